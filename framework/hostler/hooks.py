@@ -1,0 +1,166 @@
+"""The six hooks: what a plugin can do. Read this page before writing one.
+
+A plugin is a dataclass (`@dataclass(eq=False)`): its fields are its options in TOML, its methods,
+marked with `@hookimpl`, are its hooks. A method names only the arguments that it uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import pluggy
+
+from hostler.model import (
+    Advice,
+    Auth,
+    Endpoint,
+    Exit,
+    Launch,
+    Line,
+    Report,
+    ServerSpec,
+    StreamEvent,
+    StreamGap,
+    StreamName,
+)
+from hostler.states import State
+
+PROJECT = "hostler"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class ServerView(Protocol):
+    """What a plugin sees of its server. All of it is used on the event loop's thread."""
+
+    @property
+    def name(self) -> str:
+        """The name in the configuration."""
+        ...
+
+    @property
+    def spec(self) -> ServerSpec:
+        """All that was configured."""
+        ...
+
+    @property
+    def state(self) -> State:
+        """Where it is in its life."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """The number of this run, from 1."""
+        ...
+
+    @property
+    def pid(self) -> int | None:
+        """The pid of the spawned process, None without one."""
+        ...
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where it listens, once that is confirmed."""
+        ...
+
+    @property
+    def url(self) -> str | None:
+        """The URL of the endpoint."""
+        ...
+
+    @property
+    def auth(self) -> Auth | None:
+        """What `launch.facts["auth"]` held, if anything."""
+        ...
+
+    @property
+    def data_dir(self) -> Path:
+        """Where logs and other outputs go; it exists."""
+        ...
+
+    @property
+    def cache_dir(self) -> Path:
+        """hostler's cache, shared by all servers; it exists."""
+        ...
+
+    @property
+    def state_dir(self) -> Path:
+        """Where locks and records are kept; it exists."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """What `launch.facts` held when this run was spawned; empty before that."""
+        ...
+
+    def publish(self, name: str, value: str, *, secret: bool = False) -> None:
+        """Add a variable to `child_env()`; `${server.url}` in it is filled in when the URL is known."""
+        ...
+
+    def redact(self, value: str) -> None:
+        """Register a secret that was found at run time: masked from now on wherever hostler writes."""
+        ...
+
+    def progress(self, text: str, fraction: float | None = None) -> None:
+        """Say what is being done; a terminal shows it beside the spinner."""
+        ...
+
+    def notice(self, topic: str, text: str, *, level: str = "info", **details: object) -> None:
+        """Tell the world something that is no state: "env_withheld", "update_available" ..."""
+        ...
+
+    def lines(self) -> AsyncIterator[Line]:
+        """Follow the output of this run, line by line; bounded, oldest lines are dropped first."""
+        ...
+
+    def deliver(self, item: StreamEvent | StreamGap) -> None:
+        """Hand an event of the health connection to whoever follows `stream_events()`; never blocks."""
+        ...
+
+    def start_soon(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Run something beside this run; it is cancelled when the run ends, its failure is reported."""
+        ...
+
+
+@hookspec
+async def pre_spawn(server: ServerView, launch: Launch) -> None:
+    """Edit the launch before every spawn, in order. A failure means that nothing is spawned.
+
+    Deadline: `prepare_timeout` for all of them together. A `ServerError` is passed on as it is.
+    """
+
+
+@hookspec
+def parse_port(server: ServerView, line: str, stream: StreamName) -> Endpoint | None:
+    """Find the endpoint in one complete line (cut at 8 KiB); the first plugin that answers wins.
+
+    An answer is a candidate until a process of the server listens there; lines go on being asked.
+    """
+
+
+@hookspec
+def health_check(  # type: ignore[empty-body]
+    server: ServerView, endpoint: Endpoint | None
+) -> AsyncGenerator[Report, None]:
+    """Watch the server from the moment it listens to the end of the run: `async def` with `yield`.
+
+    Yield a report as you learn it. Returning means that the last report stands; raising means
+    "unknown". On close (GeneratorExit) there are 2 s to let go of connections.
+    """
+
+
+@hookspec
+async def on_ready(server: ServerView, endpoint: Endpoint | None) -> None:
+    """Told when the server enters running. Deadline: 5 s."""
+
+
+@hookspec
+async def on_crash(server: ServerView, exit: Exit) -> Advice | None:  # noqa: A002
+    """Told in crashed, when the whole tree is dead; may advise what comes next. Deadline: 5 s."""
+
+
+@hookspec
+async def on_shutdown(server: ServerView, reason: str) -> None:
+    """Told on entering stopping, before the first signal. Deadline: 2 s each, 3 s together."""

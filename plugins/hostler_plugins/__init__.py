@@ -1,0 +1,1 @@
+"""The bundled plugins: one file, one plugin, one class."""
