@@ -125,18 +125,66 @@ __all__ = [
 ]
 
 _WHERE = {
-    "hostler.errors": "EnvironmentSetupFailed ErrorContext EventStreamConnectionFailed ForceKillTimeout InvalidConfiguration LogFileCreationFailed PluginError PortInUse PortParsingFailed Problem ProcessAlreadyRunning ProcessSpawnFailed ServerCrashed ServerError StartupTimeout",
-    "hostler.events": "EndpointFound Event Exited HealthReported MemorySampled Notice PluginFailed Progress RestartScheduled Spawned StateChanged StreamReceived",
-    "hostler.hooks": "ServerView hookimpl hookspec",
-    "hostler.model": "Action Advice Auth Configuration Endpoint Exit ExitCause Healthy IdentityCheck Launch Line OutputMode PluginSpec Report RestartMode RestartPolicy ServerSpec Sink StreamEvent StreamGap StreamName Unhealthy",
-    "hostler.states": "MOVES State",
-    "hostler.version": "__version__",
+    "Action": "hostler.model",
+    "Advice": "hostler.model",
+    "Auth": "hostler.model",
+    "Configuration": "hostler.model",
+    "Endpoint": "hostler.model",
+    "EndpointFound": "hostler.events",
+    "EnvironmentSetupFailed": "hostler.errors",
+    "ErrorContext": "hostler.errors",
+    "Event": "hostler.events",
+    "EventStreamConnectionFailed": "hostler.errors",
+    "Exit": "hostler.model",
+    "ExitCause": "hostler.model",
+    "Exited": "hostler.events",
+    "ForceKillTimeout": "hostler.errors",
+    "HealthReported": "hostler.events",
+    "Healthy": "hostler.model",
+    "IdentityCheck": "hostler.model",
+    "InvalidConfiguration": "hostler.errors",
+    "Launch": "hostler.model",
+    "Line": "hostler.model",
+    "LogFileCreationFailed": "hostler.errors",
+    "MOVES": "hostler.states",
+    "MemorySampled": "hostler.events",
+    "Notice": "hostler.events",
+    "OutputMode": "hostler.model",
+    "PluginError": "hostler.errors",
+    "PluginFailed": "hostler.events",
+    "PluginSpec": "hostler.model",
+    "PortInUse": "hostler.errors",
+    "PortParsingFailed": "hostler.errors",
+    "Problem": "hostler.errors",
+    "ProcessAlreadyRunning": "hostler.errors",
+    "ProcessSpawnFailed": "hostler.errors",
+    "Progress": "hostler.events",
+    "Report": "hostler.model",
+    "RestartMode": "hostler.model",
+    "RestartPolicy": "hostler.model",
+    "RestartScheduled": "hostler.events",
+    "ServerCrashed": "hostler.errors",
+    "ServerError": "hostler.errors",
+    "ServerSpec": "hostler.model",
+    "ServerView": "hostler.hooks",
+    "Sink": "hostler.model",
+    "Spawned": "hostler.events",
+    "StartupTimeout": "hostler.errors",
+    "State": "hostler.states",
+    "StateChanged": "hostler.events",
+    "StreamEvent": "hostler.model",
+    "StreamGap": "hostler.model",
+    "StreamName": "hostler.model",
+    "StreamReceived": "hostler.events",
+    "Unhealthy": "hostler.model",
+    "__version__": "hostler.version",
+    "hookimpl": "hostler.hooks",
+    "hookspec": "hostler.hooks",
 }
 
 
 def __getattr__(name: str) -> object:
-    for module, names in _WHERE.items():
-        if name in names.split():
-            return getattr(import_module(module), name)
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)
