@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         StreamName,
         Unhealthy,
     )
+    from hostler.quantities import Duration, Size, option
     from hostler.states import MOVES, State
     from hostler.version import __version__
 
@@ -72,6 +73,7 @@ __all__ = [
     "Advice",
     "Auth",
     "Configuration",
+    "Duration",
     "Endpoint",
     "EndpointFound",
     "EnvironmentSetupFailed",
@@ -110,6 +112,7 @@ __all__ = [
     "ServerSpec",
     "ServerView",
     "Sink",
+    "Size",
     "Spawned",
     "StartupTimeout",
     "State",
@@ -122,6 +125,7 @@ __all__ = [
     "__version__",
     "hookimpl",
     "hookspec",
+    "option",
 ]
 
 _WHERE = {
@@ -129,6 +133,7 @@ _WHERE = {
     "Advice": "hostler.model",
     "Auth": "hostler.model",
     "Configuration": "hostler.model",
+    "Duration": "hostler.quantities",
     "Endpoint": "hostler.model",
     "EndpointFound": "hostler.events",
     "EnvironmentSetupFailed": "hostler.errors",
@@ -168,6 +173,7 @@ _WHERE = {
     "ServerSpec": "hostler.model",
     "ServerView": "hostler.hooks",
     "Sink": "hostler.model",
+    "Size": "hostler.quantities",
     "Spawned": "hostler.events",
     "StartupTimeout": "hostler.errors",
     "State": "hostler.states",
@@ -180,6 +186,7 @@ _WHERE = {
     "__version__": "hostler.version",
     "hookimpl": "hostler.hooks",
     "hookspec": "hostler.hooks",
+    "option": "hostler.quantities",
 }
 
 

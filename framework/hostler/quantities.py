@@ -1,0 +1,54 @@
+"""Durations and sizes as they stand in TOML ("500ms", "10 MiB"), and `option`, which documents a plugin's field."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import field
+from types import MappingProxyType
+from typing import Self, TypeVar
+
+T = TypeVar("T")
+
+_NUMBER_AND_UNIT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]+)\s*", re.ASCII)
+_SECONDS = MappingProxyType({"ms": 0.001, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0})
+_BYTES = MappingProxyType(
+    {"B": 1, "KB": 10**3, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+)
+
+
+class Duration(float):
+    """Seconds; in TOML a string with a unit: ms, s, m (or min), h, d."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read "500ms" or "1.5 s"; ValueError says what is allowed."""
+        found = _NUMBER_AND_UNIT.fullmatch(text)
+
+        if found is None or found[2] not in _SECONDS:
+            raise ValueError('expected a duration with a unit (ms, s, m, h, d), such as "500ms" or "30s"')
+
+        return cls(float(found[1]) * _SECONDS[found[2]])
+
+
+class Size(int):
+    """Bytes; in TOML a string with a unit: B, kB, MB, GB, KiB, MiB, GiB."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read "10 MiB" or "64kB"; ValueError says what is allowed."""
+        found = _NUMBER_AND_UNIT.fullmatch(text)
+
+        if found is None or found[2] not in _BYTES:
+            raise ValueError('expected a size with a unit (B, kB, MB, GB, KiB, MiB, GiB), such as "10 MiB"')
+
+        return cls(float(found[1]) * _BYTES[found[2]])
+
+
+def option(default: T, meaning: str) -> T:
+    """Declare a plugin's option: a dataclass field with a default and one sentence that `hostler plugins` shows."""
+    metadata = {"meaning": meaning}
+
+    if isinstance(default, list | dict | set):
+        return field(default_factory=default.copy, metadata=metadata)  # type: ignore[return-value]
+
+    return field(default=default, metadata=metadata)
