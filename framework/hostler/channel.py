@@ -1,0 +1,96 @@
+"""Bounded streams from the engine to whoever listens: a slow listener loses the oldest, and is told so."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+from weakref import WeakSet
+
+import anyio
+
+T = TypeVar("T")
+
+
+class Subscription(Generic[T]):
+    """One listener's queue, an async iterator; it ends when the channel is closed or it is itself."""
+
+    def __init__(self, limit: int, gap: Callable[[int], T] | None) -> None:
+        self._items: deque[T] = deque()
+        self._limit = limit
+        self._gap = gap
+        self._lost = 0
+        self._closed = False
+        self._news = anyio.Event()
+
+    def push(self, item: T) -> None:
+        """Add an item; where there is no room the oldest is dropped and counted."""
+        if self._closed:
+            return
+
+        if len(self._items) >= self._limit:
+            self._items.popleft()
+            self._lost += 1
+
+        self._items.append(item)
+        self._news.set()
+
+    def close(self) -> None:
+        """End the iteration once what is queued has been taken."""
+        self._closed = True
+        self._news.set()
+
+    def __aiter__(self) -> Subscription[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._items:
+            if self._closed:
+                raise StopAsyncIteration
+
+            self._news = anyio.Event()
+            await self._news.wait()
+
+        if self._lost and self._gap is not None:
+            lost, self._lost = self._lost, 0
+            return self._gap(lost)
+
+        return self._items.popleft()
+
+
+class Channel(Generic[T]):
+    """Carries items to any number of subscriptions; one that nobody holds any more is forgotten."""
+
+    def __init__(self, *, limit: int = 1024, gap: Callable[[int], T] | None = None) -> None:
+        self._limit = limit
+        self._gap = gap
+        self._subscriptions: WeakSet[Subscription[T]] = WeakSet()
+        self._closed = False
+
+    @property
+    def followed(self) -> bool:
+        """Whether anybody listens."""
+        return len(self._subscriptions) > 0
+
+    def subscribe(self) -> Subscription[T]:
+        """Listen from now on."""
+        subscription = Subscription(self._limit, self._gap)
+
+        if self._closed:
+            subscription.close()
+        else:
+            self._subscriptions.add(subscription)
+
+        return subscription
+
+    def publish(self, item: T) -> None:
+        """Hand an item to every listener; never blocks."""
+        for subscription in list(self._subscriptions):
+            subscription.push(item)
+
+    def close(self) -> None:
+        """End every subscription, those to come included."""
+        self._closed = True
+
+        for subscription in list(self._subscriptions):
+            subscription.close()

@@ -1,0 +1,145 @@
+"""From an announcement to a confirmed endpoint: who listens there, and is it ours?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+import anyio
+
+from hostler.errors import PortInUse, PortParsingFailed, ServerError
+from hostler.model import Endpoint, IdentityCheck, ServerSpec
+from hostler.process.sockets import Listener, ListenerKind, is_wider, listening_sockets, who_listens
+
+# A stranger at the announced address may be a decoy of the output (a proxy's target) that a better
+# announcement replaces soon; after this many seconds it is taken at its word.
+_STRANGER_PATIENCE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """A process of the server listens here, or that cannot be told and `doubt` says why."""
+
+    endpoint: Endpoint
+    source: str
+    doubt: str = ""
+
+
+@dataclass(slots=True)
+class EndpointSearch:
+    """Waits until a process of the tree listens at the latest candidate.
+
+    `members` gives the pids of the server's tree: the first entry at once, all of them at more cost.
+    """
+
+    spec: ServerSpec
+    leader: int
+    members: Callable[[], Collection[int]]
+    candidate: Endpoint | None = None
+    source: str = ""
+    seen: Listener | None = None
+
+    def offer(self, candidate: Endpoint, source: str) -> None:
+        """Take an announcement; a later one replaces an unconfirmed one."""
+        if candidate != self.candidate:
+            self.candidate, self.source, self.seen = candidate, source, None
+
+    async def run(self) -> Confirmed:
+        """Look until the candidate is confirmed.
+
+        Raises PortInUse when a stranger holds it, PortParsingFailed when the server listens wider
+        than it may. There is no deadline here: `startup_timeout` is the caller's.
+        """
+        started = anyio.current_time()
+        pause = 0.001
+        stranger_since = float("inf")
+
+        while True:
+            verdict = self._look()
+
+            if isinstance(verdict, Confirmed):
+                return verdict
+
+            now = anyio.current_time()
+            foreign = self.seen is not None and self.seen.kind is ListenerKind.FOREIGN
+            stranger_since = min(stranger_since, now) if foreign else float("inf")
+
+            if now - stranger_since > _STRANGER_PATIENCE:
+                raise self.failure()
+
+            await anyio.sleep(pause)
+            pause = min(pause * 1.5, 0.02 if now - started < 10 else 0.1)  # noqa: PLR2004
+
+    def _look(self) -> Confirmed | None:
+        if self.candidate is None:
+            return None
+
+        self.seen = listener = who_listens(self.candidate, lambda: [self.leader])
+
+        if listener.kind is ListenerKind.FOREIGN and listener.pid in self.members():
+            self.seen = listener = replace(listener, kind=ListenerKind.OWN)
+
+        return self._accept(self.candidate, listener)
+
+    def _accept(self, candidate: Endpoint, listener: Listener) -> Confirmed | None:
+        check = self.spec.identity
+
+        match listener.kind:
+            case ListenerKind.NOBODY:
+                return None
+            case ListenerKind.OWN:
+                self._refuse_wider(listener)
+                return Confirmed(candidate, self.source)
+            case ListenerKind.UNKNOWN if check is not IdentityCheck.REQUIRE:
+                doubt = f"cannot tell which process listens at {candidate.url} (another user or namespace)"
+                return Confirmed(candidate, self.source, doubt if check is IdentityCheck.CHECK else "")
+            case ListenerKind.FOREIGN if check is IdentityCheck.OFF:
+                return Confirmed(candidate, self.source)
+            case _:
+                return None
+
+    def _refuse_wider(self, listener: Listener) -> None:
+        bound = listener.bound_host
+
+        if self.spec.expose or bound is None or not is_wider(bound, self.spec.host):
+            return
+
+        raise PortParsingFailed(
+            f"the server listens on {bound or 'all addresses'}, which is wider than {self.spec.host}",
+            server=self.spec.name,
+            hint="tell the server to bind to loopback, or set expose = true if others may reach it",
+            details={"bound": bound, "asked": self.spec.host},
+            permanent=True,
+        )
+
+    def failure(self) -> ServerError:
+        """Why there is no endpoint: for the error when time is up or a stranger is there."""
+        if self.seen is not None and self.seen.kind is ListenerKind.FOREIGN and self.candidate is not None:
+            return PortInUse(
+                f"port {self.candidate.port} at {self.candidate.host} belongs to another process: "
+                f"pid {self.seen.pid} ({self.seen.name})",
+                server=self.spec.name,
+                hint="stop that process, or set port = 0 to have a free port chosen",
+                details={"port": self.candidate.port, "pid": self.seen.pid, "name": self.seen.name},
+            )
+
+        if self.candidate is None:
+            return self._never_announced()
+
+        return PortParsingFailed(
+            f"{self.candidate.url} was announced, but nothing of this server listens there",
+            server=self.spec.name,
+            hint="look at the output below; with regex-port = { pattern = ... } name the right line",
+            details={"announced": self.candidate.url},
+        )
+
+    def _never_announced(self) -> PortParsingFailed:
+        sockets = listening_sockets(self.members())
+        hint = "name its line with regex-port = { pattern = ... }, or set port = false if it has none"
+
+        if len(sockets) == 1:
+            hint = f"it listens at {sockets[0].host}:{sockets[0].port} without saying so: set that port; or {hint}"
+
+        return PortParsingFailed(
+            "the output never told where the server listens", server=self.spec.name, hint=hint
+        )

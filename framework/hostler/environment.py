@@ -1,0 +1,82 @@
+"""The environment of a child: a short safe base to start from, and a last look for secrets that leaked in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+from hostler.errors import EnvironmentSetupFailed
+from hostler.model import Launch
+from hostler.secrets import MINIMUM, is_secret_name
+
+MARKER = "HOSTLER_RUN_ID"
+
+_SAFE = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "TZ",
+    "TERM",
+    "TMPDIR",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+    "XDG_CACHE_HOME",
+    "XDG_RUNTIME_DIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
+
+
+def safe_base(host_env: Mapping[str, str]) -> dict[str, str]:
+    """What every child gets of hostler's own environment: enough to run, nothing that is anybody's secret."""
+    return {name: value for name, value in host_env.items() if any(fnmatchcase(name, safe) for safe in _SAFE)}
+
+
+def secret_values(*environments: Mapping[str, str]) -> Iterable[str]:
+    """The values in these environments that are classed as secret by their names."""
+    for environment in environments:
+        for name, value in environment.items():
+            if len(value) >= MINIMUM and is_secret_name(name):
+                yield value
+
+
+def refuse_leaks(launch: Launch) -> None:
+    """Raise EnvironmentSetupFailed if a secret that nobody allowed stands in the child's env or argv.
+
+    Only names are told, never values. A value that is allowed under one name is allowed everywhere
+    in the environment, but in argv (where every local user can read it) no secret is.
+    """
+    allowed = {launch.env[name] for name in launch.allowed if name in launch.env} | set(
+        launch.secrets.values()
+    )
+    secrets = set(secret_values(launch.host_env, launch.env)) | {
+        value for value in allowed if len(value) >= MINIMUM
+    }
+    forbidden = secrets - allowed
+    leaks = [name for name, value in launch.env.items() if any(secret in value for secret in forbidden)]
+
+    if leaks:
+        names = ", ".join(sorted(leaks))
+        raise EnvironmentSetupFailed(
+            f"the environment would hand secrets to the server that nobody allowed: {names}",
+            server=launch.server,
+            hint=f"allow them with env-sanitizer = {{ allow = [...] }}, or take them out of env: {names}",
+            details={"names": sorted(leaks)},
+            permanent=True,
+        )
+
+    exposed = [number for number, word in enumerate(launch.argv) if any(secret in word for secret in secrets)]
+
+    if exposed:
+        raise EnvironmentSetupFailed(
+            f"the command line would show a secret (word {exposed[0]} of argv); every local user can read it",
+            server=launch.server,
+            hint="hand it over in the environment (env-sanitizer allow) or in a file that only you can read",
+            permanent=True,
+        )

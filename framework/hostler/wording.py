@@ -1,0 +1,118 @@
+"""Events in words: for the log and for people at a terminal."""
+
+from __future__ import annotations
+
+import logging
+from functools import singledispatch
+
+from hostler.events import (
+    EndpointFound,
+    Event,
+    Exited,
+    HealthReported,
+    MemorySampled,
+    Notice,
+    PluginFailed,
+    Progress,
+    RestartScheduled,
+    Spawned,
+    StateChanged,
+    StreamReceived,
+)
+from hostler.model import ExitCause, StreamGap
+from hostler.states import State
+
+
+@singledispatch
+def in_words(event: Event) -> str:
+    """One event as a sentence without the server's name."""
+    return event.kind
+
+
+@in_words.register
+def _(event: StateChanged) -> str:
+    text = f"{event.previous.value} -> {event.state.value}"
+    text += f" in {event.seconds:.1f} s" if event.seconds is not None else ""
+    text += f" at {event.url}" if event.url and event.state is State.RUNNING else ""
+    text += f" (pid {event.pid})" if event.pid else ""
+    text += f": {event.reason}" if event.reason else ""
+    return text
+
+
+@in_words.register
+def _(event: Spawned) -> str:
+    return f"spawned pid {event.pid}: {' '.join(event.argv)} (in {event.cwd})"
+
+
+@in_words.register
+def _(event: EndpointFound) -> str:
+    return f"listens at {event.endpoint.url} (told by {event.source})"
+
+
+@in_words.register
+def _(event: HealthReported) -> str:
+    if event.healthy is None:
+        return f"health unknown: {event.plugin} failed: {event.reason}"
+
+    if event.healthy:
+        return f"healthy, says {event.plugin}"
+
+    return f"unhealthy, says {event.plugin} ({event.failures} in a row): {event.reason}"
+
+
+@in_words.register
+def _(event: Exited) -> str:
+    exit_ = event.exit
+    asked = "" if exit_.cause is not ExitCause.STOPPED else " as asked"
+    return f"ended{asked}: {exit_.description} after {exit_.uptime:.1f} s"
+
+
+@in_words.register
+def _(event: RestartScheduled) -> str:
+    when = f"in {event.delay:.1f} s" if event.delay else "now"
+    return f"{event.used} of {event.allowed} restarts used, next try {when}"
+
+
+@in_words.register
+def _(event: PluginFailed) -> str:
+    text = f"plugin {event.plugin} failed in {event.hook}: {event.reason}"
+    return f"{text}; it is not asked again" if event.disabled else text
+
+
+@in_words.register
+def _(event: Notice) -> str:
+    return event.text
+
+
+@in_words.register
+def _(event: Progress) -> str:
+    return event.text if event.fraction is None else f"{event.text} ({event.fraction:.0%})"
+
+
+@in_words.register
+def _(event: MemorySampled) -> str:
+    processes = "1 process" if event.processes == 1 else f"{event.processes} processes"
+    return f"uses {event.rss / 2**20:.0f} MiB in {processes} after {event.uptime:.0f} s"
+
+
+@in_words.register
+def _(event: StreamReceived) -> str:
+    if isinstance(event.item, StreamGap):
+        return f"gap in the event stream: {event.item.reason}"
+
+    return f"event {event.item.type}: {event.item.data}"
+
+
+def log_level(event: Event) -> int:
+    """How loud an event is, as a level of the logging module."""
+    match event:
+        case StateChanged(state=State.FAILED):
+            return logging.ERROR
+        case StateChanged(state=State.CRASHED) | PluginFailed() | HealthReported(healthy=False | None):
+            return logging.WARNING
+        case Notice(level="warning"):
+            return logging.WARNING
+        case Progress() | MemorySampled() | StateChanged() | RestartScheduled() | Exited() | Notice():
+            return logging.INFO
+        case _:
+            return logging.DEBUG
