@@ -1,0 +1,240 @@
+"""Which variables are secret by their name, and how secret values are masked wherever hostler writes."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import AnyStr
+
+MINIMUM = 8
+"""Shorter values are not masked: "true" or "admin" would stain every line."""
+
+MASK = "********"
+_MASK = MASK.encode()
+_MINIMUM_OF_A_LINE = 16
+
+_SECRET = re.compile(
+    r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|PRIVATE_?KEY|API_?KEY|ACCESS_?KEY|AUTHORIZATION|WEBHOOK"
+    r"|(^|_)KEYS?$|(^|_)(PASS|JWT|PAT|BEARER|COOKIES?)$|_PWD$|^AWS_|(^|_)AUTH(?!OR)"
+    r"|(^|_)DSN($|_)|CONNECTION_?STRING|CONN_?STR(ING)?$"
+    r"|(DATABASE|DB|POSTGRES\w*|PG|MYSQL|MARIADB|MONGO\w*|REDIS|AMQP|RABBITMQ|BROKER|SMTP|SQLALCHEMY\w*)_UR[IL]$"
+)
+_HARMLESS = re.compile(
+    r"SSH_AUTH_SOCK|XAUTHORITY|\w*TOKENIZERS?_\w+|\w*(MAX|MIN|LIMIT|BUDGET|NUM)\w*_TOKENS?|\w*TOKENS?_(LIMIT|BUDGET|COUNT)"
+)
+
+
+def is_secret_name(name: str) -> bool:
+    """Tell whether a variable of this name usually holds a secret: X_API_KEY does, SSH_AUTH_SOCK does not."""
+    upper = name.upper()
+    return _SECRET.search(upper) is not None and _HARMLESS.fullmatch(upper) is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """All secrets of one moment, longest first, once as text and once as bytes."""
+
+    text: tuple[str, ...] = ()
+    data: tuple[bytes, ...] = ()
+
+
+class Masker:
+    """Knows the secrets of one server and replaces them. Safe to use from any thread."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._lock = threading.Lock()
+        self._known = _Known()
+
+        for value in values:
+            self.add(value)
+
+    def add(self, value: str) -> None:
+        """Mask `value` in all that comes from now on; shorter than `MINIMUM` it is ignored.
+
+        The lines of a value of several lines (a key, a JSON document) are secrets too, when they are long.
+        """
+        lines = (line.strip() for line in value.splitlines()) if "\n" in value else ()
+        long_lines = (line for line in lines if len(line) >= _MINIMUM_OF_A_LINE and line[:5] != "-----")
+
+        with self._lock:
+            wanted = {part for part in (value, value.strip(), *long_lines) if len(part) >= MINIMUM}
+            text = tuple(sorted({*self._known.text, *wanted}, key=len, reverse=True))
+            self._known = _Known(text, tuple(one.encode(errors="surrogateescape") for one in text))
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """All secrets as bytes, longest first."""
+        return self._known.data
+
+    def text(self, text: str) -> str:
+        """Return `text` with every secret replaced by "********"; overlapping ones become one mask."""
+        return _masked(text, self._known.text, MASK)
+
+    def data(self, data: bytes) -> bytes:
+        """Return `data` with every secret replaced by "********"; overlapping ones become one mask."""
+        return _masked(data, self._known.data, _MASK)
+
+    def found_in(self, text: str) -> bool:
+        """Tell whether any secret stands in `text`."""
+        return any(secret in text for secret in self._known.text)
+
+    def stream(self) -> MaskedStream:
+        """Mask one byte stream that comes in chunks."""
+        return MaskedStream(self)
+
+
+@dataclass(slots=True)
+class MaskedStream:
+    """One byte stream: a secret is masked even when it comes in many chunks.
+
+    The end of what came so far is held back while it may be the beginning of a secret. `flush` gives it
+    out when nothing follows soon: up to 7 characters as they are, more of a secret than that as a mask.
+    What follows is still compared with it.
+    """
+
+    _masker: Masker
+    _held: bytes = b""
+    _given: int = 0
+    _masked: bool = False
+
+    @property
+    def pending(self) -> bool:
+        """Whether something is held back."""
+        return len(self._held) > self._given
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next chunk and return what can be told of it so far."""
+        secrets = self._masker.secrets
+
+        if not secrets and not self._held:
+            return data
+
+        text = self._held + data if self._held else data
+        cut = len(text) - _beginning_at_the_end(text, secrets)
+        spans = [(start, end) for start, end in _spans(text, secrets) if start < cut]
+
+        if not spans and not self._given:
+            self._held = text[cut:]
+            return text[:cut] if self._held else text
+
+        return self._split(text, spans, cut)
+
+    def _split(self, text: bytes, spans: list[tuple[int, int]], cut: int) -> bytes:
+        if self._masked:
+            spans = list(_merged([(0, self._given), *spans]))
+
+        given, masked = self._given, self._masked
+        end = spans[-1][1] if spans else 0
+        out = _rendered(text, spans, given, cut, masked=masked)
+        self._held = text[cut:]
+        self._given = max(0, given - cut, end - cut)
+        self._masked = end > cut
+        return out
+
+    def flush(self) -> bytes:
+        """Return what was held back."""
+        if not self.pending:
+            return b""
+
+        rest = self._held[self._given :]
+        known = self._masked or len(self._held) >= MINIMUM
+        out = (b"" if self._masked else _MASK) if known else rest
+        self._given, self._masked = len(self._held), known
+        return out
+
+
+def _masked(text: AnyStr, secrets: tuple[AnyStr, ...], mask: AnyStr) -> AnyStr:
+    spans = list(_spans(text, secrets))
+
+    if not spans:
+        return text
+
+    parts: list[AnyStr] = []
+    last = 0
+
+    for start, end in spans:
+        parts += [text[last:start], mask]
+        last = end
+
+    parts.append(text[last:])
+    return text[:0].join(parts)
+
+
+def _rendered(text: bytes, spans: list[tuple[int, int]], given: int, cut: int, *, masked: bool) -> bytes:
+    """The text from `given` to `cut` with a mask for each span; a mask that was given out is not repeated."""
+    parts = []
+    last = given
+
+    for start, end in spans:
+        parts.append(text[last:start])
+
+        if not (masked and start == 0):
+            parts.append(_MASK)
+
+        last = max(last, end)
+
+    parts.append(text[last:cut])
+    return b"".join(parts)
+
+
+def _spans(text: AnyStr, secrets: tuple[AnyStr, ...]) -> Iterator[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+
+    for secret in secrets:
+        if secret in text:
+            found += _occurrences(text, secret)
+
+    return _merged(found)
+
+
+def _occurrences(text: AnyStr, secret: AnyStr) -> Iterator[tuple[int, int]]:
+    at = text.find(secret)
+
+    while at >= 0:
+        yield at, at + len(secret)
+        at = text.find(secret, at + 1)
+
+
+def _merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The spans in order, overlapping ones joined."""
+    current: tuple[int, int] | None = None
+
+    for start, end in sorted(spans):
+        if current is not None and start < current[1]:
+            current = current[0], max(end, current[1])
+            continue
+
+        if current is not None:
+            yield current
+
+        current = start, end
+
+    if current is not None:
+        yield current
+
+
+def _beginning_at_the_end(text: bytes, secrets: tuple[bytes, ...]) -> int:
+    """The length of the longest proper beginning of a secret that `text` ends with."""
+    longest = 0
+    last = text[-1:]
+
+    for secret in secrets:
+        if last and last in secret:
+            longest = max(longest, _overlap(text, secret))
+
+    return longest
+
+
+def _overlap(text: bytes, secret: bytes) -> int:
+    window = text[-(len(secret) - 1) :]
+    at = window.find(secret[:1])
+
+    while at >= 0:
+        if secret.startswith(window[at:]):
+            return len(window) - at
+
+        at = window.find(secret[:1], at + 1)
+
+    return 0
