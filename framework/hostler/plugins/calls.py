@@ -1,0 +1,119 @@
+"""One call of an async hook: in a task of its own, under a deadline, whatever it raises or swallows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import coroutine
+from typing import Any
+
+import anyio
+
+from hostler.plugins.wording import said
+
+_GRACE = 1.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a call. `held` is the longest time in seconds that it kept the event loop to itself."""
+
+    value: object = None
+    error: BaseException | None = None
+    overran: float | None = None
+    swallowed: bool = False
+    seconds: float = 0.0
+    held: float = 0.0
+
+    @property
+    def reason(self) -> str:
+        """Why the call failed, in words; "" if it did not."""
+        if self.overran is None:
+            trouble = f"raised {said(self.error)}" if self.error is not None else ""
+        else:
+            trouble = f"took longer than {self.overran:.3g} s"
+
+        if not self.swallowed:
+            return trouble
+
+        return f"{trouble or 'was cancelled'} and swallowed its cancellation: it is left running"
+
+
+class Caller:
+    """Calls async hooks. A call that swallows its cancellation is left behind, never waited for."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def running(self) -> int:
+        """How many calls are under way, those left behind included."""
+        return len(self._tasks)
+
+    async def run(
+        self, function: Callable[..., object], arguments: Mapping[str, object], limit: float, outcome: Outcome
+    ) -> None:
+        """Call an async function and fill `outcome`, which holds what is known when this is cancelled too.
+
+        `limit` is in seconds; a call that overruns it is cancelled and has one more second to end.
+        Nothing that the plugin raises comes out of here; a cancellation of the caller does.
+        """
+        started = time.monotonic()
+        task = asyncio.get_running_loop().create_task(_contain(function, arguments, outcome))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+        try:
+            await asyncio.wait({task}, timeout=max(limit, 0.0))
+            outcome.overran = None if task.done() else max(limit, 0.0)
+        finally:
+            if not task.done():
+                await _end(task, outcome)
+
+            outcome.seconds = time.monotonic() - started
+
+
+async def _end(task: asyncio.Task[None], outcome: Outcome) -> None:
+    task.cancel()
+
+    # Shielded: anyio cancels a scope's task again and again, and one more second is owed to the plugin.
+    with anyio.CancelScope(shield=True):
+        await asyncio.wait({task}, timeout=_GRACE)
+
+    outcome.swallowed = not task.done()
+
+
+async def _contain(
+    function: Callable[..., object], arguments: Mapping[str, object], outcome: Outcome
+) -> None:
+    try:
+        outcome.value = await _timed(function(**arguments), outcome)  # type: ignore[arg-type]
+    except BaseException as error:  # noqa: BLE001 - SystemExit would end the host's loop, a stray cancellation its task
+        outcome.error = error
+
+
+@coroutine
+def _timed(call: Awaitable[object], outcome: Outcome) -> Generator[Any, Any, object]:
+    """Drive an awaitable as `await` does, and note how long each of its steps kept the loop to itself."""
+    steps = call.__await__()
+    step: Callable[[], object] = partial(next, steps)
+
+    while True:
+        started = time.monotonic()
+
+        try:
+            waiting = step()
+        except StopIteration as end:
+            return end.value
+        finally:
+            outcome.held = max(outcome.held, time.monotonic() - started)
+
+        try:
+            sent = yield waiting
+        except BaseException as error:  # noqa: BLE001 - handed on to where it is awaited
+            step = partial(steps.throw, error)
+        else:
+            step = partial(steps.send, sent)

@@ -1,0 +1,161 @@
+"""Finding the class of a plugin: by path, by module, or by name among what is installed."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping
+from functools import reduce
+from hashlib import sha256
+from importlib import import_module
+from importlib.util import module_from_spec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from hostler.errors import PluginError
+from hostler.model import PluginSpec
+from hostler.plugins.wording import likely, said
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "hostler.plugins"
+
+
+def find_class(spec: PluginSpec) -> type:
+    """Import the class that a plugin's spec names, and nothing else.
+
+    Raises PluginError, which names the plugin, where it was looked for and the cause.
+    """
+    if spec.use is None:
+        entry = entry_point(spec.name)
+        return _named(
+            spec, entry.module, entry.attr, f"entry point {entry.name} of {distribution_name(entry)}"
+        )
+
+    place, colon, class_name = spec.use.rpartition(":")
+
+    if not colon or not place or not class_name:
+        raise PluginError(
+            f'plugin "{spec.name}": use = "{spec.use}" names no class',
+            hint='write use = "package.module:Class" or use = "./file.py:Class"',
+        )
+
+    if place.endswith(".py") or "/" in place:
+        path = ((spec.base or Path.cwd()) / Path(place).expanduser()).resolve()
+        return _class_in(spec, _module_at(spec, path), class_name, str(path))
+
+    return _named(spec, place, class_name, f"module {place}")
+
+
+def installed() -> list[str]:
+    """The names of all plugins that installed packages offer, sorted; none of them is imported."""
+    return sorted(_entry_points())
+
+
+def entry_point(name: str) -> EntryPoint:
+    """The entry point of this name; a foreign package's goes before hostler's own, which it replaces.
+
+    Raises PluginError where there is none (with what there is) or where two packages offer the name.
+    """
+    offers = _entry_points()
+    found = offers.get(name)
+
+    if not found:
+        raise PluginError(
+            f'there is no plugin "{name}" among the installed: {", ".join(sorted(offers))}',
+            hint=f'did you mean "{likely(name, offers)}"?'
+            if likely(name, offers)
+            else 'or give use = "module:Class"',
+            details={"proposal": likely(name, offers)},
+        )
+
+    chosen = [entry for entry in found if distribution_name(entry) != "hostler"] or found
+
+    if len({entry.value for entry in chosen}) > 1:
+        offered = ", ".join(sorted(f"{distribution_name(entry)} ({entry.value})" for entry in chosen))
+        raise PluginError(
+            f'plugin "{name}" is offered by several packages: {offered}',
+            hint='choose one with use = "module:Class"',
+        )
+
+    return chosen[0]
+
+
+def distribution_name(entry: EntryPoint) -> str:
+    """The package that an entry point came with."""
+    return "an unnamed package" if entry.dist is None else str(entry.dist.name)
+
+
+def _entry_points() -> Mapping[str, list[EntryPoint]]:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - costs a start that names its classes nothing
+
+    found: dict[str, list[EntryPoint]] = {}
+
+    for entry in entry_points(group=GROUP):
+        found.setdefault(entry.name, []).append(entry)
+
+    return found
+
+
+def _named(spec: PluginSpec, module_name: str, class_name: str, place: str) -> type:
+    try:
+        module = import_module(module_name)
+    except (Exception, SystemExit) as error:
+        raise _not_imported(spec, place, error) from error
+
+    return _class_in(spec, module, class_name, place)
+
+
+def _module_at(spec: PluginSpec, path: Path) -> ModuleType:
+    from importlib.machinery import ModuleSpec, SourceFileLoader  # noqa: PLC0415 - only for plugins by path
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _not_imported(spec, str(path), error) from error
+
+    # One name for one content: an edited file is a new module, an unchanged one is not run twice.
+    name = f"hostler_plugin_{path.stem}_{sha256(bytes(path) + content).hexdigest()[:16]}"
+
+    if name in sys.modules:
+        return sys.modules[name]
+
+    loader = SourceFileLoader(name, str(path))
+    found = ModuleSpec(name, loader, origin=str(path))
+    found.has_location = True
+    module = sys.modules[name] = module_from_spec(found)
+
+    try:
+        # The loader itself would leave bytecode beside the user's file, and trust it where it is stale.
+        exec(loader.source_to_code(content, str(path)), vars(module))  # noqa: S102 - importing is this
+    except (Exception, SystemExit) as error:
+        sys.modules.pop(name, None)
+        raise _not_imported(spec, str(path), error) from error
+
+    return module
+
+
+def _not_imported(spec: PluginSpec, place: str, error: BaseException) -> PluginError:
+    return PluginError(
+        f'plugin "{spec.name}" ({place}) could not be imported: {said(error)}',
+        details={"place": place},
+    )
+
+
+def _class_in(spec: PluginSpec, module: ModuleType, class_name: str, place: str) -> type:
+    try:
+        found = reduce(getattr, class_name.split("."), module)
+    except AttributeError:
+        classes = [name for name, value in vars(module).items() if inspect.isclass(value)]
+        proposal = likely(class_name, classes)
+        raise PluginError(
+            f'plugin "{spec.name}": there is no {class_name} in {place}',
+            hint=f'did you mean "{proposal}"?' if proposal else "",
+        ) from None
+
+    if not inspect.isclass(found):
+        raise PluginError(f'plugin "{spec.name}": {class_name} in {place} is not a class')
+
+    return found

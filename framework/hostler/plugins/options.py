@@ -1,0 +1,197 @@
+"""From the options of a plugin's TOML table to a plugin object, or to every mistake in the table at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from hostler.errors import PluginError, Problem
+from hostler.model import PluginSpec
+from hostler.plugins.forms import check_plugin, compares_by_value, hook_faults
+from hostler.plugins.loading import find_class
+from hostler.plugins.wording import likely, said
+from hostler.quantities import Duration, Size
+
+_AT = re.compile(r"(?P<message>.*) - at `\$(?P<path>.*)`", re.DOTALL)
+
+
+def build(spec: PluginSpec) -> object:
+    """Make the plugin object that a spec describes, with its hooks checked.
+
+    Raises PluginError when the class cannot be found, is malformed, or does not accept its options.
+    """
+    if spec.instance is not None:
+        check_plugin(spec.name, spec.instance)
+        return spec.instance
+
+    class_ = plugin_class(spec)
+    plugin, problems = _construct(class_, spec.options)
+
+    if problems:
+        raise PluginError(
+            f'plugin "{spec.name}" cannot be used:\n' + "\n".join(f"  {problem}" for problem in problems),
+            details={"problems": tuple(problems)},
+        )
+
+    assert plugin is not None
+    return plugin
+
+
+def option_problems(spec: PluginSpec) -> list[Problem]:
+    """Every mistake in a plugin's table; keys are relative to it, "" is the plugin itself.
+
+    A plugin that cannot be found or is malformed is a problem too, so nothing is raised.
+    """
+    try:
+        if spec.instance is not None:
+            check_plugin(spec.name, spec.instance)
+            return []
+
+        _, problems = _construct(plugin_class(spec), spec.options)
+    except PluginError as error:
+        proposal = str(error.context.details.get("proposal", ""))
+        hint = f"; {error.context.hint}" if error.context.hint and not proposal else ""
+        return [Problem("", error.message + hint, proposal=proposal)]
+
+    return problems
+
+
+def plugin_class(spec: PluginSpec) -> type:
+    """Find the class of a plugin; raises PluginError unless it is a dataclass with eq=False and a hook."""
+    class_ = find_class(spec)
+
+    if not dataclasses.is_dataclass(class_):
+        raise PluginError(
+            f'plugin "{spec.name}": {class_.__qualname__} is no dataclass',
+            hint="declare it with @dataclass(eq=False); its fields are its options",
+        )
+
+    if class_.__eq__ is not object.__eq__:
+        raise PluginError(compares_by_value(spec.name, class_))
+
+    faults = list(hook_faults(class_))
+
+    if faults:
+        raise PluginError(
+            f'plugin "{spec.name}" ({class_.__module__}.{class_.__qualname__}): ' + "; ".join(faults)
+        )
+
+    return class_
+
+
+def option_fields(class_: type) -> dict[str, dataclasses.Field[Any]]:
+    """The fields that are options, by name; those with `init=False` are run state."""
+    return {field.name: field for field in dataclasses.fields(class_) if field.init}
+
+
+def option_type(class_: type, field: dataclasses.Field[Any]) -> Any:
+    """The type of one option, evaluated; raises PluginError where its annotation cannot be."""
+    # Only this annotation: those of run state may name what is imported for type checkers alone.
+    known: dict[str, Any] = {}
+
+    for base in reversed(class_.__mro__):
+        known |= vars(sys.modules[base.__module__]) if base.__module__ in sys.modules else {}
+
+    holder = SimpleNamespace(__annotations__={field.name: field.type})
+
+    try:
+        return get_type_hints(holder, globalns=known, localns=dict(vars(class_)), include_extras=True)[
+            field.name
+        ]
+    except Exception as error:
+        raise PluginError(
+            f"{class_.__qualname__}.{field.name}: the type {field.type} cannot be evaluated: {said(error)}",
+            hint="import what an option's type needs at run time, not under TYPE_CHECKING",
+        ) from error
+
+
+def convert(class_: type, field: dataclasses.Field[Any], value: object) -> Any:
+    """Turn the TOML value of one option into what its field holds; raises msgspec.ValidationError."""
+    try:
+        return msgspec.convert(value, option_type(class_, field), dec_hook=_decode)
+    except TypeError as error:
+        raise PluginError(
+            f"the type of {class_.__qualname__}.{field.name} cannot be an option: {error}"
+        ) from error
+
+
+def _construct(class_: type, options: Mapping[str, object]) -> tuple[object | None, list[Problem]]:
+    fields = option_fields(class_)
+    problems = [_unknown(key, fields) for key in options if key not in fields]
+    values: dict[str, Any] = {}
+
+    for name, field in fields.items():
+        if name not in options:
+            problems += [Problem(name, "this option is required")] if _required(field) else []
+            continue
+
+        try:
+            values[name] = convert(class_, field, options[name])
+        except msgspec.ValidationError as error:
+            problems.append(_mistake(option_type(class_, field), name, options[name], str(error)))
+
+    if problems:
+        return None, problems
+
+    try:
+        return class_(**values), []
+    except Exception as error:  # noqa: BLE001 - a plugin's __post_init__ refuses in many ways
+        return None, [_refusal(error, fields)]
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind in {Duration, Size}:
+        # A bare number is refused by `parse` too: the sentence about the unit is the same.
+        return kind.parse(str(value))
+
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+
+    raise ValueError(f"expected {kind.__name__}, found {type(value).__name__}")
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _unknown(key: str, fields: Iterable[str]) -> Problem:
+    proposal = likely(key, fields)
+    allowed = ", ".join(fields) or "none"
+    return Problem(
+        key, "unknown option" if proposal else f"unknown option; there are: {allowed}", proposal=proposal
+    )
+
+
+def _mistake(hint: Any, name: str, value: object, message: str) -> Problem:
+    found = _AT.fullmatch(message)
+    path, text = (found["path"], found["message"]) if found else ("", message)
+    choices = _choices(hint)
+
+    if choices and not path:
+        proposal = likely(value, choices) if isinstance(value, str) else ""
+        return Problem(name, f"expected one of {', '.join(choices)}", proposal=proposal)
+
+    text = text.replace("`", "").replace("Expected ", "expected ", 1).replace(", got ", ", found ", 1)
+    return Problem(name + path, text)
+
+
+def _choices(hint: Any) -> list[str]:
+    if get_origin(hint) is Literal:
+        return [str(choice) for choice in get_args(hint)]
+
+    return [str(member.value) for member in hint] if isinstance(hint, type) and issubclass(hint, Enum) else []
+
+
+def _refusal(error: Exception, fields: Iterable[str]) -> Problem:
+    """The problem that a ValueError states; "name: what is wrong" is a problem of that option."""
+    text = str(error) if isinstance(error, ValueError) and str(error) else said(error)
+    name, colon, rest = text.partition(": ")
+    return Problem(name, rest) if colon and name in fields else Problem("", text)

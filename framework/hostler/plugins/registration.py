@@ -1,0 +1,86 @@
+"""The plugins of one server, registered with a pluggy manager of their own, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import signature
+from typing import TYPE_CHECKING
+
+from hostler.errors import PluginError
+from hostler.model import PluginSpec
+from hostler.plugins.forms import FORMS, hook_arguments, new_manager
+from hostler.plugins.options import build
+
+if TYPE_CHECKING:
+    import pluggy
+
+
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """One hook of one plugin, and the arguments that it names."""
+
+    plugin: str
+    hook: str
+    function: Callable[..., object]
+    arguments: tuple[str, ...]
+
+    def pick(self, offered: Mapping[str, object]) -> dict[str, object]:
+        """Of all arguments of the hook, those that this implementation uses."""
+        return {name: offered[name] for name in self.arguments}
+
+
+def built(specs: Sequence[PluginSpec]) -> dict[str, object]:
+    """Build every plugin, by name in the order of the configuration; PluginError for what comes twice."""
+    plugins: dict[str, object] = {}
+
+    for spec in specs:
+        if spec.name in plugins:
+            raise PluginError(f'plugin "{spec.name}" is named twice')
+
+        plugin = build(spec)
+        twin = next((name for name, other in plugins.items() if other is plugin), None)
+
+        if twin is not None:
+            raise PluginError(f'plugins "{twin}" and "{spec.name}" are one and the same object')
+
+        plugins[spec.name] = plugin
+
+    return plugins
+
+
+def in_order(plugins: Mapping[str, object]) -> dict[str, tuple[Implementation, ...]]:
+    """Register the plugins with one manager of their own, and list what is to be called for each hook.
+
+    The order is that of the configuration; `tryfirst` and `trylast` go before and after it.
+    """
+    manager = _registered(plugins)
+    names = tuple(plugins)
+    found = {}
+
+    for hook in FORMS:
+        # Sorted, because pluggy turns the configuration's order round among several that are `trylast`.
+        calls = sorted(
+            getattr(manager.hook, hook).get_hookimpls(),
+            key=lambda call: (call.trylast - call.tryfirst, names.index(call.plugin_name)),
+        )
+        found[hook] = tuple(_implementation(hook, call) for call in calls)
+
+    return found
+
+
+def _registered(plugins: Mapping[str, object]) -> pluggy.PluginManager:
+    manager = new_manager()
+
+    # pluggy calls the last registered first.
+    for name in reversed(tuple(plugins)):
+        manager.register(plugins[name], name=name)
+
+    manager.check_pending()
+    return manager
+
+
+def _implementation(hook: str, call: pluggy.HookImpl) -> Implementation:
+    named = signature(call.function).parameters
+    arguments = tuple(name for name in hook_arguments(hook) if name in named)
+    return Implementation(call.plugin_name, hook, call.function, arguments)
