@@ -1,0 +1,198 @@
+"""Where hostler keeps what outlives a program: state (records, locks), data (logs) and cache."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+from hostler.errors import EnvironmentSetupFailed
+
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._]+")
+_LONGEST_SLUG = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Directories:
+    """The three directories that hostler writes to; none of them is created before it is needed."""
+
+    state: Path
+    data: Path
+    cache: Path
+
+    @classmethod
+    def default(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """The user's own: as XDG_STATE_HOME, XDG_DATA_HOME and XDG_CACHE_HOME say, else the usual places.
+
+        EnvironmentSetupFailed when there is no home directory to put them in.
+        """
+        import platformdirs  # noqa: PLC0415 - not needed where a program names its own directories
+
+        environ = os.environ if environ is None else environ
+        state = _choose(environ.get("XDG_STATE_HOME"), platformdirs.user_state_path)
+        data = _choose(environ.get("XDG_DATA_HOME"), platformdirs.user_data_path)
+        cache = _choose(environ.get("XDG_CACHE_HOME"), platformdirs.user_cache_path)
+        return cls(state, data, cache)
+
+    def data_for(self, namespace: str) -> Path:
+        """Where the outputs of one configuration go, under a name that people recognise; not created."""
+        path = Path(namespace)
+        slug = _NOT_IN_A_NAME.sub("-", f"{path.parent.name}-{path.stem}").strip("-.")[-_LONGEST_SLUG:]
+        digest = sha256(namespace.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        return self.data / (f"{slug}-{digest}" if slug else digest)
+
+
+def secure_directory(path: Path) -> Path:
+    """Create `path` where it is missing, with mode 0700 whatever the umask, and return it absolute.
+
+    EnvironmentSetupFailed when it cannot be created or written, when it belongs to another user, when
+    everybody may write in it, or when another user planted a symbolic link on the way to it.
+    """
+    path = path.absolute()
+
+    try:
+        for folder in (*reversed(path.parents), path):
+            _ensure(folder, last=folder == path)
+
+        _check(path)
+    except OSError as error:
+        raise _refusal(path, error.strerror or str(error)) from error
+
+    return path
+
+
+def remove_inside(path: Path, roots: Iterable[Path]) -> bool:
+    """Remove a file or a whole tree that lies in one of `roots`; False where there is nothing to remove.
+
+    EnvironmentSetupFailed when it lies elsewhere, when the way to it leads through a symbolic link, when
+    another user made it, or when the system refuses. A link at `path` itself is removed, not followed.
+    """
+    try:
+        for root in roots:
+            for name in (root, root.resolve()):
+                if name in path.parents and ".." not in path.parts:
+                    return _remove(name, path.relative_to(name).parts)
+
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _not_removed(path, error.strerror or str(error)) from error
+
+    raise _not_removed(path, "it is in no temporary directory and in none of hostler's own")
+
+
+def _choose(value: str | None, usual: Callable[[str], Path]) -> Path:
+    # A relative value is to be ignored: that is what the XDG specification says.
+    if value and Path(value).is_absolute():
+        return Path(value) / "hostler"
+
+    with suppress(RuntimeError):
+        chosen = usual("hostler")
+
+        if chosen.is_absolute():
+            return chosen
+
+    raise EnvironmentSetupFailed(
+        "there is no home directory to keep state and logs in",
+        hint="set HOME, or XDG_STATE_HOME, XDG_DATA_HOME and XDG_CACHE_HOME",
+    )
+
+
+def _ensure(folder: Path, *, last: bool) -> None:
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        _create(folder)
+        return
+
+    if stat.S_ISLNK(found.st_mode) and not _trusted(found) and (last or _open_to_all(folder.parent.stat())):
+        raise _refusal(folder, f"it is a symbolic link that user {found.st_uid} made")
+
+
+def _create(folder: Path) -> None:
+    parent = folder.parent.stat()
+
+    if not _trusted(parent):
+        raise _refusal(folder.parent, f"it belongs to user {parent.st_uid}")
+
+    # In a sticky directory (/tmp) nobody can take away what we make; in others anybody could.
+    if _open_to_all(parent) and not parent.st_mode & stat.S_ISVTX:
+        raise _refusal(folder.parent, "everybody may write in it")
+
+    try:
+        folder.mkdir(mode=0o700)
+        folder.chmod(0o700)  # a umask such as 0777 takes even our own bits away
+    except FileExistsError:
+        _ensure(folder, last=True)  # another process was faster; it may not be one of ours
+
+
+def _check(path: Path) -> None:
+    found = path.stat()
+
+    if not stat.S_ISDIR(found.st_mode):
+        raise _refusal(path, "it is not a directory")
+
+    if not _trusted(found):
+        raise _refusal(path, f"it belongs to user {found.st_uid}")
+
+    if _open_to_all(found):
+        raise _refusal(path, "everybody may write in it", hint=f"chmod o-w {path}")
+
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise _refusal(path, "it is not writable")
+
+
+def _remove(root: Path, parts: Sequence[str]) -> bool:
+    """Walk down by descriptors, so that nobody can swap a directory for a link while we look."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+    with ExitStack() as opened:
+        folder = os.open(root, flags)
+        opened.callback(os.close, folder)
+
+        for part in parts[:-1]:
+            folder = os.open(part, flags | os.O_NOFOLLOW, dir_fd=folder)
+            opened.callback(os.close, folder)
+
+        found = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
+
+        if found.st_uid != os.geteuid():
+            raise _not_removed(root.joinpath(*parts), f"it belongs to user {found.st_uid}")
+
+        if stat.S_ISDIR(found.st_mode):
+            shutil.rmtree(parts[-1], dir_fd=folder)
+        else:
+            os.unlink(parts[-1], dir_fd=folder)
+
+    return True
+
+
+def _trusted(found: os.stat_result) -> bool:
+    return found.st_uid in {os.geteuid(), 0}
+
+
+def _open_to_all(found: os.stat_result) -> bool:
+    return bool(found.st_mode & stat.S_IWOTH)
+
+
+def _refusal(path: Path, reason: str, *, hint: str = "") -> EnvironmentSetupFailed:
+    return EnvironmentSetupFailed(
+        f"the directory {path} cannot be used: {reason}",
+        hint=hint or "repair it, or choose others with XDG_STATE_HOME, XDG_DATA_HOME and XDG_CACHE_HOME",
+        details={"path": str(path)},
+    )
+
+
+def _not_removed(path: Path, reason: str) -> EnvironmentSetupFailed:
+    return EnvironmentSetupFailed(
+        f"{path} is left behind: {reason}",
+        hint="look at it and remove it yourself",
+        details={"path": str(path)},
+    )

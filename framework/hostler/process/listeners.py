@@ -1,0 +1,132 @@
+"""The listening sockets of the system, as it tells them, and the processes that hold them."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import TypeAlias
+
+Address: TypeAlias = IPv4Address | IPv6Address
+
+# local address and port, remote (none), state LISTEN, queues, timer, retransmits; then uid, timeout, inode
+_LISTENING = re.compile(
+    rb"([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) [0-9A-F]+:0000 0A \S+ \S+ \S+ +(\d+) +\d+ (\d+) "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """One listening TCP socket; an inode leads to its process where the system does not tell the pid."""
+
+    address: Address
+    port: int
+    inode: int = 0
+    uid: int | None = None
+    pid: int | None = None
+
+
+def listening(pid: int | str, port: int | None = None) -> list[Socket]:
+    """The listening sockets, on one port or on all, of the network namespace that `pid` lives in."""
+    found = []
+
+    for table in (f"/proc/{pid}/net/tcp", f"/proc/{pid}/net/tcp6"):
+        with suppress(OSError):
+            data = Path(table).read_bytes()
+
+            if port is not None and b":%04X 0" % port not in data:
+                continue
+
+            for address, number, uid, inode in _LISTENING.findall(data):
+                if port in {None, int(number, 16)}:
+                    found.append(Socket(_decode(address), int(number, 16), int(inode), int(uid)))
+
+    return found
+
+
+def find_owners(inodes: Iterable[int], pids: Iterable[int]) -> dict[int, int]:
+    """Which of the processes has each of the sockets; the first one where several share it."""
+    wanted, owners = set(inodes), dict[int, int]()
+
+    for pid in pids:
+        for inode in wanted.intersection(socket_inodes(pid)):
+            owners[inode] = pid
+            wanted.discard(inode)
+
+        if not wanted:
+            break
+
+    return owners
+
+
+def socket_inodes(pid: int) -> Iterator[int]:
+    """The inodes of the sockets that a process has open; none where it is gone or another user's."""
+    folder = f"/proc/{pid}/fd"
+
+    with suppress(OSError):
+        for name in os.listdir(folder):  # noqa: PTH208 - a Path for each descriptor costs more than the look
+            with suppress(OSError):
+                link = os.readlink(f"{folder}/{name}")  # noqa: PTH115
+
+                if link.startswith("socket:["):
+                    yield int(link[8:-1])
+
+
+def network_namespace(pid: int | str) -> int | None:
+    """What tells the network namespace of a process; None where it is gone or another user's."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/ns/net").stat().st_ino
+
+    return None
+
+
+def process_name(pid: int) -> str:
+    """What a process is called; empty when it is gone."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            return Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip()
+
+        return ""
+
+    import psutil  # pragma: other-system # noqa: PLC0415 - heavy
+
+    try:  # pragma: other-system
+        return psutil.Process(pid).name()
+    except psutil.Error:  # pragma: other-system
+        return ""
+
+
+def parse_address(host: str) -> Address | None:
+    """Read an IP address, IPv4 also where it stands in IPv6, without its zone; None for a name."""
+    try:
+        return _unmapped(ip_address(host.partition("%")[0]))
+    except ValueError:
+        return None
+
+
+def portable_sockets(pids: Iterable[int]) -> Iterator[Socket]:  # pragma: other-system
+    """The listening sockets of some processes where there is no /proc; none of other users' processes."""
+    import psutil  # noqa: PLC0415 - heavy
+
+    for pid in pids:
+        with suppress(psutil.Error):
+            for found in psutil.Process(pid).net_connections("tcp"):
+                address = parse_address(found.laddr.ip) if found.status == psutil.CONN_LISTEN else None
+
+                if address is not None:
+                    yield Socket(address, found.laddr.port, pid=pid)
+
+
+def _decode(text: bytes) -> Address:
+    """An address as the kernel prints it: words of 32 bits in the byte order of the machine."""
+    words = [int(text[i : i + 8], 16).to_bytes(4, sys.byteorder) for i in range(0, len(text), 8)]
+    return _unmapped(ip_address(b"".join(words)))
+
+
+def _unmapped(address: Address) -> Address:
+    return getattr(address, "ipv4_mapped", None) or address

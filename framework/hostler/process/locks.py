@@ -1,0 +1,180 @@
+"""The lock that keeps two supervisors from running one server twice."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning
+from hostler.process.directories import Directories, secure_directory
+from hostler.process.table import start_time
+
+# A sweep holds the locks of dead supervisors while it cleans up after them: that is worth waiting for.
+_PATIENCE_WITH_A_SWEEP = 10.0
+_PATIENCE_WITH_A_NEWCOMER = 0.2
+_PAUSE = 0.005
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who holds a lock, as it stands in the lock's file; for messages only, never to decide anything."""
+
+    pid: int
+    start_time: float
+    namespace: str
+    server: str
+    sweeps: bool = False
+
+
+class NameLock:
+    """One server's lock, held from `take` (or `take_stale`) to `release`, or to the death of this process."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor: int | None = descriptor
+
+    @classmethod
+    def take(cls, directories: Directories, namespace: str, name: str) -> Self:
+        """Lock the server `name` of `namespace` for this process and say so in the lock's file.
+
+        ProcessAlreadyRunning names the process that has it, in this process or another;
+        EnvironmentSetupFailed when no lock can be had at all.
+        """
+        folder = secure_directory(runs_folder(directories))
+        path = folder / f"{_key(namespace, name)}.lock"
+
+        try:
+            return cls._wait(path, Owner(os.getpid(), start_time(os.getpid()), namespace, name))
+        except OSError as error:
+            raise EnvironmentSetupFailed(
+                f"the lock {path} cannot be taken: {error.strerror}",
+                server=name,
+                hint="see that the state directory is yours and on a file system with locks",
+            ) from error
+
+    @classmethod
+    def take_stale(cls, path: Path) -> Self | None:
+        """Take the lock in the file `path` to clean up behind a dead supervisor; None if it cannot be had."""
+        with suppress(OSError):
+            return cls._try(path, Owner(os.getpid(), start_time(os.getpid()), "", "", sweeps=True))
+
+        return None
+
+    @property
+    def record_path(self) -> Path:
+        """Where the record of the run that this lock guards is kept."""
+        return self.path.with_suffix(".json")
+
+    @property
+    def held(self) -> bool:
+        """Whether this object still has the lock."""
+        return self._descriptor is not None
+
+    def release(self) -> None:
+        """Let go and remove the file; again and again if you like."""
+        descriptor, self._descriptor = self._descriptor, None
+
+        if descriptor is None:
+            return
+
+        # Unlinked while it is locked: whoever opened it before sees that the path is another file's now.
+        with suppress(OSError):
+            if _is_file_at(descriptor, self.path):
+                self.path.unlink()
+
+        # Unlocked by name: a child that was forked just now shares the lock until it executes.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+    @classmethod
+    def _wait(cls, path: Path, owner: Owner) -> Self:
+        begun = time.monotonic()
+
+        while (lock := cls._try(path, owner)) is None:
+            holder, waited = _read_owner(path), time.monotonic() - begun
+            patience = _PATIENCE_WITH_A_SWEEP if holder and holder.sweeps else _PATIENCE_WITH_A_NEWCOMER
+
+            if (holder and not holder.sweeps) or waited > patience:
+                raise _already_running(path, owner.server, holder)
+
+            time.sleep(_PAUSE)
+
+        return lock
+
+    @classmethod
+    def _try(cls, path: Path, owner: Owner) -> Self | None:
+        while True:
+            descriptor = os.open(path, _FLAGS, 0o600)
+
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+                if _is_file_at(descriptor, path):
+                    _describe(descriptor, owner)
+                    return cls(path, descriptor)
+
+            except BlockingIOError:
+                os.close(descriptor)
+                return None
+            except OSError:
+                os.close(descriptor)
+                raise
+
+            os.close(descriptor)  # its last holder removed it between our open and our lock
+
+
+def runs_folder(directories: Directories) -> Path:
+    """Where locks and run records are kept."""
+    return directories.state / "runs"
+
+
+def _key(namespace: str, name: str) -> str:
+    return sha256(f"{namespace}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _is_file_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _describe(descriptor: int, owner: Owner) -> None:
+    # A full disk makes a message poorer, not the lock weaker.
+    with suppress(OSError):
+        os.fchmod(descriptor, 0o600)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(asdict(owner)).encode(), 0)
+
+
+def _read_owner(path: Path) -> Owner | None:
+    import msgspec  # noqa: PLC0415 - heavy
+
+    with suppress(OSError, ValueError):
+        return msgspec.convert(json.loads(path.read_bytes()), Owner)
+
+    return None
+
+
+def _already_running(path: Path, name: str, owner: Owner | None) -> ProcessAlreadyRunning:
+    if owner is None:
+        who, pid = "another hostler", None
+    elif owner.pid == os.getpid():
+        who, pid = f"another supervisor of this process (pid {owner.pid})", owner.pid
+    else:
+        who, pid = f"another hostler (pid {owner.pid})", owner.pid
+
+    return ProcessAlreadyRunning(
+        f"it is already run by {who}",
+        server=name,
+        hint="stop that one first, or use its server",
+        details={"pid": pid, "lock": str(path)},
+    )

@@ -1,0 +1,222 @@
+"""What is kept on disk about a run, so that nothing of it stays when its supervisor was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self, TypeAlias
+
+from hostler.errors import EnvironmentSetupFailed, ServerError
+from hostler.process.directories import Directories, remove_inside, secure_directory
+from hostler.process.locks import NameLock, runs_folder
+from hostler.process.table import start_time
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One run as it stands on disk: begun before the spawn, completed (`dataclasses.replace`) after it.
+
+    `argv` is already redacted. `written` is wall-clock time, for people. `start_time` and
+    `supervisor_start` are in the system's own unit: they are only ever compared.
+    """
+
+    run_id: str
+    namespace: str
+    server: str
+    argv: tuple[str, ...]
+    temporary: tuple[Path, ...]
+    supervisor_pid: int
+    supervisor_start: float
+    boot_id: str
+    written: float
+    pid: int | None = None
+    start_time: float | None = None
+    url: str | None = None
+
+    @classmethod
+    def begin(
+        cls, run_id: str, namespace: str, server: str, *, argv: Iterable[str], temporary: Iterable[Path] = ()
+    ) -> Self:
+        """The record of a run that this process is about to spawn."""
+        return cls(
+            run_id=run_id,
+            namespace=namespace,
+            server=server,
+            argv=tuple(argv),
+            temporary=tuple(temporary),
+            supervisor_pid=os.getpid(),
+            supervisor_start=start_time(os.getpid()),
+            boot_id=boot_id(),
+            written=time.time(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """What a dead supervisor left under a lock: a record, or why there is none that can be read."""
+
+    record: RunRecord | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What was cleaned up behind a dead supervisor, and in words what could not be."""
+
+    record: RunRecord | None = None
+    pids_killed: tuple[int, ...] = ()
+    paths_removed: tuple[Path, ...] = ()
+    problem: str = ""
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is something to tell."""
+        return self.record is not None or bool(self.problem)
+
+
+Kill: TypeAlias = Callable[[RunRecord], Sequence[int]]
+
+
+class RunStore:
+    """The run records of one state directory; whoever writes, clears or recovers one holds its lock."""
+
+    def __init__(self, directories: Directories) -> None:
+        self._directories = directories
+
+    def write(self, lock: NameLock, record: RunRecord) -> None:
+        """Put `record` in the place of the one before, as a whole or not at all.
+
+        EnvironmentSetupFailed when the disk is full or refuses. It is not synced: a record matters while
+        the system stays up, and is told by its boot id afterwards.
+        """
+        path, temporary = lock.record_path, _temporary_path(lock)
+        text = json.dumps(asdict(record), default=str).encode()
+
+        try:
+            with os.fdopen(os.open(temporary, _FLAGS, 0o600), "wb") as file:
+                os.fchmod(file.fileno(), 0o600)
+                file.write(text)
+
+            temporary.replace(path)
+        except OSError as error:
+            raise EnvironmentSetupFailed(
+                f"the run record {path} cannot be written: {error.strerror}",
+                server=record.server,
+                hint="make room or repair the state directory: nobody could clean up a killed run without it",
+            ) from error
+
+    def clear(self, lock: NameLock) -> None:
+        """Forget the run: its tree is gone."""
+        lock.record_path.unlink(missing_ok=True)
+        _temporary_path(lock).unlink(missing_ok=True)
+
+    def leftover(self, lock: NameLock) -> Leftover:
+        """The record that a dead supervisor left under the lock that is now ours."""
+        import msgspec  # noqa: PLC0415 - heavy
+
+        try:
+            found = json.loads(lock.record_path.read_bytes())
+            return Leftover(msgspec.convert(found, RunRecord, dec_hook=lambda kind, value: kind(value)))
+        except FileNotFoundError:
+            return Leftover()
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            return Leftover(problem=f"the run record {lock.record_path} cannot be read: {error}")
+
+    def recover(self, lock: NameLock, kill: Kill) -> Recovered:
+        """End what a dead supervisor left under this lock: its processes, its temporary paths, its record.
+
+        `kill` gets the record and answers with the pids that it killed; it is not asked about a run of
+        another boot or machine. What it raises passes through, and the record stays for the next try.
+        """
+        leftover = self.leftover(lock)
+        record = leftover.record
+
+        if record is None:
+            self.clear(lock)
+            return Recovered(problem=leftover.problem)
+
+        killed = tuple(kill(record)) if record.boot_id == boot_id() else ()
+        removed, problems = self.remove_temporary(record.temporary)
+        self.clear(lock)
+        return Recovered(record, killed, tuple(removed), "; ".join(problems))
+
+    def sweep(self, kill: Kill) -> list[Recovered]:
+        """Recover every server of this state directory whose supervisor is dead, whatever its name.
+
+        Nothing is raised for one of them: it is told in its `problem`, and its record stays.
+        """
+        swept = []
+
+        for lock in self.stale_locks():
+            try:
+                recovered = self.recover(lock, kill)
+            except (ServerError, OSError) as error:
+                recovered = Recovered(self.leftover(lock).record, problem=str(error))
+
+            if recovered.anything:
+                swept.append(recovered)
+
+        return swept
+
+    def stale_locks(self) -> Iterator[NameLock]:
+        """Each lock or record that no living supervisor holds, locked while it is looked at."""
+        folder = secure_directory(runs_folder(self._directories))
+        keys = {path.stem for path in folder.iterdir() if path.suffix in {".lock", ".json", ".tmp"}}
+
+        for key in sorted(keys):
+            lock = NameLock.take_stale(folder / f"{key}.lock")
+
+            if lock is not None:
+                try:
+                    yield lock
+                finally:
+                    lock.release()
+
+    def remove_temporary(self, paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
+        """Remove what is in temporary directories or hostler's own; tell which were, and why others not."""
+        removed, problems = [], []
+
+        for path in paths:
+            try:
+                if self._is_ours_to_keep(path):
+                    problems.append(f"{path} is left behind: hostler's own records are there")
+                elif remove_inside(path, self._roots()):
+                    removed.append(path)
+
+            except EnvironmentSetupFailed as error:
+                problems.append(error.message)
+
+        return removed, problems
+
+    def _is_ours_to_keep(self, path: Path) -> bool:
+        runs = runs_folder(self._directories)
+        return path == runs or runs in path.parents or path in runs.parents
+
+    def _roots(self) -> list[Path]:
+        own = self._directories
+        roots = [own.state, own.data, own.cache, Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]  # noqa: S108
+        runtime = os.environ.get("XDG_RUNTIME_DIR")
+        return [*roots, Path(runtime)] if runtime else roots
+
+
+def boot_id() -> str:
+    """What tells this boot of this machine from all others."""
+    # A sandbox may hide it, and macOS has none.
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+
+    import psutil  # noqa: PLC0415 - heavy
+
+    return f"{psutil.boot_time():.0f}"
+
+
+def _temporary_path(lock: NameLock) -> Path:
+    return lock.record_path.with_suffix(".tmp")

@@ -1,0 +1,249 @@
+"""Who listens where: the sockets of the system, and the processes that they belong to."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from types import MappingProxyType
+
+from hostler.model import Endpoint
+from hostler.process.listeners import (
+    Address,
+    Socket,
+    find_owners,
+    listening,
+    network_namespace,
+    parse_address,
+    portable_sockets,
+    process_name,
+    socket_inodes,
+)
+
+_WILDCARDS = MappingProxyType({"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"})  # noqa: S104
+
+
+class ListenerKind(Enum):
+    """Whose process listens: of the tree, of somebody else, of one that cannot be told, or of none."""
+
+    OWN = "own"
+    FOREIGN = "foreign"
+    UNKNOWN = "unknown"
+    NOBODY = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who would answer at an endpoint: the address that its socket is bound to, and the user who made it."""
+
+    kind: ListenerKind
+    pid: int | None = None
+    name: str = ""
+    bound_host: str | None = None
+    uid: int | None = None
+
+
+def who_listens(endpoint: Endpoint, members: Callable[[], Collection[int]]) -> Listener:
+    """Who would answer a connection from here to `endpoint`; `members` tells the pids of the tree.
+
+    Of several sockets the one bound most closely answers. Where a foreign one may answer (it shares the
+    port, or `localhost` means it too), it is told, not our own. Unknown is the owner of a socket that
+    belongs to another user, to another network namespace, or whose address cannot be tied to this machine.
+    """
+    look = _look if sys.platform == "linux" else _look_portably
+    listener = look(endpoint, members())
+
+    # A process may pass its socket on and end while we look.
+    return look(endpoint, members()) if listener.kind is ListenerKind.UNKNOWN else listener
+
+
+def who_holds(host: str, port: int) -> Listener:
+    """Who listens where an address is about to be bound: on it, on a wildcard around it, or inside it.
+
+    `host` is an IP address; nobody of ours can be meant, so what is found is foreign or unknown.
+    """
+    asked = ip_address(host.partition("%")[0])
+    everybody = listening("self", port) if sys.platform == "linux" else _portably_on(port)
+    in_the_way = [found for found in everybody if _fit(found.address, asked) or _fit(asked, found.address)]
+    return _foreign(in_the_way) if in_the_way else Listener(ListenerKind.NOBODY)
+
+
+def listening_sockets(members: Collection[int]) -> list[Endpoint]:
+    """Every TCP socket that the tree listens on, in whatever network namespace, with scheme "tcp"."""
+    if sys.platform != "linux":  # pragma: other-system
+        return list(dict.fromkeys(map(_endpoint, portable_sockets(members))))
+
+    namespaces: dict[int | None, list[int]] = {}
+
+    for pid in members:
+        namespaces.setdefault(network_namespace(pid), []).append(pid)
+
+    endpoints: dict[Endpoint, None] = {}
+
+    for pids in namespaces.values():
+        inodes = {inode for pid in pids for inode in socket_inodes(pid)}
+        theirs = (found for found in listening(pids[0]) if found.inode in inodes)
+        endpoints |= dict.fromkeys(map(_endpoint, theirs))
+
+    return list(endpoints)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to `host`; a name other than localhost is not resolved: no."""
+    address = parse_address(host)
+    return host.lower() == "localhost" if address is None else address.is_loopback
+
+
+def is_wider(bound_host: str, asked_host: str) -> bool:
+    """Whether a socket bound to `bound_host` can be reached by more than what `asked_host` asked for."""
+    if asked_host in _WILDCARDS or bound_host == asked_host or is_loopback(bound_host):
+        return False
+
+    if bound_host in _WILDCARDS or is_loopback(asked_host):
+        return True
+
+    bound, asked = parse_address(bound_host), parse_address(asked_host)
+    return bound is not None and asked is not None and bound != asked
+
+
+def _look(endpoint: Endpoint, members: Collection[int]) -> Listener:
+    sockets = listening("self", endpoint.port)
+    targets = _targets(endpoint.host)
+    answering = _answering(targets, sockets) if targets else sockets
+
+    if not answering:
+        return _beyond(endpoint.port, members) or Listener(ListenerKind.NOBODY)
+
+    own = find_owners((found.inode for found in answering), members)
+    strange = [found for found in answering if found.inode not in own]
+
+    if not strange:
+        first = answering[0]
+        return _listener(ListenerKind.OWN, own[first.inode], first)
+
+    if not targets:
+        return _listener(ListenerKind.UNKNOWN, None, strange[0])
+
+    # What forwards a port into a container is a stranger that serves the tree.
+    return _beyond(endpoint.port, members) or _foreign(strange)
+
+
+def _foreign(strange: list[Socket]) -> Listener:
+    if strange[0].pid is not None:  # pragma: other-system
+        return _listener(ListenerKind.FOREIGN, strange[0].pid, strange[0])
+
+    everybody = (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit())
+    owners = find_owners((found.inode for found in strange), everybody)
+    known = next((found for found in strange if found.inode in owners), None)
+
+    if known is None:
+        return _listener(ListenerKind.UNKNOWN, None, strange[0])
+
+    return _listener(ListenerKind.FOREIGN, owners[known.inode], known)
+
+
+def _beyond(port: int, members: Collection[int]) -> Listener | None:
+    """A member that listens on the port in another network namespace than ours."""
+    ours = network_namespace("self")
+
+    for pid in members:
+        if network_namespace(pid) not in {ours, None}:
+            for found in listening(pid, port):
+                return _listener(ListenerKind.UNKNOWN, pid, found)
+
+    return None
+
+
+def _listener(kind: ListenerKind, pid: int | None, found: Socket) -> Listener:
+    return Listener(kind, pid, "" if pid is None else process_name(pid), str(found.address), found.uid)
+
+
+def _endpoint(found: Socket) -> Endpoint:
+    return Endpoint(str(found.address), found.port, "tcp")
+
+
+def _targets(host: str) -> list[Address]:
+    """The addresses that a client connects to for `host`; none where they are not known to be ours."""
+    if host.lower() == "localhost":
+        return [IPv4Address("127.0.0.1"), IPv6Address("::1")]
+
+    host = _WILDCARDS.get(host, host)
+    address = parse_address(host)
+    return [address] if address is not None and (address.is_loopback or _is_local(host, address)) else []
+
+
+def _is_local(host: str, address: Address) -> bool:
+    with socket.socket(
+        socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM
+    ) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return False
+
+    return True
+
+
+def _answering(targets: Iterable[Address], sockets: Iterable[Socket]) -> list[Socket]:
+    """The sockets that the system gives a connection to: for each target those that fit it best."""
+    answering: dict[Socket, None] = {}
+
+    for target in targets:
+        fits = {candidate: _fit(candidate.address, target) for candidate in sockets}
+        best = max(fits.values(), default=0)
+        answering |= dict.fromkeys(candidate for candidate, fit in fits.items() if fit == best > 0)
+
+    return list(answering)
+
+
+def _fit(bound: Address, target: Address) -> int:
+    if bound == target:
+        return 3
+
+    if not bound.is_unspecified:
+        return 0
+
+    if bound.version == target.version:
+        return 2
+
+    return 1 if bound.version == 6 else 0  # a socket bound to "::" takes IPv4 too, unless it was told not to
+
+
+def _look_portably(endpoint: Endpoint, members: Collection[int]) -> Listener:  # pragma: other-system
+    """The same where there is no /proc: only our own user's sockets can be seen, and looking is slow."""
+    targets = _targets(endpoint.host)
+    hosts = [str(target) for target in targets] or [endpoint.host]
+
+    if not any(accepts(host, endpoint.port) for host in hosts):
+        return Listener(ListenerKind.NOBODY)
+
+    sockets = _portably_on(endpoint.port)
+    answering = _answering(targets, sockets) if targets else sockets
+    strange = [candidate for candidate in answering if candidate.pid not in members]
+
+    if not answering:
+        return Listener(ListenerKind.UNKNOWN)
+
+    if not strange:
+        return _listener(ListenerKind.OWN, answering[0].pid, answering[0])
+
+    return _listener(ListenerKind.FOREIGN if targets else ListenerKind.UNKNOWN, strange[0].pid, strange[0])
+
+
+def _portably_on(port: int) -> list[Socket]:  # pragma: other-system
+    import psutil  # noqa: PLC0415 - heavy
+
+    return [found for found in portable_sockets(psutil.pids()) if found.port == port]
+
+
+def accepts(host: str, port: int) -> bool:  # pragma: other-system
+    """Whether somebody takes a connection there: the only way to know where there is no /proc."""
+    with suppress(OSError), socket.create_connection((host, port), timeout=0.2):
+        return True
+
+    return False
