@@ -1,0 +1,46 @@
+"""One look at the process table for all who want one at the same moment."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hostler.process.exits import Process
+from hostler.process.table import Table, first_possible_pid, read_table
+
+
+class Census:
+    """Shares looks at the process table, so that stopping 500 servers at once takes a few of them.
+
+    Every look that is handed out was begun after it was asked for.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Process, asyncio.Future[Table]]] = []
+
+    async def look(self, process: Process) -> Table:
+        """Look at the processes that may belong to this server. Raises OSError when /proc cannot be read."""
+        loop = asyncio.get_running_loop()
+
+        if not self._waiting:
+            loop.call_soon(self._take)
+
+        future: asyncio.Future[Table] = loop.create_future()
+        self._waiting.append((process, future))
+        return await future
+
+    def _take(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        oldest = min((process for process, _ in waiting), key=lambda process: process.forks)
+        open_futures = [future for _, future in waiting if not future.done()]
+
+        try:
+            # no pid was given out twice since the oldest was started, or else everything is looked at
+            table = read_table(first_possible_pid(oldest.pid, oldest.forks))
+        except OSError as error:
+            for future in open_futures:
+                future.set_exception(error)
+
+            return
+
+        for future in open_futures:
+            future.set_result(table)

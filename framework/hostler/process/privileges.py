@@ -1,0 +1,173 @@
+"""Who a child runs as and within which limits: the user, and the small tools put in front of the command."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import resource
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from hostler.errors import EnvironmentSetupFailed
+from hostler.model import Launch
+
+_TOOL_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"  # never the child's PATH: these run with our privileges
+_MULTI_CALL = {"busybox", "toybox"}  # their tools of these names lack what is needed
+_RESTORED_BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}  # Popen resets these itself
+_SECURE = ("--pdeathsig", "KILL")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The user, group and supplementary groups that a child runs with."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What stands in front of the command, which tools are missing, and what Popen has to do instead."""
+
+    argv: tuple[str, ...]
+    missing: tuple[str, ...]
+    account: Account | None
+
+
+def find_account(user: str | None, group: str | None) -> Account | None:
+    """Look up who the child is to be, None for "as we are"; names or numbers.
+
+    Raises EnvironmentSetupFailed (permanent) when there is no such user or group, or when we may
+    not become it.
+    """
+    if user is None and group is None:
+        return None
+
+    person = _person(user) if user is not None else None
+    uid = os.geteuid() if user is None else person.pw_uid if person else int(user)
+    gid = _gid(group) if group is not None else person.pw_gid if person else uid
+
+    if os.geteuid() != 0 and uid == os.geteuid() and gid == os.getegid():
+        return None
+
+    if os.geteuid() != 0:
+        raise _failed(
+            f"only root can run a server as {user or group}", "run hostler as root, or remove user and group"
+        )
+
+    groups = os.getgrouplist(person.pw_name, gid) if person else [gid]
+    return Account(user or str(uid), uid, gid, tuple(groups))
+
+
+def build_prefix(launch: Launch, account: Account | None) -> Prefix:
+    """Choose the tools that this launch needs; `prlimit` comes before the user is changed.
+
+    Raises EnvironmentSetupFailed (permanent) when a limit is unknown or cannot be raised so far.
+    """
+    argv: list[str] = []
+    missing: list[str] = []
+    wanted: tuple[tuple[str, list[str], Callable[[str, tuple[str, ...]], bool] | None], ...] = (
+        ("env", _reset_signals(), _works),
+        ("prlimit", _limits(launch.limits), None),
+        ("setpriv", [*_SECURE, *(["--no-new-privs"] if launch.no_new_privileges else [])], _works),
+    )
+
+    for name, options, works in wanted:
+        tool = _find_tool(name) if options else None
+
+        if tool is not None and (works is None or works(tool, tuple(options))):
+            argv += [tool, *options]
+        elif options:
+            missing.append(name)
+
+    if "setpriv" in missing:
+        return Prefix(tuple(argv), tuple(missing), account)
+
+    return Prefix((*argv, *_become(account), "--"), tuple(missing), None)
+
+
+def _become(account: Account | None) -> Sequence[str]:
+    if account is None:
+        return ()
+
+    groups = ",".join(str(group) for group in account.groups)
+    return (f"--reuid={account.uid}", f"--regid={account.gid}", f"--groups={groups}")
+
+
+def _reset_signals() -> list[str]:
+    """Name the signals that the child would inherit as ignored or blocked, such as under nohup."""
+    deaf = {number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    numbers = sorted((deaf - _RESTORED_BY_PYTHON) | blocked)
+    return ["--default-signal=" + ",".join(str(int(number)) for number in numbers)] if numbers else []
+
+
+def _limits(limits: Mapping[str, int]) -> list[str]:
+    options = []
+
+    for name, value in limits.items():
+        kind = getattr(resource, f"RLIMIT_{name.upper()}", None)
+
+        if kind is None or value < 0:
+            raise _failed(
+                f"limit {name} = {value} is not known to this system", "see prlimit --help for the names"
+            )
+
+        hard = resource.getrlimit(kind)[1]
+
+        if os.geteuid() != 0 and hard != resource.RLIM_INFINITY and value > hard:
+            raise _failed(
+                f"limit {name} = {value} is above what we have ({hard})", "lower it, or raise our own"
+            )
+
+        options.append(f"--{name.lower()}={value}")
+
+    return options
+
+
+def _find_tool(name: str) -> str | None:
+    tool = shutil.which(name, path=_TOOL_PATH)
+    return None if tool is None or Path(tool).resolve().name in _MULTI_CALL else tool
+
+
+@cache
+def _works(tool: str, options: tuple[str, ...]) -> bool:
+    """Try a tool once in a program's life: old versions and some sandboxes do not have every option."""
+    trial = subprocess.run(
+        [tool, *options, tool, "--version"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    return trial.returncode == 0
+
+
+def _person(user: str) -> pwd.struct_passwd | None:
+    """Find an account by name or number; a bare number needs none."""
+    try:
+        return pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
+    except KeyError:
+        if user.isdecimal():
+            return None
+
+        raise _failed(f"there is no user {user}", "correct user, or create the account") from None
+
+
+def _gid(group: str) -> int:
+    try:
+        return int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise _failed(f"there is no group {group}", "correct group, or create it") from None
+
+
+def _failed(message: str, hint: str) -> EnvironmentSetupFailed:
+    return EnvironmentSetupFailed(message, hint=hint, permanent=True)

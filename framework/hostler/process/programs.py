@@ -1,0 +1,133 @@
+"""Whether a program can be executed, asked before it is: a prefix command would hide the reason."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from hostler.errors import ProcessSpawnFailed
+from hostler.process.binaries import cannot_run, check_binary
+
+_HEAD = 4096
+_MAX_SCRIPT_DEPTH = 4  # as many interpreters of interpreters as the kernel follows
+
+
+def find_program(name: str, *, cwd: Path, env: Mapping[str, str]) -> str:
+    """Find the absolute path that execution of `name` in `cwd` with `env` would use.
+
+    Raises ProcessSpawnFailed (permanent), with what to do next, when it could not be executed.
+    """
+    _check_directory(cwd)
+
+    if not name or "\0" in name:
+        raise cannot_run("the command is empty", "set command to a program and its arguments")
+
+    program = _look_up(name, cwd, env)
+    _check_executable(program, cwd, env, _MAX_SCRIPT_DEPTH)
+    return program
+
+
+def _check_directory(cwd: Path) -> None:
+    if not cwd.exists():
+        raise cannot_run(f"the working directory {cwd} does not exist", "create it, or correct cwd")
+
+    if not cwd.is_dir():
+        raise cannot_run(f"the working directory {cwd} is not a directory", "correct cwd")
+
+    if not os.access(cwd, os.X_OK):
+        raise cannot_run(
+            f"the working directory {cwd} may not be entered", "check its permissions, or correct cwd"
+        )
+
+
+def _look_up(name: str, cwd: Path, env: Mapping[str, str]) -> str:
+    """Walk the child's PATH as execvp would: the first that is executable, else the first that exists."""
+    if "/" in name:
+        return os.path.join(cwd, name)  # noqa: PTH118  (pathlib would drop a leading "./" and more)
+
+    path = env.get("PATH", os.defpath)
+    places = [os.path.join(cwd, folder, name) for folder in path.split(os.pathsep)]  # noqa: PTH118
+    found = [place for place in places if Path(place).is_file()]
+
+    if not found:
+        raise cannot_run(
+            f"{name} was not found on the PATH of the server ({path})",
+            f"install {name}, give its full path in command, or set PATH in env",
+        )
+
+    return next((place for place in found if os.access(place, os.X_OK)), found[0])
+
+
+def _check_executable(program: str, cwd: Path, env: Mapping[str, str], depth: int) -> None:
+    _check_file(program)
+
+    try:
+        with Path(program).open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return  # it may be executed, though not read
+
+    if head.startswith(b"#!"):
+        _check_script(program, head, cwd, env, depth)
+    else:
+        check_binary(program, head)
+
+
+def _check_file(program: str) -> None:
+    try:
+        mode = Path(program).stat().st_mode
+    except FileNotFoundError:
+        raise cannot_run(f"{program} does not exist", "install it, or correct command") from None
+    except OSError as error:
+        raise cannot_run(
+            f"{program} cannot be looked at: {error.strerror}", "check the path in command"
+        ) from None
+
+    if stat.S_ISDIR(mode):
+        raise cannot_run(f"{program} is a directory", "give the path of the program inside it")
+
+    if not stat.S_ISREG(mode):
+        raise cannot_run(f"{program} is not a regular file", "correct command")
+
+    if not os.access(program, os.X_OK):
+        raise cannot_run(
+            f"{program} is not executable",
+            f"run chmod +x {program} (and see that its file system is not mounted noexec)",
+        )
+
+
+def _check_script(program: str, head: bytes, cwd: Path, env: Mapping[str, str], depth: int) -> None:
+    line = head[2:].split(b"\n", 1)[0].decode(errors="replace")
+    words = line.strip(" \t").split(maxsplit=1)
+
+    if line.endswith("\r"):
+        raise cannot_run(
+            f"the first line of {program} ends in a Windows line end", "save it with Unix line ends"
+        )
+
+    if not words or not depth:
+        raise cannot_run(
+            f"{program} names no interpreter that can run it", "correct the #! in its first line"
+        )
+
+    interpreter = os.path.join(cwd, words[0])  # noqa: PTH118
+    wanted = [interpreter]
+
+    if Path(interpreter).name == "env" and len(words) > 1:
+        wanted += _wanted_by_env(words[1], cwd, env)
+
+    for needed in wanted:
+        try:
+            _check_executable(needed, cwd, env, depth - 1)
+        except ProcessSpawnFailed as error:
+            raise cannot_run(
+                f"the interpreter of {program} cannot run: {error.message}", error.context.hint
+            ) from None
+
+
+def _wanted_by_env(arguments: str, cwd: Path, env: Mapping[str, str]) -> list[str]:
+    """Find what `#!/usr/bin/env NAME` will look for; other forms of it are left to env itself."""
+    name = arguments.removeprefix("-S").split()[0] if arguments.removeprefix("-S").split() else ""
+    return [] if not name or name.startswith("-") or "=" in name else [_look_up(name, cwd, env)]

@@ -1,0 +1,134 @@
+"""Starting a child: one synchronous step from a launch to a process that is watched."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import subprocess
+import time
+from typing import Any
+
+from hostler.errors import EnvironmentSetupFailed, ProcessSpawnFailed
+from hostler.model import Launch, OutputMode
+from hostler.process.exits import Birth, Process
+from hostler.process.privileges import Account, Prefix, build_prefix, find_account
+from hostler.process.programs import find_program
+from hostler.process.table import MARKER, count_forks, start_time
+
+_TEMPORARY = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY, errno.EINTR, errno.EIO}
+_HINTS = {
+    errno.EAGAIN: "too many processes: stop some, or raise the limit (ulimit -u)",
+    errno.ENOMEM: "free some memory",
+    errno.EMFILE: "hostler has too many open files: raise the limit (ulimit -n)",
+    errno.ENFILE: "the system has too many open files: close some",
+    errno.E2BIG: "make the arguments and the environment smaller",
+}
+
+
+def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int | None) -> Process:
+    """Start the command of a launch in a session of its own, watched by the running event loop.
+
+    The descriptors are written to where the launch says "capture" and stay open here. The child gets
+    exactly `launch.env` and the marker of this run. It dies with the calling thread, where the system
+    can do that. Raises ProcessSpawnFailed (`permanent` unless trying again may help) and
+    EnvironmentSetupFailed for a user, group or limit that cannot be had.
+    """
+    asyncio.get_running_loop()  # the exit is told to it: without one nothing is started
+    program = find_program(launch.argv[0] if launch.argv else "", cwd=launch.cwd, env=launch.env)
+    account = find_account(launch.user, launch.group)
+    prefix = build_prefix(launch, account)
+
+    if account is not None:
+        _check_access(program, launch, account)
+
+    streams = _stream(launch.stdout, stdout_fd), _stream(launch.stderr, stderr_fd)
+    forks, started = count_forks(), time.monotonic()
+    pid = _start(
+        [*prefix.argv, program, *launch.argv[1:]], launch, _environment(launch, run_id), streams, prefix
+    )
+    birth = Birth(run_id, started, start_time(pid), forks, prefix.missing)
+
+    try:
+        return Process(pid, birth)
+    except OSError as error:  # it runs, but cannot be watched: it must not be left behind
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+        raise _explain(error, program) from error
+
+
+def _start(
+    argv: list[str],
+    launch: Launch,
+    env: dict[str, str],
+    streams: tuple[int | None, int | None],
+    prefix: Prefix,
+) -> int:
+    try:
+        child = subprocess.Popen(
+            argv,
+            cwd=launch.cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=streams[0],
+            stderr=streams[1],
+            start_new_session=True,
+            **_identity(prefix.account),
+        )
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise _explain(error, launch.argv[0]) from error
+
+    child.returncode = 0  # Process reaps it: Popen is neither to wait nor to warn
+    return child.pid
+
+
+def _identity(account: Account | None) -> dict[str, Any]:
+    """Let Popen change the user where setpriv is missing."""
+    if account is None:
+        return {}
+
+    return {"user": account.uid, "group": account.gid, "extra_groups": account.groups}
+
+
+def _environment(launch: Launch, run_id: str) -> dict[str, str]:
+    """Mark the child; a hostler inside another's server keeps the outer mark, so that both find it."""
+    outer = launch.host_env.get(MARKER)
+    return {**launch.env, MARKER: f"{outer}:{run_id}" if outer else run_id}
+
+
+def _stream(mode: OutputMode, fd: int | None) -> int | None:
+    if mode is OutputMode.INHERIT:
+        return None
+
+    if mode is OutputMode.IGNORE:
+        return subprocess.DEVNULL
+
+    if fd is None:
+        raise ValueError("a captured stream needs a descriptor to write to")
+
+    return fd
+
+
+def _check_access(program: str, launch: Launch, account: Account) -> None:
+    """Ask as the other user, since setpriv would only fail in the child's name."""
+    question = ["/bin/sh", "-c", 'test -x "$1"', "sh", program]
+    answer = subprocess.run(question, check=False, env={}, cwd="/", **_identity(account))
+
+    if answer.returncode:
+        raise EnvironmentSetupFailed(
+            f"user {account.name} may not execute {program}",
+            hint="check the permissions of the file and of the folders above it",
+            permanent=True,
+        )
+
+
+def _explain(error: Exception, program: str) -> ProcessSpawnFailed:
+    number = error.errno if isinstance(error, OSError) else None
+    reason = os.strerror(number) if number is not None else str(error)
+    hint = _HINTS.get(number or 0, "check the command, its permissions and the working directory")
+    return ProcessSpawnFailed(
+        f"cannot start {program}: {reason}",
+        hint=hint,
+        details={"errno": number},
+        permanent=number not in _TEMPORARY,
+    )

@@ -1,0 +1,229 @@
+"""One look at the process table: who is whose child, in which session and group, and marked by whom."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MARKER = "HOSTLER_RUN_ID"
+_KERNEL_THREAD = 0x00200000
+_DEAD = {b"Z", b"X", b"x"}
+_CHUNK = 65536
+_LOADING = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One living process. `start_time` is in the kernel's own unit, `rss` in bytes."""
+
+    pid: int
+    name: str
+    state: str
+    parent: int
+    group: int
+    session: int
+    start_time: float
+    rss: int
+
+
+class Table:
+    """The living processes at one moment, by pid, parent, group and session; zombies are not among them."""
+
+    def __init__(self, rows: Iterator[Row]) -> None:
+        self.rows: dict[int, Row] = {}
+        self.children: dict[int, list[Row]] = defaultdict(list)
+        self.groups: dict[int, list[Row]] = defaultdict(list)
+        self.sessions: dict[int, list[Row]] = defaultdict(list)
+        self._marked: dict[str, list[Row]] = defaultdict(list)
+
+        for row in rows:
+            self.rows[row.pid] = row
+            self.children[row.parent].append(row)
+            self.groups[row.group].append(row)
+            self.sessions[row.session].append(row)
+
+        self._unread = sorted(self.rows.values(), key=lambda row: row.start_time)
+
+    def marked(self, run_id: str, since: float) -> list[Row]:
+        """Find who carries the marker of a run; nobody who is older than `since` is asked."""
+        empty = []
+
+        while self._unread and self._unread[-1].start_time >= since:
+            row = self._unread.pop()
+
+            if not self._note(row):
+                empty.append(row)
+
+        if empty:  # while a program is being loaded it seems to have no environment
+            time.sleep(_LOADING)
+
+            for row in empty:
+                self._note(row)
+
+        return self._marked.get(run_id, [])
+
+    def _note(self, row: Row) -> bool:
+        """Enter the marks of one process; False when it showed no environment at all."""
+        try:
+            environment = _environment(row.pid)
+        except OSError:
+            return True  # gone, or another user's
+
+        for mark in find_marks(environment):
+            self._marked[mark].append(row)
+
+        return bool(environment)
+
+
+def read_table(first_pid: int = 0) -> Table:
+    """Look at all processes whose pid is `first_pid` or above."""
+    if sys.platform == "linux":
+        pids = (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208  (ten times faster)
+        rows = (read_row(pid) for pid in pids if pid >= first_pid)
+        return Table(row for row in rows if row is not None)
+
+    return Table(_rows_elsewhere())  # pragma: other-system
+
+
+def read_row(pid: int) -> Row | None:
+    """Look at one process; None when it is gone, a zombie, or a thread of the kernel."""
+    if sys.platform != "linux":  # pragma: other-system
+        return next((row for row in _rows_elsewhere() if row.pid == pid), None)
+
+    name, fields = _stat(pid)
+
+    if not fields or int(fields[6]) & _KERNEL_THREAD or (fields[0] in _DEAD and int(fields[17]) <= 1):
+        return None  # a main thread may end, and show as a zombie, while other threads go on
+
+    parent, group, session = int(fields[1]), int(fields[2]), int(fields[3])
+    rss = int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+    return Row(
+        pid, name.decode(errors="replace"), fields[0].decode(), parent, group, session, int(fields[19]), rss
+    )
+
+
+def start_time(pid: int) -> float:
+    """Tell when a process started, in the kernel's unit: with the pid an identity; 0 when it is gone.
+
+    A zombie still has one.
+    """
+    if sys.platform != "linux":  # pragma: other-system
+        return getattr(read_row(pid), "start_time", 0.0)
+
+    _, fields = _stat(pid)
+    return int(fields[19]) if fields else 0
+
+
+def list_zombies(parent: int) -> list[int]:
+    """List the ended children of a process that nobody has waited for yet."""
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()] if sys.platform == "linux" else []  # noqa: PTH208
+    stats = ((pid, _stat(pid)[1]) for pid in pids)
+    return [pid for pid, fields in stats if fields and fields[0] == b"Z" and int(fields[1]) == parent]
+
+
+def find_marks(environment: bytes) -> list[str]:
+    """Find the run ids in the environment of a process, as the kernel shows it."""
+    place = (b"\0" + environment).find(f"\0{MARKER}=".encode())
+
+    if place < 0:
+        return []
+
+    value = environment[place + len(MARKER) + 1 :].split(b"\0", 1)[0]
+    return value.decode(errors="replace").split(":")
+
+
+def count_forks() -> int:
+    """Count the processes and threads started since boot; 0 where that is not told."""
+    try:
+        data = _read("/proc/stat")
+    except OSError:  # pragma: other-system
+        return 0
+
+    place = data.find(b"\nprocesses ")
+    return int(data[place + 11 :].split(None, 1)[0]) if place >= 0 else 0
+
+
+def first_possible_pid(pid: int, forks: int) -> int:
+    """Tell the lowest pid that a descendant can have, `forks` being the count before `pid` was started.
+
+    Pids are given out in rising order: until the counter could have reached its end, and begun anew,
+    descendants have higher ones. So a fresh server needs a look at a few processes only.
+    """
+    now = count_forks()
+
+    if not forks or not now:  # pragma: other-system
+        return 0
+
+    limit = int(_read("/proc/sys/kernel/pid_max"))
+    return pid if pid + (now - forks) < limit else 0
+
+
+def _environment(pid: int) -> bytes:
+    if sys.platform == "linux":
+        return _read(f"/proc/{pid}/environ")
+
+    import psutil  # pragma: other-system  # noqa: PLC0415
+
+    try:  # pragma: other-system
+        pairs = psutil.Process(pid).environ().items()
+    except psutil.Error:  # pragma: other-system
+        return b""
+
+    return b"\0".join(f"{name}={value}".encode() for name, value in pairs)  # pragma: other-system
+
+
+def _read(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    try:
+        data = os.read(fd, _CHUNK)
+
+        while more := os.read(fd, _CHUNK):
+            data += more
+
+        return data
+    finally:
+        os.close(fd)
+
+
+def _stat(pid: int) -> tuple[bytes, list[bytes]]:
+    """Read the name of a process and the fields after it, from the state on; no fields when it is gone."""
+    try:
+        data = _read(f"/proc/{pid}/stat")
+    except OSError:
+        return b"", []
+
+    end = data.rindex(b")")  # the name may hold anything, a ")" too
+    return data[data.index(b"(") + 1 : end], data[end + 2 :].split(None, 22)
+
+
+def _rows_elsewhere() -> Iterator[Row]:  # pragma: other-system
+    import psutil  # noqa: PLC0415
+
+    for process in psutil.process_iter(["name", "status", "ppid", "create_time", "memory_info"]):
+        info = process.info
+
+        try:
+            group, session = os.getpgid(process.pid), os.getsid(process.pid)
+        except OSError:
+            continue
+
+        if info["status"] == psutil.STATUS_ZOMBIE:
+            continue
+
+        state = "T" if info["status"] == psutil.STATUS_STOPPED else "S"
+        rss = getattr(info["memory_info"], "rss", 0)
+        yield Row(
+            process.pid,
+            info["name"] or "",
+            state,
+            info["ppid"],
+            group,
+            session,
+            info["create_time"] or 0.0,
+            rss,
+        )
