@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hostler.blocking import BlockingServer, serve
+    from hostler.config import dump, from_dict, load
     from hostler.errors import (
         EnvironmentSetupFailed,
         ErrorContext,
@@ -63,8 +65,12 @@ if TYPE_CHECKING:
         StreamName,
         Unhealthy,
     )
+    from hostler.process.directories import Directories
     from hostler.quantities import Duration, Size, option
+    from hostler.secrets import is_secret_name
+    from hostler.server import Server
     from hostler.states import MOVES, State
+    from hostler.supervisor import Supervisor
     from hostler.version import __version__
 
 __all__ = [
@@ -72,7 +78,9 @@ __all__ = [
     "Action",
     "Advice",
     "Auth",
+    "BlockingServer",
     "Configuration",
+    "Directories",
     "Duration",
     "Endpoint",
     "EndpointFound",
@@ -107,6 +115,7 @@ __all__ = [
     "RestartMode",
     "RestartPolicy",
     "RestartScheduled",
+    "Server",
     "ServerCrashed",
     "ServerError",
     "ServerSpec",
@@ -121,18 +130,26 @@ __all__ = [
     "StreamGap",
     "StreamName",
     "StreamReceived",
+    "Supervisor",
     "Unhealthy",
     "__version__",
+    "dump",
+    "from_dict",
     "hookimpl",
     "hookspec",
+    "is_secret_name",
+    "load",
     "option",
+    "serve",
 ]
 
 _WHERE = {
     "Action": "hostler.model",
     "Advice": "hostler.model",
     "Auth": "hostler.model",
+    "BlockingServer": "hostler.blocking",
     "Configuration": "hostler.model",
+    "Directories": "hostler.process.directories",
     "Duration": "hostler.quantities",
     "Endpoint": "hostler.model",
     "EndpointFound": "hostler.events",
@@ -168,6 +185,7 @@ _WHERE = {
     "RestartMode": "hostler.model",
     "RestartPolicy": "hostler.model",
     "RestartScheduled": "hostler.events",
+    "Server": "hostler.server",
     "ServerCrashed": "hostler.errors",
     "ServerError": "hostler.errors",
     "ServerSpec": "hostler.model",
@@ -182,11 +200,17 @@ _WHERE = {
     "StreamGap": "hostler.model",
     "StreamName": "hostler.model",
     "StreamReceived": "hostler.events",
+    "Supervisor": "hostler.supervisor",
     "Unhealthy": "hostler.model",
     "__version__": "hostler.version",
+    "dump": "hostler.config",
+    "from_dict": "hostler.config",
     "hookimpl": "hostler.hooks",
     "hookspec": "hostler.hooks",
+    "is_secret_name": "hostler.secrets",
+    "load": "hostler.config",
     "option": "hostler.quantities",
+    "serve": "hostler.blocking",
 }
 
 

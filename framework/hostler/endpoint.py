@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from hostler.errors import PortInUse, PortParsingFailed, ServerError
+from hostler.errors import PortInUse, PortParsingFailed, ServerError, StartupTimeout
 from hostler.model import Endpoint, IdentityCheck, ServerSpec
 from hostler.process.sockets import Listener, ListenerKind, is_wider, listening_sockets, who_listens
 
@@ -68,7 +68,7 @@ class EndpointSearch:
                 raise self.failure()
 
             await anyio.sleep(pause)
-            pause = min(pause * 1.5, 0.02 if now - started < 10 else 0.1)  # noqa: PLR2004
+            pause = min(pause * 1.5, 0.02 if now - started < 10 else 0.1)
 
     def _look(self) -> Confirmed | None:
         if self.candidate is None:
@@ -126,11 +126,11 @@ class EndpointSearch:
         if self.candidate is None:
             return self._never_announced()
 
-        return PortParsingFailed(
-            f"{self.candidate.url} was announced, but nothing of this server listens there",
+        return StartupTimeout(
+            f"nothing of this server listens at {self.candidate.url} (told by {self.source})",
             server=self.spec.name,
-            hint="look at the output below; with regex-port = { pattern = ... } name the right line",
-            details={"announced": self.candidate.url},
+            hint="raise startup_timeout if it needs longer, or name the right line with regex-port",
+            details={"url": self.candidate.url, "source": self.source},
         )
 
     def _never_announced(self) -> PortParsingFailed:
@@ -138,7 +138,8 @@ class EndpointSearch:
         hint = "name its line with regex-port = { pattern = ... }, or set port = false if it has none"
 
         if len(sockets) == 1:
-            hint = f"it listens at {sockets[0].host}:{sockets[0].port} without saying so: set that port; or {hint}"
+            found = sockets[0]
+            hint = f"it listens at {found.host}:{found.port} without saying so: set that port; or {hint}"
 
         return PortParsingFailed(
             "the output never told where the server listens", server=self.spec.name, hint=hint

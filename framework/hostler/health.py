@@ -16,25 +16,40 @@ Opener = Callable[[], AsyncGenerator[Report, None]]
 
 @dataclass(slots=True)
 class PluginHealth:
-    """What is known through one plugin: its last report (None: unknown) and its failures in a row."""
+    """What is known through one plugin.
+
+    `last` is None as long as nothing is known, `failures` counts those in a row, `fault` tells how
+    the plugin itself failed. `told` says whether the last word was worth telling: a change, or a failure.
+    """
 
     name: str
     last: Report | None = None
     failures: int = 0
     fault: str = ""
+    told: bool = False
+
+    def note(self, report: Report) -> None:
+        """Take a report."""
+        self.told = isinstance(report, Unhealthy) or not isinstance(self.last, Healthy)
+        self.failures = self.failures + 1 if isinstance(report, Unhealthy) else 0
+        self.last, self.fault = report, ""
+
+    def note_fault(self, fault: str) -> None:
+        """Take note that the plugin itself failed: from now on nothing is known."""
+        self.last, self.fault, self.told = None, fault, True
+
+    @property
+    def reason(self) -> str:
+        """The last word of complaint, of the plugin or about it."""
+        return self.last.reason if isinstance(self.last, Unhealthy) else self.fault
 
 
 @dataclass(slots=True)
 class HealthWatch:
-    """Runs every health plugin of one run.
-
-    `on_report(health)` is called for each report; `on_fault(name, exception)` when a plugin's
-    generator raised or ended without a word; both on the loop's thread.
-    """
+    """Runs every health plugin of one run; `on_news` is called for each report and each plugin's fault."""
 
     openers: dict[str, Opener]
-    on_report: Callable[[PluginHealth], None]
-    on_fault: Callable[[str, str], None]
+    on_news: Callable[[PluginHealth], None]
     plugins: dict[str, PluginHealth] = field(init=False)
     _tasks: Background = field(init=False, default_factory=Background)
 
@@ -74,8 +89,8 @@ class HealthWatch:
             if not fault:
                 return
 
-            self.plugins[name].last, self.plugins[name].fault = None, fault
-            self.on_fault(name, fault)
+            self.plugins[name].note_fault(fault)
+            self.on_news(self.plugins[name])
             await asyncio.sleep(delay)
             delay = min(delay * 2, _LONGEST_RETRY)
 
@@ -100,6 +115,5 @@ class HealthWatch:
         if not isinstance(report, Healthy | Unhealthy):
             raise TypeError(f"it yielded {type(report).__name__}, not Healthy or Unhealthy")
 
-        plugin.last, plugin.fault = report, ""
-        plugin.failures = plugin.failures + 1 if isinstance(report, Unhealthy) else 0
-        self.on_report(plugin)
+        plugin.note(report)
+        self.on_news(plugin)

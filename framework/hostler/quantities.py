@@ -1,4 +1,4 @@
-"""Durations and sizes as they stand in TOML ("500ms", "10 MiB"), and `option`, which documents a plugin's field."""
+"""Durations and sizes as they stand in TOML ("500ms", "10 MiB"), and `option` for a plugin's fields."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Size(int):
 
 
 def option(default: T, meaning: str) -> T:
-    """Declare a plugin's option: a dataclass field with a default and one sentence that `hostler plugins` shows."""
+    """Declare a plugin's option: a field with a default and a sentence that `hostler plugins` shows."""
     metadata = {"meaning": meaning}
 
     if isinstance(default, list | dict | set):

@@ -1,0 +1,406 @@
+"""One run of a server: prepared, spawned, watched and cleaned up, under one generation number."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, TypeAlias
+from uuid import uuid4
+
+import anyio
+import anyio.to_thread
+
+from hostler.background import Background
+from hostler.endpoint import Confirmed, EndpointSearch
+from hostler.environment import refuse_leaks
+from hostler.errors import ProcessSpawnFailed, ServerError
+from hostler.health import HealthWatch, PluginHealth
+from hostler.hooks import ServerView
+from hostler.inbox import Inbox
+from hostler.launching import build_launch, filling
+from hostler.model import (
+    Endpoint,
+    Exit,
+    ExitCause,
+    Launch,
+    Line,
+    OutputMode,
+    ServerSpec,
+    StreamName,
+    Unhealthy,
+)
+from hostler.plugins import PluginSet
+from hostler.process.exits import Process
+from hostler.process.locks import NameLock
+from hostler.process.output import Capture
+from hostler.process.records import RunRecord
+from hostler.process.spawn import spawn
+from hostler.process.tree import find_tree, kill_tree_now, stop_tree
+from hostler.surroundings import Surroundings
+from hostler.voice import Voice
+
+_DRAIN_SECONDS = 1.0
+_CLEANUP_SECONDS = 10.0
+_TAIL_LINES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The launch is ready to be spawned, or cannot be: `error`."""
+
+    error: ServerError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Somebody gave a command: look at what is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The spawned process is dead and reaped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A process of the server listens at the endpoint."""
+
+    confirmed: Confirmed
+
+
+@dataclass(frozen=True, slots=True)
+class HealthNews:
+    """A health plugin reported, or failed itself."""
+
+    health: PluginHealth
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The run cannot go on."""
+
+    error: ServerError
+
+
+Happening: TypeAlias = Prepared | Asked | Ended | Found | HealthNews | Broken
+
+
+@dataclass(slots=True)
+class Run:
+    """The means of one generation. Nothing here knows states; the server's life drives it."""
+
+    spec: ServerSpec
+    around: Surroundings
+    voice: Voice
+    generation: int
+    inbox: Inbox[Happening] = field(default_factory=Inbox)
+    background: Background = field(default_factory=Background)
+    cut_short: anyio.Event = field(default_factory=anyio.Event)
+    launch: Launch | None = None
+    process: Process | None = None
+    capture: Capture | None = None
+    search: EndpointSearch | None = None
+    endpoint: Endpoint | None = None
+    health: HealthWatch | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)
+    ready_at: float | None = None
+    ended_at: float | None = None
+    told_to_end: bool = False
+    _lock: NameLock | None = None
+    _record: RunRecord | None = None
+    _on_line: Callable[[Line], None] | None = None
+    _unfollow: Callable[[], None] | None = None
+
+    # -- starting -----------------------------------------------------------------------------
+
+    async def prepare(
+        self,
+        view: ServerView,
+        plugins: PluginSet,
+        lock: NameLock,
+        port: int | None,
+        needed: Mapping[str, str],
+    ) -> None:
+        """Build the launch and let the plugins edit it; raises a ServerError when it cannot be spawned."""
+        self._lock = lock
+        self.launch = launch = build_launch(
+            self.spec, self.around, generation=self.generation, port=port, needed=needed
+        )
+        plugins.expand(filling(self.spec, port))
+
+        try:
+            await plugins.pre_spawn(view, launch, deadline=self.spec.prepare_timeout)
+        finally:
+            for value in launch.secrets.values():
+                self.voice.masker.add(value)
+
+        if not launch.argv:
+            raise ProcessSpawnFailed(
+                "there is no command", hint="set command = [...], or use a launcher plugin", permanent=True
+            )
+
+        refuse_leaks(launch)
+
+    def spawn(self, on_line: Callable[[Line], None]) -> None:
+        """Start the prepared process. No await stands between the spawn and its registration here."""
+        launch = self.launch
+        assert launch is not None
+        self._on_line = on_line
+        self.capture = capture = self.around.pump.open(
+            generation=self.generation,
+            masker=self.voice.masker,
+            sinks=launch.sinks,
+            on_trouble=self._trouble,
+            streams=self.captured,
+        )
+        self.follow_lines()
+        run_id = uuid4().hex
+        self._write_record(
+            RunRecord.begin(
+                run_id, self.around.namespace, self.spec.name, argv=self.argv(), temporary=launch.temporary
+            )
+        )
+
+        try:
+            self.process = spawn(
+                launch,
+                run_id=run_id,
+                stdout_fd=capture.write_fd("stdout"),
+                stderr_fd=capture.write_fd("stderr"),
+            )
+        finally:
+            capture.close_write_fds()
+
+        self._write_record(pid=self.process.pid, start_time=self.process.start_time)
+        self.facts = MappingProxyType(dict(launch.facts))
+
+    @property
+    def captured(self) -> tuple[StreamName, ...]:
+        """The streams that come to us."""
+        modes: dict[StreamName, OutputMode] = (
+            {} if self.launch is None else {"stdout": self.launch.stdout, "stderr": self.launch.stderr}
+        )
+        return tuple(name for name, mode in modes.items() if mode is OutputMode.CAPTURE)
+
+    def argv(self) -> tuple[str, ...]:
+        """The command line, masked."""
+        words = [] if self.launch is None else self.launch.argv
+        return tuple(self.voice.masker.text(word) for word in words)
+
+    def _write_record(self, record: RunRecord | None = None, **known: Any) -> None:
+        if record is not None:
+            self._record = record
+        elif self._record is not None:
+            self._record = replace(self._record, **known)
+
+        if self._record is not None and self._lock is not None:
+            self.around.store.write(self._lock, self._record)
+
+    def _trouble(self, topic: str, text: str, details: Mapping[str, object]) -> None:
+        level = "info" if topic == "sink_recovered" else "warning"
+        self.voice.notice(topic, text, level, details)
+
+    # -- watching -----------------------------------------------------------------------------
+
+    def watch(self, announced: bool) -> None:
+        """Watch for the exit and, where the server has a port, for its endpoint."""
+        assert self.process is not None
+        assert self.launch is not None
+        self.background.start(self._watch_exit(self.process), "exit watch")
+
+        for function in self.launch.warm_ups:
+            self.background.start(self._warm_up(function), "warm-up")
+
+        if self.launch.port is None:
+            return
+
+        self.search = EndpointSearch(self.spec, self.process.pid, self.members)
+
+        if not announced:
+            self.search.offer(Endpoint(self.launch.host, self.launch.port, self.spec.scheme), "configuration")
+
+        self.background.start(self._find_endpoint(self.search), "endpoint search")
+
+    async def _watch_exit(self, process: Process) -> None:
+        await process.wait()
+        self.ended_at = time.monotonic()
+        self.inbox.post(Ended())
+
+    async def _warm_up(self, function: Callable[[], object]) -> None:
+        try:
+            await anyio.to_thread.run_sync(function, abandon_on_cancel=True)
+        except Exception as error:  # noqa: BLE001 - it is only warmth: who needs it will fail and be named
+            self.voice.notice("warm_up_failed", f"preparing in the background failed: {error!r}", "warning")
+
+    async def _find_endpoint(self, search: EndpointSearch) -> None:
+        try:
+            self.inbox.post(Found(await search.run()))
+        except ServerError as error:
+            self.inbox.post(Broken(error))
+
+    def start_soon(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Run a plugin's function beside this run; its failure is told, and hurts nobody."""
+        self.background.start(self._guarded(function), "a plugin's background task")
+
+    async def _guarded(self, function: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await function()
+        except Exception as error:  # noqa: BLE001 - told, and no reason to end anything
+            name = getattr(function, "__qualname__", repr(function))
+            self.voice.notice("background_failed", f"{name} failed: {error!r}", "warning")
+
+    def follow_lines(self) -> None:
+        """Have lines cut, while the endpoint is not known or somebody follows the output."""
+        if self._unfollow is None and self.capture is not None:
+            self._unfollow = self.capture.follow(self._on_lines)
+
+    def _on_lines(self, lines: list[Line]) -> None:
+        for line in lines:
+            if self._on_line is not None:
+                self._on_line(line)
+
+        if self.endpoint is not None and not self.voice.lines.followed:
+            self.stop_following()
+
+    def stop_following(self) -> None:
+        """No more lines are needed: from here on none are cut."""
+        if self._unfollow is not None:
+            self._unfollow()
+            self._unfollow = None
+
+    def confirm(self, confirmed: Confirmed) -> None:
+        """Take the endpoint as found and put it on record."""
+        self.endpoint = confirmed.endpoint
+
+        try:
+            self._write_record(url=confirmed.endpoint.url)
+        except ServerError as error:  # the record without the URL is enough to clean up behind us
+            self.voice.notice("record_unusable", str(error), "warning")
+
+        if not self.voice.lines.followed:
+            self.stop_following()
+
+    def watch_health(self, health: HealthWatch) -> None:
+        """Start the health plugins."""
+        self.health = health
+        health.start()
+
+    def members(self) -> list[int]:
+        """The pids of the living tree."""
+        return [] if self.process is None else [member.pid for member in find_tree(self.process)]
+
+    # -- ending -------------------------------------------------------------------------------
+
+    @property
+    def uptime(self) -> float:
+        """Seconds from the spawn to now, or to the end."""
+        return 0.0 if self.process is None else (self.ended_at or time.monotonic()) - self.process.started
+
+    @property
+    def ready_for(self) -> float:
+        """Seconds from ready to now, or to the end."""
+        return 0.0 if self.ready_at is None else (self.ended_at or time.monotonic()) - self.ready_at
+
+    async def unless_cut_short(self, work: Coroutine[Any, Any, None]) -> None:
+        """Await `work`, but no longer when the stop is to be forced."""
+        async with anyio.create_task_group() as tasks:
+
+            async def watch() -> None:
+                await self.cut_short.wait()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(watch)
+            await work
+            tasks.cancel_scope.cancel()
+
+    async def close_health(self) -> None:
+        """Close the health streams: before on_shutdown and before the first signal."""
+        late = [] if self.health is None else await self.health.close()
+
+        for name in late:
+            self.voice.notice("health_not_closed", f"plugin {name} did not end its health check", "warning")
+
+    async def stop_tree(self, grace: float) -> tuple[int, ...]:
+        """SIGTERM, grace, SIGKILL; the pids that are still there. Then the output is drained."""
+        if self.process is None:
+            return ()
+
+        self.told_to_end = self.told_to_end or self.process.alive()
+        left = await stop_tree(self.process, grace=grace, cut_short=self.cut_short, census=self.around.census)
+
+        if self.capture is not None and not left:
+            await self.capture.drained(_DRAIN_SECONDS)
+
+        return left
+
+    def tails(self) -> tuple[str, str]:
+        """The last lines of stdout and stderr, masked."""
+        if self.capture is None:
+            return "", ""
+
+        return self.capture.tail("stdout", _TAIL_LINES), self.capture.tail("stderr", _TAIL_LINES)
+
+    def exit(
+        self, cause: ExitCause, error: ServerError | None = None, unhealthy: Unhealthy | None = None
+    ) -> Exit:
+        """The end of this run as a value; call it when the tree is gone and the output drained."""
+        status = None if self.process is None else self.process.exit_status
+        stdout, stderr = self.tails()
+
+        return Exit(
+            cause=cause,
+            generation=self.generation,
+            code=None if status is None else status.code,
+            signal=None if status is None else status.signal,
+            pid=None if self.process is None else self.process.pid,
+            ready=self.ready_at is not None,
+            killed=self.told_to_end,
+            uptime=self.uptime,
+            stdout=stdout,
+            stderr=stderr,
+            unhealthy=unhealthy,
+            error=None if error is None else self.voice.own(error, stdout=stdout, stderr=stderr),
+        )
+
+    async def close(self) -> None:
+        """Release everything: tasks, output, deferred clean-ups (last first), files, the record."""
+        await self.background.close()
+        self.stop_following()
+
+        if self.capture is not None:
+            await self.capture.close()
+
+        if self.launch is not None:
+            await self._clean_up(self.launch)
+
+        if self._record is not None and self._lock is not None:
+            self.around.store.clear(self._lock)
+
+    async def _clean_up(self, launch: Launch) -> None:
+        while launch.cleanups:
+            cleanup = launch.cleanups.pop()
+
+            try:
+                with anyio.fail_after(_CLEANUP_SECONDS):
+                    result = cleanup()
+
+                    if inspect.isawaitable(result):
+                        await result
+            except Exception as error:  # noqa: BLE001 - one failed clean-up must not spare the others
+                self.voice.notice("cleanup_failed", f"a clean-up failed: {error!r}", "warning")
+
+        if launch.temporary:
+            _, problems = await anyio.to_thread.run_sync(self.around.store.remove_temporary, launch.temporary)
+
+            for problem in problems:
+                self.voice.notice("cleanup_failed", problem, "warning")
+
+    def kill_now(self) -> None:
+        """SIGKILL the whole tree without waiting: when the program ends under us."""
+        self.background.cancel()
+
+        if self.process is not None:
+            kill_tree_now(self.process)

@@ -1,0 +1,314 @@
+"""Several servers together: their order, start, stop and events."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from functools import partial
+from types import MappingProxyType, TracebackType
+from typing import Self
+from uuid import uuid4
+
+import anyio
+import anyio.to_thread
+
+from hostler.channel import Channel
+from hostler.errors import InvalidConfiguration, ServerError
+from hostler.events import Event, MemorySampled
+from hostler.life import Life
+from hostler.model import Configuration, ServerSpec
+from hostler.process.directories import Directories
+from hostler.process.memory import tree_memory
+from hostler.process.output import OutputPump
+from hostler.process.records import RunStore, kill_recorded
+from hostler.server import Server
+from hostler.states import State
+from hostler.surroundings import Surroundings
+
+
+class Supervisor:
+    """Keeps the servers of one configuration, between `async with` and its end.
+
+    On entering, the servers with `autostart` are asked to be up (this does not wait for them); on
+    leaving, all are stopped, those that need others first, and nothing of them is left. It can be
+    entered once. All of it runs in tasks of its own: a cancellation of the host's task, even a
+    second one, does not lose the clean-up. Signal handlers and os.environ are left alone.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration | ServerSpec | Iterable[ServerSpec],
+        *,
+        namespace: str | None = None,
+        directories: Directories | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        specs, named = _specs(configuration)
+        self._channel: Channel[Event] = Channel(limit=8192)
+        self._listeners: list[Callable[[Event], None]] = []
+        self._engine: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+        self._around = self._surroundings(namespace or named, directories, environ)
+        self._servers = self._build(specs)
+        self._lives = [Life(server) for server in self._servers.values()]
+
+    def _surroundings(
+        self, namespace: str | None, directories: Directories | None, environ: Mapping[str, str] | None
+    ) -> Surroundings:
+        directories = directories or Directories.default()
+        place = namespace or f"{os.getcwd()}/{os.path.basename(sys.argv[0]) or 'python'}"  # noqa: PTH109, PTH119
+
+        return Surroundings(
+            namespace=namespace or uuid4().hex,
+            directories=directories,
+            data_dir=directories.data_for(place),
+            pump=OutputPump(),
+            store=RunStore(directories),
+            host_env=MappingProxyType(dict(os.environ if environ is None else environ)),
+            ports_in_use=self._ports_in_use,
+        )
+
+    def _build(self, specs: Mapping[str, ServerSpec]) -> dict[str, Server]:
+        servers: dict[str, Server] = {}
+
+        for name in _in_order(specs):
+            needs = {other: servers[other] for other in specs[name].needs}
+            servers[name] = Server(specs[name], self._around, needs, self._publish)
+
+        return {name: servers[name] for name in specs}
+
+    # -- what there is ------------------------------------------------------------------------
+
+    @property
+    def servers(self) -> Mapping[str, Server]:
+        """The servers by name, in the configuration's order."""
+        return MappingProxyType(self._servers)
+
+    def __getitem__(self, name: str) -> Server:
+        if name not in self._servers:
+            raise KeyError(f"no server {name!r}; there are: {', '.join(self._servers)}")
+
+        return self._servers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._servers)
+
+    def __len__(self) -> int:
+        return len(self._servers)
+
+    def events(self) -> AsyncIterator[Event]:
+        """Every event of every server from now on; ends with the supervisor."""
+        return self._channel.subscribe()
+
+    def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Have `listener` called with every event at once, on the loop's thread; returns how to end that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    # -- commands -----------------------------------------------------------------------------
+
+    async def start(self, *names: str) -> None:
+        """Start these servers (all, without names) and what they need; wait until they are spawned."""
+        await _all(
+            self[name].start for name in names or self._servers if self[name].state is not State.RUNNING
+        )
+
+    async def wait_ready(self, *names: str, timeout: float | None = None) -> None:
+        """Wait until these servers (all that are wanted, without names) may be used; errors as in Server."""
+        wanted = names or tuple(n for n, server in self._servers.items() if server.spec.autostart)
+        await _all(partial(self[name].wait_ready, timeout) for name in wanted)
+
+    async def stop(self, *names: str, force: bool = False) -> None:
+        """Stop these servers (all, without names), each after those that need it; errors as in Server."""
+        chosen = {name: self[name] for name in names or self._servers}
+
+        await _all(partial(self._stop_one, server, chosen.values(), force) for server in chosen.values())
+
+    async def _stop_one(self, server: Server, chosen: Iterable[Server], force: bool) -> None:
+        for other in chosen:
+            if server.name in other.needs and not force:
+                await other.until(other.at_rest_or_stuck)
+
+        await server.stop(force=force)
+
+    async def wait(self) -> None:
+        """Wait until no server does anything any more: all stopped or failed."""
+        for server in self._servers.values():
+            await server.until(
+                lambda: all(one.settled() and not one.usable for one in self._servers.values())
+            )
+
+    # -- life ---------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        _refuse_other_loops()
+
+        if self._engine is not None:
+            raise ServerError("a Supervisor can be entered once", hint="make a new one")
+
+        self._engine = asyncio.create_task(self._run(), name="hostler")
+        atexit.register(self._kill_now)
+
+        for server in self._servers.values():
+            if server.spec.autostart:
+                server.ask_up()
+
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop all servers and end; what leaving `async with` does. Cancelling the caller delays nothing."""
+        assert self._engine is not None
+        self._closing.set()
+        cancelled: asyncio.CancelledError | None = None
+
+        while not self._engine.done():
+            try:
+                await asyncio.wait({self._engine})
+            except asyncio.CancelledError as error:
+                cancelled = error
+
+        if cancelled is not None:
+            raise cancelled
+
+        self._engine.result()
+
+    async def _run(self) -> None:
+        try:
+            async with anyio.create_task_group() as tasks:
+                for life in self._lives:
+                    tasks.start_soon(life.live)
+
+                tasks.start_soon(self._sweep)
+                tasks.start_soon(self._sample_memory)
+                await self._closing.wait()
+
+                try:
+                    await self.stop()
+                finally:
+                    tasks.cancel_scope.cancel()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._kill_now()
+        atexit.unregister(self._kill_now)
+        self._around.pump.close()
+
+        for server in self._servers.values():
+            server.voice.close()
+
+        self._channel.close()
+
+    def _kill_now(self) -> None:
+        for server in self._servers.values():
+            if server.run is not None:
+                server.run.kill_now()
+
+    async def _sweep(self) -> None:
+        """Clean up after supervisors that were killed, whichever servers they had."""
+        await anyio.to_thread.run_sync(self._around.store.sweep, kill_recorded)
+
+    async def _sample_memory(self) -> None:
+        intervals = [s.spec.memory_interval for s in self._servers.values() if s.spec.memory_interval > 0]
+        due = {name: anyio.current_time() + s.spec.memory_interval for name, s in self._servers.items()}
+
+        while intervals:
+            await anyio.sleep(min(intervals))
+
+            for name, server in self._servers.items():
+                if server.spec.memory_interval > 0 and due[name] <= anyio.current_time() + 0.01:
+                    due[name] = anyio.current_time() + server.spec.memory_interval
+                    self._say_memory(server)
+
+    def _say_memory(self, server: Server) -> None:
+        if server.state is not State.RUNNING or server.run is None or server.run.process is None:
+            return
+
+        memory = tree_memory(server.run.process)
+        server.voice.say(
+            MemorySampled(
+                server=server.name,
+                generation=server.generation,
+                rss=memory.rss,
+                processes=memory.processes,
+                uptime=round(server.uptime, 3),
+            )
+        )
+
+    def _publish(self, event: Event) -> None:
+        self._channel.publish(event)
+
+        for listener in list(self._listeners):
+            listener(event)
+
+    def _ports_in_use(self) -> set[int]:
+        return {server.promised_port for server in self._servers.values() if server.promised_port}
+
+
+def _specs(
+    configuration: Configuration | ServerSpec | Iterable[ServerSpec],
+) -> tuple[Mapping[str, ServerSpec], str | None]:
+    if isinstance(configuration, Configuration):
+        return configuration.servers, configuration.namespace
+
+    specs = [configuration] if isinstance(configuration, ServerSpec) else list(configuration)
+    names = [spec.name for spec in specs]
+
+    if len(set(names)) != len(names):
+        raise InvalidConfiguration(f"two servers have one name: {', '.join(names)}")
+
+    return {spec.name: spec for spec in specs}, None
+
+
+def _in_order(specs: Mapping[str, ServerSpec]) -> list[str]:
+    """The names so that each comes after those it needs."""
+    order: list[str] = []
+    path: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in path:
+            raise InvalidConfiguration(f"servers need each other: {' -> '.join([*path, name])}")
+
+        if name not in specs:
+            raise InvalidConfiguration(f"servers.{path[-1]}.needs: there is no server {name!r}")
+
+        if name not in order:
+            path.append(name)
+
+            for other in specs[name].needs:
+                visit(other)
+
+            path.pop()
+            order.append(name)
+
+    for name in specs:
+        visit(name)
+
+    return order
+
+
+async def _all(calls: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Await all at the same time; when some fail, wait for the rest and raise the first failure."""
+    results = await asyncio.gather(*(call() for call in calls), return_exceptions=True)
+
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
+def _refuse_other_loops() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise ServerError(
+            "hostler runs on asyncio, and this is another event loop (trio?)",
+            hint="use the synchronous API, which brings its own loop: with hostler.serve(...) as servers:",
+        ) from None

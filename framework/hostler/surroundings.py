@@ -1,0 +1,32 @@
+"""What all servers of one supervisor share."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hostler.process.census import Census
+from hostler.process.directories import Directories
+from hostler.process.output import OutputPump
+from hostler.process.records import RunStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """One supervisor's means: directories, the output thread, run records, hostler's own environment.
+
+    `chance` gives numbers from 0 to 1 for jitter. `ports_in_use` gives the ports that other servers
+    of this supervisor have or were promised.
+    """
+
+    namespace: str
+    directories: Directories
+    data_dir: Path
+    pump: OutputPump
+    store: RunStore
+    host_env: Mapping[str, str]
+    census: Census = field(default_factory=Census)
+    chance: Callable[[], float] = field(default=random.random)
+    ports_in_use: Callable[[], set[int]] = field(default=set)
