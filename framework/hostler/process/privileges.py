@@ -19,7 +19,7 @@ from hostler.model import Launch
 
 _TOOL_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"  # never the child's PATH: these run with our privileges
 _MULTI_CALL = {"busybox", "toybox"}  # their tools of these names lack what is needed
-_RESTORED_BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}  # Popen resets these itself
+_RESTORED_BY_PYTHON = {int(signal.SIGPIPE), int(signal.SIGXFSZ)}  # Popen resets these itself
 _SECURE = ("--pdeathsig", "KILL")
 
 
@@ -104,10 +104,19 @@ def _become(account: Account | None) -> Sequence[str]:
 
 def _reset_signals() -> list[str]:
     """Name the signals that the child would inherit as ignored or blocked, such as under nohup."""
-    deaf = {number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN}
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    numbers = sorted((deaf - _RESTORED_BY_PYTHON) | blocked)
-    return ["--default-signal=" + ",".join(str(int(number)) for number in numbers)] if numbers else []
+    try:
+        status = Path("/proc/thread-self/status").read_text()
+    except OSError:  # pragma: other-system
+        return []
+
+    masks = dict(line.split(":", 1) for line in status.splitlines())
+    numbers = (_numbers(masks["SigIgn"]) - _RESTORED_BY_PYTHON) | _numbers(masks["SigBlk"])
+    return ["--default-signal=" + ",".join(str(number) for number in sorted(numbers))] if numbers else []
+
+
+def _numbers(mask: str) -> set[int]:
+    bits = int(mask, 16)
+    return {number for number in range(1, bits.bit_length() + 1) if bits >> (number - 1) & 1}
 
 
 def _limits(limits: Mapping[str, int]) -> list[str]:

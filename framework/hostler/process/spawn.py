@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 from hostler.errors import EnvironmentSetupFailed, ProcessSpawnFailed
@@ -35,26 +37,31 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
     EnvironmentSetupFailed for a user, group or limit that cannot be had.
     """
     asyncio.get_running_loop()  # the exit is told to it: without one nothing is started
-    program = find_program(launch.argv[0] if launch.argv else "", cwd=launch.cwd, env=launch.env)
-    account = find_account(launch.user, launch.group)
-    prefix = build_prefix(launch, account)
-
-    if account is not None:
-        _check_access(program, launch, account)
-
     streams = _stream(launch.stdout, stdout_fd), _stream(launch.stderr, stderr_fd)
-    forks, started = count_forks(), time.monotonic()
-    pid = _start(
-        [*prefix.argv, program, *launch.argv[1:]], launch, _environment(launch, run_id), streams, prefix
-    )
-    birth = Birth(run_id, started, start_time(pid), forks, prefix.missing)
+    pid = None
 
     try:
-        return Process(pid, birth)
-    except OSError as error:  # it runs, but cannot be watched: it must not be left behind
-        os.kill(pid, 9)
-        os.waitpid(pid, 0)
-        raise _explain(error, program) from error
+        argv, prefix = _command(launch)
+        forks, started = count_forks(), time.monotonic()
+        pid = _start(argv, launch, _environment(launch, run_id), streams, prefix)
+        return Process(pid, Birth(run_id, started, start_time(pid), forks, prefix.missing))
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        if pid is not None:  # it runs, but cannot be watched: it must not be left behind
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+        raise _explain(error, launch.argv[0]) from error
+
+
+def _command(launch: Launch) -> tuple[list[str], Prefix]:
+    program = find_program(launch.argv[0] if launch.argv else "", cwd=launch.cwd, env=launch.env)
+    account = find_account(launch.user, launch.group)
+
+    if account is not None:
+        _check_access(program, launch.cwd, account)
+
+    prefix = build_prefix(launch, account)
+    return [*prefix.argv, program, *launch.argv[1:]], prefix
 
 
 def _start(
@@ -64,20 +71,16 @@ def _start(
     streams: tuple[int | None, int | None],
     prefix: Prefix,
 ) -> int:
-    try:
-        child = subprocess.Popen(
-            argv,
-            cwd=launch.cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=streams[0],
-            stderr=streams[1],
-            start_new_session=True,
-            **_identity(prefix.account),
-        )
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        raise _explain(error, launch.argv[0]) from error
-
+    child = subprocess.Popen(
+        argv,
+        cwd=launch.cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=streams[0],
+        stderr=streams[1],
+        start_new_session=True,
+        **_identity(prefix.account),
+    )
     child.returncode = 0  # Process reaps it: Popen is neither to wait nor to warn
     return child.pid
 
@@ -109,15 +112,24 @@ def _stream(mode: OutputMode, fd: int | None) -> int | None:
     return fd
 
 
-def _check_access(program: str, launch: Launch, account: Account) -> None:
+def _check_access(program: str, cwd: Path, account: Account) -> None:
     """Ask as the other user, since setpriv would only fail in the child's name."""
-    question = ["/bin/sh", "-c", 'test -x "$1"', "sh", program]
-    answer = subprocess.run(question, check=False, env={}, cwd="/", **_identity(account))
+    answer = subprocess.run(
+        ["/bin/sh", "-c", 'cd "$1" || exit 2; test -x "$2"', "sh", str(cwd), program],
+        check=False,
+        env={},
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **_identity(account),
+    )
 
     if answer.returncode:
+        action = f"enter {cwd}" if answer.returncode == 2 else f"execute {program}"
         raise EnvironmentSetupFailed(
-            f"user {account.name} may not execute {program}",
-            hint="check the permissions of the file and of the folders above it",
+            f"user {account.name} may not {action}",
+            hint="check its permissions and those of the folders above it",
             permanent=True,
         )
 
