@@ -89,10 +89,12 @@ class Problem:
     file: Path | None = None
     line: int | None = None
     proposal: str = ""
+    column: int | None = None
 
     def __str__(self) -> str:
         place = "" if self.file is None else f"{self.file}:"
         place += "" if self.line is None else f"{self.line}:"
+        place += "" if self.column is None else f"{self.column}:"
         text = " ".join(part for part in (place, f"{self.key}:" if self.key else "", self.message) if part)
         return f'{text}; did you mean "{self.proposal}"?' if self.proposal else text
 

@@ -1,0 +1,68 @@
+"""The merged configuration as plain TOML values, before any `${VAR}`: what is written back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hostler.config.paths import is_anchored, is_path
+from hostler.config.plugin_tables import is_file
+from hostler.config.servers import Draft
+from hostler.config.tree import Node, portable
+from hostler.interpolate import escape
+
+
+def document(drafts: Iterable[Draft]) -> dict[str, object]:
+    """Everything that was configured, written so that it means the same in any folder."""
+    return {"servers": {draft.spec.name: _server(draft) for draft in drafts}}
+
+
+def _server(draft: Draft) -> dict[str, object]:
+    server: dict[str, object] = portable(draft.node)
+    command = draft.at("command")
+
+    if draft.spec.command and is_path(command.value[0].value):
+        server["command"] = [_anchored(command.value[0]), *portable(command)[1:]]
+
+    cwd = draft.at("cwd")
+    server["cwd"] = escape(str(draft.spec.cwd)) if cwd is draft.node else _anchored(cwd)
+
+    if "plugins" in server:
+        plugins = draft.at("plugins").value
+        server["plugins"] = {name: _plugin(node) for name, node in plugins.items()}
+
+    return server
+
+
+def _plugin(node: Node) -> object:
+    if node.off:
+        return False
+
+    options: dict[str, object] = portable(node)
+    use = node.value.get("use")
+    base = node.value.get("base")
+
+    if use is not None and is_file(use.value):
+        options["use"] = _anchored(use)
+
+    if base is not None:
+        options["base"] = _anchored(base)
+    elif any(_is_relative(child) for child in node.walk() if child is not use):
+        options["base"] = escape(str(node.place.base))
+
+    return options
+
+
+def _is_relative(node: Node) -> bool:
+    """Whether an option may be a path that starts from the folder of its file."""
+    text = node.value
+
+    if not isinstance(text, str) or is_anchored(text) or "://" in text:
+        return False
+
+    return "/" in text or text.startswith(".")
+
+
+def _anchored(node: Node) -> str:
+    """The raw text of a path, made absolute where what it stands for is relative."""
+    text = str(portable(node))
+    return text if is_anchored(node.value) else f"{escape(str(node.place.base))}/{text}"

@@ -1,0 +1,224 @@
+"""What each kind of value may be: readers that turn a value into what a spec holds, or note what is wrong.
+
+A reader returns None when the value cannot be used; the mistake is then in the findings.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, TypeAlias
+
+from hostler.config.findings import Findings, likely, shown
+from hostler.config.tree import Node, quoted
+from hostler.quantities import Duration
+
+Reader: TypeAlias = Callable[[Node, Findings], Any]
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+
+
+def text(node: Node, found: Findings) -> str | None:
+    """A string without NUL characters, which no argument and no variable can hold."""
+    if not isinstance(node.value, str):
+        found.expected(node, "a string", proposal=_as_string(node.value))
+        return None
+
+    if "\0" in node.value:
+        found.add(node, "a string with a NUL character in it")
+        return None
+
+    return node.value
+
+
+def word(node: Node, found: Findings) -> str | None:
+    """A string that is not empty."""
+    value = text(node, found)
+
+    if value == "":
+        found.expected(node, "a string that is not empty")
+
+    return value or None
+
+
+def scheme(node: Node, found: Findings) -> str | None:
+    """The scheme of a URL."""
+    value = text(node, found)
+
+    if value is not None and not _SCHEME.fullmatch(value):
+        found.expected(node, 'the scheme of a URL, such as "http"')
+        return None
+
+    return value
+
+
+def flag(node: Node, found: Findings) -> bool | None:
+    """True or false."""
+    if isinstance(node.value, bool):
+        return node.value
+
+    found.expected(node, "true or false")
+    return None
+
+
+def integer(lowest: int) -> Reader:
+    """A whole number, `lowest` or more."""
+    what = f"a whole number, {lowest} or more"
+
+    def read(node: Node, found: Findings) -> int | None:
+        number = _whole(node)
+
+        if number is None or number < lowest:
+            found.expected(node, what)
+            return None
+
+        return number
+
+    return read
+
+
+def port(node: Node, found: Findings) -> int | None:
+    """A port, 0 for a free one; false for none (the caller tells that from a mistake by the node)."""
+    if node.value is False:
+        return None
+
+    number = _whole(node)
+
+    if number is None or not 0 <= number <= 65535:
+        found.expected(node, "a whole number from 0 to 65535 (0: a free port), or false (no port)")
+        return None
+
+    return number
+
+
+def duration(*, zero: bool = False) -> Reader:
+    """A duration with a unit, in seconds; 0 only where it means something."""
+
+    def read(node: Node, found: Findings) -> float | None:
+        if not isinstance(node.value, str):
+            is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
+            proposal = f"{node.value}s" if is_number else ""
+            found.expected(node, 'a duration with a unit (ms, s, m, h, d), such as "30s"', proposal=proposal)
+            return None
+
+        try:
+            seconds = float(Duration.parse(node.value))
+        except ValueError as error:
+            found.add(node, f"{error}, found {shown(node)}")
+            return None
+
+        if not math.isfinite(seconds) or (seconds == 0 and not zero):
+            found.expected(node, "a duration" + ("" if zero else " longer than 0s"))
+            return None
+
+        return seconds
+
+    return read
+
+
+def choice(options: type[Enum]) -> Reader:
+    """One of a few words."""
+    words = [option.value for option in options]
+
+    def read(node: Node, found: Findings) -> Enum | None:
+        if node.value in words:
+            return options(node.value)
+
+        allowed = ", ".join(quoted(one) for one in words)
+        proposal = likely(node.value, words) if isinstance(node.value, str) and node.raw is None else ""
+        found.expected(node, f"one of {allowed}", proposal=proposal)
+        return None
+
+    return read
+
+
+def texts(node: Node, found: Findings) -> tuple[str, ...] | None:
+    """A list of strings; one string is a mistake that is easily made."""
+    if not isinstance(node.value, list):
+        example = '["..."]' if not isinstance(node.value, str) else f"[{_words(node)}]"
+        found.expected(node, f"a list of strings, such as {example}")
+        return None
+
+    values = [text(item, found) for item in node.value]
+    return None if None in values else tuple(value for value in values if value is not None)
+
+
+def variables(node: Node, found: Findings) -> dict[str, str] | None:
+    """A table of environment variables."""
+    if not isinstance(node.value, dict):
+        found.expected(node, 'a table of strings, such as { NAME = "value" }')
+        return None
+
+    values = {}
+
+    for name, child in node.value.items():
+        if not _VARIABLE.fullmatch(name):
+            found.add(child, "not a name for a variable: letters, digits and _, no digit first")
+
+        values[name] = text(child, found)
+
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def table(fields: Mapping[str, Reader], build: Callable[..., object]) -> Reader:
+    """A table with known keys, from which `build` makes a value."""
+
+    def read(node: Node, found: Findings) -> object | None:
+        values = entries(node, fields, found)
+        return None if values is None else build(**values)
+
+    return read
+
+
+def entries(node: Node, fields: Mapping[str, Reader], found: Findings) -> dict[str, Any] | None:
+    """The values of a table that can be used, by key; None when it is no table."""
+    if not isinstance(node.value, dict):
+        found.expected(node, "a table")
+        return None
+
+    values = {}
+
+    for name, child in node.value.items():
+        if name not in fields:
+            found.unknown(child, name, fields)
+            continue
+
+        value = fields[name](child, found)
+
+        if value is not None:
+            values[name] = value
+
+    return values
+
+
+def _whole(node: Node) -> int | None:
+    """An integer; also one in digits that was filled in from a variable, which can only be a string."""
+    if isinstance(node.value, int) and not isinstance(node.value, bool):
+        return node.value
+
+    if node.raw is not None and isinstance(node.value, str) and re.fullmatch(r"[0-9]{1,18}", node.value):
+        return int(node.value)
+
+    return None
+
+
+def _as_string(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+
+    return str(value) if isinstance(value, int | float) else ""
+
+
+def _words(node: Node) -> str:
+    """The words of a command line as they would stand in a list."""
+    import shlex  # noqa: PLC0415 - only this message needs it
+
+    line = node.raw if node.raw is not None else node.value
+
+    try:
+        return ", ".join(quoted(one) for one in shlex.split(line))
+    except ValueError:
+        return quoted(line)

@@ -1,0 +1,82 @@
+"""`${...}` filled into the strings of a tree; each string remembers its raw text for messages."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
+
+from hostler.config.findings import Findings, likely, shown
+from hostler.config.tree import Node
+from hostler.interpolate import InterpolationError, UndefinedName, expand, names
+
+AT_START = frozenset({"server.port", "server.url"})
+_OF_A_SERVER = ("server.name", "server.host", "server.port", "server.url")
+_EVERYWHERE = ("config.dir", "hostler.python")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What `${...}` can mean: the environment, and what is known of the server around it."""
+
+    environ: Mapping[str, str]
+    server: Mapping[str, str] = field(default_factory=dict)
+    has_port: bool = True
+
+    def value(self, name: str, node: Node) -> str | None:
+        """The value of a name where it stands in `node`, None where it has none."""
+        match name:
+            case "config.dir":
+                return str(node.place.base)
+            case "hostler.python":
+                return sys.executable
+            case _:
+                return self.server.get(name) if "." in name else self.environ.get(name)
+
+
+def fill(node: Node, known: Names, found: Findings, *, keep: Container[str] = ()) -> Node:
+    """Fill in every string at and below a node; `keep` as in `expand`. A plugin that is off is left alone."""
+    if node.off:
+        return node
+
+    match node.value:
+        case dict() as table:
+            value = {name: fill(child, known, found, keep=keep) for name, child in table.items()}
+            return replace(node, value=value)
+        case list() as items:
+            return replace(node, value=[fill(child, known, found, keep=keep) for child in items])
+        case str() as text if "$" in text:
+            return replace(node, value=_filled(node, text, known, found, keep), raw=text)
+        case _:
+            return node
+
+
+def _filled(node: Node, text: str, known: Names, found: Findings, keep: Container[str]) -> str:
+    try:
+        if keep != () and not known.has_port:
+            _refuse_port(node, text, found)
+
+        return expand(text, lambda name: known.value(name, node), keep=keep)
+    except UndefinedName as error:
+        _undefined(node, error.name, known, found)
+    except InterpolationError as error:
+        found.add(node, f"{error}, found {shown(node)}")
+
+    return text
+
+
+def _refuse_port(node: Node, text: str, found: Findings) -> None:
+    for name in AT_START.intersection(names(text)):
+        found.add(node, f"${{{name}}} means nothing here: the server has no port (port = false)")
+
+
+def _undefined(node: Node, name: str, known: Names, found: Findings) -> None:
+    if name in AT_START and known.server:
+        found.add(node, f"${{{name}}} is known only at the start: use it in command, env and plugin options")
+    elif "." in name:
+        words = _EVERYWHERE + (_OF_A_SERVER if known.server else ())
+        found.unknown(node, name, words, what=f"${{{name}}} is not defined")
+    else:
+        word = likely(name, known.environ)
+        message = f"${{{name}}} is not defined: there is no such environment variable"
+        found.add(node, message, proposal=f"${{{word}}}" if word else f"${{{name}:-default}}")

@@ -1,0 +1,66 @@
+"""The mistakes of a configuration, gathered so that all of them are told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hostler.config.tree import Node, quoted
+from hostler.errors import Problem
+
+
+class Findings:
+    """What was found wrong so far, in the order of finding."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self._keys: set[str] = set()
+
+    def add(self, node: Node, message: str, *, key: str = "", proposal: str = "") -> None:
+        """Note a mistake at a value, or at `key` where the mistake is that something is missing there.
+
+        Only the first mistake at a key is noted: what follows from it would be noise.
+        """
+        key = key or node.key
+
+        if key not in self._keys:
+            self._keys.add(key)
+            self.problems.append(Problem(key, message, node.place.file, node.place.line, proposal))
+
+    def has_noted(self, node: Node) -> bool:
+        """Whether a mistake was found at a value or below it."""
+        return any(child.key in self._keys for child in node.walk())
+
+    def expected(self, node: Node, what: str, *, proposal: str = "") -> None:
+        """Note a value that is not what is allowed."""
+        self.add(node, f"expected {what}, found {shown(node)}", proposal=proposal)
+
+    def unknown(self, node: Node, name: str, allowed: Iterable[str], *, what: str = "unknown key") -> None:
+        """Note a name that does not exist, with the likely word, or else with all that are allowed."""
+        words = list(allowed)
+        word = likely(name, words)
+        rest = "" if word or not words else f"; allowed: {', '.join(words)}"
+        self.add(node, what + rest, proposal=word)
+
+
+def shown(node: Node) -> str:
+    """What was found, for a message: never the value of a variable, but its `${...}`."""
+    match node.value if node.raw is None else node.raw:
+        case str() as text:
+            return quoted(text)
+        case bool() as flag:
+            return "true" if flag else "false"
+        case int() | float() as number:
+            return str(number)
+        case dict():
+            return "a table"
+        case list() as items:
+            return "a list" if items else "an empty list"
+        case value:
+            return f"a {type(value).__name__}"
+
+
+def likely(word: str, words: Iterable[str]) -> str:
+    """The word that was probably meant, or ""."""
+    import difflib  # noqa: PLC0415 - only messages need it
+
+    return next(iter(difflib.get_close_matches(word, list(words), n=1)), "")

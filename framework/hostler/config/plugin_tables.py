@@ -1,0 +1,104 @@
+"""From a server's table of plugins to their specs, each checked by the plugin's own class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from hostler.config.fields import entries
+from hostler.config.findings import Findings, shown
+from hostler.config.paths import absolute
+from hostler.config.schema import PLUGIN
+from hostler.config.tree import Node, plain, unfilled
+from hostler.errors import Problem
+from hostler.model import PluginSpec
+
+
+def read_plugins(node: Node, environ: Mapping[str, str], found: Findings) -> tuple[PluginSpec, ...] | None:
+    """The plugins that are switched on, in order; mistakes go to the findings."""
+    if not isinstance(node.value, dict):
+        found.expected(node, "a table of plugins")
+        return None
+
+    return tuple(
+        _read(name, child, environ, found) for name, child in node.value.items() if not _is_off(child, found)
+    )
+
+
+def _is_off(node: Node, found: Findings) -> bool:
+    if not node.off and not isinstance(node.value, dict):
+        found.expected(node, "true, false or a table of options")
+        return True
+
+    return node.off
+
+
+def _read(name: str, node: Node, environ: Mapping[str, str], found: Findings) -> PluginSpec:
+    own = {key: child for key, child in node.value.items() if key in PLUGIN}
+    options = _options(node, plain)
+    values = entries(replace(node, value=own), PLUGIN, found) or {}
+
+    for key, text in values.items():
+        try:
+            values[key] = _settled(key, text, own[key], environ)
+        except ValueError as error:
+            found.expected(own[key], str(error))
+
+    spec = PluginSpec(name, options, **({"base": node.place.base} | values))
+
+    if not found.has_noted(node):
+        found.problems.extend(_problems(node, spec))
+
+    return spec
+
+
+def _options(node: Node, values: Callable[[Node], object]) -> dict[str, object]:
+    return {key: values(child) for key, child in node.value.items() if key not in PLUGIN}
+
+
+def _settled(key: str, text: str, node: Node, environ: Mapping[str, str]) -> object:
+    if key == "base":
+        return absolute(text, node.place.base, environ)
+
+    return str(absolute(text, node.place.base, environ)) if is_file(text) else text
+
+
+def is_file(use: str) -> bool:
+    """Whether `use` names a file and not a module."""
+    place = use.rpartition(":")[0]
+    return place.endswith(".py") or "/" in place
+
+
+def _problems(node: Node, spec: PluginSpec) -> list[Problem]:
+    """What the plugin says of its options, with the place of each."""
+    from hostler.plugins import option_problems  # noqa: PLC0415 - imports what only servers with plugins need
+
+    said = option_problems(spec)
+
+    if said and any(child.raw is not None for child in node.walk()):
+        said = _without_values(said, option_problems(replace(spec, options=_options(node, unfilled))), node)
+
+    return [_placed(problem, node) for problem in said]
+
+
+def _without_values(said: list[Problem], of_raw: list[Problem], node: Node) -> list[Problem]:
+    """Keep only the sentences that are the same for the raw text, which cannot show what a variable holds."""
+    return [
+        problem
+        if problem in of_raw
+        else Problem(problem.key, f"not accepted by the plugin; it was read from {_sources(problem, node)}")
+        for problem in said
+    ]
+
+
+def _sources(problem: Problem, node: Node) -> str:
+    key = f"{node.key}.{problem.key}"
+    filled = [child for child in node.walk() if child.raw is not None]
+    culprits = [child for child in filled if child.key == key] or filled
+    return ", ".join(shown(child) for child in culprits)
+
+
+def _placed(problem: Problem, node: Node) -> Problem:
+    key = f"{node.key}.{problem.key}" if problem.key else node.key
+    place = next((child.place for child in node.walk() if child.key == key), node.place)
+    return replace(problem, key=key, file=place.file, line=place.line)

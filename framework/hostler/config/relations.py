@@ -1,0 +1,134 @@
+"""What must hold between the values of a server, and between servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+from hostler.config.findings import Findings, shown
+from hostler.config.servers import Draft
+from hostler.config.tree import Node, quoted
+from hostler.errors import PluginError
+from hostler.model import PluginSpec
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what is compared with, not bound
+
+
+def check(drafts: Mapping[str, Draft], found: Findings) -> None:
+    """Note what does not fit together."""
+    for draft in drafts.values():
+        _check_command(draft, found)
+        _check_host(draft, found)
+        _check_delays(draft, found)
+        _check_needs(draft, list(drafts), found)
+
+    _check_circles(drafts, found)
+
+    fixed = [draft for draft in drafts.values() if draft.spec.port]
+
+    for one, other in combinations(fixed, 2):
+        _check_ports(one, other, found)
+
+
+def _check_command(draft: Draft, found: Findings) -> None:
+    spec = draft.spec
+    node = draft.at("command")
+
+    if spec.command or found.has_noted(node) or any(_may_supply(plugin) for plugin in spec.plugins):
+        return
+
+    message = "there is no command, and no plugin that could supply one (with the hook pre_spawn)"
+    found.add(node, message, key=f"{draft.node.key}.command")
+
+
+def _may_supply(plugin: PluginSpec) -> bool:
+    from hostler.plugins import find_class  # noqa: PLC0415 - imports what only servers with plugins need
+
+    try:
+        return hasattr(find_class(plugin), "pre_spawn")
+    except PluginError:
+        return True  # told already, at the plugin's own line
+
+
+def _check_host(draft: Draft, found: Findings) -> None:
+    host = draft.spec.host
+    node = draft.at("host")
+
+    if host in _LOOPBACK or found.has_noted(node):
+        return
+
+    if any(letter in "/[]@%" or letter.isspace() or not letter.isprintable() for letter in host):
+        found.expected(node, "the name or address of a host, without scheme, port or brackets")
+    elif not draft.spec.expose and not _is_loopback(host):
+        found.add(
+            node,
+            f"{shown(node)} may be reached from outside; allowed: 127.0.0.0/8, ::1, localhost, or any host "
+            "with expose = true",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address  # noqa: PLC0415 - rarely needed
+
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_delays(draft: Draft, found: Findings) -> None:
+    restart = draft.spec.restart
+    node = draft.at("restart", "initial_delay")
+
+    if restart.initial_delay > restart.max_delay and not found.has_noted(draft.at("restart")):
+        found.add(
+            node,
+            f"initial_delay ({restart.initial_delay:g}s) is longer than max_delay ({restart.max_delay:g}s)",
+        )
+
+
+def _check_needs(draft: Draft, servers: Sequence[str], found: Findings) -> None:
+    if draft.spec.needs:
+        for node in draft.at("needs").value:
+            _check_need(draft.spec.name, node, servers, found)
+
+
+def _check_need(name: str, node: Node, servers: Sequence[str], found: Findings) -> None:
+    if node.value == name:
+        found.add(node, "a server cannot need itself")
+    elif node.value not in servers:
+        others = [server for server in servers if server != name]
+        found.unknown(
+            node, node.value if node.raw is None else "", others, what=f"there is no server {shown(node)}"
+        )
+
+
+def _check_circles(drafts: Mapping[str, Draft], found: Findings) -> None:
+    from graphlib import CycleError, TopologicalSorter  # noqa: PLC0415 - only where servers need others
+
+    needs = {name: {need for need in draft.spec.needs if need != name} for name, draft in drafts.items()}
+
+    while any(needs.values()):
+        try:
+            TopologicalSorter(needs).prepare()
+        except CycleError as error:
+            circle = error.args[1][::-1]
+            message = f"servers need each other in a circle: {' -> '.join(circle)}"
+            found.add(drafts[circle[0]].at("needs"), message)
+            needs[circle[0]].discard(circle[1])
+        else:
+            return
+
+
+def _check_ports(one: Draft, other: Draft, found: Findings) -> None:
+    if one.spec.port == other.spec.port and _overlap(one.spec.host, other.spec.host):
+        found.add(
+            other.at("port"),
+            f"port {one.spec.port} is already that of {quoted(one.spec.name)} on this host (0: a free one)",
+        )
+
+
+def _overlap(one: str, other: str) -> bool:
+    hosts = {one, other}
+    return len(hosts) == 1 or bool(hosts & _WILDCARDS) or ("localhost" in hosts and hosts <= _LOOPBACK)

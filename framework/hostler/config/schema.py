@@ -1,0 +1,65 @@
+"""The keys of a configuration and what each of them may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from hostler.config.fields import (
+    Reader,
+    choice,
+    duration,
+    flag,
+    integer,
+    port,
+    scheme,
+    table,
+    texts,
+    variables,
+    word,
+)
+from hostler.model import IdentityCheck, OutputMode, RestartMode, RestartPolicy
+
+TOP = ("extends", "servers")
+
+RESTART: Mapping[str, Reader] = MappingProxyType(
+    {
+        "policy": choice(RestartMode),
+        "max_restarts": integer(0),
+        "initial_delay": duration(zero=True),
+        "max_delay": duration(zero=True),
+        "stable_after": duration(zero=True),
+        "start_retries": integer(0),
+    }
+)
+
+# The names are the fields of ServerSpec; `command`, `cwd` and `plugins` are read in servers.py.
+SERVER: Mapping[str, Reader] = MappingProxyType(
+    {
+        "host": word,
+        "port": port,
+        "scheme": scheme,
+        "expose": flag,
+        "env": variables,
+        "stdout": choice(OutputMode),
+        "stderr": choice(OutputMode),
+        "prepare_timeout": duration(),
+        "startup_timeout": duration(),
+        "force_kill_timeout": duration(zero=True),
+        "max_connection_failures": integer(1),
+        "restart": table(RESTART, RestartPolicy),
+        "needs": texts,
+        "autostart": flag,
+        "identity": choice(IdentityCheck),
+        "user": word,
+        "group": word,
+        "no_new_privileges": flag,
+        "memory_interval": duration(zero=True),
+    }
+)
+
+# What the engine fills in once more when it knows the port.
+TEMPLATES = frozenset({"command", "env", "plugins"})
+
+# The keys of a plugin's table that are hostler's own; the rest are the plugin's options.
+PLUGIN: Mapping[str, Reader] = MappingProxyType({"use": word, "base": word})

@@ -1,0 +1,131 @@
+"""From the tree of one server to its spec."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hostler.config.fields import Reader, entries, texts, word
+from hostler.config.fill import AT_START, Names, fill
+from hostler.config.findings import Findings
+from hostler.config.paths import absolute, is_path
+from hostler.config.plugin_tables import read_plugins
+from hostler.config.schema import SERVER, TEMPLATES
+from hostler.config.tree import Node
+from hostler.interpolate import escape, expand, names
+from hostler.model import ServerSpec
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a server's table is read in: the environment, and where it works when it has no `cwd`."""
+
+    environ: Mapping[str, str]
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A server as far as it could be read: its tree with `${...}` filled in, and its spec."""
+
+    node: Node
+    spec: ServerSpec
+
+    def at(self, *keys: str) -> Node:
+        """The value at a path, or the last table on the way where there is none."""
+        node = self.node
+
+        for key in keys:
+            if not isinstance(node.value, dict) or key not in node.value:
+                break
+
+            node = node.value[key]
+
+        return node
+
+
+def read_server(name: str, node: Node, around: Surroundings, found: Findings) -> Draft | None:
+    """Read one server; mistakes go to the findings."""
+    if not _NAME.fullmatch(name):
+        found.add(node, "a server's name is 1 to 64 letters, digits, - and _")
+
+    if not isinstance(node.value, dict):
+        found.expected(node, f"a table, [{node.key}]")
+        return None
+
+    node = _filled(name, node, around, found)
+    values: dict[str, Any] = {"name": name, "cwd": around.folder}
+    values |= entries(node, _fields(around), found) or {}
+
+    if _has_no_port(node):
+        values["port"] = None
+
+    return Draft(node, ServerSpec(**values))
+
+
+def _fields(around: Surroundings) -> dict[str, Reader]:
+    """The readers of a server's keys, with those that need to know where they are."""
+    environ = around.environ
+
+    return {
+        **SERVER,
+        "cwd": lambda node, found: _path(node, environ, found),
+        "command": lambda node, found: _command(node, environ, found),
+        "plugins": lambda node, found: read_plugins(node, environ, found),
+    }
+
+
+def _filled(name: str, node: Node, around: Surroundings, found: Findings) -> Node:
+    """Fill in every string, the host first because others may name it."""
+    table = dict(node.value)
+    server = {"server.name": name, "server.host": ServerSpec(name=name, cwd=around.folder).host}
+
+    if "host" in table:
+        table["host"] = fill(table["host"], Names(around.environ, {"server.name": name}), found)
+        server["server.host"] = str(table["host"].value)
+
+    known = Names(around.environ, server, has_port=not _has_no_port(node))
+
+    for key, child in table.items():
+        if key != "host":
+            table[key] = fill(child, known, found, keep=AT_START if key in TEMPLATES else ())
+
+    return replace(node, value=table)
+
+
+def _has_no_port(node: Node) -> bool:
+    return "port" in node.value and node.value["port"].value is False
+
+
+def _path(node: Node, environ: Mapping[str, str], found: Findings) -> Path | None:
+    text = word(node, found)
+
+    try:
+        return None if text is None else absolute(text, node.place.base, environ)
+    except ValueError as error:
+        found.expected(node, str(error))
+        return None
+
+
+def _command(node: Node, environ: Mapping[str, str], found: Findings) -> tuple[str, ...] | None:
+    """The command, its program made absolute where that is given by a path."""
+    command = texts(node, found)
+
+    if not command:
+        return command
+
+    program = node.value[0]
+
+    if not command[0]:
+        found.expected(program, "a program")
+
+    if not is_path(command[0]) or names(command[0]):
+        return command
+
+    path = _path(replace(program, value=expand(command[0], lambda _: None)), environ, found)
+    return None if path is None else (escape(str(path)), *command[1:])
