@@ -1,0 +1,173 @@
+"""What is kept of one output stream: its last bytes, and its lines while somebody follows them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias
+
+from hostler.model import Line, StreamName
+
+TAIL = 64 * 1024
+LONGEST_LINE = 8 * 1024
+MOST_LINES_WAITING = 20_000
+_SMALL = 4 * 1024
+
+LinesCallback: TypeAlias = Callable[[list[Line]], None]
+
+
+def tell(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:
+    """Call `function` on the loop's thread, or not at all when the loop is closed."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(function, *args)
+
+
+class Tail:
+    """The last 64 KiB of a stream. Chunks are kept as they came; only small ones are joined."""
+
+    def __init__(self) -> None:
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def add(self, data: bytes) -> None:
+        """Append a chunk and forget what is no longer among the last."""
+        chunks = self._chunks
+
+        with self._lock:
+            if chunks and len(chunks[-1]) + len(data) <= _SMALL:
+                chunks[-1] += data
+            else:
+                chunks.append(data)
+
+            self._size += len(data)
+
+            while self._size - len(chunks[0]) >= TAIL:
+                self._size -= len(chunks.popleft())
+
+    def data(self) -> bytes:
+        """The last bytes, 64 KiB at most."""
+        with self._lock:
+            return b"".join(self._chunks)[-TAIL:]
+
+
+class LineCutter:
+    """Cuts one stream into lines; of an overlong line only the beginning is kept."""
+
+    def __init__(self, stream: StreamName, generation: int) -> None:
+        self._stream = stream
+        self._generation = generation
+        self._held: bytearray | None = None
+        self._number = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not stopped since."""
+        return self._held is not None
+
+    def start(self, before: bytes) -> None:
+        """Begin, perhaps in the middle of a line: `before` is what came until now."""
+        self._held = bytearray(before[before.rfind(b"\n") + 1 :][:LONGEST_LINE])
+
+    def stop(self) -> None:
+        """Forget the unfinished line; lines that pass now are not counted."""
+        self._held = None
+
+    def feed(self, data: bytes) -> list[Line]:
+        """Take a chunk and return the lines that it completes."""
+        assert self._held is not None
+        first, *others = data.split(b"\n")
+        self._hold(first)
+
+        if not others:
+            return []
+
+        lines = [self._line(self._held)]
+        lines += [self._line(piece) for piece in others[:-1]]
+        self._held.clear()
+        self._hold(others[-1])
+        return lines
+
+    def end(self) -> list[Line]:
+        """Return the unfinished last line, if there is one."""
+        lines = [self._line(self._held)] if self._held else []
+        self.stop()
+        return lines
+
+    def _hold(self, piece: bytes) -> None:
+        assert self._held is not None
+        self._held += piece[: LONGEST_LINE - len(self._held)]
+
+    def _line(self, piece: bytes | bytearray) -> Line:
+        self._number += 1
+        text = piece[:LONGEST_LINE].removesuffix(b"\r").decode(errors="replace")
+        return Line(self._stream, text, self._number, self._generation)
+
+
+class LineFeed:
+    """Carries lines from the output thread to callbacks on the loop's thread, bounded if the loop is slow."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_dropped: Callable[[int], None]) -> None:
+        self._loop = loop
+        self._on_dropped = on_dropped
+        self._callbacks: tuple[LinesCallback, ...] = ()
+        self._lock = threading.Lock()
+        self._batches: deque[list[Line]] = deque()
+        self._waiting = 0
+        self._untold = 0
+        self.dropped = 0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody follows."""
+        return bool(self._callbacks)
+
+    def follow(self, callback: LinesCallback) -> Callable[[], None]:
+        """Deliver batches of lines to `callback` from now on; the result ends it."""
+
+        def only_this(lines: list[Line]) -> None:
+            callback(lines)
+
+        def unfollow() -> None:
+            self._callbacks = tuple(one for one in self._callbacks if one is not only_this)
+
+        self._callbacks = (*self._callbacks, only_this)
+        return unfollow
+
+    def offer(self, lines: list[Line]) -> None:
+        """Queue a batch (on the output thread); the oldest batches go when too much waits."""
+        with self._lock:
+            idle = not self._batches
+            self._batches.append(lines)
+            self._waiting += len(lines)
+
+            while self._waiting > MOST_LINES_WAITING and len(self._batches) > 1:
+                gone = len(self._batches.popleft())
+                self._waiting -= gone
+                self._untold += gone
+                self.dropped += gone
+
+        if idle:
+            tell(self._loop, self._deliver)
+
+    def _deliver(self) -> None:
+        with self._lock:
+            batches, untold = list(self._batches), self._untold
+            self._batches.clear()
+            self._waiting = self._untold = 0
+
+        if untold:
+            self._on_dropped(untold)
+
+        for lines in batches:
+            for callback in self._callbacks:
+                self._call(callback, lines)
+
+    def _call(self, callback: LinesCallback, lines: list[Line]) -> None:
+        try:
+            callback(lines)
+        except Exception as error:  # noqa: BLE001 - one follower's fault is not the others'
+            self._loop.call_exception_handler({"message": "a follower of output failed", "exception": error})

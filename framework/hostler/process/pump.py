@@ -1,0 +1,261 @@
+"""The one thread that reads the output of all children, and its replacement when a sink hangs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias
+
+from hostler.process.pipe import Pipe
+from hostler.process.sinks import Outlet
+from hostler.process.turn import PATIENCE, Turn
+
+READ_SIZE = 64 * 1024
+READS_IN_A_ROW = 16
+QUIET = 0.05
+"""Seconds after which an end that may begin a secret is given out."""
+
+
+Command: TypeAlias = Callable[[Turn], None]
+
+
+class Pump:
+    """Reads pipes in a daemon thread that is started by the first command.
+
+    While sinks are called a second thread watches the first, so that one that hangs in a sink for
+    `PATIENCE` seconds is replaced: it comes back to its sink's queue only. The watcher ends when no
+    sink is called any more: idle children cost one thread that sleeps.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._commands: deque[Command] = deque()
+        self._quiet: dict[Pipe, float] = {}
+        self._threads: list[threading.Thread] = []
+        self._selector: selectors.BaseSelector | None = None
+        self._bell = -1
+        self._turn = Turn(self._watch_from_now_on)
+        self._quit = threading.Event()
+
+    def post(self, *commands: Command) -> None:
+        """Have `commands` executed by the thread, which is started if need be. Does nothing once closed."""
+        if self._quit.is_set():
+            return
+
+        self._commands.extend(commands)
+
+        if self._selector is None:
+            self._start()
+        else:
+            self._ring()
+
+    def add(self, pipe: Pipe) -> None:
+        """Read `pipe` from now on, to its end."""
+        self.post(lambda _turn: self._register(pipe))
+
+    def retire(self, pipe: Pipe) -> None:
+        """Take what is in `pipe` and end it, whoever else still holds it."""
+
+        def finish(turn: Turn) -> None:
+            if pipe.open:
+                self._read(pipe, turn)
+
+            if turn.over:
+                self.post(finish)
+            elif pipe.open:
+                self._end(pipe, turn)
+
+        self.post(finish)
+
+    def end(self, outlet: Outlet) -> None:
+        """Close the sink of `outlet` after all that is queued for it."""
+
+        def finish(turn: Turn) -> None:
+            outlet.end()
+            outlet.drain(turn)
+
+        self.post(finish)
+
+    def close(self, timeout: float) -> bool:
+        """Execute what was posted, end the threads and release all; False when one hangs in a sink."""
+        if self._selector is None:
+            self._quit.set()
+            return True
+
+        self.post(lambda _turn: self._quit.set())
+        self._quit.wait(timeout)
+        self._quit.set()
+        deadline = time.monotonic() + timeout / 4
+
+        for thread in tuple(self._threads):
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+        self._turn.over = True
+        self._release(self._selector)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _release(self, selector: selectors.BaseSelector) -> None:
+        for key in tuple(selector.get_map().values()):
+            os.close(key.fd)
+
+        os.close(self._bell)
+        selector.close()
+
+    def _start(self) -> None:
+        ear, self._bell = os.pipe()
+        os.set_blocking(ear, False)
+        os.set_blocking(self._bell, False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(ear, selectors.EVENT_READ, None)
+        self._thread(self._serve, self._turn)
+
+    def _thread(self, function: Callable[[Turn], None], turn: Turn) -> None:
+        thread = threading.Thread(target=function, args=(turn,), name="hostler-output", daemon=True)
+        self._threads = [one for one in self._threads if one.is_alive()]
+        self._threads.append(thread)
+        thread.start()
+
+    def _ring(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # full: it rings already
+            os.write(self._bell, b"!")
+
+    def _serve(self, turn: Turn) -> None:
+        selector = self._selector
+        assert selector is not None
+
+        while not self._quit.is_set():
+            for key, _ in selector.select(self._until_quiet()):
+                self._serve_one(key, turn)
+
+                if turn.over:
+                    return
+
+            self._flush(turn)
+
+            if turn.over:
+                return
+
+    def _serve_one(self, key: selectors.SelectorKey, turn: Turn) -> None:
+        pipe: Pipe | None = key.data
+
+        if pipe is None:
+            self._obey(key.fd, turn)
+        elif pipe.open and self._read(pipe, turn):
+            self._end(pipe, turn)
+
+    def _obey(self, ear: int, turn: Turn) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(ear, 4096)
+
+        while self._commands and not turn.over:
+            self._commands.popleft()(turn)
+
+    def _register(self, pipe: Pipe) -> None:
+        assert self._selector is not None
+        self._selector.register(pipe.fd, selectors.EVENT_READ, pipe)
+
+    def _read(self, pipe: Pipe, turn: Turn) -> bool:
+        """Read what is there, within a bound; True at the end of the stream."""
+        for _ in range(READS_IN_A_ROW):
+            try:
+                data = os.read(pipe.fd, READ_SIZE)
+            except BlockingIOError:
+                return False
+
+            if not data:
+                return True
+
+            pipe.take(pipe.mask.feed(data))
+            self._note_pending(pipe)
+            self._drain(pipe, turn)
+
+            if len(data) < READ_SIZE or turn.over:
+                return False
+
+        return False
+
+    def _note_pending(self, pipe: Pipe) -> None:
+        if pipe.mask.pending:
+            self._quiet[pipe] = time.monotonic() + QUIET
+        elif self._quiet:
+            self._quiet.pop(pipe, None)
+
+    def _drain(self, pipe: Pipe, turn: Turn) -> None:
+        for outlet in pipe.outlets:
+            outlet.drain(turn)
+
+    def _end(self, pipe: Pipe, turn: Turn) -> None:
+        assert self._selector is not None
+        pipe.open = False
+        self._quiet.pop(pipe, None)
+        self._selector.unregister(pipe.fd)
+        os.close(pipe.fd)
+        pipe.finish()
+        self._drain(pipe, turn)
+
+    def _until_quiet(self) -> float | None:
+        if not self._quiet:
+            return None
+
+        return max(0.0, min(self._quiet.values()) - time.monotonic())
+
+    def _flush(self, turn: Turn) -> None:
+        now = time.monotonic() if self._quiet else 0.0
+
+        for pipe in [one for one, when in self._quiet.items() if when <= now]:
+            del self._quiet[pipe]
+            pipe.take(pipe.mask.flush())
+            self._drain(pipe, turn)
+
+            if turn.over:
+                return
+
+    def _watch_from_now_on(self, turn: Turn) -> None:
+        with self._lock:
+            if turn.watched or self._quit.is_set():
+                return
+
+            turn.watched = True
+
+        try:
+            self._thread(self._watch, turn)
+        except RuntimeError:  # no more threads: nobody watches until there are
+            turn.watched = False
+
+    def _watch(self, turn: Turn) -> None:
+        """Sleep until a call has taken too long, and take the pipes over; or end when there are no calls."""
+        calls, wait = -1, PATIENCE
+
+        while not self._quit.wait(wait):
+            if turn.hangs():
+                self._take_over(turn)
+                return
+
+            since = turn.since
+
+            if since is None and turn.calls == calls and self._at_rest(turn):
+                return
+
+            calls = turn.calls
+            wait = PATIENCE if since is None else max(0.001, since + PATIENCE - time.monotonic())
+
+    def _at_rest(self, turn: Turn) -> bool:
+        if turn.unwatch():
+            return True
+
+        with self._lock:
+            other, turn.watched = turn.watched, True
+
+        return other
+
+    def _take_over(self, turn: Turn) -> None:
+        if turn.outlet is not None:
+            turn.outlet.stuck(PATIENCE)
+
+        self._turn = Turn(self._watch_from_now_on)
+        self._serve(self._turn)
