@@ -50,14 +50,15 @@ def refuse_leaks(launch: Launch) -> None:
     """Raise EnvironmentSetupFailed if a secret that nobody allowed stands in the child's env or argv.
 
     Only names are told, never values. A value that is allowed under one name is allowed everywhere
-    in the environment, but in argv (where every local user can read it) no secret is.
+    in the environment, but in argv (where every local user can read it) no secret is. What stands in
+    the safe base as well (a password that is the user's name, say) cannot be told from it, and passes.
     """
+    base = " ".join(safe_base(launch.host_env).values())
     allowed = {launch.env[name] for name in launch.allowed if name in launch.env} | set(
         launch.secrets.values()
     )
-    secrets = set(secret_values(launch.host_env, launch.env)) | {
-        value for value in allowed if len(value) >= MINIMUM
-    }
+    secrets = set(secret_values(launch.host_env, launch.env)) | {v for v in allowed if len(v) >= MINIMUM}
+    secrets = {value for value in secrets if value not in base}
     forbidden = secrets - allowed
     leaks = [name for name, value in launch.env.items() if any(secret in value for secret in forbidden)]
 

@@ -74,11 +74,14 @@ class PluginSpec:
 class ServerSpec:
     """All that is configured of one server; times in seconds, paths absolute.
 
+    `title` is what messages call it ("OpenCode"); its plugins or its name tell it otherwise.
+
     `port`: 0 means a free one chosen before pre_spawn, None (`port = false`) means that the server
     has none. `expose` allows a host that is not loopback, and a socket bound wider than `host`.
     """
 
     name: str
+    title: str = ""
     command: tuple[str, ...] = ()
     cwd: Path = field(default_factory=Path.cwd)
     host: str = "127.0.0.1"

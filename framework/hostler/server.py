@@ -15,6 +15,7 @@ from hostler.environment import MARKER
 from hostler.errors import ForceKillTimeout, ProcessAlreadyRunning, ServerCrashed, ServerError, StartupTimeout
 from hostler.events import Event, Progress, StateChanged
 from hostler.model import Auth, Endpoint, Line, ServerSpec, StreamEvent, StreamGap
+from hostler.process.dying import is_dying
 from hostler.process.memory import tree_memory
 from hostler.restart import Budget
 from hostler.run import Asked, Run
@@ -208,10 +209,11 @@ class Server:
         after `timeout` seconds.
         """
         with anyio.move_on_after(timeout):
-            await self.until(lambda: self.usable or self.state is State.FAILED or self._down_for_good)
+            while not (self.state is State.FAILED or self._down_for_good):
+                if self.usable and not (self.pid is not None and is_dying(self.pid)):
+                    return
 
-            if self.usable:
-                return
+                await self.changed()
 
             raise self.error or ServerError("it is stopped", server=self.name, hint="call start() first")
 
@@ -396,7 +398,11 @@ class Server:
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until `condition` holds; it is looked at after every change."""
         while not condition():
-            await self._changed.wait()
+            await self.changed()
+
+    async def changed(self) -> None:
+        """Wait for the next change."""
+        await self._changed.wait()
 
     def _nudge(self) -> None:
         if self.run is not None:

@@ -1,0 +1,5 @@
+"""`python -m hostler.cli`: the same as `hostler`."""
+
+from hostler.cli import main
+
+main()

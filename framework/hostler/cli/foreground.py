@@ -1,0 +1,178 @@
+"""The servers of one `hostler run`: signals, the command beside them, the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hostler.cli.views import View
+from hostler.errors import ServerError
+from hostler.model import Configuration
+from hostler.process.reaper import reap_strangers
+from hostler.server import Server
+from hostler.states import State
+from hostler.supervisor import Supervisor
+
+_STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
+
+
+@dataclass(slots=True)
+class Foreground:
+    """Keeps the chosen servers up until a signal, until none is left, or until the command has ended."""
+
+    configuration: Configuration
+    names: Sequence[str]
+    view: View
+    debug: bool = False
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    _beside: asyncio.subprocess.Process | None = None
+    _supervisor: Supervisor | None = None
+
+    async def run(self, command: Sequence[str] | None) -> int:
+        """Run all of it; the exit code."""
+        self._supervisor = supervisor = Supervisor(self._chosen())
+        supervisor.listen(self.view.show)
+        self._listen_to_signals()
+
+        if self.debug:
+            for server in supervisor.servers.values():
+                self._start(self._show_lines(server))
+
+        try:
+            async with supervisor:
+                code = await (self._keep() if command is None else self._run_beside(command))
+                failed = any(server.state is State.FAILED for server in supervisor.servers.values())
+        except ServerError as error:
+            self.view.say(str(error), error=True)
+            code, failed = 1, True
+        finally:
+            self.view.close()
+            await self._end_tasks()
+
+        return code or int(failed)
+
+    def _chosen(self) -> Configuration:
+        if not self.names:
+            return self.configuration
+
+        servers = {
+            name: replace(spec, autostart=name in self.names)
+            for name, spec in self.configuration.servers.items()
+        }
+        return replace(self.configuration, servers=servers)
+
+    async def _keep(self) -> int:
+        assert self._supervisor is not None
+        await self._first_of(self._supervisor.wait(), self._stop.wait())
+        return 0
+
+    # -- the command beside ------------------------------------------------------------------
+
+    async def _run_beside(self, command: Sequence[str]) -> int:
+        supervisor = self._supervisor
+        assert supervisor is not None
+        await self._first_of(self._ready_or_failed(), self._stop.wait())
+
+        if self._stop.is_set():
+            return 128 + signal.SIGINT
+
+        if any(server.state is State.FAILED for server in supervisor.servers.values()):
+            return 1
+
+        env = dict(os.environ)
+
+        for server in supervisor.servers.values():
+            env |= server.child_env({})
+
+        try:
+            self._beside = await asyncio.create_subprocess_exec(*command, env=env)
+        except FileNotFoundError:
+            self.view.say(f"{command[0]}: no such program", error=True)
+            return _NOT_FOUND
+        except OSError as error:
+            self.view.say(f"{command[0]}: {error.strerror}", error=True)
+            return _NOT_EXECUTABLE
+
+        code = await self._beside.wait()
+        return code if code >= 0 else 128 - code
+
+    async def _ready_or_failed(self) -> None:
+        assert self._supervisor is not None
+
+        with suppress(ServerError):  # the view has shown it
+            await self._supervisor.wait_ready()
+
+    # -- signals -----------------------------------------------------------------------------
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        for number in _STOPPING_SIGNALS:
+            loop.add_signal_handler(number, self._on_signal, number)
+
+        if os.getpid() == 1:
+            loop.add_signal_handler(signal.SIGCHLD, self._reap)
+
+    def _on_signal(self, number: int) -> None:
+        if not self._stop.is_set():
+            self._stop.set()
+            self.view.shutting_down()
+            self._pass_on(number)
+        elif self._supervisor is not None:
+            self.view.say("killing what is left")
+            self._pass_on(signal.SIGKILL)
+            self._start(self._supervisor.stop(force=True))
+
+    def _pass_on(self, number: int) -> None:
+        # The terminal's Ctrl-C has reached the command already: it is of our process group.
+        if self._beside is not None and self._beside.returncode is None and number != signal.SIGINT:
+            with suppress(ProcessLookupError):
+                self._beside.send_signal(number)
+
+    def _reap(self) -> None:
+        assert self._supervisor is not None
+        own = {server.pid for server in self._supervisor.servers.values()}
+
+        if self._beside is not None:
+            own.add(self._beside.pid)
+
+        reap_strangers(own.__contains__)
+
+    # -- small parts -------------------------------------------------------------------------
+
+    async def _show_lines(self, server: Server) -> None:
+        async for line in server.lines():
+            self.view.line(server.name, line)
+
+    def _start(self, work: Awaitable[Any]) -> None:
+        task = asyncio.ensure_future(_quietly(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _first_of(self, *works: Awaitable[Any]) -> None:
+        tasks = [asyncio.ensure_future(work) for work in works]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+
+        for task in tasks:
+            task.cancel()
+
+        await asyncio.wait(tasks)
+
+    async def _end_tasks(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+async def _quietly(work: Awaitable[Any]) -> None:
+    with suppress(ServerError):  # told as an event already
+        await work

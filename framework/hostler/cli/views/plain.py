@@ -1,0 +1,53 @@
+"""Plain lines: for pipes, files and --quiet."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+from hostler.cli.views.sentences import Sentences
+from hostler.events import Event, Progress
+from hostler.model import Configuration, Line
+
+
+class PlainView:
+    """Writes one line for what matters; failures go to stderr."""
+
+    def __init__(
+        self, configuration: Configuration, out: TextIO, *, debug: bool, quiet: bool = False
+    ) -> None:
+        self._sentences = Sentences(configuration, debug=debug)
+        self._out = out
+        self._quiet = quiet
+        self._last_progress = ""
+
+    def show(self, event: Event) -> None:
+        """Write the event, if it is for people."""
+        if isinstance(event, Progress):
+            if event.text == self._last_progress:
+                return  # a fraction that grows is for spinners
+
+            self._last_progress = event.text
+
+        sentence = self._sentences.of(event)
+
+        if sentence is not None:
+            self.say(sentence.text, error=sentence.level >= logging.ERROR)
+
+    def line(self, server: str, line: Line) -> None:
+        """Write a line of the server's output."""
+        self.say(f"{server} {line.stream}: {line.text}")
+
+    def say(self, text: str, *, error: bool = False) -> None:
+        """Write a line of hostler's own."""
+        if error or not self._quiet:
+            out = sys.stderr if error else self._out
+            out.write(text + "\n")
+            out.flush()
+
+    def shutting_down(self) -> None:
+        """Nothing: the states tell it."""
+
+    def close(self) -> None:
+        """Nothing is held open."""

@@ -1,0 +1,118 @@
+"""Which events are for people, and in which words."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hostler.errors import ServerError
+from hostler.events import (
+    Event,
+    HealthReported,
+    MemorySampled,
+    Notice,
+    PluginFailed,
+    Progress,
+    RestartScheduled,
+    Spawned,
+    StateChanged,
+)
+from hostler.model import Configuration, ServerSpec
+from hostler.plugins import find_class
+from hostler.states import State
+from hostler.wording import in_words, log_level
+
+
+class Sentence(NamedTuple):
+    """One line for people and how loud it is, as a level of the logging module."""
+
+    text: str
+    level: int
+
+
+class Sentences:
+    """Puts events into words. Remembers which servers are running: their health is worth a line."""
+
+    def __init__(self, configuration: Configuration, *, debug: bool = False) -> None:
+        many = len(configuration.servers) > 1
+        self._labels = {name: label(spec, many=many) for name, spec in configuration.servers.items()}
+        self._states: dict[str, State] = {}
+        self._debug = debug
+
+    def of(self, event: Event) -> Sentence | None:
+        """The sentence for an event, or None when it is not for people."""
+        if isinstance(event, StateChanged):
+            self._states[event.server] = event.state
+            return self._of_state(event)
+
+        if not self._worth_telling(event):
+            return None
+
+        text = f"{self._labels[event.server]}: {in_words(event)}"
+
+        if self._debug and isinstance(event, Spawned):
+            text += "".join(f"\n    {name}={value}" for name, value in event.env.items())
+
+        return Sentence(text, log_level(event))
+
+    def starting(self) -> list[str]:
+        """The labels of the servers that are being started."""
+        return [
+            self._labels[name]
+            for name, state in self._states.items()
+            if state in {State.STARTING, State.WAITING_READY}
+        ]
+
+    def _worth_telling(self, event: Event) -> bool:
+        match event:
+            case Progress() | Notice() | MemorySampled() | RestartScheduled() | PluginFailed():
+                return True
+            case HealthReported():
+                return self._debug or (self._states.get(event.server) is State.RUNNING and not event.healthy)
+            case _:
+                return self._debug
+
+    def _of_state(self, event: StateChanged) -> Sentence | None:
+        name, level = self._labels[event.server], log_level(event)
+
+        error = (event.error or "").removeprefix(f"{event.server}: ")
+        words = {
+            State.STARTING: f"Starting {name}...",
+            State.RUNNING: f"{name} started{_where(event)}",
+            State.STOPPING: f"Shutting down {name}...",
+            State.STOPPED: f"{name} stopped",
+            State.CRASHED: f"{name} crashed: {event.reason}",
+            State.FAILED: f"{name} failed: {error}",
+        }
+        return Sentence(words[event.state], level) if event.state in words else None
+
+
+def label(spec: ServerSpec, *, many: bool = False) -> str:
+    """What people call a server: "OpenCode server", "web server", "OpenCode server second"."""
+    title = spec.title or _title_of_plugins(spec)
+
+    if not title:
+        return f"{spec.name} server"
+
+    return f"{title} server {spec.name}" if many else f"{title} server"
+
+
+def _title_of_plugins(spec: ServerSpec) -> str:
+    for plugin in spec.plugins:
+        try:
+            title = getattr(plugin.instance or find_class(plugin), "title", None)
+        except ServerError:
+            continue  # it is told when the server is started
+
+        if isinstance(title, str):
+            return title
+
+    return ""
+
+
+def _where(event: StateChanged) -> str:
+    took = "" if event.seconds is None else f", {event.seconds:.1f} s"
+
+    if event.url is None:
+        return f" (pid {event.pid}{took})"
+
+    return f" on port {event.url.rpartition(':')[2]}: {event.url} (pid {event.pid}{took})"

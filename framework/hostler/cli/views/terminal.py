@@ -1,0 +1,74 @@
+"""A terminal: colours, and a spinner while something is under way."""
+
+from __future__ import annotations
+
+import logging
+from typing import TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+from hostler.cli.views.sentences import Sentences
+from hostler.events import Event, Progress, StateChanged
+from hostler.model import Configuration, Line
+from hostler.states import State
+
+_STYLES = {State.RUNNING: "green", State.CRASHED: "yellow", State.FAILED: "red"}
+
+
+class TerminalView:
+    """Shows what matters, with a spinner as long as a server is being started."""
+
+    def __init__(self, configuration: Configuration, out: TextIO, *, debug: bool) -> None:
+        self._sentences = Sentences(configuration, debug=debug)
+        self._console = Console(file=out, highlight=False, soft_wrap=True)
+        self._status: Status | None = None
+
+    def show(self, event: Event) -> None:
+        """Print the event if it is for people, and keep the spinner in step."""
+        sentence = self._sentences.of(event)
+
+        if sentence is not None and not isinstance(event, Progress) and not _starts(event):
+            style = _STYLES.get(event.state) if isinstance(event, StateChanged) else None
+            style = style or {logging.WARNING: "yellow", logging.ERROR: "red"}.get(sentence.level)
+            self._console.print(escape(sentence.text), style=style)
+
+        self._spin(sentence.text if sentence is not None and isinstance(event, Progress) else "")
+
+    def line(self, server: str, line: Line) -> None:
+        """Print a line of the server's output."""
+        self._console.print(f"[dim]{escape(server)} {line.stream}:[/dim] {escape(line.text)}")
+
+    def say(self, text: str, *, error: bool = False) -> None:
+        """Print a line of hostler's own."""
+        self._console.print(escape(text), style="red" if error else None)
+
+    def shutting_down(self) -> None:
+        """Say that the second Ctrl-C is not like the first."""
+        self._console.print("[dim]stopping; Ctrl-C once more kills[/dim]")
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def _spin(self, progress: str) -> None:
+        starting = self._sentences.starting()
+
+        if not starting:
+            self.close()
+            return
+
+        text = escape(progress or f"Starting {', '.join(starting)}...")
+
+        if self._status is None:
+            self._status = self._console.status(text)
+            self._status.start()
+        elif progress:
+            self._status.update(text)
+
+
+def _starts(event: Event) -> bool:
+    return isinstance(event, StateChanged) and event.state is State.STARTING

@@ -1,0 +1,32 @@
+"""What every view can do."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from hostler.events import Event
+from hostler.model import Line
+
+
+class View(Protocol):
+    """One way to show what happens."""
+
+    def show(self, event: Event) -> None:
+        """Show an event."""
+        ...
+
+    def line(self, server: str, line: Line) -> None:
+        """Show one line of a server's output (in debug mode)."""
+        ...
+
+    def say(self, text: str, *, error: bool = False) -> None:
+        """Say something of hostler's own."""
+        ...
+
+    def shutting_down(self) -> None:
+        """Say that a signal ends all."""
+        ...
+
+    def close(self) -> None:
+        """End; nothing is shown any more."""
+        ...

@@ -1,0 +1,31 @@
+"""Whether a process is about to be gone although it still is there."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+_EXITING, _SIGNALED = 0x4, 0x400  # PF_EXITING and PF_SIGNALED of the kernel's include/linux/sched.h
+_KILLED = 1 << (signal.SIGKILL - 1)
+
+
+def is_dying(pid: int) -> bool:
+    """Tell whether SIGKILL is on its way to a process, or it has begun to exit; False where unknown.
+
+    A large process takes milliseconds to die. Who killed it and asks at once whether the server may
+    be used must not be sent to it.
+    """
+    if sys.platform != "linux":  # pragma: other-system
+        return False
+
+    folder = Path(f"/proc/{pid}")
+
+    try:
+        flags = int((folder / "stat").read_bytes().rpartition(b")")[2].split()[6])
+        status = (folder / "status").read_bytes()
+    except OSError:
+        return True
+
+    pending = [int(line.split()[1], 16) for line in status.splitlines() if line[:6] in {b"SigPnd", b"ShdPnd"}]
+    return bool(flags & (_EXITING | _SIGNALED)) or any(mask & _KILLED for mask in pending)
