@@ -1,0 +1,56 @@
+"""Writes a server's output to a file that is rotated by size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio.to_thread
+from hostler import Launch, LogFileCreationFailed, ServerView, Size, hookimpl, option
+
+from hostler_plugins.log_rotation_sink import LogFile
+
+
+@dataclass(eq=False)
+class LogRotation:
+    """Writes stdout and stderr, byte for byte, to one file: opencode.log, opencode.log.1 ... opencode.log.5.
+
+    A file grows beyond `max_size` by no more than one line of up to 64 KiB. The streams interleave at
+    line ends. While the file cannot be written (a full disk), output is dropped in whole lines, a notice
+    says so, and a line in the file tells how much when it goes on.
+    """
+
+    path: str | None = option(None, "The file, relative to the data directory; the server's name without it.")
+    max_size: Size = option(Size(10 * 2**20), "The size at which the file is rotated.")
+    keep: int = option(5, "How many rotated files are kept.")
+    timestamps: bool = option(False, "Put the time (UTC) before every line.")
+
+    def __post_init__(self) -> None:
+        if self.max_size < 1:
+            raise ValueError('max_size must be larger than 0, such as "10 MiB"')
+
+        if self.keep < 0:
+            raise ValueError("keep must be 0 or larger")
+
+    @hookimpl
+    async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
+        """Open the file and add it to the sinks, or fail before anything is started."""
+        path = launch.data_dir / _expanded(self.path or f"{server.name}.log")
+        log = LogFile(path, max_size=self.max_size, keep=self.keep, timestamps=self.timestamps)
+        launch.defer(log.close_unused)
+
+        try:
+            await anyio.to_thread.run_sync(log.open)
+        except OSError as error:
+            raise LogFileCreationFailed(
+                f"the log file {path} cannot be opened: {error.strerror}",
+                server=server.name,
+                hint=f"make {path.parent} writable, or set another path for the plugin log-rotation",
+                details={"path": str(path), "errno": error.errno},
+            ) from error
+
+        launch.sinks.append(log)
+
+
+def _expanded(path: str) -> Path:
+    return Path(path).expanduser()

@@ -1,0 +1,211 @@
+"""The file of log-rotation on disk: made, locked, rotated, and made again when somebody takes it away."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import time
+from pathlib import Path
+
+_LOOK_AFTER = 0.5
+"""Seconds between two looks whether the file is still there."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class RotatedFile:
+    """One file on disk. `size` is without the unfinished line at its end, `total` is what all of them grew by."""
+
+    def __init__(self, path: Path, keep: int) -> None:
+        self._path = path
+        self._keep = keep
+        self._fd = -1
+        self._looked = 0.0
+        self.size = 0
+        self.total = 0
+
+    def open(self, patience: float = 0.0) -> None:
+        """Open or make the file (0600, in folders of 0700), locked; OSError says why not."""
+        _make_folder(self._path.parent)
+        fd = os.open(self._path, _FLAGS, 0o600)
+
+        try:
+            self.size = _prepared(fd, self._path, patience)
+        except OSError:
+            os.close(fd)
+            raise
+
+        self.close()
+        self._fd = fd
+        self._looked = time.monotonic()
+
+    def write(self, text: bytes, done: int) -> None:
+        """Append all of `text`; `done` bytes more are whole lines then."""
+        written = os.write(self._fd, text)
+
+        while written < len(text):
+            written += os.write(self._fd, text[written:])
+
+        self.size += done
+        self.total += done
+
+    def write_over(self, lines: bytes, loose: bytes) -> None:
+        """Put `lines` before the unfinished line at the end, without making the file shorter meanwhile."""
+        fcntl.fcntl(self._fd, fcntl.F_SETFL, os.O_NONBLOCK)
+
+        try:
+            text = lines + loose
+            written = 0
+
+            while written < len(text):
+                written += os.pwrite(self._fd, text[written:], self.size + written)
+        finally:
+            fcntl.fcntl(self._fd, fcntl.F_SETFL, os.O_APPEND | os.O_NONBLOCK)
+
+        self.size += len(lines)
+        self.total += len(lines)
+
+    def cut_off(self) -> None:
+        """Remove the unfinished line at the end."""
+        os.ftruncate(self._fd, self.size)
+
+    def repair(self, error: OSError) -> None:
+        """Remove what a failed write left; what is broken otherwise is opened again by the next `look`."""
+        try:
+            self.cut_off()
+        except OSError:
+            self.close()
+
+        if error.errno not in _NO_ROOM:
+            self.close()
+
+    def look(self, loose: int) -> bool:
+        """See now and then whether the file is still there, and open it again when it is not.
+
+        `loose` is the length of the unfinished line at its end; True when that has to be written again.
+        """
+        if self._fd >= 0 and time.monotonic() - self._looked < _LOOK_AFTER:
+            return False
+
+        self._looked = time.monotonic()
+
+        if self._fd < 0 or self._moved():
+            self.open()
+            return True
+
+        size = os.fstat(self._fd).st_size
+        emptied = size < loose
+        self.size = min(self.size, 0 if emptied else size - loose)
+        return emptied
+
+    def rotate(self) -> None:
+        """Rename the files, the oldest goes, and begin a new one."""
+        names = [self._path, *(self._numbered(n) for n in range(1, self._keep + 1))]
+        gap = next((n for n, name in enumerate(names) if n and not os.path.lexists(name)), self._keep)
+
+        for n in range(gap, 0, -1):
+            with contextlib.suppress(FileNotFoundError):
+                names[n - 1].replace(names[n])
+
+        if not self._keep:
+            self._path.unlink(missing_ok=True)
+
+        self._remove_surplus()
+        self.close()
+        self.open()
+
+    def _numbered(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}")
+
+    def _remove_surplus(self) -> None:
+        """Remove what is left of a time when more files were kept."""
+        number = self._keep + 1
+
+        while os.path.lexists(self._numbered(number)):
+            self._numbered(number).unlink(missing_ok=True)
+            number += 1
+
+    def close(self) -> None:
+        """Close the file, which ends the lock."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _moved(self) -> bool:
+        try:
+            there = os.lstat(self._path)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:  # it cannot be looked at, but it is still open
+            return False
+
+        here = os.fstat(self._fd)
+        return (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino)
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            folder.chmod(0o700)
+
+
+def _prepared(fd: int, path: Path, patience: float) -> int:
+    """Check, lock and end the last line of a file that was just opened; returns its size."""
+    info = os.fstat(fd)
+
+    if not stat.S_ISREG(info.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+    os.fchmod(fd, 0o600)
+    _lock(fd, path, patience)
+    size = os.fstat(fd).st_size
+
+    if size and os.pread(fd, 1, size - 1) != b"\n":
+        size += os.write(fd, b"\n")
+
+    return size
+
+
+def _lock(fd: int, path: Path, patience: float) -> None:
+    deadline = time.monotonic() + patience
+
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise OSError(errno.EBUSY, f"{_holder(fd)} writes to it", str(path)) from None
+        except OSError:  # a file system without locks
+            return
+        else:
+            return
+
+        time.sleep(0.02)  # a child that is just being spawned may still hold the lock of the last run
+
+
+def _holder(fd: int) -> str:
+    """Who holds the lock, as far as the system tells."""
+    inode = str(os.fstat(fd).st_ino)
+
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            words = line.split()
+
+            if "FLOCK" in words and words[5].rpartition(":")[2] == inode:
+                return _named(int(words[4]))
+
+    return "another process"
+
+
+def _named(pid: int) -> str:
+    if pid == os.getpid():
+        return "another server of this hostler"
+
+    return f"process {pid} ({Path(f'/proc/{pid}/comm').read_text().strip()})"

@@ -1,0 +1,254 @@
+"""The sink of log-rotation: two streams in one file, interleaved and rotated at line ends."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hostler import StreamName
+
+from hostler_plugins.log_rotation_file import RotatedFile
+
+LONGEST = 64 * 1024
+"""Bytes up to which a line is kept in one piece."""
+
+_WAIT_FOR_LOCK = 0.5
+
+
+class LogFile:
+    """Writes two streams to one file, which it rotates where lines end.
+
+    All output is written at once, an unfinished line too. When the other stream writes meanwhile, its
+    lines go before that unfinished line, which is therefore remembered (`_loose`) and written again
+    behind them; an unfinished line of the second stream waits in memory (`_held`).
+    """
+
+    def __init__(self, path: Path, *, max_size: int, keep: int, timestamps: bool) -> None:
+        self._file = RotatedFile(path, keep)
+        self._max_size = max_size
+        self._timestamps = timestamps
+        self._used = False
+        self._owner: StreamName | None = None  # whose unfinished line is at the end of the file
+        self._loose = b""
+        self._long = False  # that line is longer than LONGEST: it is not remembered
+        self._held: dict[StreamName, bytes] = {}
+        self._in_line: set[StreamName] = set()  # whose last byte was no line end
+        self._skipping: set[StreamName] = set()  # whose line is dropped to its end
+        self._lost = 0
+        self._reason = ""
+
+    def open(self) -> None:
+        """Open the file for writing, alone; OSError says why not."""
+        self._file.open(_WAIT_FOR_LOCK)
+
+    def write(self, stream: StreamName, data: bytes) -> None:
+        """Write one piece, rotating where lines end. OSError means that the piece is lost."""
+        self._used = True
+
+        if stream in self._skipping:
+            data = self._behind_the_gap(stream, data)
+
+            if not data:
+                return
+
+        if self._timestamps:
+            data = self._stamped(stream, data)
+
+        before = self._file.total + self._unfinished(stream)
+
+        try:
+            self._look()
+            self._tell_lost()
+            self._add(stream, data)
+        except OSError as error:
+            self._lost += before + len(data) - self._file.total
+            self._drop(stream, data, error)
+            raise
+
+    def close(self) -> None:
+        """Write unfinished lines that still wait, and close the file; OSError when they cannot be written."""
+        self._used = True
+
+        try:
+            if self._held or self._lost:
+                self._look()
+                self._tell_lost()
+
+            for text in self._held.values():
+                self._file.write((b"\n" if self._owner else b"") + text, 0)
+        finally:
+            self._file.close()
+
+    def close_unused(self) -> None:
+        """Close the file of a run that ended before anybody wrote."""
+        if not self._used:
+            self.close()
+
+    def _unfinished(self, stream: StreamName) -> int:
+        return len(self._loose) if self._owner == stream else len(self._held.get(stream, b""))
+
+    def _look(self) -> None:
+        """Make the file again when somebody took it away, with the unfinished line that went with it."""
+        if self._file.look(len(self._loose)):
+            loose, self._loose = self._loose, b""
+            self._put(self._owner or "stdout", loose)
+
+    def _add(self, stream: StreamName, data: bytes) -> None:
+        if self._owner is not None and self._owner != stream:
+            self._add_before(self._owner, stream, data)
+            return
+
+        self._append(stream, self._held.pop(stream, b"") + data)
+
+        if self._held and self._owner is None:
+            ((other, text),) = self._held.items()
+            self._append(other, text)
+            self._held.clear()
+
+    def _add_before(self, owner: StreamName, stream: StreamName, data: bytes) -> None:
+        """Write lines of one stream while the line of the other is unfinished."""
+        text = self._held.get(stream, b"") + data
+        cut = text.rfind(b"\n") + 1
+        lines, rest = text[:cut], text[cut:]
+
+        if len(rest) > LONGEST:
+            lines, rest = text + b"\n", b""
+
+        if lines:
+            self._insert(owner, stream, lines)
+            self._held.pop(stream, None)
+
+        if rest:
+            self._held[stream] = rest
+
+    def _insert(self, owner: StreamName, stream: StreamName, lines: bytes) -> None:
+        if self._long:
+            self._end_line()
+            self._append(stream, lines)
+        elif self._file.size + len(lines) + len(self._loose) > self._max_size:
+            loose = self._loose
+            self._take_back()
+            self._held[owner] = loose
+            self._append(stream, lines)
+            self._append(owner, loose)
+            del self._held[owner]
+        else:
+            self._file.write_over(lines, self._loose)
+
+    def _append(self, stream: StreamName, text: bytes) -> None:
+        if self._file.size + len(self._loose) + len(text) > self._max_size:
+            text = self._fitted(stream, text)
+
+        self._put(stream, text)
+
+    def _fitted(self, stream: StreamName, text: bytes) -> bytes:
+        """Fill files with whole lines and rotate them, until what is left fits in the last one."""
+        while (room := self._max_size - self._file.size - len(self._loose)) < len(text):
+            cut = self._cut(text, max(room, 0))
+
+            if cut < 0:
+                break
+
+            if cut:
+                self._put(stream, text[:cut])
+            elif self._loose:
+                text = self._loose + text
+                self._take_back()
+
+            text = text[cut:]
+
+            if not text:
+                break
+
+            self._file.rotate()
+
+        return text
+
+    def _cut(self, text: bytes, room: int) -> int:
+        """Where to end a file within `text`: 0 before the line that is unfinished, -1 not in this text."""
+        cut = text.rfind(b"\n", 0, room) + 1
+
+        if cut:
+            return cut
+
+        if self._long:
+            return room if self._file.size else max(room, LONGEST)
+
+        return 0 if self._file.size else text.find(b"\n") + 1 or -1
+
+    def _put(self, stream: StreamName, text: bytes) -> None:
+        """Write at the end, and find out what of it is unfinished."""
+        cut = text.rfind(b"\n") + 1
+        done = len(self._loose) + cut if cut else 0
+        loose = text[cut:] if cut else self._loose + text
+        long = self._long and not cut
+
+        if long or len(loose) > LONGEST:
+            done += len(loose)
+            loose, long = b"", True
+
+        self._file.write(text, done)
+        self._loose, self._long = loose, long
+        self._owner = stream if loose or long else None
+
+    def _take_back(self) -> None:
+        self._file.cut_off()
+        self._owner, self._loose = None, b""
+
+    def _end_line(self) -> None:
+        self._file.write(b"\n", 1)
+        self._owner, self._long = None, False
+
+    def _drop(self, stream: StreamName, data: bytes, error: OSError) -> None:
+        """Leave no torn line behind: the file ends where its last whole line ends."""
+        self._reason = error.strerror or str(error)
+
+        if self._owner is not None and self._owner != stream and self._loose:
+            self._held[self._owner] = self._loose
+
+        self._held.pop(stream, None)
+        self._loose = b""
+        self._owner = self._owner if self._long else None
+        self._file.repair(error)
+
+        if not data.endswith(b"\n"):
+            self._skipping.add(stream)
+
+    def _behind_the_gap(self, stream: StreamName, data: bytes) -> bytes:
+        """Drop the rest of a line whose beginning was dropped."""
+        cut = data.find(b"\n") + 1
+        self._lost += cut or len(data)
+
+        if not cut:
+            return b""
+
+        self._skipping.discard(stream)
+        self._in_line.discard(stream)
+        return data[cut:]
+
+    def _tell_lost(self) -> None:
+        if not self._lost:
+            return
+
+        if self._long:
+            self._end_line()
+
+        note = b"[hostler: %d bytes dropped: %s]\n" % (self._lost, self._reason.encode())
+        self._file.write_over(note, self._loose)
+        self._lost = 0
+
+    def _stamped(self, stream: StreamName, data: bytes) -> bytes:
+        if not data:
+            return data
+
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
+        stamp = f"{now}Z ".encode()
+        lines = data.count(b"\n") - data.endswith(b"\n")
+        text = data.replace(b"\n", b"\n" + stamp, lines)
+        text = text if stream in self._in_line else stamp + text
+        self._in_line.add(stream)
+
+        if data.endswith(b"\n"):
+            self._in_line.discard(stream)
+
+        return text
