@@ -128,10 +128,10 @@ class EnvSanitizer:
 
             wanted = _matches(name, self.allow)
 
-            if self._may_pass(name, named=name in self.allow):
-                launch.env |= {name: value} if wanted else {}
-            elif wanted or self._is_secret(name):
-                withheld.add(name)
+            if not self._may_pass(name, named=name in self.allow):
+                withheld |= {name} if wanted or self._is_secret(name) else set()
+            elif wanted:
+                launch.env[name] = value
 
         return withheld
 

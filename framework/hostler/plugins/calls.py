@@ -48,11 +48,6 @@ class Caller:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    @property
-    def running(self) -> int:
-        """How many calls are under way, those left behind included."""
-        return len(self._tasks)
-
     async def run(
         self, function: Callable[..., object], arguments: Mapping[str, object], limit: float, outcome: Outcome
     ) -> None:

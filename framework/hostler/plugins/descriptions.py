@@ -16,7 +16,7 @@ from hostler.quantities import Duration, Size
 
 _QUALIFIER = re.compile(r"\b(?:[a-z_]\w*\.)+")
 _SECONDS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
-_BYTES = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10), ("B", 1))
+_BYTES = ((" GiB", 2**30), (" MiB", 2**20), (" KiB", 2**10), (" B", 1))
 
 
 class OptionDescription(NamedTuple):

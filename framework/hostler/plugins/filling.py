@@ -28,10 +28,7 @@ class Filling:
             filled = {key: _fill(value, values) for key, value in templates.items()}
 
             try:
-                if _set_all(plugin, filled):
-                    getattr(plugin, "__post_init__", lambda: None)()
-            except PluginError:
-                raise
+                _refill(plugin, filled)
             except Exception as error:
                 options = ", ".join(filled)
                 raise PluginError(
@@ -39,18 +36,26 @@ class Filling:
                 ) from error
 
 
-def _set_all(plugin: object, filled: Mapping[str, object]) -> bool:
+def _refill(plugin: object, filled: Mapping[str, object]) -> None:
     fields = option_fields(type(plugin))
-    changed = False
+    new = {key: convert(type(plugin), fields[key], value) for key, value in filled.items()}
+    old = {key: getattr(plugin, key) for key in filled}
 
-    for key, value in filled.items():
-        new = convert(type(plugin), fields[key], value)
+    if new == old:
+        return
 
-        if getattr(plugin, key) != new:
-            setattr(plugin, key, new)
-            changed = True
+    try:
+        _set(plugin, new)
+        getattr(plugin, "__post_init__", lambda: None)()
+    except Exception:
+        # Back to where it was, or the next start would find nothing changed and nothing to refuse.
+        _set(plugin, old)
+        raise
 
-    return changed
+
+def _set(plugin: object, values: Mapping[str, object]) -> None:
+    for key, value in values.items():
+        setattr(plugin, key, value)
 
 
 def _has_reference(value: object) -> bool:

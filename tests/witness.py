@@ -1,0 +1,53 @@
+"""A stand-in for a running server: what plugins see of it, and a memory of what they told it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hostler import Auth, Endpoint, Line, ServerSpec, State, StreamEvent, StreamGap
+
+
+@dataclass(eq=False)
+class Witness:
+    """Plugins are called with it where the life of a real server does not matter: it only remembers."""
+
+    name: str = "web"
+    state: State = State.STARTING
+    generation: int = 1
+    pid: int | None = None
+    endpoint: Endpoint | None = None
+    url: str | None = None
+    auth: Auth | None = None
+    data_dir: Path = Path()
+    cache_dir: Path = Path()
+    state_dir: Path = Path()
+    facts: Mapping[str, object] = field(default_factory=dict)
+    redacted: list[str] = field(default_factory=list)
+    notices: list[tuple[str, str, str, Mapping[str, object]]] = field(default_factory=list)
+
+    @property
+    def spec(self) -> ServerSpec:
+        return ServerSpec(name=self.name)
+
+    def redact(self, value: str) -> None:
+        self.redacted.append(value)
+
+    def notice(self, topic: str, text: str, *, level: str = "info", **details: object) -> None:
+        self.notices.append((topic, text, level, details))
+
+    def publish(self, name: str, value: str, *, secret: bool = False) -> None:
+        raise NotImplementedError
+
+    def progress(self, text: str, fraction: float | None = None) -> None:
+        raise NotImplementedError
+
+    def lines(self) -> AsyncIterator[Line]:
+        raise NotImplementedError
+
+    def deliver(self, item: StreamEvent | StreamGap) -> None:
+        raise NotImplementedError
+
+    def start_soon(self, function: Callable[[], Awaitable[None]]) -> None:
+        raise NotImplementedError
