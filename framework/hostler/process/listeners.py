@@ -29,10 +29,11 @@ class Socket:
     inode: int = 0
     uid: int | None = None
     pid: int | None = None
+    only_v6: bool = False
 
 
-def listening(pid: int | str, port: int | None = None) -> list[Socket]:
-    """The listening sockets, on one port or on all, of the network namespace that `pid` lives in."""
+def read_listening(pid: int | str, port: int | None = None) -> list[Socket]:
+    """The listening sockets, on one port or on all, of the namespace that `pid` lives in, read from /proc."""
     found = []
 
     for table in (f"/proc/{pid}/net/tcp", f"/proc/{pid}/net/tcp6"):
@@ -104,7 +105,7 @@ def process_name(pid: int) -> str:
 def parse_address(host: str) -> Address | None:
     """Read an IP address, IPv4 also where it stands in IPv6, without its zone; None for a name."""
     try:
-        return _unmapped(ip_address(host.partition("%")[0]))
+        return unmapped(ip_address(host.partition("%")[0]))
     except ValueError:
         return None
 
@@ -125,8 +126,9 @@ def portable_sockets(pids: Iterable[int]) -> Iterator[Socket]:  # pragma: other-
 def _decode(text: bytes) -> Address:
     """An address as the kernel prints it: words of 32 bits in the byte order of the machine."""
     words = [int(text[i : i + 8], 16).to_bytes(4, sys.byteorder) for i in range(0, len(text), 8)]
-    return _unmapped(ip_address(b"".join(words)))
+    return unmapped(ip_address(b"".join(words)))
 
 
-def _unmapped(address: Address) -> Address:
+def unmapped(address: Address) -> Address:
+    """The IPv4 address that an IPv6 address stands for, else itself."""
     return getattr(address, "ipv4_mapped", None) or address

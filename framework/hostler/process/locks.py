@@ -151,8 +151,11 @@ def _describe(descriptor: int, owner: Owner) -> None:
     # A full disk makes a message poorer, not the lock weaker.
     with suppress(OSError):
         os.fchmod(descriptor, 0o600)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(asdict(owner)).encode(), 0)
+        size = os.pwrite(descriptor, json.dumps(asdict(owner)).encode(), 0)
+
+        # Cut at the end and only where it must be: ext4 flushes a file that was emptied when it is closed.
+        if os.fstat(descriptor).st_size > size:
+            os.ftruncate(descriptor, size)
 
 
 def _read_owner(path: Path) -> Owner | None:

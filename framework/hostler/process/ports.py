@@ -7,9 +7,8 @@ import os
 import socket
 import sys
 from collections.abc import Collection
-from contextlib import suppress
 
-from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, PortInUse, Problem
+from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, PortInUse, Problem, ServerError
 from hostler.process.sockets import Listener, ListenerKind, accepts, who_holds
 
 _TRIES = 200
@@ -45,20 +44,14 @@ def check_port_free(host: str, port: int) -> None:
     PortInUse names the process that listens there; EnvironmentSetupFailed is for a port that needs
     privileges, InvalidConfiguration for a host that is unknown or not an address of this machine.
     """
+    if not 1 <= port <= 65535:
+        raise InvalidConfiguration([Problem("port", f"{port} is no port: those are between 1 and 65535")])
+
     for family, address in _addresses(host):
         try:
             _bind(family, address, port)
-        except PermissionError as error:
-            raise EnvironmentSetupFailed(
-                f"port {port} needs privileges that hostler does not have",
-                hint="choose a port above 1023, or let it run with the capability CAP_NET_BIND_SERVICE",
-                permanent=True,
-            ) from error
         except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-
-            raise _in_use(host, port, who_holds(address, port)) from error
+            raise _refused(host, address, port, error) from error
 
 
 def _addresses(host: str) -> list[tuple[int, str]]:
@@ -90,11 +83,16 @@ def _addresses(host: str) -> list[tuple[int, str]]:
 
 def _exists(family: int, address: str) -> bool:
     # With IPv6 switched off, localhost is still called ::1 by the resolver.
-    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.bind((address, 0))
-        return True
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError as error:
+        if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL}:
+            return False
 
-    return False
+        raise _refused(address, address, 0, error) from error
+
+    return True
 
 
 def _bind(family: int, address: str, port: int) -> None:
@@ -113,7 +111,7 @@ def _is_free(addresses: Collection[tuple[int, str]], port: int) -> bool:
         for family, address in addresses:
             _bind(family, address, port)
 
-    except OSError:
+    except (OSError, OverflowError):
         return False
 
     return True
@@ -126,13 +124,32 @@ def _any_port(family: int, address: str) -> int:
         return int(probe.getsockname()[1])
 
 
+def _refused(host: str, address: str, port: int, error: OSError) -> ServerError:
+    if error.errno == errno.EADDRINUSE:
+        return _in_use(host, port, who_holds(address, port))
+
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return EnvironmentSetupFailed(
+            f"port {port} on {host} needs privileges that hostler does not have",
+            hint="choose a port above 1023, or grant the capability CAP_NET_BIND_SERVICE",
+            permanent=True,
+        )
+
+    return EnvironmentSetupFailed(
+        f"port {port} on {host} cannot be tried: {error.strerror}",
+        hint="raise the limit of open files (ulimit -n) if there are too many, else repair the network",
+    )
+
+
 def _in_use(host: str, port: int, listener: Listener) -> PortInUse:
     if listener.kind is ListenerKind.NOBODY:
         who = "by a connection, or by a program that does not listen yet"
     elif listener.kind is ListenerKind.FOREIGN:
         who = f"by {listener.name or 'a process'} (pid {listener.pid})"
     else:
-        who = "by a process that cannot be looked at" + (f" (user {listener.uid})" if listener.uid else "")
+        who = "by a process that cannot be looked at" + (
+            "" if listener.uid is None else f" (user {listener.uid})"
+        )
 
     return PortInUse(
         f"port {port} on {host} is in use {who}",

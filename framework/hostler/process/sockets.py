@@ -17,13 +17,14 @@ from hostler.process.listeners import (
     Address,
     Socket,
     find_owners,
-    listening,
     network_namespace,
     parse_address,
     portable_sockets,
     process_name,
+    read_listening,
     socket_inodes,
 )
+from hostler.process.netlink import ask_listening
 
 _WILDCARDS = MappingProxyType({"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"})  # noqa: S104
 
@@ -68,8 +69,10 @@ def who_holds(host: str, port: int) -> Listener:
     `host` is an IP address; nobody of ours can be meant, so what is found is foreign or unknown.
     """
     asked = ip_address(host.partition("%")[0])
-    everybody = listening("self", port) if sys.platform == "linux" else _portably_on(port)
-    in_the_way = [found for found in everybody if _fit(found.address, asked) or _fit(asked, found.address)]
+    everybody = _ours(port) if sys.platform == "linux" else _portably_on(port)
+    in_the_way = [
+        found for found in everybody if _fit(found, asked) or _fit(Socket(asked, port), found.address)
+    ]
     return _foreign(in_the_way) if in_the_way else Listener(ListenerKind.NOBODY)
 
 
@@ -85,10 +88,10 @@ def listening_sockets(members: Collection[int]) -> list[Endpoint]:
 
     endpoints: dict[Endpoint, None] = {}
 
-    for pids in namespaces.values():
+    for namespace, pids in namespaces.items():
         inodes = {inode for pid in pids for inode in socket_inodes(pid)}
-        theirs = (found for found in listening(pids[0]) if found.inode in inodes)
-        endpoints |= dict.fromkeys(map(_endpoint, theirs))
+        there = _ours() if namespace == network_namespace("self") else read_listening(pids[0])
+        endpoints |= dict.fromkeys(_endpoint(found) for found in there if found.inode in inodes)
 
     return list(endpoints)
 
@@ -112,7 +115,7 @@ def is_wider(bound_host: str, asked_host: str) -> bool:
 
 
 def _look(endpoint: Endpoint, members: Collection[int]) -> Listener:
-    sockets = listening("self", endpoint.port)
+    sockets = _ours(endpoint.port)
     targets = _targets(endpoint.host)
     answering = _answering(targets, sockets) if targets else sockets
 
@@ -133,11 +136,18 @@ def _look(endpoint: Endpoint, members: Collection[int]) -> Listener:
     return _beyond(endpoint.port, members) or _foreign(strange)
 
 
+def _ours(port: int | None = None) -> list[Socket]:
+    try:
+        return ask_listening(port)
+    except OSError:
+        return read_listening("self", port)
+
+
 def _foreign(strange: list[Socket]) -> Listener:
     if strange[0].pid is not None:  # pragma: other-system
         return _listener(ListenerKind.FOREIGN, strange[0].pid, strange[0])
 
-    everybody = (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit())
+    everybody = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - numbers, not paths
     owners = find_owners((found.inode for found in strange), everybody)
     known = next((found for found in strange if found.inode in owners), None)
 
@@ -153,7 +163,7 @@ def _beyond(port: int, members: Collection[int]) -> Listener | None:
 
     for pid in members:
         if network_namespace(pid) not in {ours, None}:
-            for found in listening(pid, port):
+            for found in read_listening(pid, port):
                 return _listener(ListenerKind.UNKNOWN, pid, found)
 
     return None
@@ -194,14 +204,16 @@ def _answering(targets: Iterable[Address], sockets: Iterable[Socket]) -> list[So
     answering: dict[Socket, None] = {}
 
     for target in targets:
-        fits = {candidate: _fit(candidate.address, target) for candidate in sockets}
+        fits = {candidate: _fit(candidate, target) for candidate in sockets}
         best = max(fits.values(), default=0)
         answering |= dict.fromkeys(candidate for candidate, fit in fits.items() if fit == best > 0)
 
     return list(answering)
 
 
-def _fit(bound: Address, target: Address) -> int:
+def _fit(found: Socket, target: Address) -> int:
+    bound = found.address
+
     if bound == target:
         return 3
 
@@ -211,7 +223,7 @@ def _fit(bound: Address, target: Address) -> int:
     if bound.version == target.version:
         return 2
 
-    return 1 if bound.version == 6 else 0  # a socket bound to "::" takes IPv4 too, unless it was told not to
+    return 0 if bound.version == 4 or found.only_v6 else 1  # "::" takes IPv4 too, unless it was told not to
 
 
 def _look_portably(endpoint: Endpoint, members: Collection[int]) -> Listener:  # pragma: other-system
