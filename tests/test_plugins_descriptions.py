@@ -28,7 +28,8 @@ TYPED = """
         words: tuple[str, ...] = ("x",)
         names: list[str] = field(default_factory=lambda: ["n"])
         table: dict[str, int] = field(default_factory=lambda: {"a": 1})
-        on: bool = True
+        empty: dict[str, int] = field(default_factory=dict)
+    on: bool = True
         file: Path = Path("a/b")
         state: int = field(init=False, default=0)
 
@@ -64,6 +65,7 @@ def test_options_are_told_as_they_would_be_written_in_toml(
         "words": ("tuple[str, ...]", '["x"]'),
         "names": ("list[str]", '["n"]'),
         "table": ("dict[str, int]", "{ a = 1 }"),
+        "empty": ("dict[str, int]", "{}"),
         "on": ("bool", "true"),
         "file": ("Path", '"a/b"'),
     }

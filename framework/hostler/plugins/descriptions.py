@@ -89,7 +89,7 @@ def _as_toml(value: object) -> str:
             return f'"{_in_units(value, _BYTES)}"'
         case list() | tuple():
             return "[" + ", ".join(_as_toml(item) for item in value) + "]"
-        case dict():
+        case dict() if value:
             return "{ " + ", ".join(f"{key} = {_as_toml(item)}" for key, item in value.items()) + " }"
         case _:
             return json.dumps(value, ensure_ascii=False, default=str)
