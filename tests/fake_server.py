@@ -69,6 +69,7 @@ def add_answering(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--first", default='{"type":"server.connected","properties":{}}', metavar="DATA")
     parser.add_argument("--heartbeat", type=float, metavar="S", help="seconds between heartbeats")
     parser.add_argument("--heartbeat-kind", choices=["event", "comment"], default="event")
+    parser.add_argument("--no-chunks", action="store_true", help="a stream that ends with the connection")
     parser.add_argument("--body", default="", help="of --events status CODE")
     parser.add_argument("--password", help='HTTP basic, user "opencode", on everything')
     parser.add_argument("--password-from-env", action="store_true", help="OPENCODE_SERVER_PASSWORD")
@@ -345,23 +346,30 @@ class FakeServer:
                 say("stream closed")
 
     def send_events(self, peer: socket.socket, mode: str, count: int) -> None:
-        head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n\r\n"
+        head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
+        head += "\r\n" if self.options.no_chunks else "Transfer-Encoding: chunked\r\n\r\n"
         peer.sendall(head.encode())
 
         if mode != "silent" and (mode not in {"end-after", "reset-after"} or count):
-            peer.sendall(f"data: {self.options.first}\n\n".encode())
+            self.send_chunk(peer, f"data: {self.options.first}\n\n")
             self.crash_later()
 
-        if mode in {"end-after", "reset-after", "burst"}:
-            peer.sendall("".join(numbered_event(n) for n in range(1, count)).encode())
+        if mode in {"end-after", "reset-after", "burst"} and count > 1:
+            self.send_chunk(peer, "".join(numbered_event(n) for n in range(1, count)))
 
         if mode == "reset-after":
             time.sleep(0.1)  # a reset at once would also discard what is still on its way
             reset(peer)
         elif mode in {"silent", "stall"}:
             self.idle(peer, None)
-        elif mode != "end-after":
+        elif mode == "end-after":
+            self.send_chunk(peer, "")
+        else:
             self.beat(peer)
+
+    def send_chunk(self, peer: socket.socket, text: str) -> None:
+        data = text.encode()
+        peer.sendall(data if self.options.no_chunks else b"%x\r\n%s\r\n" % (len(data), data))
 
     def beat(self, peer: socket.socket) -> None:
         frame = ": heartbeat\n\n"
@@ -370,7 +378,7 @@ class FakeServer:
             frame = 'data: {"type":"server.heartbeat","properties":{}}\n\n'
 
         while not self.idle(peer, self.options.heartbeat):
-            peer.sendall(frame.encode())
+            self.send_chunk(peer, frame)
 
     def idle(self, peer: socket.socket, seconds: float | None) -> bool:
         """Wait; whether the client is gone."""

@@ -1,0 +1,272 @@
+"""sse-health: a server is healthy while its event stream lives; every event is handed on.
+
+It connects as soon as the server listens, and is ready with the first event or comment. A stream that
+ends, breaks off or falls silent is told apart and connected to again, with backoff.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import re
+import time
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hostler import (
+    Duration,
+    Endpoint,
+    EventStreamConnectionFailed,
+    Healthy,
+    InvalidConfiguration,
+    Launch,
+    Report,
+    ServerView,
+    Size,
+    StreamEvent,
+    StreamGap,
+    Unhealthy,
+    hookimpl,
+    option,
+)
+
+from hostler_plugins.event_stream import EventStreamParser, EventTooLarge
+from hostler_plugins.event_stream_client import EventStream, StreamTarget, open_session
+from hostler_plugins.event_stream_failures import StreamFailure
+from hostler_plugins.event_stream_timing import Pulse, Retries, is_heartbeat
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["EventStreamParser", "EventTooLarge", "SseHealth"]
+
+_POSITIVE = ("connect_timeout", "first_event_timeout", "stall_timeout", "probe_interval", "reconnect")
+_SHOWN = 500  # characters of an event or of a body in a message
+
+
+@dataclass(eq=False)
+class SseHealth:
+    """Watches a server through its event stream (server-sent events)."""
+
+    path: str | None = option(None, "path of the event stream; default: what the launcher says, else /event")
+    connect_timeout: Duration = option(Duration(5), "how long one connect may take")
+    first_event_timeout: Duration = option(
+        Duration(10), "how long it may take from the connect to the first event"
+    )
+    stall_timeout: Duration | None = option(
+        None, "silence that counts as stalled; default: three heartbeats, once the server has sent some"
+    )
+    probe_interval: Duration = option(
+        Duration(30), "how often a silent server without heartbeats is asked by a second connection"
+    )
+    reconnect: Duration = option(Duration(1), "first wait before a new connection; doubled each time")
+    max_reconnect: Duration = option(Duration(30), "longest wait before a new connection")
+    max_event: Size = option(Size(4 * 1024 * 1024), "largest event that is accepted")
+    headers: dict[str, str] = option({}, "further request headers")
+    verify: bool = option(True, "whether the certificate is checked (https)")
+    permanent_bodies: list[str] = option(
+        [], "patterns of error bodies that no restart can mend; the launcher may know more"
+    )
+    log_events: bool = option(False, "whether every event is told as a notice")
+
+    def __post_init__(self) -> None:
+        if self.path is not None and not self.path.startswith("/"):
+            raise ValueError(f'path: expected a path that starts with "/", found {self.path!r}')
+
+        for name in (
+            "connect_timeout",
+            "first_event_timeout",
+            "stall_timeout",
+            "probe_interval",
+            "reconnect",
+        ):
+            if getattr(self, name) == 0:
+                raise ValueError(f"{name}: must be longer than 0")
+
+        if self.max_reconnect < self.reconnect:
+            raise ValueError("max_reconnect: must not be shorter than reconnect")
+
+        for pattern in self.permanent_bodies:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(
+                    f"permanent_bodies: {pattern!r} is no regular expression: {error}"
+                ) from error
+
+    @hookimpl
+    async def pre_spawn(self, launch: Launch) -> None:
+        """Import aiohttp while the child starts."""
+        launch.warm_up(lambda: importlib.import_module("aiohttp"))
+
+    @hookimpl
+    async def health_check(
+        self, server: ServerView, endpoint: Endpoint | None
+    ) -> AsyncGenerator[Report, None]:
+        """Report each first event and each failure, for as long as the run lasts."""
+        if endpoint is None:
+            yield _without_port()
+            return
+
+        watch = _Watch(self, server, endpoint)
+
+        async with open_session() as session:
+            while True:
+                stream = watch.stream(session)
+
+                try:
+                    watch.opened(stream, await stream.open())
+                    yield Healthy({"url": watch.url})
+                    await watch.follow(stream, session)
+                except StreamFailure as failure:
+                    report = watch.failed(stream, failure)
+                finally:
+                    stream.close()
+
+                yield report
+                await asyncio.sleep(watch.delay)
+
+
+class _Watch:
+    """What one run's connections have in common: where to, when again, and what was learnt."""
+
+    def __init__(self, options: SseHealth, server: ServerView, endpoint: Endpoint) -> None:
+        self.url = endpoint.url + (options.path or str(server.facts.get("health_path") or "/event"))
+        self.delay = 0.0
+        self._options = options
+        self._server = server
+        self._retries = Retries(options.reconnect, options.max_reconnect)
+        self._pulse = Pulse(options.stall_timeout)
+        # A start must not run out of time before the first attempt has told what is missing.
+        self._patience = min(options.first_event_timeout, server.spec.startup_timeout / 6)
+        self._last_event_id = ""
+        self._comments = 0
+
+    def stream(self, session: aiohttp.ClientSession) -> EventStream:
+        """A connection to make, which goes on where the last one ended."""
+        return EventStream(session, self._target(), last_event_id=self._last_event_id)
+
+    def opened(self, stream: EventStream, events: list[StreamEvent]) -> None:
+        """The first events came."""
+        now = time.monotonic()
+        self._retries.opened(now)
+        self._pulse.started(now)
+        self._patience = self._options.first_event_timeout
+        self._comments = 0
+        self._heard(stream, events)
+
+    async def follow(self, stream: EventStream, session: aiohttp.ClientSession) -> None:
+        """Hand on what comes, for ever; raises StreamFailure."""
+        while True:
+            limit = self._pulse.limit
+
+            try:
+                self._heard(stream, await stream.read(limit or self._options.probe_interval))
+            except TimeoutError as error:
+                if limit is not None:
+                    raise StreamFailure("stalled", f"nothing came for {limit:g} s") from error
+
+                await self._probe(session)
+
+    def failed(self, stream: EventStream, failure: StreamFailure) -> Unhealthy:
+        """The report of a connection that could not be had, or is over; sets `delay`."""
+        if stream.opened:
+            self._last_event_id = stream.parser.last_event_id
+            self._server.deliver(StreamGap(f"{failure.text}; events in between may be lost"))
+        elif failure.kind in {"no_answer", "no_first_event"}:
+            self._patience = min(self._patience * 2, self._options.first_event_timeout)
+
+        wanted = None if stream.parser.retry is None else stream.parser.retry / 1000
+        self.delay = self._retries.failed(time.monotonic(), wanted=wanted, required=failure.retry_after)
+        reason = f"GET {self.url.partition('?')[0]}: {failure.text}"
+        details = {"kind": failure.kind, "attempt": self._retries.failures, **failure.details}
+        return _report(reason, failure, details)
+
+    def _target(self) -> StreamTarget:
+        """Made anew for each connection: a launcher may learn the password after the start."""
+        options, server = self._options, self._server
+        auth = {} if server.auth is None else {"Authorization": server.auth.header}
+        known = server.facts.get("permanent_bodies", ())
+        patterns = (*options.permanent_bodies, *(known if isinstance(known, tuple | list) else ()))
+        return StreamTarget(
+            url=self.url,
+            headers=auth | options.headers,
+            verify=options.verify,
+            connect_timeout=min(options.connect_timeout, self._patience),
+            first_event_timeout=self._patience,
+            max_event=options.max_event,
+            permanent_bodies=tuple(re.compile(str(pattern)) for pattern in patterns),
+        )
+
+    def _heard(self, stream: EventStream, events: list[StreamEvent]) -> None:
+        if stream.parser.comments != self._comments:
+            self._comments = stream.parser.comments
+            self._pulse.beat(time.monotonic())
+
+        for event in events:
+            self._server.deliver(event)
+
+            if is_heartbeat(event):
+                self._pulse.beat(time.monotonic())
+
+            if self._options.log_events:
+                text = f"{event.type}: {event.data[:_SHOWN]}"
+                self._server.notice("stream_event", text, type=event.type, id=event.id)
+
+    async def _probe(self, session: aiohttp.ClientSession) -> None:
+        """Ask a silent server for a second stream, which is all that tells whether it still works."""
+        stream = EventStream(session, self._target())
+
+        try:
+            await stream.open()
+        except StreamFailure as failure:
+            failure.text = f"silent, and a second connection fails: {failure.text}"
+            raise
+        finally:
+            stream.close()
+
+
+def _report(reason: str, failure: StreamFailure, details: dict[str, object]) -> Unhealthy:
+    said = _message(failure.body)
+
+    if failure.permanent:
+        broken = InvalidConfiguration(
+            f"it cannot work with its configuration: {said}",
+            hint="correct what it names; a restart cannot help",
+        )
+        return Unhealthy(f"{reason}: {said}", details, permanent=True, error=broken)
+
+    if said and failure.kind in {"server_error", "wrong_status"}:
+        reason += f": {said}"
+
+    message = f"it is up and listens, but its event stream cannot be used: {reason}"
+    return Unhealthy(
+        reason, details, error=EventStreamConnectionFailed(message, hint=failure.hint, details=details)
+    )
+
+
+def _message(body: str) -> str:
+    """What an error body says, in one line: the texts in a JSON object, or its beginning."""
+    try:
+        texts = list(_texts(json.loads(body)))
+    except (ValueError, RecursionError):
+        texts = []
+
+    return (" ".join(texts) or " ".join(body.split()))[:_SHOWN]
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+def _without_port() -> Unhealthy:
+    error = InvalidConfiguration(
+        "sse-health needs a server with a port", hint="give the server a port, or switch sse-health off"
+    )
+    return Unhealthy(error.message, permanent=True, error=error)
