@@ -165,7 +165,7 @@ async def test_a_hook_gets_the_arguments_that_it_names() -> None:
             got.append((reason, server))
 
         @hookimpl
-        async def on_crash(self, exit: Exit) -> None:  # noqa: A002
+        async def on_crash(self, exit: Exit) -> None:
             got.append(exit)
 
     plugins = together(some=Some()).plugins

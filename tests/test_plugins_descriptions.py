@@ -29,7 +29,7 @@ TYPED = """
         names: list[str] = field(default_factory=lambda: ["n"])
         table: dict[str, int] = field(default_factory=lambda: {"a": 1})
         empty: dict[str, int] = field(default_factory=dict)
-    on: bool = True
+        on: bool = True
         file: Path = Path("a/b")
         state: int = field(init=False, default=0)
 
