@@ -1,0 +1,190 @@
+"""What announcements look like: the forms of an endpoint, and the words that speak for or against one.
+
+Patterns are compiled when they are first used (verbose, ASCII, any case); phrases have one or two words.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Literal, TypeAlias
+
+Kind: TypeAlias = Literal["url", "address", "port"]
+
+
+def _phrases(text: str) -> frozenset[str]:
+    return frozenset(" ".join(phrase.split()) for phrase in text.split(","))
+
+
+CONTROL = r"""
+    (?: \x1b | \\u001b | \\x1b | \\033 ) \[ [0-9;:]* m              # colours, also as escaped in JSON
+    | (?P<gap> (?: \x1b\[ | \x9b ) [0-?]* [ -/]* [@-~]              # cursor moves part words
+             | \x1b\] [^\x07\x1b]{0,2048} (?: \x07 | \x1b\\ )?      # titles, hyperlinks
+             | \x1b [ -/]* [0-~] | \t )
+    | [\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\ufeff]"""
+
+# Numbers that are no time of day, date, version or line of a file: the quick look at every line.
+COLON_NUMBER = r"""
+    : (?<! [0-9]T[0-9]{2}: ) (?<! :[0-9]{2}: ) (?<! [\s\[T][0-9]{2}: )
+    [1-9][0-9]{1,4} (?! [0-9A-Za-z_] | [.:,-][0-9] )"""
+LONE_NUMBER = r"""
+    (?: [\s="'(>{\[] | :\s? | tcp/ | - (?= [0-9]{2,5}["'] ) )
+    [1-9][0-9]{1,4} (?! [0-9A-Za-z_] | [.:,/-][0-9] )"""
+
+_PORT = r"(?P<port> [1-9][0-9]{0,4} ) (?! [0-9A-Za-z_] | [.:][0-9] | -[0-9A-Za-z] )"
+_IPV4 = r"[0-9]{1,3} (?: \.[0-9]{1,3} ){3}"
+_IPV6 = r"[0-9a-f]{0,4} (?: :[0-9a-f]{0,4} ){2,8}"
+_NAME = r"[a-z_] [a-z0-9_.-]{0,80}"
+
+# http://user:word@[::1]:80, //localhost:80, :::80, 127.0.0.1:80, box:80, *:80, :80
+ADDRESS = rf"""
+    (?: (?: (?<! [a-z0-9+.-] ) (?P<scheme> [a-z][a-z0-9+.]{{1,15}} ) : )? (?P<url> // )
+        (?: [^\s/@:"'<>]{{1,60}} (?: :[^\s/@"'<>]{{0,60}} )? @ )? )?
+    (?P<host> \[ [0-9a-z:.%_-]{{1,60}} \]
+            | (?<! [0-9a-z.:-] ) {_IPV6}
+            | (?<! [0-9a-z.-] ) {_IPV4}
+            | (?<! [0-9a-z_.@-] ) (?: (?<! / ) | (?<= // ) ) {_NAME}
+            | (?<! [^\s"'(=\[/{{] ) (?<! \w["'] ) [*+.0]? )
+    : {_PORT}"""
+
+# ('127.0.0.1', 80)   /ip4/127.0.0.1/tcp/80   "http-nio-80"   port(s): 80, :port=>80   listening on 80
+_TUPLE = rf"""\( \s* ['"]? (?P<host> {_IPV4} | {_IPV6} | {_NAME} | ) ['"]? , \s* {_PORT} \s* [,)]"""
+_MULTIADDR = rf"""/ (?: ip[46] | dns[46]? ) / (?P<host> [^\s/]{{1,80}} ) /tcp/ {_PORT}"""
+_CONNECTOR = rf"""
+    ["'] (?P<scheme> https? ) - [a-z0-9]{{2,12}} - (?: (?P<host> {_IPV4} | {_NAME} ) - )? {_PORT} ["']"""
+_PORT_SAID = rf"""
+    (?<! [\w-] ) (?: [a-z]{{1,12}} [_-] )? ports? (?: \(s\) )? ["']? \s*
+    (?: (?: => | [:=\#] | is | number ) \s* ){{0,3}} ["'(\[{{]{{0,3}} {_PORT}"""
+_BARE_PORT = rf"""
+    \b (?: on | at | to | listening | listen ) (?: \s* : \s* | \s+ ) (?: (?: tcp | https? ) [\s/:] )? {_PORT}
+    (?= \s* (?: $ | [,;!()\[\]"'|\u2026] | \. (?: [\s."'] | $ ) | [-\u2013\u2014]\s
+              | (?: for | with | in | via | and | using | over | started )\b ) )"""
+
+# The forms without a colon before the port; the first text must stand in the line: a cheap test.
+FORMS: tuple[tuple[str, str, Kind], ...] = (
+    ("(", _TUPLE, "address"),
+    ("/tcp/", _MULTIADDR, "address"),
+    ("http", _CONNECTOR, "port"),
+    ("port", _PORT_SAID, "port"),
+    (" ", _BARE_PORT, "port"),
+)
+HOST_BESIDE = rf"""
+    \b (?: on | at | host | hostname | address | addr | bind | i?face | interface | ip ) \b
+    (?: \s (?: tcp | ipv[46] | ip | address ) ){{0,2}} ["']? \s* [=:]? \s* ["'(\[]{{0,3}}
+    (?P<host> {_IPV4} | {_IPV6} (?<= [0-9a-f:] ) | localhost | \* )"""
+
+# The message of a structured line (JSON, logfmt), and the keys that hold an address there.
+MESSAGE = r"""
+    (?: " (?: msg | message | event | info ) " \s* : \s* | \b (?: msg | message | event ) = )
+    (?: " (?P<quoted> (?: [^"\\] | \\. ){1,400} ) | (?P<bare> [^\s"]{1,80} ) )"""
+ADDRESS_KEY = r"""
+    (?: \b | _ ) (?: addr | address | listen | bind | endpoint | url | uri | https? | server | on )
+    ["']? \s* [:=]+ >? \s* ["'(\[{]* $"""
+SENTENCE_END = r"[.;!] \s+ (?= \S ) | \s [|] \s"
+
+# A name before a colon is a host where it is spoken of as one, and no file with a line number.
+PREPOSITION = r"""\b (?: on | at | to | address | addr | listen | endpoint | server ) [\s"'=:(]* $"""
+SOURCE_FILE = r"""
+    \. (?: [cm]?[jt]sx? | py | go | rs | rb | java | kt | cc? | cpp | h | php | exs? | erl | cs | scala
+         | lua ) $"""
+NOT_A_HOST = _phrases(
+    """
+    ., addr, address, at, http, https, ip, ipv4, ipv6, listening, on, port, tcp, tcp4, tcp6, to, ws
+    """
+)
+
+WORD = r"[a-z][a-z0-9]*(?:['\u2019][a-z]+)?"
+ANNOUNCING = _phrases(
+    """
+    accept, accepting, accepts, access, accessible, available, awaiting, bind, binding, binds, bound,
+    browse, browser, clients, connections, deployed, exporting, expose, exposed, exposing, hosted,
+    hosting, initialized, launch, launched, launching, listen, listened, listener, listeners, listening,
+    listens, live, navigate, online, open, opened, opening, opens, publish, published, publishing, ready,
+    requests, respond, responding, responds, run, running, runs, serve, served, serves, serving, start,
+    started, starting, starts, view, visit, created on, enabled on, forwarding from, is up, listener
+    connection, now up, stage on, up at, up on, waiting on
+    """
+)
+OTHERS = _phrases(
+    """
+    backend, backends, broker, checking, closed, closing, connected, connecting, connection, cors, curl,
+    disabled, disconnected, download, downloading, example, fetch, fetched, fetching, ignored, ignoring,
+    instead, join, joined, joining, origin, origins, override, overriding, ping, pinging, poll, polling,
+    previously, proxied, proxies, proxy, proxying, reconnect, reconnected, reconnecting, redirect,
+    redirected, redirecting, register, registered, registering, requested, requesting, resolve, resolved,
+    resolving, retry, retrying, seed, seeds, send, sending, sent, skip, skipped, skipping, stopped,
+    stopping, subscribe, subscribing, target, targets, try, trying, upstream, upstreams, wget, connection
+    to, connections from, connections to, forward to, forwarded to, forwarding to, logs to, requests from,
+    requests to, shut down, shutting down, spans to, traces to, wait for, waiting for
+    """
+)
+FAILURES = _phrases(
+    """
+    can't, cannot, can\u2019t, couldn't, couldn\u2019t, denied, eacces, eaddrinuse, eaddrnotavail,
+    econnrefused, econnreset, error, etimedout, exception, fail, failed, failing, fails, failure, fatal, occupied,
+    panic, refused, unable, unavailable, unreachable, already bound, already listening, already running,
+    already started, already taken, closed listener, closing listener, could not, in use, is taken, no
+    longer, not free, not listening, not permitted, not reachable, not responding, stop listening, stopped
+    listening, timed out
+    """
+)
+SIDE_DOORS = _phrases(
+    """
+    admin, administration, administrative, debugger, gossip, healthcheck, hmr, intercluster, interserver,
+    intracluster, jmx, livereload, management, metric, metrics, monitor, monitoring, p2p, peer, peers,
+    pprof, profiler, raft, replication, telemetry, cluster addr, cluster address, cluster bus, cluster
+    communication, cluster connection, cluster connections, cluster listener, cluster port, control
+    channel, control port, control server, control socket, debug adapter, debug and, debug endpoint, debug
+    port, dt socket, health port, health server, hot module, hot reload, live reload, probe server, route
+    connections
+    """
+)
+
+REQUEST = r"""
+    \b (?-i: GET | POST | PUT | PATCH | DELETE | HEAD ) \s+ (?: / | https?: )
+    | \bHTTP/[12] (?: \.[01] )? ["']"""
+NOT_OURS = r"""
+    (?<! launched\s ) (?<! forwarding\s ) (?<! served\s ) \b from [\s=:]+
+        (?: (?: client | user | peer | host | ip | address ) \s* )* ["'(\[/<]* $
+    | \b (?: client | remote | peer | src | dst | source | destination | host | referer | location | issuer
+           | registry | webhook | callback | leader | master )
+        (?: [\s_-]? (?: addr | address | ip | host | url | uri | port ) ){0,2} ["']? \s* [:=] \s* ["'(\[]* $
+    | \b (?: options? | config | configuration | settings? | args | arguments | namespace | env | environment
+           | flags? | usage | command ) \s* [:=({]
+    | \b (?: database | db | redis | postgres | postgresql | mysql | mongo | mongodb | kafka | zookeeper
+           | rabbitmq | cache ) (?: [\s_] (?: url | uri | host | server ) )? \s* [:=@]
+    | \S*[/:0-9]\S* \s+ (?: -> | => | \u2192 ) \s* $
+    | (?: ^ | \s ) --? [a-z] [\w-]* [\s=]* $
+    | \b defaults? (?: \s (?: is | to ) )? \s* [:=]? \s* $"""
+UNSAID_AFTER = r"""
+    ["')\]]* \? (?: \s | $ )
+    | [^\w]{0,3} \s* (?: (?: is | was | has | been ) \s+ )*
+        (?: closed | stopped | accepted | closing | disconnected ) \b
+    | [)\]]* \s+ starting \s* $
+    | [\s(/]{1,2} udp \b (?! [+/,]tcp ) | \s* network=udp"""
+
+# What makes an endpoint an announcement where no word has a say.
+LABEL = r"""
+    (?: ^ | [\s\]>|*\u2502-] )
+    (?: addr | address | url | endpoint | local | network | bind | listen | server )
+    (?: \s\d )? \s* [:=\u2502] \s* ["'\[({]* $"""
+PORT_LABEL = r"(?: ^ [^a-z]* port \s* [:=] | \( port ) \s* $"
+SAID_AFTER = r"""
+    [^\w]{0,3} \s* (?: (?: is | was | has | now | been ) \s+ )*
+    (?: bound | listening | ready | started | opened | open | online | up ) \b"""
+BULLETS = " \t-*>=\u279c\u2192\u27a4\u203a\u2022\u2502\u2503|_.`'/\\"
+
+STORES = _phrases(
+    """
+    amqp, amqps, jdbc, kafka, ldap, mongodb, mysql, postgres, postgresql, redis, rediss, smtp
+    """
+)
+PLAIN_SCHEMES = frozenset({"tcp", "tcp4", "tcp6"})
+SECURE_SCHEMES = frozenset({"ssl", "tls"})
+HTTPS_AFTER = r"[^\w]{0,3} \(? https \b"
+
+
+@cache
+def regex(pattern: str) -> re.Pattern[str]:
+    """One of these patterns, compiled when it is first needed: importing a plugin costs nothing."""
+    return re.compile(pattern, re.VERBOSE | re.IGNORECASE | re.ASCII)

@@ -1,0 +1,251 @@
+"""Finds the endpoint that a server announces in a line of its output, whatever the server.
+
+Every place in a line that could be an endpoint is a candidate; the words around it decide. "listening
+on", "available at" and the like speak for it; failures, connections to others, clients, proxies and
+side doors (metrics, live reload, debuggers, peers) speak against it; the nearest word wins.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice, pairwise
+
+from hostler import Endpoint
+
+from hostler_plugins import announcement_forms as forms
+from hostler_plugins.announcement_forms import Kind, regex
+
+_LINE = 8192  # the engine cuts lines here; other callers may not
+_NUMBERS, _CANDIDATES = 64, 16  # looked at in one line: an announcement does not hide behind more
+_BEFORE, _AFTER = 240, 60  # characters around a candidate that have a say
+_NO_HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A place in a line that could be an endpoint; `host` is "" where the place names none."""
+
+    kind: Kind
+    host: str
+    port: int
+    scheme: str
+    start: int
+    end: int
+
+
+def find_endpoint(text: str) -> Endpoint | None:
+    """Find the endpoint that a line (or the first of several lines) announces, None where none does.
+
+    The host is as announced, IPv6 without brackets, 127.0.0.1 where only a port is named; the scheme
+    is "http" unless the line says otherwise. Takes time linear in the text, of which each line's
+    first 8 KiB count.
+    """
+    lines = re.split(r"[\r\n]+", text) if "\n" in text or "\r" in text else (text,)
+    return next((found for line in lines if (found := _in_line(plain(line)))), None)
+
+
+def plain(line: str) -> str:
+    """The line as a reader sees it: without colour codes and other control characters, cut at 8 KiB."""
+    line = line[:_LINE]
+
+    if "\\" in line:
+        line = line.replace("\\/", "/")
+    elif line.isprintable():
+        return line
+
+    return regex(forms.CONTROL).sub(lambda found: " " if found["gap"] else "", line)
+
+
+def parse_address(text: str) -> Endpoint | None:
+    """Read "scheme://host:port/..." or "host:port" at a text's start; http and ws may leave out the port."""
+    found = regex(forms.ADDRESS).match(text)
+    candidate = found and _candidate(found, "url")
+
+    if candidate:
+        return Endpoint(candidate.host or _NO_HOST, candidate.port, _scheme(candidate, "", ""))
+
+    short = re.match(
+        r"(https?|wss?)://(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?![\w.:-])", text, re.IGNORECASE | re.ASCII
+    )
+
+    if short is None:
+        return None
+
+    scheme = short[1].lower()
+    return Endpoint(short[2].strip("[]"), 443 if scheme in {"https", "wss"} else 80, scheme)
+
+
+def _in_line(line: str) -> Endpoint | None:
+    candidates = sorted(islice(_candidates(line), _CANDIDATES), key=lambda candidate: candidate.start)
+
+    if not candidates or _says(_words(line), forms.FAILURES) or regex(forms.REQUEST).search(line):
+        return None
+
+    message = regex(forms.MESSAGE).search(line)
+
+    for candidate in candidates:
+        before = line[max(0, candidate.start - _BEFORE) : candidate.start]
+        after = line[candidate.end : candidate.end + _AFTER]
+
+        if _is_announced(candidate, before, after, message):
+            host = candidate.host or _host_beside(candidate, before, after)
+            return Endpoint(host, candidate.port, _scheme(candidate, before, after))
+
+    return None
+
+
+def _candidates(line: str) -> Iterator[_Candidate]:
+    for number in islice(regex(forms.COLON_NUMBER).finditer(line), _NUMBERS):
+        start = (
+            max(line.rfind(mark, max(0, number.start() - _BEFORE), number.start()) for mark in " ='\"(,") + 1
+        )
+        found = regex(forms.ADDRESS).search(line, max(start, number.start() - _BEFORE), number.end() + 2)
+
+        if found and (candidate := _candidate(found, "url" if found["url"] else "address")):
+            yield candidate
+
+    if not regex(forms.LONE_NUMBER).search(line):
+        return
+
+    lowered = line.lower()
+
+    for hint, form, kind in forms.FORMS:
+        if hint in lowered:
+            yield from filter(None, (_candidate(found, kind) for found in regex(form).finditer(line)))
+
+
+def _candidate(found: re.Match[str], kind: Kind) -> _Candidate | None:
+    parts = found.groupdict()
+    host, scheme = (parts.get("host") or "").strip("[]"), (parts.get("scheme") or "").lower()
+    host = "" if host.lower() in forms.NOT_A_HOST else host
+    port = int(parts["port"])
+
+    if port > 65535 or scheme == "unix" or (":" in host and not _is_ip(host)):
+        return None
+
+    if kind == "address" and not _is_stated(host, found.string[max(0, found.start() - 40) : found.start()]):
+        return None
+
+    start = found.start("port") if kind == "port" else found.start()
+    return _Candidate(kind, host, port, scheme, start, found.end())
+
+
+def _is_stated(host: str, before: str) -> bool:
+    """Whether a name with a number behind it is meant as a host, not as `main.go:116` or `server:331`."""
+    if host in {"", "*", "+", "0", "localhost"} or _is_ip(host):
+        return True
+
+    return bool(regex(forms.PREPOSITION).search(before)) and not regex(forms.SOURCE_FILE).search(host)
+
+
+def _is_ip(host: str) -> bool:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host.partition("%")[0])
+        except OSError:
+            continue
+
+        return True
+
+    return False
+
+
+def _is_announced(candidate: _Candidate, before: str, after: str, message: re.Match[str] | None) -> bool:
+    """Whether the words around a candidate say that the server can be reached there."""
+    if regex(forms.UNSAID_AFTER).match(after) or regex(forms.NOT_OURS).search(before[-80:]):
+        return False
+
+    if message and not message.start() <= candidate.start < message.end():
+        return _is_announced_field(candidate, before, message["quoted"] or message["bare"])
+
+    sentence = _sentence(before)
+    words = _words(sentence)
+
+    if _is_side_door(words):
+        return False
+
+    # "ready for connections. Version: 8.0  port: 3306": a port alone may follow sentences later.
+    verdict = _verdict(words if candidate.kind != "port" else _words(before))
+    return _speaks_for_itself(candidate, sentence, after) if verdict is None else verdict
+
+
+def _is_announced_field(candidate: _Candidate, before: str, message: str) -> bool:
+    """Whether a structured line's message says that the server can be reached at one of its fields."""
+    words = _words(message)
+
+    if _is_side_door(words):
+        return False
+
+    if candidate.kind == "address" and not regex(forms.ADDRESS_KEY).search(before):
+        return False
+
+    return bool(_verdict(words))
+
+
+def _speaks_for_itself(candidate: _Candidate, sentence: str, after: str) -> bool:
+    """Whether a candidate that no word speaks for or against is an announcement by its form."""
+    if candidate.kind == "url":
+        return candidate.scheme not in forms.STORES and _is_near(candidate.host)
+
+    if regex(forms.SAID_AFTER).match(after):
+        return True
+
+    if candidate.kind == "port":
+        return bool(regex(forms.PORT_LABEL).search(sentence))
+
+    return bool(regex(forms.LABEL).search(sentence)) or not (sentence + after).strip(forms.BULLETS)
+
+
+def _is_near(host: str) -> bool:
+    """Whether a host is this machine or its network by its looks: an address, or a name without a domain."""
+    return "." not in host or _is_ip(host) or host.lower().endswith((".localhost", ".local", ".test", ".lan"))
+
+
+def _sentence(text: str) -> str:
+    return text[max((found.end() for found in regex(forms.SENTENCE_END).finditer(text)), default=0) :]
+
+
+def _words(text: str) -> list[str]:
+    return regex(forms.WORD).findall(text.lower())
+
+
+def _says(words: list[str], phrases: frozenset[str]) -> bool:
+    if not phrases.isdisjoint(words):
+        return True
+
+    return not phrases.isdisjoint(map(" ".join, pairwise(words)))
+
+
+def _is_side_door(words: list[str]) -> bool:
+    return _says(words, forms.SIDE_DOORS) or ("udp" in words and "tcp" not in words)
+
+
+def _verdict(words: list[str]) -> bool | None:
+    """What the last word that has a say tells: announced here, somebody else's, or nothing."""
+    for index in range(len(words) - 1, -1, -1):
+        for phrase in (" ".join(words[max(0, index - 1) : index + 1]), words[index]):
+            if phrase in forms.OTHERS or phrase in forms.ANNOUNCING:
+                return phrase in forms.ANNOUNCING
+
+    return None
+
+
+def _host_beside(candidate: _Candidate, before: str, after: str) -> str:
+    beside = regex(forms.HOST_BESIDE).search(f"{before}:{after}") if candidate.kind == "port" else None
+    return beside["host"] if beside else _NO_HOST
+
+
+def _scheme(candidate: _Candidate, before: str, after: str) -> str:
+    if candidate.scheme in forms.SECURE_SCHEMES:
+        return "https"
+
+    if candidate.scheme and candidate.scheme not in forms.PLAIN_SCHEMES:
+        return candidate.scheme
+
+    secure = not candidate.scheme and (
+        "https" in _words(_sentence(before)) or regex(forms.HTTPS_AFTER).match(after)
+    )
+    return "https" if secure else "http"
