@@ -3,6 +3,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +38,10 @@ def umask(mask: int) -> Iterator[None]:
 def as_user(uid: int, action: Callable[[], object]) -> str:
     """What the action answers (or raises) when another user does it, in a process of its own."""
     reading, writing = os.pipe()
-    pid = os.fork()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads: the child needs none
+        pid = os.fork()
 
     if pid == 0:
         os.setgid(uid)

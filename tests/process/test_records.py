@@ -244,6 +244,14 @@ def test_a_path_that_is_gone_already_is_no_problem(store: RunStore, tmp_path: Pa
     assert store.remove_temporary([tmp_path / "c" / "gone"]) == ([], [])
 
 
+def test_a_sweep_that_cannot_look_tells_it_and_raises_nothing(
+    directories: Directories, store: RunStore
+) -> None:
+    directories.state.write_text("a file where the directory should be")
+    [swept] = store.sweep(no_kill)
+    assert "cannot be used" in swept.problem
+
+
 def test_a_tree_that_cannot_be_killed_keeps_its_record_and_does_not_end_the_sweep(
     directories: Directories, store: RunStore, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ import statistics
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -295,7 +296,12 @@ def test_a_member_in_another_network_namespace_cannot_be_told() -> None:
 def test_the_process_of_another_user_cannot_be_told_but_its_user_can() -> None:
     with listening("127.0.0.1") as port:
         reading, writing = os.pipe()
-        pid = os.fork()
+
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # of a fork beside threads: the child needs none
+            pid = os.fork()
 
         if pid == 0:
             os.closerange(3, writing)  # the socket is not to be its own

@@ -121,11 +121,12 @@ class NameLock:
                     _describe(descriptor, owner)
                     return cls(path, descriptor)
 
-            except BlockingIOError:
+            except OSError as error:
                 os.close(descriptor)
-                return None
-            except OSError:
-                os.close(descriptor)
+
+                if isinstance(error, BlockingIOError):
+                    return None
+
                 raise
 
             os.close(descriptor)  # its last holder removed it between our open and our lock

@@ -6,8 +6,8 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeAlias
@@ -156,22 +156,22 @@ class RunStore:
     def sweep(self, kill: Kill) -> list[Recovered]:
         """Recover every server of this state directory whose supervisor is dead, whatever its name.
 
-        Nothing is raised for one of them: it is told in its `problem`, and its record stays.
+        No ServerError and no OSError is raised: it is told in a `problem`, and the record stays.
         """
-        swept = []
+        try:
+            with closing(self.stale_locks()) as locks:
+                return [found for lock in locks if (found := self._sweep_one(lock, kill)).anything]
 
-        for lock in self.stale_locks():
-            try:
-                recovered = self.recover(lock, kill)
-            except (ServerError, OSError) as error:
-                recovered = Recovered(self.leftover(lock).record, problem=str(error))
+        except (ServerError, OSError) as error:
+            return [Recovered(problem=str(error))]
 
-            if recovered.anything:
-                swept.append(recovered)
+    def _sweep_one(self, lock: NameLock, kill: Kill) -> Recovered:
+        try:
+            return self.recover(lock, kill)
+        except (ServerError, OSError) as error:
+            return Recovered(self.leftover(lock).record, problem=str(error))
 
-        return swept
-
-    def stale_locks(self) -> Iterator[NameLock]:
+    def stale_locks(self) -> Generator[NameLock, None, None]:
         """Each lock or record that no living supervisor holds, locked while it is looked at."""
         folder = secure_directory(runs_folder(self._directories))
         keys = {path.stem for path in folder.iterdir() if path.suffix in {".lock", ".json", ".tmp"}}
