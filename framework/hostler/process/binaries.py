@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from hostler.errors import ProcessSpawnFailed
 
 _MACH_O = (b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
-_RUNS_TOO = {62: {62, 3}, 183: {183, 40}}  # x86-64 runs 32-bit x86, 64-bit ARM runs 32-bit ARM
+_RUNS = {"x86_64": {62, 3}, "aarch64": {183, 40}, "riscv64": {243}}  # 64-bit ones run their 32-bit ones too
 _NAMES = {3: "x86", 40: "ARM", 62: "x86-64", 183: "ARM64", 243: "RISC-V"}
 _PT_INTERP = 3
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
@@ -48,10 +49,9 @@ def _check_elf(program: str, head: bytes) -> None:
     if len(head) < 64 or head[:4] != b"\x7fELF" or head[5] != 1:  # cut off, Mach-O, or big endian
         return
 
-    with Path(sys.executable).open("rb") as file:
-        machine, ours = _machine(head), _machine(file.read(64))
+    machine = int(struct.unpack_from("<H", head, 18)[0])
 
-    if machine not in _RUNS_TOO.get(ours, {ours}) and not _knows_more_formats():
+    if machine not in _RUNS.get(os.uname().machine, {machine}) and not _knows_more_formats():
         name = _NAMES.get(machine, f"architecture {machine}")
         raise cannot_run(
             f"{program} is built for {name}, not for this machine", "get the build for this machine"
@@ -64,10 +64,6 @@ def _check_elf(program: str, head: bytes) -> None:
             f"{program} needs the loader {loader}, which is not on this system",
             "get the build for this system's C library (musl or glibc)",
         )
-
-
-def _machine(head: bytes) -> int:
-    return int(struct.unpack_from("<H", head, 18)[0])
 
 
 def _loader(head: bytes) -> str | None:

@@ -20,6 +20,7 @@ from hostler.model import Launch
 _TOOL_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"  # never the child's PATH: these run with our privileges
 _MULTI_CALL = {"busybox", "toybox"}  # their tools of these names lack what is needed
 _RESTORED_BY_PYTHON = {int(signal.SIGPIPE), int(signal.SIGXFSZ)}  # Popen resets these itself
+_CAP_SYS_RESOURCE = 24
 _SECURE = ("--pdeathsig", "KILL")
 
 
@@ -104,19 +105,28 @@ def _become(account: Account | None) -> Sequence[str]:
 
 def _reset_signals() -> list[str]:
     """Name the signals that the child would inherit as ignored or blocked, such as under nohup."""
-    try:
-        status = Path("/proc/thread-self/status").read_text()
-    except OSError:  # pragma: other-system
-        return []
-
-    masks = dict(line.split(":", 1) for line in status.splitlines())
-    numbers = (_numbers(masks["SigIgn"]) - _RESTORED_BY_PYTHON) | _numbers(masks["SigBlk"])
+    ignored, blocked = _mask("SigIgn"), _mask("SigBlk")
+    numbers = (_bits(ignored << 1) - _RESTORED_BY_PYTHON) | _bits(blocked << 1)
     return ["--default-signal=" + ",".join(str(number) for number in sorted(numbers))] if numbers else []
 
 
-def _numbers(mask: str) -> set[int]:
-    bits = int(mask, 16)
-    return {number for number in range(1, bits.bit_length() + 1) if bits >> (number - 1) & 1}
+def _may_raise_limits() -> bool:
+    """Ask for the capability: root in a container often lacks it."""
+    return _CAP_SYS_RESOURCE in _bits(_mask("CapEff"))
+
+
+def _mask(name: str) -> int:
+    """Read one bit mask of this thread, 0 where the system does not show it."""
+    try:
+        status = Path("/proc/thread-self/status").read_text()
+    except OSError:  # pragma: other-system
+        return 0
+
+    return int(next(line for line in status.splitlines() if line.startswith(name)).split()[1], 16)
+
+
+def _bits(mask: int) -> set[int]:
+    return {number for number in range(mask.bit_length()) if mask >> number & 1}
 
 
 def _limits(limits: Mapping[str, int]) -> list[str]:
@@ -132,7 +142,7 @@ def _limits(limits: Mapping[str, int]) -> list[str]:
 
         hard = resource.getrlimit(kind)[1]
 
-        if os.geteuid() != 0 and hard != resource.RLIM_INFINITY and value > hard:
+        if hard != resource.RLIM_INFINITY and value > hard and not _may_raise_limits():
             raise _failed(
                 f"limit {name} = {value} is above what we have ({hard})", "lower it, or raise our own"
             )

@@ -45,7 +45,7 @@ def _check_directory(cwd: Path) -> None:
 def _look_up(name: str, cwd: Path, env: Mapping[str, str]) -> str:
     """Walk the child's PATH as execvp would: the first that is executable, else the first that exists."""
     if "/" in name:
-        return os.path.join(cwd, name)  # noqa: PTH118  (pathlib would drop a leading "./" and more)
+        return os.path.join(cwd, name.removeprefix("./"))  # noqa: PTH118
 
     path = env.get("PATH", os.defpath)
     places = [os.path.join(cwd, folder, name) for folder in path.split(os.pathsep)]  # noqa: PTH118

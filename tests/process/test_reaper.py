@@ -1,0 +1,60 @@
+import subprocess
+import sys
+
+import pytest
+
+ADOPTS = """
+import ctypes, os, subprocess, sys, time
+from hostler.process.reaper import reap_strangers
+
+PR_SET_CHILD_SUBREAPER = 36
+assert ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+def ended(*argv, **options):
+    child = subprocess.Popen(argv, stdout=subprocess.PIPE, **options)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    return child
+
+server = ended("sh", "-c", "exit 3", start_new_session=True)
+of_a_plugin = ended("sh", "-c", "exit 4")
+launcher = ended("sh", "-c", "setsid sh -c 'exit 5' & echo $!", start_new_session=True)
+orphan = int(launcher.stdout.read())
+os.waitid(os.P_PID, orphan, os.WEXITED | os.WNOWAIT)
+
+known = {server.pid, launcher.pid}
+assert reap_strangers(known.__contains__) == [orphan]
+assert reap_strangers(known.__contains__) == []
+print(server.wait(), of_a_plugin.wait(), launcher.wait())
+"""
+AS_FIRST_PROCESS = """
+import os, signal, subprocess, time
+from hostler.process.reaper import reap_strangers
+
+assert os.getpid() == 1
+orphans = []
+for _ in range(3):
+    output = subprocess.run(["sh", "-c", "setsid sleep 0 & echo $!"], stdout=subprocess.PIPE, check=True).stdout
+    orphans.append(int(output))
+deadline = time.monotonic() + 10
+reaped = set()
+while reaped != set(orphans) and time.monotonic() < deadline:
+    reaped |= set(reap_strangers(lambda pid: False))
+    time.sleep(0.01)
+print(reaped == set(orphans), [name for name in os.listdir("/proc") if name.isdigit()])
+"""
+
+
+def test_only_adopted_children_are_reaped() -> None:
+    result = subprocess.run([sys.executable, "-c", ADOPTS], capture_output=True, text=True, check=False)
+
+    assert (result.stdout, result.stderr) == ("3 4 0\n", "")
+
+
+def test_the_first_process_of_a_namespace_leaves_no_zombies() -> None:
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", AS_FIRST_PROCESS]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    if "Operation not permitted" in result.stderr:
+        pytest.skip("no namespaces for us here")
+
+    assert (result.stdout, result.stderr) == ("True ['1']\n", "")

@@ -1,0 +1,193 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from hostler.process import members, table
+from hostler.process.memory import tree_memory
+from hostler.process.members import find_tree
+from hostler.process.table import (
+    Row,
+    count_forks,
+    find_marks,
+    first_possible_pid,
+    read_row,
+    read_table,
+    start_time,
+)
+
+Start = Callable[..., Any]
+
+
+def test_a_name_with_parentheses_and_spaces_does_not_confuse(tmp_path: Path) -> None:
+    program = tmp_path / "a) R 1 (b"
+    program.symlink_to("/bin/sleep")
+    child = subprocess.Popen([program, "60"])
+
+    try:
+        row = read_row(child.pid)
+        assert row is not None
+        assert (row.name, row.parent, row.session) == ("a) R 1 (b", os.getpid(), os.getsid(0))
+    finally:
+        child.kill()
+        child.wait()
+
+    assert read_row(child.pid) is None
+    assert start_time(child.pid) == 0
+
+
+def test_a_zombie_has_a_start_time_and_no_row() -> None:
+    child = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+    assert start_time(child.pid) > 0
+    assert read_row(child.pid) is None
+    child.wait()
+
+
+def test_threads_of_the_kernel_are_not_in_the_table() -> None:
+    assert 2 not in read_table().rows or Path("/proc/2/comm").read_text() != "kthreadd\n"
+
+
+@pytest.mark.parametrize(
+    ("environment", "marks"),
+    [
+        (b"", []),
+        (b"A=1\0HOSTLER_RUN_ID=x\0B=2\0", ["x"]),
+        (b"HOSTLER_RUN_ID=outer:inner\0", ["outer", "inner"]),
+        (b"A=1\0MY_HOSTLER_RUN_ID=x\0", []),
+        (b"A=HOSTLER_RUN_ID=x\0", []),
+    ],
+)
+def test_markers_are_read_from_an_environment(environment: bytes, marks: list[str]) -> None:
+    assert find_marks(environment) == marks
+
+
+def test_forks_are_counted() -> None:
+    before = count_forks()
+    subprocess.run(["true"], check=True)
+
+    assert count_forks() > before
+
+
+def test_only_higher_pids_are_looked_at_while_the_counter_cannot_have_begun_anew() -> None:
+    limit = int(Path("/proc/sys/kernel/pid_max").read_text())
+    now = count_forks()
+
+    assert first_possible_pid(500, now - 10) == 500
+    assert first_possible_pid(500, now - limit) == 0
+    assert first_possible_pid(limit - 1, now - 1) == 0
+    assert first_possible_pid(500, 0) == 0
+
+
+async def test_a_young_server_s_tree_is_found_among_the_higher_pids(start: Start) -> None:
+    child = start("sh", "-c", "sleep 60 & echo ready; wait")
+    assert await child.line() == "ready"
+    first = first_possible_pid(child.pid, child.process.forks)
+
+    assert first in {child.pid, 0}
+    assert len(find_tree(child.process)) == 2
+    assert min(read_table(child.pid).rows) >= child.pid
+
+
+async def test_a_tree_is_found_after_the_pid_counter_began_anew(start: Start) -> None:
+    child = start("sh", "-c", "sleep 60 & echo ready; wait")
+    assert await child.line() == "ready"
+    child.process.forks -= 1 << 22  # as if so many processes had been started since
+
+    assert first_possible_pid(child.pid, child.process.forks) == 0
+    assert len(find_tree(child.process)) == 2
+
+
+async def test_processes_older_than_the_server_are_not_asked_for_their_environment(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    read = table._environment
+    monkeypatch.setattr(table, "_environment", lambda pid: (asked.append(pid), read(pid))[1])  # and does it
+    time.sleep(0.02)  # two ticks of the kernel's clock
+    child = start("sleep", "60")
+    child.process.forks -= 1 << 22
+    find_tree(child.process)
+
+    assert child.pid in asked
+    assert os.getpid() not in asked
+
+
+async def test_a_process_without_environment_hurts_nobody(start: Start) -> None:
+    child = start("env", "-i", "sleep", "60")
+
+    with anyio.fail_after(5):
+        while table._environment(child.pid):
+            await anyio.sleep(0.005)
+
+    assert [member.pid for member in find_tree(child.process)] == [child.pid]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes the user")
+async def test_environments_of_other_users_are_passed_over(start: Start) -> None:
+    child = start("sleep", "60")
+    os.setegid(65534)
+    os.seteuid(65534)
+
+    try:
+        assert [member.pid for member in find_tree(child.process)] == [child.pid]
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+async def test_memory_is_that_of_the_whole_tree(start: Start) -> None:
+    code = "import os, time; block = bytearray(30 << 20); print('ready', flush=True); time.sleep(60)"
+    child = start("sh", "-c", '"$@" & wait', "sh", sys.executable, "-I", "-S", "-c", code)
+    assert await child.line() == "ready"
+
+    memory = tree_memory(child.process)
+    assert memory.processes == 2
+    assert 30 << 20 < memory.rss < 80 << 20
+    assert tree_memory(child.process, read_table()) == memory
+
+
+async def test_a_dead_server_uses_no_memory(start: Start) -> None:
+    child = start("true")
+    await child.process.wait()
+
+    assert (tree_memory(child.process).rss, tree_memory(child.process).processes) == (0, 0)
+
+
+def test_sessions_and_groups_of_members_belong_to_them() -> None:
+    def row(pid: int, parent: int, group: int, session: int) -> Row:
+        return Row(pid, "", "S", parent, group, session, 1, 0)
+
+    rows = [
+        row(10, 1, 10, 10),
+        row(11, 10, 11, 10),
+        row(12, 1, 11, 10),
+        row(13, 1, 13, 9),
+        row(14, 12, 14, 14),
+    ]
+    look = table.Table(iter([*rows, row(15, 1, 15, 14)]))
+
+    found = members._members(look, [look.rows[11]], set())
+    assert {member.pid for member in found} == {11, 12, 14, 15}
+    assert {member.pid for member in members._members(look, [look.rows[10]], {12})} == {10, 11}
+
+
+def test_a_stopped_process_shows_as_stopped() -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    child.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+
+    try:
+        row = read_row(child.pid)
+        assert row is not None
+        assert row.state == "T"
+    finally:
+        child.kill()
+        child.wait()
