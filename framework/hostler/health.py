@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hostler.background import Background
 from hostler.model import Healthy, Report, Unhealthy
@@ -46,7 +46,11 @@ class PluginHealth:
 
 @dataclass(slots=True)
 class HealthWatch:
-    """Runs every health plugin of one run; `on_news` is called for each report and each plugin's fault."""
+    """Runs every health plugin of one run.
+
+    `on_news` is called for each report and each plugin's fault, with a copy of what is known then;
+    whoever gets it hands it to `take` when its turn has come. `plugins` is what has been taken.
+    """
 
     openers: dict[str, Opener]
     on_news: Callable[[PluginHealth], None]
@@ -55,6 +59,10 @@ class HealthWatch:
 
     def __post_init__(self) -> None:
         self.plugins = {name: PluginHealth(name) for name in self.openers}
+
+    def take(self, news: PluginHealth) -> None:
+        """Believe this from now on."""
+        self.plugins[news.name] = news
 
     @property
     def healthy(self) -> bool:
@@ -81,16 +89,16 @@ class HealthWatch:
         return await self._tasks.close()
 
     async def _keep(self, name: str, opener: Opener) -> None:
-        delay = _FIRST_RETRY
+        plugin, delay = PluginHealth(name), _FIRST_RETRY
 
         while True:
-            fault = await self._follow(self.plugins[name], opener)
+            fault = await self._follow(plugin, opener)
 
             if not fault:
                 return
 
-            self.plugins[name].note_fault(fault)
-            self.on_news(self.plugins[name])
+            plugin.note_fault(fault)
+            self.on_news(replace(plugin))
             await asyncio.sleep(delay)
             delay = min(delay * 2, _LONGEST_RETRY)
 
@@ -116,4 +124,4 @@ class HealthWatch:
             raise TypeError(f"it yielded {type(report).__name__}, not Healthy or Unhealthy")
 
         plugin.note(report)
-        self.on_news(plugin)
+        self.on_news(replace(plugin))

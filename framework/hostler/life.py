@@ -314,7 +314,10 @@ class Life:
             self._ready(run)
 
     def _health_news(self, run: Run, news: PluginHealth) -> Ending | None:
+        assert run.health is not None
+        run.health.take(news)
         self._tell_health(run, news)
+        self.server.wake()
         report, limit = news.last, self.server.spec.max_connection_failures
 
         if isinstance(report, Unhealthy):
@@ -325,7 +328,7 @@ class Life:
                 reason += f" ({news.failures} times in a row)" if lost else ""
                 return Ending(ExitCause.UNHEALTHY, reason, self._lost(report, reason), report)
 
-        if run.ready_at is None and run.health is not None and run.health.healthy:
+        if run.ready_at is None and run.health.healthy:
             self._ready(run)
 
         return None

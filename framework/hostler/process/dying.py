@@ -1,4 +1,4 @@
-"""Whether a process is about to be gone although it still is there."""
+"""Whether a process is about to be gone although it is still there."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import signal
 import sys
 from pathlib import Path
 
-_EXITING, _SIGNALED = 0x4, 0x400  # PF_EXITING and PF_SIGNALED of the kernel's include/linux/sched.h
+_SIGNALED = 0x400  # PF_SIGNALED of the kernel's include/linux/sched.h
 _KILLED = 1 << (signal.SIGKILL - 1)
 
 
 def is_dying(pid: int) -> bool:
-    """Tell whether SIGKILL is on its way to a process, or it has begun to exit; False where unknown.
+    """Tell whether SIGKILL is on its way to a process, or has reached it; False where unknown.
 
     A large process takes milliseconds to die. Who killed it and asks at once whether the server may
     be used must not be sent to it.
@@ -28,4 +28,4 @@ def is_dying(pid: int) -> bool:
         return True
 
     pending = [int(line.split()[1], 16) for line in status.splitlines() if line[:6] in {b"SigPnd", b"ShdPnd"}]
-    return bool(flags & (_EXITING | _SIGNALED)) or any(mask & _KILLED for mask in pending)
+    return bool(flags & _SIGNALED) or any(mask & _KILLED for mask in pending)

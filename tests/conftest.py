@@ -1,0 +1,88 @@
+"""What all tests share: private directories, and servers of the fake kind."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+import pytest
+from hostler import Directories, Endpoint, PluginSpec, RestartPolicy, ServerSpec, hookimpl
+from servers import fake_server
+
+QUICK = RestartPolicy(initial_delay=0.01, max_delay=0.05, stable_after=60.0)
+
+
+@dataclass(eq=False)
+class Announced:
+    """Finds what the fake server announces, so that tests of the engine need no bundled plugin."""
+
+    @hookimpl
+    def parse_port(self, line: str) -> Endpoint | None:
+        found = re.search(r"listening on (https?)://([^/]+):(\d+)", line)
+        return None if found is None else Endpoint(found[2], int(found[3]), found[1])
+
+
+def announced() -> PluginSpec:
+    return PluginSpec("announced", instance=Announced())
+
+
+class MakeSpec(Protocol):
+    """Makes the spec of a fake server from its switches."""
+
+    def __call__(self, *switches: str, plugins: tuple[Any, ...] = ..., **fields: Any) -> ServerSpec: ...
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """hostler runs on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture
+def directories(tmp_path: Path) -> Directories:
+    """Private state, data and cache."""
+    return Directories(tmp_path / "state", tmp_path / "data", tmp_path / "cache")
+
+
+@pytest.fixture
+def make_spec(tmp_path: Path) -> MakeSpec:
+    """Specs of fake servers whose restarts do not wait, in a directory of the test's own."""
+
+    def make(*switches: str, plugins: tuple[Any, ...] = (announced(),), **fields: Any) -> ServerSpec:
+        given: dict[str, Any] = {"name": "fake", "restart": QUICK, "cwd": tmp_path} | fields
+        command = tuple(fake_server("--port", "${server.port}", "--host", "${server.host}", *switches))
+        return ServerSpec(**({"command": command, "plugins": plugins} | given))
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    """After every test: no child of this process lives on."""
+    yield
+    left = [child for child in psutil.Process().children(recursive=True) if child.status() != "zombie"]
+    assert not left, f"left behind: {[(child.pid, child.cmdline()) for child in left]}"
+
+
+@pytest.fixture
+def marked(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[int]]:
+    """The pids of living processes whose command line holds a word."""
+
+    def find(word: str) -> list[int]:
+        found = []
+
+        for process in psutil.process_iter():
+            try:
+                if process.status() != "zombie" and word in " ".join(process.cmdline()):
+                    found.append(process.pid)
+            except psutil.Error:
+                continue
+
+        return [pid for pid in found if pid != os.getpid()]
+
+    return find
