@@ -33,8 +33,8 @@ from hostler.process.reaper import reap_strangers
 assert os.getpid() == 1
 orphans = []
 for _ in range(3):
-    output = subprocess.run(["sh", "-c", "setsid sleep 0 & echo $!"], stdout=subprocess.PIPE, check=True).stdout
-    orphans.append(int(output))
+    launcher = subprocess.run(["sh", "-c", "setsid sleep 0 & echo $!"], stdout=subprocess.PIPE, check=True)
+    orphans.append(int(launcher.stdout))
 deadline = time.monotonic() + 10
 reaped = set()
 while reaped != set(orphans) and time.monotonic() < deadline:

@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import anyio
 import pytest
 from hostler.process import members, table
-from hostler.process.memory import tree_memory
 from hostler.process.members import find_tree
+from hostler.process.memory import tree_memory
 from hostler.process.table import (
     Row,
     count_forks,
@@ -110,8 +109,13 @@ async def test_processes_older_than_the_server_are_not_asked_for_their_environme
 ) -> None:
     asked: list[int] = []
     read = table._environment
-    monkeypatch.setattr(table, "_environment", lambda pid: (asked.append(pid), read(pid))[1])  # and does it
-    time.sleep(0.02)  # two ticks of the kernel's clock
+
+    def note_and_read(pid: int) -> bytes:
+        asked.append(pid)
+        return read(pid)
+
+    monkeypatch.setattr(table, "_environment", note_and_read)
+    await anyio.sleep(0.02)  # two ticks of the kernel's clock
     child = start("sleep", "60")
     child.process.forks -= 1 << 22
     find_tree(child.process)
@@ -124,7 +128,7 @@ async def test_a_process_without_environment_hurts_nobody(start: Start) -> None:
     child = start("env", "-i", "sleep", "60")
 
     with anyio.fail_after(5):
-        while table._environment(child.pid):
+        while table._environment(child.pid):  # noqa: ASYNC110  (nobody tells an exec)
             await anyio.sleep(0.005)
 
     assert [member.pid for member in find_tree(child.process)] == [child.pid]
