@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import anyio
 
@@ -76,8 +76,8 @@ class EndpointSearch:
 
         self.seen = listener = who_listens(self.candidate, lambda: [self.leader])
 
-        if listener.kind is ListenerKind.FOREIGN and listener.pid in self.members():
-            self.seen = listener = replace(listener, kind=ListenerKind.OWN)
+        if listener.kind is ListenerKind.FOREIGN:  # or a worker of ours: the whole tree is dearer to look up
+            self.seen = listener = who_listens(self.candidate, self.members)
 
         return self._accept(self.candidate, listener)
 

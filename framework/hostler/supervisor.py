@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from hostler.channel import Channel
 from hostler.errors import InvalidConfiguration, ServerError
-from hostler.events import Event, MemorySampled
+from hostler.events import Event, MemorySampled, Notice
 from hostler.life import Life
 from hostler.model import Configuration, ServerSpec
 from hostler.process.directories import Directories
@@ -182,11 +182,12 @@ class Supervisor:
 
     async def _run(self) -> None:
         try:
+            await self._sweep()
+
             async with anyio.create_task_group() as tasks:
                 for life in self._lives:
                     tasks.start_soon(life.live)
 
-                tasks.start_soon(self._sweep)
                 tasks.start_soon(self._sample_memory)
                 await self._closing.wait()
 
@@ -214,7 +215,21 @@ class Supervisor:
 
     async def _sweep(self) -> None:
         """Clean up after supervisors that were killed, whichever servers they had."""
-        await anyio.to_thread.run_sync(self._around.store.sweep, kill_recorded)
+        for recovered in await anyio.to_thread.run_sync(self._around.store.sweep, kill_recorded):
+            name = recovered.record.server if recovered.record is not None else next(iter(self._servers), "")
+            pids = ", ".join(map(str, recovered.pids_killed))
+            text = f"cleaned up behind a hostler that was killed; processes: {pids or 'none'}"
+            text += f"; {recovered.problem}" if recovered.problem else ""
+            self._publish(
+                Notice(
+                    server=name,
+                    generation=0,
+                    topic="orphans_removed",
+                    text=text,
+                    level="warning" if recovered.problem else "info",
+                    details={"pids": list(recovered.pids_killed)},
+                )
+            )
 
     async def _sample_memory(self) -> None:
         intervals = [s.spec.memory_interval for s in self._servers.values() if s.spec.memory_interval > 0]
