@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hostler.config.paths import is_anchored, is_path
+from hostler.config.paths import is_anchored, is_path, tidy
 from hostler.config.plugin_tables import is_file
 from hostler.config.servers import Draft
 from hostler.config.tree import Node, portable
@@ -65,4 +65,11 @@ def _is_relative(node: Node) -> bool:
 def _anchored(node: Node) -> str:
     """The raw text of a path, made absolute where what it stands for is relative."""
     text = str(portable(node))
-    return text if is_anchored(node.value) else f"{escape(str(node.place.base))}/{text}"
+
+    if is_anchored(node.value):
+        return text
+
+    if node.raw is None:
+        return escape(str(tidy(node.place.base / text)))
+
+    return f"{escape(str(node.place.base))}/{text}"

@@ -28,7 +28,7 @@ def text(node: Node, found: Findings) -> str | None:
         return None
 
     if "\0" in node.value:
-        found.add(node, "a string with a NUL character in it")
+        found.expected(node, "a string without NUL characters")
         return None
 
     return node.value

@@ -73,10 +73,13 @@ def _refuse_port(node: Node, text: str, found: Findings) -> None:
 def _undefined(node: Node, name: str, known: Names, found: Findings) -> None:
     if name in AT_START and known.server:
         found.add(node, f"${{{name}}} is known only at the start: use it in command, env and plugin options")
+    elif name == "server.host" and known.server:
+        found.add(node, "${server.host} is what this key itself sets")
     elif "." in name:
-        words = _EVERYWHERE + (_OF_A_SERVER if known.server else ())
-        found.unknown(node, name, words, what=f"${{{name}}} is not defined")
+        words = [f"${{{word}}}" for word in _EVERYWHERE + (_OF_A_SERVER if known.server else ())]
+        found.unknown(node, f"${{{name}}}", words, what=f"${{{name}}} is not defined")
     else:
         word = likely(name, known.environ)
-        message = f"${{{name}}} is not defined: there is no such environment variable"
-        found.add(node, message, proposal=f"${{{word}}}" if word else f"${{{name}:-default}}")
+        default = "" if word else f" (${{{name}:-default}} would give it a default)"
+        message = f"${{{name}}} is not defined: there is no such environment variable{default}"
+        found.add(node, message, proposal=f"${{{word}}}" if word else "")

@@ -18,7 +18,10 @@ def is_path(program: str) -> bool:
 
 
 def absolute(text: str, base: Path, environ: Mapping[str, str]) -> Path:
-    """A path seen from `base`; `~` is the home directory. Raises ValueError for a user who does not exist."""
+    """A path seen from `base`; `~` is the home directory.
+
+    Raises ValueError, which says what is expected, for a user who does not exist.
+    """
     head, slash, rest = text.partition("/")
 
     if not head.startswith("~"):
@@ -28,7 +31,7 @@ def absolute(text: str, base: Path, environ: Mapping[str, str]) -> Path:
     found = home or os.path.expanduser(head)  # noqa: PTH111 - Path.expanduser raises RuntimeError
 
     if found.startswith("~"):
-        raise ValueError(f"a home directory that exists ({head} has none)")
+        raise ValueError("a home directory that exists")
 
     return tidy(Path(found + slash + rest))
 

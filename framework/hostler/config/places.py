@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from bisect import bisect_right
+from contextlib import suppress
 
 from hostler.config.tree import KeyPath
 
@@ -23,13 +24,21 @@ def lines(text: str) -> dict[KeyPath, int]:
     """The line, from 1, of every key and every item of a list in a valid TOML text.
 
     A path is the keys from the top, with numbers for items of lists. A table stands at its header,
-    where it has one, else where its name appears first.
+    where it has one, else where its name appears first. What follows a form of TOML that is unknown
+    here has no line.
     """
     text = text.replace("\r\n", "\n")
     scanner = _Scanner(text)
-    scanner.document()
+
+    with suppress(_Unknown):
+        scanner.document()
+
     starts = [found.end() for found in re.finditer("\n", text)]
     return {path: bisect_right(starts, offset) + 1 for path, offset in scanner.offsets.items()}
+
+
+class _Unknown(Exception):
+    """Raised where the text goes on in no way that is known."""
 
 
 class _Scanner:
@@ -57,7 +66,7 @@ class _Scanner:
         found = pattern.match(self.text, self.at)
 
         if found is None:
-            raise ValueError(f"not TOML at {self.at}")
+            raise _Unknown
 
         self.at = found.end()
         return found[0]

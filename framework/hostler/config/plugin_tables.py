@@ -76,9 +76,14 @@ def _problems(node: Node, spec: PluginSpec) -> list[Problem]:
     said = option_problems(spec)
 
     if said and any(child.raw is not None for child in node.walk()):
-        said = _without_values(said, option_problems(replace(spec, options=_options(node, unfilled))), node)
+        said = _without_values(said, option_problems(_unfilled(node, spec)), node)
 
     return [_placed(problem, node) for problem in said]
+
+
+def _unfilled(node: Node, spec: PluginSpec) -> PluginSpec:
+    use = node.value.get("use")
+    return replace(spec, options=_options(node, unfilled), use=None if use is None else unfilled(use))
 
 
 def _without_values(said: list[Problem], of_raw: list[Problem], node: Node) -> list[Problem]:
@@ -100,5 +105,6 @@ def _sources(problem: Problem, node: Node) -> str:
 
 def _placed(problem: Problem, node: Node) -> Problem:
     key = f"{node.key}.{problem.key}" if problem.key else node.key
-    place = next((child.place for child in node.walk() if child.key == key), node.place)
+    within = [child for child in node.walk() if f"{key}.".startswith((f"{child.key}.", f"{child.key}["))]
+    place = max(within, key=lambda child: len(child.key)).place
     return replace(problem, key=key, file=place.file, line=place.line)

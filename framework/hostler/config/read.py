@@ -82,6 +82,6 @@ def _syntax_error(path: Path, text: str, error: ValueError) -> InvalidConfigurat
 
 def _excerpt(row: str, column: int) -> str:
     """The offending line with a mark below the column, cut where it is long, safe for a terminal."""
-    first = max(0, column - 1 - _EXCERPT_WIDTH // 2)
+    first = 0 if len(row) <= _EXCERPT_WIDTH else max(0, column - 1 - _EXCERPT_WIDTH // 2)
     piece = "".join(letter if letter.isprintable() else " " for letter in row[first : first + _EXCERPT_WIDTH])
     return f"    {piece}\n    {' ' * (column - 1 - first)}^"

@@ -35,7 +35,12 @@ def _check_command(draft: Draft, found: Findings) -> None:
     spec = draft.spec
     node = draft.at("command")
 
-    if spec.command or found.has_noted(node) or any(_may_supply(plugin) for plugin in spec.plugins):
+    if spec.command or any(_may_supply(plugin) for plugin in spec.plugins):
+        return
+
+    if any(
+        found.has_noted(draft.node.value[key]) for key in ("command", "plugins") if key in draft.node.value
+    ):
         return
 
     message = "there is no command, and no plugin that could supply one (with the hook pre_spawn)"
@@ -83,9 +88,13 @@ def _check_delays(draft: Draft, found: Findings) -> None:
 
     if restart.initial_delay > restart.max_delay and not found.has_noted(draft.at("restart")):
         found.add(
-            node,
-            f"initial_delay ({restart.initial_delay:g}s) is longer than max_delay ({restart.max_delay:g}s)",
+            node, f"{_delay(draft, 'initial_delay')} is longer than max_delay, {_delay(draft, 'max_delay')}"
         )
+
+
+def _delay(draft: Draft, key: str) -> str:
+    restart = draft.at("restart")
+    return shown(restart.value[key]) if key in restart.value else f'"{getattr(draft.spec.restart, key):g}s"'
 
 
 def _check_needs(draft: Draft, servers: Sequence[str], found: Findings) -> None:
@@ -123,9 +132,9 @@ def _check_circles(drafts: Mapping[str, Draft], found: Findings) -> None:
 
 def _check_ports(one: Draft, other: Draft, found: Findings) -> None:
     if one.spec.port == other.spec.port and _overlap(one.spec.host, other.spec.host):
+        node = other.at("port")
         found.add(
-            other.at("port"),
-            f"port {one.spec.port} is already that of {quoted(one.spec.name)} on this host (0: a free one)",
+            node, f"{shown(node)} is already the port of {quoted(one.spec.name)} on this host (0: a free one)"
         )
 
 

@@ -73,9 +73,9 @@ def _fields(around: Surroundings) -> dict[str, Reader]:
     environ = around.environ
 
     return {
-        **SERVER,
-        "cwd": lambda node, found: _path(node, environ, found),
         "command": lambda node, found: _command(node, environ, found),
+        "cwd": lambda node, found: _path(node, environ, found),
+        **SERVER,
         "plugins": lambda node, found: read_plugins(node, environ, found),
     }
 
