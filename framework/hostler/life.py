@@ -422,7 +422,7 @@ class Life:
         how = run.exit(ExitCause.EXITED).description
         return ServerCrashed(
             f"it ended unasked {when}: {how} after {run.uptime:.1f} s",
-            hint="its last lines are below; the whole output is in its log file",
+            hint="see its last lines, and its log file where log-rotation is on",
         )
 
     def _judge(self, exit_: Exit, advice: list[Advice], run: Run) -> Crash:

@@ -39,7 +39,8 @@ class Voice:
         self._listener(event)
         level = log_level(event)
 
-        if self._log.isEnabledFor(level):
+        # Without a handler of the host's, logging would print warnings on stderr by itself.
+        if self._log.isEnabledFor(level) and self._log.hasHandlers():
             self._log.log(level, "%s: %s", self.name, self.masker.text(in_words(event)))
 
     def notice(
