@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hostler.errors import ProcessSpawnFailed
+from hostler.process import binaries
 from hostler.process.programs import find_program
 
 Write = Callable[..., Path]
@@ -231,4 +232,29 @@ def test_a_program_for_another_c_library_is_told(write: Write, tmp_path: Path) -
 def test_a_header_that_is_cut_off_is_left_to_the_kernel(write: Write, tmp_path: Path) -> None:
     write("tool", b"\x7fELF\2\1\1\0")
 
+    assert find_program("./tool", cwd=tmp_path, env={})
+
+
+@pytest.mark.parametrize(("place", "value"), [(4, b"\1"), (56, b"\0\0")], ids=["32-bit", "static"])
+def test_a_program_without_a_loader_to_look_for_passes(
+    write: Write, tmp_path: Path, place: int, value: bytes
+) -> None:
+    content = bytearray(Path("/bin/true").read_bytes())
+    content[place : place + len(value)] = value
+    write("tool", bytes(content))
+
+    assert find_program("./tool", cwd=tmp_path, env={})
+
+
+def test_other_formats_pass_where_the_kernel_was_taught_some(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("tool", b"MZ\0\0" * 100)
+    formats = tmp_path / "formats"
+    formats.mkdir()
+    monkeypatch.setattr(binaries, "_BINFMT", formats)  # registering a real one would change the machine
+    (formats / "register").touch()
+    assert "is not a program for this system" in refusal("./tool", tmp_path)
+
+    (formats / "wine").touch()
     assert find_program("./tool", cwd=tmp_path, env={})

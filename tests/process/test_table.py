@@ -195,3 +195,16 @@ def test_a_stopped_process_shows_as_stopped() -> None:
     finally:
         child.kill()
         child.wait()
+
+
+async def test_a_marker_behind_a_large_environment_is_found(start: Start) -> None:
+    env = {f"V{number}": "x" * 60_000 for number in range(5)} | {"PATH": "/usr/bin:/bin"}
+    child = start("sh", "-c", "setsid sleep 60 & echo $!; exit 0", env=env)
+    orphan = int(await child.line())
+    await child.process.wait()
+
+    with anyio.fail_after(5):
+        while os.getsid(orphan) != orphan:  # noqa: ASYNC110  (nobody tells a setsid)
+            await anyio.sleep(0.005)
+
+    assert [member.pid for member in find_tree(child.process)] == [orphan]

@@ -343,6 +343,17 @@ async def test_what_cannot_be_stopped_is_named(start: Start) -> None:
     assert await stop_tree(child.process, grace=0.05, last=0) == (child.pid,)
 
 
+def test_trees_are_stopped_under_uvloop(start: Start) -> None:
+    async def stop() -> tuple[int, ...]:
+        child = start(*PYTHON, ESCAPES)
+        await child.line()
+
+        with anyio.fail_after(10):
+            return await stop_tree(child.process, grace=20)
+
+    assert anyio.run(stop, backend_options={"use_uvloop": True}) == ()
+
+
 async def test_many_servers_share_a_few_looks(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     children = [start("sleep", "60") for _ in range(20)]
     census = Census()
@@ -411,6 +422,19 @@ async def test_a_tree_can_be_killed_without_waiting_for_a_loop(start: Start, gon
     assert child.process.exit_status == ExitStatus(signal=signal.SIGKILL)
     assert gone(escaped)
     assert kill_tree_now(child.process) == ()
+
+
+async def test_a_leader_is_killed_without_descriptors(start: Start) -> None:
+    child = start("sleep", "60")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+
+    try:
+        assert kill_tree_now(child.process) == ()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    assert child.process.exit_status == ExitStatus(signal=signal.SIGKILL)
 
 
 async def test_members_without_descriptors_are_killed_too(

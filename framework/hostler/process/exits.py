@@ -90,12 +90,10 @@ class Process:
 
     def send_signal(self, number: int) -> bool:
         """Send a signal to the process alone; False when it has ended."""
-        if not self.alive():
-            return False
-
         with suppress(ProcessLookupError):
-            send_signal(self.pid, self.exit_fd, number)
-            return True
+            if self.alive() and self.exit_fd is not None:
+                send_signal(self.pid, self.exit_fd, number)
+                return True
 
         return False
 
@@ -155,12 +153,12 @@ def _open_kqueue(pid: int) -> int | None:  # pragma: other-system
         queue.close()
 
 
-def send_signal(pid: int, exit_fd: int | None, number: int) -> None:
+def send_signal(pid: int, exit_fd: int, number: int) -> None:
     """Signal the process behind a descriptor, so that a reused pid is never hit.
 
     Raises ProcessLookupError when it is gone, PermissionError when it belongs to another user.
     """
-    if sys.platform == "linux" and exit_fd is not None:
+    if sys.platform == "linux":
         signal.pidfd_send_signal(exit_fd, number)
-    else:
+    else:  # pragma: other-system
         os.kill(pid, number)

@@ -117,6 +117,10 @@ class Grip:
             return
 
         self._fds[member] = fd
+        found = start_time(member.pid)
 
-        if start_time(member.pid) != member.start_time:  # its pid is another's by now
+        if found != member.start_time:  # its pid is another's by now
             self.release(member)
+
+        if not found:  # or nobody's, or this took the last descriptor
+            self._without_fd.add(member)

@@ -48,7 +48,7 @@ def kill_tree_now(process: Process) -> tuple[int, ...]:
 
     For the end of the interpreter, when no event loop runs any more.
     """
-    _, left = _kill_until_empty(lambda known: find_tree(process, known), Grip(process))
+    _, left = _kill_until_empty(partial(_look_now, process), Grip(process))
     process.alive()
     return left
 
@@ -100,10 +100,22 @@ async def _bring_down(process: Process, grip: Grip, number: int, census: Census)
 async def _look(process: Process, grip: Grip, census: Census) -> list[Member]:
     try:
         return find_tree(process, grip.members, await census.look(process))
-    except OSError:  # no descriptor is left to look with: at least the leader can be reached
-        return [Member(process.pid, process.start_time)] if process.alive() else []
+    except OSError:
+        return _leader(process)
     finally:
         process.alive()
+
+
+def _look_now(process: Process, known: Iterable[Member]) -> list[Member]:
+    try:
+        return find_tree(process, known)
+    except OSError:
+        return _leader(process)
+
+
+def _leader(process: Process) -> list[Member]:
+    """With no descriptor left to look with, the leader can be reached at least; its end frees some."""
+    return [Member(process.pid, process.start_time)] if process.alive() else []
 
 
 def _kill_until_empty(
