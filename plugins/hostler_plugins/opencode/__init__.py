@@ -1,0 +1,202 @@
+"""opencode: finds, installs and runs `opencode serve`, in the way that each of its versions needs."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import anyio
+from hostler import (
+    Advice,
+    Auth,
+    Endpoint,
+    Exit,
+    Healthy,
+    Launch,
+    Report,
+    ServerView,
+    Unhealthy,
+    hookimpl,
+    option,
+)
+
+from hostler_plugins.opencode import environment, passwords, profiles
+from hostler_plugins.opencode.command import Command, Install, Wanted, set_command
+from hostler_plugins.opencode.data_directory import FirstStart
+from hostler_plugins.opencode.failures import advise
+from hostler_plugins.opencode.requesting import status_of
+from hostler_plugins.opencode.updates import look_for_update
+
+VERSION = "1.18.33"
+
+_EXACT = re.compile(r"\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?")
+_DISPOSE_DEADLINE = 1.5
+_FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
+
+
+@dataclass(eq=False)
+class OpenCode:
+    """Runs the OpenCode server (`opencode serve`)."""
+
+    binary: Path | None = option(
+        None, "path of the program; default: PATH, ~/.opencode/bin, node_modules/.bin"
+    )
+    source: Path | None = option(None, "path of a checkout of the sources, run with bun instead of a program")
+    bun: Path | None = option(None, "path of bun for `source`; default: PATH, ~/.bun/bin, node_modules/.bin")
+    install: Install = option("never", "whether a missing program is installed from npm into hostler's cache")
+    version: str = option(VERSION, "which version `install` takes")
+    serve: list[str] = option([], 'arguments of the program; default: "serve" with host and port')
+    profile: profiles.Name | None = option(
+        None, "family of versions to treat it as; default: told by the version"
+    )
+    health_path: str | None = option(None, "path of the event stream; default: told by the version")
+    password: bool = option(True, "whether the server asks for a random password")
+    client: str = option("hostler", "what OPENCODE_CLIENT says")
+    offline: bool = option(
+        False, "whether OpenCode fetches no model list, default plugins or language servers"
+    )
+    check_updates: bool = option(False, "whether npm is asked for a newer version, beside the start")
+
+    _password: str = field(init=False, repr=False, default_factory=passwords.new_password)
+    _way: profiles.Profile = field(init=False, repr=False, default=profiles.STABLE)
+    _turn: FirstStart | None = field(init=False, repr=False, default=None)
+    _address: tuple[str, int | None] = field(init=False, repr=False, default=("127.0.0.1", None))
+    _told: bool = field(init=False, repr=False, default=False)
+
+    def __post_init__(self) -> None:
+        if self.binary is not None and self.source is not None:
+            raise ValueError("source: cannot be used together with binary")
+
+        if not _EXACT.fullmatch(self.version):
+            raise ValueError(
+                f'version: expected an exact version such as "{VERSION}", found {self.version!r}'
+            )
+
+        if self.health_path is not None and not self.health_path.startswith("/"):
+            raise ValueError(f'health_path: expected a path that starts with "/", found {self.health_path!r}')
+
+    @hookimpl
+    async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
+        """Prepare folders and variables, find or install the program, take the turn in its data directory."""
+        configured = server.spec.env
+        launch.warm_up(partial(importlib.import_module, "aiohttp"))
+        environment.set_variables(launch, configured, client=self.client, offline=self.offline)
+        environment.check_folders(launch)
+
+        if "TMPDIR" not in configured:
+            environment.give_private_tmpdir(launch)
+
+        command = await set_command(server, launch, self._wanted())
+        self._address = (launch.host, launch.port)
+        self._know(launch, command)
+        self._guard(server, launch)
+        server.publish("OPENCODE_SERVER", "${server.url}")
+        await self._take_turn(server, launch, command.version.text)
+
+        if self.check_updates:
+            server.start_soon(partial(look_for_update, server, launch, command.version.text))
+
+    @hookimpl
+    async def health_check(
+        self, server: ServerView, endpoint: Endpoint | None
+    ) -> AsyncGenerator[Report, None]:
+        """Report each failed try, then once that the server answers and asks for its password."""
+        wait = _FIRST_WAIT
+
+        while True:
+            report = Healthy() if endpoint is None else await self._look(server, endpoint)
+            yield report
+
+            if isinstance(report, Healthy):
+                return
+
+            await anyio.sleep(wait)
+            wait = min(2 * wait, _LONGEST_WAIT)
+
+    @hookimpl
+    async def on_ready(self) -> None:
+        """Let others start in the same data directory."""
+        if self._turn is not None:
+            self._turn.ready()
+
+    @hookimpl
+    async def on_crash(self, exit: Exit) -> Advice | None:  # noqa: A002 - the hook's name for it
+        """Tell failures that a restart may mend from those that it cannot."""
+        return advise(exit, *self._address)
+
+    @hookimpl
+    async def on_shutdown(self, server: ServerView) -> None:
+        """Have the server end its own children: what SIGTERM alone leaves behind."""
+        if server.url is not None and self._way.dispose is not None:
+            with suppress(OSError):
+                url = server.url + self._way.dispose
+                await status_of(url, server.auth, method="POST", deadline=_DISPOSE_DEADLINE)
+
+    def _wanted(self) -> Wanted:
+        return Wanted(self.binary, self.source, self.bun, self.install, self.version, self.serve)
+
+    def _know(self, launch: Launch, command: Command) -> None:
+        version = command.version
+        self._way = profiles.profile_of(version.text, preview=version.preview, name=self.profile)
+        launch.facts["version"] = version.text
+        launch.facts["health_path"] = self.health_path or self._way.health_path
+        launch.facts["permanent_bodies"] = profiles.PERMANENT_BODIES
+
+    def _guard(self, server: ServerView, launch: Launch) -> None:
+        configured = server.spec.env
+        auth: Auth | None
+
+        if self._way.keeps_password:
+            auth = passwords.hand_by_file(launch, configured, self._password)
+        else:
+            auth = passwords.hand_by_environment(
+                launch, configured, self._password if self.password else None
+            )
+
+        if auth is not None:
+            launch.facts["auth"] = auth
+            server.publish(passwords.USER_VARIABLE, auth.user)
+            server.publish(passwords.VARIABLE, auth.password, secret=True)
+
+    async def _take_turn(self, server: ServerView, launch: Launch, version: str) -> None:
+        data = launch.cwd / environment.own_folder(launch.env, "XDG_DATA_HOME")
+        self._turn = turn = FirstStart(data, server.state_dir, version)
+        launch.defer(turn.release)
+        await turn.take(
+            partial(server.progress, "waiting: another OpenCode prepares the same data directory")
+        )
+
+    async def _look(self, server: ServerView, endpoint: Endpoint) -> Report:
+        url, auth = endpoint.url + self._way.probe, server.auth
+
+        try:
+            if auth is None:
+                await status_of(url, None)
+                return Healthy()
+
+            verdict = await passwords.try_out(url, auth)
+        except OSError as error:
+            return Unhealthy(f"OpenCode does not answer yet: {error}")
+
+        if verdict is passwords.Verdict.REFUSED:
+            return Unhealthy(f"{verdict.value}: {url}")
+
+        if verdict is passwords.Verdict.IGNORED:
+            self._tell_that_it_is_open(server)
+
+        return Healthy()
+
+    def _tell_that_it_is_open(self, server: ServerView) -> None:
+        if not self._told:
+            self._told = True
+            server.notice(
+                "password_ignored",
+                "this version of OpenCode answers without the password, to everybody on this machine; "
+                "versions from 1.1.34 on ask for it",
+                level="warning",
+            )

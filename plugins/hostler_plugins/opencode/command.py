@@ -1,0 +1,141 @@
+"""The command line of OpenCode: which program, with which arguments, and which version that is."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from hostler import Launch, ServerView
+
+from hostler_plugins.opencode import finding, source, versions
+from hostler_plugins.opencode.installing import Installation
+from hostler_plugins.opencode.platforms import bun_package, package_names
+from hostler_plugins.opencode.programs import NAMES, Program
+
+Install = Literal["never", "if-missing"]
+_NAMES = (*NAMES, "opencode.exe")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the options say about the program."""
+
+    binary: Path | None
+    source: Path | None
+    bun: Path | None
+    install: Install
+    version: str
+    serve: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """The first words of the command line (program, or bun and script), and which version they run."""
+
+    words: list[str]
+    version: versions.Version
+    native: bool = True
+
+
+async def set_command(server: ServerView, launch: Launch, wanted: Wanted) -> Command:
+    """Put the whole command line into the launch; a command that was configured is resolved and completed.
+
+    Raises ProcessSpawnFailed when there is no program, and none can be installed.
+    """
+    if launch.argv and not _is_opencode(launch.argv[0]):
+        return Command([launch.argv[0]], versions.Version(""))
+
+    if launch.argv and Path(launch.argv[0]).name != launch.argv[0]:
+        wanted = replace(wanted, binary=Path(launch.argv[0]), source=None)
+
+    command = await _find(server, launch, wanted)
+    launch.argv = command.words + completed(launch.argv[1:], wanted.serve or arguments(launch))
+    return command
+
+
+def arguments(launch: Launch) -> list[str]:
+    """`serve` with host and port as words of their own: some versions pass over "--port=N"."""
+    port = [] if launch.port is None else ["--port", str(launch.port)]
+    return ["serve", "--hostname", launch.host, *port]
+
+
+def completed(configured: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The configured arguments with host and port where they are missing, or all of `wanted`."""
+    if not configured:
+        return list(wanted)
+
+    words = list(configured)
+
+    if words[0] == "serve":
+        for flag, value in zip(wanted[1::2], wanted[2::2], strict=False):
+            if not any(word == flag or word.startswith(f"{flag}=") for word in words):
+                words += [flag, value]
+
+    return words
+
+
+def _is_opencode(word: str) -> bool:
+    return Path(word).name in _NAMES
+
+
+async def _find(server: ServerView, launch: Launch, wanted: Wanted) -> Command:
+    if wanted.source is not None:
+        return await _from_source(server, launch, wanted, launch.cwd / wanted.source.expanduser())
+
+    if wanted.binary is not None:
+        program = finding.given(wanted.binary, launch)
+    else:
+        program = finding.search(launch) or await _installed(server, launch, wanted)
+
+    if not program.native:
+        _tell_of_wrapper(server, program)
+
+    version = await versions.version_of(program, launch.cache_dir, launch.env)
+    return Command([str(program.path)], version, program.native)
+
+
+async def _installed(server: ServerView, launch: Launch, wanted: Wanted) -> Program:
+    if wanted.install == "never":
+        raise finding.not_found(launch, wanted.version)
+
+    package = package_names()[0]
+    installation = Installation(launch, package, wanted.version, "opencode", server.progress)
+    return Program(await installation.ensure(), native=True, found="npm")
+
+
+async def _from_source(server: ServerView, launch: Launch, wanted: Wanted, checkout: Path) -> Command:
+    package = source.package_folder(checkout)
+    bun = await _bun(server, launch, wanted, checkout)
+    await source.install_dependencies(checkout, package, bun, launch, server.state_dir, server.progress)
+    launch.cwd = package
+    version = versions.source_version(package)
+    return Command([str(bun), "run", str(source.ENTRY)], version)
+
+
+async def _bun(server: ServerView, launch: Launch, wanted: Wanted, checkout: Path) -> Path:
+    if wanted.bun is not None:
+        return source.given_bun(wanted.bun, launch)
+
+    found = source.find_bun(launch)
+
+    if found is None and wanted.install == "if-missing":
+        version = source.wanted_bun(checkout)
+        found = await Installation(launch, bun_package(), version, "bun", server.progress).ensure()
+
+    if found is None:
+        raise source.no_bun()
+
+    return found
+
+
+def _tell_of_wrapper(server: ServerView, program: Program) -> None:
+    server.notice(
+        "wrapper_only",
+        f"{program.path} is a script, and no native OpenCode for {platform.machine()} was found behind it: "
+        "signals may not reach the server, and it may outlive its wrapper until its process group is killed",
+        level="warning",
+        path=str(program.path),
+    )

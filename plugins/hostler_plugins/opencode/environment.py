@@ -1,0 +1,122 @@
+"""What OpenCode gets to live in: its variables, a TMPDIR of its own, and folders that can be written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from hostler import EnvironmentSetupFailed, Launch
+
+_ALWAYS = {"OPENCODE_DISABLE_AUTOUPDATE": "1", "BUN_FEATURE_FLAG_NO_ORPHANS": "1"}
+_OFFLINE = (
+    "OPENCODE_DISABLE_MODELS_FETCH",
+    "OPENCODE_DISABLE_DEFAULT_PLUGINS",
+    "OPENCODE_DISABLE_LSP_DOWNLOAD",
+)
+_DROPPED = ("OPENCODE", "OPENCODE_PID", "AGENT")  # what a server sets for its own children
+_USUAL = {
+    "XDG_DATA_HOME": ".local/share",
+    "XDG_CONFIG_HOME": ".config",
+    "XDG_STATE_HOME": ".local/state",
+    "XDG_CACHE_HOME": ".cache",
+}
+_SHORT = "/tmp"  # noqa: S108 - the path must be short: sockets are made in it
+_LEAST_SPACE = 1 << 20
+
+
+def set_variables(launch: Launch, configured: Mapping[str, str], *, client: str, offline: bool) -> None:
+    """Set what OpenCode should know and drop what it should not; what was configured stays."""
+    wanted = {**_ALWAYS, "OPENCODE_CLIENT": client} | dict.fromkeys(_OFFLINE if offline else (), "1")
+
+    for name, value in wanted.items():
+        launch.env.setdefault(name, value)
+
+    for name in _DROPPED:
+        if name not in configured:
+            launch.env.pop(name, None)
+
+
+def give_private_tmpdir(launch: Launch) -> None:
+    """Point TMPDIR to a new folder (0700) that is removed with the run: OpenCode leaves megabytes there.
+
+    Raises EnvironmentSetupFailed.
+    """
+    parent = _SHORT if os.access(_SHORT, os.W_OK | os.X_OK) else None
+
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="hostler-oc-", dir=parent))
+        launch.remove_at_end(folder)
+        hand_over(folder, launch)
+    except OSError as error:
+        raise EnvironmentSetupFailed(
+            f"no temporary folder can be made for OpenCode: {error.strerror}",
+            hint="make room in /tmp, or set TMPDIR in env to a folder that can be written",
+            permanent=error.errno not in {errno.ENOSPC, errno.EDQUOT},
+        ) from error
+
+    launch.env["TMPDIR"] = str(folder)
+
+
+def hand_over(path: Path, launch: Launch) -> None:
+    """Give a file that we made to the user that the server will run as."""
+    if launch.user is not None:
+        shutil.chown(path, launch.user, launch.group)
+
+
+def home_of(env: Mapping[str, str]) -> Path:
+    """The home folder as OpenCode finds it."""
+    return Path(env.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir)
+
+
+def own_folder(env: Mapping[str, str], variable: str) -> Path:
+    """OpenCode's folder under one of the XDG variables, such as ~/.local/share/opencode."""
+    base = env.get(variable)
+    return (Path(base) if base else home_of(env) / _USUAL[variable]) / "opencode"
+
+
+def check_folders(launch: Launch) -> None:
+    """Look whether OpenCode will be able to write where it must.
+
+    Raises EnvironmentSetupFailed: permanent without permission, not permanent on a full disk.
+    """
+    for variable, folder in _folders(launch):
+        there = next((place for place in (folder, *folder.parents) if _exists(place)), Path("/"))
+
+        if launch.user is None and not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+            raise EnvironmentSetupFailed(
+                f"OpenCode needs to write in {folder}, and {there} cannot be written",
+                hint=f"give the user permission, or set HOME or {variable} in env to a writable folder",
+                details={"path": str(there)},
+                permanent=True,
+            )
+
+        with suppress(OSError):
+            space = os.statvfs(there)
+
+            if space.f_bavail * space.f_frsize < _LEAST_SPACE:
+                raise disk_full(f"the disk of {there} is full")
+
+
+def disk_full(message: str) -> EnvironmentSetupFailed:
+    """The error of a full disk; not permanent, for room may be made."""
+    return EnvironmentSetupFailed(
+        message, hint="make room on the disk (OpenCode's data, logs and TMPDIR need some)", permanent=False
+    )
+
+
+def _folders(launch: Launch) -> Iterator[tuple[str, Path]]:
+    for variable in _USUAL:
+        yield variable, launch.cwd / own_folder(launch.env, variable)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False

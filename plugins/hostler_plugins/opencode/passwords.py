@@ -1,0 +1,122 @@
+"""The password between hostler, the server and its clients: chosen, handed over, and tried out."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+
+from hostler import Auth, EnvironmentSetupFailed, Launch
+
+from hostler_plugins.opencode.environment import hand_over, own_folder
+from hostler_plugins.opencode.requesting import status_of
+
+VARIABLE = "OPENCODE_SERVER_PASSWORD"
+USER_VARIABLE = "OPENCODE_SERVER_USERNAME"
+USER = "opencode"
+_RANDOM_BYTES = 24
+
+
+def new_password() -> str:
+    """A random password."""
+    return secrets.token_urlsafe(_RANDOM_BYTES)
+
+
+def hand_by_environment(launch: Launch, configured: Mapping[str, str], own: str | None) -> Auth | None:
+    """Give the server the configured password, else our own; None where it gets none.
+
+    An empty one in the configured environment asks for none.
+    """
+    password = launch.env.get(VARIABLE, "") if VARIABLE in configured else own
+
+    if not password:
+        launch.env.pop(VARIABLE, None)
+        return None
+
+    user = (launch.env.get(USER_VARIABLE, "") if USER_VARIABLE in configured else "") or USER
+    launch.env[USER_VARIABLE] = user
+    launch.set_secret(VARIABLE, password)
+    return Auth(user, password)
+
+
+def hand_by_file(launch: Launch, configured: Mapping[str, str], own: str) -> Auth:
+    """The password that the 2.x server keeps in a file, which is made first where there is none.
+
+    Others may use the one that is there, so it stays. Raises EnvironmentSetupFailed.
+    """
+    path = launch.cwd / own_folder(launch.env, "XDG_STATE_HOME") / "password"
+    wanted = (launch.env.get(VARIABLE, "") if VARIABLE in configured else "") or own
+
+    try:
+        password = _read(path) or _create(path, wanted, launch)
+    except OSError as error:
+        raise EnvironmentSetupFailed(
+            f"OpenCode's password file {path} cannot be used: {error.strerror}",
+            hint="give the user permission to read and write it, or set XDG_STATE_HOME in env",
+            details={"path": str(path)},
+            permanent=True,
+        ) from error
+
+    # Later versions may take it from the variable as well: both say the same.
+    launch.set_secret(VARIABLE, password)
+    return Auth(USER, password)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+def _create(path: Path, password: str, launch: Launch) -> str:
+    made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+
+    for folder in reversed(made):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        hand_over(folder, launch)
+
+    half = path.with_name(f"password.{os.getpid()}.tmp")
+    half.unlink(missing_ok=True)
+    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(password)
+
+    hand_over(half, launch)
+
+    if path.exists():  # empty: the server would not take it either
+        half.replace(path)
+        return password
+
+    return _publish(half, path) or password
+
+
+def _publish(half: Path, path: Path) -> str:
+    """Give the file its name, unless somebody was faster: then the password is theirs."""
+    try:
+        path.hardlink_to(half)
+    except FileExistsError:
+        return _read(path)
+    finally:
+        half.unlink()
+
+    return ""
+
+
+class Verdict(Enum):
+    """What an attempt to get in showed."""
+
+    ASKED = "the password is asked for"
+    IGNORED = "the server answers without a password"
+    REFUSED = "the server refuses the password it was given"
+
+
+async def try_out(url: str, auth: Auth) -> Verdict:
+    """Ask once without and once with the password; OSError or TimeoutError while nobody answers."""
+    if await status_of(url, None) not in {401, 403}:
+        return Verdict.IGNORED
+
+    return Verdict.REFUSED if await status_of(url, auth) in {401, 403} else Verdict.ASKED

@@ -1,0 +1,87 @@
+"""A file that may be OpenCode: the native program, or one of npm's wrappers around it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hostler_plugins.opencode.platforms import package_names, platform_name
+
+NAMES = ("opencode", "lildax")
+_NATIVE = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What will be run. `native` is False for a script: its signals may not reach the server behind it."""
+
+    path: Path
+    native: bool
+    found: str
+
+
+def is_program(path: Path) -> bool:
+    """Whether a file can be executed by us, or is a wrapper whose native program may be."""
+    return path.is_file() and (os.access(path, os.X_OK) or path.name == "opencode.exe")
+
+
+def is_native(path: Path) -> bool:
+    """Whether a file is a machine program and no script."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in _NATIVE
+    except OSError:
+        return False
+
+
+def resolve(path: Path, found: str, env: Mapping[str, str]) -> Program:
+    """The native program behind a path, in the order of npm's own wrappers; else the path as it is."""
+    real = path.resolve()
+
+    if is_native(real):
+        return Program(real, native=True, found=found)
+
+    for candidate in _behind(real, env):
+        if is_native(candidate) and os.access(candidate, os.X_OK):
+            return Program(candidate.resolve(), native=True, found=found)
+
+    return Program(path, native=False, found=found)
+
+
+def _behind(wrapper: Path, env: Mapping[str, str]) -> Iterator[Path]:
+    if not _is_npm_wrapper(wrapper):
+        return
+
+    if env.get("OPENCODE_BIN_PATH"):
+        yield Path(env["OPENCODE_BIN_PATH"])
+
+    yield wrapper.with_name(".opencode")
+
+    for folder in wrapper.parents:
+        modules = folder if folder.name == "node_modules" else folder / "node_modules"
+        yield from _packages(modules)
+        # pnpm keeps the packages of a package beside the real place of its folder.
+        yield from _packages((modules / "opencode-ai").resolve().parent)
+
+
+def _packages(modules: Path) -> Iterator[Path]:
+    for package in package_names():
+        yield modules / package / "bin" / "opencode"
+
+    yield modules / "@opencode-ai" / f"cli-{platform_name()}" / "bin" / "lildax"
+
+
+def _is_npm_wrapper(path: Path) -> bool:
+    """Only OpenCode's own wrappers are looked behind: another script has its reasons, and is run as it is."""
+    if path.parent.name == "bin" and path.parent.parent.name == "opencode-ai":
+        return True
+
+    try:
+        with path.open("rb") as file:
+            head = file.read(16384)
+    except OSError:
+        return False
+
+    return b"OPENCODE_BIN_PATH" in head or b"opencode-ai" in head

@@ -1,0 +1,47 @@
+"""Whether npm has a newer OpenCode: asked beside the start, told, and never in its way."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from hostler import Launch, ServerView
+
+from hostler_plugins.opencode.finding import on_path
+from hostler_plugins.opencode.profiles import version_numbers
+from hostler_plugins.opencode.tools import run_tool
+
+_DEADLINE = 30.0  # seconds
+
+
+async def look_for_update(server: ServerView, launch: Launch, version: str) -> None:
+    """Tell as a notice that there is a newer version; silent when npm is missing or cannot tell."""
+    npm = on_path("npm", launch)
+
+    if npm is None or version_numbers(version) == (0, 0, 0):
+        return
+
+    newest = await newest_version(npm, launch)
+
+    if version_numbers(newest) > version_numbers(version):
+        server.notice(
+            "update_available",
+            f"OpenCode {newest} is available; version {version} is running",
+            newest=newest,
+            running=version,
+        )
+
+
+async def newest_version(npm: Path, launch: Launch) -> str:
+    """The newest version that npm knows; "" when it cannot tell."""
+    env = {**launch.host_env, "PATH": launch.host_env.get("PATH", launch.env.get("PATH", ""))}
+
+    with tempfile.TemporaryDirectory(prefix="hostler-npm-") as scratch:
+        command = [str(npm), "view", "opencode-ai", "version", "--json"]
+
+        try:
+            outcome = await run_tool(command, cwd=Path(scratch), env=env, deadline=_DEADLINE)
+            return str(json.loads(outcome.stdout)) if outcome.code == 0 else ""
+        except (OSError, ValueError):
+            return ""
