@@ -85,9 +85,7 @@ def test_every_key_reaches_the_spec(write: Write, tmp_path: Path) -> None:
         group="nogroup",
         no_new_privileges=False,
         memory_interval=0.0,
-        plugins=(
-            PluginSpec("mine", {"interval": "250ms"}, use=f"{tmp_path}/plugin.py:Launcher", base=tmp_path),
-        ),
+        plugins=(PluginSpec("mine", {"interval": "250ms"}, use=f"{tmp_path}/plugin.py:Launcher"),),
     )
 
 
@@ -128,7 +126,6 @@ def test_relative_paths_start_from_the_file_that_names_them(write: Write, tmp_pa
     assert web.env == {"HERE": f"{tmp_path}/main"}
     assert web.plugins[0].use == f"{tmp_path}/lib/plugin.py:Launcher"
     assert web.plugins[0].options["source"] == f"{tmp_path}/lib/x"
-    assert web.plugins[0].base == tmp_path / "lib"
 
 
 def test_dots_in_a_path_are_kept_where_a_symlink_makes_them_mean_another_place(

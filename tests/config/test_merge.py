@@ -84,20 +84,6 @@ def test_a_new_plugin_that_is_off_is_off(write: Write) -> None:
     assert list(merged(write, "regex-port = false")) == ["first", "second", "third"]
 
 
-def test_relative_paths_of_inherited_options_start_where_the_options_stand(
-    write: Write, tmp_path: Path
-) -> None:
-    write("sub/0.toml", BASE.replace("plugin.py", "../plugin.py"))
-    write("a.toml", "extends = ['sub/0.toml']\n[servers.web.plugins]\nfirst = true\nthird = { count = 3 }\n")
-    first, second, third = load("a.toml").servers["web"].plugins
-
-    assert [plugin.base for plugin in (first, second, third)] == [
-        tmp_path / "sub",
-        tmp_path / "sub",
-        tmp_path,
-    ]
-
-
 @pytest.mark.parametrize("layer", ["env = 5", "env = { A = '1' }"])
 def test_a_table_and_a_scalar_replace_each_other(write: Write, layer: str) -> None:
     write("0.toml", "[servers.web]\ncommand = ['x']\n" + ("env = 7" if "{" in layer else "env = { B = '2' }"))

@@ -39,27 +39,11 @@ def _plugin(node: Node) -> object:
 
     options: dict[str, object] = portable(node)
     use = node.value.get("use")
-    base = node.value.get("base")
 
     if use is not None and is_file(use.value):
         options["use"] = _anchored(use)
 
-    if base is not None:
-        options["base"] = _anchored(base)
-    elif any(_is_relative(child) for child in node.walk() if child is not use):
-        options["base"] = escape(str(node.place.base))
-
     return options
-
-
-def _is_relative(node: Node) -> bool:
-    """Whether an option may be a path that starts from the folder of its file."""
-    text = node.value
-
-    if not isinstance(text, str) or is_anchored(text) or "://" in text:
-        return False
-
-    return "/" in text or text.startswith(".")
 
 
 def _anchored(node: Node) -> str:

@@ -18,8 +18,7 @@ def merge(old: Node, new: Node) -> Node:
     for name, child in new.value.items():
         table[name] = merge(table[name], child) if name in table else child
 
-    # What adds nothing (`true`) leaves relative paths among the inherited options where they start.
-    return replace(new, value=table, place=new.place if new.value else old.place)
+    return replace(new, value=table)
 
 
 def with_switches(tree: Node) -> Node:

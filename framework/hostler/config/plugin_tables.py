@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from hostler.config.fields import entries
+from hostler.config.fields import word
 from hostler.config.findings import Findings, shown
 from hostler.config.paths import absolute
-from hostler.config.schema import PLUGIN
 from hostler.config.tree import Node, plain, unfilled
 from hostler.errors import Problem
 from hostler.model import PluginSpec
@@ -34,17 +33,8 @@ def _is_off(node: Node, found: Findings) -> bool:
 
 
 def _read(name: str, node: Node, environ: Mapping[str, str], found: Findings) -> PluginSpec:
-    own = {key: child for key, child in node.value.items() if key in PLUGIN}
-    options = _options(node, plain)
-    values = entries(replace(node, value=own), PLUGIN, found) or {}
-
-    for key, text in values.items():
-        try:
-            values[key] = _settled(key, text, own[key], environ)
-        except ValueError as error:
-            found.expected(own[key], str(error))
-
-    spec = PluginSpec(name, options, **({"base": node.place.base} | values))
+    use = _use(node.value["use"], environ, found) if "use" in node.value else None
+    spec = PluginSpec(name, _options(node, plain), use)
 
     if not found.has_noted(node):
         found.problems.extend(_problems(node, spec))
@@ -53,14 +43,21 @@ def _read(name: str, node: Node, environ: Mapping[str, str], found: Findings) ->
 
 
 def _options(node: Node, values: Callable[[Node], object]) -> dict[str, object]:
-    return {key: values(child) for key, child in node.value.items() if key not in PLUGIN}
+    return {key: values(child) for key, child in node.value.items() if key != "use"}
 
 
-def _settled(key: str, text: str, node: Node, environ: Mapping[str, str]) -> object:
-    if key == "base":
-        return absolute(text, node.place.base, environ)
+def _use(node: Node, environ: Mapping[str, str], found: Findings) -> str | None:
+    """The class that a plugin is made of; a file is made absolute, seen from the file that names it."""
+    use = word(node, found)
 
-    return str(absolute(text, node.place.base, environ)) if is_file(text) else text
+    if use is None or not is_file(use):
+        return use
+
+    try:
+        return str(absolute(use, node.place.base, environ))
+    except ValueError as error:
+        found.expected(node, str(error))
+        return None
 
 
 def is_file(use: str) -> bool:

@@ -60,6 +60,3 @@ SERVER: Mapping[str, Reader] = MappingProxyType(
 
 # What the engine fills in once more when it knows the port.
 TEMPLATES = frozenset({"command", "env", "plugins"})
-
-# The keys of a plugin's table that are hostler's own; the rest are the plugin's options.
-PLUGIN: Mapping[str, Reader] = MappingProxyType({"use": word, "base": word})

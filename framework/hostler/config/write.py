@@ -8,6 +8,7 @@ from datetime import date, time
 from enum import Enum
 from pathlib import Path
 
+from hostler.config.plugin_tables import is_file
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.interpolate import escape
 from hostler.model import Configuration, PluginSpec, RestartPolicy, ServerSpec
@@ -120,12 +121,14 @@ def _plugin(plugin: PluginSpec) -> dict[str, object]:
     options = {name: _written(value) for name, value in plugin.options.items()}
 
     if plugin.use is not None:
-        options["use"] = escape(plugin.use)
-
-    if plugin.base is not None:
-        options["base"] = escape(str(plugin.base))
+        options["use"] = escape(_absolute(plugin))
 
     return options
+
+
+def _absolute(plugin: PluginSpec) -> str:
+    use = plugin.use or ""
+    return use if plugin.base is None or not is_file(use) else str(plugin.base / use)
 
 
 def _written(value: object) -> object:
