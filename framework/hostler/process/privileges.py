@@ -9,7 +9,7 @@ import resource
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -73,18 +73,15 @@ def build_prefix(launch: Launch, account: Account | None) -> Prefix:
 
     Raises EnvironmentSetupFailed (permanent) when a limit is unknown or cannot be raised so far.
     """
+    secure = [*_SECURE, "--no-new-privs"] if launch.no_new_privileges else [*_SECURE]
+    wanted = {"env": _reset_signals(), "prlimit": _limits(launch.limits), "setpriv": secure}
     argv: list[str] = []
     missing: list[str] = []
-    wanted: tuple[tuple[str, list[str], Callable[[str, tuple[str, ...]], bool] | None], ...] = (
-        ("env", _reset_signals(), _works),
-        ("prlimit", _limits(launch.limits), None),
-        ("setpriv", [*_SECURE, *(["--no-new-privs"] if launch.no_new_privileges else [])], _works),
-    )
 
-    for name, options, works in wanted:
+    for name, options in wanted.items():
         tool = _find_tool(name) if options else None
 
-        if tool is not None and (works is None or works(tool, tuple(options))):
+        if tool is not None and (name == "prlimit" or _works(tool, tuple(options))):
             argv += [tool, *options]
         elif options:
             missing.append(name)

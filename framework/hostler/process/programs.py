@@ -119,12 +119,15 @@ def _check_script(program: str, head: bytes, cwd: Path, env: Mapping[str, str], 
         wanted += _wanted_by_env(words[1], cwd, env)
 
     for needed in wanted:
-        try:
-            _check_executable(needed, cwd, env, depth - 1)
-        except ProcessSpawnFailed as error:
-            raise cannot_run(
-                f"the interpreter of {program} cannot run: {error.message}", error.context.hint
-            ) from None
+        _check_interpreter(needed, program, cwd, env, depth)
+
+
+def _check_interpreter(needed: str, program: str, cwd: Path, env: Mapping[str, str], depth: int) -> None:
+    try:
+        _check_executable(needed, cwd, env, depth - 1)
+    except ProcessSpawnFailed as error:
+        reason = f"the interpreter of {program} cannot run: {error.message}"
+        raise cannot_run(reason, error.context.hint) from None
 
 
 def _wanted_by_env(arguments: str, cwd: Path, env: Mapping[str, str]) -> list[str]:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 MARKER = "HOSTLER_RUN_ID"
@@ -206,24 +207,12 @@ def _rows_elsewhere() -> Iterator[Row]:  # pragma: other-system
 
     for process in psutil.process_iter(["name", "status", "ppid", "create_time", "memory_info"]):
         info = process.info
-
-        try:
-            group, session = os.getpgid(process.pid), os.getsid(process.pid)
-        except OSError:
-            continue
+        state = "T" if info["status"] == psutil.STATUS_STOPPED else "S"
+        rss = getattr(info["memory_info"], "rss", 0)
 
         if info["status"] == psutil.STATUS_ZOMBIE:
             continue
 
-        state = "T" if info["status"] == psutil.STATUS_STOPPED else "S"
-        rss = getattr(info["memory_info"], "rss", 0)
-        yield Row(
-            process.pid,
-            info["name"] or "",
-            state,
-            info["ppid"],
-            group,
-            session,
-            info["create_time"] or 0.0,
-            rss,
-        )
+        with suppress(OSError):
+            links = info["ppid"], os.getpgid(process.pid), os.getsid(process.pid)
+            yield Row(process.pid, info["name"] or "", state, *links, info["create_time"] or 0.0, rss)
