@@ -48,7 +48,9 @@ class Subscription(Generic[T]):
             if self._closed:
                 raise StopAsyncIteration
 
-            self._news = anyio.Event()
+            if self._news.is_set():  # several may wait: all of them are to be woken
+                self._news = anyio.Event()
+
             await self._news.wait()
 
         if self._lost and self._gap is not None:

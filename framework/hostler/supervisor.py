@@ -47,7 +47,7 @@ class Supervisor:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         specs, named = _specs(configuration)
-        self._channel: Channel[Event] = Channel(limit=8192)
+        self._channel: Channel[Event] = Channel(limit=8192, gap=_dropped)
         self._listeners: list[Callable[[Event], None]] = []
         self._engine: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
@@ -308,6 +308,14 @@ def _in_order(specs: Mapping[str, ServerSpec]) -> list[str]:
         visit(name)
 
     return order
+
+
+def _dropped(count: int) -> Event:
+    text = f"{count} events were dropped: this listener is too slow"
+    details = {"count": count}
+    return Notice(
+        server="", generation=0, topic="events_dropped", text=text, level="warning", details=details
+    )
 
 
 async def _all(calls: Iterable[Callable[[], Awaitable[None]]]) -> None:

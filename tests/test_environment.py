@@ -1,0 +1,110 @@
+"""What a child gets of hostler's own environment, and the last look for secrets that leaked in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hostler import EnvironmentSetupFailed, Launch
+from hostler.environment import refuse_leaks, safe_base
+
+SECRET = "hunter2-hunter2"
+
+
+def launch(host: dict[str, str] | None = None, argv: tuple[str, ...] = ("server",), **env: str) -> Launch:
+    given: dict[str, Any] = {
+        "server": "web",
+        "generation": 1,
+        "host": "127.0.0.1",
+        "port": 1,
+        "cwd": Path("/"),
+    }
+    given |= {"data_dir": Path("/"), "cache_dir": Path("/")}
+    return Launch(argv=list(argv), env=dict(env), host_env=host or {}, **given)
+
+
+def test_the_base_is_short_and_safe() -> None:
+    host = {
+        "PATH": "/bin",
+        "HOME": "/root",
+        "LANG": "C",
+        "LC_TIME": "C",
+        "TZ": "UTC",
+        "TMPDIR": "/tmp",
+        "XDG_CACHE_HOME": "/c",
+    }
+    others = {
+        "OPENAI_API_KEY": SECRET,
+        "LD_PRELOAD": "/evil.so",
+        "EDITOR": "vi",
+        "HOSTLER_RUN_ID": "1",
+        "path": "/x",
+        "LC": "C",
+    }
+    assert safe_base(host | others) == host
+
+
+def test_a_secret_of_the_host_that_stands_in_the_child_is_refused_by_name_only() -> None:
+    with pytest.raises(EnvironmentSetupFailed) as caught:
+        refuse_leaks(launch({"OPENAI_API_KEY": SECRET}, HARMLESS=f"key={SECRET}", OTHER="x"))
+
+    assert caught.value.context.details == {"names": ["HARMLESS"]}
+    assert caught.value.permanent
+    assert "HARMLESS" in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_secret_that_the_spec_sets_itself_is_refused_until_it_is_allowed() -> None:
+    made = launch(MY_TOKEN=SECRET)
+
+    with pytest.raises(EnvironmentSetupFailed, match="MY_TOKEN"):
+        refuse_leaks(made)
+
+    made.allowed.add("MY_TOKEN")
+    refuse_leaks(made)
+
+
+def test_a_value_allowed_under_one_name_is_allowed_under_others() -> None:
+    made = launch({"OPENAI_API_KEY": SECRET}, OPENAI_API_KEY=SECRET, COPY=SECRET)
+    made.allowed.add("OPENAI_API_KEY")
+    refuse_leaks(made)
+
+
+def test_one_allowed_secret_does_not_let_another_pass() -> None:
+    made = launch(
+        {"A_TOKEN": SECRET, "B_TOKEN": "swordfish-swordfish"}, A_TOKEN=SECRET, X="swordfish-swordfish"
+    )
+    made.allowed.add("A_TOKEN")
+
+    with pytest.raises(EnvironmentSetupFailed, match=r"allowed: X\n"):
+        refuse_leaks(made)
+
+
+def test_a_secret_given_on_purpose_passes_in_the_environment_but_never_in_argv() -> None:
+    made = launch()
+    made.set_secret("PASSWORD", SECRET)
+    refuse_leaks(made)
+    made.argv += ["--password", SECRET]
+
+    with pytest.raises(EnvironmentSetupFailed, match=r"word 2 of argv") as caught:
+        refuse_leaks(made)
+
+    assert SECRET not in str(caught.value)
+
+
+def test_a_secret_of_the_host_in_argv_is_refused() -> None:
+    with pytest.raises(EnvironmentSetupFailed, match=r"word 1 of argv"):
+        refuse_leaks(launch({"API_KEY": SECRET}, argv=("server", f"--key={SECRET}")))
+
+
+def test_short_values_are_no_secrets() -> None:
+    refuse_leaks(launch({"USE_TOKEN": "true"}, argv=("server", "--secure=true"), OTHER="true"))
+
+
+def test_what_stands_in_the_safe_base_cannot_be_told_from_it() -> None:
+    refuse_leaks(launch({"HOME": "/home/somebody", "DB_PASSWORD": "somebody"}, HOME="/home/somebody"))
+
+
+def test_a_child_without_secrets_passes() -> None:
+    refuse_leaks(launch({"PATH": "/bin"}, PATH="/bin", PORT="8080"))
