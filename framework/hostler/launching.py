@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from hostler.environment import safe_base
 from hostler.errors import InvalidConfiguration
 from hostler.interpolate import InterpolationError, expand
-from hostler.model import Launch, ServerSpec
+from hostler.model import Endpoint, Launch, ServerSpec
 from hostler.process.directories import secure_directory
 from hostler.process.ports import check_port_free, free_port
 from hostler.surroundings import Surroundings
@@ -29,11 +29,12 @@ def choose_port(spec: ServerSpec, around: Surroundings, last: int | None) -> int
 
 
 def filling(spec: ServerSpec, port: int | None) -> Callable[[str], str]:
-    """A function that fills `${server.name}`, `${server.host}` and `${server.port}` into a string."""
+    """A function that fills `${server.name}`, `.host`, `.port` and `.url` (as asked for) into a string."""
     known = {
         "server.name": spec.name,
         "server.host": spec.host,
-        "server.port": "" if port is None else str(port),
+        "server.port": None if port is None else str(port),
+        "server.url": None if port is None else Endpoint(spec.host, port, spec.scheme).url,
     }
 
     def fill(text: str) -> str:

@@ -36,6 +36,7 @@ RESTART: Mapping[str, Reader] = MappingProxyType(
 # The names are the fields of ServerSpec; `command`, `cwd` and `plugins` are read in servers.py.
 SERVER: Mapping[str, Reader] = MappingProxyType(
     {
+        "title": word,
         "host": word,
         "port": port,
         "scheme": scheme,

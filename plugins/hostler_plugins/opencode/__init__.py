@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import anyio
 from hostler import (
@@ -42,6 +43,8 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
 @dataclass(eq=False)
 class OpenCode:
     """Runs the OpenCode server (`opencode serve`)."""
+
+    title: ClassVar[str] = "OpenCode"
 
     binary: Path | None = option(
         None, "path of the program; default: PATH, ~/.opencode/bin, node_modules/.bin"
