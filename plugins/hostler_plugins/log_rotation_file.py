@@ -18,7 +18,7 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | 
 
 
 class RotatedFile:
-    """One file on disk. `size` is without the unfinished line at its end, `total` is what all of them grew by."""
+    """One file on disk. `size` is without the unfinished line at its end, `total` is what all have grown by."""
 
     def __init__(self, path: Path, keep: int) -> None:
         self._path = path
@@ -104,12 +104,9 @@ class RotatedFile:
 
     def rotate(self) -> None:
         """Rename the files, the oldest goes, and begin a new one."""
-        names = [self._path, *(self._numbered(n) for n in range(1, self._keep + 1))]
-        gap = next((n for n, name in enumerate(names) if n and not os.path.lexists(name)), self._keep)
-
-        for n in range(gap, 0, -1):
+        for number in range(self._free_number(), 0, -1):
             with contextlib.suppress(FileNotFoundError):
-                names[n - 1].replace(names[n])
+                self._numbered(number - 1).replace(self._numbered(number))
 
         if not self._keep:
             self._path.unlink(missing_ok=True)
@@ -118,8 +115,17 @@ class RotatedFile:
         self.close()
         self.open()
 
+    def _free_number(self) -> int:
+        """The lowest free number, so that a rotation that failed half-way pushes nothing out; or the last."""
+        number = 1
+
+        while number < self._keep and os.path.lexists(self._numbered(number)):
+            number += 1
+
+        return min(number, self._keep)
+
     def _numbered(self, number: int) -> Path:
-        return self._path.with_name(f"{self._path.name}.{number}")
+        return Path(f"{self._path}.{number}") if number else self._path
 
     def _remove_surplus(self) -> None:
         """Remove what is left of a time when more files were kept."""

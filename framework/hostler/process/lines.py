@@ -36,6 +36,7 @@ class Tail:
     def add(self, data: bytes) -> None:
         """Append a chunk and forget what is no longer among the last."""
         chunks = self._chunks
+        data = data[-TAIL:]
 
         with self._lock:
             if chunks and len(chunks[-1]) + len(data) <= _SMALL:

@@ -15,8 +15,9 @@ from hostler.process.pipe import Pipe
 from hostler.process.sinks import Outlet
 from hostler.process.turn import PATIENCE, Turn
 
-READ_SIZE = 64 * 1024
-READS_IN_A_ROW = 16
+READ_SIZES = (64 * 1024,) + (256 * 1024,) * 4
+"""Bytes of the reads in a row from one pipe while each gets all that it asked for."""
+
 QUIET = 0.05
 """Seconds after which an end that may begin a secret is given out."""
 
@@ -51,8 +52,8 @@ class Pump:
 
         if self._selector is None:
             self._start()
-        else:
-            self._ring()
+
+        self._ring()
 
     def add(self, pipe: Pipe) -> None:
         """Read `pipe` from now on, to its end."""
@@ -161,9 +162,9 @@ class Pump:
 
     def _read(self, pipe: Pipe, turn: Turn) -> bool:
         """Read what is there, within a bound; True at the end of the stream."""
-        for _ in range(READS_IN_A_ROW):
+        for size in READ_SIZES:
             try:
-                data = os.read(pipe.fd, READ_SIZE)
+                data = os.read(pipe.fd, size)
             except BlockingIOError:
                 return False
 
@@ -174,7 +175,7 @@ class Pump:
             self._note_pending(pipe)
             self._drain(pipe, turn)
 
-            if len(data) < READ_SIZE or turn.over:
+            if len(data) < size or turn.over:
                 return False
 
         return False
