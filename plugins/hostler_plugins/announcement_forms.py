@@ -25,7 +25,7 @@ CONTROL = r"""
 
 # Numbers that are no time of day, date, version or line of a file: the quick look at every line.
 COLON_NUMBER = r"""
-    : (?<! [0-9]T[0-9]{2}: ) (?<! :[0-9]{2}: ) (?<! [\s\[T][0-9]{2}: )
+    (?: : (?<! [0-9]T[0-9]{2}: ) (?<! :[0-9]{2}: ) (?<! [\s\[T][0-9]{2}: ) | (?<= [0-9a-f] ) [\#@] )
     [1-9][0-9]{1,4} (?! [0-9A-Za-z_] | [.:,-][0-9] )"""
 LONE_NUMBER = r"""
     (?: [\s="'(>{\[] | :\s? | tcp/ | - (?= [0-9]{2,5}["'] ) )
@@ -36,7 +36,7 @@ _IPV4 = r"[0-9]{1,3} (?: \.[0-9]{1,3} ){3}"
 _IPV6 = r"[0-9a-f]{0,4} (?: :[0-9a-f]{0,4} ){2,8}"
 _NAME = r"[a-z_] [a-z0-9_.-]{0,80}"
 
-# http://user:word@[::1]:80, //localhost:80, :::80, 127.0.0.1:80, box:80, *:80, :80
+# http://user:word@[::1]:80, //localhost:80, :::80, 127.0.0.1:80, 127.0.0.1#80, box:80, *:80, :80
 ADDRESS = rf"""
     (?: (?: (?<! [a-z0-9+.-] ) (?P<scheme> [a-z][a-z0-9+.]{{1,15}} ) : )? (?P<url> // )
         (?: [^\s/@:"'<>]{{1,60}} (?: :[^\s/@"'<>]{{0,60}} )? @ )? )?
@@ -45,10 +45,13 @@ ADDRESS = rf"""
             | (?<! [0-9a-z.-] ) {_IPV4}
             | (?<! [0-9a-z_.@-] ) (?: (?<! / ) | (?<= // ) ) {_NAME}
             | (?<! [^\s"'(=\[/{{] ) (?<! \w["'] ) [*+.0]? )
-    : {_PORT}"""
+    (?: : | (?<= [0-9a-f] ) [\#@] ) {_PORT}"""
 
-# ('127.0.0.1', 80)   /ip4/127.0.0.1/tcp/80   "http-nio-80"   port(s): 80, :port=>80   listening on 80
+# ('127.0.0.1', 80)   on 127.0.0.1 80   /ip4/127.0.0.1/tcp/80   "http-nio-80"   port(s): 80   listening on 80
 _TUPLE = rf"""\( \s* ['"]? (?P<host> {_IPV4} | {_IPV6} | {_NAME} | ) ['"]? , \s* {_PORT} \s* [,)]"""
+_SPACED = rf"""
+    \b (?: on | at ) \s+ (?P<host> {_IPV4} | {_IPV6} | \[ [0-9a-z:.]{{1,40}} \] | localhost | \* ) \s+ {_PORT}
+    (?= \s* (?: $ | [,;()] | \. (?: [\s.] | $ ) ) )"""
 _MULTIADDR = rf"""/ (?: ip[46] | dns[46]? ) / (?P<host> [^\s/]{{1,80}} ) /tcp/ {_PORT}"""
 _CONNECTOR = rf"""
     ["'] (?P<scheme> https? ) - [a-z0-9]{{2,12}} - (?: (?P<host> {_IPV4} | {_NAME} ) - )? {_PORT} ["']"""
@@ -63,6 +66,7 @@ _BARE_PORT = rf"""
 # The forms without a colon before the port; the first text must stand in the line: a cheap test.
 FORMS: tuple[tuple[str, str, Kind], ...] = (
     ("(", _TUPLE, "address"),
+    (" ", _SPACED, "address"),
     ("/tcp/", _MULTIADDR, "address"),
     ("http", _CONNECTOR, "port"),
     ("port", _PORT_SAID, "port"),
@@ -83,13 +87,14 @@ ADDRESS_KEY = r"""
 SENTENCE_END = r"[.;!] \s+ (?= \S ) | \s [|] \s"
 
 # A name before a colon is a host where it is spoken of as one, and no file with a line number.
-PREPOSITION = r"""\b (?: on | at | to | address | addr | listen | endpoint | server ) [\s"'=:(]* $"""
+PREPOSITION = r"""
+    \b (?: on | at | address | addr | listen | endpoint | server | b(?:ou|i)nd(?:ing)? \s to ) [\s"'=:(]* $"""
 SOURCE_FILE = r"""
     \. (?: [cm]?[jt]sx? | py | go | rs | rb | java | kt | cc? | cpp | h | php | exs? | erl | cs | scala
          | lua ) $"""
 NOT_A_HOST = _phrases(
     """
-    ., addr, address, at, http, https, ip, ipv4, ipv6, listening, on, port, tcp, tcp4, tcp6, to, ws
+    ., addr, address, any, at, http, https, ip, ipv4, ipv6, listening, on, port, tcp, tcp4, tcp6, to, ws
     """
 )
 
@@ -99,10 +104,10 @@ ANNOUNCING = _phrases(
     accept, accepting, accepts, access, accessible, available, awaiting, bind, binding, binds, bound,
     browse, browser, clients, connections, deployed, exporting, expose, exposed, exposing, hosted,
     hosting, initialized, launch, launched, launching, listen, listened, listener, listeners, listening,
-    listens, live, navigate, online, open, opened, opening, opens, publish, published, publishing, ready,
-    requests, respond, responding, responds, run, running, runs, serve, served, serves, serving, start,
-    started, starting, starts, view, visit, created on, enabled on, forwarding from, is up, listener
-    connection, now up, stage on, up at, up on, waiting on
+    listens, live, navigate, online, open, opened, opening, opens, publish, published, publishing,
+    ready, requests, respond, responding, responds, run, running, runs, serve, served, serves, serving,
+    start, started, starting, starts, view, visit, created on, enabled on, forwarding from, is up,
+    listener connection, now up, setting up, stage on, up at, up on, waiting on
     """
 )
 OTHERS = _phrases(
@@ -111,32 +116,32 @@ OTHERS = _phrases(
     disabled, disconnected, download, downloading, example, fetch, fetched, fetching, ignored, ignoring,
     instead, join, joined, joining, origin, origins, override, overriding, ping, pinging, poll, polling,
     previously, proxied, proxies, proxy, proxying, reconnect, reconnected, reconnecting, redirect,
-    redirected, redirecting, register, registered, registering, requested, requesting, resolve, resolved,
-    resolving, retry, retrying, seed, seeds, send, sending, sent, skip, skipped, skipping, stopped,
-    stopping, subscribe, subscribing, target, targets, try, trying, upstream, upstreams, wget, connection
-    to, connections from, connections to, forward to, forwarded to, forwarding to, logs to, requests from,
-    requests to, shut down, shutting down, spans to, traces to, wait for, waiting for
+    redirected, redirecting, register, registered, registering, requested, requesting, resolve,
+    resolved, resolving, retry, retrying, seed, seeds, send, sending, sent, skip, skipped, skipping,
+    stopped, stopping, subscribe, subscribing, target, targets, try, trying, upstream, upstreams, wget,
+    connection to, connections from, connections to, forward to, forwarded to, forwarding to, logs to,
+    requests from, requests to, shut down, shutting down, spans to, traces to, wait for, waiting for
     """
 )
 FAILURES = _phrases(
     """
-    can't, cannot, can\u2019t, couldn't, couldn\u2019t, denied, eacces, eaddrinuse, eaddrnotavail,
-    econnrefused, econnreset, error, etimedout, exception, fail, failed, failing, fails, failure, fatal, occupied,
-    panic, refused, unable, unavailable, unreachable, already bound, already listening, already running,
-    already started, already taken, closed listener, closing listener, could not, in use, is taken, no
-    longer, not free, not listening, not permitted, not reachable, not responding, stop listening, stopped
-    listening, timed out
+    can't, can\u2019t, cannot, couldn't, couldn\u2019t, denied, eacces, eaddrinuse, eaddrnotavail,
+    econnrefused, econnreset, error, etimedout, exception, fail, failed, failing, fails, failure, fatal,
+    occupied, panic, refused, unable, unavailable, unreachable, already bound, already listening,
+    already running, already started, already taken, closed listener, closing listener, could not,
+    in use, is taken, no longer, not free, not listening, not permitted, not reachable, not responding,
+    stop listening, stopped listening, timed out
     """
 )
 SIDE_DOORS = _phrases(
     """
-    admin, administration, administrative, debugger, gossip, healthcheck, hmr, intercluster, interserver,
-    intracluster, jmx, livereload, management, metric, metrics, monitor, monitoring, p2p, peer, peers,
-    pprof, profiler, raft, replication, telemetry, cluster addr, cluster address, cluster bus, cluster
-    communication, cluster connection, cluster connections, cluster listener, cluster port, control
-    channel, control port, control server, control socket, debug adapter, debug and, debug endpoint, debug
-    port, dt socket, health port, health server, hot module, hot reload, live reload, probe server, route
-    connections
+    admin, administration, administrative, adminserver, debugger, gossip, healthcheck, hmr,
+    intercluster, interserver, intracluster, jmx, livereload, management, metric, metrics, monitor,
+    monitoring, p2p, peer, peers, pprof, profiler, raft, replication, telemetry, cluster addr,
+    cluster address, cluster bus, cluster communication, cluster connection, cluster connections,
+    cluster listener, cluster port, command channel, control channel, control port, control server,
+    control socket, debug adapter, debug and, debug endpoint, debug port, dt socket, health port,
+    health server, hot module, hot reload, live reload, probe server, route connections
     """
 )
 
@@ -150,7 +155,7 @@ NOT_OURS = r"""
            | registry | webhook | callback | leader | master )
         (?: [\s_-]? (?: addr | address | ip | host | url | uri | port ) ){0,2} ["']? \s* [:=] \s* ["'(\[]* $
     | \b (?: options? | config | configuration | settings? | args | arguments | namespace | env | environment
-           | flags? | usage | command ) \s* [:=({]
+           | flags? | usage | command ) \s* [:=({] (?! [0-9] )
     | \b (?: database | db | redis | postgres | postgresql | mysql | mongo | mongodb | kafka | zookeeper
            | rabbitmq | cache ) (?: [\s_] (?: url | uri | host | server ) )? \s* [:=@]
     | \S*[/:0-9]\S* \s+ (?: -> | => | \u2192 ) \s* $
@@ -166,8 +171,8 @@ UNSAID_AFTER = r"""
 # What makes an endpoint an announcement where no word has a say.
 LABEL = r"""
     (?: ^ | [\s\]>|*\u2502-] )
-    (?: addr | address | url | endpoint | local | network | bind | listen | server )
-    (?: \s\d )? \s* [:=\u2502] \s* ["'\[({]* $"""
+    (?: addr | address | url | endpoint | local | network | bind | listen | server | tcp | https? | grpc
+      | ui ) (?: \s\d )? \s* [:=\u2502] \s* ["'\[({]* $"""
 PORT_LABEL = r"(?: ^ [^a-z]* port \s* [:=] | \( port ) \s* $"
 SAID_AFTER = r"""
     [^\w]{0,3} \s* (?: (?: is | was | has | now | been ) \s+ )*
@@ -181,7 +186,7 @@ STORES = _phrases(
 )
 PLAIN_SCHEMES = frozenset({"tcp", "tcp4", "tcp6"})
 SECURE_SCHEMES = frozenset({"ssl", "tls"})
-HTTPS_AFTER = r"[^\w]{0,3} \(? https \b"
+HTTPS_AFTER = r"\s* \( https \b"
 
 
 @cache

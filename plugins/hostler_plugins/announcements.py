@@ -239,13 +239,13 @@ def _host_beside(candidate: _Candidate, before: str, after: str) -> str:
 
 
 def _scheme(candidate: _Candidate, before: str, after: str) -> str:
-    if candidate.scheme in forms.SECURE_SCHEMES:
+    scheme = candidate.scheme.partition("+")[0]
+
+    if scheme in forms.SECURE_SCHEMES:
         return "https"
 
-    if candidate.scheme and candidate.scheme not in forms.PLAIN_SCHEMES:
-        return candidate.scheme
+    if scheme and scheme not in forms.PLAIN_SCHEMES:
+        return scheme
 
-    secure = not candidate.scheme and (
-        "https" in _words(_sentence(before)) or regex(forms.HTTPS_AFTER).match(after)
-    )
+    secure = not scheme and ("https" in _words(_sentence(before)) or regex(forms.HTTPS_AFTER).match(after))
     return "https" if secure else "http"
