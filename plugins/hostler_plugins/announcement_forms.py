@@ -63,14 +63,14 @@ _BARE_PORT = rf"""
     (?= \s* (?: $ | [,;!()\[\]"'|\u2026] | \. (?: [\s."'] | $ ) | [-\u2013\u2014]\s
               | (?: for | with | in | via | and | using | over | started )\b ) )"""
 
-# The forms without a colon before the port; the first text must stand in the line: a cheap test.
-FORMS: tuple[tuple[str, str, Kind], ...] = (
-    ("(", _TUPLE, "address"),
-    (" ", _SPACED, "address"),
-    ("/tcp/", _MULTIADDR, "address"),
-    ("http", _CONNECTOR, "port"),
-    ("port", _PORT_SAID, "port"),
-    (" ", _BARE_PORT, "port"),
+# The forms without a colon before the port, each behind a cheap test: one of these texts stands in the line.
+FORMS: tuple[tuple[tuple[str, ...], str, Kind], ...] = (
+    (("(",), _TUPLE, "address"),
+    (("on ", "at "), _SPACED, "address"),
+    (("/tcp/",), _MULTIADDR, "address"),
+    (("http",), _CONNECTOR, "port"),
+    (("port",), _PORT_SAID, "port"),
+    (("on ", "at ", "to ", "on:", "at:", "listen"), _BARE_PORT, "port"),
 )
 HOST_BESIDE = rf"""
     \b (?: on | at | host | hostname | address | addr | bind | i?face | interface | ip ) \b

@@ -112,8 +112,8 @@ def _candidates(line: str) -> Iterator[_Candidate]:
 
     lowered = line.lower()
 
-    for hint, form, kind in forms.FORMS:
-        if hint in lowered:
+    for hints, form, kind in forms.FORMS:
+        if any(hint in lowered for hint in hints):
             yield from filter(None, (_candidate(found, kind) for found in regex(form).finditer(line)))
 
 
