@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 from hostler import EventStreamConnectionFailed, StreamEvent
-from hostler_plugins.event_stream import EventStreamParser, EventTooLarge
+from hostler_plugins.sse_health.event_stream import EventStreamParser, EventTooLarge
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

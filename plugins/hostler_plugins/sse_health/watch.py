@@ -1,140 +1,42 @@
-"""sse-health: a server is healthy while its event stream lives; every event is handed on.
-
-It connects as soon as the server listens, and is ready with the first event or comment. A stream that
-ends, breaks off or falls silent is told apart and connected to again, with backoff.
-"""
+"""What one run of a server has in common over all its connections."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import re
 import time
-from collections.abc import AsyncGenerator, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from hostler import (
-    Duration,
     Endpoint,
     EventStreamConnectionFailed,
-    Healthy,
     InvalidConfiguration,
-    Launch,
-    Report,
     ServerView,
-    Size,
     StreamEvent,
     StreamGap,
     Unhealthy,
-    hookimpl,
-    option,
 )
 
-from hostler_plugins.event_stream import EventStreamParser, EventTooLarge
-from hostler_plugins.event_stream_client import EventStream, StreamTarget, open_session
-from hostler_plugins.event_stream_failures import StreamFailure
-from hostler_plugins.event_stream_timing import Pulse, Retries, is_heartbeat
+from hostler_plugins.sse_health.connection import EventStream, StreamTarget
+from hostler_plugins.sse_health.failures import StreamFailure
+from hostler_plugins.sse_health.timing import Pulse, Retries, is_heartbeat
 
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["EventStreamParser", "EventTooLarge", "SseHealth"]
+    from hostler_plugins.sse_health import SseHealth
 
-_POSITIVE = ("connect_timeout", "first_event_timeout", "stall_timeout", "probe_interval", "reconnect")
 _SHOWN = 500  # characters of an event or of a body in a message
 
 
-@dataclass(eq=False)
-class SseHealth:
-    """Watches a server through its event stream (server-sent events)."""
-
-    path: str | None = option(None, "path of the event stream; default: what the launcher says, else /event")
-    connect_timeout: Duration = option(Duration(5), "how long one connect may take")
-    first_event_timeout: Duration = option(
-        Duration(10), "how long it may take from the connect to the first event"
-    )
-    stall_timeout: Duration | None = option(
-        None, "silence that counts as stalled; default: three heartbeats, once the server has sent some"
-    )
-    probe_interval: Duration = option(
-        Duration(30), "how often a silent server without heartbeats is asked by a second connection"
-    )
-    reconnect: Duration = option(Duration(1), "first wait before a new connection; doubled each time")
-    max_reconnect: Duration = option(Duration(30), "longest wait before a new connection")
-    max_event: Size = option(Size(4 * 1024 * 1024), "largest event that is accepted")
-    headers: dict[str, str] = option({}, "further request headers")
-    verify: bool = option(True, "whether the certificate is checked (https)")
-    permanent_bodies: list[str] = option(
-        [], "patterns of error bodies that no restart can mend; the launcher may know more"
-    )
-    log_events: bool = option(False, "whether every event is told as a notice")
-
-    def __post_init__(self) -> None:
-        if self.path is not None and not self.path.startswith("/"):
-            raise ValueError(f'path: expected a path that starts with "/", found {self.path!r}')
-
-        for name in (
-            "connect_timeout",
-            "first_event_timeout",
-            "stall_timeout",
-            "probe_interval",
-            "reconnect",
-        ):
-            if getattr(self, name) == 0:
-                raise ValueError(f"{name}: must be longer than 0")
-
-        if self.max_reconnect < self.reconnect:
-            raise ValueError("max_reconnect: must not be shorter than reconnect")
-
-        for pattern in self.permanent_bodies:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(
-                    f"permanent_bodies: {pattern!r} is no regular expression: {error}"
-                ) from error
-
-    @hookimpl
-    async def pre_spawn(self, launch: Launch) -> None:
-        """Import aiohttp while the child starts."""
-        launch.warm_up(lambda: importlib.import_module("aiohttp"))
-
-    @hookimpl
-    async def health_check(
-        self, server: ServerView, endpoint: Endpoint | None
-    ) -> AsyncGenerator[Report, None]:
-        """Report each first event and each failure, for as long as the run lasts."""
-        if endpoint is None:
-            yield _without_port()
-            return
-
-        watch = _Watch(self, server, endpoint)
-
-        async with open_session() as session:
-            while True:
-                stream = watch.stream(session)
-
-                try:
-                    watch.opened(stream, await stream.open())
-                    yield Healthy({"url": watch.url})
-                    await watch.follow(stream, session)
-                except StreamFailure as failure:
-                    report = watch.failed(stream, failure)
-                finally:
-                    stream.close()
-
-                yield report
-                await asyncio.sleep(watch.delay)
-
-
-class _Watch:
-    """What one run's connections have in common: where to, when again, and what was learnt."""
+class Watch:
+    """Where to connect, when again, and what was learnt on the way."""
 
     def __init__(self, options: SseHealth, server: ServerView, endpoint: Endpoint) -> None:
         self.url = endpoint.url + (options.path or str(server.facts.get("health_path") or "/event"))
-        self.delay = 0.0
+        self._delay = 0.0
         self._options = options
         self._server = server
         self._retries = Retries(options.reconnect, options.max_reconnect)
@@ -171,7 +73,7 @@ class _Watch:
                 await self._probe(session)
 
     def failed(self, stream: EventStream, failure: StreamFailure) -> Unhealthy:
-        """The report of a connection that could not be had, or is over; sets `delay`."""
+        """The report of a connection that could not be had, or is over; `pause` follows."""
         if stream.opened:
             self._last_event_id = stream.parser.last_event_id
             self._server.deliver(StreamGap(f"{failure.text}; events in between may be lost"))
@@ -179,10 +81,14 @@ class _Watch:
             self._patience = min(self._patience * 2, self._options.first_event_timeout)
 
         wanted = None if stream.parser.retry is None else stream.parser.retry / 1000
-        self.delay = self._retries.failed(time.monotonic(), wanted=wanted, required=failure.retry_after)
+        self._delay = self._retries.failed(time.monotonic(), wanted=wanted, required=failure.retry_after)
         reason = f"GET {self.url.partition('?')[0]}: {failure.text}"
         details = {"kind": failure.kind, "attempt": self._retries.failures, **failure.details}
         return _report(reason, failure, details)
+
+    async def pause(self) -> None:
+        """Wait before the next connection."""
+        await asyncio.sleep(self._delay)
 
     def _target(self) -> StreamTarget:
         """Made anew for each connection: a launcher may learn the password after the start."""
@@ -263,10 +169,3 @@ def _texts(value: object) -> Iterator[str]:
     elif isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _texts(item)
-
-
-def _without_port() -> Unhealthy:
-    error = InvalidConfiguration(
-        "sse-health needs a server with a port", hint="give the server a port, or switch sse-health off"
-    )
-    return Unhealthy(error.message, permanent=True, error=error)

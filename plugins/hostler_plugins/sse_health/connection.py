@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from hostler import StreamEvent
 
-from hostler_plugins.event_stream import EventStreamParser, EventTooLarge
-from hostler_plugins.event_stream_failures import WRONG_PATH, StreamFailure, brief, explain, refusal
+from hostler_plugins.sse_health.event_stream import EventStreamParser, EventTooLarge
+from hostler_plugins.sse_health.failures import WRONG_PATH, StreamFailure, brief, explain, refusal
 
 if TYPE_CHECKING:
     import aiohttp

@@ -1,0 +1,128 @@
+"""sse-health: a server is healthy while its event stream lives; every event is handed on.
+
+It connects as soon as the server listens, and is ready with the first event or comment. A stream that
+ends, breaks off or falls silent is told apart and connected to again, with backoff.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from hostler import (
+    Duration,
+    Endpoint,
+    Healthy,
+    InvalidConfiguration,
+    Launch,
+    Report,
+    ServerView,
+    Size,
+    Unhealthy,
+    hookimpl,
+    option,
+)
+
+from hostler_plugins.sse_health.event_stream import EventStreamParser, EventTooLarge
+
+__all__ = ["EventStreamParser", "EventTooLarge", "SseHealth"]
+
+_POSITIVE = ("connect_timeout", "first_event_timeout", "stall_timeout", "probe_interval", "reconnect")
+
+
+@dataclass(eq=False)
+class SseHealth:
+    """Watches a server through its event stream (server-sent events)."""
+
+    path: str | None = option(None, "path of the event stream; default: what the launcher says, else /event")
+    connect_timeout: Duration = option(Duration(5), "how long one connect may take")
+    first_event_timeout: Duration = option(
+        Duration(10), "how long it may take from the connect to the first event"
+    )
+    stall_timeout: Duration | None = option(
+        None, "silence that counts as stalled; default: three heartbeats, once the server has sent some"
+    )
+    probe_interval: Duration = option(
+        Duration(30), "how often a silent server without heartbeats is asked by a second connection"
+    )
+    reconnect: Duration = option(Duration(1), "first wait before a new connection; doubled each time")
+    max_reconnect: Duration = option(Duration(30), "longest wait before a new connection")
+    max_event: Size = option(Size(4 * 1024 * 1024), "largest event that is accepted")
+    headers: dict[str, str] = option({}, "further request headers")
+    verify: bool = option(True, "whether the certificate is checked (https)")
+    permanent_bodies: list[str] = option(
+        [], "patterns of error bodies that no restart can mend; the launcher may know more"
+    )
+    log_events: bool = option(False, "whether every event is told as a notice")
+
+    def __post_init__(self) -> None:
+        if self.path is not None and not self.path.startswith("/"):
+            raise ValueError(f'path: expected a path that starts with "/", found {self.path!r}')
+
+        for name in (
+            "connect_timeout",
+            "first_event_timeout",
+            "stall_timeout",
+            "probe_interval",
+            "reconnect",
+        ):
+            if getattr(self, name) == 0:
+                raise ValueError(f"{name}: must be longer than 0")
+
+        if self.max_reconnect < self.reconnect:
+            raise ValueError("max_reconnect: must not be shorter than reconnect")
+
+        for pattern in self.permanent_bodies:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(
+                    f"permanent_bodies: {pattern!r} is no regular expression: {error}"
+                ) from error
+
+    @hookimpl
+    async def pre_spawn(self, launch: Launch) -> None:
+        """Import aiohttp while the child starts."""
+        launch.warm_up(lambda: importlib.import_module("aiohttp"))
+        launch.warm_up(lambda: importlib.import_module("hostler_plugins.sse_health.watch"))
+
+    @hookimpl
+    async def health_check(
+        self, server: ServerView, endpoint: Endpoint | None
+    ) -> AsyncGenerator[Report, None]:
+        """Report each first event and each failure, for as long as the run lasts."""
+        if endpoint is None:
+            yield _without_port()
+            return
+
+        # Heavy, and not needed to read a configuration.
+        from hostler_plugins.sse_health.connection import open_session  # noqa: PLC0415
+        from hostler_plugins.sse_health.failures import StreamFailure  # noqa: PLC0415
+        from hostler_plugins.sse_health.watch import Watch  # noqa: PLC0415
+
+        watch = Watch(self, server, endpoint)
+
+        async with open_session() as session:
+            while True:
+                stream = watch.stream(session)
+
+                try:
+                    watch.opened(stream, await stream.open())
+                    yield Healthy({"url": watch.url})
+                    await watch.follow(stream, session)
+                except StreamFailure as failure:
+                    report = watch.failed(stream, failure)
+                finally:
+                    stream.close()
+
+                yield report
+                await watch.pause()
+
+
+def _without_port() -> Unhealthy:
+    error = InvalidConfiguration(
+        "sse-health needs a server with a port", hint="give the server a port, or switch sse-health off"
+    )
+    return Unhealthy(error.message, permanent=True, error=error)
