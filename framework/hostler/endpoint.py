@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 
@@ -14,6 +14,7 @@ from hostler.process.sockets import Listener, ListenerKind, is_wider, listening_
 # A stranger at the announced address may be a decoy of the output (a proxy's target) that a better
 # announcement replaces soon; after this many seconds it is taken at its word.
 _STRANGER_PATIENCE = 2.0
+_FIRST_PAUSE = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,15 @@ class EndpointSearch:
     candidate: Endpoint | None = None
     source: str = ""
     seen: Listener | None = None
+    _pause: float = _FIRST_PAUSE
+    _offered: anyio.Event = field(default_factory=anyio.Event)
 
     def offer(self, candidate: Endpoint, source: str) -> None:
         """Take an announcement; a later one replaces an unconfirmed one."""
         if candidate != self.candidate:
             self.candidate, self.source, self.seen = candidate, source, None
+            self._pause = _FIRST_PAUSE
+            self._offered.set()
 
     async def run(self) -> Confirmed:
         """Look until the candidate is confirmed.
@@ -51,7 +56,6 @@ class EndpointSearch:
         than it may. There is no deadline here: `startup_timeout` is the caller's.
         """
         started = anyio.current_time()
-        pause = 0.001
         stranger_since = float("inf")
 
         while True:
@@ -67,8 +71,15 @@ class EndpointSearch:
             if now - stranger_since > _STRANGER_PATIENCE:
                 raise self.failure()
 
-            await anyio.sleep(pause)
-            pause = min(pause * 1.5, 0.02 if now - started < 10 else 0.1)
+            await self._rest()
+            self._pause = min(self._pause * 1.5, 0.02 if now - started < 10 else 0.1)
+
+    async def _rest(self) -> None:
+        """Wait for an announcement; where there is one already, only until the next look is due."""
+        with anyio.move_on_after(None if self.candidate is None else self._pause):
+            await self._offered.wait()
+
+        self._offered = anyio.Event()
 
     def _look(self) -> Confirmed | None:
         if self.candidate is None:
