@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from hostler import Endpoint
-from hostler_plugins.announcements import find_endpoint, parse_address, plain
+from hostler_plugins.regex_port.announcements import find_endpoint, parse_address, plain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from hostler import Endpoint, ServerView, StreamName, hookimpl, option
 
-from hostler_plugins.announcements import find_endpoint, parse_address, plain
+from hostler_plugins.regex_port.announcements import find_endpoint, parse_address, plain
 
 __all__ = ["RegexPort", "find_endpoint"]
 
