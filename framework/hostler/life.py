@@ -93,7 +93,6 @@ class Life:
         try:
             return await self._through(run)
         except Exception as error:  # noqa: BLE001 - a mistake of ours must leave no process and no silence
-            run.kill_now()
             await self._collapse(run, error)
             return None
         except BaseException:
@@ -108,6 +107,9 @@ class Life:
         )
         logging.getLogger("hostler").error("%s: %s", server.name, failure.message, exc_info=error)
         server.wanted = Wanted.DOWN
+
+        with suppress(Exception):
+            run.kill_now()
 
         with suppress(Exception):
             await run.close()
@@ -415,6 +417,7 @@ class Life:
         self._tell_exit(exit_, run)
         advice = [] if self._plugins is None else await self._plugins.on_crash(server, exit_)
         await run.close()
+        server.run = None
         return self._judge(exit_, [word for _, word in advice], run)
 
     def _died(self, run: Run) -> ServerError:

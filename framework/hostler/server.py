@@ -347,7 +347,7 @@ class Server:
                 pid=self.pid,
                 url=self.url,
                 reason=self.voice.masker.text(reason),
-                seconds=seconds,
+                seconds=None if seconds is None else round(seconds, 3),
                 error=None if error is None else self.voice.masker.text(str(error)),
             )
         )

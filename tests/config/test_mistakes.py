@@ -23,7 +23,8 @@ NO_PORT = "means nothing here: the server has no port (port = false)"
 STRINGS = "expected a list of strings, such as"
 SERVER_KEYS = (
     "command, cwd, title, host, port, scheme, expose, env, stdout, stderr, prepare_timeout, "
-    "startup_timeout, force_kill_timeout, max_connection_failures, restart, needs, autostart, identity, user, group, "
+    "startup_timeout, force_kill_timeout, "
+    "max_connection_failures, restart, needs, autostart, identity, user, group, "
     "no_new_privileges, memory_interval, plugins"
 )
 
