@@ -97,6 +97,7 @@ class Outlet:
             watch.begin(self)
 
             if piece is None:
+                self._recover(good)
                 self._close()
             else:
                 good = self._write(*piece)
@@ -104,8 +105,7 @@ class Outlet:
 
             watch.end()
 
-        if good and self._said:
-            self._settle("sink_recovered", f"{self._name} works again")
+        self._recover(good)
 
     def _write(self, stream: StreamName, data: bytes) -> bool:
         try:
@@ -183,6 +183,10 @@ class Outlet:
 
         if not known:
             self._tell(topic, text, {"sink": self._name})
+
+    def _recover(self, good: bool) -> None:
+        if good and self._said:
+            self._settle("sink_recovered", f"{self._name} works again")
 
     def _settle(self, topic: str, text: str) -> None:
         """Say how much was lost, and begin to count anew."""
