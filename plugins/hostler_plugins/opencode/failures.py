@@ -110,9 +110,10 @@ def _no_module(text: str) -> ServerError:
 
 
 def _bad_arguments(text: str) -> ServerError:
-    first = next((line for line in reversed(text.splitlines()) if line.strip()), "")
+    found = re.search(r"(?:Unrecognized|Unknown)[^\n]*", text)
+    said = f": {found[0]}" if found else ", and printed its help instead"
     return ProcessSpawnFailed(
-        f"OpenCode does not know an argument that it was given: {first.strip()}",
+        f"OpenCode does not know an argument that it was given{said}",
         hint='correct command, or opencode = { serve = [...] }; "opencode serve --help" shows what it takes',
         permanent=True,
     )
@@ -151,5 +152,9 @@ _SIGNS = (
     ),
     _sign(r"Failed query: CREATE|database is locked", Action.BACK_OFF, _two_versions),
     _sign(r"Cannot find (?:module|package)|Could not resolve:|Module not found", Action.GIVE_UP, _no_module),
-    _sign(r"Unknown arguments?:|Unrecognized flag|unknown (?:option|flag)", Action.GIVE_UP, _bad_arguments),
+    _sign(
+        r"Unrecognized (?:flag|option)|Unknown (?:argument|option)|--hostname +hostname to listen on",
+        Action.GIVE_UP,
+        _bad_arguments,
+    ),
 )
