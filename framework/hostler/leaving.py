@@ -1,0 +1,110 @@
+"""Stopping, and crashed: the tree is emptied, the plugins are heard, everything is released."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hostler.errors import ForceKillTimeout, ServerCrashed, ServerError
+from hostler.events import Exited
+from hostler.means import Means
+from hostler.model import Action, Advice, Exit, ExitCause
+from hostler.restart import after_running
+from hostler.run import Run
+from hostler.states import State
+from hostler.watching import Ending
+
+_LAST_TRY_SECONDS = 5.0
+_STRENGTH = tuple(Action)
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """A run that ended unasked, when its tree is gone and the plugins have been heard."""
+
+    exit: Exit
+    error: ServerError
+    action: Action | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """The paragraph of the life that is the states stopping and crashed."""
+
+    means: Means
+    run: Run
+
+    async def stop(self, ending: Ending) -> None:
+        """Everything in order: streams, plugins, tree, clean-up, rest."""
+        server = self.means.server
+        server.enter(State.STOPPING, reason=ending.reason)
+        await self.run.close_health()
+
+        if self.means.plugins is not None:
+            await self.run.unless_cut_short(self.means.plugins.on_shutdown(server, ending.reason))
+
+        await self._empty_tree()
+        self._tell_exit(self.run.exit(ExitCause.STOPPED))
+        await self.run.close()
+        self.means.rest(State.STOPPED)
+
+    async def _empty_tree(self) -> None:
+        """Stop the tree; "stopped" is not said before it is empty."""
+        server = self.means.server
+        left = await self.run.stop_tree(server.spec.force_kill_timeout)
+
+        while left:
+            pids = ", ".join(map(str, left))
+            server.stuck = ForceKillTimeout(
+                f"processes outlive SIGKILL: {pids}",
+                server=server.name,
+                hint="they hang in the kernel (a dead disk or mount, mostly); see ps -o pid,stat,wchan",
+                details={"pids": list(left)},
+            )
+            server.voice.notice("still_alive", str(server.stuck), "warning", {"pids": list(left)})
+            server.wake()
+            left = await self.run.stop_tree(_LAST_TRY_SECONDS)
+
+        server.stuck = None
+
+    async def crash(self, ending: Ending) -> Crash:
+        """Empty the tree if it lives, hear the plugins, clean up; what happened, as a value."""
+        server = self.means.server
+        reason = ending.reason or self.run.exit(ending.cause).description
+        server.enter(State.CRASHED, reason=reason, error=ending.error)
+        await self.run.close_health()
+        await self._empty_tree()
+        exit_ = self.run.exit(ending.cause, ending.error or self._died(), ending.unhealthy)
+        self._tell_exit(exit_)
+        advice = [] if self.means.plugins is None else await self.means.plugins.on_crash(server, exit_)
+        await self.run.close()
+        server.run = None
+        return self._judge(exit_, [word for _, word in advice])
+
+    def _died(self) -> ServerError:
+        when = "while it ran" if self.run.ready_at is not None else "before it was ready"
+        how = self.run.exit(ExitCause.EXITED).description
+        return ServerCrashed(
+            f"it ended unasked {when}: {how} after {self.run.uptime:.1f} s",
+            hint="see its last lines, and its log file where log-rotation is on",
+        )
+
+    def _judge(self, exit_: Exit, advice: list[Advice]) -> Crash:
+        advice = sorted(advice, key=lambda word: _STRENGTH.index(word.action))
+        own = next((word.error for word in reversed(advice) if word.error is not None), None)
+        error = exit_.error or ServerError("it failed")
+
+        if own is not None:
+            error = self.means.server.voice.own(own, stdout=exit_.stdout, stderr=exit_.stderr)
+
+        if self.run.ready_at is not None:
+            seconds = self.run.ready_for
+            self.means.server.budget = after_running(
+                self.means.server.budget, self.means.server.spec.restart, seconds
+            )
+
+        return Crash(exit_, error, advice[-1].action if advice else None)
+
+    def _tell_exit(self, exit_: Exit) -> None:
+        self.means.server.voice.say(
+            Exited(server=self.means.server.name, generation=self.run.generation, exit=exit_)
+        )

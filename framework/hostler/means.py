@@ -1,0 +1,58 @@
+"""What one server's life holds on to from start to rest: its plugins, its lock, its port."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hostler.errors import ServerError
+from hostler.events import PluginFailed
+from hostler.plugins import Failure, PluginSet
+from hostler.process.locks import NameLock
+from hostler.server import Server, Wanted
+from hostler.states import State
+
+
+@dataclass(slots=True)
+class Means:
+    """Kept over the restarts of one start, and let go at rest. Only the port is remembered longer."""
+
+    server: Server
+    plugins: PluginSet | None = None
+    lock: NameLock | None = None
+    last_port: int | None = None
+
+    def rest(self, state: State, *, reason: str = "", error: ServerError | None = None) -> None:
+        """Let go of what nobody wants any more, then enter a state of rest."""
+        if state is State.FAILED or self.server.wanted is Wanted.DOWN:
+            self.let_go()
+
+        self.server.promised_port = None
+        self.server.run = None
+        self.server.enter(state, reason=reason, error=error)
+
+    def let_go(self) -> None:
+        """Drop the plugins and release the lock."""
+        lock, self.lock, self.plugins = self.lock, None, None
+
+        if lock is not None:
+            lock.release()
+
+    def build_plugins(self) -> PluginSet:
+        """The plugins, built at the first call of a start. Raises PluginError."""
+        if self.plugins is None:
+            self.plugins = PluginSet.build(self.server.spec.plugins, on_failure=self._tell_failure)
+
+        return self.plugins
+
+    def _tell_failure(self, failure: Failure) -> None:
+        self.server.voice.say(
+            PluginFailed(
+                server=self.server.name,
+                generation=self.server.generation,
+                plugin=failure.plugin,
+                hook=failure.hook,
+                reason=self.server.voice.masker.text(failure.reason),
+                seconds=failure.seconds,
+                disabled=failure.disabled,
+            )
+        )

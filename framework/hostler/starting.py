@@ -1,0 +1,80 @@
+"""Starting: from the wish to a spawned process, raced with a stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import anyio
+
+from hostler.aside import aside
+from hostler.errors import ServerError
+from hostler.launching import choose_port
+from hostler.means import Means
+from hostler.process.locks import NameLock
+from hostler.process.records import kill_recorded
+from hostler.run import Prepared, Run
+from hostler.server import Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """The paragraph of the life that is the state starting."""
+
+    means: Means
+
+    async def prepare(self, run: Run) -> Prepared | None:
+        """Prepare the spawn; None when a stop came first."""
+        outcome: Prepared | None = None
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._prepare_and_tell, run)
+
+            while self.means.server.wanted is Wanted.UP and outcome is None:
+                happening = await run.inbox.take()
+                outcome = happening if isinstance(happening, Prepared) else None
+
+            tasks.cancel_scope.cancel()
+
+        return outcome
+
+    async def _prepare_and_tell(self, run: Run) -> None:
+        try:
+            await self._prepare(run)
+        except ServerError as error:
+            run.inbox.post(Prepared(error))
+        except Exception as error:  # noqa: BLE001 - what went wrong here must not end the server's life
+            run.inbox.post(Prepared(ServerError(f"the start could not be prepared: {error!r}")))
+        else:
+            run.inbox.post(Prepared())
+
+    async def _prepare(self, run: Run) -> None:
+        means, server = self.means, self.means.server
+        around = server.around
+
+        if means.lock is None:
+            means.lock = NameLock.take(around.directories, around.namespace, server.name)
+            await self._recover(means.lock)
+
+        plugins = means.build_plugins()
+        needed = await server.needed_env()
+        means.last_port = choose_port(server.spec, around, means.last_port)
+        server.promised_port = means.last_port
+        await run.prepare(server, plugins, means.lock, means.last_port, needed)
+
+    async def _recover(self, lock: NameLock) -> None:
+        store = self.means.server.around.store
+
+        if store.is_clean(lock):
+            return
+
+        recovered = await aside(store.recover, lock, kill_recorded)
+
+        if recovered.pids_killed:
+            pids = ", ".join(map(str, recovered.pids_killed))
+            text = f"a former hostler was killed and left processes behind; they are gone now: {pids}"
+            self.means.server.voice.notice(
+                "orphans_removed", text, "warning", {"pids": list(recovered.pids_killed)}
+            )
+
+        if recovered.problem:
+            self.means.server.voice.notice("record_unusable", recovered.problem, "warning")

@@ -1,0 +1,193 @@
+"""Waiting for ready, and running: word after word is taken until one ends the run."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import anyio
+
+from hostler.errors import ServerCrashed, ServerError
+from hostler.events import EndpointFound, HealthReported, Spawned
+from hostler.health import HealthWatch, PluginHealth
+from hostler.model import ExitCause, Healthy, Line, Unhealthy
+from hostler.plugins import PluginSet
+from hostler.readiness import why_not_ready
+from hostler.run import Asked, Broken, Ended, Found, Happening, HealthNews, Run
+from hostler.server import Server, Wanted
+from hostler.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a run is to end. `error` is None when only its exit can tell."""
+
+    cause: ExitCause
+    reason: str = ""
+    error: ServerError | None = None
+    unhealthy: Unhealthy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """The paragraph of the life that is the states waiting_ready and running."""
+
+    server: Server
+    plugins: PluginSet
+    run: Run
+
+    def begin(self) -> None:
+        """Tell of the spawn, and start to watch for the exit and the endpoint."""
+        assert self.run.process is not None
+        assert self.run.launch is not None
+        server = self.server
+        server.voice.say(
+            Spawned(
+                server=server.name,
+                generation=self.run.generation,
+                pid=self.run.process.pid,
+                argv=self.run.argv(),
+                cwd=str(self.run.launch.cwd),
+                env={
+                    name: server.voice.masker.text(value)
+                    for name, value in sorted(self.run.launch.env.items())
+                },
+            )
+        )
+
+        if self.run.process.missing_tools:
+            names = ", ".join(self.run.process.missing_tools)
+            server.voice.notice("tool_missing", f"not found, so gone on without: {names}", "warning")
+
+        self.run.watch(announced=self.plugins.has("parse_port") and bool(self.run.captured))
+
+        if self.run.launch.port is None:
+            self._watch_health()
+
+    def on_line(self, line: Line) -> None:
+        """Take one line of output: it may announce the endpoint."""
+        if self.run.search is not None and self.run.endpoint is None:
+            answer = self.plugins.parse_port(self.server, line.text, line.stream)
+
+            if answer is not None:
+                self.run.search.offer(answer[1], answer[0])
+
+        self.server.voice.lines.publish(line)
+
+    async def until_ending(self) -> Ending:
+        """Take word after word until one ends the run."""
+        limit = self.server.spec.startup_timeout
+        deadline = anyio.current_time() + limit - self.run.uptime
+
+        while True:
+            happening = await self.run.inbox.take(deadline if self.run.ready_at is None else None)
+
+            if happening is None:
+                return Ending(
+                    ExitCause.STARTUP_TIMEOUT, f"not ready after {limit:g} s", why_not_ready(self.run)
+                )
+
+            ending = self._consider(happening)
+
+            if ending is not None:
+                return ending
+
+    def _consider(self, happening: Happening) -> Ending | None:
+        match happening:
+            case Ended():
+                return Ending(ExitCause.EXITED)
+            case Broken(error):
+                return Ending(ExitCause.UNHEALTHY, error.message, error)
+            case Found():
+                self._found(happening)
+            case HealthNews(health):
+                return self._health_news(health)
+            case Asked() if self.server.wanted is Wanted.DOWN:
+                return Ending(ExitCause.STOPPED, "stop asked for")
+            case Asked() if self.server.restart_asked_of == self.run.generation:
+                return Ending(ExitCause.STOPPED, "restart asked for")
+
+        return None
+
+    def _found(self, found: Found) -> None:
+        server, confirmed = self.server, found.confirmed
+        self.run.confirm(confirmed)
+        server.voice.say(
+            EndpointFound(
+                server=server.name,
+                generation=self.run.generation,
+                endpoint=confirmed.endpoint,
+                source=confirmed.source,
+            )
+        )
+
+        if confirmed.doubt:
+            server.voice.notice("identity_unknown", confirmed.doubt, "warning")
+
+        self._watch_health()
+
+    def _watch_health(self) -> None:
+        plugins, server = self.plugins, self.server
+
+        health = HealthWatch(
+            plugins.health_openers(server, self.run.endpoint),
+            on_news=lambda news: self.run.inbox.post(HealthNews(news)),
+        )
+        self.run.watch_health(health)
+
+        if not health.plugins:
+            self._ready()
+
+    def _health_news(self, news: PluginHealth) -> Ending | None:
+        assert self.run.health is not None
+        self.run.health.take(news)
+        self._tell_health(news)
+        self.server.wake()
+        report, limit = news.last, self.server.spec.max_connection_failures
+
+        if isinstance(report, Unhealthy):
+            lost = self.run.ready_at is not None and news.failures >= limit
+
+            if report.permanent or report.fatal or lost:
+                reason = f"{news.name}: {report.reason}"
+                reason += f" ({news.failures} times in a row)" if lost else ""
+                return Ending(ExitCause.UNHEALTHY, reason, self._lost(report, reason), report)
+
+        if self.run.ready_at is None and self.run.health.healthy:
+            self._ready()
+
+        return None
+
+    def _lost(self, report: Unhealthy, reason: str) -> ServerError:
+        error = report.error or ServerCrashed(
+            f"it is up, but not healthy: {reason}", hint="look at its log, and at what the plugin asks for"
+        )
+
+        if report.permanent:
+            error.permanent = True
+
+        return error
+
+    def _tell_health(self, news: PluginHealth) -> None:
+        if news.fault:
+            self.plugins.health_failed(news.name, news.fault)
+
+        if news.told:
+            server = self.server
+            report = news.last
+            server.voice.say(
+                HealthReported(
+                    server=server.name,
+                    generation=self.run.generation,
+                    plugin=news.name,
+                    healthy=None if report is None else isinstance(report, Healthy),
+                    reason=server.voice.masker.text(news.reason),
+                    failures=news.failures,
+                    report=report,
+                )
+            )
+
+    def _ready(self) -> None:
+        self.run.ready_at = time.monotonic()
+        self.server.enter(State.RUNNING, seconds=self.run.uptime)
+        self.run.background.start(self.plugins.on_ready(self.server, self.run.endpoint), "on_ready")
