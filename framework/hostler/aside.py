@@ -37,4 +37,6 @@ async def aside(function: Callable[..., T], *arguments: Any, abandon: bool = Fal
     threading.Thread(target=work, name="hostler-aside", daemon=True).start()
 
     with anyio.CancelScope(shield=not abandon):
-        return await future
+        await future
+
+    return future.result()

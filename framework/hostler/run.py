@@ -5,14 +5,15 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, TypeAlias
 from uuid import uuid4
 
 import anyio
-import anyio.to_thread
 
+from hostler.aside import aside
 from hostler.background import Background
 from hostler.endpoint import Confirmed, EndpointSearch
 from hostler.environment import refuse_leaks
@@ -231,7 +232,7 @@ class Run:
 
     async def _warm_up(self, function: Callable[[], object]) -> None:
         try:
-            await anyio.to_thread.run_sync(function, abandon_on_cancel=True)
+            await aside(function, abandon=True)
         except Exception as error:  # noqa: BLE001 - it is only warmth: who needs it will fail and be named
             self.voice.notice("warm_up_failed", f"preparing in the background failed: {error!r}", "warning")
 
@@ -379,6 +380,8 @@ class Run:
         if self._record is not None and self._lock is not None:
             self.around.store.clear(self._lock)
 
+        self._record = None
+
     async def _clean_up(self, launch: Launch) -> None:
         while launch.cleanups:
             cleanup = launch.cleanups.pop()
@@ -393,14 +396,38 @@ class Run:
                 self.voice.notice("cleanup_failed", f"a clean-up failed: {error!r}", "warning")
 
         if launch.temporary:
-            _, problems = await anyio.to_thread.run_sync(self.around.store.remove_temporary, launch.temporary)
+            _, problems = await aside(self.around.store.remove_temporary, launch.temporary)
 
             for problem in problems:
                 self.voice.notice("cleanup_failed", problem, "warning")
 
     def kill_now(self) -> None:
-        """SIGKILL the whole tree without waiting: when the program ends under us."""
-        self.background.cancel()
+        """SIGKILL the whole tree and clean up, without the loop: when the program ends under us.
 
-        if self.process is not None:
-            kill_tree_now(self.process)
+        Deferred coroutines are not run.
+        """
+        self.background.cancel()
+        left = () if self.process is None else kill_tree_now(self.process)
+
+        if left:
+            return
+
+        if self.launch is not None:
+            self._clean_up_now(self.launch)
+
+        if self._record is not None and self._lock is not None:
+            with suppress(OSError):
+                self.around.store.clear(self._lock)
+
+        self._record = None
+
+    def _clean_up_now(self, launch: Launch) -> None:
+        for cleanup in reversed(launch.cleanups):
+            with suppress(Exception):
+                result = cleanup()
+
+                if inspect.iscoroutine(result):
+                    result.close()
+
+        launch.cleanups.clear()
+        self.around.store.remove_temporary(launch.temporary)

@@ -7,14 +7,15 @@ import atexit
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Self
 from uuid import uuid4
 
 import anyio
-import anyio.to_thread
 
+from hostler.aside import aside
 from hostler.channel import Channel
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.events import Event, MemorySampled, Notice
@@ -24,7 +25,7 @@ from hostler.process.directories import Directories
 from hostler.process.memory import tree_memory
 from hostler.process.output import OutputPump
 from hostler.process.records import RunStore, kill_recorded
-from hostler.server import Server
+from hostler.server import Server, Wanted
 from hostler.states import State
 from hostler.surroundings import Surroundings
 
@@ -104,7 +105,10 @@ class Supervisor:
         return self._channel.subscribe()
 
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
-        """Have `listener` called with every event at once, on the loop's thread; returns how to end that."""
+        """Have `listener` called with every event at once, on the loop's thread; returns how to end that.
+
+        What it raises goes to the loop's exception handler and hurts nobody.
+        """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
@@ -169,11 +173,12 @@ class Supervisor:
         self._closing.set()
         cancelled: asyncio.CancelledError | None = None
 
-        while not self._engine.done():
-            try:
-                await asyncio.wait({self._engine})
-            except asyncio.CancelledError as error:
-                cancelled = error
+        with anyio.CancelScope(shield=True):  # keeps anyio's cancellation out; a native one goes through it
+            while not self._engine.done():
+                try:
+                    await asyncio.wait({self._engine})
+                except asyncio.CancelledError as error:
+                    cancelled = error
 
         if cancelled is not None:
             raise cancelled
@@ -181,6 +186,8 @@ class Supervisor:
         self._engine.result()
 
     async def _run(self) -> None:
+        failure: ServerError | None = None
+
         try:
             await self._sweep()
 
@@ -193,10 +200,15 @@ class Supervisor:
 
                 try:
                     await self.stop()
+                except ServerError as error:  # raised below: from in here it would come as a group
+                    failure = error
                 finally:
                     tasks.cancel_scope.cancel()
         finally:
             self._end()
+
+        if failure is not None:
+            raise failure
 
     def _end(self) -> None:
         self._kill_now()
@@ -210,12 +222,18 @@ class Supervisor:
 
     def _kill_now(self) -> None:
         for server in self._servers.values():
+            server.wanted = Wanted.DOWN  # no restart, should the loop still run in another thread
+
+        for server in self._servers.values():
             if server.run is not None:
-                server.run.kill_now()
+                with suppress(
+                    OSError
+                ):  # no descriptor left to look with, say: the others are still to be killed
+                    server.run.kill_now()
 
     async def _sweep(self) -> None:
         """Clean up after supervisors that were killed, whichever servers they had."""
-        for recovered in await anyio.to_thread.run_sync(self._around.store.sweep, kill_recorded):
+        for recovered in await aside(self._around.store.sweep, kill_recorded):
             name = recovered.record.server if recovered.record is not None else next(iter(self._servers), "")
             pids = ", ".join(map(str, recovered.pids_killed))
             text = f"cleaned up behind a hostler that was killed; processes: {pids or 'none'}"
@@ -262,7 +280,11 @@ class Supervisor:
         self._channel.publish(event)
 
         for listener in list(self._listeners):
-            listener(event)
+            try:
+                listener(event)
+            except Exception as error:  # noqa: BLE001 - a listener's fault must not end a server's life
+                context = {"message": "a listener of hostler's events failed", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
 
     def _ports_in_use(self) -> set[int]:
         return {server.promised_port for server in self._servers.values() if server.promised_port}

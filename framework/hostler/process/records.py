@@ -123,6 +123,10 @@ class RunStore:
         lock.record_path.unlink(missing_ok=True)
         _temporary_path(lock).unlink(missing_ok=True)
 
+    def is_clean(self, lock: NameLock) -> bool:
+        """Whether nobody left a record under the lock that is now ours."""
+        return not (lock.record_path.exists() or _temporary_path(lock).exists())
+
     def leftover(self, lock: NameLock) -> Leftover:
         """The record that a dead supervisor left under the lock that is now ours."""
         import msgspec  # noqa: PLC0415 - heavy
