@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 
 from hostler.errors import EnvironmentSetupFailed
 from hostler.model import Launch
@@ -11,7 +10,7 @@ from hostler.secrets import MINIMUM, is_secret_name
 
 MARKER = "HOSTLER_RUN_ID"
 
-_SAFE = (
+_SAFE = {
     "PATH",
     "HOME",
     "USER",
@@ -19,7 +18,6 @@ _SAFE = (
     "SHELL",
     "LANG",
     "LANGUAGE",
-    "LC_*",
     "TZ",
     "TERM",
     "TMPDIR",
@@ -30,12 +28,12 @@ _SAFE = (
     "XDG_RUNTIME_DIR",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
-)
+}
 
 
 def safe_base(host_env: Mapping[str, str]) -> dict[str, str]:
     """What every child gets of hostler's own environment: enough to run, nothing that is anybody's secret."""
-    return {name: value for name, value in host_env.items() if any(fnmatchcase(name, safe) for safe in _SAFE)}
+    return {name: value for name, value in host_env.items() if name in _SAFE or name.startswith("LC_")}
 
 
 def secret_values(*environments: Mapping[str, str]) -> Iterable[str]:
