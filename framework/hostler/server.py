@@ -225,8 +225,8 @@ class Server:
         )
 
     async def wait_stopped(self) -> None:
-        """Wait until the server is at rest: stopped or failed."""
-        await self.until(lambda: self.state.at_rest)
+        """Wait until the server is at rest, stopped or failed, and nobody has asked for it to be up."""
+        await self.until(self.idle)
 
     # -- what can be followed -----------------------------------------------------------------
 
@@ -384,7 +384,7 @@ class Server:
 
     def idle(self) -> bool:
         """Whether it is at rest and nobody has asked for it."""
-        return self.state.at_rest and not self.start_asked.is_set()
+        return self.state.at_rest and not (self.start_asked.is_set() and self.wanted is Wanted.UP)
 
     def at_rest_or_stuck(self) -> bool:
         """Whether nothing is left of it, or what is left cannot be stopped."""
