@@ -18,7 +18,7 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | 
 
 
 class RotatedFile:
-    """One file on disk. `size` is without the unfinished line at its end, `total` is what all have grown by."""
+    """One file on disk. `size` is without the unfinished line at its end, `total` all that was ever added."""
 
     def __init__(self, path: Path, keep: int) -> None:
         self._path = path
@@ -71,6 +71,7 @@ class RotatedFile:
 
     def cut_off(self) -> None:
         """Remove the unfinished line at the end."""
+        self.size = min(self.size, os.fstat(self._fd).st_size)  # somebody may have emptied it
         os.ftruncate(self._fd, self.size)
 
     def repair(self, error: OSError) -> None:
@@ -83,15 +84,17 @@ class RotatedFile:
         if error.errno not in _NO_ROOM:
             self.close()
 
-    def look(self, loose: int) -> bool:
+    def look(self, loose: int, *, at_once: bool) -> bool:
         """See now and then whether the file is still there, and open it again when it is not.
 
         `loose` is the length of the unfinished line at its end; True when that has to be written again.
         """
-        if self._fd >= 0 and time.monotonic() - self._looked < _LOOK_AFTER:
+        now = time.monotonic()
+
+        if self._fd >= 0 and not at_once and now - self._looked < _LOOK_AFTER:
             return False
 
-        self._looked = time.monotonic()
+        self._looked = now
 
         if self._fd < 0 or self._moved():
             self.open()

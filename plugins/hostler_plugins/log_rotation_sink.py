@@ -54,16 +54,21 @@ class LogFile:
         if self._timestamps:
             data = self._stamped(stream, data)
 
-        before = self._file.total + self._unfinished(stream)
+        due = self._unfinished(stream) + len(data)
+        before = self._file.total
+        note = self._note()
 
         try:
             self._look()
-            self._tell_lost()
-            self._add(stream, data)
+            self._add(stream, note, data)
         except OSError as error:
-            self._lost += before + len(data) - self._file.total
+            stored = self._file.total - before
+            told = stored >= len(note)
+            self._lost = due - stored + (len(note) if told else self._lost)
             self._drop(stream, data, error)
             raise
+
+        self._lost = 0
 
     def close(self) -> None:
         """Write unfinished lines that still wait, and close the file; OSError when they cannot be written."""
@@ -72,10 +77,7 @@ class LogFile:
         try:
             if self._held or self._lost:
                 self._look()
-                self._tell_lost()
-
-            for text in self._held.values():
-                self._file.write((b"\n" if self._owner else b"") + text, 0)
+                self._finish()
         finally:
             self._file.close()
 
@@ -84,21 +86,33 @@ class LogFile:
         if not self._used:
             self.close()
 
+    def _finish(self) -> None:
+        if self._owner is not None:
+            self._append(self._owner, b"\n")
+
+        self._append("stderr", self._note())
+
+        for stream, text in self._held.items():
+            self._append(stream, text)
+
     def _unfinished(self, stream: StreamName) -> int:
         return len(self._loose) if self._owner == stream else len(self._held.get(stream, b""))
 
-    def _look(self) -> None:
+    def _look(self, *, at_once: bool = False) -> None:
         """Make the file again when somebody took it away, with the unfinished line that went with it."""
-        if self._file.look(len(self._loose)):
+        if self._file.look(len(self._loose), at_once=at_once):
             loose, self._loose = self._loose, b""
             self._put(self._owner or "stdout", loose)
 
-    def _add(self, stream: StreamName, data: bytes) -> None:
+    def _add(self, stream: StreamName, note: bytes, data: bytes) -> None:
+        if note and self._owner is not None:
+            self._insert(self._owner, stream, note)
+            note = b""
+
         if self._owner is not None and self._owner != stream:
             self._add_before(self._owner, stream, data)
-            return
-
-        self._append(stream, self._held.pop(stream, b"") + data)
+        else:
+            self._append(stream, note + self._held.pop(stream, b"") + data)
 
         if self._held and self._owner is None:
             ((other, text),) = self._held.items()
@@ -122,8 +136,10 @@ class LogFile:
             self._held[stream] = rest
 
     def _insert(self, owner: StreamName, stream: StreamName, lines: bytes) -> None:
+        self._look(at_once=True)
+
         if self._long:
-            self._end_line()
+            self._put(owner, b"\n")
             self._append(stream, lines)
         elif self._file.size + len(lines) + len(self._loose) > self._max_size:
             loose = self._loose
@@ -136,14 +152,18 @@ class LogFile:
             self._file.write_over(lines, self._loose)
 
     def _append(self, stream: StreamName, text: bytes) -> None:
-        if self._file.size + len(self._loose) + len(text) > self._max_size:
+        if self._room() < len(text):
+            self._look(at_once=True)
             text = self._fitted(stream, text)
 
         self._put(stream, text)
 
+    def _room(self) -> int:
+        return self._max_size - self._file.size - len(self._loose)
+
     def _fitted(self, stream: StreamName, text: bytes) -> bytes:
         """Fill files with whole lines and rotate them, until what is left fits in the last one."""
-        while (room := self._max_size - self._file.size - len(self._loose)) < len(text):
+        while (room := self._room()) < len(text):
             cut = self._cut(text, max(room, 0))
 
             if cut < 0:
@@ -195,10 +215,6 @@ class LogFile:
         self._file.cut_off()
         self._owner, self._loose = None, b""
 
-    def _end_line(self) -> None:
-        self._file.write(b"\n", 1)
-        self._owner, self._long = None, False
-
     def _drop(self, stream: StreamName, data: bytes, error: OSError) -> None:
         """Leave no torn line behind: the file ends where its last whole line ends."""
         self._reason = error.strerror or str(error)
@@ -226,16 +242,11 @@ class LogFile:
         self._in_line.discard(stream)
         return data[cut:]
 
-    def _tell_lost(self) -> None:
+    def _note(self) -> bytes:
         if not self._lost:
-            return
+            return b""
 
-        if self._long:
-            self._end_line()
-
-        note = b"[hostler: %d bytes dropped: %s]\n" % (self._lost, self._reason.encode())
-        self._file.write_over(note, self._loose)
-        self._lost = 0
+        return b"[hostler: %d bytes dropped: %s]\n" % (self._lost, self._reason.encode())
 
     def _stamped(self, stream: StreamName, data: bytes) -> bytes:
         if not data:
