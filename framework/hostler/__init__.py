@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hostler.blocking import BlockingServer, serve
+    from hostler.blocking import BlockingServer, BlockingSupervisor, serve
     from hostler.config import dump, from_dict, load
     from hostler.errors import (
         EnvironmentSetupFailed,
@@ -79,6 +79,7 @@ __all__ = [
     "Advice",
     "Auth",
     "BlockingServer",
+    "BlockingSupervisor",
     "Configuration",
     "Directories",
     "Duration",
@@ -148,6 +149,7 @@ _WHERE = {
     "Advice": "hostler.model",
     "Auth": "hostler.model",
     "BlockingServer": "hostler.blocking",
+    "BlockingSupervisor": "hostler.blocking",
     "Configuration": "hostler.model",
     "Directories": "hostler.process.directories",
     "Duration": "hostler.quantities",
