@@ -102,24 +102,25 @@ def _become(account: Account | None) -> Sequence[str]:
 
 def _reset_signals() -> list[str]:
     """Name the signals that the child would inherit as ignored or blocked, such as under nohup."""
-    ignored, blocked = _mask("SigIgn"), _mask("SigBlk")
+    ignored, blocked = _masks("SigIgn", "SigBlk")
     numbers = (_bits(ignored << 1) - _RESTORED_BY_PYTHON) | _bits(blocked << 1)
     return ["--default-signal=" + ",".join(str(number) for number in sorted(numbers))] if numbers else []
 
 
 def _may_raise_limits() -> bool:
     """Ask for the capability: root in a container often lacks it."""
-    return _CAP_SYS_RESOURCE in _bits(_mask("CapEff"))
+    return _CAP_SYS_RESOURCE in _bits(_masks("CapEff")[0])
 
 
-def _mask(name: str) -> int:
-    """Read one bit mask of this thread, 0 where the system does not show it."""
+def _masks(*names: str) -> list[int]:
+    """Read bit masks of this thread, 0 where the system does not show them."""
     try:
-        status = Path("/proc/thread-self/status").read_text()
+        lines = Path("/proc/thread-self/status").read_text().splitlines()
     except OSError:  # pragma: other-system
-        return 0
+        return [0] * len(names)
 
-    return int(next(line for line in status.splitlines() if line.startswith(name)).split()[1], 16)
+    found = dict(line.split(":", 1) for line in lines)
+    return [int(found[name], 16) for name in names]
 
 
 def _bits(mask: int) -> set[int]:

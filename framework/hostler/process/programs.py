@@ -49,7 +49,7 @@ def _look_up(name: str, cwd: Path, env: Mapping[str, str]) -> str:
 
     path = env.get("PATH", os.defpath)
     places = [os.path.join(cwd, folder, name) for folder in path.split(os.pathsep)]  # noqa: PTH118
-    found = [place for place in places if Path(place).is_file()]
+    found = [place for place in places if os.path.isfile(place)]  # noqa: PTH113 - ten times faster
 
     if not found:
         raise cannot_run(
