@@ -121,7 +121,7 @@ def test_a_program_without_a_loop_reads_all_of_a_server(served: Served) -> None:
         assert server.data_dir != server.cache_dir != server.state_dir
 
     assert server.state is State.STOPPED
-    assert (server.pid, server.memory, server.health, server.uptime) == (None, 0, "", 0.0)
+    assert [server.pid, server.memory, server.health, server.uptime] == [None, 0, "", 0.0]
 
 
 def test_every_command_has_a_blocking_twin(served: Served, make_spec: MakeSpec) -> None:

@@ -17,10 +17,11 @@ import anyio
 
 from hostler.aside import aside
 from hostler.channel import Channel
-from hostler.errors import InvalidConfiguration, ServerError
+from hostler.errors import ServerError
 from hostler.events import Event, MemorySampled, Notice
 from hostler.life import Life
 from hostler.model import Configuration, ServerSpec
+from hostler.order import in_order, specs_of
 from hostler.process.directories import Directories
 from hostler.process.memory import tree_memory
 from hostler.process.output import OutputPump
@@ -47,7 +48,7 @@ class Supervisor:
         directories: Directories | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        specs, named = _specs(configuration)
+        specs, named = specs_of(configuration)
         self._channel: Channel[Event] = Channel(limit=8192, gap=_dropped)
         self._listeners: list[Callable[[Event], None]] = []
         self._engine: asyncio.Task[None] | None = None
@@ -75,7 +76,7 @@ class Supervisor:
     def _build(self, specs: Mapping[str, ServerSpec]) -> dict[str, Server]:
         servers: dict[str, Server] = {}
 
-        for name in _in_order(specs):
+        for name in in_order(specs):
             needs = {other: servers[other] for other in specs[name].needs}
             servers[name] = Server(specs[name], self._around, needs, self._publish)
 
@@ -288,48 +289,6 @@ class Supervisor:
 
     def _ports_in_use(self) -> set[int]:
         return {server.promised_port for server in self._servers.values() if server.promised_port}
-
-
-def _specs(
-    configuration: Configuration | ServerSpec | Iterable[ServerSpec],
-) -> tuple[Mapping[str, ServerSpec], str | None]:
-    if isinstance(configuration, Configuration):
-        return configuration.servers, configuration.namespace
-
-    specs = [configuration] if isinstance(configuration, ServerSpec) else list(configuration)
-    names = [spec.name for spec in specs]
-
-    if len(set(names)) != len(names):
-        raise InvalidConfiguration(f"two servers have one name: {', '.join(names)}")
-
-    return {spec.name: spec for spec in specs}, None
-
-
-def _in_order(specs: Mapping[str, ServerSpec]) -> list[str]:
-    """The names so that each comes after those it needs."""
-    order: list[str] = []
-    path: list[str] = []
-
-    def visit(name: str) -> None:
-        if name in path:
-            raise InvalidConfiguration(f"servers need each other: {' -> '.join([*path, name])}")
-
-        if name not in specs:
-            raise InvalidConfiguration(f"servers.{path[-1]}.needs: there is no server {name!r}")
-
-        if name not in order:
-            path.append(name)
-
-            for other in specs[name].needs:
-                visit(other)
-
-            path.pop()
-            order.append(name)
-
-    for name in specs:
-        visit(name)
-
-    return order
 
 
 def _dropped(count: int) -> Event:

@@ -1,0 +1,51 @@
+"""Which servers there are, and which comes after which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from hostler.errors import InvalidConfiguration
+from hostler.model import Configuration, ServerSpec
+
+
+def specs_of(
+    configuration: Configuration | ServerSpec | Iterable[ServerSpec],
+) -> tuple[Mapping[str, ServerSpec], str | None]:
+    """The specs by name, and the namespace where a file gives one. InvalidConfiguration for a name used twice."""
+    if isinstance(configuration, Configuration):
+        return configuration.servers, configuration.namespace
+
+    specs = [configuration] if isinstance(configuration, ServerSpec) else list(configuration)
+    names = [spec.name for spec in specs]
+
+    if len(set(names)) != len(names):
+        raise InvalidConfiguration(f"two servers have one name: {', '.join(names)}")
+
+    return {spec.name: spec for spec in specs}, None
+
+
+def in_order(specs: Mapping[str, ServerSpec]) -> list[str]:
+    """The names so that each comes after those it needs; InvalidConfiguration where that cannot be."""
+    order: list[str] = []
+    path: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in path:
+            raise InvalidConfiguration(f"servers need each other: {' -> '.join([*path, name])}")
+
+        if name not in specs:
+            raise InvalidConfiguration(f"servers.{path[-1]}.needs: there is no server {name!r}")
+
+        if name not in order:
+            path.append(name)
+
+            for other in specs[name].needs:
+                visit(other)
+
+            path.pop()
+            order.append(name)
+
+    for name in specs:
+        visit(name)
+
+    return order
