@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import types
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -284,8 +285,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 def test_every_public_class_and_function_says_what_it_does() -> None:
     things = {name: getattr(hostler, name) for name in hostler.__all__}
-    told = {
-        name: thing for name, thing in things.items() if inspect.isclass(thing) or inspect.isfunction(thing)
-    }
+    kinds = (type, types.FunctionType)
+    told = {name: thing for name, thing in things.items() if isinstance(thing, kinds)}
     assert [name for name, thing in told.items() if not (thing.__doc__ or "").strip()] == []
     assert len(told) > 40

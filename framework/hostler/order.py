@@ -11,7 +11,7 @@ from hostler.model import Configuration, ServerSpec
 def specs_of(
     configuration: Configuration | ServerSpec | Iterable[ServerSpec],
 ) -> tuple[Mapping[str, ServerSpec], str | None]:
-    """The specs by name, and the namespace where a file gives one. InvalidConfiguration for a name used twice."""
+    """The specs by name, and a file's namespace. InvalidConfiguration for a name used twice."""
     if isinstance(configuration, Configuration):
         return configuration.servers, configuration.namespace
 
