@@ -22,7 +22,7 @@ from pathlib import Path
 from hostler.model import Sink
 from hostler.process.output import OutputPump
 from hostler.secrets import Masker
-from hostler_plugins.log_rotation_sink import LogFile
+from hostler_plugins.log_rotation.sink import LogFile
 
 LINE = 100
 CHILD = """

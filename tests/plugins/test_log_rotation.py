@@ -21,7 +21,7 @@ from capturing import DEADLINE, Spawn, Troubles, captured_children, opened, runn
 from hostler import Launch, LogFileCreationFailed, ServerView, Size
 from hostler.process.output import OutputPump
 from hostler_plugins.log_rotation import LogRotation
-from hostler_plugins.log_rotation_sink import LONGEST, LogFile
+from hostler_plugins.log_rotation.sink import LONGEST, LogFile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -519,6 +519,39 @@ async def test_a_folder_that_cannot_be_used_is_said_counted_and_left_again(
     await capture.close()
 
 
+def test_a_folder_that_is_gone_for_long_costs_what_comes_meanwhile_and_no_more(
+    log: Callable[..., LogFile], path: Path
+) -> None:
+    sink = log()
+    shutil.rmtree(path.parent)
+    path.parent.write_text("in the way")
+    failed = 0
+
+    while failed < 3:
+        try:
+            sink.write("stdout", b"12345678\n")
+        except OSError:
+            failed += 1
+
+    path.parent.unlink()
+    sink.write("stdout", b"again\n")
+    assert content(path) == b"[hostler: 27 bytes dropped: Not a directory]\nagain\n"
+
+
+def test_a_file_that_cannot_be_looked_at_is_written_to_all_the_same(
+    log: Callable[..., LogFile], path: Path
+) -> None:
+    sink = log(max_size=100)
+    hidden = path.parent.rename(path.parent.with_name("hidden")) / path.name
+    path.parent.symlink_to(path.parent)
+
+    keep_writing(sink, lambda: hidden.stat().st_size > 10, b"more\n")
+    time.sleep(0.6)  # it looks twice a second
+    sink.write("stdout", b"last\n")
+
+    assert content(hidden).endswith(b"more\nlast\n")
+
+
 def test_a_file_that_somebody_empties_goes_on_from_its_beginning(
     log: Callable[..., LogFile], path: Path
 ) -> None:
@@ -587,6 +620,23 @@ def test_a_full_disk_costs_whole_lines_which_are_counted_in_the_file(
 
     lost = sum(map(len, pieces)) + len(b"begin") + len(b" of a lost line\n")
     assert text == b"kept\n[hostler: %d bytes dropped: No space left on device]\nworks\nother stream\n" % lost
+
+
+def test_the_unfinished_line_of_one_stream_outlives_the_loss_of_the_other(
+    log: Callable[..., LogFile], small_disk: Path
+) -> None:
+    path = small_disk / "web.log"
+    sink = log(path)
+    sink.write("stdout", b"prompt")
+    ballast = fill(small_disk)
+
+    with pytest.raises(OSError, match="No space left on device"):
+        sink.write("stderr", b"x" * 5000 + b"\n")
+
+    ballast.unlink()
+    sink.write("stdout", b": ")
+
+    assert path.read_bytes() == b"[hostler: 5001 bytes dropped: No space left on device]\nprompt: "
 
 
 def test_a_line_lost_on_one_stream_is_told_before_the_unfinished_line_of_the_other(

@@ -212,6 +212,14 @@ async def test_closing_the_pump_ends_captures_that_are_open(spawned: Spawn) -> N
     await capture.close()
 
 
+async def test_a_closed_pump_opens_nothing() -> None:
+    pump = OutputPump()
+    pump.close()
+
+    with pytest.raises(RuntimeError, match="closed"):
+        opened(pump)
+
+
 async def test_closed_captures_are_forgotten(pump: OutputPump) -> None:
     for _ in range(5):
         capture = opened(pump, Collector())

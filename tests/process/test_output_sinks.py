@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import threading
 import time
@@ -23,8 +24,10 @@ from capturing import (
     until,
 )
 from hostler.model import StreamName
-from hostler.process.output import OutputPump
+from hostler.process.output import Capture, OutputPump
+from hostler.process.pump import Pump
 from hostler.process.sinks import MOST_BYTES_WAITING, Outlet
+from hostler.process.turn import Turn
 from hostler.secrets import Masker
 
 MARK = b"[hostler: "
@@ -54,6 +57,20 @@ class Fifo:
         """Let the sink go on, to its end."""
         with os.fdopen(self._reader, "rb") as file:
             return file.read()
+
+
+class Gate(Collector):
+    """A sink that hangs in every write until it is let through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered = threading.Event()
+        self.open = threading.Event()
+
+    def write(self, stream: StreamName, data: bytes) -> None:
+        self.entered.set()
+        self.open.wait(DEADLINE)
+        super().write(stream, data)
 
 
 class Failing(Collector):
@@ -241,6 +258,91 @@ async def test_closing_the_pump_while_a_sink_hangs_takes_bounded_time_and_closes
     await healthy.close()
 
 
+async def test_a_sink_that_hangs_while_its_capture_is_closed_is_left_to_another_thread(
+    pump: OutputPump, spawned: Spawn, tmp_path: Path
+) -> None:
+    brake, gate, beside = Gate(), Gate(), Collector()
+    braked, hanging = opened(pump, brake), opened(pump, gate, beside)
+    go = tmp_path / "go"
+    os.mkfifo(go)
+    process = spawned(hanging, f"read x <{go}; echo late; sleep 60")
+    spawned(braked, "echo hello")
+    assert brake.entered.wait(DEADLINE)
+
+    hanging.retire()  # waits behind the brake, before the output
+    go.write_text("\n")
+    await until(lambda: readable(hanging))
+    brake.open.set()
+
+    assert gate.entered.wait(DEADLINE)
+    assert await hanging.drained(DEADLINE)
+    assert beside.text() == b"late\n"
+    gate.open.set()
+    await hanging.close()
+    assert gate.text() == b"late\n"
+    assert process.poll() is None
+    await braked.close()
+
+
+def readable(capture: Capture) -> bool:
+    return bool(select.select([capture._pipes["stdout"].fd], [], [], 0)[0])
+
+
+async def test_a_sink_that_hangs_on_what_was_held_back_is_passed_by(pump: OutputPump, spawned: Spawn) -> None:
+    gate, other = Gate(), Collector()
+    hanging = opened(pump, gate, masker=Masker(["sk-0123456789"]))
+    healthy = opened(pump, other)
+    spawned(hanging, "printf sk-; sleep 60")
+    assert gate.entered.wait(DEADLINE)
+
+    spawned(healthy, "echo hello")
+
+    assert await healthy.drained(DEADLINE)
+    assert other.text() == b"hello\n"
+    gate.open.set()
+    await until(lambda: gate.text() == b"sk-")
+    await hanging.close()
+    await healthy.close()
+
+
+async def test_without_a_thread_to_spare_output_goes_on_unwatched(
+    pump: OutputPump, spawned: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Collector(), Collector()
+    await opened(pump).close()
+    capture = opened(pump, first)
+    await until(output_threads)
+
+    def refuse(_: object) -> None:  # root cannot run out of threads
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    spawned(capture, "echo one")
+    assert await capture.drained(DEADLINE)
+    assert len(output_threads()) == 1
+    monkeypatch.undo()
+    watched = opened(pump, second)
+    spawned(watched, "echo two")
+    assert await watched.drained(DEADLINE)
+    assert len(output_threads()) == 2
+    assert first.text() + second.text() == b"one\ntwo\n"
+    await capture.close()
+    await watched.close()
+
+
+def test_a_watcher_that_wants_to_end_stays_when_a_call_has_begun_meanwhile() -> None:
+    pump = Pump()
+    turn = Turn(lambda _: None)
+    turn.watched = True
+    turn.begin(full_outlet(Collector()))
+
+    assert not pump._at_rest(turn)
+    assert turn.watched
+    turn.end()
+    assert pump._at_rest(turn)
+    assert not turn.watched
+
+
 async def test_a_slow_sink_holds_the_child_back_and_loses_nothing(pump: OutputPump, spawned: Spawn) -> None:
     class Slow(Collector):
         def write(self, stream: StreamName, data: bytes) -> None:
@@ -288,6 +390,19 @@ def test_a_line_that_was_begun_is_finished_before_a_gap() -> None:
     text = sink.text()
     assert text.startswith(b"begin\n" + MARK)
     assert text.endswith(b"dropped]\nseen\n")
+
+
+def test_a_gap_that_ends_with_a_line_loses_no_more() -> None:
+    sink = Collector()
+    outlet = full_outlet(sink)
+
+    outlet.put("stdout", b"lost line, whole\n")
+    outlet.drain(Unwatched())
+    outlet.put("stderr", b"other\n")
+    outlet.put("stdout", b"next\n")
+    outlet.drain(Unwatched())
+
+    assert sink.text() == MARK + b"17 bytes dropped]\nnext\n"
 
 
 def test_a_gap_at_the_end_is_marked_before_the_sink_is_closed() -> None:

@@ -46,11 +46,16 @@ class OutputPump:
         on_trouble: Tell,
         streams: Sequence[StreamName] = ("stdout", "stderr"),
     ) -> Capture:
-        """Make the pipes of one run and read them from now on; OSError when there are no descriptors left.
+        """Make the pipes of one run and read them from now on.
 
-        The sinks belong to the capture from now on. `on_trouble(topic, text, details)` hears of
+        Raises OSError when there are no descriptors left, RuntimeError when the pump is closed.
+
+        The sinks belong to the capture in any case. `on_trouble(topic, text, details)` hears of
         output_dropped, sink_failed and sink_recovered.
         """
+        if self._pump.closed:
+            raise RuntimeError("the output pump is closed")
+
         capture = Capture(self._pump, generation, masker, sinks, on_trouble)
         capture.open_pipes(streams, large=2 * len(self._captures) < MOST_LARGE_PIPES)
         self._captures = {one for one in self._captures if not one.closed} | {capture}

@@ -43,8 +43,16 @@ class Pump:
         self._turn = Turn(self._watch_from_now_on)
         self._quit = threading.Event()
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is read any more."""
+        return self._quit.is_set()
+
     def post(self, *commands: Command) -> None:
-        """Have `commands` executed by the thread, which is started if need be. Does nothing once closed."""
+        """Have `commands` executed by the thread, which is started if need be. Does nothing once closed.
+
+        A command that hangs in a sink is executed again by the next thread: it must bear that.
+        """
         if self._quit.is_set():
             return
 
@@ -66,9 +74,7 @@ class Pump:
             if pipe.open:
                 self._read(pipe, turn)
 
-            if turn.over:
-                self.post(finish)
-            elif pipe.open:
+            if pipe.open and not turn.over:
                 self._end(pipe, turn)
 
         self.post(finish)
@@ -118,8 +124,8 @@ class Pump:
     def _thread(self, function: Callable[[Turn], None], turn: Turn) -> None:
         thread = threading.Thread(target=function, args=(turn,), name="hostler-output", daemon=True)
         self._threads = [one for one in self._threads if one.is_alive()]
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
     def _ring(self) -> None:
         with contextlib.suppress(BlockingIOError):  # full: it rings already
@@ -153,8 +159,13 @@ class Pump:
         with contextlib.suppress(BlockingIOError):
             os.read(ear, 4096)
 
-        while self._commands and not turn.over:
-            self._commands.popleft()(turn)
+        while self._commands:
+            self._commands[0](turn)
+
+            if turn.over:  # it hung in a sink: whoever took over executes it again
+                return
+
+            self._commands.popleft()
 
     def _register(self, pipe: Pipe) -> None:
         assert self._selector is not None
@@ -259,4 +270,5 @@ class Pump:
             turn.outlet.stuck(PATIENCE)
 
         self._turn = Turn(self._watch_from_now_on)
+        self._ring()
         self._serve(self._turn)

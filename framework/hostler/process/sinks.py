@@ -42,7 +42,7 @@ class Outlet:
         self._sink = sink
         self._tell = tell
         self._on_closed = on_closed
-        self._name = type(sink).__name__
+        self._name = str(getattr(sink, "name", type(sink).__name__))
         self._queue: deque[tuple[StreamName, bytes] | None] = deque()
         self._came = 0  # bytes put in, counted by the one thread that puts
         self._went = 0  # bytes taken out, counted by the one thread that holds the lock
@@ -128,8 +128,9 @@ class Outlet:
         self._on_closed()
 
     def _admitted(self, stream: StreamName, data: bytes) -> bytes:
-        full = self._came - self._went + len(data) > MOST_BYTES_WAITING
         gap = self._gaps.get(stream)
+        most = MOST_BYTES_WAITING if gap is None else MOST_BYTES_WAITING // 2
+        full = self._came - self._went + len(data) > most
 
         if gap is None:
             return self._open_gap(stream, data) if full else data

@@ -191,7 +191,7 @@ def _lock(fd: int, path: Path, patience: float) -> None:
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 raise OSError(errno.EBUSY, f"{_holder(fd)} writes to it", str(path)) from None
-        except OSError:  # a file system without locks
+        except OSError:  # pragma: other-system - a file system without locks
             return
         else:
             return
@@ -210,7 +210,7 @@ def _holder(fd: int) -> str:
             if "FLOCK" in words and words[5].rpartition(":")[2] == inode:
                 return _named(int(words[4]))
 
-    return "another process"
+    return "another process"  # pragma: other-system
 
 
 def _named(pid: int) -> str:

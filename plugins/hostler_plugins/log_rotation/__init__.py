@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio.to_thread
 from hostler import Launch, LogFileCreationFailed, ServerView, Size, hookimpl, option
 
-from hostler_plugins.log_rotation_sink import LogFile
+from hostler_plugins.log_rotation.sink import LogFile
 
 
 @dataclass(eq=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hostler import StreamName
 
-from hostler_plugins.log_rotation_file import RotatedFile
+from hostler_plugins.log_rotation.file import RotatedFile
 
 LONGEST = 64 * 1024
 """Bytes up to which a line is kept in one piece."""
@@ -24,6 +24,7 @@ class LogFile:
     """
 
     def __init__(self, path: Path, *, max_size: int, keep: int, timestamps: bool) -> None:
+        self.name = f"log file {path}"  # in notices
         self._file = RotatedFile(path, keep)
         self._max_size = max_size
         self._timestamps = timestamps
