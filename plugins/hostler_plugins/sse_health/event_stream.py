@@ -82,7 +82,9 @@ class EventStreamParser:
             self._line.clear()
 
         self._take_lines(whole.decode("utf-8", "replace").split("\n"), events)
-        self._hold(piece[end:])
+
+        if end < len(piece):
+            self._hold(piece[end:])
 
     def _hold(self, part: bytes) -> None:
         self._line += part
@@ -118,13 +120,15 @@ class EventStreamParser:
         add = self._data.append
 
         for line in lines:
+            if not line:
+                self._dispatch(events)
+                continue
+
             name, _, value = line.partition(": ")  # how nearly everybody writes; the rest is _take_field's
 
             if name == "data":
                 add(value)
                 self._size += len(line)
-            elif not line:
-                self._dispatch(events)
             elif name == "event":
                 self._type = value
             elif name == "id":
