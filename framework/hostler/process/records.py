@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Self, TypeAlias
 
@@ -221,6 +222,7 @@ def kill_recorded(record: RunRecord) -> tuple[int, ...]:
     return kill_leftovers(record.run_id, record.pid, record.start_time or 0)
 
 
+@cache
 def boot_id() -> str:
     """What tells this boot of this machine from all others."""
     # A sandbox may hide it, and macOS has none.
