@@ -81,16 +81,15 @@ class World:
         path.write_text(text)
         return path
 
-    def configure(self, name: str = "hostler.toml", **servers: Mapping[str, object]) -> Path:
+    def configure(self, /, **servers: Mapping[str, object]) -> Path:
         """Write a configuration of these servers."""
-        return self.write(tomli_w.dumps({"servers": servers}), name)
+        return self.write(tomli_w.dumps({"servers": servers}))
 
     def fake(
         self, *switches: str, plugins: Mapping[str, object] | None = None, name: str = "fake", **keys: object
     ) -> Path:
         """Write a configuration with one fake server, kept by the bundled plugins unless told otherwise."""
-        table = self.fake_table(*switches, plugins=plugins, **keys)
-        return self.write(tomli_w.dumps({"servers": {name: table}}))
+        return self.configure(**{name: self.fake_table(*switches, plugins=plugins, **keys)})
 
     def fake_table(
         self, *switches: str, plugins: Mapping[str, object] | None = None, **keys: object
@@ -158,6 +157,21 @@ class World:
         """Every file that hostler wrote (not its servers)."""
         for folder in (self.directories.state, self.directories.data, self.directories.cache):
             yield from (path for path in folder.rglob("*") if path.is_file())
+
+
+@dataclass
+class Freezer:
+    """A control group (version 1): its frozen processes hang in the kernel, and outlive SIGKILL."""
+
+    folder: Path
+
+    def freeze(self, pid: int) -> None:
+        (self.folder / "cgroup.procs").write_text(str(pid))
+        (self.folder / "freezer.state").write_text("FROZEN")
+        eventually(lambda: (self.folder / "freezer.state").read_text().strip() == "FROZEN")
+
+    def thaw(self) -> None:
+        (self.folder / "freezer.state").write_text("THAWED")
 
 
 NOTHING: Mapping[str, object] = {"processes": {}, "records": [], "temporary": []}

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -168,6 +169,11 @@ class BlockingServer:
     def event_count(self) -> int:
         """How many events of its own event stream have been seen."""
         return self._server.event_count
+
+    @property
+    def last_event_at(self) -> datetime | None:
+        """When the last of them was seen (UTC)."""
+        return self._server.last_event_at
 
     @property
     def error(self) -> ServerError | None:

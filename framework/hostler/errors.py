@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 _TAIL_LINES_IN_MESSAGE = 8
 
@@ -50,14 +51,21 @@ class ServerError(Exception):
         """The sentence alone, without hint and output."""
         return self.context.message
 
-    def with_context(self, *, server: str | None = None, stdout: str = "", stderr: str = "") -> ServerError:
+    def with_context(
+        self,
+        *,
+        server: str | None = None,
+        stdout: str = "",
+        stderr: str = "",
+        details: Mapping[str, object] | None = None,
+    ) -> Self:
         """Fill in what the raiser did not know (the server's name, its last lines) and return self."""
         old = self.context
         self.context = ErrorContext(
             old.message,
             old.server or server,
             old.hint,
-            old.details,
+            {**(details or {}), **old.details},
             old.stdout or stdout,
             old.stderr or stderr,
         )
@@ -108,7 +116,8 @@ class InvalidConfiguration(ServerError):
         self, problems: Sequence[Problem] | str, *, hint: str = "", server: str | None = None
     ) -> None:
         self.problems = (Problem("", problems),) if isinstance(problems, str) else tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems), hint=hint, server=server)
+        lines = [str(problem) for problem in self.problems]
+        super().__init__("\n".join(lines), hint=hint, server=server, details={"problems": lines})
 
 
 class PortInUse(ServerError):

@@ -54,12 +54,13 @@ class Leaving:
 
         while left:
             pids = ", ".join(map(str, left))
-            server.stuck = ForceKillTimeout(
+            stuck = ForceKillTimeout(
                 f"processes outlive SIGKILL: {pids}",
-                server=server.name,
                 hint="they hang in the kernel (a dead disk or mount, mostly); see ps -o pid,stat,wchan",
                 details={"pids": list(left)},
             )
+            stdout, stderr = self.run.tails()
+            server.stuck = server.voice.own(stuck, stdout=stdout, stderr=stderr)
             server.voice.notice("still_alive", str(server.stuck), "warning", {"pids": list(left)})
             server.wake()
             left = await self.run.stop_tree(_LAST_TRY_SECONDS)

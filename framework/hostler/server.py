@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
@@ -109,6 +110,11 @@ class Server:
         return self.voice.event_count
 
     @property
+    def last_event_at(self) -> datetime | None:
+        """When the last of them was seen (UTC)."""
+        return self.voice.last_event_at
+
+    @property
     def health(self) -> str:
         """What the health plugins say now: "healthy", "unhealthy", "unknown", or "" without any."""
         watch = None if self.run is None else self.run.health
@@ -142,9 +148,7 @@ class Server:
         A stop that is asked for meanwhile wins, and ends the wait.
         """
         if self.state is State.RUNNING and self.wanted is Wanted.UP:
-            raise ProcessAlreadyRunning(
-                f"it runs already (pid {self.pid})", server=self.name, hint="use restart() to start it anew"
-            )
+            raise self._runs_already()
 
         self.ask_up()
 
@@ -409,6 +413,15 @@ class Server:
             self.run.inbox.post(Asked())
 
         self.wake()
+
+    def _runs_already(self) -> ProcessAlreadyRunning:
+        stdout, stderr = ("", "") if self.run is None else self.run.tails()
+        error = ProcessAlreadyRunning(
+            f"it runs already (pid {self.pid})",
+            hint="use restart() to start it anew",
+            details={"pid": self.pid, "url": self.url},
+        )
+        return self.voice.own(error, stdout=stdout, stderr=stderr)
 
     def _gave_up(self, before: int) -> bool:
         return self.state is State.FAILED and self.generation > before

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hostler.errors import EnvironmentSetupFailed, ProcessSpawnFailed
+from hostler.errors import EnvironmentSetupFailed, ProcessSpawnFailed, ServerError
 from hostler.model import Launch, OutputMode
 from hostler.process.exits import Birth, Process
 from hostler.process.privileges import Account, Prefix, build_prefix, find_account
@@ -51,6 +51,10 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
             os.waitpid(pid, 0)
 
         raise _explain(error, launch.argv[0]) from error
+    except ServerError as error:
+        program = launch.argv[0] if launch.argv else ""
+        error.with_context(details={"program": program, "cwd": str(launch.cwd)})
+        raise
 
 
 def _command(launch: Launch) -> tuple[list[str], Prefix]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hostler_plugins.sse_health import SseHealth
 
 _SHOWN = 500  # characters of an event or of a body in a message
+_HINT = "look at its log; raise startup_timeout if it only needs longer"
 
 
 class Watch:
@@ -149,7 +150,9 @@ def _report(reason: str, failure: StreamFailure, details: dict[str, object]) -> 
 
     message = f"it is up and listens, but its event stream cannot be used: {reason}"
     return Unhealthy(
-        reason, details, error=EventStreamConnectionFailed(message, hint=failure.hint, details=details)
+        reason,
+        details,
+        error=EventStreamConnectionFailed(message, hint=failure.hint or _HINT, details=details),
     )
 
 
