@@ -45,15 +45,10 @@ class LogFile:
     def write(self, stream: StreamName, data: bytes) -> None:
         """Write one piece, rotating where lines end. OSError means that the piece is lost."""
         self._used = True
+        data = self._prepared(stream, data)
 
-        if stream in self._skipping:
-            data = self._behind_the_gap(stream, data)
-
-            if not data:
-                return
-
-        if self._timestamps:
-            data = self._stamped(stream, data)
+        if not data:
+            return
 
         due = self._unfinished(stream) + len(data)
         before = self._file.total
@@ -86,6 +81,12 @@ class LogFile:
         """Close the file of a run that ended before anybody wrote."""
         if not self._used:
             self.close()
+
+    def _prepared(self, stream: StreamName, data: bytes) -> bytes:
+        if stream in self._skipping:
+            data = self._behind_the_gap(stream, data)
+
+        return self._stamped(stream, data) if self._timestamps and data else data
 
     def _finish(self) -> None:
         if self._owner is not None:
@@ -250,9 +251,6 @@ class LogFile:
         return b"[hostler: %d bytes dropped: %s]\n" % (self._lost, self._reason.encode())
 
     def _stamped(self, stream: StreamName, data: bytes) -> bytes:
-        if not data:
-            return data
-
         now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
         stamp = f"{now}Z ".encode()
         lines = data.count(b"\n") - data.endswith(b"\n")
