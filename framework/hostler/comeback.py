@@ -94,8 +94,9 @@ class Comeback:
             )
         )
 
-        with anyio.move_on_after(delay):
-            await server.until(lambda: server.wanted is Wanted.DOWN or server.start_asked.is_set())
+        if delay > 0:
+            with anyio.move_on_after(delay):
+                await server.until(lambda: server.wanted is Wanted.DOWN or server.start_asked.is_set())
 
         if server.wanted is Wanted.DOWN:
             self.means.rest(State.STOPPED, reason="stop asked for")

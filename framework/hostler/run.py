@@ -150,6 +150,12 @@ class Run:
         launch = self.launch
         assert launch is not None
         self._on_line = on_line
+        run_id = uuid4().hex
+        self._write_record(
+            RunRecord.begin(
+                run_id, self.around.namespace, self.spec.name, argv=self.argv(), temporary=launch.temporary
+            )
+        )
         self.capture = capture = self.around.pump.open(
             generation=self.generation,
             masker=self.voice.masker,
@@ -158,12 +164,6 @@ class Run:
             streams=self.captured,
         )
         self.follow_lines()
-        run_id = uuid4().hex
-        self._write_record(
-            RunRecord.begin(
-                run_id, self.around.namespace, self.spec.name, argv=self.argv(), temporary=launch.temporary
-            )
-        )
 
         try:
             self.process = spawn(

@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import AnyStr
 
 MINIMUM = 8
@@ -27,6 +28,7 @@ _HARMLESS = re.compile(
 )
 
 
+@lru_cache(maxsize=1024)  # every spawn asks about the same names
 def is_secret_name(name: str) -> bool:
     """Tell whether a variable of this name usually holds a secret: X_API_KEY does, SSH_AUTH_SOCK does not."""
     upper = name.upper()

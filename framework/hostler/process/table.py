@@ -8,17 +8,17 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MARKER = "HOSTLER_RUN_ID"
 _KERNEL_THREAD = 0x00200000
 _DEAD = {b"Z", b"X", b"x"}
 _CHUNK = 65536
+_SHORT = 1024
 _LOADING = 0.001
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One living process. `start_time` is in the kernel's own unit, `rss` in bytes."""
 
     pid: int
@@ -181,10 +181,11 @@ def _read(path: str) -> bytes:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     try:
-        data = os.read(fd, _CHUNK)
+        data = piece = os.read(fd, _CHUNK)
 
-        while more := os.read(fd, _CHUNK):
-            data += more
+        while len(piece) >= _SHORT:  # what is shorter was all: /proc gives out whole pages
+            piece = os.read(fd, _CHUNK)
+            data += piece
 
         return data
     finally:

@@ -35,6 +35,9 @@ async def stop_tree(
     census = census or Census()
 
     with Grip(process) as grip:
+        if not process.alive() and not await _look(process, grip, census):
+            return ()  # it died and left nothing behind: a restart need not wait longer
+
         for number, wait, cut in ((signal.SIGTERM, grace, cut_short), (signal.SIGKILL, last, None)):
             if wait > 0 and await _within(wait, cut, partial(_bring_down, process, grip, number, census)):
                 return ()
