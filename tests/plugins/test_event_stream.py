@@ -258,6 +258,7 @@ def pour(parser: EventStreamParser, stream: bytes, size: int, events: list[Strea
         b"foo" * 400,
         b"data: x\n" * 200,
         b"data:x\n" * 200,
+        b"data: x\n" * 143 + b"\n",
     ],
 )
 def test_an_event_or_line_above_the_limit_is_an_error_that_keeps_what_came_before(

@@ -42,21 +42,21 @@ async def test_a_stream_that_falls_silent_for_the_stall_timeout_has_stalled() ->
 
 @pytest.mark.parametrize("kind", ["comment", "event"])
 async def test_heartbeats_of_any_kind_keep_a_stream_alive(kind: str) -> None:
-    health = SseHealth(stall_timeout=Duration(0.4))
+    health = SseHealth(stall_timeout=Duration(0.8))
 
     async with (
         running("--heartbeat", "0.1", "--heartbeat-kind", kind) as server,
         watching(health, Host(), server.endpoint) as reports,
     ):
         await healthy(reports)
-        assert await silent(reports, 1)
+        assert await silent(reports, 1.2)
 
 
 @pytest.mark.parametrize("beat", [b": beat\n\n", b"event: heartbeat\ndata\n\n", f"data: {BEAT}\n\n".encode()])
 async def test_heartbeats_that_stop_are_noticed_without_any_setting(
     beat: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timing, "_SHORTEST_LIMIT", 0.2)  # else the test would take 30 s
+    monkeypatch.setattr(timing, "_SHORTEST_LIMIT", 0.5)  # else the test would take 30 s
 
     async def stop_after_three(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request(reader)
@@ -77,7 +77,7 @@ async def test_heartbeats_that_stop_are_noticed_without_any_setting(
         report = await unhealthy(reports)
 
     assert report.details["kind"] == "stalled"
-    assert 0.5 < time.monotonic() - start < 2
+    assert 0.75 < time.monotonic() - start < 4
 
 
 async def test_a_silent_server_without_heartbeats_is_asked_by_a_second_connection_and_left_in_peace() -> None:
