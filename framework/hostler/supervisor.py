@@ -141,10 +141,8 @@ class Supervisor:
 
     async def wait(self) -> None:
         """Wait until no server does anything any more: all stopped or failed."""
-        for server in self._servers.values():
-            await server.until(
-                lambda: all(one.settled() and not one.usable for one in self._servers.values())
-            )
+        while busy := [server for server in self._servers.values() if not server.idle()]:
+            await busy[0].until(busy[0].idle)
 
     # -- life ---------------------------------------------------------------------------------
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
+from typing import TextIO
 
 import click
 
@@ -44,6 +47,7 @@ def group() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; what stands after "--" is the command of `hostler run`."""
+    _prepare_output()
     words = list(sys.argv[1:] if arguments is None else arguments)
     words, command = split_command(words)
 
@@ -55,6 +59,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ServerError as error:
         click.echo(str(error), err=True)
         sys.exit(FAILED)
+
+
+def _prepare_output() -> None:
+    """Make sure that there is something to write to, and that no character can be the end of us."""
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
+
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _nowhere() -> TextIO:
+    return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)  # never closed: no warning of it
 
 
 def split_command(words: Sequence[str]) -> tuple[list[str], list[str] | None]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hostler.cli.views import View
+from hostler.cli.views import CarefulView, View
 from hostler.errors import ServerError
 from hostler.model import Configuration
 from hostler.process.reaper import reap_strangers
@@ -34,9 +34,12 @@ class Foreground:
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     _beside: asyncio.subprocess.Process | None = None
     _supervisor: Supervisor | None = None
+    _unread: bool = False
+    _signal: int = 0
 
     async def run(self, command: Sequence[str] | None) -> int:
         """Run all of it; the exit code."""
+        self.view = CarefulView(self.view, self._on_gone if command is None else lambda: None)
         self._supervisor = supervisor = Supervisor(self._chosen())
         supervisor.listen(self.view.show)
         self._listen_to_signals()
@@ -56,7 +59,7 @@ class Foreground:
             self.view.close()
             await self._end_tasks()
 
-        return code or int(failed)
+        return code or int(failed or self._unread)
 
     def _chosen(self) -> Configuration:
         if not self.names:
@@ -81,7 +84,7 @@ class Foreground:
         await self._first_of(self._ready_or_failed(), self._stop.wait())
 
         if self._stop.is_set():
-            return 128 + signal.SIGINT
+            return 128 + (self._signal or signal.SIGTERM)
 
         if any(server.state is State.FAILED for server in supervisor.servers.values()):
             return 1
@@ -100,6 +103,9 @@ class Foreground:
             self.view.say(f"{command[0]}: {error.strerror}", error=True)
             return _NOT_EXECUTABLE
 
+        if self._stop.is_set():
+            self._pass_on(signal.SIGTERM)
+
         code = await self._beside.wait()
         return code if code >= 0 else 128 - code
 
@@ -115,7 +121,8 @@ class Foreground:
         loop = asyncio.get_running_loop()
 
         for number in _STOPPING_SIGNALS:
-            loop.add_signal_handler(number, self._on_signal, number)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
+                loop.add_signal_handler(number, self._on_signal, number)
 
         if os.getpid() == 1:
             loop.add_signal_handler(signal.SIGCHLD, self._reap)
@@ -123,6 +130,7 @@ class Foreground:
     def _on_signal(self, number: int) -> None:
         if not self._stop.is_set():
             self._stop.set()
+            self._signal = number
             self.view.shutting_down()
             self._pass_on(number)
         elif self._supervisor is not None:
@@ -130,9 +138,17 @@ class Foreground:
             self._pass_on(signal.SIGKILL)
             self._start(self._supervisor.stop(force=True))
 
+    def _on_gone(self) -> None:
+        """Nobody reads what we write: nobody would miss the servers, or know of them. Stop in order."""
+        self._unread = True
+        self._stop.set()
+
     def _pass_on(self, number: int) -> None:
+        if self._beside is None or self._beside.returncode is not None:
+            return
+
         # The terminal's Ctrl-C has reached the command already: it is of our process group.
-        if self._beside is not None and self._beside.returncode is None and number != signal.SIGINT:
+        if number != signal.SIGINT or not _in_front_of_a_terminal():
             with suppress(ProcessLookupError):
                 self._beside.send_signal(number)
 
@@ -171,6 +187,21 @@ class Foreground:
 
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+
+def _in_front_of_a_terminal() -> bool:
+    """Whether our process group is the one that a terminal sends Ctrl-C to."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False
+
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
 
 
 async def _quietly(work: Awaitable[Any]) -> None:

@@ -12,6 +12,11 @@ from hostler.plugins import PluginDescription, describe, installed
 @click.argument("names", nargs=-1)
 def command(names: tuple[str, ...]) -> None:
     """Show the installed plugins (or those NAMES): version, hooks, options with defaults and meaning."""
+    unknown = [name for name in names if name not in installed()]
+
+    if unknown:
+        raise click.UsageError(f'no plugin "{unknown[0]}" is installed; there are: {", ".join(installed())}')
+
     for name in names or installed():
         try:
             click.echo(_page(describe(name)))

@@ -28,7 +28,8 @@ def command(
     With "-- CMD ARGS" at the end, CMD is run when all are ready, with OPENCODE_SERVER and the like in
     its environment; then all are stopped, and hostler ends with CMD's exit code.
 
-    The first Ctrl-C stops the servers in order, the second kills them.
+    The first Ctrl-C stops the servers in order, the second kills them. When nobody reads the output
+    any more (`hostler run | head`), the servers are stopped in order too, and the exit code is 1.
     """
     configuration = load(file)
     unknown = [name for name in names if name not in configuration.servers]

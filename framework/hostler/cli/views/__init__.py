@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
+from hostler.cli.views.careful import CarefulView
 from hostler.cli.views.jsonlines import JsonView
 from hostler.cli.views.plain import PlainView
 from hostler.cli.views.view import View
 from hostler.model import Configuration
 
-__all__ = ["JsonView", "PlainView", "View", "make_view"]
+__all__ = ["CarefulView", "JsonView", "PlainView", "View", "make_view"]
 
 
 def make_view(

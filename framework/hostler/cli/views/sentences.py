@@ -47,7 +47,7 @@ class Sentences:
         if not self._worth_telling(event):
             return None
 
-        text = f"{self._labels[event.server]}: {in_words(event)}"
+        text = f"{self._label(event)}: {in_words(event)}"
 
         if self._debug and isinstance(event, Spawned):
             text += "".join(f"\n    {name}={value}" for name, value in event.env.items())
@@ -61,6 +61,10 @@ class Sentences:
             for name, state in self._states.items()
             if state in {State.STARTING, State.WAITING_READY}
         ]
+
+    def _label(self, event: Event) -> str:
+        """What to call its server, which may be one of another configuration, or none."""
+        return self._labels.get(event.server) or event.server or "hostler"
 
     def _worth_telling(self, event: Event) -> bool:
         match event:

@@ -1,0 +1,116 @@
+"""`hostler check`, `show` and `plugins`: pages for people, exit codes for scripts."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from hostler import load
+from hostler_process import HOSTLER, Configure, Run, server_table
+
+
+def test_check_counts_the_servers(configure: Configure, run: Run) -> None:
+    configure()
+    done = run("check")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hostler.toml: right, 1 server: fake\n", "")
+    file = configure(text=server_table(name="db") + server_table(name="web", needs='["db"]'))
+    assert run("check", str(file)).stdout == f"{file}: right, 2 servers: db, web\n"
+
+
+def test_check_shows_all_mistakes_at_once_with_their_lines(configure: Configure, run: Run) -> None:
+    file = configure(
+        text='[servers.web]\ncomand = ["x"]\nport = "many"\n[servers.web.plugins]\nregex-prot = true\n'
+    )
+    done = run("check", str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{file}:2" in done.stderr
+    assert 'did you mean "command"' in done.stderr
+    assert f"{file}:3" in done.stderr
+    assert 'did you mean "regex-port"' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_check_starts_nothing(configure: Configure, run: Run, tmp_path: Path) -> None:
+    configure("--touch", str(tmp_path / "started"))
+    assert run("check").returncode == 0
+    assert not (tmp_path / "started").exists()
+    assert not (tmp_path / "state").exists()
+
+
+def test_show_prints_what_is_in_force_and_it_reads_back_as_the_same(
+    configure: Configure, run: Run, tmp_path: Path
+) -> None:
+    file = configure(env='{ HOME_OF = "${HOME}" }')
+    upper = tmp_path / "upper.toml"
+    upper.write_text('extends = ["hostler.toml"]\n[servers.fake]\nstartup_timeout = "7s"\n')
+    done = run("show", "upper.toml")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "${HOME}" in done.stdout
+    again = tmp_path / "again.toml"
+    again.write_text(done.stdout)
+    first, second = load(upper).servers["fake"], load(again).servers["fake"]
+    assert first.command == second.command == load(file).servers["fake"].command
+    assert first.startup_timeout == second.startup_timeout == 7.0
+    assert [plugin.name for plugin in second.plugins] == ["regex-port"]
+
+
+def test_show_never_prints_a_value_of_the_environment(
+    configure: Configure, run: Run, environ: dict[str, str]
+) -> None:
+    configure(env='{ A_TOKEN = "${A_TOKEN}" }')
+    done = run("show", env=environ | {"A_TOKEN": "sesame-open-sesame"})
+    assert done.returncode == 0
+    assert "sesame" not in done.stdout
+
+
+def test_plugins_shows_every_installed_one_with_hooks_and_options(run: Run) -> None:
+    done = run("plugins")
+    assert (done.returncode, done.stderr) == (0, "")
+    names = {line.split()[0] for line in done.stdout.splitlines() if line and not line.startswith(" ")}
+    assert names >= {"opencode", "regex-port", "sse-health", "log-rotation", "env-sanitizer"}
+    assert done.stdout.count("  hooks: ") == len(names)
+
+
+def test_plugins_shows_the_ones_that_are_named(run: Run) -> None:
+    done = run("plugins", "sse-health")
+    assert done.stdout.startswith("sse-health")
+    assert "hooks: health_check" in done.stdout
+    assert "path = " in done.stdout
+    assert "regex-port" not in done.stdout
+
+
+def test_an_unknown_plugin_is_a_mistake_in_the_call(run: Run) -> None:
+    done = run("plugins", "sse-helth")
+    assert done.returncode == 2
+    assert 'no plugin "sse-helth"' in done.stderr
+    assert "sse-health" in done.stderr
+
+
+def test_version_and_help(run: Run) -> None:
+    assert run("--version").stdout.startswith("hostler ")
+
+    for words in ((), ("run",), ("check",), ("show",), ("plugins",)):
+        done = run(*words, "--help")
+        assert done.returncode == 0
+        assert done.stdout.startswith("Usage: hostler")
+        assert run(*words, "-h").stdout == done.stdout
+
+
+@pytest.mark.parametrize("words", ["plugins", "--help", "show"])
+def test_a_reader_that_takes_one_line_only_is_no_mistake(
+    configure: Configure, tmp_path: Path, environ: dict[str, str], words: str
+) -> None:
+    configure()
+    pipeline = f"{' '.join(HOSTLER)} {words} | head -1"
+    done = subprocess.run(
+        ["sh", "-c", pipeline],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 1

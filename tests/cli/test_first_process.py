@@ -1,0 +1,76 @@
+"""hostler as the first process of a container: it inherits every orphan and reaps them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from hostler_process import Configure, Start
+
+UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+
+
+def may_unshare() -> bool:
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        return False
+
+    return subprocess.run([*UNSHARE, "true"], check=False, capture_output=True).returncode == 0
+
+
+pytestmark = pytest.mark.skipif(not may_unshare(), reason="needs a pid namespace: root on Linux")
+
+# Leaves an orphan behind that ends soon, then becomes the server.
+ORPHANS = 'for i in 1 2 3; do (setsid sleep 0.2 &); done; exec "$@"'
+
+
+def first_process(pid: int) -> psutil.Process:
+    """The process that `unshare` has started, as seen from outside."""
+    until = time.monotonic() + 10
+
+    while not (children := psutil.Process(pid).children()):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+    return children[0]
+
+
+@pytest.mark.parametrize("command", [(), ("--", "sh", "-c", f"{ORPHANS}", "sh", "sleep", "60")])
+def test_orphans_are_reaped_and_the_server_is_not(
+    configure: Configure, start: Start, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    file = configure()
+    text = file.read_text().replace("command = [", f"command = ['sh', '-c', '''{ORPHANS}''', 'sh', ")
+    file.write_text(text)
+    hostler = start("run", *command, before=UNSHARE)
+    hostler.wait_for("started on port")
+    first = first_process(hostler.process.pid)
+    until = time.monotonic() + 10
+
+    while strangers := [child for child in first.children() if is_orphan(child)]:
+        assert time.monotonic() < until, strangers
+        time.sleep(0.05)
+
+    assert len(first.children()) == (2 if command else 1)
+    first.send_signal(signal.SIGTERM)
+    assert hostler.end() == (128 + signal.SIGTERM if command else 0)
+    assert "fake server stopped" in hostler.stdout + hostler.stderr
+
+
+def is_orphan(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE or "0.2" in process.cmdline()
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_a_crash_of_the_server_is_seen_by_the_first_process_too(configure: Configure, start: Start) -> None:
+    configure("--exit-after", "0.3", "--exit-code", "5")
+    hostler = start("run", before=UNSHARE)
+    hostler.wait_for("fake server crashed: exit code 5")
+    hostler.wait_for("1 of 5 restarts used")

@@ -1,0 +1,120 @@
+"""A mistake is told in words, with exit code 2, and never with a traceback."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hostler_process import Configure, Done, Run
+
+
+def check_told(done: Done, code: int = 2) -> None:
+    assert done.returncode == code, (done.returncode, done.stderr)
+    assert done.stderr.strip()
+    assert "Traceback" not in done.stderr + done.stdout
+    assert "Error:" not in done.stderr.replace("\nError: ", "")
+
+
+@pytest.mark.parametrize("command", ["run", "check", "show"])
+def test_without_a_file_hostler_toml_is_looked_for_here(run: Run, command: str) -> None:
+    done = run(command)
+    check_told(done)
+    assert "hostler.toml: there is no such file" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "check", "show"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "servers = 3",
+        "[servers.web]\ncommand = [",
+        "[servers.web]\nport = -1",
+        "[servers.web]\ncommand = [1]",
+        "extends = ['nowhere.toml']",
+        "extends = ['hostler.toml']",
+        "[servers.web]\ncommand = ['x']\nneeds = ['db']",
+        "[servers.a]\ncommand = ['x']\nneeds = ['b']\n[servers.b]\ncommand = ['x']\nneeds = ['a']",
+        "[servers.web]\ncommand = ['${NOWHERE_DEFINED}']",
+        "[servers.web]\ncommand = ['x']\n[servers.web.plugins]\nmine = { use = 'nowhere.py:Mine' }",
+        "[servers.web]\ncommand = ['x']\n[servers.web.plugins]\nmine = { use = 'os:path' }",
+        "[servers.web]\ncommand = ['x']\n[servers.web.plugins]\nregex-port = { pattern = '(' }",
+        "\0",
+        "[servers.'../../etc']\ncommand = ['x']",
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told(configure: Configure, run: Run, command: str, text: str) -> None:
+    configure(text=text)
+    done = run(command)
+
+    if command == "show" and done.returncode == 0:
+        return  # what can be merged can be shown
+
+    check_told(done)
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("bogus",),
+        ("run", "--bogus"),
+        ("run", "hostler.toml", "nobody"),
+        ("run", "."),
+        ("check", "."),
+        ("run", "no/such/place.toml"),
+        ("check", "hostler.toml", "more"),
+        ("plugins", "../x"),
+        ("plugins", ""),
+        ("run", ""),
+        ("run", "hostler.toml", ""),
+        ("run", "--"),
+        ("--", "run"),
+        ("run", "\udcff"),
+    ],
+)
+def test_a_call_that_makes_no_sense_is_told(configure: Configure, run: Run, words: tuple[str, ...]) -> None:
+    configure()
+    check_told(run(*words))
+
+
+def test_a_file_that_may_not_be_read_is_told(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "hostler.toml").write_bytes(b"\xff\xfe\x00")
+    check_told(run("check"))
+    check_told(run("check", "/proc/self/mem"))
+
+
+def test_a_state_directory_that_cannot_be_made_is_a_failure_in_words(
+    configure: Configure, run: Run, environ: dict[str, str], tmp_path: Path
+) -> None:
+    configure()
+    (tmp_path / "state").write_text("a file")
+    done = run("run", env=environ)
+    check_told(done, 1)
+    assert str(tmp_path / "state") in done.stderr
+
+
+def test_random_calls_never_show_a_traceback(configure: Configure, run: Run) -> None:
+    configure("--exit-after", "0")
+    chance = random.Random(7)
+    words = [
+        "run",
+        "check",
+        "show",
+        "plugins",
+        "--json",
+        "--debug",
+        "--quiet",
+        "hostler.toml",
+        "fake",
+        "x",
+        "-",
+        "-h",
+    ]
+
+    for _ in range(25):
+        call = [chance.choice(words) for _ in range(chance.randint(0, 4))]
+        done = run(*call)
+        assert "Traceback" not in done.stderr + done.stdout, call
+        assert done.returncode in {0, 1, 2}, call

@@ -1,0 +1,215 @@
+"""`hostler run`: what it says, how it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from hostler_process import Configure, Run, Start, server_table
+
+STOPPING = ["Shutting down fake server...", "fake server stopped"]
+
+
+def test_a_run_says_what_happens_in_plain_lines(configure: Configure, start: Start) -> None:
+    configure()
+    hostler = start("run")
+    started = hostler.wait_for("started on port")
+    found = re.fullmatch(
+        r"fake server started on port (\d+): http://127\.0\.0\.1:(\d+) \(pid (\d+), \d\.\d s\)", started
+    )
+    assert found is not None, started
+    assert found[1] == found[2]
+    assert psutil.pid_exists(int(found[3]))
+    hostler.send(signal.SIGINT)
+    assert hostler.end() == 0
+    assert hostler.stdout == ["Starting fake server...", started, *STOPPING]
+    assert hostler.stderr == []
+    assert not psutil.pid_exists(int(found[3]))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_each_stopping_signal_leaves_nothing(
+    configure: Configure, start: Start, marked: Callable[[str], list[int]], tmp_path: Path, number: int
+) -> None:
+    mark = str(tmp_path / "mark")
+    configure("--spawn-session-child", "--double-fork-child", "--first", mark)
+    hostler = start("run")
+    hostler.wait_for("started on port")
+    assert len(marked(mark)) == 3
+    hostler.send(number)
+    assert hostler.end() == 0
+    assert marked(mark) == []
+    assert [path for path in (tmp_path / "state").rglob("*") if path.is_file()] == []
+
+
+def test_the_second_signal_kills_a_server_that_does_not_obey(configure: Configure, start: Start) -> None:
+    configure("--ignore-term", "--spawn-session-child", "--children-ignore-term", force_kill_timeout='"60s"')
+    hostler = start("run")
+    hostler.wait_for("started on port")
+    hostler.send(signal.SIGINT)
+    hostler.wait_for("Shutting down")
+    began = time.monotonic()
+    hostler.send(signal.SIGINT)
+    assert hostler.end() == 0
+    assert time.monotonic() - began < 10
+    assert "killing what is left" in hostler.stdout
+
+
+def test_a_signal_while_it_starts_stops_it(configure: Configure, start: Start) -> None:
+    configure("--announce-delay", "60")
+    hostler = start("run")
+    hostler.wait_for("Starting")
+    hostler.send(signal.SIGTERM)
+    assert hostler.end() == 0
+    assert hostler.stdout[-1] == "fake server stopped"
+
+
+def test_an_ignored_hangup_stays_ignored_as_nohup_wants_it(configure: Configure, start: Start) -> None:
+    configure()
+    hostler = start("run", before=("env", "--ignore-signal=HUP"))
+    hostler.wait_for("started on port")
+    hostler.send(signal.SIGHUP)
+    hostler.send(signal.SIGCONT)
+
+    with pytest.raises(TimeoutError):
+        wait_or_raise(hostler.process.pid, 0.5)
+
+    hostler.send(signal.SIGTERM)
+    assert hostler.end() == 0
+
+
+def wait_or_raise(pid: int, seconds: float) -> None:
+    try:
+        psutil.Process(pid).wait(seconds)
+    except psutil.TimeoutExpired as error:
+        raise TimeoutError from error
+
+
+def test_a_server_that_fails_is_exit_code_1_with_its_last_lines(configure: Configure, run: Run) -> None:
+    configure("--exit-after", "0", "--exit-code", "7", "--print-error", "no luck today")
+    done = run("run")
+    assert done.returncode == 1
+    assert "fake server crashed: exit code 7" in done.stdout
+    assert "fake server failed: it ended unasked before it was ready: exit code 7" in done.stderr
+    assert "    no luck today" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_it_ends_when_all_servers_have_failed_whichever_is_last(configure: Configure, run: Run) -> None:
+    tables = [server_table("--exit-after", "0", name="first")]
+    tables.append(server_table("--exit-after", "0", "--announce-delay", "0.3", name="second"))
+    configure(text="\n".join(tables))
+    assert run("run").returncode == 1
+    configure(text="\n".join(reversed(tables)))
+    assert run("run").returncode == 1
+
+
+def test_a_crash_is_told_and_the_restart_too(configure: Configure, start: Start) -> None:
+    configure()
+    hostler = start("run")
+    line = hostler.wait_for("started on port")
+    pid = int(line.split("pid ")[1].split(",")[0])
+    os.kill(pid, signal.SIGKILL)
+    hostler.wait_for("fake server crashed: killed by SIGKILL")
+    hostler.wait_for("fake server: 1 of 5 restarts used, next try")
+    hostler.stdout.clear()
+    assert f"port {line.split('port ')[1].split(':')[0]}:" in hostler.wait_for("started on port")
+    hostler.send(signal.SIGINT)
+    assert hostler.end() == 0
+
+
+def test_only_the_named_servers_and_what_they_need_are_started(configure: Configure, start: Start) -> None:
+    tables = [server_table(name="db"), server_table(name="web", needs='["db"]'), server_table(name="other")]
+    file = configure(text="\n".join(tables))
+    hostler = start("run", str(file), "web")
+    hostler.wait_for("web server started")
+    hostler.send(signal.SIGINT)
+    assert hostler.end() == 0
+    assert [line for line in hostler.stdout if "other" in line] == []
+    order = [line for line in hostler.stdout if "stopped" in line]
+    assert order == ["web server stopped", "db server stopped"]
+
+
+def test_quiet_shows_failures_only(configure: Configure, run: Run, start: Start) -> None:
+    configure()
+    hostler = start("run", "--quiet")
+    wait_for_child(hostler.process.pid)
+    hostler.send(signal.SIGINT)
+    assert hostler.end() == 0
+    assert (hostler.stdout, hostler.stderr) == ([], [])
+
+    configure("--exit-after", "0")
+    done = run("run", "--quiet")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("fake server failed: ")
+
+
+def wait_for_child(pid: int) -> None:
+    until = time.monotonic() + 10
+
+    while not psutil.Process(pid).children():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_debug_shows_the_environment_masked_and_every_line(
+    configure: Configure, start: Start, environ: dict[str, str]
+) -> None:
+    secret = "sesame-open-sesame"
+    table = server_table(
+        "--print-env", "MY_TOKEN", "--print-error", "on stderr", env='{ MY_TOKEN = "${MY_TOKEN}" }'
+    )
+    configure(text=f"{table}env-sanitizer = {{ allow = ['MY_TOKEN'] }}\n")
+    hostler = start("run", "--debug", env=environ | {"MY_TOKEN": secret})
+    hostler.wait_for("started on port")
+    assert hostler.wait_for("fake stdout: MY_TOKEN") == "fake stdout: MY_TOKEN=********"
+    assert hostler.wait_for("fake stderr:") == "fake stderr: on stderr"
+    hostler.send(signal.SIGINT)
+    hostler.end()
+    assert any(
+        re.fullmatch(r"fake server: spawned pid \d+: .*fake_server\.py .*", line) for line in hostler.stdout
+    )
+    assert "    MY_TOKEN=********" in hostler.stdout
+    assert any(line.startswith("    PATH=") for line in hostler.stdout)
+    assert secret not in "".join(hostler.stdout + hostler.stderr)
+
+
+def test_what_a_killed_hostler_left_is_told_by_the_next_one(
+    configure: Configure, start: Start, marked: Callable[[str], list[int]], tmp_path: Path
+) -> None:
+    mark = str(tmp_path / "mark")
+    configure("--spawn-session-child", "--children-ignore-term", "--first", mark, name="gone")
+    hostler = start("run")
+    hostler.wait_for("started on port")
+    hostler.process.kill()
+    hostler.end()
+
+    configure()
+    hostler = start("run")
+    hostler.wait_for("started on port")
+    assert re.search(
+        r"^gone: cleaned up behind a hostler that was killed; processes: \d+",
+        "\n".join(hostler.stdout),
+        re.MULTILINE,
+    )
+    assert marked(mark) == []
+    hostler.send(signal.SIGINT)
+    assert hostler.end() == 0
+
+
+def test_the_same_server_twice_is_refused(configure: Configure, start: Start, run: Run) -> None:
+    configure()
+    hostler = start("run")
+    hostler.wait_for("started on port")
+    done = run("run")
+    assert done.returncode == 1
+    assert "it runs already" in done.stderr or "already" in done.stderr
+    assert str(hostler.process.pid) in done.stderr
+    hostler.send(signal.SIGINT)
+    assert hostler.end() == 0
