@@ -74,3 +74,5 @@ def test_a_crash_of_the_server_is_seen_by_the_first_process_too(configure: Confi
     hostler = start("run", before=UNSHARE)
     hostler.wait_for("fake server crashed: exit code 5")
     hostler.wait_for("1 of 5 restarts used")
+    first_process(hostler.process.pid).send_signal(signal.SIGTERM)  # unshare itself does not pass it on
+    assert hostler.end() == 0
