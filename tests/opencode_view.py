@@ -118,7 +118,7 @@ def a_launch(view: View, *argv: str, **env: str) -> Launch:
 @contextmanager
 def spawned(view: View, launch: Launch) -> Iterator[subprocess.Popen[bytes]]:
     """The launched process, once it has announced that it listens; its session is killed at the end."""
-    log = view.root / "output.log"
+    log = view.root / f"{view.name}.log"
 
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -149,8 +149,8 @@ def clean_up(launch: Launch) -> None:
     while launch.cleanups:
         launch.cleanups.pop()()
 
-    for path in launch.temporary:
-        shutil.rmtree(path)
+    while launch.temporary:
+        shutil.rmtree(launch.temporary.pop())
 
 
 def _wait_for_announcement(process: subprocess.Popen[bytes], log: Path) -> None:

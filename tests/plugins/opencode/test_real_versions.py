@@ -77,7 +77,7 @@ async def test_a_version_listens_where_it_was_told_and_answers_on_its_health_pat
     assert status in {-15, 0, 130}
     assert ("password_ignored" in view.notices) == (version not in ASKS)
     assert launch.facts["version"] == (version if version != PREVIEW else "1.18.18")
-    assert auth.password not in (view.root / "output.log").read_text()
+    assert auth.password not in (view.root / "oc.log").read_text()
 
 
 @pytest.mark.parametrize("version", ["1.1.34", NEWEST, PREVIEW])
