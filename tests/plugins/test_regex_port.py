@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pluggy
 import pytest
-from hostler import Endpoint, StreamName
+from hostler import Endpoint, Launch, StreamName
 from hostler import hooks as specifications
 from hostler_plugins import regex_port
 from hostler_plugins.regex_port import RegexPort
@@ -19,6 +20,20 @@ class Notices:
 
     def notice(self, topic: str, text: str, *, level: str = "info", **_details: object) -> None:
         self.seen.append((topic, level, text))
+
+
+def a_launch(folder: Path) -> Launch:
+    return Launch(
+        server="web",
+        generation=1,
+        argv=["true"],
+        cwd=folder,
+        env={},
+        host="127.0.0.1",
+        port=0,
+        data_dir=folder,
+        cache_dir=folder,
+    )
 
 
 def found(plugin: RegexPort, line: str, stream: StreamName = "stdout") -> Endpoint | None:
@@ -141,12 +156,21 @@ def test_patterns_are_read_again_when_an_option_was_filled_in_later() -> None:
         ("", False),
     ],
 )
-async def test_a_pattern_that_repeats_a_repeat_is_warned_of(pattern: str, warned: bool) -> None:
+async def test_a_pattern_that_repeats_a_repeat_is_warned_of(
+    pattern: str, warned: bool, tmp_path: Path
+) -> None:
     server: Any = Notices()
-    await RegexPort(pattern=pattern).pre_spawn(server)
+    await RegexPort(pattern=pattern).pre_spawn(server, a_launch(tmp_path))
 
     assert [(topic, level) for topic, level, _ in server.seen] == [("slow_pattern", "warning")] * warned
     assert all(pattern in text.replace("\\\\", "\\") for _, _, text in server.seen)
+
+
+async def test_what_the_first_line_needs_is_prepared_while_the_child_starts(tmp_path: Path) -> None:
+    launch, server = a_launch(tmp_path), Notices()
+    await RegexPort().pre_spawn(cast("Any", server), launch)
+
+    assert [function() for function in launch.warm_ups] == [Endpoint("127.0.0.1", 4096)]
 
 
 def test_the_options_tell_what_they_mean() -> None:

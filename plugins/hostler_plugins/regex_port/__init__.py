@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
-from hostler import Endpoint, ServerView, StreamName, hookimpl, option
+from hostler import Endpoint, Launch, ServerView, StreamName, hookimpl, option
 
 from hostler_plugins.regex_port.announcements import find_endpoint, parse_address, plain
 
 __all__ = ["RegexPort", "find_endpoint"]
 
 _GROUPS = ("host", "port", "scheme", "url")
+_USUAL = "server listening on http://127.0.0.1:4096"
 _DIGITS = re.compile(r"[0-9]{1,5}")
 _NESTED_REPEAT = re.compile(r"\((?:[^()\\]|\\.)*[+*}](?:[^()\\]|\\.)*\)(?:[+*]|\{[0-9]+,[0-9]*\})")
 
@@ -40,8 +42,11 @@ class RegexPort:
         self._patterns = tuple(_compiled(pattern) for pattern in given if pattern)
 
     @hookimpl
-    async def pre_spawn(self, server: ServerView) -> None:
-        """Warn of patterns that may take for ever on some line."""
+    async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
+        """Warn of patterns that may take for ever on some line; compile our own while the child starts."""
+        if not self._patterns:
+            launch.warm_up(partial(find_endpoint, _USUAL))
+
         for pattern in self._patterns:
             if _NESTED_REPEAT.search(pattern.pattern):
                 text = f"the pattern {pattern.pattern!r} repeats a repeat: some lines may take it very long"
