@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hostler import Auth, Endpoint, Launch, Line, ServerSpec, State, StreamEvent, StreamGap
+from hostler import Auth, Endpoint, Launch, Line, PluginSpec, ServerSpec, State, StreamEvent, StreamGap
 
 START_SECONDS = 90.0  # a busy machine with two cores
 
@@ -24,6 +24,7 @@ class View:
 
     root: Path
     env: Mapping[str, str] = field(default_factory=dict)
+    plugins: tuple[PluginSpec, ...] = ()
     name: str = "oc"
     state: State = State.STARTING
     generation: int = 1
@@ -41,7 +42,7 @@ class View:
 
     @property
     def spec(self) -> ServerSpec:
-        return ServerSpec(name=self.name, env=self.env)
+        return ServerSpec(name=self.name, env=self.env, plugins=self.plugins)
 
     @property
     def url(self) -> str | None:

@@ -94,7 +94,7 @@ class OpenCode:
         if "TMPDIR" not in configured:
             environment.give_private_tmpdir(launch)
 
-        command = await set_command(server, launch, self._wanted())
+        command = await set_command(server, launch, self._wanted(server, launch))
         self._address = (launch.host, launch.port)
         self._know(launch, command)
         self._guard(server, launch)
@@ -140,8 +140,16 @@ class OpenCode:
                 url = server.url + self._way.dispose
                 await status_of(url, server.auth, method="POST", deadline=_DISPOSE_DEADLINE)
 
-    def _wanted(self) -> Wanted:
-        return Wanted(self.binary, self.source, self.bun, self.install, self.version, self.serve)
+    def _wanted(self, server: ServerView, launch: Launch) -> Wanted:
+        """The options, with relative paths seen from the file that names them."""
+        bases = [
+            spec.base for spec in server.spec.plugins if spec.name == "opencode" and spec.base is not None
+        ]
+        base = next(iter(bases), launch.cwd)
+        binary, source, bun = (
+            path and base / path.expanduser() for path in (self.binary, self.source, self.bun)
+        )
+        return Wanted(binary, source, bun, self.install, self.version, self.serve)
 
     def _know(self, launch: Launch, command: Command) -> None:
         version = command.version

@@ -83,7 +83,7 @@ def _is_opencode(word: str) -> bool:
 
 async def _find(server: ServerView, launch: Launch, wanted: Wanted) -> Command:
     if wanted.source is not None:
-        return await _from_source(server, launch, wanted, launch.cwd / wanted.source.expanduser())
+        return await _from_source(server, launch, wanted, wanted.source)
 
     if wanted.binary is not None:
         program = finding.given(wanted.binary, launch)
@@ -117,7 +117,7 @@ async def _from_source(server: ServerView, launch: Launch, wanted: Wanted, check
 
 async def _bun(server: ServerView, launch: Launch, wanted: Wanted, checkout: Path) -> Path:
     if wanted.bun is not None:
-        return source.given_bun(wanted.bun, launch)
+        return source.given_bun(wanted.bun)
 
     found = source.find_bun(launch)
 

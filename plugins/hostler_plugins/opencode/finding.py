@@ -13,7 +13,7 @@ from hostler_plugins.opencode.programs import NAMES, Program, is_program, resolv
 
 def given(path: Path, launch: Launch) -> Program:
     """The program at a configured path; raises ProcessSpawnFailed (permanent) when there is none."""
-    program = launch.cwd / path.expanduser()
+    program = launch.cwd / path
 
     if program.is_dir():
         program = next((program / name for name in NAMES if is_program(program / name)), program)

@@ -33,10 +33,8 @@ def package_folder(checkout: Path) -> Path:
     )
 
 
-def given_bun(configured: Path, launch: Launch) -> Path:
+def given_bun(program: Path) -> Path:
     """The bun at a configured path; raises ProcessSpawnFailed (permanent) when there is none."""
-    program = launch.cwd / configured.expanduser()
-
     if program.is_file():
         return program
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hostler import Launch, ProcessSpawnFailed
+from hostler import Launch, PluginSpec, ProcessSpawnFailed
 from hostler_plugins.opencode import OpenCode, finding
 from hostler_plugins.opencode.command import arguments, completed
 from opencode_binaries import opencode_binary
@@ -71,6 +71,12 @@ async def test_a_configured_binary_wins_and_may_be_relative_or_a_folder(view: Vi
 
     assert await found(view, a_launch(view), binary=Path("tools/opencode")) == str(mine)
     assert await found(view, a_launch(view), binary=mine.parent) == str(mine)
+
+
+async def test_a_relative_binary_is_seen_from_the_file_that_names_it(view: View) -> None:
+    mine = a_program(view.root / "configs" / "tools" / "opencode")
+    view.plugins = (PluginSpec("opencode", base=view.root / "configs"),)
+    assert await found(view, a_launch(view), binary=Path("tools/opencode")) == str(mine)
 
 
 @pytest.mark.parametrize(("mode", "said"), [(None, "is no file"), (0o644, "is not executable")])
