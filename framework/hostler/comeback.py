@@ -28,12 +28,14 @@ class Comeback:
         server, means = self.means.server, self.means
         self.was_ready = self.was_ready or crash.exit.ready
 
-        if server.wanted is Wanted.DOWN:
+        if server.end_asked:
             means.rest(State.STOPPED, reason="stop asked for")
             return False
 
         if self._is_done(crash.exit):
-            server.wanted = Wanted.DOWN
+            if not server.start_asked.is_set():
+                server.wanted = Wanted.DOWN
+
             means.rest(State.STOPPED, reason="it has done its work")
             return False
 
@@ -96,9 +98,9 @@ class Comeback:
 
         if delay > 0:
             with anyio.move_on_after(delay):
-                await server.until(lambda: server.wanted is Wanted.DOWN or server.start_asked.is_set())
+                await server.until(lambda: server.end_asked or server.start_asked.is_set())
 
-        if server.wanted is Wanted.DOWN:
+        if server.end_asked:
             self.means.rest(State.STOPPED, reason="stop asked for")
             return False
 

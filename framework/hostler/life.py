@@ -45,12 +45,8 @@ class Life:
         server.budget = Budget()
         comeback = Comeback(self.means, server.spec.restart.start_retries)
 
-        while server.wanted is Wanted.UP:
-            crash = await self._run_once()
-
-            if crash is None:
-                server.budget = Budget()
-            elif not await comeback.after(crash):
+        while (crash := await self._run_once()) is not None:
+            if not await comeback.after(crash):
                 return
 
     async def _run_once(self) -> Crash | None:
@@ -77,7 +73,7 @@ class Life:
         server, leaving = self.server, Leaving(self.means, run)
         prepared = await Starting(self.means).prepare(run)
 
-        if prepared is None or (prepared.error is None and server.wanted is Wanted.DOWN):
+        if prepared is None or (prepared.error is None and server.end_asked):
             await run.close()
             self.means.rest(State.STOPPED, reason="stopped while starting")
             return None

@@ -26,6 +26,9 @@ class Means:
         if state is State.FAILED or self.server.wanted is Wanted.DOWN:
             self.let_go()
 
+        if state is State.STOPPED and self.server.wanted is Wanted.UP:
+            self.server.start_asked.set()  # a restart, or a start that was asked for while it stopped
+
         self.server.promised_port = None
         self.server.run = None
         self.server.enter(state, reason=reason, error=error)

@@ -58,7 +58,8 @@ class Server:
         self.published: dict[str, str] = {}
         self.spawned_generation = 0
         self.promised_port: int | None = None
-        self.restart_asked_of = 0
+        self.end_asked_of = 0
+        self.attended = False
         self.start_asked = anyio.Event()
         self.stuck: ForceKillTimeout | None = None
         self._rests = 0
@@ -147,21 +148,12 @@ class Server:
         Raises ProcessAlreadyRunning when it runs, and what made it fail when it could not start.
         A stop that is asked for meanwhile wins, and ends the wait.
         """
-        if self.state is State.RUNNING and self.wanted is Wanted.UP:
+        if self.state is State.RUNNING and not self.end_asked:
             raise self._runs_already()
 
+        under_way = self.state in {State.STARTING, State.WAITING_READY} and not self.end_asked
         self.ask_up()
-
-        if self.state in {State.WAITING_READY, State.RUNNING}:
-            return
-
-        before = self.generation if self.state is not State.STARTING else self.generation - 1
-        await self.until(
-            lambda: self.spawned_generation > before or self._gave_up(before) or self.wanted is Wanted.DOWN
-        )
-
-        if self._gave_up(before) and self.error is not None:
-            raise self.error
+        await self._until_spawned(after=self.generation - under_way)
 
     async def stop(self, *, force: bool = False) -> None:
         """Ask for the server to be down and wait until nothing of it is left; `force` skips the grace period.
@@ -192,19 +184,13 @@ class Server:
         if generation is not None and generation != self.generation:
             return
 
-        if self.state in {State.STOPPED, State.FAILED, State.BACKOFF, State.CRASHED, State.STARTING}:
+        if self.state not in {State.WAITING_READY, State.RUNNING}:
             await self.start()
             return
 
-        before = self.generation
-        self.restart_asked_of = before
         self.ask_up()
-        await self.until(
-            lambda: self.spawned_generation > before or self._gave_up(before) or self.wanted is Wanted.DOWN
-        )
-
-        if self._gave_up(before) and self.error is not None:
-            raise self.error
+        self.end_asked_of = self.generation
+        await self._until_spawned(after=self.generation)
 
     async def wait_ready(self, timeout: float | None = None) -> None:
         """Wait until the server may be used.
@@ -213,13 +199,16 @@ class Server:
         after `timeout` seconds.
         """
         with anyio.move_on_after(timeout):
-            while not (self.state is State.FAILED or self._down_for_good):
+            while not self.idle():
                 if self.usable and not (self.pid is not None and is_dying(self.pid)):
                     return
 
                 await self.changed()
 
-            raise self.error or ServerError("it is stopped", server=self.name, hint="call start() first")
+            if self.state is State.FAILED and self.error is not None:
+                raise self.error
+
+            raise ServerError("it is stopped", server=self.name, hint="call start() first")
 
         raise StartupTimeout(
             f"not ready after {timeout:g} s; it is {self.state.value}",
@@ -308,7 +297,14 @@ class Server:
     # -- for the life and the supervisor ------------------------------------------------------
 
     def ask_up(self) -> None:
-        """Want it up, and what it needs, without waiting."""
+        """Want it up, and what it needs, without waiting. ServerError where nobody would see to it."""
+        if not self.attended:
+            raise ServerError(
+                "its supervisor does not run",
+                server=self.name,
+                hint="use it inside of `async with Supervisor(...)`",
+            )
+
         for other in self.needs.values():
             if other.wanted is Wanted.DOWN or other.state is State.FAILED:
                 other.ask_up()
@@ -321,8 +317,9 @@ class Server:
         self._nudge()
 
     def ask_down(self) -> None:
-        """Want it down, without waiting."""
+        """Want it down, without waiting; this run ends, even if it is wanted up again at once."""
         self.wanted = Wanted.DOWN
+        self.end_asked_of = self.generation
         self._nudge()
 
     def enter(
@@ -382,6 +379,11 @@ class Server:
 
         return env
 
+    @property
+    def end_asked(self) -> bool:
+        """Whether the present run is to end, for a stop or a restart."""
+        return self.wanted is Wanted.DOWN or self.end_asked_of == self.generation
+
     def settled(self) -> bool:
         """Whether it is ready, or will not be unless somebody asks for it."""
         return self.usable or self.idle()
@@ -423,16 +425,20 @@ class Server:
         )
         return self.voice.own(error, stdout=stdout, stderr=stderr)
 
-    def _gave_up(self, before: int) -> bool:
-        return self.state is State.FAILED and self.generation > before
+    async def _until_spawned(self, *, after: int) -> None:
+        """Wait for the spawn of a later run than `after`, or a stop; raises what made it fail."""
+
+        def gave_up() -> bool:
+            return self.state is State.FAILED and self.generation > after
+
+        await self.until(lambda: self.spawned_generation > after or gave_up() or self.wanted is Wanted.DOWN)
+
+        if gave_up() and self.error is not None:
+            raise self.error
 
     @property
     def usable(self) -> bool:
-        """Whether it is running, its process lives, and no restart of it is asked for."""
+        """Whether it is running, its process lives, and neither stop nor restart is asked for."""
         process = None if self.run is None else self.run.process
         alive = process is None or process.alive()
-        return self.state is State.RUNNING and self.restart_asked_of != self.generation and alive
-
-    @property
-    def _down_for_good(self) -> bool:
-        return self.state is State.STOPPED and self.wanted is Wanted.DOWN
+        return self.state is State.RUNNING and not self.end_asked and alive

@@ -13,7 +13,6 @@ from hostler.means import Means
 from hostler.process.locks import NameLock
 from hostler.process.records import kill_recorded
 from hostler.run import Prepared, Run
-from hostler.server import Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Starting:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._prepare_and_tell, run)
 
-            while self.means.server.wanted is Wanted.UP and outcome is None:
+            while not self.means.server.end_asked and outcome is None:
                 happening = await run.inbox.take()
                 outcome = happening if isinstance(happening, Prepared) else None
 

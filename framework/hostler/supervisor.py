@@ -117,9 +117,11 @@ class Supervisor:
 
     async def start(self, *names: str) -> None:
         """Start these servers (all, without names) and what they need; wait until they are spawned."""
-        await _all(
-            self[name].start for name in names or self._servers if self[name].state is not State.RUNNING
-        )
+        await _all(partial(self._start_one, self[name]) for name in names or self._servers)
+
+    async def _start_one(self, server: Server) -> None:
+        if server.state is not State.RUNNING or server.end_asked:
+            await server.start()
 
     async def wait_ready(self, *names: str, timeout: float | None = None) -> None:
         """Wait until these servers (all that are wanted, without names) may be used; errors as in Server."""
@@ -156,6 +158,9 @@ class Supervisor:
         atexit.register(self._kill_now)
 
         for server in self._servers.values():
+            server.attended = True
+
+        for server in self._servers.values():
             if server.spec.autostart:
                 server.ask_up()
 
@@ -168,7 +173,10 @@ class Supervisor:
 
     async def close(self) -> None:
         """Stop all servers and end; what leaving `async with` does. Cancelling the caller delays nothing."""
-        assert self._engine is not None
+        if self._engine is None:
+            return
+
+        self._leave_unattended()
         self._closing.set()
         cancelled: asyncio.CancelledError | None = None
 
@@ -183,6 +191,10 @@ class Supervisor:
             raise cancelled
 
         self._engine.result()
+
+    def _leave_unattended(self) -> None:
+        for server in self._servers.values():
+            server.attended = False
 
     async def _run(self) -> None:
         failure: ServerError | None = None
@@ -210,6 +222,7 @@ class Supervisor:
             raise failure
 
     def _end(self) -> None:
+        self._leave_unattended()
         self._kill_now()
         atexit.unregister(self._kill_now)
         self._around.pump.close()

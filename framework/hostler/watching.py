@@ -102,10 +102,9 @@ class Watching:
                 self._found(happening)
             case HealthNews(health):
                 return self._health_news(health)
-            case Asked() if self.server.wanted is Wanted.DOWN:
-                return Ending(ExitCause.STOPPED, "stop asked for")
-            case Asked() if self.server.restart_asked_of == self.run.generation:
-                return Ending(ExitCause.STOPPED, "restart asked for")
+            case Asked() if self.server.end_asked:
+                what = "stop" if self.server.wanted is Wanted.DOWN else "restart"
+                return Ending(ExitCause.STOPPED, f"{what} asked for")
 
         return None
 
