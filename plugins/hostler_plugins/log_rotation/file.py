@@ -25,6 +25,7 @@ class RotatedFile:
         self._keep = keep
         self._fd = -1
         self._looked = 0.0
+        self._full = False  # the last write found no room
         self.size = 0
         self.total = 0
 
@@ -45,16 +46,19 @@ class RotatedFile:
 
     def write(self, text: bytes, done: int) -> None:
         """Append all of `text`; `done` bytes more are whole lines then."""
+        self._ask_for_room(len(text))
         written = os.write(self._fd, text)
 
         while written < len(text):
             written += os.write(self._fd, text[written:])
 
+        self._full = False
         self.size += done
         self.total += done
 
     def write_over(self, lines: bytes, loose: bytes) -> None:
         """Put `lines` before the unfinished line at the end, without making the file shorter meanwhile."""
+        self._ask_for_room(len(lines) + len(loose))
         fcntl.fcntl(self._fd, fcntl.F_SETFL, os.O_NONBLOCK)
 
         try:
@@ -66,13 +70,18 @@ class RotatedFile:
         finally:
             fcntl.fcntl(self._fd, fcntl.F_SETFL, os.O_APPEND | os.O_NONBLOCK)
 
+        self._full = False
         self.size += len(lines)
         self.total += len(lines)
 
     def cut_off(self) -> None:
         """Remove the unfinished line at the end."""
-        self.size = min(self.size, os.fstat(self._fd).st_size)  # somebody may have emptied it
-        os.ftruncate(self._fd, self.size)
+        size = os.fstat(self._fd).st_size
+
+        if size > self.size:
+            os.ftruncate(self._fd, self.size)
+
+        self.size = min(self.size, size)  # somebody may have emptied it
 
     def repair(self, error: OSError) -> None:
         """Remove what a failed write left; what is broken otherwise is opened again by the next `look`."""
@@ -81,8 +90,24 @@ class RotatedFile:
         except OSError:
             self.close()
 
-        if error.errno not in _NO_ROOM:
+        self._full = error.errno in _NO_ROOM
+
+        if not self._full:
             self.close()
+
+    def _ask_for_room(self, size: int) -> None:
+        """While a disk is full, write nothing that would have to be cut off again: OSError.
+
+        Who empties the file to make room could do so just before the cut, which would then make it longer.
+        """
+        if not self._full:
+            return
+
+        disk = os.fstatvfs(self._fd)
+        free = disk.f_bavail if os.geteuid() else disk.f_bfree
+
+        if disk.f_blocks and free * disk.f_frsize < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def look(self, loose: int, *, at_once: bool) -> bool:
         """See now and then whether the file is still there, and open it again when it is not.
