@@ -29,6 +29,7 @@ from hostler import (
     Launch,
     OutputMode,
     PluginError,
+    PluginFailed,
     PluginSpec,
     PortInUse,
     PortParsingFailed,
@@ -701,6 +702,34 @@ async def test_a_health_plugin_that_fails_later_leaves_the_server_running(
             await server.until(lambda: server.health == "unknown")
 
         assert server.state is State.RUNNING
+
+
+@dataclass(eq=False)
+class Floods:
+    """Reports without ever waiting."""
+
+    @hookimpl
+    async def health_check(self) -> AsyncGenerator[Report, None]:
+        while True:
+            yield Healthy()
+
+
+async def test_a_health_plugin_that_floods_is_slowed_down_and_named(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    events: list[Event] = []
+
+    async with supervised(make_spec(plugins=with_health(Floods())), directories, events) as supervisor:
+        server = supervisor["fake"]
+        await server.wait_ready(10)
+
+        with anyio.fail_after(5):
+            await server.until(lambda: server.state is State.RUNNING)
+            await server.stop()
+
+    failed = [event for event in events if isinstance(event, PluginFailed)]
+    assert [(event.plugin, event.hook) for event in failed] == [("says", "health_check")]
+    assert "floods" in failed[0].reason
 
 
 # -- hooks, facts, output ----------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
 
@@ -10,6 +11,7 @@ from hostler.background import Background
 from hostler.model import Healthy, Report, Unhealthy
 
 _FIRST_RETRY, _LONGEST_RETRY = 0.5, 30.0
+_MOST_REPORTS, _WINDOW = 100, 1.0  # more reports in so many seconds are a flood: they wait for their turn
 
 Opener = Callable[[], AsyncGenerator[Report, None]]
 
@@ -50,10 +52,12 @@ class HealthWatch:
 
     `on_news` is called for each report and each plugin's fault, with a copy of what is known then;
     whoever gets it hands it to `take` when its turn has come. `plugins` is what has been taken.
+    `on_flood` is called with the name of a plugin that has to be slowed down.
     """
 
     openers: dict[str, Opener]
     on_news: Callable[[PluginHealth], None]
+    on_flood: Callable[[str], None]
     plugins: dict[str, PluginHealth] = field(init=False)
     _tasks: Background = field(init=False, default_factory=Background)
 
@@ -104,12 +108,15 @@ class HealthWatch:
 
     async def _follow(self, plugin: PluginHealth, opener: Opener) -> str:
         reports = opener()
-        heard = 0
+        heard, since = 0, time.monotonic()
 
         try:
             async for report in reports:
                 heard += 1
                 self._note(plugin, report)
+
+                if heard % _MOST_REPORTS == 0:
+                    since = await self._slow_down(plugin.name, since)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin's failure, SystemExit included, is "unknown"
@@ -119,9 +126,21 @@ class HealthWatch:
 
         return "" if heard else "it returned without any report"
 
+    async def _slow_down(self, name: str, since: float) -> float:
+        """Let others run; the rest of the window is waited out by who has used it up."""
+        rest = since + _WINDOW - time.monotonic()
+
+        if rest > 0:
+            self.on_flood(name)
+
+        await asyncio.sleep(max(rest, 0))
+        return time.monotonic()
+
     def _note(self, plugin: PluginHealth, report: object) -> None:
         if not isinstance(report, Healthy | Unhealthy):
             raise TypeError(f"it yielded {type(report).__name__}, not Healthy or Unhealthy")
 
         plugin.note(report)
-        self.on_news(replace(plugin))
+
+        if plugin.told:
+            self.on_news(replace(plugin))

@@ -131,6 +131,7 @@ class Watching:
         health = HealthWatch(
             plugins.health_openers(server, self.run.endpoint),
             on_news=lambda news: self.run.inbox.post(HealthNews(news)),
+            on_flood=lambda name: plugins.health_failed(name, "floods the server with reports; slowed down"),
         )
         self.run.watch_health(health)
 
