@@ -56,9 +56,9 @@ class OutputPump:
         if self._pump.closed:
             raise RuntimeError("the output pump is closed")
 
-        capture = Capture(self._pump, generation, masker, sinks, on_trouble)
+        capture = Capture(self._pump, generation, masker, sinks, on_trouble, self._captures.discard)
         capture.open_pipes(streams, large=2 * len(self._captures) < MOST_LARGE_PIPES)
-        self._captures = {one for one in self._captures if not one.closed} | {capture}
+        self._captures.add(capture)
         return capture
 
     def close(self) -> None:
@@ -79,6 +79,7 @@ class Capture:
         masker: Masker,
         sinks: Sequence[Sink],
         on_trouble: Tell,
+        on_closed: Callable[[Capture], None],
     ) -> None:
         self._pump = pump
         self._generation = generation
@@ -96,6 +97,7 @@ class Capture:
         self._ended = asyncio.Event()
         self._closed = asyncio.Event()
         self._retired = False
+        self._on_closed = on_closed
 
     @property
     def dropped(self) -> int:
@@ -112,8 +114,7 @@ class Capture:
         self._running = len(streams)
 
         try:
-            for stream in streams:
-                self._open_pipe(stream, large=large)
+            self._make_pipes(streams, large=large)
         except OSError:
             self.close_write_fds()
             self.retire()
@@ -159,7 +160,7 @@ class Capture:
         with anyio.move_on_after(CLOSING):
             await self._closed.wait()
 
-        self._closed.set()
+        self._end()
 
     def retire(self) -> None:
         """Begin to close: the pipes are read once more and ended, the sinks closed, on the output thread."""
@@ -169,12 +170,20 @@ class Capture:
         self._retired = True
 
         for pipe in self._pipes.values():
-            self._pump.retire(pipe)
+            if pipe.open:  # else its thread need not be woken
+                self._pump.retire(pipe)
 
         for outlet in self._outlets:
             self._pump.end(outlet)
 
         self._see_whether_closed()
+
+    def _make_pipes(self, streams: Sequence[StreamName], *, large: bool) -> None:
+        try:
+            for stream in streams:
+                self._open_pipe(stream, large=large)
+        finally:
+            self._pump.add(*self._pipes.values())  # at once: the thread is woken once
 
     def _open_pipe(self, stream: StreamName, *, large: bool) -> None:
         ours, childs = os.pipe()
@@ -184,7 +193,7 @@ class Capture:
             _enlarge(ours)
 
         self._write_fds[stream] = childs
-        self._pipes[stream] = pipe = Pipe(
+        self._pipes[stream] = Pipe(
             fd=ours,
             stream=stream,
             mask=self._masker.stream(),
@@ -193,7 +202,6 @@ class Capture:
             outlets=self._outlets,
             on_end=lambda: tell(self._loop, self._pipe_ended),
         )
-        self._pump.add(pipe)
 
     def _pipe_ended(self) -> None:
         self._running -= 1
@@ -209,7 +217,11 @@ class Capture:
 
     def _see_whether_closed(self) -> None:
         if self._retired and not self._unclosed and (not self._running or not self._pipes):
-            self._closed.set()
+            self._end()
+
+    def _end(self) -> None:
+        self._closed.set()
+        self._on_closed(self)
 
     def _say_later(self, topic: str, text: str, details: Mapping[str, object]) -> None:
         tell(self._loop, self._on_trouble, topic, self._masker.text(text), details)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 from hostler.process.pipe import Pipe
@@ -63,9 +64,10 @@ class Pump:
 
         self._ring()
 
-    def add(self, pipe: Pipe) -> None:
-        """Read `pipe` from now on, to its end."""
-        self.post(lambda _turn: self._register(pipe))
+    def add(self, *pipes: Pipe) -> None:
+        """Read `pipes` from now on, to their ends."""
+        if pipes:
+            self.post(*(partial(self._register, pipe) for pipe in pipes))
 
     def retire(self, pipe: Pipe) -> None:
         """Take what is in `pipe` and end it, whoever else still holds it."""
@@ -167,7 +169,7 @@ class Pump:
 
             self._commands.popleft()
 
-    def _register(self, pipe: Pipe) -> None:
+    def _register(self, pipe: Pipe, _turn: Turn) -> None:
         assert self._selector is not None
         self._selector.register(pipe.fd, selectors.EVENT_READ, pipe)
 
