@@ -6,7 +6,6 @@ import grp
 import os
 import pwd
 import resource
-import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -151,8 +150,14 @@ def _limits(limits: Mapping[str, int]) -> list[str]:
 
 
 def _find_tool(name: str) -> str | None:
-    tool = shutil.which(name, path=_TOOL_PATH)
-    return None if tool is None or os.path.realpath(tool).rpartition("/")[2] in _MULTI_CALL else tool
+    for folder in _TOOL_PATH.split(":"):
+        tool = f"{folder}/{name}"
+
+        if os.access(tool, os.X_OK):
+            target = os.path.realpath(tool) if os.path.islink(tool) else tool  # noqa: PTH114
+            return None if target.rpartition("/")[2] in _MULTI_CALL else tool
+
+    return None
 
 
 @cache

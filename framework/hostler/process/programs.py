@@ -30,11 +30,11 @@ def find_program(name: str, *, cwd: Path, env: Mapping[str, str]) -> str:
 
 
 def _check_directory(cwd: Path) -> None:
-    if not cwd.exists():
-        raise cannot_run(f"the working directory {cwd} does not exist", "create it, or correct cwd")
+    if not os.path.isdir(cwd):  # noqa: PTH112 - every restart waits for this
+        if cwd.exists():
+            raise cannot_run(f"the working directory {cwd} is not a directory", "correct cwd")
 
-    if not cwd.is_dir():
-        raise cannot_run(f"the working directory {cwd} is not a directory", "correct cwd")
+        raise cannot_run(f"the working directory {cwd} does not exist", "create it, or correct cwd")
 
     if not os.access(cwd, os.X_OK):
         raise cannot_run(
@@ -64,7 +64,7 @@ def _check_executable(program: str, cwd: Path, env: Mapping[str, str], depth: in
     _check_file(program)
 
     try:
-        with Path(program).open("rb") as file:
+        with open(program, "rb", buffering=0) as file:  # noqa: PTH123 - every restart waits for this
             head = file.read(_HEAD)
     except OSError:
         return  # it may be executed, though not read
@@ -77,7 +77,7 @@ def _check_executable(program: str, cwd: Path, env: Mapping[str, str], depth: in
 
 def _check_file(program: str) -> None:
     try:
-        mode = Path(program).stat().st_mode
+        mode = os.stat(program).st_mode  # noqa: PTH116 - as above
     except FileNotFoundError:
         raise cannot_run(f"{program} does not exist", "install it, or correct command") from None
     except OSError as error:

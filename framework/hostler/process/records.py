@@ -104,10 +104,7 @@ class RunStore:
 
         try:
             temporary.unlink(missing_ok=True)
-
-            with os.fdopen(os.open(temporary, _FLAGS, 0o600), "wb") as file:
-                os.fchmod(file.fileno(), 0o600)
-                file.write(text)
+            _write_new(temporary, text)
 
             # Not renamed over the old one: ext4 flushes then (0.15 ms). A kill in between leaves the new one.
             path.unlink(missing_ok=True)
@@ -232,6 +229,18 @@ def boot_id() -> str:
     import psutil  # noqa: PLC0415 - heavy
 
     return f"{psutil.boot_time():.0f}"
+
+
+def _write_new(path: Path, text: bytes) -> None:
+    descriptor = os.open(path, _FLAGS, 0o600)
+
+    try:
+        os.fchmod(descriptor, 0o600)
+
+        while text:
+            text = text[os.write(descriptor, text) :]
+    finally:
+        os.close(descriptor)
 
 
 def _read(lock: NameLock) -> bytes:
