@@ -87,6 +87,9 @@ class Channel(Generic[T]):
 
     def publish(self, item: T) -> None:
         """Hand an item to every listener; never blocks."""
+        if not self.followed:
+            return  # without a list of nobody: a busy event stream comes here for each event
+
         for subscription in list(self._subscriptions):
             subscription.push(item)
 
