@@ -17,7 +17,8 @@ from hostler_process import HOSTLER, Configure, Done, Hostler, Run, Start, serve
 def environ(tmp_path: Path) -> dict[str, str]:
     """An environment with directories of the test's own."""
     own = {f"XDG_{kind.upper()}_HOME": str(tmp_path / kind) for kind in ("state", "data", "cache")}
-    return dict(os.environ) | own | {"PYTHONWARNINGS": "error"}
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return inherited | own | {"PYTHONWARNINGS": "error"}
 
 
 @pytest.fixture

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -213,3 +215,30 @@ def test_the_same_server_twice_is_refused(configure: Configure, start: Start, ru
     assert str(hostler.process.pid) in done.stderr
     hostler.send(signal.SIGINT)
     assert hostler.end() == 0
+
+
+def may_drop_the_power_to_kill() -> bool:
+    return os.geteuid() == 0 and shutil.which("setpriv") is not None
+
+
+@pytest.mark.skipif(not may_drop_the_power_to_kill(), reason="needs root, to give its power up")
+def test_a_server_that_cannot_be_stopped_is_told_by_pid_and_is_exit_code_1(
+    configure: Configure, start: Start
+) -> None:
+    configure(
+        text='[servers.hard]\ncommand = ["sleep", "60"]\nport = false\nuser = "nobody"\ncwd = "/"\n'
+        'force_kill_timeout = "200ms"\n'
+    )
+    hostler = start("run", before=("setpriv", "--bounding-set", "-kill", "--inh-caps", "-kill"))
+    pid = int(hostler.wait_for("hard server started").split("pid ")[1].split(",")[0])
+
+    try:
+        hostler.send(signal.SIGTERM)
+        hostler.wait_for(f"processes outlive SIGKILL: {pid}")
+        assert hostler.end() == 1
+        assert f"hard: processes outlive SIGKILL: {pid}" in "\n".join(hostler.stderr)
+        assert "Traceback" not in "\n".join(hostler.stderr)
+        assert "hard server stopped" not in hostler.stdout
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hostler_process import Configure, Run, Start, server_table
+from hostler_process import Configure, Run, Start, Terminal, server_table
 
 
 @pytest.mark.parametrize(
@@ -173,3 +173,17 @@ def test_pipes_of_the_command_are_its_own(
         argv, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=30, check=False
     )
     assert done.stdout == "x\n"
+
+
+def test_a_ctrl_c_of_the_terminal_reaches_the_command_once(
+    configure: Configure, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    configure()
+    script = (
+        "trap 'echo interrupted; n=$((n+1))' INT; echo waiting; while [ ${n:-0} -lt 1 ]; do sleep 0.05; done"
+    )
+    terminal = Terminal(tmp_path, environ, "run", "--", "sh", "-c", f"{script}; sleep 0.3; exit 4")
+    terminal.read_until("waiting")
+    terminal.press(b"\x03")
+    assert terminal.end() == 4
+    assert terminal.text.count("interrupted") == 1
