@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 from hostler.model import PluginSpec
 from hostler.plugins.forms import FORMS, marked_hooks
 from hostler.plugins.loading import entry_point
-from hostler.plugins.options import option_fields, plugin_class
+from hostler.plugins.options import option_fields, option_type, plugin_class
 from hostler.quantities import Duration, Size
 
 _QUALIFIER = re.compile(r"\b(?:[a-z_]\w*\.)+")
+_OPTIONAL = re.compile(r"(?:typing\.)?Optional\[(.*)\]")
 _SECONDS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 _BYTES = ((" GiB", 2**30), (" MiB", 2**20), (" KiB", 2**10), (" B", 1))
 
@@ -49,7 +50,7 @@ def describe(name: str) -> PluginDescription:
         version="" if entry.dist is None else entry.dist.version,
         summary=_summary(class_),
         hooks=tuple(hook for hook in FORMS if hook in hooks),
-        options=tuple(_described(field) for field in option_fields(class_).values()),
+        options=tuple(_described(class_, field) for field in option_fields(class_).values()),
     )
 
 
@@ -59,17 +60,16 @@ def _summary(class_: type) -> str:
     return "" if text.startswith(f"{class_.__name__}(") else text.partition("\n")[0]
 
 
-def _described(field: dataclasses.Field[Any]) -> OptionDescription:
-    return OptionDescription(
-        field.name, _type_text(field.type), _default_of(field), str(field.metadata.get("meaning", ""))
-    )
+def _described(class_: type, field: dataclasses.Field[Any]) -> OptionDescription:
+    meaning = str(field.metadata.get("meaning", ""))
+    return OptionDescription(field.name, _type_text(class_, field), _default_of(field), meaning)
 
 
-def _type_text(annotation: object) -> str:
-    if isinstance(annotation, str):
-        return annotation
-
-    return _QUALIFIER.sub("", inspect.formatannotation(annotation))
+def _type_text(class_: type, field: dataclasses.Field[Any]) -> str:
+    """The type with the names that stand for others replaced by what they mean."""
+    text = inspect.formatannotation(option_type(class_, field))
+    optional = _OPTIONAL.fullmatch(text)
+    return _QUALIFIER.sub("", f"{optional[1]} | None" if optional else text)
 
 
 def _default_of(field: dataclasses.Field[Any]) -> str:
