@@ -107,3 +107,19 @@ def test_a_reader_that_takes_one_line_only_is_no_mistake(
     done = subprocess.run(argv, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_a_broken_plugin_hurts_only_who_names_it(run: Run, tmp_path: Path, environ: dict[str, str]) -> None:
+    installed = tmp_path / "site" / "broken-1.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text("[hostler.plugins]\nbroken = no_such_module:Broken\n")
+    env = environ | {"PYTHONPATH": str(tmp_path / "site")}
+    done = run("plugins", env=env)
+    assert done.returncode == 0
+    assert "regex-port" in done.stdout
+    assert "broken\n  cannot be used:" in done.stderr
+    done = run("plugins", "broken", env=env)
+    assert done.returncode == 1
+    assert "no_such_module" in done.stderr
+    assert "Traceback" not in done.stderr

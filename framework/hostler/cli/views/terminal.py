@@ -8,6 +8,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
+from rich.text import Text
 
 from hostler.cli.views.sentences import Sentences
 from hostler.events import Event, Progress, StateChanged
@@ -22,7 +23,7 @@ class TerminalView:
 
     def __init__(self, configuration: Configuration, out: TextIO, *, debug: bool) -> None:
         self._sentences = Sentences(configuration, debug=debug)
-        self._console = Console(file=out, highlight=False, soft_wrap=True)
+        self._console = Console(file=out, highlight=False, soft_wrap=True, emoji=False)
         self._status: Status | None = None
 
     def show(self, event: Event) -> None:
@@ -32,17 +33,17 @@ class TerminalView:
         if sentence is not None and not isinstance(event, Progress) and not _starts(event):
             style = _STYLES.get(event.state) if isinstance(event, StateChanged) else None
             style = style or {logging.WARNING: "yellow", logging.ERROR: "red"}.get(sentence.level)
-            self._console.print(escape(sentence.text), style=style)
+            self._console.print(_harmless(sentence.text), style=style)
 
         self._spin(sentence.text if sentence is not None and isinstance(event, Progress) else "")
 
     def line(self, server: str, line: Line) -> None:
         """Print a line of the server's output."""
-        self._console.print(f"[dim]{escape(server)} {line.stream}:[/dim] {escape(line.text)}")
+        self._console.print(Text(f"{server} {line.stream}: ", "dim"), _harmless(line.text), sep="")
 
     def say(self, text: str, *, error: bool = False) -> None:
         """Print a line of hostler's own."""
-        self._console.print(escape(text), style="red" if error else None)
+        self._console.print(_harmless(text), style="red" if error else None)
 
     def shutting_down(self) -> None:
         """Say that the second Ctrl-C is not like the first."""
@@ -68,6 +69,11 @@ class TerminalView:
             self._status.start()
         elif progress:
             self._status.update(text)
+
+
+def _harmless(text: str) -> Text:
+    """What servers write, with its colours, but without what would move the cursor or clear the screen."""
+    return Text.from_ansi(text)
 
 
 def _starts(event: Event) -> bool:
