@@ -54,6 +54,7 @@ FOR_THE_ENGINE = {
     "end_asked_of",
     "enter",
     "idle",
+    "missing_tools",
     "needed_env",
     "needs",
     "promised_port",

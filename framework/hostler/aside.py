@@ -25,6 +25,8 @@ async def aside(function: Callable[..., T], *arguments: Any, abandon: bool = Fal
     def work() -> None:
         try:
             result = function(*arguments)
+        except StopIteration as error:  # which no future takes
+            tell(future.set_exception, RuntimeError(f"raised {error!r}"))
         except BaseException as error:  # noqa: BLE001 - raised where it is awaited
             tell(future.set_exception, error)
         else:

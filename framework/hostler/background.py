@@ -19,19 +19,22 @@ class Background:
 
     def __init__(self) -> None:
         self._tasks: dict[asyncio.Task[None], str] = {}
+        self._closed = False
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run `work` until it ends or `close` is called."""
+        """Run `work` until it ends or `close` is called; not at all after that."""
+        if self._closed:
+            work.close()
+            return
+
         task = asyncio.create_task(work, name=name)
         self._tasks[task] = name
         task.add_done_callback(self._forget)
 
     async def close(self, timeout: float = _CLOSE_SECONDS) -> list[str]:
         """Cancel all and wait; the names of those that did not end within `timeout` seconds."""
+        self.cancel()
         tasks = dict(self._tasks)
-
-        for task in tasks:
-            task.cancel()
 
         if tasks:
             await asyncio.wait(tasks, timeout=timeout)
@@ -40,6 +43,8 @@ class Background:
 
     def cancel(self) -> None:
         """Cancel all without waiting: for when there is no time left."""
+        self._closed = True
+
         for task in list(self._tasks):
             task.cancel()
 

@@ -65,7 +65,8 @@ class Comeback:
                 return f"it never became ready: {crash.error.message}"
 
             self.retries_left -= 1
-            server.budget = Budget(server.budget.used, policy.initial_delay)
+            delay = 0.0 if crash.action is Action.RESTART_NOW else policy.initial_delay
+            server.budget = Budget(server.budget.used, delay)
             return ""
 
         if policy.policy is RestartMode.NEVER:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from hostler.background import Background
@@ -60,6 +61,7 @@ class HealthWatch:
     on_flood: Callable[[str], None]
     plugins: dict[str, PluginHealth] = field(init=False)
     _tasks: Background = field(init=False, default_factory=Background)
+    _closing: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.plugins = {name: PluginHealth(name) for name in self.openers}
@@ -90,7 +92,13 @@ class HealthWatch:
 
     async def close(self) -> list[str]:
         """Cancel and close all generators; the names of those that did not end within 2 s."""
+        self._closing = True
         return await self._tasks.close()
+
+    def cancel(self) -> None:
+        """Cancel all generators without waiting: for when there is no time left."""
+        self._closing = True
+        self._tasks.cancel()
 
     async def _keep(self, name: str, opener: Opener) -> None:
         plugin, delay = PluginHealth(name), _FIRST_RETRY
@@ -112,6 +120,9 @@ class HealthWatch:
 
         try:
             async for report in reports:
+                if self._closing:  # it has swallowed its cancellation
+                    return ""
+
                 heard += 1
                 self._note(plugin, report)
 
@@ -122,7 +133,8 @@ class HealthWatch:
         except BaseException as error:  # noqa: BLE001 - a plugin's failure, SystemExit included, is "unknown"
             return f"{type(error).__name__}: {error}"
         finally:
-            await reports.aclose()
+            with suppress(Exception):  # it may refuse to end, or fail when it should
+                await reports.aclose()
 
         return "" if heard else "it returned without any report"
 

@@ -8,6 +8,7 @@ from hostler.errors import ForceKillTimeout, ServerCrashed, ServerError
 from hostler.events import Exited
 from hostler.means import Means
 from hostler.model import Action, Advice, Exit, ExitCause
+from hostler.plugins import PluginSet
 from hostler.restart import after_running
 from hostler.run import Run
 from hostler.states import State
@@ -69,17 +70,37 @@ class Leaving:
 
     async def crash(self, ending: Ending) -> Crash:
         """Empty the tree if it lives, hear the plugins, clean up; what happened, as a value."""
-        server = self.means.server
+        server, ran = self.means.server, self.run.ready_for
         reason = ending.reason or self.run.exit(ending.cause).description
+
+        if ending.error is not None:
+            server.voice.own(ending.error)
+
         server.enter(State.CRASHED, reason=reason, error=ending.error)
         await self.run.close_health()
         await self._empty_tree()
         exit_ = self.run.exit(ending.cause, ending.error or self._died(), ending.unhealthy)
         self._tell_exit(exit_)
-        advice = [] if self.means.plugins is None else await self.means.plugins.on_crash(server, exit_)
+        advice = await self._hear_plugins(exit_)
         await self.run.close()
         server.run = None
-        return self._judge(exit_, [word for _, word in advice])
+
+        if exit_.ready:
+            server.budget = after_running(server.budget, server.spec.restart, ran)
+
+        return self._judge(exit_, advice)
+
+    async def _hear_plugins(self, exit_: Exit) -> list[Advice]:
+        advice: list[tuple[str, Advice]] = []
+        plugins = self.means.plugins
+
+        async def hear(plugins: PluginSet) -> None:
+            advice.extend(await plugins.on_crash(self.means.server, exit_))
+
+        if plugins is not None:
+            await self.run.unless_cut_short(hear(plugins))
+
+        return [word for _, word in advice]
 
     def _died(self) -> ServerError:
         when = "while it ran" if self.run.ready_at is not None else "before it was ready"
@@ -96,12 +117,6 @@ class Leaving:
 
         if own is not None:
             error = self.means.server.voice.own(own, stdout=exit_.stdout, stderr=exit_.stderr)
-
-        if self.run.ready_at is not None:
-            seconds = self.run.ready_for
-            self.means.server.budget = after_running(
-                self.means.server.budget, self.means.server.spec.restart, seconds
-            )
 
         return Crash(exit_, error, advice[-1].action if advice else None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -17,7 +18,7 @@ from hostler.restart import Budget
 from hostler.run import Run
 from hostler.server import Server, Wanted
 from hostler.starting import Starting
-from hostler.states import State
+from hostler.states import MOVES, State
 from hostler.watching import Ending, Watching
 
 
@@ -33,12 +34,25 @@ class Life:
 
     async def live(self) -> None:
         """At rest, kept up, at rest, and so on."""
-        while True:
-            await self.server.start_asked.wait()
-            self.server.start_asked = anyio.Event()
+        server = self.server
 
-            if self.server.wanted is Wanted.UP:
-                await self._keep_up()
+        try:
+            while True:
+                await server.start_asked.wait()
+                server.start_asked = anyio.Event()
+
+                if server.wanted is Wanted.UP:
+                    await self._keep_up_or_collapse()
+
+        except BaseException:
+            self._end_at_once()
+            raise
+
+    async def _keep_up_or_collapse(self) -> None:
+        try:
+            await self._keep_up()
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must leave no process and no silence
+            await self._collapse(error)
 
     async def _keep_up(self) -> None:
         server = self.server
@@ -57,16 +71,7 @@ class Life:
         server.start_asked = anyio.Event()
         run = server.run = Run(server.spec, server.around, server.voice, server.generation)
         server.enter(State.STARTING)
-
-        try:
-            return await self._through(run)
-        except Exception as error:  # noqa: BLE001 - a mistake of ours must leave no process and no silence
-            await self._collapse(run, error)
-            return None
-        except BaseException:
-            run.kill_now()
-            self.means.let_go()
-            raise
+        return await self._through(run)
 
     async def _through(self, run: Run) -> Crash | None:
         """The run from its beginning to its end: starting, waiting_ready, running, stopping or crashed."""
@@ -109,25 +114,32 @@ class Life:
 
         return None
 
-    async def _collapse(self, run: Run, error: Exception) -> None:
+    def _end_at_once(self) -> None:
+        """The engine is torn down: no time for anything but the end of the tree."""
         server = self.server
-        failure = server.voice.own(
-            ServerError(f"hostler itself failed: {error!r}", hint="please report this")
-        )
-        logging.getLogger("hostler").error("%s: %s", server.name, failure.message, exc_info=error)
+        server.wanted = Wanted.DOWN
+        gone = server.run is None or server.run.kill_now()
+        self.means.let_go()
+
+        while gone and not server.state.at_rest:
+            last = State.STOPPED in MOVES[server.state]
+            self.means.rest(State.STOPPED) if last else server.enter(State.STOPPING)
+
+    async def _collapse(self, error: Exception) -> None:
+        server, run = self.server, self.server.run
+        failure = ServerError(f"hostler itself failed: {error!r}", hint="please report this")
+        server.voice.own(failure)
+        trace = server.voice.masker.text("".join(traceback.format_exception(error)))
+        logging.getLogger("hostler").error("%s: %s\n%s", server.name, failure.message, trace)
         server.wanted = Wanted.DOWN
 
         with suppress(Exception):
-            run.kill_now()
+            if run is not None and run.kill_now():
+                await run.close()
 
-        with suppress(Exception):
-            await run.close()
-
-        if server.state is State.STOPPING:
-            self.means.rest(State.STOPPED, reason=failure.message, error=failure)
-            return
-
-        if server.state is not State.CRASHED:
+        if server.state not in {State.CRASHED, State.STOPPING, State.BACKOFF} and not server.state.at_rest:
             server.enter(State.CRASHED, reason=failure.message, error=failure)
 
-        self.means.rest(State.FAILED, reason=failure.message, error=failure)
+        if not server.state.at_rest:
+            last = State.FAILED if server.state is State.CRASHED else State.STOPPED
+            self.means.rest(last, reason=failure.message, error=failure)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
@@ -15,6 +15,7 @@ import anyio
 
 from hostler.aside import aside
 from hostler.background import Background
+from hostler.cleaning import clean_up, clean_up_now
 from hostler.endpoint import Confirmed, EndpointSearch
 from hostler.environment import refuse_leaks
 from hostler.errors import ProcessSpawnFailed, ServerError
@@ -44,7 +45,6 @@ from hostler.surroundings import Surroundings
 from hostler.voice import Voice
 
 _DRAIN_SECONDS = 1.0
-_CLEANUP_SECONDS = 10.0
 _TAIL_LINES = 20
 
 
@@ -156,10 +156,11 @@ class Run:
                 run_id, self.around.namespace, self.spec.name, argv=self.argv(), temporary=launch.temporary
             )
         )
+        sinks, launch.sinks = launch.sinks, []  # from here on the capture closes them
         self.capture = capture = self.around.pump.open(
             generation=self.generation,
             masker=self.voice.masker,
-            sinks=launch.sinks,
+            sinks=sinks,
             on_trouble=self._trouble,
             streams=self.captured,
         )
@@ -233,7 +234,9 @@ class Run:
     async def _warm_up(self, function: Callable[[], object]) -> None:
         try:
             await aside(function, abandon=True)
-        except Exception as error:  # noqa: BLE001 - it is only warmth: who needs it will fail and be named
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is only warmth: who needs it will fail and be named
             self.voice.notice("warm_up_failed", f"preparing in the background failed: {error!r}", "warning")
 
     async def _find_endpoint(self, search: EndpointSearch) -> None:
@@ -241,6 +244,8 @@ class Run:
             self.inbox.post(Found(await search.run()))
         except ServerError as error:
             self.inbox.post(Broken(error))
+        except Exception as error:  # noqa: BLE001 - without a word nobody would know why it is never ready
+            self.inbox.post(Broken(ServerError(f"its endpoint could not be looked for: {error!r}")))
 
     def start_soon(self, function: Callable[[], Awaitable[None]]) -> None:
         """Run a plugin's function beside this run; its failure is told, and hurts nobody."""
@@ -249,7 +254,9 @@ class Run:
     async def _guarded(self, function: Callable[[], Awaitable[None]]) -> None:
         try:
             await function()
-        except Exception as error:  # noqa: BLE001 - told, and no reason to end anything
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - told, and no reason to end anything, SystemExit included
             name = getattr(function, "__qualname__", repr(function))
             self.voice.notice("background_failed", f"{name} failed: {error!r}", "warning")
 
@@ -375,59 +382,35 @@ class Run:
             await self.capture.close()
 
         if self.launch is not None:
-            await self._clean_up(self.launch)
+            await clean_up(self.launch, self.around.store, self._cleanup_failed)
 
         if self._record is not None and self._lock is not None:
             self.around.store.clear(self._lock)
 
         self._record = None
 
-    async def _clean_up(self, launch: Launch) -> None:
-        while launch.cleanups:
-            cleanup = launch.cleanups.pop()
+    def _cleanup_failed(self, text: str) -> None:
+        self.voice.notice("cleanup_failed", text, "warning")
 
-            try:
-                with anyio.fail_after(_CLEANUP_SECONDS):
-                    result = cleanup()
-
-                    if inspect.isawaitable(result):
-                        await result
-            except Exception as error:  # noqa: BLE001 - one failed clean-up must not spare the others
-                self.voice.notice("cleanup_failed", f"a clean-up failed: {error!r}", "warning")
-
-        if launch.temporary:
-            _, problems = await aside(self.around.store.remove_temporary, launch.temporary)
-
-            for problem in problems:
-                self.voice.notice("cleanup_failed", problem, "warning")
-
-    def kill_now(self) -> None:
+    def kill_now(self) -> bool:
         """SIGKILL the whole tree and clean up, without the loop: when the program ends under us.
 
-        Deferred coroutines are not run.
+        Deferred coroutines are not run. False when something outlives SIGKILL: it stays on record.
         """
         self.background.cancel()
-        left = () if self.process is None else kill_tree_now(self.process)
 
-        if left:
-            return
+        if self.health is not None:
+            self.health.cancel()
+
+        if self.process is not None and kill_tree_now(self.process):
+            return False
 
         if self.launch is not None:
-            self._clean_up_now(self.launch)
+            clean_up_now(self.launch, self.around.store)
 
         if self._record is not None and self._lock is not None:
             with suppress(OSError):
                 self.around.store.clear(self._lock)
 
         self._record = None
-
-    def _clean_up_now(self, launch: Launch) -> None:
-        for cleanup in reversed(launch.cleanups):
-            with suppress(Exception):
-                result = cleanup()
-
-                if inspect.iscoroutine(result):
-                    result.close()
-
-        launch.cleanups.clear()
-        self.around.store.remove_temporary(launch.temporary)
+        return True

@@ -59,6 +59,7 @@ class Server:
         self.spawned_generation = 0
         self.promised_port: int | None = None
         self.end_asked_of = 0
+        self.missing_tools: tuple[str, ...] = ()
         self.attended = False
         self.start_asked = anyio.Event()
         self.stuck: ForceKillTimeout | None = None
@@ -361,10 +362,9 @@ class Server:
         """
         env: dict[str, str] = {}
 
-        for other in self.needs.values():
-            if not other.usable:
-                self.progress(f"waiting for {other.name}")
-
+        while missing := [other for other in self.needs.values() if not other.usable]:
+            other = missing[0]
+            self.progress(f"waiting for {other.name}")
             await other.until(other.settled)
 
             if not other.usable:
@@ -375,6 +375,7 @@ class Server:
                     permanent=True,
                 )
 
+        for other in self.needs.values():
             env |= other.child_env({})
 
         return env

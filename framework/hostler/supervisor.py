@@ -277,7 +277,11 @@ class Supervisor:
         if server.state is not State.RUNNING or server.run is None or server.run.process is None:
             return
 
-        memory = tree_memory(server.run.process)
+        try:
+            memory = tree_memory(server.run.process)
+        except OSError:  # no descriptor left to look with, say: the next sample tells
+            return
+
         server.voice.say(
             MemorySampled(
                 server=server.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -41,7 +42,14 @@ class Voice:
 
         # Without a handler of the host's, logging would print warnings on stderr by itself.
         if self._log.isEnabledFor(level) and self._log.hasHandlers():
-            self._log.log(level, "%s: %s", self.name, self.masker.text(in_words(event)))
+            self._write(level, self.masker.text(in_words(event)))
+
+    def _write(self, level: int, text: str) -> None:
+        try:
+            self._log.log(level, "%s: %s", self.name, text)
+        except Exception as error:  # noqa: BLE001 - a fault in the host's logging must not end a server's life
+            context = {"message": "logging of hostler's events failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
 
     def notice(
         self, topic: str, text: str, level: str = "info", details: Mapping[str, object] | None = None

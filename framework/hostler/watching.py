@@ -55,7 +55,8 @@ class Watching:
             )
         )
 
-        if self.run.process.missing_tools:
+        if self.run.process.missing_tools and self.run.process.missing_tools != server.missing_tools:
+            server.missing_tools = self.run.process.missing_tools
             names = ", ".join(self.run.process.missing_tools)
             server.voice.notice("tool_missing", f"not found, so gone on without: {names}", "warning")
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import coroutine
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import anyio
 
+from hostler.model import Report
 from hostler.plugins.wording import said
 
+SLOW_STEP = 0.1
+"""Seconds that a step of a plugin may keep the event loop to itself."""
+
 _GRACE = 1.0
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -69,6 +74,35 @@ class Caller:
                 await _end(task, outcome)
 
             outcome.seconds = time.monotonic() - started
+
+
+class TimedReports(AsyncGenerator[Report, None]):
+    """A plugin's stream of reports; `on_held` hears when a step kept the event loop to itself too long."""
+
+    def __init__(self, reports: AsyncGenerator[Report, None], on_held: Callable[[float], None]) -> None:
+        self._reports = reports
+        self._on_held = on_held
+
+    async def asend(self, value: None) -> Report:
+        """Take one step."""
+        return await self._step(self._reports.asend(value))
+
+    async def athrow(self, *error: Any) -> Report:
+        """Take one step that begins with an error."""
+        return await self._step(self._reports.athrow(*error))
+
+    async def aclose(self) -> None:
+        """End it."""
+        await self._step(self._reports.aclose())
+
+    async def _step(self, step: Awaitable[T]) -> T:
+        outcome = Outcome()
+
+        try:
+            return cast("T", await _timed(step, outcome))
+        finally:
+            if outcome.held > SLOW_STEP:
+                self._on_held(outcome.held)
 
 
 async def _end(task: asyncio.Task[None], outcome: Outcome) -> None:

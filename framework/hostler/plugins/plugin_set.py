@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from hostler.errors import EnvironmentSetupFailed, ServerError
 from hostler.model import Advice, Endpoint, Exit, Launch, PluginSpec, Report, StreamName
 from hostler.plugins.blame import Blame, Failure, Ledger
-from hostler.plugins.calls import Caller, Outcome
+from hostler.plugins.calls import SLOW_STEP, Caller, Outcome, TimedReports
 from hostler.plugins.filling import Filling
 from hostler.plugins.registration import Implementation, built, in_order
 from hostler.plugins.wording import said
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _HOOK_SECONDS = 5.0
 _SHUTDOWN_SECONDS, _SHUTDOWN_TOGETHER = 2.0, 3.0
-_SLOW_LINE, _SLOW_STEP = 0.05, 0.1
+_SLOW_LINE = 0.05
 _PORTS = range(1, 65536)
 
 
@@ -186,7 +186,7 @@ class PluginSet:
         else:
             self._ledger.succeeded(each.plugin, each.hook, outcome.seconds)
 
-        if outcome.held > _SLOW_STEP:
+        if outcome.held > SLOW_STEP:
             self._ledger.slow(each.plugin, each.hook, "blocked the event loop", outcome.held)
 
     def _ask(self, each: Implementation, offered: Mapping[str, object]) -> Endpoint | None:
@@ -212,8 +212,11 @@ class PluginSet:
         return cast("Endpoint | None", answer)
 
     def _open(self, each: Implementation, offered: Mapping[str, object]) -> AsyncGenerator[Report, None]:
+        def held(seconds: float) -> None:
+            self._ledger.slow(each.plugin, each.hook, "blocked the event loop", seconds)
+
         self._ledger.called(each.plugin, each.hook, 0.0)
-        return cast("AsyncGenerator[Report, None]", each.function(**each.pick(offered)))
+        return TimedReports(cast("AsyncGenerator[Report, None]", each.function(**each.pick(offered))), held)
 
 
 def _setup_failed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
@@ -15,6 +16,8 @@ TAIL = 64 * 1024
 LONGEST_LINE = 8 * 1024
 MOST_LINES_WAITING = 20_000
 _SMALL = 4 * 1024
+_TURN = 0.01  # seconds at a time on the loop's thread
+_LARGEST_PIECE = 64
 
 LinesCallback: TypeAlias = Callable[[list[Line]], None]
 
@@ -119,6 +122,11 @@ class LineFeed:
         self._batches: deque[list[Line]] = deque()
         self._waiting = 0
         self._untold = 0
+        self._idle = True
+        self._batch: list[Line] = []  # what is being delivered, and how far it is
+        self._at = 0
+        self._piece = 1
+        self._afterwards: list[Callable[[], None]] = []
         self.dropped = 0
 
     @property
@@ -141,7 +149,7 @@ class LineFeed:
     def offer(self, lines: list[Line]) -> None:
         """Queue a batch (on the output thread); the oldest batches go when too much waits."""
         with self._lock:
-            idle = not self._batches
+            idle, self._idle = self._idle, False
             self._batches.append(lines)
             self._waiting += len(lines)
 
@@ -154,18 +162,52 @@ class LineFeed:
         if idle:
             tell(self._loop, self._deliver)
 
-    def _deliver(self) -> None:
+    def when_delivered(self, function: Callable[[], None]) -> None:
+        """Call `function` when nothing waits any more (on the loop's thread)."""
         with self._lock:
-            batches, untold = list(self._batches), self._untold
-            self._batches.clear()
-            self._waiting = self._untold = 0
+            idle = self._idle
+
+        function() if idle else self._afterwards.append(function)
+
+    def _deliver(self) -> None:
+        """Hand out lines for a moment: when followers are slow the loop has other things to do, too."""
+        began = time.monotonic()
+        until = began + _TURN
+
+        while self._fetch():
+            lines = self._batch[self._at : self._at + self._piece]
+            self._at += len(lines)
+
+            for callback in self._callbacks:
+                self._call(callback, lines)
+
+            now = time.monotonic()
+            self._piece = min(2 * self._piece, _LARGEST_PIECE) if now - began < _TURN / 4 else 1
+            began = now
+
+            if now >= until:
+                self._loop.call_soon(self._deliver)
+                return
+
+    def _fetch(self) -> bool:
+        """Whether there is something to hand out."""
+        if self._at < len(self._batch):
+            return True
+
+        with self._lock:
+            untold, self._untold = self._untold, 0
+            self._batch, self._at = self._batches.popleft() if self._batches else [], 0
+            self._waiting -= len(self._batch)
+            self._idle = not self._batch
 
         if untold:
             self._on_dropped(untold)
 
-        for lines in batches:
-            for callback in self._callbacks:
-                self._call(callback, lines)
+        if not self._batch:
+            while self._afterwards:
+                self._afterwards.pop()()
+
+        return bool(self._batch)
 
     def _call(self, callback: LinesCallback, lines: list[Line]) -> None:
         try:

@@ -207,7 +207,7 @@ class Capture:
         self._running -= 1
 
         if not self._running:
-            self._ended.set()
+            self._feed.when_delivered(self._ended.set)
 
         self._see_whether_closed()
 

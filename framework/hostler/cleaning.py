@@ -1,0 +1,74 @@
+"""Releasing what a launch holds when its run is over, or never came about."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import anyio
+
+from hostler.aside import aside
+from hostler.model import Cleanup, Launch, Sink
+from hostler.plugins.calls import Caller, Outcome
+from hostler.process.records import RunStore
+
+_CLEANUP_SECONDS = 10.0
+_SINK_SECONDS = 3.0
+
+
+async def clean_up(launch: Launch, store: RunStore, tell: Callable[[str], None]) -> None:
+    """Close the sinks that no output was given to, run the deferred clean-ups (last first), remove files.
+
+    `tell` hears of everything that failed; nothing is raised. Of each clean-up there is one call, ever.
+    """
+    sinks, launch.sinks = launch.sinks, []
+
+    if sinks:
+        with anyio.move_on_after(_SINK_SECONDS):
+            await aside(_close, sinks, tell, abandon=True)
+
+    caller = Caller()
+
+    while launch.cleanups:
+        outcome = Outcome()
+        await caller.run(_call, {"cleanup": launch.cleanups.pop()}, _CLEANUP_SECONDS, outcome)
+
+        if outcome.reason:
+            tell(f"a clean-up {outcome.reason}")
+
+    if launch.temporary:
+        _, problems = await aside(store.remove_temporary, launch.temporary)
+
+        for problem in problems:
+            tell(problem)
+
+
+def clean_up_now(launch: Launch, store: RunStore) -> None:
+    """Do the same without an event loop: deferred coroutines are not run."""
+    sinks, launch.sinks = launch.sinks, []
+    _close(sinks, lambda _: None)
+
+    while launch.cleanups:
+        with suppress(Exception):
+            result = launch.cleanups.pop()()
+
+            if inspect.iscoroutine(result):
+                result.close()
+
+    store.remove_temporary(launch.temporary)
+
+
+async def _call(cleanup: Cleanup) -> None:
+    result = cleanup()
+
+    if inspect.isawaitable(result):
+        await result
+
+
+def _close(sinks: Sequence[Sink], tell: Callable[[str], None]) -> None:
+    for sink in sinks:
+        try:
+            sink.close()
+        except Exception as error:  # noqa: BLE001 - one broken sink must not spare the others
+            tell(f"closing an output failed: {error!r}")
