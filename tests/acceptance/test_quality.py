@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CONVENTIONAL = re.compile(
-    r"(feat|fix|docs|test|perf|refactor|chore|ci|build|style|revert)(\([a-z0-9-]+\))?!?: \S.{0,98}[^.]"
+    r"(feat|fix|docs|test|perf|refactor|chore|ci|build|style|revert)(\([a-z0-9-]+\))?!?: \S.*[^.]"
 )
 
 
