@@ -55,8 +55,26 @@ def output_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "hostler-output"]
 
 
-def open_fds() -> set[str]:
-    return {path.name for path in Path("/proc/self/fd").iterdir()}
+def is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+
+    return True
+
+
+def open_fds() -> set[int]:
+    """The descriptors that are open, without the one that lists them."""
+    return {fd for fd in [int(path.name) for path in Path("/proc/self/fd").iterdir()] if is_open(fd)}
+
+
+def steps(folder: Path) -> tuple[Path, Path]:
+    """Two pipes that a child waits at: one alone could be opened again before its writer has closed it."""
+    first, second = folder / "first", folder / "second"
+    os.mkfifo(first)
+    os.mkfifo(second)
+    return first, second
 
 
 @contextlib.contextmanager

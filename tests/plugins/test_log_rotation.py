@@ -657,11 +657,14 @@ def test_a_line_lost_on_one_stream_is_told_before_the_unfinished_line_of_the_oth
     assert path.read_bytes() == mark % 5000 + mark % 5 + b"next\nprompt"
 
 
-async def test_a_full_disk_keeps_the_child_running_and_the_log_goes_on_when_there_is_room(
+async def test_a_full_disk_keeps_the_child_running_and_every_byte_is_kept_or_counted(
     pump: OutputPump, spawned: Spawn, log: Callable[..., LogFile], small_disk: Path
 ) -> None:
+    """The disk may be full several times: a small piece can fit where a large one did not."""
     troubles = Troubles()
     path = small_disk / "web.log"
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * 900_000)
     capture = opened(pump, log(path), told=troubles)
     program = (
         "import os, time\n"
@@ -670,21 +673,56 @@ async def test_a_full_disk_keeps_the_child_running_and_the_log_goes_on_when_ther
         "    time.sleep(0.0005)\n"
     )
     process = spawned(capture, sys.executable, "-I", "-S", "-c", program)
-    await until(lambda: troubles)
+    await until(lambda: "No space left on device" in "".join(text for _, text, _ in troubles))
 
-    os.truncate(path, 0)
-    await until(lambda: troubles.topics == ["sink_failed", "sink_recovered"])
-    await until(lambda: content(path).count(b"\n") > 20)
+    ballast.unlink()
+    room_at = len(content(path))
+    await until(lambda: troubles.topics[-1] == "sink_recovered" and len(content(path)) > room_at + 5000)
     assert process.poll() is None
     process.kill()
     process.wait()
     assert await capture.drained(DEADLINE)
     await capture.close()
 
-    assert "No space left on device" in troubles[0][1]
-    mark, *lines = content(path).splitlines()
-    assert mark.startswith(b"[hostler: ")
-    assert all(len(line) == 99 for line in lines[:-1])
+    position, marks = 0, 0
+
+    for line in content(path).splitlines(keepends=True):
+        if line.startswith(b"[hostler: "):
+            position += int(line.split()[1])
+            marks += 1
+        else:
+            assert int(line[:8]) * 100 == position
+            assert len(line) == 100
+            position += 100
+
+    assert marks == troubles.topics.count("sink_recovered") > 0
+
+
+def test_a_file_that_is_emptied_to_make_room_begins_with_what_is_missing(
+    log: Callable[..., LogFile], small_disk: Path
+) -> None:
+    path = small_disk / "web.log"
+    sink = log(path)
+    piece = (b"x" * 99 + b"\n") * 600
+    fits = 1024 * 1024 // len(piece)
+
+    for _ in range(fits):
+        sink.write("stdout", piece)
+
+    with pytest.raises(OSError, match="No space left on device"):
+        sink.write("stdout", piece)
+
+    changed = path.stat().st_ctime_ns
+
+    for _ in range(3):
+        with pytest.raises(OSError, match="No space left on device"):
+            sink.write("stdout", piece)
+
+    assert path.stat().st_ctime_ns == changed  # nothing was written that had to be cut off again
+    os.truncate(path, 0)
+    sink.write("stdout", b"next\n")
+
+    assert path.read_bytes() == b"[hostler: 240000 bytes dropped: No space left on device]\nnext\n"
 
 
 def test_what_was_lost_is_in_the_file_even_when_nothing_comes_after_it(

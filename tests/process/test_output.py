@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import resource
 import sys
 import threading
@@ -20,10 +19,12 @@ from capturing import (
     Spawn,
     Troubles,
     captured_children,
+    is_open,
     open_fds,
     opened,
     output_threads,
     running_pump,
+    steps,
     until,
 )
 from hostler.model import Line
@@ -254,9 +255,8 @@ async def test_without_descriptors_it_fails_and_leaves_nothing(pump: OutputPump)
     sink = Collector()
     before = open_fds()
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    free = next(number for number in range(3, 1000) if str(number) not in before)
-    # Enough for one pipe, not for two: the lowest free one was taken by the listing itself.
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free + 2, limits[1]))
+    free = [number for number in range(1000) if not is_open(number)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[2] + 1, limits[1]))  # three: one pipe, but not two
 
     try:
         with pytest.raises(OSError, match="Too many open files"):
@@ -313,19 +313,19 @@ async def test_a_follower_that_comes_in_the_middle_of_a_line_gets_the_whole_line
     pump: OutputPump, spawned: Spawn, tmp_path: Path
 ) -> None:
     capture = opened(pump)
-    go = tmp_path / "go"
-    os.mkfifo(go)
+    first, second = steps(tmp_path)
     spawned(
-        capture, f"echo past; printf begin; read x <{go}; echo -end; printf rest; read x <{go}; echo -over"
+        capture,
+        f"echo past; printf begin; read x <{first}; echo -end; printf rest; read x <{second}; echo -over",
     )
     await until(lambda: capture.tail("stdout") == "past\nbegin")
     lines: list[Line] = []
 
     unfollow = capture.follow(lines.extend)
-    go.write_text("\n")
+    first.write_text("\n")
     await until(lambda: [line.text for line in lines] == ["begin-end"])
     unfollow()
-    go.write_text("\n")
+    second.write_text("\n")
 
     assert await capture.drained(DEADLINE)
     assert len(lines) == 1

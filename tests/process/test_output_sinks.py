@@ -21,6 +21,7 @@ from capturing import (
     opened,
     output_threads,
     running_pump,
+    steps,
     until,
 )
 from hostler.model import StreamName
@@ -127,15 +128,14 @@ async def test_a_sink_that_fails_is_told_once_and_again_when_it_works(
     sink, other, troubles = Failing(), Collector(), Troubles()
     sink.error = error
     capture = opened(pump, sink, other, told=troubles)
-    go = tmp_path / "go"
-    os.mkfifo(go)
-    spawned(capture, f"echo one; read x <{go}; echo two; read x <{go}; echo three")
+    first, second = steps(tmp_path)
+    spawned(capture, f"echo one; read x <{first}; echo two; read x <{second}; echo three")
 
     await until(lambda: troubles)
-    go.write_text("\n")
+    first.write_text("\n")
     await until(lambda: other.text() == b"one\ntwo\n")
     sink.error = None
-    go.write_text("\n")
+    second.write_text("\n")
 
     assert await capture.drained(DEADLINE)
     await until(lambda: len(troubles) == 2)
