@@ -34,7 +34,7 @@ LAYERS = (
     "launching cleaning",
     "run",
     "readiness server",
-    "means",
+    "means sampling",
     "starting watching",
     "leaving",
     "comeback",

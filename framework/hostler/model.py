@@ -75,7 +75,6 @@ class ServerSpec:
     """All that is configured of one server; times in seconds, paths absolute.
 
     `title` is what messages call it ("OpenCode"); its plugins or its name tell it otherwise.
-
     `port`: 0 means a free one chosen before pre_spawn, None (`port = false`) means that the server
     has none. `expose` allows a host that is not loopback, and a socket bound wider than `host`.
     """
@@ -132,9 +131,8 @@ class Endpoint:
     def url(self) -> str:
         """The URL of this endpoint without a trailing slash; a wildcard host becomes loopback."""
         host = _REACHABLE.get(self.host, self.host)
-        return (
-            f"{self.scheme}://[{host}]:{self.port}" if ":" in host else f"{self.scheme}://{host}:{self.port}"
-        )
+        host = f"[{host}]" if ":" in host else host
+        return f"{self.scheme}://{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

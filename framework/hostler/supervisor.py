@@ -18,14 +18,14 @@ import anyio
 from hostler.aside import aside
 from hostler.channel import Channel
 from hostler.errors import ServerError
-from hostler.events import Event, MemorySampled, Notice
+from hostler.events import Event, Notice
 from hostler.life import Life
 from hostler.model import Configuration, ServerSpec
 from hostler.order import in_order, specs_of
 from hostler.process.directories import Directories
-from hostler.process.memory import tree_memory
 from hostler.process.output import OutputPump
 from hostler.process.records import RunStore, kill_recorded
+from hostler.sampling import sample_memory
 from hostler.server import Server, Wanted
 from hostler.states import State
 from hostler.surroundings import Surroundings
@@ -206,7 +206,7 @@ class Supervisor:
                 for life in self._lives:
                     tasks.start_soon(life.live)
 
-                tasks.start_soon(self._sample_memory)
+                tasks.start_soon(sample_memory, self._servers)
                 await self._closing.wait()
 
                 try:
@@ -260,37 +260,6 @@ class Supervisor:
                     details={"pids": list(recovered.pids_killed)},
                 )
             )
-
-    async def _sample_memory(self) -> None:
-        intervals = [s.spec.memory_interval for s in self._servers.values() if s.spec.memory_interval > 0]
-        due = {name: anyio.current_time() + s.spec.memory_interval for name, s in self._servers.items()}
-
-        while intervals:
-            await anyio.sleep(min(intervals))
-
-            for name, server in self._servers.items():
-                if server.spec.memory_interval > 0 and due[name] <= anyio.current_time() + 0.01:
-                    due[name] = anyio.current_time() + server.spec.memory_interval
-                    self._say_memory(server)
-
-    def _say_memory(self, server: Server) -> None:
-        if server.state is not State.RUNNING or server.run is None or server.run.process is None:
-            return
-
-        try:
-            memory = tree_memory(server.run.process)
-        except OSError:  # no descriptor left to look with, say: the next sample tells
-            return
-
-        server.voice.say(
-            MemorySampled(
-                server=server.name,
-                generation=server.generation,
-                rss=memory.rss,
-                processes=memory.processes,
-                uptime=round(server.uptime, 3),
-            )
-        )
 
     def _publish(self, event: Event) -> None:
         self._channel.publish(event)
