@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,15 +89,22 @@ def threads(pid: int) -> list[Path]:
     return list(Path(f"/proc/{pid}/task").iterdir())
 
 
+def _in_threads(pid: int, name: str) -> Iterator[str]:
+    """What the kernel tells of each thread; one that has just ended tells nothing."""
+    for thread in threads(pid):
+        with suppress(OSError):
+            yield (thread / name).read_text()
+
+
 def wakeups(pid: int) -> int:
     """How often any thread of a process has waited and been woken so far."""
-    lines = [line for thread in threads(pid) for line in (thread / "status").read_text().splitlines()]
+    lines = [line for status in _in_threads(pid, "status") for line in status.splitlines()]
     return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
 
 
 def cpu(pid: int) -> float:
     """Seconds of CPU that all threads of a process have used so far."""
-    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads(pid)) / 1e9
+    return sum(int(schedstat.split()[0]) for schedstat in _in_threads(pid, "schedstat")) / 1e9
 
 
 def descriptors(pid: int) -> int:
@@ -107,11 +115,9 @@ def children(pid: int) -> list[int]:
     """The living children of a process, zombies left out."""
     found = []
 
-    for thread in threads(pid):
-        for child in (thread / "children").read_text().split():
-            stat = Path(f"/proc/{child}/stat")
-
-            if stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
+    for child in " ".join(_in_threads(pid, "children")).split():
+        with suppress(OSError):
+            if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
                 found.append(int(child))
 
     return found
