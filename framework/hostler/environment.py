@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from hostler.errors import EnvironmentSetupFailed
-from hostler.model import Launch
+from hostler.model import Auth, Launch
 from hostler.secrets import MINIMUM, is_secret_name
 
 MARKER = "HOSTLER_RUN_ID"
@@ -42,6 +42,17 @@ def secret_values(*environments: Mapping[str, str]) -> Iterable[str]:
         for name, value in environment.items():
             if len(value) >= MINIMUM and is_secret_name(name):
                 yield value
+
+
+def secrets_of(launch: Launch) -> Iterator[str]:
+    """All secrets that the child knows: those set on purpose, those told by their names, its password."""
+    yield from launch.secrets.values()
+    yield from secret_values(launch.env)
+    auth = launch.facts.get("auth")
+
+    if isinstance(auth, Auth):
+        yield auth.password
+        yield auth.header.removeprefix("Basic ")
 
 
 def refuse_leaks(launch: Launch) -> None:

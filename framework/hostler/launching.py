@@ -51,10 +51,31 @@ def filling(spec: ServerSpec, port: int | None) -> Callable[[str], str]:
     return fill
 
 
+class _Secrets(dict[str, str]):
+    """The secrets of a launch by name: what fails right after one was set must not tell it."""
+
+    def __init__(self, learn: Callable[[str], None]) -> None:
+        super().__init__()
+        self._learn = learn
+
+    def __setitem__(self, name: str, value: str) -> None:
+        self._learn(value)
+        super().__setitem__(name, value)
+
+
 def build_launch(
-    spec: ServerSpec, around: Surroundings, *, generation: int, port: int | None, needed: Mapping[str, str]
+    spec: ServerSpec,
+    around: Surroundings,
+    *,
+    generation: int,
+    port: int | None,
+    needed: Mapping[str, str],
+    learn: Callable[[str], None],
 ) -> Launch:
-    """A fresh Launch: argv and env filled in, on top of the safe base and what needed servers publish."""
+    """A fresh Launch: argv and env filled in, on top of the safe base and what needed servers publish.
+
+    `learn` hears of each secret as soon as it is set.
+    """
     fill = filling(spec, port)
 
     return Launch(
@@ -75,4 +96,5 @@ def build_launch(
         user=spec.user,
         group=spec.group,
         no_new_privileges=spec.no_new_privileges,
+        secrets=_Secrets(learn),
     )

@@ -17,7 +17,7 @@ from hostler.aside import aside
 from hostler.background import Background
 from hostler.cleaning import clean_up, clean_up_now
 from hostler.endpoint import Confirmed, EndpointSearch
-from hostler.environment import refuse_leaks
+from hostler.environment import refuse_leaks, secrets_of
 from hostler.errors import ProcessSpawnFailed, ServerError
 from hostler.health import HealthWatch, PluginHealth
 from hostler.hooks import ServerView
@@ -128,15 +128,20 @@ class Run:
         """Build the launch and let the plugins edit it; raises a ServerError when it cannot be spawned."""
         self._lock = lock
         self.launch = launch = build_launch(
-            self.spec, self.around, generation=self.generation, port=port, needed=needed
+            self.spec,
+            self.around,
+            generation=self.generation,
+            port=port,
+            needed=needed,
+            learn=self.voice.masker.add,
         )
+        self._learn_secrets(launch)
         plugins.expand(filling(self.spec, port))
 
         try:
             await plugins.pre_spawn(view, launch, deadline=self.spec.prepare_timeout)
         finally:
-            for value in launch.secrets.values():
-                self.voice.masker.add(value)
+            self._learn_secrets(launch)
 
         if not launch.argv:
             raise ProcessSpawnFailed(
@@ -144,6 +149,10 @@ class Run:
             )
 
         refuse_leaks(launch)
+
+    def _learn_secrets(self, launch: Launch) -> None:
+        for value in secrets_of(launch):
+            self.voice.masker.add(value)
 
     def spawn(self, on_line: Callable[[Line], None]) -> None:
         """Start the prepared process. No await stands between the spawn and its registration here."""
@@ -349,7 +358,9 @@ class Run:
         if self.capture is None:
             return "", ""
 
-        return self.capture.tail("stdout", _TAIL_LINES), self.capture.tail("stderr", _TAIL_LINES)
+        masked = self.voice.masker.text  # once more: a secret may have been found since
+        stdout, stderr = (self.capture.tail(stream, _TAIL_LINES) for stream in ("stdout", "stderr"))
+        return masked(stdout), masked(stderr)
 
     def exit(
         self, cause: ExitCause, error: ServerError | None = None, unhealthy: Unhealthy | None = None
@@ -369,7 +380,7 @@ class Run:
             uptime=self.uptime,
             stdout=stdout,
             stderr=stderr,
-            unhealthy=unhealthy,
+            unhealthy=None if unhealthy is None else self.voice.unhealthy(unhealthy),
             error=None if error is None else self.voice.own(error, stdout=stdout, stderr=stderr),
         )
 

@@ -7,12 +7,12 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hostler.channel import Channel
 from hostler.errors import ServerError
 from hostler.events import Event, Notice
-from hostler.model import Line, StreamEvent, StreamGap
+from hostler.model import Healthy, Line, StreamEvent, StreamGap, Unhealthy
 from hostler.secrets import Masker
 from hostler.wording import in_words, log_level
 
@@ -55,7 +55,6 @@ class Voice:
         self, topic: str, text: str, level: str = "info", details: Mapping[str, object] | None = None
     ) -> None:
         """Publish a Notice, masked."""
-        plain = {key: self._masked(value) for key, value in (details or {}).items()}
         self.say(
             Notice(
                 server=self.name,
@@ -63,7 +62,7 @@ class Voice:
                 topic=topic,
                 text=self.masker.text(text),
                 level=level,
-                details=plain,
+                details=self._masked(details or {}),
             )
         )
 
@@ -83,20 +82,54 @@ class Voice:
             context,
             message=self.masker.text(context.message),
             hint=self.masker.text(context.hint),
-            details={key: self._masked(value) for key, value in context.details.items()},
+            details=self._masked(context.details),
             stdout=self.masker.text(context.stdout),
             stderr=self.masker.text(context.stderr),
         )
         error.args = (error.context.message,)
+        self._cut_off_causes(error)
         return error
+
+    def healthy(self, report: Healthy) -> Healthy:
+        """A good report, masked."""
+        return replace(report, details=self._masked(report.details))
+
+    def unhealthy(self, report: Unhealthy) -> Unhealthy:
+        """A bad report, masked."""
+        error = None if report.error is None else self.own(report.error)
+        reason, details = self.masker.text(report.reason), self._masked(report.details)
+        return replace(report, reason=reason, details=details, error=error)
 
     def close(self) -> None:
         """End all subscriptions."""
         for channel in (self.events, self.stream, self.lines):
             channel.close()
 
-    def _masked(self, value: object) -> object:
-        return self.masker.text(value) if isinstance(value, str) else value
+    def _masked(self, value: Any) -> Any:
+        match value:
+            case str():
+                return self.masker.text(value)
+            case None | bool() | int() | float():
+                return value
+            case Mapping():
+                return {self._masked(key): self._masked(item) for key, item in value.items()}
+            case list() | tuple() | set() | frozenset():
+                return type(value)([self._masked(item) for item in value])
+            case _:
+                text = str(value)
+                return self.masker.text(text) if self.masker.found_in(text) else value
+
+    def _cut_off_causes(self, error: BaseException) -> None:
+        """Forget the exceptions behind this one from the first that tells a secret: tracebacks show them."""
+        cause = error.__cause__ or error.__context__
+
+        if cause is None:
+            return
+
+        if self.masker.found_in(repr(cause)) or self.masker.found_in(str(cause)):
+            error.__cause__ = error.__context__ = None
+        else:
+            self._cut_off_causes(cause)
 
     def _events_dropped(self, count: int) -> Event:
         return Notice(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 
@@ -73,7 +73,8 @@ class Watching:
             if answer is not None:
                 self.run.search.offer(answer[1], answer[0])
 
-        self.server.voice.lines.publish(line)
+        text = self.server.voice.masker.text(line.text)  # a plugin may have found a secret in it just now
+        self.server.voice.lines.publish(line if text is line.text else replace(line, text=text))
 
     async def until_ending(self) -> Ending:
         """Take word after word until one ends the run."""
@@ -176,6 +177,11 @@ class Watching:
         if news.told:
             server = self.server
             report = news.last
+
+            if report is not None:
+                voice = server.voice
+                report = voice.healthy(report) if isinstance(report, Healthy) else voice.unhealthy(report)
+
             server.voice.say(
                 HealthReported(
                     server=server.name,
