@@ -78,6 +78,10 @@ def main(ending: str, folder: Path, switches: list[str]) -> None:
             asyncio.run(task_exits(spec, directories))
         case "never-left":
             asyncio.run(never_left(spec, directories))
+        case "loop-closed":
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(never_left(spec, directories))
+            loop.close()
         case "serve-exit":
             with serve(spec, directories=directories) as servers:
                 servers["fake"].wait_ready(20)

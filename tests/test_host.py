@@ -301,6 +301,19 @@ def test_a_program_that_ends_without_clean_up_leaves_no_process_and_no_record(
     assert "hostler" not in complaints.replace("host program", "")
 
 
+def test_a_program_that_closes_the_loop_under_its_servers_leaves_no_process_and_no_record(
+    tmp_path: Path, marked: Callable[[str], list[int]]
+) -> None:
+    mark = ("--spawn-session-child", "--ignore-term", "--first", str(tmp_path / "mark"))
+
+    with program("loop-closed", tmp_path, *mark) as (host, _):
+        _, complaints = host.communicate(timeout=20)
+
+    assert marked(str(tmp_path / "mark")) == []
+    assert list((tmp_path / "state").rglob("*.json")) == []
+    assert "Traceback" not in complaints
+
+
 @pytest.mark.parametrize("ending", ["thread-os-exit", "wait"])
 async def test_a_program_that_dies_takes_its_server_along_and_the_next_one_cleans_up_the_rest(
     make_spec: MakeSpec, tmp_path: Path, marked: Callable[[str], list[int]], ending: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 _CLOSE_SECONDS = 2.0
@@ -46,7 +47,8 @@ class Background:
         self._closed = True
 
         for task in list(self._tasks):
-            task.cancel()
+            with suppress(RuntimeError):  # its loop is closed: it will never run again
+                task.cancel()
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)

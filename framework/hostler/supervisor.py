@@ -238,9 +238,7 @@ class Supervisor:
 
         for server in self._servers.values():
             if server.run is not None:
-                with suppress(
-                    OSError
-                ):  # no descriptor left to look with, say: the others are still to be killed
+                with suppress(Exception):  # whatever is wrong with one: the others are still to be killed
                     server.run.kill_now()
 
     async def _sweep(self) -> None:

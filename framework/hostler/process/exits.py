@@ -108,7 +108,9 @@ class Process:
 
     def _end(self, status: ExitStatus) -> None:
         self._status = status
-        self._ended.set()
+
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._ended.set()
 
         if self.exit_fd is None:
             return
