@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
+import signal
+import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -22,6 +25,8 @@ from hostler import (
     Directories,
     Endpoint,
     Event,
+    Exit,
+    Exited,
     Healthy,
     Launch,
     Notice,
@@ -39,6 +44,7 @@ from hostler import (
     Unhealthy,
     hookimpl,
 )
+from hostler.process.locks import NameLock
 
 NO_RETRY = replace(QUICK, start_retries=0)
 SLOW = RestartPolicy(initial_delay=60.0, max_delay=60.0, start_retries=1)
@@ -615,6 +621,82 @@ async def test_a_missing_tool_is_told_once(
         await supervisor["fake"].wait_ready(10)
 
     assert notices == ["tool_missing"]
+
+
+async def test_a_host_that_blocks_the_loop_for_longer_than_a_start_may_take_does_no_harm(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    spec = make_spec("--announce-delay", "0.2", startup_timeout=0.5)
+
+    async with Supervisor(spec, directories=directories) as supervisor:
+        await reaches(supervisor["fake"], State.WAITING_READY)
+        time.sleep(1.2)  # noqa: ASYNC251 - what a host may do
+        await supervisor["fake"].wait_ready(5)
+        assert supervisor["fake"].generation == 1
+
+
+async def test_a_host_that_ignores_the_ends_of_children_gets_all_but_exit_codes(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    exits: list[Exit] = []
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+    try:
+        async with Supervisor(make_spec("--spawn-session-child"), directories=directories) as supervisor:
+            server = supervisor["fake"]
+            supervisor.listen(lambda event: exits.append(event.exit) if isinstance(event, Exited) else None)
+            await server.wait_ready(10)
+            os.kill(server.pid or 0, signal.SIGKILL)
+            await server.wait_ready(10)
+            assert server.generation == 2
+
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+    assert [exit_.description for exit_ in exits] == ["unknown exit status"] * 2
+
+
+async def test_waiting_for_a_clean_up_by_another_hostler_does_not_block_the_loop(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    async with Supervisor(make_spec(), directories=directories, namespace="n") as supervisor:
+        await supervisor["fake"].wait_ready(10)
+        path = next(directories.state.rglob("*.lock"))
+
+    sweep = NameLock.take_stale(path)
+    assert sweep is not None
+
+    async with Supervisor(make_spec(), directories=directories, namespace="n") as supervisor:
+        await reaches(supervisor["fake"], State.STARTING)
+        began = time.monotonic()
+        await asyncio.sleep(0.3)
+        assert time.monotonic() - began < 1
+        assert supervisor["fake"].state is State.STARTING
+        sweep.release()
+        await supervisor["fake"].wait_ready(10)
+
+
+def test_supervisors_in_several_threads_do_not_meet(make_spec: MakeSpec, directories: Directories) -> None:
+    async def live() -> None:
+        async with Supervisor(make_spec(), directories=directories) as supervisor:
+            server = supervisor["fake"]
+            await server.wait_ready(10)
+            os.kill(server.pid or 0, signal.SIGKILL)
+            await server.wait_ready(10)
+            await server.restart()
+            await server.wait_ready(10)
+            done.append(server.generation)
+
+    done: list[int] = []
+    threads = [threading.Thread(target=asyncio.run, args=(live(),)) for _ in range(3)]
+
+    for thread in threads:
+        thread.start()
+
+    for thread in threads:
+        thread.join(30)
+
+    assert done == [3, 3, 3]
 
 
 @dataclass(eq=False)

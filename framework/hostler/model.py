@@ -209,12 +209,11 @@ class Exit:
     def description(self) -> str:
         """The end in words: "exit code 1", "killed by SIGKILL", "not started"."""
         if self.signal is not None:
-            try:
-                return f"killed by {signal.Signals(self.signal).name}"
-            except ValueError:
-                return f"killed by signal {self.signal}"
+            names = {number.value: number.name for number in signal.Signals}
+            return f"killed by {names.get(self.signal, f'signal {self.signal}')}"
 
-        return "not started" if self.code is None else f"exit code {self.code}"
+        unknown = "not started" if self.pid is None else "unknown exit status"
+        return unknown if self.code is None else f"exit code {self.code}"
 
 
 class Action(Enum):

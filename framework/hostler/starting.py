@@ -10,7 +10,7 @@ from hostler.aside import aside
 from hostler.errors import ServerError
 from hostler.launching import choose_port
 from hostler.means import Means
-from hostler.process.locks import NameLock
+from hostler.process.locks import PAUSE, NameLock
 from hostler.process.records import kill_recorded
 from hostler.run import Prepared, Run
 
@@ -51,7 +51,7 @@ class Starting:
         around = server.around
 
         if means.lock is None:
-            means.lock = NameLock.take(around.directories, around.namespace, server.name)
+            means.lock = await self._take_lock()
             await self._recover(means.lock)
 
         plugins = means.build_plugins()
@@ -59,6 +59,15 @@ class Starting:
         means.last_port = choose_port(server.spec, around, means.last_port)
         server.promised_port = means.last_port
         await run.prepare(server, plugins, means.lock, means.last_port, needed)
+
+    async def _take_lock(self) -> NameLock:
+        server, around = self.means.server, self.means.server.around
+        attempts = NameLock.attempts(around.directories, around.namespace, server.name)
+
+        while (lock := next(attempts)) is None:  # noqa: ASYNC110 - nobody tells when a file is unlocked
+            await anyio.sleep(PAUSE)
+
+        return lock
 
     async def _recover(self, lock: NameLock) -> None:
         store = self.means.server.around.store

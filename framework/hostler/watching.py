@@ -17,6 +17,8 @@ from hostler.run import Asked, Broken, Ended, Found, Happening, HealthNews, Run
 from hostler.server import Server, Wanted
 from hostler.states import State
 
+_LATE = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -83,6 +85,10 @@ class Watching:
 
         while True:
             happening = await self.run.inbox.take(deadline if self.run.ready_at is None else None)
+
+            if happening is None and anyio.current_time() - deadline > _LATE:
+                deadline = anyio.current_time() + _LATE  # the host held up the loop: nothing could be heard
+                continue
 
             if happening is None:
                 return Ending(

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -19,7 +20,9 @@ from hostler.process.table import start_time
 # A sweep holds the locks of dead supervisors while it cleans up after them: that is worth waiting for.
 _PATIENCE_WITH_A_SWEEP = 10.0
 _PATIENCE_WITH_A_NEWCOMER = 0.2
-_PAUSE = 0.005
+PAUSE = 0.005
+"""Seconds between two attempts."""
+
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -48,11 +51,24 @@ class NameLock:
         ProcessAlreadyRunning names the process that has it, in this process or another;
         EnvironmentSetupFailed when no lock can be had at all.
         """
+        attempts = cls.attempts(directories, namespace, name)
+
+        while (lock := next(attempts)) is None:
+            time.sleep(PAUSE)
+
+        return lock
+
+    @classmethod
+    def attempts(cls, directories: Directories, namespace: str, name: str) -> Iterator[Self | None]:
+        """Try as `take` does, at each step: None while somebody cleans up there, then the lock.
+
+        For those who must not block: rest `PAUSE` seconds between the steps.
+        """
         folder = secure_directory(runs_folder(directories))
         path = folder / f"{_key(namespace, name)}.lock"
 
         try:
-            return cls._wait(path, Owner(os.getpid(), start_time(os.getpid()), namespace, name))
+            yield from cls._wait(path, Owner(os.getpid(), start_time(os.getpid()), namespace, name))
         except OSError as error:
             raise EnvironmentSetupFailed(
                 f"the lock {path} cannot be taken: {error.strerror}",
@@ -95,7 +111,7 @@ class NameLock:
         os.close(descriptor)
 
     @classmethod
-    def _wait(cls, path: Path, owner: Owner) -> Self:
+    def _wait(cls, path: Path, owner: Owner) -> Iterator[Self | None]:
         begun = time.monotonic()
 
         while (lock := cls._try(path, owner)) is None:
@@ -105,9 +121,9 @@ class NameLock:
             if (holder and not holder.sweeps) or waited > patience:
                 raise _already_running(path, owner.server, holder)
 
-            time.sleep(_PAUSE)
+            yield None
 
-        return lock
+        yield lock
 
     @classmethod
     def _try(cls, path: Path, owner: Owner) -> Self | None:
