@@ -598,7 +598,7 @@ async def test_memory_that_cannot_be_read_ends_nothing(
 
     looked = asyncio.Event()
     # A real shortage of descriptors would hit the test's own pipes, too.
-    monkeypatch.setattr("hostler.sampling.tree_memory", refuse)
+    monkeypatch.setattr("hostler.process.processes.tree_memory", refuse)
 
     async with Supervisor(make_spec(memory_interval=0.05), directories=directories) as supervisor:
         await supervisor["fake"].wait_ready(10)

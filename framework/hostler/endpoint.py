@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import anyio
 
 from hostler.errors import PortInUse, PortParsingFailed, ServerError, StartupTimeout
 from hostler.model import Endpoint, IdentityCheck, ServerSpec
-from hostler.process.sockets import Listener, ListenerKind, is_wider, listening_sockets, who_listens
+from hostler.process.exits import Process
+from hostler.process.processes import Processes
+from hostler.process.sockets import Listener, ListenerKind, is_wider
 
 # A stranger at the announced address may be a decoy of the output (a proxy's target) that a better
 # announcement replaces soon; after this many seconds it is taken at its word.
@@ -28,14 +29,11 @@ class Confirmed:
 
 @dataclass(slots=True)
 class EndpointSearch:
-    """Waits until a process of the tree listens at the latest candidate.
-
-    `members` gives the pids of the server's tree: the first entry at once, all of them at more cost.
-    """
+    """Waits until a process of the server's tree listens at the latest candidate."""
 
     spec: ServerSpec
-    leader: int
-    members: Callable[[], Collection[int]]
+    process: Process
+    processes: Processes
     candidate: Endpoint | None = None
     source: str = ""
     seen: Listener | None = None
@@ -85,12 +83,15 @@ class EndpointSearch:
         if self.candidate is None:
             return None
 
-        self.seen = listener = who_listens(self.candidate, lambda: [self.leader])
+        self.seen = listener = self.processes.who_listens(self.candidate, lambda: [self.process.pid])
 
         if listener.kind is ListenerKind.FOREIGN:  # or a worker of ours: the whole tree is dearer to look up
-            self.seen = listener = who_listens(self.candidate, self.members)
+            self.seen = listener = self.processes.who_listens(self.candidate, self._members)
 
         return self._accept(self.candidate, listener)
+
+    def _members(self) -> list[int]:
+        return self.processes.members(self.process)
 
     def _accept(self, candidate: Endpoint, listener: Listener) -> Confirmed | None:
         check = self.spec.identity
@@ -145,7 +146,7 @@ class EndpointSearch:
         )
 
     def _never_announced(self) -> PortParsingFailed:
-        sockets = listening_sockets(self.members())
+        sockets = self.processes.listening_sockets(self._members())
         hint = "name its line with regex-port = { pattern = ... }, or set port = false if it has none"
 
         if len(sockets) == 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -39,8 +38,6 @@ from hostler.process.exits import Process
 from hostler.process.locks import NameLock
 from hostler.process.output import Capture
 from hostler.process.records import RunRecord
-from hostler.process.spawn import spawn
-from hostler.process.tree import find_tree, kill_tree_now, stop_tree
 from hostler.surroundings import Surroundings
 from hostler.voice import Voice
 
@@ -176,7 +173,7 @@ class Run:
         self.follow_lines()
 
         try:
-            self.process = spawn(
+            self.process = self.around.processes.spawn(
                 launch,
                 run_id=run_id,
                 stdout_fd=capture.write_fd("stdout"),
@@ -228,7 +225,7 @@ class Run:
         if self.launch.port is None:
             return
 
-        self.search = EndpointSearch(self.spec, self.process.pid, self.members)
+        self.search = EndpointSearch(self.spec, self.process, self.around.processes)
 
         if not announced:
             self.search.offer(Endpoint(self.launch.host, self.launch.port, self.spec.scheme), "configuration")
@@ -237,7 +234,7 @@ class Run:
 
     async def _watch_exit(self, process: Process) -> None:
         await process.wait()
-        self.ended_at = time.monotonic()
+        self.ended_at = self.around.clock()
         self.inbox.post(Ended())
 
     async def _warm_up(self, function: Callable[[], object]) -> None:
@@ -307,19 +304,19 @@ class Run:
 
     def members(self) -> list[int]:
         """The pids of the living tree."""
-        return [] if self.process is None else [member.pid for member in find_tree(self.process)]
+        return [] if self.process is None else self.around.processes.members(self.process)
 
     # -- ending -------------------------------------------------------------------------------
 
     @property
     def uptime(self) -> float:
         """Seconds from the spawn to now, or to the end."""
-        return 0.0 if self.process is None else (self.ended_at or time.monotonic()) - self.process.started
+        return 0.0 if self.process is None else (self.ended_at or self.around.clock()) - self.process.started
 
     @property
     def ready_for(self) -> float:
         """Seconds from ready to now, or to the end."""
-        return 0.0 if self.ready_at is None else (self.ended_at or time.monotonic()) - self.ready_at
+        return 0.0 if self.ready_at is None else (self.ended_at or self.around.clock()) - self.ready_at
 
     async def unless_cut_short(self, work: Coroutine[Any, Any, None]) -> None:
         """Await `work`, but no longer when the stop is to be forced."""
@@ -346,7 +343,7 @@ class Run:
             return ()
 
         self.told_to_end = self.told_to_end or self.process.alive()
-        left = await stop_tree(self.process, grace=grace, cut_short=self.cut_short, census=self.around.census)
+        left = await self.around.processes.stop(self.process, grace=grace, cut_short=self.cut_short)
 
         if self.capture is not None and not left:
             await self.capture.drained(_DRAIN_SECONDS)
@@ -413,7 +410,7 @@ class Run:
         if self.health is not None:
             self.health.cancel()
 
-        if self.process is not None and kill_tree_now(self.process):
+        if self.process is not None and self.around.processes.kill_now(self.process):
             return False
 
         if self.launch is not None:

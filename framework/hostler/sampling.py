@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import anyio
 
 from hostler.events import MemorySampled
-from hostler.process.memory import tree_memory
 from hostler.server import Server
 from hostler.states import State
 
@@ -32,7 +31,7 @@ def _say(server: Server) -> None:
         return
 
     try:
-        memory = tree_memory(server.run.process)
+        memory = server.around.processes.memory(server.run.process)
     except OSError:  # no descriptor left to look with, say: the next sample tells
         return
 

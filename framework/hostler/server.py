@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
 from enum import Enum
@@ -16,8 +15,6 @@ from hostler.environment import MARKER
 from hostler.errors import ForceKillTimeout, ProcessAlreadyRunning, ServerCrashed, ServerError, StartupTimeout
 from hostler.events import Event, Progress, StateChanged
 from hostler.model import Auth, Endpoint, Line, ServerSpec, StreamEvent, StreamGap
-from hostler.process.dying import is_dying
-from hostler.process.memory import tree_memory
 from hostler.restart import Budget
 from hostler.run import Asked, Run
 from hostler.states import MOVES, State
@@ -48,7 +45,7 @@ class Server:
         self.needs = needs
         self.voice = Voice(spec.name, listener)
         self.state = State.STOPPED
-        self.since = time.monotonic()
+        self.since = around.clock()
         self.wanted = Wanted.DOWN
         self.error: ServerError | None = None
         self.generation = 0
@@ -104,7 +101,7 @@ class Server:
     def memory(self) -> int:
         """Resident memory of the whole process tree in bytes; 0 without one."""
         process = None if self.run is None else self.run.process
-        return 0 if process is None else tree_memory(process).rss
+        return 0 if process is None else self.around.processes.memory(process).rss
 
     @property
     def event_count(self) -> int:
@@ -201,7 +198,7 @@ class Server:
         """
         with anyio.move_on_after(timeout):
             while not self.idle():
-                if self.usable and not (self.pid is not None and is_dying(self.pid)):
+                if self.usable and not (self.pid is not None and self.around.processes.is_dying(self.pid)):
                     return
 
                 await self.changed()
@@ -337,7 +334,7 @@ class Server:
         if state not in MOVES[previous]:
             raise AssertionError(f"illegal move of {self.name}: {previous.value} -> {state.value}")
 
-        self.state, self.since = state, time.monotonic()
+        self.state, self.since = state, self.around.clock()
         self._rests += state.at_rest
         self.error = error or (self.error if state is not State.RUNNING else None)
         self.voice.say(

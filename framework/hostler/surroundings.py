@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hostler.process.census import Census
 from hostler.process.directories import Directories
 from hostler.process.output import OutputPump
+from hostler.process.processes import Processes
 from hostler.process.records import RunStore
 
 
@@ -17,8 +18,8 @@ from hostler.process.records import RunStore
 class Surroundings:
     """One supervisor's means: directories, the output thread, run records, hostler's own environment.
 
-    `chance` gives numbers from 0 to 1 for jitter. `ports_in_use` gives the ports that other servers
-    of this supervisor have or were promised.
+    `clock` is the event loop's, in seconds. `chance` gives numbers from 0 to 1 for jitter.
+    `ports_in_use` gives the ports that other servers of this supervisor have or were promised.
     """
 
     namespace: str
@@ -27,6 +28,7 @@ class Surroundings:
     pump: OutputPump
     store: RunStore
     host_env: Mapping[str, str]
-    census: Census = field(default_factory=Census)
+    processes: Processes = field(default_factory=Processes)
+    clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = field(default=random.random)
     ports_in_use: Callable[[], set[int]] = field(default=set)

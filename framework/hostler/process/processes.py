@@ -1,0 +1,57 @@
+"""All that the engine asks of processes: the one seam where `hostler.testing` puts its own in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import anyio
+
+from hostler.model import Endpoint, Launch
+from hostler.process.census import Census
+from hostler.process.dying import is_dying
+from hostler.process.exits import Process
+from hostler.process.memory import TreeMemory, tree_memory
+from hostler.process.sockets import Listener, listening_sockets, who_listens
+from hostler.process.spawn import spawn
+from hostler.process.tree import find_tree, kill_tree_now, stop_tree
+
+
+class Processes:
+    """The processes of this machine. Errors and deadlines are those of the functions behind it."""
+
+    def __init__(self) -> None:
+        self._census = Census()
+
+    def spawn(self, launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int | None) -> Process:
+        """Start the command of a launch, watched by the running event loop."""
+        return spawn(launch, run_id=run_id, stdout_fd=stdout_fd, stderr_fd=stderr_fd)
+
+    async def stop(
+        self, process: Process, *, grace: float, cut_short: anyio.Event | None = None
+    ) -> tuple[int, ...]:
+        """Stop a server's whole tree; the pids that could not be stopped."""
+        return await stop_tree(process, grace=grace, cut_short=cut_short, census=self._census)
+
+    def kill_now(self, process: Process) -> tuple[int, ...]:
+        """Kill a server's whole tree without the loop; the pids that were left."""
+        return kill_tree_now(process)
+
+    def members(self, process: Process) -> list[int]:
+        """The pids of the living tree."""
+        return [member.pid for member in find_tree(process)]
+
+    def memory(self, process: Process) -> TreeMemory:
+        """How much memory the living tree uses."""
+        return tree_memory(process)
+
+    def is_dying(self, pid: int) -> bool:
+        """Whether a process is about to be gone although it is still there."""
+        return is_dying(pid)
+
+    def who_listens(self, endpoint: Endpoint, members: Callable[[], Collection[int]]) -> Listener:
+        """Who would answer at an endpoint."""
+        return who_listens(endpoint, members)
+
+    def listening_sockets(self, members: Collection[int]) -> list[Endpoint]:
+        """Every TCP socket that these processes listen on."""
+        return listening_sockets(members)
