@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -116,7 +115,7 @@ class HealthWatch:
 
     async def _follow(self, plugin: PluginHealth, opener: Opener) -> str:
         reports = opener()
-        heard, since = 0, time.monotonic()
+        heard, since = 0, asyncio.get_running_loop().time()
 
         try:
             async for report in reports:
@@ -140,13 +139,14 @@ class HealthWatch:
 
     async def _slow_down(self, name: str, since: float) -> float:
         """Let others run; the rest of the window is waited out by who has used it up."""
-        rest = since + _WINDOW - time.monotonic()
+        clock = asyncio.get_running_loop().time
+        rest = since + _WINDOW - clock()
 
         if rest > 0:
             self.on_flood(name)
 
         await asyncio.sleep(max(rest, 0))
-        return time.monotonic()
+        return clock()
 
     def _note(self, plugin: PluginHealth, report: object) -> None:
         if not isinstance(report, Healthy | Unhealthy):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 
 import anyio
@@ -201,6 +200,6 @@ class Watching:
             )
 
     def _ready(self) -> None:
-        self.run.ready_at = time.monotonic()
+        self.run.ready_at = self.server.around.clock()
         self.server.enter(State.RUNNING, seconds=self.run.uptime)
         self.run.background.start(self.plugins.on_ready(self.server, self.run.endpoint), "on_ready")

@@ -61,8 +61,9 @@ class Caller:
         `limit` is in seconds; a call that overruns it is cancelled and has one more second to end.
         Nothing that the plugin raises comes out of here; a cancellation of the caller does.
         """
-        started = time.monotonic()
-        task = asyncio.get_running_loop().create_task(_contain(function, arguments, outcome))
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        task = loop.create_task(_contain(function, arguments, outcome))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -73,7 +74,7 @@ class Caller:
             if not task.done():
                 await _end(task, outcome)
 
-            outcome.seconds = time.monotonic() - started
+            outcome.seconds = loop.time() - started
 
 
 class TimedReports(AsyncGenerator[Report, None]):

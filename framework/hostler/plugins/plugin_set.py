@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -80,12 +81,13 @@ class PluginSet:
 
         Raises the ServerError that a plugin raised, or EnvironmentSetupFailed, at the first failure.
         """
-        ends = time.monotonic() + deadline
+        clock = asyncio.get_running_loop().time
+        ends = clock() + deadline
         offered = {"server": server, "launch": launch}
 
         for each in self._implementations["pre_spawn"]:
             outcome = Outcome()
-            await self._call(each, offered, ends - time.monotonic(), outcome)
+            await self._call(each, offered, ends - clock(), outcome)
 
             if outcome.overran is None and isinstance(outcome.error, ServerError):
                 raise outcome.error.with_context(server=server.name)
@@ -135,11 +137,12 @@ class PluginSet:
 
     async def on_shutdown(self, server: ServerView, reason: str) -> None:
         """Tell every plugin that the server will be stopped: 2 s for each, 3 s for all."""
-        ends = time.monotonic() + _SHUTDOWN_TOGETHER
+        clock = asyncio.get_running_loop().time
+        ends = clock() + _SHUTDOWN_TOGETHER
         offered = {"server": server, "reason": reason}
 
         for each in self._active("on_shutdown"):
-            left = ends - time.monotonic()
+            left = ends - clock()
 
             if left > 0:
                 await self._call(each, offered, min(_SHUTDOWN_SECONDS, left), Outcome())
