@@ -33,6 +33,7 @@ LAYERS = (
     "voice endpoint surroundings",
     "launching cleaning",
     "run",
+    "view",
     "readiness server",
     "means sampling",
     "starting watching",

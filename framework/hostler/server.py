@@ -1,25 +1,20 @@
-"""One server: what programs and plugins see of it, and the only writer of its state."""
+"""One server: the commands that it takes, and the only writer of its state."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from enum import Enum
-from pathlib import Path
-from types import MappingProxyType
 
 import anyio
 
-from hostler.environment import MARKER
 from hostler.errors import ForceKillTimeout, ProcessAlreadyRunning, ServerCrashed, ServerError, StartupTimeout
-from hostler.events import Event, Progress, StateChanged
-from hostler.model import Auth, Endpoint, Line, ServerSpec, StreamEvent, StreamGap
+from hostler.events import Event, StateChanged
+from hostler.model import ServerSpec
 from hostler.restart import Budget
-from hostler.run import Asked, Run
+from hostler.run import Asked
 from hostler.states import MOVES, State
 from hostler.surroundings import Surroundings
-from hostler.voice import Voice
+from hostler.view import View
 
 
 class Wanted(Enum):
@@ -29,7 +24,7 @@ class Wanted(Enum):
     DOWN = "down"
 
 
-class Server:
+class Server(View):
     """One server of a supervisor. Its methods are used on the event loop's thread."""
 
     def __init__(
@@ -39,20 +34,10 @@ class Server:
         needs: Mapping[str, Server],
         listener: Callable[[Event], None],
     ) -> None:
-        self.spec = spec
-        self.name = spec.name
-        self.around = around
+        super().__init__(spec, around, listener)
         self.needs = needs
-        self.voice = Voice(spec.name, listener)
-        self.state = State.STOPPED
-        self.since = around.clock()
         self.wanted = Wanted.DOWN
-        self.error: ServerError | None = None
-        self.generation = 0
-        self.restarts = 0
         self.budget = Budget()
-        self.run: Run | None = None
-        self.published: dict[str, str] = {}
         self.spawned_generation = 0
         self.promised_port: int | None = None
         self.end_asked_of = 0
@@ -62,81 +47,6 @@ class Server:
         self.stuck: ForceKillTimeout | None = None
         self._rests = 0
         self._changed = anyio.Event()
-
-    # -- what is ------------------------------------------------------------------------------
-
-    @property
-    def pid(self) -> int | None:
-        """The pid of the spawned process, None without a living run."""
-        process = None if self.run is None else self.run.process
-        return None if process is None else process.pid
-
-    @property
-    def endpoint(self) -> Endpoint | None:
-        """Where it listens, once that is confirmed."""
-        return None if self.run is None else self.run.endpoint
-
-    @property
-    def url(self) -> str | None:
-        """The URL with the actual port, once that is confirmed."""
-        return None if self.endpoint is None else self.endpoint.url
-
-    @property
-    def facts(self) -> Mapping[str, object]:
-        """What plugins noted about this run; empty before the spawn."""
-        return MappingProxyType({}) if self.run is None else self.run.facts
-
-    @property
-    def auth(self) -> Auth | None:
-        """The credentials of this run, where a plugin set some."""
-        auth = self.facts.get("auth")
-        return auth if isinstance(auth, Auth) else None
-
-    @property
-    def uptime(self) -> float:
-        """Seconds since the spawn of the present process; 0 without one."""
-        return 0.0 if self.run is None else self.run.uptime
-
-    @property
-    def memory(self) -> int:
-        """Resident memory of the whole process tree in bytes; 0 without one."""
-        process = None if self.run is None else self.run.process
-        return 0 if process is None else self.around.processes.memory(process).rss
-
-    @property
-    def event_count(self) -> int:
-        """How many events of its own event stream have been seen, over all runs."""
-        return self.voice.event_count
-
-    @property
-    def last_event_at(self) -> datetime | None:
-        """When the last of them was seen (UTC)."""
-        return self.voice.last_event_at
-
-    @property
-    def health(self) -> str:
-        """What the health plugins say now: "healthy", "unhealthy", "unknown", or "" without any."""
-        watch = None if self.run is None else self.run.health
-
-        if watch is None or not watch.plugins:
-            return ""
-
-        return "healthy" if watch.healthy else "unhealthy" if watch.complaint else "unknown"
-
-    @property
-    def data_dir(self) -> Path:
-        """Where logs and other outputs go."""
-        return self.around.data_dir
-
-    @property
-    def cache_dir(self) -> Path:
-        """hostler's cache, shared by all servers."""
-        return self.around.directories.cache
-
-    @property
-    def state_dir(self) -> Path:
-        """Where locks and run records are kept."""
-        return self.around.directories.state
 
     # -- commands -----------------------------------------------------------------------------
 
@@ -218,79 +128,6 @@ class Server:
     async def wait_stopped(self) -> None:
         """Wait until the server is at rest, stopped or failed, and nobody has asked for it to be up."""
         await self.until(self.idle)
-
-    # -- what can be followed -----------------------------------------------------------------
-
-    def events(self) -> AsyncIterator[Event]:
-        """Every event of this server from now on; ends with the supervisor."""
-        return self.voice.events.subscribe()
-
-    def stream_events(self) -> AsyncIterator[StreamEvent | StreamGap]:
-        """The parsed events of the health connection from now on, with marks where some were lost."""
-        return self.voice.stream.subscribe()
-
-    def lines(self) -> AsyncIterator[Line]:
-        """Its output from now on, line by line, over all runs; oldest lines are dropped first."""
-        lines = self.voice.lines.subscribe()
-
-        if self.run is not None:
-            self.run.follow_lines()
-
-        return lines
-
-    def child_env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The environment for a process that is to talk to this server.
-
-        It is `base` (this program's own environment by default) and what plugins published, such as
-        OPENCODE_SERVER; a name whose URL is not known yet is left out.
-        """
-        env = dict(os.environ if base is None else base)
-        env.pop(MARKER, None)
-
-        for name, value in self.published.items():
-            if "${server.url}" not in value:
-                env[name] = value
-            elif self.url is not None:
-                env[name] = value.replace("${server.url}", self.url)
-
-        return env
-
-    # -- what plugins do ----------------------------------------------------------------------
-
-    def publish(self, name: str, value: str, *, secret: bool = False) -> None:
-        """Add a variable to `child_env()`."""
-        self.published[name] = value
-
-        if secret:
-            self.voice.masker.add(value)
-
-    def redact(self, value: str) -> None:
-        """Mask this value from now on wherever hostler writes."""
-        self.voice.masker.add(value)
-
-    def progress(self, text: str, fraction: float | None = None) -> None:
-        """Say what is being done."""
-        self.voice.say(
-            Progress(
-                server=self.name,
-                generation=self.generation,
-                text=self.voice.masker.text(text),
-                fraction=fraction,
-            )
-        )
-
-    def notice(self, topic: str, text: str, *, level: str = "info", **details: object) -> None:
-        """Tell the world something that is no state."""
-        self.voice.notice(topic, text, level, details)
-
-    def deliver(self, item: StreamEvent | StreamGap) -> None:
-        """Hand an event of the health connection to whoever follows it."""
-        self.voice.deliver(item)
-
-    def start_soon(self, function: Callable[[], Awaitable[None]]) -> None:
-        """Run something beside this run."""
-        if self.run is not None:
-            self.run.start_soon(function)
 
     # -- for the life and the supervisor ------------------------------------------------------
 

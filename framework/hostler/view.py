@@ -1,0 +1,183 @@
+"""What a server shows of itself: to programs, and to its plugins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+
+from hostler.environment import MARKER
+from hostler.errors import ServerError
+from hostler.events import Event, Progress
+from hostler.model import Auth, Endpoint, Line, ServerSpec, StreamEvent, StreamGap
+from hostler.run import Run
+from hostler.states import State
+from hostler.surroundings import Surroundings
+from hostler.voice import Voice
+
+
+class View:
+    """One server as programs and plugins see it. Its methods are used on the event loop's thread."""
+
+    def __init__(self, spec: ServerSpec, around: Surroundings, listener: Callable[[Event], None]) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.around = around
+        self.voice = Voice(spec.name, listener)
+        self.state = State.STOPPED
+        self.since = around.clock()
+        self.error: ServerError | None = None
+        self.generation = 0
+        self.restarts = 0
+        self.run: Run | None = None
+        self.published: dict[str, str] = {}
+
+    # -- what is ------------------------------------------------------------------------------
+
+    @property
+    def pid(self) -> int | None:
+        """The pid of the spawned process, None without a living run."""
+        process = None if self.run is None else self.run.process
+        return None if process is None else process.pid
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where it listens, once that is confirmed."""
+        return None if self.run is None else self.run.endpoint
+
+    @property
+    def url(self) -> str | None:
+        """The URL with the actual port, once that is confirmed."""
+        return None if self.endpoint is None else self.endpoint.url
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """What plugins noted about this run; empty before the spawn."""
+        return MappingProxyType({}) if self.run is None else self.run.facts
+
+    @property
+    def auth(self) -> Auth | None:
+        """The credentials of this run, where a plugin set some."""
+        auth = self.facts.get("auth")
+        return auth if isinstance(auth, Auth) else None
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the spawn of the present process; 0 without one."""
+        return 0.0 if self.run is None else self.run.uptime
+
+    @property
+    def memory(self) -> int:
+        """Resident memory of the whole process tree in bytes; 0 without one."""
+        process = None if self.run is None else self.run.process
+        return 0 if process is None else self.around.processes.memory(process).rss
+
+    @property
+    def event_count(self) -> int:
+        """How many events of its own event stream have been seen, over all runs."""
+        return self.voice.event_count
+
+    @property
+    def last_event_at(self) -> datetime | None:
+        """When the last of them was seen (UTC)."""
+        return self.voice.last_event_at
+
+    @property
+    def health(self) -> str:
+        """What the health plugins say now: "healthy", "unhealthy", "unknown", or "" without any."""
+        watch = None if self.run is None else self.run.health
+
+        if watch is None or not watch.plugins:
+            return ""
+
+        return "healthy" if watch.healthy else "unhealthy" if watch.complaint else "unknown"
+
+    @property
+    def data_dir(self) -> Path:
+        """Where logs and other outputs go."""
+        return self.around.data_dir
+
+    @property
+    def cache_dir(self) -> Path:
+        """hostler's cache, shared by all servers."""
+        return self.around.directories.cache
+
+    @property
+    def state_dir(self) -> Path:
+        """Where locks and run records are kept."""
+        return self.around.directories.state
+
+    # -- what can be followed -----------------------------------------------------------------
+
+    def events(self) -> AsyncIterator[Event]:
+        """Every event of this server from now on; ends with the supervisor."""
+        return self.voice.events.subscribe()
+
+    def stream_events(self) -> AsyncIterator[StreamEvent | StreamGap]:
+        """The parsed events of the health connection from now on, with marks where some were lost."""
+        return self.voice.stream.subscribe()
+
+    def lines(self) -> AsyncIterator[Line]:
+        """Its output from now on, line by line, over all runs; oldest lines are dropped first."""
+        lines = self.voice.lines.subscribe()
+
+        if self.run is not None:
+            self.run.follow_lines()
+
+        return lines
+
+    def child_env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment for a process that is to talk to this server.
+
+        It is `base` (this program's own environment by default) and what plugins published, such as
+        OPENCODE_SERVER; a name whose URL is not known yet is left out.
+        """
+        env = dict(os.environ if base is None else base)
+        env.pop(MARKER, None)
+
+        for name, value in self.published.items():
+            if "${server.url}" not in value:
+                env[name] = value
+            elif self.url is not None:
+                env[name] = value.replace("${server.url}", self.url)
+
+        return env
+
+    # -- what plugins do ----------------------------------------------------------------------
+
+    def publish(self, name: str, value: str, *, secret: bool = False) -> None:
+        """Add a variable to `child_env()`."""
+        self.published[name] = value
+
+        if secret:
+            self.voice.masker.add(value)
+
+    def redact(self, value: str) -> None:
+        """Mask this value from now on wherever hostler writes."""
+        self.voice.masker.add(value)
+
+    def progress(self, text: str, fraction: float | None = None) -> None:
+        """Say what is being done."""
+        self.voice.say(
+            Progress(
+                server=self.name,
+                generation=self.generation,
+                text=self.voice.masker.text(text),
+                fraction=fraction,
+            )
+        )
+
+    def notice(self, topic: str, text: str, *, level: str = "info", **details: object) -> None:
+        """Tell the world something that is no state."""
+        self.voice.notice(topic, text, level, details)
+
+    def deliver(self, item: StreamEvent | StreamGap) -> None:
+        """Hand an event of the health connection to whoever follows it."""
+        self.voice.deliver(item)
+
+    def start_soon(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Run something beside this run."""
+        if self.run is not None:
+            self.run.start_soon(function)
