@@ -48,16 +48,24 @@ def _look_up(name: str, cwd: Path, env: Mapping[str, str]) -> str:
         return os.path.join(cwd, name.removeprefix("./"))  # noqa: PTH118
 
     path = env.get("PATH", os.defpath)
-    places = [os.path.join(cwd, folder, name) for folder in path.split(os.pathsep)]  # noqa: PTH118
-    found = [place for place in places if os.path.isfile(place)]  # noqa: PTH113 - ten times faster
+    first = None
 
-    if not found:
+    for folder in path.split(os.pathsep):
+        place = os.path.join(cwd, folder, name)  # noqa: PTH118
+
+        if os.path.isfile(place):  # noqa: PTH113 - every restart waits for this
+            if os.access(place, os.X_OK):
+                return place
+
+            first = first or place
+
+    if first is None:
         raise cannot_run(
             f"{name} was not found on the PATH of the server ({path})",
             f"install {name}, give its full path in command, or set PATH in env",
         )
 
-    return next((place for place in found if os.access(place, os.X_OK)), found[0])
+    return first
 
 
 def _check_executable(program: str, cwd: Path, env: Mapping[str, str], depth: int) -> None:
