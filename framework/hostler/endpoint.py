@@ -38,13 +38,14 @@ class EndpointSearch:
     source: str = ""
     seen: Listener | None = None
     _pause: float = _FIRST_PAUSE
+    _stranger_since: float = float("inf")
     _offered: anyio.Event = field(default_factory=anyio.Event)
 
     def offer(self, candidate: Endpoint, source: str) -> None:
         """Take an announcement; a later one replaces an unconfirmed one."""
         if candidate != self.candidate:
             self.candidate, self.source, self.seen = candidate, source, None
-            self._pause = _FIRST_PAUSE
+            self._pause, self._stranger_since = _FIRST_PAUSE, float("inf")
             self._offered.set()
 
     async def run(self) -> Confirmed:
@@ -54,7 +55,6 @@ class EndpointSearch:
         than it may. There is no deadline here: `startup_timeout` is the caller's.
         """
         started = anyio.current_time()
-        stranger_since = float("inf")
 
         while True:
             verdict = self._look()
@@ -64,9 +64,9 @@ class EndpointSearch:
 
             now = anyio.current_time()
             foreign = self.seen is not None and self.seen.kind is ListenerKind.FOREIGN
-            stranger_since = min(stranger_since, now) if foreign else float("inf")
+            self._stranger_since = min(self._stranger_since, now) if foreign else float("inf")
 
-            if now - stranger_since > _STRANGER_PATIENCE:
+            if now - self._stranger_since > _STRANGER_PATIENCE:
                 raise self.failure()
 
             await self._rest()
@@ -83,10 +83,16 @@ class EndpointSearch:
         if self.candidate is None:
             return None
 
-        self.seen = listener = self.processes.who_listens(self.candidate, lambda: [self.process.pid])
+        try:
+            self.seen = listener = self.processes.who_listens(self.candidate, lambda: [self.process.pid])
 
-        if listener.kind is ListenerKind.FOREIGN:  # or a worker of ours: the whole tree is dearer to look up
-            self.seen = listener = self.processes.who_listens(self.candidate, self._members)
+            if (
+                listener.kind is ListenerKind.FOREIGN
+            ):  # or a worker of ours: the whole tree is dearer to look up
+                self.seen = listener = self.processes.who_listens(self.candidate, self._members)
+
+        except OSError:  # no descriptor left to look with, say: there may be one at the next look
+            return None
 
         return self._accept(self.candidate, listener)
 
@@ -137,6 +143,14 @@ class EndpointSearch:
 
         if self.candidate is None:
             return self._never_announced()
+
+        if self.seen is not None and self.seen.kind is ListenerKind.UNKNOWN:
+            return StartupTimeout(
+                f"cannot tell which process listens at {self.candidate.url} (another user or namespace)",
+                server=self.spec.name,
+                hint='set identity = "check" if that is as it should be: now it is "require"',
+                details={"url": self.candidate.url, "source": self.source},
+            )
 
         return StartupTimeout(
             f"nothing of this server listens at {self.candidate.url} (told by {self.source})",

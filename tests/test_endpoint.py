@@ -1,0 +1,118 @@
+"""Whose socket is at the announced address, as far as it depends on what is asked for and on luck."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable, Collection
+from typing import cast
+
+import anyio
+import pytest
+from conftest import QUICK, MakeSpec
+from hostler import Directories, Endpoint, IdentityCheck, PortInUse, ServerSpec, StartupTimeout, Supervisor
+from hostler.endpoint import EndpointSearch
+from hostler.process.exits import Process
+from hostler.process.processes import Processes
+from hostler.process.sockets import Listener, ListenerKind
+
+PLACE = Endpoint("127.0.0.1", 4096)
+
+
+class Told(Processes):
+    """Answers as it is told: another user's sockets and a lack of descriptors cannot be had at will."""
+
+    def __init__(self, *answers: Listener | OSError) -> None:
+        self.answers = list(answers)
+
+    def who_listens(self, endpoint: Endpoint, members: Callable[[], Collection[int]]) -> Listener:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+        if isinstance(answer, OSError):
+            raise answer
+
+        return answer
+
+
+class Leader:
+    """A process of which only the number counts."""
+
+    pid = 1
+
+
+def search(identity: IdentityCheck, *answers: Listener | OSError) -> EndpointSearch:
+    spec = ServerSpec(name="web", identity=identity)
+    return EndpointSearch(spec, cast("Process", Leader()), Told(*answers))
+
+
+UNKNOWN = Listener(ListenerKind.UNKNOWN)
+
+
+@pytest.mark.parametrize(("identity", "doubted"), [(IdentityCheck.CHECK, True), (IdentityCheck.OFF, False)])
+async def test_a_listener_that_cannot_be_told_is_taken_with_a_doubt_or_without(
+    identity: IdentityCheck, doubted: bool
+) -> None:
+    looking = search(identity, UNKNOWN)
+    looking.offer(PLACE, "a plugin")
+
+    with anyio.fail_after(5):
+        confirmed = await looking.run()
+
+    assert ("cannot tell" in confirmed.doubt) is doubted
+
+
+async def test_a_listener_that_cannot_be_told_is_no_answer_where_identity_is_required() -> None:
+    looking = search(IdentityCheck.REQUIRE, UNKNOWN)
+    looking.offer(PLACE, "a plugin")
+
+    with anyio.move_on_after(0.2) as scope:
+        await looking.run()
+
+    assert scope.cancelled_caught
+    failure = looking.failure()
+    assert isinstance(failure, StartupTimeout)
+    assert "cannot tell which process listens" in failure.message
+    assert "require" in failure.context.hint
+
+
+async def test_a_look_that_fails_is_repeated() -> None:
+    lack = OSError(errno.EMFILE, "too many open files")
+    looking = search(IdentityCheck.CHECK, lack, lack, Listener(ListenerKind.OWN, 1, bound_host="127.0.0.1"))
+    looking.offer(PLACE, "a plugin")
+
+    with anyio.fail_after(5):
+        assert (await looking.run()).endpoint == PLACE
+
+
+async def test_a_stranger_is_taken_where_identity_is_off(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        url = f"http://127.0.0.1:{stranger.getsockname()[1]}"
+        spec = make_spec("--announce", f"listening on {url}", identity=IdentityCheck.OFF, restart=QUICK)
+
+        async with Supervisor(spec, directories=directories) as supervisor:
+            await supervisor["fake"].wait_ready(10)
+            assert supervisor["fake"].url == url
+
+
+async def test_every_announcement_of_a_stranger_s_address_has_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hostler.endpoint._STRANGER_PATIENCE", 0.2)
+    looking = search(IdentityCheck.CHECK, Listener(ListenerKind.FOREIGN, 2, "proxy"))
+    looking.offer(PLACE, "a plugin")
+
+    async with anyio.create_task_group() as tasks:
+
+        async def replace_it() -> None:
+            await anyio.sleep(0.15)
+            looking.offer(Endpoint("127.0.0.1", 4097), "a plugin")
+
+        tasks.start_soon(replace_it)
+        began = anyio.current_time()
+
+        with pytest.raises(PortInUse, match="4097"):
+            await looking.run()
+
+    assert anyio.current_time() - began > 0.3
