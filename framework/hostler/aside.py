@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import anyio
 
 T = TypeVar("T")
+THREAD = "hostler-aside"
 
 
 async def aside(function: Callable[..., T], *arguments: Any, abandon: bool = False) -> T:
@@ -36,7 +37,7 @@ async def aside(function: Callable[..., T], *arguments: Any, abandon: bool = Fal
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(lambda: None if future.done() else setter(value))
 
-    threading.Thread(target=work, name="hostler-aside", daemon=True).start()
+    threading.Thread(target=work, name=THREAD, daemon=True).start()
 
     with anyio.CancelScope(shield=not abandon):
         await future

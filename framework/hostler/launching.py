@@ -9,7 +9,6 @@ from hostler.errors import InvalidConfiguration
 from hostler.interpolate import InterpolationError, expand
 from hostler.model import Endpoint, Launch, ServerSpec
 from hostler.process.directories import secure_directory
-from hostler.process.ports import check_port_free, free_port
 from hostler.surroundings import Surroundings
 
 
@@ -22,10 +21,10 @@ def choose_port(spec: ServerSpec, around: Surroundings, last: int | None) -> int
         return None
 
     if spec.port:
-        check_port_free(spec.host, spec.port)
+        around.processes.check_port_free(spec.host, spec.port)
         return spec.port
 
-    return free_port(spec.host, preferred=last, avoid=around.ports_in_use() - {last})
+    return around.processes.free_port(spec.host, preferred=last, avoid=around.ports_in_use() - {last})
 
 
 def filling(spec: ServerSpec, port: int | None) -> Callable[[str], str]:

@@ -11,6 +11,7 @@ from hostler.process.census import Census
 from hostler.process.dying import is_dying
 from hostler.process.exits import Process
 from hostler.process.memory import TreeMemory, tree_memory
+from hostler.process.ports import check_port_free, free_port
 from hostler.process.sockets import Listener, listening_sockets, who_listens
 from hostler.process.spawn import spawn
 from hostler.process.tree import find_tree, kill_tree_now, stop_tree
@@ -55,3 +56,11 @@ class Processes:
     def listening_sockets(self, members: Collection[int]) -> list[Endpoint]:
         """Every TCP socket that these processes listen on."""
         return listening_sockets(members)
+
+    def free_port(self, host: str, *, preferred: int | None, avoid: Collection[int]) -> int:
+        """A port that a server can bind now."""
+        return free_port(host, preferred=preferred, avoid=avoid)
+
+    def check_port_free(self, host: str, port: int) -> None:
+        """Return when a server can bind this port; say why when it cannot."""
+        check_port_free(host, port)
