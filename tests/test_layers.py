@@ -41,7 +41,7 @@ LAYERS = (
     "comeback",
     "life",
     "supervisor config",
-    "blocking",
+    "blocking testing",
     "cli",
 )
 RANKS = {part: rank for rank, line in enumerate(LAYERS) for part in line.split()}

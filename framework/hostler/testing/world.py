@@ -1,0 +1,186 @@
+"""The processes of a machine that is made up, and supervisors that live on it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+
+import anyio
+
+from hostler.errors import PortInUse
+from hostler.model import Configuration, Endpoint, Launch, ServerSpec
+from hostler.process.directories import Directories
+from hostler.process.exits import Birth, Process
+from hostler.process.memory import TreeMemory
+from hostler.process.processes import Processes
+from hostler.process.sockets import Listener, ListenerKind
+from hostler.supervisor import Supervisor
+from hostler.surroundings import Surroundings
+from hostler.testing.child import Bound, FakeChild, impossible_pids
+from hostler.testing.output import FakePump
+
+_KILL_SECONDS = 2.0
+_FIRST_PORT = 20_000
+_STRANGER = 2**22
+
+
+class World(Processes):
+    """Everything outside of hostler but the disk. Used inside of `run_virtually`.
+
+    `on_spawn` is called with each launch before its child is there, and may raise what a spawn would;
+    `on_child` with each new child: it says what this one does. `children` are all that there ever
+    were, oldest first. `strangers` are ports that other programs listen at. `chance` is the jitter.
+    """
+
+    def __init__(self, *, chance: float = 1.0) -> None:
+        super().__init__()
+        self.children: list[FakeChild] = []
+        self.strangers: set[int] = set()
+        self.on_spawn: Callable[[Launch], None] = lambda launch: None
+        self.on_child: Callable[[FakeChild], None] = lambda child: None
+        self.chance = chance
+        self.pump = FakePump()
+        self._pids = impossible_pids()
+
+    def supervisor(
+        self,
+        configuration: Configuration | ServerSpec | Iterable[ServerSpec],
+        *,
+        directories: Directories,
+        namespace: str | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> Supervisor:
+        """A real Supervisor of this world. Locks and records are real files in `directories`."""
+        return _WorldSupervisor(
+            self, configuration, namespace=namespace, directories=directories, environ=environ
+        )
+
+    def children_of(self, server: str) -> list[FakeChild]:
+        """All children that a server ever had, oldest first."""
+        return [child for child in self.children if child.launch.server == server]
+
+    # -- what the engine asks -----------------------------------------------------------------
+
+    def spawn(
+        self, launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int | None
+    ) -> FakeChild:
+        """Make a child."""
+        self.on_spawn(launch)
+        now = asyncio.get_running_loop().time()
+        child = FakeChild(launch, Birth(run_id, now, now), self._pids, self.pump.captures[-1])
+        self.children.append(child)
+        self.on_child(child)
+        return child
+
+    async def stop(
+        self, process: Process, *, grace: float, cut_short: anyio.Event | None = None
+    ) -> tuple[int, ...]:
+        """SIGTERM, grace, SIGKILL; the pids that are left."""
+        child = _fake(process)
+
+        for number, wait, cut in ((signal.SIGTERM, grace, cut_short), (signal.SIGKILL, _KILL_SECONDS, None)):
+            if child.members and wait > 0:
+                child.signal_tree(number)
+                await _wait(child, wait, cut)
+
+        return tuple(sorted(child.members))
+
+    def kill_now(self, process: Process) -> tuple[int, ...]:
+        """SIGKILL at once; the pids that are left."""
+        child = _fake(process)
+        child.signal_tree(signal.SIGKILL)
+        return tuple(sorted(child.members))
+
+    def members(self, process: Process) -> list[int]:
+        """The pids of the living tree."""
+        return sorted(_fake(process).members)
+
+    def memory(self, process: Process) -> TreeMemory:
+        """Some memory for each member."""
+        child = _fake(process)
+        return TreeMemory(child.rss, len(child.members))
+
+    def is_dying(self, pid: int) -> bool:
+        """Whether it is gone: fakes die at once."""
+        return not any(pid in child.members for child in self.children)
+
+    def who_listens(self, endpoint: Endpoint, members: Callable[[], Collection[int]]) -> Listener:
+        """Strangers are seen first, as by the real one."""
+        if endpoint.port in self.strangers:
+            return Listener(ListenerKind.FOREIGN, _STRANGER, "stranger", endpoint.host)
+
+        bound = next((one for one in self._bound() if one.port == endpoint.port), None)
+
+        if bound is None:
+            return Listener(ListenerKind.NOBODY)
+
+        kind = ListenerKind.OWN if bound.pid in members() else ListenerKind.FOREIGN
+        return Listener(kind, bound.pid, "fake", bound.host)
+
+    def listening_sockets(self, members: Collection[int]) -> list[Endpoint]:
+        """Where these pids listen."""
+        return [Endpoint(one.host, one.port, "tcp") for one in self._bound() if one.pid in members]
+
+    def free_port(self, host: str, *, preferred: int | None, avoid: Collection[int]) -> int:
+        """The preferred port or the lowest one that nobody has."""
+        taken = {*avoid, *self._taken()}
+
+        if preferred and preferred not in taken:
+            return preferred
+
+        return next(port for port in range(_FIRST_PORT, 2**16) if port not in taken)
+
+    def check_port_free(self, host: str, port: int) -> None:
+        """PortInUse when somebody listens there."""
+        if port in self._taken():
+            raise PortInUse(f"port {port} on {host} is in use", details={"port": port})
+
+    def _taken(self) -> set[int]:
+        return self.strangers | {one.port for one in self._bound()}
+
+    def _bound(self) -> list[Bound]:
+        return [bound for child in self.children for bound in child.bound]
+
+
+class _WorldSupervisor(Supervisor):
+    """A Supervisor whose surroundings are a World."""
+
+    def __init__(
+        self, world: World, configuration: Configuration | ServerSpec | Iterable[ServerSpec], **given: object
+    ) -> None:
+        self._world = world
+        super().__init__(configuration, **given)  # type: ignore[arg-type]
+
+    def _surroundings(
+        self, namespace: str | None, directories: Directories | None, environ: Mapping[str, str] | None
+    ) -> Surroundings:
+        return replace(
+            super()._surroundings(namespace, directories, environ),
+            processes=self._world,
+            pump=self._world.pump,
+            clock=asyncio.get_running_loop().time,
+            chance=lambda: self._world.chance,
+        )
+
+
+async def _wait(child: FakeChild, seconds: float, cut_short: anyio.Event | None) -> None:
+    """Until the tree is gone, the time is over, or the stop is to be forced."""
+    with anyio.move_on_after(seconds) as scope:
+        async with anyio.create_task_group() as tasks:
+
+            async def watch(event: anyio.Event) -> None:
+                await event.wait()
+                scope.cancel()
+
+            if cut_short is not None:
+                tasks.start_soon(watch, cut_short)
+
+            await child.gone.wait()
+            tasks.cancel_scope.cancel()
+
+
+def _fake(process: Process) -> FakeChild:
+    assert isinstance(process, FakeChild)
+    return process
