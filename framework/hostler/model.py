@@ -76,7 +76,8 @@ class ServerSpec:
 
     `title` is what messages call it ("OpenCode"); its plugins or its name tell it otherwise.
     `port`: 0 means a free one chosen before pre_spawn, None (`port = false`) means that the server
-    has none. `expose` allows a host that is not loopback, and a socket bound wider than `host`.
+    has none. `expose` allows a host that is not loopback, and a socket bound wider than `host`. `guard`
+    has a watchdog process end the whole tree at once when hostler is killed.
     """
 
     name: str
@@ -101,6 +102,7 @@ class ServerSpec:
     user: str | None = None
     group: str | None = None
     no_new_privileges: bool = True
+    guard: bool = False
     memory_interval: float = 60.0
     plugins: tuple[PluginSpec, ...] = ()
 

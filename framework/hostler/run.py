@@ -173,6 +173,9 @@ class Run:
         self.follow_lines()
 
         try:
+            if self.spec.guard:
+                self.around.processes.guard.add(run_id, self._trouble)
+
             self.process = self.around.processes.spawn(
                 launch,
                 run_id=run_id,
@@ -182,6 +185,7 @@ class Run:
         finally:
             capture.close_write_fds()
 
+        self.around.processes.guard.complete(run_id, self.process.pid, self.process.start_time)
         self._write_record(pid=self.process.pid, start_time=self.process.start_time)
         self.facts = MappingProxyType(dict(launch.facts))
 
@@ -383,6 +387,7 @@ class Run:
 
     async def close(self) -> None:
         """Release everything: tasks, output, deferred clean-ups (last first), files, the record."""
+        self._unguard()
         await self.background.close()
         self.stop_following()
 
@@ -396,6 +401,11 @@ class Run:
             self.around.store.clear(self._lock)
 
         self._record = None
+
+    def _unguard(self) -> None:
+        """Nothing is left that the watchdog would have to end."""
+        if self._record is not None:
+            self.around.processes.guard.remove(self._record.run_id)
 
     def _cleanup_failed(self, text: str) -> None:
         self.voice.notice("cleanup_failed", text, "warning")
@@ -412,6 +422,8 @@ class Run:
 
         if self.process is not None and self.around.processes.kill_now(self.process):
             return False
+
+        self._unguard()
 
         if self.launch is not None:
             clean_up_now(self.launch, self.around.store)

@@ -207,6 +207,7 @@ class Supervisor:
                     tasks.start_soon(life.live)
 
                 tasks.start_soon(sample_memory, self._servers)
+                tasks.start_soon(self._around.processes.guard.watch)
                 await self._closing.wait()
 
                 try:
@@ -240,6 +241,8 @@ class Supervisor:
             if server.run is not None:
                 with suppress(Exception):  # whatever is wrong with one: the others are still to be killed
                     server.run.kill_now()
+
+        self._around.processes.guard.close()
 
     async def _sweep(self) -> None:
         """Clean up after supervisors that were killed, whichever servers they had."""

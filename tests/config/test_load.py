@@ -40,6 +40,7 @@ def test_every_key_reaches_the_spec(write: Write, tmp_path: Path) -> None:
         user = "nobody"
         group = "nogroup"
         no_new_privileges = false
+        guard = true
         memory_interval = "0s"
 
         [servers.web.restart]
@@ -84,6 +85,7 @@ def test_every_key_reaches_the_spec(write: Write, tmp_path: Path) -> None:
         user="nobody",
         group="nogroup",
         no_new_privileges=False,
+        guard=True,
         memory_interval=0.0,
         plugins=(PluginSpec("mine", {"interval": "250ms"}, use=f"{tmp_path}/plugin.py:Launcher"),),
     )

@@ -25,7 +25,7 @@ SERVER_KEYS = (
     "command, cwd, title, host, port, scheme, expose, env, stdout, stderr, prepare_timeout, "
     "startup_timeout, force_kill_timeout, "
     "max_connection_failures, restart, needs, autostart, identity, user, group, "
-    "no_new_privileges, memory_interval, plugins"
+    "no_new_privileges, guard, memory_interval, plugins"
 )
 
 # What stands on line 3 of a server "web" that is right without it; its message without the place.

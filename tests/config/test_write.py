@@ -166,6 +166,7 @@ SPEC = ServerSpec(
     user="nobody",
     group="no$$group",
     no_new_privileges=False,
+    guard=True,
     memory_interval=1 / 3,
     plugins=(PluginSpec("x", {"count": 3, "words": ["a$"]}, use="plugin.py:Launcher"),),
 )

@@ -55,6 +55,7 @@ SERVER: Mapping[str, Reader] = MappingProxyType(
         "user": word,
         "group": word,
         "no_new_privileges": flag,
+        "guard": flag,
         "memory_interval": duration(zero=True),
     }
 )

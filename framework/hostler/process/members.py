@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from hostler.process.exits import Process
 from hostler.process.table import Row, Table, first_possible_pid, read_table
 
 
@@ -21,7 +21,16 @@ class Member:
     rss: int = field(default=0, compare=False)
 
 
-def find_tree(process: Process, known: Iterable[Member] = (), table: Table | None = None) -> list[Member]:
+class Leader(Protocol):
+    """What has to be known of the spawned process itself, dead or alive; see `Birth`."""
+
+    run_id: str
+    pid: int
+    start_time: float
+    forks: int
+
+
+def find_tree(process: Leader, known: Iterable[Member] = (), table: Table | None = None) -> list[Member]:
     """Find the living members of a server, dead leader or not; zombies and ourselves are never among them.
 
     Members are found by parent links, session, process group and marker, starting from the leader and

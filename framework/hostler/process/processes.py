@@ -10,6 +10,7 @@ from hostler.model import Endpoint, Launch
 from hostler.process.census import Census
 from hostler.process.dying import is_dying
 from hostler.process.exits import Process
+from hostler.process.guard import Guard
 from hostler.process.memory import TreeMemory, tree_memory
 from hostler.process.ports import check_port_free, free_port
 from hostler.process.sockets import Listener, listening_sockets, who_listens
@@ -18,10 +19,14 @@ from hostler.process.tree import find_tree, kill_tree_now, stop_tree
 
 
 class Processes:
-    """The processes of this machine. Errors and deadlines are those of the functions behind it."""
+    """The processes of this machine. Errors and deadlines are those of the functions behind it.
+
+    `guard` is the watchdog of the servers that ask for one.
+    """
 
     def __init__(self) -> None:
         self._census = Census()
+        self.guard = Guard()
 
     def spawn(self, launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int | None) -> Process:
         """Start the command of a launch, watched by the running event loop."""
