@@ -31,7 +31,7 @@ LAYERS = (
     "events hooks restart environment order",
     "wording health process plugins",
     "voice endpoint surroundings",
-    "launching cleaning",
+    "launching cleaning happenings beside",
     "run",
     "view",
     "readiness server",

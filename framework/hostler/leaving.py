@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any
+
+import anyio
 
 from hostler.errors import ForceKillTimeout, ServerCrashed, ServerError
 from hostler.events import Exited
 from hostler.means import Means
-from hostler.model import Action, Advice, Exit, ExitCause
+from hostler.model import Action, Advice, Exit, ExitCause, Unhealthy
 from hostler.plugins import PluginSet
 from hostler.restart import after_running
 from hostler.run import Run
@@ -41,10 +45,10 @@ class Leaving:
         await self.run.close_health()
 
         if self.means.plugins is not None:
-            await self.run.unless_cut_short(self.means.plugins.on_shutdown(server, ending.reason))
+            await _unless(self.run.cut_short, self.means.plugins.on_shutdown(server, ending.reason))
 
         await self._empty_tree()
-        self._tell_exit(self.run.exit(ExitCause.STOPPED))
+        self._tell_exit(self._exit(ExitCause.STOPPED))
         await self.run.close()
         self.means.rest(State.STOPPED)
 
@@ -71,7 +75,7 @@ class Leaving:
     async def crash(self, ending: Ending) -> Crash:
         """Empty the tree if it lives, hear the plugins, clean up; what happened, as a value."""
         server, ran = self.means.server, self.run.ready_for
-        reason = ending.reason or self.run.exit(ending.cause).description
+        reason = ending.reason or self._exit(ending.cause).description
 
         if ending.error is not None:
             server.voice.own(ending.error)
@@ -79,7 +83,7 @@ class Leaving:
         server.enter(State.CRASHED, reason=reason, error=ending.error)
         await self.run.close_health()
         await self._empty_tree()
-        exit_ = self.run.exit(ending.cause, ending.error or self._died(), ending.unhealthy)
+        exit_ = self._exit(ending.cause, ending.error or self._died(), ending.unhealthy)
         self._tell_exit(exit_)
         advice = await self._hear_plugins(exit_)
         await self.run.close()
@@ -98,13 +102,13 @@ class Leaving:
             advice.extend(await plugins.on_crash(self.means.server, exit_))
 
         if plugins is not None:
-            await self.run.unless_cut_short(hear(plugins))
+            await _unless(self.run.cut_short, hear(plugins))
 
         return [word for _, word in advice]
 
     def _died(self) -> ServerError:
         when = "while it ran" if self.run.ready_at is not None else "before it was ready"
-        how = self.run.exit(ExitCause.EXITED).description
+        how = self._exit(ExitCause.EXITED).description
         return ServerCrashed(
             f"it ended unasked {when}: {how} after {self.run.uptime:.1f} s",
             hint="see its last lines, and its log file where log-rotation is on",
@@ -120,7 +124,43 @@ class Leaving:
 
         return Crash(exit_, error, advice[-1].action if advice else None)
 
+    def _exit(
+        self, cause: ExitCause, error: ServerError | None = None, unhealthy: Unhealthy | None = None
+    ) -> Exit:
+        """The end of the run as a value; complete when the tree is gone and the output drained."""
+        run, voice, process = self.run, self.run.voice, self.run.process
+        status = None if process is None else process.exit_status
+        stdout, stderr = run.tails()
+
+        return Exit(
+            cause=cause,
+            generation=run.generation,
+            code=None if status is None else status.code,
+            signal=None if status is None else status.signal,
+            pid=None if process is None else process.pid,
+            ready=run.ready_at is not None,
+            killed=run.told_to_end,
+            uptime=run.uptime,
+            stdout=stdout,
+            stderr=stderr,
+            unhealthy=None if unhealthy is None else voice.unhealthy(unhealthy),
+            error=None if error is None else voice.own(error, stdout=stdout, stderr=stderr),
+        )
+
     def _tell_exit(self, exit_: Exit) -> None:
         self.means.server.voice.say(
             Exited(server=self.means.server.name, generation=self.run.generation, exit=exit_)
         )
+
+
+async def _unless(event: anyio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Await `work`, but no longer than until `event`."""
+    async with anyio.create_task_group() as tasks:
+
+        async def watch() -> None:
+            await event.wait()
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(watch)
+        await work
+        tasks.cancel_scope.cancel()

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import uuid4
 
 import anyio
 
-from hostler.aside import aside
 from hostler.background import Background
+from hostler.beside import run_beside, warm_up
 from hostler.cleaning import clean_up, clean_up_now
 from hostler.endpoint import Confirmed, EndpointSearch
 from hostler.environment import refuse_leaks, secrets_of
 from hostler.errors import ProcessSpawnFailed, ServerError
-from hostler.health import HealthWatch, PluginHealth
+from hostler.happenings import Broken, Ended, Found, Happening
+from hostler.health import HealthWatch
 from hostler.hooks import ServerView
 from hostler.inbox import Inbox
 from hostler.launching import build_launch, filling
-from hostler.model import (
-    Endpoint,
-    Exit,
-    ExitCause,
-    Launch,
-    Line,
-    OutputMode,
-    ServerSpec,
-    StreamName,
-    Unhealthy,
-)
+from hostler.model import Endpoint, Launch, Line, OutputMode, ServerSpec, StreamName
 from hostler.plugins import PluginSet
 from hostler.process.exits import Process
 from hostler.process.locks import NameLock
@@ -43,47 +33,6 @@ from hostler.voice import Voice
 
 _DRAIN_SECONDS = 1.0
 _TAIL_LINES = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """The launch is ready to be spawned, or cannot be: `error`."""
-
-    error: ServerError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Somebody gave a command: look at what is wanted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The spawned process is dead and reaped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A process of the server listens at the endpoint."""
-
-    confirmed: Confirmed
-
-
-@dataclass(frozen=True, slots=True)
-class HealthNews:
-    """A health plugin reported, or failed itself."""
-
-    health: PluginHealth
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """The run cannot go on."""
-
-    error: ServerError
-
-
-Happening: TypeAlias = Prepared | Asked | Ended | Found | HealthNews | Broken
 
 
 @dataclass(slots=True)
@@ -224,7 +173,7 @@ class Run:
         self.background.start(self._watch_exit(self.process), "exit watch")
 
         for function in self.launch.warm_ups:
-            self.background.start(self._warm_up(function), "warm-up")
+            self.background.start(warm_up(function, self.voice), "warm-up")
 
         if self.launch.port is None:
             return
@@ -241,14 +190,6 @@ class Run:
         self.ended_at = self.around.clock()
         self.inbox.post(Ended())
 
-    async def _warm_up(self, function: Callable[[], object]) -> None:
-        try:
-            await aside(function, abandon=True)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # noqa: BLE001 - it is only warmth: who needs it will fail and be named
-            self.voice.notice("warm_up_failed", f"preparing in the background failed: {error!r}", "warning")
-
     async def _find_endpoint(self, search: EndpointSearch) -> None:
         try:
             self.inbox.post(Found(await search.run()))
@@ -259,16 +200,7 @@ class Run:
 
     def start_soon(self, function: Callable[[], Awaitable[None]]) -> None:
         """Run a plugin's function beside this run; its failure is told, and hurts nobody."""
-        self.background.start(self._guarded(function), "a plugin's background task")
-
-    async def _guarded(self, function: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await function()
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # noqa: BLE001 - told, and no reason to end anything, SystemExit included
-            name = getattr(function, "__qualname__", repr(function))
-            self.voice.notice("background_failed", f"{name} failed: {error!r}", "warning")
+        self.background.start(run_beside(function, self.voice), "a plugin's background task")
 
     def follow_lines(self) -> None:
         """Have lines cut, while the endpoint is not known or somebody follows the output."""
@@ -322,18 +254,6 @@ class Run:
         """Seconds from ready to now, or to the end."""
         return 0.0 if self.ready_at is None else (self.ended_at or self.around.clock()) - self.ready_at
 
-    async def unless_cut_short(self, work: Coroutine[Any, Any, None]) -> None:
-        """Await `work`, but no longer when the stop is to be forced."""
-        async with anyio.create_task_group() as tasks:
-
-            async def watch() -> None:
-                await self.cut_short.wait()
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(watch)
-            await work
-            tasks.cancel_scope.cancel()
-
     async def close_health(self) -> None:
         """Close the health streams: before on_shutdown and before the first signal."""
         late = [] if self.health is None else await self.health.close()
@@ -363,28 +283,6 @@ class Run:
         stdout, stderr = (self.capture.tail(stream, _TAIL_LINES) for stream in ("stdout", "stderr"))
         return masked(stdout), masked(stderr)
 
-    def exit(
-        self, cause: ExitCause, error: ServerError | None = None, unhealthy: Unhealthy | None = None
-    ) -> Exit:
-        """The end of this run as a value; call it when the tree is gone and the output drained."""
-        status = None if self.process is None else self.process.exit_status
-        stdout, stderr = self.tails()
-
-        return Exit(
-            cause=cause,
-            generation=self.generation,
-            code=None if status is None else status.code,
-            signal=None if status is None else status.signal,
-            pid=None if self.process is None else self.process.pid,
-            ready=self.ready_at is not None,
-            killed=self.told_to_end,
-            uptime=self.uptime,
-            stdout=stdout,
-            stderr=stderr,
-            unhealthy=None if unhealthy is None else self.voice.unhealthy(unhealthy),
-            error=None if error is None else self.voice.own(error, stdout=stdout, stderr=stderr),
-        )
-
     async def close(self) -> None:
         """Release everything: tasks, output, deferred clean-ups (last first), files, the record."""
         self._unguard()
@@ -398,9 +296,15 @@ class Run:
             await clean_up(self.launch, self.around.store, self._cleanup_failed)
 
         if self._record is not None and self._lock is not None:
-            self.around.store.clear(self._lock)
+            self._clear_record(self._lock)
 
         self._record = None
+
+    def _clear_record(self, lock: NameLock) -> None:
+        try:
+            self.around.store.clear(lock)
+        except OSError as error:
+            self.voice.notice("record_unusable", f"the run record cannot be removed: {error}", "warning")
 
     def _unguard(self) -> None:
         """Nothing is left that the watchdog would have to end."""

@@ -9,9 +9,9 @@ import anyio
 
 from hostler.errors import ForceKillTimeout, ProcessAlreadyRunning, ServerCrashed, ServerError, StartupTimeout
 from hostler.events import Event, StateChanged
+from hostler.happenings import Asked
 from hostler.model import ServerSpec
 from hostler.restart import Budget
-from hostler.run import Asked
 from hostler.states import MOVES, State
 from hostler.surroundings import Surroundings
 from hostler.view import View

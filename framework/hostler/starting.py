@@ -8,11 +8,12 @@ import anyio
 
 from hostler.aside import aside
 from hostler.errors import ServerError
+from hostler.happenings import Prepared
 from hostler.launching import choose_port
 from hostler.means import Means
 from hostler.process.locks import PAUSE, NameLock
 from hostler.process.records import kill_recorded
-from hostler.run import Prepared, Run
+from hostler.run import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,12 @@ import anyio
 
 from hostler.errors import ServerCrashed, ServerError
 from hostler.events import EndpointFound, HealthReported, Spawned
+from hostler.happenings import Asked, Broken, Ended, Found, Happening, HealthNews
 from hostler.health import HealthWatch, PluginHealth
 from hostler.model import ExitCause, Healthy, Line, Unhealthy
 from hostler.plugins import PluginSet
 from hostler.readiness import why_not_ready
-from hostler.run import Asked, Broken, Ended, Found, Happening, HealthNews, Run
+from hostler.run import Run
 from hostler.server import Server, Wanted
 from hostler.states import State
 
