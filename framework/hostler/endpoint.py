@@ -16,6 +16,10 @@ from hostler.process.sockets import Listener, ListenerKind, is_wider
 # announcement replaces soon; after this many seconds it is taken at its word.
 _STRANGER_PATIENCE = 2.0
 _FIRST_PAUSE = 0.001
+# With port_from_socket: when the sockets are looked at (a share of startup_timeout), and how often.
+_SILENCE = 1 / 3
+_SOCKET_PAUSE = 0.25
+_SOCKET = "socket"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class EndpointSearch:
     seen: Listener | None = None
     _pause: float = _FIRST_PAUSE
     _stranger_since: float = float("inf")
+    _silent_until: float = float("inf")
     _offered: anyio.Event = field(default_factory=anyio.Event)
 
     def offer(self, candidate: Endpoint, source: str) -> None:
@@ -55,6 +60,9 @@ class EndpointSearch:
         than it may. There is no deadline here: `startup_timeout` is the caller's.
         """
         started = anyio.current_time()
+
+        if self.spec.port_from_socket:
+            self._silent_until = started + self.spec.startup_timeout * _SILENCE
 
         while True:
             verdict = self._look()
@@ -74,16 +82,39 @@ class EndpointSearch:
 
     async def _rest(self) -> None:
         """Wait for an announcement; where there is one already, only until the next look is due."""
-        with anyio.move_on_after(None if self.candidate is None else self._pause):
+        with anyio.move_on_after(self._until_next_look()):
             await self._offered.wait()
 
         self._offered = anyio.Event()
 
-    def _look(self) -> Confirmed | None:
-        if self.candidate is None:
+    def _until_next_look(self) -> float | None:
+        if self.candidate is not None and self.source != _SOCKET:
+            return self._pause
+
+        if not self.spec.port_from_socket:
             return None
 
+        return max(self._silent_until - anyio.current_time(), _SOCKET_PAUSE)
+
+    def _offer_socket(self) -> None:
+        """Nobody has said anything for long enough: take the port that the tree listens at, if it is one."""
+        if anyio.current_time() < self._silent_until:
+            return
+
+        sockets = self.processes.listening_sockets(self._members())
+
+        if len({found.port for found in sockets}) == 1:
+            best = next((found for found in sockets if found.host == self.spec.host), sockets[0])
+            self.offer(Endpoint(best.host, best.port, self.spec.scheme), _SOCKET)
+
+    def _look(self) -> Confirmed | None:
         try:
+            if self.candidate is None or self.source == _SOCKET:
+                self._offer_socket()
+
+            if self.candidate is None:
+                return None
+
             self.seen = listener = self.processes.who_listens(self.candidate, lambda: [self.process.pid])
 
             if (
@@ -165,7 +196,8 @@ class EndpointSearch:
 
         if len(sockets) == 1:
             found = sockets[0]
-            hint = f"it listens at {found.host}:{found.port} without saying so: set that port; or {hint}"
+            said = f"it listens at {found.host}:{found.port} without saying so"
+            hint = f"{said}: set that port, or port_from_socket = true; or {hint}"
 
         return PortParsingFailed(
             "the output never told where the server listens", server=self.spec.name, hint=hint

@@ -72,12 +72,10 @@ class PluginSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSpec:
-    """All that is configured of one server; times in seconds, paths absolute.
+    """All that is configured of one server, key by key as in docs/configuration.md.
 
-    `title` is what messages call it ("OpenCode"); its plugins or its name tell it otherwise.
-    `port`: 0 means a free one chosen before pre_spawn, None (`port = false`) means that the server
-    has none. `expose` allows a host that is not loopback, and a socket bound wider than `host`. `guard`
-    has a watchdog process end the whole tree at once when hostler is killed.
+    Times are in seconds, paths absolute. `port`: 0 means a free one chosen before pre_spawn, None
+    (`port = false`) means that the server has none. Without `title` its plugins or its name are its title.
     """
 
     name: str
@@ -86,6 +84,7 @@ class ServerSpec:
     cwd: Path = field(default_factory=Path.cwd)
     host: str = "127.0.0.1"
     port: int | None = 0
+    port_from_socket: bool = False
     scheme: str = "http"
     expose: bool = False
     env: Mapping[str, str] = field(default_factory=dict)

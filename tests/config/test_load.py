@@ -25,6 +25,7 @@ def test_every_key_reaches_the_spec(write: Write, tmp_path: Path) -> None:
         cwd = "work"
         host = "0.0.0.0"
         port = 8080
+        port_from_socket = true
         scheme = "https"
         expose = true
         env = { A = "x", B = "" }
@@ -69,6 +70,7 @@ def test_every_key_reaches_the_spec(write: Write, tmp_path: Path) -> None:
         cwd=tmp_path / "work",
         host="0.0.0.0",
         port=8080,
+        port_from_socket=True,
         scheme="https",
         expose=True,
         env={"A": "x", "B": ""},

@@ -22,8 +22,8 @@ NO_COMMAND = "there is no command, and no plugin that could supply one (with the
 NO_PORT = "means nothing here: the server has no port (port = false)"
 STRINGS = "expected a list of strings, such as"
 SERVER_KEYS = (
-    "command, cwd, title, host, port, scheme, expose, env, stdout, stderr, prepare_timeout, "
-    "startup_timeout, force_kill_timeout, "
+    "command, cwd, title, host, port, port_from_socket, scheme, expose, env, stdout, stderr, "
+    "prepare_timeout, startup_timeout, force_kill_timeout, "
     "max_connection_failures, restart, needs, autostart, identity, user, group, "
     "no_new_privileges, guard, memory_interval, plugins"
 )

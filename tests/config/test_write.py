@@ -167,6 +167,7 @@ SPEC = ServerSpec(
     group="no$$group",
     no_new_privileges=False,
     guard=True,
+    port_from_socket=True,
     memory_interval=1 / 3,
     plugins=(PluginSpec("x", {"count": 3, "words": ["a$"]}, use="plugin.py:Launcher"),),
 )

@@ -39,6 +39,7 @@ SERVER: Mapping[str, Reader] = MappingProxyType(
         "title": word,
         "host": word,
         "port": port,
+        "port_from_socket": flag,
         "scheme": scheme,
         "expose": flag,
         "env": variables,
