@@ -31,7 +31,7 @@ LAYERS = (
     "events hooks restart environment order",
     "wording health process plugins",
     "voice endpoint surroundings",
-    "launching cleaning happenings beside",
+    "launching cleaning happenings beside following recording",
     "run",
     "view",
     "readiness server",

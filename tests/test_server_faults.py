@@ -36,6 +36,7 @@ from hostler import (
     RestartPolicy,
     Server,
     ServerError,
+    ServerSpec,
     ServerView,
     State,
     StateChanged,
@@ -806,3 +807,23 @@ async def test_no_event_of_an_older_run_follows_one_of_a_newer(
     generations = [event.generation for event in events]
     assert generations == sorted(generations)
     assert generations[-1] == 6
+
+
+async def test_lines_of_a_worker_are_cut_only_while_somebody_follows_them(directories: Directories) -> None:
+    spec = ServerSpec(name="worker", command=("sh", "-c", "while sleep 0.05; do echo tick; done"), port=None)
+
+    async with Supervisor(spec, directories=directories) as supervisor:
+        server = supervisor["worker"]
+        await server.wait_ready(5)
+        following = server.run.following if server.run is not None else None
+        assert following is not None
+        assert not following.active
+        lines = server.lines()
+
+        with anyio.fail_after(5):
+            assert (await anext(lines)).text == "tick"
+            assert following.active
+            del lines
+
+            while following.active:  # noqa: ASYNC110 - nobody tells when a listener is forgotten
+                await asyncio.sleep(0.05)

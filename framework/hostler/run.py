@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
-from uuid import uuid4
 
 import anyio
 
@@ -17,6 +14,7 @@ from hostler.cleaning import clean_up, clean_up_now
 from hostler.endpoint import Confirmed, EndpointSearch
 from hostler.environment import refuse_leaks, secrets_of
 from hostler.errors import ProcessSpawnFailed, ServerError
+from hostler.following import Following
 from hostler.happenings import Broken, Ended, Found, Happening
 from hostler.health import HealthWatch
 from hostler.hooks import ServerView
@@ -27,7 +25,7 @@ from hostler.plugins import PluginSet
 from hostler.process.exits import Process
 from hostler.process.locks import NameLock
 from hostler.process.output import Capture
-from hostler.process.records import RunRecord
+from hostler.recording import Recording
 from hostler.surroundings import Surroundings
 from hostler.voice import Voice
 
@@ -56,10 +54,8 @@ class Run:
     ready_at: float | None = None
     ended_at: float | None = None
     told_to_end: bool = False
-    _lock: NameLock | None = None
-    _record: RunRecord | None = None
-    _on_line: Callable[[Line], None] | None = None
-    _unfollow: Callable[[], None] | None = None
+    following: Following | None = None
+    _recording: Recording | None = None
 
     # -- starting -----------------------------------------------------------------------------
 
@@ -72,7 +68,7 @@ class Run:
         needed: Mapping[str, str],
     ) -> None:
         """Build the launch and let the plugins edit it; raises a ServerError when it cannot be spawned."""
-        self._lock = lock
+        self._recording = Recording(self.around, self.voice, lock)
         self.launch = launch = build_launch(
             self.spec,
             self.around,
@@ -102,24 +98,11 @@ class Run:
 
     def spawn(self, on_line: Callable[[Line], None]) -> None:
         """Start the prepared process. No await stands between the spawn and its registration here."""
-        launch = self.launch
+        launch, recording = self.launch, self._recording
         assert launch is not None
-        self._on_line = on_line
-        run_id = uuid4().hex
-        self._write_record(
-            RunRecord.begin(
-                run_id, self.around.namespace, self.spec.name, argv=self.argv(), temporary=launch.temporary
-            )
-        )
-        sinks, launch.sinks = launch.sinks, []  # from here on the capture closes them
-        self.capture = capture = self.around.pump.open(
-            generation=self.generation,
-            masker=self.voice.masker,
-            sinks=sinks,
-            on_trouble=self._trouble,
-            streams=self.captured,
-        )
-        self.follow_lines()
+        assert recording is not None
+        run_id = recording.begin(self.argv(), launch.temporary)
+        capture = self._open_capture(launch, on_line)
 
         try:
             if self.spec.guard:
@@ -135,8 +118,21 @@ class Run:
             capture.close_write_fds()
 
         self.around.processes.guard.complete(run_id, self.process.pid, self.process.start_time)
-        self._write_record(pid=self.process.pid, start_time=self.process.start_time)
+        recording.complete(pid=self.process.pid, start_time=self.process.start_time)
         self.facts = MappingProxyType(dict(launch.facts))
+
+    def _open_capture(self, launch: Launch, on_line: Callable[[Line], None]) -> Capture:
+        sinks, launch.sinks = launch.sinks, []  # from here on the capture closes them
+        self.capture = self.around.pump.open(
+            generation=self.generation,
+            masker=self.voice.masker,
+            sinks=sinks,
+            on_trouble=self._trouble,
+            streams=self.captured,
+        )
+        self.following = Following(self.capture, on_line, self._lines_needed)
+        self.following.look()
+        return self.capture
 
     @property
     def captured(self) -> tuple[StreamName, ...]:
@@ -150,15 +146,6 @@ class Run:
         """The command line, masked."""
         words = [] if self.launch is None else self.launch.argv
         return tuple(self.voice.masker.text(word) for word in words)
-
-    def _write_record(self, record: RunRecord | None = None, **known: Any) -> None:
-        if record is not None:
-            self._record = record
-        elif self._record is not None:
-            self._record = replace(self._record, **known)
-
-        if self._record is not None and self._lock is not None:
-            self.around.store.write(self._lock, self._record)
 
     def _trouble(self, topic: str, text: str, details: Mapping[str, object]) -> None:
         level = "info" if topic == "sink_recovered" else "warning"
@@ -203,35 +190,26 @@ class Run:
         self.background.start(run_beside(function, self.voice), "a plugin's background task")
 
     def follow_lines(self) -> None:
-        """Have lines cut, while the endpoint is not known or somebody follows the output."""
-        if self._unfollow is None and self.capture is not None:
-            self._unfollow = self.capture.follow(self._on_lines)
+        """Have lines cut, if somebody needs them."""
+        if self.following is not None:
+            self.following.look()
 
-    def _on_lines(self, lines: list[Line]) -> None:
-        for line in lines:
-            if self._on_line is not None:
-                self._on_line(line)
-
-        if self.endpoint is not None and not self.voice.lines.followed:
-            self.stop_following()
-
-    def stop_following(self) -> None:
-        """No more lines are needed: from here on none are cut."""
-        if self._unfollow is not None:
-            self._unfollow()
-            self._unfollow = None
+    def _lines_needed(self) -> bool:
+        announces = self.launch is not None and self.launch.port is not None and self.endpoint is None
+        return announces or self.voice.lines.followed
 
     def confirm(self, confirmed: Confirmed) -> None:
         """Take the endpoint as found and put it on record."""
         self.endpoint = confirmed.endpoint
 
+        assert self._recording is not None
+
         try:
-            self._write_record(url=confirmed.endpoint.url)
+            self._recording.complete(url=confirmed.endpoint.url)
         except ServerError as error:  # the record without the URL is enough to clean up behind us
             self.voice.notice("record_unusable", str(error), "warning")
 
-        if not self.voice.lines.followed:
-            self.stop_following()
+        self.follow_lines()
 
     def watch_health(self, health: HealthWatch) -> None:
         """Start the health plugins."""
@@ -285,9 +263,13 @@ class Run:
 
     async def close(self) -> None:
         """Release everything: tasks, output, deferred clean-ups (last first), files, the record."""
-        self._unguard()
+        if self._recording is not None:
+            self._recording.unguard()
+
         await self.background.close()
-        self.stop_following()
+
+        if self.following is not None:
+            self.following.end()
 
         if self.capture is not None:
             await self.capture.close()
@@ -295,21 +277,8 @@ class Run:
         if self.launch is not None:
             await clean_up(self.launch, self.around.store, self._cleanup_failed)
 
-        if self._record is not None and self._lock is not None:
-            self._clear_record(self._lock)
-
-        self._record = None
-
-    def _clear_record(self, lock: NameLock) -> None:
-        try:
-            self.around.store.clear(lock)
-        except OSError as error:
-            self.voice.notice("record_unusable", f"the run record cannot be removed: {error}", "warning")
-
-    def _unguard(self) -> None:
-        """Nothing is left that the watchdog would have to end."""
-        if self._record is not None:
-            self.around.processes.guard.remove(self._record.run_id)
+        if self._recording is not None:
+            self._recording.end()
 
     def _cleanup_failed(self, text: str) -> None:
         self.voice.notice("cleanup_failed", text, "warning")
@@ -327,14 +296,13 @@ class Run:
         if self.process is not None and self.around.processes.kill_now(self.process):
             return False
 
-        self._unguard()
+        if self._recording is not None:
+            self._recording.unguard()
 
         if self.launch is not None:
             clean_up_now(self.launch, self.around.store)
 
-        if self._record is not None and self._lock is not None:
-            with suppress(OSError):
-                self.around.store.clear(self._lock)
+        if self._recording is not None:
+            self._recording.end()
 
-        self._record = None
         return True

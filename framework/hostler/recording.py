@@ -1,0 +1,55 @@
+"""The record of one run on disk, from before the spawn until its tree is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from hostler.process.locks import NameLock
+from hostler.process.records import RunRecord
+from hostler.surroundings import Surroundings
+from hostler.voice import Voice
+
+
+@dataclass(slots=True)
+class Recording:
+    """One run's record, and its place on the watchdog's list; errors are those of RunStore."""
+
+    around: Surroundings
+    voice: Voice
+    lock: NameLock
+    record: RunRecord | None = None
+
+    def begin(self, argv: Iterable[str], temporary: Iterable[Path]) -> str:
+        """Write down what is about to be spawned; the id of the run."""
+        run_id = uuid4().hex
+        self.record = RunRecord.begin(
+            run_id, self.around.namespace, self.voice.name, argv=argv, temporary=temporary
+        )
+        self.around.store.write(self.lock, self.record)
+        return run_id
+
+    def complete(self, **known: Any) -> None:
+        """Add what is known by now."""
+        assert self.record is not None
+        self.record = replace(self.record, **known)
+        self.around.store.write(self.lock, self.record)
+
+    def unguard(self) -> None:
+        """Nothing is left that the watchdog would have to end."""
+        if self.record is not None:
+            self.around.processes.guard.remove(self.record.run_id)
+
+    def end(self) -> None:
+        """Forget the run: its tree is gone."""
+        record, self.record = self.record, None
+
+        try:
+            if record is not None:
+                self.around.store.clear(self.lock)
+
+        except OSError as error:
+            self.voice.notice("record_unusable", f"the run record cannot be removed: {error}", "warning")
