@@ -27,6 +27,7 @@ from hostler import (
     Report,
     Server,
     ServerError,
+    ServerSpec,
     ServerView,
     State,
     Supervisor,
@@ -260,3 +261,14 @@ async def test_a_mistake_of_hostler_itself_is_logged_without_secrets(
 
     assert any("hostler itself failed" in text for text in heard.texts)
     assert [text for text in heard.texts if SECRET in text] == []
+
+
+def test_no_repr_tells_an_environment_or_options(tmp_path: Path) -> None:
+    env, options = {"MY_TOKEN": SECRET}, {"password": SECRET}
+    launch = Launch(
+        server="web", generation=1, argv=["x"], cwd=tmp_path, env={}, host="127.0.0.1", port=None,
+        data_dir=tmp_path, cache_dir=tmp_path, host_env=env,
+    )  # fmt: skip
+    launch.set_secret("MY_TOKEN", SECRET)
+    spec = ServerSpec(name="web", env=env, plugins=(PluginSpec("p", options=options),))
+    assert SECRET not in f"{launch!r} {spec!r} {Auth('me', SECRET)!r}"

@@ -64,7 +64,7 @@ class PluginSpec:
     """
 
     name: str
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict, repr=False)
     use: str | None = None
     instance: object | None = None
     base: Path | None = None
@@ -87,7 +87,7 @@ class ServerSpec:
     port_from_socket: bool = False
     scheme: str = "http"
     expose: bool = False
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     stdout: OutputMode = OutputMode.CAPTURE
     stderr: OutputMode = OutputMode.CAPTURE
     prepare_timeout: float = 600.0
@@ -291,12 +291,12 @@ class Launch:
     generation: int
     argv: list[str]
     cwd: Path
-    env: dict[str, str]
+    env: dict[str, str] = field(repr=False)
     host: str
     port: int | None
     data_dir: Path
     cache_dir: Path
-    host_env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    host_env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     stdout: OutputMode = OutputMode.CAPTURE
     stderr: OutputMode = OutputMode.CAPTURE
     user: str | None = None
