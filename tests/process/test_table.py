@@ -85,6 +85,27 @@ def test_only_higher_pids_are_looked_at_while_the_counter_cannot_have_begun_anew
     assert first_possible_pid(500, 0) == 0
 
 
+NUMBERS = """
+import pathlib, subprocess
+from hostler.process.table import read_table
+
+def started_as(pid):
+    pathlib.Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+    return subprocess.Popen(["sleep", "60"]).pid
+
+older, younger = started_as(5000), started_as(2000)
+print((older, younger), sorted(read_table(younger).rows), older in read_table(younger + 1).rows)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a pid namespace of its own needs root")
+def test_older_processes_with_higher_pids_are_not_looked_at_unless_the_numbers_began_anew() -> None:
+    argv = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-c", NUMBERS]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.stderr) == ("(5000, 2000) [2000] True\n", "")
+
+
 async def test_a_young_server_s_tree_is_found_among_the_higher_pids(start: Start) -> None:
     child = start("sh", "-c", "sleep 60 & echo ready; wait")
     assert await child.line() == "ready"

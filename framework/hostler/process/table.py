@@ -81,13 +81,34 @@ class Table:
 
 
 def read_table(first_pid: int = 0) -> Table:
-    """Look at all processes whose pid is `first_pid` or above."""
+    """Look at all processes that can have been started since the pid `first_pid` was given out; 0: at all."""
     if sys.platform == "linux":
-        pids = (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208  (ten times faster)
-        rows = (read_row(pid) for pid in pids if pid >= first_pid)
+        rows = (read_row(pid) for pid in _since(first_pid))
         return Table(row for row in rows if row is not None)
 
     return Table(_rows_elsewhere())  # pragma: other-system
+
+
+def _since(first_pid: int) -> list[int]:
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208  (ten times faster)
+
+    if not first_pid:
+        return pids
+
+    last = _last_pid()  # asked after the listing: nobody in that is younger
+
+    if last < first_pid:
+        return pids  # the numbers have begun anew
+
+    return [pid for pid in pids if first_pid <= pid <= last]
+
+
+def _last_pid() -> int:
+    """The pid that was given out last; the highest possible one where the kernel does not tell."""
+    try:
+        return int(_read("/proc/sys/kernel/ns_last_pid"))
+    except OSError:  # pragma: other-system
+        return sys.maxsize
 
 
 def read_row(pid: int) -> Row | None:
