@@ -17,10 +17,12 @@ import struct
 import sys
 import threading
 import time
+import zlib
 
 COLOR = "\x1b[32m"
 PLAIN = "\x1b[0m"
 CHILD_SECONDS = 300.0
+STREAM_HEAD = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
 REASONS = {"200": "OK", "302": "Found", "401": "Unauthorized", "404": "Not Found"}
 
 
@@ -62,7 +64,9 @@ def add_answering(parser: argparse.ArgumentParser) -> None:
         help="what GET /event does; the n-th use is for the n-th request, the last one for all that follow: "
         "ok, silent (headers only), stall (first event, then nothing), end-after N, reset-after N, "
         "burst N (N events at once), refuse (reset, no answer), status CODE, html, redirect, never-headers, "
-        "slow-headers (one byte each 0.1 s)",
+        "slow-headers (one byte each 0.1 s), slow-event (the same), gzip, retry-after SECONDS (503), "
+        "retry-date SECONDS (the same, as a date), large N (first event, then one of N bytes), "
+        "endless (first event, then a line without end), unlisten (first event, reset, no longer listening)",
     )
     parser.add_argument("--event-path", default="/event")
     parser.add_argument("--events-delay", type=float, default=0.0, metavar="S", help="before any answer")
@@ -241,7 +245,11 @@ class FakeServer:
 
     def accept(self, listener: socket.socket) -> None:
         while True:
-            peer, _ = listener.accept()
+            try:
+                peer, _ = listener.accept()
+            except OSError:  # it was shut down
+                return
+
             threading.Thread(target=self.answer, args=(peer,), daemon=True).start()
 
     def answer(self, peer: socket.socket) -> None:
@@ -322,12 +330,24 @@ class FakeServer:
         elif mode == "never-headers":
             self.idle(peer, None)
         elif mode == "slow-headers":
-            self.trickle(peer)
+            self.trickle(peer, b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        elif mode == "slow-event":
+            self.trickle(peer, f"{STREAM_HEAD}\r\ndata: ".encode())
+        elif mode == "gzip":
+            peer.sendall(f"{STREAM_HEAD}Content-Encoding: gzip\r\n\r\n".encode())
+            peer.sendall(zlib.compress(f"data: {self.options.first}\n\n".encode(), wbits=31))
+        elif mode in {"retry-after", "retry-date"}:
+            self.busy(peer, mode, float(arguments[0]))
         else:
             self.stream(peer, mode, arguments)
 
-    def trickle(self, peer: socket.socket) -> None:
-        peer.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    def busy(self, peer: socket.socket, mode: str, seconds: float) -> None:
+        at = time.gmtime(time.time() + seconds)
+        after = f"{seconds:.0f}" if mode == "retry-after" else time.strftime("%a, %d %b %Y %H:%M:%S GMT", at)
+        self.send(peer, "503", "application/json", self.options.body, f"Retry-After: {after}\r\n")
+
+    def trickle(self, peer: socket.socket, begin: bytes) -> None:
+        peer.sendall(begin)
 
         while not self.idle(peer, 0.1):
             peer.sendall(b"x")
@@ -346,7 +366,7 @@ class FakeServer:
                 say("stream closed")
 
     def send_events(self, peer: socket.socket, mode: str, count: int) -> None:
-        head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
+        head = STREAM_HEAD
         head += "\r\n" if self.options.no_chunks else "Transfer-Encoding: chunked\r\n\r\n"
         peer.sendall(head.encode())
 
@@ -357,7 +377,18 @@ class FakeServer:
         if mode in {"end-after", "reset-after", "burst"} and count > 1:
             self.send_chunk(peer, "".join(numbered_event(n) for n in range(1, count)))
 
-        if mode == "reset-after":
+        if mode == "large":
+            self.send_chunk(peer, f"data: {'x' * count}\n\n")
+        elif mode == "endless":
+            self.send_chunk(peer, "data: ")
+
+        while mode == "endless":
+            self.send_chunk(peer, "x" * 65536)
+
+        if mode == "unlisten":
+            self.options.listener.shutdown(socket.SHUT_RDWR)
+
+        if mode in {"reset-after", "unlisten"}:
             time.sleep(0.1)  # a reset at once would also discard what is still on its way
             reset(peer)
         elif mode in {"silent", "stall"}:
@@ -447,7 +478,7 @@ def changes_term(options: argparse.Namespace) -> bool:
 
 
 def serve(server: FakeServer, options: argparse.Namespace) -> None:
-    listener = server.bind()
+    listener = options.listener = server.bind()  # one that is collected would free the port
 
     if options.listen_delay is None and not options.no_listen:
         listen(server, listener)
@@ -459,7 +490,6 @@ def serve(server: FakeServer, options: argparse.Namespace) -> None:
         time.sleep(options.listen_delay)
         listen(server, listener)
 
-    options.listener = listener  # a bound socket that is collected would free the port
     print_late(options)
 
 

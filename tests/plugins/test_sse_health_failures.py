@@ -6,11 +6,13 @@ import ssl
 import subprocess
 import sys
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hostler import Auth, Duration, Endpoint, EventStreamConnectionFailed, InvalidConfiguration
 from hostler_plugins.sse_health import SseHealth
+from hostler_plugins.sse_health.failures import retry_after
 from sse_watching import (
     FIRST,
     HEAD,
@@ -211,6 +213,34 @@ async def test_a_body_of_an_error_that_never_ends_is_shown_up_to_a_bound() -> No
 
     assert len(str(report.details["body"])) <= 4096
     assert len(report.reason) < 800
+
+
+NOON = datetime(2030, 1, 2, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120.0),
+        ("0", 0.0),
+        ("Wed, 02 Jan 2030 12:01:30 GMT", 90.0),
+        ("Wednesday, 02-Jan-30 12:00:05 GMT", 5.0),
+        ("Wed Jan  2 12:00:10 2030", 10.0),
+        ("Wed, 02 Jan 2030 12:00:30 -0000", 30.0),
+        ("Wed, 02 Jan 2030 13:00:30 +0100", 30.0),
+        ("Wed, 02 Jan 2030 11:00:00 GMT", 0.0),
+        ("", None),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("9" * 10, None),
+        ("\u0664", None),
+        ("Wed, 99 Jan 2030 12:00:00 GMT", None),
+        ("Wed, 02 Jan 99999999999 12:00:00 GMT", None),
+    ],
+)
+def test_a_retry_after_is_a_number_or_a_date(value: str, seconds: float | None) -> None:
+    assert retry_after(value, NOON) == seconds
 
 
 async def test_nobody_listening_is_refused() -> None:

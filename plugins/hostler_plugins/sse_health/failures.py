@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ssl
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def refusal(response: aiohttp.ClientResponse, body: str) -> StreamFailure:
     elif status in {404, 405, 410}:
         failure = StreamFailure("not_found", f"there is nothing at this path ({line})", hint=WRONG_PATH)
     elif 300 <= status < 400:
-        place = response.headers.get("Location", "nowhere")[:200]
+        place = response.headers.get("Location", "nowhere").partition("?")[0][:200]
         failure = StreamFailure("redirect", f"it redirects ({line}) to {place}", hint=WRONG_PATH)
     elif status >= 500:
         failure = StreamFailure("server_error", f"it answers with an error ({line})")
@@ -54,12 +55,24 @@ def refusal(response: aiohttp.ClientResponse, body: str) -> StreamFailure:
         failure = StreamFailure("wrong_status", f"it answers {line} instead of 200")
 
     failure.details = {"status": status, "body": body}
-    wait = response.headers.get("Retry-After", "")
-
-    if wait.isascii() and wait.isdigit() and len(wait) < 10:
-        failure.retry_after = float(wait)
-
+    failure.retry_after = retry_after(response.headers.get("Retry-After", ""), datetime.now(UTC))
     return failure
+
+
+def retry_after(value: str, now: datetime) -> float | None:
+    """The wait in seconds that a Retry-After asks for, as a number or as a date; None for nonsense."""
+    if value.isascii() and value.isdigit() and len(value) < 10:
+        return float(value)
+
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - heavy
+
+    try:
+        date = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+    date = date.replace(tzinfo=date.tzinfo or UTC)  # "-0000": no zone is meant
+    return max(0.0, (date - now).total_seconds())
 
 
 def explain(error: Exception, connect_timeout: float) -> StreamFailure:
