@@ -136,9 +136,8 @@ class World:
         return found
 
     def records(self) -> list[str]:
-        """Run records and locks of servers, without what the opencode plugin knows of other folders."""
-        files = (path for path in self.directories.state.rglob("*") if path.is_file())
-        return [path.name for path in files if not path.name.startswith("opencode-")]
+        """Run records and their locks."""
+        return [path.name for path in (self.directories.state / "runs").glob("*")]
 
     def what_is_left(self) -> dict[str, object]:
         """Processes, records and temporary files: all empty when nothing is."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 import pytest
 from acceptance_world import NOTHING, World, five_plugins
-from hostler import Event, HealthReported, Server, State, StateChanged, StreamEvent
+from hostler import Event, HealthReported, PortParsingFailed, Server, State, StateChanged, StreamEvent
 from opencode_binaries import NEWEST, PREVIEW, opencode_binary
 from opencode_requests import new_session, request, run_in_shell
 
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.opencode
 
 SECRET = "sk-ant-acceptance-0123456789"
 ASKS_FOR_A_PASSWORD = {"1.1.34", "1.14.34", "1.17.18", NEWEST, PREVIEW}
-HAS_A_SHELL = {"0.5.29", "1.0.0", "1.14.34", "1.17.18", NEWEST}  # 1.1.34 needs the internet for it
-VERSIONS = ["0.5.29", "1.0.0", "1.1.34", "1.14.34", NEWEST, PREVIEW]
+HAS_A_SHELL = {"0.5.29", "1.0.0", "1.0.185", "1.14.34", "1.17.18", NEWEST}  # 1.1.34 needs the internet for it
+VERSIONS = ["0.5.29", "1.0.0", "1.0.185", "1.1.34", "1.14.34", "1.17.18", NEWEST, PREVIEW]
 
 
 def opencode_table(world: World, binary: Path, **keys: object) -> dict[str, object]:
@@ -165,4 +165,18 @@ async def test_a_broken_project_configuration_is_told_and_not_tried_again(world:
         assert server.restarts == 0
         assert type(caught.value).__name__ == "InvalidConfiguration"
 
+    assert world.what_is_left() == NOTHING
+
+
+@pytest.mark.requirement("R16", "R28")
+async def test_a_version_that_is_too_old_fails_in_time_with_what_it_said(world: World) -> None:
+    table = opencode_table(world, opencode_binary("0.1.174"), startup_timeout="4s")
+    table["restart"] = {"start_retries": 0}
+
+    async with world.supervisor(world.configure(opencode=table)) as supervisor:
+        with pytest.raises(PortParsingFailed, match="never told") as caught:
+            await supervisor["opencode"].wait_ready(10)
+
+    assert "Unexpected error" in caught.value.context.stderr
+    assert caught.value.context.hint
     assert world.what_is_left() == NOTHING
