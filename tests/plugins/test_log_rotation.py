@@ -212,9 +212,10 @@ async def test_a_second_server_that_writes_the_same_file_is_refused(tmp_path: Pa
     first = launch(tmp_path)
     await LogRotation().pre_spawn(SERVER, first)
 
-    with pytest.raises(LogFileCreationFailed, match="another server of this hostler writes to it"):
+    with pytest.raises(LogFileCreationFailed, match="another server of this hostler writes to it") as caught:
         await LogRotation().pre_spawn(SERVER, launch(tmp_path))
 
+    assert "a file of its own" in caught.value.context.hint
     first.sinks[0].close()
 
 

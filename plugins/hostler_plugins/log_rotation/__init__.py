@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,11 +46,18 @@ class LogRotation:
             raise LogFileCreationFailed(
                 f"the log file {path} cannot be opened: {error.strerror}",
                 server=server.name,
-                hint=f"make {path.parent} writable, or set another path for the plugin log-rotation",
+                hint=_hint(error, path),
                 details={"path": str(path), "errno": error.errno},
             ) from error
 
         launch.sinks.append(log)
+
+
+def _hint(error: OSError, path: Path) -> str:
+    if error.errno == errno.EBUSY:
+        return 'give each server a file of its own: log-rotation = { path = "other.log" }, or no path at all'
+
+    return f"make {path.parent} writable, or set another path for the plugin log-rotation"
 
 
 def _expanded(path: str) -> Path:
