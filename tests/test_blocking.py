@@ -57,6 +57,7 @@ FOR_THE_ENGINE = {
     "missing_tools",
     "needed_env",
     "needs",
+    "note_crash",
     "promised_port",
     "published",
     "run",

@@ -425,4 +425,5 @@ async def test_an_idle_supervisor_without_samples_has_nothing_to_do(
     async with Supervisor(make_spec(memory_interval=0.0), directories=directories) as supervisor:
         await all_ready(supervisor)
         timers = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+        await anyio.sleep(0.3)  # its state is written down
         assert [timer for timer in timers if not timer.cancelled()] == []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hostler.blocking import BlockingServer, BlockingSupervisor, serve
     from hostler.config import dump, from_dict, load
+    from hostler.crash_record import CrashRecord, MemoryPoint, PluginWord
     from hostler.errors import (
         EnvironmentSetupFailed,
         ErrorContext,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         StartupTimeout,
     )
     from hostler.events import (
+        CrashRecorded,
         EndpointFound,
         Event,
         Exited,
@@ -81,6 +83,8 @@ __all__ = [
     "BlockingServer",
     "BlockingSupervisor",
     "Configuration",
+    "CrashRecord",
+    "CrashRecorded",
     "Directories",
     "Duration",
     "Endpoint",
@@ -100,12 +104,14 @@ __all__ = [
     "Launch",
     "Line",
     "LogFileCreationFailed",
+    "MemoryPoint",
     "MemorySampled",
     "Notice",
     "OutputMode",
     "PluginError",
     "PluginFailed",
     "PluginSpec",
+    "PluginWord",
     "PortInUse",
     "PortParsingFailed",
     "Problem",
@@ -151,6 +157,8 @@ _WHERE = {
     "BlockingServer": "hostler.blocking",
     "BlockingSupervisor": "hostler.blocking",
     "Configuration": "hostler.model",
+    "CrashRecord": "hostler.crash_record",
+    "CrashRecorded": "hostler.events",
     "Directories": "hostler.process.directories",
     "Duration": "hostler.quantities",
     "Endpoint": "hostler.model",
@@ -171,12 +179,14 @@ _WHERE = {
     "Line": "hostler.model",
     "LogFileCreationFailed": "hostler.errors",
     "MOVES": "hostler.states",
+    "MemoryPoint": "hostler.crash_record",
     "MemorySampled": "hostler.events",
     "Notice": "hostler.events",
     "OutputMode": "hostler.model",
     "PluginError": "hostler.errors",
     "PluginFailed": "hostler.events",
     "PluginSpec": "hostler.model",
+    "PluginWord": "hostler.crash_record",
     "PortInUse": "hostler.errors",
     "PortParsingFailed": "hostler.errors",
     "Problem": "hostler.errors",

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from hostler.config import load
+from hostler.crash_record import CrashRecord
 from hostler.errors import ServerError
 from hostler.events import Event
 from hostler.model import Auth, Configuration, Endpoint, Line, ServerSpec, StreamEvent, StreamGap
@@ -159,6 +160,12 @@ class BlockingServer:
         """What the health plugins say now."""
         health: str = self._door.read(self._server, "health")
         return health
+
+    @property
+    def crashes(self) -> tuple[CrashRecord, ...]:
+        """The records of its last ends that nobody asked for, oldest first."""
+        crashes: tuple[CrashRecord, ...] = self._door.read(self._server, "crashes")
+        return crashes
 
     @property
     def restarts(self) -> int:

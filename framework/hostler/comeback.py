@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 import anyio
 
@@ -25,27 +26,54 @@ class Comeback:
 
     async def after(self, crash: Crash) -> bool:
         """Decide what follows a crash; True when the next run may begin."""
-        server, means = self.means.server, self.means
+        server = self.means.server
         self.was_ready = self.was_ready or crash.exit.ready
 
         if server.end_asked:
-            means.rest(State.STOPPED, reason="stop asked for")
-            return False
+            return self._rest(crash, State.STOPPED, "stop asked for")
 
         if self._is_done(crash.exit):
             if not server.start_asked.is_set():
                 server.wanted = Wanted.DOWN
 
-            means.rest(State.STOPPED, reason="it has done its work")
-            return False
+            return self._rest(crash, State.STOPPED, "it has done its work")
 
         refusal = self._why_no_restart(crash)
 
         if refusal:
-            means.rest(State.FAILED, reason=refusal, error=crash.error)
-            return False
+            return self._rest(crash, State.FAILED, refusal)
 
         return await self._back_off(crash)
+
+    def _rest(self, crash: Crash, state: State, decision: str) -> bool:
+        self._record(crash, state, decision)
+        failed = state is State.FAILED
+        reason = f"{decision}: {crash.error.message}" if failed else decision
+        self.means.rest(state, reason=reason, error=crash.error if failed else None)
+        return False
+
+    def _record(self, crash: Crash, outcome: State, decision: str, next_try: datetime | None = None) -> None:
+        used, allowed = self._spent()
+        self.means.server.note_crash(
+            replace(
+                crash.record,
+                outcome=outcome,
+                decision=decision,
+                restarts_used=used,
+                restarts_allowed=allowed,
+                next_try=next_try,
+            )
+        )
+
+    def _spent(self) -> tuple[int, int]:
+        """The restarts that are used, and how many there are."""
+        server = self.means.server
+        policy = server.spec.restart
+
+        if not self.was_ready:
+            return policy.start_retries - self.retries_left, policy.start_retries
+
+        return server.budget.used, policy.max_restarts
 
     def _is_done(self, exit_: Exit) -> bool:
         """A worker without a port that ends with 0 has done its work; a server never has."""
@@ -58,11 +86,11 @@ class Comeback:
         server, policy = self.means.server, self.means.server.spec.restart
 
         if crash.error.permanent or crash.action is Action.GIVE_UP:
-            return f"a restart cannot help: {crash.error.message}"
+            return "a restart cannot help"
 
         if not self.was_ready:
             if self.retries_left <= 0:
-                return f"it never became ready: {crash.error.message}"
+                return "it never became ready"
 
             self.retries_left -= 1
             delay = 0.0 if crash.action is Action.RESTART_NOW else policy.initial_delay
@@ -70,22 +98,21 @@ class Comeback:
             return ""
 
         if policy.policy is RestartMode.NEVER:
-            return f"it is not to be restarted: {crash.error.message}"
+            return "it is not to be restarted"
 
         spent = spend(server.budget, policy, server.around.chance())
 
         if spent is None:
-            return f"gave up after {server.budget.used} restarts: {crash.error.message}"
+            return f"gave up after {server.budget.used} restarts"
 
         server.budget = at_once(spent) if crash.action is Action.RESTART_NOW else spent
         return ""
 
     async def _back_off(self, crash: Crash) -> bool:
         server, delay = self.means.server, self.means.server.budget.last_delay
-        first = not self.was_ready
-        allowed = server.spec.restart.start_retries if first else server.spec.restart.max_restarts
-        used = allowed - self.retries_left if first else server.budget.used
+        used, allowed = self._spent()
         server.restarts += 1
+        self._record(crash, State.BACKOFF, "", datetime.now(UTC) + timedelta(seconds=delay))
         server.enter(State.BACKOFF, reason=crash.error.message, error=crash.error)
         server.voice.say(
             RestartScheduled(

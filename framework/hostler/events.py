@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import ClassVar
 
+from hostler.crash_record import CrashRecord
 from hostler.model import Endpoint, Exit, Report, StreamEvent, StreamGap
 from hostler.states import State
 
@@ -146,6 +147,21 @@ class RestartScheduled(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CrashRecorded(Event):
+    """A run ended unasked and it is decided what follows; all that is known of it."""
+
+    kind = "crash"
+
+    record: CrashRecord
+
+    def as_dict(self) -> dict[str, object]:
+        """The record as flat values."""
+        head = super(CrashRecorded, self).as_dict()
+        head.pop("record")
+        return head | self.record.as_dict()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PluginFailed(Event):
     """A hook of a plugin raised, overran its deadline, or was slow; `disabled` when it was taken out."""
 
@@ -173,7 +189,7 @@ class Notice(Event):
     """Something worth knowing that is no state: `topic` is a stable word, `level` info or warning.
 
     Topics of the core: output_dropped, sink_failed, sink_recovered, identity_unknown, orphans_removed,
-    still_alive, tool_missing, events_dropped. Plugins add theirs: env_withheld, update_available ...
+    still_alive, tool_missing, events_dropped, not_written. Plugins add theirs: env_withheld ...
     """
 
     kind = "notice"

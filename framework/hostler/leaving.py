@@ -8,8 +8,10 @@ from typing import Any
 
 import anyio
 
+from hostler.crash_record import CrashRecord
 from hostler.errors import ForceKillTimeout, ServerCrashed, ServerError
 from hostler.events import Exited
+from hostler.inquest import inquest
 from hostler.means import Means
 from hostler.model import Action, Advice, Exit, ExitCause, Unhealthy
 from hostler.plugins import PluginSet
@@ -29,6 +31,7 @@ class Crash:
     exit: Exit
     error: ServerError
     action: Action | None
+    record: CrashRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,11 @@ class Leaving:
 
         return self._judge(exit_, advice)
 
-    async def _hear_plugins(self, exit_: Exit) -> list[Advice]:
+    def broken_off(self, error: ServerError) -> CrashRecord:
+        """What is known of a run that ended because hostler itself failed."""
+        return inquest(self.run, self._exit(ExitCause.EXITED), error, ())
+
+    async def _hear_plugins(self, exit_: Exit) -> list[tuple[str, Advice]]:
         advice: list[tuple[str, Advice]] = []
         plugins = self.means.plugins
 
@@ -104,7 +111,7 @@ class Leaving:
         if plugins is not None:
             await _unless(self.run.cut_short, hear(plugins))
 
-        return [word for _, word in advice]
+        return advice
 
     def _died(self) -> ServerError:
         when = "while it ran" if self.run.ready_at is not None else "before it was ready"
@@ -114,15 +121,17 @@ class Leaving:
             hint="see its last lines, and its log file where log-rotation is on",
         )
 
-    def _judge(self, exit_: Exit, advice: list[Advice]) -> Crash:
-        advice = sorted(advice, key=lambda word: _STRENGTH.index(word.action))
-        own = next((word.error for word in reversed(advice) if word.error is not None), None)
+    def _judge(self, exit_: Exit, advice: list[tuple[str, Advice]]) -> Crash:
+        words = sorted((word for _, word in advice), key=lambda word: _STRENGTH.index(word.action))
+        own = next((word.error for word in reversed(words) if word.error is not None), None)
         error = exit_.error or ServerError("it failed")
 
         if own is not None:
             error = self.means.server.voice.own(own, stdout=exit_.stdout, stderr=exit_.stderr)
 
-        return Crash(exit_, error, advice[-1].action if advice else None)
+        return Crash(
+            exit_, error, words[-1].action if words else None, inquest(self.run, exit_, error, advice)
+        )
 
     def _exit(
         self, cause: ExitCause, error: ServerError | None = None, unhealthy: Unhealthy | None = None

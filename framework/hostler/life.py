@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 
@@ -119,11 +119,12 @@ class Life:
         server = self.server
         server.wanted = Wanted.DOWN
         gone = server.run is None or server.run.kill_now()
-        self.means.let_go()
 
         while gone and not server.state.at_rest:
             last = State.STOPPED in MOVES[server.state]
             self.means.rest(State.STOPPED) if last else server.enter(State.STOPPING)
+
+        self.means.let_go()
 
     async def _collapse(self, error: Exception) -> None:
         server, run = self.server, self.server.run
@@ -142,4 +143,10 @@ class Life:
 
         if not server.state.at_rest:
             last = State.FAILED if server.state is State.CRASHED else State.STOPPED
+
+            with suppress(Exception):
+                if run is not None:
+                    record = Leaving(self.means, run).broken_off(failure)
+                    server.note_crash(replace(record, outcome=last, decision="hostler itself failed"))
+
             self.means.rest(last, reason=failure.message, error=failure)

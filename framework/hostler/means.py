@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hostler.crash_record import PluginWord
 from hostler.errors import ServerError
 from hostler.events import PluginFailed
 from hostler.plugins import Failure, PluginSet
@@ -22,16 +23,20 @@ class Means:
     last_port: int | None = None
 
     def rest(self, state: State, *, reason: str = "", error: ServerError | None = None) -> None:
-        """Let go of what nobody wants any more, then enter a state of rest."""
-        if state is State.FAILED or self.server.wanted is Wanted.DOWN:
-            self.let_go()
+        """Enter a state of rest, then let go of what nobody wants any more."""
+        ends = state is State.FAILED or self.server.wanted is Wanted.DOWN
 
         if state is State.STOPPED and self.server.wanted is Wanted.UP:
             self.server.start_asked.set()  # a restart, or a start that was asked for while it stopped
 
         self.server.promised_port = None
         self.server.run = None
-        self.server.enter(state, reason=reason, error=error)
+
+        try:
+            self.server.enter(state, reason=reason, error=error)
+        finally:
+            if ends:
+                self.let_go()  # not before: whoever hears of the state may still write it down
 
     def let_go(self) -> None:
         """Drop the plugins and release the lock."""
@@ -48,6 +53,10 @@ class Means:
         return self.plugins
 
     def _tell_failure(self, failure: Failure) -> None:
+        if self.server.run is not None:
+            text = f"failed: {failure.reason}"
+            self.server.run.failures.append(PluginWord(failure.plugin, failure.hook, text))
+
         self.server.voice.say(
             PluginFailed(
                 server=self.server.name,

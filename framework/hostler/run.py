@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -11,6 +12,7 @@ import anyio
 from hostler.background import Background
 from hostler.beside import run_beside, warm_up
 from hostler.cleaning import clean_up, clean_up_now
+from hostler.crash_record import MemoryPoint, PluginWord
 from hostler.endpoint import Confirmed, EndpointSearch
 from hostler.environment import refuse_leaks, secrets_of
 from hostler.errors import ProcessSpawnFailed, ServerError
@@ -31,6 +33,8 @@ from hostler.voice import Voice
 
 _DRAIN_SECONDS = 1.0
 _TAIL_LINES = 20
+_MEMORY_POINTS = 30
+_PLUGIN_FAILURES = 50
 
 
 @dataclass(slots=True)
@@ -54,6 +58,8 @@ class Run:
     ready_at: float | None = None
     ended_at: float | None = None
     told_to_end: bool = False
+    memory: deque[MemoryPoint] = field(default_factory=lambda: deque(maxlen=_MEMORY_POINTS))
+    failures: deque[PluginWord] = field(default_factory=lambda: deque(maxlen=_PLUGIN_FAILURES))
     following: Following | None = None
     _recording: Recording | None = None
 

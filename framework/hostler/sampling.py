@@ -6,7 +6,10 @@ from collections.abc import Mapping
 
 import anyio
 
+from hostler.crash_record import MemoryPoint
 from hostler.events import MemorySampled
+from hostler.process.memory import TreeMemory
+from hostler.run import Run
 from hostler.server import Server
 from hostler.states import State
 
@@ -35,6 +38,7 @@ def _say(server: Server) -> None:
     except OSError:  # no descriptor left to look with, say: the next sample tells
         return
 
+    server.run.memory.append(_point(server.run, memory))
     server.voice.say(
         MemorySampled(
             server=server.name,
@@ -44,3 +48,21 @@ def _say(server: Server) -> None:
             uptime=round(server.uptime, 3),
         )
     )
+
+
+async def note_memory(run: Run) -> None:
+    """Note what a run uses, without saying it; those who ask at the same moment share one look."""
+    if run.process is None or run.ended_at is not None:
+        return
+
+    try:
+        memory = await run.around.processes.memory_soon(run.process)
+    except OSError:
+        return
+
+    if memory.processes:
+        run.memory.append(_point(run, memory))
+
+
+def _point(run: Run, memory: TreeMemory) -> MemoryPoint:
+    return MemoryPoint(round(run.uptime, 3), memory.rss, memory.processes)

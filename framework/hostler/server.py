@@ -7,8 +7,9 @@ from enum import Enum
 
 import anyio
 
+from hostler.crash_record import CrashRecord
 from hostler.errors import ForceKillTimeout, ProcessAlreadyRunning, ServerCrashed, ServerError, StartupTimeout
-from hostler.events import Event, StateChanged
+from hostler.events import CrashRecorded, Event, StateChanged
 from hostler.happenings import Asked
 from hostler.model import ServerSpec
 from hostler.restart import Budget
@@ -188,6 +189,12 @@ class Server(View):
             )
         )
         self.wake()
+
+    def note_crash(self, record: CrashRecord) -> None:
+        """Keep the record of an end that was not asked for, masked, and tell it."""
+        record = record.masked(self.voice.masker.text)
+        self._crashes.append(record)
+        self.voice.say(CrashRecorded(server=self.name, generation=record.generation, record=record))
 
     async def needed_env(self) -> dict[str, str]:
         """Wait until all needed servers are ready; what they publish, as variables for this one.

@@ -16,7 +16,9 @@ from uuid import uuid4
 import anyio
 
 from hostler.aside import aside
+from hostler.bookkeeping import Bookkeeping
 from hostler.channel import Channel
+from hostler.crash_store import CrashStore
 from hostler.errors import ServerError
 from hostler.events import Event, Notice
 from hostler.life import Life
@@ -28,6 +30,7 @@ from hostler.process.records import RunStore, kill_recorded
 from hostler.sampling import sample_memory
 from hostler.server import Server, Wanted
 from hostler.states import State
+from hostler.status import StatusStore
 from hostler.surroundings import Surroundings
 
 
@@ -55,7 +58,9 @@ class Supervisor:
         self._closing = asyncio.Event()
         self._around = self._surroundings(namespace or named, directories, environ)
         self._servers = self._build(specs)
-        self._lives = [Life(server) for server in self._servers.values()]
+        self._lives = {name: Life(server) for name, server in self._servers.items()}
+        self._books = self._bookkeeping(namespace or named)
+        self._listeners.append(self._books.hear)
 
     def _surroundings(
         self, namespace: str | None, directories: Directories | None, environ: Mapping[str, str] | None
@@ -72,6 +77,15 @@ class Supervisor:
             host_env=MappingProxyType(dict(os.environ if environ is None else environ)),
             ports_in_use=self._ports_in_use,
         )
+
+    def _bookkeeping(self, namespace: str | None) -> Bookkeeping:
+        lives, data_dir = self._lives, self._around.data_dir
+        statuses = None if namespace is None else StatusStore(data_dir)  # else nobody could ask for them
+
+        def holds(name: str) -> bool:
+            return lives[name].means.lock is not None
+
+        return Bookkeeping(self._servers, CrashStore(data_dir), statuses, holds)
 
     def _build(self, specs: Mapping[str, ServerSpec]) -> dict[str, Server]:
         servers: dict[str, Server] = {}
@@ -203,7 +217,7 @@ class Supervisor:
             await self._sweep()
 
             async with anyio.create_task_group() as tasks:
-                for life in self._lives:
+                for life in self._lives.values():
                     tasks.start_soon(life.live)
 
                 tasks.start_soon(sample_memory, self._servers)
@@ -216,6 +230,8 @@ class Supervisor:
                     failure = error
                 finally:
                     tasks.cancel_scope.cancel()
+
+            await self._books.close()
         finally:
             self._end()
 
@@ -223,6 +239,7 @@ class Supervisor:
             raise failure
 
     def _end(self) -> None:
+        self._books.end()
         self._leave_unattended()
         self._kill_now()
         atexit.unregister(self._kill_now)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 
+from hostler.crash_record import KEPT, CrashRecord
 from hostler.environment import MARKER
 from hostler.errors import ServerError
 from hostler.events import Event, Progress
@@ -33,6 +35,7 @@ class View:
         self.restarts = 0
         self.run: Run | None = None
         self.published: dict[str, str] = {}
+        self._crashes: deque[CrashRecord] = deque(maxlen=KEPT)
 
     # -- what is ------------------------------------------------------------------------------
 
@@ -93,6 +96,11 @@ class View:
             return ""
 
         return "healthy" if watch.healthy else "unhealthy" if watch.complaint else "unknown"
+
+    @property
+    def crashes(self) -> tuple[CrashRecord, ...]:
+        """The records of its last 20 ends that nobody asked for, oldest first; of this supervisor only."""
+        return tuple(self._crashes)
 
     @property
     def data_dir(self) -> Path:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from functools import singledispatch
 
+from hostler.crash_record import CrashRecord
 from hostler.events import (
+    CrashRecorded,
     EndpointFound,
     Event,
     Exited,
@@ -71,6 +73,20 @@ def _(event: Exited) -> str:
 def _(event: RestartScheduled) -> str:
     when = f"in {event.delay:.1f} s" if event.delay else "now"
     return f"{event.used} of {event.allowed} restarts used, next try {when}"
+
+
+@in_words.register
+def _(event: CrashRecorded) -> str:
+    record = event.record
+    return f"crash on record: {record.how} after {record.uptime:.1f} s; {what_followed(record)}"
+
+
+def what_followed(record: CrashRecord) -> str:
+    """What was decided after a crash: "restart 3 of 5", "failed: gave up after 5 restarts"."""
+    if record.outcome is State.BACKOFF:
+        return f"restart {record.restarts_used} of {record.restarts_allowed}"
+
+    return f"{record.outcome.value}: {record.decision}" if record.decision else record.outcome.value
 
 
 @in_words.register

@@ -157,6 +157,16 @@ def _key(namespace: str, name: str) -> str:
     return sha256(f"{namespace}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def holder(directories: Directories, namespace: str, name: str) -> Owner | None:
+    """Who keeps a server up, as its lock's file says; None for nobody who still lives.
+
+    The lock is not touched: a look must not be in the way of a start.
+    """
+    owner = _read_owner(runs_folder(directories) / f"{_key(namespace, name)}.lock")
+    keeps = owner is not None and not owner.sweeps and start_time(owner.pid) == owner.start_time
+    return owner if keeps else None
+
+
 def _is_file_at(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())

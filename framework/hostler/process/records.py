@@ -15,11 +15,10 @@ from typing import Self, TypeAlias
 
 from hostler.errors import EnvironmentSetupFailed, ServerError
 from hostler.process.directories import Directories, remove_inside, secure_directory
+from hostler.process.files import write_new
 from hostler.process.locks import NameLock, runs_folder
 from hostler.process.table import start_time
 from hostler.process.tree import kill_leftovers
-
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +103,7 @@ class RunStore:
 
         try:
             temporary.unlink(missing_ok=True)
-            _write_new(temporary, text)
+            write_new(temporary, text)
 
             # Not renamed over the old one: ext4 flushes then (0.15 ms). A kill in between leaves the new one.
             path.unlink(missing_ok=True)
@@ -229,18 +228,6 @@ def boot_id() -> str:
     import psutil  # noqa: PLC0415 - heavy
 
     return f"{psutil.boot_time():.0f}"
-
-
-def _write_new(path: Path, text: bytes) -> None:
-    descriptor = os.open(path, _FLAGS, 0o600)
-
-    try:
-        os.fchmod(descriptor, 0o600)
-
-        while text:
-            text = text[os.write(descriptor, text) :]
-    finally:
-        os.close(descriptor)
 
 
 def _read(lock: NameLock) -> bytes:

@@ -1,0 +1,100 @@
+"""The state of a server as it stands on disk, for other processes that ask why it is in it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Self
+
+from hostler.events import StateChanged
+from hostler.process.files import file_name, found_folder, own_folder, read_small, replace_file
+from hostler.process.records import boot_id
+from hostler.process.table import start_time
+from hostler.states import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """One server's state, since when and why; texts are masked. `health` is what plugins say, in words.
+
+    `supervisor_pid` and `supervisor_start` tell which process wrote it, `boot_id` under which boot.
+    """
+
+    server: str
+    state: State
+    since: datetime
+    generation: int
+    supervisor_pid: int
+    supervisor_start: float
+    boot_id: str
+    pid: int | None = None
+    url: str | None = None
+    reason: str = ""
+    health: tuple[str, ...] = ()
+
+    @classmethod
+    def after(cls, change: StateChanged, *, url: str | None, health: Iterable[str]) -> Self:
+        """The status of a server that this process keeps, after the last change of its state."""
+        return cls(
+            server=change.server,
+            state=change.state,
+            since=change.time,
+            generation=change.generation,
+            reason=change.reason,
+            pid=change.pid,
+            url=url,
+            health=tuple(health),
+            supervisor_pid=os.getpid(),
+            supervisor_start=start_time(os.getpid()),
+            boot_id=boot_id(),
+        )
+
+    @property
+    def kept(self) -> bool:
+        """Whether the process that wrote it is still there."""
+        return self.boot_id == boot_id() and start_time(self.supervisor_pid) == self.supervisor_start
+
+
+class StatusStore:
+    """The states of servers in one data directory: status/SERVER.json. Whoever writes one holds its lock."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+
+    def write(self, status: Status) -> None:
+        """Put it in the place of the one before, as a whole or not at all. Not synced.
+
+        OSError when the disk is full or refuses, EnvironmentSetupFailed when the data directory is not
+        to be trusted.
+        """
+        data = json.dumps({f.name: _plain(getattr(status, f.name)) for f in fields(status)}).encode()
+
+        with own_folder(self._data_dir, "status") as folder:
+            replace_file(f"{file_name(status.server)}.json", data, folder)
+
+    def read(self, server: str) -> Status | None:
+        """Read what stands there about a server; None for nothing, or nothing that makes sense."""
+        import msgspec  # noqa: PLC0415 - heavy
+
+        try:
+            with found_folder(self._data_dir, "status") as folder:
+                status = msgspec.convert(json.loads(read_small(f"{file_name(server)}.json", folder)), Status)
+        except (OSError, ValueError, TypeError, RecursionError):
+            return None
+
+        return status if status.server == server and status.since.tzinfo is not None else None
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Enum():
+            return value.value
+        case datetime():
+            return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        case _:
+            return value
