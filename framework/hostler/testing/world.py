@@ -102,6 +102,10 @@ class World(Processes):
         child = _fake(process)
         return TreeMemory(child.rss, len(child.members))
 
+    async def memory_soon(self, process: Process) -> TreeMemory:
+        """The same."""
+        return self.memory(process)
+
     def is_dying(self, pid: int) -> bool:
         """Whether it is gone: fakes die at once."""
         return not any(pid in child.members for child in self.children)
