@@ -1,0 +1,82 @@
+"""What the tests of faults share: a fake server that has a secret, and how its life went."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import pytest
+from acceptance_world import World, five_plugins
+from hostler import Event, Notice, ServerError
+
+NAME, SECRET = "FAULT_API_KEY", "sk-0f1e2d3c4b5a6978"
+ONCE = {"policy": "never", "start_retries": 0}
+"""No restart and no second try."""
+
+E = TypeVar("E", bound=ServerError)
+
+
+def faulty(world: World, *switches: str, plugins: Mapping[str, object] | None = None, **keys: object) -> Path:
+    """The configuration of a fake server that prints its secret, kept by the five bundled plugins."""
+    world.environ[NAME] = SECRET
+    given: dict[str, Any] = {"env": {NAME: f"${{{NAME}}}"}, **keys}
+    kept = five_plugins(env_sanitizer={"allow": [NAME]}, **(plugins or {}))
+    return world.fake("--print-env", NAME, *switches, plugins=kept, **given)
+
+
+async def failure_of(
+    world: World, file: Path, kind: type[E], events: list[Event] | None = None, seconds: float = 20
+) -> E:
+    """Start the server and return the error with which it gives up: it says to whom, and what to do."""
+    with anyio.fail_after(seconds):
+        async with world.supervisor(file, events) as supervisor:
+            with pytest.raises(kind) as caught:
+                await supervisor["fake"].wait_ready()
+
+    error = caught.value
+    assert type(error) is kind
+    assert error.context.server == "fake"
+    assert error.context.hint
+    return error
+
+
+def notices(events: list[Event], topic: str) -> list[str]:
+    """What was told about a topic."""
+    return [event.text for event in events if isinstance(event, Notice) and event.topic == topic]
+
+
+@dataclass
+class Mounts:
+    """Real disks in place of folders, until the end of the test."""
+
+    _undo: ExitStack = field(default_factory=ExitStack)
+
+    def small(self, folder: Path, size: str) -> Path:
+        """An empty disk of so many bytes."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._mount(folder, "-t", "tmpfs", "-o", f"size={size},mode=700", "none")
+        return folder
+
+    def read_only(self, folder: Path) -> Path:
+        """The folder as it is, but nobody can write to it by this path."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._mount(folder, "--bind", str(folder))
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(folder)], check=True)
+        return folder
+
+    def unmount(self) -> None:
+        """Take them all away, the last one first."""
+        self._undo.close()
+
+    def _mount(self, folder: Path, *words: str) -> None:
+        done = subprocess.run(["mount", *words, str(folder)], capture_output=True, check=False)
+
+        if done.returncode:
+            pytest.skip(f"a disk cannot be mounted here: {done.stderr.decode().strip()}")
+
+        self._undo.callback(subprocess.run, ["umount", "--lazy", str(folder)], check=True)
