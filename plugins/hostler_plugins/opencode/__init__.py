@@ -176,7 +176,7 @@ class OpenCode:
 
     async def _take_turn(self, server: ServerView, launch: Launch, version: str) -> None:
         data = launch.cwd / environment.own_folder(launch.env, "XDG_DATA_HOME")
-        self._turn = turn = FirstStart(data, server.state_dir, version)
+        self._turn = turn = FirstStart(data, server.cache_dir, version)
         launch.defer(turn.release)
         await turn.take(
             partial(server.progress, "waiting: another OpenCode prepares the same data directory")

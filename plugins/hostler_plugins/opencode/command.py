@@ -109,7 +109,7 @@ async def _installed(server: ServerView, launch: Launch, wanted: Wanted) -> Prog
 async def _from_source(server: ServerView, launch: Launch, wanted: Wanted, checkout: Path) -> Command:
     package = source.package_folder(checkout)
     bun = await _bun(server, launch, wanted, checkout)
-    await source.install_dependencies(checkout, package, bun, launch, server.state_dir, server.progress)
+    await source.install_dependencies(checkout, package, bun, launch, server.cache_dir, server.progress)
     launch.cwd = package
     version = versions.source_version(package)
     return Command([str(bun), "run", str(source.ENTRY)], version)

@@ -22,7 +22,7 @@ class FirstStart:
     """The right to be the only one that starts a version in a data directory, while it is needed."""
 
     data: Path
-    state: Path
+    folder: Path
     version: str
     _lock: locking.FileLock | None = field(default=None, init=False)
 
@@ -35,10 +35,10 @@ class FirstStart:
             return
 
         try:
-            lock = await locking.take(self.state / f"opencode-data-{self._key()}.lock", waiting)
+            lock = await locking.take(self.folder / f"opencode-data-{self._key()}.lock", waiting)
         except OSError as error:
             raise EnvironmentSetupFailed(
-                f"no lock can be made in {self.state}: {error.strerror}", hint="see that it can be written"
+                f"no lock can be made in {self.folder}: {error.strerror}", hint="see that it can be written"
             ) from error
 
         if self._was_ready():
@@ -70,16 +70,16 @@ class FirstStart:
     def _identity(self) -> str:
         """What is different after the directory or its database was made anew."""
         try:
-            folder = self.data.stat()
+            found = self.data.stat()
             databases = sorted((path.name, path.stat().st_ino) for path in self.data.glob("*.db"))
         except OSError:
             return ""
 
-        return f"{folder.st_dev} {folder.st_ino} {databases}"
+        return f"{found.st_dev} {found.st_ino} {databases}"
 
     def _key(self) -> str:
         return hashlib.sha256(os.path.realpath(self.data).encode()).hexdigest()[:24]
 
     def _marker(self) -> Path:
         version = "".join(letter if letter.isalnum() or letter in ".-" else "_" for letter in self.version)
-        return self.state / f"opencode-data-{self._key()}-{version or 'unknown'}.ready"
+        return self.folder / f"opencode-data-{self._key()}-{version or 'unknown'}.ready"

@@ -82,7 +82,7 @@ def missing_dependencies(package: Path) -> list[str]:
 
 
 async def install_dependencies(
-    checkout: Path, package: Path, bun: Path, launch: Launch, state: Path, progress: Callable[[str], None]
+    checkout: Path, package: Path, bun: Path, launch: Launch, folder: Path, progress: Callable[[str], None]
 ) -> None:
     """Run `bun install` in a checkout whose dependencies are missing; one hostler at a time.
 
@@ -94,7 +94,7 @@ async def install_dependencies(
     def waiting() -> None:
         progress("another hostler is installing the dependencies of OpenCode")
 
-    with await locking.take(state / f"opencode-source-{_key(checkout)}.lock", waiting):
+    with await locking.take(folder / f"opencode-source-{_key(checkout)}.lock", waiting):
         missing = missing_dependencies(package)
 
         if missing:
