@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -15,7 +16,14 @@ from hostler.errors import InvalidConfiguration, ServerError
 from hostler.version import __version__
 
 OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
-_COMMANDS = {"run": "running", "check": "check", "show": "show", "plugins": "plugins"}
+_COMMANDS = {
+    "run": "running",
+    "explain": "explain",
+    "crashes": "crashes",
+    "check": "check",
+    "show": "show",
+    "plugins": "plugins",
+}
 
 
 class Commands(click.Group):
@@ -48,6 +56,7 @@ def group() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; what stands after "--" is the command of `hostler run`."""
     _prepare_output()
+    _die_of_ctrl_c()
     words = list(sys.argv[1:] if arguments is None else arguments)
     words, command = split_command(words)
 
@@ -69,6 +78,12 @@ def _prepare_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _die_of_ctrl_c() -> None:
+    """As long as nothing is started, Ctrl-C ends us as it ends any program: at once, without a traceback."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _nowhere() -> TextIO:

@@ -34,6 +34,7 @@ class Foreground:
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     _beside: asyncio.subprocess.Process | None = None
     _supervisor: Supervisor | None = None
+    _killing: bool = False
     _unread: bool = False
     _signal: int = 0
 
@@ -58,6 +59,7 @@ class Foreground:
         finally:
             self.view.close()
             await self._end_tasks()
+            self._ignore_signals()
 
         return code or int(failed or self._unread)
 
@@ -127,13 +129,20 @@ class Foreground:
         if os.getpid() == 1:
             loop.add_signal_handler(signal.SIGCHLD, self._reap)
 
+    def _ignore_signals(self) -> None:
+        """All is done: one more Ctrl-C must not spoil the exit code."""
+        for number in _STOPPING_SIGNALS:
+            if asyncio.get_running_loop().remove_signal_handler(number):
+                signal.signal(number, signal.SIG_IGN)
+
     def _on_signal(self, number: int) -> None:
         if not self._stop.is_set():
             self._stop.set()
             self._signal = number
             self.view.shutting_down()
             self._pass_on(number)
-        elif self._supervisor is not None:
+        elif self._supervisor is not None and not self._killing:
+            self._killing = True
             self.view.say("killing what is left")
             self._pass_on(signal.SIGKILL)
             self._start(self._supervisor.stop(force=True))

@@ -1,0 +1,30 @@
+"""`hostler explain`: why is this server in the state it is in?"""
+
+from __future__ import annotations
+
+import click
+
+from hostler.cli.arguments import file_and_name, known_name, words_argument
+from hostler.config import load
+from hostler.process.directories import Directories
+
+
+@click.command("explain")
+@words_argument
+def command(words: tuple[str, ...]) -> None:
+    """Say in sentences why the server NAME of FILE (./hostler.toml by default) is in the state it is in.
+
+    Without NAME all are explained. What is said comes from what is on disk: the server's lock, its
+    records, and the last state that was written down; whoever runs it is not disturbed.
+    """
+    from hostler.cli.explaining import explained  # noqa: PLC0415 - a mistake in the call needs none of it
+    from hostler.cli.phrases import harmless  # noqa: PLC0415
+    from hostler.situation import look_at  # noqa: PLC0415
+
+    file, name = file_and_name(words)
+    configuration = load(file)
+    names = list(configuration.servers) if name is None else [known_name(configuration, file, name)]
+    directories, namespace = Directories.default(), configuration.namespace or ""
+    data_dir = directories.data_for(namespace)
+    situations = [look_at(one, namespace, directories, data_dir) for one in names]
+    click.echo(harmless("\n\n".join("\n".join(explained(one)) for one in situations)))
