@@ -5,14 +5,14 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
 import pytest
 from acceptance_world import World, five_plugins
-from hostler import Event, Notice, ServerError
+from hostler import Event, Notice, PluginSpec, ServerError, Supervisor
 
 NAME, SECRET = "FAULT_API_KEY", "sk-0f1e2d3c4b5a6978"
 ONCE = {"policy": "never", "start_retries": 0}
@@ -29,12 +29,24 @@ def faulty(world: World, *switches: str, plugins: Mapping[str, object] | None = 
     return world.fake("--print-env", NAME, *switches, plugins=kept, **given)
 
 
+def supervising(world: World, file: Path, events: list[Event] | None = None, **plugins: object) -> Supervisor:
+    """The supervisor of a configuration, with further plugins as ready-made objects."""
+    loaded = world.load(file)
+    more = tuple(PluginSpec(name, instance=plugin) for name, plugin in plugins.items())
+    servers = {name: replace(spec, plugins=(*spec.plugins, *more)) for name, spec in loaded.servers.items()}
+    supervisor = Supervisor(
+        replace(loaded, servers=servers), directories=world.directories, environ=world.environ
+    )
+    supervisor.listen((events if events is not None else []).append)
+    return supervisor
+
+
 async def failure_of(
-    world: World, file: Path, kind: type[E], events: list[Event] | None = None, seconds: float = 20
+    world: World, file: Path, kind: type[E], events: list[Event] | None = None, **plugins: object
 ) -> E:
     """Start the server and return the error with which it gives up: it says to whom, and what to do."""
-    with anyio.fail_after(seconds):
-        async with world.supervisor(file, events) as supervisor:
+    with anyio.fail_after(20):
+        async with supervising(world, file, events, **plugins) as supervisor:
             with pytest.raises(kind) as caught:
                 await supervisor["fake"].wait_ready()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import anyio
@@ -16,8 +17,11 @@ from hostler.process.sockets import Listener, ListenerKind, is_wider
 # announcement replaces soon; after this many seconds it is taken at its word.
 _STRANGER_PATIENCE = 2.0
 _FIRST_PAUSE = 0.001
-# With port_from_socket: when the sockets are looked at (a share of startup_timeout), and how often.
+# Some servers tell where they listen and then name other addresses. One that was announced before the
+# latest is looked at again when it is as old as this share of startup_timeout. So many are kept.
 _SILENCE = 1 / 3
+_MOST_EARLIER = 8
+# With port_from_socket: when the sockets are looked at (a share of startup_timeout), and how often.
 _SOCKET_PAUSE = 0.25
 _SOCKET = "socket"
 
@@ -43,15 +47,28 @@ class EndpointSearch:
     seen: Listener | None = None
     _pause: float = _FIRST_PAUSE
     _stranger_since: float = float("inf")
+    _offered_at: float = 0.0
+    _earlier: dict[Endpoint, tuple[str, float]] = field(default_factory=dict)
     _silent_until: float = float("inf")
     _offered: anyio.Event = field(default_factory=anyio.Event)
 
     def offer(self, candidate: Endpoint, source: str) -> None:
         """Take an announcement; a later one replaces an unconfirmed one."""
         if candidate != self.candidate:
+            self._remember(candidate)
             self.candidate, self.source, self.seen = candidate, source, None
             self._pause, self._stranger_since = _FIRST_PAUSE, float("inf")
             self._offered.set()
+
+    def _remember(self, latest: Endpoint) -> None:
+        if self.candidate is not None and self.source != _SOCKET:
+            self._earlier[self.candidate] = (self.source, self._offered_at)
+
+        self._earlier.pop(latest, None)
+        self._offered_at = anyio.current_time()
+
+        if len(self._earlier) > _MOST_EARLIER:
+            del self._earlier[next(iter(self._earlier))]
 
     async def run(self) -> Confirmed:
         """Look until the candidate is confirmed.
@@ -75,7 +92,7 @@ class EndpointSearch:
             self._stranger_since = min(self._stranger_since, now) if foreign else float("inf")
 
             if now - self._stranger_since > _STRANGER_PATIENCE:
-                raise self.failure()
+                return self._second_best()
 
             await self._rest()
             self._pause = min(self._pause * 1.5, 0.02 if now - started < 10 else 0.1)
@@ -122,10 +139,34 @@ class EndpointSearch:
             ):  # or a worker of ours: the whole tree is dearer to look up
                 self.seen = listener = self.processes.who_listens(self.candidate, self._members)
 
+            return self._accept(self.candidate, listener) or self._look_back(
+                self.spec.startup_timeout * _SILENCE
+            )
+
         except OSError:  # no descriptor left to look with, say: there may be one at the next look
             return None
 
-        return self._accept(self.candidate, listener)
+    def _second_best(self) -> Confirmed:
+        """A stranger has the latest address: an earlier one must do."""
+        with suppress(OSError):
+            if confirmed := self._look_back(0.0):
+                return confirmed
+
+        raise self.failure()
+
+    def _look_back(self, age: float) -> Confirmed | None:
+        """Look whether the server listens at an address that was announced so many seconds ago."""
+        latest = anyio.current_time() - age
+
+        for candidate, (source, offered_at) in reversed(self._earlier.items()):
+            if offered_at <= latest:
+                listener = self.processes.who_listens(candidate, self._members)
+
+                if listener.kind is ListenerKind.OWN:
+                    self._refuse_wider(listener)
+                    return Confirmed(candidate, source)
+
+        return None
 
     def _members(self) -> list[int]:
         return self.processes.members(self.process)
@@ -183,22 +224,33 @@ class EndpointSearch:
                 details={"url": self.candidate.url, "source": self.source},
             )
 
+        hint = "raise startup_timeout if it needs longer, or name the right line with regex-port"
+        socket = self._only_socket()
         return StartupTimeout(
             f"nothing of this server listens at {self.candidate.url} (told by {self.source})",
             server=self.spec.name,
-            hint="raise startup_timeout if it needs longer, or name the right line with regex-port",
+            hint=f"it listens at {socket}: {hint}" if socket else hint,
             details={"url": self.candidate.url, "source": self.source},
         )
 
     def _never_announced(self) -> PortParsingFailed:
-        sockets = self.processes.listening_sockets(self._members())
         hint = "name its line with regex-port = { pattern = ... }, or set port = false if it has none"
+        socket = self._only_socket()
 
-        if len(sockets) == 1:
-            found = sockets[0]
-            said = f"it listens at {found.host}:{found.port} without saying so"
+        if socket:
+            said = f"it listens at {socket} without saying so"
             hint = f"{said}: set that port, or port_from_socket = true; or {hint}"
 
         return PortParsingFailed(
             "the output never told where the server listens", server=self.spec.name, hint=hint
         )
+
+    def _only_socket(self) -> str:
+        """The one address that the tree listens at; empty for none or several."""
+        sockets = self.processes.listening_sockets(self._members())
+
+        if len(sockets) != 1:
+            return ""
+
+        host = f"[{sockets[0].host}]" if ":" in sockets[0].host else sockets[0].host
+        return f"{host}:{sockets[0].port}"
