@@ -12,7 +12,15 @@ from typing import Any, Protocol
 import psutil
 import pytest
 from hostler import Directories, Endpoint, PluginSpec, RestartPolicy, ServerSpec, hookimpl
+from hypothesis import HealthCheck, settings
 from servers import fake_server
+
+# HYPOTHESIS_PROFILE=many looks for mistakes for minutes instead of seconds. A busy machine is no mistake.
+settings.register_profile(
+    "quick", max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("many", settings.get_profile("quick"), max_examples=5000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 QUICK = RestartPolicy(initial_delay=0.01, max_delay=0.05, stable_after=60.0)
 

@@ -12,7 +12,7 @@ from hostler.aside import THREAD
 
 T = TypeVar("T")
 _BEGINNING = 1000.0  # not 0: a time that is false would hide mistakes, or make some
-_REAL_WAIT = 0.05
+_REAL_WAIT = 0.001  # for a thread that may just have done its work, and is about to end
 
 
 class Stalled(RuntimeError):
@@ -70,7 +70,11 @@ class _Idling(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
-        return ready if ready or timeout == 0 else super().select(self._idle(timeout))
+
+        if not ready and timeout != 0 and (wait := self._idle(timeout)):
+            ready = super().select(wait)
+
+        return ready
 
 
 def run_virtually(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
