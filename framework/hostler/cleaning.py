@@ -50,7 +50,7 @@ def clean_up_now(launch: Launch, store: RunStore) -> None:
     _close(sinks, lambda _: None)
 
     while launch.cleanups:
-        with suppress(Exception):
+        with suppress(BaseException):  # not even SystemExit of one may spare the others
             result = launch.cleanups.pop()()
 
             if inspect.iscoroutine(result):
@@ -70,5 +70,5 @@ def _close(sinks: Sequence[Sink], tell: Callable[[str], None]) -> None:
     for sink in sinks:
         try:
             sink.close()
-        except Exception as error:  # noqa: BLE001 - one broken sink must not spare the others
+        except BaseException as error:  # noqa: BLE001 - one broken sink must not spare the others
             tell(f"closing an output failed: {error!r}")

@@ -128,7 +128,10 @@ class HealthWatch:
                 if heard % _MOST_REPORTS == 0:
                     since = await self._slow_down(plugin.name, since)
         except asyncio.CancelledError:
-            raise
+            if self._closing or _is_cancelled():
+                raise
+
+            return "CancelledError: nobody had cancelled it"
         except BaseException as error:  # noqa: BLE001 - a plugin's failure, SystemExit included, is "unknown"
             return f"{type(error).__name__}: {error}"
         finally:
@@ -156,3 +159,8 @@ class HealthWatch:
 
         if plugin.told:
             self.on_news(replace(plugin))
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -110,7 +110,7 @@ class Outlet:
     def _write(self, stream: StreamName, data: bytes) -> bool:
         try:
             self._sink.write(stream, data)
-        except Exception as error:  # noqa: BLE001 - whatever a sink raises, the pump goes on
+        except BaseException as error:  # noqa: BLE001 - whatever a sink raises, the pump goes on
             self._lose(data, "sink_failed", f"{self._name} failed: {_described(error)}; its output is lost")
             return False
 
@@ -119,7 +119,7 @@ class Outlet:
     def _close(self) -> None:
         try:
             self._sink.close()
-        except Exception as error:  # noqa: BLE001 - as above
+        except BaseException as error:  # noqa: BLE001 - as above
             self._say("sink_failed", f"{self._name} failed to close: {_described(error)}")
 
         if self._lost_bytes:
@@ -200,5 +200,5 @@ class Outlet:
         self._tell(topic, f"{text}; lost: {size} bytes, {lines} lines", details)
 
 
-def _described(error: Exception) -> str:
+def _described(error: BaseException) -> str:
     return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
