@@ -19,6 +19,7 @@ async def aside(function: Callable[..., T], *arguments: Any, abandon: bool = Fal
 
     A cancel scope waits for it, unless `abandon`. The thread is a daemon and no worker of a pool: a
     pool's idle threads would outlive us, and hold up the end of a program whose loop was torn down.
+    Where no thread can be had, the call is made right here.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -37,7 +38,10 @@ async def aside(function: Callable[..., T], *arguments: Any, abandon: bool = Fal
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(lambda: None if future.done() else setter(value))
 
-    threading.Thread(target=work, name=THREAD, daemon=True).start()
+    try:
+        threading.Thread(target=work, name=THREAD, daemon=True).start()
+    except RuntimeError:  # too many processes, or the interpreter is about to end
+        work()
 
     with anyio.CancelScope(shield=not abandon):
         await future

@@ -14,6 +14,7 @@ from hostler.errors import ServerError
 from hostler.leaving import Crash, Leaving
 from hostler.means import Means
 from hostler.model import ExitCause
+from hostler.process.spawn import explain
 from hostler.restart import Budget
 from hostler.run import Run
 from hostler.server import Server, Wanted
@@ -109,6 +110,8 @@ class Life:
             run.spawn(watching.on_line)
         except ServerError as error:
             return error
+        except OSError as error:
+            return explain(error, run.launch.argv[0] if run.launch is not None else run.spec.name)
         except Exception as error:  # noqa: BLE001 - told as a failed start, and cleaned up like one
             return ServerError(f"the process could not be started: {error!r}")
 

@@ -15,6 +15,7 @@ from typing import Self
 
 from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning
 from hostler.process.directories import Directories, secure_directory
+from hostler.process.shortage import advice
 from hostler.process.table import start_time
 
 # A sweep holds the locks of dead supervisors while it cleans up after them: that is worth waiting for.
@@ -73,7 +74,9 @@ class NameLock:
             raise EnvironmentSetupFailed(
                 f"the lock {path} cannot be taken: {error.strerror}",
                 server=name,
-                hint="see that the state directory is yours and on a file system with locks",
+                hint=advice(
+                    error.errno, "see that the state directory is yours and on a file system with locks"
+                ),
             ) from error
 
     @classmethod

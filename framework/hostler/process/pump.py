@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
 import threading
@@ -59,15 +60,18 @@ class Pump:
 
         self._commands.extend(commands)
 
-        if self._selector is None:
-            self._start()
+        with contextlib.suppress(OSError, RuntimeError):  # no descriptor or no thread: the next may have one
+            self._begin()
 
         self._ring()
 
     def add(self, *pipes: Pipe) -> None:
-        """Read `pipes` from now on, to their ends."""
+        """Read `pipes` from now on, to their ends. OSError when nobody can do it: they are to be retired."""
         if pipes:
             self.post(*(partial(self._register, pipe) for pipe in pipes))
+
+            if not self._threads:
+                raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     def retire(self, pipe: Pipe) -> None:
         """Take what is in `pipe` and end it, whoever else still holds it."""
@@ -92,11 +96,15 @@ class Pump:
 
     def close(self, timeout: float) -> bool:
         """Execute what was posted, end the threads and release all; False when one hangs in a sink."""
-        if self._selector is None:
+        if self._selector is None and not self._commands:
             self._quit.set()
             return True
 
         self.post(lambda _turn: self._quit.set())
+
+        if not self._threads:
+            self._work_off(self._turn)
+
         self._quit.wait(timeout)
         self._quit.set()
         deadline = time.monotonic() + timeout / 4
@@ -105,23 +113,39 @@ class Pump:
             thread.join(max(0.0, deadline - time.monotonic()))
 
         self._turn.over = True
-        self._release(self._selector)
+        self._release()
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _release(self, selector: selectors.BaseSelector) -> None:
-        for key in tuple(selector.get_map().values()):
-            os.close(key.fd)
+    def _release(self) -> None:
+        if self._selector is not None:
+            for key in tuple(self._selector.get_map().values()):
+                os.close(key.fd)
 
-        os.close(self._bell)
-        selector.close()
+            os.close(self._bell)
+            self._selector.close()
 
-    def _start(self) -> None:
-        ear, self._bell = os.pipe()
+    def _begin(self) -> None:
+        """Start the thread if there is none. Raises OSError or RuntimeError; the next call tries again."""
+        if self._selector is None:
+            self._open()
+
+        if not self._threads:
+            self._thread(self._serve, self._turn)
+
+    def _open(self) -> None:
+        ear, bell = os.pipe()
+
+        try:
+            selector = selectors.DefaultSelector()
+        except OSError:
+            os.close(ear)
+            os.close(bell)
+            raise
+
         os.set_blocking(ear, False)
-        os.set_blocking(self._bell, False)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(ear, selectors.EVENT_READ, None)
-        self._thread(self._serve, self._turn)
+        os.set_blocking(bell, False)
+        selector.register(ear, selectors.EVENT_READ, None)
+        self._selector, self._bell = selector, bell
 
     def _thread(self, function: Callable[[Turn], None], turn: Turn) -> None:
         thread = threading.Thread(target=function, args=(turn,), name="hostler-output", daemon=True)
@@ -130,8 +154,9 @@ class Pump:
         self._threads.append(thread)
 
     def _ring(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # full: it rings already
-            os.write(self._bell, b"!")
+        if self._selector is not None:
+            with contextlib.suppress(BlockingIOError):  # full: it rings already
+                os.write(self._bell, b"!")
 
     def _serve(self, turn: Turn) -> None:
         selector = self._selector
@@ -161,6 +186,9 @@ class Pump:
         with contextlib.suppress(BlockingIOError):
             os.read(ear, 4096)
 
+        self._work_off(turn)
+
+    def _work_off(self, turn: Turn) -> None:
         while self._commands:
             self._commands[0](turn)
 
@@ -170,8 +198,8 @@ class Pump:
             self._commands.popleft()
 
     def _register(self, pipe: Pipe, _turn: Turn) -> None:
-        assert self._selector is not None
-        self._selector.register(pipe.fd, selectors.EVENT_READ, pipe)
+        if self._selector is not None:
+            self._selector.register(pipe.fd, selectors.EVENT_READ, pipe)
 
     def _read(self, pipe: Pipe, turn: Turn) -> bool:
         """Read what is there, within a bound; True at the end of the stream."""
@@ -204,10 +232,12 @@ class Pump:
             outlet.drain(turn)
 
     def _end(self, pipe: Pipe, turn: Turn) -> None:
-        assert self._selector is not None
         pipe.open = False
         self._quiet.pop(pipe, None)
-        self._selector.unregister(pipe.fd)
+
+        if self._selector is not None:
+            self._selector.unregister(pipe.fd)
+
         os.close(pipe.fd)
         pipe.finish()
         self._drain(pipe, turn)

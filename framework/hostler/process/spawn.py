@@ -16,16 +16,12 @@ from hostler.model import Launch, OutputMode
 from hostler.process.exits import Birth, Process
 from hostler.process.privileges import Account, Prefix, build_prefix, find_account
 from hostler.process.programs import find_program
+from hostler.process.shortage import advice
 from hostler.process.table import MARKER, count_forks, start_time
 
 _TEMPORARY = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY, errno.EINTR, errno.EIO}
-_HINTS = {
-    errno.EAGAIN: "too many processes: stop some, or raise the limit (ulimit -u)",
-    errno.ENOMEM: "free some memory",
-    errno.EMFILE: "hostler has too many open files: raise the limit (ulimit -n)",
-    errno.ENFILE: "the system has too many open files: close some",
-    errno.E2BIG: "make the arguments and the environment smaller",
-}
+_TOO_LARGE = "make the arguments and the environment smaller"
+_REFUSED = "check the command, its permissions and the working directory"
 
 
 def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int | None) -> Process:
@@ -50,7 +46,7 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
 
-        raise _explain(error, launch.argv[0]) from error
+        raise explain(error, launch.argv[0]) from error
     except ServerError as error:
         program = launch.argv[0] if launch.argv else ""
         error.with_context(details={"program": program, "cwd": str(launch.cwd)})
@@ -138,10 +134,11 @@ def _check_access(program: str, cwd: Path, account: Account) -> None:
         )
 
 
-def _explain(error: Exception, program: str) -> ProcessSpawnFailed:
+def explain(error: Exception, program: str) -> ProcessSpawnFailed:
+    """Make what the system refused into an error that says what to do; `permanent` unless it may pass."""
     number = error.errno if isinstance(error, OSError) else None
     reason = os.strerror(number) if number is not None else str(error)
-    hint = _HINTS.get(number or 0, "check the command, its permissions and the working directory")
+    hint = advice(number, _TOO_LARGE if number == errno.E2BIG else _REFUSED)
     return ProcessSpawnFailed(
         f"cannot start {program}: {reason}",
         hint=hint,

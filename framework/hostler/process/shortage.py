@@ -1,0 +1,21 @@
+"""What to do when the system has run short of something."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from types import MappingProxyType
+
+_ADVICE: Mapping[int, str] = MappingProxyType(
+    {
+        errno.EAGAIN: "too many processes: stop some, or raise the limit (ulimit -u)",
+        errno.ENOMEM: "free some memory",
+        errno.EMFILE: "hostler has too many open files: raise the limit (ulimit -n)",
+        errno.ENFILE: "the system has too many open files: close some",
+    }
+)
+
+
+def advice(number: int | None, otherwise: str) -> str:
+    """What to do about an error number: `otherwise` where nothing is short."""
+    return _ADVICE.get(number or 0, otherwise)
