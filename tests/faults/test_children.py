@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -33,11 +33,18 @@ from hostler import (
     StateChanged,
     Supervisor,
 )
+from traces import no_trace
 
 Marked: TypeAlias = Callable[[str], list[int]]
 PYTHON = (sys.executable, "-I", "-S", "-c")
 NO_RETRY = replace(QUICK, start_retries=0)
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+@pytest.fixture(autouse=True)
+def no_trace_is_left(directories: Directories) -> Iterator[None]:
+    with no_trace(directories):
+        yield
 
 
 def exits_of(supervisor: Supervisor) -> list[Exit]:

@@ -16,12 +16,19 @@ import psutil
 import pytest
 from conftest import MakeSpec, announced
 from hostler import Directories, Event, Notice, PluginSpec, ServerSpec, State, Supervisor
+from traces import no_trace
 
 PYTHON = (sys.executable, "-I", "-S", "-c")
 MIB = 2**20
 
 # Everything but a line end: NUL, what is no UTF-8, carriage returns, escape sequences.
 PIECE = bytes(byte for byte in range(256) if byte != 0x0A) * 257
+
+
+@pytest.fixture(autouse=True)
+def no_trace_is_left(directories: Directories) -> Iterator[None]:
+    with no_trace(directories):
+        yield
 
 
 def logging_spec(make_spec: MakeSpec, *command: str, **fields: Any) -> ServerSpec:

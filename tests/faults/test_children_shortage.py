@@ -28,6 +28,7 @@ from hostler import (
     Supervisor,
     hookimpl,
 )
+from traces import no_trace
 
 PYTHON = (sys.executable, "-I", "-S", "-c")
 PROGRAM = str(Path(__file__).parents[1] / "shortage_program.py")
@@ -35,6 +36,12 @@ MIB = 2**20
 ONCE = replace(QUICK, max_restarts=0)
 SOMEBODY = "54321"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+@pytest.fixture(autouse=True)
+def no_trace_is_left(directories: Directories) -> Iterator[None]:
+    with no_trace(directories):
+        yield
 
 
 @dataclass(eq=False)
