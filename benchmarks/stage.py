@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -44,7 +45,15 @@ class Stage:
         for process in self._started:
             self.end(process)
 
+        self._sweep()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Kill children that other supervisors left behind: their command lines name this folder."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if os.fsencode(self.folder) in (folder / "cmdline").read_bytes():
+                    os.kill(int(folder.name), signal.SIGKILL)
 
     def _environment(self) -> dict[str, str]:
         """State, data, cache and compiled modules of its own: a shell may forbid to write those elsewhere."""
