@@ -16,7 +16,8 @@ import anyio
 import psutil
 import pytest
 from conftest import MakeSpec
-from hostler import Directories, Event, Notice, ProcessSpawnFailed, ServerError, Supervisor
+from hostler import Directories, Event, Notice, ProcessSpawnFailed, ServerError, ServerSpec, Supervisor
+from hostler.testing import World, run_virtually
 
 Marked: TypeAlias = Callable[[str], list[int]]
 
@@ -199,3 +200,14 @@ async def test_without_a_watchdog_a_guarded_server_is_not_started(
     assert isinstance(caught.value, ProcessSpawnFailed)
     assert "watchdog" in caught.value.message
     assert "guard = false" in caught.value.context.hint
+
+
+def test_a_server_that_is_made_up_has_no_watchdog(directories: Directories, marked: Marked) -> None:
+    async def live() -> None:
+        spec = ServerSpec(name="fake", command=("anything",), port=None, guard=True)
+
+        async with World().supervisor(spec, directories=directories) as supervisor:
+            await supervisor["fake"].wait_ready(20)
+            assert watchdogs_of(os.getpid(), marked) == []
+
+    run_virtually(live)

@@ -13,6 +13,7 @@ from hostler.errors import PortInUse
 from hostler.model import Configuration, Endpoint, Launch, ServerSpec
 from hostler.process.directories import Directories
 from hostler.process.exits import Birth, Process
+from hostler.process.guard import Guard, Tell
 from hostler.process.memory import TreeMemory
 from hostler.process.processes import Processes
 from hostler.process.sockets import Listener, ListenerKind
@@ -26,6 +27,13 @@ _FIRST_PORT = 20_000
 _STRANGER = 2**22
 
 
+class _NoGuard(Guard):
+    """Starts no watchdog: processes that are made up end with this program."""
+
+    def add(self, run_id: str, tell: Tell) -> None:
+        """List nothing."""
+
+
 class World(Processes):
     """Everything outside of hostler but the disk. Used inside of `run_virtually`.
 
@@ -36,6 +44,7 @@ class World(Processes):
 
     def __init__(self, *, chance: float = 1.0) -> None:
         super().__init__()
+        self.guard = _NoGuard()
         self.children: list[FakeChild] = []
         self.strangers: set[int] = set()
         self.on_spawn: Callable[[Launch], None] = lambda launch: None
