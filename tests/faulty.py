@@ -23,10 +23,17 @@ E = TypeVar("E", bound=ServerError)
 
 def faulty(world: World, *switches: str, plugins: Mapping[str, object] | None = None, **keys: object) -> Path:
     """The configuration of a fake server that prints its secret, kept by the five bundled plugins."""
+    return world.configure(fake=faulty_table(world, *switches, plugins=plugins, **keys))
+
+
+def faulty_table(
+    world: World, *switches: str, plugins: Mapping[str, object] | None = None, **keys: object
+) -> dict[str, object]:
+    """The same as a table, for a configuration with several."""
     world.environ[NAME] = SECRET
     given: dict[str, Any] = {"env": {NAME: f"${{{NAME}}}"}, **keys}
     kept = five_plugins(env_sanitizer={"allow": [NAME]}, **(plugins or {}))
-    return world.fake("--print-env", NAME, *switches, plugins=kept, **given)
+    return world.fake_table("--print-env", NAME, *switches, plugins=kept, **given)
 
 
 def supervising(world: World, file: Path, events: list[Event] | None = None, **plugins: object) -> Supervisor:
