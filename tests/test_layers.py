@@ -32,7 +32,7 @@ LAYERS = (
     "events hooks restart environment order",
     "wording health process plugins",
     "voice endpoint surroundings crash_store status",
-    "launching cleaning happenings beside following recording",
+    "launching cleaning happenings beside following recording situation",
     "run",
     "view",
     "readiness server",

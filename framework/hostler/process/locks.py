@@ -65,8 +65,8 @@ class NameLock:
 
         For those who must not block: rest `PAUSE` seconds between the steps.
         """
-        folder = secure_directory(runs_folder(directories))
-        path = folder / f"{_key(namespace, name)}.lock"
+        secure_directory(runs_folder(directories))
+        path = lock_path(directories, namespace, name).absolute()
 
         try:
             yield from cls._wait(path, Owner(os.getpid(), start_time(os.getpid()), namespace, name))
@@ -156,6 +156,11 @@ def runs_folder(directories: Directories) -> Path:
     return directories.state / "runs"
 
 
+def lock_path(directories: Directories, namespace: str, name: str) -> Path:
+    """Where the lock of a server is."""
+    return runs_folder(directories) / f"{_key(namespace, name)}.lock"
+
+
 def _key(namespace: str, name: str) -> str:
     return sha256(f"{namespace}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -165,7 +170,7 @@ def holder(directories: Directories, namespace: str, name: str) -> Owner | None:
 
     The lock is not touched: a look must not be in the way of a start.
     """
-    owner = _read_owner(runs_folder(directories) / f"{_key(namespace, name)}.lock")
+    owner = _read_owner(lock_path(directories, namespace, name))
     keeps = owner is not None and not owner.sweeps and start_time(owner.pid) == owner.start_time
     return owner if keeps else None
 

@@ -16,7 +16,7 @@ from typing import Self, TypeAlias
 from hostler.errors import EnvironmentSetupFailed, ServerError
 from hostler.process.directories import Directories, remove_inside, secure_directory
 from hostler.process.files import write_new
-from hostler.process.locks import NameLock, runs_folder
+from hostler.process.locks import NameLock, lock_path, runs_folder
 from hostler.process.table import start_time
 from hostler.process.tree import kill_leftovers
 
@@ -126,15 +126,7 @@ class RunStore:
 
     def leftover(self, lock: NameLock) -> Leftover:
         """The record that a dead supervisor left under the lock that is now ours."""
-        import msgspec  # noqa: PLC0415 - heavy
-
-        try:
-            text = _read(lock)
-            return Leftover(msgspec.convert(json.loads(text), RunRecord, dec_hook=_decode))
-        except FileNotFoundError:
-            return Leftover()
-        except (OSError, ValueError, TypeError, RecursionError) as error:
-            return Leftover(problem=f"the run record {lock.record_path} cannot be read: {error}")
+        return _leftover(lock.record_path)
 
     def recover(self, lock: NameLock, kill: Kill) -> Recovered:
         """End what a dead supervisor left under this lock: its processes, its temporary paths, its record.
@@ -230,11 +222,30 @@ def boot_id() -> str:
     return f"{psutil.boot_time():.0f}"
 
 
-def _read(lock: NameLock) -> bytes:
+def recorded_run(directories: Directories, namespace: str, name: str) -> RunRecord | None:
+    """What stands on record about the run of a server now, whoever keeps it; None for nothing of sense.
+
+    For a look from outside: without the lock it may change at any moment.
+    """
+    return _leftover(lock_path(directories, namespace, name).with_suffix(".json")).record
+
+
+def _leftover(path: Path) -> Leftover:
+    import msgspec  # noqa: PLC0415 - heavy
+
     try:
-        return lock.record_path.read_bytes()
+        return Leftover(msgspec.convert(json.loads(_read(path)), RunRecord, dec_hook=_decode))
     except FileNotFoundError:
-        return _temporary_path(lock).read_bytes()
+        return Leftover()
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        return Leftover(problem=f"the run record {path} cannot be read: {error}")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return path.with_suffix(".tmp").read_bytes()
 
 
 def _decode(kind: type, value: object) -> object:
