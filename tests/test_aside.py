@@ -1,0 +1,42 @@
+"""Blocking work beside the loop, also where no thread can be had."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hostler.aside import aside
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more threads: that limit stops the whole program, and root never."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+def fail() -> None:
+    raise StopIteration("no more")
+
+
+async def test_the_work_is_done_on_a_thread_of_its_own() -> None:
+    assert await aside(threading.current_thread) is not threading.current_thread()
+
+
+@pytest.mark.usefixtures("no_threads")
+@pytest.mark.parametrize("abandon", [False, True])
+async def test_without_a_thread_the_work_is_done_here(abandon: bool) -> None:
+    assert await aside(threading.current_thread, abandon=abandon) is threading.current_thread()
+    assert await aside(max, 1, 2, abandon=abandon) == 2
+
+
+@pytest.mark.usefixtures("no_threads")
+async def test_what_the_work_raises_comes_out_without_a_thread_too() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await aside(divmod, 1, 0)
+
+    with pytest.raises(RuntimeError, match="no more"):
+        await aside(fail)
