@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import hostler.events
 import pytest
 from hostler import (
+    CrashRecord,
+    CrashRecorded,
     Endpoint,
     EndpointFound,
     Event,
@@ -19,9 +22,11 @@ from hostler import (
     Exited,
     HealthReported,
     Healthy,
+    MemoryPoint,
     MemorySampled,
     Notice,
     PluginFailed,
+    PluginWord,
     Progress,
     RestartScheduled,
     Spawned,
@@ -32,12 +37,34 @@ from hostler import (
     StreamReceived,
     Unhealthy,
 )
-from hostler.wording import in_words, log_level
+from hostler.wording import in_words, log_level, what_followed
 
 NOON = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
 HEAD: dict[str, Any] = {"server": "opencode", "generation": 1, "time": NOON}
 URL = "http://127.0.0.1:52341"
 STAMP = {"time": "2026-01-02T03:04:05.678Z", "server": "opencode", "generation": 1}
+CRASH = CrashRecord(
+    server="opencode",
+    generation=1,
+    when=NOON,
+    cause=ExitCause.EXITED,
+    how="killed by SIGKILL",
+    reason="it died",
+    outcome=State.BACKOFF,
+    error="ServerCrashed",
+    hint="look",
+    pid=4711,
+    signal=9,
+    ready=True,
+    uptime=3.8,
+    restarts_used=1,
+    restarts_allowed=5,
+    next_try=NOON,
+    stdout="out\n",
+    stderr="err\n",
+    memory=(MemoryPoint(0.2, 1024, 2),),
+    plugins=(PluginWord("mine", "on_crash", "advised to back off"),),
+)
 
 EVENTS: list[tuple[Event, str, int, dict[str, object]]] = [
     (
@@ -182,6 +209,35 @@ EVENTS: list[tuple[Event, str, int, dict[str, object]]] = [
         {"event": "restart", "used": 1, "allowed": 5, "delay": 0.0},
     ),
     (
+        CrashRecorded(**HEAD, record=CRASH),
+        "crash on record: killed by SIGKILL after 3.8 s; restart 1 of 5",
+        logging.DEBUG,
+        {
+            "event": "crash",
+            "when": "2026-01-02T03:04:05.678Z",
+            "cause": "exited",
+            "how": "killed by SIGKILL",
+            "reason": "it died",
+            "outcome": "backoff",
+            "decision": "",
+            "error": "ServerCrashed",
+            "hint": "look",
+            "pid": 4711,
+            "code": None,
+            "signal": 9,
+            "ready": True,
+            "killed": False,
+            "uptime": 3.8,
+            "restarts_used": 1,
+            "restarts_allowed": 5,
+            "next_try": "2026-01-02T03:04:05.678Z",
+            "stdout": "out\n",
+            "stderr": "err\n",
+            "memory": [{"uptime": 0.2, "rss": 1024, "processes": 2}],
+            "plugins": [{"plugin": "mine", "hook": "on_crash", "text": "advised to back off"}],
+        },
+    ),
+    (
         PluginFailed(**HEAD, plugin="mine", hook="on_ready", reason="kaput", seconds=0.5, disabled=True),
         "plugin mine failed in on_ready: kaput; it is not asked again",
         logging.WARNING,
@@ -316,6 +372,18 @@ def test_the_order_of_keys_is_time_server_event_generation_then_the_rest() -> No
         "error",
     ]
     assert list(event.as_dict()) == keys
+
+
+@pytest.mark.parametrize(
+    ("outcome", "decision", "words"),
+    [
+        (State.BACKOFF, "", "restart 1 of 5"),
+        (State.FAILED, "gave up after 5 restarts", "failed: gave up after 5 restarts"),
+        (State.STOPPED, "", "stopped"),
+    ],
+)
+def test_what_followed_a_crash_is_told_in_words(outcome: State, decision: str, words: str) -> None:
+    assert what_followed(replace(CRASH, outcome=outcome, decision=decision)) == words
 
 
 @pytest.mark.parametrize(

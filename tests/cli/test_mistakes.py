@@ -16,7 +16,7 @@ def check_told(done: Done, code: int = 2) -> None:
     assert "Error:" not in done.stderr.replace("\nError: ", "")
 
 
-@pytest.mark.parametrize("command", ["run", "check", "show"])
+@pytest.mark.parametrize("command", ["run", "check", "show", "crashes", "explain"])
 def test_without_a_file_hostler_toml_is_looked_for_here(run: Run, command: str) -> None:
     done = run(command)
     check_told(done)
@@ -66,6 +66,15 @@ def test_a_file_that_cannot_be_used_is_told(configure: Configure, run: Run, comm
         ("run", "no/such/place.toml"),
         ("check", "hostler.toml", "more"),
         ("plugins", "../x"),
+        ("explain", "nobody"),
+        ("explain", ""),
+        ("explain", "hostler.toml", "fake", "more"),
+        ("explain", "nowhere.toml"),
+        ("crashes", "hostler.toml", "nobody"),
+        ("crashes", "fake", "--number", "1"),
+        ("crashes", "fake", "--number", "0"),
+        ("crashes", "fake", "--number", "1", "--last"),
+        ("crashes", "\udcff"),
         ("plugins", ""),
         ("run", ""),
         ("run", "hostler.toml", ""),
@@ -103,6 +112,11 @@ def test_random_calls_never_show_a_traceback(configure: Configure, run: Run) -> 
         "check",
         "show",
         "plugins",
+        "crashes",
+        "explain",
+        "--last",
+        "--number",
+        "1",
         "--json",
         "--debug",
         "--quiet",
@@ -113,7 +127,7 @@ def test_random_calls_never_show_a_traceback(configure: Configure, run: Run) -> 
         "-h",
     ]
 
-    for _ in range(25):
+    for _ in range(35):
         call = [chance.choice(words) for _ in range(chance.randint(0, 4))]
         done = run(*call)
         assert "Traceback" not in done.stderr + done.stdout, call
