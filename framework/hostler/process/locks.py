@@ -196,7 +196,7 @@ def _describe(descriptor: int, owner: Owner) -> None:
 def _read_owner(path: Path) -> Owner | None:
     import msgspec  # noqa: PLC0415 - heavy
 
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError):
         return msgspec.convert(json.loads(path.read_bytes()), Owner)
 
     return None
