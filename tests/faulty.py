@@ -88,6 +88,10 @@ class Mounts:
         subprocess.run(["mount", "-o", "remount,bind,ro", str(folder)], check=True)
         return folder
 
+    def empty_read_only(self, folder: Path) -> None:
+        """An empty disk that nobody can write to."""
+        self._mount(folder, "-t", "tmpfs", "-o", "ro", "none")
+
     def unmount(self) -> None:
         """Take them all away, the last one first."""
         self._undo.close()

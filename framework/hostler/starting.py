@@ -51,6 +51,10 @@ class Starting:
         means, server = self.means, self.means.server
         around = server.around
 
+        if means.lock is not None and not means.lock.held:  # the state directory was deleted under us
+            means.lock.release()
+            means.lock = None
+
         if means.lock is None:
             means.lock = await self._take_lock()
             await self._recover(means.lock)

@@ -146,7 +146,8 @@ def _check(path: Path) -> None:
         raise _refusal(path, "everybody may write in it", hint=f"chmod o-w {path}")
 
     if not os.access(path, os.W_OK | os.X_OK):
-        raise _refusal(path, "it is not writable")
+        read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+        raise _refusal(path, "its file system is read-only" if read_only else "it is not writable")
 
 
 def _remove(root: Path, parts: Sequence[str]) -> bool:

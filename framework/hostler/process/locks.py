@@ -94,8 +94,8 @@ class NameLock:
 
     @property
     def held(self) -> bool:
-        """Whether this object still has the lock."""
-        return self._descriptor is not None
+        """Whether this object has the lock alone: without its file, others could have one too."""
+        return self._descriptor is not None and _is_file_at(self._descriptor, self.path)
 
     def release(self) -> None:
         """Let go and remove the file; again and again if you like."""
@@ -178,7 +178,7 @@ def holder(directories: Directories, namespace: str, name: str) -> Owner | None:
 def _is_file_at(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 
