@@ -36,7 +36,7 @@ class Recording:
         """Add what is known by now."""
         assert self.record is not None
         self.record = replace(self.record, **known)
-        self.around.store.write(self.lock, self.record)
+        self.around.store.amend(self.lock, self.record)
 
     def unguard(self) -> None:
         """Nothing is left that the watchdog would have to end."""

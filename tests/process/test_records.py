@@ -118,6 +118,32 @@ def test_a_record_comes_back_as_it_was_written_and_is_private(
     lock.release()
 
 
+def test_what_is_added_to_a_record_counts_and_a_torn_addition_does_not(
+    directories: Directories, store: RunStore
+) -> None:
+    lock = NameLock.take(directories, "here", "web")
+    record = a_record()
+    store.write(lock, record)
+    store.amend(lock, replace(record, pid=7))
+    assert store.leftover(lock).record == replace(record, pid=7)
+    whole = lock.record_path.read_bytes()
+
+    for cut in range(1, 40):
+        lock.record_path.write_bytes(whole[:-cut])
+        leftover = store.leftover(lock)
+        assert leftover.record in {record, replace(record, pid=7)}
+        assert leftover.problem == ""
+
+    store.amend(lock, replace(record, pid=8, url="http://127.0.0.1:1"))
+    assert store.leftover(lock).record == replace(record, pid=8, url="http://127.0.0.1:1")
+    store.clear(lock)
+
+    with pytest.raises(EnvironmentSetupFailed, match="cannot be written"):
+        store.amend(lock, record)
+
+    lock.release()
+
+
 def test_a_record_says_who_wrote_it_and_in_which_boot() -> None:
     record = a_record()
     assert record.supervisor_pid == os.getpid()
