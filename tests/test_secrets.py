@@ -111,6 +111,27 @@ def test_a_secret_of_several_lines_is_masked_whole_and_line_by_line() -> None:
     assert masker.text("short -----END KEY-----") == "short -----END KEY-----"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pass%swörd-1\n",
+        r"pass%swörd-1\n",
+        r"pass%sw\u00f6rd-1\n",
+        "pass%25sw%C3%B6rd-1%0A",
+    ],
+    ids=["as it is", "repr", "JSON", "URL"],
+)
+def test_a_secret_is_masked_in_every_spelling(text: str) -> None:
+    assert Masker(["pass%swörd-1\n"]).text(f"<{text}>") == "<********>"
+
+
+@pytest.mark.parametrize("text", ["p4ss/w0rd", "p4ss%2Fw0rd", "postgres://me:p4ss%2Fw0rd@db:5432/app"])
+def test_the_password_of_a_url_is_a_secret_by_itself(text: str) -> None:
+    masker = Masker(["postgres://me:p4ss%2Fw0rd@db:5432/app"])
+    assert masker.text(f"<{text}>") == "<********>"
+    assert masker.text("postgres://me@db:5432/app") == "postgres://me@db:5432/app"
+
+
 def test_a_secret_that_is_no_valid_text_is_masked_as_bytes() -> None:
     raw = b"\xff\xfe secret \xff"
     masker = Masker([raw.decode(errors="surrogateescape")])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import AnyStr
+from urllib.parse import quote, unquote
 
 MINIMUM = 8
 """Shorter values are not masked: "true" or "admin" would stain every line."""
@@ -15,6 +17,8 @@ MINIMUM = 8
 MASK = "********"
 _MASK = MASK.encode()
 _MINIMUM_OF_A_LINE = 16
+_UNCHANGED = re.compile(r"[A-Za-z0-9_.~-]*")  # what nobody escapes
+_PASSWORD_OF_URL = re.compile(r"[A-Za-z][\w+.-]*://[^/?#@:]*:([^/?#@]+)@")
 
 _SECRET = re.compile(
     r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|PRIVATE_?KEY|API_?KEY|ACCESS_?KEY|AUTHORIZATION|WEBHOOK"
@@ -56,13 +60,11 @@ class Masker:
     def add(self, value: str) -> None:
         """Mask `value` in all that comes from now on; shorter than `MINIMUM` it is ignored.
 
-        The lines of a value of several lines (a key, a JSON document) are secrets too, when they are long.
+        The lines of a value of several lines (a key, a JSON document) are secrets too, when they are long,
+        and so are the password in a URL, and how each of them stands in JSON, in a Python repr or in a URL.
         """
-        lines = (line.strip() for line in value.splitlines()) if "\n" in value else ()
-        long_lines = (line for line in lines if len(line) >= _MINIMUM_OF_A_LINE and line[:5] != "-----")
-
         with self._lock:
-            wanted = {part for part in (value, value.strip(), *long_lines) if len(part) >= MINIMUM}
+            wanted = {form for part in _parts(value) if len(part) >= MINIMUM for form in _forms(part)}
             text = tuple(sorted({*self._known.text, *wanted}, key=len, reverse=True))
             self._known = _Known(text, tuple(one.encode(errors="surrogateescape") for one in text))
 
@@ -146,6 +148,31 @@ class MaskedStream:
         out = (b"" if self._masked else _MASK) if known else rest
         self._given, self._masked = len(self._held), known
         return out
+
+
+def _parts(value: str) -> Iterator[str]:
+    """A secret, and what of it is one by itself."""
+    yield value
+    yield value.strip()
+
+    if "\n" in value:
+        lines = (line.strip() for line in value.splitlines())
+        yield from (line for line in lines if len(line) >= _MINIMUM_OF_A_LINE and line[:5] != "-----")
+
+    if found := _PASSWORD_OF_URL.match(value):
+        yield found[1]
+        yield unquote(found[1], errors="surrogateescape")
+
+
+def _forms(part: str) -> Iterator[str]:
+    """A secret as it is, and as others may write it."""
+    yield part
+
+    if _UNCHANGED.fullmatch(part) is None:
+        yield json.dumps(part)[1:-1]
+        yield json.dumps(part, ensure_ascii=False)[1:-1]
+        yield repr(part)[1:-1]
+        yield quote(part, safe="", errors="surrogateescape")
 
 
 def _masked(text: AnyStr, secrets: tuple[AnyStr, ...], mask: AnyStr) -> AnyStr:
