@@ -182,12 +182,31 @@ class RotatedFile:
 
 
 def _make_folder(folder: Path) -> None:
-    if not folder.is_dir():
+    """Make a folder (0700), and those above it, where they are missing; OSError for a planted link."""
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        _make_folder(folder.parent)
+        _make_one_folder(folder)
+        return
+
+    if stat.S_ISLNK(found.st_mode) and not _is_trusted(found) and folder.parent.stat().st_mode & stat.S_IWOTH:
+        raise OSError(errno.EPERM, f"{folder} is a symbolic link that user {found.st_uid} made", str(folder))
+
+    if folder != folder.parent:
         _make_folder(folder.parent)
 
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-            folder.chmod(0o700)
+
+def _make_one_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700)
+        folder.chmod(0o700)
+    except FileExistsError:  # somebody was faster, who may have planted a link
+        _make_folder(folder)
+
+
+def _is_trusted(found: os.stat_result) -> bool:
+    return found.st_uid in {os.geteuid(), 0}
 
 
 def _prepared(fd: int, path: Path, patience: float) -> int:
@@ -196,6 +215,9 @@ def _prepared(fd: int, path: Path, patience: float) -> int:
 
     if not stat.S_ISREG(info.st_mode):
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+    if not _is_trusted(info):  # who owns it can read what we write
+        raise OSError(errno.EPERM, f"it belongs to user {info.st_uid}", str(path))
 
     os.fchmod(fd, 0o600)
     _lock(fd, path, patience)

@@ -52,6 +52,7 @@ class FirstStart:
             descriptor = os.open(self._marker(), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
 
             with os.fdopen(descriptor, "w") as file:
+                os.fchmod(descriptor, 0o600)
                 file.write(self._identity())
 
         self.release()

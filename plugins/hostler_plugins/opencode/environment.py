@@ -63,6 +63,17 @@ def give_private_tmpdir(launch: Launch) -> None:
     launch.env["TMPDIR"] = str(folder)
 
 
+def make_private(folder: Path) -> list[Path]:
+    """Make a folder, and those above it, where they are missing, with mode 0700; returns those made."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+
+    for one in reversed(missing):
+        one.mkdir(mode=0o700, exist_ok=True)
+        one.chmod(0o700)
+
+    return missing[::-1]
+
+
 def hand_over(path: Path, launch: Launch) -> None:
     """Give a file that we made to the user that the server will run as."""
     if launch.user is not None:

@@ -17,6 +17,7 @@ import anyio.to_thread
 from hostler import Launch, ProcessSpawnFailed
 
 from hostler_plugins.opencode import locking
+from hostler_plugins.opencode.environment import make_private
 from hostler_plugins.opencode.finding import on_path
 from hostler_plugins.opencode.tools import Outcome, run_tool
 
@@ -55,7 +56,7 @@ class Installation:
             return self.program
 
         root = self.folder.parent
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(root)
 
         with await locking.take(root / f"{self.folder.name}.lock", self._say_waiting):
             if not self.program.is_file():
@@ -176,7 +177,7 @@ class Installation:
                 )
 
         target = scratch / "package"
-        (target / "bin").mkdir(parents=True)
+        make_private(target / "bin")
 
         with tarfile.open(archive) as tar:
             for name in ("package.json", f"bin/{self.name}"):

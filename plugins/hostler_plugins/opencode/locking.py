@@ -44,6 +44,7 @@ async def take(path: Path, waiting: Callable[[], None] | None = None) -> FileLoc
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     try:
+        os.fchmod(descriptor, 0o600)  # a umask such as 0777 takes even our own bits away
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         if waiting is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hostler import Auth, EnvironmentSetupFailed, Launch
 
-from hostler_plugins.opencode.environment import hand_over, own_folder
+from hostler_plugins.opencode.environment import hand_over, make_private, own_folder
 from hostler_plugins.opencode.requesting import status_of
 
 VARIABLE = "OPENCODE_SERVER_PASSWORD"
@@ -72,10 +72,7 @@ def _read(path: Path) -> str:
 
 
 def _create(path: Path, password: str, launch: Launch) -> str:
-    made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
-
-    for folder in reversed(made):
-        folder.mkdir(mode=0o700, exist_ok=True)
+    for folder in make_private(path.parent):
         hand_over(folder, launch)
 
     half = path.with_name(f"password.{os.getpid()}.tmp")
@@ -83,6 +80,7 @@ def _create(path: Path, password: str, launch: Launch) -> str:
     descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
 
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(descriptor, 0o600)
         file.write(password)
 
     hand_over(half, launch)

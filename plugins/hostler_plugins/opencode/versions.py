@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from hostler_plugins.opencode.environment import make_private
 from hostler_plugins.opencode.programs import NAMES, Program
 from hostler_plugins.opencode.tools import run_tool
 
@@ -85,7 +86,7 @@ async def ask(program: Path, env: Mapping[str, str]) -> Version:
 def remember(memory: Path, version: Version) -> None:
     """Keep an answer for the next start; a cache that cannot be written is no reason to fail."""
     with suppress(OSError):
-        memory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(memory.parent)
         half = memory.with_suffix(f".{os.getpid()}")
         half.write_text(json.dumps({"version": version.text, "preview": version.preview}))
         half.chmod(0o600)
