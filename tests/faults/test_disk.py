@@ -290,7 +290,7 @@ async def test_a_state_directory_that_is_full_before_the_spawn_spawns_nothing(
 
 @dataclass(eq=False)
 class FillUp:
-    """Leaves room for the record that is written before the spawn, and none for the one after it."""
+    """Leaves one page: the record fits in it before the spawn, and not with what is added after it."""
 
     disk: Path
 
@@ -305,7 +305,7 @@ async def test_a_state_directory_that_is_full_after_the_spawn_ends_what_was_spaw
 ) -> None:
     events: list[Event] = []
     disk = mounts.small(world.directories.state, "64k")
-    file = faulty(world, restart=ONCE)
+    file = faulty(world, "--print", "x" * 2200, restart=ONCE)
     error = await failure_of(world, file, EnvironmentSetupFailed, events, fill=FillUp(disk))
     assert NO_ROOM in error.message
     assert "the run record" in error.message
