@@ -47,7 +47,7 @@ class Leaving:
         server.enter(State.STOPPING, reason=ending.reason)
         await self.run.close_health()
 
-        if self.means.plugins is not None:
+        if self.means.plugins is not None and self.means.plugins.has("on_shutdown"):
             await _unless(self.run.cut_short, self.means.plugins.on_shutdown(server, ending.reason))
 
         await self._empty_tree()
@@ -108,7 +108,7 @@ class Leaving:
         async def hear(plugins: PluginSet) -> None:
             advice.extend(await plugins.on_crash(self.means.server, exit_))
 
-        if plugins is not None:
+        if plugins is not None and plugins.has("on_crash"):
             await _unless(self.run.cut_short, hear(plugins))
 
         return advice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import anyio
@@ -26,14 +27,15 @@ class Starting:
         """Prepare the spawn; None when a stop came first."""
         outcome: Prepared | None = None
 
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._prepare_and_tell, run)
+        work = asyncio.create_task(self._prepare_and_tell(run), name=f"start of {self.means.server.name}")
 
+        try:
             while not self.means.server.end_asked and outcome is None:
                 happening = await run.inbox.take()
                 outcome = happening if isinstance(happening, Prepared) else None
-
-            tasks.cancel_scope.cancel()
+        finally:
+            work.cancel()
+            await asyncio.wait({work})
 
         return outcome
 
