@@ -132,6 +132,19 @@ def test_the_password_of_a_url_is_a_secret_by_itself(text: str) -> None:
     assert masker.text("postgres://me@db:5432/app") == "postgres://me@db:5432/app"
 
 
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("it said sesame-ope", "it said ********"),
+        ("it said sesame-ope...", "it said ********..."),
+        ("it said sesame-", "it said sesame-"),
+        ("it said sesame-ope now", "it said sesame-ope now"),
+    ],
+)
+def test_a_secret_that_was_cut_off_at_the_end_of_a_text_is_masked(text: str, masked: str) -> None:
+    assert Masker(["sesame-open-sesame"]).text(text) == masked
+
+
 def test_a_secret_that_is_no_valid_text_is_masked_as_bytes() -> None:
     raw = b"\xff\xfe secret \xff"
     masker = Masker([raw.decode(errors="surrogateescape")])

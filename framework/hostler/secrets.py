@@ -74,8 +74,14 @@ class Masker:
         return self._known.data
 
     def text(self, text: str) -> str:
-        """Return `text` with every secret replaced by "********"; overlapping ones become one mask."""
-        return _masked(text, self._known.text, MASK)
+        """Return `text` with every secret replaced by "********"; overlapping ones become one mask.
+
+        So is the beginning of a secret at its end: somebody may have cut it off there.
+        """
+        masked = _masked(text, self._known.text, MASK)
+        whole = masked.removesuffix("...")
+        begun = _beginning_at_the_end(whole, self._known.text)
+        return masked if begun < MINIMUM else f"{whole[:-begun]}{MASK}{masked[len(whole) :]}"
 
     def data(self, data: bytes) -> bytes:
         """Return `data` with every secret replaced by "********"; overlapping ones become one mask."""
@@ -245,7 +251,7 @@ def _merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         yield current
 
 
-def _beginning_at_the_end(text: bytes, secrets: tuple[bytes, ...]) -> int:
+def _beginning_at_the_end(text: AnyStr, secrets: tuple[AnyStr, ...]) -> int:
     """The length of the longest proper beginning of a secret that `text` ends with."""
     longest = 0
     last = text[-1:]
@@ -257,7 +263,7 @@ def _beginning_at_the_end(text: bytes, secrets: tuple[bytes, ...]) -> int:
     return longest
 
 
-def _overlap(text: bytes, secret: bytes) -> int:
+def _overlap(text: AnyStr, secret: AnyStr) -> int:
     window = text[-(len(secret) - 1) :]
     at = window.find(secret[:1])
 
