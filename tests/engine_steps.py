@@ -44,8 +44,10 @@ class Nature:
     announces: bool = True
     listens: bool = True
     ends_with: int | None = None
+    lives: float = 0.0
     ends_after: float = 0.0
     helpers: int = 0
+    immortal: bool = False
 
 
 GOOD = Nature()
@@ -80,6 +82,7 @@ class Script:
     shutdown_seconds: float = 0.0
     news: list[Report | Exception] = field(default_factory=list)
     open_streams: int = 0
+    failures_in_a_row: int = 0
     nature: Nature = GOOD
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -111,12 +114,15 @@ class Script:
     @hookimpl
     async def health_check(self) -> AsyncIterator[Report]:
         self.open_streams += 1
+        self.failures_in_a_row = 0
 
         try:
             yield Healthy()  # most runs get ready
 
             while self.watches_health:
-                yield await self._next()
+                report = await self._next()
+                self.failures_in_a_row = self.failures_in_a_row + 1 if isinstance(report, Unhealthy) else 0
+                yield report
         finally:
             self.open_streams -= 1
 
@@ -157,6 +163,7 @@ class Scene:
     witnesses: list[Witness]
     commands: dict[asyncio.Task[None], Callable[[], None]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+    mortal: bool = False
 
     def server(self, index: int) -> Server:
         return self.witnesses[index % len(self.witnesses)].server
@@ -164,6 +171,15 @@ class Scene:
     def child(self, index: int) -> FakeChild | None:
         children = self.world.children_of(self.server(index).name)
         return children[-1] if children else None
+
+    async def be_mortal(self) -> None:
+        """From now on SIGKILL ends everything."""
+        self.mortal = True
+
+        for child in self.world.children:
+            child.let_go()
+
+        await settle()
 
     def want(self, server: Server, up: bool) -> None:
         witness = next(one for one in self.witnesses if one.server is server)
@@ -187,8 +203,8 @@ class Scene:
             elif not isinstance(error, ServerError):
                 self.broken.append(f"a command raised {error!r}")
 
-        for witness in self.witnesses:
-            self._look_at(witness)
+        for witness, script in zip(self.witnesses, self.scripts, strict=True):
+            self._look_at(witness, script)
 
         busy = [one.server for one in self.witnesses if not one.server.idle()]
         files = left_on_disk(self.directories.state)
@@ -201,10 +217,10 @@ class Scene:
 
         return self.broken + [word for witness in self.witnesses for word in witness.broken]
 
-    def _look_at(self, witness: Witness) -> None:
-        limit = witness.server.spec.max_connection_failures
-        lost = witness.state is State.RUNNING and witness.failures_in_a_row >= limit
-        witness.require(not lost, f"runs after {witness.failures_in_a_row} failures in a row")
+    def _look_at(self, witness: Witness, script: Script) -> None:
+        limit, failures = witness.server.spec.max_connection_failures, script.failures_in_a_row
+        lost = witness.state is State.RUNNING and failures >= limit
+        witness.require(not lost, f"runs after {failures} failures in a row")
         witness.require(witness.server.state is witness.state, f"its state is {witness.server.state.value}")
 
 
@@ -277,8 +293,6 @@ class ChildDoes:
                 child.listen()
             case "listen with a worker":
                 child.listen(pid=child.fork())
-            case "be immortal":
-                child.immortal = bool(child.members)
             case "let go":
                 child.let_go()
 
@@ -291,12 +305,13 @@ class Stranger:
     comes: bool
 
     def do(self, scene: Scene) -> None:
-        child = scene.child(self.server)
+        server = scene.server(self.server)
+        port = server.spec.port or server.promised_port
 
         if not self.comes:
             scene.world.strangers.clear()
-        elif child is not None and child.launch.port is not None:
-            scene.world.strangers.add(child.launch.port)
+        elif port:
+            scene.world.strangers.add(port)
 
 
 @dataclass(frozen=True)
@@ -418,6 +433,7 @@ def _refuse(scene: Scene, launch: Launch) -> None:
 def _behave(scene: Scene, child: FakeChild) -> None:
     nature = _script(scene, child.launch).nature
     child.ends_after = nature.ends_after
+    child.immortal = nature.immortal and not scene.mortal
 
     for _ in range(nature.helpers):
         child.fork()
@@ -429,4 +445,4 @@ def _behave(scene: Scene, child: FakeChild) -> None:
         child.listen()
 
     if nature.ends_with is not None:
-        child.exit(nature.ends_with)
+        asyncio.get_running_loop().call_later(nature.lives, child.exit, nature.ends_with)

@@ -11,7 +11,6 @@ from hostler import (
     EndpointFound,
     Event,
     Exited,
-    HealthReported,
     RestartScheduled,
     Server,
     Spawned,
@@ -49,7 +48,6 @@ class Witness:
     generation: int = 0
     restarts: int = 0
     ready_since: float | None = None
-    failures_in_a_row: int = 0
     backoff: tuple[float, float] | None = None
     moves: Counter[tuple[State, State]] = field(default_factory=Counter)
 
@@ -66,8 +64,6 @@ class Witness:
                 self.require(event.generation == self.generation, "a spawn of another generation")
             case EndpointFound():
                 self._found(event)
-            case HealthReported():
-                self.failures_in_a_row = event.failures
             case RestartScheduled():
                 self._restarts(event)
             case Exited():
@@ -125,11 +121,10 @@ class Witness:
             self.require(in_time, f"started after {waited} s of a backoff of {delay} s")
 
         self.ready_since = self.backoff = None
-        self.failures_in_a_row = 0
 
     def _found(self, event: EndpointFound) -> None:
         newest = self.world.children_of(self.server.name)[-1]
-        ports = {bound.port for bound in newest.bound}
+        ports = newest.ports - self.world.strangers  # it may have ended since
         self.require(event.endpoint.port in ports, "its endpoint is not that of its own tree")
 
     def _restarts(self, event: RestartScheduled) -> None:

@@ -51,7 +51,7 @@ steps: st.SearchStrategy[Step] = st.one_of(
     st.builds(
         ChildDoes,
         which,
-        st.sampled_from(["die", "announce", "listen", "listen with a worker", "be immortal", "let go"]),
+        st.sampled_from(["die", "die", "announce", "listen", "listen with a worker", "let go"]),
     ),
     st.builds(Stranger, which, st.booleans()),
     st.builds(
@@ -68,9 +68,11 @@ natures = st.lists(
         spawn=st.sampled_from(["works", "works", "works", "temporary", "permanent"]),
         announces=st.booleans(),
         listens=st.booleans(),
-        ends_with=st.sampled_from([None, None, None, 0, 1]),
+        ends_with=st.sampled_from([None, None, 0, 1]),
+        lives=st.sampled_from([0.0, 0.1, 3.0]),
         ends_after=st.sampled_from([0.0, 0.5, math.inf]),
         helpers=st.integers(0, 2),
+        immortal=st.sampled_from([False, False, False, True]),
     ),
     max_size=6,
 )
@@ -141,12 +143,13 @@ async def live(scene: Scene, steps: list[Step], end: str) -> None:
 
     if end == "torn":
         await anyio.sleep(1.5)
-        _be_mortal(scene)
+        await scene.be_mortal()
         host.cancel()
         await settle()
         host.cancel()
 
-    await asyncio.wait({host})
+    await asyncio.wait({host}, timeout=100_000)
+    assert host.done(), "it does not end"
 
     if not host.cancelled():
         host.result()
@@ -156,23 +159,19 @@ async def live(scene: Scene, steps: list[Step], end: str) -> None:
 
 async def _host(scene: Scene, steps: list[Step], end: str) -> None:
     async with scene.supervisor:
-        for step in steps:
-            await take(step, scene)
+        try:
+            for step in steps:
+                await take(step, scene)
 
-        if end == "healed":
-            await _heal(scene)
-
-        _be_mortal(scene)
-
-
-def _be_mortal(scene: Scene) -> None:
-    for child in scene.world.children:
-        child.let_go()
+            if end == "healed":
+                await _heal(scene)
+        finally:
+            await scene.be_mortal()
 
 
 async def _heal(scene: Scene) -> None:
     """However it came: from here on everything behaves, so everything that is asked for gets ready."""
-    _be_mortal(scene)
+    await scene.be_mortal()
     scene.world.strangers.clear()
     scene.world.on_spawn = lambda launch: None
 

@@ -29,7 +29,8 @@ class FakeChild(Process):
     """One spawned child with its tree. It lives, and does nothing, until it is told to.
 
     `ends_after` is how many seconds it takes to end after SIGTERM: `math.inf` ignores it. An `immortal`
-    one outlives SIGKILL too. `signals` is what it was sent.
+    one outlives SIGKILL too. `signals` is what it was sent, `bound` where it listens now, `ports` where it
+    ever did.
     """
 
     def __init__(self, launch: Launch, birth: Birth, pids: Iterator[int], capture: FakeCapture) -> None:
@@ -44,6 +45,7 @@ class FakeChild(Process):
         self.immortal = False
         self.signals: list[int] = []
         self.bound: list[Bound] = []
+        self.ports: set[int] = set()
         self.members = {self.pid}
         self.gone = asyncio.Event()
         self._pids = pids
@@ -66,6 +68,7 @@ class FakeChild(Process):
 
         if port is not None and owner in self.members:
             self.bound.append(Bound(host or self.launch.host, port, owner))
+            self.ports.add(port)
 
     def fork(self) -> int | None:
         """Start a process of its own; the new pid, None when the child is dead."""

@@ -12,11 +12,15 @@ from hostler.aside import THREAD
 
 T = TypeVar("T")
 _BEGINNING = 1000.0  # not 0: a time that is false would hide mistakes, or make some
+_MOST_TURNS = 100_000
 _REAL_WAIT = 0.001  # for a thread that may just have done its work, and is about to end
 
 
 class Stalled(RuntimeError):
-    """Raised when nothing can happen any more: every task waits for another, and there is no timer."""
+    """Raised when time cannot go on.
+
+    Either every task waits for another and there is no timer, or they keep each other busy for ever.
+    """
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -27,8 +31,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._now = _BEGINNING
+        self._turns = 0
         self._waiting: list[asyncio.Future[None]] = []
-        super().__init__(_Idling(self._idle))
+        super().__init__(_Idling(self._wait))
 
     def time(self) -> float:
         """The virtual time in seconds; it has nothing to do with any clock."""
@@ -40,38 +45,51 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._waiting.append(future)
         await future
 
-    def _idle(self, timeout: float | None) -> float:
-        """Nothing is ready, and the next timer is due in `timeout`; how long to wait for real."""
+    def _wait(self, timeout: float | None) -> float:
+        """Nobody has anything to do before `timeout`; how long to wait for real."""
+        self._turns += 1
+
+        if self._turns > _MOST_TURNS:
+            raise Stalled(f"{_MOST_TURNS} turns of the loop at one moment; these tasks live: {self._names()}")
+
+        if timeout == 0:
+            return 0.0
+
         if any(thread.name == THREAD for thread in threading.enumerate()):
             return _REAL_WAIT
 
         if self._waiting:
-            waiting, self._waiting = self._waiting, []
-
-            for future in waiting:
-                if not future.done():
-                    future.set_result(None)
-
+            self._tell_settled()
         elif timeout is None:
-            names = sorted(task.get_name() for task in asyncio.all_tasks(self))
-            raise Stalled(f"nothing can happen any more; these tasks wait: {', '.join(names) or 'none'}")
+            raise Stalled(f"nothing can happen any more; these tasks wait: {self._names()}")
         else:
             self._now += timeout
+            self._turns = 0
 
         return 0.0
 
+    def _tell_settled(self) -> None:
+        waiting, self._waiting = self._waiting, []
+
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def _names(self) -> str:
+        return ", ".join(sorted(task.get_name() for task in asyncio.all_tasks(self))) or "none"
+
 
 class _Idling(selectors.DefaultSelector):
-    """Asks what to do instead of waiting."""
+    """Asks how long to wait, instead of waiting, when nothing is ready."""
 
-    def __init__(self, idle: Callable[[float | None], float]) -> None:
+    def __init__(self, wait: Callable[[float | None], float]) -> None:
         super().__init__()
-        self._idle = idle
+        self._wait = wait
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
 
-        if not ready and timeout != 0 and (wait := self._idle(timeout)):
+        if not ready and (wait := self._wait(timeout)):
             ready = super().select(wait)
 
         return ready
