@@ -117,9 +117,10 @@ def test_a_secret_of_several_lines_is_masked_whole_and_line_by_line() -> None:
         "pass%swörd-1\n",
         r"pass%swörd-1\n",
         r"pass%sw\u00f6rd-1\n",
+        r"pass%sw\xc3\xb6rd-1\n",
         "pass%25sw%C3%B6rd-1%0A",
     ],
-    ids=["as it is", "repr", "JSON", "URL"],
+    ids=["as it is", "repr", "JSON", "repr of bytes", "URL"],
 )
 def test_a_secret_is_masked_in_every_spelling(text: str) -> None:
     assert Masker(["pass%swörd-1\n"]).text(f"<{text}>") == "<********>"

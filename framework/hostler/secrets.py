@@ -178,6 +178,7 @@ def _forms(part: str) -> Iterator[str]:
         yield json.dumps(part)[1:-1]
         yield json.dumps(part, ensure_ascii=False)[1:-1]
         yield repr(part)[1:-1]
+        yield repr(part.encode(errors="surrogateescape"))[2:-1]
         yield quote(part, safe="", errors="surrogateescape")
 
 

@@ -1,0 +1,159 @@
+"""Whatever lets a secret out, hostler writes it nowhere: to no file, no terminal, no command line."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import click
+import psutil
+import pytest
+from acceptance_world import World, five_plugins
+from hostler.cli import group
+
+HERE = Path(__file__).parent
+ALLOWED = ["MY_TOKEN", "APP_SECRET", "PRIVATE_KEY", "SERVICE_CREDENTIALS", "DATABASE_URL"]
+NAMES = [*ALLOWED, "OPENCODE_SERVER_PASSWORD"]
+SHORTEST = 12  # characters of a secret that make a leak: so few could be found by trying
+
+
+def lines_of(secret: str) -> Iterator[str]:
+    yield from (line for line in secret.splitlines() if len(line) > SHORTEST and not line.startswith("-----"))
+
+
+def traces(secret: str, user: str = "opencode") -> set[str]:
+    """What of a secret must be nowhere: every piece of it that is long enough, in every spelling."""
+    secret = secret.partition("://app:")[2].partition("@")[0] or secret  # of a URL only the password
+    spelt = {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], quote(secret, safe="")}
+    parts = {line for form in spelt for line in lines_of(form)}
+    parts |= {base64.b64encode(f"{user}:{secret}".encode()).decode()}
+    return {part[start : start + SHORTEST] for part in parts for start in range(len(part) - SHORTEST + 1)}
+
+
+def planted() -> dict[str, str]:
+    """Secrets of every kind that stands in environments and .env files; new ones for every test."""
+    word = secrets.token_hex
+    key = "\n".join(["-----BEGIN PRIVATE KEY-----", word(32), word(32), "-----END PRIVATE KEY-----", ""])
+    return {
+        "MY_TOKEN": word(20),
+        "APP_SECRET": f"{word(8)}\"'\\{word(8)} # ${{}} %20 é{word(8)}",
+        "PRIVATE_KEY": key,
+        "SERVICE_CREDENTIALS": json.dumps({word(10): word(20)}, indent=1),
+        "DATABASE_URL": f"postgres://app:{word(20)}@localhost/app",
+    }
+
+
+class Life:
+    """One run of hostler with a leaky server and a careless plugin, and all that was written meanwhile."""
+
+    def __init__(self, world: World, *options: str, seconds: float = 300.0, **leaky: object) -> None:
+        self.world = world
+        self.secrets = planted()
+        self.withheld = secrets.token_hex(20)
+        self.file = self._configure(seconds, leaky)
+        self.variables = {name: self.secrets[name] for name in ALLOWED} | {"OTHER_TOKEN": self.withheld}
+        self.running = world.hostler("run", self.file, *options, **self.variables)
+        self.texts: dict[str, str] = {}
+
+    def _configure(self, seconds: float, leaky: dict[str, object]) -> Path:
+        plugins = five_plugins(
+            env_sanitizer={"allow": ALLOWED}, sse_health={"reconnect": "20ms", "log_events": True}
+        )
+        plugins["leaky"] = {"use": f"{HERE / 'leaky_plugin.py'}:Leaky", "names": NAMES, **leaky}
+        command = [sys.executable, "-I", "-S", str(HERE / "leaky_server.py"), "${server.port}", str(seconds)]
+        fake = {
+            "command": [*command, *NAMES],
+            "env": {name: f"${{{name}}}" for name in ALLOWED if name != "APP_SECRET"}
+            | {"APP_SECRET": self.secrets["APP_SECRET"].replace("$", "$$")},
+            "restart": {"initial_delay": "20ms", "max_restarts": 1},
+            "plugins": plugins,
+        }
+        return self.world.configure(fake=fake)
+
+    def look(self, moment: str) -> None:
+        """Take note of what stands in files and on command lines now."""
+        for path in self.world.written():
+            self.texts[f"{path} {moment}"] = path.read_text(errors="surrogateescape")
+
+        for pid in [self.running.process.pid, *self.world.processes()]:
+            try:
+                process = psutil.Process(pid)
+                self.texts[f"argv of {pid} {moment}"] = "\0".join(process.cmdline())
+                environ = process.environ()
+            except psutil.Error:
+                continue
+
+            if "OPENCODE_SERVER_PASSWORD" in environ:
+                self.secrets["OPENCODE_SERVER_PASSWORD"] = environ["OPENCODE_SERVER_PASSWORD"]
+                assert self.withheld not in environ.values()
+
+    def ask_everything(self) -> None:
+        """Run every other command about it."""
+        names = set(group.list_commands(click.Context(group))) - {"run", "show"}  # show: what the file says
+        calls = [(name, str(self.file), *more) for name in names for more in ((), ("fake", "--json"))]
+        asked = {call: self.world.hostler(*call, **self.variables) for call in calls}
+
+        for call, command in asked.items():
+            command.end()
+            self.texts[" ".join(call)] = "\n".join([*command.out, *command.err])
+
+    def leaks(self) -> list[str]:
+        """Where a trace of any secret stands."""
+        self.texts["stdout"] = "\n".join(self.running.out)
+        self.texts["stderr"] = "\n".join(self.running.err)
+        wanted = {
+            name: traces(value) for name, value in {**self.secrets, "OTHER_TOKEN": self.withheld}.items()
+        }
+        return [
+            f"{name} in {where}: ...{trace}..."
+            for where, text in self.texts.items()
+            for name, found in wanted.items()
+            for trace in [next((one for one in found if one in text), None)]
+            if trace is not None
+        ]
+
+
+@pytest.mark.parametrize("options", [(), ("--debug",), ("--debug", "--json"), ("--quiet",)], ids=" ".join)
+def test_no_secret_is_written_while_a_server_starts_crashes_is_restarted_and_fails(
+    world: World, options: tuple[str, ...]
+) -> None:
+    life = Life(world, *options, seconds=0.3)
+
+    while life.running.process.poll() is None:
+        life.look(f"after {len(life.running.out)} lines")
+        time.sleep(0.05)
+
+    assert life.running.end() == 1
+    life.look("at the end")
+
+    if "--json" in options:
+        life.ask_everything()
+
+    assert "OPENCODE_SERVER_PASSWORD" in life.secrets
+    assert life.leaks() == []
+    assert any("********" in text for text in life.texts.values())
+
+
+def test_no_secret_is_written_while_a_server_is_stopped(world: World) -> None:
+    life = Life(world, "--debug", "--json")
+    life.running.event(event="state", state="running")
+    life.look("while it runs")
+    life.ask_everything()
+    assert life.running.stop(signal.SIGTERM) == 0
+    life.look("at the end")
+    assert "OPENCODE_SERVER_PASSWORD" in life.secrets
+    assert life.leaks() == []
+
+
+def test_no_secret_is_written_when_a_plugin_fails_before_the_start(world: World) -> None:
+    life = Life(world, "--debug", fails_at_the_start=True)
+    assert life.running.end() == 1
+    life.look("at the end")
+    assert life.leaks() == []
