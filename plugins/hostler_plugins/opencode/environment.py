@@ -52,6 +52,7 @@ def give_private_tmpdir(launch: Launch) -> None:
     try:
         folder = Path(tempfile.mkdtemp(prefix="hostler-oc-", dir=parent))
         launch.remove_at_end(folder)
+        folder.chmod(0o700)  # a umask such as 0777 takes even our own bits away
         hand_over(folder, launch)
     except OSError as error:
         raise EnvironmentSetupFailed(

@@ -86,7 +86,9 @@ class Installation:
         for half in root.glob(f"{prefix}*"):  # we hold the lock: whoever made it is dead
             shutil.rmtree(half, ignore_errors=True)
 
-        return Path(tempfile.mkdtemp(prefix=prefix, dir=root))
+        scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
+        scratch.chmod(0o700)  # whatever the umask
+        return scratch
 
     def _put_in_place(self, package: Path) -> None:
         program = package / "bin" / self.name

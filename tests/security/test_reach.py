@@ -1,0 +1,70 @@
+"""Who can reach what: hostler itself cannot be reached at all, a server by those who know its password."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import signal
+import urllib.error
+import urllib.request
+
+import psutil
+import pytest
+from acceptance_world import World, five_plugins
+from hostler_plugins.demo_server import DemoServer
+
+
+def status_of(url: str, password: str | None, **headers: str) -> int:
+    """What a server on this machine answers, asked without any proxy."""
+    request = urllib.request.Request(url, headers=headers)
+
+    if password is not None:
+        token = base64.b64encode(f"opencode:{password}".encode()).decode()
+        request.add_header("Authorization", f"Basic {token}")
+
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_hostler_itself_listens_nowhere(world: World) -> None:
+    running = world.hostler("run", world.fake(), "--json")
+    server = running.event(event="state", state="running")["pid"]
+    listening = [
+        c for c in psutil.Process(running.process.pid).net_connections("all") if c.status == "LISTEN"
+    ]
+    named = [c for c in psutil.Process(running.process.pid).net_connections("unix") if c.laddr]
+    reachable = [c.laddr.ip for c in psutil.Process(server).net_connections() if c.status == "LISTEN"]
+    assert (listening, named, reachable) == ([], [], ["127.0.0.1"])
+    assert running.stop(signal.SIGTERM) == 0
+
+
+def test_a_server_answers_nobody_who_does_not_know_its_password(world: World) -> None:
+    running = world.hostler("run", world.fake("--password-from-env", plugins=five_plugins()), "--json")
+    ready = running.event(event="state", state="running")
+    password = psutil.Process(ready["pid"]).environ()["OPENCODE_SERVER_PASSWORD"]
+    config = f"{ready['url']}/config"
+    assert [status_of(config, tried) for tried in (None, "", "opencode", password[:-1])] == [401] * 4
+    assert status_of(config, password) == 200
+    assert status_of(config, None, Origin="https://evil.example", Host="evil.example") == 401
+    assert running.stop(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("path", ["/", "/event", "/global/health"])
+@pytest.mark.parametrize("host", ["localhost", "evil.example"])
+async def test_the_demo_server_invites_no_page_of_another_site(path: str, host: str) -> None:
+    server = await asyncio.start_server(DemoServer().serve, "127.0.0.1", 0)
+
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: https://evil.example\r\n\r\n".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        writer.close()
+        await writer.wait_closed()
+
+    assert head.startswith("http/1.1 200 " if host == "localhost" else "http/1.1 403 ")
+    assert "access-control-allow" not in head
+    assert "x-content-type-options: nosniff" in head
