@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -230,11 +229,13 @@ def leave_a_record(world: World, file: Path, change: Callable[[NameLock], object
 
 @pytest.fixture
 def bystander() -> Iterator[int]:
-    """The pid of somebody else's process, which lives on."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        yield process.pid
-        assert process.poll() is None
-        process.communicate(b"\n")
+    """The pid of a process that is not ours (our descendants are spared anyway), and that lives on."""
+    command = ["sh", "-c", "setsid sleep 60 >/dev/null 2>&1 & echo $!"]
+    pid = int(subprocess.run(command, capture_output=True, check=True).stdout)
+    began = start_time(pid)
+    yield pid
+    assert start_time(pid) == began
+    os.kill(pid, signal.SIGKILL)
 
 
 async def runs(world: World, file: Path, events: list[Event]) -> None:

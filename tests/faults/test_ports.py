@@ -171,22 +171,22 @@ async def test_a_chosen_port_that_is_snatched_is_told_with_its_owner_at_the_seco
 
 
 @pytest.mark.parametrize(
-    "switches",
+    ("switches", "within"),
     [
-        ("--announce-delay", "0.7"),
-        ("--announce-split", "--announce-color"),
-        ("--announce", "listening on {url}\nlistening on {url}"),
-        ("--decoy", f"listening on {NOBODY}"),
-        ("--announce", f"listening on {{url}}\nlistening on {NOBODY}"),
-        ("--announce", f"listening on {{url}}\nlistening on {STRANGER}"),
+        (("--announce-delay", "0.7"), "30s"),
+        (("--announce-split", "--announce-color"), "30s"),
+        (("--announce", "listening on {url}\nlistening on {url}"), "30s"),
+        (("--decoy", f"listening on {NOBODY}"), "30s"),
+        (("--announce", f"listening on {{url}}\nlistening on {NOBODY}"), "4500ms"),
+        (("--announce", f"listening on {{url}}\nlistening on {STRANGER}"), "30s"),
     ],
     ids=["late", "split", "twice", "wrong first", "wrong last", "a stranger's last"],
 )
 async def test_a_port_is_found_however_it_is_announced(
-    switches: tuple[str, ...], world: World, nobody: str, stranger: Stranger
+    switches: tuple[str, ...], within: str, world: World, nobody: str, stranger: Stranger
 ) -> None:
     given = (word.replace(NOBODY, nobody).replace(STRANGER, stranger.url) for word in switches)
-    file = faulty(world, *given, startup_timeout="4500ms")
+    file = faulty(world, *given, startup_timeout=within)
 
     with anyio.fail_after(20):
         async with supervising(world, file) as supervisor:
