@@ -170,6 +170,18 @@ async def test_answers_that_no_server_should_give_have_a_reason_too(
     assert words in report.reason
 
 
+async def test_the_query_of_a_redirect_is_not_shown() -> None:
+    async def give(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        writer.write(b"HTTP/1.1 302 Found\r\nLocation: /login?token=abc\r\nContent-Length: 0\r\n\r\n")
+
+    async with answering(give) as endpoint, watching(SseHealth(), Host(), endpoint) as reports:
+        report = await unhealthy(reports)
+
+    assert report.reason.endswith("it redirects (302 Found) to /login")
+    assert "abc" not in str(report.error)
+
+
 @pytest.mark.parametrize("content_type", ["TEXT/Event-Stream", "text/event-stream; charset=utf-8"])
 async def test_any_spelling_of_the_content_type_will_do(content_type: str) -> None:
     async def give(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
