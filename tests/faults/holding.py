@@ -1,4 +1,4 @@
-"""A plugin that holds its server up in one hook: `holding = { use = "holding.py:Holding", hook = "on_ready" }`."""
+"""A plugin that holds its server up in one hook: `{ use = "holding.py:Holding", hook = "on_ready" }`."""
 
 from __future__ import annotations
 
