@@ -160,7 +160,7 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
 
 def test_what_a_killed_writer_left_is_removed_later(store: CrashStore, folder: Path) -> None:
     store.write(crash())
-    old, new = folder / ".0123abcd.tmp", folder / ".4567abcd.tmp"
+    old, new = folder / "00000009-0123abcd.json.tmp", folder / "00000009-4567abcd.json.tmp"
 
     for path in (old, new):
         path.write_text("{")

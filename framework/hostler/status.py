@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from hostler.events import StateChanged
-from hostler.process.files import file_name, found_folder, own_folder, read_small, replace_file
+from hostler.process.files import file_name, found_folder, own_folder, read_replaced, replace_file
 from hostler.process.records import boot_id
 from hostler.process.table import start_time
 from hostler.states import State
@@ -83,7 +83,9 @@ class StatusStore:
 
         try:
             with found_folder(self._data_dir, "status") as folder:
-                status = msgspec.convert(json.loads(read_small(f"{file_name(server)}.json", folder)), Status)
+                text = read_replaced(f"{file_name(server)}.json", folder)
+
+            status = msgspec.convert(json.loads(text), Status)
         except (OSError, ValueError, TypeError, RecursionError):
             return None
 
