@@ -228,7 +228,8 @@ def main() -> int:
 
     print(f"{given.seconds:g} s, {given.servers} servers, seed {given.seed}")
     print(f"faults: {_counted(ledger.faults)}; answers of hostler: {_counted(ledger.answers) or 'none'}")
-    print(f"events: {_counted(ledger.events)}\n")
+    print(f"events: {_counted(ledger.events)}")
+    print(f"MiB in each pause: {' '.join(f'{sample.rss:.1f}' for sample in ledger.samples)}\n")
     print(as_table(found))
 
     for line in ledger.hung:

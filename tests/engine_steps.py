@@ -48,6 +48,7 @@ class Nature:
     ends_after: float = 0.0
     helpers: int = 0
     immortal: bool = False
+    stranger: bool = False
 
 
 GOOD = Nature()
@@ -437,6 +438,9 @@ def _behave(scene: Scene, child: FakeChild) -> None:
 
     for _ in range(nature.helpers):
         child.fork()
+
+    if nature.stranger and not scene.mortal and child.launch.port is not None:
+        scene.world.strangers.add(child.launch.port)
 
     if nature.announces:
         child.announce()

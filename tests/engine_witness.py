@@ -112,6 +112,8 @@ class Witness:
             self.ready_since = anyio.current_time()
 
     def _starts(self, event: StateChanged) -> None:
+        self.require(self.wanted, "starts although nobody wants it up")
+
         if event.previous is not S.BACKOFF:
             self.restarts = 0
         elif self.backoff is not None:

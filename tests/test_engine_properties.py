@@ -73,6 +73,7 @@ natures = st.lists(
         ends_after=st.sampled_from([0.0, 0.5, math.inf]),
         helpers=st.integers(0, 2),
         immortal=st.sampled_from([False, False, False, True]),
+        stranger=st.sampled_from([False, False, False, False, True]),
     ),
     max_size=6,
 )
