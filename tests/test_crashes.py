@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
+import time
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -512,3 +514,34 @@ async def test_a_state_is_never_seen_half_written(tmp_path: Path) -> None:
             await anyio.to_thread.run_sync(store.write, Status.after(later, url=None, health=()))
 
     assert None not in seen
+
+
+async def test_a_disk_that_hangs_holds_up_the_end_for_three_seconds_at_most(
+    make_spec: MakeSpec, directories: Directories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go = threading.Event()
+    monkeypatch.setattr(CrashStore, "write", lambda *_: let_go.wait(30))  # no disk hangs at will
+
+    try:
+        began = anyio.current_time()
+        told = await lived(make_spec("--exit-after", "0.2", restart=QUICK), directories)
+        took = anyio.current_time() - began
+        assert len(told.crashes) == 6
+        assert 3.0 <= took < 12.0
+    finally:
+        let_go.set()
+
+
+async def test_a_record_that_comes_while_another_is_written_is_written_too(
+    make_spec: MakeSpec, directories: Directories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = CrashStore.write
+
+    def write_slowly(store: CrashStore, record: CrashRecord) -> None:
+        time.sleep(0.5)
+        write(store, record)
+
+    monkeypatch.setattr(CrashStore, "write", write_slowly)  # no disk is slow at will
+    spec = make_spec("--exit-after", "0.1", restart=replace(QUICK, max_restarts=2))
+    told = await lived(spec, directories)
+    assert [crash.generation for crash in told.stored] == [1, 2, 3]
