@@ -123,7 +123,7 @@ async def test_settling_on_a_real_loop_is_refused() -> None:
 
 def test_the_example_of_the_docs_passes(tmp_path: Path) -> None:
     page = (Path(__file__).parents[1] / "docs" / "testing.md").read_text()
-    example: dict[str, Any] = {"__name__": "example"}
+    example: dict[str, Any] = {"__name__": __name__}
     exec(page.partition("```python\n")[2].partition("```")[0], example)
     example["test_three_coughs_are_a_restart"](tmp_path)
 
