@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -25,13 +26,20 @@ def run_with_umask(world: World, umask: str, file: Path) -> CommandLine:
     return world.start([*shell, sys.executable, "-m", "hostler.cli", "run", str(file), "--json"])
 
 
-def open_to_others(*folders: Path) -> dict[str, str]:
-    """What others could get at: all but files of 0600, folders of 0700 and sockets of 0600."""
-    paths = [path for folder in folders for path in (folder, *folder.rglob("*"))]
-    modes = {str(path): stat.filemode(path.lstat().st_mode) for path in paths}
-    return {
-        path: mode for path, mode in modes.items() if mode not in {"-rw-------", "drwx------", "srw-------"}
-    }
+def modes_in(*folders: Path) -> dict[Path, str]:
+    """The modes of all that is there: files, folders and sockets."""
+    found = {}
+
+    for path in (path for folder in folders for path in (folder, *folder.rglob("*"))):
+        with suppress(FileNotFoundError):  # rotated away while we look
+            found[path] = stat.filemode(path.lstat().st_mode)
+
+    return found
+
+
+def open_to_others(*folders: Path) -> dict[Path, str]:
+    """What others can get at."""
+    return {path: mode for path, mode in modes_in(*folders).items() if not mode.endswith("------")}
 
 
 @pytest.mark.parametrize("umask", ["0000", "0022", "0777"])
@@ -39,14 +47,16 @@ def test_all_that_is_written_in_a_life_is_private_whatever_the_umask(world: Worl
     plugins = five_plugins(log_rotation={"path": "logs/fake.log", "max_size": "1 kB"})
     running = run_with_umask(world, umask, world.fake("--flood", "5000", plugins=plugins))
     server = running.event(event="state", state="running")["pid"]
-    private = Path(psutil.Process(server).environ()["TMPDIR"])
     own = (world.directories.state, world.directories.data, world.directories.cache)
+    private = Path(psutil.Process(server).environ()["TMPDIR"])
+    assert modes_in(private)[private] == "drwx------"
     seen = open_to_others(*own, private)
     os.kill(server, signal.SIGKILL)
     running.event(event="state", state="running", generation=2)
     seen |= open_to_others(*own)
     assert running.stop(signal.SIGTERM) == 0
-    assert seen | open_to_others(*own) == {}
+    assert seen == {}
+    assert set(modes_in(*own).values()) == {"-rw-------", "drwx------"}
 
     kinds = {
         path.relative_to(world.home).parts[0] + "/" + path.name.partition(".")[2] for path in world.written()
@@ -67,7 +77,7 @@ async def test_what_the_opencode_plugin_remembers_is_private_whatever_the_umask(
     finally:
         os.umask(before)
 
-    assert open_to_others(tmp_path / "opencode") == {}
+    assert set(modes_in(tmp_path / "opencode").values()) == {"-rw-------", "drwx------"}
 
 
 # -- planted by another user ----------------------------------------------------------------------
