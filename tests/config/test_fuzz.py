@@ -85,7 +85,9 @@ foreign = st.none() | st.binary() | st.just(object())
 mappings = trees | st.dictionaries(keys | st.integers() | st.none(), values | foreign)
 toml_like = st.lists(st.sampled_from(MARKS + WORDS) | st.text(max_size=3), max_size=30).map("".join)
 
-relaxed = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+relaxed = settings(
+    max_examples=3 * settings().max_examples, deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 
 @pytest.fixture(scope="module")

@@ -124,7 +124,7 @@ TEXTS = st.one_of(st.text(), st.lists(st.one_of(WORDS, st.text(max_size=6)), max
 SPACED = st.lists(WORDS, max_size=24).map(" ".join)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=6 * settings().max_examples, deadline=None)
 @given(st.one_of(TEXTS, SPACED))
 def test_whatever_is_found_stands_in_the_text(text: str) -> None:
     found = find_endpoint(text)
@@ -139,7 +139,7 @@ def test_whatever_is_found_stands_in_the_text(text: str) -> None:
     assert found.scheme == found.scheme.lower()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings().max_examples, deadline=None)
 @given(
     st.sampled_from(["127.0.0.1", "0.0.0.0", "localhost", "[::1]", "[::]", "10.0.0.7", "box"]),
     st.integers(10, 65535),

@@ -196,7 +196,7 @@ TOKENS = [
 ]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=4 * settings().max_examples, deadline=None)
 @given(st.lists(st.sampled_from(TOKENS), max_size=40).map(b"".join), st.data())
 def test_any_stream_in_any_pieces_means_what_the_standard_says(stream: bytes, draw: st.DataObject) -> None:
     inner = st.integers(0, len(stream))
