@@ -15,7 +15,6 @@ from collections import Counter
 from pathlib import Path
 
 import anyio
-import pytest
 from engine_steps import (
     GOOD,
     Advises,
@@ -110,7 +109,6 @@ def specs(name: str, needs: tuple[str, ...]) -> st.SearchStrategy[ServerSpec]:
 both = st.tuples(specs("db", ()), specs("web", ("db",)) | specs("web", ())).map(list)
 
 
-@pytest.mark.timeout(3600)  # with the profile "many"
 @given(
     both,
     st.tuples(natures, natures).map(list),
