@@ -141,7 +141,7 @@ class Witness:
         self.backoff = anyio.current_time(), event.delay
         most = policy.max_restarts + policy.start_retries
         self.require(self.restarts <= most, f"restart {self.restarts} of at most {most}")
-        self.require(event.used <= event.allowed, f"{event.used} of {event.allowed} restarts used")
+        self.require(1 <= event.used <= event.allowed, f"{event.used} of {event.allowed} restarts used")
         self.require(0 <= event.delay <= max(policy.max_delay, policy.initial_delay), f"waits {event.delay}")
 
 
