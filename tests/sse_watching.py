@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from ssl import SSLContext
@@ -90,7 +90,11 @@ async def running(*switches: str) -> AsyncIterator[Running]:
 async def answering(answer: Answer, ssl: SSLContext | None = None) -> AsyncIterator[Endpoint]:
     """A server in this process, for answers that no well-behaved HTTP server gives."""
 
+    serving: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving[writer] = asyncio.current_task()
+
         try:
             await answer(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -104,6 +108,20 @@ async def answering(answer: Answer, ssl: SSLContext | None = None) -> AsyncItera
         yield Endpoint("127.0.0.1", server.sockets[0].getsockname()[1], "http" if ssl is None else "https")
     finally:
         server.close()
+        await _let_go(serving)
+
+
+async def _let_go(serving: dict[asyncio.StreamWriter, asyncio.Task[None] | None]) -> None:
+    """A transport that is still closing when the loop ends would be told as a warning in any test."""
+    for writer, task in serving.items():
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=5)
+
+        writer.transport.abort()
+
+        with suppress(Exception):
+            await asyncio.wait_for(writer.wait_closed(), 5)
 
 
 async def request(reader: asyncio.StreamReader) -> str:
