@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import inspect
 import re
+import tomllib
 from pathlib import Path
 
 from hostler import PluginSpec
 from hostler.plugins import describe, find_class
 from hostler.plugins.descriptions import OptionDescription
 
-PAGE = Path(__file__).parents[1] / "docs" / "plugins.md"
-BUNDLED = ("opencode", "regex-port", "sse-health", "log-rotation", "env-sanitizer")
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "plugins.md"
+BUNDLED = tuple(
+    tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["hostler.plugins"]
+)
 
 HEAD = """\
 # The bundled plugins
