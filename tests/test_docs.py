@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import hostler
+import key_tables
 import plugin_page
 import pytest
 from hostler import InvalidConfiguration, ServerSpec, from_dict
@@ -84,6 +85,11 @@ def test_every_key_of_a_server_is_in_the_page_of_the_configuration() -> None:
     keys = [field.name for field in fields(ServerSpec) if field.name != "name"]
     assert sorted(rows) == sorted([*keys, *RESTART])
     assert set(SERVER) <= set(rows)
+
+
+def test_the_tables_of_keys_are_up_to_date() -> None:
+    text = key_tables.PAGE.read_text()
+    assert text == key_tables.page(text), "run python tests/key_tables.py"
 
 
 @pytest.mark.requirement("R44")

@@ -23,6 +23,7 @@ _COMMANDS = {
     "check": "check",
     "show": "show",
     "plugins": "plugins",
+    "schema": "schema",
 }
 
 

@@ -1,0 +1,35 @@
+"""`hostler schema`: what an editor needs to complete and check a configuration."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from hostler.errors import ServerError
+
+
+@click.command("schema")
+def command() -> None:
+    """Print the JSON Schema of a configuration, with the options of every installed plugin.
+
+    Write it beside the configuration (hostler schema > hostler.schema.json) and name it in the first line
+    of the TOML file: #:schema ./hostler.schema.json
+    """
+    from hostler.config.json_schema import json_schema  # noqa: PLC0415 - only this command needs it
+    from hostler.plugins import installed  # noqa: PLC0415
+
+    schemas = {name: schema for name in installed() if (schema := _options(name)) is not None}
+    click.echo(json.dumps(json_schema(schemas), indent=2))
+
+
+def _options(name: str) -> dict[str, object] | None:
+    from hostler.model import PluginSpec  # noqa: PLC0415
+    from hostler.plugins.options import plugin_class  # noqa: PLC0415
+    from hostler.plugins.schemas import options_schema  # noqa: PLC0415
+
+    try:
+        return options_schema(plugin_class(PluginSpec(name)))
+    except ServerError as error:
+        click.echo(f"left out: {name} cannot be used: {error}", err=True)
+        return None

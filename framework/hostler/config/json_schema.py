@@ -1,0 +1,80 @@
+"""The JSON Schema of a configuration, with the options of every installed plugin: for editors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from hostler.config.keys import RESTART_KEYS, SERVER_KEYS, TEXTS, Key
+from hostler.plugins.schemas import JsonSchema
+
+# The draft that the TOML language servers of the common editors read.
+DRAFT = "http://json-schema.org/draft-07/schema#"
+_NAMES = {"pattern": "^[A-Za-z0-9_-]{1,64}$"}
+
+
+def json_schema(plugins: Mapping[str, JsonSchema]) -> JsonSchema:
+    """The schema of one file. `plugins`: the schema of each installed plugin's options, by name.
+
+    A file may be a part that others extend, so no key is required. What only the whole can tell (names
+    of servers, ports asked for twice) is left to `hostler check`.
+    """
+    return {
+        "$schema": DRAFT,
+        "title": "hostler",
+        "type": "object",
+        "properties": {
+            "extends": {
+                **TEXTS,
+                "description": "Files that this one builds on, merged in order; this file comes last",
+            },
+            "servers": _tables("#/definitions/server", "The servers by name"),
+        },
+        "additionalProperties": False,
+        "definitions": {
+            "server": _table(SERVER_KEYS),
+            "restart": _table(RESTART_KEYS),
+            "plugins": _plugins(plugins),
+        },
+    }
+
+
+def _tables(reference: str, meaning: str) -> JsonSchema:
+    return {
+        "type": "object",
+        "description": meaning,
+        "propertyNames": _NAMES,
+        "additionalProperties": {"$ref": reference},
+    }
+
+
+def _table(keys: Mapping[str, Key]) -> JsonSchema:
+    return {
+        "type": "object",
+        "properties": {name: _property(key) for name, key in keys.items()},
+        "additionalProperties": False,
+    }
+
+
+def _property(key: Key) -> JsonSchema:
+    if "$ref" in key.schema:  # beside it, this draft reads nothing
+        return {"allOf": [key.schema], "description": key.meaning}
+
+    return {**key.schema, "description": key.meaning}
+
+
+def _plugins(plugins: Mapping[str, JsonSchema]) -> JsonSchema:
+    own_class: JsonSchema = {"type": "object", "required": ["use"]}
+    return {
+        "type": "object",
+        "properties": {name: _plugin(options, own_class) for name, options in plugins.items()},
+        "additionalProperties": _any_of([{"const": False}, own_class]),
+    }
+
+
+def _plugin(options: JsonSchema, own_class: JsonSchema) -> JsonSchema:
+    kinds = _any_of([{"type": "boolean"}, options, own_class])
+    return {**kinds, "description": options.get("description", "")}
+
+
+def _any_of(kinds: Iterable[JsonSchema]) -> JsonSchema:
+    return {"anyOf": list(kinds)}
