@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from hostler.model import Sink
+from hostler.launch import Sink
 from hostler.process.output import OutputPump
 from hostler.secrets import Masker
 from hostler_plugins.log_rotation.sink import LogFile

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 import anyio
-from hostler.model import Sink, StreamName
+from hostler.launch import Sink
+from hostler.model import StreamName
 from hostler.process.output import Capture, OutputPump
 from hostler.secrets import Masker
 

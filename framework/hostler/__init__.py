@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         StreamReceived,
     )
     from hostler.hooks import ServerView, hookimpl, hookspec
+    from hostler.launch import Launch, Sink
     from hostler.model import (
         Action,
         Advice,
@@ -51,9 +52,10 @@ if TYPE_CHECKING:
         Endpoint,
         Exit,
         ExitCause,
+        HealthRule,
         Healthy,
         IdentityCheck,
-        Launch,
+        Kind,
         Line,
         OutputMode,
         PluginSpec,
@@ -61,13 +63,13 @@ if TYPE_CHECKING:
         RestartMode,
         RestartPolicy,
         ServerSpec,
-        Sink,
         StreamEvent,
         StreamGap,
         StreamName,
         Unhealthy,
     )
-    from hostler.process.directories import Directories
+    from hostler.needs import Condition, Need, OnRestart
+    from hostler.process.directories import Directories, why_not_writable
     from hostler.quantities import Duration, Size, option
     from hostler.secrets import is_secret_name
     from hostler.server import Server
@@ -82,6 +84,7 @@ __all__ = [
     "Auth",
     "BlockingServer",
     "BlockingSupervisor",
+    "Condition",
     "Configuration",
     "CrashRecord",
     "CrashRecorded",
@@ -98,15 +101,19 @@ __all__ = [
     "Exited",
     "ForceKillTimeout",
     "HealthReported",
+    "HealthRule",
     "Healthy",
     "IdentityCheck",
     "InvalidConfiguration",
+    "Kind",
     "Launch",
     "Line",
     "LogFileCreationFailed",
     "MemoryPoint",
     "MemorySampled",
+    "Need",
     "Notice",
+    "OnRestart",
     "OutputMode",
     "PluginError",
     "PluginFailed",
@@ -148,6 +155,7 @@ __all__ = [
     "load",
     "option",
     "serve",
+    "why_not_writable",
 ]
 
 _WHERE = {
@@ -156,6 +164,7 @@ _WHERE = {
     "Auth": "hostler.model",
     "BlockingServer": "hostler.blocking",
     "BlockingSupervisor": "hostler.blocking",
+    "Condition": "hostler.needs",
     "Configuration": "hostler.model",
     "CrashRecord": "hostler.crash_record",
     "CrashRecorded": "hostler.events",
@@ -172,16 +181,20 @@ _WHERE = {
     "Exited": "hostler.events",
     "ForceKillTimeout": "hostler.errors",
     "HealthReported": "hostler.events",
+    "HealthRule": "hostler.model",
     "Healthy": "hostler.model",
     "IdentityCheck": "hostler.model",
     "InvalidConfiguration": "hostler.errors",
-    "Launch": "hostler.model",
+    "Kind": "hostler.model",
+    "Launch": "hostler.launch",
     "Line": "hostler.model",
     "LogFileCreationFailed": "hostler.errors",
     "MOVES": "hostler.states",
     "MemoryPoint": "hostler.crash_record",
     "MemorySampled": "hostler.events",
+    "Need": "hostler.needs",
     "Notice": "hostler.events",
+    "OnRestart": "hostler.needs",
     "OutputMode": "hostler.model",
     "PluginError": "hostler.errors",
     "PluginFailed": "hostler.events",
@@ -202,7 +215,7 @@ _WHERE = {
     "ServerError": "hostler.errors",
     "ServerSpec": "hostler.model",
     "ServerView": "hostler.hooks",
-    "Sink": "hostler.model",
+    "Sink": "hostler.launch",
     "Size": "hostler.quantities",
     "Spawned": "hostler.events",
     "StartupTimeout": "hostler.errors",
@@ -223,6 +236,7 @@ _WHERE = {
     "load": "hostler.config",
     "option": "hostler.quantities",
     "serve": "hostler.blocking",
+    "why_not_writable": "hostler.process.directories",
 }
 
 

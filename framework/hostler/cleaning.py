@@ -9,7 +9,7 @@ from contextlib import suppress
 import anyio
 
 from hostler.aside import aside
-from hostler.model import Cleanup, Launch, Sink
+from hostler.launch import Cleanup, Launch, Sink
 from hostler.plugins.calls import Caller, Outcome
 from hostler.process.records import RunStore
 

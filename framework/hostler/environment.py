@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from hostler.errors import EnvironmentSetupFailed
-from hostler.model import Auth, Launch
+from hostler.launch import Launch
+from hostler.model import Auth
 from hostler.secrets import MINIMUM, is_secret_name
 
 MARKER = "HOSTLER_RUN_ID"

@@ -1,7 +1,11 @@
 """The six hooks: what a plugin can do. Read this page before writing one.
 
 A plugin is a dataclass (`@dataclass(eq=False)`): its fields are its options in TOML, its methods,
-marked with `@hookimpl`, are its hooks. A method names only the arguments that it uses.
+marked with `@hookimpl`, are its hooks. A method names only the arguments that it uses. A plugin may say
+which version of this page it was written for: `api = "1"`, a plain attribute of the class.
+
+The arguments of a hook may grow and never shrink. What is to go is marked first (`warn_on_impl_args`,
+`warn_on_impl` of `hookspec`): whoever uses it is warned and still works, until `OLDEST_API` has passed it.
 """
 
 from __future__ import annotations
@@ -12,12 +16,12 @@ from typing import Protocol
 
 import pluggy
 
+from hostler.launch import Launch
 from hostler.model import (
     Advice,
     Auth,
     Endpoint,
     Exit,
-    Launch,
     Line,
     Report,
     ServerSpec,
@@ -28,6 +32,10 @@ from hostler.model import (
 from hostler.states import State
 
 PROJECT = "hostler"
+API, OLDEST_API = (
+    "1",
+    "1",
+)  # a plugin's `api` may be anything between them; any new hook or argument is a step
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 

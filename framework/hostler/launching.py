@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from hostler.environment import safe_base
 from hostler.errors import InvalidConfiguration
 from hostler.interpolate import InterpolationError, expand
-from hostler.model import Endpoint, Launch, ServerSpec
+from hostler.launch import Launch
+from hostler.model import Endpoint, ServerSpec
 from hostler.process.directories import secure_directory
+from hostler.references import Reference
 from hostler.surroundings import Surroundings
 
 
@@ -27,8 +31,13 @@ def choose_port(spec: ServerSpec, around: Surroundings, last: int | None) -> int
     return around.processes.free_port(spec.host, preferred=last, avoid=around.ports_in_use() - {last})
 
 
-def filling(spec: ServerSpec, port: int | None) -> Callable[[str], str]:
-    """A function that fills `${server.name}`, `.host`, `.port` and `.url` (as asked for) into a string."""
+def filling(
+    spec: ServerSpec, port: int | None, others: Mapping[str, Endpoint | None] = MappingProxyType({})
+) -> Callable[[str], str]:
+    """A function that fills `${server.name}`, `.host`, `.port` and `.url` (as asked for) into a string.
+
+    `others` tells where the needed servers listen: `${servers.NAME.port}`, `.host` and `.url`.
+    """
     known = {
         "server.name": spec.name,
         "server.host": spec.host,
@@ -36,11 +45,15 @@ def filling(spec: ServerSpec, port: int | None) -> Callable[[str], str]:
         "server.url": None if port is None else Endpoint(spec.host, port, spec.scheme).url,
     }
 
+    def value(name: str) -> str | None:
+        reference = Reference.parse(name)
+        return known.get(name) if reference is None else reference.value(others)
+
     def fill(text: str) -> str:
         try:
-            return expand(text, known.get)
+            return expand(text, value)
         except InterpolationError as error:
-            names = ", ".join(f"${{{name}}}" for name in known)
+            names = ", ".join(f"${{{name}}}" for name in (*known, "servers.NAME.port"))
             raise InvalidConfiguration(
                 f"when the server is started, {error}",
                 server=spec.name,
@@ -48,6 +61,19 @@ def filling(spec: ServerSpec, port: int | None) -> Callable[[str], str]:
             ) from error
 
     return fill
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a launch is made of beside its spec, as it is at this start.
+
+    `port` is what to ask the server for. `needed` holds what each needed server publishes, `others`
+    where it listens, both by its name.
+    """
+
+    port: int | None = None
+    needed: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    others: Mapping[str, Endpoint | None] = field(default_factory=dict)
 
 
 class _Secrets(dict[str, str]):
@@ -67,26 +93,24 @@ def build_launch(
     around: Surroundings,
     *,
     generation: int,
-    port: int | None,
-    needed: Mapping[str, str],
+    given: Given,
     learn: Callable[[str], None],
 ) -> Launch:
     """A fresh Launch: argv and env filled in, on top of the safe base and what needed servers publish.
 
     `learn` hears of each secret as soon as it is set.
     """
-    fill = filling(spec, port)
+    fill = filling(spec, given.port, given.others)
+    needed = {name: value for published in given.needed.values() for name, value in published.items()}
 
     return Launch(
         server=spec.name,
         generation=generation,
         argv=[fill(word) for word in spec.command],
         cwd=spec.cwd,
-        env=safe_base(around.host_env)
-        | dict(needed)
-        | {name: fill(value) for name, value in spec.env.items()},
+        env=safe_base(around.host_env) | needed | {name: fill(value) for name, value in spec.env.items()},
         host=spec.host,
-        port=port,
+        port=given.port,
         data_dir=secure_directory(around.data_dir),
         cache_dir=secure_directory(around.directories.cache),
         host_env=around.host_env,

@@ -1,21 +1,21 @@
-"""The values that flow through hostler: all frozen, but for `Launch`, which pre_spawn edits."""
+"""The values that flow through hostler, all frozen."""
 
 from __future__ import annotations
 
 import base64
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 from hostler.errors import ServerError
+from hostler.needs import Need, Needs, spelled_out
 
 StreamName: TypeAlias = Literal["stdout", "stderr"]
 _REACHABLE = MappingProxyType({"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1", "": "127.0.0.1"})  # noqa: S104
-Cleanup: TypeAlias = Callable[[], None] | Callable[[], Awaitable[None]]
 
 
 class OutputMode(Enum):
@@ -24,6 +24,13 @@ class OutputMode(Enum):
     CAPTURE = "capture"
     INHERIT = "inherit"
     IGNORE = "ignore"
+
+
+class Kind(Enum):
+    """What is kept: a server, which goes on, or a task, which runs to completion."""
+
+    SERVER = "server"
+    TASK = "task"
 
 
 class RestartMode(Enum):
@@ -40,6 +47,13 @@ class IdentityCheck(Enum):
     REQUIRE = "require"
     CHECK = "check"
     OFF = "off"
+
+
+class HealthRule(Enum):
+    """How many of its health plugins have to say that a server works."""
+
+    ALL = "all"
+    ANY = "any"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +89,12 @@ class ServerSpec:
     """All that is configured of one server, key by key as in docs/configuration.md.
 
     Times are in seconds, paths absolute. `port`: 0 means a free one chosen before pre_spawn, None
-    (`port = false`) means that the server has none. Without `title` its plugins or its name are its title.
+    (`port = false`) means that the server has none, as every task. Without `title` its plugins or its
+    name are its title. `task_timeout`: 0 is none.
     """
 
     name: str
+    kind: Kind = Kind.SERVER
     title: str = ""
     command: tuple[str, ...] = ()
     cwd: Path = field(default_factory=Path.cwd)
@@ -92,11 +108,14 @@ class ServerSpec:
     stderr: OutputMode = OutputMode.CAPTURE
     prepare_timeout: float = 600.0
     startup_timeout: float = 30.0
+    task_timeout: float = 0.0
     force_kill_timeout: float = 5.0
     max_connection_failures: int = 3
+    health: HealthRule = HealthRule.ALL
     restart: RestartPolicy = field(default_factory=RestartPolicy)
-    needs: tuple[str, ...] = ()
+    needs: Needs = ()
     autostart: bool = True
+    essential: bool = False
     identity: IdentityCheck = IdentityCheck.CHECK
     user: str | None = None
     group: str | None = None
@@ -104,6 +123,15 @@ class ServerSpec:
     guard: bool = False
     memory_interval: float = 60.0
     plugins: tuple[PluginSpec, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind is Kind.TASK and self.port == 0:
+            object.__setattr__(self, "port", None)
+
+    @property
+    def needed(self) -> tuple[Need, ...]:
+        """What stands in `needs`, each spelled out."""
+        return spelled_out(self.needs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +159,14 @@ class Endpoint:
     @property
     def url(self) -> str:
         """The URL of this endpoint without a trailing slash; a wildcard host becomes loopback."""
-        host = _REACHABLE.get(self.host, self.host)
+        host = self.reachable_host
         host = f"[{host}]" if ":" in host else host
         return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def reachable_host(self) -> str:
+        """The host to connect to: a wildcard becomes loopback."""
+        return _REACHABLE.get(self.host, self.host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +194,8 @@ class Unhealthy:
     """A plugin's report of one failed attempt; one report counts as one failure.
 
     `fatal` asks for a restart at once, `permanent` for none at all: the server goes to failed with
-    `error` (or one made from `reason`). `details` carries what was seen (status, bounded body).
+    `error` (or one made from `reason`). `details` carries what was seen (status, bounded body). `limit`
+    is how many in a row of this plugin are too many; None: the server's max_connection_failures.
     """
 
     reason: str
@@ -169,6 +203,7 @@ class Unhealthy:
     fatal: bool = False
     permanent: bool = False
     error: ServerError | None = None
+    limit: int | None = None
 
 
 Report: TypeAlias = Healthy | Unhealthy
@@ -179,6 +214,7 @@ class ExitCause(Enum):
 
     EXITED = "exited"
     STARTUP_TIMEOUT = "startup_timeout"
+    TASK_TIMEOUT = "task_timeout"
     UNHEALTHY = "unhealthy"
     SPAWN_FAILED = "spawn_failed"
     STOPPED = "stopped"
@@ -258,73 +294,3 @@ class StreamGap:
 
     reason: str
     missed: int | None = None
-
-
-class Sink(Protocol):
-    """Where captured output goes. Both are called on the output thread, never two at a time.
-
-    `data` is any piece of the output (masked), not a line. A sink that raises OSError loses that
-    piece, is named in an event, and is tried again with the next.
-    """
-
-    def write(self, stream: StreamName, data: bytes) -> None:
-        """Take one piece of output."""
-        ...
-
-    def close(self) -> None:
-        """Flush and release everything; called once, after the last write."""
-        ...
-
-
-@dataclass(slots=True, kw_only=True)
-class Launch:
-    """One spawn in the making: the only value that is edited in place, built anew for every spawn.
-
-    argv, cwd, env: what will be executed. `host_env` is the environment of hostler itself, to copy
-    from. `allowed` holds names of variables that may carry secrets; `set_secret` adds to it.
-    `user`, `group`, `no_new_privileges` and `limits` (names as in prlimit, "nofile": 1024) are
-    applied by the core. `facts` are typed notes between plugins ("auth", "health_path", "version").
-    `data_dir` is where outputs with relative paths go, `cache_dir` is hostler's cache.
-    """
-
-    server: str
-    generation: int
-    argv: list[str]
-    cwd: Path
-    env: dict[str, str] = field(repr=False)
-    host: str
-    port: int | None
-    data_dir: Path
-    cache_dir: Path
-    host_env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
-    stdout: OutputMode = OutputMode.CAPTURE
-    stderr: OutputMode = OutputMode.CAPTURE
-    user: str | None = None
-    group: str | None = None
-    no_new_privileges: bool = True
-    limits: dict[str, int] = field(default_factory=dict)
-    sinks: list[Sink] = field(default_factory=list)
-    facts: dict[str, object] = field(default_factory=dict)
-    allowed: set[str] = field(default_factory=set)
-    secrets: dict[str, str] = field(default_factory=dict, repr=False)
-    temporary: list[Path] = field(default_factory=list)
-    cleanups: list[Cleanup] = field(default_factory=list)
-    warm_ups: list[Callable[[], object]] = field(default_factory=list)
-
-    def set_secret(self, name: str, value: str) -> None:
-        """Give the child a secret on purpose: set, allowed, and masked wherever it would be written."""
-        self.env[name] = value
-        self.allowed.add(name)
-        self.secrets[name] = value
-
-    def defer(self, cleanup: Cleanup) -> None:
-        """Run `cleanup` when this run ends in any way, a failed pre_spawn included; last one first."""
-        self.cleanups.append(cleanup)
-
-    def remove_at_end(self, path: Path) -> None:
-        """Remove a file or directory tree when the run ends, or at the next start if hostler was killed."""
-        self.temporary.append(path)
-
-    def warm_up(self, function: Callable[[], object]) -> None:
-        """Call `function` in a worker thread once the child is spawned: for imports that are heavy."""
-        self.warm_ups.append(function)

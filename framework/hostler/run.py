@@ -21,8 +21,9 @@ from hostler.happenings import Broken, Ended, Found, Happening
 from hostler.health import HealthWatch
 from hostler.hooks import ServerView
 from hostler.inbox import Inbox
-from hostler.launching import build_launch, filling
-from hostler.model import Endpoint, Launch, Line, OutputMode, ServerSpec, StreamName
+from hostler.launch import Launch
+from hostler.launching import Given, build_launch, filling
+from hostler.model import Endpoint, Line, OutputMode, ServerSpec, StreamName
 from hostler.plugins import PluginSet
 from hostler.process.exits import Process
 from hostler.process.locks import NameLock
@@ -65,26 +66,18 @@ class Run:
 
     # -- starting -----------------------------------------------------------------------------
 
-    async def prepare(
-        self,
-        view: ServerView,
-        plugins: PluginSet,
-        lock: NameLock,
-        port: int | None,
-        needed: Mapping[str, str],
-    ) -> None:
+    async def prepare(self, view: ServerView, plugins: PluginSet, lock: NameLock, given: Given) -> None:
         """Build the launch and let the plugins edit it; raises a ServerError when it cannot be spawned."""
         self._recording = Recording(self.around, self.voice, lock)
         self.launch = launch = build_launch(
             self.spec,
             self.around,
             generation=self.generation,
-            port=port,
-            needed=needed,
+            given=given,
             learn=self.voice.masker.add,
         )
         self._learn_secrets(launch)
-        plugins.expand(filling(self.spec, port))
+        plugins.expand(filling(self.spec, given.port, given.others))
 
         try:
             await plugins.pre_spawn(view, launch, deadline=self.spec.prepare_timeout)

@@ -12,7 +12,8 @@ from typing import Any
 
 import anyio
 import pytest
-from hostler.model import Launch, OutputMode
+from hostler.launch import Launch
+from hostler.model import OutputMode
 from hostler.process.exits import Process
 from hostler.process.spawn import spawn
 from hostler.process.tree import kill_tree_now

@@ -9,7 +9,8 @@ from typing import Any
 
 import anyio
 import pytest
-from hostler.model import Launch, OutputMode
+from hostler.launch import Launch
+from hostler.model import OutputMode
 from hostler.process.exits import ExitStatus, Process, open_exit_fd
 from hostler.process.spawn import spawn
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from hostler.errors import EnvironmentSetupFailed, ProcessSpawnFailed
-from hostler.model import Launch, OutputMode
+from hostler.launch import Launch
+from hostler.model import OutputMode
 from hostler.process import exits, privileges
 from hostler.process.exits import ExitStatus
 from hostler.process.spawn import spawn

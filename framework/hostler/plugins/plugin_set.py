@@ -10,7 +10,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from hostler.errors import EnvironmentSetupFailed, ServerError
-from hostler.model import Advice, Endpoint, Exit, Launch, PluginSpec, Report, StreamName
+from hostler.launch import Launch
+from hostler.model import Advice, Endpoint, Exit, PluginSpec, Report, StreamName
+from hostler.plugins.api import Deprecation
 from hostler.plugins.blame import Blame, Failure, Ledger
 from hostler.plugins.calls import SLOW_STEP, Caller, Outcome, TimedReports
 from hostler.plugins.filling import Filling
@@ -54,6 +56,12 @@ class PluginSet:
     def names(self) -> tuple[str, ...]:
         """The names of all plugins in the order of the configuration."""
         return tuple(self._plugins)
+
+    @property
+    def deprecations(self) -> tuple[Deprecation, ...]:
+        """What these plugins use that will go."""
+        each = (one for ones in self._implementations.values() for one in ones)
+        return tuple(found for one in each for found in one.deprecations)
 
     @property
     def blame(self) -> Mapping[tuple[str, str], Blame]:

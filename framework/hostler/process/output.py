@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 
-from hostler.model import Sink, StreamName
+from hostler.launch import Sink
+from hostler.model import StreamName
 from hostler.process.lines import LineCutter, LineFeed, LinesCallback, Tail, tell
 from hostler.process.pipe import Pipe
 from hostler.process.pump import Pump

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from hostler.errors import EnvironmentSetupFailed
-from hostler.model import Launch
+from hostler.launch import Launch
 
 _TOOL_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"  # never the child's PATH: these run with our privileges
 _MULTI_CALL = {"busybox", "toybox"}  # their tools of these names lack what is needed

@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection
 
 import anyio
 
-from hostler.model import Endpoint, Launch
+from hostler.launch import Launch
+from hostler.model import Endpoint
 from hostler.process.census import Census
 from hostler.process.dying import is_dying
 from hostler.process.exits import Process

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from hostler.model import Sink, StreamName
+from hostler.launch import Sink
+from hostler.model import StreamName
 
 MOST_BYTES_WAITING = 4 * 1024 * 1024
 

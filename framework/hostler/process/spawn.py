@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from hostler.errors import EnvironmentSetupFailed, ProcessSpawnFailed, ServerError
-from hostler.model import Launch, OutputMode
+from hostler.launch import Launch
+from hostler.model import OutputMode
 from hostler.process.exits import Birth, Process
 from hostler.process.privileges import Account, Prefix, build_prefix, find_account
 from hostler.process.programs import find_program

@@ -9,7 +9,8 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hostler.model import Launch, StreamName
+from hostler.launch import Launch
+from hostler.model import StreamName
 from hostler.process.exits import Birth, ExitStatus, Process
 from hostler.testing.output import FakeCapture
 

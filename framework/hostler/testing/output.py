@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 
 import anyio
 
-from hostler.model import Line, Sink, StreamName
+from hostler.launch import Sink
+from hostler.model import Line, StreamName
 from hostler.process.lines import LinesCallback, Tail
 from hostler.process.output import Capture, OutputPump
 from hostler.process.sinks import Tell

@@ -10,7 +10,8 @@ from dataclasses import replace
 import anyio
 
 from hostler.errors import PortInUse
-from hostler.model import Configuration, Endpoint, Launch, ServerSpec
+from hostler.launch import Launch
+from hostler.model import Configuration, Endpoint, ServerSpec
 from hostler.process.directories import Directories
 from hostler.process.exits import Birth, Process
 from hostler.process.guard import Guard, Tell
