@@ -50,6 +50,10 @@ class Means:
         if self.plugins is None:
             self.plugins = PluginSet.build(self.server.spec.plugins, on_failure=self._tell_failure)
 
+            for one in self.plugins.deprecations:
+                details = {"plugin": one.plugin, "hook": one.hook, "argument": one.argument}
+                self.server.voice.notice("deprecated", str(one), "warning", details)
+
         return self.plugins
 
     def _tell_failure(self, failure: Failure) -> None:

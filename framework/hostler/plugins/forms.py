@@ -12,6 +12,7 @@ import pluggy
 
 from hostler import hooks
 from hostler.errors import PluginError
+from hostler.plugins.api import api_fault
 from hostler.plugins.wording import did_you_mean
 
 FORMS: Mapping[str, str] = MappingProxyType(
@@ -93,6 +94,10 @@ def form_of(function: Callable[..., object]) -> str:
 
 def hook_faults(plugin: object) -> Iterator[str]:
     """Every way in which a plugin's hooks could not be called as they are meant, as sentences."""
+    if fault := api_fault(plugin):
+        yield fault  # and nothing else: hooks that are unknown here are its consequence
+        return
+
     marked = marked_hooks(plugin)
     attributes = {each.attribute for each in marked}
     forgotten = [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hostler.errors import PluginError
 from hostler.model import PluginSpec
+from hostler.plugins.api import Deprecation, deprecations
 from hostler.plugins.forms import FORMS, hook_arguments, new_manager
 from hostler.plugins.options import build
 
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Implementation:
-    """One hook of one plugin, and the arguments that it names."""
+    """One hook of one plugin, the arguments that it names, and which of all this is deprecated."""
 
     plugin: str
     hook: str
     function: Callable[..., object]
     arguments: tuple[str, ...]
+    deprecations: tuple[Deprecation, ...] = ()
 
     def pick(self, offered: Mapping[str, object]) -> dict[str, object]:
         """Of all arguments of the hook, those that this implementation uses."""
@@ -59,12 +61,13 @@ def in_order(plugins: Mapping[str, object]) -> dict[str, tuple[Implementation, .
     found = {}
 
     for hook in FORMS:
+        caller: pluggy.HookCaller = getattr(manager.hook, hook)
         # Sorted, because pluggy turns the configuration's order round among several that are `trylast`.
         calls = sorted(
-            getattr(manager.hook, hook).get_hookimpls(),
+            caller.get_hookimpls(),
             key=lambda call: (call.trylast - call.tryfirst, names.index(call.plugin_name)),
         )
-        found[hook] = tuple(_implementation(hook, call) for call in calls)
+        found[hook] = tuple(_implementation(caller, call) for call in calls)
 
     return found
 
@@ -80,7 +83,8 @@ def _registered(plugins: Mapping[str, object]) -> pluggy.PluginManager:
     return manager
 
 
-def _implementation(hook: str, call: pluggy.HookImpl) -> Implementation:
+def _implementation(caller: pluggy.HookCaller, call: pluggy.HookImpl) -> Implementation:
     named = signature(call.function).parameters
-    arguments = tuple(name for name in hook_arguments(hook) if name in named)
-    return Implementation(call.plugin_name, hook, call.function, arguments)
+    arguments = tuple(name for name in hook_arguments(caller.name) if name in named)
+    warned = deprecations(caller, call)
+    return Implementation(call.plugin_name, caller.name, call.function, arguments, warned)
