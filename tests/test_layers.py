@@ -33,7 +33,7 @@ LAYERS = (
     "wording health process plugins",
     "voice endpoint surroundings crash_store status",
     "launching cleaning happenings beside following recording situation",
-    "run",
+    "run inspection",
     "view",
     "readiness server",
     "means sampling",

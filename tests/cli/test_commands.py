@@ -123,3 +123,27 @@ def test_a_broken_plugin_hurts_only_who_names_it(run: Run, tmp_path: Path, envir
     assert done.returncode == 1
     assert "no_such_module" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_check_looks_at_this_machine_too(configure: Configure, run: Run, tmp_path: Path) -> None:
+    file = configure(
+        text='[servers.web]\ncommand = ["no-such-program"]\nport = false\nplugins.regex-port = true\n'
+    )
+    done = run("check", str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    warning, mistake = done.stderr.splitlines()
+    assert warning.startswith(f"warning: {file}")
+    assert "parse_port is never called" in warning
+    assert mistake.startswith(str(file))
+    assert "no-such-program was not found" in mistake
+    assert not (tmp_path / "state").exists()
+
+
+def test_with_strict_a_warning_is_a_mistake(configure: Configure, run: Run) -> None:
+    file = configure(text='[servers.web]\ncommand = ["true"]\nport = false\nplugins.regex-port = true\n')
+    done = run("check", str(file))
+    assert done.returncode == 0
+    assert done.stdout == f"{file}: right, 1 server: web\n"
+    strict = run("check", "--strict", str(file))
+    assert (strict.returncode, strict.stdout) == (2, "")
+    assert f"warning: {strict.stderr}" == done.stderr

@@ -1,19 +1,48 @@
-"""`hostler check`: is this configuration right?"""
+"""`hostler check`: is this configuration right, and would it start here?"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
 from hostler.cli.arguments import file_argument
 from hostler.config import load
+from hostler.errors import InvalidConfiguration, Problem
+from hostler.inspection import Inspector, Observation
+from hostler.model import Configuration
+from hostler.process.directories import Directories
 
 
 @click.command("check")
 @file_argument
-def command(file: Path) -> None:
-    """Check FILE (./hostler.toml by default) without starting anything; shows all mistakes at once."""
-    names = list(load(file).servers)
+@click.option("--strict", is_flag=True, help="A warning is a mistake too.")
+def command(file: Path, strict: bool) -> None:
+    """Check FILE (./hostler.toml by default) without starting anything; shows all mistakes at once.
+
+    Looks at this machine too: programs that are missing, ports that are taken, files that cannot be
+    written, plugins that nobody would call.
+    """
+    configuration = load(file)
+    seen = _look(configuration)
+    mistakes = [one for one in seen if strict or one.weight == "mistake"]
+
+    for one in seen:
+        if one not in mistakes:
+            click.echo(f"warning: {_problem(one, file)}", err=True)
+
+    if mistakes:
+        raise InvalidConfiguration([_problem(one, file) for one in mistakes])
+
+    names = list(configuration.servers)
     count = "1 server" if len(names) == 1 else f"{len(names)} servers"
     click.echo(f"{file}: right, {count}: {', '.join(names)}")
+
+
+def _look(configuration: Configuration) -> list[Observation]:
+    return list(Inspector(configuration, Directories.default(), dict(os.environ)).observations())
+
+
+def _problem(seen: Observation, file: Path) -> Problem:
+    return Problem(seen.key, seen.message, file)

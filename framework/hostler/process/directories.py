@@ -68,6 +68,24 @@ def secure_directory(path: Path) -> Path:
     return path
 
 
+def why_not_writable(path: Path) -> str:
+    """Why nothing could be written below a folder or to a file, which may not exist yet; "" when it could."""
+    for place in (path, *path.parents):
+        try:
+            found = place.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            return f"{place}: {error.strerror}"
+
+        if place != path and not stat.S_ISDIR(found.st_mode):
+            return f"{place} is not a directory"
+
+        return "" if os.access(place, os.W_OK) else f"{place} may not be written by this user"
+
+    return ""
+
+
 def remove_inside(path: Path, roots: Iterable[Path]) -> bool:
     """Remove a file or a whole tree that lies in one of `roots`; False where there is nothing to remove.
 

@@ -19,7 +19,7 @@ def find_program(name: str, *, cwd: Path, env: Mapping[str, str]) -> str:
 
     Raises ProcessSpawnFailed (permanent), with what to do next, when it could not be executed.
     """
-    _check_directory(cwd)
+    check_directory(cwd)
 
     if not name or "\0" in name:
         raise cannot_run("the command is empty", "set command to a program and its arguments")
@@ -29,7 +29,8 @@ def find_program(name: str, *, cwd: Path, env: Mapping[str, str]) -> str:
     return program
 
 
-def _check_directory(cwd: Path) -> None:
+def check_directory(cwd: Path) -> None:
+    """Raise ProcessSpawnFailed (permanent) where nothing could work in this directory."""
     if not os.path.isdir(cwd):  # noqa: PTH112 - every restart waits for this
         if cwd.exists():
             raise cannot_run(f"the working directory {cwd} is not a directory", "correct cwd")

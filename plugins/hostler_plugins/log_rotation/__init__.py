@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio.to_thread
-from hostler import Launch, LogFileCreationFailed, ServerView, Size, hookimpl, option
+from hostler import (
+    Launch,
+    LogFileCreationFailed,
+    ServerSpec,
+    ServerView,
+    Size,
+    hookimpl,
+    option,
+    why_not_writable,
+)
 
 from hostler_plugins.log_rotation.sink import LogFile
 
@@ -33,10 +43,18 @@ class LogRotation:
         if self.keep < 0:
             raise ValueError("keep must be 0 or larger")
 
+    def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
+        """For `hostler check`: why the file could not be written."""
+        path = self._file(spec.name, launch)
+        reason = why_not_writable(path)
+
+        if reason:
+            yield f"the log file {path} cannot be written: {reason}"
+
     @hookimpl
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
         """Open the file and add it to the sinks, or fail before anything is started."""
-        path = launch.data_dir / _expanded(self.path or f"{server.name}.log")
+        path = self._file(server.name, launch)
         log = LogFile(path, max_size=self.max_size, keep=self.keep, timestamps=self.timestamps)
         launch.defer(log.close_unused)
 
@@ -52,13 +70,12 @@ class LogRotation:
 
         launch.sinks.append(log)
 
+    def _file(self, server: str, launch: Launch) -> Path:
+        return launch.data_dir / Path(self.path or f"{server}.log").expanduser()
+
 
 def _hint(error: OSError, path: Path) -> str:
     if error.errno == errno.EBUSY:
         return 'give each server a file of its own: log-rotation = { path = "other.log" }, or no path at all'
 
     return f"make {path.parent} writable, or set another path for the plugin log-rotation"
-
-
-def _expanded(path: str) -> Path:
-    return Path(path).expanduser()

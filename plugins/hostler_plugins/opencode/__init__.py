@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +20,7 @@ from hostler import (
     Healthy,
     Launch,
     Report,
+    ServerSpec,
     ServerView,
     Unhealthy,
     hookimpl,
@@ -27,7 +28,7 @@ from hostler import (
 )
 
 from hostler_plugins.opencode import environment, passwords, profiles
-from hostler_plugins.opencode.command import Command, Install, Wanted, set_command
+from hostler_plugins.opencode.command import Command, Install, Wanted, look_for_program, set_command
 from hostler_plugins.opencode.data_directory import FirstStart
 from hostler_plugins.opencode.failures import advise
 from hostler_plugins.opencode.requesting import status_of
@@ -45,6 +46,7 @@ class OpenCode:
     """Runs the OpenCode server (`opencode serve`)."""
 
     title: ClassVar[str] = "OpenCode"
+    supplies_command: ClassVar[bool] = True
 
     binary: Path | None = option(
         None, "path of the program; default: PATH, ~/.opencode/bin, node_modules/.bin"
@@ -83,6 +85,11 @@ class OpenCode:
         if self.health_path is not None and not self.health_path.startswith("/"):
             raise ValueError(f'health_path: expected a path that starts with "/", found {self.health_path!r}')
 
+    def check(self, spec: ServerSpec, launch: Launch) -> Iterable[str]:
+        """For `hostler check`: raises ProcessSpawnFailed where a start would find no program."""
+        look_for_program(launch, self._wanted(spec, launch))
+        return ()
+
     @hookimpl
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
         """Prepare folders and variables, find or install the program, take the turn in its data directory."""
@@ -94,7 +101,7 @@ class OpenCode:
         if "TMPDIR" not in configured:
             environment.give_private_tmpdir(launch)
 
-        command = await set_command(server, launch, self._wanted(server, launch))
+        command = await set_command(server, launch, self._wanted(server.spec, launch))
         self._address = (launch.host, launch.port)
         self._know(launch, command)
         self._guard(server, launch)
@@ -140,11 +147,9 @@ class OpenCode:
                 url = server.url + self._way.dispose
                 await status_of(url, server.auth, method="POST", deadline=_DISPOSE_DEADLINE)
 
-    def _wanted(self, server: ServerView, launch: Launch) -> Wanted:
+    def _wanted(self, server: ServerSpec, launch: Launch) -> Wanted:
         """The options, with relative paths seen from the file that names them."""
-        bases = [
-            spec.base for spec in server.spec.plugins if spec.name == "opencode" and spec.base is not None
-        ]
+        bases = [spec.base for spec in server.plugins if spec.name == "opencode" and spec.base is not None]
         base = next(iter(bases), launch.cwd)
         binary, source, bun = (
             path and base / path.expanduser() for path in (self.binary, self.source, self.bun)

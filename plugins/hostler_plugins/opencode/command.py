@@ -48,12 +48,24 @@ async def set_command(server: ServerView, launch: Launch, wanted: Wanted) -> Com
     if launch.argv and not _is_opencode(launch.argv[0]):
         return Command([launch.argv[0]], versions.Version(""))
 
-    if launch.argv and Path(launch.argv[0]).name != launch.argv[0]:
-        wanted = replace(wanted, binary=Path(launch.argv[0]), source=None)
-
-    command = await _find(server, launch, wanted)
+    command = await _find(server, launch, _as_commanded(launch, wanted))
     launch.argv = command.words + completed(launch.argv[1:], wanted.serve or arguments(launch))
     return command
+
+
+def look_for_program(launch: Launch, wanted: Wanted) -> None:
+    """Look for what `set_command` would find, and install nothing. Raises ProcessSpawnFailed as it would."""
+    if launch.argv and not _is_opencode(launch.argv[0]):
+        return
+
+    wanted = _as_commanded(launch, wanted)
+
+    if wanted.source is not None:
+        source.package_folder(wanted.source)
+    elif wanted.binary is not None:
+        finding.given(wanted.binary, launch)
+    elif finding.search(launch) is None and wanted.install == "never":
+        raise finding.not_found(launch, wanted.version)
 
 
 def arguments(launch: Launch) -> list[str]:
@@ -75,6 +87,14 @@ def completed(configured: Sequence[str], wanted: Sequence[str]) -> list[str]:
                 words += [flag, value]
 
     return words
+
+
+def _as_commanded(launch: Launch, wanted: Wanted) -> Wanted:
+    """A command that is a path says which program it has to be."""
+    if launch.argv and Path(launch.argv[0]).name != launch.argv[0]:
+        return replace(wanted, binary=Path(launch.argv[0]), source=None)
+
+    return wanted
 
 
 def _is_opencode(word: str) -> bool:

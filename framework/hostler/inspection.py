@@ -1,0 +1,165 @@
+"""What is wrong with a configuration that is right: found by looking, without starting anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from hostler.environment import safe_base
+from hostler.errors import InvalidConfiguration, ProcessSpawnFailed, ServerError
+from hostler.launch import Launch
+from hostler.launching import filling
+from hostler.model import Configuration, OutputMode, ServerSpec
+from hostler.plugins import build
+from hostler.plugins.forms import marked_hooks
+from hostler.process.directories import Directories, why_not_writable
+from hostler.process.ports import check_port_free
+from hostler.process.programs import check_directory, find_program
+
+Weight: TypeAlias = Literal["mistake", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One thing that was seen: a mistake would fail the start, a warning would surprise.
+
+    `key` is the dotted key of what it is about, `message` says what to do.
+    """
+
+    key: str
+    message: str
+    weight: Weight = "mistake"
+
+
+@dataclass(frozen=True, slots=True)
+class Inspector:
+    """Looks at every server of a configuration as its start would find the machine now."""
+
+    configuration: Configuration
+    directories: Directories
+    environ: Mapping[str, str]
+
+    def observations(self) -> Iterator[Observation]:
+        """Everything that was found, server by server."""
+        yield from self._folders()
+
+        for spec in self.configuration.servers.values():
+            yield from self._server(spec)
+
+    def _folders(self) -> Iterator[Observation]:
+        for what, folder in (("logs", self._data_dir()), ("run records and locks", self.directories.state)):
+            reason = why_not_writable(folder)
+
+            if reason:
+                yield Observation("", f"{what} cannot be written to {folder}: {reason}")
+
+    def _data_dir(self) -> Path:
+        namespace = self.configuration.namespace
+        return self.directories.data if namespace is None else self.directories.data_for(namespace)
+
+    def _server(self, spec: ServerSpec) -> Iterator[Observation]:
+        key = f"servers.{spec.name}"
+        launch = self._launch(spec)
+        plugins = {plugin.name: build(plugin) for plugin in spec.plugins}
+        launches = any(getattr(plugin, "supplies_command", False) for plugin in plugins.values())
+
+        if launch.argv and not launches:
+            yield from _program(launch, key)
+
+        if spec.port:
+            yield from _port(spec, f"{key}.port")
+
+        for name, plugin in plugins.items():
+            yield from _uncalled(spec, plugin, f"{key}.plugins.{name}")
+            yield from _own_words(plugin, spec, launch, f"{key}.plugins.{name}")
+
+    def _launch(self, spec: ServerSpec) -> Launch:
+        """What a start would begin with; what is known only then stays as it is written."""
+        fill = filling(spec, spec.port or None)
+        env = {name: value for name, value in spec.env.items() if isinstance(value, str)}
+        return Launch(
+            server=spec.name,
+            generation=0,
+            argv=[_filled(fill, word) for word in spec.command],
+            cwd=spec.cwd,
+            env=safe_base(self.environ) | env,
+            host=spec.host,
+            port=spec.port,
+            data_dir=self._data_dir(),
+            cache_dir=self.directories.cache,
+            host_env=self.environ,
+            stdout=spec.stdout,
+            stderr=spec.stderr,
+            user=spec.user,
+            group=spec.group,
+        )
+
+
+def _sentence(error: ServerError) -> str:
+    """What happened, and what to do, in one line where it is one."""
+    return f"{error.message}; {error.context.hint}".removesuffix("; ")
+
+
+def _filled(fill: Callable[[str], str], text: str) -> str:
+    try:
+        return fill(text)
+    except InvalidConfiguration:
+        return text
+
+
+def _program(launch: Launch, key: str) -> Iterator[Observation]:
+    try:
+        check_directory(launch.cwd)
+    except ProcessSpawnFailed as error:
+        yield Observation(f"{key}.cwd", _sentence(error))
+        return
+
+    try:
+        find_program(launch.argv[0], cwd=launch.cwd, env=launch.env)
+    except ProcessSpawnFailed as error:
+        yield Observation(f"{key}.command", _sentence(error))
+
+
+def _port(spec: ServerSpec, key: str) -> Iterator[Observation]:
+    assert spec.port
+
+    try:
+        check_port_free(spec.host, spec.port)
+    except ServerError as error:
+        yield Observation(key, error.message, "warning")  # it may be this very server, that runs
+
+
+def _uncalled(spec: ServerSpec, plugin: object, key: str) -> Iterator[Observation]:
+    """Say so when nobody would ever call one of a plugin's hooks."""
+    hooks = {marked.hook for marked in marked_hooks(type(plugin))}
+
+    if "parse_port" not in hooks:
+        return
+
+    reason = ""
+
+    if spec.port is None:
+        reason = "the server has no port (port = false)"
+    elif OutputMode.CAPTURE not in {spec.stdout, spec.stderr}:
+        reason = 'neither stdout nor stderr is captured ("capture")'
+
+    if reason:
+        yield Observation(key, f"its hook parse_port is never called: {reason}", "warning")
+
+
+def _own_words(plugin: object, spec: ServerSpec, launch: Launch, key: str) -> Iterator[Observation]:
+    """What the plugin itself says, where it has a method `check`."""
+    check = getattr(plugin, "check", None)
+
+    if not callable(check):
+        return
+
+    try:
+        for message in check(spec, launch):
+            yield Observation(key, str(message))
+    except ServerError as error:
+        yield Observation(key, _sentence(error))
+    except Exception as error:  # noqa: BLE001 - a plugin's fault is told, the rest is looked at
+        yield Observation(key, f"its check failed: {type(error).__name__}: {error}", "warning")
