@@ -127,14 +127,21 @@ class Bookkeeping:
         if change is None or self._statuses is None or not self._holds(name):
             return
 
-        url, health = self._servers[name].url, self._health.get(name, {}).values()
-
         try:
-            self._statuses.write(Status.after(change, url=url, health=health))
+            self._statuses.write(
+                Status.after(change, url=self._servers[name].url, health=self._health_of(name))
+            )
         except (OSError, ServerError) as error:
             self._refuse(name, "its state", error)
         else:
             self._refused.discard("its state")
+
+    def _health_of(self, name: str) -> list[str]:
+        """The last word of each health plugin, and who has said nothing yet."""
+        run, said = self._servers[name].run, self._health.get(name, {})
+        plugins = [] if run is None or run.health is None else run.health.plugins
+        silent = [f"no report yet from {plugin}" for plugin in plugins if plugin not in said]
+        return [*said.values(), *silent]
 
     async def _work(self) -> None:
         ready, self._just_ready = self._just_ready, set()

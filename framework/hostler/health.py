@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from hostler.background import Background
-from hostler.model import Healthy, Report, Unhealthy
+from hostler.model import HealthRule, Healthy, Report, Unhealthy
 
 _FIRST_RETRY, _LONGEST_RETRY = 0.5, 30.0
 _MOST_REPORTS, _WINDOW = 100, 1.0  # more reports in so many seconds are a flood: they wait for their turn
@@ -20,12 +20,14 @@ Opener = Callable[[], AsyncGenerator[Report, None]]
 class PluginHealth:
     """What is known through one plugin.
 
-    `last` is None as long as nothing is known, `failures` counts those in a row, `fault` tells how
-    the plugin itself failed. `told` says whether the last word was worth telling: a change, or a failure.
+    `last` is None as long as nothing is known, `heard` counts its reports, `failures` those in a row that
+    were bad, `fault` tells how the plugin itself failed. `told` says whether the last word was worth
+    telling: a change, or a failure.
     """
 
     name: str
     last: Report | None = None
+    heard: int = 0
     failures: int = 0
     fault: str = ""
     told: bool = False
@@ -33,6 +35,7 @@ class PluginHealth:
     def note(self, report: Report) -> None:
         """Take a report."""
         self.told = isinstance(report, Unhealthy) or not isinstance(self.last, Healthy)
+        self.heard += 1
         self.failures = self.failures + 1 if isinstance(report, Unhealthy) else 0
         self.last, self.fault = report, ""
 
@@ -45,19 +48,45 @@ class PluginHealth:
         """The last word of complaint, of the plugin or about it."""
         return self.last.reason if isinstance(self.last, Unhealthy) else self.fault
 
+    @property
+    def complaint(self) -> str:
+        """The reason, and how often in a row it was so."""
+        return self.reason + (f" ({self.failures} times in a row)" if self.failures > 1 else "")
+
+    @property
+    def word(self) -> str:
+        """What stands of it, in words."""
+        if self.fault:
+            return f"failed itself, so that nothing is known: {self.fault}"
+
+        if self.last is None:
+            return "no report yet"
+
+        return "healthy" if isinstance(self.last, Healthy) else self.last.reason
+
+    def past(self, limit: int) -> bool:
+        """Whether it failed too often in a row; `limit` counts where its last report names none."""
+        if not isinstance(self.last, Unhealthy):
+            return False
+
+        return self.failures >= (limit if self.last.limit is None else self.last.limit)
+
 
 @dataclass(slots=True)
 class HealthWatch:
     """Runs every health plugin of one run.
 
-    `on_news` is called for each report and each plugin's fault, with a copy of what is known then;
-    whoever gets it hands it to `take` when its turn has come. `plugins` is what has been taken.
-    `on_flood` is called with the name of a plugin that has to be slowed down.
+    `rule` says how many of them have to be healthy, `limit` how many failures in a row of one are too
+    many where it names no limit of its own. `on_news` is called for each report and each plugin's fault,
+    with a copy of what is known then; whoever gets it hands it to `take` when its turn has come. `plugins`
+    is what has been taken. `on_flood` is called with the name of a plugin that has to be slowed down.
     """
 
     openers: dict[str, Opener]
     on_news: Callable[[PluginHealth], None]
     on_flood: Callable[[str], None]
+    rule: HealthRule = HealthRule.ALL
+    limit: int = 3
     plugins: dict[str, PluginHealth] = field(init=False)
     _tasks: Background = field(init=False, default_factory=Background)
     _closing: bool = field(init=False, default=False)
@@ -71,13 +100,27 @@ class HealthWatch:
 
     @property
     def healthy(self) -> bool:
-        """Whether every plugin's last word is that the server works; True where there is none."""
-        return all(isinstance(plugin.last, Healthy) for plugin in self.plugins.values())
+        """Whether as many plugins as the rule asks for say that it works; True where there is none."""
+        said = [isinstance(plugin.last, Healthy) for plugin in self.plugins.values()]
+        return all(said) if self.rule is HealthRule.ALL else any(said) or not said
 
     @property
-    def unknown(self) -> list[PluginHealth]:
-        """The plugins that failed themselves, so that nothing is known through them."""
-        return [plugin for plugin in self.plugins.values() if plugin.fault]
+    def lost(self) -> tuple[PluginHealth, ...]:
+        """The plugins because of which a server that was ready is not healthy any more; none while it is.
+
+        Unknown is not unhealthy: where any is enough, one that has reported before and failed itself
+        since keeps the server from being lost.
+        """
+        if self.rule is HealthRule.ALL:
+            return tuple(plugin for plugin in self.plugins.values() if plugin.past(self.limit))
+
+        heard = tuple(plugin for plugin in self.plugins.values() if plugin.heard)
+        return heard if all(plugin.past(self.limit) for plugin in heard) else ()
+
+    @property
+    def missing(self) -> list[PluginHealth]:
+        """The plugins that do not say that the server works."""
+        return [plugin for plugin in self.plugins.values() if not isinstance(plugin.last, Healthy)]
 
     @property
     def complaint(self) -> Unhealthy | None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from hostler.crash_record import CrashRecord, PluginWord
 from hostler.errors import ServerError
 from hostler.health import PluginHealth
-from hostler.model import Advice, Exit, Healthy
+from hostler.model import Advice, Exit, Unhealthy
 from hostler.run import Run
 
 
@@ -44,16 +44,8 @@ def _health(run: Run) -> list[PluginWord]:
 
 
 def _in_words(plugin: PluginHealth) -> str:
-    if plugin.fault:
-        return f"failed itself, so that nothing is known: {plugin.fault}"
-
-    if plugin.last is None:
-        return "no report yet"
-
-    if isinstance(plugin.last, Healthy):
-        return "healthy"
-
-    return f"unhealthy ({plugin.failures} in a row): {plugin.last.reason}"
+    failed = isinstance(plugin.last, Unhealthy)
+    return f"unhealthy ({plugin.failures} in a row): {plugin.word}" if failed else plugin.word
 
 
 def _advised(plugin: str, advice: Advice) -> PluginWord:

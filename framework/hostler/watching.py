@@ -10,7 +10,7 @@ from hostler.errors import ServerCrashed, ServerError
 from hostler.events import EndpointFound, HealthReported, Spawned
 from hostler.happenings import Asked, Broken, Ended, Found, Happening, HealthNews
 from hostler.health import HealthWatch, PluginHealth
-from hostler.model import ExitCause, Healthy, Line, Unhealthy
+from hostler.model import ExitCause, Healthy, Line, Report, Unhealthy
 from hostler.plugins import PluginSet
 from hostler.readiness import why_not_ready
 from hostler.run import Run
@@ -140,6 +140,8 @@ class Watching:
             plugins.health_openers(server, self.run.endpoint),
             on_news=lambda news: self.run.inbox.post(HealthNews(news)),
             on_flood=lambda name: plugins.health_failed(name, "floods the server with reports; slowed down"),
+            rule=server.spec.health,
+            limit=server.spec.max_connection_failures,
         )
         self.run.watch_health(health)
 
@@ -151,30 +153,33 @@ class Watching:
         self.run.health.take(news)
         self._tell_health(news)
         self.server.wake()
-        report, limit = news.last, self.server.spec.max_connection_failures
+        report = news.last
 
-        if isinstance(report, Unhealthy):
-            lost = self.run.ready_at is not None and news.failures >= limit
+        if isinstance(report, Unhealthy) and (report.permanent or report.fatal):
+            return self._unhealthy(f"{news.name}: {report.reason}", report)
 
-            if report.permanent or report.fatal or lost:
-                reason = f"{news.name}: {report.reason}"
-                reason += f" ({news.failures} times in a row)" if lost else ""
-                return Ending(ExitCause.UNHEALTHY, reason, self._lost(report, reason), report)
+        if self.run.ready_at is None:
+            if self.run.health.healthy:
+                self._ready()
 
-        if self.run.ready_at is None and self.run.health.healthy:
-            self._ready()
+            return None
 
-        return None
+        lost = self.run.health.lost
+        reason = "; ".join(f"{one.name}: {one.complaint}" for one in lost)
+        return self._unhealthy(reason, *(one.last for one in lost)) if lost else None
 
-    def _lost(self, report: Unhealthy, reason: str) -> ServerError:
-        error = report.error or ServerCrashed(
+    def _unhealthy(self, reason: str, *reports: Report | None) -> Ending:
+        """The end of the run for these last words; their own error tells more, where there is one of them."""
+        report = next(report for report in reports if isinstance(report, Unhealthy))
+        error = report.error if len(reports) == 1 else None
+        error = error or ServerCrashed(
             f"it is up, but not healthy: {reason}", hint="look at its log, and at what the plugin asks for"
         )
 
         if report.permanent:
             error.permanent = True
 
-        return error
+        return Ending(ExitCause.UNHEALTHY, reason, error, report)
 
     def _tell_health(self, news: PluginHealth) -> None:
         if news.fault:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from hostler.model import IdentityCheck, OutputMode, RestartMode
+from hostler.model import HealthRule, IdentityCheck, OutputMode, RestartMode
 from hostler.plugins.schemas import REFERENCE, JsonSchema, duration_schema, one_of
 
 
@@ -108,6 +108,13 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
         "force_kill_timeout": _duration("5s", 'From SIGTERM to SIGKILL; `"0s"`: at once'),
         "max_connection_failures": _count(
             1, 3, "How many failures in a row of one health plugin are a crash, once the server was ready"
+        ),
+        "health": _choice(
+            HealthRule,
+            HealthRule.ALL,
+            "Whether all of its health plugins have to say that it works, or `any` of them is enough. `all`: "
+            "one that fails too often is a crash; `any`: a crash is when none says that it works, and each "
+            "that has reported failed too often",
         ),
         "restart": Key("table", "see below", {"$ref": "#/definitions/restart"}, "What follows a crash"),
         "needs": Key(

@@ -18,7 +18,7 @@ from hostler.config.fields import (
     variables,
     word,
 )
-from hostler.model import IdentityCheck, OutputMode, RestartMode, RestartPolicy
+from hostler.model import HealthRule, IdentityCheck, OutputMode, RestartMode, RestartPolicy
 
 TOP = ("extends", "servers")
 
@@ -49,6 +49,7 @@ SERVER: Mapping[str, Reader] = MappingProxyType(
         "startup_timeout": duration(),
         "force_kill_timeout": duration(zero=True),
         "max_connection_failures": integer(1),
+        "health": choice(HealthRule),
         "restart": table(RESTART, RestartPolicy),
         "needs": texts,
         "autostart": flag,
