@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container
 
+# Names of servers may hold a `-`, so what follows the first dot may too; `:-` begins the default.
 # The alternatives exclude each other by their first characters, so a text is read once, whatever it holds.
 _REFERENCE = re.compile(
-    r"\$(?:(?P<escape>\$)|\{(?P<name>[A-Z_][A-Z0-9_]*(?:\.[A-Z0-9_]+)*)(?::-(?P<default>[^{}]*))?\}|(?P<broken>\{))",
+    r"\$(?:(?P<escape>\$)|\{(?P<name>[A-Z_][A-Z0-9_]*(?:\.[A-Z0-9_-]+)*)(?::-(?P<default>[^{}]*))?\}|(?P<broken>\{))",
     re.ASCII | re.IGNORECASE,
 )
 

@@ -6,12 +6,16 @@ from collections.abc import Iterable, Mapping
 
 from hostler.errors import InvalidConfiguration
 from hostler.model import Configuration, ServerSpec
+from hostler.references import with_implied_needs
 
 
 def specs_of(
     configuration: Configuration | ServerSpec | Iterable[ServerSpec],
 ) -> tuple[Mapping[str, ServerSpec], str | None]:
-    """The specs by name, and a file's namespace. InvalidConfiguration for a name used twice."""
+    """The specs by name, with what they refer to among their needs, and a file's namespace.
+
+    Raises InvalidConfiguration for a name used twice.
+    """
     if isinstance(configuration, Configuration):
         return configuration.servers, configuration.namespace
 
@@ -21,7 +25,7 @@ def specs_of(
     if len(set(names)) != len(names):
         raise InvalidConfiguration(f"two servers have one name: {', '.join(names)}")
 
-    return {spec.name: spec for spec in specs}, None
+    return {spec.name: with_implied_needs(spec) for spec in specs}, None
 
 
 def in_order(specs: Mapping[str, ServerSpec]) -> list[str]:

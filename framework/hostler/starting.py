@@ -10,7 +10,7 @@ import anyio
 from hostler.aside import aside
 from hostler.errors import ServerError
 from hostler.happenings import Prepared
-from hostler.launching import choose_port
+from hostler.launching import Given, choose_port
 from hostler.means import Means
 from hostler.process.locks import PAUSE, NameLock
 from hostler.process.records import kill_recorded
@@ -62,10 +62,20 @@ class Starting:
             await self._recover(means.lock)
 
         plugins = means.build_plugins()
-        needed = await server.needed_env()
+        await server.needed_env()
         means.last_port = choose_port(server.spec, around, means.last_port)
         server.promised_port = means.last_port
-        await run.prepare(server, plugins, means.lock, means.last_port, needed)
+        await run.prepare(server, plugins, means.lock, self._given())
+
+    def _given(self) -> Given:
+        """What is known now that the needed servers are ready."""
+        needs = self.means.server.needs
+
+        return Given(
+            port=self.means.last_port,
+            needed={name: other.child_env({}) for name, other in needs.items()},
+            others={name: other.endpoint for name, other in needs.items()},
+        )
 
     async def _take_lock(self) -> NameLock:
         server, around = self.means.server, self.means.server.around

@@ -9,10 +9,21 @@ from dataclasses import dataclass, field, replace
 from hostler.config.findings import Findings, likely, shown
 from hostler.config.tree import Node
 from hostler.interpolate import InterpolationError, UndefinedName, expand, names
+from hostler.references import PARTS, Reference
 
-AT_START = frozenset({"server.port", "server.url"})
-_OF_A_SERVER = ("server.name", "server.host", "server.port", "server.url")
+_OWN_ADDRESS = frozenset({"server.port", "server.url"})
+_OF_A_SERVER = ("server.name", "server.host", "server.port", "server.url", "servers.NAME.port")
 _EVERYWHERE = ("config.dir", "hostler.python")
+
+
+class _AtStart(Container[str]):
+    """The names that are known only when a server is started: its own address, and those of others."""
+
+    def __contains__(self, name: object) -> bool:
+        return name in _OWN_ADDRESS or (isinstance(name, str) and Reference.parse(name) is not None)
+
+
+AT_START = _AtStart()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,7 @@ def _filled(node: Node, text: str, known: Names, found: Findings, keep: Containe
 
 
 def _refuse_port(node: Node, text: str, found: Findings) -> None:
-    for name in AT_START.intersection(names(text)):
+    for name in _OWN_ADDRESS.intersection(names(text)):
         found.add(node, f"${{{name}}} means nothing here: the server has no port (port = false)")
 
 
@@ -76,10 +87,16 @@ def _undefined(node: Node, name: str, known: Names, found: Findings) -> None:
     elif name == "server.host" and known.server:
         found.add(node, "${server.host} is what this key itself sets")
     elif "." in name:
-        words = [f"${{{word}}}" for word in _EVERYWHERE + (_OF_A_SERVER if known.server else ())]
+        words = [f"${{{word}}}" for word in (*_EVERYWHERE, *(_of_servers(name) if known.server else ()))]
         found.unknown(node, f"${{{name}}}", words, what=f"${{{name}}} is not defined")
     else:
         word = likely(name, known.environ)
         default = "" if word else f" (${{{name}:-default}} would give it a default)"
         message = f"${{{name}}} is not defined: there is no such environment variable{default}"
         found.add(node, message, proposal=f"${{{word}}}" if word else "")
+
+
+def _of_servers(name: str) -> list[str]:
+    """The names that servers bring; those of another server, where `name` seems to mean one."""
+    parts = name.split(".")
+    return [*_OF_A_SERVER, *(f"servers.{parts[1]}.{part}" for part in PARTS if len(parts) == 3)]

@@ -9,6 +9,7 @@ from pathlib import Path
 from hostler.config.compose import Composer
 from hostler.config.document import document
 from hostler.config.findings import Findings
+from hostler.config.implied import with_implied_needs
 from hostler.config.relations import check
 from hostler.config.schema import TOP
 from hostler.config.servers import Draft, Surroundings, read_server
@@ -78,6 +79,7 @@ def _drafts(tree: Node | None, around: Surroundings, found: Findings) -> dict[st
         for name, node in _servers(tree, found)
         if (draft := read_server(name, node, around, found))
     }
+    drafts = with_implied_needs(drafts, found)
     check(drafts, found)
 
     if found.problems:

@@ -98,8 +98,10 @@ def _delay(draft: Draft, key: str) -> str:
 
 
 def _check_needs(draft: Draft, servers: Sequence[str], found: Findings) -> None:
-    if draft.spec.needs:
-        for node in draft.at("needs").value:
+    needs = draft.at("needs")
+
+    if needs is not draft.node and not found.has_noted(needs):
+        for node in needs.value:
             _check_need(draft.spec.name, node, servers, found)
 
 
@@ -124,10 +126,14 @@ def _check_circles(drafts: Mapping[str, Draft], found: Findings) -> None:
         except CycleError as error:
             circle = error.args[1][::-1]
             message = f"servers need each other in a circle: {' -> '.join(circle)}"
-            found.add(drafts[circle[0]].at("needs"), message)
+            found.add(_place_of_need(drafts[circle[0]], circle[1]), message)
             needs[circle[0]].discard(circle[1])
         else:
             return
+
+
+def _place_of_need(draft: Draft, other: str) -> Node:
+    return draft.implied.get(other, draft.at("needs"))
 
 
 def _check_ports(one: Draft, other: Draft, found: Findings) -> None:

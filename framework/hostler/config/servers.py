@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,14 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A server as far as it could be read: its tree with `${...}` filled in, and its spec."""
+    """A server as far as it could be read: its tree with `${...}` filled in, and its spec.
+
+    `implied` tells where it refers to other servers, and so needs them.
+    """
 
     node: Node
     spec: ServerSpec
+    implied: Mapping[str, Node] = field(default_factory=dict)
 
     def at(self, *keys: str) -> Node:
         """The value at a path, or the last table on the way where there is none."""
