@@ -17,7 +17,10 @@ OUTPUT = 'expected one of "capture", "inherit", "ignore"'
 OUTSIDE = "may be reached from outside; allowed: 127.0.0.0/8, ::1, localhost, or any host with expose = true"
 HOST = "expected the name or address of a host, without scheme, port or brackets"
 NO_VARIABLE = "there is no such environment variable"
-NAMES = "${config.dir}, ${hostler.python}, ${server.name}, ${server.host}, ${server.port}, ${server.url}"
+NAMES = (
+    "${config.dir}, ${hostler.python}, ${server.name}, ${server.host}, ${server.port}, ${server.url}, "
+    "${servers.NAME.port}"
+)
 NO_COMMAND = "there is no command, and no plugin that could supply one (with the hook pre_spawn)"
 NO_PORT = "means nothing here: the server has no port (port = false)"
 STRINGS = "expected a list of strings, such as"
