@@ -10,7 +10,7 @@ The arguments of a hook may grow and never shrink. What is to go is marked first
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from hostler.launch import Launch
 from hostler.model import (
     Advice,
     Auth,
+    CommandResult,
     Endpoint,
     Exit,
     Line,
@@ -32,10 +33,8 @@ from hostler.model import (
 from hostler.states import State
 
 PROJECT = "hostler"
-API, OLDEST_API = (
-    "1",
-    "1",
-)  # a plugin's `api` may be anything between them; any new hook or argument is a step
+# What a plugin's `api` may be, from oldest to newest; any new hook or argument is a step.
+OLDEST_API, API = "1", "1"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
@@ -101,6 +100,27 @@ class ServerView(Protocol):
     @property
     def facts(self) -> Mapping[str, object]:
         """What `launch.facts` held when this run was spawned; empty before that."""
+        ...
+
+    def members(self) -> list[int]:
+        """The pids of its living process tree; it is looked up at each call."""
+        ...
+
+    def command_env(self) -> dict[str, str]:
+        """The environment for a command that is run for this server: a safe list, what was published, facts.
+
+        The facts are HOSTLER_SERVER, HOSTLER_STATE, HOSTLER_PID, HOSTLER_URL, HOSTLER_HOST and HOSTLER_PORT.
+        """
+        ...
+
+    async def run_command(
+        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None
+    ) -> CommandResult:
+        """Run a command where the server works, as its user; whatever it started is ended after it.
+
+        `timeout` is in seconds, `env` its whole environment (None: `command_env()`). Raises a ServerError
+        when it cannot be started.
+        """
         ...
 
     def publish(self, name: str, value: str, *, secret: bool = False) -> None:
