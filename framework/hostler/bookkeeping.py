@@ -12,7 +12,7 @@ from hostler.aside import aside
 from hostler.crash_record import CrashRecord
 from hostler.crash_store import CrashStore
 from hostler.errors import ProcessAlreadyRunning, ServerError
-from hostler.events import CrashRecorded, Event, HealthReported, StateChanged
+from hostler.events import CrashRecorded, Event, HealthReported, Notice, StateChanged
 from hostler.sampling import note_memory
 from hostler.server import Server
 from hostler.states import State
@@ -61,6 +61,9 @@ class Bookkeeping:
             case HealthReported():
                 self._health.setdefault(event.server, {})[event.plugin] = in_words(event)
                 self._unwritten.add(event.server)
+            case Notice(topic="server_removed"):
+                self._forget(event.server)
+                return
             case CrashRecorded(record=record) if record.error != ProcessAlreadyRunning.__name__:
                 self._records.append(record)  # else it is not ours: another hostler runs it, and goes on
             case _:
@@ -101,6 +104,11 @@ class Bookkeeping:
 
         if event.state.at_rest:
             self._write_status(name)  # now: the lock is let go next, and then it is not ours to write
+
+    def _forget(self, name: str) -> None:
+        self._changes.pop(name, None)
+        self._health.pop(name, None)
+        self._unwritten.discard(name)
 
     def _soon(self) -> None:
         if self._timer is None and not self._ended:
@@ -145,7 +153,7 @@ class Bookkeeping:
 
     async def _work(self) -> None:
         ready, self._just_ready = self._just_ready, set()
-        runs = [self._servers[name].run for name in ready]
+        runs = [self._servers[name].run for name in ready if name in self._servers]
         await asyncio.gather(*(note_memory(run) for run in runs if run is not None))
 
         while self._records:
@@ -159,7 +167,7 @@ class Bookkeeping:
                 self._refused.discard("its crash record")
 
     def _refuse(self, name: str, what: str, error: OSError | ServerError) -> None:
-        if what not in self._refused:
+        if what not in self._refused and name in self._servers:
             self._refused.add(what)
             why = error.message if isinstance(error, ServerError) else error.strerror or str(error)
             self._servers[name].voice.notice("not_written", f"{what} cannot be written: {why}", "warning")

@@ -189,7 +189,8 @@ class Notice(Event):
     """Something worth knowing that is no state: `topic` is a stable word, `level` info or warning.
 
     Topics of the core: output_dropped, sink_failed, sink_recovered, identity_unknown, orphans_removed,
-    still_alive, tool_missing, guard_lost, events_dropped, not_written. Plugins add theirs: env_withheld ...
+    still_alive, tool_missing, guard_lost, events_dropped, not_written, server_added,
+    server_changed, server_removed. Plugins add theirs: env_withheld ...
     """
 
     kind = "notice"

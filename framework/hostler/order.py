@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from hostler.errors import InvalidConfiguration
 from hostler.model import Configuration, ServerSpec
+from hostler.needs import spelled_out
 from hostler.references import with_implied_needs
 
 
@@ -43,8 +44,8 @@ def in_order(specs: Mapping[str, ServerSpec]) -> list[str]:
         if name not in order:
             path.append(name)
 
-            for other in specs[name].needs:
-                visit(other)
+            for need in spelled_out(specs[name].needs):
+                visit(need.server)
 
             path.pop()
             order.append(name)

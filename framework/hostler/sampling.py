@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Awaitable, Callable, Mapping
 
 import anyio
 
@@ -14,19 +15,28 @@ from hostler.server import Server
 from hostler.states import State
 
 
-async def sample_memory(servers: Mapping[str, Server]) -> None:
-    """Say what running servers use, at each one's `memory_interval`; ends at once where there is none."""
-    every = {name: server.spec.memory_interval for name, server in servers.items()}
-    began = anyio.current_time()
-    due = {name: began + interval for name, interval in every.items() if interval > 0}
+async def sample_memory(servers: Mapping[str, Server], changed: Callable[[float], Awaitable[None]]) -> None:
+    """Say what running servers use, at each one's `memory_interval`; never ends.
 
-    while due:
-        await anyio.sleep_until(min(due.values()))
+    `changed` waits until servers come, go or change, or until a time.
+    """
+    due: dict[str, float] = {}
+
+    while True:
+        now = anyio.current_time()
+        due = {
+            name: min(due.get(name, math.inf), now + server.spec.memory_interval)
+            for name, server in servers.items()
+            if server.spec.memory_interval > 0
+        }
+        await changed(min(due.values(), default=math.inf))
         now = anyio.current_time()
 
         for name in [name for name, time in due.items() if time <= now]:
-            due[name] = now + every[name]
-            _say(servers[name])
+            del due[name]
+
+            if name in servers:
+                _say(servers[name])
 
 
 def _say(server: Server) -> None:

@@ -6,8 +6,7 @@ import asyncio
 import atexit
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Self
@@ -21,14 +20,14 @@ from hostler.channel import Channel
 from hostler.crash_store import CrashStore
 from hostler.errors import ServerError
 from hostler.events import Event, Notice
-from hostler.life import Life
 from hostler.model import Configuration, ServerSpec
-from hostler.order import in_order, specs_of
+from hostler.order import specs_of
 from hostler.process.directories import Directories
 from hostler.process.output import OutputPump
 from hostler.process.records import RunStore, kill_recorded
+from hostler.roster import Roster, all_of
 from hostler.sampling import sample_memory
-from hostler.server import Server, Wanted
+from hostler.server import Server
 from hostler.states import State
 from hostler.status import StatusStore
 from hostler.surroundings import Surroundings
@@ -57,8 +56,7 @@ class Supervisor:
         self._engine: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._around = self._surroundings(namespace or named, directories, environ)
-        self._servers = self._build(specs)
-        self._lives = {name: Life(server) for name, server in self._servers.items()}
+        self._roster = Roster(specs, self._around, self._publish)
         self._books = self._bookkeeping(namespace or named)
         self._listeners.append(self._books.hear)
 
@@ -79,41 +77,25 @@ class Supervisor:
         )
 
     def _bookkeeping(self, namespace: str | None) -> Bookkeeping:
-        lives, data_dir = self._lives, self._around.data_dir
+        data_dir = self._around.data_dir
         statuses = None if namespace is None else StatusStore(data_dir)  # else nobody could ask for them
-
-        def holds(name: str) -> bool:
-            return lives[name].means.lock is not None
-
-        return Bookkeeping(self._servers, CrashStore(data_dir), statuses, holds)
-
-    def _build(self, specs: Mapping[str, ServerSpec]) -> dict[str, Server]:
-        servers: dict[str, Server] = {}
-
-        for name in in_order(specs):
-            needs = {other: servers[other] for other in specs[name].needs}
-            servers[name] = Server(specs[name], self._around, needs, self._publish)
-
-        return {name: servers[name] for name in specs}
+        return Bookkeeping(self._roster, CrashStore(data_dir), statuses, self._roster.holds)
 
     # -- what there is ------------------------------------------------------------------------
 
     @property
     def servers(self) -> Mapping[str, Server]:
         """The servers by name, in the configuration's order."""
-        return MappingProxyType(self._servers)
+        return MappingProxyType(dict(self._roster))
 
     def __getitem__(self, name: str) -> Server:
-        if name not in self._servers:
-            raise KeyError(f"no server {name!r}; there are: {', '.join(self._servers)}")
-
-        return self._servers[name]
+        return self._roster[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._servers)
+        return iter(self._roster)
 
     def __len__(self) -> int:
-        return len(self._servers)
+        return len(self._roster)
 
     def events(self) -> AsyncIterator[Event]:
         """Every event of every server from now on; ends with the supervisor."""
@@ -131,7 +113,7 @@ class Supervisor:
 
     async def start(self, *names: str) -> None:
         """Start these servers (all, without names) and what they need; wait until they are spawned."""
-        await _all(partial(self._start_one, self[name]) for name in names or self._servers)
+        await all_of(partial(self._start_one, self[name]) for name in names or self)
 
     async def _start_one(self, server: Server) -> None:
         if server.state is not State.RUNNING or server.end_asked:
@@ -139,25 +121,16 @@ class Supervisor:
 
     async def wait_ready(self, *names: str, timeout: float | None = None) -> None:
         """Wait until these servers (all that are wanted, without names) may be used; errors as in Server."""
-        wanted = names or tuple(n for n, server in self._servers.items() if server.spec.autostart)
-        await _all(partial(self[name].wait_ready, timeout) for name in wanted)
+        wanted = names or tuple(name for name, server in self._roster.items() if server.spec.autostart)
+        await all_of(partial(self[name].wait_ready, timeout) for name in wanted)
 
     async def stop(self, *names: str, force: bool = False) -> None:
         """Stop these servers (all, without names), each after those that need it; errors as in Server."""
-        chosen = {name: self[name] for name in names or self._servers}
-
-        await _all(partial(self._stop_one, server, chosen.values(), force) for server in chosen.values())
-
-    async def _stop_one(self, server: Server, chosen: Iterable[Server], force: bool) -> None:
-        for other in chosen:
-            if server.name in other.needs and not force:
-                await other.until(other.at_rest_or_stuck)
-
-        await server.stop(force=force)
+        await self._roster.stop(names or tuple(self), force=force)
 
     async def wait(self) -> None:
         """Wait until no server does anything any more: all stopped or failed."""
-        while busy := [server for server in self._servers.values() if not server.idle()]:
+        while busy := [server for server in self._roster.values() if not server.idle()]:
             await busy[0].until(busy[0].idle)
 
     # -- life ---------------------------------------------------------------------------------
@@ -170,14 +143,7 @@ class Supervisor:
 
         self._engine = asyncio.create_task(self._run(), name="hostler")
         atexit.register(self._kill_now)
-
-        for server in self._servers.values():
-            server.attended = True
-
-        for server in self._servers.values():
-            if server.spec.autostart:
-                server.ask_up()
-
+        self._roster.attend()
         return self
 
     async def __aexit__(
@@ -190,7 +156,7 @@ class Supervisor:
         if self._engine is None:
             return
 
-        self._leave_unattended()
+        self._roster.leave()
         self._closing.set()
         cancelled: asyncio.CancelledError | None = None
 
@@ -206,10 +172,6 @@ class Supervisor:
 
         self._engine.result()
 
-    def _leave_unattended(self) -> None:
-        for server in self._servers.values():
-            server.attended = False
-
     async def _run(self) -> None:
         failure: ServerError | None = None
 
@@ -217,10 +179,8 @@ class Supervisor:
             await self._sweep()
 
             async with anyio.create_task_group() as tasks:
-                for life in self._lives.values():
-                    tasks.start_soon(life.live)
-
-                tasks.start_soon(sample_memory, self._servers)
+                self._roster.begin(tasks)
+                tasks.start_soon(sample_memory, self._roster, self._roster.changed)
                 tasks.start_soon(self._around.processes.guard.watch)
                 await self._closing.wait()
 
@@ -240,31 +200,24 @@ class Supervisor:
 
     def _end(self) -> None:
         self._books.end()
-        self._leave_unattended()
+        self._roster.leave()
         self._kill_now()
         atexit.unregister(self._kill_now)
         self._around.pump.close()
 
-        for server in self._servers.values():
+        for server in self._roster.values():
             server.voice.close()
 
         self._channel.close()
 
     def _kill_now(self) -> None:
-        for server in self._servers.values():
-            server.wanted = Wanted.DOWN  # no restart, should the loop still run in another thread
-
-        for server in self._servers.values():
-            if server.run is not None:
-                with suppress(Exception):  # whatever is wrong with one: the others are still to be killed
-                    server.run.kill_now()
-
+        self._roster.kill_now()
         self._around.processes.guard.close()
 
     async def _sweep(self) -> None:
         """Clean up after supervisors that were killed, whichever servers they had."""
         for recovered in await aside(self._around.store.sweep, kill_recorded):
-            name = recovered.record.server if recovered.record is not None else next(iter(self._servers), "")
+            name = recovered.record.server if recovered.record is not None else next(iter(self), "")
             pids = ", ".join(map(str, recovered.pids_killed))
             text = f"cleaned up behind a hostler that was killed; processes: {pids or 'none'}"
             text += f"; {recovered.problem}" if recovered.problem else ""
@@ -290,7 +243,7 @@ class Supervisor:
                 asyncio.get_running_loop().call_exception_handler(context)
 
     def _ports_in_use(self) -> set[int]:
-        return {server.promised_port for server in self._servers.values() if server.promised_port}
+        return {server.promised_port for server in self._roster.values() if server.promised_port}
 
 
 def _dropped(count: int) -> Event:
@@ -299,15 +252,6 @@ def _dropped(count: int) -> Event:
     return Notice(
         server="", generation=0, topic="events_dropped", text=text, level="warning", details=details
     )
-
-
-async def _all(calls: Iterable[Callable[[], Awaitable[None]]]) -> None:
-    """Await all at the same time; when some fail, wait for the rest and raise the first failure."""
-    results = await asyncio.gather(*(call() for call in calls), return_exceptions=True)
-
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
 
 
 def _refuse_other_loops() -> None:

@@ -1,0 +1,188 @@
+"""The servers of one supervisor, each with its life. The table changes as a whole, between two awaits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+
+import anyio
+from anyio.abc import TaskGroup
+
+from hostler.events import Event
+from hostler.life import Life
+from hostler.model import ServerSpec
+from hostler.needs import spelled_out
+from hostler.order import in_order
+from hostler.server import Server, Wanted
+from hostler.surroundings import Surroundings
+
+
+class Roster(Mapping[str, Server]):
+    """The servers by name, in the configuration's order. Used on the event loop's thread."""
+
+    def __init__(
+        self, specs: Mapping[str, ServerSpec], around: Surroundings, listener: Callable[[Event], None]
+    ) -> None:
+        self._around = around
+        self._listener = listener
+        self._attended = False
+        self._tasks: TaskGroup | None = None
+        self._lives: dict[str, Life] = {}
+        self._scopes: dict[str, anyio.CancelScope] = {}
+        self._changed = anyio.Event()
+        self.servers: Mapping[str, Server] = {}
+        self.take(specs)
+
+    def __getitem__(self, name: str) -> Server:
+        if name not in self.servers:
+            raise KeyError(f"no server {name!r}; there are: {', '.join(self.servers)}")
+
+        return self.servers[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.servers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.servers)
+
+    def __len__(self) -> int:
+        return len(self.servers)
+
+    @property
+    def specs(self) -> dict[str, ServerSpec]:
+        """What is configured of each."""
+        return {name: server.spec for name, server in self.servers.items()}
+
+    def holds(self, name: str) -> bool:
+        """Whether we hold the lock of a server."""
+        life = self._lives.get(name)
+        return life is not None and life.means.lock is not None
+
+    # -- who is there -------------------------------------------------------------------------
+
+    def take(self, specs: Mapping[str, ServerSpec]) -> None:
+        """Have exactly these servers. Those that go or change are at rest; all others are left alone.
+
+        Raises InvalidConfiguration, and nothing has changed, when their needs do not fit together.
+        """
+        servers: dict[str, Server] = {}
+
+        for name in in_order(specs):
+            needs = {need.server: servers[need.server] for need in spelled_out(specs[name].needs)}
+            servers[name] = self._placed(specs[name], needs)
+
+        gone = [name for name in self.servers if name not in servers]
+        new = [name for name in specs if name not in self.servers]
+        self.servers = {name: servers[name] for name in specs}
+
+        for name in gone:
+            self._dismiss(name)
+
+        for name in new:
+            self._engage(servers[name])
+
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+
+    def _placed(self, spec: ServerSpec, needs: Mapping[str, Server]) -> Server:
+        server = self.servers.get(spec.name)
+
+        if server is None:
+            return Server(spec, self._around, needs, self._listener)
+
+        if server.spec != spec:
+            server.spec, server.needs = spec, needs
+            self._lives[spec.name].means.plugins = None  # kept if a start was asked for while it stopped
+
+        return server
+
+    def _engage(self, server: Server) -> None:
+        self._lives[server.name] = Life(server)
+        server.attended = self._attended
+
+        if self._tasks is not None:
+            self._begin(server)
+
+    def _begin(self, server: Server) -> None:
+        assert self._tasks is not None
+        scope = self._scopes[server.name] = anyio.CancelScope()
+        self._tasks.start_soon(_within, scope, self._lives[server.name].live)
+
+    def _dismiss(self, name: str) -> None:
+        server = self._lives.pop(name).server
+        server.attended = False
+        server.voice.close()
+        self._scopes.pop(name).cancel()
+
+    # -- their lives --------------------------------------------------------------------------
+
+    def begin(self, tasks: TaskGroup) -> None:
+        """Let all live in this task group, and those that come later."""
+        self._tasks = tasks
+
+        for server in self.servers.values():
+            self._begin(server)
+
+    def attend(self) -> None:
+        """Take commands for them, and for those that come later; start those with `autostart`."""
+        self._attended = True
+
+        for server in self.servers.values():
+            server.attended = True
+
+        for server in self.servers.values():
+            if server.spec.autostart:
+                server.ask_up()
+
+    def leave(self) -> None:
+        """Take no more commands for them."""
+        self._attended = False
+
+        for server in self.servers.values():
+            server.attended = False
+
+    async def stop(self, names: Iterable[str], *, force: bool = False) -> None:
+        """Stop these, each after those that need it; raises the first error when all have been tried."""
+        chosen = [self[name] for name in names]
+        await all_of(partial(_stop_one, server, chosen, force) for server in chosen)
+
+    def kill_now(self) -> None:
+        """Kill all that runs, without waiting for anything."""
+        servers = list(self.servers.values())
+
+        for server in servers:
+            server.wanted = Wanted.DOWN  # no restart, should the loop still run in another thread
+
+        for server in servers:
+            if server.run is not None:
+                with suppress(Exception):  # whatever is wrong with one: the others are still to be killed
+                    server.run.kill_now()
+
+    async def changed(self, deadline: float) -> None:
+        """Wait until servers come, go or change, or for the deadline (the event loop's clock)."""
+        with anyio.CancelScope(deadline=deadline):
+            await self._changed.wait()
+
+
+async def _within(scope: anyio.CancelScope, work: Callable[[], Awaitable[None]]) -> None:
+    with scope:
+        await work()
+
+
+async def _stop_one(server: Server, chosen: Iterable[Server], force: bool) -> None:
+    for other in chosen:
+        if server.name in other.needs and not force:
+            await other.until(other.at_rest_or_stuck)
+
+    await server.stop(force=force)
+
+
+async def all_of(calls: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Await all at the same time; when some fail, wait for the rest and raise the first failure."""
+    results = await asyncio.gather(*(call() for call in calls), return_exceptions=True)
+
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
