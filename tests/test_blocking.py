@@ -41,7 +41,17 @@ from hostler import (
 )
 from servers import fake_server
 
-FOR_PLUGINS = {"publish", "redact", "progress", "notice", "deliver", "start_soon"}
+FOR_PLUGINS = {
+    "command_env",
+    "deliver",
+    "members",
+    "notice",
+    "progress",
+    "publish",
+    "redact",
+    "run_command",
+    "start_soon",
+}
 FOR_THE_ENGINE = {
     "around",
     "ask_down",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hostler import Auth, Endpoint, Line, ServerSpec, State, StreamEvent, StreamGap
+from hostler import Auth, CommandResult, Endpoint, Line, ServerSpec, State, StreamEvent, StreamGap
 
 
 @dataclass(eq=False)
@@ -36,6 +36,17 @@ class Witness:
 
     def notice(self, topic: str, text: str, *, level: str = "info", **details: object) -> None:
         self.notices.append((topic, text, level, details))
+
+    def members(self) -> list[int]:
+        raise NotImplementedError
+
+    def command_env(self) -> dict[str, str]:
+        raise NotImplementedError
+
+    async def run_command(
+        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None
+    ) -> CommandResult:
+        raise NotImplementedError
 
     def publish(self, name: str, value: str, *, secret: bool = False) -> None:
         raise NotImplementedError

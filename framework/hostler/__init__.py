@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         Action,
         Advice,
         Auth,
+        CommandResult,
         Configuration,
         Endpoint,
         Exit,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
         Unhealthy,
     )
     from hostler.needs import Condition, Need, OnRestart
+    from hostler.polling import poll
     from hostler.process.directories import Directories, why_not_writable
     from hostler.quantities import Duration, Size, option
     from hostler.secrets import is_secret_name
@@ -84,6 +86,7 @@ __all__ = [
     "Auth",
     "BlockingServer",
     "BlockingSupervisor",
+    "CommandResult",
     "Condition",
     "Configuration",
     "CrashRecord",
@@ -154,6 +157,7 @@ __all__ = [
     "is_secret_name",
     "load",
     "option",
+    "poll",
     "serve",
     "why_not_writable",
 ]
@@ -165,6 +169,7 @@ _WHERE = {
     "BlockingServer": "hostler.blocking",
     "BlockingSupervisor": "hostler.blocking",
     "Condition": "hostler.needs",
+    "CommandResult": "hostler.model",
     "Configuration": "hostler.model",
     "CrashRecord": "hostler.crash_record",
     "CrashRecorded": "hostler.events",
@@ -235,6 +240,7 @@ _WHERE = {
     "is_secret_name": "hostler.secrets",
     "load": "hostler.config",
     "option": "hostler.quantities",
+    "poll": "hostler.polling",
     "serve": "hostler.blocking",
     "why_not_writable": "hostler.process.directories",
 }

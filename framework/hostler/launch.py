@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
-from hostler.model import OutputMode, StreamName
+from hostler.model import Line, OutputMode, StreamName
 
 Cleanup: TypeAlias = Callable[[], None] | Callable[[], Awaitable[None]]
 
@@ -72,6 +72,7 @@ class Launch:
 
     def defer(self, cleanup: Cleanup) -> None:
         """Run `cleanup` when this run ends in any way, a failed pre_spawn included; last one first."""
+    followers: list[Callable[[Line], bool]] = field(default_factory=list)
         self.cleanups.append(cleanup)
 
     def remove_at_end(self, path: Path) -> None:
@@ -81,3 +82,11 @@ class Launch:
     def warm_up(self, function: Callable[[], object]) -> None:
         """Call `function` in a worker thread once the child is spawned: for imports that are heavy."""
         self.warm_ups.append(function)
+
+    def follow(self, function: Callable[[Line], bool]) -> None:
+        """Call `function` with each line of this run, the first one included, for as long as it returns True.
+
+        It is called on the event loop's thread. Lines are cut only while somebody wants them. Raising is
+        told, and ends it.
+        """
+        self.followers.append(function)

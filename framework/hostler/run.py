@@ -10,11 +10,12 @@ from types import MappingProxyType
 import anyio
 
 from hostler.background import Background
-from hostler.beside import run_beside, warm_up
+from hostler.beside import run_beside, wants_more, warm_up
 from hostler.cleaning import clean_up, clean_up_now
 from hostler.crash_record import MemoryPoint, PluginWord
 from hostler.endpoint import Confirmed, EndpointSearch
 from hostler.environment import refuse_leaks, secrets_of
+from hostler.errand import Errand
 from hostler.errors import ProcessSpawnFailed, ServerError
 from hostler.following import Following
 from hostler.happenings import Broken, Ended, Found, Happening
@@ -195,7 +196,22 @@ class Run:
 
     def _lines_needed(self) -> bool:
         announces = self.launch is not None and self.launch.port is not None and self.endpoint is None
-        return announces or self.voice.lines.followed
+        followed = self.launch is not None and bool(self.launch.followers)
+        return announces or followed or self.voice.lines.followed
+
+    def hand_out(self, line: Line) -> None:
+        """Hand a line to the plugins that follow this run from its first line on."""
+        if self.launch is not None and self.launch.followers:
+            followers = self.launch.followers
+            followers[:] = [one for one in followers if wants_more(one, line, self.voice)]
+
+    def errand(self) -> Errand:
+        """What runs commands for this run; ServerError before it is prepared."""
+        if self.launch is None:
+            raise ServerError("no command can be run for it before it is prepared")
+
+        run_id = None if self.process is None else self.process.run_id
+        return Errand(self.around, self.voice, self.launch, run_id)
 
     def confirm(self, confirmed: Confirmed) -> None:
         """Take the endpoint as found and put it on record."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 
 from hostler.crash_record import KEPT, CrashRecord
-from hostler.environment import MARKER
+from hostler.environment import MARKER, safe_base
 from hostler.errors import ServerError
 from hostler.events import Event, Progress
-from hostler.model import Auth, Endpoint, Line, ServerSpec, StreamEvent, StreamGap
+from hostler.model import Auth, CommandResult, Endpoint, Line, ServerSpec, StreamEvent, StreamGap
 from hostler.run import Run
 from hostler.states import State
 from hostler.surroundings import Surroundings
@@ -152,6 +152,37 @@ class View:
                 env[name] = value.replace("${server.url}", self.url)
 
         return env
+
+    def members(self) -> list[int]:
+        """The pids of its living process tree; empty without one."""
+        return [] if self.run is None else self.run.members()
+
+    def command_env(self) -> dict[str, str]:
+        """The environment for a command that is run for this server.
+
+        A short safe list (PATH, HOME, LANG and the like), what plugins published, and HOSTLER_SERVER,
+        HOSTLER_STATE, HOSTLER_PID, HOSTLER_URL, HOSTLER_HOST and HOSTLER_PORT as far as they are known.
+        """
+        facts = {"SERVER": self.name, "STATE": self.state.value, "PID": self.pid, "URL": self.url}
+
+        if self.endpoint is not None:
+            facts |= {"HOST": self.endpoint.reachable_host, "PORT": self.endpoint.port}
+
+        known = {f"HOSTLER_{name}": str(value) for name, value in facts.items() if value is not None}
+        return self.child_env(safe_base(self.around.host_env)) | known
+
+    async def run_command(
+        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None
+    ) -> CommandResult:
+        """Run a command where this server works, as its user, for at most `timeout` seconds.
+
+        `env` is its whole environment, `command_env()` by default. Whatever it started is ended with it.
+        Raises ProcessSpawnFailed (or another ServerError) when it cannot be started.
+        """
+        if self.run is None:
+            raise ServerError("no command can be run for it before it is started", server=self.name)
+
+        return await self.run.errand().run(argv, self.command_env() if env is None else env, timeout)
 
     # -- what plugins do ----------------------------------------------------------------------
 

@@ -76,7 +76,9 @@ class Watching:
                 self.run.search.offer(answer[1], answer[0])
 
         text = self.server.voice.masker.text(line.text)  # a plugin may have found a secret in it just now
-        self.server.voice.lines.publish(line if text is line.text else replace(line, text=text))
+        line = line if text is line.text else replace(line, text=text)
+        self.run.hand_out(line)
+        self.server.voice.lines.publish(line)
 
     async def until_ending(self) -> Ending:
         """Take word after word until one ends the run."""
