@@ -130,12 +130,11 @@ def test_servers_that_refer_to_each_other_are_a_circle_told_where_one_refers(wri
         env.A = "${servers.a.url}"
         """,
     )
-    (problem,) = said_of(path)
 
-    assert problem in {
-        "a.toml:3: servers.a.env.B: servers need each other in a circle: a -> b -> a",
-        "a.toml:6: servers.b.env.A: servers need each other in a circle: b -> a -> b",
-    }
+    assert said_of(path) == [
+        "a.toml:3: servers.a.env.B: servers need each other in a circle: "
+        "a (a.toml:3) -> b (a.toml:6) -> a"
+    ]
 
 
 def test_a_circle_may_lead_over_needs_and_references(write: Write) -> None:

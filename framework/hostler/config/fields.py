@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from hostler.config.findings import Findings, likely, shown
 from hostler.config.tree import Node, quoted
+from hostler.needs import Condition, Need, Needs, OnRestart
 from hostler.quantities import Duration
 
 Reader: TypeAlias = Callable[[Node, Findings], Any]
@@ -144,6 +145,33 @@ def texts(node: Node, found: Findings) -> tuple[str, ...] | None:
 
     values = [text(item, found) for item in node.value]
     return None if None in values else tuple(value for value in values if value is not None)
+
+
+def needs(node: Node, found: Findings) -> Needs | None:
+    """A list of servers, or a table that tells what each of them has to be."""
+    if not isinstance(node.value, dict):
+        return texts(node, found)
+
+    read = [_need(name, child, found) for name, child in node.value.items()]
+    return tuple(need for need in read if need is not None)
+
+
+def _need(name: str, node: Node, found: Findings) -> str | Need | None:
+    """One needed server; a bare name where nothing is asked for but the defaults."""
+    condition = choice(Condition)
+
+    match node.value:
+        case dict():
+            values = entries(node, {"condition": condition, "on_restart": choice(OnRestart)}, found) or {}
+        case str():
+            values = {"condition": condition(node, found) or Condition.READY}
+        case _:
+            example = '{ condition = "ready", on_restart = "keep" }'
+            found.expected(node, f'"started", "ready", "completed" or a table, such as {example}')
+            return None
+
+    need = Need(name, **values)
+    return name if need == Need(name) else need
 
 
 def variables(node: Node, found: Findings) -> dict[str, str] | None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from hostler.model import HealthRule, IdentityCheck, OutputMode, RestartMode
+from hostler.model import HealthRule, IdentityCheck, Kind, OutputMode, RestartMode
+from hostler.needs import Condition, OnRestart
 from hostler.plugins.schemas import REFERENCE, JsonSchema, duration_schema, one_of
 
 
@@ -54,6 +55,28 @@ VARIABLES: JsonSchema = {
     "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
     "additionalProperties": {"type": "string"},
 }
+_CONDITION = one_of([condition.value for condition in Condition])
+_NEEDS: JsonSchema = {
+    "anyOf": [
+        TEXTS,
+        {
+            "type": "object",
+            "additionalProperties": {
+                "anyOf": [
+                    _CONDITION,
+                    {
+                        "type": "object",
+                        "properties": {
+                            "condition": _CONDITION,
+                            "on_restart": one_of([choice.value for choice in OnRestart]),
+                        },
+                        "additionalProperties": False,
+                    },
+                ]
+            },
+        },
+    ]
+}
 _PORT: JsonSchema = {"anyOf": [*_whole(0, 65535)["anyOf"], {"const": False}]}
 
 SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
@@ -66,6 +89,12 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
         ),
         "cwd": Key(
             "path", "the folder of the file", {"type": "string", "minLength": 1}, "Where the server works"
+        ),
+        "kind": _choice(
+            Kind,
+            Kind.SERVER,
+            "A `task` runs to completion: it has no port, and exit code 0 is success. See "
+            "[tasks](#servers-that-need-others-and-tasks)",
         ),
         "title": _word("the plugins' or the server's name", 'What messages call it: "OpenCode"'),
         "host": _word('`"127.0.0.1"`', "Where it listens. What others can reach needs `expose = true`"),
@@ -105,6 +134,7 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
         "stderr": _choice(OutputMode, OutputMode.CAPTURE, "As `stdout`"),
         "prepare_timeout": _duration("10m", "How long the plugins may prepare a start (installations)"),
         "startup_timeout": _duration("30s", "How long it may take from the spawn until it is ready"),
+        "task_timeout": _duration("0s", 'How long a task may take to complete; `"0s"`: as long as it wants'),
         "force_kill_timeout": _duration("5s", 'From SIGTERM to SIGKILL; `"0s"`: at once'),
         "max_connection_failures": _count(
             1, 3, "How many failures in a row of one health plugin are a crash, once the server was ready"
@@ -118,12 +148,19 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
         ),
         "restart": Key("table", "see below", {"$ref": "#/definitions/restart"}, "What follows a crash"),
         "needs": Key(
-            "list of names",
+            "list of names, or table",
             "`[]`",
-            TEXTS,
-            "Servers that have to be ready before this one starts; they stop after it",
+            _NEEDS,
+            "Servers that have to be ready before this one starts; they stop after it. The table gives each "
+            'its condition: `"started"`, `"ready"` or `"completed"`. See '
+            "[what it means](#servers-that-need-others-and-tasks)",
         ),
         "autostart": _flag("true", "Whether it is started with all others, or only when asked for or needed"),
+        "essential": _flag(
+            "false",
+            "When this server ends for good, the whole run ends: all others are stopped in order, and "
+            "`hostler run` ends with its exit code",
+        ),
         "identity": _choice(
             IdentityCheck,
             IdentityCheck.CHECK,

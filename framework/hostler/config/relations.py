@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import combinations
 
 from hostler.config.findings import Findings, shown
+from hostler.config.needs import check_needs
 from hostler.config.servers import Draft
-from hostler.config.tree import Node, quoted
+from hostler.config.tree import quoted
 from hostler.errors import PluginError
-from hostler.model import PluginSpec
+from hostler.model import Kind, PluginSpec, RestartMode
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what is compared with, not bound
@@ -21,9 +22,9 @@ def check(drafts: Mapping[str, Draft], found: Findings) -> None:
         _check_command(draft, found)
         _check_host(draft, found)
         _check_delays(draft, found)
-        _check_needs(draft, list(drafts), found)
+        _check_kind(draft, found)
 
-    _check_circles(drafts, found)
+    check_needs(drafts, found)
 
     fixed = [draft for draft in drafts.values() if draft.spec.port]
 
@@ -97,43 +98,23 @@ def _delay(draft: Draft, key: str) -> str:
     return shown(restart.value[key]) if key in restart.value else f'"{getattr(draft.spec.restart, key):g}s"'
 
 
-def _check_needs(draft: Draft, servers: Sequence[str], found: Findings) -> None:
-    needs = draft.at("needs")
+def _check_kind(draft: Draft, found: Findings) -> None:
+    """A task has no port and an end; a server has none that would be a success."""
+    spec, port, timeout = draft.spec, draft.at("port"), draft.at("task_timeout")
 
-    if needs is not draft.node and not found.has_noted(needs):
-        for node in needs.value:
-            _check_need(draft.spec.name, node, servers, found)
+    if spec.kind is Kind.SERVER:
+        if timeout is not draft.node and not found.has_noted(timeout):
+            found.add(timeout, 'only a task (kind = "task") has a time in which it has to complete')
 
+        return
 
-def _check_need(name: str, node: Node, servers: Sequence[str], found: Findings) -> None:
-    if node.value == name:
-        found.add(node, "a server cannot need itself")
-    elif node.value not in servers:
-        others = [server for server in servers if server != name]
-        found.unknown(
-            node, node.value if node.raw is None else "", others, what=f"there is no server {shown(node)}"
+    if port is not draft.node and port.value is not False and not found.has_noted(port):
+        found.add(port, f"a task has no port: it runs to completion; leave it out, found {shown(port)}")
+
+    if spec.restart.policy is RestartMode.ALWAYS:
+        found.add(
+            draft.at("restart", "policy"), 'a task ends when it is done; allowed: "on-failure", "never"'
         )
-
-
-def _check_circles(drafts: Mapping[str, Draft], found: Findings) -> None:
-    from graphlib import CycleError, TopologicalSorter  # noqa: PLC0415 - only where servers need others
-
-    needs = {name: {need for need in draft.spec.needs if need != name} for name, draft in drafts.items()}
-
-    while any(needs.values()):
-        try:
-            TopologicalSorter(needs).prepare()
-        except CycleError as error:
-            circle = error.args[1][::-1]
-            message = f"servers need each other in a circle: {' -> '.join(circle)}"
-            found.add(_place_of_need(drafts[circle[0]], circle[1]), message)
-            needs[circle[0]].discard(circle[1])
-        else:
-            return
-
-
-def _place_of_need(draft: Draft, other: str) -> Node:
-    return draft.implied.get(other, draft.at("needs"))
 
 
 def _check_ports(one: Draft, other: Draft, found: Findings) -> None:

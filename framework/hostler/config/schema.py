@@ -11,14 +11,14 @@ from hostler.config.fields import (
     duration,
     flag,
     integer,
+    needs,
     port,
     scheme,
     table,
-    texts,
     variables,
     word,
 )
-from hostler.model import HealthRule, IdentityCheck, OutputMode, RestartMode, RestartPolicy
+from hostler.model import HealthRule, IdentityCheck, Kind, OutputMode, RestartMode, RestartPolicy
 
 TOP = ("extends", "servers")
 
@@ -36,6 +36,7 @@ RESTART: Mapping[str, Reader] = MappingProxyType(
 # The names are the fields of ServerSpec; `command`, `cwd` and `plugins` are read in servers.py.
 SERVER: Mapping[str, Reader] = MappingProxyType(
     {
+        "kind": choice(Kind),
         "title": word,
         "host": word,
         "port": port,
@@ -47,12 +48,14 @@ SERVER: Mapping[str, Reader] = MappingProxyType(
         "stderr": choice(OutputMode),
         "prepare_timeout": duration(),
         "startup_timeout": duration(),
+        "task_timeout": duration(zero=True),
         "force_kill_timeout": duration(zero=True),
         "max_connection_failures": integer(1),
         "health": choice(HealthRule),
         "restart": table(RESTART, RestartPolicy),
-        "needs": texts,
+        "needs": needs,
         "autostart": flag,
+        "essential": flag,
         "identity": choice(IdentityCheck),
         "user": word,
         "group": word,

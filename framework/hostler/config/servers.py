@@ -16,7 +16,7 @@ from hostler.config.plugin_tables import read_plugins
 from hostler.config.schema import SERVER, TEMPLATES
 from hostler.config.tree import Node
 from hostler.interpolate import escape, expand, names
-from hostler.model import ServerSpec
+from hostler.model import Kind, ServerSpec
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -103,7 +103,8 @@ def _filled(name: str, node: Node, around: Surroundings, found: Findings) -> Nod
 
 
 def _has_no_port(node: Node) -> bool:
-    return "port" in node.value and node.value["port"].value is False
+    is_task = "kind" in node.value and node.value["kind"].value == Kind.TASK.value
+    return is_task or ("port" in node.value and node.value["port"].value is False)
 
 
 def _path(node: Node, environ: Mapping[str, str], found: Findings) -> Path | None:

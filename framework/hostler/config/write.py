@@ -12,12 +12,14 @@ from hostler.config.plugin_tables import is_file
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.interpolate import escape
 from hostler.model import Configuration, PluginSpec, RestartPolicy, ServerSpec
+from hostler.needs import Need, OnRestart
 from hostler.quantities import Duration, Size
 
 _DURATIONS = frozenset(
     {
         "prepare_timeout",
         "startup_timeout",
+        "task_timeout",
         "force_kill_timeout",
         "memory_interval",
         "initial_delay",
@@ -83,11 +85,14 @@ def _foreign(key: str, value: object) -> Iterator[Problem]:
 
 def _server(spec: ServerSpec) -> dict[str, object]:
     default = ServerSpec(name=spec.name, cwd=spec.cwd)
-    server = _changed(spec, default, without={"name", "plugins", "restart"})
+    server = _changed(spec, default, without={"name", "needs", "plugins", "restart"})
     server["cwd"] = escape(str(spec.cwd))
 
     if spec.port is None:
         server["port"] = False
+
+    if spec.needs:
+        server["needs"] = _needs(spec)
 
     if spec.restart != default.restart:
         server["restart"] = _changed(spec.restart, default.restart)
@@ -96,6 +101,19 @@ def _server(spec: ServerSpec) -> dict[str, object]:
         server["plugins"] = {plugin.name: _plugin(plugin) for plugin in spec.plugins}
 
     return server
+
+
+def _needs(spec: ServerSpec) -> object:
+    """A list of names where all that is asked for of each is to be ready; else a table."""
+    if all(need == Need(need.server) for need in spec.needed):
+        return [escape(need.server) for need in spec.needed]
+
+    return {
+        need.server: need.condition.value
+        if need.on_restart is OnRestart.KEEP
+        else {"condition": need.condition.value, "on_restart": need.on_restart.value}
+        for need in spec.needed
+    }
 
 
 def _changed(
