@@ -1,4 +1,5 @@
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -247,6 +248,71 @@ def test_a_tree_inside_is_removed_and_links_in_it_are_not_followed(tmp_path: Pat
     assert not tree.exists()
     assert (tmp_path / "root" / "run").is_dir()
     assert (outside / "keep").exists()
+
+
+def test_a_tree_of_any_depth_is_removed_with_a_few_descriptors(tmp_path: Path) -> None:
+    tree = tmp_path / "root" / "tree"
+    tree.mkdir(parents=True)
+    folder = os.open(tree, os.O_RDONLY)
+
+    for _ in range(3000):
+        os.mkdir("hostler-0", dir_fd=folder)
+        deeper = os.open("hostler-0", os.O_RDONLY, dir_fd=folder)
+        os.close(os.open("file", os.O_CREAT, dir_fd=deeper))
+        os.close(folder)
+        folder = deeper
+
+    os.close(folder)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+
+    try:
+        assert remove_inside(tree, [tmp_path / "root"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert list((tmp_path / "root").iterdir()) == []
+
+
+@as_root
+def test_read_only_folders_and_odd_names_inside_are_removed(open_folder: Path) -> None:
+    tree = open_folder / "tree"
+
+    def remove() -> bool:
+        (tree / "cache" / "module").mkdir(parents=True)
+        (tree / "cache" / "module" / "file").touch()
+        (tree / os.fsdecode(b"\xff\n\x1b[31m")).mkdir()
+
+        for folder in (tree / "cache" / "module", tree / "cache", tree):
+            folder.chmod(0o500)
+
+        return remove_inside(tree, [open_folder])
+
+    assert as_user(NOBODY, remove) == "True"
+    assert not tree.exists()
+
+
+@as_root
+@pytest.mark.parametrize("kind", [["-t", "tmpfs", "none"], ["--bind"]])
+def test_a_disk_that_is_mounted_inside_is_not_emptied(tmp_path: Path, kind: list[str]) -> None:
+    other, place = tmp_path / "other", tmp_path / "root" / "tree" / "deep" / "mounted"
+    other.mkdir()
+    place.mkdir(parents=True)
+    source = [*kind, str(other)] if kind == ["--bind"] else kind
+
+    if subprocess.run(["mount", *source, str(place)], check=False, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+
+    try:
+        (place / "precious").touch()
+
+        with pytest.raises(EnvironmentSetupFailed, match="is left behind: .*busy"):
+            remove_inside(tmp_path / "root" / "tree", [tmp_path / "root"])
+
+        assert [path.name for path in (tmp_path / "root").rglob("precious")] == ["precious"]
+    finally:
+        (mounted,) = (path.parent for path in (tmp_path / "root").rglob("precious"))
+        subprocess.run(["umount", str(mounted)], check=True)
 
 
 def test_a_link_at_the_path_goes_and_what_it_leads_to_stays(tmp_path: Path) -> None:

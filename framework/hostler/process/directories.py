@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from hostler.errors import EnvironmentSetupFailed
+from hostler.process.emptying import empty
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._]+")
 _LONGEST_SLUG = 60
@@ -185,10 +185,14 @@ def _remove(root: Path, parts: Sequence[str]) -> bool:
         if found.st_uid != os.geteuid():
             raise _not_removed(root.joinpath(*parts), f"it belongs to user {found.st_uid}")
 
-        if stat.S_ISDIR(found.st_mode):
-            shutil.rmtree(parts[-1], dir_fd=folder)
-        else:
+        if not stat.S_ISDIR(found.st_mode):
             os.unlink(parts[-1], dir_fd=folder)
+            return True
+
+        inner = os.open(parts[-1], flags | os.O_NOFOLLOW, dir_fd=folder)
+        opened.callback(os.close, inner)
+        empty(inner)
+        os.rmdir(parts[-1], dir_fd=folder)
 
     return True
 
