@@ -26,11 +26,12 @@ LONGEST_FUNCTION = 30
 # What stands higher imports what stands lower, never the other way round. Parts of one line know nothing
 # of each other; a package is one part: in itself it is free.
 LAYERS = (
-    "version aside background channel inbox errors needs states quantities secrets interpolate",
+    "version aside background channel inbox errors needs states quantities secrets interpolate private_file",
+    "secret_value",
     "model",
-    "crash_record launch references",
-    "events hooks polling restart environment order",
-    "wording health process plugins",
+    "crash_record launch references env_files",
+    "events hooks polling restart environment order origins readings",
+    "wording health process plugins variables",
     "voice endpoint surroundings crash_store status",
     "launching cleaning errand happenings beside following recording situation",
     "run inspection",

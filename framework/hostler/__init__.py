@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         CommandResult,
         Configuration,
         Endpoint,
+        EnvFile,
         Exit,
         ExitCause,
         HealthRule,
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from hostler.polling import poll
     from hostler.process.directories import Directories, why_not_writable
     from hostler.quantities import Duration, Size, option
+    from hostler.secret_value import Secret
     from hostler.secrets import is_secret_name
     from hostler.server import Server
     from hostler.states import MOVES, State
@@ -95,6 +97,7 @@ __all__ = [
     "Duration",
     "Endpoint",
     "EndpointFound",
+    "EnvFile",
     "EnvironmentSetupFailed",
     "ErrorContext",
     "Event",
@@ -132,6 +135,7 @@ __all__ = [
     "RestartMode",
     "RestartPolicy",
     "RestartScheduled",
+    "Secret",
     "Server",
     "ServerCrashed",
     "ServerError",
@@ -177,6 +181,7 @@ _WHERE = {
     "Duration": "hostler.quantities",
     "Endpoint": "hostler.model",
     "EndpointFound": "hostler.events",
+    "EnvFile": "hostler.model",
     "EnvironmentSetupFailed": "hostler.errors",
     "ErrorContext": "hostler.errors",
     "Event": "hostler.events",
@@ -215,6 +220,7 @@ _WHERE = {
     "RestartMode": "hostler.model",
     "RestartPolicy": "hostler.model",
     "RestartScheduled": "hostler.events",
+    "Secret": "hostler.secret_value",
     "Server": "hostler.server",
     "ServerCrashed": "hostler.errors",
     "ServerError": "hostler.errors",

@@ -59,18 +59,17 @@ def secrets_of(launch: Launch) -> Iterator[str]:
 def refuse_leaks(launch: Launch) -> None:
     """Raise EnvironmentSetupFailed if a secret that nobody allowed stands in the child's env or argv.
 
-    Only names are told, never values. A value that is allowed under one name is allowed everywhere
-    in the environment, but in argv (where every local user can read it) no secret is. What stands in
-    the safe base as well (a password that is the user's name, say) cannot be told from it, and passes.
+    Only names are told, never values. A variable that is allowed may hold any secret, and a value that
+    is allowed under one name is allowed everywhere in the environment, but in argv (where every local
+    user can read it) no secret is. What stands in the safe base as well (a password that is the user's
+    name, say) cannot be told from it, and passes.
     """
     base = " ".join(safe_base(launch.host_env).values())
-    allowed = {launch.env[name] for name in launch.allowed if name in launch.env} | set(
-        launch.secrets.values()
-    )
-    secrets = set(secret_values(launch.host_env, launch.env)) | {v for v in allowed if len(v) >= MINIMUM}
+    given = {value for value in launch.secrets.values() if len(value) >= MINIMUM}
+    allowed = given | {launch.env[name] for name in launch.allowed if name in launch.env}
+    secrets = {*secret_values(launch.host_env, launch.env), *given}
     secrets = {value for value in secrets if value not in base}
-    forbidden = secrets - allowed
-    leaks = [name for name, value in launch.env.items() if any(secret in value for secret in forbidden)]
+    leaks = _leaks(launch, secrets - allowed)
 
     if leaks:
         names = ", ".join(sorted(leaks))
@@ -91,3 +90,12 @@ def refuse_leaks(launch: Launch) -> None:
             hint="hand it over in the environment (env-sanitizer allow) or in a file that only you can read",
             permanent=True,
         )
+
+
+def _leaks(launch: Launch, forbidden: set[str]) -> list[str]:
+    """The variables that hold what they may not."""
+    return [
+        name
+        for name, value in launch.env.items()
+        if name not in launch.allowed and any(secret in value for secret in forbidden)
+    ]

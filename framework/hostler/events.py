@@ -69,7 +69,11 @@ class StateChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spawned(Event):
-    """A process was started; argv is redacted, env holds names and masked values."""
+    """A process was started; argv is redacted, env holds names and masked values.
+
+    `origins` tells who set each variable last (env, env_file PATH, plugin NAME ...), `removed` who took
+    away one that had been set.
+    """
 
     kind = "spawned"
 
@@ -77,6 +81,8 @@ class Spawned(Event):
     argv: tuple[str, ...]
     cwd: str
     env: Mapping[str, str]
+    origins: Mapping[str, str] = field(default_factory=dict)
+    removed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +195,7 @@ class Notice(Event):
     """Something worth knowing that is no state: `topic` is a stable word, `level` info or warning.
 
     Topics of the core: output_dropped, sink_failed, sink_recovered, identity_unknown, orphans_removed,
-    still_alive, tool_missing, guard_lost, events_dropped, not_written, server_added,
+    still_alive, tool_missing, guard_lost, events_dropped, not_written, secret_exposed, server_added,
     server_changed, server_removed. Plugins add theirs: env_withheld ...
     """
 

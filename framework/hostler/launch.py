@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
 from hostler.model import Line, OutputMode, StreamName
+from hostler.secret_value import Secret
 
 Cleanup: TypeAlias = Callable[[], None] | Callable[[], Awaitable[None]]
 
@@ -35,8 +36,13 @@ class Launch:
 
     argv, cwd, env: what will be executed. `host_env` is the environment of hostler itself, to copy
     from. `allowed` holds names of variables that may carry secrets; `set_secret` adds to it.
-    `user`, `group`, `no_new_privileges` and `limits` (names as in prlimit, "nofile": 1024) are
-    applied by the core. `facts` are typed notes between plugins ("auth", "health_path", "version").
+    `user`, `group`, `groups` (supplementary ones, None for the user's own), `umask`, `no_new_privileges`,
+    `capabilities` (the names of those that are kept, "net_bind_service", None for all there are) and
+    `limits` (names as in prlimit, "nofile": 1024) are applied by the core. `wrapper` is an argv that runs
+    the command, as that user: a sandbox. `cgroup` is a control group (version 2, with a name that nothing
+    had before) made for this run alone: the child begins in it, and it is ended and removed with the run.
+    `facts` are typed notes between plugins ("auth", "health_path", "version"). `origins` and `removed`
+    tell who set or took away each variable; the engine keeps them, by looking after each plugin.
     `data_dir` is where outputs with relative paths go, `cache_dir` is hostler's cache.
     """
 
@@ -54,8 +60,13 @@ class Launch:
     stderr: OutputMode = OutputMode.CAPTURE
     user: str | None = None
     group: str | None = None
+    groups: tuple[str, ...] | None = None
+    umask: int | None = None
     no_new_privileges: bool = True
+    capabilities: frozenset[str] | None = None
     limits: dict[str, int] = field(default_factory=dict)
+    wrapper: list[str] = field(default_factory=list)
+    cgroup: Path | None = None
     sinks: list[Sink] = field(default_factory=list)
     facts: dict[str, object] = field(default_factory=dict)
     allowed: set[str] = field(default_factory=set)
@@ -63,6 +74,11 @@ class Launch:
     temporary: list[Path] = field(default_factory=list)
     cleanups: list[Cleanup] = field(default_factory=list)
     warm_ups: list[Callable[[], object]] = field(default_factory=list)
+    followers: list[Callable[[Line], bool]] = field(default_factory=list)
+    origins: dict[str, str] = field(default_factory=dict)
+    removed: dict[str, str] = field(default_factory=dict)
+    live_env: Mapping[str, str] | None = field(default=None, repr=False)
+    warn: Callable[[str], object] = field(default=str, repr=False)
 
     def set_secret(self, name: str, value: str) -> None:
         """Give the child a secret on purpose: set, allowed, and masked wherever it would be written."""
@@ -70,9 +86,17 @@ class Launch:
         self.allowed.add(name)
         self.secrets[name] = value
 
+    def read_secret(self, secret: Secret) -> str:
+        """The value of an option that is a secret, as it is now; masked from now on.
+
+        Errors are those of Secret.read.
+        """
+        value = secret.read(self.live_env, warn=self.warn)
+        self.secrets[secret.secret] = value
+        return value
+
     def defer(self, cleanup: Cleanup) -> None:
         """Run `cleanup` when this run ends in any way, a failed pre_spawn included; last one first."""
-    followers: list[Callable[[Line], bool]] = field(default_factory=list)
         self.cleanups.append(cleanup)
 
     def remove_at_end(self, path: Path) -> None:

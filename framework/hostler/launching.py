@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from hostler.environment import safe_base
 from hostler.errors import InvalidConfiguration
 from hostler.interpolate import InterpolationError, expand
 from hostler.launch import Launch
 from hostler.model import Endpoint, ServerSpec
 from hostler.process.directories import secure_directory
+from hostler.readings import Readings
 from hostler.references import Reference
 from hostler.surroundings import Surroundings
+from hostler.variables import set_variables
 
 
 def choose_port(spec: ServerSpec, around: Surroundings, last: int | None) -> int | None:
@@ -68,12 +69,13 @@ class Given:
     """What a launch is made of beside its spec, as it is at this start.
 
     `port` is what to ask the server for. `needed` holds what each needed server publishes, `others`
-    where it listens, both by its name.
+    where it listens, both by its name. `readings` is what the configuration points at.
     """
 
     port: int | None = None
     needed: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     others: Mapping[str, Endpoint | None] = field(default_factory=dict)
+    readings: Readings = field(default_factory=Readings)
 
 
 class _Secrets(dict[str, str]):
@@ -95,20 +97,19 @@ def build_launch(
     generation: int,
     given: Given,
     learn: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> Launch:
     """A fresh Launch: argv and env filled in, on top of the safe base and what needed servers publish.
 
-    `learn` hears of each secret as soon as it is set.
+    `learn` hears of each secret as soon as it is set, `warn` of files that others can get at.
     """
     fill = filling(spec, given.port, given.others)
-    needed = {name: value for published in given.needed.values() for name, value in published.items()}
-
-    return Launch(
+    launch = Launch(
         server=spec.name,
         generation=generation,
         argv=[fill(word) for word in spec.command],
         cwd=spec.cwd,
-        env=safe_base(around.host_env) | needed | {name: fill(value) for name, value in spec.env.items()},
+        env={},
         host=spec.host,
         port=given.port,
         data_dir=secure_directory(around.data_dir),
@@ -120,4 +121,12 @@ def build_launch(
         group=spec.group,
         no_new_privileges=spec.no_new_privileges,
         secrets=_Secrets(learn),
+        live_env=around.live_env,
+        warn=warn,
     )
+    set_variables(launch, spec, fill, needed=given.needed, readings=given.readings)
+
+    for text in given.readings.warnings:
+        warn(text)
+
+    return launch

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from hostler.errors import ServerError
 from hostler.needs import Need, Needs, spelled_out
+from hostler.secret_value import Secret
 
 StreamName: TypeAlias = Literal["stdout", "stderr"]
 _REACHABLE = MappingProxyType({"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1", "": "127.0.0.1"})  # noqa: S104
@@ -84,6 +85,14 @@ class PluginSpec:
     base: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class EnvFile:
+    """A file of variables, `NAME=value` line by line, read at each start; an optional one may be missing."""
+
+    path: Path
+    optional: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSpec:
     """All that is configured of one server, key by key as in docs/configuration.md.
@@ -103,7 +112,8 @@ class ServerSpec:
     port_from_socket: bool = False
     scheme: str = "http"
     expose: bool = False
-    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    env: Mapping[str, str | Secret] = field(default_factory=dict, repr=False)
+    env_file: tuple[EnvFile, ...] = ()
     stdout: OutputMode = OutputMode.CAPTURE
     stderr: OutputMode = OutputMode.CAPTURE
     prepare_timeout: float = 600.0
@@ -280,16 +290,6 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamEvent:
-    """One event of a server's event stream."""
-
-    type: str
-    data: str
-    id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-@dataclass(frozen=True, slots=True)
 class CommandResult:
     """How a command ended: `code`, or `signal`; both None when it was stopped because its time was up.
 
@@ -308,6 +308,16 @@ class CommandResult:
         return next((line for line in reversed(lines) if line), "")
 
 
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """One event of a server's event stream."""
+
+    type: str
+    data: str
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StreamGap:
     """A mark that events were lost here; `missed` is their number where it is known."""
 

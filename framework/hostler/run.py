@@ -76,6 +76,7 @@ class Run:
             generation=self.generation,
             given=given,
             learn=self.voice.masker.add,
+            warn=self._warn,
         )
         self._learn_secrets(launch)
         plugins.expand(filling(self.spec, given.port, given.others))
@@ -92,6 +93,9 @@ class Run:
 
         refuse_leaks(launch)
 
+    def _warn(self, text: str) -> None:
+        self.voice.notice("secret_exposed", text, "warning")
+
     def _learn_secrets(self, launch: Launch) -> None:
         for value in secrets_of(launch):
             self.voice.masker.add(value)
@@ -101,7 +105,7 @@ class Run:
         launch, recording = self.launch, self._recording
         assert launch is not None
         assert recording is not None
-        run_id = recording.begin(self.argv(), launch.temporary)
+        run_id = recording.begin(self.argv(), launch.temporary, launch.cgroup)
         capture = self._open_capture(launch, on_line)
 
         try:
@@ -117,7 +121,8 @@ class Run:
         finally:
             capture.close_write_fds()
 
-        self.around.processes.guard.complete(run_id, self.process.pid, self.process.start_time)
+        process = self.process
+        self.around.processes.guard.complete(run_id, process.pid, process.start_time, process.cgroup)
         recording.complete(pid=self.process.pid, start_time=self.process.start_time)
         self.facts = MappingProxyType(dict(launch.facts))
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import anyio
 
 from hostler.aside import aside
-from hostler.errors import ServerError
+from hostler.errors import EnvironmentSetupFailed, ServerError
 from hostler.happenings import Prepared
 from hostler.launching import Given, choose_port
 from hostler.means import Means
 from hostler.process.locks import PAUSE, NameLock
 from hostler.process.records import kill_recorded
+from hostler.readings import Readings, points_elsewhere, take_readings
 from hostler.run import Run
 
 
@@ -63,11 +64,30 @@ class Starting:
 
         plugins = means.build_plugins()
         await server.needed_env()
+        readings = await self._readings()
         means.last_port = choose_port(server.spec, around, means.last_port)
         server.promised_port = means.last_port
-        await run.prepare(server, plugins, means.lock, self._given())
+        await run.prepare(server, plugins, means.lock, self._given(readings))
 
-    def _given(self) -> Given:
+    async def _readings(self) -> Readings:
+        """Read what the configuration points at, now that all that may write it is ready."""
+        server = self.means.server
+
+        if not points_elsewhere(server.spec):
+            return Readings()
+
+        readings = None
+
+        with anyio.move_on_after(server.spec.prepare_timeout):
+            readings = await aside(take_readings, server.spec, server.around.live_env, abandon=True)
+
+        if readings is None:
+            raise EnvironmentSetupFailed("reading its secrets and env_file took longer than prepare_timeout")
+
+        await server.needed_env()  # once more: one of them may have ended meanwhile
+        return readings
+
+    def _given(self, readings: Readings) -> Given:
         """What is known now that the needed servers are ready."""
         needs = self.means.server.needs
 
@@ -75,6 +95,7 @@ class Starting:
             port=self.means.last_port,
             needed={name: other.child_env({}) for name, other in needs.items()},
             others={name: other.endpoint for name, other in needs.items()},
+            readings=readings,
         )
 
     async def _take_lock(self) -> NameLock:

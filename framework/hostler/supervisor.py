@@ -64,6 +64,7 @@ class Supervisor:
         self, namespace: str | None, directories: Directories | None, environ: Mapping[str, str] | None
     ) -> Surroundings:
         directories = directories or Directories.default()
+        own = MappingProxyType(dict(os.environ if environ is None else environ))
         place = namespace or f"{os.getcwd()}/{os.path.basename(sys.argv[0]) or 'python'}"  # noqa: PTH109, PTH119
 
         return Surroundings(
@@ -72,7 +73,8 @@ class Supervisor:
             data_dir=directories.data_for(place),
             pump=OutputPump(),
             store=RunStore(directories),
-            host_env=MappingProxyType(dict(os.environ if environ is None else environ)),
+            host_env=own,
+            live_env=os.environ if environ is None else own,
             ports_in_use=self._ports_in_use,
         )
 

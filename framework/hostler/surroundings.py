@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from hostler.process.records import RunStore
 class Surroundings:
     """One supervisor's means: directories, the output thread, run records, hostler's own environment.
 
+    `host_env` is that environment as it was in the beginning, `live_env` as it is: where secrets are read.
     `clock` is the event loop's, in seconds. `chance` gives numbers from 0 to 1 for jitter.
     `ports_in_use` gives the ports that other servers of this supervisor have or were promised.
     """
@@ -28,6 +30,7 @@ class Surroundings:
     pump: OutputPump
     store: RunStore
     host_env: Mapping[str, str]
+    live_env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     processes: Processes = field(default_factory=Processes)
     clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = field(default=random.random)

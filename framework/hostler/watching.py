@@ -10,10 +10,12 @@ from hostler.errors import ServerCrashed, ServerError
 from hostler.events import EndpointFound, HealthReported, Spawned
 from hostler.happenings import Asked, Broken, Ended, Found, Happening, HealthNews
 from hostler.health import HealthWatch, PluginHealth
+from hostler.launch import Launch
 from hostler.model import ExitCause, Healthy, Line, Report, Unhealthy
 from hostler.plugins import PluginSet
 from hostler.readiness import why_not_ready
 from hostler.run import Run
+from hostler.secrets import MASK
 from hostler.server import Server, Wanted
 from hostler.states import State
 
@@ -43,19 +45,7 @@ class Watching:
         assert self.run.process is not None
         assert self.run.launch is not None
         server = self.server
-        server.voice.say(
-            Spawned(
-                server=server.name,
-                generation=self.run.generation,
-                pid=self.run.process.pid,
-                argv=self.run.argv(),
-                cwd=str(self.run.launch.cwd),
-                env={
-                    name: server.voice.masker.text(value)
-                    for name, value in sorted(self.run.launch.env.items())
-                },
-            )
-        )
+        server.voice.say(self._spawned(self.run.launch, self.run.process.pid))
 
         if self.run.process.missing_tools and self.run.process.missing_tools != server.missing_tools:
             server.missing_tools = self.run.process.missing_tools
@@ -66,6 +56,20 @@ class Watching:
 
         if self.run.launch.port is None:
             self._watch_health()
+
+    def _spawned(self, launch: Launch, pid: int) -> Spawned:
+        masked = self.server.voice.masker.text
+        env = {name: MASK if name in launch.secrets else masked(value) for name, value in launch.env.items()}
+        return Spawned(
+            server=self.server.name,
+            generation=self.run.generation,
+            pid=pid,
+            argv=self.run.argv(),
+            cwd=str(launch.cwd),
+            env=dict(sorted(env.items())),
+            origins={name: masked(who) for name, who in sorted(launch.origins.items())},
+            removed={name: masked(who) for name, who in sorted(launch.removed.items())},
+        )
 
     def on_line(self, line: Line) -> None:
         """Take one line of output: it may announce the endpoint."""

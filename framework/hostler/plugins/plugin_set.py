@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from hostler.errors import EnvironmentSetupFailed, ServerError
 from hostler.launch import Launch
 from hostler.model import Advice, Endpoint, Exit, PluginSpec, Report, StreamName
+from hostler.origins import noted
 from hostler.plugins.api import Deprecation
 from hostler.plugins.blame import Blame, Failure, Ledger
 from hostler.plugins.calls import SLOW_STEP, Caller, Outcome, TimedReports
@@ -95,7 +96,9 @@ class PluginSet:
 
         for each in self._implementations["pre_spawn"]:
             outcome = Outcome()
-            await self._call(each, offered, ends - clock(), outcome)
+
+            with noted(launch, f"plugin {each.plugin}"):
+                await self._call(each, offered, ends - clock(), outcome)
 
             if outcome.overran is None and isinstance(outcome.error, ServerError):
                 raise outcome.error.with_context(server=server.name)

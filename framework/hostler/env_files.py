@@ -1,0 +1,82 @@
+"""Files of variables, `NAME=value` line by line, as other tools write them (.env)."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from hostler.errors import EnvironmentSetupFailed
+from hostler.model import EnvFile
+from hostler.private_file import Unreadable, read_private
+
+if TYPE_CHECKING:
+    from dotenv.parser import Binding
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_LARGEST = 2**20
+
+
+def read_env_file(file: EnvFile, *, warn: Callable[[str], object] = str) -> dict[str, str]:
+    """The variables of a file, by name; none for an optional one that is missing.
+
+    Nothing in it is expanded or run: `$X` stays as it is. `warn` is told when others can get at it.
+    Raises EnvironmentSetupFailed with every line that is not NAME=value, by number and never by what
+    stands there, and for a file that is missing, larger than 1 MiB, or no text.
+    """
+    if file.optional and not file.path.exists():
+        return {}
+
+    try:
+        read = read_private(file.path, largest=_LARGEST)
+    except Unreadable as error:
+        raise EnvironmentSetupFailed(
+            f"the env_file {file.path} cannot be read: {error}",
+            hint="write it, or take it out of env_file; one that may be missing is optional = true",
+            details={"path": str(file.path)},
+        ) from None
+
+    if read.exposed:
+        warn(read.warning)
+
+    return _variables(file, read.text)
+
+
+def _variables(file: EnvFile, text: str) -> dict[str, str]:
+    bindings = list(_bindings(text))
+    wrong = [f"{file.path}:{line}: {fault}" for line, binding in bindings if (fault := _fault(binding))]
+
+    if wrong:
+        raise EnvironmentSetupFailed(
+            "\n".join(wrong), hint="write NAME=value, with quotes around a value of several lines"
+        )
+
+    return {
+        binding.key: binding.value for _, binding in bindings if binding.key and binding.value is not None
+    }
+
+
+def _bindings(text: str) -> Iterator[tuple[int, Binding]]:
+    """What stands in a text, with its lines. The parser alone: the rest of dotenv logs, expands, and sets."""
+    from dotenv.parser import parse_stream  # noqa: PLC0415 - only who has such a file needs it
+
+    for binding in parse_stream(io.StringIO(text)):
+        written = binding.original.string
+        before = written[: len(written) - len(written.lstrip())]
+        yield binding.original.line + len(_LINE_END.findall(before)), binding
+
+
+def _fault(binding: Binding) -> str:
+    """What is wrong with it. Not even the name is told: it may be a part of a key in several lines."""
+    if binding.error:
+        return "not NAME=value"
+
+    if binding.key is None:
+        return ""
+
+    if not _NAME.fullmatch(binding.key):
+        return "not a name for a variable: letters, digits and _, no digit first"
+
+    return "a name without a value; NAME= is an empty one" if binding.value is None else ""

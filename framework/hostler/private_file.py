@@ -1,0 +1,67 @@
+"""Files with values that are not for everybody: read with bounds, and a word when others can get at them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # neither a pipe nor a terminal holds us up
+_OTHERS = stat.S_IROTH | stat.S_IWOTH
+
+
+class Unreadable(Exception):
+    """Raised when a value cannot be had; the text is the reason, and never what stands there."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateText:
+    """What a file holds. `exposed` tells that every user may read or change it, by its mode."""
+
+    path: Path
+    text: str = field(repr=False)
+    exposed: bool
+
+    @property
+    def warning(self) -> str:
+        """What to say when it is exposed."""
+        return f"every user of this machine may read or change {self.path}: chmod o-rwx {self.path}"
+
+
+def read_private(path: Path, *, largest: int) -> PrivateText:
+    """Read a plain file of at most `largest` bytes. Raises Unreadable."""
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except OSError as error:
+        raise Unreadable(_reason(error)) from None
+
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+
+        if not stat.S_ISREG(found.st_mode):
+            raise Unreadable("it is no plain file")
+
+        try:
+            data = file.read(largest + 1)
+        except OSError as error:
+            raise Unreadable(_reason(error)) from None
+
+    return PrivateText(path, _text(data, largest), bool(found.st_mode & _OTHERS))
+
+
+def _text(data: bytes, largest: int) -> str:
+    if len(data) > largest:
+        raise Unreadable(f"it is larger than {largest // 2**10} KiB")
+
+    if b"\0" in data:
+        raise Unreadable("it holds a NUL character, which no variable can")
+
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:  # the error itself would tell what stands there
+        raise Unreadable("it is not UTF-8") from None
+
+
+def _reason(error: OSError) -> str:
+    return "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)

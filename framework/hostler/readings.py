@@ -1,0 +1,64 @@
+"""What a configuration only points at, read for one start: secrets and files of variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hostler.env_files import read_env_file
+from hostler.errors import EnvironmentSetupFailed
+from hostler.model import ServerSpec
+from hostler.secret_value import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Variables of a server as they are now.
+
+    `files` holds those of each env_file, in order; `secrets` those of `env` that are secrets.
+    `warnings` are sentences about files that others can get at.
+    """
+
+    files: Mapping[Path, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    warnings: tuple[str, ...] = ()
+
+
+def points_elsewhere(spec: ServerSpec) -> bool:
+    """Whether there is anything to read."""
+    return bool(spec.env_file) or any(isinstance(value, Secret) for value in spec.env.values())
+
+
+def take_readings(spec: ServerSpec, environ: Mapping[str, str]) -> Readings:
+    """Read all of it. `environ` is where variables are looked up.
+
+    Raises EnvironmentSetupFailed, which names the server and the variable, for the first that cannot
+    be had; errors and their permanence are those of Secret.read and read_env_file.
+    """
+    warnings: list[str] = []
+
+    try:
+        files = {file.path: read_env_file(file, warn=warnings.append) for file in spec.env_file}
+    except EnvironmentSetupFailed as error:
+        raise error.with_context(server=spec.name) from None
+
+    secrets = {
+        name: _secret(spec.name, name, value, environ, warnings)
+        for name, value in spec.env.items()
+        if isinstance(value, Secret)
+    }
+    return Readings(files, secrets, tuple(dict.fromkeys(warnings)))
+
+
+def _secret(server: str, name: str, secret: Secret, environ: Mapping[str, str], warnings: list[str]) -> str:
+    try:
+        return secret.read(environ, warn=warnings.append)
+    except EnvironmentSetupFailed as error:
+        raise EnvironmentSetupFailed(
+            f"its variable {name}: {error.message}",
+            server=server,
+            hint=f"see to {secret.secret}, or take {name} out of env",
+            details={**error.context.details, "variable": name},
+            permanent=error.permanent,
+        ) from None

@@ -1,0 +1,54 @@
+"""The variables that a launch begins with, before any plugin edits it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from hostler.environment import safe_base
+from hostler.launch import Launch
+from hostler.model import ServerSpec
+from hostler.readings import Readings
+from hostler.secrets import is_secret_name
+
+OF_HOSTLER = "hostler's own environment"
+OF_ENV = "env"
+
+
+def set_variables(
+    launch: Launch,
+    spec: ServerSpec,
+    fill: Callable[[str], str],
+    *,
+    needed: Mapping[str, Mapping[str, str]],
+    readings: Readings,
+) -> None:
+    """Set what every child gets, then what needed servers publish, then `env_file`, then `env`.
+
+    What comes later wins. `launch.origins` tells who set each. Secrets, and what stands in an env_file,
+    are allowed: they are there on purpose.
+    """
+    plain = {name: fill(value) for name, value in spec.env.items() if isinstance(value, str)}
+    _lay(launch, OF_HOSTLER, safe_base(launch.host_env))
+
+    for server, published in needed.items():
+        _lay(launch, f"needed server {server}", published)
+
+    for path, values in readings.files.items():
+        _lay(launch, f"env_file {path}", values)
+
+    for name in {name for values in readings.files.values() for name in values} - spec.env.keys():
+        launch.allowed.add(name)
+
+        if is_secret_name(name):
+            launch.set_secret(name, launch.env[name])
+
+    _lay(launch, OF_ENV, plain)
+    _lay(launch, OF_ENV, readings.secrets)
+
+    for name, value in readings.secrets.items():
+        launch.set_secret(name, value)
+
+
+def _lay(launch: Launch, origin: str, values: Mapping[str, str]) -> None:
+    launch.env |= values
+    launch.origins |= dict.fromkeys(values, origin)
