@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import anyio
 
 from hostler.aside import aside
 from hostler.launch import Cleanup, Launch, Sink
 from hostler.plugins.calls import Caller, Outcome
+from hostler.process.cgroups import remove_group
 from hostler.process.records import RunStore
 
 _CLEANUP_SECONDS = 10.0
@@ -18,7 +20,8 @@ _SINK_SECONDS = 3.0
 
 
 async def clean_up(launch: Launch, store: RunStore, tell: Callable[[str], None]) -> None:
-    """Close the sinks that no output was given to, run the deferred clean-ups (last first), remove files.
+    """Close the sinks that no output was given to, run the deferred clean-ups (last first), remove files
+    and the control group.
 
     `tell` hears of everything that failed; nothing is raised. Of each clean-up there is one call, ever.
     """
@@ -36,6 +39,9 @@ async def clean_up(launch: Launch, store: RunStore, tell: Callable[[str], None])
 
         if outcome.reason:
             tell(f"a clean-up {outcome.reason}")
+
+    if launch.cgroup is not None:
+        await aside(_leave_group, launch.cgroup, tell)
 
     if launch.temporary:
         _, problems = await aside(store.remove_temporary, launch.temporary)
@@ -56,6 +62,9 @@ def clean_up_now(launch: Launch, store: RunStore) -> None:
             if inspect.iscoroutine(result):
                 result.close()
 
+    if launch.cgroup is not None:
+        _leave_group(launch.cgroup, lambda _: None)
+
     store.remove_temporary(launch.temporary)
 
 
@@ -64,6 +73,13 @@ async def _call(cleanup: Cleanup) -> None:
 
     if inspect.isawaitable(result):
         await result
+
+
+def _leave_group(group: Path, tell: Callable[[str], None]) -> None:
+    try:
+        remove_group(group)
+    except OSError as error:
+        tell(f"the control group {group} cannot be removed: {error.strerror}")
 
 
 def _close(sinks: Sequence[Sink], tell: Callable[[str], None]) -> None:

@@ -23,11 +23,11 @@ class Recording:
     lock: NameLock
     record: RunRecord | None = None
 
-    def begin(self, argv: Iterable[str], temporary: Iterable[Path]) -> str:
+    def begin(self, argv: Iterable[str], temporary: Iterable[Path], cgroup: Path | None = None) -> str:
         """Write down what is about to be spawned; the id of the run."""
         run_id = uuid4().hex
         self.record = RunRecord.begin(
-            run_id, self.around.namespace, self.voice.name, argv=argv, temporary=temporary
+            run_id, self.around.namespace, self.voice.name, argv=argv, temporary=temporary, cgroup=cgroup
         )
         self.around.store.write(self.lock, self.record)
         return run_id

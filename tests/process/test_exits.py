@@ -190,7 +190,8 @@ def test_a_child_that_outlives_its_loop_can_still_be_reaped(start: Start) -> Non
 IGNORES_SIGCHLD = """
 import anyio, signal, sys
 from pathlib import Path
-from hostler.model import Launch, OutputMode
+from hostler.launch import Launch
+from hostler.model import OutputMode
 from hostler.process.spawn import spawn
 
 async def main():

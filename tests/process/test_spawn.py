@@ -132,7 +132,8 @@ async def test_the_start_is_noted(start: Start) -> None:
 SPAWNS_AND_WAITS = """
 import sys, anyio
 from pathlib import Path
-from hostler.model import Launch, OutputMode
+from hostler.launch import Launch
+from hostler.model import OutputMode
 from hostler.process.spawn import spawn
 
 async def main():
@@ -403,7 +404,8 @@ FORKS_NO_MORE = """
 import anyio, os, resource, sys
 from pathlib import Path
 from hostler.errors import ProcessSpawnFailed
-from hostler.model import Launch, OutputMode
+from hostler.launch import Launch
+from hostler.model import OutputMode
 from hostler.process.spawn import spawn
 
 async def main():

@@ -9,6 +9,7 @@ import signal
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class Birth:
     """What identifies a process for ever, noted right after its spawn.
 
     `start_time` is the kernel's, in its own unit: together with the pid an identity, since pids are
-    reused. `forks` is how many processes this machine had started before.
+    reused. `forks` is how many processes this machine had started before, `cgroup` the control group
+    that it is in alone.
     """
 
     run_id: str
@@ -41,6 +43,7 @@ class Birth:
     start_time: float
     forks: int = 0
     missing_tools: tuple[str, ...] = ()
+    cgroup: Path | None = None
 
 
 class Process:
@@ -58,6 +61,7 @@ class Process:
         self.start_time = birth.start_time
         self.forks = birth.forks
         self.missing_tools = birth.missing_tools
+        self.cgroup = birth.cgroup
         self._status: ExitStatus | None = None
         self._ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()

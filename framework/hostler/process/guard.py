@@ -72,10 +72,11 @@ class Guard:
                 hint="free some processes and descriptors, or set guard = false",
             ) from error
 
-    def complete(self, run_id: str, pid: int, started: float) -> None:
+    def complete(self, run_id: str, pid: int, started: float, cgroup: Path | None = None) -> None:
         """Say which process a run is, once it was spawned; `started` is its start time."""
         if run_id in self._runs:
-            self._runs[run_id].line = f"add {run_id} {pid} {started!r}"
+            group = "" if cgroup is None else f" {cgroup}"
+            self._runs[run_id].line = f"add {run_id} {pid} {started!r}{group}"
             self._send(self._runs[run_id].line)
 
     def remove(self, run_id: str) -> None:

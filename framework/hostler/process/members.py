@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
+from hostler.process.cgroups import pids_in
 from hostler.process.table import Row, Table, first_possible_pid, read_table
 
 
@@ -28,18 +30,20 @@ class Leader(Protocol):
     pid: int
     start_time: float
     forks: int
+    cgroup: Path | None
 
 
 def find_tree(process: Leader, known: Iterable[Member] = (), table: Table | None = None) -> list[Member]:
     """Find the living members of a server, dead leader or not; zombies and ourselves are never among them.
 
-    Members are found by parent links, session, process group and marker, starting from the leader and
-    from those that are `known` already. `table` is a look that was already taken.
+    Members are found by parent links, session, process group, marker and control group, starting from the
+    leader and from those that are `known` already. `table` is a look that was already taken.
     """
     if table is None:
         table = read_table(first_possible_pid(process.pid, process.forks))
 
     roots = [*table.marked(process.run_id, process.start_time), *_same(table, known)]
+    roots += _grouped(table, process.cgroup)
     leader = table.rows.get(process.pid)
 
     if leader is None or leader.start_time == process.start_time:
@@ -50,7 +54,11 @@ def find_tree(process: Leader, known: Iterable[Member] = (), table: Table | None
 
 
 def find_leftovers(
-    run_id: str, pid: int | None, start_time: float, known: Iterable[Member] = ()
+    run_id: str,
+    pid: int | None,
+    start_time: float,
+    known: Iterable[Member] = (),
+    cgroup: Path | None = None,
 ) -> list[Member]:
     """Find the living members of a run whose supervisor is dead; start time 0 means that none was noted.
 
@@ -58,7 +66,7 @@ def find_leftovers(
     our ancestors and descendants are left out, should we run inside that tree.
     """
     table = read_table()
-    roots = [*table.marked(run_id, start_time), *_same(table, known)]
+    roots = [*table.marked(run_id, start_time), *_same(table, known), *_grouped(table, cgroup)]
     leader = table.rows.get(pid) if pid is not None else None
 
     if leader is not None and start_time and leader.start_time == start_time:
@@ -71,6 +79,10 @@ def _same(table: Table, members: Iterable[Member]) -> list[Row]:
     """Look up members again; a pid that another process has by now is left out."""
     rows = ((table.rows.get(member.pid), member) for member in members)
     return [row for row, member in rows if row is not None and row.start_time == member.start_time]
+
+
+def _grouped(table: Table, group: Path | None) -> list[Row]:
+    return [table.rows[pid] for pid in pids_in(group) if pid in table.rows]
 
 
 def _members(table: Table, roots: Iterable[Row], barred: set[int]) -> list[Member]:

@@ -8,7 +8,7 @@ import pwd
 import resource
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -18,7 +18,7 @@ from hostler.launch import Launch
 _TOOL_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"  # never the child's PATH: these run with our privileges
 _MULTI_CALL = {"busybox", "toybox"}  # their tools of these names lack what is needed
 _RESTORED_BY_PYTHON = {int(signal.SIGPIPE), int(signal.SIGXFSZ)}  # Popen resets these itself
-_CAP_SYS_RESOURCE = 24
+_CAP_SETPCAP, _CAP_SYS_RESOURCE = 8, 24
 _SECURE = ("--pdeathsig", "KILL")
 
 
@@ -41,29 +41,34 @@ class Prefix:
     account: Account | None
 
 
-def find_account(user: str | None, group: str | None) -> Account | None:
+def find_account(
+    user: str | None, group: str | None, groups: Collection[str] | None = None
+) -> Account | None:
     """Look up who the child is to be, None for "as we are"; names or numbers.
 
-    Raises EnvironmentSetupFailed (permanent) when there is no such user or group, or when we may
-    not become it.
+    `groups` are the supplementary groups, None for those that the user is in. Raises
+    EnvironmentSetupFailed (permanent) when there is no such user or group, or when we may not become it.
     """
-    if user is None and group is None:
+    if user is None and group is None and groups is None:
         return None
 
     person = _person(user) if user is not None else None
     uid = os.geteuid() if user is None else person.pw_uid if person else int(user)
     gid = _gid(group) if group is not None else person.pw_gid if person else uid
 
-    if os.geteuid() != 0 and uid == os.geteuid() and gid == os.getegid():
+    if os.geteuid() != 0 and uid == os.geteuid() and gid == os.getegid() and groups is None:
         return None
 
     if os.geteuid() != 0:
         raise _failed(
-            f"only root can run a server as {user or group}", "run hostler as root, or remove user and group"
+            f"only root can run a server as {user or group or 'a member of other groups'}",
+            "run hostler as root, or remove user, group and groups",
         )
 
-    groups = os.getgrouplist(person.pw_name, gid) if person else [gid]
-    return Account(user or str(uid), uid, gid, tuple(groups))
+    own = os.getgrouplist(person.pw_name, gid) if person else [gid]
+    return Account(
+        user or str(uid), uid, gid, tuple(own if groups is None else [_gid(name) for name in groups])
+    )
 
 
 def build_prefix(launch: Launch, account: Account | None) -> Prefix:
@@ -72,6 +77,7 @@ def build_prefix(launch: Launch, account: Account | None) -> Prefix:
     Raises EnvironmentSetupFailed (permanent) when a limit is unknown or cannot be raised so far.
     """
     secure = [*_SECURE, "--no-new-privs"] if launch.no_new_privileges else [*_SECURE]
+    secure += _keep(launch.capabilities)
     wanted = {"env": _reset_signals(), "prlimit": _limits(launch.limits), "setpriv": secure}
     argv: list[str] = []
     missing: list[str] = []
@@ -95,7 +101,29 @@ def _become(account: Account | None) -> Sequence[str]:
         return ()
 
     groups = ",".join(str(group) for group in account.groups)
-    return (f"--reuid={account.uid}", f"--regid={account.gid}", f"--groups={groups}")
+    own = f"--groups={groups}" if groups else "--clear-groups"
+    return (f"--reuid={account.uid}", f"--regid={account.gid}", own)
+
+
+def _keep(capabilities: Collection[str] | None) -> list[str]:
+    """Drop all capabilities but these; what an ordinary user has none of needs no dropping.
+
+    The bounding set is what a program of root can ever have, the ambient one what others are started with.
+    """
+    if capabilities is None:
+        return []
+
+    if _CAP_SETPCAP not in _capabilities():
+        if capabilities:
+            raise _failed(
+                f"only root can let a server keep {', '.join(sorted(capabilities))}",
+                "run hostler as root, or keep no capabilities",
+            )
+
+        return ["--inh-caps=-all", "--ambient-caps=-all"]
+
+    words = ",".join(["-all", *(f"+{name}" for name in sorted(capabilities))])
+    return [f"--{kind}={words}" for kind in ("bounding-set", "inh-caps", "ambient-caps")]
 
 
 def _reset_signals() -> list[str]:
@@ -107,7 +135,11 @@ def _reset_signals() -> list[str]:
 
 def _may_raise_limits() -> bool:
     """Ask for the capability: root in a container often lacks it."""
-    return _CAP_SYS_RESOURCE in _bits(_masks("CapEff")[0])
+    return _CAP_SYS_RESOURCE in _capabilities()
+
+
+def _capabilities() -> set[int]:
+    return _bits(_masks("CapEff")[0])
 
 
 def _masks(*names: str) -> list[int]:

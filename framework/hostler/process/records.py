@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self, TypeAlias
 
 from hostler.errors import EnvironmentSetupFailed, ServerError
+from hostler.process.cgroups import remove_group
 from hostler.process.directories import Directories, remove_inside, secure_directory
 from hostler.process.files import append, write_new
 from hostler.process.locks import NameLock, lock_path, runs_folder
@@ -41,10 +42,18 @@ class RunRecord:
     pid: int | None = None
     start_time: float | None = None
     url: str | None = None
+    cgroup: Path | None = None
 
     @classmethod
     def begin(
-        cls, run_id: str, namespace: str, server: str, *, argv: Iterable[str], temporary: Iterable[Path] = ()
+        cls,
+        run_id: str,
+        namespace: str,
+        server: str,
+        *,
+        argv: Iterable[str],
+        temporary: Iterable[Path] = (),
+        cgroup: Path | None = None,
     ) -> Self:
         """The record of a run that this process is about to spawn."""
         return cls(
@@ -57,6 +66,7 @@ class RunRecord:
             supervisor_start=start_time(os.getpid()),
             boot_id=boot_id(),
             written=time.time(),
+            cgroup=cgroup,
         )
 
 
@@ -215,7 +225,13 @@ class RunStore:
 
 def kill_recorded(record: RunRecord) -> tuple[int, ...]:
     """Kill the tree of a recorded run whose supervisor is dead; the pids that were killed."""
-    return kill_leftovers(record.run_id, record.pid, record.start_time or 0)
+    killed = kill_leftovers(record.run_id, record.pid, record.start_time or 0, record.cgroup)
+
+    if record.cgroup is not None:
+        with suppress(OSError):  # somebody hangs in it; it holds nothing back
+            remove_group(record.cgroup)
+
+    return killed
 
 
 @cache

@@ -14,6 +14,7 @@ from typing import Any
 from hostler.errors import EnvironmentSetupFailed, ProcessSpawnFailed, ServerError
 from hostler.launch import Launch
 from hostler.model import OutputMode
+from hostler.process.cgroups import join
 from hostler.process.exits import Birth, Process
 from hostler.process.privileges import Account, Prefix, build_prefix, find_account
 from hostler.process.programs import find_program
@@ -41,7 +42,9 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
         argv, prefix = _command(launch)
         forks, started = count_forks(), time.monotonic()
         pid = _start(argv, launch, _environment(launch, run_id), streams, prefix)
-        return Process(pid, Birth(run_id, started, start_time(pid), forks, prefix.missing))
+        return Process(
+            pid, Birth(run_id, started, start_time(pid), forks, prefix.missing, cgroup=launch.cgroup)
+        )
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         if pid is not None:  # it runs, but cannot be watched: it must not be left behind
             os.kill(pid, signal.SIGKILL)
@@ -56,13 +59,14 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
 
 def _command(launch: Launch) -> tuple[list[str], Prefix]:
     program = find_program(launch.argv[0] if launch.argv else "", cwd=launch.cwd, env=launch.env)
-    account = find_account(launch.user, launch.group)
+    account = find_account(launch.user, launch.group, launch.groups)
 
     if account is not None:
         _check_access(program, launch.cwd, account)
 
     prefix = build_prefix(launch, account)
-    return [*prefix.argv, program, *launch.argv[1:]], prefix
+    enter = [] if launch.cgroup is None else join(launch.cgroup, launch.env)  # as long as we may
+    return [*enter, *prefix.argv, *launch.wrapper, program, *launch.argv[1:]], prefix
 
 
 def _start(
@@ -80,6 +84,7 @@ def _start(
         stdout=streams[0],
         stderr=streams[1],
         start_new_session=True,
+        umask=-1 if launch.umask is None else launch.umask,
         **_identity(prefix.account),
     )
     child.returncode = 0  # Process reaps it: Popen is neither to wait nor to warn

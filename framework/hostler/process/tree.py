@@ -6,10 +6,12 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from pathlib import Path
 
 import anyio
 
 from hostler.process.census import Census
+from hostler.process.cgroups import kill_group
 from hostler.process.exits import Process
 from hostler.process.grip import Grip
 from hostler.process.members import Member, find_leftovers, find_tree
@@ -51,18 +53,22 @@ def kill_tree_now(process: Process) -> tuple[int, ...]:
 
     For the end of the interpreter, when no event loop runs any more.
     """
-    _, left = _kill_until_empty(partial(_look_now, process), Grip(process))
+    _, left = _kill_until_empty(partial(_look_now, process), Grip(process), process.cgroup)
     process.alive()
     return left
 
 
-def kill_leftovers(run_id: str, pid: int | None = None, start_time: float = 0) -> tuple[int, ...]:
+def kill_leftovers(
+    run_id: str, pid: int | None = None, start_time: float = 0, cgroup: Path | None = None
+) -> tuple[int, ...]:
     """Kill what a dead supervisor left of a run, blocking for at most 2 s; returns the pids that were killed.
 
     Found by the marker, by the pid of the leader with the same `start_time` (the kernel's, as in
-    `Process.start_time`), and from there by all links. A bare pid is never believed.
+    `Process.start_time`), by its control group, and from there by all links. A bare pid is never believed.
     """
-    killed, left = _kill_until_empty(lambda known: find_leftovers(run_id, pid, start_time, known), Grip())
+    killed, left = _kill_until_empty(
+        lambda known: find_leftovers(run_id, pid, start_time, known, cgroup), Grip(), cgroup
+    )
     return tuple(sorted(member.pid for member in killed if member.pid not in left))
 
 
@@ -91,6 +97,9 @@ async def _bring_down(process: Process, grip: Grip, number: int, census: Census)
 
     while members := await _look(process, grip, census):
         grip.hold(members)
+
+        if number == signal.SIGKILL:
+            kill_group(process.cgroup)
 
         for member in members:
             if member not in told:
@@ -122,13 +131,14 @@ def _leader(process: Process) -> list[Member]:
 
 
 def _kill_until_empty(
-    look: Callable[[Iterable[Member]], list[Member]], grip: Grip
+    look: Callable[[Iterable[Member]], list[Member]], grip: Grip, cgroup: Path | None
 ) -> tuple[set[Member], tuple[int, ...]]:
     until = time.monotonic() + _KILL_WITHIN
 
     with grip:
         while (members := look(grip.members)) and (left := until - time.monotonic()) > 0:
             grip.hold(members)
+            kill_group(cgroup)
 
             for member in members:
                 grip.signal(member, signal.SIGKILL)

@@ -1,7 +1,8 @@
 """The watchdog: a program of its own that ends the listed processes when hostler is gone.
 
 Started by `guard.py` as `python -I -S watchdog.py PID FOLDER...`: the pid of hostler, and folders to import
-from. Its standard input says who is listed: "add RUN_ID", "add RUN_ID PID START_TIME", "remove RUN_ID".
+from. Its standard input says who is listed: "add RUN_ID", "add RUN_ID PID START_TIME [CONTROL_GROUP]",
+"remove RUN_ID".
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 if __name__ == "__main__":  # first of all: what ends hostler is often sent to all that it started
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
@@ -19,6 +21,7 @@ if __name__ == "__main__":  # first of all: what ends hostler is often sent to a
 
     sys.path += sys.argv[2:]
 
+from hostler.process.cgroups import kill_group
 from hostler.process.members import Member, find_leftovers, find_tree
 from hostler.process.table import start_time
 
@@ -32,10 +35,11 @@ class Run:
 
     forks = 0  # how many processes there were before is not known here: all are looked at
 
-    def __init__(self, run_id: str, pid: int = 0, start_time: float = 0.0) -> None:
+    def __init__(self, run_id: str, pid: int = 0, start_time: float = 0.0, cgroup: str = "") -> None:
         self.run_id = run_id
         self.pid = pid
         self.start_time = start_time
+        self.cgroup = Path(cgroup) if cgroup else None
 
     def members(self, known: set[Member]) -> list[Member]:
         """Find who is left of it."""
@@ -47,11 +51,11 @@ class Run:
 
 def take(runs: dict[str, Run], text: str) -> None:
     """Enter what one line says."""
-    match text.split():
+    match text.split(maxsplit=4):
         case ["add", run_id]:
             runs[run_id] = Run(run_id)
-        case ["add", run_id, pid, start]:
-            runs[run_id] = Run(run_id, int(pid), float(start))
+        case ["add", run_id, pid, start, *group]:
+            runs[run_id] = Run(run_id, int(pid), float(start), *group)
         case ["remove", run_id]:
             runs.pop(run_id, None)
 
@@ -99,6 +103,7 @@ def kill(runs: list[Run]) -> None:
         for run in tuple(known):
             members = run.members(known[run])
             known[run].update(members)
+            kill_group(run.cgroup)
 
             for member in members:
                 end(member)
