@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hostler.config.elsewhere import anchored_env_file, anchored_secret
 from hostler.config.paths import is_anchored, is_path, tidy
+from hostler.config.plugin_secrets import anchored_secrets
 from hostler.config.plugin_tables import is_file
 from hostler.config.servers import Draft
 from hostler.config.tree import Node, portable
 from hostler.interpolate import escape
+from hostler.model import PluginSpec
 
 
 def document(drafts: Iterable[Draft]) -> dict[str, object]:
@@ -26,18 +29,29 @@ def _server(draft: Draft) -> dict[str, object]:
     cwd = draft.at("cwd")
     server["cwd"] = escape(str(draft.spec.cwd)) if cwd is draft.node else _anchored(cwd)
 
+    if "env" in server:
+        server["env"] = {name: _variable(node) for name, node in draft.at("env").value.items()}
+
+    if "env_file" in server:
+        server["env_file"] = portable(anchored_env_file(draft.at("env_file")))
+
     if "plugins" in server:
+        specs = {spec.name: spec for spec in draft.spec.plugins}
         plugins = draft.at("plugins").value
-        server["plugins"] = {name: _plugin(node) for name, node in plugins.items()}
+        server["plugins"] = {name: _plugin(node, specs.get(name)) for name, node in plugins.items()}
 
     return server
 
 
-def _plugin(node: Node) -> object:
-    if node.off:
+def _variable(node: Node) -> object:
+    return portable(anchored_secret(node) if isinstance(node.value, dict) else node)
+
+
+def _plugin(node: Node, spec: PluginSpec | None) -> object:
+    if spec is None:  # switched off
         return False
 
-    options: dict[str, object] = portable(node)
+    options: dict[str, object] = portable(anchored_secrets(node, spec))
     use = node.value.get("use")
 
     if use is not None and is_file(use.value):

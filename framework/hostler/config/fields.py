@@ -18,7 +18,6 @@ from hostler.quantities import Duration
 
 Reader: TypeAlias = Callable[[Node, Findings], Any]
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 
 
@@ -172,23 +171,6 @@ def _need(name: str, node: Node, found: Findings) -> str | Need | None:
 
     need = Need(name, **values)
     return name if need == Need(name) else need
-
-
-def variables(node: Node, found: Findings) -> dict[str, str] | None:
-    """A table of environment variables."""
-    if not isinstance(node.value, dict):
-        found.expected(node, 'a table of strings, such as { NAME = "value" }')
-        return None
-
-    values = {}
-
-    for name, child in node.value.items():
-        if not _VARIABLE.fullmatch(name):
-            found.add(child, "not a name for a variable: letters, digits and _, no digit first")
-
-        values[name] = text(child, found)
-
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def table(fields: Mapping[str, Reader], build: Callable[..., object]) -> Reader:

@@ -62,6 +62,18 @@ def fill(node: Node, known: Names, found: Findings, *, keep: Container[str] = ()
             return node
 
 
+def fill_variables(node: Node, known: Names, found: Findings) -> Node:
+    """Fill in the strings of `env`; where a secret is has to be known at once."""
+    if not isinstance(node.value, dict):
+        return fill(node, known, found, keep=AT_START)
+
+    filled = {
+        name: fill(child, known, found, keep=AT_START if isinstance(child.value, str) else ())
+        for name, child in node.value.items()
+    }
+    return replace(node, value=filled)
+
+
 def _filled(node: Node, text: str, known: Names, found: Findings, keep: Container[str]) -> str:
     try:
         if keep != () and not known.has_port:

@@ -50,11 +50,31 @@ def _count(lowest: int, default: int, meaning: str) -> Key:
 
 
 TEXTS: JsonSchema = {"type": "array", "items": {"type": "string"}}
+SECRET: JsonSchema = {
+    "type": "object",
+    "properties": {"secret": {"type": "string", "pattern": rf"^(env|file):.|{REFERENCE}"}},
+    "required": ["secret"],
+    "additionalProperties": False,
+    "description": "Where a secret is: env:NAME or file:PATH; read at each start, masked everywhere",
+}
 VARIABLES: JsonSchema = {
     "type": "object",
     "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
-    "additionalProperties": {"type": "string"},
+    "additionalProperties": {"anyOf": [{"type": "string"}, SECRET]},
 }
+_PATH: JsonSchema = {"type": "string", "minLength": 1}
+_ENV_FILE: JsonSchema = {
+    "anyOf": [
+        _PATH,
+        {
+            "type": "object",
+            "properties": {"path": _PATH, "optional": {"type": "boolean"}},
+            "required": ["path"],
+            "additionalProperties": False,
+        },
+    ]
+}
+_ENV_FILES: JsonSchema = {"anyOf": [*_ENV_FILE["anyOf"], {"type": "array", "items": _ENV_FILE}]}
 _CONDITION = one_of([condition.value for condition in Condition])
 _NEEDS: JsonSchema = {
     "anyOf": [
@@ -120,10 +140,17 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
             "false", "Allows a host that is not loopback, and a socket that is bound wider than `host`"
         ),
         "env": Key(
-            "table of strings",
+            "table of strings and secrets",
             "`{}`",
             VARIABLES,
-            "Variables of the server, on top of a short safe list (PATH, HOME, LANG and the like)",
+            "Variables of the server, on top of a short safe list (PATH, HOME, LANG and the like). "
+            "`{ secret = ... }`: see [secrets](#secrets)",
+        ),
+        "env_file": Key(
+            "path, or list",
+            "`[]`",
+            _ENV_FILES,
+            "Files of variables, read at each start; `env` wins over them. See [env_file](#env_file)",
         ),
         "stdout": _choice(
             OutputMode,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from hostler.config.fields import word
 from hostler.config.findings import Findings, shown
 from hostler.config.paths import absolute
+from hostler.config.plugin_secrets import with_secrets
 from hostler.config.tree import Node, plain, unfilled
 from hostler.errors import Problem
 from hostler.model import PluginSpec
@@ -34,7 +35,9 @@ def _is_off(node: Node, found: Findings) -> bool:
 
 def _read(name: str, node: Node, environ: Mapping[str, str], found: Findings) -> PluginSpec:
     use = _use(node.value["use"], environ, found) if "use" in node.value else None
-    spec = PluginSpec(name, _options(node, plain), use)
+    spec = PluginSpec(name, {}, use)
+    node = with_secrets(node, spec, environ, found)
+    spec = replace(spec, options=_options(node, plain))
 
     if not found.has_noted(node):
         found.problems.extend(_problems(node, spec))

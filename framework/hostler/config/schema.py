@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from hostler.config.elsewhere import env_files, variables
 from hostler.config.fields import (
     Reader,
     choice,
@@ -15,12 +16,12 @@ from hostler.config.fields import (
     port,
     scheme,
     table,
-    variables,
     word,
 )
 from hostler.model import HealthRule, IdentityCheck, Kind, OutputMode, RestartMode, RestartPolicy
 
-TOP = ("extends", "servers")
+LAYER = ("servers", "templates")
+TOP = ("extends", *LAYER, "profiles")
 
 RESTART: Mapping[str, Reader] = MappingProxyType(
     {
@@ -33,7 +34,8 @@ RESTART: Mapping[str, Reader] = MappingProxyType(
     }
 )
 
-# The names are the fields of ServerSpec; `command`, `cwd` and `plugins` are read in servers.py.
+# The names are the fields of ServerSpec; `command`, `cwd` and `plugins` are read in servers.py, where `env`
+# and `env_file` get to know the home folder.
 SERVER: Mapping[str, Reader] = MappingProxyType(
     {
         "kind": choice(Kind),
@@ -43,7 +45,8 @@ SERVER: Mapping[str, Reader] = MappingProxyType(
         "port_from_socket": flag,
         "scheme": scheme,
         "expose": flag,
-        "env": variables,
+        "env": variables({}),
+        "env_file": env_files({}),
         "stdout": choice(OutputMode),
         "stderr": choice(OutputMode),
         "prepare_timeout": duration(),

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from hostler.config.elsewhere import env_files, variables
 from hostler.config.fields import Reader, entries, texts, word
-from hostler.config.fill import AT_START, Names, fill
+from hostler.config.fill import AT_START, Names, fill, fill_variables
 from hostler.config.findings import Findings
 from hostler.config.paths import absolute, is_path
 from hostler.config.plugin_tables import read_plugins
@@ -72,6 +73,11 @@ def read_server(name: str, node: Node, around: Surroundings, found: Findings) ->
     return Draft(node, ServerSpec(**values))
 
 
+def server_keys() -> list[str]:
+    """The keys that the table of a server may have."""
+    return list(_fields(Surroundings({}, Path())))
+
+
 def _fields(around: Surroundings) -> dict[str, Reader]:
     """The readers of a server's keys, with those that need to know where they are."""
     environ = around.environ
@@ -80,7 +86,10 @@ def _fields(around: Surroundings) -> dict[str, Reader]:
         "command": lambda node, found: _command(node, environ, found),
         "cwd": lambda node, found: _path(node, environ, found),
         **SERVER,
+        "env": variables(environ),
+        "env_file": env_files(environ),
         "plugins": lambda node, found: read_plugins(node, environ, found),
+        "template": lambda _node, _found: None,  # what it gives stands in the table already
     }
 
 
@@ -96,7 +105,9 @@ def _filled(name: str, node: Node, around: Surroundings, found: Findings) -> Nod
     known = Names(around.environ, server, has_port=not _has_no_port(node))
 
     for key, child in table.items():
-        if key != "host":
+        if key == "env":
+            table[key] = fill_variables(child, known, found)
+        elif key != "host":
             table[key] = fill(child, known, found, keep=AT_START if key in TEMPLATES else ())
 
     return replace(node, value=table)

@@ -11,9 +11,10 @@ from pathlib import Path
 from hostler.config.plugin_tables import is_file
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.interpolate import escape
-from hostler.model import Configuration, PluginSpec, RestartPolicy, ServerSpec
+from hostler.model import Configuration, EnvFile, PluginSpec, RestartPolicy, ServerSpec
 from hostler.needs import Need, OnRestart
 from hostler.quantities import Duration, Size
+from hostler.secret_value import Secret
 
 _DURATIONS = frozenset(
     {
@@ -77,7 +78,7 @@ def _foreign(key: str, value: object) -> Iterator[Problem]:
         case list() | tuple() | set() | frozenset():
             for number, child in enumerate(value):
                 yield from _foreign(f"{key}[{number}]", child)
-        case str() | bool() | int() | float() | Path() | Enum() | date() | time():
+        case str() | bool() | int() | float() | Path() | Enum() | date() | time() | Secret():
             pass
         case _:
             yield Problem(key, f"a {type(value).__name__} cannot be written as TOML")
@@ -157,6 +158,11 @@ def _written(value: object) -> object:
             return [_written(child) for child in value]
         case set() | frozenset():
             return [_written(child) for child in sorted(value)]
+        case Secret(path=path):
+            return {"secret": escape(value.secret if path is None else f"file:{path.absolute()}")}
+        case EnvFile(path=path, optional=optional):
+            written = escape(str(path.absolute()))
+            return {"path": written, "optional": True} if optional else written
         case _:
             return _scalar(value)
 
