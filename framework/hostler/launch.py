@@ -100,7 +100,10 @@ class Launch:
         self.cleanups.append(cleanup)
 
     def remove_at_end(self, path: Path) -> None:
-        """Remove a file or directory tree when the run ends, or at the next start if hostler was killed."""
+        """Remove a file or directory tree when the run ends, or at the next start if hostler was killed.
+
+        Call it before it is made: it is written down at once. EnvironmentSetupFailed when that fails.
+        """
         self.temporary.append(path)
 
     def warm_up(self, function: Callable[[], object]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,19 @@ from hostler.process.locks import NameLock
 from hostler.process.records import RunRecord
 from hostler.surroundings import Surroundings
 from hostler.voice import Voice
+
+
+class Noted(list[Path]):
+    """Paths that are to be removed; `note` hears of each before it can be made."""
+
+    def __init__(self, note: Callable[[Path], None]) -> None:
+        super().__init__()
+        self._note = note
+
+    def append(self, path: Path) -> None:
+        """Add a path, when it has been heard of."""
+        self._note(path)
+        super().append(path)
 
 
 @dataclass(slots=True)
@@ -25,12 +38,19 @@ class Recording:
 
     def begin(self, argv: Iterable[str], temporary: Iterable[Path], cgroup: Path | None = None) -> str:
         """Write down what is about to be spawned; the id of the run."""
-        run_id = uuid4().hex
+        run_id = uuid4().hex if self.record is None else self.record.run_id
         self.record = RunRecord.begin(
             run_id, self.around.namespace, self.voice.name, argv=argv, temporary=temporary, cgroup=cgroup
         )
         self.around.store.write(self.lock, self.record)
         return run_id
+
+    def note(self, path: Path) -> None:
+        """Write down what is about to be made: a hostler that is killed before the spawn leaves it."""
+        if self.record is None:
+            self.begin((), [path])
+        else:
+            self.complete(temporary=(*self.record.temporary, path))
 
     def complete(self, **known: Any) -> None:
         """Add what is known by now."""

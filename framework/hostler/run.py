@@ -29,7 +29,7 @@ from hostler.plugins import PluginSet
 from hostler.process.exits import Process
 from hostler.process.locks import NameLock
 from hostler.process.output import Capture
-from hostler.recording import Recording
+from hostler.recording import Noted, Recording
 from hostler.surroundings import Surroundings
 from hostler.voice import Voice
 
@@ -78,6 +78,7 @@ class Run:
             learn=self.voice.masker.add,
             warn=self._warn,
         )
+        launch.temporary = Noted(self._recording.note)
         self._learn_secrets(launch)
         plugins.expand(filling(self.spec, given.port, given.others))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -89,6 +90,30 @@ def test_a_hostler_that_is_killed_at_any_moment_of_a_start_is_cleaned_up_behind(
     assert server in world.processes()
     assert last.stop(signal.SIGTERM) == 0
     assert world.what_is_left() == NOTHING
+
+
+def test_what_was_made_for_a_start_is_removed_though_hostler_was_killed_before_the_spawn(
+    world: World,
+) -> None:
+    running = world.hostler("run", held(world, "pre_spawn"), "--json")
+    eventually(lambda: temporary_paths(world) != [])
+    (folder,) = temporary_paths(world)
+    eventually(folder.exists)
+    running.stop(signal.SIGKILL)
+    assert folder.exists()
+    again = world.hostler("run", world.fake(), "--json")
+    again.event(event="state", state="running")
+    assert not folder.exists()
+    assert again.stop(signal.SIGTERM) == 0
+    assert world.what_is_left() == NOTHING
+
+
+def temporary_paths(world: World) -> list[Path]:
+    """What the run records say is to be removed."""
+    paths = [*(world.directories.state / "runs").glob("*.json")]
+    return [
+        Path(name) for path in paths for name in json.loads(path.read_text() or "{}").get("temporary", [])
+    ]
 
 
 @pytest.mark.parametrize("hook", ["pre_spawn", "on_ready", "on_shutdown"])

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 
 from hostler import EnvironmentSetupFailed, Launch
 
@@ -47,11 +48,12 @@ def give_private_tmpdir(launch: Launch) -> None:
 
     Raises EnvironmentSetupFailed.
     """
-    parent = _SHORT if os.access(_SHORT, os.W_OK | os.X_OK) else None
+    parent = _SHORT if os.access(_SHORT, os.W_OK | os.X_OK) else tempfile.gettempdir()
 
     try:
-        folder = Path(tempfile.mkdtemp(prefix="hostler-oc-", dir=parent))
+        folder = Path(parent, f"hostler-oc-{token_hex(8)}")
         launch.remove_at_end(folder)
+        folder.mkdir(mode=0o700)
         folder.chmod(0o700)  # a umask such as 0777 takes even our own bits away
         hand_over(folder, launch)
     except OSError as error:
