@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias
 from hostler.model import Line, OutputMode, StreamName
 from hostler.secret_value import Secret
 
+_CONFIGURED = frozenset({"env", "env_file"})
 Cleanup: TypeAlias = Callable[[], None] | Callable[[], Awaitable[None]]
 
 
@@ -79,6 +80,11 @@ class Launch:
     removed: dict[str, str] = field(default_factory=dict)
     live_env: Mapping[str, str] | None = field(default=None, repr=False)
     warn: Callable[[str], object] = field(default=str, repr=False)
+
+    @property
+    def configured(self) -> frozenset[str]:
+        """The variables that the configuration sets itself, in `env` or in an `env_file`."""
+        return frozenset(name for name, who in self.origins.items() if who.partition(" ")[0] in _CONFIGURED)
 
     def set_secret(self, name: str, value: str) -> None:
         """Give the child a secret on purpose: set, allowed, and masked wherever it would be written."""

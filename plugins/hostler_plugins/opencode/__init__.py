@@ -93,7 +93,7 @@ class OpenCode:
     @hookimpl
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
         """Prepare folders and variables, find or install the program, take the turn in its data directory."""
-        configured = server.spec.env
+        configured = {*server.spec.env, *launch.configured}
         launch.warm_up(partial(importlib.import_module, "aiohttp"))
         environment.set_variables(launch, configured, client=self.client, offline=self.offline)
         environment.check_folders(launch)
@@ -164,7 +164,7 @@ class OpenCode:
         launch.facts["permanent_bodies"] = profiles.PERMANENT_BODIES
 
     def _guard(self, server: ServerView, launch: Launch) -> None:
-        configured = server.spec.env
+        configured = {*server.spec.env, *launch.configured}
         auth: Auth | None
 
         if self._way.keeps_password:

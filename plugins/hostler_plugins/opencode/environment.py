@@ -7,7 +7,7 @@ import os
 import pwd
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -31,7 +31,7 @@ _SHORT = "/tmp"  # noqa: S108 - the path must be short: sockets are made in it
 _LEAST_SPACE = 1 << 20
 
 
-def set_variables(launch: Launch, configured: Mapping[str, str], *, client: str, offline: bool) -> None:
+def set_variables(launch: Launch, configured: Container[str], *, client: str, offline: bool) -> None:
     """Set what OpenCode should know and drop what it should not; what was configured stays."""
     wanted = {**_ALWAYS, "OPENCODE_CLIENT": client} | dict.fromkeys(_OFFLINE if offline else (), "1")
 

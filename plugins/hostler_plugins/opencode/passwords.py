@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Container
 from enum import Enum
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def new_password() -> str:
     return secrets.token_urlsafe(_RANDOM_BYTES)
 
 
-def hand_by_environment(launch: Launch, configured: Mapping[str, str], own: str | None) -> Auth | None:
+def hand_by_environment(launch: Launch, configured: Container[str], own: str | None) -> Auth | None:
     """Give the server the configured password, else our own; None where it gets none.
 
     An empty one in the configured environment asks for none.
@@ -41,7 +41,7 @@ def hand_by_environment(launch: Launch, configured: Mapping[str, str], own: str 
     return Auth(user, password)
 
 
-def hand_by_file(launch: Launch, configured: Mapping[str, str], own: str) -> Auth:
+def hand_by_file(launch: Launch, configured: Container[str], own: str) -> Auth:
     """The password that the 2.x server keeps in a file, which is made first where there is none.
 
     Others may use the one that is there, so it stays. Raises EnvironmentSetupFailed.
