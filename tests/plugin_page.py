@@ -35,6 +35,8 @@ _WORDS = {
     "float": "number",
     "bool": "boolean",
     "list[str]": "list of strings",
+    "list[int]": "list of integers",
+    "dict[str, Any]": "table",
     "dict[str, str]": "table of strings",
 }
 
@@ -50,6 +52,9 @@ def kind(type_: str) -> str:
 
 
 def default(option: OptionDescription) -> str:
+    if not option.default:
+        return "required"
+
     return "" if option.default == "none" else f"`{option.default}`"
 
 

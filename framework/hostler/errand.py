@@ -61,6 +61,9 @@ class Errand:
             host_env={MARKER: ":".join(marks)} if marks else {},
             user=server.user,
             group=server.group,
+            groups=server.groups,
+            umask=server.umask,
+            capabilities=server.capabilities,
             no_new_privileges=server.no_new_privileges,
         )
 

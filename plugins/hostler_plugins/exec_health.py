@@ -1,0 +1,100 @@
+"""exec-health: a server is healthy while a command says so by its exit code."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from hostler import (
+    CommandResult,
+    Duration,
+    Healthy,
+    Report,
+    ServerError,
+    ServerView,
+    Unhealthy,
+    hookimpl,
+    option,
+    poll,
+)
+
+from hostler_plugins.thresholds import check_positive
+
+_STOPPING = 5.0  # seconds beyond the timeout, in which the tree of a command is ended
+_SHOWN = 500
+
+
+@dataclass(eq=False)
+class ExecHealth:
+    """Runs a command again and again: healthy is exit code 0; otherwise its last line is the reason.
+
+    The command is an argv, never a shell line. It runs where the server works and as its user, with a
+    short safe list of variables (PATH, HOME, LANG and the like), what plugins publish (OPENCODE_SERVER),
+    and HOSTLER_SERVER, HOSTLER_PID, HOSTLER_URL, HOSTLER_HOST and HOSTLER_PORT. Whatever it started is
+    ended with it.
+    """
+
+    command: list[str] = field(
+        metadata={"meaning": 'the argv, such as ["redis-cli", "-p", "${server.port}", "ping"]'}
+    )
+    env: dict[str, str] = field(
+        default_factory=dict, repr=False, metadata={"meaning": "further variables for the command"}
+    )
+    interval: Duration = option(Duration(10), "how often it is run once it is ready; before that, sooner")
+    timeout: Duration = option(
+        Duration(5), "how long it may take; until it is ready, no longer than a third of startup_timeout"
+    )
+    successes: int = option(1, "how many successes in a row make it healthy")
+    failures: int | None = option(
+        None, "how many failures in a row are a crash; default: the server's max_connection_failures"
+    )
+
+    def __post_init__(self) -> None:
+        if not self.command or not self.command[0]:
+            raise ValueError('command: expected an argv, such as ["pg_isready", "-q"]')
+
+        check_positive(self, "interval", "timeout", "successes", "failures")
+
+    @hookimpl
+    async def health_check(self, server: ServerView) -> AsyncGenerator[Report, None]:
+        """Run the command, and report each result."""
+        patience = min(self.timeout, server.spec.startup_timeout / 3)
+        reports = poll(
+            lambda: self._ask(server, patience),
+            interval=self.interval,
+            timeout=self.timeout + _STOPPING,
+            successes=self.successes,
+            failures=self.failures,
+        )
+
+        async with aclosing(reports):
+            async for report in reports:
+                patience = self.timeout if isinstance(report, Healthy) else patience
+                yield report
+
+    async def _ask(self, server: ServerView, timeout: float) -> Report:
+        try:
+            result = await server.run_command(
+                self.command, timeout=timeout, env=server.command_env() | self.env
+            )
+        except ServerError as error:
+            return Unhealthy(error.message, permanent=error.permanent, error=error)
+
+        if result.code == 0:
+            return Healthy({"command": self.command[0]})
+
+        said = result.last_line[:_SHOWN]
+        return Unhealthy(f"{self.command[0]}: {_ending(result, timeout)}" + (f": {said}" if said else ""))
+
+
+def _ending(result: CommandResult, timeout: float) -> str:
+    if result.code is not None:
+        return f"exit code {result.code}"
+
+    if result.signal is not None:
+        names = {number.value: number.name for number in signal.Signals}
+        return f"killed by {names.get(result.signal, f'signal {result.signal}')}"
+
+    return f"no result within {timeout:g} s"

@@ -1,0 +1,137 @@
+"""log-ready: a server is ready when its output says so."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hostler import (
+    Healthy,
+    InvalidConfiguration,
+    Launch,
+    Line,
+    OutputMode,
+    Report,
+    ServerView,
+    Unhealthy,
+    hookimpl,
+    option,
+)
+
+from hostler_plugins.thresholds import check_pattern, check_positive
+
+_COLOUR = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]")  # ECMA-48: CSI, parameters, intermediates, final
+_SHOWN = 300
+_MOST = 100
+
+
+@dataclass(eq=False)
+class LogReady:
+    """Reads the output: a line in which `pattern` is found means ready, one with `failure` the opposite.
+
+    Every line of the run is read, from the first on, without colour codes and cut at 8 KiB; a line counts
+    when its end has come. Without `failure`, nothing is read any more once the server is ready. Patterns
+    run on hostler's event loop and cannot be interrupted: nested repeats like `(a+)+` are asking for trouble.
+    """
+
+    pattern: str = field(metadata={"meaning": "regular expression of the line that means ready"})
+    stream: Literal["any", "stdout", "stderr"] = option("any", "the stream that is read")
+    failure: str | None = option(None, "regular expression of lines that mean that it does not work")
+    on_failure: Literal["count", "restart", "give-up"] = option(
+        "count", "what such a line does: it counts as a failure, ends the run, or ends it for good"
+    )
+    failures: int | None = option(
+        None, "how many failures in a row are a crash; default: the server's max_connection_failures"
+    )
+    _heard: _Heard | None = field(init=False, default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.pattern:
+            raise ValueError("pattern: an empty pattern is found in every line")
+
+        check_pattern(self, "pattern", "failure")
+        check_positive(self, "failures")
+
+    @hookimpl
+    async def pre_spawn(self, launch: Launch) -> None:
+        """Follow the output from its first line on."""
+        modes = {"stdout": launch.stdout, "stderr": launch.stderr}
+        wanted = tuple(modes) if self.stream == "any" else (self.stream,)
+
+        if all(modes[name] is not OutputMode.CAPTURE for name in wanted):
+            raise InvalidConfiguration(
+                f"log-ready cannot read {' or '.join(wanted)}: it is not captured",
+                hint=f'set {wanted[0]} = "capture", or switch log-ready off',
+            )
+
+        self._heard = heard = _Heard()
+        launch.follow(lambda line: self._hear(line, heard))
+
+    @hookimpl
+    async def health_check(self, server: ServerView) -> AsyncGenerator[Report, None]:
+        """Report what the lines say."""
+        heard = self._heard
+        assert heard is not None
+
+        if heard.last is None:
+            yield Unhealthy(f"no line in which {self.pattern!r} is found has come yet", limit=1)
+        elif not heard.reports:
+            yield heard.last  # this is a second check of the same run
+
+        while True:
+            while heard.reports:
+                yield heard.reports.popleft()
+
+            if self._is_done(heard):
+                return
+
+            await heard.wait()
+
+    def _hear(self, line: Line, heard: _Heard) -> bool:
+        """Whether another line is wanted."""
+        if self.stream in {"any", line.stream}:
+            text = _COLOUR.sub("", line.text)
+            report = self._read(text)
+
+            if report is not None:
+                heard.say(report)
+
+        return not self._is_done(heard)
+
+    def _read(self, text: str) -> Report | None:
+        if self.failure is not None and re.search(self.failure, text):
+            return Unhealthy(
+                text.strip()[:_SHOWN],
+                fatal=self.on_failure == "restart",
+                permanent=self.on_failure == "give-up",
+                limit=self.failures,
+            )
+
+        return Healthy({"line": text.strip()[:_SHOWN]}) if re.search(self.pattern, text) else None
+
+    def _is_done(self, heard: _Heard) -> bool:
+        return self.failure is None and heard.last is not None
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What the lines of one run said, as far as nobody has been told."""
+
+    last: Report | None = None
+    reports: deque[Report] = field(default_factory=lambda: deque(maxlen=_MOST))
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def say(self, report: Report) -> None:
+        """Take what a line says."""
+        self.last = report
+        self.reports.append(report)
+        self._news.set()
+
+    async def wait(self) -> None:
+        """Wait for a line that says something."""
+        await self._news.wait()
+        self._news.clear()

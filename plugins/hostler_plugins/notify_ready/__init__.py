@@ -1,0 +1,73 @@
+"""notify-ready: a server says itself when it is ready, by systemd's notification protocol (sd_notify(3))."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+
+from hostler import Duration, Launch, Report, ServerView, Unhealthy, hookimpl, option
+
+from hostler_plugins.notify_ready.hearing import Hearing
+from hostler_plugins.notify_ready.sockets import bind_socket
+from hostler_plugins.thresholds import check_positive
+
+
+@dataclass(eq=False)
+class NotifyReady:
+    """Gives the server a NOTIFY_SOCKET: it is ready when it says READY=1, as it would to systemd.
+
+    With `watchdog` it has to say WATCHDOG=1 in time from then on: a silence of that length is a failure,
+    each time. WATCHDOG=trigger restarts it at once. What it says of its STATUS is shown. Only messages of
+    the server's own processes count (Linux tells who sent them), so a sender has to live until its message
+    is read: `systemd-notify` waits for that, unless it is called with --no-block. File descriptors are not
+    kept (FDSTORE). WATCHDOG_PID is not set: any process of the server may say WATCHDOG=1.
+    """
+
+    watchdog: Duration | None = option(
+        None, "how long it may be silent once it is ready (WATCHDOG_USEC tells it so); default: for ever"
+    )
+    failures: int | None = option(
+        None, "how many silences in a row are a crash; default: the server's max_connection_failures"
+    )
+    _hearing: Hearing | None = field(init=False, default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        check_positive(self, "watchdog", "failures")
+
+    @hookimpl(trylast=True)
+    async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
+        """Make the socket, and tell the server of it."""
+        socket, path = bind_socket(launch)
+        self._hearing = hearing = Hearing(server, socket, self.watchdog, self.failures)
+        launch.defer(hearing.close)
+        launch.env["NOTIFY_SOCKET"] = path
+        launch.allowed.add("NOTIFY_SOCKET")
+        launch.env.pop("WATCHDOG_PID", None)
+
+        if self.watchdog is not None:
+            launch.env["WATCHDOG_USEC"] = str(round(self.watchdog * 1_000_000))
+            launch.allowed.add("WATCHDOG_USEC")
+
+        hearing.begin()
+
+    @hookimpl
+    async def health_check(self, server: ServerView) -> AsyncGenerator[Report, None]:
+        """Report what the server says of itself, and its silence."""
+        hearing = self._hearing
+        assert hearing is not None
+
+        if hearing.last is None:
+            yield Unhealthy("it has not said READY=1 yet", limit=1)
+        elif not hearing.reports:
+            yield hearing.last  # this is a second check of the same run
+
+        while True:
+            while hearing.reports:
+                yield hearing.reports.popleft()
+
+            try:
+                async with asyncio.timeout_at(hearing.deadline):
+                    await hearing.wait()
+            except TimeoutError:
+                hearing.look_at_the_clock()

@@ -1,0 +1,62 @@
+"""Whose messages count: those of the server's own processes."""
+
+from __future__ import annotations
+
+import time
+
+from hostler import ServerView
+
+from hostler_plugins.notify_ready.sockets import Datagram
+
+_BELIEVED = 1.0  # seconds for which an answer about one pid is kept
+
+
+class Senders:
+    """Tells the server's own messages from others, which are counted and said."""
+
+    def __init__(self, server: ServerView) -> None:
+        self._server = server
+        self._known: dict[int, tuple[float, bool]] = {}
+        self._refused = 0
+        self._next = 1
+
+    def admit(self, datagram: Datagram) -> bool:
+        """Whether a message counts."""
+        if not datagram.whole:
+            self._refuse("it is larger than 4096 bytes")
+            return False
+
+        if datagram.pid is None or self._is_own(datagram.pid):  # None: a system that does not tell
+            return True
+
+        self._refuse(f"pid {datagram.pid} is no living process of this server")
+        return False
+
+    def close(self) -> None:
+        """Say how many messages were refused, as far as that has not been said."""
+        if self._refused > 1:
+            self._say(f"{self._refused} messages to NOTIFY_SOCKET were refused in this run")
+
+    def _is_own(self, pid: int) -> bool:
+        now = time.monotonic()
+        asked, own = self._known.get(pid, (0.0, False))
+
+        if pid == self._server.pid:
+            return True
+
+        if not asked or now - asked > _BELIEVED:
+            own = pid in self._server.members()
+            self._known = {one: known for one, known in self._known.items() if now - known[0] <= _BELIEVED}
+            self._known[pid] = now, own
+
+        return own
+
+    def _refuse(self, why: str) -> None:
+        self._refused += 1
+
+        if self._refused >= self._next:
+            self._next *= 10
+            self._say(f"a message to NOTIFY_SOCKET is refused: {why} ({self._refused} so far)")
+
+    def _say(self, text: str) -> None:
+        self._server.notice("notify_refused", text, level="warning", count=self._refused)
