@@ -26,10 +26,10 @@ LONGEST_FUNCTION = 30
 # What stands higher imports what stands lower, never the other way round. Parts of one line know nothing
 # of each other; a package is one part: in itself it is free.
 LAYERS = (
-    "version aside background channel inbox errors needs states quantities secrets interpolate private_file",
+    "version aside background channel inbox errors needs states quantities secrets interpolate usage private_file",
     "secret_value",
     "model",
-    "crash_record launch references env_files",
+    "crash_record heartbeat launch references env_files",
     "events hooks polling restart environment order origins readings",
     "wording health process plugins variables",
     "voice endpoint surroundings crash_store status",
@@ -37,7 +37,7 @@ LAYERS = (
     "run inspection",
     "view",
     "readiness server",
-    "means sampling",
+    "means needing sampling",
     "bookkeeping inquest starting watching",
     "leaving",
     "comeback",

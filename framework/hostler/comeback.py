@@ -10,7 +10,7 @@ import anyio
 from hostler.events import RestartScheduled
 from hostler.leaving import Crash
 from hostler.means import Means
-from hostler.model import Action, Exit, ExitCause, RestartMode
+from hostler.model import Action, Exit, ExitCause, Kind, RestartMode
 from hostler.restart import Budget, at_once, spend
 from hostler.server import Wanted
 from hostler.states import State
@@ -35,6 +35,7 @@ class Comeback:
         if self._is_done(crash.exit):
             if not server.start_asked.is_set():
                 server.wanted = Wanted.DOWN
+                server.away.clear()
 
             return self._rest(crash, State.STOPPED, "it has done its work")
 
@@ -88,6 +89,9 @@ class Comeback:
         if crash.error.permanent or crash.action is Action.GIVE_UP:
             return "a restart cannot help"
 
+        if policy.policy is RestartMode.NEVER and (self.was_ready or server.spec.kind is Kind.TASK):
+            return "it is not to be restarted"
+
         if not self.was_ready:
             if self.retries_left <= 0:
                 return "it never became ready"
@@ -96,9 +100,6 @@ class Comeback:
             delay = 0.0 if crash.action is Action.RESTART_NOW else policy.initial_delay
             server.budget = Budget(server.budget.used, delay)
             return ""
-
-        if policy.policy is RestartMode.NEVER:
-            return "it is not to be restarted"
 
         spent = spend(server.budget, policy, server.around.chance())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
@@ -13,15 +13,19 @@ from hostler.errors import ForceKillTimeout, ServerCrashed, ServerError
 from hostler.events import Exited
 from hostler.inquest import inquest
 from hostler.means import Means
-from hostler.model import Action, Advice, Exit, ExitCause, Unhealthy
+from hostler.model import Action, Advice, Exit, ExitCause, Kind, Unhealthy
+from hostler.needing import until_followers_are_gone
 from hostler.plugins import PluginSet
 from hostler.restart import after_running
 from hostler.run import Run
+from hostler.server import Wanted
 from hostler.states import State
 from hostler.watching import Ending
 
 _LAST_TRY_SECONDS = 5.0
 _STRENGTH = tuple(Action)
+_COMPLETED = "completed"
+_SEE = "see its last lines, and its log file where log-rotation is on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +45,51 @@ class Leaving:
     means: Means
     run: Run
 
-    async def stop(self, ending: Ending) -> None:
-        """Everything in order: streams, plugins, tree, clean-up, rest."""
+    async def leave(self, ending: Ending) -> Crash | None:
+        """End the run; None when it was stopped as asked, or is a task that has done its work."""
+        if ending.cause is ExitCause.EXITED and self._has_completed():
+            await self._stop(replace(ending, reason=_COMPLETED))
+        elif ending.cause is not ExitCause.STOPPED:
+            return await self.crash(ending)
+        else:
+            await self._stop(ending)
+
+        return None
+
+    def _has_completed(self) -> bool:
+        server, process = self.means.server, self.run.process
+        status = None if process is None else process.exit_status
+        is_done = status is not None and status.code == 0
+        return server.spec.kind is Kind.TASK and is_done and not server.end_asked
+
+    async def _stop(self, ending: Ending) -> None:
+        """Everything in order: dependents, streams, plugins, tree, clean-up, rest."""
         server = self.means.server
         server.enter(State.STOPPING, reason=ending.reason)
+        await _unless(self.run.cut_short, until_followers_are_gone(server))
         await self.run.close_health()
 
         if self.means.plugins is not None and self.means.plugins.has("on_shutdown"):
             await _unless(self.run.cut_short, self.means.plugins.on_shutdown(server, ending.reason))
 
         await self._empty_tree()
-        self._tell_exit(self._exit(ExitCause.STOPPED))
+        self._tell_exit(self._exit(ending.cause))
         await self.run.close()
-        self.means.rest(State.STOPPED)
+
+        if ending.cause is ExitCause.EXITED:
+            self._complete()
+        else:
+            self.means.rest(State.STOPPED, reason=server.because if server.wanted is Wanted.DOWN else "")
+
+    def _complete(self) -> None:
+        """The task has done its work, unless it was started again meanwhile."""
+        server = self.means.server
+
+        if not server.start_asked.is_set():
+            server.completed = True
+            server.wanted = Wanted.DOWN
+
+        self.means.rest(State.STOPPED, reason=_COMPLETED)
 
     async def _empty_tree(self) -> None:
         """Stop the tree; "stopped" is not said before it is empty."""
@@ -92,7 +128,7 @@ class Leaving:
         await self.run.close()
         server.run = None
 
-        if exit_.ready:
+        if exit_.ready and server.spec.kind is Kind.SERVER:  # a task that fails late has failed all the same
             server.budget = after_running(server.budget, server.spec.restart, ran)
 
         return self._judge(exit_, advice)
@@ -114,11 +150,15 @@ class Leaving:
         return advice
 
     def _died(self) -> ServerError:
+        if self.means.server.spec.kind is Kind.TASK:
+            how = self._exit(ExitCause.EXITED).description
+            return ServerCrashed(f"it did not complete: {how} after {self.run.uptime:.1f} s", hint=_SEE)
+
         when = "while it ran" if self.run.ready_at is not None else "before it was ready"
         how = self._exit(ExitCause.EXITED).description
         return ServerCrashed(
             f"it ended unasked {when}: {how} after {self.run.uptime:.1f} s",
-            hint="see its last lines, and its log file where log-rotation is on",
+            hint=_SEE,
         )
 
     def _judge(self, exit_: Exit, advice: list[tuple[str, Advice]]) -> Crash:

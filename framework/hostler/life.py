@@ -14,6 +14,7 @@ from hostler.errors import ServerError
 from hostler.leaving import Crash, Leaving
 from hostler.means import Means
 from hostler.model import ExitCause
+from hostler.needing import follow_needed, lost_meanwhile
 from hostler.process.spawn import explain
 from hostler.restart import Budget
 from hostler.run import Run
@@ -79,9 +80,9 @@ class Life:
         server, leaving = self.server, Leaving(self.means, run)
         prepared = await Starting(self.means).prepare(run)
 
-        if prepared is None or (prepared.error is None and server.end_asked):
+        if prepared is None or (prepared.error is None and (server.end_asked or lost_meanwhile(server))):
             await run.close()
-            self.means.rest(State.STOPPED, reason="stopped while starting")
+            self.means.rest(State.STOPPED, reason=self._why_not_spawned())
             return None
 
         plugins = self.means.plugins
@@ -93,15 +94,18 @@ class Life:
             return await leaving.crash(Ending(ExitCause.SPAWN_FAILED, reason, error))
 
         server.spawned_generation = server.generation
+        follow_needed(server)
         server.enter(State.WAITING_READY)
         watching.begin()
-        ending = await watching.until_ending()
+        return await leaving.leave(await watching.until_ending())
 
-        if ending.cause is not ExitCause.STOPPED:
-            return await leaving.crash(ending)
-
-        await leaving.stop(ending)
-        return None
+    def _why_not_spawned(self) -> str:
+        """Read after the clean-up: with a stop asked for, it is none of the needed servers."""
+        server = self.server
+        lost = "" if server.end_asked else lost_meanwhile(server)
+        return (
+            f"{lost} went away while it was prepared" if lost else server.because or "stopped while starting"
+        )
 
     def _spawn(self, run: Run, watching: Watching | None) -> ServerError | None:
         assert watching is not None

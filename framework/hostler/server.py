@@ -8,10 +8,10 @@ from enum import Enum
 import anyio
 
 from hostler.crash_record import CrashRecord
-from hostler.errors import ForceKillTimeout, ProcessAlreadyRunning, ServerCrashed, ServerError, StartupTimeout
+from hostler.errors import ForceKillTimeout, ProcessAlreadyRunning, ServerError, StartupTimeout
 from hostler.events import CrashRecorded, Event, StateChanged
 from hostler.happenings import Asked
-from hostler.model import ServerSpec
+from hostler.model import Kind, ServerSpec
 from hostler.restart import Budget
 from hostler.states import MOVES, State
 from hostler.surroundings import Surroundings
@@ -44,6 +44,11 @@ class Server(View):
         self.end_asked_of = 0
         self.missing_tools: tuple[str, ...] = ()
         self.attended = False
+        self.completed = False
+        self.bound: Mapping[str, int] = {}
+        self.away: set[str] = set()
+        self.followers: dict[Server, Callable[[], None]] = {}
+        self.because = ""
         self.start_asked = anyio.Event()
         self.stuck: ForceKillTimeout | None = None
         self._rests = 0
@@ -101,30 +106,60 @@ class Server(View):
         self.end_asked_of = self.generation
         await self._until_spawned(after=self.generation)
 
+    def ask_restart(self, reason: str) -> None:
+        """Have a plugin's wish for a restart fulfilled, without waiting; a stop that is asked for wins."""
+        if self.state in {State.WAITING_READY, State.RUNNING} and not self.end_asked:
+            self.notice("restart_asked", f"a plugin asks for a restart: {reason}")
+            self.end_asked_of = self.generation
+            self._nudge()
+
     async def wait_ready(self, timeout: float | None = None) -> None:
-        """Wait until the server may be used.
+        """Wait until the server may be used; a task, until it runs or has completed.
 
         Raises what made it fail when it gave up, ServerError when it is stopped, and StartupTimeout
         after `timeout` seconds.
         """
+
+        def ready() -> bool:
+            dying = self.pid is not None and self.around.processes.is_dying(self.pid)
+            return self.completed or (self.usable and not dying)
+
+        await self._wait(ready, "ready", timeout)
+
+    async def wait_completed(self, timeout: float | None = None) -> None:
+        """Wait until the task has ended with exit code 0; errors as in `wait_ready`.
+
+        Raises ServerError for a server: it never completes.
+        """
+        if self.spec.kind is not Kind.TASK:
+            raise ServerError(
+                "it never completes: it is no task", server=self.name, hint="use wait_stopped()"
+            )
+
+        await self._wait(lambda: self.completed, "completed", timeout)
+
+    async def _wait(self, condition: Callable[[], bool], what: str, timeout: float | None) -> None:
         with anyio.move_on_after(timeout):
-            while not self.idle():
-                if self.usable and not (self.pid is not None and self.around.processes.is_dying(self.pid)):
-                    return
+            while not condition():
+                if self.idle():
+                    raise self._at_rest()
 
                 await self.changed()
 
-            if self.state is State.FAILED and self.error is not None:
-                raise self.error
-
-            raise ServerError("it is stopped", server=self.name, hint="call start() first")
+            return
 
         raise StartupTimeout(
-            f"not ready after {timeout:g} s; it is {self.state.value}",
+            f"not {what} after {timeout:g} s; it is {self.state.value}",
             server=self.name,
             hint="wait longer, or look at the log of the server",
             details={"state": self.state.value, "timeout": timeout},
         )
+
+    def _at_rest(self) -> ServerError:
+        if self.state is State.FAILED and self.error is not None:
+            return self.error
+
+        return ServerError("it is stopped", server=self.name, hint="call start() first")
 
     async def wait_stopped(self) -> None:
         """Wait until the server is at rest, stopped or failed, and nobody has asked for it to be up."""
@@ -142,19 +177,28 @@ class Server(View):
             )
 
         for other in self.needs.values():
-            if other.wanted is Wanted.DOWN or other.state is State.FAILED:
+            if (other.wanted is Wanted.DOWN and not other.completed) or other.state is State.FAILED:
                 other.ask_up()
 
-        self.wanted = Wanted.UP
+        self.wanted, self.because = Wanted.UP, ""
+        self.away.clear()
 
         if self.state not in {State.STARTING, State.WAITING_READY, State.RUNNING}:
+            self.completed = False
             self.start_asked.set()
 
         self._nudge()
 
-    def ask_down(self) -> None:
+    def ask_down(self, because: str = "") -> None:
         """Want it down, without waiting; this run ends, even if it is wanted up again at once."""
-        self.wanted = Wanted.DOWN
+        self.wanted, self.because = Wanted.DOWN, because
+        self.end_asked_of = self.generation
+        self.away.clear()
+        self._nudge()
+
+    def ask_again(self, because: str) -> None:
+        """Have this run end and another one begin, without waiting."""
+        self.because = because
         self.end_asked_of = self.generation
         self._nudge()
 
@@ -196,39 +240,10 @@ class Server(View):
         self._crashes.append(record)
         self.voice.say(CrashRecorded(server=self.name, generation=record.generation, record=record))
 
-    async def needed_env(self) -> dict[str, str]:
-        """Wait until all needed servers are ready; what they publish, as variables for this one.
-
-        Raises ServerCrashed, permanent, when one of them gave up or is stopped.
-        """
-        env: dict[str, str] = {}
-
-        while missing := [other for other in self.needs.values() if not other.usable]:
-            other = missing[0]
-            self.progress(f"waiting for {other.name}")
-            await other.until(other.settled)
-
-            if not other.usable:
-                raise ServerCrashed(
-                    f"it needs {other.name}, which is {other.state.value}",
-                    server=self.name,
-                    hint=f"see why {other.name} is {other.state.value}, then start both",
-                    permanent=True,
-                )
-
-        for other in self.needs.values():
-            env |= other.child_env({})
-
-        return env
-
     @property
     def end_asked(self) -> bool:
         """Whether the present run is to end, for a stop or a restart."""
         return self.wanted is Wanted.DOWN or self.end_asked_of == self.generation
-
-    def settled(self) -> bool:
-        """Whether it is ready, or will not be unless somebody asks for it."""
-        return self.usable or self.idle()
 
     def idle(self) -> bool:
         """Whether it is at rest and nobody has asked for it."""
@@ -242,6 +257,9 @@ class Server(View):
         """Let everybody who waits look again."""
         changed, self._changed = self._changed, anyio.Event()
         changed.set()
+
+        for look in tuple(self.followers.values()):
+            look()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until `condition` holds; it is looked at after every change."""
@@ -281,6 +299,11 @@ class Server(View):
     @property
     def usable(self) -> bool:
         """Whether it is running, its process lives, and neither stop nor restart is asked for."""
+        return self.state is State.RUNNING and self.has_started
+
+    @property
+    def has_started(self) -> bool:
+        """Whether its process was spawned and lives, and neither stop nor restart is asked for."""
         process = None if self.run is None else self.run.process
-        alive = process is None or process.alive()
-        return self.state is State.RUNNING and not self.end_asked and alive
+        up = self.state in {State.WAITING_READY, State.RUNNING} and not self.end_asked
+        return up and (process is None or process.alive())

@@ -12,6 +12,7 @@ from hostler.errors import EnvironmentSetupFailed, ServerError
 from hostler.happenings import Prepared
 from hostler.launching import Given, choose_port
 from hostler.means import Means
+from hostler.needing import wait_for_needed
 from hostler.process.locks import PAUSE, NameLock
 from hostler.process.records import kill_recorded
 from hostler.readings import Readings, points_elsewhere, take_readings
@@ -63,7 +64,7 @@ class Starting:
             await self._recover(means.lock)
 
         plugins = means.build_plugins()
-        await server.needed_env()
+        await wait_for_needed(server)
         readings = await self._readings()
         means.last_port = choose_port(server.spec, around, means.last_port)
         server.promised_port = means.last_port
@@ -84,7 +85,7 @@ class Starting:
         if readings is None:
             raise EnvironmentSetupFailed("reading its secrets and env_file took longer than prepare_timeout")
 
-        await server.needed_env()  # once more: one of them may have ended meanwhile
+        await wait_for_needed(server)  # once more: one of them may have ended meanwhile
         return readings
 
     def _given(self, readings: Readings) -> Given:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import anyio
@@ -86,25 +87,38 @@ class Watching:
 
     async def until_ending(self) -> Ending:
         """Take word after word until one ends the run."""
-        limit = self.server.spec.startup_timeout
-        deadline = anyio.current_time() + limit - self.run.uptime
+        begun = anyio.current_time() - self.run.uptime
+        not_before = begun
 
         while True:
-            happening = await self.run.inbox.take(deadline if self.run.ready_at is None else None)
+            deadline = max(begun + self._limit(), not_before)
+            happening = await self.run.inbox.take(deadline)
 
             if happening is None and anyio.current_time() - deadline > _LATE:
-                deadline = anyio.current_time() + _LATE  # the host held up the loop: nothing could be heard
+                not_before = anyio.current_time() + _LATE  # the host held up the loop: nothing could be heard
                 continue
 
-            if happening is None:
-                return Ending(
-                    ExitCause.STARTUP_TIMEOUT, f"not ready after {limit:g} s", why_not_ready(self.run)
-                )
-
-            ending = self._consider(happening)
+            ending = self._too_late() if happening is None else self._consider(happening)
 
             if ending is not None:
                 return ending
+
+    def _limit(self) -> float:
+        """How many seconds the run may take until something has to be over: the start, or a task's work."""
+        spec = self.server.spec
+        work = spec.task_timeout or math.inf
+        return min(work, spec.startup_timeout) if self.run.ready_at is None else work
+
+    def _too_late(self) -> Ending:
+        spec = self.server.spec
+
+        if self.run.ready_at is None and self._limit() == spec.startup_timeout:
+            reason = f"not ready after {spec.startup_timeout:g} s"
+            return Ending(ExitCause.STARTUP_TIMEOUT, reason, why_not_ready(self.run))
+
+        reason = f"it did not complete within {spec.task_timeout:g} s"
+        error = ServerCrashed(reason, hint="raise task_timeout if it needs longer")
+        return Ending(ExitCause.TASK_TIMEOUT, reason, error)
 
     def _consider(self, happening: Happening) -> Ending | None:
         match happening:
@@ -118,7 +132,7 @@ class Watching:
                 return self._health_news(health)
             case Asked() if self.server.end_asked:
                 what = "stop" if self.server.wanted is Wanted.DOWN else "restart"
-                return Ending(ExitCause.STOPPED, f"{what} asked for")
+                return Ending(ExitCause.STOPPED, self.server.because or f"{what} asked for")
 
         return None
 
