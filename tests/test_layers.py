@@ -37,7 +37,7 @@ LAYERS = (
     "run inspection",
     "view",
     "readiness server",
-    "means needing sampling",
+    "essential means needing sampling",
     "bookkeeping inquest starting watching",
     "leaving",
     "comeback",

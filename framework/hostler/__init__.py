@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ServerError,
         StartupTimeout,
     )
+    from hostler.essential import EssentialEnd
     from hostler.events import (
         CrashRecorded,
         EndpointFound,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         StateChanged,
         StreamReceived,
     )
+    from hostler.heartbeat import is_heartbeat
     from hostler.hooks import ServerView, hookimpl, hookspec
     from hostler.launch import Launch, Sink
     from hostler.model import (
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     from hostler.server import Server
     from hostler.states import MOVES, State
     from hostler.supervisor import Supervisor
+    from hostler.usage import ProcessUsage
     from hostler.version import __version__
 
 __all__ = [
@@ -100,6 +103,7 @@ __all__ = [
     "EnvFile",
     "EnvironmentSetupFailed",
     "ErrorContext",
+    "EssentialEnd",
     "Event",
     "EventStreamConnectionFailed",
     "Exit",
@@ -130,6 +134,7 @@ __all__ = [
     "Problem",
     "ProcessAlreadyRunning",
     "ProcessSpawnFailed",
+    "ProcessUsage",
     "Progress",
     "Report",
     "RestartMode",
@@ -158,6 +163,7 @@ __all__ = [
     "from_dict",
     "hookimpl",
     "hookspec",
+    "is_heartbeat",
     "is_secret_name",
     "load",
     "option",
@@ -184,6 +190,7 @@ _WHERE = {
     "EnvFile": "hostler.model",
     "EnvironmentSetupFailed": "hostler.errors",
     "ErrorContext": "hostler.errors",
+    "EssentialEnd": "hostler.essential",
     "Event": "hostler.events",
     "EventStreamConnectionFailed": "hostler.errors",
     "Exit": "hostler.model",
@@ -215,6 +222,7 @@ _WHERE = {
     "Problem": "hostler.errors",
     "ProcessAlreadyRunning": "hostler.errors",
     "ProcessSpawnFailed": "hostler.errors",
+    "ProcessUsage": "hostler.usage",
     "Progress": "hostler.events",
     "Report": "hostler.model",
     "RestartMode": "hostler.model",
@@ -243,6 +251,7 @@ _WHERE = {
     "from_dict": "hostler.config",
     "hookimpl": "hostler.hooks",
     "hookspec": "hostler.hooks",
+    "is_heartbeat": "hostler.heartbeat",
     "is_secret_name": "hostler.secrets",
     "load": "hostler.config",
     "option": "hostler.quantities",

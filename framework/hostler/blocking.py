@@ -16,6 +16,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from hostler.config import load
 from hostler.crash_record import CrashRecord
 from hostler.errors import ServerError
+from hostler.essential import EssentialEnd
 from hostler.events import Event
 from hostler.model import Auth, Configuration, Endpoint, Line, ServerSpec, StreamEvent, StreamGap
 from hostler.server import Server
@@ -162,6 +163,11 @@ class BlockingServer:
         return health
 
     @property
+    def completed(self) -> bool:
+        """Whether the task has ended with exit code 0 since it was last started."""
+        return self._server.completed
+
+    @property
     def crashes(self) -> tuple[CrashRecord, ...]:
         """The records of its last ends that nobody asked for, oldest first."""
         crashes: tuple[CrashRecord, ...] = self._door.read(self._server, "crashes")
@@ -206,6 +212,10 @@ class BlockingServer:
     def wait_ready(self, timeout: float | None = None) -> None:
         """See Server.wait_ready."""
         self._door.call(self._server.wait_ready, timeout)
+
+    def wait_completed(self, timeout: float | None = None) -> None:
+        """See Server.wait_completed."""
+        self._door.call(self._server.wait_completed, timeout)
 
     def wait_stopped(self) -> None:
         """See Server.wait_stopped."""
@@ -266,6 +276,11 @@ class BlockingSupervisor(Mapping[str, BlockingServer]):
     def wait(self) -> None:
         """See Supervisor.wait."""
         self._door.call(self._supervisor.wait)
+
+    @property
+    def ended_by(self) -> EssentialEnd | None:
+        """See Supervisor.ended_by."""
+        return self._supervisor.ended_by
 
     def events(self) -> Iterator[Event]:
         """See Supervisor.events; the iterator blocks until there is one."""

@@ -196,7 +196,7 @@ class Notice(Event):
 
     Topics of the core: output_dropped, sink_failed, sink_recovered, identity_unknown, orphans_removed,
     still_alive, tool_missing, guard_lost, events_dropped, not_written, secret_exposed, server_added,
-    server_changed, server_removed. Plugins add theirs: env_withheld ...
+    server_changed, server_removed, essential_ended. Plugins add theirs: env_withheld ...
     """
 
     kind = "notice"

@@ -19,6 +19,7 @@ from hostler.bookkeeping import Bookkeeping
 from hostler.channel import Channel
 from hostler.crash_store import CrashStore
 from hostler.errors import ServerError
+from hostler.essential import EssentialEnd, Essentials
 from hostler.events import Event, Notice
 from hostler.model import Configuration, ServerSpec
 from hostler.order import specs_of
@@ -58,7 +59,8 @@ class Supervisor:
         self._around = self._surroundings(namespace or named, directories, environ)
         self._roster = Roster(specs, self._around, self._publish)
         self._books = self._bookkeeping(namespace or named)
-        self._listeners.append(self._books.hear)
+        self._essentials = Essentials(self._roster, self.stop)
+        self._listeners += [self._books.hear, self._essentials.hear]
 
     def _surroundings(
         self, namespace: str | None, directories: Directories | None, environ: Mapping[str, str] | None
@@ -131,9 +133,21 @@ class Supervisor:
         await self._roster.stop(names or tuple(self), force=force)
 
     async def wait(self) -> None:
-        """Wait until no server does anything any more: all stopped or failed."""
-        while busy := [server for server in self._roster.values() if not server.idle()]:
-            await busy[0].until(busy[0].idle)
+        """Wait until no server does anything any more: all stopped or failed, or all that can be stopped.
+
+        So it ends when an essential server has ended, and all others are stopped.
+        """
+
+        def over(server: Server) -> bool:
+            return server.idle() or (self.ended_by is not None and server.stuck is not None)
+
+        while busy := [server for server in self._roster.values() if not over(server)]:
+            await busy[0].until(partial(over, busy[0]))
+
+    @property
+    def ended_by(self) -> EssentialEnd | None:
+        """The essential server that has ended for good, and the exit code of the run; else None."""
+        return self._essentials.ended_by
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -184,6 +198,7 @@ class Supervisor:
                 self._roster.begin(tasks)
                 tasks.start_soon(sample_memory, self._roster, self._roster.changed)
                 tasks.start_soon(self._around.processes.guard.watch)
+                tasks.start_soon(self._essentials.watch)
                 await self._closing.wait()
 
                 try:
