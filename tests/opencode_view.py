@@ -13,13 +13,24 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hostler import Auth, Endpoint, Launch, Line, PluginSpec, ServerSpec, State, StreamEvent, StreamGap
+from hostler import (
+    Auth,
+    Endpoint,
+    Launch,
+    Line,
+    PluginSpec,
+    ServerSpec,
+    State,
+    StreamEvent,
+    StreamGap,
+)
+from witness import Unasked
 
 START_SECONDS = 90.0  # a busy machine with two cores
 
 
 @dataclass(eq=False)
-class View:
+class View(Unasked):
     """A server as plugins see it; it keeps what it is told."""
 
     root: Path
@@ -83,7 +94,7 @@ class View:
     def deliver(self, item: StreamEvent | StreamGap) -> None:
         raise NotImplementedError
 
-    def start_soon(self, function: Callable[[], Awaitable[None]]) -> None:
+    def start_soon(self, function: Callable[[], Awaitable[None]], *, over_restarts: bool = False) -> None:
         self.beside.append(function)
 
 

@@ -6,11 +6,61 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hostler import Auth, CommandResult, Endpoint, Line, ServerSpec, State, StreamEvent, StreamGap
+from hostler import (
+    Auth,
+    CommandResult,
+    Endpoint,
+    Line,
+    ProcessUsage,
+    ServerSpec,
+    State,
+    StreamEvent,
+    StreamGap,
+)
+
+
+class Unasked:
+    """What the plugins of a test are not expected to ask for."""
+
+    def members(self) -> list[int]:
+        raise NotImplementedError
+
+    def command_env(self) -> dict[str, str]:
+        raise NotImplementedError
+
+    async def run_command(
+        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None
+    ) -> CommandResult:
+        raise NotImplementedError
+
+    @property
+    def quiet_for(self) -> float:
+        raise NotImplementedError
+
+    async def processes(self, *, shared_once: bool = False) -> tuple[ProcessUsage, ...]:
+        raise NotImplementedError
+
+    def publish(self, name: str, value: str, *, secret: bool = False) -> None:
+        raise NotImplementedError
+
+    def progress(self, text: str, fraction: float | None = None) -> None:
+        raise NotImplementedError
+
+    def lines(self) -> AsyncIterator[Line]:
+        raise NotImplementedError
+
+    def deliver(self, item: StreamEvent | StreamGap) -> None:
+        raise NotImplementedError
+
+    def start_soon(self, function: Callable[[], Awaitable[None]], *, over_restarts: bool = False) -> None:
+        raise NotImplementedError
+
+    def ask_restart(self, reason: str) -> None:
+        raise NotImplementedError
 
 
 @dataclass(eq=False)
-class Witness:
+class Witness(Unasked):
     """Plugins are called with it where the life of a real server does not matter: it only remembers."""
 
     name: str = "web"
@@ -36,29 +86,3 @@ class Witness:
 
     def notice(self, topic: str, text: str, *, level: str = "info", **details: object) -> None:
         self.notices.append((topic, text, level, details))
-
-    def members(self) -> list[int]:
-        raise NotImplementedError
-
-    def command_env(self) -> dict[str, str]:
-        raise NotImplementedError
-
-    async def run_command(
-        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None
-    ) -> CommandResult:
-        raise NotImplementedError
-
-    def publish(self, name: str, value: str, *, secret: bool = False) -> None:
-        raise NotImplementedError
-
-    def progress(self, text: str, fraction: float | None = None) -> None:
-        raise NotImplementedError
-
-    def lines(self) -> AsyncIterator[Line]:
-        raise NotImplementedError
-
-    def deliver(self, item: StreamEvent | StreamGap) -> None:
-        raise NotImplementedError
-
-    def start_soon(self, function: Callable[[], Awaitable[None]]) -> None:
-        raise NotImplementedError

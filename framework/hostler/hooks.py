@@ -31,6 +31,7 @@ from hostler.model import (
     StreamName,
 )
 from hostler.states import State
+from hostler.usage import ProcessUsage
 
 PROJECT = "hostler"
 # What a plugin's `api` may be, from oldest to newest; any new hook or argument is a step.
@@ -123,6 +124,19 @@ class ServerView(Protocol):
         """
         ...
 
+    @property
+    def quiet_for(self) -> float:
+        """Seconds since the last event of its event stream that is no heartbeat; infinite without one."""
+        ...
+
+    async def processes(self, *, shared_once: bool = False) -> tuple[ProcessUsage, ...]:
+        """What each process of the living tree uses, the largest first; nothing without one.
+
+        Memory that several share is counted for each; with `shared_once` each counts its part, which is
+        slower. Raises OSError when nobody can look, without a free descriptor, say.
+        """
+        ...
+
     def publish(self, name: str, value: str, *, secret: bool = False) -> None:
         """Add a variable to `child_env()`; `${server.url}` in it is filled in when the URL is known."""
         ...
@@ -147,8 +161,15 @@ class ServerView(Protocol):
         """Hand an event of the health connection to whoever follows `stream_events()`; never blocks."""
         ...
 
-    def start_soon(self, function: Callable[[], Awaitable[None]]) -> None:
-        """Run something beside this run; it is cancelled when the run ends, its failure is reported."""
+    def start_soon(self, function: Callable[[], Awaitable[None]], *, over_restarts: bool = False) -> None:
+        """Run something beside this run; it is cancelled when the run ends, its failure is reported.
+
+        With `over_restarts` it goes on through restarts and their delays, until the server is at rest.
+        """
+        ...
+
+    def ask_restart(self, reason: str) -> None:
+        """Have this run ended in order and another one begun, without waiting; no restart is used up."""
         ...
 
 

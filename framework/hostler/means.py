@@ -39,8 +39,9 @@ class Means:
                 self.let_go()  # not before: whoever hears of the state may still write it down
 
     def let_go(self) -> None:
-        """Drop the plugins and release the lock."""
+        """Drop the plugins and what they still run, and release the lock."""
         lock, self.lock, self.plugins = self.lock, None, None
+        self.server.end_lasting()
 
         if lock is not None:
             lock.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -9,14 +10,26 @@ from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 
+from hostler.background import Background
+from hostler.beside import run_beside
 from hostler.crash_record import KEPT, CrashRecord
 from hostler.environment import MARKER, safe_base
 from hostler.errors import ServerError
 from hostler.events import Event, Progress
-from hostler.model import Auth, CommandResult, Endpoint, Line, ServerSpec, StreamEvent, StreamGap
+from hostler.heartbeat import is_heartbeat
+from hostler.model import (
+    Auth,
+    CommandResult,
+    Endpoint,
+    Line,
+    ServerSpec,
+    StreamEvent,
+    StreamGap,
+)
 from hostler.run import Run
 from hostler.states import State
 from hostler.surroundings import Surroundings
+from hostler.usage import ProcessUsage
 from hostler.voice import Voice
 
 
@@ -35,6 +48,8 @@ class View:
         self.restarts = 0
         self.run: Run | None = None
         self.published: dict[str, str] = {}
+        self.lasting = Background()
+        self._active_at: float | None = None
         self._crashes: deque[CrashRecord] = deque(maxlen=KEPT)
 
     # -- what is ------------------------------------------------------------------------------
@@ -76,6 +91,21 @@ class View:
         """Resident memory of the whole process tree in bytes; 0 without one."""
         process = None if self.run is None else self.run.process
         return 0 if process is None else self.around.processes.memory(process).rss
+
+    async def processes(self, *, shared_once: bool = False) -> tuple[ProcessUsage, ...]:
+        """What each process of its living tree uses, the largest first; nothing without one.
+
+        Memory that several share is counted for each; with `shared_once` each counts its part, which is
+        slower. Raises OSError when nobody can look, without a free descriptor, say.
+        """
+        process = None if self.run is None else self.run.process
+        looked = self.around.processes.usage
+        return () if process is None else await looked(process, shared_once=shared_once)
+
+    @property
+    def quiet_for(self) -> float:
+        """Seconds since the last event of its event stream that is no heartbeat; infinite without one."""
+        return math.inf if self._active_at is None else self.around.clock() - self._active_at
 
     @property
     def event_count(self) -> int:
@@ -214,9 +244,19 @@ class View:
 
     def deliver(self, item: StreamEvent | StreamGap) -> None:
         """Hand an event of the health connection to whoever follows it."""
+        if isinstance(item, StreamEvent) and not is_heartbeat(item):
+            self._active_at = self.around.clock()
+
         self.voice.deliver(item)
 
-    def start_soon(self, function: Callable[[], Awaitable[None]]) -> None:
-        """Run something beside this run."""
-        if self.run is not None:
+    def start_soon(self, function: Callable[[], Awaitable[None]], *, over_restarts: bool = False) -> None:
+        """Run something beside this run, or until the server is at rest."""
+        if over_restarts:
+            self.lasting.start(run_beside(function, self.voice), "a plugin's lasting task")
+        elif self.run is not None:
             self.run.start_soon(function)
+
+    def end_lasting(self) -> None:
+        """End what runs over restarts, without waiting; the next start begins with nothing."""
+        lasting, self.lasting = self.lasting, Background()
+        lasting.cancel()

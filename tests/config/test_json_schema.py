@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hostler import InvalidConfiguration, PluginSpec, from_dict
@@ -131,7 +132,8 @@ def test_every_key_of_a_server_and_no_other_is_described() -> None:
 
 @pytest.mark.parametrize("name", installed())
 def test_every_option_of_every_plugin_is_described(validator: Draft7Validator, name: str) -> None:
-    _, options, _ = validator.schema["definitions"]["plugins"]["properties"][name]["anyOf"]
+    schema: Any = validator.schema
+    _, options, _ = schema["definitions"]["plugins"]["properties"][name]["anyOf"]
     class_ = plugin_class(PluginSpec(name))
 
     assert {key: value["description"] for key, value in options["properties"].items()} == {
