@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -149,13 +149,18 @@ class Configuration:
     """One loaded configuration: servers by name, in order, and the namespace that their locks live in.
 
     `document` is the merged TOML before `${...}` was filled in: what `hostler show` prints, so that
-    no value of the environment is ever written. `namespace` is None where there is no file.
+    no value of the environment is ever written. `namespace` is None where there is no file. `templates`
+    make more servers: called with a name and the parameters as keywords, each gives a ServerSpec, or
+    raises InvalidConfiguration.
     """
 
     servers: Mapping[str, ServerSpec]
     namespace: str | None = None
     path: Path | None = None
     document: Mapping[str, object] = field(default_factory=dict)
+    templates: Mapping[str, Callable[..., ServerSpec]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
 
 @dataclass(frozen=True, slots=True)
