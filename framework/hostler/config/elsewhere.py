@@ -63,13 +63,18 @@ def _secret(node: Node, environ: Mapping[str, str], found: Findings) -> Secret |
     source = node.value
 
     try:
-        if source.startswith(_FILE) and source != _FILE:
-            path = absolute(source.removeprefix(_FILE), node.place.base, environ)
-            return Secret(f"{_FILE}{path}")
-
-        return Secret(source)
+        Secret(source)
     except ValueError as error:
         found.add(node, str(error), proposal="" if node.raw is not None else _proposal(source))
+        return None
+
+    if not source.startswith(_FILE):
+        return Secret(source)
+
+    try:
+        return Secret(f"{_FILE}{absolute(source.removeprefix(_FILE), node.place.base, environ)}")
+    except ValueError as error:
+        found.add(node, f"expected {error}")
         return None
 
 

@@ -33,7 +33,7 @@ def build(spec: PluginSpec) -> object:
         return spec.instance
 
     class_ = plugin_class(spec)
-    plugin, problems = _construct(class_, spec.options)
+    plugin, problems = construct(class_, spec.options)
 
     if problems:
         raise PluginError(
@@ -55,7 +55,7 @@ def option_problems(spec: PluginSpec) -> list[Problem]:
             check_plugin(spec.name, spec.instance)
             return []
 
-        _, problems = _construct(plugin_class(spec), spec.options)
+        _, problems = construct(plugin_class(spec), spec.options)
     except PluginError as error:
         proposal = str(error.context.details.get("proposal", ""))
         hint = f"; {error.context.hint}" if error.context.hint and not proposal else ""
@@ -123,7 +123,8 @@ def convert(class_: type, field: dataclasses.Field[Any], value: object) -> Any:
         ) from error
 
 
-def _construct(class_: type, options: Mapping[str, object]) -> tuple[object | None, list[Problem]]:
+def construct(class_: type, options: Mapping[str, object]) -> tuple[object | None, list[Problem]]:
+    """Make a plugin object, or None and every mistake in its options; its hooks are not looked at."""
     fields = option_fields(class_)
     problems = [_unknown(key, fields) for key in options if key not in fields]
     values: dict[str, Any] = {}
@@ -180,6 +181,7 @@ def _mistake(hint: Any, name: str, value: object, message: str) -> Problem:
         return Problem(name, f"expected one of {', '.join(choices)}", proposal=proposal)
 
     text = text.replace("`", "").replace("Expected ", "expected ", 1).replace(", got ", ", found ", 1)
+    text = text.replace("object", '{ secret = "env:NAME" }') if "Secret" in str(hint) else text
     return Problem(name + path, text)
 
 
