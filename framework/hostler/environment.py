@@ -81,7 +81,8 @@ def refuse_leaks(launch: Launch) -> None:
             permanent=True,
         )
 
-    exposed = [number for number, word in enumerate(launch.argv) if any(secret in word for secret in secrets)]
+    words = [*launch.argv, *launch.wrapper]
+    exposed = [number for number, word in enumerate(words) if any(secret in word for secret in secrets)]
 
     if exposed:
         raise EnvironmentSetupFailed(

@@ -1,6 +1,6 @@
 import pytest
-from hostler import StreamEvent
-from hostler_plugins.sse_health.timing import Pulse, Retries, is_heartbeat
+from hostler import StreamEvent, is_heartbeat
+from hostler_plugins.sse_health.timing import Pulse, Retries
 
 
 def longest(_: float, upper: float) -> float:

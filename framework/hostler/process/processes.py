@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 
 import anyio
 
+from hostler.aside import aside
 from hostler.launch import Launch
 from hostler.model import Endpoint
 from hostler.process.census import Census
@@ -17,6 +19,8 @@ from hostler.process.ports import check_port_free, free_port
 from hostler.process.sockets import Listener, listening_sockets, who_listens
 from hostler.process.spawn import spawn
 from hostler.process.tree import find_tree, kill_tree_now, stop_tree
+from hostler.process.usage import tree_usage
+from hostler.usage import ProcessUsage
 
 
 class Processes:
@@ -54,6 +58,15 @@ class Processes:
     async def memory_soon(self, process: Process) -> TreeMemory:
         """The same, by one look for all who ask at the same moment."""
         return tree_memory(process, await self._census.look(process))
+
+    async def usage(self, process: Process, *, shared_once: bool = False) -> tuple[ProcessUsage, ...]:
+        """What each process of the living tree uses, the largest first."""
+        table = await self._census.look(process)
+
+        if not shared_once:
+            return tree_usage(process, table)
+
+        return await aside(partial(tree_usage, shared_once=True), process, table)
 
     def is_dying(self, pid: int) -> bool:
         """Whether a process is about to be gone although it is still there."""

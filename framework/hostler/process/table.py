@@ -128,6 +128,24 @@ def read_row(pid: int) -> Row | None:
     )
 
 
+def read_times(pid: int) -> tuple[float, float, int]:
+    """The processor time in seconds that a process and that its ended children used, and its threads.
+
+    Nothing of it when the process is gone.
+    """
+    if sys.platform != "linux":  # pragma: other-system
+        return _times_elsewhere(pid)
+
+    _, fields = _stat(pid)  # utime, stime, cutime, cstime and num_threads of proc_pid_stat
+
+    if not fields:
+        return 0.0, 0.0, 0
+
+    user, system, waited_user, waited_system = (int(field) for field in fields[11:15])
+    tick = os.sysconf("SC_CLK_TCK")
+    return (user + system) / tick, (waited_user + waited_system) / tick, int(fields[17])
+
+
 def start_time(pid: int) -> float:
     """Tell when a process started, in the kernel's unit: with the pid an identity; 0 when it is gone.
 
@@ -222,6 +240,17 @@ def _stat(pid: int) -> tuple[bytes, list[bytes]]:
 
     end = data.rindex(b")")  # the name may hold anything, a ")" too
     return data[data.index(b"(") + 1 : end], data[end + 2 :].split(None, 22)
+
+
+def _times_elsewhere(pid: int) -> tuple[float, float, int]:  # pragma: other-system
+    import psutil  # noqa: PLC0415
+
+    try:
+        process = psutil.Process(pid)
+        times = process.cpu_times()
+        return times.user + times.system, times.children_user + times.children_system, process.num_threads()
+    except psutil.Error:
+        return 0.0, 0.0, 0
 
 
 def _rows_elsewhere() -> Iterator[Row]:  # pragma: other-system

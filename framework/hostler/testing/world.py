@@ -22,6 +22,7 @@ from hostler.supervisor import Supervisor
 from hostler.surroundings import Surroundings
 from hostler.testing.child import Bound, FakeChild, impossible_pids
 from hostler.testing.output import FakePump
+from hostler.usage import ProcessUsage
 
 _KILL_SECONDS = 2.0
 _FIRST_PORT = 20_000
@@ -115,6 +116,11 @@ class World(Processes):
     async def memory_soon(self, process: Process) -> TreeMemory:
         """The same."""
         return self.memory(process)
+
+    async def usage(self, process: Process, *, shared_once: bool = False) -> tuple[ProcessUsage, ...]:
+        """The same for each; no time of a processor."""
+        child = _fake(process)
+        return tuple(ProcessUsage(pid, "fake", child.rss // len(child.members)) for pid in child.members)
 
     def is_dying(self, pid: int) -> bool:
         """Whether it is gone: fakes die at once."""

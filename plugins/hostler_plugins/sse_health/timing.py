@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hostler import StreamEvent
-
 _QUICKEST = 0.02  # the first wait while a server starts: it listens, and answers 0.1 to 2 s later
 _SHORTEST_LIMIT = 30.0  # a busy server is late with its heartbeat
-_HEARTBEAT = r"(?:[\w.-]*[._-])?(?:heart-?beat|keep-?alive|ping)"
-_TYPE = re.compile(_HEARTBEAT, re.IGNORECASE)
-_DATA = re.compile(rf'\s*(?:{_HEARTBEAT}\s*$|\{{.{{0,100}}"type"\s*:\s*"{_HEARTBEAT}")', re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -82,8 +76,3 @@ class Pulse:
         """A heartbeat came."""
         self._longest = max(self._longest or 0.0, now - self._last)
         self._last = now
-
-
-def is_heartbeat(event: StreamEvent) -> bool:
-    """Whether an event only says that its server lives: by its type, or the "type" in its JSON."""
-    return bool(_TYPE.fullmatch(event.type) or (len(event.data) <= 200 and _DATA.match(event.data)))

@@ -17,11 +17,12 @@ from hostler import (
     StreamEvent,
     StreamGap,
     Unhealthy,
+    is_heartbeat,
 )
 
 from hostler_plugins.sse_health.connection import EventStream, StreamTarget
 from hostler_plugins.sse_health.failures import StreamFailure
-from hostler_plugins.sse_health.timing import Pulse, Retries, is_heartbeat
+from hostler_plugins.sse_health.timing import Pulse, Retries
 
 if TYPE_CHECKING:
     import aiohttp
