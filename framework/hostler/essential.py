@@ -13,6 +13,9 @@ from hostler.events import Event, StateChanged
 from hostler.server import Server, Wanted
 from hostler.states import State
 
+ESSENTIAL_ENDED = "essential_ended"
+"""The topic of the notice that tells it."""
+
 _BY_SIGNAL = 128
 
 
@@ -67,7 +70,7 @@ class Essentials:
         server = self._servers[end.server]
         how = "has done its work" if server.state is State.STOPPED else "has failed"
         server.notice(
-            "essential_ended",
+            ESSENTIAL_ENDED,
             f"it is essential and {how}: the run ends, with exit code {end.code}",
             level="warning" if end.code else "info",
             code=end.code,

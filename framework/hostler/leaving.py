@@ -19,12 +19,11 @@ from hostler.plugins import PluginSet
 from hostler.restart import after_running
 from hostler.run import Run
 from hostler.server import Wanted
-from hostler.states import State
+from hostler.states import COMPLETED, State
 from hostler.watching import Ending
 
 _LAST_TRY_SECONDS = 5.0
 _STRENGTH = tuple(Action)
-_COMPLETED = "completed"
 _SEE = "see its last lines, and its log file where log-rotation is on"
 
 
@@ -48,7 +47,7 @@ class Leaving:
     async def leave(self, ending: Ending) -> Crash | None:
         """End the run; None when it was stopped as asked, or is a task that has done its work."""
         if ending.cause is ExitCause.EXITED and self._has_completed():
-            await self._stop(replace(ending, reason=_COMPLETED))
+            await self._stop(replace(ending, reason=COMPLETED))
         elif ending.cause is not ExitCause.STOPPED:
             return await self.crash(ending)
         else:
@@ -89,7 +88,7 @@ class Leaving:
             server.completed = True
             server.wanted = Wanted.DOWN
 
-        self.means.rest(State.STOPPED, reason=_COMPLETED)
+        self.means.rest(State.STOPPED, reason=COMPLETED)
 
     async def _empty_tree(self) -> None:
         """Stop the tree; "stopped" is not said before it is empty."""

@@ -7,6 +7,10 @@ from enum import Enum
 from types import MappingProxyType
 
 
+COMPLETED = "completed"
+"""The reason of the moves of a task that has done its work."""
+
+
 class State(Enum):
     """Where a server is in its life."""
 

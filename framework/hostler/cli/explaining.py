@@ -10,7 +10,7 @@ from hostler.cli.phrases import at, indented, lasting
 from hostler.crash_record import KEPT, CrashRecord
 from hostler.process.records import boot_id
 from hostler.situation import Situation
-from hostler.states import State
+from hostler.states import COMPLETED, State
 from hostler.status import Status
 from hostler.wording import what_followed
 
@@ -92,6 +92,11 @@ def _stopped(it: Situation, status: Status) -> Iterator[str]:
 
     if it.owner is not None:
         yield f"{it.server} is stopped since {since}; hostler pid {it.owner.pid} is about to start it again."
+        return
+
+    if status.reason == COMPLETED:
+        yield f"{it.server} has completed, at {since}: it ended with exit code 0."
+        yield "It runs again when it is started again."
         return
 
     yield f"{it.server} is stopped since {since}: {status.reason or 'a stop was asked for'}."

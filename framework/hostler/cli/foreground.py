@@ -10,8 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hostler.cli.verdict import verdict
 from hostler.cli.views import CarefulView, View
 from hostler.errors import ServerError
+from hostler.essential import ESSENTIAL_ENDED
+from hostler.events import Event, Notice
 from hostler.model import Configuration
 from hostler.process.reaper import reap_strangers
 from hostler.server import Server
@@ -43,6 +46,7 @@ class Foreground:
         self.view = CarefulView(self.view, self._on_gone if command is None else lambda: None)
         self._supervisor = supervisor = Supervisor(self._chosen())
         supervisor.listen(self.view.show)
+        supervisor.listen(self._hear)
         self._listen_to_signals()
 
         if self.debug:
@@ -51,17 +55,16 @@ class Foreground:
 
         try:
             async with supervisor:
-                code = await (self._keep() if command is None else self._run_beside(command))
-                failed = any(server.state is State.FAILED for server in supervisor.servers.values())
+                code = verdict(supervisor, await (self._run_beside(command) if command else self._keep()))
         except ServerError as error:
             self.view.say(str(error), error=True)
-            code, failed = 1, True
+            code = 1
         finally:
             self.view.close()
             await self._end_tasks()
             self._ignore_signals()
 
-        return code or int(failed or self._unread)
+        return code or int(self._unread)
 
     def _chosen(self) -> Configuration:
         if not self.names:
@@ -88,7 +91,7 @@ class Foreground:
         if self._stop.is_set():
             return 128 + (self._signal or signal.SIGTERM)
 
-        if any(server.state is State.FAILED for server in supervisor.servers.values()):
+        if supervisor.ended_by or any(one.state is State.FAILED for one in supervisor.servers.values()):
             return 1
 
         env = dict(os.environ)
@@ -105,11 +108,15 @@ class Foreground:
             self.view.say(f"{command[0]}: {error.strerror}", error=True)
             return _NOT_EXECUTABLE
 
-        if self._stop.is_set():
+        if self._stop.is_set() or supervisor.ended_by:
             self._pass_on(signal.SIGTERM)
 
         code = await self._beside.wait()
         return code if code >= 0 else 128 - code
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, Notice) and event.topic == ESSENTIAL_ENDED:
+            self._pass_on(signal.SIGTERM)
 
     async def _ready_or_failed(self) -> None:
         assert self._supervisor is not None

@@ -18,7 +18,7 @@ from hostler.events import (
 )
 from hostler.model import Configuration, ServerSpec
 from hostler.plugins import find_class
-from hostler.states import State
+from hostler.states import COMPLETED, State
 from hostler.wording import in_words, log_level
 
 
@@ -78,6 +78,9 @@ class Sentences:
     def _of_state(self, event: StateChanged) -> Sentence | None:
         name, level = self._labels[event.server], log_level(event)
 
+        if event.reason == COMPLETED:
+            return Sentence(f"{name} completed", level) if event.state is State.STOPPED else None
+
         error = (event.error or "").removeprefix(f"{event.server}: ")
         words = {
             State.STARTING: f"Starting {name}...",
@@ -91,13 +94,13 @@ class Sentences:
 
 
 def label(spec: ServerSpec, *, many: bool = False) -> str:
-    """What people call a server: "OpenCode server", "web server", "OpenCode server second"."""
-    title = spec.title or _title_of_plugins(spec)
+    """What people call a server: "OpenCode server", "web server", "OpenCode server second", "build task"."""
+    title, kind = spec.title or _title_of_plugins(spec), spec.kind.value
 
     if not title:
-        return f"{spec.name} server"
+        return f"{spec.name} {kind}"
 
-    return f"{title} server {spec.name}" if many else f"{title} server"
+    return f"{title} {kind} {spec.name}" if many else f"{title} {kind}"
 
 
 def _title_of_plugins(spec: ServerSpec) -> str:
