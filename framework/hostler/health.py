@@ -101,8 +101,11 @@ class HealthWatch:
     @property
     def healthy(self) -> bool:
         """Whether as many plugins as the rule asks for say that it works; True where there is none."""
-        said = [isinstance(plugin.last, Healthy) for plugin in self.plugins.values()]
-        return all(said) if self.rule is HealthRule.ALL else any(said) or not said
+        if self.rule is HealthRule.ALL:
+            return all(isinstance(plugin.last, Healthy) for plugin in self.plugins.values())
+
+        said = [isinstance(plugin.last, Healthy) for plugin in self._voters()]
+        return any(said) or not said
 
     @property
     def lost(self) -> tuple[PluginHealth, ...]:
@@ -114,8 +117,15 @@ class HealthWatch:
         if self.rule is HealthRule.ALL:
             return tuple(plugin for plugin in self.plugins.values() if plugin.past(self.limit))
 
-        heard = tuple(plugin for plugin in self.plugins.values() if plugin.heard)
+        heard = tuple(plugin for plugin in self._voters() if plugin.heard)
         return heard if all(plugin.past(self.limit) for plugin in heard) else ()
+
+    def _voters(self) -> list[PluginHealth]:
+        """Those whose word counts where any is enough: who merely watches a limit says nothing for it."""
+        plugins = self.plugins.values()
+        return [
+            plugin for plugin in plugins if not (isinstance(plugin.last, Healthy) and plugin.last.neutral)
+        ]
 
     @property
     def missing(self) -> list[PluginHealth]:

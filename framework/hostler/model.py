@@ -174,8 +174,7 @@ class Endpoint:
     @property
     def url(self) -> str:
         """The URL of this endpoint without a trailing slash; a wildcard host becomes loopback."""
-        host = self.reachable_host
-        host = f"[{host}]" if ":" in host else host
+        host = f"[{self.reachable_host}]" if ":" in self.reachable_host else self.reachable_host
         return f"{self.scheme}://{host}:{self.port}"
 
     @property
@@ -199,9 +198,10 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class Healthy:
-    """A plugin's report that the server works."""
+    """A plugin's report that the server works; with `neutral` merely that nothing speaks against it."""
 
     details: Mapping[str, object] = field(default_factory=dict)
+    neutral: bool = False
 
 
 @dataclass(frozen=True, slots=True)
