@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import field
-from types import MappingProxyType
-from typing import Self, TypeVar
+from types import EllipsisType, MappingProxyType
+from typing import Any, Self, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -44,11 +44,25 @@ class Size(int):
         return cls(float(found[1]) * _BYTES[found[2]])
 
 
-def option(default: T, meaning: str) -> T:
-    """Declare a plugin's option: a field with a default and a sentence that `hostler plugins` shows."""
-    metadata = {"meaning": meaning}
+@overload
+def option(default: EllipsisType, meaning: str, *, secret: bool = False) -> Any: ...
+
+
+@overload
+def option(default: T, meaning: str, *, secret: bool = False) -> T: ...
+
+
+def option(default: object, meaning: str, *, secret: bool = False) -> Any:
+    """Declare a plugin's option: a field with a default and a sentence that `hostler plugins` shows.
+
+    `...` for the default makes it required. A `secret` one is left out of the plugin's repr.
+    """
+    settings: dict[str, Any] = {"metadata": {"meaning": meaning}, "repr": not secret}
+
+    if default is ...:
+        return field(**settings)
 
     if isinstance(default, list | dict | set):
-        return field(default_factory=default.copy, metadata=metadata)  # type: ignore[return-value]
+        return field(default_factory=default.copy, **settings)
 
-    return field(default=default, metadata=metadata)
+    return field(default=default, **settings)

@@ -13,13 +13,18 @@ if TYPE_CHECKING:
     from hostler.testing.child import FakeChild
     from hostler.testing.clock import Stalled, VirtualLoop, run_virtually, settle
     from hostler.testing.commands import fake_server_command
+    from hostler.testing.contract import assert_plugin_contract
+    from hostler.testing.stand_in import StandIn, Told
     from hostler.testing.world import World
 
 __all__ = [
     "FakeChild",
     "Stalled",
+    "StandIn",
+    "Told",
     "VirtualLoop",
     "World",
+    "assert_plugin_contract",
     "fake_server_command",
     "run_virtually",
     "settle",
@@ -28,8 +33,11 @@ __all__ = [
 _WHERE = {
     "FakeChild": "hostler.testing.child",
     "Stalled": "hostler.testing.clock",
+    "StandIn": "hostler.testing.stand_in",
+    "Told": "hostler.testing.stand_in",
     "VirtualLoop": "hostler.testing.clock",
     "World": "hostler.testing.world",
+    "assert_plugin_contract": "hostler.testing.contract",
     "fake_server_command": "hostler.testing.commands",
     "run_virtually": "hostler.testing.clock",
     "settle": "hostler.testing.clock",

@@ -24,9 +24,9 @@ class Told(NamedTuple):
 class StandIn:
     """Plugins are called with it where the life of a real server does not matter: it only remembers.
 
-    What a plugin reads can be set: `output` are the lines that `lines()` gives, `command_result` is what every
-    command ends with. What a plugin told is kept, and nothing of it is done: `notices`, `published`, `redacted`,
-    `progressed`, `delivered`, `commands` (their argv) and `beside` (what it wants to have run).
+    What a plugin reads can be set: `output` are the lines that `lines()` gives, `command_result` is what
+    every command ends with. What a plugin told is kept, and nothing of it is done: `notices`, `published`,
+    `redacted`, `progressed`, `delivered`, `commands` (their argv), `beside` (what it wants to have run).
     """
 
     name: str = "stand-in"
