@@ -90,11 +90,14 @@ class ServerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in a configuration: where, what was found, what is allowed, what was probably meant."""
+    """One mistake in a configuration: where, what was found, what is allowed, what was probably meant.
+
+    `file` is a str where it is no file, such as "--set servers.web.port=3000".
+    """
 
     key: str
     message: str
-    file: Path | None = None
+    file: Path | str | None = None
     line: int | None = None
     proposal: str = ""
     column: int | None = None

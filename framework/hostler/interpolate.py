@@ -67,6 +67,30 @@ def escape(text: str) -> str:
     return text.replace("$", "$$")
 
 
+def insert(text: str, lookup: Callable[[str], str | None]) -> str:
+    """Put the text of `lookup` in the place of every `${NAME}` that it knows; all else stays a template.
+
+    What is put in is a template itself: what it refers to is filled in later, once. The default is
+    taken where `lookup` gives "".
+    """
+
+    def replacement(found: re.Match[str]) -> str:
+        value = None if not found["name"] else lookup(found["name"])
+
+        if value is None:
+            return found[0]
+
+        return _closed(value or found["default"] or "")
+
+    return _REFERENCE.sub(replacement, text)
+
+
+def _closed(text: str) -> str:
+    """A template that means the same whatever follows it: its last `$` is no beginning."""
+    last = len(text) - len(text.rstrip("$"))
+    return text + "$" * (last % 2)
+
+
 def names(text: str) -> list[str]:
     """List the names that a text refers to, in order. Raises MalformedReference."""
     listed = []

@@ -24,10 +24,10 @@ NO_COMMAND = "there is no command, and no plugin that could supply one (with the
 NO_PORT = "means nothing here: the server has no port (port = false)"
 STRINGS = "expected a list of strings, such as"
 SERVER_KEYS = (
-    "command, cwd, kind, title, host, port, port_from_socket, scheme, expose, env, stdout, stderr, "
+    "command, cwd, kind, title, host, port, port_from_socket, scheme, expose, env, env_file, stdout, stderr, "
     "prepare_timeout, startup_timeout, task_timeout, force_kill_timeout, "
     "max_connection_failures, health, restart, needs, autostart, essential, identity, user, group, "
-    "no_new_privileges, guard, memory_interval, plugins"
+    "no_new_privileges, guard, memory_interval, plugins, template"
 )
 
 # What stands on line 3 of a server "web" that is right without it; its message without the place.
@@ -185,7 +185,10 @@ ON_TOP = [
         "[servers.'a b']\ncommand = ['x']",
         'a.toml:1: servers."a b": a server\'s name is 1 to 64 letters, digits, - and _',
     ),
-    ("port = 1\n[servers.a]\ncommand = ['x']", "a.toml:1: port: unknown key; allowed: extends, servers"),
+    (
+        "port = 1\n[servers.a]\ncommand = ['x']",
+        "a.toml:1: port: unknown key; allowed: extends, servers, templates, profiles",
+    ),
     ("[servers.a]\ncommand = ['x']\n[server.b]", 'a.toml:3: server: unknown key; did you mean "servers"?'),
 ]
 

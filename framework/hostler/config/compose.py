@@ -91,7 +91,7 @@ class Composer:
 
     def _path(self, node: Node) -> Path:
         """The path of an extended file, as relative as that of the file that names it."""
-        if is_anchored(node.value) or node.place.file is None:
+        if is_anchored(node.value) or not isinstance(node.place.file, Path):
             return absolute(node.value, node.place.base, self._environ)
 
         return tidy(node.place.file.parent / node.value)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from hostler.config.tree import Node, quoted
 from hostler.errors import Problem
+
+_PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*")"""
+_OWNER = re.compile(rf"(?:profiles\.{_PART}\.)?(?:servers|templates)\.{_PART}")
 
 
 class Findings:
@@ -40,6 +45,22 @@ class Findings:
         word = likely(name, words)
         rest = "" if word or not words else f"; allowed: {', '.join(words)}"
         self.add(node, what + rest, proposal=word)
+
+
+def without_echoes(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems without those of servers that were told of the profile or template they come from."""
+    problems = list(problems)
+    told = {_mistake(problem) for problem in problems if _origin(problem) != "servers"}
+    return [problem for problem in problems if _origin(problem) != "servers" or _mistake(problem) not in told]
+
+
+def _origin(problem: Problem) -> str:
+    return problem.key.partition(".")[0]
+
+
+def _mistake(problem: Problem) -> Problem:
+    """The same mistake with its key below the server or template."""
+    return replace(problem, key=_OWNER.sub("", problem.key, count=1))
 
 
 def shown(node: Node) -> str:

@@ -3,55 +3,71 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from hostler.config.compose import Composer
 from hostler.config.document import document
-from hostler.config.findings import Findings
+from hostler.config.findings import Findings, without_echoes
 from hostler.config.implied import with_implied_needs
+from hostler.config.layers import Layers
+from hostler.config.making import Maker, check_template
 from hostler.config.relations import check
 from hostler.config.schema import TOP
 from hostler.config.servers import Draft, Surroundings, read_server
+from hostler.config.settings import Settings, settings_of
+from hostler.config.templates import Template, made, read_templates
 from hostler.config.tree import Node, Place, Unusable, grow
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model import Configuration
 
 
-def load(path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None) -> Configuration:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    profiles: Iterable[str] = (),
+    settings: Settings = (),
+    environ: Mapping[str, str] | None = None,
+) -> Configuration:
     """Read a TOML file and what it extends, and check all of it; nothing is started.
 
-    `environ` is what `${VAR}` is looked up in, os.environ by default. Raises InvalidConfiguration
-    with every mistake that was found.
+    `profiles` are laid over the files in this order, then `settings`, values by dotted key such as
+    "servers.web.port"; relative paths in them are seen from the current folder. `environ` is what
+    `${VAR}` is looked up in, os.environ by default. Raises InvalidConfiguration with every mistake
+    that was found.
     """
     file = Path(path)
     environ = os.environ if environ is None else environ
     found = Findings()
+    layers = Layers(_names(profiles), settings_of(settings))
 
     try:
         tree = Composer(environ, found).file(file)
     except (OSError, ValueError) as error:
         raise _unreadable(file, error) from error
 
-    drafts = _drafts(tree, Surroundings(environ, file.absolute().parent), found)
-    return Configuration(
-        servers={name: draft.spec for name, draft in drafts.items()},
-        namespace=os.path.realpath(file),
-        path=file.absolute(),
-        document=document(drafts.values()),
-    )
+    around = Surroundings(environ, file.absolute().parent)
+    configuration = _configuration(tree, layers, around, found)
+    return replace(configuration, namespace=os.path.realpath(file), path=file.absolute())
 
 
 def from_dict(
-    mapping: Mapping[str, object], *, base: Path, environ: Mapping[str, str] | None = None
+    mapping: Mapping[str, object],
+    *,
+    base: Path,
+    profiles: Iterable[str] = (),
+    settings: Settings = (),
+    environ: Mapping[str, str] | None = None,
 ) -> Configuration:
-    """Check a mapping as if it stood in a TOML file in the folder `base`.
+    """Check a mapping as if it stood in a TOML file in the folder `base`; the rest as in `load`.
 
     Raises InvalidConfiguration with every mistake that was found.
     """
     environ = os.environ if environ is None else environ
     found = Findings()
     place = Place(None, None, Path(base).absolute())
+    layers = Layers(_names(profiles), settings_of(settings))
 
     try:
         tree = grow(mapping, lambda _: place)
@@ -59,14 +75,15 @@ def from_dict(
         raise InvalidConfiguration([Problem(error.node.key, str(error))]) from None
 
     tree = Composer(environ, found).extended(tree)
-    drafts = _drafts(tree, Surroundings(environ, place.base), found)
-    return Configuration(
-        servers={name: draft.spec for name, draft in drafts.items()}, document=document(drafts.values())
-    )
+    return _configuration(tree, layers, Surroundings(environ, place.base), found)
 
 
-def _drafts(tree: Node | None, around: Surroundings, found: Findings) -> dict[str, Draft]:
-    """Read and check every server; raises InvalidConfiguration unless all is well."""
+def _names(profiles: Iterable[str]) -> tuple[str, ...]:
+    return (profiles,) if isinstance(profiles, str) else tuple(profiles)
+
+
+def _configuration(tree: Node | None, layers: Layers, around: Surroundings, found: Findings) -> Configuration:
+    """Read and check everything; raises InvalidConfiguration unless all is well."""
     if tree is None or found.problems:
         raise InvalidConfiguration(found.problems)
 
@@ -74,22 +91,47 @@ def _drafts(tree: Node | None, around: Surroundings, found: Findings) -> dict[st
         if name not in TOP:
             found.unknown(node, name, TOP)
 
-    drafts = {
-        name: draft
-        for name, node in _servers(tree, found)
-        if (draft := read_server(name, node, around, found))
-    }
-    drafts = with_implied_needs(drafts, found)
-    check(drafts, found)
+    tree = layers.over(tree, found)
+    templates = read_templates(tree, found)
+
+    for template in templates.values():
+        check_template(template, around, found)
+
+    drafts = _drafts(tree, templates, around, found)
 
     if found.problems:
-        raise InvalidConfiguration(sorted(found.problems, key=_position))
+        raise InvalidConfiguration(sorted(without_echoes(found.problems), key=_position))
+
+    return Configuration(
+        servers={name: draft.spec for name, draft in drafts.items()},
+        document=document(drafts.values()),
+        templates={name: Maker(template, around) for name, template in templates.items()},
+    )
+
+
+def _drafts(
+    tree: Node, templates: Mapping[str, Template], around: Surroundings, found: Findings
+) -> dict[str, Draft]:
+    """Every server that can be read; what they are to each other is checked when that is all of them."""
+    nodes = {name: made(node, templates, found) for name, node in _servers(tree, found)}
+    drafts = {
+        name: draft
+        for name, node in nodes.items()
+        if node is not None and (draft := read_server(name, node, around, found))
+    }
+
+    if None not in nodes.values():
+        drafts = with_implied_needs(drafts, found)
+        check(drafts, found)
 
     return drafts
 
 
 def _servers(tree: Node, found: Findings) -> list[tuple[str, Node]]:
     servers = tree.value.get("servers")
+
+    if (servers is None or servers.value == {}) and "templates" in tree.value:
+        return []  # they come while it runs
 
     if servers is None or servers.value == {}:
         found.add(tree, "there are no servers; write a table [servers.NAME]", key="servers")

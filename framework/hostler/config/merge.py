@@ -23,7 +23,11 @@ def merge(old: Node, new: Node) -> Node:
 
 def with_switches(tree: Node) -> Node:
     """Make every plugin's `true` and `false` a table that is on or off, and so merges as any other."""
-    return _each(tree, "servers", _plugins_of)
+    return _each(_switched(tree), "profiles", _switched)
+
+
+def _switched(tree: Node) -> Node:
+    return _each(_each(tree, "servers", _plugins_of), "templates", _plugins_of)
 
 
 def _plugins_of(server: Node) -> Node:

@@ -19,10 +19,7 @@ _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what is compared with,
 def check(drafts: Mapping[str, Draft], found: Findings) -> None:
     """Note what does not fit together."""
     for draft in drafts.values():
-        _check_command(draft, found)
-        _check_host(draft, found)
-        _check_delays(draft, found)
-        _check_kind(draft, found)
+        check_alone(draft, found)
 
     check_needs(drafts, found)
 
@@ -30,6 +27,14 @@ def check(drafts: Mapping[str, Draft], found: Findings) -> None:
 
     for one, other in combinations(fixed, 2):
         _check_ports(one, other, found)
+
+
+def check_alone(draft: Draft, found: Findings) -> None:
+    """Note what does not fit together within one server."""
+    _check_command(draft, found)
+    _check_host(draft, found)
+    _check_delays(draft, found)
+    _check_kind(draft, found)
 
 
 def _check_command(draft: Draft, found: Findings) -> None:

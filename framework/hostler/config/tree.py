@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
@@ -20,9 +20,12 @@ _WIDEST_INTEGER = 2**63
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value stands: the file as the user named it, the line, and where relative paths start."""
+    """Where a value stands: the file as the user named it, the line, and where relative paths start.
 
-    file: Path | None
+    `file` is a str where it is no file, such as "--set servers.web.port=3000".
+    """
+
+    file: Path | str | None
     line: int | None
     base: Path
 
@@ -107,6 +110,19 @@ def below(key: str, part: str | int) -> str:
 
     name = part if _BARE.fullmatch(part) else quoted(part)
     return f"{key}.{name}" if key else name
+
+
+def moved(node: Node, key: str) -> Node:
+    """The same value under another dotted key."""
+    value = node.value
+
+    match value:
+        case dict():
+            value = {name: moved(child, below(key, name)) for name, child in value.items()}
+        case list():
+            value = [moved(child, below(key, number)) for number, child in enumerate(value)]
+
+    return replace(node, key=key, value=value)
 
 
 def quoted(text: str) -> str:

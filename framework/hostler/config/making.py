@@ -1,0 +1,86 @@
+"""Servers made of templates, while a file is read and later from a program; and what can be told before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+
+from hostler.config.findings import Findings
+from hostler.config.relations import check_alone
+from hostler.config.servers import Surroundings, read_server
+from hostler.config.templates import Template
+from hostler.config.tree import Node, Place, Unusable, grow
+from hostler.errors import InvalidConfiguration, Problem
+from hostler.interpolate import escape
+from hostler.model import ServerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Makes the specs of servers from one template, with parameters that a program gives."""
+
+    template: Template
+    around: Surroundings
+
+    def __call__(self, name: str, /, **parameters: object) -> ServerSpec:
+        """The spec of a server of this name. Strings are taken as they are, without `${...}`.
+
+        Raises InvalidConfiguration with every mistake that was found.
+        """
+        found = Findings()
+        given = _grown(parameters)
+        values = self.template.values(given.value, given, found)
+
+        if values is not None:
+            key = f"servers.{name}"
+            draft = read_server(name, self.template.filled(key, values, found), self.around, found)
+
+            if draft is not None:
+                check_alone(draft, found)
+
+        if found.problems or values is None or draft is None:
+            raise InvalidConfiguration(found.problems)
+
+        return draft.spec
+
+
+def _grown(parameters: Mapping[str, object]) -> Node:
+    place = Place(None, None, Path.cwd())
+
+    try:
+        return grow(_literal(parameters), lambda _: place, key="template")
+    except Unusable as error:
+        raise InvalidConfiguration([Problem(error.node.key, str(error))]) from None
+
+
+def _literal(value: object) -> object:
+    """A value in which no string refers to anything."""
+    match value:
+        case str() | PurePath():
+            return escape(str(value))
+        case list() | tuple():
+            return [_literal(item) for item in value]
+        case Mapping():
+            return {name: _literal(item) for name, item in value.items()}
+        case _:
+            return value
+
+
+def check_template(template: Template, around: Surroundings, found: Findings) -> None:
+    """Note what is wrong in a template whatever its parameters are, and whatever the environment."""
+    body = {name: _constant(node) for name, node in template.body.value.items()}
+    table = {name: node for name, node in body.items() if _is_constant(node)}
+    read_server(template.name, replace(template.body, value=table), around, found)
+
+
+def _constant(node: Node) -> Node:
+    """A table without what refers to anything; a list, or the table of a plugin, is left out as a whole."""
+    if not isinstance(node.value, dict):
+        return node
+
+    return replace(node, value={name: child for name, child in node.value.items() if _is_constant(child)})
+
+
+def _is_constant(node: Node) -> bool:
+    return not any(isinstance(child.value, str) and "${" in child.value for child in node.walk())
