@@ -33,21 +33,29 @@ def read_private(path: Path, *, largest: int) -> PrivateText:
     """Read a plain file of at most `largest` bytes. Raises Unreadable."""
     try:
         descriptor = os.open(path, _FLAGS)
-    except OSError as error:
-        raise Unreadable(_reason(error)) from None
-
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-
-        if not stat.S_ISREG(found.st_mode):
-            raise Unreadable("it is no plain file")
 
         try:
-            data = file.read(largest + 1)
-        except OSError as error:
-            raise Unreadable(_reason(error)) from None
+            mode = os.fstat(descriptor).st_mode
+            data = _read(descriptor, largest + 1) if stat.S_ISREG(mode) else None
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        raise Unreadable("there is no such file" if missing else error.strerror or str(error)) from None
 
-    return PrivateText(path, _text(data, largest), bool(found.st_mode & _OTHERS))
+    if data is None:
+        raise Unreadable("it is no plain file")
+
+    return PrivateText(path, _text(data, largest), bool(mode & _OTHERS))
+
+
+def _read(descriptor: int, most: int) -> bytes:
+    data = b""
+
+    while len(data) < most and (more := os.read(descriptor, most - len(data))):
+        data += more
+
+    return data
 
 
 def _text(data: bytes, largest: int) -> str:
@@ -61,7 +69,3 @@ def _text(data: bytes, largest: int) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:  # the error itself would tell what stands there
         raise Unreadable("it is not UTF-8") from None
-
-
-def _reason(error: OSError) -> str:
-    return "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
