@@ -216,6 +216,13 @@ def test_a_file_that_is_not_there_is_told_with_its_path(tmp_path: Path) -> None:
         find_class(PluginSpec("mine", use="gone.py:Caddy", base=tmp_path))
 
 
+def test_a_link_that_leads_to_itself_is_told_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "loop.py").symlink_to("loop.py")
+
+    with pytest.raises(PluginError, match="loop.py.*Too many levels"):
+        find_class(PluginSpec("mine", use="loop.py:Caddy", base=tmp_path))
+
+
 def test_a_file_that_fails_leaves_no_half_made_module(tmp_path: Path) -> None:
     write_module(tmp_path / "broken.py", "this is no Python!")
     before = set(sys.modules)

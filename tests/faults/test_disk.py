@@ -291,13 +291,13 @@ async def test_a_state_directory_that_is_full_before_the_spawn_spawns_nothing(
 
 @dataclass(eq=False)
 class FillUp:
-    """Leaves one page: the record fits in it before the spawn, and not with what is added after it."""
+    """Leaves two pages: the record fits in it before the spawn, and not with what is added after it."""
 
     disk: Path
 
     @hookimpl(trylast=True)
     async def pre_spawn(self, launch: Launch) -> None:
-        fill(self.disk, leave=4096)
+        fill(self.disk, leave=8192)
         launch.defer((self.disk / "ballast").unlink)
 
 
@@ -306,7 +306,7 @@ async def test_a_state_directory_that_is_full_after_the_spawn_ends_what_was_spaw
 ) -> None:
     events: list[Event] = []
     disk = mounts.small(world.directories.state, "64k")
-    file = faulty(world, "--print", "x" * 2200, restart=ONCE)
+    file = faulty(world, "--print", "x" * 6000, restart=ONCE)
     error = await failure_of(world, file, EnvironmentSetupFailed, events, fill=FillUp(disk))
     assert NO_ROOM in error.message
     assert "the run record" in error.message
@@ -342,6 +342,28 @@ async def test_a_state_directory_that_is_deleted_hurts_neither_the_run_nor_the_n
             await server.until(lambda: server.generation == 2 and server.usable)
             await server.stop()
             assert world.processes() == {}
+
+
+async def test_a_state_directory_that_is_out_of_reach_is_told_at_the_next_start(world: World) -> None:
+    state = world.directories.state
+
+    with anyio.fail_after(30):
+        async with supervising(world, faulty(world, restart=QUICK)) as supervisor:
+            server = supervisor["fake"]
+            await server.wait_ready()
+            state.rename(state.with_name("elsewhere"))
+            state.symlink_to(state)  # a loop: not even root can look what is there
+            assert server.pid is not None
+            os.kill(server.pid, signal.SIGKILL)
+            await server.until(lambda: server.state is State.FAILED)
+            assert isinstance(server.error, EnvironmentSetupFailed)
+            assert f"the directory {state / 'runs'} cannot be used: " in str(server.error)
+            assert server.error.context.hint
+
+    assert world.processes() == {}
+    state.unlink()
+    state.with_name("elsewhere").rename(state)
+    await runs(world, faulty(world), [])
 
 
 async def test_of_two_hostlers_with_one_state_directory_only_one_runs_the_server(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Mapping
 from functools import reduce
@@ -43,7 +44,7 @@ def find_class(spec: PluginSpec) -> type:
         )
 
     if place.endswith(".py") or "/" in place:
-        path = ((spec.base or Path.cwd()) / Path(place).expanduser()).resolve()
+        path = Path(os.path.realpath((spec.base or Path.cwd()) / Path(place).expanduser()))
         return _class_in(spec, _module_at(spec, path), class_name, str(path))
 
     return _named(spec, place, class_name, f"module {place}")

@@ -94,7 +94,7 @@ def remove_inside(path: Path, roots: Iterable[Path]) -> bool:
     """
     try:
         for root in roots:
-            for name in (root, root.resolve()):
+            for name in (root, Path(os.path.realpath(root))):  # resolve() does not bear loops of links
                 if name in path.parents and ".." not in path.parts:
                     return _remove(name, path.relative_to(name).parts)
 

@@ -94,8 +94,14 @@ class NameLock:
 
     @property
     def held(self) -> bool:
-        """Whether this object has the lock alone: without its file, others could have one too."""
-        return self._descriptor is not None and _is_file_at(self._descriptor, self.path)
+        """Whether this object has the lock alone: without its file, others could have one too.
+
+        Where nobody can look it does not: who takes it anew is told what is wrong.
+        """
+        try:
+            return self._descriptor is not None and _is_file_at(self._descriptor, self.path)
+        except OSError:
+            return False
 
     def release(self) -> None:
         """Let go and remove the file; again and again if you like."""
