@@ -1,0 +1,109 @@
+"""systemd: tells hostler's own service manager that the server is ready, how it is, and that hostler lives.
+
+The protocol is that of sd_notify(3): lines of NAME=VALUE in a datagram to the socket in NOTIFY_SOCKET.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from hostler import Endpoint, Exit, Launch, ServerView, hookimpl, option
+
+
+@dataclass(eq=False)
+class Systemd:
+    """Tells systemd what becomes of this server: READY=1, STATUS=, and WATCHDOG=1 as long as hostler lives.
+
+    For a service of Type=notify that runs `hostler run` (see configs/systemd). systemd takes the first
+    READY=1 for the whole service, so with several servers the plugin belongs to the one that comes last
+    (`needs`). Once this server is at rest (stopped, or given up), the watchdog is switched off. Without
+    NOTIFY_SOCKET, outside of systemd, it does nothing. The server itself never gets the socket.
+    """
+
+    status: bool = option(True, "Whether systemctl status shows how the server is")
+    _socket: str = field(init=False, repr=False, default="")
+    _first: int | None = field(init=False, repr=False, default=None)
+
+    @hookimpl
+    async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
+        """Find the socket, and begin to say that hostler lives."""
+        self._socket = launch.host_env.get("NOTIFY_SOCKET", "")
+
+        if self._first is None:
+            self._first = server.generation
+            allowed = watchdog_seconds(launch.host_env, os.getpid())
+
+            if self._socket and allowed is not None:
+                server.start_soon(partial(self._beat, server, allowed), over_restarts=True)
+
+        self._tell(server, f"{server.name}: starting")
+
+    @hookimpl
+    async def on_ready(self, server: ServerView, endpoint: Endpoint | None) -> None:
+        """Say that the service is ready."""
+        where = "" if endpoint is None else f" at {endpoint.url}"
+        self._tell(server, f"{server.name}: running{where} (pid {server.pid})", "READY=1")
+
+    @hookimpl
+    async def on_crash(self, server: ServerView, exit: Exit) -> None:  # noqa: A002 - the hook's name for it
+        """Say how it ended."""
+        self._tell(server, f"{server.name}: crashed, {exit.description}")
+
+    @hookimpl
+    async def on_shutdown(self, server: ServerView, reason: str) -> None:
+        """Say that it is being stopped."""
+        self._tell(server, f"{server.name}: stopping, {reason}")
+
+    async def _beat(self, server: ServerView, allowed: float) -> None:
+        self._send(server, f"WATCHDOG_USEC={allowed * 1_000_000:.0f}")  # a former rest may have ended it
+
+        try:
+            while True:
+                self._send(server, "WATCHDOG=1")
+                await asyncio.sleep(allowed / 2)
+        finally:
+            self._send(server, "WATCHDOG_USEC=0")
+
+    def _tell(self, server: ServerView, text: str, *more: str) -> None:
+        status = (f"STATUS={' '.join(text.split())}",) if self.status else ()
+
+        if more or status:
+            self._send(server, *more, *status)
+
+    def _send(self, server: ServerView, *lines: str) -> None:
+        if not self._socket:
+            return
+
+        try:
+            send(self._socket, "\n".join(lines))
+        except OSError as error:
+            self._socket = ""  # said once: nobody is there to listen any more
+            text = f"systemd cannot be told anything any more: {error.strerror or error}"
+            server.notice("systemd_gone", text, level="warning")
+
+
+def watchdog_seconds(environ: Mapping[str, str], pid: int) -> float | None:
+    """How long systemd lets us be silent, in seconds; None when it does not ask us."""
+    allowed, whose = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
+
+    if not allowed.isdecimal() or int(allowed) == 0 or (whose and whose != str(pid)):
+        return None
+
+    return int(allowed) / 1_000_000
+
+
+def send(address: str, text: str) -> None:
+    """Send one datagram; an address with "@" is in the abstract namespace. OSError when it cannot be sent."""
+    if address[0] not in "/@":
+        raise OSError(f"NOTIFY_SOCKET is no path: {address}")
+
+    name = "\0" + address[1:] if address[0] == "@" else address
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.setblocking(False)
+        notify.sendto(text.encode(), name)
