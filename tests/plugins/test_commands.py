@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import psutil
 import pytest
 from conftest import MakeSpec, announced
@@ -79,6 +80,11 @@ async def test_a_command_runs_on_each_hook_with_what_is_known_then(keep: Keep, t
         await server.wait_ready(20)
         first = server.pid
         assert first is not None
+
+        with anyio.fail_after(20):
+            while not files["on_ready"].exists():  # it runs beside the server, and would end with this run
+                await anyio.sleep(0.01)
+
         os.kill(first, signal.SIGKILL)
         await server.until(lambda: server.generation == 2)
         await server.wait_ready(20)
