@@ -12,11 +12,11 @@ from hostler.aside import aside
 from hostler.crash_record import CrashRecord
 from hostler.crash_store import CrashStore
 from hostler.errors import ProcessAlreadyRunning, ServerError
-from hostler.events import CrashRecorded, Event, HealthReported, Notice, StateChanged
+from hostler.events import CrashRecorded, Event, HealthReported, Notice, Spawned, StateChanged
 from hostler.sampling import note_memory
 from hostler.server import Server
 from hostler.states import State
-from hostler.status import Status, StatusStore
+from hostler.status import Status, StatusStore, Variables
 from hostler.wording import in_words
 
 _PAUSE = 0.2  # what happens within it is written at once, after a respawn rather than before it
@@ -45,6 +45,7 @@ class Bookkeeping:
         self._holds = holds
         self._changes: dict[str, StateChanged] = {}
         self._health: dict[str, dict[str, str]] = {}
+        self._variables: dict[str, Variables] = {}
         self._unwritten: set[str] = set()
         self._records: deque[CrashRecord] = deque(maxlen=_MOST_WAITING)
         self._just_ready: set[str] = set()
@@ -60,6 +61,9 @@ class Bookkeeping:
                 self._note_state(event)
             case HealthReported():
                 self._health.setdefault(event.server, {})[event.plugin] = in_words(event)
+                self._unwritten.add(event.server)
+            case Spawned():
+                self._variables[event.server] = Variables.of(event)
                 self._unwritten.add(event.server)
             case Notice(topic="server_removed"):
                 self._forget(event.server)
@@ -108,6 +112,7 @@ class Bookkeeping:
     def _forget(self, name: str) -> None:
         self._changes.pop(name, None)
         self._health.pop(name, None)
+        self._variables.pop(name, None)
         self._unwritten.discard(name)
 
     def _soon(self) -> None:
@@ -135,9 +140,11 @@ class Bookkeeping:
         if change is None or self._statuses is None or not self._holds(name):
             return
 
+        url, variables = self._servers[name].url, self._variables.get(name)
+
         try:
             self._statuses.write(
-                Status.after(change, url=self._servers[name].url, health=self._health_of(name))
+                Status.after(change, url=url, health=self._health_of(name), variables=variables)
             )
         except (OSError, ServerError) as error:
             self._refuse(name, "its state", error)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Self
 
-from hostler.events import StateChanged
+from hostler.events import Spawned, StateChanged
 from hostler.process.files import file_name, found_folder, own_folder, read_replaced, replace_file
 from hostler.process.records import boot_id
 from hostler.process.table import start_time
@@ -19,10 +19,28 @@ from hostler.states import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Variables:
+    """Who set each variable of a server's environment, and who took some away, at one spawn."""
+
+    generation: int
+    since: datetime
+    origins: Mapping[str, str]
+    removed: Mapping[str, str]
+
+    @classmethod
+    def of(cls, event: Spawned) -> Self:
+        """What was told of a spawn."""
+        return cls(
+            generation=event.generation, since=event.time, origins=event.origins, removed=event.removed
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """One server's state, since when and why; texts are masked. `health` is what plugins say, in words.
 
-    `supervisor_pid` and `supervisor_start` tell which process wrote it, `boot_id` under which boot.
+    `variables` are those of its last spawn. `supervisor_pid` and `supervisor_start` tell which process
+    wrote it, `boot_id` under which boot.
     """
 
     server: str
@@ -36,9 +54,17 @@ class Status:
     url: str | None = None
     reason: str = ""
     health: tuple[str, ...] = ()
+    variables: Variables | None = None
 
     @classmethod
-    def after(cls, change: StateChanged, *, url: str | None, health: Iterable[str]) -> Self:
+    def after(
+        cls,
+        change: StateChanged,
+        *,
+        url: str | None,
+        health: Iterable[str],
+        variables: Variables | None = None,
+    ) -> Self:
         """The status of a server that this process keeps, after the last change of its state."""
         return cls(
             server=change.server,
@@ -49,6 +75,7 @@ class Status:
             pid=change.pid,
             url=url,
             health=tuple(health),
+            variables=variables,
             supervisor_pid=os.getpid(),
             supervisor_start=start_time(os.getpid()),
             boot_id=boot_id(),
@@ -72,7 +99,7 @@ class StatusStore:
         OSError when the disk is full or refuses, EnvironmentSetupFailed when the data directory is not
         to be trusted.
         """
-        data = json.dumps({f.name: _plain(getattr(status, f.name)) for f in fields(status)}).encode()
+        data = json.dumps(_plain(status)).encode()
 
         with own_folder(self._data_dir, "status") as folder:
             replace_file(f"{file_name(status.server)}.json", data, folder)
@@ -94,6 +121,10 @@ class StatusStore:
 
 def _plain(value: object) -> object:
     match value:
+        case Status() | Variables():
+            return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        case Mapping():
+            return dict(value)
         case Enum():
             return value.value
         case datetime():

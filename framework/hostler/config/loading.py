@@ -37,6 +37,17 @@ def load(
     `${VAR}` is looked up in, os.environ by default. Raises InvalidConfiguration with every mistake
     that was found.
     """
+    return load_drafts(path, profiles=profiles, settings=settings, environ=environ)[0]
+
+
+def load_drafts(
+    path: str | os.PathLike[str],
+    *,
+    profiles: Iterable[str] = (),
+    settings: Settings = (),
+    environ: Mapping[str, str] | None = None,
+) -> tuple[Configuration, Mapping[str, Draft]]:
+    """As `load`, with the servers as they were read, in which every value knows where it stands."""
     file = Path(path)
     environ = os.environ if environ is None else environ
     found = Findings()
@@ -48,8 +59,8 @@ def load(
         raise _unreadable(file, error) from error
 
     around = Surroundings(environ, file.absolute().parent)
-    configuration = _configuration(tree, layers, around, found)
-    return replace(configuration, namespace=os.path.realpath(file), path=file.absolute())
+    configuration, drafts = _configuration(tree, layers, around, found)
+    return replace(configuration, namespace=os.path.realpath(file), path=file.absolute()), drafts
 
 
 def from_dict(
@@ -75,14 +86,16 @@ def from_dict(
         raise InvalidConfiguration([Problem(error.node.key, str(error))]) from None
 
     tree = Composer(environ, found).extended(tree)
-    return _configuration(tree, layers, Surroundings(environ, place.base), found)
+    return _configuration(tree, layers, Surroundings(environ, place.base), found)[0]
 
 
 def _names(profiles: Iterable[str]) -> tuple[str, ...]:
     return (profiles,) if isinstance(profiles, str) else tuple(profiles)
 
 
-def _configuration(tree: Node | None, layers: Layers, around: Surroundings, found: Findings) -> Configuration:
+def _configuration(
+    tree: Node | None, layers: Layers, around: Surroundings, found: Findings
+) -> tuple[Configuration, Mapping[str, Draft]]:
     """Read and check everything; raises InvalidConfiguration unless all is well."""
     if tree is None or found.problems:
         raise InvalidConfiguration(found.problems)
@@ -102,11 +115,12 @@ def _configuration(tree: Node | None, layers: Layers, around: Surroundings, foun
     if found.problems:
         raise InvalidConfiguration(sorted(without_echoes(found.problems), key=_position))
 
-    return Configuration(
+    configuration = Configuration(
         servers={name: draft.spec for name, draft in drafts.items()},
         document=document(drafts.values()),
         templates={name: Maker(template, around) for name, template in templates.items()},
     )
+    return configuration, drafts
 
 
 def _drafts(
