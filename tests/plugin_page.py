@@ -38,11 +38,15 @@ _WORDS = {
     "list[int]": "list of integers",
     "dict[str, Any]": "table",
     "dict[str, str]": "table of strings",
+    "dict[str, str | Secret]": "table of strings and secrets",
 }
 
 
 def kind(type_: str) -> str:
     """The type as it is written in TOML: "string or list of strings"."""
+    if type_ in _WORDS:
+        return _WORDS[type_]
+
     literal = re.fullmatch(r"Literal\[(.*?)\](?: \| None)?", type_)
 
     if literal is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import selectors
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -36,7 +37,7 @@ async def take(reports: AsyncGenerator[Report, None], count: int) -> list[Report
 
 
 def waits(asked: list[float]) -> list[float]:
-    return [after - before for before, after in zip(asked, asked[1:], strict=False)]
+    return [after - before for before, after in itertools.pairwise(asked)]
 
 
 def test_it_asks_at_once_then_quickly_and_then_at_the_interval() -> None:

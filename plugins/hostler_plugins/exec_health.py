@@ -11,7 +11,9 @@ from hostler import (
     CommandResult,
     Duration,
     Healthy,
+    Launch,
     Report,
+    Secret,
     ServerError,
     ServerView,
     Unhealthy,
@@ -39,8 +41,10 @@ class ExecHealth:
     command: list[str] = field(
         metadata={"meaning": 'the argv, such as ["redis-cli", "-p", "${server.port}", "ping"]'}
     )
-    env: dict[str, str] = field(
-        default_factory=dict, repr=False, metadata={"meaning": "further variables for the command"}
+    env: dict[str, str | Secret] = field(
+        default_factory=dict,
+        repr=False,
+        metadata={"meaning": 'further variables, such as { PGPASSWORD = { secret = "env:PGPASSWORD" } }'},
     )
     interval: Duration = option(Duration(10), "how often it is run once it is ready; before that, sooner")
     timeout: Duration = option(
@@ -51,11 +55,21 @@ class ExecHealth:
         None, "how many failures in a row are a crash; default: the server's max_connection_failures"
     )
 
+    _env: dict[str, str] = field(init=False, default_factory=dict, repr=False)
+
     def __post_init__(self) -> None:
         if not self.command or not self.command[0]:
             raise ValueError('command: expected an argv, such as ["pg_isready", "-q"]')
 
         check_positive(self, "interval", "timeout", "successes", "failures")
+
+    @hookimpl
+    async def pre_spawn(self, launch: Launch) -> None:
+        """Read what is secret of the variables."""
+        self._env = {
+            name: launch.read_secret(value) if isinstance(value, Secret) else value
+            for name, value in self.env.items()
+        }
 
     @hookimpl
     async def health_check(self, server: ServerView) -> AsyncGenerator[Report, None]:
@@ -77,7 +91,7 @@ class ExecHealth:
     async def _ask(self, server: ServerView, timeout: float) -> Report:
         try:
             result = await server.run_command(
-                self.command, timeout=timeout, env=server.command_env() | self.env
+                self.command, timeout=timeout, env=server.command_env() | self._env
             )
         except ServerError as error:
             return Unhealthy(error.message, permanent=error.permanent, error=error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from hostler import (
     InvalidConfiguration,
     Launch,
     Report,
+    Secret,
     ServerView,
     Unhealthy,
     hookimpl,
@@ -25,6 +27,8 @@ from hostler import (
 
 from hostler_plugins.http_health.statuses import accepted
 from hostler_plugins.thresholds import check_pattern, check_positive
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, 5.6.2: token
 
 
 @dataclass(eq=False)
@@ -50,8 +54,10 @@ class HttpHealth:
         {},
         'values that have to stand in a JSON body of up to 64 KiB, such as { status = "ok", "db.up" = true }',
     )
-    headers: dict[str, str] = field(
-        default_factory=dict, repr=False, metadata={"meaning": "further request headers"}
+    headers: dict[str, str | Secret] = field(
+        default_factory=dict,
+        repr=False,
+        metadata={"meaning": 'further request headers, such as { X-Token = { secret = "env:TOKEN" } }'},
     )
     interval: Duration = option(Duration(10), "how often it is asked once it is ready; before that, sooner")
     timeout: Duration = option(
@@ -68,6 +74,8 @@ class HttpHealth:
         None, "file of certificates to trust, seen from the server's cwd; default: those of the system"
     )
 
+    sent_headers: dict[str, str] = field(init=False, default_factory=dict, repr=False)
+
     def __post_init__(self) -> None:
         if not self.path.startswith("/"):
             raise ValueError(f'path: expected a path that starts with "/", found {self.path!r}')
@@ -76,11 +84,11 @@ class HttpHealth:
             raise ValueError("method: an answer to HEAD has no body to look into; use GET")
 
         for name, value in self.headers.items():
-            if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
+            if not _NAME.fullmatch(name):
                 raise ValueError(f"headers: {name!r} is no name of a header")
 
-            if "\r" in value or "\n" in value:
-                raise ValueError(f"headers: the value of {name} must be one line")
+            if isinstance(value, str) and not value.isprintable():
+                raise ValueError(f"headers: the value of {name} has to be one line of printable letters")
 
         accepted(self.status)
         check_pattern(self, "body")
@@ -92,7 +100,12 @@ class HttpHealth:
         launch.warm_up(lambda: importlib.import_module("aiohttp"))
         launch.warm_up(lambda: importlib.import_module("hostler_plugins.http_health.asking"))
 
-        for name, value in self.headers.items():
+        self.sent_headers = {
+            name: launch.read_secret(value) if isinstance(value, Secret) else value
+            for name, value in self.headers.items()
+        }
+
+        for name, value in self.sent_headers.items():
             if is_secret_name(name.replace("-", "_")):
                 server.redact(value)
                 server.redact(value.partition(" ")[2])  # "Bearer ..."

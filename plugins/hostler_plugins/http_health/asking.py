@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,6 +17,7 @@ from hostler import Endpoint, Healthy, InvalidConfiguration, Report, ServerView,
 from yarl import URL
 
 from hostler_plugins.http_health.answers import brief, differences
+from hostler_plugins.http_health.failures import explained
 from hostler_plugins.http_health.statuses import accepted
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _NEVER = 86400.0  # aiohttp would wake up that often to look for connections tha
 async def asking(
     options: HttpHealth, server: ServerView, endpoint: Endpoint
 ) -> AsyncIterator[Callable[[], Awaitable[Report]]]:
-    """A probe for one run, without proxies and cookies; its connection is closed at the end."""
+    """A probe for one run; its connection is closed at the end."""
     try:
         trust = await _trust(options, server)
     except OSError as error:  # ssl.SSLError is one
@@ -41,17 +41,12 @@ async def asking(
         yield lambda: _always(report)
         return
 
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(keepalive_timeout=_NEVER),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None),
-        trust_env=False,
-    )
+    probe = Probe(options, server, endpoint.url + options.path, trust)
 
     try:
-        yield Probe(options, server, endpoint.url + options.path, session, trust).ask
+        yield probe.ask
     finally:
-        await session.close()
+        await probe.close()
 
 
 async def _trust(options: HttpHealth, server: ServerView) -> ssl.SSLContext | bool:
@@ -66,44 +61,51 @@ async def _always(report: Report) -> Report:
     return report
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Probe:
-    """What is asked, and of whom."""
+    """What is asked, and of whom. The connection is kept while all is well."""
 
     options: HttpHealth
     server: ServerView
     url: str
-    session: aiohttp.ClientSession
     trust: ssl.SSLContext | bool
+    _session: aiohttp.ClientSession | None = None
 
     async def ask(self) -> Report:
-        """Make one request."""
-        try:
-            response = await self.session.request(
-                self.options.method,
-                URL(self.url, encoded=True),
-                headers=self._headers(),
-                ssl=self.trust,
-                allow_redirects=self.options.follow_redirects,
-            )
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return self._bad(_explained(error))
-
+        """Make one request; after a failure the next one gets a new connection."""
         report: Report | None = None
 
         try:
-            report = await self._judge(response)
-        except (aiohttp.ClientError, OSError) as error:
-            report = self._bad(f"the connection broke off within an answer: {brief(str(error))}")
+            async with await self._request() as response:
+                report = await self._judge(response)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            report = self._bad(explained(error))
         finally:
-            # What is not read to its end cannot be used again; after a failure a new one is tried.
-            response.release() if isinstance(report, Healthy) else response.close()
+            if not isinstance(report, Healthy):
+                await self.close()
 
         return report
 
+    async def close(self) -> None:
+        """Let go of the connection."""
+        session, self._session = self._session, None
+
+        if session is not None:
+            await session.close()
+
+    async def _request(self) -> aiohttp.ClientResponse:
+        session = self._session = self._session or _new_session()
+        return await session.request(
+            self.options.method,
+            URL(self.url, encoded=True),
+            headers=self._headers(),
+            ssl=self.trust,
+            allow_redirects=self.options.follow_redirects,
+        )
+
     def _headers(self) -> dict[str, str]:
         """Made anew for each request: a launcher may learn the password after the start."""
-        own, auth = self.options.headers, self.server.auth
+        own, auth = self.options.sent_headers, self.server.auth
         has_own = any(name.lower() == "authorization" for name in own)
         return dict(own) if auth is None or has_own else {"Authorization": auth.header, **own}
 
@@ -143,6 +145,16 @@ class Probe:
         return Unhealthy(f"{self.options.method} {url}: {text}", details)
 
 
+def _new_session() -> aiohttp.ClientSession:
+    """A session without proxies and cookies, and without time limits: the probe has one."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(keepalive_timeout=_NEVER),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),
+        trust_env=False,
+    )
+
+
 async def _body(response: aiohttp.ClientResponse) -> str:
     """The first 64 KiB of an answer's body."""
     data = b""
@@ -168,18 +180,3 @@ async def _excerpt(response: aiohttp.ClientResponse) -> str:
 def _redirect(response: aiohttp.ClientResponse) -> str:
     place = response.headers.get("Location", "").partition("?")[0]
     return f" to {brief(place)}" if place else ""
-
-
-def _explained(error: Exception) -> str:
-    """What it means that there was no answer."""
-    match error:
-        case aiohttp.ClientSSLError() | ssl.SSLError():
-            return f"no TLS connection (see the options verify and ca): {brief(str(error))}"
-        case OSError(errno=errno.ECONNREFUSED):
-            return "connection refused"
-        case aiohttp.ServerDisconnectedError():
-            return "it closes the connection without an answer"
-        case aiohttp.ClientResponseError():
-            return f"its answer is no HTTP: {brief(error.message)}"
-        case _:
-            return f"it cannot be asked: {brief(str(error)) or type(error).__name__}"

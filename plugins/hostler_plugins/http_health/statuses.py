@@ -12,16 +12,13 @@ _ALLOWED = 'codes from 100 to 599, such as [200, 404], "2xx", "200-399" or "2xx,
 
 def accepted(status: str | list[int]) -> frozenset[int]:
     """Read the option; raises the ValueError of `__post_init__`."""
-    codes = (
-        {code for part in status.split(",") for code in _codes(part)}
-        if isinstance(status, str)
-        else {*status}
-    )
+    parts = [_codes(part) for part in status.split(",")] if isinstance(status, str) else [status]
+    codes = frozenset(code for part in parts for code in part)
 
-    if not codes or not all(100 <= code <= 599 for code in codes):
+    if not all(parts) or not all(100 <= code <= 599 for code in codes):
         raise ValueError(f"status: expected {_ALLOWED}, found {status!r}")
 
-    return frozenset(codes)
+    return codes
 
 
 def _codes(part: str) -> range:

@@ -12,6 +12,7 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 
 from hostler import EnvironmentSetupFailed, Launch
 
@@ -42,8 +43,7 @@ class Datagram:
 
 def bind_socket(launch: Launch) -> tuple[socket.socket, str]:
     """Make a socket in a private folder that goes with the run; raises EnvironmentSetupFailed."""
-    folder = _make_folder()
-    launch.remove_at_end(folder)
+    folder = _make_folder(launch)
     path = folder / "notify"
     ours = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 
@@ -86,16 +86,20 @@ def receive(ours: socket.socket) -> Datagram | None:
     return Datagram(data, pid, tuple(descriptors), whole=not flags & socket.MSG_TRUNC)
 
 
-def _make_folder() -> Path:
-    """A new folder that only we can read, at a place with a short name."""
-    for place in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - mkdtemp makes a name that nobody can plant
+def _make_folder(launch: Launch) -> Path:
+    """A new folder that only we can read, at a place with a short name; it goes with the run."""
+    for place in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - under a name that nobody can plant
+        folder = Path(place, f"hostler-{token_hex(8)}")
+
+        if len(os.fsencode(folder)) > _LONGEST_PATH - len("/notify"):
+            continue
+
+        launch.remove_at_end(folder)
+
         with suppress(OSError):
-            folder = Path(tempfile.mkdtemp(prefix="hostler-", dir=place))
-
-            if len(os.fsencode(folder)) <= _LONGEST_PATH - len("/notify"):
-                return folder
-
-            folder.rmdir()
+            folder.mkdir(mode=0o700)
+            folder.chmod(0o700)  # a umask such as 0777 takes even our own bits away
+            return folder
 
     raise EnvironmentSetupFailed(
         "notify-ready finds no place for its socket: it takes a writable folder with a short name",
