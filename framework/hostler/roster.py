@@ -93,10 +93,15 @@ class Roster(Mapping[str, Server]):
             return Server(spec, self._around, needs, self._listener)
 
         if server.spec != spec:
+            self._unfollow(server)
             server.spec, server.needs = spec, needs
             self._lives[spec.name].means.plugins = None  # kept if a start was asked for while it stopped
 
         return server
+
+    def _unfollow(self, server: Server) -> None:
+        for other in server.needs.values():
+            other.followers.pop(server, None)
 
     def _engage(self, server: Server) -> None:
         self._lives[server.name] = Life(server)
@@ -113,8 +118,11 @@ class Roster(Mapping[str, Server]):
     def _dismiss(self, name: str) -> None:
         server = self._lives.pop(name).server
         server.attended = False
+        self._unfollow(server)
         server.voice.close()
-        self._scopes.pop(name).cancel()
+
+        if name in self._scopes:  # else it has not begun to live
+            self._scopes.pop(name).cancel()
 
     # -- their lives --------------------------------------------------------------------------
 

@@ -39,6 +39,11 @@ def is_secret_name(name: str) -> bool:
     return _SECRET.search(upper) is not None and _HARMLESS.fullmatch(upper) is None
 
 
+def passwords_in(text: str) -> list[str]:
+    """The passwords of the URLs in a text: what stands between `user:` and `@`."""
+    return _PASSWORD_OF_URL.findall(text)
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """All secrets of one moment, longest first, once as text and once as bytes."""

@@ -16,6 +16,8 @@ import anyio
 
 from hostler.aside import aside
 from hostler.bookkeeping import Bookkeeping
+from hostler.changes import Changes
+from hostler.changing import Changing
 from hostler.channel import Channel
 from hostler.crash_store import CrashStore
 from hostler.errors import ServerError
@@ -59,6 +61,8 @@ class Supervisor:
         self._around = self._surroundings(namespace or named, directories, environ)
         self._roster = Roster(specs, self._around, self._publish)
         self._books = self._bookkeeping(namespace or named)
+        templates = configuration.templates if isinstance(configuration, Configuration) else {}
+        self._changing = Changing(self._roster, templates, self._is_open)
         self._essentials = Essentials(self._roster, self.stop)
         self._listeners += [self._books.hear, self._essentials.hear]
 
@@ -141,13 +145,52 @@ class Supervisor:
         def over(server: Server) -> bool:
             return server.idle() or (self.ended_by is not None and server.stuck is not None)
 
+        await self._changing.finished()
+
         while busy := [server for server in self._roster.values() if not over(server)]:
             await busy[0].until(partial(over, busy[0]))
+            await self._changing.finished()  # which may have stopped it only to start it again
 
     @property
     def ended_by(self) -> EssentialEnd | None:
         """The essential server that has ended for good, and the exit code of the run; else None."""
         return self._essentials.ended_by
+
+    # -- changes ------------------------------------------------------------------------------
+
+    async def add(self, what: str | ServerSpec, name: str | None = None, /, **parameters: object) -> Server:
+        """Add a server: of the template `what`, called `name`, with these parameters; or of a spec.
+
+        With `autostart` it is started, which this does not wait for. Raises InvalidConfiguration for
+        an unknown template or parameter and for what does not fit together, ServerError for a name
+        that is in use and when the supervisor does not run or is about to end.
+        """
+        return await self._changing.add(what, name, parameters)
+
+    async def remove(self, name: str) -> None:
+        """Stop a server, wait until nothing of it is left, and forget it.
+
+        Raises KeyError for an unknown name, ServerError when others need it and when the supervisor
+        does not run, and ForceKillTimeout when something outlives SIGKILL: then it is still there.
+        """
+        await self._changing.remove(name)
+
+    def changes(self, configuration: Configuration | ServerSpec | Iterable[ServerSpec]) -> Changes:
+        """What a reload of this configuration would change. Raises InvalidConfiguration as it would."""
+        return self._changing.preview(configuration)
+
+    async def reload(self, configuration: Configuration | ServerSpec | Iterable[ServerSpec]) -> Changes:
+        """Take another configuration: restart what changes, add and remove servers, leave all others alone.
+
+        A changed server that is up is stopped and asked up again, which this does not wait for; one
+        at rest just takes what is new. Servers that `add` has added stay, unless the configuration
+        has their names. Raises InvalidConfiguration, and nothing changes, when needs do not fit
+        together; ForceKillTimeout, and all comes back as it was, when something cannot be stopped.
+        """
+        return await self._changing.reload(configuration)
+
+    def _is_open(self) -> bool:
+        return self._engine is not None and not self._closing.is_set() and not self._engine.done()
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -203,6 +246,7 @@ class Supervisor:
 
                 try:
                     await self.stop()
+                    await self._changing.finished()
                 except ServerError as error:  # raised below: from in here it would come as a group
                     failure = error
                 finally:
