@@ -21,6 +21,7 @@ import anyio
 import pytest
 from acceptance_world import NOTHING, World, eventually, five_plugins
 from conftest import QUICK, MakeSpec, announced
+from faulty import supervising
 from hostler import (
     Directories,
     Endpoint,
@@ -246,7 +247,7 @@ async def test_whatever_a_plugin_raises_wherever_hurts_nobody_but_its_server(
 
         with anyio.fail_after(30):
             for server in servers:
-                await server.until(server.settled)
+                await settles(server)
 
         fails = place in {"pre_spawn", "first report"}
         assert {server.state for server in servers} == {State.FAILED if fails else State.RUNNING}
@@ -257,6 +258,10 @@ async def test_whatever_a_plugin_raises_wherever_hurts_nobody_but_its_server(
 
     assert {server.state for server in servers} == {State.FAILED if fails else State.STOPPED}
     assert [path for path in directories.state.rglob("*") if path.is_file()] == []
+
+
+async def settles(server: Server) -> None:
+    await server.until(lambda: server.usable or server.idle())
 
 
 async def comes_back(server: Server) -> None:
@@ -313,6 +318,35 @@ async def test_a_host_that_blocks_the_loop_for_long_makes_no_healthy_server_ill(
         assert supervisor["fake"].generation == 1
 
     assert complaints(events) == []
+
+
+TICKS = "import time\nfor n in range(10**6): print(f'tick {n}', flush=True); time.sleep(0.01)"
+
+
+async def test_five_seconds_of_a_blocked_loop_change_nothing_with_the_settings_as_they_are(
+    world: World,
+) -> None:
+    events: list[Event] = []
+    fake = world.fake_table("--heartbeat", "0.3", "--password-from-env", plugins=five_plugins(sse_health={}))
+    ticking = {"command": [sys.executable, "-c", TICKS], "port": False, "plugins": {"log-rotation": True}}
+
+    async with supervising(world, world.configure(fake=fake, ticks=ticking), events) as supervisor:
+        with anyio.fail_after(20):
+            await supervisor.wait_ready()
+
+        time.sleep(5.0)  # noqa: ASYNC251 - what a host may do
+        assert world.logged("ticks.log").count("tick") > 200  # the output was read meanwhile
+        await asyncio.sleep(0.5)
+        assert [(server.state, server.generation) for server in supervisor.servers.values()] == [
+            (State.RUNNING, 1),
+            (State.RUNNING, 1),
+        ]
+
+    assert complaints(events) == []
+    assert world.logged("ticks.log").splitlines() == [
+        f"tick {number}" for number in range(world.logged("ticks.log").count("\n"))
+    ]
+    assert world.what_is_left() == NOTHING
 
 
 @dataclass(eq=False)
