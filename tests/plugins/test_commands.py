@@ -82,7 +82,7 @@ async def test_a_command_runs_on_each_hook_with_what_is_known_then(keep: Keep, t
         assert first is not None
 
         with anyio.fail_after(20):
-            while not files["on_ready"].exists():  # it runs beside the server, and would end with this run
+            while not files["on_ready"].exists():  # noqa: ASYNC110 - it runs beside the server, and would end with this run
                 await anyio.sleep(0.01)
 
         os.kill(first, signal.SIGKILL)
