@@ -1,6 +1,6 @@
 """A server that lets out every secret it was given: `leaky_server.py PORT SECONDS_TO_LIVE NAME...`.
 
-It prints them whole, in pieces, in JSON, in an Authorization header, puts them into error pages and
+It prints them whole, in pieces, slowly, in JSON, in an Authorization header, puts them into error pages and
 events, and dies with them on its lips. Its first answer on /event is an error, its later ones are streams.
 """
 
@@ -36,6 +36,24 @@ def let_out(number: int) -> None:
         write(number, f"{secret[len(secret) // 2 :]}, all of it\n")
 
     write(number, f"Authorization: Basic {BASIC}\n")
+
+
+def let_out_slowly(number: int) -> None:
+    """In small pieces with pauses, at the end of what is read at once, and byte by byte."""
+    for name, secret in SECRETS.items():
+        write(number, f"{FILLING * 110}{name} is "[-65536 + len(secret) // 2 :])
+        write(number, f"{secret} behind much else\n")
+
+        for byte in secret:
+            write(number, byte)
+
+        write(number, "\n")
+
+    for start in range(0, len(next(iter(SECRETS.values()))), 5):
+        write(number, next(iter(SECRETS.values()))[start : start + 5])
+        time.sleep(0.06)  # longer than hostler waits for the rest
+
+    write(number, "\n")
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -81,6 +99,7 @@ class Answers(BaseHTTPRequestHandler):
 
 let_out(1)
 let_out(2)
+let_out_slowly(1)
 server = ThreadingHTTPServer(("127.0.0.1", PORT), Answers)
 write(1, f"leaky server listening on http://127.0.0.1:{PORT}\n")
 threading.Thread(target=server.serve_forever, daemon=True).start()
