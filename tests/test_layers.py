@@ -44,7 +44,7 @@ LAYERS = (
     "life",
     "roster",
     "changing",
-    "supervisor config",
+    "supervisor config door",
     "blocking testing",
     "cli",
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hostler.blocking import BlockingServer, BlockingSupervisor, serve
+    from hostler.changes import Change, Changes
     from hostler.config import dump, from_dict, load
     from hostler.crash_record import CrashRecord, MemoryPoint, PluginWord
     from hostler.errors import (
@@ -91,6 +92,8 @@ __all__ = [
     "Auth",
     "BlockingServer",
     "BlockingSupervisor",
+    "Change",
+    "Changes",
     "CommandResult",
     "Condition",
     "Configuration",
@@ -178,6 +181,8 @@ _WHERE = {
     "Auth": "hostler.model",
     "BlockingServer": "hostler.blocking",
     "BlockingSupervisor": "hostler.blocking",
+    "Change": "hostler.changes",
+    "Changes": "hostler.changes",
     "Condition": "hostler.needs",
     "CommandResult": "hostler.model",
     "Configuration": "hostler.model",

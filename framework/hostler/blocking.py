@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
-from concurrent.futures import CancelledError
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import start_blocking_portal
 
+from hostler.changes import Changes
 from hostler.config import load
+from hostler.config.settings import Settings
 from hostler.crash_record import CrashRecord
+from hostler.door import Door
 from hostler.errors import ServerError
 from hostler.essential import EssentialEnd
 from hostler.events import Event
@@ -23,65 +25,11 @@ from hostler.server import Server
 from hostler.states import State
 from hostler.supervisor import Supervisor
 
-T = TypeVar("T")
-
-
-class _Door:
-    """The way to the loop's thread, shut when the block has ended."""
-
-    def __init__(self, portal: BlockingPortal) -> None:
-        self._portal = portal
-        self.open = True
-
-    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call a function, or await a coroutine function, over there."""
-        if not self.open:
-            raise ServerError("the block of hostler.serve has ended", hint="use its servers inside of it")
-
-        return self._portal.call(function, *arguments)
-
-    def read(self, thing: object, name: str) -> Any:
-        """Read an attribute over there, or here when nothing runs any more."""
-        return self.call(getattr, thing, name) if self.open else getattr(thing, name)
-
-    def follow(self, subscribe: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
-        """Subscribe at once (not at the first `next`), and take item after item."""
-        items = self.call(subscribe)
-        return self._take(items)
-
-    def _take(self, items: AsyncIterator[T]) -> Iterator[T]:
-        while True:
-            try:
-                item = self.call(items.__anext__) if self.open else _without_loop(items)
-            except StopAsyncIteration:
-                return
-            except (RuntimeError, CancelledError):
-                if self.open:
-                    raise
-
-                continue  # it was shut while we waited
-
-            yield item
-
-
-def _without_loop(items: AsyncIterator[T]) -> T:
-    """The next item of a subscription that is closed: it does not wait any more, so it needs no loop."""
-    step = items.__anext__()
-    assert isinstance(step, Coroutine)
-
-    try:
-        step.send(None)
-    except StopIteration as result:
-        item: T = result.value
-        return item
-
-    raise AssertionError("a closed subscription waits")
-
 
 class BlockingServer:
     """A server for programs without an event loop; each method is the twin of `Server`'s."""
 
-    def __init__(self, server: Server, door: _Door) -> None:
+    def __init__(self, server: Server, door: Door) -> None:
         self._server = server
         self._door = door
 
@@ -242,24 +190,28 @@ class BlockingServer:
 class BlockingSupervisor(Mapping[str, BlockingServer]):
     """The servers by name, for programs without an event loop; each method is the twin of `Supervisor`'s."""
 
-    def __init__(self, supervisor: Supervisor, door: _Door) -> None:
+    def __init__(self, supervisor: Supervisor, door: Door) -> None:
         self._supervisor = supervisor
         self._door = door
-        self._servers = {name: BlockingServer(server, door) for name, server in supervisor.servers.items()}
+        self._twins: dict[Server, BlockingServer] = {}
 
     @property
     def servers(self) -> Mapping[str, BlockingServer]:
-        """The servers by name, in the configuration's order."""
-        return MappingProxyType(self._servers)
+        """The servers by name, in the configuration's order, as they are now."""
+        servers = self._supervisor.servers
+        return MappingProxyType({name: self._twin(server) for name, server in servers.items()})
 
     def __getitem__(self, name: str) -> BlockingServer:
-        return self._servers[self._supervisor[name].name]
+        return self._twin(self._supervisor[name])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._servers)
+        return iter(self._supervisor.servers)
 
     def __len__(self) -> int:
-        return len(self._servers)
+        return len(self._supervisor)
+
+    def _twin(self, server: Server) -> BlockingServer:
+        return self._twins.setdefault(server, BlockingServer(server, self._door))
 
     def start(self, *names: str) -> None:
         """See Supervisor.start."""
@@ -276,6 +228,26 @@ class BlockingSupervisor(Mapping[str, BlockingServer]):
     def wait(self) -> None:
         """See Supervisor.wait."""
         self._door.call(self._supervisor.wait)
+
+    def add(self, what: str | ServerSpec, name: str | None = None, /, **parameters: object) -> BlockingServer:
+        """See Supervisor.add."""
+        return self._twin(self._door.call(lambda: self._supervisor.add(what, name, **parameters)))
+
+    def remove(self, name: str) -> None:
+        """See Supervisor.remove."""
+        server = self._door.call(self._supervisor.__getitem__, name)
+        self._door.call(self._supervisor.remove, name)
+        self._twins.pop(server, None)
+
+    def changes(self, configuration: Configuration | ServerSpec | Iterable[ServerSpec]) -> Changes:
+        """See Supervisor.changes."""
+        changes: Changes = self._door.call(self._supervisor.changes, configuration)
+        return changes
+
+    def reload(self, configuration: Configuration | ServerSpec | Iterable[ServerSpec]) -> Changes:
+        """See Supervisor.reload."""
+        changes: Changes = self._door.call(self._supervisor.reload, configuration)
+        return changes
 
     @property
     def ended_by(self) -> EssentialEnd | None:
@@ -295,17 +267,24 @@ class BlockingSupervisor(Mapping[str, BlockingServer]):
 @contextmanager
 def serve(
     configuration: Configuration | ServerSpec | Iterable[ServerSpec] | str | os.PathLike[str],
+    *,
+    profiles: Iterable[str] = (),
+    settings: Settings = (),
     **options: Any,
 ) -> Iterator[BlockingSupervisor]:
     """Keep the servers of a configuration (or of its file) up while the block runs.
 
-    Yields the servers by name; does not wait for them to be ready. `options` are those of Supervisor.
+    Yields the servers by name; does not wait for them to be ready. `profiles` and `settings` are those
+    of `load`, for a file; `options` are those of Supervisor.
     """
-    loaded = load(configuration) if isinstance(configuration, str | os.PathLike) else configuration
+    if isinstance(configuration, str | os.PathLike):
+        configuration = load(configuration, profiles=profiles, settings=settings)
+    elif profiles or settings:
+        raise ServerError("profiles and settings go with the path of a file", hint="give them to load(...)")
 
     with start_blocking_portal("asyncio", name="hostler") as portal:
-        supervisor = portal.call(lambda: Supervisor(loaded, **options))
-        door = _Door(portal)
+        supervisor = portal.call(lambda: Supervisor(configuration, **options))
+        door = Door(portal)
 
         try:
             with portal.wrap_async_context_manager(supervisor):

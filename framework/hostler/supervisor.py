@@ -93,8 +93,8 @@ class Supervisor:
 
     @property
     def servers(self) -> Mapping[str, Server]:
-        """The servers by name, in the configuration's order."""
-        return MappingProxyType(dict(self._roster))
+        """The servers by name, in the configuration's order, as they are now."""
+        return MappingProxyType(dict(self._roster.servers))
 
     def __getitem__(self, name: str) -> Server:
         return self._roster[name]
