@@ -22,6 +22,9 @@ settings.register_profile(
 settings.register_profile("many", settings.get_profile("quick"), max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
+# By name here and not by its entry point (see addopts): that one is imported before coverage looks.
+pytest_plugins = ["hostler.testing.pytest_plugin"]
+
 QUICK = RestartPolicy(initial_delay=0.01, max_delay=0.05, stable_after=60.0)
 
 

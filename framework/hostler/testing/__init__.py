@@ -14,14 +14,18 @@ if TYPE_CHECKING:
     from hostler.testing.clock import Stalled, VirtualLoop, run_virtually, settle
     from hostler.testing.commands import fake_server_command
     from hostler.testing.contract import assert_plugin_contract
+    from hostler.testing.servers import Servers
     from hostler.testing.stand_in import StandIn, Told
+    from hostler.testing.virtual import VirtualClock
     from hostler.testing.world import World
 
 __all__ = [
     "FakeChild",
+    "Servers",
     "Stalled",
     "StandIn",
     "Told",
+    "VirtualClock",
     "VirtualLoop",
     "World",
     "assert_plugin_contract",
@@ -32,9 +36,11 @@ __all__ = [
 
 _WHERE = {
     "FakeChild": "hostler.testing.child",
+    "Servers": "hostler.testing.servers",
     "Stalled": "hostler.testing.clock",
     "StandIn": "hostler.testing.stand_in",
     "Told": "hostler.testing.stand_in",
+    "VirtualClock": "hostler.testing.virtual",
     "VirtualLoop": "hostler.testing.clock",
     "World": "hostler.testing.world",
     "assert_plugin_contract": "hostler.testing.contract",
