@@ -157,7 +157,7 @@ def test_closing_it_between_two_probes_and_within_one_leaves_nothing() -> None:
 
 
 async def test_a_program_that_held_up_the_loop_does_not_blame_the_server() -> None:
-    asked = []
+    asked: list[None] = []
 
     async def probe() -> Report:
         asked.append(None)
