@@ -1,18 +1,22 @@
-"""Writes a server's output to a file that is rotated by size."""
+"""Writes a server's output to a file that is rotated by size and time."""
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import anyio.to_thread
 from hostler import (
+    Duration,
     Launch,
     LogFileCreationFailed,
     ServerSpec,
     ServerView,
+    Sink,
     Size,
     hookimpl,
     option,
@@ -34,7 +38,14 @@ class LogRotation:
     path: str | None = option(None, "The file, relative to the data directory; the server's name without it.")
     max_size: Size = option(Size(10 * 2**20), "The size at which the file is rotated.")
     keep: int = option(5, "How many rotated files are kept.")
-    timestamps: bool = option(False, "Put the time (UTC) before every line.")
+    every: Duration | None = option(
+        None, 'A new file for each span of this length, counted from midnight UTC: "1d", "1h".'
+    )
+    compress: bool = option(False, "Compress rotated files (opencode.log.1.gz).")
+    format: Literal["text", "json"] = option(
+        "text", "The bytes as they come, or an object a line: time, server, stream, line."
+    )
+    timestamps: bool = option(False, "Put the time (UTC) before every line of text.")
 
     def __post_init__(self) -> None:
         if self.max_size < 1:
@@ -42,6 +53,9 @@ class LogRotation:
 
         if self.keep < 0:
             raise ValueError("keep must be 0 or larger")
+
+        if self.every is not None and self.every < 1:
+            raise ValueError('every: expected a second or more, such as "1d"')
 
     def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
         """For `hostler check`: why the file could not be written."""
@@ -55,7 +69,7 @@ class LogRotation:
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
         """Open the file and add it to the sinks, or fail before anything is started."""
         path = self._file(server.name, launch)
-        log = LogFile(path, max_size=self.max_size, keep=self.keep, timestamps=self.timestamps)
+        log, sink = self._sinks(server.name, path)
         launch.defer(log.close_unused)
 
         try:
@@ -68,7 +82,27 @@ class LogRotation:
                 details={"path": str(path), "errno": error.errno},
             ) from error
 
-        launch.sinks.append(log)
+        launch.sinks.append(sink)
+
+    def _sinks(self, server: str, path: Path) -> tuple[LogFile, Sink]:
+        """The file, and what writes to it."""
+        log = partial(
+            LogFile,
+            path,
+            max_size=self.max_size,
+            keep=self.keep,
+            every=self.every or 0.0,
+            compress=self.compress,
+        )
+
+        if self.format == "text":
+            file = log(timestamps=self.timestamps)
+            return file, file
+
+        from hostler_plugins.log_rotation.json_lines import JsonLines, gap_in_json  # noqa: PLC0415 - seldom
+
+        file = log(gap=partial(gap_in_json, server))
+        return file, JsonLines(server, file)
 
     def _file(self, server: str, launch: Launch) -> Path:
         return launch.data_dir / Path(self.path or f"{server}.log").expanduser()

@@ -10,6 +10,8 @@ import stat
 import time
 from pathlib import Path
 
+from hostler_plugins.log_rotation.series import Series
+
 _LOOK_AFTER = 0.5
 """Seconds between two looks whether the file is still there."""
 
@@ -18,11 +20,16 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | 
 
 
 class RotatedFile:
-    """One file on disk. `size` is without the unfinished line at its end, `total` all that was ever added."""
+    """One file on disk. `size` is without the unfinished line at its end, `total` all that was ever added.
 
-    def __init__(self, path: Path, keep: int) -> None:
+    `every` is the length in seconds of the time that goes into one file, counted from midnight UTC; 0: any.
+    """
+
+    def __init__(self, path: Path, keep: int, *, every: float = 0.0, compress: bool = False) -> None:
         self._path = path
-        self._keep = keep
+        self._series = Series(path, keep, compress=compress)
+        self._every = every
+        self._turn = 0
         self._fd = -1
         self._looked = 0.0
         self._full = False  # the last write found no room
@@ -40,9 +47,10 @@ class RotatedFile:
             os.close(fd)
             raise
 
-        self.close()
+        self._close_file()
         self._fd = fd
         self._looked = time.monotonic()
+        self._turn = self._turn_of(os.fstat(fd).st_mtime if self.size else time.time())
 
     def write(self, text: bytes, done: int) -> None:
         """Append all of `text`; `done` bytes more are whole lines then."""
@@ -88,12 +96,12 @@ class RotatedFile:
         try:
             self.cut_off()
         except OSError:
-            self.close()
+            self._close_file()
 
         self._full = error.errno in _NO_ROOM
 
         if not self._full:
-            self.close()
+            self._close_file()
 
     def _ask_for_room(self, size: int) -> None:
         """While a disk is full, write nothing that would have to be cut off again: OSError.
@@ -132,39 +140,23 @@ class RotatedFile:
 
     def rotate(self) -> None:
         """Rename the files, the oldest goes, and begin a new one."""
-        for number in range(self._free_number(), 0, -1):
-            with contextlib.suppress(FileNotFoundError):
-                self._numbered(number - 1).replace(self._numbered(number))
-
-        if not self._keep:
-            self._path.unlink(missing_ok=True)
-
-        self._remove_surplus()
-        self.close()
+        self._series.shift()
+        self._close_file()
         self.open()
 
-    def _free_number(self) -> int:
-        """The lowest free number, so that a rotation that failed half-way pushes nothing out; or the last."""
-        number = 1
+    def is_due(self) -> bool:
+        """Whether the time that goes into this file is over, and something is in it."""
+        return bool(self._every) and self.size > 0 and self._turn_of(time.time()) > self._turn
 
-        while number < self._keep and os.path.lexists(self._numbered(number)):
-            number += 1
-
-        return min(number, self._keep)
-
-    def _numbered(self, number: int) -> Path:
-        return Path(f"{self._path}.{number}") if number else self._path
-
-    def _remove_surplus(self) -> None:
-        """Remove what is left of a time when more files were kept."""
-        number = self._keep + 1
-
-        while os.path.lexists(self._numbered(number)):
-            self._numbered(number).unlink(missing_ok=True)
-            number += 1
+    def _turn_of(self, moment: float) -> int:
+        return int(moment // self._every) if self._every else 0
 
     def close(self) -> None:
-        """Close the file, which ends the lock."""
+        """Close the file, which ends the lock, when the last rotated one is complete."""
+        self._series.settle()
+        self._close_file()
+
+    def _close_file(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

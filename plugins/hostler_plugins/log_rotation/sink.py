@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,11 @@ LONGEST = 64 * 1024
 _WAIT_FOR_LOCK = 0.5
 
 
+def gap_in_words(lost: int, reason: str) -> bytes:
+    """The line that stands where output was lost."""
+    return b"[hostler: %d bytes dropped: %s]\n" % (lost, reason.encode())
+
+
 class LogFile:
     """Writes two streams to one file, which it rotates where lines end.
 
@@ -23,9 +29,20 @@ class LogFile:
     behind them; an unfinished line of the second stream waits in memory (`_held`).
     """
 
-    def __init__(self, path: Path, *, max_size: int, keep: int, timestamps: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_size: int,
+        keep: int,
+        timestamps: bool = False,
+        every: float = 0.0,
+        compress: bool = False,
+        gap: Callable[[int, str], bytes] = gap_in_words,
+    ) -> None:
         self.name = f"log file {path}"  # in notices
-        self._file = RotatedFile(path, keep)
+        self._file = RotatedFile(path, keep, every=every, compress=compress)
+        self._gap = gap
         self._max_size = max_size
         self._timestamps = timestamps
         self._used = False
@@ -56,6 +73,10 @@ class LogFile:
 
         try:
             self._look()
+
+            if self._file.is_due() and self._owner is None:
+                self._file.rotate()
+
             self._add(stream, note, data)
         except OSError as error:
             stored = self._file.total - before
@@ -248,7 +269,7 @@ class LogFile:
         if not self._lost:
             return b""
 
-        return b"[hostler: %d bytes dropped: %s]\n" % (self._lost, self._reason.encode())
+        return self._gap(self._lost, self._reason)
 
     def _stamped(self, stream: StreamName, data: bytes) -> bytes:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
