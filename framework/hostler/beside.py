@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from hostler.aside import aside
 from hostler.model import Line
 from hostler.voice import Voice
+
+_SLOW_LINE = 0.05
 
 
 async def run_beside(function: Callable[[], Awaitable[None]], voice: Voice) -> None:
@@ -17,8 +20,7 @@ async def run_beside(function: Callable[[], Awaitable[None]], voice: Voice) -> N
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001 - told, and no reason to end anything, SystemExit included
-        name = getattr(function, "__qualname__", repr(function))
-        voice.notice("background_failed", f"{name} failed: {error!r}", "warning")
+        voice.notice("background_failed", f"{_name(function)} failed: {error!r}", "warning")
 
 
 async def warm_up(function: Callable[[], object], voice: Voice) -> None:
@@ -33,9 +35,20 @@ async def warm_up(function: Callable[[], object], voice: Voice) -> None:
 
 def wants_more(follower: Callable[[Line], bool], line: Line, voice: Voice) -> bool:
     """Hand a line to a plugin; whether it wants the next one, too."""
+    began = time.monotonic()
+
     try:
         return follower(line)
     except BaseException as error:  # noqa: BLE001 - told, and no reason to keep lines from others
-        name = getattr(follower, "__qualname__", repr(follower))
-        voice.notice("follower_failed", f"{name} failed at a line of output: {error!r}", "warning")
+        voice.notice("follower_failed", f"{_name(follower)} failed at a line: {error!r}", "warning")
         return False
+    finally:
+        seconds = time.monotonic() - began
+
+        if seconds > _SLOW_LINE:
+            held = f"{_name(follower)} held up the event loop for {seconds:.2f} s at a line of output"
+            voice.notice("follower_slow", held, "warning")
+
+
+def _name(function: Callable[..., object]) -> str:
+    return getattr(function, "__qualname__", repr(function))
