@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from child_environment import environment_of
 from conftest import QUICK
 from hostler import (
     Condition,
@@ -22,8 +23,10 @@ from hostler import (
     ServerSpec,
     Spawned,
     Supervisor,
+    from_dict,
 )
 from hostler.env_files import read_env_file
+from hostler.inspection import Inspector
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -53,9 +56,8 @@ async def start(
     async with Supervisor(spec, directories=directories, environ=host) as supervisor:
         supervisor.listen(heard.append)
         await supervisor["fake"].wait_ready(20)
-        raw = Path(f"/proc/{supervisor['fake'].pid}/environ").read_bytes()  # noqa: ASYNC240 - it is no disk
+        found = await environment_of(supervisor["fake"])
 
-    found = dict(pair.decode().split("=", 1) for pair in raw.split(b"\0") if b"=" in pair)
     return found, next(event for event in heard if isinstance(event, Spawned)), heard
 
 
@@ -264,3 +266,50 @@ async def test_a_server_may_write_the_file_of_one_that_needs_it(
         await supervisor["fake"].wait_ready(20)
 
     assert [event.env["A"] for event in spawned if event.server == "fake"] == ["made"]
+
+
+# -- before a start --------------------------------------------------------------------------------
+
+
+def seen_of(tmp_path: Path, **server: object) -> list[tuple[str, str, str]]:
+    """What `hostler check` sees of a server and what it needs."""
+    task = {"command": ["true"], "kind": "task"}
+    table = {"servers": {"web": {"command": ["true"], **server}, "task": task}}
+    directories = Directories(tmp_path / "state", tmp_path / "data", tmp_path / "cache")
+    inspector = Inspector(
+        from_dict(table, base=tmp_path, environ={}), directories, {"PATH": os.environ["PATH"]}
+    )
+    return [(seen.key, seen.weight, seen.message) for seen in inspector.observations()]
+
+
+def test_check_finds_what_is_missing_or_wrong_before_a_start(tmp_path: Path) -> None:
+    wrong = private(tmp_path / "wrong", "A=1\nzebra\n", mode=0o644)
+    seen = seen_of(
+        tmp_path,
+        env_file=["missing", "wrong", {"path": "none", "optional": True}],
+        env={"A": {"secret": "env:NOT_THERE"}, "B": "plain"},
+    )
+
+    assert [(key, weight) for key, weight, _ in seen] == [
+        ("servers.web.env_file", "mistake"),
+        ("servers.web.env_file", "mistake"),
+        ("servers.web.env.A", "mistake"),
+        ("servers.web", "warning"),
+    ]
+    assert f"{tmp_path}/missing cannot be read: there is no such file" in seen[0][2]
+    assert f"{wrong}:2: a name without a value" in seen[1][2]
+    assert "env:NOT_THERE cannot be had" in seen[2][2]
+    assert "chmod" in seen[3][2]
+
+
+def test_what_a_needed_server_may_write_yet_is_only_warned_of(tmp_path: Path) -> None:
+    seen = seen_of(tmp_path, env_file=".env", env={"A": {"secret": "file:made"}}, needs={"task": "completed"})
+
+    assert [weight for _, weight, _ in seen] == ["warning", "warning"]
+
+
+def test_nothing_is_said_of_what_is_there_for_its_user_alone(tmp_path: Path) -> None:
+    private(tmp_path / ".env", "A=1\n")
+    private(tmp_path / "held", "x\n")
+
+    assert seen_of(tmp_path, env_file=".env", env={"A": {"secret": "file:held"}}) == []

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from child_environment import environment_of
 from conftest import QUICK, MakeSpec
 from hostler import (
     Directories,
@@ -49,12 +50,6 @@ def printing(*names: str, **fields: object) -> ServerSpec:
         "restart": QUICK,
     }
     return ServerSpec(name="fake", **(given | fields))  # type: ignore[arg-type]
-
-
-def environment_of(server: Server) -> dict[str, str]:
-    """The variables that its process really has."""
-    pairs = Path(f"/proc/{server.pid}/environ").read_bytes().split(b"\0")
-    return dict(pair.decode().split("=", 1) for pair in pairs if b"=" in pair)
 
 
 def rotate(file: Path) -> None:
@@ -201,7 +196,7 @@ async def test_the_child_gets_the_values_and_nobody_else_hears_of_them(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_take_line, supervisor["fake"], lines)
 
-        given = environment_of(supervisor["fake"])
+        given = await environment_of(supervisor["fake"])
 
     spawned = next(event for event in heard if isinstance(event, Spawned))
     assert (given["PLAIN"], given["PIN"], given["PORT"]) == (VALUE, "1234", "${server.port}")
@@ -226,12 +221,12 @@ async def test_a_file_that_was_rotated_and_a_variable_that_changed_are_taken_at_
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(20)
-        first = environment_of(server)
+        first = await environment_of(server)
         rotate(held)
         monkeypatch.setenv("CHANGING", OTHER)
         await server.restart()
         await server.wait_ready(20)
-        second = environment_of(server)
+        second = await environment_of(server)
 
     assert (first["A"], first["B"]) == (VALUE, VALUE)
     assert (second["A"], second["B"]) == (OTHER, OTHER)
@@ -329,7 +324,7 @@ async def test_an_option_that_is_a_secret_is_read_and_masked_when_the_plugin_ask
     ) as supervisor:
         supervisor.listen(heard.append)
         await supervisor["fake"].wait_ready(20)
-        given = environment_of(supervisor["fake"])
+        given = await environment_of(supervisor["fake"])
         supervisor["fake"].notice("leak", f"{VALUE} {OTHER}")
 
     assert [given[name] for name in ("COUNT", "LICENCE_0", "LICENCE_1", "LICENCE_2")] == [

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from hostler.env_files import read_env_file
 from hostler.environment import safe_base
-from hostler.errors import InvalidConfiguration, ProcessSpawnFailed, ServerError
+from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ProcessSpawnFailed, ServerError
 from hostler.launch import Launch
 from hostler.launching import filling
 from hostler.model import Configuration, OutputMode, ServerSpec
@@ -17,6 +18,7 @@ from hostler.plugins.forms import marked_hooks
 from hostler.process.directories import Directories, why_not_writable
 from hostler.process.ports import check_port_free
 from hostler.process.programs import check_directory, find_program
+from hostler.secret_value import Secret
 
 Weight: TypeAlias = Literal["mistake", "warning"]
 
@@ -67,6 +69,8 @@ class Inspector:
 
         if launch.argv and not launches:
             yield from _program(launch, key)
+
+        yield from _elsewhere(spec, self.environ, key)
 
         if spec.port:
             yield from _port(spec, f"{key}.port")
@@ -129,6 +133,28 @@ def _port(spec: ServerSpec, key: str) -> Iterator[Observation]:
         check_port_free(spec.host, spec.port)
     except ServerError as error:
         yield Observation(key, error.message, "warning")  # it may be this very server, that runs
+
+
+def _elsewhere(spec: ServerSpec, environ: Mapping[str, str], key: str) -> Iterator[Observation]:
+    """Read the secrets and files of variables, as a start would."""
+    weight: Weight = "warning" if spec.needs else "mistake"  # a task that it needs may write them
+    exposed: list[str] = []
+
+    for file in spec.env_file:
+        try:
+            read_env_file(file, warn=exposed.append)
+        except EnvironmentSetupFailed as error:
+            yield Observation(f"{key}.env_file", _sentence(error), weight)
+
+    for name, value in spec.env.items():
+        try:
+            if isinstance(value, Secret):
+                value.read(environ, warn=exposed.append)
+        except EnvironmentSetupFailed as error:
+            yield Observation(f"{key}.env.{name}", _sentence(error), weight)
+
+    for text in dict.fromkeys(exposed):
+        yield Observation(key, text, "warning")
 
 
 def _uncalled(spec: ServerSpec, plugin: object, key: str) -> Iterator[Observation]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import anyio
 
+from hostler.environment import MARKER
 from hostler.errors import ServerCrashed, ServerError
 from hostler.events import EndpointFound, HealthReported, Spawned
 from hostler.happenings import Asked, Broken, Ended, Found, Happening, HealthNews
@@ -61,6 +62,7 @@ class Watching:
     def _spawned(self, launch: Launch, pid: int) -> Spawned:
         masked = self.server.voice.masker.text
         env = {name: MASK if name in launch.secrets else masked(value) for name, value in launch.env.items()}
+        origins = launch.origins | {MARKER: "hostler itself"}
         return Spawned(
             server=self.server.name,
             generation=self.run.generation,
@@ -68,7 +70,7 @@ class Watching:
             argv=self.run.argv(),
             cwd=str(launch.cwd),
             env=dict(sorted(env.items())),
-            origins={name: masked(who) for name, who in sorted(launch.origins.items())},
+            origins={name: masked(who) for name, who in sorted(origins.items())},
             removed={name: masked(who) for name, who in sorted(launch.removed.items())},
         )
 

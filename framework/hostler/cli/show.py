@@ -1,17 +1,55 @@
-"""`hostler show`: the configuration as it is in force."""
+"""`hostler show`: the configuration as it is in force, and where it comes from."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 import click
 
-from hostler.cli.arguments import file_argument
-from hostler.config import dump, load
+from hostler.cli.arguments import Layers, file_and_name, known_name, layer_options, words_argument
+from hostler.config import dump
+from hostler.config.loading import load_drafts
+from hostler.model import Configuration
 
 
 @click.command("show")
-@file_argument
-def command(file: Path) -> None:
-    """Print FILE merged with what it extends, as TOML. Variables stay as they are written: ${NAME}."""
-    click.echo(dump(load(file)), nl=False)
+@words_argument
+@layer_options
+@click.option("--origin", is_flag=True, help="Say where each value comes from, and who set each variable.")
+def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
+    """Print FILE (./hostler.toml by default) merged with what it extends, as TOML; or only the server NAME.
+
+    Variables stay as they are written: ${NAME}. With --origin, each value is told with the file and line
+    it comes from, and each variable of the server's environment with who set it at the last start.
+    """
+    from hostler.cli.phrases import harmless  # noqa: PLC0415 - a mistake in the call needs none of it
+
+    file, name = file_and_name(words)
+    configuration, drafts = load_drafts(file, **layers)
+    names = list(configuration.servers) if name is None else [known_name(configuration, file, name)]
+
+    if not origin:
+        click.echo(dump(_only(configuration, names)), nl=False)
+        return
+
+    from hostler.cli.origins import told  # noqa: PLC0415
+    from hostler.process.directories import Directories  # noqa: PLC0415
+    from hostler.status import StatusStore  # noqa: PLC0415
+
+    store = StatusStore(Directories.default().data_for(configuration.namespace or ""))
+    statuses = {one: store.read(one) for one in names}
+    texts = [told(drafts[one], None if it is None else it.variables) for one, it in statuses.items()]
+    click.echo(harmless("\n\n".join(texts)))
+
+
+def _only(configuration: Configuration, names: list[str]) -> Configuration:
+    """The configuration with these servers alone."""
+    servers = {name: configuration.servers[name] for name in names}
+    document = dict(configuration.document)
+
+    if len(names) < len(configuration.servers):
+        table = document["servers"]
+        assert isinstance(table, dict)
+        document["servers"] = {name: table[name] for name in names}
+
+    return replace(configuration, servers=servers, document=document)

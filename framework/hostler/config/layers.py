@@ -10,7 +10,7 @@ from hostler.config.merge import merge, with_switches
 from hostler.config.schema import LAYER, RESTART
 from hostler.config.servers import server_keys
 from hostler.config.settings import Setting, tree_of
-from hostler.config.tree import Node, moved, quoted
+from hostler.config.tree import Node, labelled, moved, quoted
 from hostler.errors import Problem
 
 _MAKES_A_SERVER = frozenset({"command", "template", "plugins"})
@@ -52,7 +52,7 @@ def _profiles(tree: Node, found: Findings) -> dict[str, Node]:
         found.expected(table, "a table of profiles, [profiles.NAME]")
         return {}
 
-    return {name: _profile(node, found) for name, node in table.value.items()}
+    return {name: labelled(_profile(node, found), f"profile {name}") for name, node in table.value.items()}
 
 
 def _profile(node: Node, found: Findings) -> Node:

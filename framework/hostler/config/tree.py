@@ -22,12 +22,14 @@ _WIDEST_INTEGER = 2**63
 class Place:
     """Where a value stands: the file as the user named it, the line, and where relative paths start.
 
-    `file` is a str where it is no file, such as "--set servers.web.port=3000".
+    `file` is a str where it is no file, such as "--set servers.web.port=3000". `within` tells what it
+    is a part of there, such as "profile ci".
     """
 
     file: Path | str | None
     line: int | None
     base: Path
+    within: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,19 @@ def moved(node: Node, key: str) -> Node:
             value = [moved(child, below(key, number)) for number, child in enumerate(value)]
 
     return replace(node, key=key, value=value)
+
+
+def labelled(node: Node, within: str) -> Node:
+    """The same value, told to be a part of something."""
+    value = node.value
+
+    match value:
+        case dict():
+            value = {name: labelled(child, within) for name, child in value.items()}
+        case list():
+            value = [labelled(child, within) for child in value]
+
+    return replace(node, value=value, place=replace(node.place, within=within))
 
 
 def quoted(text: str) -> str:

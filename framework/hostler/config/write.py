@@ -123,13 +123,14 @@ def _changed(
     """The fields that are not at their defaults, as TOML values."""
     names = [field.name for field in dataclasses.fields(value) if field.name not in without]
     return {
-        name: _field(name, getattr(value, name))
+        name: as_written(name, getattr(value, name))
         for name in names
         if getattr(value, name) != getattr(default, name) and getattr(value, name) is not None
     }
 
 
-def _field(name: str, value: object) -> object:
+def as_written(name: str, value: object) -> object:
+    """The value of a field of a spec as it stands in TOML."""
     if name in _DURATIONS and isinstance(value, float | int):
         return _seconds(value)
 

@@ -54,6 +54,12 @@ def describe(name: str) -> PluginDescription:
     )
 
 
+def default_options(spec: PluginSpec) -> dict[str, str]:
+    """The default of each option that has one, as TOML; raises PluginError as `plugin_class` does."""
+    found = {name: _default_of(field) for name, field in option_fields(plugin_class(spec)).items()}
+    return {name: text for name, text in found.items() if text not in {"", "none"}}
+
+
 def _summary(class_: type) -> str:
     text = (inspect.getdoc(class_) or "").strip()
     # Without a docstring, a dataclass writes its signature there.
