@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -85,14 +85,16 @@ Configure = Callable[..., Path]
 class Terminal:
     """hostler on a pseudo-terminal, as its session's foreground program."""
 
-    def __init__(self, folder: Path, environ: dict[str, str], *words: str) -> None:
+    def __init__(
+        self, folder: Path, environ: dict[str, str], *words: str, program: Sequence[str] = HOSTLER
+    ) -> None:
         self.text = ""
         self.pid, self.fd = pty.fork()
 
         if not self.pid:  # the child
             try:
                 os.chdir(folder)
-                os.execve(HOSTLER[0], [*HOSTLER, *words], environ | {"TERM": "xterm-256color"})
+                os.execve(program[0], [*program, *words], environ | {"TERM": "xterm-256color"})
             finally:
                 os._exit(127)
 

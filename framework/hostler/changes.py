@@ -119,7 +119,7 @@ def _scalar(value: object) -> str:
         case Need():
             text = f"{value.server} ({value.condition.value}, {value.on_restart.value})"
         case _:
-            text = str(value)
+            text = str(value) or '""'
 
     return text
 

@@ -15,8 +15,8 @@ import anyio
 import hostler
 import psutil
 import pytest
-from acceptance_world import NOTHING, QUICK, World, eventually
-from hostler import Event, ExitCause, Exited, State, StateChanged
+from acceptance_world import NOTHING, QUICK, Freezer, World, eventually
+from hostler import Event, ExitCause, Exited, StartupTimeout, State, StateChanged
 
 SHOW_ITSELF = (
     "import json, os, sys, time;"
@@ -110,6 +110,54 @@ async def test_a_dead_server_is_not_ready_even_before_its_death_was_noticed(worl
         assert server.pid != pid
 
 
+@pytest.mark.requirement("R3")
+async def test_a_zombie_does_not_live(world: World) -> None:
+    async with world.supervisor(world.fake("--exit-on-stop", "1")) as supervisor:
+        server = supervisor["fake"]
+        await server.wait_ready(20)
+        pid = server.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGTERM)
+        # This holds up the loop: nothing has told of the exit.
+        eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+        assert not server.usable
+        await server.wait_ready(20)
+        assert server.pid != pid
+
+
+@pytest.mark.requirement("R3")
+async def test_a_server_that_is_being_killed_is_not_ready(world: World, freezer: Freezer) -> None:
+    async with world.supervisor(world.fake()) as supervisor:
+        server = supervisor["fake"]
+        await server.wait_ready(20)
+        pid = server.pid
+        assert pid is not None
+        freezer.freeze(pid)
+        os.kill(pid, signal.SIGKILL)
+
+        with pytest.raises(StartupTimeout):
+            await server.wait_ready(0.2)
+
+        freezer.thaw()
+        await server.wait_ready(20)
+        assert server.pid != pid
+
+
+@pytest.mark.requirement("R3", "R21")
+async def test_a_server_that_is_terminated_ends_in_its_own_way(world: World) -> None:
+    events: list[Event] = []
+
+    async with world.supervisor(world.fake("--exit-on-stop", "7"), events) as supervisor:
+        await supervisor["fake"].wait_ready(20)
+        pid = supervisor["fake"].pid
+        await supervisor["fake"].stop()
+        assert pid not in [child.pid for child in psutil.Process().children()]  # zombies are children too
+
+    assert [(event.exit.code, event.exit.signal) for event in events if isinstance(event, Exited)] == [
+        (7, None)
+    ]
+
+
 @pytest.mark.requirement("R3", "R13")
 async def test_a_server_can_be_killed_at_once(world: World) -> None:
     events: list[Event] = []
@@ -125,7 +173,7 @@ async def test_a_server_can_be_killed_at_once(world: World) -> None:
 
 
 @pytest.mark.requirement("R4")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_hostler_reaches_the_server(number: int, world: World) -> None:
     command = world.hostler("run", world.fake("--exit-on-stop", "7"), "--json")
     command.event(event="state", state="running")
@@ -172,8 +220,17 @@ def blocking(file):
         print("ready", flush=True)
         raise KeyboardInterrupt
 
+def forgotten(file):
+    supervisor = hostler.Supervisor(hostler.load(file))
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(supervisor.__aenter__())
+    loop.run_until_complete(supervisor["fake"].wait_ready(20))
+    print("ready", flush=True)
+
 if sys.argv[2] == "blocking":
     blocking(sys.argv[1])
+elif sys.argv[2] == "forgotten":
+    forgotten(sys.argv[1])
 else:
     asyncio.run(main(sys.argv[1], sys.argv[2]))
 """
@@ -190,6 +247,18 @@ def test_nothing_stays_when_a_program_ends_without_saying_goodbye(how: str, code
     assert command.end() == code, command.err
     assert command.out == ["ready"]
     assert world.what_is_left() == NOTHING
+
+
+@pytest.mark.requirement("R5")
+def test_a_program_that_forgets_its_servers_takes_them_with_it_at_its_exit(world: World) -> None:
+    file = world.fake("--spawn-session-child", "--double-fork-child")
+    program = world.write(PROGRAM, "program.py")
+    command = world.start([sys.executable, str(program), str(file), "forgotten"])
+    assert command.end() == 0, command.err
+    assert command.out == ["ready"]
+    assert world.processes() == {}
+    # Without its loop nobody removes the lock's file; nobody holds it, and the next start takes it.
+    assert [name for name in world.records() if not name.endswith(".lock")] == []
 
 
 @pytest.mark.requirement("R5")

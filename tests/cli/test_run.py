@@ -35,7 +35,7 @@ def test_a_run_says_what_happens_in_plain_lines(configure: Configure, start: Sta
     assert not psutil.pid_exists(int(found[3]))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_each_stopping_signal_leaves_nothing(
     configure: Configure, start: Start, marked: Callable[[str], list[int]], tmp_path: Path, number: int
 ) -> None:

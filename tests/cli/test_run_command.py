@@ -96,7 +96,7 @@ def test_json_beside_a_command_goes_to_stderr(configure: Configure, run: Run) ->
     assert all(line.startswith('{"time": ') for line in done.stderr.splitlines())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_passed_on_to_the_command(
     configure: Configure, start: Start, number: signal.Signals
 ) -> None:
@@ -185,3 +185,16 @@ def test_a_ctrl_c_of_the_terminal_reaches_the_command_once(
     terminal.press(b"\x03")
     assert terminal.end() == 4
     assert terminal.text.count("interrupted") == 1
+
+
+def test_the_command_is_told_where_each_server_is(configure: Configure, run: Run) -> None:
+    script = 'echo "$HOSTLER_URL|$HOSTLER_URL_MY_WEB|$HOSTLER_URL_DB"'
+    configure(text=server_table(name="my-web"))
+    one, same, _ = run("run", "--", "sh", "-c", script).stdout.strip().split("|")
+    assert one == same
+    assert one.startswith("http://127.0.0.1:")
+    configure(text=server_table(name="my-web") + server_table(name="db"))
+    alone, web, db = run("run", "--", "sh", "-c", script).stdout.strip().split("|")
+    assert alone == ""
+    assert web.startswith("http://127.0.0.1:")
+    assert web != db != ""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
+from typing import Any, TypedDict
 
 import click
 
 from hostler.config.findings import likely
+from hostler.config.settings import Setting, read_settings
 from hostler.model import Configuration
 
 DEFAULT_FILE = "hostler.toml"
@@ -16,6 +19,32 @@ DEFAULT_FILE = "hostler.toml"
 file_argument = click.argument(
     "file", type=click.Path(path_type=Path), default=DEFAULT_FILE, metavar="[FILE]", required=False
 )
+
+
+class Layers(TypedDict):
+    """What the options say is laid over a file: arguments of `load`."""
+
+    profiles: tuple[str, ...]
+    settings: list[Setting]
+
+
+def layer_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The options `--profile` and `--set`, handed to the command as `layers`."""
+
+    @click.option("--profile", "profiles", multiple=True, metavar="NAME", help="Lay [profiles.NAME] over it.")
+    @click.option(
+        "--set",
+        "texts",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Set one value: servers.web.port=3000. Wins over everything.",
+    )
+    @wraps(function)
+    def command(*arguments: Any, profiles: tuple[str, ...], texts: tuple[str, ...], **options: Any) -> None:
+        function(*arguments, layers=Layers(profiles=profiles, settings=read_settings(texts)), **options)
+
+    return command
+
 
 words_argument = click.argument("words", nargs=-1, metavar="[FILE] [NAME]")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hostler.cli.arguments import file_argument
+from hostler.cli.arguments import Layers, file_argument, layer_options
 from hostler.config import load
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.inspection import Inspector, Observation
@@ -17,14 +17,15 @@ from hostler.process.directories import Directories
 
 @click.command("check")
 @file_argument
+@layer_options
 @click.option("--strict", is_flag=True, help="A warning is a mistake too.")
-def command(file: Path, strict: bool) -> None:
+def command(file: Path, layers: Layers, strict: bool) -> None:
     """Check FILE (./hostler.toml by default) without starting anything; shows all mistakes at once.
 
     Looks at this machine too: programs that are missing, ports that are taken, files that cannot be
     written, plugins that nobody would call.
     """
-    configuration = load(file)
+    configuration = load(file, **layers)
     seen = _look(configuration)
     mistakes = [one for one in seen if strict or one.weight == "mistake"]
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import click
 
-from hostler.cli.arguments import file_and_name, known_name, words_argument
+from hostler.cli.arguments import Layers, file_and_name, known_name, layer_options, words_argument
 from hostler.config import load
 from hostler.crash_store import CrashStore, StoredCrash
 from hostler.model import Configuration
@@ -17,16 +17,17 @@ from hostler.process.directories import Directories
 
 @click.command("crashes")
 @words_argument
+@layer_options
 @click.option("--number", type=click.IntRange(min=1), help="Show the one of this number in full.")
 @click.option("--last", is_flag=True, help="Show the newest one in full.")
 @click.option("--json", "as_json", is_flag=True, help="Print one record per line as JSON, for programs.")
-def command(words: tuple[str, ...], number: int | None, last: bool, as_json: bool) -> None:
+def command(words: tuple[str, ...], layers: Layers, number: int | None, last: bool, as_json: bool) -> None:
     """List what is on record of servers that ended unasked, the newest last: 20 of each are kept.
 
     FILE is ./hostler.toml by default, NAME one of its servers. No hostler needs to run for it.
     """
     file, name = file_and_name(words)
-    configuration = load(file)
+    configuration = load(file, **layers)
     names = list(configuration.servers) if name is None else [known_name(configuration, file, name)]
 
     if number is not None and (last or len(names) > 1):

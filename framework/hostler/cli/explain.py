@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
-from hostler.cli.arguments import file_and_name, known_name, words_argument
+from hostler.cli.arguments import Layers, file_and_name, known_name, layer_options, words_argument
 from hostler.config import load
 from hostler.process.directories import Directories
 
 
 @click.command("explain")
 @words_argument
-def command(words: tuple[str, ...]) -> None:
+@layer_options
+def command(words: tuple[str, ...], layers: Layers) -> None:
     """Say in sentences why the server NAME of FILE (./hostler.toml by default) is in the state it is in.
 
     Without NAME all are explained. What is said comes from what is on disk: the server's lock, its
@@ -22,7 +23,7 @@ def command(words: tuple[str, ...]) -> None:
     from hostler.situation import look_at  # noqa: PLC0415
 
     file, name = file_and_name(words)
-    configuration = load(file)
+    configuration = load(file, **layers)
     names = list(configuration.servers) if name is None else [known_name(configuration, file, name)]
     directories, namespace = Directories.default(), configuration.namespace or ""
     data_dir = directories.data_for(namespace)

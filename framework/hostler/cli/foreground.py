@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hostler.cli.reloading import Reloading, has_terminal
+from hostler.cli.addresses import addresses
 from hostler.cli.verdict import verdict
 from hostler.cli.views import CarefulView, View
-from hostler.errors import ServerError
+from hostler.errors import InvalidConfiguration, ServerError
 from hostler.essential import ESSENTIAL_ENDED
 from hostler.events import Event, Notice
 from hostler.model import Configuration
@@ -21,7 +23,7 @@ from hostler.server import Server
 from hostler.states import State
 from hostler.supervisor import Supervisor
 
-_STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 
 
@@ -32,7 +34,10 @@ class Foreground:
     configuration: Configuration
     names: Sequence[str]
     view: View
+    load: Callable[[], Configuration]
     debug: bool = False
+    _had_terminal: bool = field(default_factory=has_terminal)
+    _reloading: Reloading | None = None
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     _beside: asyncio.subprocess.Process | None = None
@@ -44,14 +49,15 @@ class Foreground:
     async def run(self, command: Sequence[str] | None) -> int:
         """Run all of it; the exit code."""
         self.view = CarefulView(self.view, self._on_gone if command is None else lambda: None)
-        self._supervisor = supervisor = Supervisor(self._chosen())
+        self._supervisor = supervisor = Supervisor(self._chosen(self.configuration))
         supervisor.listen(self.view.show)
         supervisor.listen(self._hear)
+        self._reloading = Reloading(supervisor, lambda: self._chosen(self.load()), self.view)
+        self._start(self._reloading.serve(self._follow))
         self._listen_to_signals()
 
-        if self.debug:
-            for server in supervisor.servers.values():
-                self._start(self._show_lines(server))
+        for name in supervisor:
+            self._follow(name)
 
         try:
             async with supervisor:
@@ -66,15 +72,20 @@ class Foreground:
 
         return code or int(self._unread)
 
-    def _chosen(self) -> Configuration:
+    def _chosen(self, configuration: Configuration) -> Configuration:
+        """The configuration with those started that were named in the call."""
+        gone = [name for name in self.names if name not in configuration.servers]
+
+        if gone:
+            raise InvalidConfiguration(f"there is no server {', '.join(gone)} any more, named in the call")
+
         if not self.names:
-            return self.configuration
+            return configuration
 
         servers = {
-            name: replace(spec, autostart=name in self.names)
-            for name, spec in self.configuration.servers.items()
+            name: replace(spec, autostart=name in self.names) for name, spec in configuration.servers.items()
         }
-        return replace(self.configuration, servers=servers)
+        return replace(configuration, servers=servers)
 
     async def _keep(self) -> int:
         assert self._supervisor is not None
@@ -94,10 +105,7 @@ class Foreground:
         if supervisor.ended_by or any(one.state is State.FAILED for one in supervisor.servers.values()):
             return 1
 
-        env = dict(os.environ)
-
-        for server in supervisor.servers.values():
-            env |= server.child_env({})
+        env = dict(os.environ) | addresses(supervisor.servers.values())
 
         try:
             self._beside = await asyncio.create_subprocess_exec(*command, env=env)
@@ -129,16 +137,17 @@ class Foreground:
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
 
-        for number in _STOPPING_SIGNALS:
+        for number in _SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
-                loop.add_signal_handler(number, self._on_signal, number)
+                on_signal = self._on_hangup if number == signal.SIGHUP else self._on_signal
+                loop.add_signal_handler(number, on_signal, number)
 
         if os.getpid() == 1:
             loop.add_signal_handler(signal.SIGCHLD, self._reap)
 
     def _ignore_signals(self) -> None:
         """All is done: one more Ctrl-C must not spoil the exit code."""
-        for number in _STOPPING_SIGNALS:
+        for number in _SIGNALS:
             if asyncio.get_running_loop().remove_signal_handler(number):
                 signal.signal(number, signal.SIG_IGN)
 
@@ -153,6 +162,13 @@ class Foreground:
             self.view.say("killing what is left")
             self._pass_on(signal.SIGKILL)
             self._start(self._supervisor.stop(force=True))
+
+    def _on_hangup(self, number: int) -> None:
+        """The terminal is gone: stop. Otherwise it is a service's way to ask for a reload."""
+        if self._had_terminal and not has_terminal():
+            self._on_signal(number)
+        elif self._reloading is not None and not self._stop.is_set():
+            self._reloading.ask()
 
     def _on_gone(self) -> None:
         """Nobody reads what we write: nobody would miss the servers, or know of them. Stop in order."""
@@ -178,6 +194,13 @@ class Foreground:
         reap_strangers(own.__contains__)
 
     # -- small parts -------------------------------------------------------------------------
+
+    def _follow(self, name: str) -> None:
+        """Show the lines of a server, where all output is to be shown."""
+        assert self._supervisor is not None
+
+        if self.debug and name in self._supervisor.servers:
+            self._start(self._show_lines(self._supervisor[name]))
 
     async def _show_lines(self, server: Server) -> None:
         async for line in server.lines():

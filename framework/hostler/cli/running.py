@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import click
 
-from hostler.cli.arguments import file_argument
+from hostler.cli.arguments import Layers, file_argument, layer_options
 from hostler.config import load
 
 
 @click.command("run")
 @file_argument
+@layer_options
 @click.argument("names", nargs=-1)
 @click.option(
     "--debug", is_flag=True, help="Show all output of the servers, and their environment (secrets masked)."
@@ -21,7 +23,13 @@ from hostler.config import load
 @click.option("--json", "as_json", is_flag=True, help="Print one event per line as JSON, for programs.")
 @click.pass_obj
 def command(
-    words: list[str] | None, file: Path, names: tuple[str, ...], debug: bool, quiet: bool, as_json: bool
+    words: list[str] | None,
+    file: Path,
+    names: tuple[str, ...],
+    layers: Layers,
+    debug: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Keep the servers of FILE (./hostler.toml by default; only NAMES and what they need) up until Ctrl-C.
 
@@ -30,14 +38,20 @@ def command(
 
     The first Ctrl-C stops the servers in order, the second kills them. When nobody reads the output
     any more (`hostler run | head`), the servers are stopped in order too, and the exit code is 1.
+
+    SIGHUP reads FILE anew and restarts what has changed; when the terminal is closed, it stops all.
     """
-    configuration = load(file)
+    read = partial(load, file, **layers)
+    configuration = read()
     unknown = [name for name in names if name not in configuration.servers]
 
     if unknown:
         raise click.UsageError(
             f"no server {unknown[0]!r} in {file}; there are: {', '.join(configuration.servers)}"
         )
+
+    if not configuration.servers:
+        raise click.UsageError(f"{file} has templates alone; write a table [servers.NAME] to run one")
 
     if words == []:
         raise click.UsageError('a command must follow "--"')
@@ -48,5 +62,5 @@ def command(
     view = make_view(
         configuration, debug=debug, quiet=quiet, as_json=as_json, beside_command=words is not None
     )
-    foreground = Foreground(configuration, names, view, debug=debug)
+    foreground = Foreground(configuration, names, view, read, debug=debug)
     raise SystemExit(asyncio.run(foreground.run(words)))

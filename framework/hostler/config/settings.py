@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -44,6 +44,22 @@ def read_setting(text: str) -> Setting:
         raise InvalidConfiguration([Problem("", what, f"--set {_short(text.partition('=')[0])}")])
 
     return Setting(f"--set {_label(keys, text)}", keys, _value(rest[1:].strip()))
+
+
+def read_settings(texts: Iterable[str]) -> list[Setting]:
+    """Read several. Raises InvalidConfiguration with the mistakes of all of them."""
+    read, problems = [], []
+
+    for text in texts:
+        try:
+            read.append(read_setting(text))
+        except InvalidConfiguration as error:
+            problems.extend(error.problems)
+
+    if problems:
+        raise InvalidConfiguration(problems)
+
+    return read
 
 
 def settings_of(settings: Settings) -> list[Setting]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from hostler.cli.views.view import View
 from hostler.events import Event
-from hostler.model import Line
+from hostler.model import Configuration, Line
 
 _GONE = (errno.EPIPE, errno.EIO)
 
@@ -23,6 +23,10 @@ class CarefulView:
     def __init__(self, view: View, on_gone: Callable[[], None]) -> None:
         self._view = view
         self._on_gone = on_gone
+
+    def know(self, configuration: Configuration) -> None:
+        """Learn what to call the servers of another configuration."""
+        self._view.know(configuration)
 
     def show(self, event: Event) -> None:
         """Show an event."""

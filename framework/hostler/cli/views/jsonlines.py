@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from hostler.events import Event
-from hostler.model import Line
+from hostler.model import Configuration, Line
 
 
 class JsonView:
@@ -17,6 +17,9 @@ class JsonView:
     def __init__(self, out: TextIO, *, debug: bool) -> None:
         self._out = out
         self._debug = debug
+
+    def know(self, configuration: Configuration) -> None:
+        """Nothing: servers go by their names."""
 
     def show(self, event: Event) -> None:
         """Write the event."""

@@ -22,6 +22,10 @@ class PlainView:
         self._quiet = quiet
         self._last_progress = ""
 
+    def know(self, configuration: Configuration) -> None:
+        """Learn what to call the servers of another configuration."""
+        self._sentences.know(configuration)
+
     def show(self, event: Event) -> None:
         """Write the event, if it is for people."""
         if isinstance(event, Progress):

@@ -33,10 +33,15 @@ class Sentences:
     """Puts events into words. Remembers which servers are running: their health is worth a line."""
 
     def __init__(self, configuration: Configuration, *, debug: bool = False) -> None:
-        many = len(configuration.servers) > 1
-        self._labels = {name: label(spec, many=many) for name, spec in configuration.servers.items()}
+        self._labels: dict[str, str] = {}
         self._states: dict[str, State] = {}
         self._debug = debug
+        self.know(configuration)
+
+    def know(self, configuration: Configuration) -> None:
+        """Learn what to call the servers of a configuration, on top of those that are known."""
+        many = len(configuration.servers) > 1
+        self._labels |= {name: label(spec, many=many) for name, spec in configuration.servers.items()}
 
     def of(self, event: Event) -> Sentence | None:
         """The sentence for an event, or None when it is not for people."""
@@ -57,7 +62,7 @@ class Sentences:
     def starting(self) -> list[str]:
         """The labels of the servers that are being started."""
         return [
-            self._labels[name]
+            self._labels.get(name, name)
             for name, state in self._states.items()
             if state in {State.STARTING, State.WAITING_READY}
         ]
@@ -68,6 +73,8 @@ class Sentences:
 
     def _worth_telling(self, event: Event) -> bool:
         match event:
+            case Notice(topic="server_added" | "server_changed" | "server_removed"):
+                return self._debug  # a reload says so itself
             case Progress() | Notice() | MemorySampled() | RestartScheduled() | PluginFailed():
                 return True
             case HealthReported():
@@ -76,7 +83,7 @@ class Sentences:
                 return self._debug
 
     def _of_state(self, event: StateChanged) -> Sentence | None:
-        name, level = self._labels[event.server], log_level(event)
+        name, level = self._label(event), log_level(event)
 
         if event.reason == COMPLETED:
             return Sentence(f"{name} completed", level) if event.state is State.STOPPED else None

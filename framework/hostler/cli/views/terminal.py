@@ -26,6 +26,10 @@ class TerminalView:
         self._console = Console(file=out, highlight=False, soft_wrap=True, emoji=False)
         self._status: Status | None = None
 
+    def know(self, configuration: Configuration) -> None:
+        """Learn what to call the servers of another configuration."""
+        self._sentences.know(configuration)
+
     def show(self, event: Event) -> None:
         """Print the event if it is for people, and keep the spinner in step."""
         sentence = self._sentences.of(event)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Protocol
 
 from hostler.events import Event
-from hostler.model import Line
+from hostler.model import Configuration, Line
 
 
 class View(Protocol):
     """One way to show what happens."""
+
+    def know(self, configuration: Configuration) -> None:
+        """Learn what to call the servers of another configuration."""
+        ...
 
     def show(self, event: Event) -> None:
         """Show an event."""

@@ -1,0 +1,83 @@
+"""`hostler run` takes its configuration anew, on SIGHUP; and when SIGHUP means something else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from hostler.aside import aside
+from hostler.changes import Changes
+from hostler.cli.views import View
+from hostler.errors import ServerError
+from hostler.model import Configuration
+from hostler.supervisor import Supervisor
+
+
+@dataclass(slots=True)
+class Reloading:
+    """Loads, says what will change, and applies it. Whatever is wrong with it: all stays as it was."""
+
+    supervisor: Supervisor
+    load: Callable[[], Configuration]
+    view: View
+    _asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def ask(self) -> None:
+        """Have it done; what is asked for while one is under way is done once, after it."""
+        self._asked.set()
+
+    async def serve(self, on_added: Callable[[str], None]) -> None:
+        """Do what is asked for, without end; `on_added` is called with the name of each new server."""
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+
+            try:
+                changes = await self._reload()
+            except ServerError as error:
+                self.view.say(str(error), error=True)
+                self.view.say("not reloaded: all stays as it was", error=True)
+                continue
+
+            for name in changes.added:
+                on_added(name)
+
+    async def _reload(self) -> Changes:
+        configuration = await aside(self.load, abandon=True)
+
+        for line in lines(self.supervisor.changes(configuration)):
+            self.view.say(line)
+
+        self.view.know(configuration)
+        return await self.supervisor.reload(configuration)
+
+
+def lines(changes: Changes) -> Iterator[str]:
+    """What a reload changes, for people."""
+    if not changes:
+        yield "reload: nothing has changed"
+        return
+
+    yield "reload:"
+    yield from (f"  {name}: removed" for name in changes.removed)
+
+    for name, keys in changes.changed.items():
+        yield f"  {name}: {'restarted' if name in changes.restarted else 'changed, and not running'}"
+        yield from (f"    {change}" for change in keys)
+
+    yield from (f"  {name}: added" for name in changes.added)
+
+    if changes.unchanged:
+        yield f"  unchanged: {', '.join(changes.unchanged)}"
+
+
+def has_terminal() -> bool:
+    """Whether a terminal controls us. One that was there and is gone has hung up."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+
+    return True
