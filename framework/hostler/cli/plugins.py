@@ -1,38 +1,47 @@
-"""`hostler plugins`: what is installed, and what it can be told."""
+"""`hostler plugins`: what is installed, a new one, and whether one keeps its promises."""
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
 
-from hostler.errors import ServerError
-from hostler.plugins import PluginDescription, describe, installed
+_COMMANDS = {"show": "plugins_show", "new": "plugins_new", "check": "plugins_check"}
 
 
-@click.command("plugins")
-@click.argument("names", nargs=-1)
-def command(names: tuple[str, ...]) -> None:
-    """Show the installed plugins (or those NAMES): version, hooks, options with defaults and meaning."""
-    unknown = [name for name in names if name not in installed()]
+class PluginCommands(click.Group):
+    """The commands by name; whatever is no command is the name of a plugin to show."""
 
-    if unknown:
-        raise click.UsageError(f'no plugin "{unknown[0]}" is installed; there are: {", ".join(installed())}')
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the help."""
+        return list(_COMMANDS)
 
-    for name in names or installed():
-        try:
-            click.echo(_page(describe(name)))
-        except ServerError as error:
-            if names:
-                raise
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, or None."""
+        if cmd_name not in _COMMANDS:
+            return None
 
-            click.echo(f"{name}\n  cannot be used: {error}\n", err=True)  # the others are still worth showing
+        command = import_module(f"hostler.cli.{_COMMANDS[cmd_name]}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """`hostler plugins NAME` is `hostler plugins show NAME`."""
+        return super().resolve_command(ctx, args if args[0] in _COMMANDS else ["show", *args])
 
 
-def _page(plugin: PluginDescription) -> str:
-    lines = [f"{plugin.name} {plugin.version}".rstrip(), f"  {plugin.summary}"]
-    lines.append(f"  hooks: {', '.join(plugin.hooks)}")
-
-    for option in plugin.options:
-        lines.append(f"  {option.name} = {option.default}  ({option.type})")
-        lines.append(f"      {option.meaning}")
-
-    return "\n".join(lines) + "\n"
+@click.group(
+    "plugins",
+    cls=PluginCommands,
+    invoke_without_command=True,
+    subcommand_metavar="[NAMES]... | COMMAND [ARGS]...",
+)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Show the installed plugins (or those NAMES), write a new one, or check one."""
+    if context.invoked_subcommand is None:
+        show = command.get_command(context, "show")
+        assert show is not None
+        context.invoke(show)

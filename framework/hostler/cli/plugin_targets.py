@@ -1,0 +1,83 @@
+"""What `hostler plugins check` is to look at: from a word to the plugins that it names."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from importlib.metadata import PackageNotFoundError, distribution, distributions
+from pathlib import Path
+
+import click
+
+from hostler.model import PluginSpec
+from hostler.plugins import installed
+from hostler.plugins.loading import GROUP
+from hostler.plugins.wording import did_you_mean
+
+
+def targets(what: str) -> list[PluginSpec]:
+    """The plugins that a word names. click.UsageError, with what was probably meant, where there are none."""
+    if ":" in what:
+        return [PluginSpec(what.rpartition(":")[2], use=what)]
+
+    if what in installed():
+        return [PluginSpec(what)]
+
+    path = Path(what).expanduser()
+
+    if path.suffix == ".py":
+        raise click.UsageError(_without_class(path, what))
+
+    names = _of_distribution(what if not path.is_dir() else _project_name(path))
+
+    if names:
+        return [PluginSpec(name) for name in names]
+
+    if names is not None:
+        raise click.UsageError(
+            f'{what} is installed, and offers no plugin (no entry point in the group "{GROUP}")'
+        )
+
+    raise click.UsageError(_unknown(what, is_folder=path.is_dir()))
+
+
+def _of_distribution(name: str) -> list[str] | None:
+    """The plugins that an installed package offers; None when it is not installed."""
+    try:
+        points = distribution(name).entry_points if name else None
+    except (PackageNotFoundError, ValueError):
+        return None
+
+    return None if points is None else sorted({point.name for point in points.select(group=GROUP)})
+
+
+def _project_name(folder: Path) -> str:
+    try:
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8")).get("project", {})
+    except (OSError, ValueError):
+        return ""
+
+    return str(project.get("name", "")) if isinstance(project, dict) else ""
+
+
+def _without_class(path: Path, what: str) -> str:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError) as error:
+        return f"{what} cannot be read: {error}"
+
+    classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+    choices = " or ".join(f"{what}:{name}" for name in classes)
+    return f"name the class too: {choices}" if classes else f"there is no class in {what}"
+
+
+def _unknown(what: str, *, is_folder: bool) -> str:
+    if is_folder:
+        return f"the package in {what} is not installed: pip install -e {what}"
+
+    packages = {
+        str(one.name) for one in distributions() if any(point.group == GROUP for point in one.entry_points)
+    }
+    choices = [*installed(), *sorted(packages)]
+    question = did_you_mean(what, choices) or f"; there are: {', '.join(choices)}"
+    return f"there is no plugin and no installed package {what}{question} (for a file, write FILE.py:Class)"

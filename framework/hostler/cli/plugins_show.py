@@ -1,0 +1,45 @@
+"""`hostler plugins show`: what is installed, and what it can be told."""
+
+from __future__ import annotations
+
+import click
+
+from hostler.errors import ServerError
+from hostler.plugins import PluginDescription, describe, installed
+from hostler.plugins.wording import did_you_mean
+
+_COMMANDS = ("show", "new", "check")
+
+
+@click.command("show")
+@click.argument("names", nargs=-1)
+def command(names: tuple[str, ...] = ()) -> None:
+    """Show the installed plugins (or those NAMES): version, hooks, options with defaults and meaning."""
+    there = installed()
+    unknown = next((name for name in names if name not in there), None)
+
+    if unknown is not None:
+        proposal = did_you_mean(unknown, [*there, *_COMMANDS])
+        raise click.UsageError(
+            f'no plugin "{unknown}" is installed{proposal or "; there are: " + ", ".join(there)}'
+        )
+
+    for name in names or there:
+        try:
+            click.echo(_page(describe(name)))
+        except ServerError as error:
+            if names:
+                raise
+
+            click.echo(f"{name}\n  cannot be used: {error}\n", err=True)  # the others are still worth showing
+
+
+def _page(plugin: PluginDescription) -> str:
+    lines = [f"{plugin.name} {plugin.version}".rstrip(), f"  {plugin.summary}"]
+    lines.append(f"  hooks: {', '.join(plugin.hooks)}")
+
+    for option in plugin.options:
+        lines.append(f"  {option.name} = {option.default}  ({option.type})")
+        lines.append(f"      {option.meaning}")
+
+    return "\n".join(lines) + "\n"
