@@ -20,7 +20,8 @@ from hostler.cli import group
 
 HERE = Path(__file__).parent
 ALLOWED = ["MY_TOKEN", "APP_SECRET", "PRIVATE_KEY", "SERVICE_CREDENTIALS", "DATABASE_URL"]
-NAMES = [*ALLOWED, "OPENCODE_SERVER_PASSWORD"]
+ELSEWHERE = ["HELD", "HANDED", "LISTED_TOKEN"]  # in a file, in a variable of another name, in an env_file
+NAMES = [*ALLOWED, *ELSEWHERE, "OPENCODE_SERVER_PASSWORD"]
 SHORTEST = 12  # characters of a secret that make a leak: so few could be found by trying
 
 
@@ -47,6 +48,9 @@ def planted() -> dict[str, str]:
         "PRIVATE_KEY": key,
         "SERVICE_CREDENTIALS": json.dumps({word(10): word(20)}, indent=1),
         "DATABASE_URL": f"postgres://app:{word(20)}@localhost/app",
+        "HELD": f"{word(12)}/{word(12)}+=",
+        "HANDED": word(20),
+        "LISTED_TOKEN": word(20),
     }
 
 
@@ -59,10 +63,14 @@ class Life:
         self.withheld = secrets.token_hex(20)
         self.file = self._configure(seconds, leaky)
         self.variables = {name: self.secrets[name] for name in ALLOWED} | {"OTHER_TOKEN": self.withheld}
+        self.variables["GIVEN"] = self.secrets["HANDED"]
         self.running = world.hostler("run", self.file, *options, **self.variables)
         self.texts: dict[str, str] = {}
+        self.given: dict[str, str] = {}
 
     def _configure(self, seconds: float, leaky: dict[str, object]) -> Path:
+        (self.world.project / "held").write_text(self.secrets["HELD"] + "\n")
+        (self.world.project / "listed.env").write_text(f"LISTED_TOKEN={self.secrets['LISTED_TOKEN']}\n")
         plugins = five_plugins(
             env_sanitizer={"allow": ALLOWED}, sse_health={"reconnect": "20ms", "log_events": True}
         )
@@ -71,7 +79,9 @@ class Life:
         fake = {
             "command": [*command, *NAMES],
             "env": {name: f"${{{name}}}" for name in ALLOWED if name != "APP_SECRET"}
-            | {"APP_SECRET": self.secrets["APP_SECRET"].replace("$", "$$")},
+            | {"APP_SECRET": self.secrets["APP_SECRET"].replace("$", "$$")}
+            | {"HELD": {"secret": "file:held"}, "HANDED": {"secret": "env:GIVEN"}},
+            "env_file": "listed.env",
             "restart": {"initial_delay": "20ms", "max_restarts": 1},
             "plugins": plugins,
         }
@@ -92,12 +102,14 @@ class Life:
 
             if "OPENCODE_SERVER_PASSWORD" in environ:
                 self.secrets["OPENCODE_SERVER_PASSWORD"] = environ["OPENCODE_SERVER_PASSWORD"]
+                self.given = {name: environ[name] for name in ELSEWHERE if name in environ}
                 assert self.withheld not in environ.values()
 
     def ask_everything(self) -> None:
         """Run every other command about it."""
         names = set(group.list_commands(click.Context(group))) - {"run", "show"}  # show: what the file says
         calls = [(name, str(self.file), *more) for name in names for more in ((), ("fake", "--json"))]
+        calls += [("show", "--origin", str(self.file)), ("show", "--origin", str(self.file), "fake")]
         asked = {call: self.world.hostler(*call, **self.variables) for call in calls}
 
         for call, command in asked.items():
@@ -149,6 +161,7 @@ def test_no_secret_is_written_while_a_server_is_stopped(world: World) -> None:
     assert life.running.stop(signal.SIGTERM) == 0
     life.look("at the end")
     assert "OPENCODE_SERVER_PASSWORD" in life.secrets
+    assert life.given == {name: life.secrets[name] for name in ELSEWHERE}
     assert life.leaks() == []
 
 
