@@ -34,7 +34,7 @@ def ask_listening(port: int | None = None) -> list[Socket]:
 
     OSError where the kernel was built without it, or a sandbox forbids it.
     """
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _SOCK_DIAG) as kernel:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _SOCK_DIAG) as kernel:  # type: ignore[attr-defined,unused-ignore]
         kernel.settimeout(1.0)
         return [found for family in (socket.AF_INET, socket.AF_INET6) for found in _ask(kernel, family, port)]
 
