@@ -16,14 +16,17 @@ from hostler import (
     InvalidConfiguration,
     LogFileCreationFailed,
     PluginError,
+    PluginSpec,
     PortInUse,
     PortParsingFailed,
     ProcessAlreadyRunning,
     ProcessSpawnFailed,
     ServerCrashed,
     ServerError,
+    ServerSpec,
     StartupTimeout,
     State,
+    Supervisor,
 )
 
 NO_RESTART = {"policy": "never", "start_retries": 0}
@@ -76,6 +79,17 @@ async def test_a_failed_server_tells_its_last_words(wanted: type[ServerError], w
     assert "words on stderr" in str(error)
 
 
+@pytest.mark.requirement("R29")
+async def test_the_message_has_the_last_lines_of_stderr(world: World) -> None:
+    complaints = [word for number in range(12) for word in ("--print-error", f"complaint {number:02}")]
+    file = told(world, *complaints, "--exit-after", "0", "--exit-code", "3")
+    text = str(await failure(world, file, ServerCrashed))
+    assert "complaint 11" in text
+    assert "complaint 04" in text
+    assert "complaint 03" not in text
+    assert "words on stdout" not in text
+
+
 @pytest.mark.requirement("R28")
 @pytest.mark.parametrize("wanted", BEFORE, ids=lambda kind: kind.__name__)
 async def test_a_start_that_cannot_be_tells_why(wanted: type[ServerError], world: World) -> None:
@@ -114,12 +128,35 @@ async def test_a_wrong_configuration_and_a_second_start_are_errors_of_their_own(
         assert "words on stderr" in again.value.context.stderr
 
 
+BROKEN = """
+from dataclasses import dataclass
+from hostler import hookimpl
+
+@dataclass(eq=False)
+class Broken:
+    def __post_init__(self):
+        raise RuntimeError("of the plugin")
+
+    @hookimpl
+    async def on_ready(self):
+        pass
+"""
+
+
 @pytest.mark.requirement("R28")
 async def test_a_broken_plugin_is_an_error_of_its_own(world: World) -> None:
-    world.write("class Broken:\n    def __init__(self): raise RuntimeError('of the plugin')\n", "broken.py")
+    world.write(BROKEN, "broken.py")
 
-    with pytest.raises((PluginError, InvalidConfiguration), match=r"broken"):
+    with pytest.raises(InvalidConfiguration, match="of the plugin"):
         world.load(world.fake(plugins={"mine": {"use": "broken.py:Broken"}}))
+
+    # A program that brings specs of its own meets it at the start.
+    plugin = PluginSpec("mine", use="broken.py:Broken", base=world.project)
+    spec = ServerSpec(name="own", command=("true",), port=None, plugins=(plugin,))
+
+    async with Supervisor(spec, directories=world.directories, environ=world.environ) as supervisor:
+        with pytest.raises(PluginError, match="of the plugin"):
+            await supervisor["own"].wait_ready(20)
 
 
 @pytest.mark.requirement("R28")
