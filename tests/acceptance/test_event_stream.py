@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 
 import anyio
 import pytest
 from acceptance_world import World, five_plugins
 from hostler import Event, HealthReported, State, StreamEvent, StreamGap
 
+# A server that sends the given bytes, a write for each word, to whoever asks for anything, and then nothing.
+RAW = """
+import socket, sys, time
+port, *pieces = sys.argv[1:]
+listener = socket.create_server(("127.0.0.1", int(port)))
+print(f"listening on port {port}", flush=True)
+asking = []
+
+while True:
+    asking.append(listener.accept()[0])
+    asking[-1].recv(65536)
+    asking[-1].sendall(b"HTTP/1.1 200 OK\\r\\nContent-Type: text/event-stream\\r\\n\\r\\n")
+
+    for piece in pieces:
+        asking[-1].sendall(bytes.fromhex(piece))
+        time.sleep(0.01)
+"""
 CONNECTED = '{"type":"server.connected","properties":{}}'
 
 
@@ -35,11 +54,13 @@ async def test_the_first_event_makes_ready(first: str, world: World) -> None:
 
 @pytest.mark.requirement("R24")
 async def test_a_comment_confirms_the_stream_too(world: World) -> None:
-    plugins = five_plugins(sse_health={"path": "/api/event"})
-    switches = ("--event-path", "/api/event", "--heartbeat", "0.1", "--heartbeat-kind", "comment")
+    async with world.supervisor(raw(world, b": nothing but a comment\n")) as supervisor:
+        await supervisor["raw"].wait_ready(20)
 
-    async with world.supervisor(world.fake(*switches, plugins=plugins)) as supervisor:
-        await supervisor["fake"].wait_ready(20)
+
+def raw(world: World, *pieces: bytes) -> Path:
+    command = [sys.executable, "-c", RAW, "${server.port}", *(piece.hex() for piece in pieces)]
+    return world.configure(raw={"command": command, "plugins": {"regex-port": {}, "sse-health": {}}})
 
 
 @pytest.mark.requirement("R25")
@@ -82,7 +103,7 @@ async def test_the_waits_between_connections_grow(world: World) -> None:
     failed = [e.time.timestamp() for e in events if isinstance(e, HealthReported) and e.healthy is False][:6]
     waits = [later - earlier for earlier, later in pairwise(failed)]
     assert len(waits) == 5
-    assert sum(waits[3:]) > sum(waits[:2])
+    assert sum(waits[3:]) > 2 * sum(waits[:2])  # what chance alone cannot make of equal waits
 
 
 @pytest.mark.requirement("R26")
@@ -101,6 +122,50 @@ async def test_events_are_counted_and_the_last_one_has_a_time(world: World) -> N
         assert server.event_count == 1000
         assert server.last_event_at is not None
         assert began <= server.last_event_at <= datetime.now(UTC)
+
+
+@pytest.mark.requirement("R26")
+async def test_the_time_is_that_of_the_last_event(world: World) -> None:
+    async with world.supervisor(world.fake("--heartbeat", "0.1")) as supervisor:
+        server = supervisor["fake"]
+        stream = server.stream_events()
+
+        with anyio.fail_after(20):
+            await anext(stream)
+            first = server.last_event_at
+            await anext(stream)
+
+        assert first is not None
+        assert server.last_event_at is not None
+        assert server.last_event_at > first
+
+
+UNUSUAL = (
+    b"\xef\xbb\xbfdata: one\r: a comment\rdata:two\r\ndata\r\n\r\n"
+    b"event: named\nid: 7\ndata: \xc3\xa9\n\n"
+    b"event: without data\n\n"
+    b"retry: 10\nunknown: field\ndata: {}\r\r"  # the id still holds, the type does not
+    b"id\ndata:  two spaces\n\n"
+    b"data: unfinished"
+)
+
+
+@pytest.mark.requirement("R26")
+async def test_events_are_read_as_the_standard_says(world: World) -> None:
+    pieces = [UNUSUAL[at : at + 5] for at in range(0, len(UNUSUAL), 5)]
+
+    async with world.supervisor(raw(world, *pieces)) as supervisor:
+        stream = supervisor["raw"].stream_events()
+
+        with anyio.fail_after(20):
+            events = [await anext(stream) for _ in range(4)]
+
+        assert events == [
+            StreamEvent("message", "one\ntwo\n", ""),
+            StreamEvent("named", "é", "7"),
+            StreamEvent("message", "{}", "7"),
+            StreamEvent("message", " two spaces", ""),
+        ]
 
 
 @pytest.mark.requirement("R27")
