@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import sys
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import anyio
 import pytest
-from acceptance_world import NOTHING, World, five_plugins
+from acceptance_world import NOTHING, World, eventually, five_plugins
 from hostler import (
     Event,
     InvalidConfiguration,
+    Notice,
     PluginError,
     PluginFailed,
     ServerError,
@@ -64,15 +66,19 @@ class Teller:
         self.tell("on_shutdown")
 '''
 
+PREPARES = "async def pre_spawn(self, server):\n    server.notice('swapped', 'by mine')"
 SWAPPED = {
-    "opencode": "async def pre_spawn(self, launch): launch.env['SWAPPED'] = 'yes'",
+    "opencode": PREPARES,
     "regex-port": (
-        "def parse_port(self, line):\n"
-        "        return Endpoint('127.0.0.1', int(line.rpartition(':')[2])) if 'listening' in line else None"
+        "def parse_port(self, server, line):\n"
+        "    server.notice('swapped', 'by mine')\n"
+        "    return Endpoint('127.0.0.1', int(line.rpartition(':')[2])) if 'listening' in line else None"
     ),
-    "sse-health": "async def health_check(self, endpoint):\n        yield Healthy()",
-    "log-rotation": "async def pre_spawn(self, launch): launch.env['SWAPPED'] = 'yes'",
-    "env-sanitizer": "async def pre_spawn(self, launch): launch.env['SWAPPED'] = 'yes'",
+    "sse-health": (
+        "async def health_check(self, server):\n    server.notice('swapped', 'by mine')\n    yield Healthy()"
+    ),
+    "log-rotation": PREPARES,
+    "env-sanitizer": PREPARES,
 }
 
 
@@ -113,13 +119,13 @@ async def test_the_six_hooks_are_called_in_the_course_of_a_life(world: World) ->
 @pytest.mark.parametrize("name", SWAPPED)
 async def test_every_bundled_plugin_can_be_swapped_by_changing_its_line(name: str, world: World) -> None:
     assert name in installed()
-    hook = SWAPPED[name].replace("\n        ", "\n    ")
-    plugins = five_plugins() | {name: plugin(world, hook)}
-    file = world.fake("--print-env", "SWAPPED", plugins=plugins)
+    events: list[Event] = []
+    file = world.fake(plugins=five_plugins() | {name: plugin(world, SWAPPED[name])})
 
-    async with world.supervisor(file) as supervisor:
+    async with world.supervisor(file, events) as supervisor:
         await supervisor["fake"].wait_ready(20)
 
+    assert "swapped" in [event.topic for event in events if isinstance(event, Notice)]
     assert world.what_is_left() == NOTHING
 
 
@@ -130,6 +136,7 @@ async def test_a_bundled_plugin_can_be_left_out(name: str, world: World) -> None
 
     async with world.supervisor(world.fake(plugins=plugins | {name: False})) as supervisor:
         await supervisor["fake"].wait_ready(20)
+        assert [spec.name for spec in supervisor["fake"].spec.plugins] == list(plugins)
 
 
 CADDY = '''
@@ -247,8 +254,9 @@ async def test_a_faulty_plugin_is_named_and_does_not_take_the_others_down(fault:
         await server.wait_ready(20)
 
         if hook == "on_ready":
-            with anyio.fail_after(10):
-                await anyio.to_thread.run_sync(wait_for_failure, events)
+            await asyncio.to_thread(
+                eventually, lambda: any(isinstance(event, PluginFailed) for event in list(events))
+            )
 
         assert server.state is State.RUNNING
         began = time.monotonic()
@@ -260,11 +268,6 @@ async def test_a_faulty_plugin_is_named_and_does_not_take_the_others_down(fault:
     assert words in failed[0].reason
     assert {"pre_spawn", "health_check", "on_ready", "on_shutdown"} <= set(told.read_text().splitlines())
     assert world.what_is_left() == NOTHING
-
-
-def wait_for_failure(events: list[Event]) -> None:
-    while not any(isinstance(event, PluginFailed) for event in list(events)):
-        time.sleep(0.02)
 
 
 @pytest.mark.requirement("R45")
