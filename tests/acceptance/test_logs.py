@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,7 @@ def test_plain_lines_are_shown_elsewhere(world: World) -> None:
 async def test_memory_is_told_at_an_interval_and_the_rest_is_known(world: World) -> None:
     events: list[Event] = []
     file = world.fake("--allocate", "50000000", memory_interval="100ms")
+    began = time.monotonic()
 
     def samples() -> list[MemorySampled]:
         return [event for event in events if isinstance(event, MemorySampled)]
@@ -116,10 +118,14 @@ async def test_memory_is_told_at_an_interval_and_the_rest_is_known(world: World)
 
         await asyncio.to_thread(eventually, lambda: len(samples()) >= 3)
         assert server.memory > 50_000_000
-        assert server.uptime > 0
-        assert server.event_count >= 1
-        assert server.restarts == 0
+        assert 0 < server.uptime <= time.monotonic() - began
+        assert (server.event_count, server.restarts) == (1, 0)
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        await server.wait_ready(20)
+        assert (server.event_count, server.restarts) == (2, 1)
 
+    assert samples()[2].uptime - samples()[0].uptime < 1
     assert all(event.rss > 50_000_000 and event.processes == 1 for event in samples())
     assert samples()[1].uptime > samples()[0].uptime
 
@@ -138,8 +144,8 @@ def test_debug_shows_all_output_and_the_environment_without_secrets(world: World
         "--print", "on stdout", "--print-error", "on stderr", plugins=plugins, env={"OWN": "value"}
     )
     command = world.hostler("run", file, "--debug", MY_API_KEY=SECRET)
-    command.line("on stdout")
-    command.line("on stderr")
+    command.line("^fake stdout: on stdout$")  # and not the command line that is shown as well
+    command.line("^fake stderr: on stderr$")
     command.line("started on port")
     assert command.stop(signal.SIGTERM) == 0
     text = "\n".join([*command.out, *command.err])
@@ -176,10 +182,11 @@ def test_secrets_reach_no_log(flags: tuple[str, ...], world: World) -> None:
 
 @pytest.mark.requirement("R30")
 async def test_a_log_outlives_its_server_and_is_written_on_by_the_next(world: World) -> None:
-    file = world.fake("--print", "hello")
+    file = world.fake("--print", "hello", "--print-error", "on stderr")
 
     for _ in range(2):
         async with world.supervisor(file) as supervisor:
             await supervisor["fake"].wait_ready(20)
 
     assert world.logged().count("hello") == 2
+    assert world.logged().count("on stderr") == 2
