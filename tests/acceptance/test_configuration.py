@@ -63,6 +63,16 @@ def test_an_option_has_the_default_that_was_asked_for(plugin: str, option: str, 
     assert {one.name: one.default for one in describe(plugin).options}[option] == default
 
 
+@pytest.mark.requirement("R8", "R30")
+async def test_a_log_file_has_the_name_of_its_server(world: World) -> None:
+    file = world.fake("--print", "hello", name="web", plugins={"regex-port": {}, "log-rotation": {}})
+
+    async with world.supervisor(file) as supervisor:
+        await supervisor["web"].wait_ready(20)
+
+    assert "hello" in world.logged("web.log")
+
+
 @pytest.mark.requirement("R9")
 def test_all_mistakes_are_told_at_once_with_their_lines_and_what_was_meant(world: World) -> None:
     command = world.hostler("check", world.write(MISTAKES))
@@ -85,7 +95,7 @@ def test_all_mistakes_are_told_at_once_with_their_lines_and_what_was_meant(world
         assert all(word in place for word in words), told
 
 
-@pytest.mark.requirement("R9")
+@pytest.mark.requirement("R9", "R18")
 def test_nothing_is_started_by_a_wrong_configuration(world: World) -> None:
     good = world.fake_table("--touch", str(world.home / "touched"))
     file = world.configure(good=good, bad=good | {"prot": 1})

@@ -44,6 +44,13 @@ def seen(server: Server) -> tuple[str, str | None, int | None]:
     return server.state.value, server.url, server.pid
 
 
+def listening_port(pid: int | None) -> int:
+    """The one port that a process listens at."""
+    (found,) = (one for one in psutil.Process(pid).net_connections() if one.status == psutil.CONN_LISTEN)
+    port: int = found.laddr.port
+    return port
+
+
 def spawns(file: Path) -> list[int]:
     """When the fake server started, in monotonic nanoseconds."""
     return [int(line.split()[0]) for line in file.read_text().splitlines()]
@@ -96,8 +103,7 @@ async def test_a_server_can_be_commanded_and_read(world: World) -> None:
         await server.wait_ready(20)
         url, pid = server.url, server.pid
         assert seen(server) == ("running", url, pid)
-        assert url is not None
-        assert url.startswith("http://127.0.0.1:")
+        assert url == f"http://127.0.0.1:{listening_port(pid)}"
 
         with pytest.raises(ProcessAlreadyRunning):
             await server.start()
@@ -117,12 +123,15 @@ async def test_a_server_can_be_commanded_and_read(world: World) -> None:
     assert world.what_is_left() == NOTHING
 
 
-@pytest.mark.requirement("R13")
+@pytest.mark.requirement("R13", "R24")
 async def test_waiting_for_ready_ends_at_its_timeout(world: World) -> None:
     async with world.supervisor(world.fake("--events", "silent")) as supervisor:
+        began = time.monotonic()
+
         with pytest.raises(StartupTimeout, match=r"waiting_ready"):
             await supervisor["fake"].wait_ready(0.5)
 
+        assert 0.5 <= time.monotonic() - began < 3
         assert supervisor["fake"].state is State.WAITING_READY
 
 
@@ -136,6 +145,20 @@ def test_a_second_hostler_does_not_start_the_same_server(world: World) -> None:
     assert any("another hostler" in line or "already" in line for line in second.err), second.err
     assert first.process.poll() is None
     assert first.stop(signal.SIGTERM) == 0
+
+
+@pytest.mark.requirement("R15")
+async def test_port_0_takes_a_free_port_and_tells_which(world: World) -> None:
+    one, other = world.fake_table(port=0), world.fake_table(port=0)
+    other["plugins"] = five_plugins(log_rotation={"path": "other.log"})
+
+    async with world.supervisor(world.configure(one=one, other=other)) as supervisor:
+        await supervisor.wait_ready(timeout=20)
+        urls = [server.url for server in supervisor.servers.values()]
+        ports = [listening_port(server.pid) for server in supervisor.servers.values()]
+
+    assert urls == [f"http://127.0.0.1:{port}" for port in ports]
+    assert len(set(ports)) == 2
 
 
 @pytest.mark.requirement("R15")
@@ -163,6 +186,7 @@ async def test_a_port_that_is_taken_is_told_with_who_has_it(world: World) -> Non
                 await supervisor["fake"].wait_ready(20)
 
     assert str(port) in caught.value.message
+    assert f"(pid {os.getpid()})" in caught.value.message
     assert world.what_is_left() == NOTHING
 
 
@@ -229,9 +253,8 @@ async def test_an_announced_port_that_does_not_answer_yet_is_waited_for(world: W
 @pytest.mark.requirement("R18", "R32")
 async def test_a_start_goes_its_way_in_order(world: World) -> None:
     events: list[Event] = []
-    file = world.fake("--print-env", "TMPDIR")
 
-    async with world.supervisor(file, events) as supervisor:
+    async with world.supervisor(world.fake(), events) as supervisor:
         server = supervisor["fake"]
         supervisor.listen(
             lambda event: log_files.append(bool(list(world.directories.data.rglob("fake.log"))))
@@ -248,7 +271,25 @@ async def test_a_start_goes_its_way_in_order(world: World) -> None:
     assert ready.seconds is not None
     assert 0 < ready.seconds < 20
     assert ready.url is not None
-    assert [e.plugin for e in events[: events.index(ready)] if isinstance(e, HealthReported)][-1] != ""
+    confirmed = [
+        e.plugin for e in events[: events.index(ready)] if isinstance(e, HealthReported) and e.healthy
+    ]
+    assert "sse-health" in confirmed
+
+
+@pytest.mark.requirement("R18", "R21")
+async def test_a_server_has_a_temporary_folder_of_its_own_as_long_as_it_runs(world: World) -> None:
+    async with world.supervisor(world.fake()) as supervisor:
+        await supervisor["fake"].wait_ready(20)
+        folder = Path(psutil.Process(supervisor["fake"].pid).environ()["TMPDIR"])
+        assert folder != world.tmp
+        assert mode_of(folder) == "0o40700"
+        await supervisor["fake"].stop()
+        assert mode_of(folder) is None
+
+
+def mode_of(path: Path) -> str | None:
+    return oct(path.stat().st_mode) if path.exists() else None
 
 
 @pytest.mark.requirement("R18")
@@ -419,13 +460,26 @@ async def test_an_unexpected_exit_is_noticed_at_once_and_told_with_its_reason(wo
     assert "about to break" in str(server.error)
 
 
+@pytest.mark.requirement("R23")
+async def test_an_unexpected_exit_is_told_with_its_code(world: World) -> None:
+    events: list[Event] = []
+    file = world.fake("--crash-when-ready", "0.1", "--exit-code", "7", restart=NO_RESTART)
+
+    async with world.supervisor(file, events) as supervisor:
+        await supervisor["fake"].wait_stopped()
+
+    (ended,) = (event.exit for event in events if isinstance(event, Exited))
+    assert (ended.code, ended.description) == (7, "exit code 7")
+    assert "exit code 7" in str(supervisor["fake"].error)
+
+
 @pytest.mark.requirement("R13")
 async def test_several_servers_start_in_order_and_stop_in_reverse(world: World) -> None:
     events: list[Event] = []
     tables = {
         "db": world.fake_table(),
         "api": world.fake_table(needs=["db"]),
-        "web": world.fake_table(needs=["api"]),
+        "web": world.fake_table("--exit-on-stop", "0", "--term-delay", "0.3", needs=["api"]),
     }
 
     for name, table in tables.items():
