@@ -88,6 +88,7 @@ def test_a_checkout_is_run_with_bun_after_its_dependencies_were_installed(
     assert "bun install" in progress["text"]
     ready = command.event(60, event="state", state="running")
     assert psutil.Process(ready["pid"]).cmdline()[1:3] == ["run", "src/index.ts"]
+    assert list(checkout.rglob("node_modules/greeting/index.ts"))
     assert command.stop(signal.SIGINT) == 0
     assert world.what_is_left() == NOTHING
 

@@ -14,7 +14,16 @@ from pathlib import Path
 import anyio
 import pytest
 from acceptance_world import NOTHING, World, five_plugins
-from hostler import Event, HealthReported, PortParsingFailed, Server, State, StateChanged, StreamEvent
+from hostler import (
+    Event,
+    HealthReported,
+    PortParsingFailed,
+    Progress,
+    Server,
+    State,
+    StateChanged,
+    StreamEvent,
+)
 from opencode_binaries import NEWEST, PREVIEW, opencode_binary
 from opencode_requests import new_session, request, run_in_shell
 
@@ -140,13 +149,17 @@ async def test_three_servers_that_share_a_fresh_data_directory_are_ready_within_
 ) -> None:
     table = opencode_table(world, opencode_binary(NEWEST))
     file = world.configure(one=table, two=table, three=table)
+    events: list[Event] = []
 
-    async with world.supervisor(file) as supervisor:
+    async with world.supervisor(file, events) as supervisor:
         began = time.monotonic()
         await supervisor.wait_ready(timeout=30)
         assert time.monotonic() - began < 30
         assert [server.restarts for server in supervisor.servers.values()] == [0, 0, 0]
 
+    # Together they would break each other's migrations, now and then: one goes first.
+    waited = [event.server for event in events if isinstance(event, Progress) and "waiting" in event.text]
+    assert len(set(waited)) == 2
     assert world.what_is_left() == NOTHING
 
 
