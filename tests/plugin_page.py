@@ -37,6 +37,7 @@ _WORDS = {
     "list[str]": "list of strings",
     "list[int]": "list of integers",
     "dict[str, Any]": "table",
+    "dict[str, int]": "table of integers",
     "dict[str, str]": "table of strings",
     "dict[str, str | Secret]": "table of strings and secrets",
 }

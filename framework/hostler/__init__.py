@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from hostler.server import Server
     from hostler.states import MOVES, State
     from hostler.supervisor import Supervisor
+    from hostler.temporary import private_folder
     from hostler.usage import ProcessUsage
     from hostler.version import __version__
 
@@ -171,6 +172,7 @@ __all__ = [
     "load",
     "option",
     "poll",
+    "private_folder",
     "serve",
     "why_not_writable",
 ]
@@ -261,6 +263,7 @@ _WHERE = {
     "load": "hostler.config",
     "option": "hostler.quantities",
     "poll": "hostler.polling",
+    "private_folder": "hostler.temporary",
     "serve": "hostler.blocking",
     "why_not_writable": "hostler.process.directories",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 from hostler.model import Auth, CommandResult, Endpoint, Line, ServerSpec, StreamEvent, StreamGap
 from hostler.states import State
+from hostler.usage import ProcessUsage
 
 
 class Told(NamedTuple):
@@ -24,9 +26,10 @@ class Told(NamedTuple):
 class StandIn:
     """Plugins are called with it where the life of a real server does not matter: it only remembers.
 
-    What a plugin reads can be set: `output` are the lines that `lines()` gives, `command_result` is what
-    every command ends with. What a plugin told is kept, and nothing of it is done: `notices`, `published`,
-    `redacted`, `progressed`, `delivered`, `commands` (their argv), `beside` (what it wants to have run).
+    What a plugin reads can be set: `output` are the lines that `lines()` gives, `usage` is what `processes()`
+    says, `command_result` is what every command ends with. What a plugin told is kept, and nothing of it is
+    done: `notices`, `published`, `redacted`, `progressed`, `delivered`, `commands` (their argv), `beside`
+    (what it wants to have run).
     """
 
     name: str = "stand-in"
@@ -40,6 +43,8 @@ class StandIn:
     state_dir: Path = field(default_factory=Path.cwd)
     facts: Mapping[str, object] = field(default_factory=dict)
     output: Sequence[Line] = ()
+    usage: Sequence[ProcessUsage] = ()
+    quiet_for: float = math.inf
     command_result: CommandResult = field(default_factory=lambda: CommandResult(0, None))
     notices: list[Told] = field(default_factory=list)
     published: dict[str, str] = field(default_factory=dict)
@@ -63,6 +68,10 @@ class StandIn:
     def members(self) -> list[int]:
         """The pid alone."""
         return [] if self.pid is None else [self.pid]
+
+    async def processes(self, *, shared_once: bool = False) -> tuple[ProcessUsage, ...]:
+        """What `usage` says."""
+        return tuple(self.usage)
 
     def command_env(self) -> dict[str, str]:
         """What was published."""

@@ -160,6 +160,7 @@ class OpenCode:
         version = command.version
         self._way = profiles.profile_of(version.text, preview=version.preview, name=self.profile)
         launch.facts["version"] = version.text
+        launch.facts["writable_paths"] = [folder for _, folder in environment.folders(launch)]
         launch.facts["health_path"] = self.health_path or self._way.health_path
         launch.facts["permanent_bodies"] = profiles.PERMANENT_BODIES
 

@@ -6,13 +6,11 @@ import errno
 import os
 import pwd
 import shutil
-import tempfile
 from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
 
-from hostler import EnvironmentSetupFailed, Launch
+from hostler import EnvironmentSetupFailed, Launch, private_folder
 
 _ALWAYS = {"OPENCODE_DISABLE_AUTOUPDATE": "1", "BUN_FEATURE_FLAG_NO_ORPHANS": "1"}
 _OFFLINE = (
@@ -27,7 +25,6 @@ _USUAL = {
     "XDG_STATE_HOME": ".local/state",
     "XDG_CACHE_HOME": ".cache",
 }
-_SHORT = "/tmp"  # noqa: S108 - the path must be short: sockets are made in it
 _LEAST_SPACE = 1 << 20
 
 
@@ -48,22 +45,14 @@ def give_private_tmpdir(launch: Launch) -> None:
 
     Raises EnvironmentSetupFailed.
     """
-    parent = _SHORT if os.access(_SHORT, os.W_OK | os.X_OK) else tempfile.gettempdir()
-
     try:
-        folder = Path(parent, f"hostler-oc-{token_hex(8)}")
-        launch.remove_at_end(folder)
-        folder.mkdir(mode=0o700)
-        folder.chmod(0o700)  # a umask such as 0777 takes even our own bits away
-        hand_over(folder, launch)
+        launch.env["TMPDIR"] = str(private_folder(launch, "oc"))
     except OSError as error:
         raise EnvironmentSetupFailed(
             f"no temporary folder can be made for OpenCode: {error.strerror}",
             hint="make room in /tmp, or set TMPDIR in env to a folder that can be written",
             permanent=error.errno not in {errno.ENOSPC, errno.EDQUOT},
         ) from error
-
-    launch.env["TMPDIR"] = str(folder)
 
 
 def make_private(folder: Path) -> list[Path]:
@@ -99,7 +88,7 @@ def check_folders(launch: Launch) -> None:
 
     Raises EnvironmentSetupFailed: permanent without permission, not permanent on a full disk.
     """
-    for variable, folder in _folders(launch):
+    for variable, folder in folders(launch):
         there = next((place for place in (folder, *folder.parents) if _exists(place)), Path("/"))
 
         if launch.user is None and not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
@@ -124,7 +113,8 @@ def disk_full(message: str) -> EnvironmentSetupFailed:
     )
 
 
-def _folders(launch: Launch) -> Iterator[tuple[str, Path]]:
+def folders(launch: Launch) -> Iterator[tuple[str, Path]]:
+    """Where OpenCode writes beside the project, with the variable that each of them follows."""
     for variable in _USUAL:
         yield variable, launch.cwd / own_folder(launch.env, variable)
 

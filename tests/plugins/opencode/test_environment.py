@@ -190,7 +190,7 @@ async def test_a_file_in_the_place_of_a_folder_is_told(view: View, program: Path
 def test_a_temporary_folder_that_cannot_be_made_is_told(
     view: View, read_only: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(environment, "_SHORT", str(read_only))
+    monkeypatch.setattr("hostler.temporary._SHORT", str(read_only))
     monkeypatch.setattr("tempfile.tempdir", str(read_only))
 
     with pytest.raises(EnvironmentSetupFailed, match="no temporary folder") as caught:

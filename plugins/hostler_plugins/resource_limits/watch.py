@@ -1,0 +1,171 @@
+"""Looking at what a server uses, and saying when it is too much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import anyio
+from hostler import Healthy, ProcessUsage, Report, ServerCrashed, ServerView, Unhealthy
+
+from hostler_plugins.resource_limits.groups import Group
+from hostler_plugins.resource_limits.patience import Patience, ProcessorTime
+
+FINE = Healthy(neutral=True)
+
+_HINT = "find out why it needs so much, or raise {key}"
+_KIB = 1024.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What is watched; None for no bound."""
+
+    memory_soft: int | None = None
+    memory_hard: int | None = None
+    cpu_time: float | None = None
+    processes: int | None = None
+    tasks: int | None = None
+
+    @property
+    def least_memory(self) -> int | None:
+        """Below this nothing is to be said about memory."""
+        return min((size for size in (self.memory_soft, self.memory_hard) if size is not None), default=None)
+
+
+@dataclass(slots=True)
+class Watch:
+    """Looks at one run. `group` is its control group, where it has one.
+
+    `idle_cpu` is the share of one processor that an idle server may use.
+    """
+
+    server: ServerView
+    bounds: Bounds
+    patience: Patience
+    idle_cpu: float
+    group: Group | None = None
+    largest: str = field(default="", init=False)
+    _time: ProcessorTime = field(default_factory=ProcessorTime, init=False)
+    _last: tuple[float, float] | None = field(default=None, init=False)
+
+    async def look(self) -> Report:
+        """Look once: a fatal report when a bound is passed."""
+        try:
+            used = await self._used()
+        except OSError:
+            return FINE  # no descriptor left to look with, say: the next look tells
+
+        self._time.note({one.pid: (one.cpu, one.waited_cpu) for one in used})
+        self.largest = _name(used[0]) if used else ""
+        report = self._count(used) or self._memory(used)
+        return report or FINE
+
+    async def _used(self) -> Sequence[ProcessUsage]:
+        """What each process uses; shared memory is only told apart where it might matter."""
+        used = await self.server.processes()
+        least = self.bounds.least_memory
+
+        if least is not None and _memory(used) > least:  # the sum counts what is shared for each
+            used = await self.server.processes(shared_once=True)
+
+        return used
+
+    def _count(self, used: Sequence[ProcessUsage]) -> Unhealthy | None:
+        bounds, tasks, spent = self.bounds, sum(one.threads for one in used), self.processor_time
+
+        if bounds.processes is not None and len(used) > bounds.processes:
+            return _too_much("processes", f"{len(used)} processes", str(bounds.processes))
+
+        if bounds.tasks is not None and tasks > bounds.tasks:
+            return _too_much("tasks", f"{tasks} processes and threads", str(bounds.tasks))
+
+        if bounds.cpu_time is not None and spent > bounds.cpu_time:
+            return _too_much("cpu_time", f"{spent:.1f} s of processor time", f"{bounds.cpu_time:g} s")
+
+        return None
+
+    def _memory(self, used: Sequence[ProcessUsage]) -> Unhealthy | None:
+        size, hard, soft = _memory(used), self.bounds.memory_hard, self.bounds.memory_soft
+
+        if hard is not None and size > hard:
+            return self._too_large("memory_hard", used, hard)
+
+        if soft is None:
+            return None
+
+        first = self.patience.above_since is None
+        over = self.patience.note(anyio.current_time(), above=size > soft, busy=self._is_busy())
+
+        if over:
+            return self._too_large("memory_soft", used, soft, over)
+
+        if first and self.patience.above_since is not None:
+            text = f"{_summary(used)} is above memory_soft = {in_words(soft)}; it is restarted when idle"
+            self.server.notice("memory_soft", text, level="warning", rss=size, limit=soft)
+
+        return None
+
+    def _too_large(self, key: str, used: Sequence[ProcessUsage], limit: int, why: str = "") -> Unhealthy:
+        details = {"rss": _memory(used), "limit_bytes": limit, "largest": _details(used[0])}
+        return _too_much(key, _summary(used), in_words(limit), why, details)
+
+    @property
+    def processor_time(self) -> float:
+        """Seconds of processor time of the whole tree since its start."""
+        told = None if self.group is None else self.group.cpu_seconds
+        return self._time.total if told is None else max(told, self._time.total)
+
+    def _is_busy(self) -> bool:
+        """Whether it has worked since the last look: by its processors, its events, or its own word."""
+        now, spent = anyio.current_time(), self.processor_time
+        before, self._last = self._last, (now, spent)
+
+        if before is None:
+            return True
+
+        passed = now - before[0]
+        worked = spent - before[1] > self.idle_cpu * passed
+        return worked or self.server.quiet_for < passed or not self._says_idle()
+
+    def _says_idle(self) -> bool:
+        says = self.server.facts.get("is_idle")
+        return not callable(says) or bool(cast("Callable[[], object]", says)())
+
+
+def in_words(size: int) -> str:
+    """A size as people say it: "812 MiB"."""
+    number, units = float(size), ["B", "KiB", "MiB", "GiB"]
+
+    while number >= _KIB and len(units) > 1:
+        number /= _KIB
+        units.pop(0)
+
+    return f"{number:.4g} {units[0]}"
+
+
+def _memory(used: Sequence[ProcessUsage]) -> int:
+    return sum(one.rss for one in used)
+
+
+def _name(one: ProcessUsage) -> str:
+    return f"{one.name} (pid {one.pid}, {in_words(one.rss)})"
+
+
+def _details(one: ProcessUsage) -> dict[str, object]:
+    return {"pid": one.pid, "name": one.name, "rss": one.rss}
+
+
+def _summary(used: Sequence[ProcessUsage]) -> str:
+    count = "one process" if len(used) == 1 else f"{len(used)} processes"
+    return f"{in_words(_memory(used))} of resident memory in {count}, most of it in {_name(used[0])},"
+
+
+def _too_much(
+    key: str, found: str, limit: str, why: str = "", details: dict[str, object] | None = None
+) -> Unhealthy:
+    reason = " ".join(word for word in (f"{found} is above {key} = {limit}", why) if word)
+    known = {"limit": key, **(details or {})}
+    error = ServerCrashed(f"it uses too much: {reason}", hint=_HINT.format(key=key), details=known)
+    return Unhealthy(reason, known, fatal=True, error=error)
