@@ -16,6 +16,7 @@ STRING = '"env:NAME" or "file:PATH"'
 
 LOCKED = """
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from hostler import Secret, hookimpl, option
 
@@ -25,6 +26,7 @@ class Locked:
     either: str | Secret = option("", "Plain, or not")
     headers: dict[str, str | Secret] = option({}, "Some")
     keys: list[Secret] = option([], "Several")
+    marked: Annotated[Secret | None, "a mark"] = option(None, "One more")
     plain: dict[str, str] = option({}, "No secrets")
 
     @hookimpl
@@ -112,6 +114,10 @@ WRONG = [
         'plugins.x.key: expected { secret = "env:NAME" } | null, found str',
     ),
     (
+        "plugins.x = { use = 'locked.py:Nobody', key = { secret = 'evn:B' } }",
+        'plugins.x: plugin "x": there is no Nobody in ',
+    ),
+    (
         "plugins.x = { use = 'locked.py:Locked', key = { secret = 'file:${servers.web.port}' } }",
         "plugins.x.key.secret: where a secret is has to be known before the start, without ports of servers",
     ),
@@ -132,7 +138,7 @@ def test_an_option_that_is_a_secret_is_one_wherever_its_type_says_so(locked: Wri
     text = server(
         "plugins.x = { use = 'locked.py:Locked', key = { secret = 'file:${WHERE}/$$k' }, either = 'plain', "
         "headers = { A = { secret = 'file:a' }, secret = 'file:b' }, keys = [{ secret = 'env:K' }], "
-        "plain = { secret = 'file:c' } }"
+        "marked = { secret = 'file:m' }, plain = { secret = 'file:c' } }"
     )
     (plugin,) = load(locked("a.toml", text), environ=ENVIRON).servers["web"].plugins
 
@@ -141,6 +147,7 @@ def test_an_option_that_is_a_secret_is_one_wherever_its_type_says_so(locked: Wri
         "either": "plain",
         "headers": {"A": {"secret": f"file:{tmp_path}/a"}, "secret": "file:b"},
         "keys": [{"secret": "env:K"}],
+        "marked": {"secret": f"file:{tmp_path}/m"},
         "plain": {"secret": "file:c"},
     }
 

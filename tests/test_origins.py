@@ -1,0 +1,103 @@
+"""Who set each variable of a child: noted by looking before and after each plugin."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+
+from conftest import QUICK
+from hostler import (
+    Directories,
+    Launch,
+    PluginSpec,
+    ServerSpec,
+    ServerView,
+    Spawned,
+    Supervisor,
+    hookimpl,
+)
+from hostler.status import StatusStore
+
+
+@dataclass(eq=False)
+class Publishes:
+    """Tells whoever needs its server where something is."""
+
+    @hookimpl
+    async def pre_spawn(self, server: ServerView) -> None:
+        server.publish("PUBLISHED", "by db")
+        server.publish("OVERRULED", "by db")
+
+
+@dataclass(eq=False)
+class Edits:
+    """Sets, changes, takes away, leaves as it was."""
+
+    @hookimpl
+    async def pre_spawn(self, launch: Launch) -> None:
+        launch.env = {name: value for name, value in launch.env.items() if name != "GONE"}
+        launch.env |= {"CHANGED": "2", "SAME": "1", "NEW": "1", "BACK": "1"}
+
+
+@dataclass(eq=False)
+class TakesBack:
+    """Undoes some of it."""
+
+    @hookimpl
+    async def pre_spawn(self, launch: Launch) -> None:
+        launch.env["GONE"] = "here again"
+        del launch.env["BACK"]
+
+
+def staying(name: str, *plugins: PluginSpec, **fields: object) -> ServerSpec:
+    """A server without a port that waits to be stopped."""
+    command = (sys.executable, "-c", "import time; time.sleep(60)")
+    given: dict[str, object] = {"command": command, "port": None, "restart": QUICK, "plugins": plugins}
+    return ServerSpec(name=name, **(given | fields))  # type: ignore[arg-type]
+
+
+async def test_each_variable_is_told_with_who_set_it_last(directories: Directories) -> None:
+    env = {"CHANGED": "1", "SAME": "1", "GONE": "1", "OVERRULED": "by env", "KEPT_AWAY": "1"}
+    web = staying(
+        "web",
+        PluginSpec("edits", instance=Edits()),
+        PluginSpec("takes-back", instance=TakesBack()),
+        PluginSpec("env-sanitizer", {"deny": ["KEPT_*"]}),
+        env=env,
+        needs=("db",),
+    )
+    db = staying("db", PluginSpec("publishes", instance=Publishes()))
+    spawned: dict[str, Spawned] = {}
+
+    async with Supervisor(
+        [web, db],
+        directories=directories,
+        namespace="origins",
+        environ={"PATH": os.environ["PATH"], "HOME": "/home"},
+    ) as supervisor:
+        supervisor.listen(
+            lambda event: spawned.update({event.server: event}) if isinstance(event, Spawned) else None
+        )
+        await supervisor.wait_ready(timeout=20)
+
+    assert spawned["web"].origins == {
+        "CHANGED": "plugin edits",
+        "GONE": "plugin takes-back",
+        "HOME": "hostler's own environment",
+        "HOSTLER_RUN_ID": "hostler itself",
+        "NEW": "plugin edits",
+        "OVERRULED": "env",
+        "PATH": "hostler's own environment",
+        "PUBLISHED": "needed server db",
+        "SAME": "env",
+    }
+    assert spawned["web"].removed == {"BACK": "plugin takes-back", "KEPT_AWAY": "plugin env-sanitizer"}
+    assert set(spawned["web"].origins) - {"HOSTLER_RUN_ID"} == set(spawned["web"].env)
+
+    status = StatusStore(directories.data_for("origins")).read("web")
+    assert status is not None
+    assert status.variables is not None
+    assert status.variables.origins == spawned["web"].origins
+    assert status.variables.removed == spawned["web"].removed
+    assert status.variables.generation == 1
