@@ -481,6 +481,44 @@ async def test_the_state_on_disk_follows_and_stays_at_the_end(
     assert (await written(server, State.STOPPED)).pid is None
 
 
+@dataclass(eq=False)
+class Clumsy:
+    """Fails whenever its server is ready."""
+
+    @hookimpl
+    async def on_ready(self) -> None:
+        raise KeyError("x")
+
+
+async def test_a_hook_that_is_out_of_use_stands_in_the_state_until_the_plugins_come_back_new(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    plugins = (announced(), PluginSpec("clumsy", instance=Clumsy()))
+    spec = make_spec(plugins=plugins)
+
+    async with Supervisor(spec, directories=directories, namespace="one") as supervisor:
+        server = supervisor["fake"]
+
+        async def status_of_run(generation: int) -> Status:
+            while True:
+                status = await written(server, State.RUNNING)
+
+                if status.generation == generation and bool(status.hooks_out) == (generation == 3):
+                    return status
+
+                await anyio.sleep(0.01)
+
+        for generation in (1, 2, 3):
+            await server.until(lambda wanted=generation: server.usable and server.generation == wanted)
+            status = await status_of_run(generation)
+            await server.restart() if generation < 3 else await server.stop()
+
+        assert status.hooks_out == ("on_ready of clumsy: raised KeyError('x')",)
+        await server.start()
+        await server.wait_ready(10)
+        assert (await status_of_run(4)).hooks_out == ()
+
+
 async def test_without_a_namespace_no_state_is_written(make_spec: MakeSpec, directories: Directories) -> None:
     async with Supervisor(make_spec(), directories=directories) as supervisor:
         await supervisor["fake"].wait_ready(10)

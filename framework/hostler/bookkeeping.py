@@ -12,9 +12,17 @@ from hostler.aside import aside
 from hostler.crash_record import CrashRecord
 from hostler.crash_store import CrashStore
 from hostler.errors import ProcessAlreadyRunning, ServerError
-from hostler.events import CrashRecorded, Event, HealthReported, Notice, Spawned, StateChanged
+from hostler.events import (
+    CrashRecorded,
+    Event,
+    HealthReported,
+    Notice,
+    PluginFailed,
+    Spawned,
+    StateChanged,
+)
 from hostler.sampling import note_memory
-from hostler.server import Server
+from hostler.server import Server, Wanted
 from hostler.states import State
 from hostler.status import Status, StatusStore, Variables
 from hostler.wording import in_words
@@ -46,6 +54,7 @@ class Bookkeeping:
         self._changes: dict[str, StateChanged] = {}
         self._health: dict[str, dict[str, str]] = {}
         self._variables: dict[str, Variables] = {}
+        self._hooks_out: dict[str, list[str]] = {}
         self._unwritten: set[str] = set()
         self._records: deque[CrashRecord] = deque(maxlen=_MOST_WAITING)
         self._just_ready: set[str] = set()
@@ -64,6 +73,10 @@ class Bookkeeping:
                 self._unwritten.add(event.server)
             case Spawned():
                 self._variables[event.server] = Variables.of(event)
+                self._unwritten.add(event.server)
+            case PluginFailed(disabled=True):
+                text = f"{event.hook} of {event.plugin}: {event.reason}"
+                self._hooks_out.setdefault(event.server, []).append(text)
                 self._unwritten.add(event.server)
             case Notice(topic="server_removed"):
                 self._forget(event.server)
@@ -109,10 +122,14 @@ class Bookkeeping:
         if event.state.at_rest:
             self._write_status(name)  # now: the lock is let go next, and then it is not ours to write
 
+            if event.state is State.FAILED or self._servers[name].wanted is Wanted.DOWN:
+                self._hooks_out.pop(name, None)  # the plugins go too, and come back new
+
     def _forget(self, name: str) -> None:
         self._changes.pop(name, None)
         self._health.pop(name, None)
         self._variables.pop(name, None)
+        self._hooks_out.pop(name, None)
         self._unwritten.discard(name)
 
     def _soon(self) -> None:
@@ -144,7 +161,13 @@ class Bookkeeping:
 
         try:
             self._statuses.write(
-                Status.after(change, url=url, health=self._health_of(name), variables=variables)
+                Status.after(
+                    change,
+                    url=url,
+                    health=self._health_of(name),
+                    variables=variables,
+                    hooks_out=self._hooks_out.get(name, ()),
+                )
             )
         except (OSError, ServerError) as error:
             self._refuse(name, "its state", error)

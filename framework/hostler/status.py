@@ -39,8 +39,8 @@ class Variables:
 class Status:
     """One server's state, since when and why; texts are masked. `health` is what plugins say, in words.
 
-    `variables` are those of its last spawn. `supervisor_pid` and `supervisor_start` tell which process
-    wrote it, `boot_id` under which boot.
+    `variables` are those of its last spawn; `hooks_out` tells which hooks are out of use, and why.
+    `supervisor_pid` and `supervisor_start` tell which process wrote it, `boot_id` under which boot.
     """
 
     server: str
@@ -54,6 +54,7 @@ class Status:
     url: str | None = None
     reason: str = ""
     health: tuple[str, ...] = ()
+    hooks_out: tuple[str, ...] = ()
     variables: Variables | None = None
 
     @classmethod
@@ -64,6 +65,7 @@ class Status:
         url: str | None,
         health: Iterable[str],
         variables: Variables | None = None,
+        hooks_out: Iterable[str] = (),
     ) -> Self:
         """The status of a server that this process keeps, after the last change of its state."""
         return cls(
@@ -75,6 +77,7 @@ class Status:
             pid=change.pid,
             url=url,
             health=tuple(health),
+            hooks_out=tuple(hooks_out),
             variables=variables,
             supervisor_pid=os.getpid(),
             supervisor_start=start_time(os.getpid()),

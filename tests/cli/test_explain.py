@@ -74,6 +74,14 @@ def test_each_state_of_a_server_that_is_kept_has_its_sentence() -> None:
     )
 
 
+def test_a_hook_that_is_out_of_use_is_told() -> None:
+    running = status(State.RUNNING, pid=552, hooks_out=("on_ready of caddy: KeyError: 'x'",))
+    assert told(owner=OWNER, status=running).endswith(
+        "Out of use until it is stopped and started, after three failures in a row: "
+        "on_ready of caddy: KeyError: 'x'."
+    )
+
+
 def test_the_address_of_a_server_that_is_not_ready_comes_from_the_run_record() -> None:
     waiting = status(State.WAITING_READY, pid=552)
     run = replace(RunRecord.begin("id", "ns", "fake", argv=()), url="http://127.0.0.1:2")

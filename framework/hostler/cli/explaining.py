@@ -142,6 +142,9 @@ def _health(status: Status) -> Iterator[str]:
     if status.health:
         yield f"Its health: {'; '.join(status.health)}."
 
+    for hook in status.hooks_out:
+        yield f"Out of use until it is stopped and started, after three failures in a row: {hook}."
+
 
 def _because(reason: str) -> Iterator[str]:
     if reason:
