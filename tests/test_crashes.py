@@ -481,6 +481,10 @@ async def test_the_state_on_disk_follows_and_stays_at_the_end(
     assert (await written(server, State.STOPPED)).pid is None
 
 
+def runs(server: Server, generation: int) -> bool:
+    return server.usable and server.generation == generation
+
+
 @dataclass(eq=False)
 class Clumsy:
     """Fails whenever its server is ready."""
@@ -509,7 +513,7 @@ async def test_a_hook_that_is_out_of_use_stands_in_the_state_until_the_plugins_c
                 await anyio.sleep(0.01)
 
         for generation in (1, 2, 3):
-            await server.until(lambda wanted=generation: server.usable and server.generation == wanted)
+            await server.until(partial(runs, server, generation))
             status = await status_of_run(generation)
             await server.restart() if generation < 3 else await server.stop()
 
