@@ -217,6 +217,7 @@ async def main(file, how):
 def blocking(file):
     with hostler.serve(file) as servers:
         servers["fake"].wait_ready(20)
+        assert servers["fake"].state is hostler.State.RUNNING
         print("ready", flush=True)
         raise KeyboardInterrupt
 
