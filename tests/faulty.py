@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,6 +92,17 @@ class Mounts:
         """An empty disk that nobody can write to."""
         self._mount(folder, "-t", "tmpfs", "-o", "ro", "none")
 
+    def freezable(self, folder: Path, image: Path) -> Path:
+        """An empty disk that is made in the file `image`, for `frozen`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        image.write_bytes(bytes(8 << 20))
+
+        if subprocess.run(["mkfs.ext4", "-q", str(image)], capture_output=True, check=False).returncode:
+            pytest.skip("no disk can be made here")
+
+        self._mount(folder, "-o", "loop", str(image))
+        return folder
+
     def unmount(self) -> None:
         """Take them all away, the last one first."""
         self._undo.close()
@@ -103,3 +114,14 @@ class Mounts:
             pytest.skip(f"a disk cannot be mounted here: {done.stderr.decode().strip()}")
 
         self._undo.callback(subprocess.run, ["umount", "--lazy", str(folder)], check=True)
+
+
+@contextmanager
+def frozen(disk: Path) -> Iterator[None]:
+    """All that would change the disk hangs in the kernel, as on a network disk whose server is gone."""
+    subprocess.run(["fsfreeze", "--freeze", str(disk)], check=True)
+
+    try:
+        yield
+    finally:
+        subprocess.run(["fsfreeze", "--unfreeze", str(disk)], check=True)

@@ -13,10 +13,20 @@ from hostler.aside import aside
 from hostler.launch import Cleanup, Launch, Sink
 from hostler.plugins.calls import Caller, Outcome
 from hostler.process.cgroups import remove_group
-from hostler.process.records import RunStore
+from hostler.process.records import Recovered, RunStore, kill_recorded
 
 _CLEANUP_SECONDS = 10.0
 _SINK_SECONDS = 3.0
+_REMOVE_SECONDS = 30.0  # a disk may hang
+_SWEEP_SECONDS = 30.0
+
+
+async def sweep(store: RunStore) -> list[Recovered]:
+    """Clean up behind all supervisors that were killed, within a deadline; what was found."""
+    with anyio.move_on_after(_SWEEP_SECONDS, shield=True):
+        return await aside(store.sweep, kill_recorded, abandon=True)
+
+    return [Recovered(problem="it takes too long and goes on beside: a disk hangs, perhaps")]
 
 
 async def clean_up(launch: Launch, store: RunStore, tell: Callable[[str], None]) -> None:
@@ -44,10 +54,17 @@ async def clean_up(launch: Launch, store: RunStore, tell: Callable[[str], None])
         await aside(_leave_group, launch.cgroup, tell)
 
     if launch.temporary:
-        _, problems = await aside(store.remove_temporary, launch.temporary)
+        await _remove(launch.temporary, store, tell)
 
-        for problem in problems:
-            tell(problem)
+
+async def _remove(paths: Sequence[Path], store: RunStore, tell: Callable[[str], None]) -> None:
+    problems = [f"{path} may be left behind: removing it takes too long" for path in paths]
+
+    with anyio.move_on_after(_REMOVE_SECONDS, shield=True):
+        _, problems = await aside(store.remove_temporary, paths, abandon=True)
+
+    for problem in problems:
+        tell(problem)
 
 
 def clean_up_now(launch: Launch, store: RunStore) -> None:

@@ -114,7 +114,16 @@ class Starting:
         if store.is_clean(lock):
             return
 
-        recovered = await aside(store.recover, lock, kill_recorded)
+        recovered = None
+
+        with anyio.move_on_after(self.means.server.spec.prepare_timeout, shield=True):
+            recovered = await aside(store.recover, lock, kill_recorded, abandon=True)
+
+        if recovered is None:
+            raise EnvironmentSetupFailed(
+                "cleaning up behind a former hostler that was killed took longer than prepare_timeout",
+                hint="its temporary files are on a disk that hangs, perhaps",
+            )
 
         if recovered.pids_killed:
             pids = ", ".join(map(str, recovered.pids_killed))

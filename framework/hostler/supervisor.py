@@ -14,11 +14,11 @@ from uuid import uuid4
 
 import anyio
 
-from hostler.aside import aside
 from hostler.bookkeeping import Bookkeeping
 from hostler.changes import Changes
 from hostler.changing import Changing
 from hostler.channel import Channel
+from hostler.cleaning import sweep
 from hostler.crash_store import CrashStore
 from hostler.errors import ServerError
 from hostler.essential import EssentialEnd, Essentials
@@ -27,7 +27,7 @@ from hostler.model import Configuration, ServerSpec
 from hostler.order import specs_of
 from hostler.process.directories import Directories
 from hostler.process.output import OutputPump
-from hostler.process.records import RunStore, kill_recorded
+from hostler.process.records import RunStore
 from hostler.roster import Roster, all_of
 from hostler.sampling import sample_memory
 from hostler.server import Server
@@ -277,7 +277,7 @@ class Supervisor:
 
     async def _sweep(self) -> None:
         """Clean up after supervisors that were killed, whichever servers they had."""
-        for recovered in await aside(self._around.store.sweep, kill_recorded):
+        for recovered in await sweep(self._around.store):
             name = recovered.record.server if recovered.record is not None else next(iter(self), "")
             pids = ", ".join(map(str, recovered.pids_killed))
             text = f"cleaned up behind a hostler that was killed; processes: {pids or 'none'}"

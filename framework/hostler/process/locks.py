@@ -216,9 +216,15 @@ def _already_running(path: Path, name: str, owner: Owner | None) -> ProcessAlrea
     else:
         who, pid = f"another hostler (pid {owner.pid})", owner.pid
 
+    message, hint = f"it is already run by {who}", "stop that one first, or use its server"
+
+    if owner is not None and owner.sweeps:
+        message = f"{who} still cleans up behind one that was killed"
+        hint = "wait until that is done; a disk hangs, perhaps"
+
     return ProcessAlreadyRunning(
-        f"it is already run by {who}",
+        message,
         server=name,
-        hint="stop that one first, or use its server",
+        hint=hint,
         details={"pid": pid, "lock": str(path)},
     )

@@ -1,0 +1,112 @@
+"""What was left is on a disk that hangs: neither a stop nor a start waits for it without end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import pytest
+from acceptance_world import World, eventually
+from faulty import ONCE, Mounts, failure_of, faulty, frozen, notices, supervising
+from hostler import EnvironmentSetupFailed, Event, Launch, ProcessAlreadyRunning, State, hookimpl
+from hostler.process.locks import NameLock
+from hostler.process.records import RunRecord, RunStore
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
+
+@pytest.fixture
+def disk(world: World, mounts: Mounts) -> Iterator[Path]:
+    """A disk in one of hostler's own folders; in the end nothing is left on it."""
+    disk = mounts.freezable(world.directories.cache / "disk", world.home / "image")
+    yield disk
+    eventually(lambda: [path.name for path in disk.iterdir()] == ["lost+found"])
+
+
+def leave(world: World, namespace: str | None, folder: Path) -> None:
+    """A run that a killed hostler left, with a temporary folder."""
+    folder.mkdir()
+    assert namespace is not None
+    lock = NameLock.take(world.directories, namespace, "fake")
+    record = RunRecord.begin("0" * 32, namespace, "fake", argv=["x"], temporary=[folder])
+    RunStore(world.directories).write(lock, record)
+    lock.path.unlink()  # as a killed one lets go: the record stays
+    lock.release()
+
+
+@dataclass(eq=False)
+class Leaves:
+    """Has a temporary folder."""
+
+    folder: Path
+
+    @hookimpl
+    async def pre_spawn(self, launch: Launch) -> None:
+        launch.remove_at_end(self.folder)
+        self.folder.mkdir()
+
+
+async def test_a_stop_does_not_wait_without_end_for_a_disk_that_hangs(
+    world: World, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hostler.cleaning._REMOVE_SECONDS", 0.5)  # not 30 s, for a test's sake
+    events: list[Event] = []
+    folder = disk / "temporary"
+
+    async with supervising(world, faulty(world), events, leaves=Leaves(folder)) as supervisor:
+        await supervisor["fake"].wait_ready(20)
+
+        with frozen(disk), anyio.fail_after(10):
+            await supervisor["fake"].stop()
+            assert supervisor["fake"].state is State.STOPPED
+
+    assert f"{folder} may be left behind: removing it takes too long" in notices(events, "cleanup_failed")
+
+
+async def test_a_start_does_not_wait_without_end_for_what_another_server_left(
+    world: World, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hostler.cleaning._SWEEP_SECONDS", 0.5)
+    events: list[Event] = []
+    leave(world, "another configuration", disk / "temporary")
+
+    with frozen(disk), anyio.fail_after(20):
+        async with supervising(world, faulty(world), events) as supervisor:
+            await supervisor["fake"].wait_ready()
+
+    (told,) = notices(events, "orphans_removed")
+    assert "takes too long and goes on beside" in told
+    eventually(lambda: world.records() == [])
+
+
+async def test_a_server_whose_own_leftovers_hang_says_so(
+    world: World, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hostler.cleaning._SWEEP_SECONDS", 0.5)
+    monkeypatch.setattr("hostler.process.locks._PATIENCE_WITH_A_SWEEP", 0.5)
+    file = faulty(world, restart=ONCE)
+    leave(world, world.load(file).namespace, disk / "temporary")
+
+    with frozen(disk):
+        error = await failure_of(world, file, ProcessAlreadyRunning)
+
+    assert "still cleans up behind one that was killed" in error.message
+    eventually(lambda: world.records() == [])
+
+
+async def test_leftovers_that_hang_while_the_server_is_started_end_the_start_in_its_time(
+    world: World, disk: Path
+) -> None:
+    file = faulty(world, restart=ONCE, autostart=False, prepare_timeout="1s")
+
+    async with supervising(world, file) as supervisor:
+        await anyio.sleep(0.2)  # the supervisor has looked for leftovers, and found none
+        leave(world, world.load(file).namespace, disk / "temporary")
+
+        with frozen(disk), anyio.fail_after(20):
+            with pytest.raises(EnvironmentSetupFailed, match="took longer than prepare_timeout"):
+                await supervisor["fake"].start()
+
+            assert supervisor["fake"].state is State.FAILED
