@@ -132,10 +132,10 @@ def test_check_looks_at_this_machine_too(configure: Configure, run: Run, tmp_pat
     done = run("check", str(file))
     assert (done.returncode, done.stdout) == (2, "")
     warning, mistake = done.stderr.splitlines()
-    assert warning.startswith(f"warning: {file}")
-    assert "parse_port is never called" in warning
-    assert mistake.startswith(str(file))
-    assert "no-such-program was not found" in mistake
+    assert warning.startswith(
+        f"warning: {file}:4: servers.web.plugins.regex-port: its hook parse_port is never"
+    )
+    assert mistake.startswith(f"{file}:2: servers.web.command: no-such-program was not found")
     assert not (tmp_path / "state").exists()
 
 
@@ -147,3 +147,11 @@ def test_with_strict_a_warning_is_a_mistake(configure: Configure, run: Run) -> N
     strict = run("check", "--strict", str(file))
     assert (strict.returncode, strict.stdout) == (2, "")
     assert f"warning: {strict.stderr}" == done.stderr
+
+
+def test_what_check_sees_is_told_where_it_was_written(configure: Configure, run: Run, tmp_path: Path) -> None:
+    configure(text='[servers.web]\ncommand = ["true"]\n\ncwd = "gone"\n')
+    upper = tmp_path / "upper.toml"
+    upper.write_text('extends = ["hostler.toml"]\n')
+    (line,) = run("check", "upper.toml").stderr.splitlines()
+    assert line.startswith("hostler.toml:4: servers.web.cwd: the working directory")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from hostler.cli.arguments import Layers, file_argument, layer_options
-from hostler.config import load
+from hostler.config.loading import load_drafts
+from hostler.config.servers import Draft
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.inspection import Inspector, Observation
 from hostler.model import Configuration
@@ -25,16 +27,16 @@ def command(file: Path, layers: Layers, strict: bool) -> None:
     Looks at this machine too: programs that are missing, ports that are taken, files that cannot be
     written, plugins that nobody would call.
     """
-    configuration = load(file, **layers)
+    configuration, drafts = load_drafts(file, **layers)
     seen = _look(configuration)
     mistakes = [one for one in seen if strict or one.weight == "mistake"]
 
     for one in seen:
         if one not in mistakes:
-            click.echo(f"warning: {_problem(one, file)}", err=True)
+            click.echo(f"warning: {_problem(one, drafts, file)}", err=True)
 
     if mistakes:
-        raise InvalidConfiguration([_problem(one, file) for one in mistakes])
+        raise InvalidConfiguration([_problem(one, drafts, file) for one in mistakes])
 
     names = list(configuration.servers)
     count = "1 server" if len(names) == 1 else f"{len(names)} servers"
@@ -45,5 +47,13 @@ def _look(configuration: Configuration) -> list[Observation]:
     return list(Inspector(configuration, Directories.default(), dict(os.environ)).observations())
 
 
-def _problem(seen: Observation, file: Path) -> Problem:
-    return Problem(seen.key, seen.message, file)
+def _problem(seen: Observation, drafts: Mapping[str, Draft], file: Path) -> Problem:
+    """The observation with the place of what it is about, or of the table where that would stand."""
+    _, _, rest = seen.key.partition(".")
+    name, _, keys = rest.partition(".")
+
+    if name not in drafts:
+        return Problem(seen.key, seen.message, file)
+
+    place = drafts[name].at(*keys.split(".")).place
+    return Problem(seen.key, seen.message, place.file or file, place.line)
