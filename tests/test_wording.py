@@ -115,7 +115,15 @@ EVENTS: list[tuple[Event, str, int, dict[str, object]]] = [
         },
     ),
     (
-        Spawned(**HEAD, pid=4711, argv=("opencode", "serve"), cwd="/code", env={"HOME": "/root"}),
+        Spawned(
+            **HEAD,
+            pid=4711,
+            argv=("opencode", "serve"),
+            cwd="/code",
+            env={"HOME": "/root"},
+            origins={"HOME": "env"},
+            removed={"LANG": "plugin env-sanitizer"},
+        ),
         "spawned pid 4711: opencode serve (in /code)",
         logging.DEBUG,
         {
@@ -124,6 +132,8 @@ EVENTS: list[tuple[Event, str, int, dict[str, object]]] = [
             "argv": ["opencode", "serve"],
             "cwd": "/code",
             "env": {"HOME": "/root"},
+            "origins": {"HOME": "env"},
+            "removed": {"LANG": "plugin env-sanitizer"},
         },
     ),
     (

@@ -4,11 +4,12 @@ import json
 import subprocess
 import sys
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hostler import InvalidConfiguration, PluginSpec, from_dict
+from hostler import InvalidConfiguration, PluginSpec, Secret, from_dict, hookimpl
 from hostler.config.json_schema import json_schema
 from hostler.config.keys import RESTART_KEYS, SERVER_KEYS
 from hostler.config.schema import RESTART
@@ -47,6 +48,12 @@ WRONG = [
     "env = { A = 1 }",
     'env = { "A-B" = "1" }',
     'env = ["A=1"]',
+    'env = { A = { secret = "vault:A" } }',
+    'env = { A = { secret = "env:A", b = 1 } }',
+    "env = { A = {} }",
+    "env_file = 1",
+    "env_file = [{ optional = true }]",
+    'env_file = { path = "a", optinal = true }',
     "plugins = []",
     "plugins = { regex-prt = true }",
     "plugins = { regex-port = 1 }",
@@ -68,11 +75,26 @@ RIGHT = [
     'stdout = "${MODE:-ignore}"',
     'startup_timeout = "1.5 min"',
     'env = { A = "${HOME}" }',
+    'env = { A = { secret = "env:A" }, B = { secret = "file:${HOME}/b" } }',
+    'env_file = ".env"',
+    'env_file = [".env", { path = ".env.local", optional = true }]',
     "plugins = { regex-port = false, sse-health = true }",
     'plugins = { regex-port = { pattern = ["a (?P<port>1)", "b (?P<port>2)"] } }',
     'plugins = { log-rotation = { path = "x.log", max_size = "1 MiB" } }',
     "plugins = { mine = false }",
 ]
+
+
+@dataclass(eq=False)
+class Locked:
+    """Has secrets among its options."""
+
+    key: Secret | None = None
+    either: str | Secret = ""
+
+    @hookimpl
+    async def on_ready(self) -> None:
+        """Be a plugin."""
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +145,20 @@ def test_a_mistake_at_the_top_is_marked(validator: Draft7Validator, table: dict[
 def test_a_class_of_ones_own_may_have_any_options(validator: Draft7Validator) -> None:
     assert validator.is_valid(table_of('plugins = { mine = { use = "mine.py:Mine", path = 1 } }'))
     assert validator.is_valid(table_of('plugins = { regex-port = { use = "mine.py:Mine", path = 1 } }'))
+
+
+def test_an_option_that_is_a_secret_is_a_table_with_its_place() -> None:
+    schema = options_schema(Locked)
+
+    def takes(key: str, value: object) -> bool:
+        return Draft7Validator(schema).is_valid({key: value})
+
+    assert takes("key", {"secret": "env:A"})
+    assert takes("either", "plain")
+    assert takes("either", {"secret": "file:/a"})
+    assert not takes("key", "plain")
+    assert not takes("key", {"secret": "vault:A"})
+    assert not takes("either", {"secret": "env:A", "b": 1})
 
 
 def test_every_key_of_a_server_and_no_other_is_described() -> None:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from hostler.model import HealthRule, IdentityCheck, Kind, OutputMode, RestartMode
 from hostler.needs import Condition, OnRestart
-from hostler.plugins.schemas import REFERENCE, JsonSchema, duration_schema, one_of
+from hostler.plugins.schemas import REFERENCE, SECRET, JsonSchema, duration_schema, one_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,6 @@ def _count(lowest: int, default: int, meaning: str) -> Key:
 
 
 TEXTS: JsonSchema = {"type": "array", "items": {"type": "string"}}
-SECRET: JsonSchema = {
-    "type": "object",
-    "properties": {"secret": {"type": "string", "pattern": rf"^(env|file):.|{REFERENCE}"}},
-    "required": ["secret"],
-    "additionalProperties": False,
-    "description": "Where a secret is: env:NAME or file:PATH; read at each start, masked everywhere",
-}
 VARIABLES: JsonSchema = {
     "type": "object",
     "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},

@@ -15,6 +15,14 @@ REFERENCE = (
     r"\$\{"  # `${...}` is filled in before a value is read: any text that holds one may come out right
 )
 
+SECRET: JsonSchema = {
+    "type": "object",
+    "properties": {"secret": {"type": "string", "pattern": rf"^(env|file):.|{REFERENCE}"}},
+    "required": ["secret"],
+    "additionalProperties": False,
+    "description": "Where a secret is: env:NAME or file:PATH; read at each start, masked everywhere",
+}
+
 
 def one_of(words: list[str]) -> JsonSchema:
     """One of a few words, or a reference to one."""
@@ -63,6 +71,8 @@ def _own_type(kind: type) -> JsonSchema:
 def _adapted(schema: Any, parts: dict[str, Any]) -> Any:
     """The same for TOML, which has no null; with parts in their places, and references beside fixed words."""
     match schema:
+        case {"$ref": "#/$defs/Secret"}:
+            return SECRET
         case {"$ref": str() as name}:
             return _adapted(parts[name.rpartition("/")[2]], parts)
         case {"anyOf": list() as kinds}:
