@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from conftest import QUICK
 from hostler import (
     Directories,
+    EnvFile,
     Launch,
     PluginSpec,
     ServerSpec,
@@ -101,3 +103,34 @@ async def test_each_variable_is_told_with_who_set_it_last(directories: Directori
     assert status.variables.origins == spawned["web"].origins
     assert status.variables.removed == spawned["web"].removed
     assert status.variables.generation == 1
+
+
+def write(file: Path, text: str) -> Path:
+    file.touch(mode=0o600)
+    file.write_text(text)
+    return file
+
+
+@dataclass(eq=False)
+class Asks:
+    """Remembers what was configured when its turn came."""
+
+    seen: frozenset[str] = frozenset()
+
+    @hookimpl
+    async def pre_spawn(self, launch: Launch) -> None:
+        self.seen = launch.configured
+
+
+async def test_a_plugin_can_tell_what_the_configuration_sets_itself(
+    directories: Directories, tmp_path: Path
+) -> None:
+    file = write(tmp_path / ".env", "LISTED=1\nNEW=1\n")
+    asks = Asks()
+    plugins = (PluginSpec("edits", instance=Edits()), PluginSpec("asks", instance=asks))
+    web = staying("web", *plugins, env={"MINE": "1"}, env_file=(EnvFile(file),))
+
+    async with Supervisor(web, directories=directories, environ={"PATH": os.environ["PATH"]}) as supervisor:
+        await supervisor["web"].wait_ready(20)
+
+    assert asks.seen == {"LISTED", "MINE", "NEW"}  # the plugin before it set NEW to what it was
