@@ -48,19 +48,31 @@ class Findings:
 
 
 def without_echoes(problems: Iterable[Problem]) -> list[Problem]:
-    """The problems without those of servers that were told of the profile or template they come from."""
+    """The problems without those of servers and templates that were told of where they come from.
+
+    Each stands where it was written: in a profile rather than in the template or server that it changes,
+    in a template rather than in the servers that are made of it.
+    """
+    told: dict[Problem, int] = {}
     problems = list(problems)
-    told = {_mistake(problem) for problem in problems if _origin(problem) != "servers"}
-    return [problem for problem in problems if _origin(problem) != "servers" or _mistake(problem) not in told]
+
+    for problem in problems:
+        mistake = _mistake(problem)
+        told[mistake] = min(told.get(mistake, _rank(problem)), _rank(problem))
+
+    return [one for one in problems if one.line is None or _rank(one) == told[_mistake(one)]]
 
 
-def _origin(problem: Problem) -> str:
-    return problem.key.partition(".")[0]
+def _rank(problem: Problem) -> int:
+    words = ("profiles", "templates", "servers")
+    first = problem.key.partition(".")[0]
+    return words.index(first) if first in words else 0
 
 
 def _mistake(problem: Problem) -> Problem:
-    """The same mistake with its key below the server or template."""
-    return replace(problem, key=_OWNER.sub("", problem.key, count=1))
+    """The same mistake with its key below the server or template, and without what is allowed there."""
+    message = problem.message.partition("; allowed: ")[0]
+    return replace(problem, key=_OWNER.sub("", problem.key, count=1), message=message, proposal="")
 
 
 def shown(node: Node) -> str:

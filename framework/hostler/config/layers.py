@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from hostler.config.findings import Findings, likely
 from hostler.config.merge import merge, with_switches
 from hostler.config.schema import LAYER, RESTART
-from hostler.config.servers import server_keys
+from hostler.config.servers import server_keys, template_keys
 from hostler.config.settings import Setting, tree_of
 from hostler.config.tree import Node, labelled, moved, quoted
 from hostler.errors import Problem
@@ -67,7 +67,7 @@ def _profile(node: Node, found: Findings) -> Node:
     parts = {name: child for name, child in node.value.items() if name in LAYER}
 
     for name, child in parts.items():
-        _check_keys(child, [*server_keys(), *(["parameters"] if name == "templates" else [])], found)
+        _check_keys(child, server_keys() if name == "servers" else template_keys(), found)
 
     return replace(node, value={name: moved(child, name) for name, child in parts.items()})
 

@@ -8,9 +8,9 @@ from pathlib import Path, PurePath
 
 from hostler.config.findings import Findings
 from hostler.config.relations import check_alone
-from hostler.config.servers import Surroundings, read_server
+from hostler.config.servers import Surroundings, read_server, template_keys
 from hostler.config.templates import Template
-from hostler.config.tree import Node, Place, Unusable, grow
+from hostler.config.tree import Node, Place, Unusable, below, grow
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.interpolate import escape
 from hostler.model import ServerSpec
@@ -33,8 +33,8 @@ class Maker:
         values = self.template.values(given.value, given, found)
 
         if values is not None:
-            key = f"servers.{name}"
-            draft = read_server(name, self.template.filled(key, values, found), self.around, found)
+            node = self.template.filled(below("servers", name), values, found)
+            draft = read_server(name, node, self.around, found)
 
             if draft is not None:
                 check_alone(draft, found)
@@ -69,6 +69,12 @@ def _literal(value: object) -> object:
 
 def check_template(template: Template, around: Surroundings, found: Findings) -> None:
     """Note what is wrong in a template whatever its parameters are, and whatever the environment."""
+    allowed = template_keys()
+
+    for name, node in template.body.value.items():
+        if name not in allowed:
+            found.unknown(node, name, allowed)
+
     body = {name: _constant(node) for name, node in template.body.value.items()}
     table = {name: node for name, node in body.items() if _is_constant(node)}
     read_server(template.name, replace(template.body, value=table), around, found)

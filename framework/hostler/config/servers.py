@@ -78,6 +78,11 @@ def server_keys() -> list[str]:
     return list(_fields(Surroundings({}, Path())))
 
 
+def template_keys() -> list[str]:
+    """The keys that the table of a template may have."""
+    return [*(key for key in server_keys() if key != "template"), "parameters"]
+
+
 def _fields(around: Surroundings) -> dict[str, Reader]:
     """The readers of a server's keys, with those that need to know where they are."""
     environ = around.environ

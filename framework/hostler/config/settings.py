@@ -48,7 +48,8 @@ def read_setting(text: str) -> Setting:
 
 def read_settings(texts: Iterable[str]) -> list[Setting]:
     """Read several. Raises InvalidConfiguration with the mistakes of all of them."""
-    read, problems = [], []
+    read: list[Setting] = []
+    problems: list[Problem] = []
 
     for text in texts:
         try:

@@ -24,16 +24,20 @@ _STRINGS_ONLY = ("command", "env")
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One template: what its servers have in common, and its parameters, each with its default or None."""
+    """One template: what its servers have in common, and its parameters, each with its default or None.
+
+    `sound` tells whether its parameters are declared and referred to as they may be.
+    """
 
     name: str
     body: Node
     parameters: Mapping[str, Node | None]
+    sound: bool = True
 
     def filled(self, key: str, values: Values, found: Findings) -> Node:
         """The body as the table of a server at `key`, with the parameters put in."""
         table = {
-            name: _filled(child, below(key, name), values, name in _STRINGS_ONLY, found)
+            name: _filled(child, below(key, name), values, _has_only_strings(name, child), found)
             for name, child in self.body.value.items()
         }
         return replace(self.body, key=key, value=table)
@@ -86,6 +90,10 @@ def made(node: Node, templates: Mapping[str, Template], found: Findings) -> Node
         return None
 
     template = templates[named.value]
+
+    if not template.sound:
+        return None  # told already, at the template
+
     given = place.value if isinstance(place.value, dict) else {}
     values = template.values({name: child for name, child in given.items() if name != "use"}, place, found)
     return None if values is None else merge(template.filled(node.key, values, found), own)
@@ -124,7 +132,7 @@ def _read(name: str, node: Node, found: Findings) -> Template | None:
         if isinstance(child.value, str) and not child.off:
             _check_references(child, parameters, found)
 
-    return template
+    return replace(template, sound=not found.has_noted(node))
 
 
 def _parameters(node: Node, found: Findings) -> dict[str, Node | None]:
@@ -169,6 +177,10 @@ def _can_be_given(template: Template, name: str, node: Node, found: Findings) ->
         return True
 
     return False
+
+
+def _has_only_strings(key: str, node: Node) -> bool:
+    return key in _STRINGS_ONLY and not isinstance(node.value, str)
 
 
 # -- putting in ------------------------------------------------------------------------------------
