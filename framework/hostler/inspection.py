@@ -16,7 +16,6 @@ from hostler.model import Configuration, OutputMode, ServerSpec
 from hostler.plugins import build
 from hostler.plugins.forms import marked_hooks
 from hostler.process.directories import Directories, why_not_writable
-from hostler.process.ports import check_port_free
 from hostler.process.programs import check_directory, find_program
 from hostler.secret_value import Secret
 
@@ -127,6 +126,8 @@ def _program(launch: Launch, key: str) -> Iterator[Observation]:
 
 
 def _port(spec: ServerSpec, key: str) -> Iterator[Observation]:
+    from hostler.process.ports import check_port_free  # noqa: PLC0415 - only a fixed port is looked at
+
     assert spec.port
 
     try:

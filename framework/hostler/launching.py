@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from hostler.errors import InvalidConfiguration
 from hostler.interpolate import InterpolationError, expand
@@ -13,8 +14,10 @@ from hostler.model import Endpoint, ServerSpec
 from hostler.process.directories import secure_directory
 from hostler.readings import Readings
 from hostler.references import Reference
-from hostler.surroundings import Surroundings
 from hostler.variables import set_variables
+
+if TYPE_CHECKING:  # it imports asyncio, which a look at a configuration does without
+    from hostler.surroundings import Surroundings
 
 
 def choose_port(spec: ServerSpec, around: Surroundings, last: int | None) -> int | None:
