@@ -57,7 +57,7 @@ FOR_THE_ENGINE = {
     "ask_again",
     "ask_down",
     "ask_up",
-    "at_rest_or_stuck",
+    "resting",
     "attended",
     "away",
     "because",

@@ -73,8 +73,13 @@ def follow_needed(server: Server) -> None:
 async def until_followers_are_gone(server: Server) -> None:
     """Wait for the end of those that stop while this one is away."""
     for other in tuple(server.followers):
-        if server.name in other.away:
+        if _stops_with(other, server):
             await other.until(lambda other=other: not other.state.has_process or other.stuck is not None)  # type: ignore[misc]
+
+
+def _stops_with(server: Server, other: Server) -> bool:
+    stop = OnRestart.STOP
+    return any(need.server == other.name and need.on_restart is stop for need in server.spec.needed)
 
 
 def _restart_with(server: Server, need: Need, other: Server) -> None:

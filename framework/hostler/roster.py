@@ -180,11 +180,14 @@ async def _within(scope: anyio.CancelScope, work: Callable[[], Awaitable[None]])
 
 
 async def _stop_one(server: Server, chosen: Iterable[Server], force: bool) -> None:
-    for other in chosen:
-        if server.name in other.needs and not force:
-            await other.until(other.at_rest_or_stuck)
+    """Stop it when those that need it are at rest; not when one of them is started again meanwhile."""
+    dependents = [other for other in chosen if server.name in other.needs and not force]
 
-    await server.stop(force=force)
+    for other, rested in [(other, other.resting()) for other in dependents]:
+        await other.until(rested)
+
+    if not any(other.wanted is Wanted.UP and not other.idle() for other in dependents):
+        await server.stop(force=force)
 
 
 async def all_of(calls: Iterable[Callable[[], Awaitable[None]]]) -> None:

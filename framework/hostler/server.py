@@ -74,13 +74,13 @@ class Server(View):
 
         Raises ForceKillTimeout, with the pids, when something outlives SIGKILL.
         """
-        before = self._rests
+        rested = self.resting()
         self.ask_down()
 
         if force and self.run is not None:
             self.run.cut_short.set()
 
-        await self.until(lambda: self.state.at_rest or self._rests > before or self.stuck is not None)
+        await self.until(rested)
 
         if self.stuck is not None:
             raise self.stuck
@@ -249,9 +249,10 @@ class Server(View):
         """Whether it is at rest and nobody has asked for it."""
         return self.state.at_rest and not (self.start_asked.is_set() and self.wanted is Wanted.UP)
 
-    def at_rest_or_stuck(self) -> bool:
-        """Whether nothing is left of it, or what is left cannot be stopped."""
-        return self.state.at_rest or self.stuck is not None
+    def resting(self) -> Callable[[], bool]:
+        """A condition: now or later it has been at rest, or what is left of it cannot be stopped."""
+        before = self._rests - self.state.at_rest
+        return lambda: self._rests > before or self.stuck is not None
 
     def wake(self) -> None:
         """Let everybody who waits look again."""
