@@ -106,8 +106,8 @@ class Caster:
 
         return not what
 
-    async def health_check(self, server: object, endpoint: Endpoint, *, reports: int) -> None:
-        """Open its stream, take some reports, cancel it as it waits, close it."""
+    async def health_check(self, server: object, endpoint: Endpoint) -> None:
+        """Open its stream, take what comes, cancel it as it waits, close it."""
         each = self._hooks.get("health_check")
 
         if each is None:
@@ -115,24 +115,24 @@ class Caster:
 
         offered = {"server": server, "endpoint": endpoint}
         stream = cast("AsyncGenerator[Report, None]", each.function(**each.pick(offered)))
-        await Stream(stream, place_of(self._class, "health_check"), self._findings).watch(reports)
+        await Stream(stream, place_of(self._class, "health_check"), self._findings).watch()
 
     async def tell(self, hook: str, **offered: object) -> None:
         """Call on_ready, on_crash or on_shutdown."""
         outcome = await self._call(hook, offered)
 
-        if outcome.error is not None:
-            self._broken(
-                hook,
-                f"raises {said(outcome.error)} with plain values",
-                "catch what may go wrong: nobody else can",
-            )
-        elif outcome.overran is not None and not outcome.swallowed:
+        if outcome.swallowed:
+            return  # which is told already
+
+        if outcome.overran is not None:
             self._broken(
                 hook,
                 f"takes longer than its deadline of {outcome.overran:g} s",
                 "start what takes long with server.start_soon(...), or give it a timeout of its own",
             )
+        elif outcome.error is not None:
+            what = f"raises {said(outcome.error)} with plain values"
+            self._broken(hook, what, "catch what may go wrong: nobody else can")
         elif hook == "on_crash" and not isinstance(outcome.value, Advice | None):
             self._broken(hook, f"returns {type(outcome.value).__name__}", "return Advice(...) or None")
 

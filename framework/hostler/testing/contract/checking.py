@@ -28,8 +28,12 @@ def assert_plugin_contract(class_: type, options: Mapping[str, object] | None = 
     Raises AssertionError, which says of everything that is wrong where it is and how to mend it.
     """
     findings = check_contract(class_, options)
-    assert not findings.breaches, findings.text(class_.__name__)
-    assert not findings.unbuilt, f"{findings.unbuilt}; give what it needs: options={{...}}"
+
+    if findings.breaches:
+        raise AssertionError(findings.text(class_.__name__))
+
+    if findings.unbuilt:
+        raise AssertionError(f"{findings.unbuilt}; give what it needs: options={{...}}")
 
 
 def check_contract(class_: type, options: Mapping[str, object] | None = None) -> Findings:

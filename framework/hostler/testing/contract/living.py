@@ -99,7 +99,7 @@ class Life:
         await caster.warm_up(launch)
         caster.parse_port(view)
         view.endpoint = self._stage.endpoint
-        await caster.health_check(view, self._stage.endpoint, reports=generation)
+        await caster.health_check(view, self._stage.endpoint)
         view.state = State.RUNNING
         await caster.tell("on_ready", server=view, endpoint=view.endpoint)
 

@@ -15,6 +15,7 @@ _CLOSE = 2.0
 _BLOCKED = 1.0
 _SPIN = 50
 _QUIET = 0.05
+_SCOPES = "leave timeouts, scopes and task groups before each yield"
 
 
 class Stream:
@@ -26,9 +27,9 @@ class Stream:
         self._place = place
         self._findings = findings
 
-    async def watch(self, count: int) -> None:
-        """Take up to `count` reports, cancel the wait for the next, and close it."""
-        for number in range(count):
+    async def watch(self) -> None:
+        """Take reports as long as they come at once, cancel the wait for the next, and close it."""
+        for number in range(_SPIN):
             step = await self._step(_FIRST if number == 0 else _QUIET)
 
             if not step.done():
@@ -38,7 +39,10 @@ class Stream:
             if not self._take(step, number):
                 break
         else:
-            await self._see_that_it_waits()
+            self._broken(
+                f"yields {_SPIN} reports without waiting",
+                "sleep between two attempts: yield, then await anyio.sleep(...)",
+            )
 
         await self._close()
 
@@ -47,22 +51,6 @@ class Stream:
                 f"keeps the event loop to itself for {self._held:.1f} s",
                 "await instead, and import what is heavy with launch.warm_up(...) in pre_spawn",
             )
-
-    async def _see_that_it_waits(self) -> None:
-        for _ in range(_SPIN):
-            step = await self._step(_QUIET)
-
-            if not step.done():
-                await self._cancel(step)
-                return
-
-            if step.cancelled() or step.exception() is not None:
-                return
-
-        self._broken(
-            f"yields {_SPIN} reports without waiting",
-            "sleep between two attempts: yield, then await anyio.sleep(...)",
-        )
 
     async def _next(self) -> Report:
         return await anext(self._reports)
@@ -83,10 +71,8 @@ class Stream:
             return False
 
         if error is not None:
-            self._broken(
-                f"raises {said(error)} where nobody listens",
-                'yield Unhealthy("what happened") for each failed attempt',
-            )
+            what = f"raises {said(error)} where nobody listens"
+            self._broken(what, f'yield Unhealthy("what happened") for each failed attempt, and {_SCOPES}')
             return False
 
         if not isinstance(step.result(), Healthy | Unhealthy):
@@ -120,7 +106,7 @@ class Stream:
         elif task.exception() is not None:
             self._broken(
                 f"raises {said(task.exception() or RuntimeError())} when it is closed",
-                "leave timeouts, scopes and task groups before each yield, and yield nothing in `finally`",
+                f"{_SCOPES}, and yield nothing in `finally`",
             )
 
     def _note_held(self, seconds: float) -> None:
