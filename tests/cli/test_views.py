@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from hostler import (
     State,
     StateChanged,
 )
+from hostler.cli.views import View
 from hostler.cli.views.jsonlines import JsonView
 from hostler.cli.views.plain import PlainView
 from hostler.cli.views.sentences import label
@@ -167,6 +169,29 @@ def test_the_spinner_tells_the_progress_and_ends_with_the_start(monkeypatch: pyt
     view.close()
     assert "installing (50%)" in out.getvalue()
     assert out.getvalue().count("\x1b[?25l") == out.getvalue().count("\x1b[?25h") == 1
+
+
+NASTY = "ev\u202eil \u2066x \x1b[2J\x1b]0;t\x07 \x9b31m \x00 \r over\u2028z \x1b[31mred"
+
+
+@pytest.mark.parametrize("kind", ["terminal", "plain", "json"])
+def test_nothing_that_a_server_says_reaches_a_terminal_as_an_order(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    out: io.StringIO = io.StringIO()
+    view: View = PlainView(ONE, out, debug=True) if kind == "plain" else JsonView(out, debug=True)
+
+    if kind == "terminal":
+        view, out = terminal(monkeypatch)
+
+    view.line("web", Line("stdout", NASTY, 1, 1))
+    view.show(Notice(**HEAD, topic="t", text=NASTY, level="error"))
+    view.say(NASTY, error=True)
+    view.close()
+    told = out.getvalue() + capsys.readouterr().err
+    told = re.sub(r"\x1b\[[0-9;]*m|\x1b\[\?25[hl]", "", told)  # colours, and the cursor of the spinner
+    assert told.count("red") == 3
+    assert [hex(ord(one)) for one in told if not one.isprintable() and one != "\n"] == []
 
 
 def test_output_of_a_server_cannot_play_with_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TextIO
 
+from hostler.cli.phrases import CONTROLS, harmless
 from hostler.events import Event
 from hostler.model import Configuration, Line
 
@@ -42,7 +43,7 @@ class JsonView:
 
     def say(self, text: str, *, error: bool = False) -> None:
         """Say it on stderr."""
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(harmless(text) + "\n")
 
     def shutting_down(self) -> None:
         """Nothing: the states tell it."""
@@ -51,5 +52,6 @@ class JsonView:
         """Nothing is held open."""
 
     def _write(self, value: dict[str, object]) -> None:
-        self._out.write(json.dumps(value, ensure_ascii=False) + "\n")
+        text = json.dumps(value, ensure_ascii=False)
+        self._out.write(CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
         self._out.flush()

@@ -6,6 +6,7 @@ import logging
 import sys
 from typing import TextIO
 
+from hostler.cli.phrases import harmless
 from hostler.cli.views.sentences import Sentences
 from hostler.events import Event, Progress
 from hostler.model import Configuration, Line
@@ -47,7 +48,7 @@ class PlainView:
         """Write a line of hostler's own."""
         if error or not self._quiet:
             out = sys.stderr if error else self._out
-            out.write(text + "\n")
+            out.write(harmless(text) + "\n")
             out.flush()
 
     def shutting_down(self) -> None:

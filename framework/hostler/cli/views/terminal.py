@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.status import Status
 from rich.text import Text
 
+from hostler.cli.phrases import CONTROLS
 from hostler.cli.views.sentences import Sentences
 from hostler.events import Event, Progress, StateChanged
 from hostler.model import Configuration, Line
@@ -77,7 +78,9 @@ class TerminalView:
 
 def _harmless(text: str) -> Text:
     """What servers write, with its colours, but without what would move the cursor or clear the screen."""
-    return Text.from_ansi(text)
+    shown = Text.from_ansi(text)
+    shown.plain = CONTROLS.sub("�", shown.plain)
+    return shown
 
 
 def _starts(event: Event) -> bool:
