@@ -69,6 +69,7 @@ class Life:
         """One generation; None when it was stopped as asked."""
         server = self.server
         server.generation += 1
+        server.because = ""
         server.voice.generation = server.generation
         server.start_asked = anyio.Event()
         run = server.run = Run(server.spec, server.around, server.voice, server.generation)

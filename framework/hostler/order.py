@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from hostler.errors import InvalidConfiguration
-from hostler.model import Configuration, ServerSpec
-from hostler.needs import spelled_out
+from hostler.model import Configuration, Kind, RestartMode, ServerSpec
+from hostler.needs import Condition
 from hostler.references import with_implied_needs
 
 
@@ -36,7 +36,8 @@ def in_order(specs: Mapping[str, ServerSpec]) -> list[str]:
 
     def visit(name: str) -> None:
         if name in path:
-            raise InvalidConfiguration(f"servers need each other: {' -> '.join([*path, name])}")
+            circle = [*path[path.index(name) :], name]
+            raise InvalidConfiguration(f"servers need each other: {' -> '.join(circle)}")
 
         if name not in specs:
             raise InvalidConfiguration(f"servers.{path[-1]}.needs: there is no server {name!r}")
@@ -44,7 +45,7 @@ def in_order(specs: Mapping[str, ServerSpec]) -> list[str]:
         if name not in order:
             path.append(name)
 
-            for need in spelled_out(specs[name].needs):
+            for need in specs[name].needed:
                 visit(need.server)
 
             path.pop()
@@ -53,4 +54,22 @@ def in_order(specs: Mapping[str, ServerSpec]) -> list[str]:
     for name in specs:
         visit(name)
 
+    for spec in specs.values():
+        _check_kind(spec, specs)
+
     return order
+
+
+def _check_kind(spec: ServerSpec, specs: Mapping[str, ServerSpec]) -> None:
+    """Only a task completes; it has no port, and no restart when it is done."""
+    key = f"servers.{spec.name}"
+
+    for need in spec.needed:
+        if need.condition is Condition.COMPLETED and specs[need.server].kind is not Kind.TASK:
+            raise InvalidConfiguration(f"{key}.needs: {need.server!r} never completes, it is no task")
+
+    if spec.kind is Kind.TASK and spec.port is not None:
+        raise InvalidConfiguration(f"{key}.port: a task has no port: it runs to completion")
+
+    if spec.kind is Kind.TASK and spec.restart.policy is RestartMode.ALWAYS:
+        raise InvalidConfiguration(f"{key}.restart.policy: a task ends when it is done, it is no server")
