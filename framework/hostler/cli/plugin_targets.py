@@ -28,7 +28,11 @@ def targets(what: str) -> list[PluginSpec]:
     if path.suffix == ".py":
         raise click.UsageError(_without_class(path, what))
 
-    names = _of_distribution(what if not path.is_dir() else _project_name(path))
+    is_folder = bool(what) and path.is_dir()
+    names = _of_distribution(what)
+
+    if names is None and is_folder:
+        names = _of_distribution(_project_name(path))
 
     if names:
         return [PluginSpec(name) for name in names]
@@ -38,7 +42,7 @@ def targets(what: str) -> list[PluginSpec]:
             f'{what} is installed, and offers no plugin (no entry point in the group "{GROUP}")'
         )
 
-    raise click.UsageError(_unknown(what, is_folder=path.is_dir()))
+    raise click.UsageError(_unknown(what, is_folder=is_folder))
 
 
 def _of_distribution(name: str) -> list[str] | None:
