@@ -88,9 +88,11 @@ def _restart_with(server: Server, need: Need, other: Server) -> None:
 
 
 def _stop_with(server: Server, need: Need, other: Server) -> None:
-    if holds(need, other):
-        _come_back(server, other)
-    elif server.wanted is Wanted.UP and not server.idle():
+    if server.wanted is Wanted.DOWN or server.idle():
+        _come_back(server)
+    elif holds(need, other):
+        server.away.discard(other.name)
+    else:
         if server.has_started:
             _step_aside(server, other)
 
@@ -98,10 +100,10 @@ def _stop_with(server: Server, need: Need, other: Server) -> None:
 
 
 def _step_aside(server: Server, other: Server) -> None:
-    """Stop until another is back. Where that comes back by itself this is a restart: its start waits."""
+    """Stop until another is back. Where that is on its way this is a restart: its start waits."""
     because = f"{other.name} is away"
 
-    if other.wanted is Wanted.UP and not other.idle():
+    if _is_coming(other):
         server.ask_again(because)
     else:
         server.ask_down(f"{because}; it comes back with it")
@@ -109,14 +111,17 @@ def _step_aside(server: Server, other: Server) -> None:
     server.away.add(other.name)
 
 
-def _come_back(server: Server, other: Server) -> None:
-    waited = server.state is State.STOPPED or server.spawned_generation < server.generation
+def _come_back(server: Server) -> None:
+    """Start what has stepped aside again when all for which it did are on their way: it waits for them."""
+    failed_by_itself = server.state is State.FAILED and server.spawned_generation == server.generation
+    coming = bool(server.away) and all(_is_coming(server.needs[name]) for name in server.away)
 
-    if other.name in server.away:
-        server.away.discard(other.name)
+    if coming and server.attended and not failed_by_itself:
+        server.ask_up()
 
-        if not server.away and waited and server.idle() and server.attended:
-            server.ask_up()
+
+def _is_coming(server: Server) -> bool:
+    return server.wanted is Wanted.UP and not server.idle()
 
 
 def _never(server: Server, need: Need, other: Server) -> ServerCrashed:

@@ -176,16 +176,16 @@ class Server(View):
                 hint="use it inside of `async with Supervisor(...)`",
             )
 
-        for other in self.needs.values():
-            if (other.wanted is Wanted.DOWN and not other.completed) or other.state is State.FAILED:
-                other.ask_up()
-
         self.wanted, self.because = Wanted.UP, ""
         self.away.clear()
 
         if self.state not in {State.STARTING, State.WAITING_READY, State.RUNNING}:
             self.completed = False
             self.start_asked.set()
+
+        for other in self.needs.values():
+            if not other.completed and (other.wanted is Wanted.DOWN or other.idle()):
+                other.ask_up()
 
         self._nudge()
 
