@@ -12,8 +12,9 @@ from secrets import token_hex
 import pytest
 from hostler.process.cgroups import kill_group, pids_in, remove_group
 
-# It escapes from a process tree: its grandchild has another session, no parent and no environment.
-ESCAPES = "setsid sh -c 'env -i sleep 301.5 & echo $!'; exec sleep 300"
+# It escapes from a process tree: its grandchild, which says its pid, has another session, no living parent
+# and no environment.
+ESCAPES = """setsid sh -c 'env -i sh -c "echo \\$\\$; exec sleep 301.5" &'; exec sleep 300"""
 
 
 def root() -> Path | None:

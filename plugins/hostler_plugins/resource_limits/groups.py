@@ -156,7 +156,8 @@ def _is_delegated(group: Path) -> bool:
 
 
 def _is_usable(group: Path) -> bool:
-    return os.access(group, os.W_OK) and os.access(group / "cgroup.procs", os.W_OK)
+    effective = os.access in os.supports_effective_ids
+    return all(os.access(path, os.W_OK, effective_ids=effective) for path in (group, group / "cgroup.procs"))
 
 
 def _words(path: Path) -> frozenset[str]:

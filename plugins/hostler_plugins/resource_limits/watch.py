@@ -82,7 +82,7 @@ class Watch:
             return _too_much("tasks", f"{tasks} processes and threads", str(bounds.tasks))
 
         if bounds.cpu_time is not None and spent > bounds.cpu_time:
-            return _too_much("cpu_time", f"{spent:.1f} s of processor time", f"{bounds.cpu_time:g} s")
+            return _too_much("cpu_time", f"{spent:.2f} s of processor time", f"{bounds.cpu_time:g} s")
 
         return None
 
@@ -102,7 +102,7 @@ class Watch:
             return self._too_large("memory_soft", used, soft, over)
 
         if first and self.patience.above_since is not None:
-            text = f"{_summary(used)} is above memory_soft = {in_words(soft)}; it is restarted when idle"
+            text = f"{_summary(used)}, more than memory_soft = {in_words(soft)}; it is restarted when idle"
             self.server.notice("memory_soft", text, level="warning", rss=size, limit=soft)
 
         return None
@@ -159,13 +159,13 @@ def _details(one: ProcessUsage) -> dict[str, object]:
 
 def _summary(used: Sequence[ProcessUsage]) -> str:
     count = "one process" if len(used) == 1 else f"{len(used)} processes"
-    return f"{in_words(_memory(used))} of resident memory in {count}, most of it in {_name(used[0])},"
+    return f"{in_words(_memory(used))} of resident memory in {count}, most of it in {_name(used[0])}"
 
 
 def _too_much(
     key: str, found: str, limit: str, why: str = "", details: dict[str, object] | None = None
 ) -> Unhealthy:
-    reason = " ".join(word for word in (f"{found} is above {key} = {limit}", why) if word)
+    reason = " ".join(word for word in (f"{found}, more than {key} = {limit}", why) if word)
     known = {"limit": key, **(details or {})}
     error = ServerCrashed(f"it uses too much: {reason}", hint=_HINT.format(key=key), details=known)
     return Unhealthy(reason, known, fatal=True, error=error)
