@@ -72,7 +72,16 @@ def test_every_page_is_in_the_site_s_navigation() -> None:
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    call = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site"]
+    call = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--quiet",
+        "--site-dir",
+        str(tmp_path / "site"),
+    ]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "site" / "reference" / "hooks" / "index.html").read_text()
