@@ -28,6 +28,8 @@ STRINGS = [
     "on-failure",
     "check",
     "${A}",
+    "${parameter.x}",
+    "a ${parameter.x}${parameter.y:-d}",
     "${server.port}",
     "${",
     "$$",
@@ -71,15 +73,33 @@ likely_fields = {
     "plugins": plugins | values,
     "needs": st.lists(st.sampled_from(["a", "b", "c"])),
     "port": st.sampled_from([0, 80, False]),
+    "template": st.sampled_from(["t", {"use": "t"}, {"use": "t", "x": "${A}"}, {"use": "t", "x": 5, "y": []}])
+    | values,
 }
 servers = st.builds(
     lambda own, rest: own | rest,
     st.fixed_dictionaries({}, optional=likely_fields),
     st.dictionaries(keys, values, max_size=4),
 )
+templates = st.builds(
+    lambda server, parameters: server | {"parameters": parameters},
+    servers,
+    st.dictionaries(st.sampled_from(["x", "y"]) | keys, values | st.just({"required": True}), max_size=2),
+)
+layers = st.fixed_dictionaries(
+    {},
+    optional={
+        name: st.dictionaries(st.sampled_from(["a", "b", "t"]), servers | templates | values, max_size=2)
+        for name in ("servers", "templates")
+    },
+)
 trees = st.dictionaries(keys, values, max_size=4) | st.fixed_dictionaries(
     {"servers": st.dictionaries(st.sampled_from(["a", "b", "c"]) | keys, servers | values, max_size=3)},
-    optional={"extends": st.lists(st.sampled_from(STRINGS)) | values},
+    optional={
+        "extends": st.lists(st.sampled_from(STRINGS)) | values,
+        "templates": st.dictionaries(st.sampled_from(["t", "u"]) | keys, templates | values, max_size=2),
+        "profiles": st.dictionaries(st.just("p"), layers | values, max_size=1),
+    },
 )
 foreign = st.none() | st.binary() | st.just(object())
 mappings = trees | st.dictionaries(keys | st.integers() | st.none(), values | foreign)
@@ -104,12 +124,16 @@ def outcome(make: Callable[[], Configuration]) -> Configuration | InvalidConfigu
         return error
 
 
-def check(file: Path) -> None:
-    found = outcome(lambda: load(file, environ={"A": "hunter2-zebra"}))
+def check(file: Path, profiles: tuple[str, ...] = ()) -> None:
+    found = outcome(lambda: load(file, environ={"A": "hunter2-zebra"}, profiles=profiles))
 
     if isinstance(found, InvalidConfiguration):
         assert found.problems
         assert "hunter2" not in str(found)
+        return
+
+    if not found.servers:
+        assert found.templates
         return
 
     written = dump(found)
@@ -123,7 +147,8 @@ def check(file: Path) -> None:
 def test_any_tree_is_a_configuration_or_a_list_of_problems(folder: Path, tree: dict[str, Any]) -> None:
     file = folder / "a.toml"
     file.write_text(tomli_w.dumps(tree), newline="")
-    check(file)
+    profiles = tree.get("profiles")
+    check(file, profiles=("p",) if isinstance(profiles, dict) and "p" in profiles else ())
 
 
 @relaxed
@@ -147,4 +172,7 @@ def test_any_bytes_are_a_configuration_or_a_list_of_problems(folder: Path, data:
 def test_any_mapping_is_a_configuration_or_a_list_of_problems(folder: Path, tree: dict[str, Any]) -> None:
     found = outcome(lambda: from_dict(tree, base=folder, environ={}))
 
-    assert found.servers if isinstance(found, Configuration) else found.problems
+    if isinstance(found, Configuration):
+        assert found.servers or found.templates
+    else:
+        assert found.problems

@@ -127,7 +127,7 @@ def _drafts(
     tree: Node, templates: Mapping[str, Template], around: Surroundings, found: Findings
 ) -> dict[str, Draft]:
     """Every server that can be read; what they are to each other is checked when that is all of them."""
-    nodes = {name: made(node, templates, found) for name, node in _servers(tree, found)}
+    nodes = {name: made(node, templates, found) for name, node in _servers(tree, templates, found)}
     drafts = {
         name: draft
         for name, node in nodes.items()
@@ -141,13 +141,13 @@ def _drafts(
     return drafts
 
 
-def _servers(tree: Node, found: Findings) -> list[tuple[str, Node]]:
+def _servers(tree: Node, templates: Mapping[str, Template], found: Findings) -> list[tuple[str, Node]]:
     servers = tree.value.get("servers")
 
-    if (servers is None or servers.value == {}) and "templates" in tree.value:
-        return []  # they come while it runs
-
     if servers is None or servers.value == {}:
+        if templates:
+            return []  # they come while it runs
+
         found.add(tree, "there are no servers; write a table [servers.NAME]", key="servers")
     elif not isinstance(servers.value, dict):
         found.expected(servers, "a table of servers, [servers.NAME]")
