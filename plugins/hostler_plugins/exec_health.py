@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from hostler import (
     Report,
     Secret,
     ServerError,
+    ServerSpec,
     ServerView,
     Unhealthy,
     hookimpl,
@@ -62,6 +64,14 @@ class ExecHealth:
             raise ValueError('command: expected an argv, such as ["pg_isready", "-q"]')
 
         check_positive(self, "interval", "timeout", "successes", "failures")
+
+    def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
+        """For `hostler check`: why the command could not be run."""
+        program = self.command[0]
+        place = launch.cwd / program if "/" in program else program
+
+        if shutil.which(place, path=launch.env.get("PATH", "")) is None:
+            yield f"there is no program {program} for exec-health"
 
     @hookimpl
     async def pre_spawn(self, launch: Launch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,6 +16,7 @@ from hostler import (
     Line,
     OutputMode,
     Report,
+    ServerSpec,
     ServerView,
     Unhealthy,
     hookimpl,
@@ -56,17 +57,19 @@ class LogReady:
         check_pattern(self, "pattern", "failure")
         check_positive(self, "failures")
 
-    @hookimpl
-    async def pre_spawn(self, launch: Launch) -> None:
-        """Follow the output from its first line on."""
+    def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
+        """For `hostler check`: whether there is anything to read."""
         modes = {"stdout": launch.stdout, "stderr": launch.stderr}
         wanted = tuple(modes) if self.stream == "any" else (self.stream,)
 
         if all(modes[name] is not OutputMode.CAPTURE for name in wanted):
-            raise InvalidConfiguration(
-                f"log-ready cannot read {' or '.join(wanted)}: it is not captured",
-                hint=f'set {wanted[0]} = "capture", or switch log-ready off',
-            )
+            yield f"log-ready cannot read {' or '.join(wanted)}: it is not captured"
+
+    @hookimpl
+    async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
+        """Follow the output from its first line on."""
+        for wrong in self.check(server.spec, launch):
+            raise InvalidConfiguration(wrong, hint='set stdout = "capture", or switch log-ready off')
 
         self._heard = heard = _Heard()
         launch.follow(lambda line: self._hear(line, heard))

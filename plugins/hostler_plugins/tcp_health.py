@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
@@ -13,7 +13,9 @@ from hostler import (
     Endpoint,
     Healthy,
     InvalidConfiguration,
+    Launch,
     Report,
+    ServerSpec,
     ServerView,
     Unhealthy,
     hookimpl,
@@ -24,6 +26,7 @@ from hostler import (
 from hostler_plugins.thresholds import check_pattern, check_positive
 
 _MOST = 64 * 1024
+_NO_PORT = "tcp-health needs a server with a port"
 
 
 @dataclass(eq=False)
@@ -64,6 +67,11 @@ class TcpHealth:
 
         check_pattern(self, "expect")
         check_positive(self, "interval", "timeout", "successes", "failures")
+
+    def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
+        """For `hostler check`: whether there is a port to connect to."""
+        if self.port is None and launch.port is None:
+            yield _NO_PORT
 
     @hookimpl
     async def health_check(
@@ -130,7 +138,5 @@ class TcpHealth:
 
 
 def _without_port() -> Unhealthy:
-    error = InvalidConfiguration(
-        "tcp-health needs a server with a port", hint="give the server a port, or set the option port"
-    )
+    error = InvalidConfiguration(_NO_PORT, hint="give the server a port, or set the option port")
     return Unhealthy(error.message, permanent=True, error=error)

@@ -137,7 +137,7 @@ async def kept(
 def no_folder_is_left() -> Any:
     before = set(Path("/tmp").glob("hostler-*"))
     yield
-    assert {one for one in set(Path("/tmp").glob("hostler-*")) - before if (one / "notify").exists()} == set()
+    assert {one for one in set(Path("/tmp").glob("hostler-*")) - before if "notify" in one.name} == set()
 
 
 # -- ready -----------------------------------------------------------------------------------------
@@ -503,7 +503,7 @@ async def test_bytes_that_are_no_text_hurt_nobody(directories: Directories, tmp_
 # -- places ----------------------------------------------------------------------------------------
 
 
-async def test_a_temporary_folder_with_a_long_name_is_passed_over(
+async def test_where_there_is_no_room_for_a_socket_the_start_fails_and_says_so(
     directories: Directories, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long = tmp_path / ("x" * 100)
@@ -511,9 +511,12 @@ async def test_a_temporary_folder_with_a_long_name_is_passed_over(
     monkeypatch.setattr("tempfile.tempdir", str(long))
 
     async with kept(directories, tmp_path) as worker:
-        await worker.say("READY=1")
-        await worker.server.wait_ready(10)
-        assert worker.socket.parent.parent == Path("/tmp")
+        with pytest.raises(
+            EnvironmentSetupFailed, match="notify-ready has no socket .*: AF_UNIX path too long"
+        ):
+            await worker.server.wait_ready(10)
+
+    assert list(long.iterdir()) == []
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o777])
@@ -528,6 +531,7 @@ async def test_the_modes_hold_whatever_the_umask(
             await worker.until(lambda: worker.server.run is not None and worker.server.pid is not None)
             assert worker.server.run is not None
             assert worker.server.run.launch is not None
+    monkeypatch.setattr("hostler.temporary._SHORT", "/no-such-folder")
             path = Path(worker.server.run.launch.env["NOTIFY_SOCKET"])
             assert [owned(path), owned(path.parent)] == [(0o600, os.geteuid()), (0o700, os.geteuid())]
     finally:

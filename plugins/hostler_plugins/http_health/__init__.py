@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from hostler import (
     Launch,
     Report,
     Secret,
+    ServerSpec,
     ServerView,
     Unhealthy,
     hookimpl,
@@ -28,6 +29,7 @@ from hostler import (
 from hostler_plugins.http_health.statuses import accepted
 from hostler_plugins.thresholds import check_pattern, check_positive
 
+_NO_PORT = "http-health needs a server with a port"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, 5.6.2: token
 
 
@@ -94,6 +96,14 @@ class HttpHealth:
         check_pattern(self, "body")
         check_positive(self, "interval", "timeout", "successes", "failures")
 
+    def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
+        """For `hostler check`: whether there is a port to ask, and the file of certificates."""
+        if launch.port is None:
+            yield _NO_PORT
+
+        if self.ca is not None and self.verify and not (launch.cwd / self.ca.expanduser()).is_file():
+            yield f"there is no file {self.ca} with certificates for http-health"
+
     @hookimpl
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
         """Import aiohttp while the child starts, and mask what is secret of the headers."""
@@ -137,7 +147,5 @@ class HttpHealth:
 
 
 def _without_port() -> Unhealthy:
-    error = InvalidConfiguration(
-        "http-health needs a server with a port", hint="give the server a port, or use exec-health"
-    )
+    error = InvalidConfiguration(_NO_PORT, hint="give the server a port, or use exec-health")
     return Unhealthy(error.message, permanent=True, error=error)

@@ -12,18 +12,21 @@ from hostler_plugins.http_health.answers import brief
 
 def explained(error: Exception) -> str:
     """An exception of a request, in words."""
+    said = brief(str(error)) or type(error).__name__
+    text = f"it cannot be asked: {said}"
+
     match error:
         case aiohttp.ClientSSLError() | ssl.SSLError():
-            return f"no TLS connection (see the options verify and ca): {brief(str(error))}"
+            text = f"no TLS connection (see the options verify and ca): {said}"
         case OSError(errno=errno.ECONNREFUSED):
-            return "connection refused"
+            text = "connection refused"
         case aiohttp.ServerDisconnectedError():
-            return "it closes the connection without an answer"
+            text = "it closes the connection without an answer"
         case aiohttp.ClientPayloadError():
-            return "the connection broke off within an answer"
+            text = "the connection broke off within an answer"
         case aiohttp.TooManyRedirects():
-            return "it redirects without end"
-        case aiohttp.ClientResponseError():
-            return f"its answer is no HTTP: {brief(error.message)}"
-        case _:
-            return f"it cannot be asked: {brief(str(error)) or type(error).__name__}"
+            text = "it redirects without end"
+        case aiohttp.ClientResponseError():  # its status of 400 was sent by nobody
+            text = f"its answer is no HTTP: {brief(error.message)}"
+
+    return text

@@ -35,7 +35,7 @@ class NotifyReady:
     def __post_init__(self) -> None:
         check_positive(self, "watchdog", "failures")
 
-    @hookimpl(trylast=True)
+    @hookimpl
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
         """Make the socket, and tell the server of it."""
         socket, path = bind_socket(launch)

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import array
 import os
-import pwd
 import socket
 import struct
 import sys
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from secrets import token_hex
 
-from hostler import EnvironmentSetupFailed, Launch
+from hostler import EnvironmentSetupFailed, Launch, private_folder
 
-_LONGEST_PATH = 100  # sun_path holds 108 bytes on Linux and 104 on macOS, with the final NUL
 _LARGEST = 4096  # what systemd takes, too (NOTIFY_BUFFER_MAX)
 _MOST_DESCRIPTORS = 253  # SCM_MAX_FD of Linux
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
@@ -43,11 +37,10 @@ class Datagram:
 
 def bind_socket(launch: Launch) -> tuple[socket.socket, str]:
     """Make a socket in a private folder that goes with the run; raises EnvironmentSetupFailed."""
-    folder = _make_folder(launch)
-    path = folder / "notify"
     ours = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 
     try:
+        path = private_folder(launch, "notify") / "socket"  # sun_path holds no more than 103 bytes
         ours.setblocking(False)
 
         if sys.platform == "linux":
@@ -57,11 +50,17 @@ def bind_socket(launch: Launch) -> tuple[socket.socket, str]:
         path.chmod(0o600)
 
         if launch.user is not None:
-            os.chown(path, _number(launch.user), -1)
-            folder.chmod(0o711)  # the other user may reach the socket, and see nothing else
-    except (OSError, KeyError) as error:
+            folder = path.parent.stat()
+            os.chown(path, folder.st_uid, folder.st_gid)
+    except OSError as error:
         ours.close()
-        raise EnvironmentSetupFailed(f"notify-ready has no socket at {path}: {error}") from error
+        raise EnvironmentSetupFailed(
+            f"notify-ready has no socket to give to the server: {error.strerror or error}",
+            hint="make room in /tmp, or let hostler write there",
+        ) from error
+    except BaseException:
+        ours.close()
+        raise
 
     return ours, str(path)
 
@@ -84,28 +83,3 @@ def receive(ours: socket.socket) -> Datagram | None:
             pid = _CREDENTIALS.unpack(content[: _CREDENTIALS.size])[0]
 
     return Datagram(data, pid, tuple(descriptors), whole=not flags & socket.MSG_TRUNC)
-
-
-def _make_folder(launch: Launch) -> Path:
-    """A new folder that only we can read, at a place with a short name; it goes with the run."""
-    for place in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - under a name that nobody can plant
-        folder = Path(place, f"hostler-{token_hex(8)}")
-
-        if len(os.fsencode(folder)) > _LONGEST_PATH - len("/notify"):
-            continue
-
-        launch.remove_at_end(folder)
-
-        with suppress(OSError):
-            folder.mkdir(mode=0o700)
-            folder.chmod(0o700)  # a umask such as 0777 takes even our own bits away
-            return folder
-
-    raise EnvironmentSetupFailed(
-        "notify-ready finds no place for its socket: it takes a writable folder with a short name",
-        hint="set TMPDIR to a folder with a path of less than 70 letters",
-    )
-
-
-def _number(user: str) -> int:
-    return int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid

@@ -1,0 +1,68 @@
+"""What all bundled health plugins have in common: the contract, and what `hostler check` says of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hostler import Directories, PluginSpec, from_dict
+from hostler.inspection import Inspector
+from hostler.plugins import find_class
+from hostler.testing import assert_plugin_contract
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "http-health": {"interval": "50ms"},
+    "tcp-health": {"interval": "50ms"},
+    "exec-health": {"command": ["true"], "interval": "50ms"},
+    "log-ready": {"pattern": "ready"},
+    "file-ready": {"path": "ready"},
+    "notify-ready": {"watchdog": "1s"},
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_it_keeps_the_contract(name: str) -> None:
+    assert_plugin_contract(find_class(PluginSpec(name)), OPTIONS[name])
+
+
+def said(folder: Path, plugin: str, options: dict[str, object], **server: object) -> list[str]:
+    table = {"command": ["true"], "plugins": {plugin: options}, **server}
+    configuration = from_dict({"servers": {"web": table}}, base=folder)
+    directories = Directories(folder / "state", folder / "data", folder / "cache")
+    return [one.message for one in Inspector(configuration, directories, os.environ).observations()]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "options", "server", "message"),
+    [
+        ("exec-health", {"command": ["true"]}, {}, None),
+        ("exec-health", {"command": ["./probe"]}, {}, None),
+        (
+            "exec-health",
+            {"command": ["no-such-probe"]},
+            {},
+            "there is no program no-such-probe for exec-health",
+        ),
+        ("exec-health", {"command": ["./gone"]}, {}, "there is no program ./gone for exec-health"),
+        ("http-health", {"ca": "probe"}, {}, None),
+        ("http-health", {"ca": "gone", "verify": False}, {}, None),
+        ("http-health", {"ca": "gone"}, {}, "there is no file gone with certificates for http-health"),
+        ("http-health", {}, {"port": False}, "http-health needs a server with a port"),
+        ("tcp-health", {}, {"port": False}, "tcp-health needs a server with a port"),
+        ("tcp-health", {"port": 1}, {"port": False}, None),
+        ("log-ready", {"pattern": "x"}, {"stderr": "ignore"}, None),
+        (
+            "log-ready",
+            {"pattern": "x", "stream": "stderr"},
+            {"stderr": "ignore"},
+            "log-ready cannot read stderr: it is not captured",
+        ),
+    ],
+)
+def test_what_could_not_work_is_found_before_the_start(
+    tmp_path: Path, plugin: str, options: dict[str, object], server: dict[str, object], message: str | None
+) -> None:
+    (tmp_path / "probe").touch(mode=0o755)
+    assert said(tmp_path, plugin, options, **server) == ([] if message is None else [message])
