@@ -74,6 +74,8 @@ def _entries(spec: ServerSpec) -> Iterator[tuple[str, object]]:
                 yield from ((f"env.{name}", item) for name, item in value.items())
             case "restart":
                 yield from ((f"restart.{o.name}", getattr(value, o.name)) for o in dataclasses.fields(value))
+            case "port":
+                yield "port", "false" if value is None else value
             case "needs":
                 yield "needs", spelled_out(value)
             case _:
