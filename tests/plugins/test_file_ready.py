@@ -127,6 +127,17 @@ async def test_a_file_where_a_folder_should_be_is_not_there(directories: Directo
         await supervisor["worker"].wait_ready(10)
 
 
+async def test_a_path_that_cannot_be_looked_up_for_now_is_not_there(
+    directories: Directories, tmp_path: Path
+) -> None:
+    script = "ln -s ready ready; sleep 0.3; rm ready; touch ready; exec sleep 60"
+
+    async with Supervisor(worker(tmp_path, script), directories=directories) as supervisor:
+        began = time.monotonic()
+        await supervisor["worker"].wait_ready(10)
+        assert time.monotonic() - began >= 0.3
+
+
 async def test_a_watched_file_that_goes_is_a_crash_after_so_many_looks(
     directories: Directories, tmp_path: Path
 ) -> None:

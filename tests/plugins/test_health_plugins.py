@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hostler import Directories, PluginSpec, from_dict
+from hostler import Directories, Healthy, PluginSpec, ServerSpec, Supervisor, from_dict
 from hostler.inspection import Inspector
-from hostler.plugins import find_class
+from hostler.plugins import build, find_class
 from hostler.testing import assert_plugin_contract
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -25,6 +27,30 @@ OPTIONS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", OPTIONS)
 def test_it_keeps_the_contract(name: str) -> None:
     assert_plugin_contract(find_class(PluginSpec(name)), OPTIONS[name])
+
+
+@pytest.mark.parametrize("name", ["log-ready", "notify-ready"])
+async def test_a_check_that_is_started_again_knows_what_was_said_before(
+    name: str, directories: Directories, tmp_path: Path
+) -> None:
+    """The engine does so when a check fails; what is said by then is not said twice."""
+    if name == "notify-ready" and shutil.which("systemd-notify") is None:
+        pytest.skip("there is no systemd-notify")
+
+    plugin: Any = build(PluginSpec(name, OPTIONS[name]))
+    script = "systemd-notify --ready" if name == "notify-ready" else "echo ready"
+    spec = ServerSpec(
+        name="worker",
+        command=("/bin/sh", "-c", f"{script}; exec sleep 60"),
+        port=None,
+        plugins=(PluginSpec(name, instance=plugin),),
+    )
+
+    async with Supervisor(spec, directories=directories) as supervisor:
+        await supervisor["worker"].wait_ready(10)
+
+        async with aclosing(plugin.health_check(supervisor["worker"])) as again:
+            assert isinstance(await anext(again), Healthy)
 
 
 def said(folder: Path, plugin: str, options: dict[str, object], **server: object) -> list[str]:
