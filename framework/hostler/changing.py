@@ -72,11 +72,6 @@ class Changing:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    @property
-    def under_way(self) -> bool:
-        """Whether a change is."""
-        return bool(self._tasks)
-
     # -- how it is done -----------------------------------------------------------------------
 
     async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:

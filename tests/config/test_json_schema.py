@@ -122,6 +122,28 @@ def test_what_hostler_refuses_the_editor_marks(validator: Draft7Validator, line:
     assert not validator.is_valid(table_of(line))
 
 
+def test_templates_and_profiles_that_hostler_takes_the_editor_takes(validator: Draft7Validator) -> None:
+    text = """
+    [templates.t]
+    parameters = { folder = { required = true }, port = 0, words = ["a"], quiet = false }
+    command = "${parameter.words}"
+    port = "${parameter.port}"
+    guard = "${parameter.quiet}"
+    cwd = "${parameter.folder}/x"
+    [servers.web]
+    template = { use = "t", folder = "x", port = 5, words = ["b"] }
+    [servers.other]
+    template = { use = "t", folder = "y" }
+    [profiles.ci.servers.web]
+    port = 80
+    [profiles.ci.templates.t]
+    title = "T"
+    """
+    table = tomllib.loads(text)
+    from_dict(table, base=Path.cwd(), profiles=["ci"])
+    assert [error.message for error in validator.iter_errors(table)] == []
+
+
 @pytest.mark.parametrize("line", RIGHT)
 def test_what_hostler_takes_the_editor_takes(validator: Draft7Validator, line: str) -> None:
     from_dict(table_of(line), base=Path.cwd(), environ={"HOME": "/home/me"})
@@ -135,6 +157,15 @@ def test_what_hostler_takes_the_editor_takes(validator: Draft7Validator, line: s
         {"server": {}},
         {"servers": []},
         {"servers": {"a b": {"command": ["true"]}}},
+        {"templates": {"t": {"parameters": ["a"]}}},
+        {"templates": {"t": {"parameters": {"use": ""}}}},
+        {"templates": {"t": {"parameters": {"a": {"required": False}}}}},
+        {"templates": {"t": {"port": "x"}}},
+        {"templates": {"t": {"template": "u"}}},
+        {"templates": {"t": {}}, "servers": {"web": {"template": 5}}},
+        {"servers": {"web": {"command": ["true"], "parameters": {}}}},
+        {"servers": {"web": {"command": ["true"]}}, "profiles": {"ci": {"server": {}}}},
+        {"servers": {"web": {"command": ["true"]}}, "profiles": {"ci": {"servers": {"web": {"prot": 1}}}}},
         {"extends": "base.toml", "servers": {"web": {"command": ["true"]}}},
     ],
 )

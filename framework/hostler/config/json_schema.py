@@ -9,6 +9,35 @@ from hostler.plugins.schemas import JsonSchema
 
 # The draft that the TOML language servers of the common editors read.
 DRAFT = "http://json-schema.org/draft-07/schema#"
+_PARAMETER = {"type": "string", "pattern": r"^\$\{parameter\.[A-Za-z_][A-Za-z0-9_]*\}$"}
+_VALUE = {"type": ["string", "number", "boolean", "array"]}
+_TEMPLATE: JsonSchema = {
+    "description": "The template that it is made of, or a table with its name as `use` and its parameters",
+    "anyOf": [
+        {"type": "string"},
+        {
+            "type": "object",
+            "properties": {"use": {"type": "string", "description": "The name of the template"}},
+            "additionalProperties": _VALUE,
+        },
+    ],
+}
+_PARAMETERS: JsonSchema = {
+    "type": "object",
+    "description": "The parameters, each with its default, or { required = true }",
+    "propertyNames": {"pattern": "^(?!use$)[A-Za-z_][A-Za-z0-9_]*$"},
+    "additionalProperties": {
+        "anyOf": [
+            _VALUE,
+            {
+                "type": "object",
+                "properties": {"required": {"const": True}},
+                "required": ["required"],
+                "additionalProperties": False,
+            },
+        ]
+    },
+}
 _NAMES = {"pattern": "^[A-Za-z0-9_-]{1,64}$"}
 
 
@@ -27,11 +56,16 @@ def json_schema(plugins: Mapping[str, JsonSchema]) -> JsonSchema:
                 **TEXTS,
                 "description": "Files that this one builds on, merged in order; this file comes last",
             },
-            "servers": _tables("#/definitions/server", "The servers by name"),
+            **_LAYER,
+            "profiles": _tables(
+                "#/definitions/profile", "What is laid over the rest when it is chosen, by name"
+            ),
         },
         "additionalProperties": False,
         "definitions": {
-            "server": _table(SERVER_KEYS),
+            "server": _server(),
+            "template": _template(),
+            "profile": {"type": "object", "properties": _LAYER, "additionalProperties": False},
             "restart": _table(RESTART_KEYS),
             "plugins": _plugins(plugins),
         },
@@ -45,6 +79,25 @@ def _tables(reference: str, meaning: str) -> JsonSchema:
         "propertyNames": _NAMES,
         "additionalProperties": {"$ref": reference},
     }
+
+
+_LAYER: JsonSchema = {
+    "servers": _tables("#/definitions/server", "The servers by name"),
+    "templates": _tables("#/definitions/template", "What servers have in common, by name"),
+}
+
+
+def _server() -> JsonSchema:
+    table = _table(SERVER_KEYS)
+    return {**table, "properties": {**table["properties"], "template": _TEMPLATE}}
+
+
+def _template() -> JsonSchema:
+    """As a server; any value may be a parameter, which has the type that the key wants."""
+    table = _table(SERVER_KEYS)
+    keys = {name: _any_of([key, _PARAMETER]) for name, key in table["properties"].items()}
+    described = {name: {**key, "description": SERVER_KEYS[name].meaning} for name, key in keys.items()}
+    return {**table, "properties": {**described, "parameters": _PARAMETERS}}
 
 
 def _table(keys: Mapping[str, Key]) -> JsonSchema:
