@@ -26,6 +26,7 @@ from hostler_plugins.sandbox.places import Access, Place, arrange, expanded, hom
 _TOOL_PATH = "/usr/bin:/bin:/usr/local/bin"  # never the server's PATH: it may run with our privileges
 _TMP = Path("/tmp")  # noqa: S108 - it is made private
 _ENV = "/usr/bin/env"
+_SETTINGS = "/proc/sys"
 _ENDS = "TERM,INT,HUP"
 _DEADLINE = 20.0  # for what takes milliseconds, on a busy machine
 _WHICH = 'n=0; for p; do test -e "$p" && echo $n; n=$((n+1)); done; :'
@@ -51,13 +52,15 @@ _HIDDEN = [
     "~/.git-credentials",
     "~/.password-store",
     "~/.local/share/keyrings",
-    "/run/docker.sock",
-    "/run/containerd",
-    "/run/podman",
-    "/run/dbus",
-    "/run/systemd/private",
-    "/run/user",
+    "/run",
 ]
+_OF_RUN = (  # names of other machines, and where one system has its programs
+    "/run/systemd/resolve",
+    "/run/resolvconf",
+    "/run/NetworkManager/resolv.conf",
+    "/run/nscd",
+    "/run/current-system",
+)
 
 
 @dataclass(eq=False)
@@ -160,6 +163,7 @@ class Sandbox:
         return [
             Place(_TMP, Access.WRITE, _private_tmp(launch)),
             *(Place(path, Access.HIDDEN) for path in hidden),
+            *(Place(Path(path), Access.READ) for path in _OF_RUN),
             Place(launch.cwd, Access.WRITE if self.cwd == "writable" else Access.READ),
             *(Place(path, Access.READ) for path in expanded(self.readable, *homes)),
             *(Place(path, Access.WRITE) for path in (*folders, *made)),
@@ -172,8 +176,10 @@ class Sandbox:
             f"--ignore-signal={_ENDS}",
             program,
             *_NAMESPACES,
-            *("--cap-drop", "ALL", "--new-session", "--die-with-parent"),
+            *_capabilities(launch),
+            *("--new-session", "--die-with-parent"),
             *("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
+            *("--ro-bind", _SETTINGS, _SETTINGS),  # for root may write there, whatever its capabilities
             *mounts(places),
             *("--chdir", os.path.realpath(launch.cwd)),
             *self.arguments,
@@ -181,6 +187,28 @@ class Sandbox:
             _ENV,
             f"--default-signal={_ENDS}",
         ]
+
+
+def _capabilities(launch: Launch) -> list[str]:
+    """Have bwrap drop what root may, in the place of the core: root needs it to build the sandbox."""
+    kept = sorted(launch.capabilities or ())
+
+    if os.geteuid() == 0 and launch.user in {None, "root", "0"}:
+        launch.capabilities = None
+        return [
+            "--cap-drop",
+            "ALL",
+            *(word for name in kept for word in ("--cap-add", f"CAP_{name.upper()}")),
+        ]
+
+    if kept:
+        raise EnvironmentSetupFailed(
+            f"in a sandbox only root can keep capabilities: {', '.join(kept)}",
+            hint="keep none (privileges = { capabilities = [] }), or take user or sandbox out",
+            permanent=True,
+        )
+
+    return ["--cap-drop", "ALL"]
 
 
 async def _seen(paths: list[Path], server: ServerView, launch: Launch) -> list[Path]:

@@ -53,7 +53,8 @@ def arrange(places: Iterable[Place]) -> list[Place]:
     for a link that the server itself could have made, to have elsewhere shown or made writable.
     """
     places = list(places)
-    roots = [Path(os.path.realpath(one.path)) for one in places if one.access is Access.WRITE]
+    open_ = [one.path for one in places if one.access is Access.WRITE and one.source is None]
+    roots = [Path(os.path.realpath(path)) for path in open_]
     found: dict[Path, Place] = {}
 
     for one in places:
@@ -64,7 +65,7 @@ def arrange(places: Iterable[Place]) -> list[Place]:
             found[real] = Place(real, one.access, one.source)
 
     ordered = [found[path] for path in sorted(found, key=lambda path: len(path.parts))]
-    return [one for one in ordered if one.source or _above(one, ordered) is not one.access]
+    return [one for one in ordered if _changes(one, ordered)]
 
 
 def _real(path: Path, roots: Iterable[Path]) -> Path:
@@ -86,10 +87,10 @@ def _real(path: Path, roots: Iterable[Path]) -> Path:
     return here
 
 
-def _above(place: Place, places: Iterable[Place]) -> Access:
-    """What may be done in the folder of a place."""
-    above = [one for one in places if one.path in place.path.parents]
-    return above[-1].access if above else Access.READ
+def _changes(place: Place, places: Iterable[Place]) -> bool:
+    """Whether a place would be another without its word: by the innermost of those around it."""
+    *_, around = (Place(Path("/"), Access.READ), *(one for one in places if one.path in place.path.parents))
+    return bool(place.source or around.source) or around.access is not place.access
 
 
 def mounts(places: Iterable[Place]) -> Iterator[str]:
@@ -105,7 +106,7 @@ def mounts(places: Iterable[Place]) -> Iterator[str]:
             case Access.READ:
                 yield from ("--ro-bind", source, path)
             case Access.HIDDEN if place.path.is_dir():
-                yield from ("--perms", "0555", "--tmpfs", path)
+                yield from ("--tmpfs", path)
                 hidden.append(path)
             case Access.HIDDEN:
                 yield from ("--ro-bind", "/dev/null", path)
