@@ -23,7 +23,7 @@ from typing import Annotated, Any, Callable, ClassVar, Literal
 import anyio
 import msgspec
 from hostler import Action, Advice, Duration, Endpoint, Healthy, ProcessSpawnFailed, Size, Unhealthy
-from hostler import hookimpl, option
+from hostler import Secret, hookimpl, option
 
 """
 
@@ -213,6 +213,7 @@ def test_run_state_that_is_an_option_by_mistake_is_named(author: Author) -> None
         "wait: Duration | None = option(None, 'a time')",
         "both: str | list[str] = option('', 'both')",
         "anything: Any = option(None, 'anything')",
+        "key: Secret | None = option(Secret('env:KEY'), 'a key')",
     ],
 )
 def test_whatever_toml_can_give_may_be_an_option(author: Author, option: str) -> None:
@@ -412,6 +413,22 @@ def test_a_stream_of_reports_that_breaks_a_promise_is_named(author: Author, body
 )
 def test_streams_that_end_or_wait_or_fail_later_or_clean_up_are_right(author: Author, body: str) -> None:
     assert author.breaches(stream(body)) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [("yield 1 / 0", "raises ZeroDivisionError"), ("return ['']", "tells an empty sentence")],
+)
+def test_a_check_that_does_not_work_is_named(author: Author, body: str, what: str) -> None:
+    (breach,) = author.breaches(f"def check(self, spec, launch):\n    {body}\n")
+    assert breach.startswith(f"Mine.check: {what}")
+
+
+@pytest.mark.parametrize(
+    "body", ["return []", "yield 'x'", "raise ProcessSpawnFailed('no')", "return spec.needs"]
+)
+def test_a_check_may_find_something_or_nothing(author: Author, body: str) -> None:
+    assert author.breaches(f"def check(self, spec, launch):\n    {body}\n") == []
 
 
 # -- isolation and repetition ------------------------------------------------------------------------

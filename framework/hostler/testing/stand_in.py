@@ -65,6 +65,10 @@ class StandIn:
         auth = self.facts.get("auth")
         return auth if isinstance(auth, Auth) else None
 
+    def stranger(self) -> str:
+        """Nobody."""
+        return ""
+
     def members(self) -> list[int]:
         """The pid alone."""
         return [] if self.pid is None else [self.pid]

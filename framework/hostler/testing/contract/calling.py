@@ -10,7 +10,7 @@ from typing import cast
 
 from hostler.errors import ServerError
 from hostler.launch import Launch
-from hostler.model import Advice, Endpoint, Report
+from hostler.model import Advice, Endpoint, Report, ServerSpec
 from hostler.plugins.calls import Caller, Outcome
 from hostler.plugins.registration import Implementation
 from hostler.plugins.wording import said
@@ -62,6 +62,24 @@ class Caster:
             )
 
         return outcome.error is None and outcome.overran is None
+
+    def check(self, plugin: object, spec: ServerSpec, launch: Launch) -> None:
+        """Ask what it tells `hostler check`, where it has something to tell."""
+        check = getattr(plugin, "check", None)
+
+        if not callable(check):
+            return
+
+        try:
+            told = [str(message) for message in check(spec, launch)]
+        except ServerError:
+            return  # which is told as well
+        except Exception as error:  # noqa: BLE001 - told
+            self._broken("check", f"raises {said(error)}", "yield a sentence for each thing that is wrong")
+            return
+
+        if any(not message.strip() for message in told):
+            self._broken("check", "tells an empty sentence", "yield a sentence for each thing that is wrong")
 
     async def warm_up(self, launch: Launch) -> None:
         """Do what was to be done while the child starts."""

@@ -71,12 +71,14 @@ class Life:
     def __init__(self, class_: type, plugin: object, folder: Path, findings: Findings) -> None:
         self._class = class_
         self._findings = findings
+        self._plugin = plugin
         self._stage = Stage(folder, class_.__name__.lower())
         self._caster = Caster(class_, first_of(in_order({self._stage.plugin: plugin})), findings)
 
     async def lead(self) -> None:
         """Lead it, and see what is left of it."""
         outlines: list[Mapping[str, object]] = []
+        self._caster.check(self._plugin, self._stage.spec, self._stage.launch(1))
 
         for generation in (1, 2):
             launch, view = self._stage.launch(generation), self._stage.view(generation)

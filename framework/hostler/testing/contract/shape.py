@@ -157,6 +157,8 @@ def as_toml(value: object) -> object:  # noqa: PLR0911 - a table
             return {key: as_toml(item) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
             return [as_toml(item) for item in value]
+        case _ if dataclasses.is_dataclass(value):
+            return {field.name: as_toml(getattr(value, field.name)) for field in dataclasses.fields(value)}
         case _:
             return value
 
