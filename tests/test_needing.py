@@ -473,3 +473,18 @@ async def test_a_task_that_is_run_again_counts_as_a_restart(
         await ready(web)
         assert story.has(*order)
         assert s["task"].generation == 2
+
+
+async def test_servers_that_were_removed_are_forgotten_by_those_that_they_needed(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    async with Supervisor(pair(make_spec, OnRestart.RESTART), directories=directories) as supervisor:
+        db, web = supervisor["db"], supervisor["web"]
+        await ready(web)
+
+        for _ in range(2):
+            await supervisor.remove("web")
+            await supervisor.add(web.spec)
+            await ready(supervisor["web"])
+
+        assert list(db.followers) == [supervisor["web"]]

@@ -60,6 +60,7 @@ def follow_needed(server: Server) -> None:
     """From its spawn on: look at each needed server when it changes, unless its restart is of no concern."""
     for need in server.spec.needed:
         other = server.needs[need.server]
+        other.followers = {one: look for one, look in other.followers.items() if one.attended}  # not removed
 
         match need.on_restart:
             case OnRestart.KEEP:
