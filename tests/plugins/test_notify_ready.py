@@ -123,9 +123,13 @@ async def kept(
     if not (folder / "say").exists():
         os.mkfifo(folder / "say")
 
-    plugins = (*before, PluginSpec("notify-ready", options or {}))
-    given: dict[str, Any] = {"port": None, "restart": replace(QUICK, start_retries=0), "cwd": folder} | fields
-    spec = ServerSpec(name="worker", command=command or python(SPEAKER), plugins=plugins, **given)
+    given: dict[str, Any] = {
+        "port": None,
+        "restart": replace(QUICK, start_retries=0),
+        "cwd": folder,
+        "plugins": (*before, PluginSpec("notify-ready", options or {})),
+    } | fields
+    spec = ServerSpec(name="worker", command=command or python(SPEAKER), **given)
 
     async with Supervisor(spec, directories=directories) as supervisor:
         kept = Kept(supervisor["worker"], folder)
@@ -207,7 +211,23 @@ async def test_another_user_may_use_the_socket_and_nobody_else_sees_it(
         assert worker.server.run.launch is not None
         path = Path(worker.server.run.launch.env["NOTIFY_SOCKET"])
         owner = pwd.getpwnam("nobody").pw_uid
-        assert [owned(path), owned(path.parent)] == [(0o600, owner), (0o711, 0)]
+        assert [owned(path), owned(path.parent)] == [(0o600, owner), (0o700, owner)]
+        assert owned(path.parent.parent) == (0o711, 0)
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="there is no bubblewrap")
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_server_in_a_sandbox_reaches_the_socket(
+    directories: Directories, tmp_path: Path, first: bool
+) -> None:
+    """Its /tmp is its own, and its pids are other numbers there."""
+    code = SPEAKER.replace(LISTENS, "say('READY=1')\n" + LISTENS)
+    order = [PluginSpec("notify-ready", {}), PluginSpec("sandbox", {})]
+    plugins = tuple(order if first else order[::-1])
+
+    async with kept(directories, tmp_path, *python(code), plugins=plugins) as worker:
+        await worker.server.wait_ready(10)
+        assert worker.notices("notify_refused") == []
 
 
 async def test_env_sanitizer_lets_the_socket_pass_wherever_it_stands(
@@ -508,6 +528,7 @@ async def test_where_there_is_no_room_for_a_socket_the_start_fails_and_says_so(
 ) -> None:
     long = tmp_path / ("x" * 100)
     long.mkdir()
+    monkeypatch.setattr("hostler.temporary._SHORT", "/no-such-folder")
     monkeypatch.setattr("tempfile.tempdir", str(long))
 
     async with kept(directories, tmp_path) as worker:
@@ -531,7 +552,6 @@ async def test_the_modes_hold_whatever_the_umask(
             await worker.until(lambda: worker.server.run is not None and worker.server.pid is not None)
             assert worker.server.run is not None
             assert worker.server.run.launch is not None
-    monkeypatch.setattr("hostler.temporary._SHORT", "/no-such-folder")
             path = Path(worker.server.run.launch.env["NOTIFY_SOCKET"])
             assert [owned(path), owned(path.parent)] == [(0o600, os.geteuid()), (0o700, os.geteuid())]
     finally:
