@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from hostler.config import dump, load
-from hostler.model import Configuration
+from hostler.model import Configuration, RestartMode
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FILES = sorted(CONFIGS.glob("*.toml"))
@@ -16,7 +16,7 @@ def shipped(name: str) -> Configuration:
 
 
 def test_the_promised_files_are_there() -> None:
-    names = {"demo", "opencode", "opencode-source", "other-server", "two-servers"}
+    names = {"demo", "opencode", "opencode-source", "other-server", "two-servers", "worktrees"}
 
     assert names <= {file.stem for file in FILES}
 
@@ -68,6 +68,25 @@ def test_the_second_of_two_servers_waits_for_the_first() -> None:
     assert list(servers) == ["opencode", "review"]
     assert servers["review"].needs == ("opencode",)
     assert servers["review"].cwd == CONFIGS
+
+
+def test_each_worktree_has_a_server_of_one_template() -> None:
+    servers = shipped("worktrees").servers
+    assert [server.cwd for server in servers.values()] == [Path("/home/ada/project"), CONFIGS]
+    assert {len(server.plugins) for server in servers.values()} == {5}
+    assert servers["review"].plugins[3].options["path"] == "review.log"
+    assert servers["review"].needs == ("main",)
+
+
+def test_the_profile_of_the_worktrees_changes_their_template() -> None:
+    servers = load(CONFIGS / "worktrees.toml", environ=ENVIRON, profiles=["ci"]).servers
+    assert {server.restart.policy for server in servers.values()} == {RestartMode.NEVER}
+    assert [plugin.name for plugin in servers["main"].plugins] == [
+        "opencode",
+        "regex-port",
+        "sse-health",
+        "env-sanitizer",
+    ]
 
 
 def test_the_demo_uses_every_plugin_of_opencode_but_its_launcher() -> None:

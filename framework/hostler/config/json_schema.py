@@ -68,6 +68,7 @@ def json_schema(plugins: Mapping[str, JsonSchema]) -> JsonSchema:
             "profile": {"type": "object", "properties": _LAYER, "additionalProperties": False},
             "restart": _table(RESTART_KEYS),
             "plugins": _plugins(plugins),
+            "template_plugins": _plugins({name: _with_parameters(one) for name, one in plugins.items()}),
         },
     }
 
@@ -94,10 +95,19 @@ def _server() -> JsonSchema:
 
 def _template() -> JsonSchema:
     """As a server; any value may be a parameter, which has the type that the key wants."""
-    table = _table(SERVER_KEYS)
-    keys = {name: _any_of([key, _PARAMETER]) for name, key in table["properties"].items()}
-    described = {name: {**key, "description": SERVER_KEYS[name].meaning} for name, key in keys.items()}
-    return {**table, "properties": {**described, "parameters": _PARAMETERS}}
+    plugins = {**_property(SERVER_KEYS["plugins"]), "allOf": [{"$ref": "#/definitions/template_plugins"}]}
+    table = _with_parameters(_table(SERVER_KEYS))
+    return {**table, "properties": {**table["properties"], "plugins": plugins, "parameters": _PARAMETERS}}
+
+
+def _with_parameters(table: JsonSchema) -> JsonSchema:
+    """The same table, in which a parameter may stand for any value."""
+    keys = table.get("properties", {})
+    described = {name: {"description": key.get("description", "")} for name, key in keys.items()}
+    return {
+        **table,
+        "properties": {name: {**_any_of([key, _PARAMETER]), **described[name]} for name, key in keys.items()},
+    }
 
 
 def _table(keys: Mapping[str, Key]) -> JsonSchema:
