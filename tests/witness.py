@@ -22,6 +22,9 @@ from hostler import (
 class Unasked:
     """What the plugins of a test are not expected to ask for."""
 
+    def stranger(self) -> str:
+        return ""
+
     def members(self) -> list[int]:
         raise NotImplementedError
 

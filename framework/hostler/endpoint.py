@@ -35,6 +35,19 @@ class Confirmed:
     doubt: str = ""
 
 
+def stranger_at(endpoint: Endpoint, process: Process, processes: Processes) -> str:
+    """Who listens there that is not of the process's tree: "pid 12 (nginx)"; "" where that is not so."""
+    try:
+        listener = processes.who_listens(endpoint, lambda: [process.pid])
+
+        if listener.kind is ListenerKind.FOREIGN:  # or one of the tree, which is dearer to look up
+            listener = processes.who_listens(endpoint, lambda: processes.members(process))
+    except OSError:  # no descriptor left to look with, say
+        return ""
+
+    return f"pid {listener.pid} ({listener.name})" if listener.kind is ListenerKind.FOREIGN else ""
+
+
 @dataclass(slots=True)
 class EndpointSearch:
     """Waits until a process of the server's tree listens at the latest candidate."""

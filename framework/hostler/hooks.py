@@ -103,6 +103,13 @@ class ServerView(Protocol):
         """What `launch.facts` held when this run was spawned; empty before that."""
         ...
 
+    def stranger(self) -> str:
+        """Who listens at the endpoint in the server's place: "pid 12 (nginx)"; "" where nobody is seen to.
+
+        Ask before a password goes out once more: a server may let go of its port and live on.
+        """
+        ...
+
     def members(self) -> list[int]:
         """The pids of its living process tree; it is looked up at each call."""
         ...

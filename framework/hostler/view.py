@@ -13,6 +13,7 @@ from types import MappingProxyType
 from hostler.background import Background
 from hostler.beside import run_beside
 from hostler.crash_record import KEPT, CrashRecord
+from hostler.endpoint import stranger_at
 from hostler.environment import MARKER, safe_base
 from hostler.errors import ServerError
 from hostler.events import Event, Progress
@@ -21,6 +22,7 @@ from hostler.model import (
     Auth,
     CommandResult,
     Endpoint,
+    IdentityCheck,
     Line,
     ServerSpec,
     StreamEvent,
@@ -182,6 +184,20 @@ class View:
                 env[name] = value.replace("${server.url}", self.url)
 
         return env
+
+    def stranger(self) -> str:
+        """Who listens at the endpoint in its place: "pid 12 (nginx)"; "" where nobody is seen to."""
+        run = self.run
+
+        if (
+            run is None
+            or run.process is None
+            or run.endpoint is None
+            or self.spec.identity is IdentityCheck.OFF
+        ):
+            return ""
+
+        return stranger_at(run.endpoint, run.process, self.around.processes)
 
     def members(self) -> list[int]:
         """The pids of its living process tree; empty without one."""

@@ -86,7 +86,7 @@ class TcpHealth:
             return
 
         reports = poll(
-            lambda: self._ask(host, port),
+            lambda: self._ask(server, host, port),
             interval=self.interval,
             timeout=self.timeout,
             start_timeout=server.spec.startup_timeout / 3,
@@ -98,8 +98,11 @@ class TcpHealth:
             async for report in reports:
                 yield report
 
-    async def _ask(self, host: str, port: int) -> Report:
+    async def _ask(self, server: ServerView, host: str, port: int) -> Report:
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+        if self.port is None and (stranger := server.stranger()):
+            return Unhealthy(f"{where}: another process listens there in its place: {stranger}")
 
         try:
             reader, writer = await asyncio.open_connection(host, port)

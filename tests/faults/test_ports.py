@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import pytest
 from acceptance_world import World
 from faulty import ONCE, failure_of, faulty, supervising
 from hostler import (
+    Auth,
     Event,
+    HealthReported,
     Launch,
     PortInUse,
     PortParsingFailed,
@@ -255,3 +258,70 @@ async def test_a_port_that_is_never_announced_is_used_where_that_is_wanted(world
     with anyio.fail_after(20):
         async with supervising(world, file) as supervisor:
             await supervisor["fake"].wait_ready()
+
+
+LETS_GO = """
+import os, socket, sys, threading, time
+one = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print(f"listening on http://127.0.0.1:{one.getsockname()[1]}", flush=True)
+connection, _ = one.accept()
+connection.recv(65536)
+connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Type: text/event-stream\\r\\n\\r\\ndata: hello\\n\\n")
+while not os.path.exists(sys.argv[2]):
+    time.sleep(0.01)
+one.close()
+while os.path.exists(sys.argv[2]):
+    time.sleep(0.01)
+connection.close()
+time.sleep(600)
+"""
+
+
+@dataclass(eq=False)
+class Guarded:
+    """Gives the server a password, as a launcher does."""
+
+    @hookimpl
+    async def pre_spawn(self, launch: Launch) -> None:
+        launch.facts["auth"] = Auth("user", "planted-password-of-a-test")
+
+
+async def test_a_stranger_who_takes_the_port_of_a_living_server_never_gets_its_password(
+    world: World, tmp_path: Path
+) -> None:
+    sign = tmp_path / "let-go"
+    command = [sys.executable, "-c", LETS_GO, "${server.port}", str(sign)]
+    plugins = {"regex-port": {}, "sse-health": {"reconnect": "20ms"}}
+    file = world.configure(web={"command": command, "plugins": plugins, "restart": ONCE})
+
+    async with supervising(world, file, guarded=Guarded()) as supervisor:
+        server = supervisor["web"]
+        await server.wait_ready(20)
+        assert server.endpoint is not None
+        sign.touch()
+
+        with anyio.fail_after(20):
+            while (stranger := taken(server.endpoint.port)) is None:  # noqa: ASYNC110 - when the server lets go
+                await anyio.sleep(0.01)
+
+        with stranger:
+            news = server.events()
+            sign.unlink()
+            told = f"another process listens there in its place: pid {os.getpid()}"
+
+            with anyio.fail_after(20):
+                await anext(
+                    one async for one in news if isinstance(one, HealthReported) and told in one.reason
+                )
+
+            stranger.setblocking(False)
+
+            with pytest.raises(BlockingIOError):
+                stranger.accept()
+
+
+def taken(port: int) -> socket.socket | None:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError:
+        return None

@@ -73,6 +73,10 @@ class Probe:
 
     async def ask(self) -> Report:
         """Make one request; after a failure the next one gets a new connection."""
+        if stranger := self.server.stranger():
+            await self.close()
+            return self._bad(f"another process listens there in its place: {stranger}")
+
         report: Report | None = None
 
         try:

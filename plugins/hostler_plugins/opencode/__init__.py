@@ -142,7 +142,7 @@ class OpenCode:
     @hookimpl
     async def on_shutdown(self, server: ServerView) -> None:
         """Have the server end its own children: what SIGTERM alone leaves behind."""
-        if server.url is not None and self._way.dispose is not None:
+        if server.url is not None and self._way.dispose is not None and not server.stranger():
             with suppress(OSError):
                 url = server.url + self._way.dispose
                 await status_of(url, server.auth, method="POST", deadline=_DISPOSE_DEADLINE)

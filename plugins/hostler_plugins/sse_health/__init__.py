@@ -109,6 +109,7 @@ class SseHealth:
                 stream = watch.stream(session)
 
                 try:
+                    watch.refuse_strangers()
                     watch.opened(stream, await stream.open())
                     yield Healthy({"url": watch.url})
                     await watch.follow(stream, session)
