@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,23 +19,27 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 
 
 class Program(NamedTuple):
-    """A Python block, and the last TOML block with servers before it on the page."""
+    """A Python block, and what its page shows before it: the last TOML with servers, files with a name."""
 
     place: str
     text: str
     configuration: str
+    files: Mapping[str, str]
 
 
 def programs() -> Iterator[Program]:
     for page in PAGES:
         text, configuration = page.read_text(), ""
+        files: dict[str, str] = {}
 
         for found in re.finditer(r"^```(python|toml)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
             if found[1] == "toml":
                 configuration = found[2] if "[servers." in found[2] else configuration
             else:
                 line = text.count("\n", 0, found.start()) + 1
-                yield Program(f"{page.name}:{line}", found[2], configuration)
+                yield Program(f"{page.name}:{line}", found[2], configuration, dict(files))
+                named = re.match(r"# (\w+\.py)\n", found[2])
+                files |= {named[1]: found[2]} if named else {}
 
 
 @pytest.mark.requirement("R44")
@@ -51,6 +55,10 @@ def test_every_python_block_runs(program: Program, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     (tmp_path / "hostler.toml").write_text(program.configuration)
     (tmp_path / "block.py").write_text(program.text)
+
+    for name, text in program.files.items():
+        (tmp_path / name).write_text(text)
+
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "HOSTLER"))}
     done = subprocess.run(
         [sys.executable, "block.py"],
