@@ -1,7 +1,15 @@
 import time
 
 import pytest
-from hostler.interpolate import InterpolationError, MalformedReference, UndefinedName, escape, expand, names
+from hostler.interpolate import (
+    InterpolationError,
+    MalformedReference,
+    UndefinedName,
+    escape,
+    expand,
+    insert,
+    names,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -150,3 +158,27 @@ def test_hostile_texts_take_no_time(text: str) -> None:
         expand(text, nothing)
 
     assert time.monotonic() - begin < 2
+
+
+pieces = ["$", "$$", "{", "}", "a", "{HOME}", "${HOME}", "${HOME:-x}"]
+templates = st.lists(st.sampled_from(pieces), max_size=6).map("".join)
+with_parameter = st.lists(
+    st.sampled_from([*pieces, "${parameter.x}", "${parameter.x:-d$$}"]), max_size=6
+).map("".join)
+
+
+@given(with_parameter, templates)
+def test_a_text_put_in_before_is_the_same_as_its_value_filled_in(text: str, value: str) -> None:
+    """What is put in neither begins a reference with what follows it nor ends one that stands before it."""
+    try:
+        filled = expand(value, VALUES.get)
+        expected = expand(text, lambda name: filled if name == "parameter.x" else VALUES.get(name))
+    except MalformedReference:
+        return
+
+    put_in = insert(text, lambda name: value if name == "parameter.x" else None)
+    assert expand(put_in, VALUES.get) == expected
+
+
+def test_what_is_not_known_stays_as_it_is() -> None:
+    assert insert("${A} ${A:-b} $$ $ ${ ${parameter.x}", nothing) == "${A} ${A:-b} $$ $ ${ ${parameter.x}"

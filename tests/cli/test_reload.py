@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hostler import Change, Changes
+from hostler.cli.reloading import lines
 from hostler_process import HOSTLER, Configure, Hostler, Start, Terminal, server_table
 
 TEMPLATE = f"""
@@ -148,6 +150,16 @@ def test_a_reload_beside_a_command_does_not_reach_the_command(configure: Configu
     (child,) = [one for one in psutil.Process(hostler.process.pid).children() if one.name() == "sh"]
     child.send_signal(signal.SIGUSR1)
     assert hostler.end() == 3
+
+
+def test_what_is_changed_at_rest_is_told_as_such() -> None:
+    changes = Changes(unchanged=("a",), changed={"b": (Change("port", "0", "80"),)})
+    assert list(lines(changes)) == [
+        "reload:",
+        "  b: changed, and not running",
+        "    port: 0 -> 80",
+        "  unchanged: a",
+    ]
 
 
 # -- terminals -----------------------------------------------------------------------------------

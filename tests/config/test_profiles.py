@@ -195,6 +195,12 @@ def test_each_step_of_the_law_of_precedence_wins_over_all_before_it(write: Write
     assert web.startup_timeout == number + 1
 
 
+def test_the_page_tells_the_law_of_precedence_on_one_line() -> None:
+    page = Path(__file__).parents[2] / "docs" / "configuration.md"
+    law = "template < extended files in order < the file < profiles in the order given < `--set`"
+    assert [line for line in page.read_text().splitlines() if law in line] != []
+
+
 def test_a_template_changed_by_a_profile_still_loses_to_the_servers_own_table(write: Write) -> None:
     file = write(
         "a.toml",

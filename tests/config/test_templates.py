@@ -426,6 +426,17 @@ def test_a_name_that_cannot_be_and_what_does_not_fit_together_are_told(write: Wr
     assert "may be reached from outside" in told
 
 
+def test_a_program_may_give_a_list(write: Write) -> None:
+    text = "[templates.t]\nparameters = { run = { required = true } }\ncommand = '${parameter.run}'\n"
+    templates = load(write("a.toml", text)).templates
+    assert templates["t"]("a", run=["x", "$y"]).command == ("x", "$$y")
+
+
+def test_a_template_that_is_not_sound_makes_no_servers_and_is_told_once(write: Write) -> None:
+    text = "[templates.t]\nparameters = { a = {} }\n[servers.a]\ntemplate = { use = 't', b = 1 }\n"
+    assert len(mistakes(lambda: load(write("a.toml", text)))) == 1
+
+
 def test_a_mapping_has_templates_too(tmp_path: Path) -> None:
     table = {
         "templates": {"t": {"parameters": {"port": 1}, "command": ["x"], "port": "${parameter.port}"}},

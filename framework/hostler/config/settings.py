@@ -85,8 +85,6 @@ def tree_of(setting: Setting) -> Node:
         return grow(value, lambda _: place)
     except Unusable as error:
         raise InvalidConfiguration([Problem(error.node.key, str(error), setting.label)]) from None
-    except RecursionError:
-        raise InvalidConfiguration([Problem("", "nested too deeply", setting.label)]) from None
 
 
 def _from_python(key: str, value: object) -> Setting:
