@@ -1,0 +1,189 @@
+"""A real OpenCode in a sandbox, as root and as another user: it works, and nothing of it gets out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from acceptance_world import World, eventually, five_plugins
+from hostler import Server
+from opencode_binaries import NEWEST, opencode_binary
+from opencode_requests import new_session, request, run_in_shell
+
+TRIAL = ["bwrap", "--ro-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "/bin/true"]
+works = shutil.which("bwrap") and subprocess.run(TRIAL, capture_output=True, check=False).returncode == 0
+pytestmark = [
+    pytest.mark.opencode,
+    pytest.mark.skipif(not works, reason="bubblewrap is not installed, or the kernel refuses it here"),
+]
+NOBODY = pytest.param(
+    "nobody", marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root may become others")
+)
+SLEEPS = "302.5"
+
+TRIES = """
+for place in "$PWD" /tmp "$TMPDIR" "$HOME/.local/share/opencode"; do
+    echo x > "$place/tried" && echo "yes $place"
+done
+for place in "$HOME" / /etc /usr /var/tmp {folder}; do
+    (echo x > "$place/tried") 2>/dev/null || echo "no $place"
+done
+cat "$HOME/.ssh/id" 2>/dev/null || echo "no key"
+grep -E "^(CapEff|NoNewPrivs|Uid)" /proc/self/status
+setsid sh -c 'env -i sleep {sleeps} >/dev/null 2>&1 &'
+echo end
+"""
+
+
+@dataclass
+class Place:
+    """A folder that every user may enter, with OpenCode, a home and a project of one user."""
+
+    folder: Path
+    user: str | None
+
+    def __post_init__(self) -> None:
+        self.folder.chmod(0o755)
+        (self.folder / "bin").mkdir()
+        self.binary = self.folder / "bin" / "opencode"
+
+        with suppress(OSError):
+            self.binary.hardlink_to(opencode_binary(NEWEST))
+
+        if not self.binary.exists():
+            shutil.copy(opencode_binary(NEWEST), self.binary)
+
+        self.home, self.project = self._own("home"), self._own("project")
+        (self._own("home/.ssh") / "id").write_text("key")
+        (self.home / ".ssh" / "id").chmod(0o644)
+
+    def _own(self, name: str) -> Path:
+        path = self.folder / name
+        path.mkdir()
+
+        if self.user is not None:
+            shutil.chown(path, self.user)
+
+        return path
+
+    def table(self) -> dict[str, object]:
+        plugins = five_plugins(
+            opencode={"binary": str(self.binary), "offline": True},
+            sse_health={"reconnect": "1s"},
+            log_rotation={},
+        )
+        xdg = {f"XDG_{name}_HOME": "" for name in ("DATA", "CONFIG", "STATE", "CACHE")}
+        privileges: dict[str, object] = {} if self.user is None else {"privileges": {"user": self.user}}
+        return {
+            "cwd": str(self.project),
+            "identity": "require",
+            "restart": {"initial_delay": "50ms"},
+            "env": {"HOME": str(self.home), **xdg},
+            "plugins": {**plugins, **privileges, "sandbox": {}},
+        }
+
+
+@pytest.fixture(params=[None, NOBODY])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    made = subprocess.check_output(["mktemp", "-d", "/var/tmp/hostler-test-XXXXXXXX"], text=True)
+    folder = Path(made.strip())
+    yield Place(folder, request.param)
+    shutil.rmtree(folder)
+
+
+def sleepers() -> list[int]:
+    found = []
+
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.cmdline() == ["sleep", SLEEPS]:
+                found.append(process.pid)
+
+    return found
+
+
+def lives(pid: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+    return False
+
+
+async def tried(server: Server, place: Place) -> list[str]:
+    """What OpenCode's own shell tool could do."""
+    assert server.url is not None
+    script = TRIES.format(folder=place.folder, sleeps=SLEEPS)
+    (place.project / "tries.sh").write_text(script)
+    session = await asyncio.to_thread(new_session, server.url, server.auth)
+    await asyncio.to_thread(run_in_shell, server.url, server.auth, session, "sh tries.sh > report 2>&1")
+    return (place.project / "report").read_text().splitlines()
+
+
+@pytest.mark.requirement("R36", "R40")
+async def test_opencode_works_in_a_sandbox_writes_where_it_may_and_leaves_nothing(
+    place: Place, world: World
+) -> None:
+    async with world.supervisor(world.configure(opencode=place.table())) as supervisor:
+        server = supervisor["opencode"]
+        await server.wait_ready(60)
+        assert server.run is not None
+        assert server.run.launch is not None
+        tmpdir, made = server.run.launch.env["TMPDIR"], list(server.run.launch.temporary)
+        members = server.members()
+        assert {psutil.Process(pid).name() for pid in members} == {"bwrap", "opencode"}
+        assert server.memory > 50_000_000
+        assert (await asyncio.to_thread(request, f"{server.url}/config", None))[0] == 401
+        assert (await asyncio.to_thread(request, f"{server.url}/config", server.auth))[0] == 200
+
+        said = await tried(server, place)
+        data = place.home / ".local/share/opencode"
+        assert [line for line in said if line.startswith("yes")] == [
+            *(f"yes {path}" for path in (place.project, "/tmp", tmpdir, data)),
+        ]
+        closed = (place.home, "/", "/etc", "/usr", "/var/tmp", place.folder, "key")
+        assert [line for line in said if line.startswith("no ")] == [f"no {path}" for path in closed]
+        status = dict(line.split(":\t") for line in said if ":\t" in line)
+        assert (int(status["CapEff"], 16), status["NoNewPrivs"]) == (0, "1")
+        assert status["Uid"].split()[0] == ("0" if place.user is None else "65534")
+        await asyncio.to_thread(eventually, lambda: len(sleepers()) == 1)
+        (escaped,) = sleepers()
+        assert escaped in server.members()
+
+        began = time.monotonic()
+        await server.stop()
+        assert time.monotonic() - began < 5
+        assert not any(lives(pid) for pid in [*members, escaped])
+        assert sleepers() == []
+        assert [path for path in made if path.exists()] == []
+
+    assert (data / "tried").exists()
+    assert world.what_is_left() == {"processes": {}, "records": [], "temporary": []}
+
+
+@pytest.mark.requirement("R5", "R40")
+def test_a_killed_hostler_leaves_nothing_of_a_sandbox(place: Place, world: World) -> None:
+    escapes = f"setsid sh -c 'env -i sleep {SLEEPS} &'; exec sleep 300"
+    own = {"privileges": {"user": place.user}} if place.user else {}
+    other = {
+        "command": ["/bin/sh", "-c", escapes],
+        "cwd": str(place.project),
+        "port": False,
+        "plugins": {**own, "sandbox": {}},
+    }
+    hostler = world.hostler("run", world.configure(opencode=place.table(), other=other), "--json")
+    opencode = hostler.event(timeout=60, event="state", server="opencode", state="running")["pid"]
+    eventually(lambda: len(sleepers()) == 1)
+    children = psutil.Process(hostler.process.pid).children(recursive=True)
+    assert opencode in {child.pid for child in children}
+    assert hostler.stop(signal.SIGKILL) == -9
+    eventually(lambda: not any(lives(child.pid) for child in children) and not sleepers())
