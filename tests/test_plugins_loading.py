@@ -243,3 +243,29 @@ def test_importing_the_package_of_plugins_imports_no_plugin_and_no_msgspec() -> 
 def test_a_name_that_the_package_does_not_have_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Manager'"):
         _ = plugins.Manager
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("x = 1\nclass Caddy\n    pass\n", "line 2: SyntaxError: expected ':'"),
+        ("def f():\n    raise RuntimeError('no licence')\n\nf()\n", "line 2: RuntimeError('no licence')"),
+        ("import hostler_no_such_module\n", "line 1: ModuleNotFoundError("),
+        ("import json\njson.loads('{')\n", "line 2: JSONDecodeError("),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_told_with_its_line(tmp_path: Path, source: str, said: str) -> None:
+    path = write_module(tmp_path / "caddy.py", source)
+    (problem,) = option_problems(PluginSpec("caddy", use=f"{path}:Caddy"))
+    assert problem.message.startswith(f'plugin "caddy" ({path}) could not be imported: {said}')
+
+
+def test_a_file_that_is_missing_is_told_in_words(tmp_path: Path) -> None:
+    (problem,) = option_problems(PluginSpec("caddy", use="nowhere.py:Caddy", base=tmp_path))
+    assert problem.message.endswith("could not be imported: it cannot be read: No such file or directory")
+
+
+def test_a_fault_of_a_plugin_by_path_names_its_file_and_class(tmp_path: Path) -> None:
+    path = write_module(tmp_path / "caddy.py", CADDY.replace("pre_spawn", "pre_swapn"))
+    (problem,) = option_problems(PluginSpec("caddy", use=f"{path}:Caddy"))
+    assert f'plugin "caddy" ({path}:Caddy): there is no hook "pre_swapn"' in problem.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -20,6 +21,10 @@ HERE = "test_plugins_options"
 class Mode(Enum):
     FAST = "fast"
     SAFE = "safe"
+
+
+SIZE = 'expected a size with a unit (B, kB, MB, GB, KiB, MiB, GiB), such as "10 MiB"'
+HOME = "expected a home directory that exists"
 
 
 @dataclass(eq=False)
@@ -55,6 +60,9 @@ class Probe:
 
     @hookimpl
     async def on_ready(self) -> None: ...
+
+
+WORSE = inspect.getsourcelines(Probe)[1] + inspect.getsource(Probe).partition("raise KeyError")[0].count("\n")
 
 
 def spec_of(class_: type, **options: object) -> PluginSpec:
@@ -109,33 +117,38 @@ def test_what_is_not_given_has_its_default_and_is_not_shared() -> None:
         (
             {"interval": 5},
             "interval",
-            'expected a duration with a unit (ms, s, m, h, d), such as "500ms" or "30s"',
+            'expected a duration with a unit (ms, s, m, h, d), such as "500ms" or "30s", found 5',
         ),
         (
             {"interval": "5"},
             "interval",
-            'expected a duration with a unit (ms, s, m, h, d), such as "500ms" or "30s"',
+            'expected a duration with a unit (ms, s, m, h, d), such as "500ms" or "30s", found "5"',
         ),
         (
             {"interval": True},
             "interval",
-            'expected a duration with a unit (ms, s, m, h, d), such as "500ms" or "30s"',
+            'expected a duration with a unit (ms, s, m, h, d), such as "500ms" or "30s", found true',
         ),
         (
             {"limit": 10},
             "limit",
-            'expected a size with a unit (B, kB, MB, GB, KiB, MiB, GiB), such as "10 MiB"',
+            'expected a size with a unit (B, kB, MB, GB, KiB, MiB, GiB), such as "10 MiB", found 10',
         ),
-        ({"tries": "5"}, "tries", "expected int, found str"),
-        ({"tries": True}, "tries", "expected int, found bool"),
-        ({"strict": 1}, "strict", "expected bool, found int"),
-        ({"path": 5}, "path", "expected str, found int"),
-        ({"words": "a"}, "words", "expected array, found str"),
-        ({"words": ["a", 1]}, "words[1]", "expected str, found int"),
-        ({"file": 3}, "file", "expected Path, found int"),
+        ({"tries": "5"}, "tries", "expected a whole number, found a string"),
+        ({"tries": True}, "tries", "expected a whole number, found true"),
+        ({"strict": 1}, "strict", "expected true or false, found 1"),
+        ({"path": 5}, "path", "expected a string, found 5"),
+        ({"words": "a"}, "words", "expected a list, found a string"),
+        ({"words": ["a", 1]}, "words[1]", "expected a string, found a whole number"),
+        ({"file": 3}, "file", "expected a path, found 3"),
         ({"tries": 0}, "tries", "must be 1 or more"),
         ({"path": "/bad"}, "", "/bad is a bad path"),
-        ({"path": "/worse"}, "", "KeyError('worse')"),
+        ({"path": "/worse"}, "", f"line {WORSE}: KeyError('worse')"),
+        ({"limit": "10 MBit"}, "limit", f'{SIZE}, found "10 MBit"'),
+        ({"ratio": float("nan")}, "ratio", "expected a number that is one, found nan"),
+        ({"ratio": float("inf")}, "ratio", "expected a number that is one, found inf"),
+        ({"table": {"a": "b"}}, "table[...]", "expected a whole number, found a string"),
+        ({"file": "~no-such-user-at-all/x"}, "file", f'{HOME}, found "~no-such-user-at-all/x"'),
     ],
 )
 def test_a_wrong_value_is_a_problem_of_its_key(options: dict[str, object], key: str, message: str) -> None:
@@ -144,7 +157,8 @@ def test_a_wrong_value_is_a_problem_of_its_key(options: dict[str, object], key: 
 
 
 @pytest.mark.parametrize(
-    ("options", "choices"), [({"kind": "htp"}, "http, tcp"), ({"mode": "fats"}, "fast, safe")]
+    ("options", "choices"),
+    [({"kind": "htp"}, '"http", "tcp", found "htp"'), ({"mode": "fats"}, '"fast", "safe", found "fats"')],
 )
 def test_a_word_that_is_no_choice_is_told_with_the_choices(options: dict[str, object], choices: str) -> None:
     problem = only(problems_of(Probe, path="/", **options))
@@ -183,7 +197,7 @@ def test_building_with_wrong_options_names_the_plugin_and_every_problem() -> Non
         build(spec_of(Probe, tries="x", interval=3))
 
     assert 'plugin "probe"' in str(caught.value)
-    assert "tries: expected int" in str(caught.value)
+    assert "tries: expected a whole number" in str(caught.value)
     assert "path: this option is required" in str(caught.value)
 
 
@@ -191,9 +205,9 @@ def test_right_options_have_no_problems() -> None:
     assert problems_of(Probe, path="/") == []
 
 
-def test_a_value_is_never_shown() -> None:
+def test_a_text_that_may_be_a_secret_is_never_shown() -> None:
     found = problems_of(
-        Probe, path="/", tries="hunter2-secret", strict="hunter2-secret", mode="hunter2-secret"
+        Probe, path="/", tries="hunter2-secret", strict="hunter2-secret", words="hunter2-secret"
     )
     assert len(found) == 3
     assert "hunter2" not in " ".join(str(problem) for problem in found)
@@ -303,3 +317,13 @@ def test_an_installed_plugin_is_described_by_its_class() -> None:
     assert found.options[0].type == "list[str]"
     assert found.options[0].default == "[]"
     assert "copy" in found.options[0].meaning
+
+
+def test_a_number_without_its_unit_is_told_with_the_likely_one() -> None:
+    assert only(problems_of(Probe, path="/", interval=5)).proposal == "5s"
+    assert only(problems_of(Probe, path="/", limit=5)).proposal == ""
+    assert only(problems_of(Probe, path="/", interval="5")).proposal == ""
+
+
+def test_the_home_folder_stands_in_a_path_where_its_sign_was_written() -> None:
+    assert vars(build(spec_of(Probe, path="/", file="~/x")))["file"] == Path.home() / "x"

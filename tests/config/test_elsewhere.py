@@ -111,7 +111,7 @@ WRONG = [
     ),
     (
         "plugins.x = { use = 'locked.py:Locked', key = 'hunter2-zebra' }",
-        'plugins.x.key: expected { secret = "env:NAME" } | null, found str',
+        'plugins.x.key: expected { secret = "env:NAME" }, found a string',
     ),
     (
         "plugins.x = { use = 'locked.py:Nobody', key = { secret = 'evn:B' } }",

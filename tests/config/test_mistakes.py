@@ -114,7 +114,7 @@ IN_A_SERVER = [
     ),
     (
         "plugins.x = { use = './plugin.py:Launcher', headers = { a = 1 } }",
-        "plugins.x.headers[...]: expected str, found int",
+        "plugins.x.headers[...]: expected a string, found a whole number",
     ),
     (
         "plugins.x = { use = './plugin.py:Launcher', pattern = '(' }",
@@ -247,7 +247,7 @@ def test_all_mistakes_of_all_files_are_told_at_once_each_with_its_own_file_and_l
         'a.toml:3: servers.web.needs[0]: there is no server "dbb"; did you mean "db"?',
         'a.toml:4: servers.web.env.B: expected a string, found false; did you mean "false"?',
         'a.toml:7: servers.db.plugins.one.coumt: unknown option; did you mean "count"?',
-        "a.toml:8: servers.db.plugins.one.words[1]: expected str, found int",
+        "a.toml:8: servers.db.plugins.one.words[1]: expected a string, found a whole number",
         "a.toml:9: servers.db.plugins.two: expected true, false or a table of options, found 5",
         f"a.toml:10: servers.cache.command: {NO_COMMAND}",
         'base.toml:2: servers.web.hots: unknown key; did you mean "host"?',
@@ -339,7 +339,7 @@ WITH_A_SECRET = [
     ),
     (
         "plugins.x = { use = './plugin.py:Launcher', count = '${SECRET}' }",
-        "plugins.x.count: expected int, found str",
+        "plugins.x.count: expected a whole number, found a string",
     ),
     (
         "plugins.x = { use = './plugin.py:Launcher', pattern = '(', source = '${SECRET}' }",

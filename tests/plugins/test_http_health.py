@@ -395,7 +395,7 @@ async def test_closing_it_within_a_request_and_between_two_leaves_nothing() -> N
         ({"status": "200,"}, "status", "expected codes"),
         ({"status": "399-200"}, "status", "expected codes"),
         ({"status": [42]}, "status", "expected codes from 100 to 599"),
-        ({"method": "POST"}, "method", "expected one of GET, HEAD"),
+        ({"method": "POST"}, "method", 'expected one of "GET", "HEAD"'),
         ({"method": "HEAD", "body": "x"}, "method", "no body to look into"),
         ({"method": "HEAD", "json": {"a": 1}}, "method", "no body to look into"),
         ({"body": "("}, "body", "is no regular expression"),

@@ -259,8 +259,12 @@ async def test_a_slow_pattern_is_not_silent(directories: Directories) -> None:
         ({"pattern": "("}, "pattern", "is no regular expression"),
         ({"pattern": "x", "failure": "["}, "failure", "is no regular expression"),
         ({"pattern": "x", "failures": 0}, "failures", "1 or more"),
-        ({"pattern": "x", "stream": "both"}, "stream", "expected one of any, stdout, stderr"),
-        ({"pattern": "x", "on_failure": "stop"}, "on_failure", "expected one of count, restart, give-up"),
+        ({"pattern": "x", "stream": "both"}, "stream", 'expected one of "any", "stdout", "stderr"'),
+        (
+            {"pattern": "x", "on_failure": "stop"},
+            "on_failure",
+            'expected one of "count", "restart", "give-up"',
+        ),
     ],
 )
 def test_a_mistake_in_an_option_is_told_with_its_name(

@@ -150,7 +150,7 @@ def test_check_finds_what_is_not_there(make_spec: MakeSpec, directories: Directo
     [
         ({"paths": []}, "paths: expected at least one"),
         ({"debounce": "0s"}, "debounce: expected more than 0"),
-        ({"action": "SIGKILL"}, "expected one of restart, SIGHUP, SIGUSR1, SIGUSR2"),
+        ({"action": "SIGKILL"}, 'expected one of "restart", "SIGHUP", "SIGUSR1", "SIGUSR2"'),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options: dict[str, object], words: str) -> None:

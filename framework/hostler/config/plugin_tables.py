@@ -87,11 +87,11 @@ def _unfilled(node: Node, spec: PluginSpec) -> PluginSpec:
 
 
 def _without_values(said: list[Problem], of_raw: list[Problem], node: Node) -> list[Problem]:
-    """Keep only the sentences that are the same for the raw text, which cannot show what a variable holds."""
+    """Tell what is said of the raw text too, in its words, which cannot show what a variable holds."""
+    raw = {(one.key, one.message.partition(", found ")[0]): one for one in of_raw}
     return [
-        problem
-        if problem in of_raw
-        else Problem(problem.key, f"not accepted by the plugin; it was read from {_sources(problem, node)}")
+        raw.get((problem.key, problem.message.partition(", found ")[0]))
+        or Problem(problem.key, f"not accepted by the plugin; it was read from {_sources(problem, node)}")
         for problem in said
     ]
 

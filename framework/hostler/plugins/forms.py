@@ -13,7 +13,7 @@ import pluggy
 from hostler import hooks
 from hostler.errors import PluginError
 from hostler.plugins.api import api_fault
-from hostler.plugins.wording import did_you_mean
+from hostler.plugins.wording import did_you_mean, place_of
 
 FORMS: Mapping[str, str] = MappingProxyType(
     {
@@ -185,4 +185,4 @@ def _place(plugin: object) -> str:
     if inspect.ismodule(plugin):
         return plugin.__name__
 
-    return f"{type(plugin).__module__}.{type(plugin).__qualname__}"
+    return place_of(type(plugin))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from hostler.errors import PluginError
 from hostler.model import PluginSpec
-from hostler.plugins.wording import likely, said
+from hostler.plugins.wording import BY_PATH, fault_in, likely
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -118,7 +118,7 @@ def _module_at(spec: PluginSpec, path: Path) -> ModuleType:
         raise _not_imported(spec, str(path), error) from error
 
     # One name for one content: an edited file is a new module, an unchanged one is not run twice.
-    name = f"hostler_plugin_{path.stem}_{sha256(bytes(path) + content).hexdigest()[:16]}"
+    name = f"{BY_PATH}{path.stem}_{sha256(bytes(path) + content).hexdigest()[:16]}"
 
     if name in sys.modules:
         return sys.modules[name]
@@ -140,7 +140,7 @@ def _module_at(spec: PluginSpec, path: Path) -> ModuleType:
 
 def _not_imported(spec: PluginSpec, place: str, error: BaseException) -> PluginError:
     return PluginError(
-        f'plugin "{spec.name}" ({place}) could not be imported: {said(error)}',
+        f'plugin "{spec.name}" ({place}) could not be imported: {fault_in(error, place)}',
         details={"place": place},
     )
 

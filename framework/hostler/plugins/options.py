@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import re
+import os
 import sys
 from collections.abc import Iterable, Mapping
-from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 import msgspec
 
@@ -17,10 +16,9 @@ from hostler.errors import PluginError, Problem
 from hostler.model import PluginSpec
 from hostler.plugins.forms import check_plugin, compares_by_value, hook_faults
 from hostler.plugins.loading import find_class
-from hostler.plugins.wording import likely, said
+from hostler.plugins.mistakes import no_number, refusal, shown, wrong_value
+from hostler.plugins.wording import file_of, likely, place_of, said
 from hostler.quantities import Duration, Size
-
-_AT = re.compile(r"(?P<message>.*) - at `\$(?P<path>.*)`", re.DOTALL)
 
 
 def build(spec: PluginSpec) -> object:
@@ -80,9 +78,7 @@ def plugin_class(spec: PluginSpec) -> type:
     faults = list(hook_faults(class_))
 
     if faults:
-        raise PluginError(
-            f'plugin "{spec.name}" ({class_.__module__}.{class_.__qualname__}): ' + "; ".join(faults)
-        )
+        raise PluginError(f'plugin "{spec.name}" ({place_of(class_)}): ' + "; ".join(faults))
 
     return class_
 
@@ -134,10 +130,14 @@ def construct(class_: type, options: Mapping[str, object]) -> tuple[object | Non
             problems += [Problem(name, "this option is required")] if _required(field) else []
             continue
 
+        if no_number(options[name]):
+            problems.append(Problem(name, f"expected a number that is one, found {options[name]}"))
+            continue
+
         try:
             values[name] = convert(class_, field, options[name])
         except msgspec.ValidationError as error:
-            problems.append(_mistake(option_type(class_, field), name, options[name], str(error)))
+            problems.append(wrong_value(option_type(class_, field), name, options[name], str(error)))
 
     if problems:
         return None, problems
@@ -145,18 +145,31 @@ def construct(class_: type, options: Mapping[str, object]) -> tuple[object | Non
     try:
         return class_(**values), []
     except Exception as error:  # noqa: BLE001 - a plugin's __post_init__ refuses in many ways
-        return None, [_refusal(error, fields)]
+        return None, [refusal(error, fields, file_of(class_))]
 
 
 def _decode(kind: type, value: object) -> object:
     if kind in {Duration, Size}:
-        # A bare number is refused by `parse` too: the sentence about the unit is the same.
-        return kind.parse(str(value))
+        try:
+            # A bare number is refused by `parse` too: the sentence about the unit is the same.
+            return kind.parse(str(value))
+        except ValueError as error:
+            raise ValueError(f"{error}, found {shown(value)}") from None
 
     if kind is Path and isinstance(value, str):
-        return Path(value)
+        return _path(value)
 
-    raise ValueError(f"expected {kind.__name__}, found {type(value).__name__}")
+    raise ValueError(f"expected {'a path' if kind is Path else kind.__name__}, found {shown(value)}")
+
+
+def _path(text: str) -> Path:
+    """The path, with the home folder in place of its `~`."""
+    found = os.path.expanduser(text)  # noqa: PTH111 - Path.expanduser raises RuntimeError
+
+    if found.startswith("~"):
+        raise ValueError(f"expected a home directory that exists, found {shown(text)}")
+
+    return Path(found)
 
 
 def _required(field: dataclasses.Field[Any]) -> bool:
@@ -169,31 +182,3 @@ def _unknown(key: str, fields: Iterable[str]) -> Problem:
     return Problem(
         key, "unknown option" if proposal else f"unknown option; there are: {allowed}", proposal=proposal
     )
-
-
-def _mistake(hint: Any, name: str, value: object, message: str) -> Problem:
-    found = _AT.fullmatch(message)
-    path, text = (found["path"], found["message"]) if found else ("", message)
-    choices = _choices(hint)
-
-    if choices and not path:
-        proposal = likely(value, choices) if isinstance(value, str) else ""
-        return Problem(name, f"expected one of {', '.join(choices)}", proposal=proposal)
-
-    text = text.replace("`", "").replace("Expected ", "expected ", 1).replace(", got ", ", found ", 1)
-    text = text.replace("object", '{ secret = "env:NAME" }') if "Secret" in str(hint) else text
-    return Problem(name + path, text)
-
-
-def _choices(hint: Any) -> list[str]:
-    if get_origin(hint) is Literal:
-        return [str(choice) for choice in get_args(hint)]
-
-    return [str(member.value) for member in hint] if isinstance(hint, type) and issubclass(hint, Enum) else []
-
-
-def _refusal(error: Exception, fields: Iterable[str]) -> Problem:
-    """The problem that a ValueError states; "name: what is wrong" is a problem of that option."""
-    text = str(error) if isinstance(error, ValueError) and str(error) else said(error)
-    name, colon, rest = text.partition(": ")
-    return Problem(name, rest) if colon and name in fields else Problem("", text)

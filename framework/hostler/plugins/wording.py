@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
+from traceback import extract_tb
 
 _LONGEST_REPR = 300
+BY_PATH = "hostler_plugin_"
 
 
 def likely(word: str, choices: Iterable[str]) -> str:
@@ -27,3 +30,29 @@ def said(error: BaseException) -> str:
         return type(error).__name__
 
     return text if len(text) <= _LONGEST_REPR else text[:_LONGEST_REPR] + "..."
+
+
+def fault_in(error: BaseException, file: str) -> str:
+    """What was raised for a plugin's file, with the line of the file where that is known."""
+    if isinstance(error, SyntaxError) and error.lineno is not None and error.filename == file:
+        return f"line {error.lineno}: {type(error).__name__}: {error.msg}"
+
+    if isinstance(error, OSError) and str(error.filename) == file and error.strerror:
+        return f"it cannot be read: {error.strerror}"
+
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == file]
+    return f"line {lines[-1]}: {said(error)}" if lines else said(error)
+
+
+def place_of(class_: type) -> str:
+    """Where a class is found, as `use` would name it: "package.module.Class" or "path/to/file.py:Class"."""
+    # A plugin that is used by its path lives in a module of a made-up name, which helps nobody.
+    if class_.__module__.startswith(BY_PATH):
+        return f"{file_of(class_)}:{class_.__qualname__}"
+
+    return f"{class_.__module__}.{class_.__qualname__}"
+
+
+def file_of(class_: type) -> str:
+    """The file of the module of a class, "" where there is none."""
+    return str(getattr(sys.modules.get(class_.__module__), "__file__", None) or "")
