@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from hostler.cli import plugins_new
 from hostler_process import Run
 from packages import build_into, run_tests
 
@@ -19,7 +21,7 @@ from packages import build_into, run_tests
     [
         ("caddy", "hostler_caddy", "Caddy"),
         ("my-server-2", "hostler_my_server_2", "MyServer2"),
-        ("launch", "hostler_launch", "LaunchPlugin"),
+        ("endpoint", "hostler_endpoint", "EndpointPlugin"),
     ],
 )
 def test_the_tests_of_a_new_package_pass_as_they_are_written(
@@ -45,6 +47,14 @@ def test_a_new_package_is_a_plugin_as_soon_as_it_is_installed(
     assert shown.stdout.startswith("caddy 0.1.0\n  Finds where the server listens")
     checked = run("plugins", "check", "caddy", env=env)
     assert (checked.returncode, checked.stdout) == (0, "caddy: keeps what a plugin promises\n")
+
+
+def test_no_class_of_a_new_package_hides_what_its_files_import() -> None:
+    folder = Path(plugins_new.__file__).with_name("new_plugin")
+    text = "".join(path.read_text() for path in folder.glob("*.py.template"))
+    imported = re.findall(r"^from \S+ import (.+)$", text, re.MULTILINE)
+    names = {name for line in imported for name in line.split(", ") if name[0].isupper()}
+    assert names - {"{{class}}"} == plugins_new._IMPORTED
 
 
 def test_a_new_package_is_written_as_the_linters_like_it(run: Run, tmp_path: Path) -> None:

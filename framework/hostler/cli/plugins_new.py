@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 
-import hostler
 from hostler.hooks import API
 from hostler.version import __version__
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 40
+_IMPORTED = {"ClassVar", "Endpoint", "InvalidConfiguration", "Notice", "Path", "ServerView", "StandIn"}
 _TEMPLATES = Path(__file__).with_name("new_plugin")
 _FILES = {
     "pyproject.toml": "pyproject.toml",
@@ -64,8 +64,7 @@ class NewPlugin:
 
     def _class_name(self) -> str:
         name = "".join(part.capitalize() for part in self.name.split("-"))
-        taken = iskeyword(name) or name in {*hostler.__all__, "ClassVar", "StandIn"}
-        return f"{name}Plugin" if taken else name
+        return f"{name}Plugin" if iskeyword(name) or name in _IMPORTED else name
 
 
 @click.command("new")
