@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -34,9 +34,11 @@ from hostler import (
     Server,
     ServerError,
     ServerSpec,
+    ServerView,
     State,
     StateChanged,
     Supervisor,
+    hookimpl,
     load,
     serve,
 )
@@ -326,7 +328,7 @@ async def test_a_removed_server_is_stopped_to_its_last_process_and_forgotten(
         with pytest.raises(KeyError, match="no server 'b'; there are: a"):
             await supervisor.remove("b")
 
-        with pytest.raises(ServerError, match="its supervisor does not run"):
+        with pytest.raises(ServerError, match="its supervisor does not run, or has removed it"):
             await server.start()
 
         await supervisor.add(make_spec(name="b"))  # its name is free again
@@ -542,6 +544,26 @@ async def test_a_dependent_that_has_not_changed_follows_as_its_needs_say(
 
         await ready(supervisor)
         assert [server.generation for server in supervisor.servers.values()] == [2, 1, 2]
+
+
+async def test_what_plugins_published_goes_with_them(make_spec: MakeSpec, directories: Directories) -> None:
+    spec = make_spec(plugins=(announced(), PluginSpec("publishes", instance=Publishes())))
+
+    async with Supervisor(spec, directories=directories) as supervisor:
+        await ready(supervisor)
+        assert supervisor["fake"].child_env({}) == {"PUBLISHED": "yes"}
+        await supervisor.reload(make_spec())
+        await ready(supervisor)
+        assert supervisor["fake"].child_env({}) == {}
+
+
+@dataclass(eq=False)
+class Publishes:
+    """Publishes a variable."""
+
+    @hookimpl
+    async def pre_spawn(self, server: ServerView) -> None:
+        server.publish("PUBLISHED", "yes")
 
 
 async def test_needs_may_change(make_spec: MakeSpec, directories: Directories) -> None:

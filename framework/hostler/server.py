@@ -171,7 +171,7 @@ class Server(View):
         """Want it up, and what it needs, without waiting. ServerError where nobody would see to it."""
         if not self.attended:
             raise ServerError(
-                "its supervisor does not run",
+                "its supervisor does not run, or has removed it",
                 server=self.name,
                 hint="use it inside of `async with Supervisor(...)`",
             )
