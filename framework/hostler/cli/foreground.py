@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hostler.cli.reloading import Reloading, has_terminal
 from hostler.cli.addresses import addresses
+from hostler.cli.reloading import Reloading, has_terminal
 from hostler.cli.verdict import verdict
 from hostler.cli.views import CarefulView, View
 from hostler.errors import InvalidConfiguration, ServerError
