@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -119,6 +120,12 @@ def lives(pid: int) -> bool:
     return False
 
 
+def temporary_folders(world: World) -> list[Path]:
+    """Those that the run records name."""
+    texts = [path.read_text() for path in (world.directories.state / "runs").glob("*.json")]
+    return [Path(name) for name in set(re.findall(r"/tmp/hostler-\w+-[0-9a-f]{16}", " ".join(texts)))]
+
+
 async def tried(server: Server, place: Place) -> list[str]:
     """What OpenCode's own shell tool could do."""
     assert server.url is not None
@@ -185,5 +192,12 @@ def test_a_killed_hostler_leaves_nothing_of_a_sandbox(place: Place, world: World
     eventually(lambda: len(sleepers()) == 1)
     children = psutil.Process(hostler.process.pid).children(recursive=True)
     assert opencode in {child.pid for child in children}
+    folders = temporary_folders(world)
+    assert len(folders) == 3, "two that are /tmp, one that OpenCode has beside it"
     assert hostler.stop(signal.SIGKILL) == -9
     eventually(lambda: not any(lives(child.pid) for child in children) and not sleepers())
+
+    # Files are left, and are removed by the next start of any server.
+    next_one = {"command": ["/bin/true"], "port": False}
+    assert world.hostler("run", world.configure(another=next_one)).end() == 0
+    assert [folder for folder in folders if folder.exists()] == []
