@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
 
-
 COMPLETED = "completed"
 """The reason of the moves of a task that has done its work."""
 
