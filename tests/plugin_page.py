@@ -35,6 +35,7 @@ _WORDS = {
     "float": "number",
     "bool": "boolean",
     "list[str]": "list of strings",
+    "list[Path]": "list of paths",
     "list[int]": "list of integers",
     "dict[str, Any]": "table",
     "dict[str, int]": "table of integers",

@@ -59,7 +59,7 @@ class FileReady:
     @hookimpl(trylast=True)
     async def pre_spawn(self, launch: Launch) -> None:
         """Take note of what is there before the start, or remove it."""
-        self._file = launch.cwd / self.path.expanduser()
+        self._file = launch.cwd / self.path
 
         try:
             self._before = await anyio.to_thread.run_sync(self._clear)

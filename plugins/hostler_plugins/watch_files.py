@@ -28,7 +28,7 @@ class WatchFiles:
     times in a minute the watch ends, and a notice says so.
     """
 
-    paths: list[str] = option(["."], "Files and folders, relative to the server's working directory")
+    paths: list[Path] = option([Path()], "Files and folders, relative to the server's working directory")
     patterns: list[str] = option([], "Names that count, such as *.py; without any, all do")
     ignore: list[str] = option([], "Names, or paths relative to the working directory, that do not count")
     debounce: Duration = option(Duration(0.4), "How long it has to be quiet until changes count as complete")
@@ -65,7 +65,7 @@ class WatchFiles:
 
     def _places(self, cwd: Path) -> tuple[list[Path], list[Path]]:
         """What is watched: what is there, and what is missing."""
-        places = [cwd / Path(path).expanduser() for path in self.paths]
+        places = [cwd / path for path in self.paths]
         return [one for one in places if one.exists()], [one for one in places if not one.exists()]
 
     async def _watch(self, server: ServerView, folders: Sequence[Path], cwd: Path) -> None:

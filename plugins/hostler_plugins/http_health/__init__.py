@@ -101,7 +101,7 @@ class HttpHealth:
         if launch.port is None:
             yield _NO_PORT
 
-        if self.ca is not None and self.verify and not (launch.cwd / self.ca.expanduser()).is_file():
+        if self.ca is not None and self.verify and not (launch.cwd / self.ca).is_file():
             yield f"there is no file {self.ca} with certificates for http-health"
 
     @hookimpl

@@ -53,7 +53,7 @@ async def _trust(options: HttpHealth, server: ServerView) -> ssl.SSLContext | bo
     if options.ca is None or not options.verify:
         return options.verify
 
-    path = server.spec.cwd / options.ca.expanduser()
+    path = server.spec.cwd / options.ca
     return await anyio.to_thread.run_sync(lambda: ssl.create_default_context(cafile=str(path)))
 
 

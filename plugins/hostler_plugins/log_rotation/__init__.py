@@ -35,7 +35,7 @@ class LogRotation:
     says so, and a line in the file tells how much when it goes on.
     """
 
-    path: str | None = option(None, "The file, relative to the data directory; the server's name without it.")
+    path: Path | None = option(None, "The file, relative to the data directory; the server's name without it.")
     max_size: Size = option(Size(10 * 2**20), "The size at which the file is rotated.")
     keep: int = option(5, "How many rotated files are kept.")
     every: Duration | None = option(
@@ -105,7 +105,7 @@ class LogRotation:
         return file, JsonLines(server, file)
 
     def _file(self, server: str, launch: Launch) -> Path:
-        return launch.data_dir / Path(self.path or f"{server}.log").expanduser()
+        return launch.data_dir / (self.path or f"{server}.log")
 
 
 def _hint(error: OSError, path: Path) -> str:

@@ -152,7 +152,7 @@ class OpenCode:
         bases = [spec.base for spec in server.plugins if spec.name == "opencode" and spec.base is not None]
         base = next(iter(bases), launch.cwd)
         binary, source, bun = (
-            path and base / path.expanduser() for path in (self.binary, self.source, self.bun)
+            path and base / path for path in (self.binary, self.source, self.bun)
         )
         return Wanted(binary, source, bun, self.install, self.version, self.serve)
 
