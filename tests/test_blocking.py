@@ -42,6 +42,10 @@ from hostler import (
 from servers import fake_server
 
 FOR_PLUGINS = {
+    "ask_restart",
+    "processes",
+    "quiet_for",
+    "stranger",
     "command_env",
     "deliver",
     "members",
@@ -53,6 +57,8 @@ FOR_PLUGINS = {
     "start_soon",
 }
 FOR_THE_ENGINE = {
+    "end_lasting",
+    "lasting",
     "around",
     "ask_again",
     "ask_down",

@@ -242,7 +242,6 @@ def test_all_mistakes_of_all_files_are_told_at_once_each_with_its_own_file_and_l
         """,
     )
 
-    circle = "servers need each other in a circle"
     assert said_of(path) == [
         f"a.toml:2: servers.web.command: {NO_COMMAND}",
         'a.toml:3: servers.web.needs[0]: there is no server "dbb"; did you mean "db"?',
@@ -280,6 +279,7 @@ def test_servers_that_need_each_other_in_circles_are_told_in_full(write: Write) 
         """,
     )
 
+    circle = "servers need each other in a circle"
     assert said_of(path) == [
         f"a.toml:2: servers.a.needs[0]: {circle}: a (a.toml:2) -> b (a.toml:3) -> c (a.toml:4) -> a",
         f"a.toml:5: servers.d.needs[0]: {circle}: d (a.toml:5) -> e (a.toml:6) -> d",
