@@ -252,6 +252,7 @@ async def test_nothing_that_it_starts_outlives_it(
     script = control_groups.ESCAPES.replace("echo \\$\\$;", "echo up; echo end;")
 
     async with running(a_script(folder, script, user=user), directories) as (server, _):
+        await until(lambda: len(sleepers("301.5")) == 1)
         (escaped,) = sleepers("301.5")
         assert escaped in server.members()
 
@@ -444,7 +445,7 @@ async def test_the_whole_system_as_working_folder_is_refused(folder: Path, direc
     assert "the working folder is /" in (await refusal(spec, directories)).message
     allowed = ServerSpec(
         name="boxed",
-        command=("/bin/sh", "-c", "pwd; echo x > /written || echo no; echo end; sleep 300"),
+        command=("/bin/sh", "-c", "pwd; (echo x > /written) 2>/dev/null || echo no; echo end; sleep 300"),
         cwd=Path("/"),
         port=None,
         restart=ONCE,
