@@ -108,3 +108,11 @@ def test_what_stands_in_the_safe_base_cannot_be_told_from_it() -> None:
 
 def test_a_child_without_secrets_passes() -> None:
     refuse_leaks(launch({"PATH": "/bin"}, PATH="/bin", PORT="8080"))
+
+
+def test_a_secret_in_what_runs_the_command_is_refused_too() -> None:
+    spawned = launch({"OPENAI_API_KEY": SECRET})
+    spawned.wrapper = ["sandbox", f"--setenv=KEY={SECRET}"]
+
+    with pytest.raises(EnvironmentSetupFailed, match="the command line would show a secret"):
+        refuse_leaks(spawned)

@@ -253,6 +253,53 @@ async def test_a_limit_above_our_own_is_told_to_those_who_cannot_raise_it(
     assert "--nofile=16" in privileges.build_prefix(launch("true", limits={"nofile": 16}), None).argv
 
 
+@needs_root
+async def test_who_is_not_root_has_no_capabilities_to_hand_on(
+    launch: Callable[..., Launch], not_root: None
+) -> None:
+    with pytest.raises(EnvironmentSetupFailed, match="only root can let a server keep net_raw"):
+        privileges.build_prefix(launch("true", capabilities=frozenset({"net_raw"})), None)
+
+    argv = privileges.build_prefix(launch("true", capabilities=frozenset()), None).argv
+    assert "--inh-caps=-all" in argv
+    assert not [word for word in argv if "bounding" in word], "which needs a capability itself"
+
+    with pytest.raises(
+        EnvironmentSetupFailed, match="only root can run a server as a member of other groups"
+    ):
+        privileges.find_account(None, None, ["daemon"])
+
+
+@needs_root
+async def test_capabilities_are_dropped_but_for_those_that_are_kept(start: Start) -> None:
+    status = await status_inside(start, capabilities=frozenset({"net_raw"}))
+    assert {int(status[f"Cap{name}"], 16) for name in ("Eff", "Prm", "Bnd")} == {1 << 13}
+
+
+@needs_root
+async def test_supplementary_groups_can_be_chosen_without_another_user(start: Start) -> None:
+    status = await status_inside(start, groups=("daemon", "4321"))
+    assert set(status["Groups"].split()) == {"1", "4321"}
+    assert status["Uid"].split() == ["0"] * 4
+
+
+async def test_the_umask_is_the_one_of_the_launch(start: Start) -> None:
+    assert (await status_inside(start, umask=0o037))["Umask"] == "0037"
+    assert (await status_inside(start))["Umask"] != "0037"
+
+
+async def test_a_wrapper_runs_the_command_after_all_privileges_are_gone(start: Start) -> None:
+    child = start(
+        "sh",
+        "-c",
+        "ulimit -n",
+        wrapper=["/bin/sh", "-c", 'ulimit -n; exec "$@"', "sh"],
+        limits={"nofile": 71},
+    )
+    program, *rest = (await child.text()).split()
+    assert (program, rest) == ("71", ["71"])
+
+
 async def test_limits_are_applied(start: Start) -> None:
     child = start("sh", "-c", "ulimit -n; ulimit -Hn; ulimit -c", limits={"nofile": 77, "core": 0})
 
