@@ -161,3 +161,23 @@ def test_what_another_user_owns_cannot_be_written(tmp_path: Path) -> None:
             assert why_not_writable(Path("/etc/hostler")) == "/etc may not be written by this user"
         finally:
             os.setresuid(0, 0, 0)
+
+
+def test_a_user_and_a_group_that_are_not_there_are_mistakes(tmp_path: Path) -> None:
+    def said(**keys: object) -> list[tuple[str, str]]:
+        return [(one.key, one.message) for one in look(tmp_path, keys)]
+
+    hint = "correct user, or create the account"
+    assert said(user="no-such-user") == [("servers.web.user", f"there is no user no-such-user; {hint}")]
+    assert said(group="no-such-group") == [
+        ("servers.web.group", "there is no group no-such-group; correct group, or create it")
+    ]
+    assert said(user=str(os.geteuid()), group=str(os.getegid())) == []
+
+
+def test_programs_that_commands_would_not_find_are_mistakes(tmp_path: Path) -> None:
+    commands = {"on_ready": ["./warm-up"], "on_crash": ["true"], "on_shutdown": ["no-such-program"]}
+    assert [one.message for one in look(tmp_path, {"plugins": {"commands": commands}})] == [
+        "on_ready: there is no program ./warm-up",
+        "on_shutdown: there is no program no-such-program",
+    ]

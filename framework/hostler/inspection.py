@@ -69,6 +69,7 @@ class Inspector:
         if launch.argv and not launches:
             yield from _program(launch, key)
 
+        yield from _account(spec, key)
         yield from _elsewhere(spec, self.environ, key)
 
         if spec.port:
@@ -134,6 +135,18 @@ def _port(spec: ServerSpec, key: str) -> Iterator[Observation]:
         check_port_free(spec.host, spec.port)
     except ServerError as error:
         yield Observation(key, error.message, "warning")  # it may be this very server, that runs
+
+
+def _account(spec: ServerSpec, key: str) -> Iterator[Observation]:
+    if spec.user is None and spec.group is None:
+        return
+
+    from hostler.process.privileges import find_account  # noqa: PLC0415 - few servers have another user
+
+    try:
+        find_account(spec.user, spec.group)
+    except EnvironmentSetupFailed as error:
+        yield Observation(f"{key}.{'group' if spec.user is None else 'user'}", _sentence(error))
 
 
 def _elsewhere(spec: ServerSpec, environ: Mapping[str, str], key: str) -> Iterator[Observation]:

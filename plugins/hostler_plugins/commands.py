@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,7 +12,9 @@ from hostler import (
     Duration,
     EnvironmentSetupFailed,
     Exit,
+    Launch,
     ServerError,
+    ServerSpec,
     ServerView,
     hookimpl,
     option,
@@ -44,6 +47,15 @@ class Commands:
 
         if self.timeout <= 0:
             raise ValueError('timeout: expected more than 0, such as "60s"')
+
+    def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
+        """For `hostler check`: which programs there are not."""
+        for hook in ("pre_spawn", "on_ready", "on_crash", "on_shutdown"):
+            program, *_ = getattr(self, hook) or [""]
+            place = launch.cwd / program if "/" in program else program
+
+            if program and shutil.which(place, path=launch.env.get("PATH", "")) is None:
+                yield f"{hook}: there is no program {program}"
 
     @hookimpl(specname="pre_spawn")
     async def run_before(self, server: ServerView) -> None:

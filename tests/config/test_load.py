@@ -283,7 +283,7 @@ UNREADABLE = [
     (
         "a.toml",
         "x = 1\nx = 2\n",
-        "a.toml:2:6: not valid TOML: Cannot overwrite a value\n    x = 2\n         ^",
+        "a.toml:2:6: not valid TOML: Cannot overwrite a value: this key is here for the second time",
     ),
     ("a.toml", "x =\t\x1b[1m", "a.toml:1:5: not valid TOML: Invalid value\n    x =  [1m\n        ^"),
     ("a.toml", "x = " + "1" * 5000, "a.toml: not valid TOML: Exceeds the limit"),

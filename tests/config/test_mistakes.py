@@ -120,7 +120,18 @@ IN_A_SERVER = [
         "plugins.x = { use = './plugin.py:Launcher', pattern = '(' }",
         "plugins.x.pattern: ( is not closed",
     ),
-    ("extends = ['b.toml']", f"extends: unknown key; allowed: {SERVER_KEYS}"),
+    (
+        "extends = ['b.toml']",
+        "extends: unknown key; it belongs to the top of the file, above the first [table]",
+    ),
+    ("regex-port = true", "regex-port: unknown key; it is a plugin: write plugins.regex-port"),
+    ("nothing_like_it = true", f"nothing_like_it: unknown key; allowed: {SERVER_KEYS}"),
+    ("enviroment = {}", 'enviroment: unknown key; did you mean "env"?'),
+    ("Env = {}", 'Env: unknown key; did you mean "env"?'),
+    (
+        "plugins = { commands = { on_ready = 'x' } }",
+        "plugins.commands.on_ready: expected a list, found a string",
+    ),
     (
         "env.A = '${NOTHING}'",
         f"env.A: ${{NOTHING}} is not defined: {NO_VARIABLE} (${{NOTHING:-default}} would give it a default)",

@@ -74,6 +74,16 @@ def test_a_name_that_is_nowhere_is_told_with_the_path(tmp_path: Path) -> None:
     assert "install no-such-tool" in text
 
 
+def test_a_misspelt_name_is_told_with_the_program_that_was_probably_meant(
+    write: Write, tmp_path: Path
+) -> None:
+    write("serve-all", "#!/bin/sh\n")
+    assert 'did you mean "serve-all"? Otherwise install serve-al' in refusal(
+        "serve-al", tmp_path, str(tmp_path)
+    )
+    assert "did you mean" not in refusal("elsewhere", tmp_path, str(tmp_path))
+
+
 def test_a_missing_program_is_told(tmp_path: Path) -> None:
     assert "does not exist" in refusal("./nothing", tmp_path)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hostler.config.fill import Names, fill
-from hostler.config.findings import Findings, shown
+from hostler.config.findings import Findings, likely, shown
 from hostler.config.merge import merge, with_switches
 from hostler.config.paths import absolute, is_anchored, tidy
 from hostler.config.read import read
@@ -86,7 +86,8 @@ class Composer:
             return self.file(path, chain)
         except OSError as error:
             reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
-            self._found.add(node, f"{shown(node)} cannot be read: {reason}")
+            proposal = _neighbour(path, node) if isinstance(error, FileNotFoundError) else ""
+            self._found.add(node, f"{shown(node)} cannot be read: {reason}", proposal=proposal)
             return None
 
     def _path(self, node: Node) -> Path:
@@ -109,3 +110,14 @@ class Composer:
             return True
 
         return False
+
+
+def _neighbour(path: Path, node: Node) -> str:
+    """The file beside the one that is missing which was probably meant, written as the missing one was."""
+    try:
+        there = [one.name for one in path.parent.iterdir()]
+    except OSError:
+        return ""
+
+    name = likely(path.name, there)
+    return node.value.removesuffix(path.name) + name if name and node.raw is None else ""

@@ -9,6 +9,8 @@ from dataclasses import replace
 from hostler.config.tree import Node, quoted
 from hostler.errors import Problem
 
+_SHORT = 3
+_TOP = ("extends", "profiles", "servers", "templates")
 _PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*")"""
 _OWNER = re.compile(rf"(?:profiles\.{_PART}\.)?(?:servers|templates)\.{_PART}")
 
@@ -43,7 +45,8 @@ class Findings:
         """Note a name that does not exist, with the likely word, or else with all that are allowed."""
         words = list(allowed)
         word = likely(name, words)
-        rest = "" if word or not words else f"; allowed: {', '.join(words)}"
+        elsewhere = "" if word or "command" not in words else _elsewhere(name)
+        rest = elsewhere or ("" if word or not words else f"; allowed: {', '.join(words)}")
         self.add(node, what + rest, proposal=word)
 
 
@@ -75,6 +78,16 @@ def _mistake(problem: Problem) -> Problem:
     return replace(problem, key=_OWNER.sub("", problem.key, count=1), message=message, proposal="")
 
 
+def _elsewhere(name: str) -> str:
+    """Where a key belongs that stands among those of a server."""
+    from hostler.plugins import installed  # noqa: PLC0415 - only this message needs it
+
+    if name in _TOP:
+        return "; it belongs to the top of the file, above the first [table]"
+
+    return f"; it is a plugin: write plugins.{name}" if name in installed() else ""
+
+
 def shown(node: Node) -> str:
     """What was found, for a message: never the value of a variable, but its `${...}`."""
     match node.value if node.raw is None else node.raw:
@@ -93,7 +106,13 @@ def shown(node: Node) -> str:
 
 
 def likely(word: str, words: Iterable[str]) -> str:
-    """The word that was probably meant, or ""."""
+    """The word that was probably meant, or "": one that is spelt nearly so, or that is short for it."""
     import difflib  # noqa: PLC0415 - only messages need it
 
-    return next(iter(difflib.get_close_matches(word, list(words), n=1)), "")
+    words = list(words)
+    near = [
+        *difflib.get_close_matches(word, words, n=1),
+        *difflib.get_close_matches(word.lower(), words, n=1),
+    ]
+    short = [one for one in words if len(one) >= _SHORT and word.startswith(one)]
+    return next(iter([*near, *short]), "")

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 from hostler.config.places import lines
+from hostler.config.toml_hints import hint
 from hostler.config.tree import KeyPath, Node, Place, Unusable, grow
 from hostler.errors import InvalidConfiguration, Problem
 
@@ -73,8 +74,9 @@ def _syntax_error(path: Path, text: str, error: ValueError) -> InvalidConfigurat
 
     rows = text.replace("\r\n", "\n").rstrip("\n").split("\n")
     line, column = (int(position[1]), int(position[2])) if position[1] else (len(rows), len(rows[-1]) + 1)
-    what = str(error)[: position.start()]
-    excerpt = _excerpt(rows[min(line, len(rows)) - 1], column)
+    row = rows[min(line, len(rows)) - 1]
+    what = hint(str(error)[: position.start()], row, column)
+    excerpt = _excerpt(row, column)
     return InvalidConfiguration(
         [Problem("", f"not valid TOML: {what}\n{excerpt}", path, line, column=column)]
     )

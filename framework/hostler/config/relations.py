@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import combinations
 
-from hostler.config.findings import Findings, shown
+from hostler.config.findings import Findings, likely, shown
 from hostler.config.needs import check_needs
 from hostler.config.servers import Draft
 from hostler.config.tree import quoted
@@ -44,9 +44,9 @@ def _check_command(draft: Draft, found: Findings) -> None:
     if spec.command or any(_may_supply(plugin) for plugin in spec.plugins):
         return
 
-    if any(
-        found.has_noted(draft.node.value[key]) for key in ("command", "plugins") if key in draft.node.value
-    ):
+    meant = {"command", "plugins", *(key for key in draft.node.value if likely(key, ("command",)))}
+
+    if any(found.has_noted(draft.node.value[key]) for key in meant if key in draft.node.value):
         return
 
     message = "there is no command, and no plugin that could supply one (with the hook pre_spawn)"

@@ -149,7 +149,8 @@ def _default(name: str, node: Node, found: Findings) -> Node | None:
     elif not isinstance(node.value, dict):
         return node
     elif {key: child.value for key, child in node.value.items()} != {"required": True}:
-        found.expected(node, "a default, or { required = true }")
+        example = f'; the default alone is enough: {name} = "..."' if "default" in node.value else ""
+        found.add(node, f"expected a default, or {{ required = true }}, found a table{example}")
 
     return None
 
@@ -164,7 +165,13 @@ def _check_references(node: Node, parameters: Mapping[str, object], found: Findi
     for name in mentioned:
         if name.startswith(_PREFIX) and name.removeprefix(_PREFIX) not in parameters:
             words = [f"${{{_PREFIX}{word}}}" for word in parameters]
-            found.unknown(node, f"${{{name}}}", words, what=f"the template has no parameter ${{{name}}}")
+            declare = (
+                ""
+                if words
+                else f"; write parameters = {{ {name.removeprefix(_PREFIX)} = ... }} to declare it"
+            )
+            what = f"the template has no parameter ${{{name}}}{declare}"
+            found.unknown(node, f"${{{name}}}", words, what=what)
 
 
 def _can_be_given(template: Template, name: str, node: Node, found: Findings) -> bool:

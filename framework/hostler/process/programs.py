@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from hostler.errors import ProcessSpawnFailed
@@ -63,10 +64,24 @@ def _look_up(name: str, cwd: Path, env: Mapping[str, str]) -> str:
     if first is None:
         raise cannot_run(
             f"{name} was not found on the PATH of the server ({path})",
-            f"install {name}, give its full path in command, or set PATH in env",
+            _question(name, path) + f"install {name}, give its full path in command, or set PATH in env",
         )
 
     return first
+
+
+def _question(name: str, path: str) -> str:
+    """A question about the program that was probably meant, or ""."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only this message needs it
+
+    programs: set[str] = set()
+
+    for folder in filter(None, path.split(os.pathsep)):
+        with suppress(OSError):
+            programs.update(one for one in os.listdir(folder) if one[:1] == name[:1])  # noqa: PTH208
+
+    near = get_close_matches(name, programs, n=1, cutoff=0.75)
+    return f'did you mean "{near[0]}"? Otherwise ' if near else ""
 
 
 def _check_executable(program: str, cwd: Path, env: Mapping[str, str], depth: int) -> None:
