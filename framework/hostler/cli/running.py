@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from functools import partial
 from pathlib import Path
 
@@ -63,4 +64,6 @@ def command(
         configuration, debug=debug, quiet=quiet, as_json=as_json, beside_command=words is not None
     )
     foreground = Foreground(configuration, names, view, read, debug=debug)
+    gc.freeze()  # what is imported stays: no later collection needs to look at it
+    gc.enable()
     raise SystemExit(asyncio.run(foreground.run(words)))

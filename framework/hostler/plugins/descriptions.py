@@ -42,12 +42,12 @@ class PluginDescription:
 
 def describe(name: str) -> PluginDescription:
     """Import an installed plugin and tell what it is; raises PluginError as `find_class` does."""
-    entry = entry_point(name)
+    version = entry_point(name).version
     class_ = plugin_class(PluginSpec(name))
     hooks = {marked.hook for marked in marked_hooks(class_)}
     return PluginDescription(
         name=name,
-        version="" if entry.dist is None else entry.dist.version,
+        version=version,
         summary=_summary(class_),
         hooks=tuple(hook for hook in FORMS if hook in hooks),
         options=tuple(_described(class_, field) for field in option_fields(class_).values()),

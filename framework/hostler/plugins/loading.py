@@ -5,21 +5,16 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Mapping
 from functools import reduce
-from hashlib import sha256
 from importlib import import_module
 from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 from hostler.errors import PluginError
 from hostler.model import PluginSpec
+from hostler.plugins.offers import Offer, offers
 from hostler.plugins.wording import BY_PATH, fault_in, likely
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
 
 GROUP = "hostler.plugins"
 
@@ -30,10 +25,9 @@ def find_class(spec: PluginSpec) -> type:
     Raises PluginError, which names the plugin, where it was looked for and the cause.
     """
     if spec.use is None:
-        entry = entry_point(spec.name)
-        return _named(
-            spec, entry.module, entry.attr, f"entry point {entry.name} of {distribution_name(entry)}"
-        )
+        offer = entry_point(spec.name)
+        place = f"entry point {offer.name} of {package_of(offer)}"
+        return _named(spec, offer.module, offer.attribute, place)
 
     place, colon, class_name = spec.use.rpartition(":")
 
@@ -52,30 +46,30 @@ def find_class(spec: PluginSpec) -> type:
 
 def installed() -> list[str]:
     """The names of all plugins that installed packages offer, sorted; none of them is imported."""
-    return sorted(_entry_points())
+    return sorted({offer.name for offer in offers(GROUP)})
 
 
-def entry_point(name: str) -> EntryPoint:
+def entry_point(name: str) -> Offer:
     """The entry point of this name; a foreign package's goes before hostler's own, which it replaces.
 
     Raises PluginError where there is none (with what there is) or where two packages offer the name.
     """
-    offers = _entry_points()
-    found = offers.get(name)
+    there = offers(GROUP)
+    found = [offer for offer in there if offer.name == name]
 
     if not found:
+        names = sorted({offer.name for offer in there})
+        proposal = likely(name, names)
         raise PluginError(
-            f'there is no plugin "{name}" among the installed: {", ".join(sorted(offers))}',
-            hint=f'did you mean "{likely(name, offers)}"?'
-            if likely(name, offers)
-            else 'or give use = "module:Class"',
-            details={"proposal": likely(name, offers)},
+            f'there is no plugin "{name}" among the installed: {", ".join(names)}',
+            hint=f'did you mean "{proposal}"?' if proposal else 'or give use = "module:Class"',
+            details={"proposal": proposal},
         )
 
-    chosen = [entry for entry in found if distribution_name(entry) != "hostler"] or found
+    chosen = [offer for offer in found if offer.package != "hostler"] or found
 
-    if len({entry.value for entry in chosen}) > 1:
-        offered = ", ".join(sorted(f"{distribution_name(entry)} ({entry.value})" for entry in chosen))
+    if len({offer.value for offer in chosen}) > 1:
+        offered = ", ".join(sorted(f"{package_of(offer)} ({offer.value})" for offer in chosen))
         raise PluginError(
             f'plugin "{name}" is offered by several packages: {offered}',
             hint='choose one with use = "module:Class"',
@@ -84,20 +78,9 @@ def entry_point(name: str) -> EntryPoint:
     return chosen[0]
 
 
-def distribution_name(entry: EntryPoint) -> str:
+def package_of(offer: Offer) -> str:
     """The package that an entry point came with."""
-    return "an unnamed package" if entry.dist is None else str(entry.dist.name)
-
-
-def _entry_points() -> Mapping[str, list[EntryPoint]]:
-    from importlib.metadata import entry_points  # noqa: PLC0415 - costs a start that names its classes nothing
-
-    found: dict[str, list[EntryPoint]] = {}
-
-    for entry in entry_points(group=GROUP):
-        found.setdefault(entry.name, []).append(entry)
-
-    return found
+    return offer.package or "an unnamed package"
 
 
 def _named(spec: PluginSpec, module_name: str, class_name: str, place: str) -> type:
@@ -110,7 +93,8 @@ def _named(spec: PluginSpec, module_name: str, class_name: str, place: str) -> t
 
 
 def _module_at(spec: PluginSpec, path: Path) -> ModuleType:
-    from importlib.machinery import ModuleSpec, SourceFileLoader  # noqa: PLC0415 - only for plugins by path
+    from hashlib import sha256  # noqa: PLC0415 - only for plugins by path
+    from importlib.machinery import ModuleSpec, SourceFileLoader  # noqa: PLC0415
 
     try:
         content = path.read_bytes()
