@@ -9,6 +9,9 @@ from typing import Any, Self, TypeVar, overload
 
 T = TypeVar("T")
 
+LONGEST = 10**12  # seconds, some 30,000 years: in milliseconds it still fits 64 bits
+LARGEST = 2**60  # bytes: the kernel's sizes end at 2**63
+
 _NUMBER_AND_UNIT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]+)\s*", re.ASCII)
 _SECONDS = MappingProxyType({"ms": 0.001, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0})
 _BYTES = MappingProxyType(
@@ -27,7 +30,12 @@ class Duration(float):
         if found is None or found[2] not in _SECONDS:
             raise ValueError('expected a duration with a unit (ms, s, m, h, d), such as "500ms" or "30s"')
 
-        return cls(float(found[1]) * _SECONDS[found[2]])
+        seconds = float(found[1]) * _SECONDS[found[2]]
+
+        if seconds > LONGEST:
+            raise ValueError(f'expected a duration of "{LONGEST // 86400}d" or less')
+
+        return cls(seconds)
 
 
 class Size(int):
@@ -41,7 +49,12 @@ class Size(int):
         if found is None or found[2] not in _BYTES:
             raise ValueError('expected a size with a unit (B, kB, MB, GB, KiB, MiB, GiB), such as "10 MiB"')
 
-        return cls(float(found[1]) * _BYTES[found[2]])
+        size = float(found[1]) * _BYTES[found[2]]
+
+        if size > LARGEST:
+            raise ValueError(f'expected a size of "{LARGEST // 2**30} GiB" or less')
+
+        return cls(size)
 
 
 @overload

@@ -71,6 +71,14 @@ IN_A_SERVER = [
     ("startup_timeout = 1.5", f'startup_timeout: {UNIT}, found 1.5; did you mean "1.5s"?'),
     ("startup_timeout = true", f"startup_timeout: {UNIT}, found true"),
     ("startup_timeout = '30'", f'startup_timeout: {PARSED_UNIT}, found "30"'),
+    (
+        "startup_timeout = '99999999999999999999d'",
+        'startup_timeout: expected a duration of "11574074d" or less, found "99999999999999999999d"',
+    ),
+    (
+        "plugins = { log-rotation = { max_size = '99999999999 GB' } }",
+        'plugins.log-rotation.max_size: expected a size of "1073741824 GiB" or less, found "99999999999 GB"',
+    ),
     ("startup_timeout = '0s'", 'startup_timeout: expected a duration longer than 0s, found "0s"'),
     ("force_kill_timeout = '5 parsecs'", f'force_kill_timeout: {PARSED_UNIT}, found "5 parsecs"'),
     ("memory_interval = 0", f'memory_interval: {UNIT}, found 0; did you mean "0s"?'),
