@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from typing import ClassVar
 
 from hostler import (
     Duration,
     Endpoint,
     Healthy,
     InvalidConfiguration,
-    Launch,
     Report,
-    ServerSpec,
     ServerView,
     Unhealthy,
     hookimpl,
@@ -35,6 +34,8 @@ class TcpHealth:
 
     `send` and what is read stand for bytes, one letter for one byte: "PING\\r\\n" is sent as it reads.
     """
+
+    needs_port: ClassVar[str] = "port"  # the option that makes up for it
 
     host: str | None = option(None, "host to connect to; default: where the server listens")
     port: int | None = option(None, "port to connect to; default: where the server listens")
@@ -67,11 +68,6 @@ class TcpHealth:
 
         check_pattern(self, "expect")
         check_positive(self, "interval", "timeout", "successes", "failures")
-
-    def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
-        """For `hostler check`: whether there is a port to connect to."""
-        if self.port is None and launch.port is None:
-            yield _NO_PORT
 
     @hookimpl
     async def health_check(

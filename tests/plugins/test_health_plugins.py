@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostler import Directories, Healthy, PluginSpec, ServerSpec, Supervisor, from_dict
+from hostler import Directories, Healthy, InvalidConfiguration, PluginSpec, ServerSpec, Supervisor, from_dict
 from hostler.inspection import Inspector
 from hostler.plugins import build, find_class
 from hostler.testing import assert_plugin_contract
@@ -75,8 +75,6 @@ def said(folder: Path, plugin: str, options: dict[str, object], **server: object
         ("http-health", {"ca": "probe"}, {}, None),
         ("http-health", {"ca": "gone", "verify": False}, {}, None),
         ("http-health", {"ca": "gone"}, {}, "there is no file gone with certificates for http-health"),
-        ("http-health", {}, {"port": False}, "http-health needs a server with a port"),
-        ("tcp-health", {}, {"port": False}, "tcp-health needs a server with a port"),
         ("tcp-health", {"port": 1}, {"port": False}, None),
         ("log-ready", {"pattern": "x"}, {"stderr": "ignore"}, None),
         (
@@ -92,3 +90,18 @@ def test_what_could_not_work_is_found_before_the_start(
 ) -> None:
     (tmp_path / "probe").touch(mode=0o755)
     assert said(tmp_path, plugin, options, **server) == ([] if message is None else [message])
+
+
+@pytest.mark.parametrize("plugin", ["http-health", "sse-health", "tcp-health"])
+@pytest.mark.parametrize(
+    ("server", "why"), [({"port": False}, "port = false"), ({"kind": "task"}, "this is a task")]
+)
+def test_a_probe_of_a_server_without_a_port_is_a_mistake_of_the_configuration(
+    tmp_path: Path, plugin: str, server: dict[str, object], why: str
+) -> None:
+    with pytest.raises(InvalidConfiguration) as caught:
+        said(tmp_path, plugin, {}, **server)
+
+    (problem,) = caught.value.problems
+    assert problem.key == f"servers.web.plugins.{plugin}"
+    assert problem.message == f"{plugin} needs a server with a port, and there is none ({why})"

@@ -35,6 +35,7 @@ def check_alone(draft: Draft, found: Findings) -> None:
     _check_host(draft, found)
     _check_delays(draft, found)
     _check_kind(draft, found)
+    _check_plugins(draft, found)
 
 
 def _check_command(draft: Draft, found: Findings) -> None:
@@ -120,6 +121,31 @@ def _check_kind(draft: Draft, found: Findings) -> None:
         found.add(
             draft.at("restart", "policy"), 'a task ends when it is done; allowed: "on-failure", "never"'
         )
+
+
+def _check_plugins(draft: Draft, found: Findings) -> None:
+    """Note plugins that cannot do anything for a server without a port: its start would only fail later."""
+    if draft.spec.port is not None:
+        return
+
+    why = "this is a task" if draft.spec.kind is Kind.TASK else "port = false"
+
+    for plugin in draft.spec.plugins:
+        if _needs_port(plugin):
+            node = draft.at("plugins").value[plugin.name]
+            found.add(node, f"{plugin.name} needs a server with a port, and there is none ({why})")
+
+
+def _needs_port(plugin: PluginSpec) -> bool:
+    """Whether the class of a plugin says so, or names the option that would tell it a port of its own."""
+    from hostler.plugins import find_class  # noqa: PLC0415 - imports what only servers with plugins need
+
+    try:
+        needs = getattr(find_class(plugin), "needs_port", False)
+    except PluginError:
+        return False  # told already, at the plugin's own line
+
+    return needs not in plugin.options if isinstance(needs, str) else bool(needs)
 
 
 def _check_ports(one: Draft, other: Draft, found: Findings) -> None:

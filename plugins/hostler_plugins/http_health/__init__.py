@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from hostler import (
     Duration,
@@ -40,6 +40,8 @@ class HttpHealth:
     The password of the server (the fact "auth") is sent where there is one, proxies are not used. A
     connection is kept for the next request; after a failure a new one is made.
     """
+
+    needs_port: ClassVar[bool] = True
 
     path: str = option("/", "path of the request, with its query")
     method: Literal["GET", "HEAD"] = option("GET", "method of the request")
@@ -97,10 +99,7 @@ class HttpHealth:
         check_positive(self, "interval", "timeout", "successes", "failures")
 
     def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
-        """For `hostler check`: whether there is a port to ask, and the file of certificates."""
-        if launch.port is None:
-            yield _NO_PORT
-
+        """For `hostler check`: whether there is the file of certificates."""
         if self.ca is not None and self.verify and not (launch.cwd / self.ca).is_file():
             yield f"there is no file {self.ca} with certificates for http-health"
 

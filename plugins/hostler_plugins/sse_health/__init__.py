@@ -10,6 +10,7 @@ import importlib
 import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from hostler import (
     Duration,
@@ -35,6 +36,8 @@ _POSITIVE = ("connect_timeout", "first_event_timeout", "stall_timeout", "probe_i
 @dataclass(eq=False)
 class SseHealth:
     """Watches a server through its event stream (server-sent events)."""
+
+    needs_port: ClassVar[bool] = True
 
     path: str | None = option(None, "path of the event stream; default: what the launcher says, else /event")
     connect_timeout: Duration = option(Duration(5), "how long one connect may take")
