@@ -190,6 +190,7 @@ def test_hooks_that_could_not_be_called_are_named(author: Author, body: str, wha
         ("word: Annotated[int, msgspec.Meta(ge=1)] = option(0, 'a word')", "has the default 0"),
         ("word: Literal['a'] = option('b', 'a word')", "has the default 'b'"),
         ("word: list[int] = option(['a'], 'a word')", "has the default ['a']"),
+        ("word: str | Duration = option('x', 'a word')", "which TOML cannot give: Type unions"),
         ("use: str = option('x', 'a word')", "can never be set"),
         ("aWord: str = option('x', 'a word')", "is not named as TOML keys are"),
     ],
@@ -382,6 +383,10 @@ def stream(body: str) -> str:
         ("yield True", "yields True"),
         ("while True: yield Healthy()", "yields 50 reports without waiting"),
         (
+            "try:\n    while True: yield Healthy()\nfinally: await asyncio.sleep(60)",
+            "takes longer than 0.3 s to close",
+        ),
+        (
             "yield Healthy()\ntime.sleep(1.1)\nawait asyncio.sleep(60)",
             "keeps the event loop to itself for 1.1 s",
         ),
@@ -429,6 +434,28 @@ def test_a_check_that_does_not_work_is_named(author: Author, body: str, what: st
 )
 def test_a_check_may_find_something_or_nothing(author: Author, body: str) -> None:
     assert author.breaches(f"def check(self, spec, launch):\n    {body}\n") == []
+
+
+def test_what_a_run_leaves_is_released_as_after_any_run(author: Author, tmp_path: Path) -> None:
+    body = (
+        "@hookimpl\nasync def pre_spawn(self, launch):\n"
+        f"    folder = Path({str(tmp_path)!r}) / f'run{{launch.generation}}'\n"
+        "    folder.mkdir()\n"
+        "    launch.remove_at_end(folder)\n"
+        "    (folder / 'file').touch()\n"
+        "    async def end(): (folder / 'file').rename(folder.parent / f'ended{launch.generation}')\n"
+        "    launch.defer(end)\n"
+    )
+    assert author.breaches(body) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ended1", "ended2", "mine.py"]
+
+
+def test_what_the_check_itself_fails_with_is_raised(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    class_ = author.write()
+    monkeypatch.setattr(living.Life, "lead", lambda self: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        check_contract(class_)
 
 
 # -- isolation and repetition ------------------------------------------------------------------------

@@ -113,11 +113,14 @@ def _type_and_default(class_: type, field: dataclasses.Field[Any]) -> Iterator[t
         yield error.message, error.context.hint
         return
 
-    strange = sorted({one.__name__ for one in _strange_types(kind)})
+    try:
+        strange = ", ".join(sorted({one.__name__ for one in _strange_types(kind)}))
+    except TypeError as error:  # a union of what cannot be told apart, say
+        strange = str(error)
 
     if strange:
         yield (
-            f"has the type {inspect.formatannotation(kind)}, which TOML cannot give: {', '.join(strange)}",
+            f"has the type {inspect.formatannotation(kind)}, which TOML cannot give: {strange}",
             "use str, int, float, bool, Duration, Size, Path, Enum, Literal, and list and dict of them",
         )
         return
@@ -164,12 +167,8 @@ def as_toml(value: object) -> object:  # noqa: PLR0911 - a table
 
 
 def _strange_types(kind: Any) -> Iterator[type]:
-    """The classes in a type that no value of TOML can be made into."""
-    try:
-        todo: list[Any] = [msgspec.inspect.type_info(kind)]
-    except TypeError:
-        todo = []
-        yield kind if isinstance(kind, type) else object
+    """The classes in a type that no value of TOML can be made into; TypeError for no type of values."""
+    todo: list[Any] = [msgspec.inspect.type_info(kind)]
 
     while todo:
         match todo.pop():
