@@ -93,7 +93,7 @@ def test_a_port_that_is_taken_is_a_warning_that_names_who_has_it(tmp_path: Path)
 def test_a_plugin_that_would_never_be_asked_for_the_port_is_named(
     tmp_path: Path, server: dict[str, object], why: str
 ) -> None:
-    (seen,) = look(tmp_path, {**server, "plugins": {"regex-port": True, "sse-health": True}})
+    (seen,) = look(tmp_path, {**server, "plugins": {"regex-port": True, "env-sanitizer": True}})
     assert (seen.key, seen.weight) == ("servers.web.plugins.regex-port", "warning")
     assert "parse_port is never called" in seen.message
     assert why in seen.message
@@ -177,7 +177,7 @@ def test_a_user_and_a_group_that_are_not_there_are_mistakes(tmp_path: Path) -> N
 
 def test_programs_that_commands_would_not_find_are_mistakes(tmp_path: Path) -> None:
     commands = {"on_ready": ["./warm-up"], "on_crash": ["true"], "on_shutdown": ["no-such-program"]}
-    assert [one.message for one in look(tmp_path, {"plugins": {"commands": commands}})] == [
-        "on_ready: there is no program ./warm-up",
-        "on_shutdown: there is no program no-such-program",
+    assert [(one.key, one.message) for one in look(tmp_path, {"plugins": {"commands": commands}})] == [
+        ("servers.web.plugins.commands.on_ready", "there is no program ./warm-up"),
+        ("servers.web.plugins.commands.on_shutdown", "there is no program no-such-program"),
     ]

@@ -143,7 +143,7 @@ def test_what_is_not_given_has_its_default_and_is_not_shared() -> None:
         ({"file": 3}, "file", "expected a path, found 3"),
         ({"tries": 0}, "tries", "must be 1 or more"),
         ({"path": "/bad"}, "", "/bad is a bad path"),
-        ({"path": "/worse"}, "", f"line {WORSE}: KeyError('worse')"),
+        ({"path": "/worse"}, "", f"{__file__}: line {WORSE}: KeyError('worse')"),
         ({"limit": "10 MBit"}, "limit", f'{SIZE}, found "10 MBit"'),
         ({"ratio": float("nan")}, "ratio", "expected a number that is one, found nan"),
         ({"ratio": float("inf")}, "ratio", "expected a number that is one, found inf"),

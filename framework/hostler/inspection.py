@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -15,6 +15,7 @@ from hostler.launching import filling
 from hostler.model import Configuration, OutputMode, ServerSpec
 from hostler.plugins import build
 from hostler.plugins.forms import marked_hooks
+from hostler.plugins.options import option_fields
 from hostler.process.directories import Directories, why_not_writable
 from hostler.process.programs import check_directory, find_program
 from hostler.secret_value import Secret
@@ -198,7 +199,9 @@ def _own_words(plugin: object, spec: ServerSpec, launch: Launch, key: str) -> It
 
     try:
         for message in check(spec, launch):
-            yield Observation(key, str(message))
+            name, _, rest = str(message).partition(": ")
+            named = rest and is_dataclass(plugin) and name in option_fields(type(plugin))
+            yield Observation(f"{key}.{name}", rest) if named else Observation(key, str(message))
     except ServerError as error:
         yield Observation(key, _sentence(error))
     except Exception as error:  # noqa: BLE001 - a plugin's fault is told, the rest is looked at

@@ -141,8 +141,8 @@ async def test_nothing_to_watch_is_no_reason_not_to_start(keep: Keep, events: li
 def test_check_finds_what_is_not_there(make_spec: MakeSpec, directories: Directories, app: Path) -> None:
     spec = make_spec(plugins=(PluginSpec("watch-files", {"paths": ["gone", "main.py"]}),), cwd=app)
     (seen,) = Inspector(Configuration({"fake": spec}), directories, {}).observations()
-    assert seen.key == "servers.fake.plugins.watch-files"
-    assert seen.message == f"paths: there is nothing to watch at {app / 'gone'}"
+    assert seen.key == "servers.fake.plugins.watch-files.paths"
+    assert seen.message == f"there is nothing to watch at {app / 'gone'}"
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,8 @@ def choice(options: type[Enum]) -> Reader:
 def texts(node: Node, found: Findings) -> tuple[str, ...] | None:
     """A list of strings; one string is a mistake that is easily made."""
     if not isinstance(node.value, list):
-        example = '["..."]' if not isinstance(node.value, str) else f"[{_words(node)}]"
+        is_line = isinstance(node.value, str) and not node.value.startswith("[")
+        example = f"[{_words(node)}]" if is_line else '["..."]'
         found.expected(node, f"a list of strings, such as {example}")
         return None
 

@@ -56,7 +56,8 @@ def refusal(error: Exception, fields: Iterable[str], file: str) -> Problem:
 
     What is raised otherwise is a fault of the plugin, and told with its line in the plugin's file.
     """
-    text = str(error) if isinstance(error, ValueError) and str(error) else fault_in(error, file)
+    meant = isinstance(error, ValueError) and str(error)
+    text = str(error) if meant else f"{file}: {fault_in(error, file)}"
     name, colon, rest = text.partition(": ")
     return Problem(name, rest) if colon and name in fields else Problem("", text)
 
