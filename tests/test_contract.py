@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import dedent, indent
 
 import pytest
-from hostler import PluginSpec, ServerView
+from hostler import PluginSpec, ServerView, hooks, hookspec
 from hostler.plugins import find_class
 from hostler.testing import StandIn, assert_plugin_contract
 from hostler.testing.contract import Breach, Findings, calling, check_contract, importing, living, streams
@@ -495,6 +495,26 @@ def test_a_container_that_two_plugins_share_is_named(author: Author) -> None:
     )
     assert "Mine.seen: is one and the same container in two plugins" in breaches
     assert "Mine.seen: is changed by the life of another server" in breaches
+
+
+def test_a_plugin_with_slots_is_looked_at_as_any_other(author: Author) -> None:
+    body = GOOD.replace("launch.argv.append", "self.words.append('x'); launch.argv.append")
+    assert author.breaches(GOOD, decorator="@dataclass(eq=False, slots=True)") == []
+    assert author.breaches(body, decorator="@dataclass(eq=False, slots=True)") == []
+
+
+@pytest.mark.filterwarnings("ignore:use server.state")
+def test_what_is_deprecated_is_told_and_no_breach(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    @hookspec(warn_on_impl_args={"reason": DeprecationWarning("use server.state")})
+    async def on_shutdown(server: object, reason: str) -> None: ...
+
+    monkeypatch.setattr(hooks, "on_shutdown", on_shutdown)
+    findings = author.check(GOOD)
+    assert findings.breaches == []
+    assert findings.deprecated == [
+        'plugin "mine" uses the argument "reason" of on_shutdown, which is deprecated: use server.state'
+    ]
+    assert findings.deprecated[0] in findings.text("Mine")
 
 
 # -- the stand-in ------------------------------------------------------------------------------------

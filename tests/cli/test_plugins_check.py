@@ -162,6 +162,21 @@ def test_what_cannot_be_imported_is_a_failure(run: Run, mine: Path, what: str, s
     assert "Traceback" not in done.stderr
 
 
+def test_a_plugin_that_fails_wherever_it_is_touched_is_a_failure_without_a_traceback(
+    run: Run, mine: Path
+) -> None:
+    body = 'word: list[str] = field(default_factory=lambda: 1 / 0, metadata={"meaning": "a word"})'
+    mine.write_text(
+        GOOD.replace('word: str = option("x", "a word")', body).replace(
+            "import dataclass", "import dataclass, field"
+        )
+    )
+    done = run("plugins", "check", "mine.py:Good")
+    assert done.returncode == 1
+    assert "Good: cannot be checked, since it raises ZeroDivisionError('division by zero')" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_word_that_is_no_command_is_the_name_of_a_plugin(run: Run) -> None:
     assert run("plugins", "show", "tcp-health").stdout == run("plugins", "tcp-health").stdout
     done = run("plugins", "chek")

@@ -13,6 +13,7 @@ from hostler.cli.phrases import harmless
 from hostler.errors import ServerError
 from hostler.model import PluginSpec
 from hostler.plugins import find_class
+from hostler.plugins.wording import said
 
 if TYPE_CHECKING:
     from hostler.testing.contract import Findings
@@ -75,6 +76,9 @@ def _keeps_its_promises(spec: PluginSpec, options: dict[str, Any]) -> bool:
         findings = check_contract(class_, options)
     except ServerError as error:
         click.echo(harmless(str(error)), err=True)
+        return False
+    except Exception as error:  # noqa: BLE001 - a plugin's code may fail wherever it is touched
+        click.echo(harmless(f"{spec.name}: cannot be checked, since it raises {said(error)}"), err=True)
         return False
 
     if spec.use is None and not _NAME.fullmatch(spec.name):

@@ -25,12 +25,14 @@ class Breach:
 class Findings:
     """All breaches in the order of the checks, and notes on what was not checked, and why.
 
-    `unbuilt` says why no object could be made, so that no hook was called.
+    `unbuilt` says why no object could be made, so that no hook was called. `deprecated` is what still works
+    and will go.
     """
 
     breaches: list[Breach] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unbuilt: str = ""
+    deprecated: list[str] = field(default_factory=list)
 
     def broken(self, where: str, what: str, mend: str) -> None:
         """Add a breach, once."""
@@ -47,6 +49,7 @@ class Findings:
         parts += [
             f"- not checked: {note}" for note in [*self.notes, *([self.unbuilt] if self.unbuilt else [])]
         ]
+        parts += [f"- {deprecated}" for deprecated in self.deprecated]
         return "\n".join(parts)
 
 

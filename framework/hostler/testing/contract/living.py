@@ -73,7 +73,9 @@ class Life:
         self._findings = findings
         self._plugin = plugin
         self._stage = Stage(folder, class_.__name__.lower())
-        self._caster = Caster(class_, first_of(in_order({self._stage.plugin: plugin})), findings)
+        hooks = first_of(in_order({self._stage.plugin: plugin}))
+        self._caster = Caster(class_, hooks, findings)
+        findings.deprecated += [str(one) for each in hooks.values() for one in each.deprecations]
 
     async def lead(self) -> None:
         """Lead it, and see what is left of it."""

@@ -138,7 +138,7 @@ def _default(class_: type, field: dataclasses.Field[Any]) -> Iterator[tuple[str,
 
     try:
         convert(class_, field, as_toml(value))
-    except (msgspec.ValidationError, PluginError) as error:
+    except (msgspec.ValidationError, PluginError, ValueError) as error:
         yield (
             f"has the default {value!r}, which would be refused in TOML: {error}",
             "let the type and the default agree",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections import deque
@@ -31,7 +32,7 @@ def frozen(value: object, depth: int = 6) -> object:
 
 def fields_of(plugin: object) -> dict[str, object]:
     """The state of one plugin object."""
-    return {name: frozen(value) for name, value in vars(plugin).items()}
+    return {name: frozen(value) for name, value in _state(plugin).items()}
 
 
 def shared_by_all(class_: type) -> dict[str, object]:
@@ -64,12 +65,18 @@ def changed(before: Mapping[str, object], after: Mapping[str, object]) -> list[s
 
 def shared_containers(one: object, other: object) -> list[str]:
     """The fields in which two objects hold one and the same container."""
-    pairs = vars(other)
+    pairs = _state(other)
     return [
         name
-        for name, value in vars(one).items()
+        for name, value in _state(one).items()
         if isinstance(value, _CONTAINERS) and pairs.get(name) is value
     ]
+
+
+def _state(plugin: object) -> dict[str, object]:
+    """Everything that an object holds, with slots or without."""
+    slots = {field.name: getattr(plugin, field.name, None) for field in dataclasses.fields(plugin)}  # type: ignore[arg-type]
+    return slots | getattr(plugin, "__dict__", {})
 
 
 def _modules(class_: type) -> dict[str, ModuleType]:
