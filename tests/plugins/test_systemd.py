@@ -164,6 +164,7 @@ def test_the_watchdog_is_for_whom_systemd_means(environ: dict[str, str], seconds
     assert watchdog_seconds(environ, pid=7) == seconds
 
 
+@pytest.mark.requirement("R42")
 @pytest.mark.parametrize("unit", sorted(UNITS.glob("*.service")), ids=lambda unit: unit.name)
 def test_the_unit_files_are_right_in_systemds_eyes(unit: Path) -> None:
     analyze = shutil.which("systemd-analyze") or pytest.skip("systemd is not installed")

@@ -1,0 +1,67 @@
+"""hostler as a service: systemd hears when it is ready, how it is, and that it lives."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from acceptance_world import NOTHING, World
+
+MILLISECONDS = 1000
+
+
+class Manager:
+    """What systemd would hear of a service, datagram by datagram."""
+
+    def __init__(self, address: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(address))
+        self._socket.settimeout(20)
+
+    def hear(self, line: str) -> list[str]:
+        """The lines of the next datagram in which one begins like this."""
+        while True:
+            lines = self._socket.recv(4096).decode().splitlines()
+
+            if any(one.startswith(line) for one in lines):
+                return lines
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    manager = Manager(tmp_path / "notify")
+    yield manager
+    manager.close()
+
+
+@pytest.mark.requirement("R42")
+def test_systemd_hears_when_all_is_ready_and_that_hostler_lives(
+    world: World, manager: Manager, tmp_path: Path
+) -> None:
+    first = world.fake_table(plugins={"regex-port": {}})
+    last = world.fake_table(plugins={"regex-port": {}, "systemd": {}}, needs=["first"])
+    file = world.configure(first=first, last=last)
+    environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": str(100 * MILLISECONDS)}
+    hostler = world.hostler("run", file, "--json", **environ)
+
+    ready = manager.hear("READY=1")
+    hostler.event(event="state", server="first", state="running")
+    told = hostler.event(event="state", server="last", state="running")
+    assert f"STATUS=last: running at {told['url']} (pid {told['pid']})" in ready
+    assert "NOTIFY_SOCKET" not in psutil.Process(told["pid"]).environ()
+
+    for _ in range(3):
+        manager.hear("WATCHDOG=1")
+
+    hostler.signal(signal.SIGTERM)
+    manager.hear("STATUS=last: stopping")
+    manager.hear("WATCHDOG_USEC=0")
+    assert hostler.end() == 0
+    assert world.what_is_left() == NOTHING
