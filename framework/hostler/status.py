@@ -14,7 +14,7 @@ from typing import Self
 from hostler.events import Spawned, StateChanged
 from hostler.process.files import file_name, found_folder, own_folder, read_replaced, replace_file
 from hostler.process.records import boot_id
-from hostler.process.table import start_time
+from hostler.process.table import own_start_time, start_time
 from hostler.states import State
 
 
@@ -80,7 +80,7 @@ class Status:
             hooks_out=tuple(hooks_out),
             variables=variables,
             supervisor_pid=os.getpid(),
-            supervisor_start=start_time(os.getpid()),
+            supervisor_start=own_start_time(),
             boot_id=boot_id(),
         )
 

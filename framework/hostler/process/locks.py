@@ -16,7 +16,7 @@ from typing import Self
 from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning
 from hostler.process.directories import Directories, secure_directory
 from hostler.process.shortage import advice
-from hostler.process.table import start_time
+from hostler.process.table import own_start_time, start_time
 
 # A sweep holds the locks of dead supervisors while it cleans up after them: that is worth waiting for.
 _PATIENCE_WITH_A_SWEEP = 10.0
@@ -69,7 +69,7 @@ class NameLock:
         path = lock_path(directories, namespace, name).absolute()
 
         try:
-            yield from cls._wait(path, Owner(os.getpid(), start_time(os.getpid()), namespace, name))
+            yield from cls._wait(path, Owner(os.getpid(), own_start_time(), namespace, name))
         except OSError as error:
             raise EnvironmentSetupFailed(
                 f"the lock {path} cannot be taken: {error.strerror}",
@@ -83,7 +83,7 @@ class NameLock:
     def take_stale(cls, path: Path) -> Self | None:
         """Take the lock in the file `path` to clean up behind a dead supervisor; None if it cannot be had."""
         with suppress(OSError):
-            return cls._try(path, Owner(os.getpid(), start_time(os.getpid()), "", "", sweeps=True))
+            return cls._try(path, Owner(os.getpid(), own_start_time(), "", "", sweeps=True))
 
         return None
 

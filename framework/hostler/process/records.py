@@ -18,7 +18,7 @@ from hostler.process.cgroups import remove_group
 from hostler.process.directories import Directories, remove_inside, secure_directory
 from hostler.process.files import append, write_new
 from hostler.process.locks import NameLock, lock_path, runs_folder
-from hostler.process.table import start_time
+from hostler.process.table import own_start_time
 from hostler.process.tree import kill_leftovers
 
 
@@ -63,7 +63,7 @@ class RunRecord:
             argv=tuple(argv),
             temporary=tuple(temporary),
             supervisor_pid=os.getpid(),
-            supervisor_start=start_time(os.getpid()),
+            supervisor_start=own_start_time(),
             boot_id=boot_id(),
             written=time.time(),
             cgroup=cgroup,

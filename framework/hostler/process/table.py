@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from typing import NamedTuple
 
 MARKER = "HOSTLER_RUN_ID"
@@ -156,6 +157,16 @@ def start_time(pid: int) -> float:
 
     _, fields = _stat(pid)
     return int(fields[19]) if fields else 0
+
+
+def own_start_time() -> float:
+    """The start time of this very process."""
+    return _own_start_time(os.getpid())  # another one after a fork
+
+
+@lru_cache(maxsize=1)
+def _own_start_time(pid: int) -> float:
+    return start_time(pid)
 
 
 def list_zombies(parent: int) -> list[int]:
