@@ -42,8 +42,9 @@ class Launch:
     `limits` (names as in prlimit, "nofile": 1024) are applied by the core. `wrapper` is an argv that runs
     the command, as that user: a sandbox. `cgroup` is a control group (version 2, with a name that nothing
     had before) made for this run alone: the child begins in it, and it is ended and removed with the run.
-    `facts` are typed notes between plugins ("auth", "health_path", "version"). `origins` and `removed`
-    tell who set or took away each variable; the engine keeps them, by looking after each plugin.
+    `facts` are typed notes between plugins ("auth", "health_path", "version", "writable_paths", "is_idle").
+    `origins` and `removed` tell who set or took away each variable; the engine keeps them, by looking after
+    each plugin.
     `data_dir` is where outputs with relative paths go, `cache_dir` is hostler's cache.
     """
 
