@@ -132,8 +132,7 @@ def test_servers_that_refer_to_each_other_are_a_circle_told_where_one_refers(wri
     )
 
     assert said_of(path) == [
-        "a.toml:3: servers.a.env.B: servers need each other in a circle: "
-        "a (a.toml:3) -> b (a.toml:6) -> a"
+        "a.toml:3: servers.a.env.B: servers need each other in a circle: a (a.toml:3) -> b (a.toml:6) -> a"
     ]
 
 

@@ -35,7 +35,9 @@ class LogRotation:
     says so, and a line in the file tells how much when it goes on.
     """
 
-    path: Path | None = option(None, "The file, relative to the data directory; the server's name without it.")
+    path: Path | None = option(
+        None, "The file, relative to the data directory; the server's name without it."
+    )
     max_size: Size = option(Size(10 * 2**20), "The size at which the file is rotated.")
     keep: int = option(5, "How many rotated files are kept.")
     every: Duration | None = option(

@@ -151,9 +151,7 @@ class OpenCode:
         """The options, with relative paths seen from the file that names them."""
         bases = [spec.base for spec in server.plugins if spec.name == "opencode" and spec.base is not None]
         base = next(iter(bases), launch.cwd)
-        binary, source, bun = (
-            path and base / path for path in (self.binary, self.source, self.bun)
-        )
+        binary, source, bun = (path and base / path for path in (self.binary, self.source, self.bun))
         return Wanted(binary, source, bun, self.install, self.version, self.serve)
 
     def _know(self, launch: Launch, command: Command) -> None:
