@@ -261,8 +261,10 @@ class Exit:
     def description(self) -> str:
         """The end in words: "exit code 1", "killed by SIGKILL", "not started"."""
         if self.signal is not None:
-            named = self.signal in iter(signal.Signals)  # few of the real-time ones are
-            return f"killed by {signal.Signals(self.signal).name if named else f'signal {self.signal}'}"
+            try:
+                return f"killed by {signal.Signals(self.signal).name}"
+            except ValueError:  # few of the real-time ones have a name
+                return f"killed by signal {self.signal}"
 
         unknown = "not started" if self.pid is None else "unknown exit status"
         return unknown if self.code is None else f"exit code {self.code}"

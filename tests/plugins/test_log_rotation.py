@@ -146,7 +146,7 @@ async def test_the_file_is_named_after_the_server_and_private_whatever_the_umask
 async def test_the_path_is_relative_to_the_data_directory_and_is_made(tmp_path: Path) -> None:
     edited = launch(tmp_path)
 
-    await LogRotation(path="deep/er/out.txt").pre_spawn(SERVER, edited)
+    await LogRotation(path=Path("deep/er/out.txt")).pre_spawn(SERVER, edited)
 
     assert (tmp_path / "deep" / "er" / "out.txt").exists()
     edited.sinks[0].close()
@@ -205,7 +205,7 @@ async def test_a_folder_that_is_a_file_fails_before_the_start(tmp_path: Path) ->
     (tmp_path / "logs").write_text("")
 
     with pytest.raises(LogFileCreationFailed, match="Not a directory|File exists"):
-        await LogRotation(path="logs/web.log").pre_spawn(SERVER, launch(tmp_path))
+        await LogRotation(path=Path("logs/web.log")).pre_spawn(SERVER, launch(tmp_path))
 
 
 async def test_a_second_server_that_writes_the_same_file_is_refused(tmp_path: Path) -> None:
