@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
@@ -105,7 +104,9 @@ class Changing:
 
     def _spec_from(self, template: str, name: str | None, parameters: Mapping[str, object]) -> ServerSpec:
         if template not in self._templates:
-            close = difflib.get_close_matches(template, self._templates, n=1)
+            from difflib import get_close_matches  # noqa: PLC0415 - only this message needs it
+
+            close = get_close_matches(template, self._templates, n=1)
             there_are = f"there are: {', '.join(self._templates)}" if self._templates else "there are none"
             hint = f'did you mean "{close[0]}"?' if close else "write a table [templates.NAME] and reload"
             raise InvalidConfiguration(f"there is no template {template!r}; {there_are}", hint=hint)

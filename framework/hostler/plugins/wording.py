@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from difflib import get_close_matches
 from traceback import extract_tb
 
 _LONGEST_REPR = 300
@@ -13,6 +12,8 @@ BY_PATH = "hostler_plugin_"
 
 def likely(word: str, choices: Iterable[str]) -> str:
     """The choice that was probably meant, or ""."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only messages need it
+
     return next(iter(get_close_matches(word, list(choices), n=1, cutoff=0.6)), "")
 
 
