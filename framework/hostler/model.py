@@ -261,10 +261,8 @@ class Exit:
     def description(self) -> str:
         """The end in words: "exit code 1", "killed by SIGKILL", "not started"."""
         if self.signal is not None:
-            try:
-                return f"killed by {signal.Signals(self.signal).name}"
-            except ValueError:  # few of the real-time ones have a name
-                return f"killed by signal {self.signal}"
+            unnamed = f"signal {self.signal}"  # most of the real-time ones
+            return f"killed by {next((one.name for one in signal.Signals if one == self.signal), unnamed)}"
 
         unknown = "not started" if self.pid is None else "unknown exit status"
         return unknown if self.code is None else f"exit code {self.code}"
