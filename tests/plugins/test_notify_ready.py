@@ -34,6 +34,7 @@ from hostler import (
     Supervisor,
 )
 from hostler.plugins import option_problems
+from servers import OF_PYTHON
 from sse_watching import open_files
 
 # A worker that says what it is told to through a named pipe: parts of a message with | between them.
@@ -222,7 +223,7 @@ async def test_a_server_in_a_sandbox_reaches_the_socket(
 ) -> None:
     """Its /tmp is its own, and its pids are other numbers there."""
     code = SPEAKER.replace(LISTENS, "say('READY=1')\n" + LISTENS)
-    order = [PluginSpec("notify-ready", {}), PluginSpec("sandbox", {})]
+    order = [PluginSpec("notify-ready", {}), PluginSpec("sandbox", {"readable": OF_PYTHON})]
     plugins = tuple(order if first else order[::-1])
 
     async with kept(directories, tmp_path, *python(code), plugins=plugins) as worker:

@@ -34,6 +34,7 @@ from hostler import (
 from hostler.model import IdentityCheck
 from hostler.plugins import build, option_problems
 from hostler_plugins.sandbox.places import Access, Place, arrange, expanded, mounts
+from servers import OF_PYTHON
 
 BWRAP = shutil.which("bwrap")
 TRIAL = ["bwrap", "--ro-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "/bin/true"]
@@ -320,7 +321,7 @@ async def test_loopback_works_and_the_server_is_known_as_the_one_that_listens(
     (folder / "work").mkdir()
     fake = make_spec()
     spec = make_spec(
-        plugins=(*fake.plugins, PluginSpec("sandbox"), PluginSpec("sse-health")),
+        plugins=(*fake.plugins, PluginSpec("sandbox", {"readable": OF_PYTHON}), PluginSpec("sse-health")),
         cwd=folder / "work",
         identity=IdentityCheck.REQUIRE,
     )
