@@ -120,7 +120,7 @@ async def test_a_zombie_does_not_live(world: World) -> None:
         os.kill(pid, signal.SIGTERM)
         # This holds up the loop: nothing has told of the exit.
         eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-        assert not server.usable
+        eventually(lambda: not server.usable)  # a moment later, when its last thread has gone
         await server.wait_ready(20)
         assert server.pid != pid
 

@@ -67,7 +67,8 @@ def test_an_essential_server_that_never_becomes_ready_is_exit_code_1(configure: 
 
 def test_the_command_beside_is_ended_with_its_essential_server(configure: Configure, start: Start) -> None:
     configure(text=server_table(name="db") + table("main", "sleep 1; exit 6", **WORKER))
-    hostler = start("run", "--", "sh", "-c", "trap 'echo told; exit 3' TERM; echo runs; sleep 100 & wait")
+    script = "sleep 100 & trap 'echo told; kill $!; exit 3' TERM; echo runs; wait"
+    hostler = start("run", "--", "sh", "-c", script)
     hostler.wait_for("runs")
     assert hostler.end() == 6
     assert "told" in hostler.stdout
@@ -101,3 +102,50 @@ def test_what_has_completed_and_what_waited_for_it_in_vain_is_explained(
     assert "good has completed, at " in told
     assert "It runs again when it is started again." in told
     assert "it needs bad to complete, which failed: it did not complete" in run("explain", "after").stdout
+
+
+DEAF = """
+from dataclasses import dataclass
+
+import anyio
+from hostler import Healthy, hookimpl
+
+
+@dataclass(eq=False)
+class Deaf:
+    "Hears of no cancellation."
+
+    @hookimpl
+    async def HOOK(self):
+        YIELD
+
+        while True:
+            try:
+                await anyio.sleep(60)
+            except BaseException:
+                pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("hook", "first", "told"),
+    [
+        ("health_check", "yield Healthy()", "plugin deaf did not end its health check"),
+        ("on_ready", "pass", "plugin deaf failed in on_ready: was cancelled and swallowed its cancellation"),
+    ],
+)
+def test_a_plugin_that_never_ends_is_named_and_keeps_no_run_and_no_check_from_ending(
+    configure: Configure, run: Run, tmp_path: Path, hook: str, first: str, told: str
+) -> None:
+    (tmp_path / "deaf.py").write_text(DEAF.replace("HOOK", hook).replace("YIELD", first))
+    configure(text=server_table() + "[servers.fake.plugins]\ndeaf = { use = 'deaf.py:Deaf' }\n")
+    done = run("run", "--", "sh", "-c", "sleep 0.2; exit 5")
+    assert done.returncode == 5
+    assert told in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "fake server stopped"
+
+    checked = run("plugins", "check", "deaf.py:Deaf")
+    assert checked.returncode == 1
+    assert f"Deaf.{hook}: swallows its cancellation and goes on" in checked.stdout + checked.stderr
+    assert "breaks 1 promise" in checked.stdout + checked.stderr
