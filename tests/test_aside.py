@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -40,3 +42,30 @@ async def test_what_the_work_raises_comes_out_without_a_thread_too() -> None:
 
     with pytest.raises(RuntimeError, match="no more"):
         await aside(fail)
+
+
+PROGRAM = """
+import asyncio, time
+from hostler.aside import aside
+
+def work():
+    begun.set()
+    time.sleep(0.5)
+    print("done", flush=True)
+
+async def main():
+    task = asyncio.create_task(aside(work, abandon=True, outlive=%s))
+    await asyncio.to_thread(begun.wait)
+    task.cancel()
+
+import threading
+begun = threading.Event()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("outlive", "said"), [(True, ""), (False, "done\n")])
+def test_the_end_of_the_program_waits_only_for_what_must_not_outlive_it(outlive: bool, said: str) -> None:
+    call = [sys.executable, "-c", PROGRAM % outlive]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == said

@@ -14,12 +14,15 @@ T = TypeVar("T")
 THREAD = "hostler-aside"
 
 
-async def aside(function: Callable[..., T], *arguments: Any, abandon: bool = False) -> T:
+async def aside(
+    function: Callable[..., T], *arguments: Any, abandon: bool = False, outlive: bool = True
+) -> T:
     """Call `function` on a thread of its own and return what it does; its errors pass through.
 
     A cancel scope waits for it, unless `abandon`. The thread is a daemon and no worker of a pool: a
     pool's idle threads would outlive us, and hold up the end of a program whose loop was torn down.
-    Where no thread can be had, the call is made right here.
+    With `outlive` false that end waits for it: Python may crash when it is taken to pieces within an
+    import. Where no thread can be had, the call is made right here.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -39,7 +42,7 @@ async def aside(function: Callable[..., T], *arguments: Any, abandon: bool = Fal
             loop.call_soon_threadsafe(lambda: None if future.done() else setter(value))
 
     try:
-        threading.Thread(target=work, name=THREAD, daemon=True).start()
+        threading.Thread(target=work, name=THREAD, daemon=outlive).start()
     except RuntimeError:  # too many processes, or the interpreter is about to end
         work()
 

@@ -26,7 +26,7 @@ async def run_beside(function: Callable[[], Awaitable[None]], voice: Voice) -> N
 async def warm_up(function: Callable[[], object], voice: Voice) -> None:
     """Call a function on a thread; only a cancellation comes out of it."""
     try:
-        await aside(function, abandon=True)
+        await aside(function, abandon=True, outlive=False)
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001 - it is only warmth: who needs it will fail and be named
