@@ -90,7 +90,8 @@ class Life:
     def look(self, moment: str) -> None:
         """Take note of what stands in files and on command lines now."""
         for path in self.world.written():
-            self.texts[f"{path} {moment}"] = path.read_text(errors="surrogateescape")
+            with suppress(FileNotFoundError):  # put in the place of another just now
+                self.texts[f"{path} {moment}"] = path.read_text(errors="surrogateescape")
 
         for pid in [self.running.process.pid, *self.world.processes()]:
             try:
