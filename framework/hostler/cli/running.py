@@ -57,6 +57,7 @@ def command(
     if words == []:
         raise click.UsageError('a command must follow "--"')
 
+    from hostler.cli.ending import ending  # noqa: PLC0415
     from hostler.cli.foreground import Foreground  # noqa: PLC0415 - the engine is imported when it is needed
     from hostler.cli.views import make_view  # noqa: PLC0415
 
@@ -66,4 +67,4 @@ def command(
     foreground = Foreground(configuration, names, view, read, debug=debug)
     gc.freeze()  # what is imported stays: no later collection needs to look at it
     gc.enable()
-    raise SystemExit(asyncio.run(foreground.run(words)))
+    raise SystemExit(asyncio.run(ending(foreground.run(words))))

@@ -17,7 +17,8 @@ from hostler.plugins.wording import said
 from hostler.testing.contract.findings import Findings, place_of
 from hostler.testing.contract.streams import Stream
 
-OWN_TASK = "_contain"  # what Caller leaves behind of a hook that swallows its cancellation, which is told
+# What is left of a hook or stream that swallows its cancellation, which is told already.
+OWN_TASKS = frozenset({"_contain", "Stream._next"})
 DEADLINES = {"pre_spawn": 3.0, "on_ready": 5.0, "on_crash": 5.0, "on_shutdown": 2.0}
 """Seconds. pre_spawn may take minutes (it installs things): here it is only seen to be cancellable."""
 

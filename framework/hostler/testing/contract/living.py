@@ -13,12 +13,13 @@ from hostler.plugins.options import construct
 from hostler.plugins.registration import in_order
 from hostler.plugins.wording import said
 from hostler.states import State
-from hostler.testing.contract.calling import OWN_TASK, Caster, first_of
+from hostler.testing.contract.calling import OWN_TASKS, Caster, first_of
 from hostler.testing.contract.findings import Findings, place_of
 from hostler.testing.contract.snapshot import around, changed, fields_of, shared_by_all, shared_containers
 from hostler.testing.contract.stage import IMPOSSIBLE_PID, Stage, let_go, outline
 
 _LINGER = 1.0
+_LAST = 2.0  # seconds for a loop to end that has nothing to do any more
 _OWN_STATE = "keep it in a field of the object: field(init=False, default_factory=...)"
 
 
@@ -50,16 +51,21 @@ def check_life(class_: type, options: Mapping[str, object], findings: Findings) 
 def _apart(life: Life) -> None:
     """On a thread of its own, since the caller may have an event loop that runs."""
     failures: list[BaseException] = []
+    led = threading.Event()
 
-    def run() -> None:
+    async def lead() -> None:
         try:
-            asyncio.run(life.lead())
+            await life.lead()
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             failures.append(error)
+        finally:
+            led.set()
 
-    thread = threading.Thread(target=run, name="plugin contract")
+    # What swallows its cancellation keeps its loop from ending: the thread is then left to itself.
+    thread = threading.Thread(target=lambda: asyncio.run(lead()), name="plugin contract", daemon=True)
     thread.start()
-    thread.join()
+    led.wait()
+    thread.join(_LAST)
 
     if failures:
         raise failures[0]
@@ -136,7 +142,7 @@ class Life:
         if tasks:
             _, tasks = await asyncio.wait(tasks, timeout=_LINGER)
 
-        for name in sorted({getattr(task.get_coro(), "__qualname__", "") for task in tasks} - {OWN_TASK}):
+        for name in sorted({getattr(task.get_coro(), "__qualname__", "") for task in tasks} - OWN_TASKS):
             self._findings.broken(
                 place_of(self._class),
                 f"leaves a task of {name} behind",

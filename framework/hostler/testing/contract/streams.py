@@ -33,7 +33,9 @@ class Stream:
             step = await self._step(_FIRST if number == 0 else _QUIET)
 
             if not step.done():
-                await self._cancel(step)
+                if not await self._cancel(step):
+                    return  # it goes on: what else is to be seen of it would follow from that
+
                 break
 
             if not self._take(step, number):
@@ -81,7 +83,8 @@ class Stream:
 
         return True
 
-    async def _cancel(self, step: asyncio.Task[Report]) -> None:
+    async def _cancel(self, step: asyncio.Task[Report]) -> bool:
+        """Cancel a step that waits; whether it has ended then."""
         step.cancel()
         await asyncio.wait({step}, timeout=_CLOSE)
 
@@ -89,10 +92,15 @@ class Stream:
             self._broken(
                 "swallows its cancellation and goes on", "let asyncio.CancelledError through: no bare except"
             )
-        elif not step.cancelled() and step.exception() is None:
+            step.cancel()  # the end of the loop would, and it may hear of it then
+            return False
+
+        if not step.cancelled() and step.exception() is None:
             self._broken(
                 f"answers its cancellation with {step.result()!r}", "let asyncio.CancelledError through"
             )
+
+        return True
 
     async def _close(self) -> None:
         task = asyncio.create_task(self._reports.aclose())
