@@ -33,7 +33,7 @@ def inquest(run: Run, exit_: Exit, error: ServerError, advice: Iterable[tuple[st
         uptime=round(exit_.uptime, 3),
         stdout=exit_.stdout,
         stderr=exit_.stderr,
-        memory=tuple(run.memory),
+        memory=run.memory,
         plugins=(*_health(run), *run.failures, *(_advised(name, one) for name, one in advice)),
     )
 

@@ -12,6 +12,8 @@ from hostler.process.locks import NameLock
 from hostler.server import Server, Wanted
 from hostler.states import State
 
+_PLUGIN_FAILURES = 50
+
 
 @dataclass(slots=True)
 class Means:
@@ -58,9 +60,11 @@ class Means:
         return self.plugins
 
     def _tell_failure(self, failure: Failure) -> None:
-        if self.server.run is not None:
-            text = f"failed: {failure.reason}"
-            self.server.run.failures.append(PluginWord(failure.plugin, failure.hook, text))
+        run = self.server.run
+
+        if run is not None:
+            word = PluginWord(failure.plugin, failure.hook, f"failed: {failure.reason}")
+            run.failures = (*run.failures, word)[-_PLUGIN_FAILURES:]
 
         self.server.voice.say(
             PluginFailed(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -35,8 +34,6 @@ from hostler.voice import Voice
 
 _DRAIN_SECONDS = 1.0
 _TAIL_LINES = 20
-_MEMORY_POINTS = 30
-_PLUGIN_FAILURES = 50
 
 
 @dataclass(slots=True)
@@ -60,8 +57,8 @@ class Run:
     ready_at: float | None = None
     ended_at: float | None = None
     told_to_end: bool = False
-    memory: deque[MemoryPoint] = field(default_factory=lambda: deque(maxlen=_MEMORY_POINTS))
-    failures: deque[PluginWord] = field(default_factory=lambda: deque(maxlen=_PLUGIN_FAILURES))
+    memory: tuple[MemoryPoint, ...] = ()
+    failures: tuple[PluginWord, ...] = ()
     following: Following | None = None
     _recording: Recording | None = None
 

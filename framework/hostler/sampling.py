@@ -14,6 +14,8 @@ from hostler.run import Run
 from hostler.server import Server
 from hostler.states import State
 
+_MEMORY_POINTS = 30
+
 
 async def sample_memory(servers: Mapping[str, Server], changed: Callable[[float], Awaitable[None]]) -> None:
     """Say what running servers use, at each one's `memory_interval`; never ends.
@@ -48,7 +50,7 @@ def _say(server: Server) -> None:
     except OSError:  # no descriptor left to look with, say: the next sample tells
         return
 
-    server.run.memory.append(_point(server.run, memory))
+    _note(server.run, memory)
     server.voice.say(
         MemorySampled(
             server=server.name,
@@ -71,8 +73,9 @@ async def note_memory(run: Run) -> None:
         return
 
     if memory.processes:
-        run.memory.append(_point(run, memory))
+        _note(run, memory)
 
 
-def _point(run: Run, memory: TreeMemory) -> MemoryPoint:
-    return MemoryPoint(round(run.uptime, 3), memory.rss, memory.processes)
+def _note(run: Run, memory: TreeMemory) -> None:
+    point = MemoryPoint(round(run.uptime, 3), memory.rss, memory.processes)
+    run.memory = (*run.memory, point)[-_MEMORY_POINTS:]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ from types import MappingProxyType
 
 from hostler.background import Background
 from hostler.beside import run_beside
-from hostler.crash_record import KEPT, CrashRecord
+from hostler.crash_record import CrashRecord
 from hostler.endpoint import stranger_at
 from hostler.environment import MARKER, safe_base
 from hostler.errors import ServerError
@@ -40,7 +39,6 @@ class View:
 
     def __init__(self, spec: ServerSpec, around: Surroundings, listener: Callable[[Event], None]) -> None:
         self.spec = spec
-        self.name = spec.name
         self.around = around
         self.voice = Voice(spec.name, listener)
         self.state = State.STOPPED
@@ -52,9 +50,14 @@ class View:
         self.published: dict[str, str] = {}
         self.lasting = Background()
         self._active_at: float | None = None
-        self._crashes: deque[CrashRecord] = deque(maxlen=KEPT)
+        self._crashes: tuple[CrashRecord, ...] = ()
 
     # -- what is ------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The server's name in the configuration."""
+        return self.spec.name
 
     @property
     def pid(self) -> int | None:
@@ -132,7 +135,7 @@ class View:
     @property
     def crashes(self) -> tuple[CrashRecord, ...]:
         """The records of its last 20 ends that nobody asked for, oldest first; of this supervisor only."""
-        return tuple(self._crashes)
+        return self._crashes
 
     @property
     def data_dir(self) -> Path:
