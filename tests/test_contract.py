@@ -305,6 +305,8 @@ def test_a_class_inside_a_function_has_no_module_to_be_imported(author: Author) 
         ("on_ready(self)", "await asyncio.sleep(60)", "takes longer than its deadline of 0.3 s"),
         ("on_ready(self)", "time.sleep(1.1)", "keeps the event loop to itself for 1.1 s"),
         ("on_crash(self)", "return 3", "returns int"),
+        ("on_crash(self)", "return Advice('x')", "returns Advice with 'x', not one of Action."),
+        ("pre_spawn(self, launch)", "launch.env['A'] = 3", "leaves int as launch.env['A'], not a string"),
         ("on_crash(self, exit)", "exit.nothing", "has no attribute 'nothing'"),
         ("on_shutdown(self)", "1 / 0", "raises ZeroDivisionError('division by zero') with plain values"),
         ("pre_spawn(self)", "1 / 0", "raises ZeroDivisionError('division by zero')"),
@@ -380,7 +382,8 @@ def stream(body: str) -> str:
     [
         ("return\nyield", "ends without any report"),
         ("raise OSError('refused')\nyield", "raises OSError('refused') where nobody listens"),
-        ("yield True", "yields True"),
+        ("yield True", "yields bool, not Healthy or Unhealthy"),
+        ("yield Unhealthy(OSError('x'))", "yields Unhealthy with OSError for a reason, not a string"),
         ("while True: yield Healthy()", "yields 50 reports without waiting"),
         (
             "try:\n    while True: yield Healthy()\nfinally: await asyncio.sleep(60)",

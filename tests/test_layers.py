@@ -31,7 +31,7 @@ LAYERS = (
     "secret_value",
     "model",
     "changes crash_record heartbeat launch references env_files",
-    "events hooks polling restart environment order origins readings",
+    "answers events hooks polling restart environment order origins readings",
     "wording health process plugins variables",
     "voice endpoint surroundings crash_store status temporary",
     "launching cleaning errand happenings beside following recording situation",

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import cast
 
+from hostler.answers import report_fault
 from hostler.background import Background
 from hostler.model import HealthRule, Healthy, Report, Unhealthy
 
@@ -205,10 +207,12 @@ class HealthWatch:
         return clock()
 
     def _note(self, plugin: PluginHealth, report: object) -> None:
-        if not isinstance(report, Healthy | Unhealthy):
-            raise TypeError(f"it yielded {type(report).__name__}, not Healthy or Unhealthy")
+        fault = report_fault(report)
 
-        plugin.note(report)
+        if fault:
+            raise TypeError(fault)
+
+        plugin.note(cast("Report", report))
 
         if plugin.told:
             self.on_news(replace(plugin))

@@ -88,8 +88,11 @@ class Launch:
         return frozenset(name for name, who in self.origins.items() if who.partition(" ")[0] in _CONFIGURED)
 
     def set_secret(self, name: str, value: str) -> None:
-        """Give the child a secret on purpose: set, allowed, and masked wherever it would be written."""
-        self.env[name] = value
+        """Give the child a secret on purpose: set, allowed, and masked wherever it would be written.
+
+        TypeError unless it is a string.
+        """
+        self.env[name] = a_string(f"the secret {name}", value)
         self.allowed.add(name)
         self.secrets[name] = value
 
@@ -124,3 +127,11 @@ class Launch:
         told, and ends it.
         """
         self.followers.append(function)
+
+
+def a_string(what: str, value: object) -> str:
+    """The value, where it is a string; TypeError says what it is otherwise, not which."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} has to be a string, not {type(value).__name__}")
+
+    return value

@@ -17,6 +17,7 @@ from hostler.environment import MARKER, safe_base
 from hostler.errors import ServerError
 from hostler.events import Event, Progress
 from hostler.heartbeat import is_heartbeat
+from hostler.launch import a_string
 from hostler.model import (
     Auth,
     CommandResult,
@@ -236,8 +237,8 @@ class View:
     # -- what plugins do ----------------------------------------------------------------------
 
     def publish(self, name: str, value: str, *, secret: bool = False) -> None:
-        """Add a variable to `child_env()`."""
-        self.published[name] = value
+        """Add a variable to `child_env()`; TypeError unless it is a string."""
+        self.published[name] = a_string(f"the variable {name}", value)
 
         if secret:
             self.voice.masker.add(value)

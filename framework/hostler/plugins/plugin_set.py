@@ -9,6 +9,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
+from hostler.answers import advice_fault, endpoint_fault, launch_fault
 from hostler.errors import EnvironmentSetupFailed, ServerError
 from hostler.launch import Launch
 from hostler.model import Advice, Endpoint, Exit, PluginSpec, Report, StreamName
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 _HOOK_SECONDS = 5.0
 _SHUTDOWN_SECONDS, _SHUTDOWN_TOGETHER = 2.0, 3.0
 _SLOW_LINE = 0.05
-_PORTS = range(1, 65536)
 
 
 class PluginSet:
@@ -99,12 +99,13 @@ class PluginSet:
 
             with noted(launch, f"plugin {each.plugin}"):
                 await self._call(each, offered, ends - clock(), outcome)
+                fault = self._edits_fault(each, launch)
 
             if outcome.overran is None and isinstance(outcome.error, ServerError):
                 raise outcome.error.with_context(server=server.name)
 
-            if outcome.reason:
-                raise _setup_failed(each, server.name, outcome, deadline) from outcome.error
+            if outcome.reason or fault:
+                raise _setup_failed(each, server.name, outcome, deadline, fault) from outcome.error
 
     def parse_port(self, server: ServerView, line: str, stream: StreamName) -> tuple[str, Endpoint] | None:
         """Ask one plugin after the other what a line announces: the first answer, with its plugin's name."""
@@ -144,7 +145,11 @@ class PluginSet:
     async def on_crash(self, server: ServerView, exit: Exit) -> list[tuple[str, Advice]]:  # noqa: A002 - the hook's word
         """Tell every plugin of a crash and gather their advice, with the names of the plugins."""
         answers = await self._tell("on_crash", {"server": server, "exit": exit})
-        return [(plugin, answer) for plugin, answer in answers if isinstance(answer, Advice)]
+        return [
+            (plugin, answer)
+            for plugin, answer in answers
+            if isinstance(answer, Advice) and not advice_fault(answer)
+        ]
 
     async def on_shutdown(self, server: ServerView, reason: str) -> None:
         """Tell every plugin that the server will be stopped: 2 s for each, 3 s for all."""
@@ -203,12 +208,22 @@ class PluginSet:
         if outcome.held > SLOW_STEP:
             self._ledger.slow(each.plugin, each.hook, "blocked the event loop", outcome.held)
 
+    def _edits_fault(self, each: Implementation, launch: Launch) -> str:
+        """What is wrong with the edits of a plugin, which is told; nothing is started with them."""
+        fault = launch_fault(launch)
+
+        if fault:
+            launch.env = {}
+            self._ledger.failed(each.plugin, each.hook, fault, 0.0)
+
+        return fault
+
     def _ask(self, each: Implementation, offered: Mapping[str, object]) -> Endpoint | None:
         started = time.monotonic()
 
         try:
             answer = each.function(**each.pick(offered))
-            reason = _endpoint_fault(answer)
+            reason = endpoint_fault(answer)
         except BaseException as error:  # noqa: BLE001 - not even SystemExit of a plugin may end the host
             reason = f"raised {said(error)}"
 
@@ -234,13 +249,13 @@ class PluginSet:
 
 
 def _setup_failed(
-    each: Implementation, server: str, outcome: Outcome, deadline: float
+    each: Implementation, server: str, outcome: Outcome, deadline: float, fault: str
 ) -> EnvironmentSetupFailed:
     hint = (
         f"all plugins together have prepare_timeout ({deadline:g} s)" if outcome.overran is not None else ""
     )
     return EnvironmentSetupFailed(
-        f'plugin "{each.plugin}" failed in pre_spawn: it {outcome.reason}',
+        f'plugin "{each.plugin}" failed in pre_spawn: it {outcome.reason or fault}',
         server=server,
         hint=hint,
         details={"plugin": each.plugin, "hook": each.hook, "seconds": round(outcome.seconds, 3)},
@@ -253,20 +268,7 @@ def _fault(hook: str, outcome: Outcome) -> str:
         # It did its work: this is what is wrong with the server, not with the plugin.
         return ""
 
-    if hook == "on_crash" and not isinstance(outcome.value, Advice | None):
-        return f"returned {type(outcome.value).__name__}, not Advice or None"
+    if hook == "on_crash" and (fault := advice_fault(outcome.value)):
+        return fault
 
     return outcome.reason
-
-
-def _endpoint_fault(answer: object) -> str:
-    if answer is None:
-        return ""
-
-    if not isinstance(answer, Endpoint):
-        return f"returned {type(answer).__name__}, not Endpoint or None"
-
-    if not isinstance(answer.port, int) or isinstance(answer.port, bool) or answer.port not in _PORTS:
-        return f"returned port {answer.port!r}, which is not a number from 1 to 65535"
-
-    return ""

@@ -8,9 +8,10 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import cast
 
+from hostler.answers import advice_fault, launch_fault
 from hostler.errors import ServerError
 from hostler.launch import Launch
-from hostler.model import Advice, Endpoint, Report, ServerSpec
+from hostler.model import Endpoint, Report, ServerSpec
 from hostler.plugins.calls import Caller, Outcome
 from hostler.plugins.registration import Implementation
 from hostler.plugins.wording import said
@@ -61,6 +62,12 @@ class Caster:
                 f"raises {said(outcome.error)}",
                 "what is wrong with the server or the machine is a ServerError of hostler, with a hint",
             )
+
+        elif fault := launch_fault(launch):
+            self._broken(
+                "pre_spawn", fault.replace("left", "leaves"), "argv and env hold strings, cwd is a Path"
+            )
+            return False
 
         return outcome.error is None and outcome.overran is None
 
@@ -152,8 +159,8 @@ class Caster:
         elif outcome.error is not None:
             what = f"raises {said(outcome.error)} with plain values"
             self._broken(hook, what, "catch what may go wrong: nobody else can")
-        elif hook == "on_crash" and not isinstance(outcome.value, Advice | None):
-            self._broken(hook, f"returns {type(outcome.value).__name__}", "return Advice(...) or None")
+        elif hook == "on_crash" and (fault := advice_fault(outcome.value)):
+            self._broken(hook, fault.replace("returned", "returns"), "return Advice(...) or None")
 
     async def _call(self, hook: str, offered: Mapping[str, object]) -> Outcome:
         outcome = Outcome()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
-from hostler.model import Healthy, Report, Unhealthy
+from hostler.answers import report_fault
+from hostler.model import Report
 from hostler.plugins.calls import TimedReports
 from hostler.plugins.wording import said
 from hostler.testing.contract.findings import Findings
@@ -77,8 +78,8 @@ class Stream:
             self._broken(what, f'yield Unhealthy("what happened") for each failed attempt, and {_SCOPES}')
             return False
 
-        if not isinstance(step.result(), Healthy | Unhealthy):
-            self._broken(f"yields {step.result()!r}", "yield Healthy() or Unhealthy(...)")
+        if fault := report_fault(step.result()):
+            self._broken(fault.replace("it yielded", "yields"), "yield Healthy() or Unhealthy(...)")
             return False
 
         return True
