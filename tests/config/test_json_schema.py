@@ -178,6 +178,34 @@ def test_a_class_of_ones_own_may_have_any_options(validator: Draft7Validator) ->
     assert validator.is_valid(table_of('plugins = { regex-port = { use = "mine.py:Mine", path = 1 } }'))
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        'extends = ["base.toml"]\n[servers.web.plugins]\nmine = { path = 1 }',
+        '[servers.web]\ntemplate = "t"\n[servers.web.plugins]\nmine = { path = 1 }',
+        "[profiles.ci.servers.web.plugins]\nmine = true",
+        'extends = ["base.toml"]\n[templates.t.plugins]\nmine = true',
+    ],
+)
+def test_a_plugin_whose_class_is_named_elsewhere_is_taken(validator: Draft7Validator, around: str) -> None:
+    assert validator.is_valid(tomllib.loads(around))
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        "[servers.web.plugins]\nmine = { path = 1 }",
+        "[servers.web.plugins]\nregx-port = true",
+        "[servers.web.plugins]\nmine = { use = 3 }",
+        "[templates.t.plugins]\nmine = true",
+        'extends = ["base.toml"]\n[servers.web.plugins]\nmine = 3',
+        'extends = ["base.toml"]\n[servers.web.plugins]\nregex-port = { patern = "x" }',
+    ],
+)
+def test_a_plugin_whose_class_nobody_can_name_is_marked(validator: Draft7Validator, around: str) -> None:
+    assert not validator.is_valid(tomllib.loads(around))
+
+
 def test_an_option_that_is_a_secret_is_a_table_with_its_place() -> None:
     schema = options_schema(Locked)
 

@@ -38,6 +38,7 @@ _PARAMETERS: JsonSchema = {
         ]
     },
 }
+_OWN_CLASS: JsonSchema = {"type": "object", "properties": {"use": {"type": "string"}}, "required": ["use"]}
 _NAMES = {"pattern": "^[A-Za-z0-9_-]{1,64}$"}
 
 
@@ -62,12 +63,14 @@ def json_schema(plugins: Mapping[str, JsonSchema]) -> JsonSchema:
             ),
         },
         "additionalProperties": False,
+        **_unless("extends", {"properties": _NAMED}),
         "definitions": {
             "server": _server(),
             "template": _template(),
             "profile": {"type": "object", "properties": _LAYER, "additionalProperties": False},
             "restart": _table(RESTART_KEYS),
             "plugins": _plugins(plugins),
+            "named_plugins": _named_plugins(plugins),
             "template_plugins": _plugins({name: _with_parameters(one) for name, one in plugins.items()}),
         },
     }
@@ -86,6 +89,25 @@ _LAYER: JsonSchema = {
     "servers": _tables("#/definitions/server", "The servers by name"),
     "templates": _tables("#/definitions/template", "What servers have in common, by name"),
 }
+
+
+def _unless(key: str, schema: JsonSchema) -> JsonSchema:
+    """What holds only where this key is not there."""
+    return {"if": {"not": {"required": [key]}}, "then": schema}
+
+
+# A plugin that only another file, a template or what a profile changes gives a class to is named alone.
+_NAMED: JsonSchema = {
+    "servers": {"additionalProperties": _unless("template", {"$ref": "#/definitions/named_plugins"})},
+    "templates": {"additionalProperties": {"$ref": "#/definitions/named_plugins"}},
+}
+
+
+def _named_plugins(plugins: Mapping[str, JsonSchema]) -> JsonSchema:
+    """A server or template whose plugins are installed, switched off, or say which class they are."""
+    known: JsonSchema = {name: {} for name in plugins}
+    table = {"properties": known, "additionalProperties": _any_of([{"const": False}, _OWN_CLASS])}
+    return {"properties": {"plugins": table}}
 
 
 def _server() -> JsonSchema:
@@ -126,16 +148,15 @@ def _property(key: Key) -> JsonSchema:
 
 
 def _plugins(plugins: Mapping[str, JsonSchema]) -> JsonSchema:
-    own_class: JsonSchema = {"type": "object", "required": ["use"]}
     return {
         "type": "object",
-        "properties": {name: _plugin(options, own_class) for name, options in plugins.items()},
-        "additionalProperties": _any_of([{"const": False}, own_class]),
+        "properties": {name: _plugin(options) for name, options in plugins.items()},
+        "additionalProperties": {"type": ["boolean", "object"]},
     }
 
 
-def _plugin(options: JsonSchema, own_class: JsonSchema) -> JsonSchema:
-    kinds = _any_of([{"type": "boolean"}, options, own_class])
+def _plugin(options: JsonSchema) -> JsonSchema:
+    kinds = _any_of([{"type": "boolean"}, options, _OWN_CLASS])
     return {**kinds, "description": options.get("description", "")}
 
 
