@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import anyio
@@ -19,6 +20,16 @@ from hostler.process.spawn import spawn
 from hostler.process.tree import kill_tree_now
 
 DEADLINE = 10.0
+
+
+@pytest.fixture
+def open_folder(tmp_path: Path) -> Path:
+    """A folder that every user may enter, with all that pytest made above it."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.is_relative_to(gettempdir()) and folder != Path(gettempdir()):
+            folder.chmod(0o755)
+
+    return tmp_path
 
 
 @dataclass(frozen=True)

@@ -125,15 +125,10 @@ def test_a_working_directory_that_is_a_file_is_told(write: Write, tmp_path: Path
 
 
 @needs_root
-def test_a_working_directory_that_may_not_be_entered_is_told(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
+def test_a_working_directory_that_may_not_be_entered_is_told(open_folder: Path) -> None:
+    closed = open_folder / "closed"
     closed.mkdir(0o700)
     user, group = os.getresuid(), os.getresgid()
-    tmp_path.chmod(0o755)
-
-    for folder in tmp_path.parents[:2]:
-        folder.chmod(0o755)
-
     os.setresuid(65534, 65534, 0)  # root may enter everything; access() asks for the real user
 
     try:
@@ -201,18 +196,13 @@ def test_scripts_that_interpret_each_other_end_in_an_error(write: Write, tmp_pat
 
 
 @needs_root
-def test_a_program_that_may_be_executed_but_not_read_passes(tmp_path: Path) -> None:
-    shutil.copy("/bin/true", tmp_path / "tool")
-    (tmp_path / "tool").chmod(0o711)
-    tmp_path.chmod(0o755)
-
-    for folder in tmp_path.parents[:2]:
-        folder.chmod(0o755)
-
+def test_a_program_that_may_be_executed_but_not_read_passes(open_folder: Path) -> None:
+    shutil.copy("/bin/true", open_folder / "tool")
+    (open_folder / "tool").chmod(0o711)
     os.seteuid(65534)
 
     try:
-        assert find_program("./tool", cwd=tmp_path, env={})
+        assert find_program("./tool", cwd=open_folder, env={})
     finally:
         os.seteuid(0)
 

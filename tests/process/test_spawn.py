@@ -31,15 +31,6 @@ async def status_inside(start: Start, **options: Any) -> dict[str, str]:
     return {name: value.strip() for name, value in (line.split(":", 1) for line in text.splitlines())}
 
 
-@pytest.fixture
-def open_folder(tmp_path: Path) -> Path:
-    """A folder that every user may enter."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-
-    return tmp_path
-
-
 async def test_the_environment_is_exactly_the_one_of_the_launch(start: Start) -> None:
     child = start("/bin/cat", "/proc/self/environ", env={"A": "1", "B": "x=y z"}, run_id="r1")
 
