@@ -261,6 +261,8 @@ def test_iterators_end_with_the_block_and_lose_nothing(served: Served) -> None:
     with served() as servers:
         followed = [servers.events(), servers["fake"].events()]
         servers["fake"].wait_ready(10)
+        servers["fake"].restart()  # who follows may have come after the first start
+        servers["fake"].wait_ready(10)
         iter(followed[0])
         assert isinstance(next(followed[0]), StateChanged)
 
