@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from pathlib import Path
 
 import pytest
+from named_tests import DOCS, missing_in, named_in, rows, unnamed
 
-TESTS = Path(__file__).parents[1]
-PAGE = TESTS.parent / "docs" / "reliability.md"
+PAGE = DOCS / "reliability.md"
 FILES = sorted(file for file in Path(__file__).parent.glob("test_*.py") if file != Path(__file__))
-NAMED = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
-ROWS = [line for line in PAGE.read_text().splitlines() if line.startswith("|") and "---" not in line]
 
 
-def functions_of(file: Path) -> set[str]:
-    tree = ast.parse(file.read_text())
-    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
-    return {function.name for function in functions if function.name.startswith("test_")}
-
-
-@pytest.mark.parametrize("row", [row for row in ROWS if not row.startswith("| fault ")])
+@pytest.mark.parametrize("row", [row for row in rows(PAGE) if not row.startswith("| fault ")])
 def test_every_line_names_tests_that_there_are(row: str) -> None:
-    named = NAMED.findall(row)
-    assert named
+    assert named_in(row)
     assert row.count("|") == 4, "fault, promise, test"
-    assert [name for file, name in named if name not in functions_of(TESTS / file)] == []
+    assert missing_in(row) == []
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_test_of_a_fault_is_named(file: Path) -> None:
-    named = {name for where, name in NAMED.findall(PAGE.read_text()) if where == f"faults/{file.name}"}
-    assert sorted(functions_of(file) - named) == []
+    assert unnamed(PAGE, file) == []

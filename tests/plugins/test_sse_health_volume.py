@@ -51,9 +51,9 @@ async def test_a_burst_of_events_leaves_the_loop_to_others() -> None:
         nonlocal longest
 
         while True:
-            start = time.monotonic()
+            start = time.thread_time()  # what this loop works; what others do to the machine is not its doing
             await asyncio.sleep(0.001)
-            longest = max(longest, time.monotonic() - start)
+            longest = max(longest, time.thread_time() - start)
 
     async with answering(burst) as endpoint, watching(SseHealth(), host, endpoint) as reports:
         ticking = asyncio.create_task(tick())
