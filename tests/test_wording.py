@@ -11,8 +11,8 @@ from typing import Any
 
 import hostler.events
 import pytest
+from crashes import crash
 from hostler import (
-    CrashRecord,
     CrashRecorded,
     Endpoint,
     EndpointFound,
@@ -43,25 +43,15 @@ NOON = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
 HEAD: dict[str, Any] = {"server": "opencode", "generation": 1, "time": NOON}
 URL = "http://127.0.0.1:52341"
 STAMP = {"time": "2026-01-02T03:04:05.678Z", "server": "opencode", "generation": 1}
-CRASH = CrashRecord(
+CRASH = crash(
     server="opencode",
-    generation=1,
     when=NOON,
-    cause=ExitCause.EXITED,
+    next_try=NOON,
     how="killed by SIGKILL",
     reason="it died",
-    outcome=State.BACKOFF,
-    error="ServerCrashed",
     hint="look",
-    pid=4711,
+    code=None,
     signal=9,
-    ready=True,
-    uptime=3.8,
-    restarts_used=1,
-    restarts_allowed=5,
-    next_try=NOON,
-    stdout="out\n",
-    stderr="err\n",
     memory=(MemoryPoint(0.2, 1024, 2),),
     plugins=(PluginWord("mine", "on_crash", "advised to back off"),),
 )
