@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,16 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 pytest_plugins = ["hostler.testing.pytest_plugin"]
 
 QUICK = RestartPolicy(initial_delay=0.01, max_delay=0.05, stable_after=60.0)
+
+
+def pytest_configure() -> None:
+    """Let children have the usual signals, also below `nohup` and in the background of a script."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)  # not obeyed here, and not inherited by a program
 
 
 @dataclass(eq=False)
@@ -74,10 +85,16 @@ def make_spec(tmp_path: Path) -> MakeSpec:
 
 @pytest.fixture(autouse=True)
 def no_process_is_left() -> Iterator[None]:
-    """After every test: no child of this process lives on."""
+    """After every test: no child of this process lives on. One that does is told, and ended for the next."""
     yield
     left = [child for child in psutil.Process().children(recursive=True) if child.status() != "zombie"]
-    assert not left, f"left behind: {[(child.pid, child.cmdline()) for child in left]}"
+    told = [(child.pid, child.cmdline()) for child in left]
+
+    for child in left:
+        child.kill()
+
+    psutil.wait_procs(left, timeout=5.0)
+    assert not left, f"left behind: {told}"
 
 
 @pytest.fixture

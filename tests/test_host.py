@@ -299,7 +299,8 @@ def test_a_program_that_ends_without_clean_up_leaves_no_process_and_no_record(
     assert host.returncode == code
     assert marked(str(tmp_path / "mark")) == []
     assert list((tmp_path / "state").rglob("*.json")) == []
-    assert "hostler" not in complaints.replace("host program", "")
+    # The folder of this checkout may be called so.
+    assert "hostler" not in complaints.replace(str(Path(__file__).parents[1]), "")
 
 
 def test_a_program_that_closes_the_loop_under_its_servers_leaves_no_process_and_no_record(

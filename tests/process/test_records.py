@@ -4,7 +4,8 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -334,24 +335,39 @@ def test_a_run_that_was_killed_before_its_pid_was_written_is_still_asked_for(
     lock.release()
 
 
-def test_paths_elsewhere_are_left_and_told(directories: Directories, store: RunStore, tmp_path: Path) -> None:
-    elsewhere = Path.home() / ".hostler-test-elsewhere"
-    elsewhere.touch()
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A new folder that is in no temporary directory, wherever HOME and this checkout are."""
+    temporary = [Path(os.path.realpath(one)) for one in ("/tmp", "/var/tmp", tempfile.gettempdir())]
+
+    for place in (Path.home(), Path(__file__).parent, Path("/dev/shm")):
+        real = Path(os.path.realpath(place))
+
+        if os.access(real, os.W_OK) and not any(one in (real, *real.parents) for one in temporary):
+            with tempfile.TemporaryDirectory(dir=real, prefix=".hostler-test-") as folder:
+                yield Path(folder)
+
+            return
+
+    pytest.skip("every folder that can be written is a temporary one")
+
+
+def test_paths_elsewhere_are_left_and_told(
+    directories: Directories, store: RunStore, tmp_path: Path, elsewhere: Path
+) -> None:
+    theirs = elsewhere / "theirs"
+    theirs.touch()
     ours = tmp_path / "c" / "ours"
     ours.parent.mkdir()
     ours.touch()
     lock = NameLock.take(directories, "here", "web")
-
-    try:
-        store.write(lock, a_record(temporary=[elsewhere, Path("relative"), ours]))
-        recovered = store.recover(lock, killed_by([]))
-        assert recovered.paths_removed == (ours,)
-        assert f"{elsewhere} is left behind" in recovered.problem
-        assert "relative is left behind" in recovered.problem
-        assert elsewhere.exists()
-    finally:
-        elsewhere.unlink()
-        lock.release()
+    store.write(lock, a_record(temporary=[theirs, Path("relative"), ours]))
+    recovered = store.recover(lock, killed_by([]))
+    assert recovered.paths_removed == (ours,)
+    assert f"{theirs} is left behind" in recovered.problem
+    assert "relative is left behind" in recovered.problem
+    assert theirs.exists()
+    lock.release()
 
 
 def test_the_records_themselves_cannot_be_named_as_temporary(
@@ -367,17 +383,12 @@ def test_the_records_themselves_cannot_be_named_as_temporary(
 
 
 def test_sockets_in_the_runtime_directory_are_removed_too(
-    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: RunStore, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runtime = Path.home() / ".hostler-test-runtime"
-    runtime.mkdir()
-    (runtime / "socket").touch()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-
-    try:
-        assert store.remove_temporary([runtime / "socket"]) == ([runtime / "socket"], [])
-    finally:
-        runtime.rmdir()
+    socket = elsewhere / "socket"
+    socket.touch()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(elsewhere))
+    assert store.remove_temporary([socket]) == ([socket], [])
 
 
 def test_a_planted_link_in_the_place_of_a_record_is_replaced_and_not_followed(
