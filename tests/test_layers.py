@@ -26,7 +26,7 @@ LONGEST_FUNCTION = 30
 # What stands higher imports what stands lower, never the other way round. Parts of one line know nothing
 # of each other; a package is one part: in itself it is free.
 LAYERS = (
-    "version",
+    "loop version",
     "aside background channel errors inbox interpolate needs private_file quantities secrets states usage",
     "secret_value",
     "model",
@@ -229,6 +229,45 @@ def test_no_module_holds_state(path: Path) -> None:
             wrong.append(f"{name} can be changed")
 
     assert wrong == []
+
+
+# -- anyio and plain callbacks ---------------------------------------------------------------------
+
+# `anyio.Event` can be made anywhere; the scope of a life is made by `_begin`, which only tasks call.
+ANYWHERE = {"Event", "EndOfStream", "WouldBlock"}
+CALLED_BY_TASKS = {("roster.py", "CancelScope")}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=ids)
+def test_no_plain_function_asks_anyio_which_knows_its_loop_only_in_a_task(path: Path) -> None:
+    wrong: list[str] = []
+
+    def visit(node: ast.AST, in_task: bool, notes: bool) -> None:
+        match node:
+            case ast.AsyncFunctionDef():
+                in_task = True
+            case ast.FunctionDef() | ast.Lambda():
+                in_task = False
+            case ast.Attribute(value=ast.Name(id="anyio"), attr=name) if not in_task and not notes:
+                if name not in ANYWHERE and (path.name, name) not in CALLED_BY_TASKS:
+                    wrong.append(f"{where(path, node.lineno)}: anyio.{name}")
+
+        for field, child in (
+            (f, c) for f, v in ast.iter_fields(node) for c in (v if isinstance(v, list) else [v])
+        ):
+            if isinstance(child, ast.AST):
+                visit(child, in_task, field in ("annotation", "returns") or notes)
+
+    visit(tree_of(path), False, False)
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=ids)
+def test_the_clock_is_asked_in_one_place(path: Path) -> None:
+    clocks = ("anyio.current_time", "asyncio.get_running_loop().time", "loop.time")
+    asked = {ast.unparse(node) for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute)}
+    engine = FRAMEWORK in path.parents and path.name != "loop.py"
+    assert not engine or asked.isdisjoint(clocks)
 
 
 # -- sizes and names -------------------------------------------------------------------------------

@@ -239,6 +239,8 @@ def run_pytest(folder: Path, *words: str, **files: str) -> subprocess.CompletedP
         "no:cacheprovider",
         "-W",
         "error",
+        "-W",
+        "ignore:The configuration option:pytest.PytestDeprecationWarning",  # where pytest-asyncio is
         f"--basetemp={folder / 'tmp'}",
     ]
     return subprocess.run(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from hostler.errors import PortInUse, PortParsingFailed, ServerError, StartupTimeout
+from hostler.loop import loop_time
 from hostler.model import Endpoint, IdentityCheck, ServerSpec
 from hostler.process.exits import Process
 from hostler.process.processes import Processes
@@ -78,7 +79,7 @@ class EndpointSearch:
             self._earlier[self.candidate] = (self.source, self._offered_at)
 
         self._earlier.pop(latest, None)
-        self._offered_at = anyio.current_time()
+        self._offered_at = loop_time()
 
         if len(self._earlier) > _MOST_EARLIER:
             del self._earlier[next(iter(self._earlier))]
@@ -89,7 +90,7 @@ class EndpointSearch:
         Raises PortInUse when a stranger holds it, PortParsingFailed when the server listens wider
         than it may. There is no deadline here: `startup_timeout` is the caller's.
         """
-        started = anyio.current_time()
+        started = loop_time()
 
         if self.spec.port_from_socket:
             self._silent_until = started + self.spec.startup_timeout * _SILENCE
@@ -100,7 +101,7 @@ class EndpointSearch:
             if isinstance(verdict, Confirmed):
                 return verdict
 
-            now = anyio.current_time()
+            now = loop_time()
             foreign = self.seen is not None and self.seen.kind is ListenerKind.FOREIGN
             self._stranger_since = min(self._stranger_since, now) if foreign else float("inf")
 
@@ -124,11 +125,11 @@ class EndpointSearch:
         if not self.spec.port_from_socket:
             return None
 
-        return max(self._silent_until - anyio.current_time(), _SOCKET_PAUSE)
+        return max(self._silent_until - loop_time(), _SOCKET_PAUSE)
 
     def _offer_socket(self) -> None:
         """Nobody has said anything for long enough: take the port that the tree listens at, if it is one."""
-        if anyio.current_time() < self._silent_until:
+        if loop_time() < self._silent_until:
             return
 
         sockets = self.processes.listening_sockets(self._members())
@@ -169,7 +170,7 @@ class EndpointSearch:
 
     def _look_back(self, age: float) -> Confirmed | None:
         """Look whether the server listens at an address that was announced so many seconds ago."""
-        latest = anyio.current_time() - age
+        latest = loop_time() - age
 
         for candidate, (source, offered_at) in reversed(self._earlier.items()):
             if offered_at <= latest:

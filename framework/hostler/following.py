@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hostler.loop import call_out
 from hostler.model import Line
 from hostler.process.output import Capture
 
@@ -38,6 +39,9 @@ class Following:
             unfollow()
 
     def _take(self, lines: list[Line]) -> None:
+        call_out(self._hand_on, lines)
+
+    def _hand_on(self, lines: list[Line]) -> None:
         for line in lines:
             self.on_line(line)
 

@@ -10,6 +10,7 @@ from typing import cast
 
 from hostler.answers import report_fault
 from hostler.background import Background
+from hostler.loop import loop_time
 from hostler.model import HealthRule, Healthy, Report, Unhealthy
 
 _FIRST_RETRY, _LONGEST_RETRY = 0.5, 30.0
@@ -170,7 +171,7 @@ class HealthWatch:
 
     async def _follow(self, plugin: PluginHealth, opener: Opener) -> str:
         reports = opener()
-        heard, since = 0, asyncio.get_running_loop().time()
+        heard, since = 0, loop_time()
 
         try:
             async for report in reports:
@@ -197,14 +198,13 @@ class HealthWatch:
 
     async def _slow_down(self, name: str, since: float) -> float:
         """Let others run; the rest of the window is waited out by who has used it up."""
-        clock = asyncio.get_running_loop().time
-        rest = since + _WINDOW - clock()
+        rest = since + _WINDOW - loop_time()
 
         if rest > 0:
             self.on_flood(name)
 
         await asyncio.sleep(max(rest, 0))
-        return clock()
+        return loop_time()
 
     def _note(self, plugin: PluginHealth, report: object) -> None:
         fault = report_fault(report)

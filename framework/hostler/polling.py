@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
 
+from hostler.loop import loop_time
 from hostler.model import Report, Unhealthy
 
 _QUICKEST = 0.05  # the first wait while a server starts
@@ -54,10 +55,9 @@ async def poll(
 
 async def _ask(probe: Callable[[], Awaitable[Report]], timeout: float) -> Report:
     """Make one probe; a second one where the program held up the loop, so that no answer could be seen."""
-    clock = asyncio.get_running_loop().time
 
     for _ in range(2):
-        ends = clock() + timeout
+        ends = loop_time() + timeout
 
         try:
             async with asyncio.timeout(timeout) as scope:
@@ -66,7 +66,7 @@ async def _ask(probe: Callable[[], Awaitable[Report]], timeout: float) -> Report
             if not scope.expired():
                 raise
 
-            if clock() <= ends + _LATE:
+            if loop_time() <= ends + _LATE:
                 break
 
     return Unhealthy(f"no answer within {timeout:g} s")

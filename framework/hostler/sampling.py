@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Mapping
 
-import anyio
-
 from hostler.crash_record import MemoryPoint
 from hostler.events import MemorySampled
+from hostler.loop import loop_time
 from hostler.process.memory import TreeMemory
 from hostler.run import Run
 from hostler.server import Server
@@ -25,14 +24,14 @@ async def sample_memory(servers: Mapping[str, Server], changed: Callable[[float]
     due: dict[str, float] = {}
 
     while True:
-        now = anyio.current_time()
+        now = loop_time()
         due = {
             name: min(due.get(name, math.inf), now + server.spec.memory_interval)
             for name, server in servers.items()
             if server.spec.memory_interval > 0
         }
         await changed(min(due.values(), default=math.inf))
-        now = anyio.current_time()
+        now = loop_time()
 
         for name in [name for name, time in due.items() if time <= now]:
             del due[name]

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from hostler.channel import Channel
 from hostler.errors import ServerError
 from hostler.events import Event, Notice
+from hostler.loop import call_out
 from hostler.model import Healthy, Line, StreamEvent, StreamGap, Unhealthy
 from hostler.secrets import Masker
 from hostler.wording import in_words, log_level
@@ -37,6 +38,9 @@ class Voice:
     def say(self, event: Event) -> None:
         """Publish an event to subscribers, to the listener and to the "hostler" logger."""
         self.events.publish(event)
+        call_out(self._tell, event)
+
+    def _tell(self, event: Event) -> None:
         self._listener(event)
         level = log_level(event)
 

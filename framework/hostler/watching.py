@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import anyio
-
 from hostler.environment import MARKER
 from hostler.errors import ServerCrashed, ServerError
 from hostler.events import EndpointFound, HealthReported, Spawned
 from hostler.happenings import Asked, Broken, Ended, Found, Happening, HealthNews
 from hostler.health import HealthWatch, PluginHealth
 from hostler.launch import Launch
+from hostler.loop import loop_time
 from hostler.model import ExitCause, Healthy, Line, Report, Unhealthy
 from hostler.plugins import PluginSet
 from hostler.readiness import why_not_ready
@@ -89,15 +88,15 @@ class Watching:
 
     async def until_ending(self) -> Ending:
         """Take word after word until one ends the run."""
-        begun = anyio.current_time() - self.run.uptime
+        begun = loop_time() - self.run.uptime
         not_before = begun
 
         while True:
             deadline = max(begun + self._limit(), not_before)
             happening = await self.run.inbox.take(deadline)
 
-            if happening is None and anyio.current_time() - deadline > _LATE:
-                not_before = anyio.current_time() + _LATE  # the host held up the loop: nothing could be heard
+            if happening is None and loop_time() - deadline > _LATE:
+                not_before = loop_time() + _LATE  # the host held up the loop: nothing could be heard
                 continue
 
             ending = self._too_late() if happening is None else self._consider(happening)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 import anyio
 
+from hostler.loop import loop_time
 from hostler.model import Report
 from hostler.plugins.wording import said
 
@@ -63,9 +64,8 @@ class Caller:
         `limit` is in seconds; a call that overruns it is cancelled and has one more second to end.
         Nothing that the plugin raises comes out of here; a cancellation of the caller does.
         """
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        task = loop.create_task(_contain(function, arguments, outcome))
+        started = loop_time()
+        task = asyncio.create_task(_contain(function, arguments, outcome))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -76,7 +76,7 @@ class Caller:
             if not task.done():
                 await _end(task, outcome)
 
-            outcome.seconds = loop.time() - started
+            outcome.seconds = loop_time() - started
 
 
 class TimedReports(AsyncGenerator[Report, None]):
@@ -110,11 +110,10 @@ class TimedReports(AsyncGenerator[Report, None]):
 
 async def _wait(task: asyncio.Task[None], limit: float) -> None:
     """Wait for a task; longer where the host held up the loop meanwhile: the plugin had no time then."""
-    clock = asyncio.get_running_loop().time
-    ends = clock() + limit
+    ends = loop_time() + limit
     await asyncio.wait({task}, timeout=limit)
 
-    if not task.done() and clock() > ends + _LATE:
+    if not task.done() and loop_time() > ends + _LATE:
         await asyncio.wait({task}, timeout=min(limit, _SECOND_CHANCE))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from hostler.answers import advice_fault, endpoint_fault, launch_fault
 from hostler.errors import EnvironmentSetupFailed, ServerError
 from hostler.launch import Launch
+from hostler.loop import loop_time
 from hostler.model import Advice, Endpoint, Exit, PluginSpec, Report, StreamName
 from hostler.origins import noted
 from hostler.plugins.api import Deprecation
@@ -90,15 +90,14 @@ class PluginSet:
 
         Raises the ServerError that a plugin raised, or EnvironmentSetupFailed, at the first failure.
         """
-        clock = asyncio.get_running_loop().time
-        ends = clock() + deadline
+        ends = loop_time() + deadline
         offered = {"server": server, "launch": launch}
 
         for each in self._implementations["pre_spawn"]:
             outcome = Outcome()
 
             with noted(launch, f"plugin {each.plugin}"):
-                await self._call(each, offered, ends - clock(), outcome)
+                await self._call(each, offered, ends - loop_time(), outcome)
                 fault = self._edits_fault(each, launch)
 
             if outcome.overran is None and isinstance(outcome.error, ServerError):
@@ -153,12 +152,11 @@ class PluginSet:
 
     async def on_shutdown(self, server: ServerView, reason: str) -> None:
         """Tell every plugin that the server will be stopped: 2 s for each, 3 s for all."""
-        clock = asyncio.get_running_loop().time
-        ends = clock() + _SHUTDOWN_TOGETHER
+        ends = loop_time() + _SHUTDOWN_TOGETHER
         offered = {"server": server, "reason": reason}
 
         for each in self._active("on_shutdown"):
-            left = ends - clock()
+            left = ends - loop_time()
 
             if left > 0:
                 await self._call(each, offered, min(_SHUTDOWN_SECONDS, left), Outcome())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from hostler.loop import loop_time
 from hostler.model import Configuration
 from hostler.server import Server
 from hostler.supervisor import Supervisor
@@ -34,7 +34,7 @@ class VirtualClock(Servers):
     @property
     def now(self) -> float:
         """The virtual time in seconds; it has nothing to do with any clock."""
-        return asyncio.get_running_loop().time()
+        return loop_time()
 
     async def settle(self) -> None:
         """Wait until nothing is left to do at this moment."""

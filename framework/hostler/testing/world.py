@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
@@ -11,6 +10,7 @@ import anyio
 
 from hostler.errors import PortInUse
 from hostler.launch import Launch
+from hostler.loop import loop_time
 from hostler.model import Configuration, Endpoint, ServerSpec
 from hostler.process.directories import Directories
 from hostler.process.exits import Birth, Process
@@ -79,7 +79,7 @@ class World(Processes):
     ) -> FakeChild:
         """Make a child."""
         self.on_spawn(launch)
-        now = asyncio.get_running_loop().time()
+        now = loop_time()
         child = FakeChild(launch, Birth(run_id, now, now), self._pids, self.pump.captures[-1])
         self.children.append(child)
         self.on_child(child)
@@ -180,7 +180,7 @@ class _WorldSupervisor(Supervisor):
             super()._surroundings(namespace, directories, environ),
             processes=self._world,
             pump=self._world.pump,
-            clock=asyncio.get_running_loop().time,
+            clock=loop_time,
             chance=lambda: self._world.chance,
         )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-import anyio
 from hostler import Healthy, ProcessUsage, Report, ServerCrashed, ServerView, Unhealthy
 
 from hostler_plugins.resource_limits.groups import Group
@@ -96,7 +96,8 @@ class Watch:
             return None
 
         first = self.patience.above_since is None
-        over = self.patience.note(anyio.current_time(), above=size > soft, busy=self._is_busy())
+        now = asyncio.get_running_loop().time()
+        over = self.patience.note(now, above=size > soft, busy=self._is_busy())
 
         if over:
             return self._too_large("memory_soft", used, soft, over)
@@ -119,7 +120,7 @@ class Watch:
 
     def _is_busy(self) -> bool:
         """Whether it has worked since the last look: by its processors, its events, or its own word."""
-        now, spent = anyio.current_time(), self.processor_time
+        now, spent = asyncio.get_running_loop().time(), self.processor_time
         before, self._last = self._last, (now, spent)
 
         if before is None:
