@@ -43,8 +43,8 @@ class Launch:
     the command, as that user: a sandbox. `cgroup` is a control group (version 2, with a name that nothing
     had before) made for this run alone: the child begins in it, and it is ended and removed with the run.
     `facts` are typed notes between plugins ("auth", "health_path", "version", "writable_paths", "is_idle").
-    `origins` and `removed` tell who set or took away each variable; the engine keeps them, by looking after
-    each plugin.
+    `origins` and `removed` tell who set or took away each variable, `editor` who edits it now; the engine
+    keeps them, by looking after each plugin.
     `data_dir` is where outputs with relative paths go, `cache_dir` is hostler's cache.
     """
 
@@ -79,6 +79,7 @@ class Launch:
     followers: list[Callable[[Line], bool]] = field(default_factory=list)
     origins: dict[str, str] = field(default_factory=dict)
     removed: dict[str, str] = field(default_factory=dict)
+    editor: str = ""
     live_env: Mapping[str, str] | None = field(default=None, repr=False)
     warn: Callable[[str], object] = field(default=str, repr=False)
 

@@ -14,13 +14,7 @@ from hostler.states import State
 
 def holds(need: Need, other: Server) -> bool:
     """Whether a needed server is as far as it has to be. A task that has completed always is."""
-    match need.condition:
-        case Condition.STARTED:
-            return other.completed or other.has_started
-        case Condition.READY:
-            return other.completed or other.usable
-        case Condition.COMPLETED:
-            return other.completed
+    return other.meets(need.condition)
 
 
 async def wait_for_needed(server: Server) -> None:

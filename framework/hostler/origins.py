@@ -11,11 +11,13 @@ from hostler.launch import Launch
 @contextmanager
 def noted(launch: Launch, who: str) -> Iterator[None]:
     """Note which variables are set, changed or taken away meanwhile, and that it was `who`."""
-    before = dict(launch.env)
+    before, launch.editor = dict(launch.env), who
 
     try:
         yield
     finally:
+        launch.editor = ""
+
         for name in before.keys() - launch.env.keys():
             launch.origins.pop(name, None)
             launch.removed[name] = who

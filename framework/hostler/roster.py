@@ -192,9 +192,18 @@ async def _stop_one(server: Server, chosen: Iterable[Server], force: bool) -> No
 
 
 async def all_of(calls: Iterable[Callable[[], Awaitable[None]]]) -> None:
-    """Await all at the same time; when some fail, wait for the rest and raise the first failure."""
-    results = await asyncio.gather(*(call() for call in calls), return_exceptions=True)
+    """Await all at the same time; when some fail, wait for the rest and raise the first failure.
 
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
+    What the others failed with is in its notes.
+    """
+    results = await asyncio.gather(*(call() for call in calls), return_exceptions=True)
+    failures = [result for result in results if isinstance(result, BaseException)]
+
+    if failures:
+        first, *others = dict.fromkeys(failures)
+
+        for note in map(str, others):
+            if note not in getattr(first, "__notes__", ()):  # an error may be raised again and again
+                first.add_note(note)
+
+        raise first

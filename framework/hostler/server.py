@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
 import anyio
 
 from hostler.crash_record import KEPT, CrashRecord
-from hostler.errors import ForceKillTimeout, ProcessAlreadyRunning, ServerError, StartupTimeout
+from hostler.errors import ForceKillTimeout, ProcessAlreadyRunning, ServerError
 from hostler.events import CrashRecorded, Event, StateChanged
 from hostler.happenings import Asked
 from hostler.model import Kind, ServerSpec
+from hostler.needs import Condition
+from hostler.readiness import not_in_time
 from hostler.restart import Budget
 from hostler.states import MOVES, State
 from hostler.surroundings import Surroundings
@@ -150,18 +152,22 @@ class Server(View):
 
             return
 
-        raise StartupTimeout(
-            f"not {what} after {timeout:g} s; it is {self.state.value}",
-            server=self.name,
-            hint="wait longer, or look at the log of the server",
-            details={"state": self.state.value, "timeout": timeout},
-        )
+        assert timeout is not None
+        raise not_in_time(self, what, timeout)
 
     def _at_rest(self) -> ServerError:
         if self.state is State.FAILED and self.error is not None:
             return self.error
 
-        return ServerError("it is stopped", server=self.name, hint="call start() first")
+        if not self.attended:
+            return self._unattended()
+
+        reason = f"it is stopped: {self.because}" if self.because else "it is stopped"
+        return ServerError(reason, server=self.name, hint="call start() first")
+
+    def _unattended(self) -> ServerError:
+        hint = "use it inside of `async with Supervisor(...)`"
+        return ServerError("its supervisor does not run, or has removed it", server=self.name, hint=hint)
 
     async def wait_stopped(self) -> None:
         """Wait until the server is at rest, stopped or failed, and nobody has asked for it to be up."""
@@ -172,11 +178,7 @@ class Server(View):
     def ask_up(self) -> None:
         """Want it up, and what it needs, without waiting. ServerError where nobody would see to it."""
         if not self.attended:
-            raise ServerError(
-                "its supervisor does not run, or has removed it",
-                server=self.name,
-                hint="use it inside of `async with Supervisor(...)`",
-            )
+            raise self._unattended()
 
         self.wanted, self.because = Wanted.UP, ""
         self.away.clear()
@@ -298,6 +300,17 @@ class Server(View):
 
         if gave_up() and self.error is not None:
             raise self.error
+
+    def meets(self, condition: Condition) -> bool:
+        """Whether it is as far as one that needs it asks. A task that has completed always is."""
+        far = {Condition.STARTED: self.has_started, Condition.READY: self.usable, Condition.COMPLETED: False}
+        return self.completed or far[condition]
+
+    @property
+    def awaited(self) -> Sequence[Server]:
+        """The servers that its start waits for."""
+        needed = ((self.needs[need.server], need.condition) for need in self.spec.needed)
+        return [other for other, condition in needed if not other.meets(condition)]
 
     @property
     def usable(self) -> bool:

@@ -78,6 +78,7 @@ class Starting:
             return Readings()
 
         readings = None
+        server.voice.note_activity("reading its secrets and env_file")
 
         with anyio.move_on_after(server.spec.prepare_timeout):
             readings = await aside(take_readings, server.spec, server.around.live_env, abandon=True)
@@ -115,6 +116,7 @@ class Starting:
             return
 
         recovered = None
+        self.means.server.voice.note_activity("cleaning up behind a former hostler that was killed")
 
         with anyio.move_on_after(self.means.server.spec.prepare_timeout, shield=True):
             recovered = await aside(store.recover, lock, kill_recorded, abandon=True)

@@ -139,6 +139,23 @@ class View:
         return self._crashes
 
     @property
+    def last_failure(self) -> CrashRecord | None:
+        """The crash before the try that is under way or due; None where there was none."""
+        crash = self._crashes[-1] if self._crashes else None
+        recent = crash is not None and crash.generation >= self.generation - 1
+        return crash if crash is not None and recent and crash.outcome is State.BACKOFF else None
+
+    @property
+    def awaited(self) -> Sequence[View]:
+        """The servers that its start waits for."""
+        return ()
+
+    @property
+    def end_asked(self) -> bool:
+        """Whether the present run is to end, for a stop or a restart."""
+        return False
+
+    @property
     def data_dir(self) -> Path:
         """Where logs and other outputs go."""
         return self.around.data_dir

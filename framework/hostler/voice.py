@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from hostler.channel import Channel
 from hostler.errors import ServerError
-from hostler.events import Event, Notice
+from hostler.events import Event, Notice, Progress
 from hostler.loop import call_out
 from hostler.model import Healthy, Line, StreamEvent, StreamGap, Unhealthy
 from hostler.secrets import Masker
@@ -32,11 +32,15 @@ class Voice:
         self.lines: Channel[Line] = Channel(limit=4096)
         self.event_count = 0
         self.last_event_at: datetime | None = None
+        self._activity = (0, "")
         self._listener = listener
         self._log = logging.getLogger("hostler")
 
     def say(self, event: Event) -> None:
         """Publish an event to subscribers, to the listener and to the "hostler" logger."""
+        if isinstance(event, Progress):
+            self.note_activity(in_words(event))
+
         self.events.publish(event)
         call_out(self._tell, event)
 
@@ -47,6 +51,16 @@ class Voice:
         # Without a handler of the host's, logging would print warnings on stderr by itself.
         if self._log.isEnabledFor(level) and self._log.hasHandlers():
             self._write(level, self.masker.text(in_words(event)))
+
+    def note_activity(self, text: str) -> None:
+        """Take note of what is being done for this run, for whoever asks why it is not ready."""
+        self._activity = self.generation, text
+
+    @property
+    def activity(self) -> str:
+        """What was done last for this run, as far as somebody said; "" else."""
+        generation, text = self._activity
+        return text if generation == self.generation else ""
 
     def _write(self, level: int, text: str) -> None:
         try:
