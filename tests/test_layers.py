@@ -27,7 +27,8 @@ LONGEST_FUNCTION = 30
 # of each other; a package is one part: in itself it is free.
 LAYERS = (
     "loop version",
-    "aside background channel errors inbox interpolate needs private_file quantities secrets states usage",
+    "aside background channel command_result errors inbox interpolate needs private_file",
+    "quantities secrets states stop_order usage",
     "secret_value",
     "model",
     "changes crash_record heartbeat launch references env_files",

@@ -28,6 +28,7 @@ from hostler import (
     Report,
     ServerSpec,
     State,
+    StopSignal,
     Unhealthy,
     hookimpl,
 )
@@ -289,6 +290,21 @@ def test_what_ignores_sigterm_is_killed_and_what_outlives_sigkill_is_told(direct
             world.children[-1].let_go()
             await server.wait_stopped()
             assert world.children[-1].signals[:2] == [signal.SIGTERM, signal.SIGKILL]
+
+    run_virtually(main)
+
+
+def test_the_main_process_is_asked_with_the_signal_of_its_specification(directories: Directories) -> None:
+    async def main() -> None:
+        world = World()
+        world.on_child = lambda child: child.listen()
+
+        async with world.supervisor(
+            a_spec(stop_signal=StopSignal.INT), directories=directories
+        ) as supervisor:
+            await supervisor["made-up"].wait_ready(5)
+            await supervisor["made-up"].stop()
+            assert world.children[-1].signals == [signal.SIGINT]
 
     run_virtually(main)
 

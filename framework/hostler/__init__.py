@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hostler.blocking import BlockingServer, BlockingSupervisor, serve
     from hostler.changes import Change, Changes
+    from hostler.command_result import CommandResult
     from hostler.config import dump, from_dict, load
     from hostler.crash_record import CrashRecord, MemoryPoint, PluginWord
     from hostler.errors import (
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
         Action,
         Advice,
         Auth,
-        CommandResult,
         Configuration,
         Endpoint,
         EnvFile,
@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from hostler.secrets import is_secret_name
     from hostler.server import Server
     from hostler.states import MOVES, State
+    from hostler.stop_order import StopMode, StopSignal
     from hostler.supervisor import Supervisor
     from hostler.temporary import private_folder
     from hostler.usage import ProcessUsage
@@ -156,6 +157,8 @@ __all__ = [
     "StartupTimeout",
     "State",
     "StateChanged",
+    "StopMode",
+    "StopSignal",
     "StreamEvent",
     "StreamGap",
     "StreamName",
@@ -186,7 +189,7 @@ _WHERE = {
     "Change": "hostler.changes",
     "Changes": "hostler.changes",
     "Condition": "hostler.needs",
-    "CommandResult": "hostler.model",
+    "CommandResult": "hostler.command_result",
     "Configuration": "hostler.model",
     "CrashRecord": "hostler.crash_record",
     "CrashRecorded": "hostler.events",
@@ -247,6 +250,8 @@ _WHERE = {
     "StartupTimeout": "hostler.errors",
     "State": "hostler.states",
     "StateChanged": "hostler.events",
+    "StopMode": "hostler.stop_order",
+    "StopSignal": "hostler.stop_order",
     "StreamEvent": "hostler.model",
     "StreamGap": "hostler.model",
     "StreamName": "hostler.model",

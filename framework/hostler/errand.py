@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import anyio
 
+from hostler.command_result import CommandResult
 from hostler.environment import MARKER
 from hostler.launch import Launch
-from hostler.model import CommandResult
 from hostler.process.exits import ExitStatus, Process
 from hostler.process.output import Capture
 from hostler.surroundings import Surroundings

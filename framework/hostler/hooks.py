@@ -16,11 +16,11 @@ from typing import Protocol
 
 import pluggy
 
+from hostler.command_result import CommandResult
 from hostler.launch import Launch
 from hostler.model import (
     Advice,
     Auth,
-    CommandResult,
     Endpoint,
     Exit,
     Line,

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from hostler.errors import ServerError
 from hostler.needs import Need, Needs, spelled_out
 from hostler.secret_value import Secret
+from hostler.stop_order import StopMode, StopSignal
 
 StreamName: TypeAlias = Literal["stdout", "stderr"]
 _REACHABLE = MappingProxyType({"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1", "": "127.0.0.1"})  # noqa: S104
@@ -120,6 +121,8 @@ class ServerSpec:
     startup_timeout: float = 30.0
     task_timeout: float = 0.0
     force_kill_timeout: float = 5.0
+    stop: StopMode = StopMode.MAIN
+    stop_signal: StopSignal = StopSignal.TERM
     max_connection_failures: int = 3
     health: HealthRule = HealthRule.ALL
     restart: RestartPolicy = field(default_factory=RestartPolicy)
@@ -292,25 +295,6 @@ class Line:
     text: str
     number: int
     generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class CommandResult:
-    """How a command ended: `code`, or `signal`; both None when it was stopped because its time was up.
-
-    `stdout` and `stderr` are the last 64 KiB of each, masked.
-    """
-
-    code: int | None
-    signal: int | None
-    stdout: str = ""
-    stderr: str = ""
-
-    @property
-    def last_line(self) -> str:
-        """The last line that is not empty, of stderr where there is one."""
-        lines = [line.strip() for text in (self.stdout, self.stderr) for line in text.splitlines()]
-        return next((line for line in reversed(lines) if line), "")
 
 
 @dataclass(frozen=True, slots=True)

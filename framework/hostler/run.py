@@ -29,6 +29,7 @@ from hostler.process.exits import Process
 from hostler.process.locks import NameLock
 from hostler.process.output import Capture
 from hostler.recording import Noted, Recording
+from hostler.stop_order import StopOrder
 from hostler.surroundings import Surroundings
 from hostler.voice import Voice
 
@@ -258,12 +259,14 @@ class Run:
             self.voice.notice("health_not_closed", f"plugin {name} did not end its health check", "warning")
 
     async def stop_tree(self, grace: float) -> tuple[int, ...]:
-        """SIGTERM, grace, SIGKILL; the pids that are still there. Then the output is drained."""
+        """Ask it to end, grace, SIGKILL; the pids that are still there. Then the output is drained."""
         if self.process is None:
             return ()
 
         self.told_to_end = self.told_to_end or self.process.alive()
-        left = await self.around.processes.stop(self.process, grace=grace, cut_short=self.cut_short)
+        order = StopOrder(self.spec.stop, self.spec.stop_signal)
+        stop = self.around.processes.stop
+        left = await stop(self.process, grace=grace, order=order, cut_short=self.cut_short)
 
         if self.capture is not None and not left:
             await self.capture.drained(_DRAIN_SECONDS)

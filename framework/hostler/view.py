@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from hostler.background import Background
 from hostler.beside import run_beside
+from hostler.command_result import CommandResult
 from hostler.crash_record import CrashRecord
 from hostler.endpoint import stranger_at
 from hostler.environment import MARKER, safe_base
@@ -20,7 +21,6 @@ from hostler.heartbeat import is_heartbeat
 from hostler.launch import a_string
 from hostler.model import (
     Auth,
-    CommandResult,
     Endpoint,
     IdentityCheck,
     Line,

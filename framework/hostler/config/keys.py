@@ -10,6 +10,7 @@ from types import MappingProxyType
 from hostler.model import HealthRule, IdentityCheck, Kind, OutputMode, RestartMode
 from hostler.needs import Condition, OnRestart
 from hostler.plugins.schemas import REFERENCE, SECRET, JsonSchema, duration_schema, one_of
+from hostler.stop_order import StopMode, StopSignal
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,16 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
         "prepare_timeout": _duration("10m", "How long the plugins may prepare a start (installations)"),
         "startup_timeout": _duration("30s", "How long it may take from the spawn until it is ready"),
         "task_timeout": _duration("0s", 'How long a task may take to complete; `"0s"`: as long as it wants'),
-        "force_kill_timeout": _duration("5s", 'From SIGTERM to SIGKILL; `"0s"`: at once'),
+        "force_kill_timeout": _duration("5s", 'From the first signal to SIGKILL; `"0s"`: at once'),
+        "stop": _choice(
+            StopMode,
+            StopMode.MAIN,
+            "Who is asked to end first: the main process alone, and the rest of its tree later, or all at "
+            "once. See [how a server is stopped](#how-a-server-is-stopped)",
+        ),
+        "stop_signal": _choice(
+            StopSignal, StopSignal.TERM, "The signal that asks the main process to end; the rest gets SIGTERM"
+        ),
         "max_connection_failures": _count(
             1, 3, "How many failures in a row of one health plugin are a crash, once the server was ready"
         ),

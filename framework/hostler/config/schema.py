@@ -19,6 +19,7 @@ from hostler.config.fields import (
     word,
 )
 from hostler.model import HealthRule, IdentityCheck, Kind, OutputMode, RestartMode, RestartPolicy
+from hostler.stop_order import StopMode, StopSignal
 
 LAYER = ("servers", "templates")
 TOP = ("extends", *LAYER, "profiles")
@@ -53,6 +54,8 @@ SERVER: Mapping[str, Reader] = MappingProxyType(
         "startup_timeout": duration(),
         "task_timeout": duration(zero=True),
         "force_kill_timeout": duration(zero=True),
+        "stop": choice(StopMode),
+        "stop_signal": choice(StopSignal),
         "max_connection_failures": integer(1),
         "health": choice(HealthRule),
         "restart": table(RESTART, RestartPolicy),

@@ -7,13 +7,13 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import Self
 
 from hostler.process.exits import Process, open_exit_fd, send_signal
 from hostler.process.members import Member
-from hostler.process.table import start_time
+from hostler.process.table import read_row, start_time
 
 _ASK_AGAIN = 0.05  # only where there is no descriptor left to be told by
 
@@ -62,11 +62,18 @@ class Grip:
         """Let go of one member."""
         os.close(self._fds.pop(member))
 
-    async def wait(self) -> None:
-        """Wait until all who are held have ended; cancellable."""
+    async def wait_for(self, members: Collection[Member]) -> None:
+        """Wait until some who are held have ended, those too that no descriptor tells of; cancellable."""
+        await self.wait(members)
+
+        while any(member in self._without_fd and _lives(member) for member in members):  # noqa: ASYNC110
+            await asyncio.sleep(_ASK_AGAIN)
+
+    async def wait(self, only: Collection[Member] | None = None) -> None:
+        """Wait until all who are held, or `only` some of them, have ended; cancellable."""
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
-        watched = dict(self._fds)
+        watched = {member: fd for member, fd in self._fds.items() if only is None or member in only}
 
         def end(member: Member) -> None:
             loop.remove_reader(watched.pop(member))
@@ -76,7 +83,7 @@ class Grip:
                 ended.set()
 
         try:
-            for member, fd in self._fds.items():
+            for member, fd in watched.items():
                 loop.add_reader(fd, end, member)
 
             if watched:
@@ -124,3 +131,8 @@ class Grip:
 
         if not found:  # or nobody's, or this took the last descriptor
             self._without_fd.add(member)
+
+
+def _lives(member: Member) -> bool:
+    row = read_row(member.pid)
+    return row is not None and row.start_time == member.start_time

@@ -21,6 +21,7 @@ class Member:
     name: str = field(default="", compare=False)
     stopped: bool = field(default=False, compare=False)
     rss: int = field(default=0, compare=False)
+    parent: int = field(default=0, compare=False)
 
 
 class Leader(Protocol):
@@ -101,7 +102,10 @@ def _members(table: Table, roots: Iterable[Row], barred: set[int]) -> list[Membe
         waiting += table.sessions.get(row.pid, ())
         waiting += table.groups.get(row.pid, ())
 
-    return [Member(row.pid, row.start_time, row.name, row.state in "Tt", row.rss) for row in found.values()]
+    return [
+        Member(row.pid, row.start_time, row.name, row.state in "Tt", row.rss, row.parent)
+        for row in found.values()
+    ]
 
 
 def _ancestors(table: Table) -> set[int]:

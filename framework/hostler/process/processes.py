@@ -20,6 +20,7 @@ from hostler.process.sockets import Listener, listening_sockets, who_listens
 from hostler.process.spawn import spawn
 from hostler.process.tree import find_tree, kill_tree_now, stop_tree
 from hostler.process.usage import tree_usage
+from hostler.stop_order import StopOrder
 from hostler.usage import ProcessUsage
 
 
@@ -38,10 +39,15 @@ class Processes:
         return spawn(launch, run_id=run_id, stdout_fd=stdout_fd, stderr_fd=stderr_fd)
 
     async def stop(
-        self, process: Process, *, grace: float, cut_short: anyio.Event | None = None
+        self,
+        process: Process,
+        *,
+        grace: float,
+        order: StopOrder | None = None,
+        cut_short: anyio.Event | None = None,
     ) -> tuple[int, ...]:
         """Stop a server's whole tree; the pids that could not be stopped."""
-        return await stop_tree(process, grace=grace, cut_short=cut_short, census=self._census)
+        return await stop_tree(process, grace=grace, cut_short=cut_short, census=self._census, order=order)
 
     def kill_now(self, process: Process) -> tuple[int, ...]:
         """Kill a server's whole tree without the loop; the pids that were left."""

@@ -14,11 +14,15 @@ from hostler.process.census import Census
 from hostler.process.cgroups import kill_group
 from hostler.process.exits import Process
 from hostler.process.grip import Grip
+from hostler.process.main_process import find_main
 from hostler.process.members import Member, find_leftovers, find_tree
+from hostler.stop_order import StopMode, StopOrder
 
-__all__ = ["Census", "Member", "find_tree", "kill_leftovers", "kill_tree_now", "stop_tree"]
+__all__ = ["Census", "Member", "find_tree", "kill_leftovers", "kill_tree_now", "stop_tree", "within"]
 
 _KILL_WITHIN = 2.0
+_MAIN_SHARE = _REST_SHARE = 0.5
+_REST_LONGEST = 2.0
 
 
 async def stop_tree(
@@ -28,20 +32,24 @@ async def stop_tree(
     last: float = _KILL_WITHIN,
     cut_short: anyio.Event | None = None,
     census: Census | None = None,
+    order: StopOrder | None = None,
 ) -> tuple[int, ...]:
     """Stop a server's whole tree, its leader dead or alive; returns the pids that could not be stopped.
 
-    SIGTERM, up to `grace` seconds (0 for none at all; `cut_short` ends them early), then SIGKILL and up to
-    `last` seconds. Servers that are stopped together should share a `census`.
+    It is asked to end in the `order` that is configured, for up to `grace` seconds (0 for none at all;
+    `cut_short` ends them early), then SIGKILL and up to `last` seconds. Servers that are stopped together
+    should share a `census`.
     """
     census = census or Census()
+    ask = partial(_ask, process, order=order or StopOrder(), grace=grace)
+    kill = partial(_bring_down, process, number=signal.SIGKILL)
 
     with Grip(process) as grip:
         if not process.alive() and not await _look(process, grip, census):
             return ()  # it died and left nothing behind: a restart need not wait longer
 
-        for number, wait, cut in ((signal.SIGTERM, grace, cut_short), (signal.SIGKILL, last, None)):
-            if wait > 0 and await _within(wait, cut, partial(_bring_down, process, grip, number, census)):
+        for work, wait, cut in ((ask, grace, cut_short), (kill, last, None)):
+            if wait > 0 and await within(wait, cut, partial(work, grip=grip, census=census)):
                 return ()
 
         members = await _look(process, grip, census)
@@ -72,8 +80,11 @@ def kill_leftovers(
     return tuple(sorted(member.pid for member in killed if member.pid not in left))
 
 
-async def _within(wait: float, cut_short: anyio.Event | None, work: Callable[[], Awaitable[None]]) -> bool:
-    """Do the work; False when the time was over, or cut short, before it was done."""
+async def within(wait: float, cut_short: anyio.Event | None, work: Callable[[], Awaitable[object]]) -> bool:
+    """Do the work; False when the time was over, or cut short, before it was done, or begun."""
+    if cut_short is not None and cut_short.is_set():
+        return False
+
     with anyio.move_on_after(wait) as scope:
         async with anyio.create_task_group() as group:
             if cut_short is not None:
@@ -91,9 +102,45 @@ async def _cancel_on(event: anyio.Event, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _bring_down(process: Process, grip: Grip, number: int, census: Census) -> None:
-    """Signal every member once, those too that turn up meanwhile, until a new look finds nobody."""
-    told: set[Member] = set()
+async def _ask(process: Process, grip: Grip, census: Census, order: StopOrder, grace: float) -> None:
+    """Ask the main process to end, and those whom it left behind, until a new look finds nobody.
+
+    It has the first half of the time to itself. When it has ended, half of what is left, but 2 s at most,
+    is for those to whom it may have handed the signal on: a second one would cut their end short.
+    """
+    until = time.monotonic() + grace
+    number = order.signal.number
+    members = await _look(process, grip, census)
+    main = find_main(process.pid, members, number)
+    grip.hold(members)
+
+    for member in main.reactions:
+        grip.signal(member, number)
+
+    if order.mode is StopMode.MAIN and main.reactions:
+        with anyio.move_on_after(_MAIN_SHARE * grace) as scope:
+            await grip.wait_for(main.reactions)
+
+        if main.needs_time and not scope.cancelled_caught:
+            with anyio.move_on_after(min(_REST_SHARE * (until - time.monotonic()), _REST_LONGEST)):
+                await _bring_down(process, grip, census)
+                return
+
+    await _bring_down(process, grip, census, signal.SIGTERM, main.told)
+
+
+async def _bring_down(
+    process: Process,
+    grip: Grip,
+    census: Census,
+    number: int | None = None,
+    told: set[Member] | None = None,
+) -> None:
+    """Signal every member once, those too that turn up meanwhile, until a new look finds nobody.
+
+    Without a number it only waits; who was `told` already is not told again.
+    """
+    told = set() if told is None else told
 
     while members := await _look(process, grip, census):
         grip.hold(members)
@@ -102,7 +149,7 @@ async def _bring_down(process: Process, grip: Grip, number: int, census: Census)
             kill_group(process.cgroup)
 
         for member in members:
-            if member not in told:
+            if number is not None and member not in told:
                 grip.signal(member, number)
                 told.add(member)
 

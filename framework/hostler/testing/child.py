@@ -103,7 +103,9 @@ class FakeChild(Process):
     def signal_tree(self, number: int, pids: set[int] | None = None) -> None:
         """Signal every member: SIGKILL ends all at once, any other after `ends_after`."""
         chosen = set(self.members if pids is None else pids)
-        self.signals.append(number)
+
+        if self.pid in chosen or number == signal.SIGKILL:
+            self.signals.append(number)
 
         if number == signal.SIGKILL:
             self._end_members(chosen, number)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from hostler.model import Auth, CommandResult, Endpoint, Line, ServerSpec, StreamEvent, StreamGap
+from hostler.command_result import CommandResult
+from hostler.model import Auth, Endpoint, Line, ServerSpec, StreamEvent, StreamGap
 from hostler.states import State
 from hostler.usage import ProcessUsage
 

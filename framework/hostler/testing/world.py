@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import anyio
 
@@ -18,6 +19,8 @@ from hostler.process.guard import Guard, Tell
 from hostler.process.memory import TreeMemory
 from hostler.process.processes import Processes
 from hostler.process.sockets import Listener, ListenerKind
+from hostler.process.tree import within
+from hostler.stop_order import StopMode, StopOrder
 from hostler.supervisor import Supervisor
 from hostler.surroundings import Surroundings
 from hostler.testing.child import Bound, FakeChild, impossible_pids
@@ -86,15 +89,22 @@ class World(Processes):
         return child
 
     async def stop(
-        self, process: Process, *, grace: float, cut_short: anyio.Event | None = None
+        self,
+        process: Process,
+        *,
+        grace: float,
+        order: StopOrder | None = None,
+        cut_short: anyio.Event | None = None,
     ) -> tuple[int, ...]:
-        """SIGTERM, grace, SIGKILL; the pids that are left."""
+        """The main process, the rest, SIGKILL; the pids that are left."""
         child = _fake(process)
 
-        for number, wait, cut in ((signal.SIGTERM, grace, cut_short), (signal.SIGKILL, _KILL_SECONDS, None)):
-            if child.members and wait > 0:
-                child.signal_tree(number)
-                await _wait(child, wait, cut)
+        if grace > 0:
+            await within(grace, cut_short, partial(_ask, child, order or StopOrder(), grace))
+
+        if child.members:
+            child.signal_tree(signal.SIGKILL)
+            await within(_KILL_SECONDS, None, child.gone.wait)
 
         return tuple(sorted(child.members))
 
@@ -185,20 +195,22 @@ class _WorldSupervisor(Supervisor):
         )
 
 
-async def _wait(child: FakeChild, seconds: float, cut_short: anyio.Event | None) -> None:
-    """Until the tree is gone, the time is over, or the stop is to be forced."""
-    with anyio.move_on_after(seconds) as scope:
-        async with anyio.create_task_group() as tasks:
+async def _ask(child: FakeChild, order: StopOrder, grace: float) -> None:
+    """Ask the child itself to end, and what it forked when it has, or has had half of the time."""
+    main = {child.pid} & child.members
 
-            async def watch(event: anyio.Event) -> None:
-                await event.wait()
-                scope.cancel()
+    if main:
+        child.signal_tree(order.signal.number, main)
 
-            if cut_short is not None:
-                tasks.start_soon(watch, cut_short)
+        if order.mode is StopMode.MAIN:
+            with anyio.move_on_after(grace / 2):
+                await child.wait()
 
-            await child.gone.wait()
-            tasks.cancel_scope.cancel()
+    if rest := child.members - main:
+        child.signal_tree(signal.SIGTERM, rest)
+
+    if child.members:
+        await child.gone.wait()
 
 
 def _fake(process: Process) -> FakeChild:

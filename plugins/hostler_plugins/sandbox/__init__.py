@@ -27,7 +27,7 @@ _TOOL_PATH = "/usr/bin:/bin:/usr/local/bin"  # never the server's PATH: it may r
 _TMP = Path("/tmp")  # noqa: S108 - it is made private
 _ENV = "/usr/bin/env"
 _SETTINGS = "/proc/sys"
-_ENDS = "TERM,INT,HUP"
+_ENDS = "TERM,INT,HUP,QUIT,USR1,USR2,WINCH"  # whatever stop_signal is
 _DEADLINE = 20.0  # for what takes milliseconds, on a busy machine
 _WHICH = 'n=0; for p; do test -e "$p" && echo $n; n=$((n+1)); done; :'
 _NAMESPACES_NEEDED = (
