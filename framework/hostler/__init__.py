@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from hostler.needs import Condition, Need, OnRestart
     from hostler.polling import poll
     from hostler.process.directories import Directories, why_not_writable
+    from hostler.process.trusted import trusted_folder
     from hostler.quantities import Duration, Size, option
     from hostler.secret_value import Secret
     from hostler.secrets import is_secret_name
@@ -177,6 +178,7 @@ __all__ = [
     "poll",
     "private_folder",
     "serve",
+    "trusted_folder",
     "why_not_writable",
 ]
 
@@ -270,6 +272,7 @@ _WHERE = {
     "poll": "hostler.polling",
     "private_folder": "hostler.temporary",
     "serve": "hostler.blocking",
+    "trusted_folder": "hostler.process.trusted",
     "why_not_writable": "hostler.process.directories",
 }
 

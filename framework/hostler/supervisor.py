@@ -279,15 +279,12 @@ class Supervisor:
         """Clean up after supervisors that were killed, whichever servers they had."""
         for recovered in await sweep(self._around.store):
             name = recovered.record.server if recovered.record is not None else next(iter(self), "")
-            pids = ", ".join(map(str, recovered.pids_killed))
-            text = f"cleaned up behind a hostler that was killed; processes: {pids or 'none'}"
-            text += f"; {recovered.problem}" if recovered.problem else ""
             self._publish(
                 Notice(
                     server=name,
                     generation=0,
                     topic="orphans_removed",
-                    text=text,
+                    text=recovered.text,
                     level="warning" if recovered.problem else "info",
                     details={"pids": list(recovered.pids_killed)},
                 )

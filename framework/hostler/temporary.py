@@ -9,6 +9,7 @@ from secrets import token_hex
 
 from hostler.launch import Launch
 from hostler.process.privileges import find_account
+from hostler.process.trusted import trusted_folder
 
 _SHORT = "/tmp"  # noqa: S108 - the path must be short: sockets are made in it
 
@@ -16,11 +17,15 @@ _SHORT = "/tmp"  # noqa: S108 - the path must be short: sockets are made in it
 def private_folder(launch: Launch, word: str) -> Path:
     """Make an empty folder that only the user of this server can use, and that is removed with the run.
 
-    `word` becomes a part of its name. Raises OSError, and EnvironmentSetupFailed for a user who does not
-    exist.
+    `word` becomes a part of its name. Raises OSError, also where others could swap it, and
+    EnvironmentSetupFailed for a user who does not exist.
     """
     account = find_account(launch.user, launch.group, launch.groups)
     parent = _SHORT if os.access(_SHORT, os.W_OK | os.X_OK) else tempfile.gettempdir()
+
+    with trusted_folder(Path(parent)):
+        pass
+
     folder = Path(parent, f"hostler-{word}-{token_hex(8)}")
     launch.remove_at_end(folder)
     folder.mkdir(mode=0o700)

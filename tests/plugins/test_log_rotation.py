@@ -18,9 +18,10 @@ from typing import Any, cast
 
 import pytest
 from capturing import DEADLINE, Spawn, Troubles, captured_children, opened, running_pump, until
-from hostler import Launch, LogFileCreationFailed, ServerView, Size
+from hostler import Launch, LogFileCreationFailed, ServerSpec, ServerView, Size
 from hostler.process.output import OutputPump
 from hostler_plugins.log_rotation import LogRotation
+from hostler_plugins.log_rotation.file import RotatedFile
 from hostler_plugins.log_rotation.sink import LONGEST, LogFile
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +75,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)  # the log is closed a moment later
+
+
+def some_file(path: Path) -> Path:
+    path.touch()
+    return path
 
 
 def launch(folder: Path) -> Launch:
@@ -181,10 +187,11 @@ async def test_the_clean_up_of_a_run_leaves_a_file_alone_that_the_pump_uses(tmp_
     ("prepare", "reason"),
     [
         (lambda path: path.mkdir(), "Is a directory"),
-        (lambda path: path.symlink_to("/etc/passwd"), "Too many levels of symbolic links"),
+        (lambda path: path.symlink_to("/dev/stdout"), "it is a symbolic link"),
         (os.mkfifo, "it is no regular file"),
+        (lambda path: path.hardlink_to(some_file(path.with_name("ours"))), "it has a second name"),
     ],
-    ids=["folder", "symlink", "fifo"],
+    ids=["folder", "symlink", "fifo", "hard link"],
 )
 async def test_a_file_that_cannot_be_written_fails_before_the_start(
     tmp_path: Path, prepare: Callable[[Path], object], reason: str
@@ -199,6 +206,8 @@ async def test_a_file_that_cannot_be_written_fails_before_the_start(
     assert failure.value.context.hint
     assert failure.value.context.server == "web"
     assert not edited.sinks
+    [told] = LogRotation().check(ServerSpec(name="web"), launch(tmp_path))  # a look finds it too
+    assert "web.log cannot be written: it " in told
 
 
 async def test_a_folder_that_is_a_file_fails_before_the_start(tmp_path: Path) -> None:
@@ -551,6 +560,24 @@ def test_a_file_that_cannot_be_looked_at_is_written_to_all_the_same(
     sink.write("stdout", b"last\n")
 
     assert content(hidden).endswith(b"more\nlast\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+def test_a_rotation_leads_nowhere_where_its_folder_was_swapped_for_a_link(path: Path, tmp_path: Path) -> None:
+    file = RotatedFile(path, keep=2)
+    file.open()
+    file.write(b"x\n", 2)
+    hidden = path.parent.rename(tmp_path / "hidden")
+    target = tmp_path / "target"
+    target.mkdir()
+    path.parent.symlink_to(target)
+    os.lchown(path.parent, 2002, 2002)
+
+    with pytest.raises(OSError, match=f"{path.parent}: it is a symbolic link that user 2002 made"):
+        file.rotate()
+
+    assert list(target.iterdir()) == []
+    assert [one.name for one in hidden.iterdir()] == ["web.log.1"]
 
 
 def test_a_file_that_somebody_empties_goes_on_from_its_beginning(

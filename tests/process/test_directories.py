@@ -4,14 +4,14 @@ import stat
 import subprocess
 import sys
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from hostler.errors import EnvironmentSetupFailed
 from hostler.process.directories import Directories, remove_inside, secure_directory
+from other_user import as_user
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
@@ -34,35 +34,6 @@ def umask(mask: int) -> Iterator[None]:
         yield
     finally:
         os.umask(before)
-
-
-def as_user(uid: int, action: Callable[[], object]) -> str:
-    """What the action answers (or raises) when another user does it, in a process of its own."""
-    reading, writing = os.pipe()
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads: the child needs none
-        pid = os.fork()
-
-    if pid == 0:
-        os.setgid(uid)
-        os.setuid(uid)
-
-        try:
-            answer = str(action())
-        except Exception as error:  # noqa: BLE001 - the child must not return into pytest
-            answer = f"{type(error).__name__}: {error}"
-
-        os.write(writing, answer.encode())
-        os._exit(0)
-
-    os.close(writing)
-
-    with os.fdopen(reading) as file:
-        answer = file.read()
-
-    os.waitpid(pid, 0)
-    return answer
 
 
 def mode_of(path: Path) -> int:
@@ -105,7 +76,7 @@ def test_a_directory_in_which_everybody_writes_is_refused_with_the_remedy(tmp_pa
     with pytest.raises(EnvironmentSetupFailed, match="everybody may write") as caught:
         secure_directory(tmp_path)
 
-    assert caught.value.context.hint == f"chmod o-w {tmp_path}"
+    assert caught.value.context.hint.startswith(f"chmod o-w {tmp_path}, or choose others with XDG_STATE_HOME")
 
 
 def test_nothing_is_created_where_everybody_could_take_it_away(tmp_path: Path) -> None:
@@ -124,7 +95,7 @@ def test_in_a_sticky_directory_for_all_it_is_created(open_folder: Path) -> None:
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(EnvironmentSetupFailed, match="not a directory"):
+    with pytest.raises(EnvironmentSetupFailed, match="Not a directory"):
         secure_directory(tmp_path / "file")
 
     with pytest.raises(EnvironmentSetupFailed, match="Not a directory"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -14,6 +15,7 @@ from typing import Self
 
 from hostler.errors import EnvironmentSetupFailed
 from hostler.process.emptying import empty
+from hostler.process.trusted import Untrusted, trusted_folder
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._]+")
 _LONGEST_SLUG = 60
@@ -52,36 +54,30 @@ class Directories:
 def secure_directory(path: Path) -> Path:
     """Create `path` where it is missing, with mode 0700 whatever the umask, and return it absolute.
 
-    EnvironmentSetupFailed when it cannot be created or written, when it belongs to another user, when
-    everybody may write in it, or when another user planted a symbolic link on the way to it.
+    EnvironmentSetupFailed when it cannot be created or written, when everybody may write in it, or when
+    another user made or may change it, or a part of the way to it (as `trusted_folder` sees it).
     """
     path = path.absolute()
 
     try:
-        for folder in (*reversed(path.parents), path):
-            _ensure(folder, last=folder == path)
-
-        _check(path)
+        with trusted_folder(path, make=True):
+            _check(path)
     except OSError as error:
-        raise _refusal(path, error.strerror or str(error)) from error
+        raise _refusal(path, error) from error
 
     return path
 
 
 def why_not_writable(path: Path) -> str:
     """Why nothing could be written below a folder or to a file, which may not exist yet; "" when it could."""
-    for place in (path, *path.parents):
+    for place in (path, *path.absolute().parents):
         try:
-            found = place.stat()
+            return _why_not_writable(path, place)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            return f"{place}: {error.strerror}"
-
-        if place != path and not stat.S_ISDIR(found.st_mode):
-            return f"{place} is not a directory"
-
-        return "" if os.access(place, os.W_OK) else f"{place} may not be written by this user"
+            why = str(error.strerror)
+            return why if isinstance(error, Untrusted) else f"{place}: {why}"
 
     return ""
 
@@ -123,49 +119,24 @@ def _choose(value: str | None, usual: Callable[[str], Path]) -> Path:
     )
 
 
-def _ensure(folder: Path, *, last: bool) -> None:
-    try:
-        found = folder.lstat()
-    except FileNotFoundError:
-        _create(folder)
-        return
+def _why_not_writable(path: Path, place: Path) -> str:
+    found = place.stat()
+    is_folder = stat.S_ISDIR(found.st_mode)
 
-    if stat.S_ISLNK(found.st_mode) and not _trusted(found) and (last or _open_to_all(folder.parent.stat())):
-        raise _refusal(folder, f"it is a symbolic link that user {found.st_uid} made")
+    if place != path and not is_folder:
+        return f"{place} is not a directory"
 
-
-def _create(folder: Path) -> None:
-    parent = folder.parent.stat()
-
-    if not _trusted(parent):
-        raise _refusal(folder.parent, f"it belongs to user {parent.st_uid}")
-
-    # In a sticky directory (/tmp) nobody can take away what we make; in others anybody could.
-    if _open_to_all(parent) and not parent.st_mode & stat.S_ISVTX:
-        raise _refusal(folder.parent, "everybody may write in it")
-
-    try:
-        folder.mkdir(mode=0o700)
-        folder.chmod(0o700)  # a umask such as 0777 takes even our own bits away
-    except FileExistsError:
-        _ensure(folder, last=True)  # another process was faster; it may not be one of ours
+    with trusted_folder(place if is_folder else place.parent):
+        return "" if os.access(place, os.W_OK) else f"{place} may not be written by this user"
 
 
 def _check(path: Path) -> None:
-    found = path.stat()
-
-    if not stat.S_ISDIR(found.st_mode):
-        raise _refusal(path, "it is not a directory")
-
-    if not _trusted(found):
-        raise _refusal(path, f"it belongs to user {found.st_uid}")
-
-    if _open_to_all(found):
-        raise _refusal(path, "everybody may write in it", hint=f"chmod o-w {path}")
+    if path.stat().st_mode & stat.S_IWOTH:  # the sticky bit is not enough: all names in it are ours
+        raise Untrusted(path, "everybody may write in it", f"chmod o-w {path}")
 
     if not os.access(path, os.W_OK | os.X_OK):
         read_only = os.statvfs(path).f_flag & os.ST_RDONLY
-        raise _refusal(path, "its file system is read-only" if read_only else "it is not writable")
+        raise OSError(errno.EACCES, "its file system is read-only" if read_only else "it is not writable")
 
 
 def _remove(root: Path, parts: Sequence[str]) -> bool:
@@ -197,19 +168,17 @@ def _remove(root: Path, parts: Sequence[str]) -> bool:
     return True
 
 
-def _trusted(found: os.stat_result) -> bool:
-    return found.st_uid in {os.geteuid(), 0}
+def _refusal(path: Path, error: OSError) -> EnvironmentSetupFailed:
+    where, why, repair = path, error.strerror or str(error), "repair it"
 
+    if isinstance(error, Untrusted):
+        where, why, repair = error.filename, error.reason, error.hint or repair
 
-def _open_to_all(found: os.stat_result) -> bool:
-    return bool(found.st_mode & stat.S_IWOTH)
-
-
-def _refusal(path: Path, reason: str, *, hint: str = "") -> EnvironmentSetupFailed:
     return EnvironmentSetupFailed(
-        f"the directory {path} cannot be used: {reason}",
-        hint=hint or "repair it, or choose others with XDG_STATE_HOME, XDG_DATA_HOME and XDG_CACHE_HOME",
-        details={"path": str(path)},
+        f"the directory {where} cannot be used: {why}",
+        hint=f"{repair}, or choose others with XDG_STATE_HOME, XDG_DATA_HOME and XDG_CACHE_HOME",
+        details={"path": str(where)},
+        permanent=isinstance(error, Untrusted),
     )
 
 

@@ -12,12 +12,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from hostler.process.directories import secure_directory
+from hostler.process.trusted import trusted_folder
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MORE = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_FOLDER = _ROOT | os.O_NOFOLLOW
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST = 4 * 2**20
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 UNFINISHED = ".tmp"
@@ -31,7 +31,8 @@ def own_folder(root: Path, *parts: str) -> Iterator[int]:
     Gives a descriptor. A symbolic link in the place of a part is refused: OSError, as when the disk
     refuses; EnvironmentSetupFailed when `root` is not to be trusted.
     """
-    descriptor = os.open(secure_directory(root), _ROOT)
+    with trusted_folder(secure_directory(root)) as trusted:
+        descriptor = os.open(".", _FOLDER, dir_fd=trusted)
 
     try:
         for part in parts:
@@ -45,8 +46,9 @@ def own_folder(root: Path, *parts: str) -> Iterator[int]:
 
 @contextmanager
 def found_folder(root: Path, *parts: str) -> Iterator[int]:
-    """Open the folder `parts` in `root` to read in it. OSError when it is missing, or no folder."""
-    descriptor = os.open(root, _ROOT)
+    """Open the folder `parts` in `root` to read in it. OSError when it is missing or not to be trusted."""
+    with trusted_folder(root) as trusted:
+        descriptor = os.open(".", _FOLDER, dir_fd=trusted)
 
     try:
         for part in parts:

@@ -15,6 +15,7 @@ from typing import Self
 
 from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning
 from hostler.process.directories import Directories, secure_directory
+from hostler.process.files import found_folder, read_small
 from hostler.process.shortage import advice
 from hostler.process.table import own_start_time, start_time
 
@@ -202,8 +203,8 @@ def _describe(descriptor: int, owner: Owner) -> None:
 def _read_owner(path: Path) -> Owner | None:
     import msgspec  # noqa: PLC0415 - heavy
 
-    with suppress(OSError, ValueError, RecursionError):
-        return msgspec.convert(json.loads(path.read_bytes()), Owner)
+    with suppress(OSError, ValueError, RecursionError), found_folder(path.parent) as folder:
+        return msgspec.convert(json.loads(read_small(path.name, folder)), Owner)
 
     return None
 

@@ -16,7 +16,7 @@ from typing import Self, TypeAlias
 from hostler.errors import EnvironmentSetupFailed, ServerError
 from hostler.process.cgroups import remove_group
 from hostler.process.directories import Directories, remove_inside, secure_directory
-from hostler.process.files import append, write_new
+from hostler.process.files import append, found_folder, read_small, write_new
 from hostler.process.locks import NameLock, lock_path, runs_folder
 from hostler.process.table import own_start_time
 from hostler.process.tree import kill_leftovers
@@ -91,6 +91,16 @@ class Recovered:
     def anything(self) -> bool:
         """Whether there is something to tell."""
         return self.record is not None or bool(self.problem)
+
+    @property
+    def text(self) -> str:
+        """All of it in words."""
+        if self.record is None:
+            return f"what a killed hostler may have left is not cleaned up: {self.problem}"
+
+        pids = ", ".join(map(str, self.pids_killed))
+        done = f"cleaned up behind a hostler that was killed; processes: {pids or 'none'}"
+        return f"{done}; {self.problem}" if self.problem else done
 
 
 _MOST_AMENDMENTS = 16  # lines; a run's record is amended twice: with its pid, and with its endpoint
@@ -287,10 +297,11 @@ def _unwritable(path: Path, record: RunRecord, error: OSError) -> EnvironmentSet
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return path.with_suffix(".tmp").read_bytes()
+    with found_folder(path.parent) as folder:
+        try:
+            return read_small(path.name, folder)
+        except FileNotFoundError:
+            return read_small(path.with_suffix(".tmp").name, folder)
 
 
 def _decode(kind: type, value: object) -> object:

@@ -23,6 +23,7 @@ from hostler import (
     why_not_writable,
 )
 
+from hostler_plugins.log_rotation.file import why_no_log
 from hostler_plugins.log_rotation.sink import LogFile
 
 
@@ -62,7 +63,7 @@ class LogRotation:
     def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
         """For `hostler check`: why the file could not be written."""
         path = self._file(spec.name, launch)
-        reason = why_not_writable(path)
+        reason = why_not_writable(path.parent) or why_no_log(path)
 
         if reason:
             yield f"the log file {path} cannot be written: {reason}"
@@ -82,6 +83,7 @@ class LogRotation:
                 server=server.name,
                 hint=_hint(error, path),
                 details={"path": str(path), "errno": error.errno},
+                permanent=error.errno == errno.EPERM,  # it is no file of ours, or others could change it
             ) from error
 
         launch.sinks.append(sink)
@@ -113,5 +115,11 @@ class LogRotation:
 def _hint(error: OSError, path: Path) -> str:
     if error.errno == errno.EBUSY:
         return 'give each server a file of its own: log-rotation = { path = "other.log" }, or no path at all'
+
+    if error.errno == errno.EPERM:
+        return (
+            "set a path for the plugin log-rotation to a file (not a device or a link) in a folder that only "
+            "this user and root can change; to see output in the terminal, use hostler run --debug"
+        )
 
     return f"make {path.parent} writable, or set another path for the plugin log-rotation"

@@ -10,6 +10,8 @@ import stat
 import time
 from pathlib import Path
 
+from hostler import trusted_folder
+
 from hostler_plugins.log_rotation.series import Series
 
 _LOOK_AFTER = 0.5
@@ -27,10 +29,11 @@ class RotatedFile:
 
     def __init__(self, path: Path, keep: int, *, every: float = 0.0, compress: bool = False) -> None:
         self._path = path
-        self._series = Series(path, keep, compress=compress)
+        self._series = Series(path.name, keep, compress=compress)
         self._every = every
         self._turn = 0
         self._fd = -1
+        self._folder = -1
         self._looked = 0.0
         self._full = False  # the last write found no room
         self.size = 0
@@ -38,17 +41,18 @@ class RotatedFile:
 
     def open(self, patience: float = 0.0) -> None:
         """Open or make the file (0600, in folders of 0700), locked; OSError says why not."""
-        _make_folder(self._path.parent)
-        fd = os.open(self._path, _FLAGS, 0o600)
+        with trusted_folder(self._path.parent, make=True) as folder:
+            fd = _opened(self._path, folder)
 
-        try:
-            self.size = _prepared(fd, self._path, patience)
-        except OSError:
-            os.close(fd)
-            raise
+            try:
+                self.size = _prepared(fd, self._path, patience)
+                kept = os.dup(folder)
+            except OSError:
+                os.close(fd)
+                raise
 
         self._close_file()
-        self._fd = fd
+        self._fd, self._folder = fd, kept
         self._looked = time.monotonic()
         self._turn = self._turn_of(os.fstat(fd).st_mtime if self.size else time.time())
 
@@ -140,7 +144,7 @@ class RotatedFile:
 
     def rotate(self) -> None:
         """Rename the files, the oldest goes, and begin a new one."""
-        self._series.shift()
+        self._series.shift(self._folder)
         self._close_file()
         self.open()
 
@@ -159,7 +163,8 @@ class RotatedFile:
     def _close_file(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
-            self._fd = -1
+            os.close(self._folder)
+            self._fd = self._folder = -1
 
     def _moved(self) -> bool:
         try:
@@ -173,43 +178,42 @@ class RotatedFile:
         return (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino)
 
 
-def _make_folder(folder: Path) -> None:
-    """Make a folder (0700), and those above it, where they are missing; OSError for a planted link."""
+def why_no_log(path: Path) -> str:
+    """Why what is at a path cannot be a log file; "" where it can, or where nothing is."""
     try:
-        found = folder.lstat()
-    except FileNotFoundError:
-        _make_folder(folder.parent)
-        _make_one_folder(folder)
-        return
-
-    if stat.S_ISLNK(found.st_mode) and not _is_trusted(found) and folder.parent.stat().st_mode & stat.S_IWOTH:
-        raise OSError(errno.EPERM, f"{folder} is a symbolic link that user {found.st_uid} made", str(folder))
-
-    if folder != folder.parent:
-        _make_folder(folder.parent)
+        return _fault(path.lstat())
+    except OSError:
+        return ""
 
 
-def _make_one_folder(folder: Path) -> None:
+def _opened(path: Path, folder: int) -> int:
     try:
-        folder.mkdir(mode=0o700)
-        folder.chmod(0o700)
-    except FileExistsError:  # somebody was faster, who may have planted a link
-        _make_folder(folder)
+        return os.open(path.name, _FLAGS, 0o600, dir_fd=folder)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.EPERM, "it is a symbolic link", str(path)) from error
+
+        raise
 
 
-def _is_trusted(found: os.stat_result) -> bool:
-    return found.st_uid in {os.geteuid(), 0}
+def _fault(found: os.stat_result) -> str:
+    if stat.S_ISLNK(found.st_mode):
+        return "it is a symbolic link"
+
+    if not stat.S_ISREG(found.st_mode):
+        return "it is no regular file, which could be renamed"
+
+    if found.st_uid not in {os.geteuid(), 0}:  # who owns it can read what we write
+        return f"it belongs to user {found.st_uid}"
+
+    # Others may have planted it: it could be any file of ours.
+    return "it has a second name (a hard link)" if found.st_nlink > 1 else ""
 
 
 def _prepared(fd: int, path: Path, patience: float) -> int:
     """Check, lock and end the last line of a file that was just opened; returns its size."""
-    info = os.fstat(fd)
-
-    if not stat.S_ISREG(info.st_mode):
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
-
-    if not _is_trusted(info):  # who owns it can read what we write
-        raise OSError(errno.EPERM, f"it belongs to user {info.st_uid}", str(path))
+    if fault := _fault(os.fstat(fd)):
+        raise OSError(errno.EPERM, fault, str(path))
 
     os.fchmod(fd, 0o600)
     _lock(fd, path, patience)
