@@ -33,7 +33,8 @@ class LogRotation:
 
     A file grows beyond `max_size` by no more than one line of up to 64 KiB. The streams interleave at
     line ends. While the file cannot be written (a full disk), output is dropped in whole lines, a notice
-    says so, and a line in the file tells how much when it goes on.
+    says so, and a line in the file tells how much when it goes on. It has to be a file (no link, no device)
+    in a folder that only root and the user of hostler can change, on the whole way to it.
     """
 
     path: Path | None = option(
@@ -63,7 +64,7 @@ class LogRotation:
     def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
         """For `hostler check`: why the file could not be written."""
         path = self._file(spec.name, launch)
-        reason = why_not_writable(path.parent) or why_no_log(path)
+        reason = why_not_writable(path) or why_no_log(path)
 
         if reason:
             yield f"the log file {path} cannot be written: {reason}"
