@@ -132,6 +132,11 @@ class BlockingServer:
         return self._server.event_count
 
     @property
+    def skipped_events(self) -> int:
+        """How many more came and were skipped, being larger than `max_event`."""
+        return self._server.skipped_events
+
+    @property
     def last_event_at(self) -> datetime | None:
         """When the last of them was seen (UTC)."""
         return self._server.last_event_at

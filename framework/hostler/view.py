@@ -119,6 +119,11 @@ class View:
         return self.voice.event_count
 
     @property
+    def skipped_events(self) -> int:
+        """How many more came and were skipped, being larger than `max_event`, over all runs."""
+        return self.voice.skipped_events
+
+    @property
     def last_event_at(self) -> datetime | None:
         """When the last of them was seen (UTC)."""
         return self.voice.last_event_at

@@ -31,6 +31,7 @@ class Voice:
         self.stream: Channel[StreamEvent | StreamGap] = Channel(gap=_stream_dropped)
         self.lines: Channel[Line] = Channel(limit=4096)
         self.event_count = 0
+        self.skipped_events = 0
         self.last_event_at: datetime | None = None
         self._activity = (0, "")
         self._listener = listener
@@ -85,10 +86,12 @@ class Voice:
         )
 
     def deliver(self, item: StreamEvent | StreamGap) -> None:
-        """Pass on one event of the server's event stream and count it."""
+        """Pass on one event of the server's event stream and count it; a mark counts those it stands for."""
         if isinstance(item, StreamEvent):
             self.event_count += 1
             self.last_event_at = datetime.now(UTC)
+        else:
+            self.skipped_events += item.missed or 0
 
         self.stream.publish(item)
 

@@ -18,12 +18,12 @@ from hostler import (
     Event,
     EventStreamConnectionFailed,
     HealthReported,
+    Notice,
     Server,
     State,
     StateChanged,
     StreamEvent,
     StreamGap,
-    Unhealthy,
 )
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
@@ -156,26 +156,31 @@ async def test_a_server_that_asks_for_a_wait_is_left_alone_for_so_long(mode: str
 
 
 @pytest.mark.parametrize("mode", [f"large {20 * 2**20}", "endless"])
-async def test_an_event_without_bounds_needs_bounded_memory_and_is_no_crash(mode: str, world: World) -> None:
+async def test_events_without_bounds_need_bounded_memory_and_are_no_sickness(mode: str, world: World) -> None:
     events: list[Event] = []
-    file = faulty(world, "--events", *mode.split(), "--events", "ok", plugins={"opencode": NO_PASSWORD})
+    file = faulty(world, "--events", *mode.split(), "--heartbeat", "0.05", plugins={"opencode": NO_PASSWORD})
     tracemalloc.start()
 
     try:
         with anyio.fail_after(30):
             async with supervising(world, file, events) as supervisor:
                 server = supervisor["fake"]
-                await server.until(lambda: bool(complaints(events)) and is_well(server))
-                assert (server.generation, server.restarts) == (1, 0)
+                items = server.stream_events()
+
+                while not isinstance(item := await anext(items), StreamGap):
+                    pass
+
+                assert item == StreamGap("an event of more than 4194304 bytes was skipped", 1)
+                await server.until(lambda: server.state is State.RUNNING)
+                assert (server.skipped_events, server.health, server.restarts) == (1, "healthy", 0)
 
         assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
     finally:
         tracemalloc.stop()
 
-    (report,) = (e.report for e in events if isinstance(e, HealthReported) and e.healthy is False)
-    assert isinstance(report, Unhealthy)
-    assert "an event of more than 4194304 bytes came" in report.reason
-    assert "raise max_event" in str(report.error)
+    assert complaints(events) == []
+    (notice,) = [e for e in events if isinstance(e, Notice) and e.topic == "event_skipped"]
+    assert "raise max_event of sse-health" in notice.text
 
 
 async def test_a_large_event_is_taken_where_that_is_allowed(world: World) -> None:

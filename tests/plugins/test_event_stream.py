@@ -4,19 +4,19 @@ from collections.abc import Iterator
 from itertools import combinations
 
 import pytest
-from hostler import EventStreamConnectionFailed, StreamEvent
-from hostler_plugins.sse_health.event_stream import EventStreamParser, EventTooLarge
+from hostler import StreamEvent, StreamGap
+from hostler_plugins.sse_health.event_stream import EventStreamParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-Outcome = tuple[list[StreamEvent], str, int | None]
+Outcome = tuple[list[StreamEvent | StreamGap], str, int | None]
 
 
 def reference(stream: bytes) -> Outcome:
     """The standard's algorithm word by word, on the whole stream: slow, and easy to compare with the text."""
     text = stream.decode("utf-8", "replace").removeprefix("\ufeff")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:-1]
-    events: list[StreamEvent] = []
+    events: list[StreamEvent | StreamGap] = []
     data_buffer = type_buffer = id_buffer = last_event_id = ""
     retry: int | None = None
 
@@ -213,7 +213,7 @@ def test_a_line_feed_after_a_carriage_return_is_no_second_line_end_after_an_empt
     parser = EventStreamParser()
     pieces = [b"data: a\r", b"", b"\n", b"data: b\r\n\r", b"\n", b"event: x\r\n"]
 
-    assert [event.data for piece in pieces for event in parser.feed(piece)] == ["a\nb"]
+    assert [event for piece in pieces for event in parser.feed(piece)] == [StreamEvent("message", "a\nb")]
 
 
 def test_a_piece_of_more_than_64_kib_loses_nothing_at_its_seams() -> None:
@@ -244,49 +244,75 @@ def test_a_parser_continues_from_the_last_event_id_of_the_stream_before() -> Non
     assert parser.last_event_id == "7"
 
 
-def pour(parser: EventStreamParser, stream: bytes, size: int, events: list[StreamEvent]) -> None:
-    for start in range(0, len(stream), size):
-        events += parser.feed(stream[start : start + size])
+def pour(parser: EventStreamParser, stream: bytes, size: int) -> list[StreamEvent | StreamGap]:
+    cuts = range(0, len(stream), size)
+    return [event for start in cuts for event in parser.feed(stream[start : start + size])]
 
 
+LIMIT = 1000
+TOO_LARGE = StreamGap(f"an event of more than {LIMIT} bytes was skipped", 1)
+LONG_LINE = StreamGap(f"a line of more than {LIMIT} bytes was skipped")
+
+
+def long_field(name: str) -> StreamGap:
+    return StreamGap(f"an event with an {name} field of more than {LIMIT} bytes was skipped", 1)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"], ids=repr)
 @pytest.mark.parametrize("size", [1, 7, 64, 100_000])
 @pytest.mark.parametrize(
-    "nasty",
+    ("nasty", "marks"),
     [
-        b"data: " + b"x" * 996 + b"\n\n",
-        b": " + b"x" * 1000,
-        b"foo" * 400,
-        b"data: x\n" * 200,
-        b"data:x\n" * 200,
-        b"data: x\n" * 143 + b"\n",
+        (b"id: 7\ndata: " + b"x" * 996, [TOO_LARGE]),
+        (b"data: x\n" * 143 + b"id: 7", [TOO_LARGE]),
+        (b"data:x\n" * 200 + b"event: y\ndata: y\nid: 7", [TOO_LARGE]),
+        (b"data\n" * 300 + b"id: 7\nid: " + b"8" * 2000, [TOO_LARGE]),
+        (b"id: 7\ndata: y\nid: " + b"8" * 2000, [long_field("id")]),
+        (b"id: 7\nevent: " + b"x" * 996 + b"\ndata: y", [long_field("event")]),
+        (b"id: 7\ndata: y\n: " + b"x" * 3000, [LONG_LINE, StreamEvent("message", "y", "7")]),
+        (b"foo" * 400 + b"\nid: 7\ndata: y", [LONG_LINE, StreamEvent("message", "y", "7")]),
+        (b"retry: " + b"9" * 3000 + b"\nid: 7", [LONG_LINE]),
     ],
+    ids=range(9),
 )
-def test_an_event_or_line_above_the_limit_is_an_error_that_keeps_what_came_before(
-    nasty: bytes, size: int
+def test_what_is_larger_than_the_limit_is_skipped_up_to_its_blank_line(
+    nasty: bytes, marks: list[StreamEvent | StreamGap], size: int, end: bytes
 ) -> None:
-    parser = EventStreamParser(max_event=1000)
-    stream = b"data: first\n\n" + nasty
-    events: list[StreamEvent] = []
+    parser = EventStreamParser(max_event=LIMIT)
+    stream = b"\xef\xbb\xbfid: 1\ndata: first\n\n" + nasty + b"\n\ndata: next\n\n"
 
-    with pytest.raises(EventTooLarge, match="more than 1000 bytes") as caught:
-        pour(parser, stream, size, events)
+    assert pour(parser, stream.replace(b"\n", end), size) == [
+        StreamEvent("message", "first", "1"),
+        *marks,
+        StreamEvent("message", "next", "7"),
+    ]
+    assert parser.last_event_id == "7"
+    assert parser.skipped == sum(mark is not LONG_LINE and isinstance(mark, StreamGap) for mark in marks)
+    assert parser.retry is None
 
-    assert [*events, *caught.value.events] == [StreamEvent("message", "first")]
-    assert isinstance(caught.value, EventStreamConnectionFailed)
-    assert "max_event" in str(caught.value)
+
+@pytest.mark.parametrize("field", [b"data: ", b"id: ", b"event: ", b": ", b""], ids=repr)
+def test_a_line_without_end_is_told_though_it_never_ends(field: bytes) -> None:
+    parser = EventStreamParser(max_event=LIMIT)
+    assert [type(item) for item in pour(parser, field + b"x" * 200_000, 64)] == [StreamGap]
+
+
+@pytest.mark.parametrize("size", [997, 65_536, 400_000])
+def test_a_line_of_many_pieces_is_decoded_as_a_whole(size: int) -> None:
+    text = "a\u65e5\u672c\U0001f600" * 20_000
+    stream = f"data: before\ndata:{text}\ndata: {text}".encode() + b"\xf0\x9f\r\n\r\n"
+    events = pour(EventStreamParser(), stream, size)
+
+    assert events == [StreamEvent("message", f"before\n{text}\n{text}\ufffd")]
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 100_000])
 def test_an_event_at_the_limit_passes_however_it_is_cut(size: int) -> None:
     parser = EventStreamParser(max_event=1000)
     stream = b"data: " + b"x" * 994 + b"\n\n" + b"data: 34567890\n" * 71 + b"\n"
-    events = [
-        len(e.data)
-        for start in range(0, len(stream), size)
-        for e in parser.feed(stream[start : start + size])
-    ]
+    sizes = [len(e.data) for e in pour(parser, stream, size) if isinstance(e, StreamEvent)]
 
-    assert events == [994, 71 * 9 - 1]
+    assert sizes == [994, 71 * 9 - 1]
 
 
 def test_comments_without_blank_lines_never_add_up_to_an_error() -> None:
@@ -298,17 +324,29 @@ def test_comments_without_blank_lines_never_add_up_to_an_error() -> None:
     assert parser.feed(b"data: a\n\n") == [StreamEvent("message", "a")]
 
 
-@pytest.mark.parametrize("piece", [b"x" * 65536, b"data: ab\n" * 7000, b"data: \xe6\x97\xa5\n" * 7000])
-def test_twenty_mebibytes_of_one_event_are_refused_in_bounded_memory(piece: bytes) -> None:
-    parser = EventStreamParser(max_event=1024 * 1024)
-    stream = piece * (20 * 1024 * 1024 // len(piece))
+@pytest.mark.parametrize(
+    ("line", "known"),
+    [
+        (b"data: " + b"x" * (3 << 19) + b"\n", True),
+        (b"data: " + b"x" * (3 << 20) + b"\n", False),
+        (b"data: " + b"x" * 100_000 + b"\n", True),
+        (b"data: ab\n", True),
+        (b": " + b"x" * (5 << 20) + b"\n", False),
+    ],
+    ids=["one line", "too large", "long lines", "short lines", "comment"],
+)
+def test_events_of_any_form_cost_twice_their_size_at_most_again_and_again(line: bytes, known: bool) -> None:
+    limit = 2 << 20
+    stream = line * max(1, (3 << 19) // len(line)) + b"\n"
+    parser = EventStreamParser(max_event=limit)
     tracemalloc.start()
 
     try:
-        with pytest.raises(EventTooLarge):
-            pour(parser, stream, len(piece), [])
+        for _ in range(2):
+            kinds = [type(item) for item in pour(parser, stream, 10_000)]
+            assert kinds == [StreamEvent if known else StreamGap]
 
-        assert tracemalloc.get_traced_memory()[1] < 24 * 1024 * 1024
+        assert tracemalloc.get_traced_memory()[1] < 2 * limit + (1 << 20)
     finally:
         tracemalloc.stop()
 

@@ -3,7 +3,7 @@ import time
 
 import anyio
 import pytest
-from hostler import Size, StreamEvent
+from hostler import Duration, Size, StreamEvent
 from hostler_plugins.sse_health import SseHealth
 from sse_watching import (
     FIRST,
@@ -70,10 +70,39 @@ async def test_a_burst_of_events_leaves_the_loop_to_others() -> None:
     assert longest < 0.5
 
 
-@pytest.mark.parametrize("size", ["--flood-event", "--flood-line"])
-async def test_an_event_without_end_is_refused_and_what_came_before_is_kept(size: str) -> None:
+async def test_large_events_are_skipped_and_told_once_while_the_connection_and_its_health_go_on() -> None:
     host = Host()
-    piece = b"data: x\n" * 8192 if size == "--flood-event" else b"x" * 65536
+    connections = 0
+    large = b"id: %d\ndata: " + b"x" * 5000 + b"\n\n"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await request(reader)
+        writer.write(HEAD + FIRST + b"".join(large % n for n in range(5)) + b"data: last\n\n")
+        await until_closed(reader)
+
+    health = SseHealth(max_event=Size(1000))
+
+    async with answering(serve) as endpoint, watching(health, host, endpoint) as reports:
+        await healthy(reports)
+        assert await silent(reports, 0.5)
+
+    assert connections == 1
+    assert host.data == ["first", "last"]
+    assert host.gaps == ["an event of more than 1000 bytes was skipped"] * 5
+    assert isinstance(host.delivered[-1], StreamEvent)
+    assert host.delivered[-1].id == "4"
+    ((topic, text, level, _),) = host.notices
+    assert (topic, level) == ("event_skipped", "warning")
+    assert "raise max_event" in text
+
+
+@pytest.mark.parametrize(
+    "piece", [b"data: x\n" * 8192, b"x" * 65536, b": " + b"x" * 65536], ids=["event", "line", "comment"]
+)
+async def test_what_never_ends_is_no_sickness_as_long_as_it_goes_on(piece: bytes) -> None:
+    host = Host()
 
     async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request(reader)
@@ -85,26 +114,24 @@ async def test_an_event_without_end_is_refused_and_what_came_before_is_kept(size
 
     async with answering(endless) as endpoint, watching(SseHealth(), host, endpoint) as reports:
         await healthy(reports)
-        report = await unhealthy(reports, seconds=20)
+        assert await silent(reports, 1)
 
-    assert report.details["kind"] == "too_large"
-    assert "more than 4194304 bytes" in report.reason
-    assert "max_event" in str(report.error)
     assert host.data == ["first", "second"]
+    assert [text.partition(";")[0] for _, text, _, _ in host.notices] == host.gaps
+    assert len(host.gaps) == 1
 
 
-async def test_an_event_that_is_too_large_from_the_start_keeps_what_came_with_it() -> None:
-    host = Host()
-
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_first_event_that_is_too_large_is_a_first_event_once_it_has_ended(ends: bool) -> None:
     async def large(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request(reader)
-        writer.write(HEAD + FIRST + b"data: " + b"x" * 5000 + b"\n\n")
+        writer.write(HEAD + b"data: " + b"x" * 5000 + b"\n\n"[: 2 if ends else 1])
         await until_closed(reader)
 
-    health = SseHealth(max_event=Size(1000))
+    health = SseHealth(max_event=Size(1000), first_event_timeout=Duration(0.3))
 
-    async with answering(large) as endpoint, watching(health, host, endpoint) as reports:
-        await healthy(reports)
-        assert (await unhealthy(reports)).details["kind"] == "too_large"
-
-    assert host.data == ["first"]
+    async with answering(large) as endpoint, watching(health, Host(), endpoint) as reports:
+        if ends:
+            await healthy(reports)
+        else:
+            assert (await unhealthy(reports)).details["kind"] == "no_first_event"

@@ -26,16 +26,21 @@ from hostler import (
     option,
 )
 
-from hostler_plugins.sse_health.event_stream import EventStreamParser, EventTooLarge
+from hostler_plugins.sse_health.event_stream import EventStreamParser
 
-__all__ = ["EventStreamParser", "EventTooLarge", "SseHealth"]
-
-_POSITIVE = ("connect_timeout", "first_event_timeout", "stall_timeout", "probe_interval", "reconnect")
+__all__ = ["EventStreamParser", "SseHealth"]
 
 
 @dataclass(eq=False)
 class SseHealth:
-    """Watches a server through its event stream (server-sent events)."""
+    """Watches a server through its event stream (server-sent events).
+
+    An event larger than `max_event` is skipped up to its blank line, which is no sign of sickness: a mark
+    stands in its place in `stream_events()`, `server.skipped_events` counts it, and a notice
+    `event_skipped` tells of the first of a run. While an event is put together it costs twice its size in
+    memory at most; text that mixes Latin letters with others costs more, since Python takes up to four
+    bytes for each character of it.
+    """
 
     needs_port: ClassVar[bool] = True
 
@@ -52,7 +57,9 @@ class SseHealth:
     )
     reconnect: Duration = option(Duration(1), "first wait before a new connection; doubled each time")
     max_reconnect: Duration = option(Duration(30), "longest wait before a new connection")
-    max_event: Size = option(Size(4 * 1024 * 1024), "largest event that is accepted")
+    max_event: Size = option(
+        Size(4 * 1024 * 1024), "largest event that is handed on; a larger one is skipped"
+    )
     headers: dict[str, str] = option({}, "further request headers")
     verify: bool = option(True, "whether the certificate is checked (https)")
     permanent_bodies: list[str] = option(

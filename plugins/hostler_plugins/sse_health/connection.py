@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hostler import StreamEvent
+from hostler import StreamEvent, StreamGap
 
-from hostler_plugins.sse_health.event_stream import EventStreamParser, EventTooLarge
+from hostler_plugins.sse_health.event_stream import EventStreamParser
 from hostler_plugins.sse_health.failures import WRONG_PATH, StreamFailure, brief, explain, refusal
 
 if TYPE_CHECKING:
@@ -74,9 +74,8 @@ class EventStream:
         self._target = target
         self._response: aiohttp.ClientResponse | None = None
         self._closed: asyncio.Future[None] | None = None
-        self._broken: StreamFailure | None = None
 
-    async def open(self) -> list[StreamEvent]:
+    async def open(self) -> list[StreamEvent | StreamGap]:
         """Connect and wait for the first event or comment; what came with it is returned."""
         limit = self._target.first_event_timeout
         missing = "it accepts connections, but does not answer"
@@ -85,10 +84,10 @@ class EventStream:
             async with asyncio.timeout(limit):
                 await self._connect()
                 missing = "it answers, but sends no event"
-                events: list[StreamEvent] = []
+                events: list[StreamEvent | StreamGap] = []
 
-                while not events and not self.parser.comments:
-                    events = await self._next()
+                while not self._has_begun(events):
+                    events += await self._next()
         except TimeoutError as error:
             kind = "no_answer" if self._response is None else "no_first_event"
             raise StreamFailure(kind, f"{missing} within {limit:g} s") from error
@@ -96,7 +95,12 @@ class EventStream:
         self.opened = True
         return events
 
-    async def read(self, timeout: float) -> list[StreamEvent]:
+    def _has_begun(self, events: list[StreamEvent | StreamGap]) -> bool:
+        """Whether anything has come to its end: an event, were it too large, or a comment."""
+        parser = self.parser
+        return bool(parser.comments or parser.skipped) or any(isinstance(e, StreamEvent) for e in events)
+
+    async def read(self, timeout: float) -> list[StreamEvent | StreamGap]:
         """Wait for more bytes and return the events that they complete; TimeoutError when none come."""
         clock = asyncio.get_running_loop().time
         ends = clock() + timeout
@@ -169,19 +173,11 @@ class EventStream:
             text = f"it compresses its event stream ({encoding}) although that was not asked for"
             raise StreamFailure("wrong_encoding", text, status=200)
 
-    async def _next(self) -> list[StreamEvent]:
+    async def _next(self) -> list[StreamEvent | StreamGap]:
         """The events of the next bytes; after each piece others have their turn on the loop."""
-        if self._broken is not None:
-            raise self._broken
-
         data = await self._receive()
         await asyncio.sleep(0)
-
-        try:
-            return self.parser.feed(data)
-        except EventTooLarge as error:
-            self._broken = StreamFailure("too_large", error.message, hint=error.context.hint)
-            return list(error.events)
+        return self.parser.feed(data)
 
     async def _receive(self) -> bytes:
         import aiohttp  # noqa: PLC0415 - heavy

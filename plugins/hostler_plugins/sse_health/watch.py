@@ -47,6 +47,7 @@ class Watch:
         self._patience = min(options.first_event_timeout, server.spec.startup_timeout / 6)
         self._last_event_id = ""
         self._comments = 0
+        self._told_of_skipped = False
 
     def refuse_strangers(self) -> None:
         """Raise StreamFailure where another process listens in the server's place."""
@@ -57,7 +58,7 @@ class Watch:
         """A connection to make, which goes on where the last one ended."""
         return EventStream(session, self._target(), last_event_id=self._last_event_id)
 
-    def opened(self, stream: EventStream, events: list[StreamEvent]) -> None:
+    def opened(self, stream: EventStream, events: list[StreamEvent | StreamGap]) -> None:
         """The first events came."""
         now = time.monotonic()
         self._retries.opened(now)
@@ -113,7 +114,7 @@ class Watch:
             permanent_bodies=tuple(re.compile(str(pattern)) for pattern in patterns),
         )
 
-    def _heard(self, stream: EventStream, events: list[StreamEvent]) -> None:
+    def _heard(self, stream: EventStream, events: list[StreamEvent | StreamGap]) -> None:
         if stream.parser.comments != self._comments:
             self._comments = stream.parser.comments
             self._pulse.beat(time.monotonic())
@@ -121,12 +122,23 @@ class Watch:
         for event in events:
             self._server.deliver(event)
 
+            if isinstance(event, StreamGap):
+                self._tell_of_skipped(event)
+                continue
+
             if is_heartbeat(event):
                 self._pulse.beat(time.monotonic())
 
             if self._options.log_events:
                 text = f"{event.type}: {event.data[:_SHOWN]}"
                 self._server.notice("stream_event", text, type=event.type, id=event.id)
+
+    def _tell_of_skipped(self, gap: StreamGap) -> None:
+        """Say it once for each run: the server is well, and may send many of them."""
+        if not self._told_of_skipped:
+            self._told_of_skipped = True
+            text = f"{gap.reason}; more of them are only counted: raise max_event of sse-health to get them"
+            self._server.notice("event_skipped", text, level="warning", max_event=self._options.max_event)
 
     async def _probe(self, session: aiohttp.ClientSession) -> None:
         """Ask a silent server for a second stream, which is all that tells whether it still works."""
