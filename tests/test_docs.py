@@ -15,7 +15,7 @@ import plugin_page
 import pytest
 from hostler import InvalidConfiguration, ServerSpec, from_dict
 from hostler.cli import group
-from hostler.config.schema import RESTART, SERVER
+from hostler.model.reading.schema import RESTART, SERVER
 from hostler.plugins import describe, installed
 from hostler.plugins.forms import FORMS
 

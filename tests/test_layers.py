@@ -34,6 +34,8 @@ LAYERS = (
     "changes crash_record heartbeat launch references env_files",
     "answers events hooks polling restart environment order origins readings",
     "wording health process plugins variables",
+    "config",
+    "given",
     "voice endpoint surroundings crash_store status temporary",
     "launching cleaning errand happenings beside following recording situation",
     "run inspection",
@@ -47,7 +49,7 @@ LAYERS = (
     "life",
     "roster",
     "changing",
-    "supervisor config door",
+    "supervisor door",
     "blocking testing",
     "cli",
 )

@@ -254,7 +254,7 @@ async def test_a_secret_that_is_missing_is_told_with_server_variable_and_source(
 async def test_what_takes_longer_than_the_time_for_preparing_fails_the_start(
     held: Path, directories: Directories
 ) -> None:
-    spec = printing(env={"A": Secret(f"file:{held}")}, prepare_timeout=0.0)
+    spec = printing(env={"A": Secret(f"file:{held}")}, prepare_timeout=0.001)
 
     async with Supervisor(spec, directories=directories) as supervisor:
         with pytest.raises(EnvironmentSetupFailed, match="took longer than prepare_timeout"):

@@ -20,7 +20,8 @@ from hostler.door import Door
 from hostler.errors import ServerError
 from hostler.essential import EssentialEnd
 from hostler.events import Event
-from hostler.model import Auth, Configuration, Endpoint, Line, ServerSpec, StreamEvent, StreamGap
+from hostler.given import Given
+from hostler.model import Auth, Endpoint, Line, ServerSpec, StreamEvent, StreamGap
 from hostler.server import Server
 from hostler.states import State
 from hostler.supervisor import Supervisor
@@ -244,12 +245,12 @@ class BlockingSupervisor(Mapping[str, BlockingServer]):
         self._door.call(self._supervisor.remove, name)
         self._twins.pop(server, None)
 
-    def changes(self, configuration: Configuration | ServerSpec | Iterable[ServerSpec]) -> Changes:
+    def changes(self, configuration: Given) -> Changes:
         """See Supervisor.changes."""
         changes: Changes = self._door.call(self._supervisor.changes, configuration)
         return changes
 
-    def reload(self, configuration: Configuration | ServerSpec | Iterable[ServerSpec]) -> Changes:
+    def reload(self, configuration: Given) -> Changes:
         """See Supervisor.reload."""
         changes: Changes = self._door.call(self._supervisor.reload, configuration)
         return changes
@@ -271,7 +272,7 @@ class BlockingSupervisor(Mapping[str, BlockingServer]):
 
 @contextmanager
 def serve(
-    configuration: Configuration | ServerSpec | Iterable[ServerSpec] | str | os.PathLike[str],
+    configuration: Given,
     *,
     profiles: Iterable[str] = (),
     settings: Settings = (),

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from hostler.aside import aside
 from hostler.changes import Changes, differences
 from hostler.errors import InvalidConfiguration, ServerError
-from hostler.model import Configuration, ServerSpec
-from hostler.order import in_order, specs_of
+from hostler.given import Given, configuration_of
+from hostler.model import ServerSpec
+from hostler.order import in_order
 from hostler.roster import Roster
 from hostler.server import Server, Wanted
 from hostler.states import State
 
 T = TypeVar("T")
-Given: TypeAlias = Configuration | ServerSpec | Iterable[ServerSpec]
 
 
 class Changing:
@@ -57,14 +57,12 @@ class Changing:
     async def reload(self, configuration: Given) -> Changes:
         """See Supervisor.reload."""
         self._refuse_unless_open()
-        specs, _ = specs_of(configuration)
-        templates = configuration.templates if isinstance(configuration, Configuration) else {}
-        return await self._to_its_end(self._reload(specs, templates))
+        wanted = configuration_of(configuration)
+        return await self._to_its_end(self._reload(wanted.servers, wanted.templates))
 
     def preview(self, configuration: Given) -> Changes:
         """See Supervisor.changes."""
-        specs, _ = specs_of(configuration)
-        return self._changes(self._with_own(specs))
+        return self._changes(self._with_own(configuration_of(configuration).servers))
 
     async def finished(self) -> None:
         """Wait until no change is under way."""
@@ -124,8 +122,7 @@ class Changing:
                 hint="take another name, or remove it first",
             )
 
-        specs, _ = specs_of(spec)
-        self._roster.take({**self._roster.specs, **specs})
+        self._roster.take({**self._roster.specs, **configuration_of(spec).servers})
         self._own.add(spec.name)
         server = self._roster[spec.name]
         server.notice("server_added", "added")

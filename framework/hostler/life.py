@@ -23,6 +23,8 @@ from hostler.starting import Starting
 from hostler.states import MOVES, State
 from hostler.watching import Ending, Watching
 
+_WHOSE_MISTAKE = 'the logger "hostler" has the traceback: report it where it leads to nothing of yours'
+
 
 @dataclass(slots=True)
 class Life:
@@ -136,7 +138,7 @@ class Life:
 
     async def _collapse(self, error: Exception) -> None:
         server, run = self.server, self.server.run
-        failure = ServerError(f"hostler itself failed: {error!r}", hint="please report this")
+        failure = ServerError(f"hostler itself failed: {error!r}", hint=_WHOSE_MISTAKE)
         server.voice.own(failure)
         trace = server.voice.masker.text("".join(traceback.format_exception(error)))
         logging.getLogger("hostler").error("%s: %s\n%s", server.name, failure.message, trace)
@@ -146,15 +148,17 @@ class Life:
             if run is not None and run.kill_now():
                 await run.close()
 
-        if server.state not in {State.CRASHED, State.STOPPING, State.BACKOFF} and not server.state.at_rest:
+        if server.state.at_rest or server.state is State.BACKOFF:
+            server.enter(State.STARTING)  # that is what broke; and only what had started can have failed
+
+        if server.state not in {State.CRASHED, State.STOPPING}:
             server.enter(State.CRASHED, reason=failure.message, error=failure)
 
-        if not server.state.at_rest:
-            last = State.FAILED if server.state is State.CRASHED else State.STOPPED
+        last = State.FAILED if server.state is State.CRASHED else State.STOPPED
 
-            with suppress(Exception):
-                if run is not None:
-                    record = Leaving(self.means, run).broken_off(failure)
-                    server.note_crash(replace(record, outcome=last, decision="hostler itself failed"))
+        with suppress(Exception):
+            if run is not None:
+                record = Leaving(self.means, run).broken_off(failure)
+                server.note_crash(replace(record, outcome=last, decision="hostler itself failed"))
 
-            self.means.rest(last, reason=failure.message, error=failure)
+        self.means.rest(last, reason=failure.message, error=failure)

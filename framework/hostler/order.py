@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from hostler.errors import InvalidConfiguration
-from hostler.model import Configuration, Kind, RestartMode, ServerSpec
+from hostler.model import Kind, RestartMode, ServerSpec
 from hostler.needs import Condition
-from hostler.references import with_implied_needs
-
-
-def specs_of(
-    configuration: Configuration | ServerSpec | Iterable[ServerSpec],
-) -> tuple[Mapping[str, ServerSpec], str | None]:
-    """The specs by name, with what they refer to among their needs, and a file's namespace.
-
-    Raises InvalidConfiguration for a name used twice.
-    """
-    if isinstance(configuration, Configuration):
-        return configuration.servers, configuration.namespace
-
-    specs = [configuration] if isinstance(configuration, ServerSpec) else list(configuration)
-    names = [spec.name for spec in specs]
-
-    if len(set(names)) != len(names):
-        raise InvalidConfiguration(f"two servers have one name: {', '.join(names)}")
-
-    return {spec.name: with_implied_needs(spec) for spec in specs}, None
 
 
 def in_order(specs: Mapping[str, ServerSpec]) -> list[str]:

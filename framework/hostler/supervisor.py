@@ -6,7 +6,7 @@ import asyncio
 import atexit
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Self
@@ -23,8 +23,8 @@ from hostler.crash_store import CrashStore
 from hostler.errors import ServerError
 from hostler.essential import EssentialEnd, Essentials
 from hostler.events import Event, Notice
-from hostler.model import Configuration, ServerSpec
-from hostler.order import specs_of
+from hostler.given import Given, configuration_of
+from hostler.model import ServerSpec
 from hostler.process.directories import Directories
 from hostler.process.output import OutputPump
 from hostler.process.records import RunStore
@@ -39,6 +39,8 @@ from hostler.surroundings import Surroundings
 class Supervisor:
     """Keeps the servers of one configuration, between `async with` and its end.
 
+    It may be given as specs, or as the path of a file or a mapping that `load` and `from_dict` would read.
+
     On entering, the servers with `autostart` are asked to be up (this does not wait for them); on
     leaving, all are stopped, those that need others first, and nothing of them is left. It can be
     entered once. All of it runs in tasks of its own: a cancellation of the host's task, even a
@@ -47,22 +49,22 @@ class Supervisor:
 
     def __init__(
         self,
-        configuration: Configuration | ServerSpec | Iterable[ServerSpec],
+        configuration: Given,
         *,
         namespace: str | None = None,
         directories: Directories | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        specs, named = specs_of(configuration)
+        given = configuration_of(configuration, environ)
+        place = namespace or given.namespace
         self._channel: Channel[Event] = Channel(limit=8192, gap=_dropped)
         self._listeners: list[Callable[[Event], None]] = []
         self._engine: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
-        self._around = self._surroundings(namespace or named, directories, environ)
-        self._roster = Roster(specs, self._around, self._publish)
-        self._books = self._bookkeeping(namespace or named)
-        templates = configuration.templates if isinstance(configuration, Configuration) else {}
-        self._changing = Changing(self._roster, templates, self._is_open)
+        self._around = self._surroundings(place, directories, environ)
+        self._roster = Roster(given.servers, self._around, self._publish)
+        self._books = self._bookkeeping(place)
+        self._changing = Changing(self._roster, given.templates, self._is_open)
         self._essentials = Essentials(self._roster, self.stop)
         self._listeners += [self._books.hear, self._essentials.hear]
 
@@ -175,11 +177,11 @@ class Supervisor:
         """
         await self._changing.remove(name)
 
-    def changes(self, configuration: Configuration | ServerSpec | Iterable[ServerSpec]) -> Changes:
+    def changes(self, configuration: Given) -> Changes:
         """What a reload of this configuration would change. Raises InvalidConfiguration as it would."""
         return self._changing.preview(configuration)
 
-    async def reload(self, configuration: Configuration | ServerSpec | Iterable[ServerSpec]) -> Changes:
+    async def reload(self, configuration: Given) -> Changes:
         """Take another configuration: restart what changes, add and remove servers, leave all others alone.
 
         A changed server that is up is stopped and asked up again, which this does not wait for; one

@@ -17,7 +17,7 @@ from hostler import (
     from_dict,
     load,
 )
-from hostler.config.schema import RESTART, SERVER
+from hostler.model.reading.schema import RESTART, SERVER
 from hostler.plugins import describe
 
 MISTAKES = """\

@@ -11,7 +11,7 @@ import pytest
 from hostler.config.loading import load_drafts
 from hostler.config.origins import Origin, as_toml, origins_of, place_of
 from hostler.config.settings import read_setting
-from hostler.config.tree import Place
+from hostler.model.reading.tree import Place
 from hostler_process import Configure, Run, Start, server_table
 
 SECRET = "sesame-open-sesame"

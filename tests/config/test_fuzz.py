@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import tomli_w
 from hostler.config import dump, from_dict, load
-from hostler.config.schema import RESTART, SERVER, TOP
 from hostler.errors import InvalidConfiguration
 from hostler.model import Configuration
+from hostler.model.reading.schema import RESTART, SERVER, TOP
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

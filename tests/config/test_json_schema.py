@@ -12,8 +12,8 @@ import pytest
 from hostler import InvalidConfiguration, PluginSpec, Secret, from_dict, hookimpl
 from hostler.config.json_schema import json_schema
 from hostler.config.keys import RESTART_KEYS, SERVER_KEYS
-from hostler.config.schema import RESTART
 from hostler.model import ServerSpec
+from hostler.model.reading.schema import RESTART
 from hostler.plugins import installed
 from hostler.plugins.options import option_fields, plugin_class
 from hostler.plugins.schemas import options_schema

@@ -25,7 +25,7 @@ NO_PORT = "means nothing here: the server has no port (port = false)"
 STRINGS = "expected a list of strings, such as"
 SERVER_KEYS = (
     "command, cwd, kind, title, host, port, port_from_socket, scheme, expose, env, env_file, stdout, stderr, "
-    "prepare_timeout, startup_timeout, task_timeout, force_kill_timeout, "
+    "prepare_timeout, startup_timeout, task_timeout, force_kill_timeout, stop, stop_signal, "
     "max_connection_failures, health, restart, needs, autostart, essential, identity, user, group, "
     "no_new_privileges, guard, memory_interval, plugins, template"
 )

@@ -10,9 +10,9 @@ from typing import Any, TypedDict
 
 import click
 
-from hostler.config.findings import likely
 from hostler.config.settings import Setting, read_settings
 from hostler.model import Configuration
+from hostler.model.reading.findings import likely
 
 DEFAULT_FILE = "hostler.toml"
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from hostler.config.fill import Names, fill
-from hostler.config.findings import Findings, likely, shown
 from hostler.config.merge import merge, with_switches
-from hostler.config.paths import absolute, is_anchored, tidy
 from hostler.config.read import read
-from hostler.config.tree import Node
 from hostler.errors import InvalidConfiguration
+from hostler.model.reading.findings import Findings, likely, shown
+from hostler.model.reading.paths import absolute, is_anchored, tidy
+from hostler.model.reading.tree import Node
 
 _LONGEST_CHAIN = 50
 

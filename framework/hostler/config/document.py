@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hostler.config.elsewhere import anchored_env_file, anchored_secret
-from hostler.config.paths import is_anchored, is_path, tidy
 from hostler.config.plugin_secrets import anchored_secrets
 from hostler.config.plugin_tables import is_file
 from hostler.config.servers import Draft
-from hostler.config.tree import Node, portable
 from hostler.interpolate import escape
 from hostler.model import PluginSpec
+from hostler.model.reading.elsewhere import anchored_env_file, anchored_secret
+from hostler.model.reading.paths import is_anchored, is_path, tidy
+from hostler.model.reading.tree import Node, portable
 
 
 def document(drafts: Iterable[Draft]) -> dict[str, object]:

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 
-from hostler.config.findings import Findings, likely, shown
-from hostler.config.tree import Node
 from hostler.interpolate import InterpolationError, UndefinedName, expand, names
+from hostler.model.reading.findings import Findings, likely, shown
+from hostler.model.reading.tree import Node
 from hostler.references import PARTS, Reference
 
 _OWN_ADDRESS = frozenset({"server.port", "server.url"})

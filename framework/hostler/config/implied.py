@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from hostler.config.findings import Findings
-from hostler.config.schema import TEMPLATES
 from hostler.config.servers import Draft
-from hostler.config.tree import Node, quoted
+from hostler.model.reading.findings import Findings
+from hostler.model.reading.schema import TEMPLATES
+from hostler.model.reading.tree import Node, quoted
 from hostler.references import Reference, needing, references_in
 
 

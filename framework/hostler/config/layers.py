@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hostler.config.findings import Findings, likely
 from hostler.config.merge import merge, with_switches
-from hostler.config.schema import LAYER, RESTART
 from hostler.config.servers import server_keys, template_keys
 from hostler.config.settings import Setting, tree_of
-from hostler.config.tree import Node, labelled, moved, quoted
 from hostler.errors import Problem
+from hostler.model.reading.findings import Findings, likely
+from hostler.model.reading.schema import LAYER, RESTART
+from hostler.model.reading.tree import Node, labelled, moved, quoted
 
 _MAKES_A_SERVER = frozenset({"command", "template", "plugins"})
 

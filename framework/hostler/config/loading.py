@@ -9,18 +9,19 @@ from pathlib import Path
 
 from hostler.config.compose import Composer
 from hostler.config.document import document
-from hostler.config.findings import Findings, without_echoes
 from hostler.config.implied import with_implied_needs
 from hostler.config.layers import Layers
 from hostler.config.making import Maker, check_template
+from hostler.config.misplaced import place_of
 from hostler.config.relations import check
-from hostler.config.schema import TOP
 from hostler.config.servers import Draft, Surroundings, read_server
 from hostler.config.settings import Settings, settings_of
 from hostler.config.templates import Template, made, read_templates
-from hostler.config.tree import Node, Place, Unusable, grow
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model import Configuration
+from hostler.model.reading.findings import Findings, without_echoes
+from hostler.model.reading.schema import TOP
+from hostler.model.reading.tree import Node, Place, Unusable, grow
 
 
 def load(
@@ -50,7 +51,7 @@ def load_drafts(
     """As `load`, with the servers as they were read, in which every value knows where it stands."""
     file = Path(path)
     environ = os.environ if environ is None else environ
-    found = Findings()
+    found = Findings(place_of)
     layers = Layers(_names(profiles), settings_of(settings))
 
     try:
@@ -76,7 +77,7 @@ def from_dict(
     Raises InvalidConfiguration with every mistake that was found.
     """
     environ = os.environ if environ is None else environ
-    found = Findings()
+    found = Findings(place_of)
     place = Place(None, None, Path(base).absolute())
     layers = Layers(_names(profiles), settings_of(settings))
 

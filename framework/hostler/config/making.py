@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
-from hostler.config.findings import Findings
+from hostler.config.misplaced import place_of
 from hostler.config.relations import check_alone
 from hostler.config.servers import Surroundings, read_server, template_keys
 from hostler.config.templates import Template
-from hostler.config.tree import Node, Place, Unusable, below, grow
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.interpolate import escape
 from hostler.model import ServerSpec
+from hostler.model.reading.findings import Findings
+from hostler.model.reading.tree import Node, Place, Unusable, below, grow
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Maker:
 
         Raises InvalidConfiguration with every mistake that was found.
         """
-        found = Findings()
+        found = Findings(place_of)
         given = _grown(parameters)
         values = self.template.values(given.value, given, found)
 

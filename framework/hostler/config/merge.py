@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from hostler.config.tree import Node
+from hostler.model.reading.tree import Node
 
 
 def merge(old: Node, new: Node) -> Node:

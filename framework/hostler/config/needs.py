@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import TypeAlias
 
-from hostler.config.findings import Findings, shown
 from hostler.config.servers import Draft
-from hostler.config.tree import Node, quoted
 from hostler.model import Kind
+from hostler.model.reading.findings import Findings, shown
+from hostler.model.reading.tree import Node, quoted
 from hostler.needs import Condition
 
 Places: TypeAlias = Mapping[str, Mapping[str, Node]]

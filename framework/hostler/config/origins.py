@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields
 from datetime import date, time
 
 from hostler.config.servers import Draft
-from hostler.config.tree import Node, Place, below, unfilled
 from hostler.config.write import as_written
 from hostler.model import PluginSpec, RestartPolicy, ServerSpec
+from hostler.model.reading.tree import Node, Place, below, unfilled
 from hostler.secrets import MASK, MINIMUM, is_secret_name
 
 DEFAULT = "default"

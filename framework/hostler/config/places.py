@@ -7,7 +7,7 @@ import tomllib
 from bisect import bisect_right
 from contextlib import suppress
 
-from hostler.config.tree import KeyPath
+from hostler.model.reading.tree import KeyPath
 
 # All of these read a text that tomllib has already accepted, so they tell the tokens apart and check nothing.
 _SPACE = re.compile(r"(?:[ \t\n]+|#[^\n]*)*")

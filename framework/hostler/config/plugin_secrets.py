@@ -7,12 +7,12 @@ from dataclasses import replace
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from hostler.config.elsewhere import anchored_secret, secret
-from hostler.config.findings import Findings
-from hostler.config.tree import Node
 from hostler.errors import PluginError
 from hostler.interpolate import escape, expand, names
 from hostler.model import PluginSpec
+from hostler.model.reading.elsewhere import anchored_secret, secret
+from hostler.model.reading.findings import Findings
+from hostler.model.reading.tree import Node
 from hostler.secret_value import Secret
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from hostler.config.fields import word
-from hostler.config.findings import Findings, shown
-from hostler.config.paths import absolute
 from hostler.config.plugin_secrets import with_secrets
-from hostler.config.tree import Node, plain, unfilled
 from hostler.errors import Problem
 from hostler.model import PluginSpec
+from hostler.model.reading.fields import word
+from hostler.model.reading.findings import Findings, shown
+from hostler.model.reading.paths import absolute
+from hostler.model.reading.tree import Node, plain, unfilled
 
 
 def read_plugins(node: Node, environ: Mapping[str, str], found: Findings) -> tuple[PluginSpec, ...] | None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from hostler.config.places import lines
 from hostler.config.toml_hints import hint
-from hostler.config.tree import KeyPath, Node, Place, Unusable, grow
 from hostler.errors import InvalidConfiguration, Problem
+from hostler.model.reading.tree import KeyPath, Node, Place, Unusable, grow
 
 _LARGEST_FILE = 4 * 2**20
 _EXCERPT_WIDTH = 100

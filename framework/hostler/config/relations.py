@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import combinations
 
-from hostler.config.findings import Findings, likely, shown
 from hostler.config.needs import check_needs
 from hostler.config.servers import Draft
-from hostler.config.tree import quoted
 from hostler.errors import PluginError
 from hostler.model import Kind, PluginSpec, RestartMode
+from hostler.model.reading.findings import Findings, likely, shown
+from hostler.model.reading.tree import quoted
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what is compared with, not bound

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hostler.config.elsewhere import env_files, variables
-from hostler.config.fields import Reader, entries, texts, word
 from hostler.config.fill import AT_START, Names, fill, fill_variables
-from hostler.config.findings import Findings
-from hostler.config.paths import absolute, is_path
 from hostler.config.plugin_tables import read_plugins
-from hostler.config.schema import SERVER, TEMPLATES
-from hostler.config.tree import Node
 from hostler.interpolate import escape, expand, names
 from hostler.model import Kind, ServerSpec
+from hostler.model.reading.elsewhere import env_files, variables
+from hostler.model.reading.fields import Reader, entries, texts, word
+from hostler.model.reading.findings import Findings
+from hostler.model.reading.from_python import server_name
+from hostler.model.reading.paths import absolute, is_path
+from hostler.model.reading.schema import SERVER, TEMPLATES
+from hostler.model.reading.tree import Node
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_DEFAULT_HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,7 @@ class Draft:
 
 def read_server(name: str, node: Node, around: Surroundings, found: Findings) -> Draft | None:
     """Read one server; mistakes go to the findings."""
-    if not _NAME.fullmatch(name):
-        found.add(node, "a server's name is 1 to 64 letters, digits, - and _")
+    named = server_name(replace(node, value=name), found)
 
     if not isinstance(node.value, dict):
         found.expected(node, f"a table, [{node.key}]")
@@ -70,7 +69,7 @@ def read_server(name: str, node: Node, around: Surroundings, found: Findings) ->
     if _has_no_port(node):
         values["port"] = None
 
-    return Draft(node, ServerSpec(**values))
+    return None if named is None else Draft(node, ServerSpec(**values))
 
 
 def server_keys() -> list[str]:
@@ -101,7 +100,7 @@ def _fields(around: Surroundings) -> dict[str, Reader]:
 def _filled(name: str, node: Node, around: Surroundings, found: Findings) -> Node:
     """Fill in every string, the host first because others may name it."""
     table = dict(node.value)
-    server = {"server.name": name, "server.host": ServerSpec(name=name, cwd=around.folder).host}
+    server = {"server.name": name, "server.host": _DEFAULT_HOST}
 
     if "host" in table:
         table["host"] = fill(table["host"], Names(around.environ, {"server.name": name}), found)
@@ -144,6 +143,7 @@ def _command(node: Node, environ: Mapping[str, str], found: Findings) -> tuple[s
 
     if not command[0]:
         found.expected(program, "a program")
+        return None
 
     if not is_path(command[0]) or names(command[0]):
         return command

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from hostler.config.tree import Node, Place, Unusable, grow
 from hostler.errors import InvalidConfiguration, Problem
+from hostler.model.reading.tree import Node, Place, Unusable, grow
 from hostler.secrets import MASK, is_secret_name
 
 _PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""

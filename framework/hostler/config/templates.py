@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from hostler.config.findings import Findings, shown
 from hostler.config.merge import merge
-from hostler.config.tree import Node, below, moved, portable, quoted
 from hostler.interpolate import MalformedReference, escape, insert, names
+from hostler.model.reading.findings import Findings, shown
+from hostler.model.reading.tree import Node, below, moved, portable, quoted
 
 Values: TypeAlias = Mapping[str, Node]
 

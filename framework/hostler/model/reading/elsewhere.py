@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hostler.config.fields import Reader, entries, flag, text, word
-from hostler.config.findings import Findings, likely, shown
-from hostler.config.paths import absolute, is_anchored
-from hostler.config.tree import Node, portable
 from hostler.interpolate import escape
 from hostler.model import EnvFile
+from hostler.model.reading.fields import Reader, entries, flag, text, word
+from hostler.model.reading.findings import Findings, likely, shown
+from hostler.model.reading.paths import absolute, is_anchored
+from hostler.model.reading.tree import Node, portable
 from hostler.secret_value import FORM, Secret
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -36,9 +36,15 @@ def variables(environ: Mapping[str, str]) -> Reader:
         for name, child in node.value.items():
             if not _VARIABLE.fullmatch(name):
                 found.add(child, "not a name for a variable: letters, digits and _, no digit first")
+                continue
 
-            is_table = isinstance(child.value, dict)
-            values[name] = secret(child, environ, found) if is_table else text(child, found)
+            match child.value:
+                case Secret():  # of a program
+                    values[name] = child.value
+                case dict():
+                    values[name] = secret(child, environ, found)
+                case _:
+                    values[name] = text(child, found)
 
         return {name: value for name, value in values.items() if value is not None}
 
@@ -121,6 +127,9 @@ def env_files(environ: Mapping[str, str]) -> Reader:
 
 
 def _env_file(node: Node, environ: Mapping[str, str], found: Findings) -> EnvFile | None:
+    if isinstance(node.value, EnvFile):  # of a program
+        return node.value
+
     values = {"path": word(node, found)} if isinstance(node.value, str) else _table(node, found)
     path = values.get("path")
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from hostler.config.tree import Node, quoted
 from hostler.errors import Problem
+from hostler.model.reading.tree import Node, quoted
 
 _SHORT = 3
-_TOP = ("extends", "profiles", "servers", "templates")
 _PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*")"""
 _OWNER = re.compile(rf"(?:profiles\.{_PART}\.)?(?:servers|templates)\.{_PART}")
 
 
 class Findings:
-    """What was found wrong so far, in the order of finding."""
+    """What was found wrong so far, in the order of finding.
 
-    def __init__(self) -> None:
+    `elsewhere` tells where an unknown key of a server belongs, "" where that is not known.
+    """
+
+    def __init__(self, elsewhere: Callable[[str], str] = lambda _: "") -> None:
         self.problems: list[Problem] = []
+        self._elsewhere = elsewhere
         self._keys: set[str] = set()
 
     def add(self, node: Node, message: str, *, key: str = "", proposal: str = "") -> None:
@@ -45,7 +48,7 @@ class Findings:
         """Note a name that does not exist, with the likely word, or else with all that are allowed."""
         words = list(allowed)
         word = likely(name, words)
-        elsewhere = "" if word or "command" not in words else _elsewhere(name)
+        elsewhere = "" if word or "command" not in words else self._elsewhere(name)
         rest = elsewhere or ("" if word or not words else f"; allowed: {', '.join(words)}")
         self.add(node, what + rest, proposal=word)
 
@@ -76,16 +79,6 @@ def _mistake(problem: Problem) -> Problem:
     """The same mistake with its key below the server or template, and without what is allowed there."""
     message = problem.message.partition("; allowed: ")[0]
     return replace(problem, key=_OWNER.sub("", problem.key, count=1), message=message, proposal="")
-
-
-def _elsewhere(name: str) -> str:
-    """Where a key belongs that stands among those of a server."""
-    from hostler.plugins import installed  # noqa: PLC0415 - only this message needs it
-
-    if name in _TOP:
-        return "; it belongs to the top of the file, above the first [table]"
-
-    return f"; it is a plugin: write plugins.{name}" if name in installed() else ""
 
 
 def shown(node: Node) -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from enum import Enum
 from typing import Any, TypeAlias
 
-from hostler.config.findings import Findings, likely, shown
-from hostler.config.tree import Node, quoted
+from hostler.model.reading.findings import Findings, likely, shown
+from hostler.model.reading.tree import Node, below, quoted
 from hostler.needs import Condition, Need, Needs, OnRestart
 from hostler.quantities import Duration
 
@@ -95,23 +96,14 @@ def port(node: Node, found: Findings) -> int | None:
 
 
 def duration(*, zero: bool = False) -> Reader:
-    """A duration with a unit, in seconds; 0 only where it means something."""
+    """A duration with a unit, in seconds; 0 only where it means something. A program may give a Duration."""
+    what = "a duration of 0s or more" if zero else "a duration longer than 0s"
 
     def read(node: Node, found: Findings) -> float | None:
-        if not isinstance(node.value, str):
-            is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
-            proposal = f"{node.value}s" if is_number else ""
-            found.expected(node, 'a duration with a unit (ms, s, m, h, d), such as "30s"', proposal=proposal)
-            return None
+        seconds = float(node.value) if isinstance(node.value, Duration) else _in_seconds(node, found)
 
-        try:
-            seconds = float(Duration.parse(node.value))
-        except ValueError as error:
-            found.add(node, f"{error}, found {shown(node)}")
-            return None
-
-        if not math.isfinite(seconds) or (seconds == 0 and not zero):
-            found.expected(node, "a duration" + ("" if zero else " longer than 0s"))
+        if seconds is not None and (not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not zero)):
+            found.expected(node, what)
             return None
 
         return seconds
@@ -119,11 +111,28 @@ def duration(*, zero: bool = False) -> Reader:
     return read
 
 
+def _in_seconds(node: Node, found: Findings) -> float | None:
+    if not isinstance(node.value, str):
+        is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
+        proposal = f"{node.value}s" if is_number else ""
+        found.expected(node, 'a duration with a unit (ms, s, m, h, d), such as "30s"', proposal=proposal)
+        return None
+
+    try:
+        return float(Duration.parse(node.value))
+    except ValueError as error:
+        found.add(node, f"{error}, found {shown(node)}")
+        return None
+
+
 def choice(options: type[Enum]) -> Reader:
     """One of a few words."""
     words = [option.value for option in options]
 
     def read(node: Node, found: Findings) -> Enum | None:
+        if isinstance(node.value, options):
+            return node.value
+
         if node.value in words:
             return options(node.value)
 
@@ -149,11 +158,25 @@ def texts(node: Node, found: Findings) -> tuple[str, ...] | None:
 
 def needs(node: Node, found: Findings) -> Needs | None:
     """A list of servers, or a table that tells what each of them has to be."""
+    if isinstance(node.value, list) and any(isinstance(item.value, Need) for item in node.value):
+        each = [need(item, found) for item in node.value]
+        return None if None in each else tuple(one for one in each if one is not None)
+
     if not isinstance(node.value, dict):
         return texts(node, found)
 
     read = [_need(name, child, found) for name, child in node.value.items()]
     return tuple(need for need in read if need is not None)
+
+
+def need(node: Node, found: Findings) -> str | Need | None:
+    """A needed server as a program may give it: its name, or a Need."""
+    if not isinstance(node.value, Need):
+        return text(node, found)
+
+    given = {"condition": node.value.condition, "on_restart": node.value.on_restart}
+    table = {key: replace(node, value=value, key=below(node.key, key)) for key, value in given.items()}
+    return _need(node.value.server, replace(node, value=table), found)
 
 
 def _need(name: str, node: Node, found: Findings) -> str | Need | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from hostler.config.elsewhere import env_files, variables
-from hostler.config.fields import (
+from hostler.model import HealthRule, IdentityCheck, Kind, OutputMode, RestartMode, RestartPolicy
+from hostler.model.reading.elsewhere import env_files, variables
+from hostler.model.reading.fields import (
     Reader,
     choice,
     duration,
@@ -18,7 +19,6 @@ from hostler.config.fields import (
     table,
     word,
 )
-from hostler.model import HealthRule, IdentityCheck, Kind, OutputMode, RestartMode, RestartPolicy
 from hostler.stop_order import StopMode, StopSignal
 
 LAYER = ("servers", "templates")

@@ -1,0 +1,43 @@
+"""The words that a configuration chooses from."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class OutputMode(Enum):
+    """What becomes of one output stream of a child."""
+
+    CAPTURE = "capture"
+    INHERIT = "inherit"
+    IGNORE = "ignore"
+
+
+class Kind(Enum):
+    """What is kept: a server, which goes on, or a task, which runs to completion."""
+
+    SERVER = "server"
+    TASK = "task"
+
+
+class RestartMode(Enum):
+    """When a server that ended unasked is started again."""
+
+    ON_FAILURE = "on-failure"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class IdentityCheck(Enum):
+    """What is asked of the process that listens at the announced endpoint."""
+
+    REQUIRE = "require"
+    CHECK = "check"
+    OFF = "off"
+
+
+class HealthRule(Enum):
+    """How many of its health plugins have to say that a server works."""
+
+    ALL = "all"
+    ANY = "any"

@@ -1,0 +1,164 @@
+"""What is told, seen and answered while servers live, all frozen."""
+
+from __future__ import annotations
+
+import base64
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+from hostler.errors import ServerError
+
+StreamName: TypeAlias = Literal["stdout", "stderr"]
+_REACHABLE = MappingProxyType({"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1", "": "127.0.0.1"})  # noqa: S104
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a server can be reached. `host` is as announced, IPv6 without brackets."""
+
+    host: str
+    port: int
+    scheme: str = "http"
+
+    @property
+    def url(self) -> str:
+        """The URL of this endpoint without a trailing slash; a wildcard host becomes loopback."""
+        host = f"[{self.reachable_host}]" if ":" in self.reachable_host else self.reachable_host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def reachable_host(self) -> str:
+        """The host to connect to: a wildcard becomes loopback."""
+        return _REACHABLE.get(self.host, self.host)
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """Credentials for HTTP basic authentication; the password is left out of every repr."""
+
+    user: str
+    password: str = field(repr=False)
+
+    @property
+    def header(self) -> str:
+        """The value of an Authorization header."""
+        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Healthy:
+    """A plugin's report that the server works; with `neutral` merely that nothing speaks against it."""
+
+    details: Mapping[str, object] = field(default_factory=dict)
+    neutral: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unhealthy:
+    """A plugin's report of one failed attempt; one report counts as one failure.
+
+    `fatal` asks for a restart at once, `permanent` for none at all: the server goes to failed with
+    `error` (or one made from `reason`). `details` carries what was seen (status, bounded body). `limit`
+    is how many in a row of this plugin are too many; None: the server's max_connection_failures.
+    """
+
+    reason: str
+    details: Mapping[str, object] = field(default_factory=dict)
+    fatal: bool = False
+    permanent: bool = False
+    error: ServerError | None = None
+    limit: int | None = None
+
+
+Report: TypeAlias = Healthy | Unhealthy
+
+
+class ExitCause(Enum):
+    """Why a run ended."""
+
+    EXITED = "exited"
+    STARTUP_TIMEOUT = "startup_timeout"
+    TASK_TIMEOUT = "task_timeout"
+    UNHEALTHY = "unhealthy"
+    SPAWN_FAILED = "spawn_failed"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The end of one run, told to on_crash when the whole tree is dead.
+
+    `code` is the exit code, or None with `signal` set, or both None when nothing had been spawned.
+    `ready` tells whether this run had been ready. `error` is what the engine would raise for it.
+    `stdout` and `stderr` are the last lines, redacted. `killed` tells that hostler ended the process.
+    """
+
+    cause: ExitCause
+    generation: int
+    code: int | None = None
+    signal: int | None = None
+    pid: int | None = None
+    ready: bool = False
+    killed: bool = False
+    uptime: float = 0.0
+    stdout: str = ""
+    stderr: str = ""
+    unhealthy: Unhealthy | None = None
+    error: ServerError | None = None
+
+    @property
+    def description(self) -> str:
+        """The end in words: "exit code 1", "killed by SIGKILL", "not started"."""
+        if self.signal is not None:
+            unnamed = f"signal {self.signal}"  # most of the real-time ones
+            return f"killed by {next((one.name for one in signal.Signals if one == self.signal), unnamed)}"
+
+        unknown = "not started" if self.pid is None else "unknown exit status"
+        return unknown if self.code is None else f"exit code {self.code}"
+
+
+class Action(Enum):
+    """What a plugin advises after a crash, weakest first: a later one beats an earlier one."""
+
+    RESTART_NOW = "restart now"
+    BACK_OFF = "back off"
+    GIVE_UP = "give up"
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """A plugin's answer to on_crash; `error`, where given, replaces the engine's own."""
+
+    action: Action
+    error: ServerError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One complete line of output, without its end, redacted; `number` counts from 1 in each stream."""
+
+    stream: StreamName
+    text: str
+    number: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """One event of a server's event stream."""
+
+    type: str
+    data: str
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamGap:
+    """A mark that events were lost here; `missed` is their number where it is known."""
+
+    reason: str
+    missed: int | None = None

@@ -1,0 +1,133 @@
+"""What is configured, all frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hostler.model.choices import HealthRule, IdentityCheck, Kind, OutputMode, RestartMode
+from hostler.model.settling import settle
+from hostler.needs import Need, Needs, spelled_out
+from hostler.secret_value import Secret
+from hostler.stop_order import StopMode, StopSignal
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """The restart law of one server; times in seconds."""
+
+    policy: RestartMode = RestartMode.ON_FAILURE
+    max_restarts: int = 5
+    initial_delay: float = 0.5
+    max_delay: float = 30.0
+    stable_after: float = 10.0
+    start_retries: int = 1
+
+    def __post_init__(self) -> None:
+        settle(self, "restart")
+
+
+@dataclass(frozen=True, slots=True)
+class PluginSpec:
+    """One plugin of one server: its name in TOML, its options, and where its class is found.
+
+    `use` is "package.module:Class" or "path/to/file.py:Class"; without it the name is looked up
+    among the entry points of group "hostler.plugins". `instance` is a ready-made plugin object
+    (from Python only) and goes before both. `base` is the directory that relative paths start from.
+    """
+
+    name: str
+    options: Mapping[str, object] = field(default_factory=dict, repr=False)
+    use: str | None = None
+    instance: object | None = None
+    base: Path | None = None
+
+    def __post_init__(self) -> None:
+        settle(self, "plugin")
+
+
+@dataclass(frozen=True, slots=True)
+class EnvFile:
+    """A file of variables, `NAME=value` line by line, read at each start; an optional one may be missing."""
+
+    path: Path
+    optional: bool = False
+
+    def __post_init__(self) -> None:
+        settle(self, "env_file")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSpec:
+    """All that is configured of one server, key by key as in docs/configuration.md.
+
+    Every value may be given as it stands in TOML: "5s", a word, a table as a mapping. InvalidConfiguration
+    tells what cannot be used. Times are in seconds, paths absolute. `port`: 0 means a free one chosen before
+    pre_spawn, None (`port = false`) means that the server has none, as every task. Without `title` its
+    plugins or its name are its title. `task_timeout`: 0 is none.
+    """
+
+    name: str
+    kind: Kind = Kind.SERVER
+    title: str = ""
+    command: tuple[str, ...] = ()
+    cwd: Path = field(default_factory=Path.cwd)
+    host: str = "127.0.0.1"
+    port: int | None = 0
+    port_from_socket: bool = False
+    scheme: str = "http"
+    expose: bool = False
+    env: Mapping[str, str | Secret] = field(default_factory=dict, repr=False)
+    env_file: tuple[EnvFile, ...] = ()
+    stdout: OutputMode = OutputMode.CAPTURE
+    stderr: OutputMode = OutputMode.CAPTURE
+    prepare_timeout: float = 600.0
+    startup_timeout: float = 30.0
+    task_timeout: float = 0.0
+    force_kill_timeout: float = 5.0
+    stop: StopMode = StopMode.MAIN
+    stop_signal: StopSignal = StopSignal.TERM
+    max_connection_failures: int = 3
+    health: HealthRule = HealthRule.ALL
+    restart: RestartPolicy = field(default_factory=RestartPolicy)
+    needs: Needs = ()
+    autostart: bool = True
+    essential: bool = False
+    identity: IdentityCheck = IdentityCheck.CHECK
+    user: str | None = None
+    group: str | None = None
+    no_new_privileges: bool = True
+    guard: bool = False
+    memory_interval: float = 60.0
+    plugins: tuple[PluginSpec, ...] = ()
+
+    def __post_init__(self) -> None:
+        settle(self, f"servers.{self.name}")
+
+        if self.kind is Kind.TASK and self.port == 0:
+            object.__setattr__(self, "port", None)
+
+    @property
+    def needed(self) -> tuple[Need, ...]:
+        """What stands in `needs`, each spelled out."""
+        return spelled_out(self.needs)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """One loaded configuration: servers by name, in order, and the namespace that their locks live in.
+
+    `document` is the merged TOML before `${...}` was filled in: what `hostler show` prints, so that
+    no value of the environment is ever written. `namespace` is None where there is no file. `templates`
+    make more servers: called with a name and the parameters as keywords, each gives a ServerSpec, or
+    raises InvalidConfiguration.
+    """
+
+    servers: Mapping[str, ServerSpec]
+    namespace: str | None = None
+    path: Path | None = None
+    document: Mapping[str, object] = field(default_factory=dict)
+    templates: Mapping[str, Callable[..., ServerSpec]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
