@@ -46,6 +46,8 @@ FOR_PLUGINS = {
     "processes",
     "quiet_for",
     "stranger",
+    "verify_listener",
+    "is_secret",
     "command_env",
     "deliver",
     "members",

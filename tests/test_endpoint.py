@@ -89,7 +89,9 @@ async def test_a_stranger_is_taken_where_identity_is_off(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         url = f"http://127.0.0.1:{stranger.getsockname()[1]}"
-        spec = make_spec("--announce", f"listening on {url}", identity=IdentityCheck.OFF, restart=QUICK)
+        spec = make_spec(
+            "--port", "0", "--announce", f"listening on {url}", identity=IdentityCheck.OFF, restart=QUICK
+        )
 
         async with Supervisor(spec, directories=directories) as supervisor:
             await supervisor["fake"].wait_ready(10)

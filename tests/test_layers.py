@@ -35,7 +35,7 @@ LAYERS = (
     "answers events hooks polling restart environment order origins readings",
     "wording health process plugins variables",
     "config",
-    "given",
+    "given identity endpoint_failure",
     "voice endpoint surroundings crash_store status temporary",
     "launching cleaning errand happenings beside following recording situation",
     "run inspection",

@@ -51,7 +51,7 @@ class Refuses:
 
 
 def silent(make_spec: MakeSpec, _folder: Path) -> ServerSpec:
-    return make_spec("--no-announce", "--print-error", "no database here")
+    return make_spec("--port", "0", "--no-announce", "--print-error", "no database here")
 
 
 def unhealthy(make_spec: MakeSpec, _folder: Path) -> ServerSpec:
@@ -104,7 +104,7 @@ async def test_a_wait_for_one_that_waits_for_another_says_why_that_one_is_not_re
 
 
 async def test_of_several_the_error_tells_of_each(make_spec: MakeSpec, directories: Directories) -> None:
-    specs = [make_spec("--no-announce", name=name) for name in "ab"]
+    specs = [make_spec("--port", "0", "--no-announce", name=name) for name in "ab"]
 
     async with Supervisor(specs, directories=directories) as supervisor:
         with pytest.raises(StartupTimeout, match="a: not ready") as caught:

@@ -201,7 +201,8 @@ async def test_a_failed_first_start_is_tried_once_more(make_spec: MakeSpec, dire
 async def test_a_server_that_never_announces_fails_with_its_output(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
-    spec = make_spec("--no-announce", "--print", "still thinking", startup_timeout=0.6, restart=NO_RETRY)
+    switches = ("--port", "0", "--no-announce", "--print", "still thinking")
+    spec = make_spec(*switches, startup_timeout=0.6, restart=NO_RETRY)
 
     async with supervised(spec, directories) as supervisor:
         with pytest.raises(PortParsingFailed) as caught:
@@ -251,7 +252,7 @@ async def test_an_announced_port_of_a_stranger_is_told_as_taken(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         url = f"http://127.0.0.1:{stranger.getsockname()[1]}"
-        spec = make_spec("--announce", f"listening on {url}", restart=NO_RETRY)
+        spec = make_spec("--port", "0", "--announce", f"listening on {url}", restart=NO_RETRY)
 
         async with supervised(spec, directories) as supervisor:
             with pytest.raises(PortInUse, match="belongs to another process"):
@@ -435,7 +436,14 @@ async def test_children_in_sessions_of_their_own_are_stopped_too(
 async def test_stopping_in_each_state_ends_stopped(make_spec: MakeSpec, directories: Directories) -> None:
     for state, switches in (
         (State.STARTING, ()),
-        (State.WAITING_READY, ("--no-announce",)),
+        (
+            State.WAITING_READY,
+            (
+                "--port",
+                "0",
+                "--no-announce",
+            ),
+        ),
         (State.RUNNING, ()),
         (State.BACKOFF, ("--exit-after", "0")),
     ):

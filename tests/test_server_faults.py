@@ -570,7 +570,7 @@ async def test_a_flood_of_lines_for_a_slow_parser_does_not_starve_the_loop(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     plugin = SlowParser()
-    switches = ("--no-announce", "--flood", "1000000")
+    switches = ("--port", "0", "--no-announce", "--flood", "1000000")
     spec = make_spec(*switches, plugins=(PluginSpec("slow", instance=plugin),))
 
     async with Supervisor(spec, directories=directories) as supervisor:
@@ -781,7 +781,7 @@ async def test_a_crashed_need_that_comes_back_is_waited_for(
 async def test_a_need_that_is_stopped_meanwhile_ends_the_start(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
-    specs = [make_spec("--no-announce", name="db"), make_spec(name="web", needs=("db",))]
+    specs = [make_spec("--port", "0", "--no-announce", name="db"), make_spec(name="web", needs=("db",))]
 
     async with Supervisor(specs, directories=directories) as supervisor:
         await reaches(supervisor["db"], State.WAITING_READY)

@@ -25,6 +25,12 @@ class Unasked:
     def stranger(self) -> str:
         return ""
 
+    def verify_listener(self, *, secret: bool = False, at: Endpoint | None = None) -> None:
+        return
+
+    def is_secret(self, text: str) -> bool:
+        return False
+
     def members(self) -> list[int]:
         raise NotImplementedError
 

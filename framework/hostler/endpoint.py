@@ -1,18 +1,21 @@
-"""From an announcement to a confirmed endpoint: who listens there, and is it ours?"""
+"""From what a server listens at, and what it announces, to a confirmed endpoint."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 
-from hostler.errors import PortInUse, PortParsingFailed, ServerError, StartupTimeout
+from hostler.endpoint_failure import explain_missing
+from hostler.errors import PortParsingFailed, ServerError
+from hostler.identity import find_listener
 from hostler.loop import loop_time
 from hostler.model import Endpoint, IdentityCheck, ServerSpec
 from hostler.process.exits import Process
+from hostler.process.listeners import parse_address
 from hostler.process.processes import Processes
-from hostler.process.sockets import Listener, ListenerKind, is_wider
+from hostler.process.sockets import Listener, ListenerKind, is_loopback, is_wider, is_wildcard
 
 # A stranger at the announced address may be a decoy of the output (a proxy's target) that a better
 # announcement replaces soon; after this many seconds it is taken at its word.
@@ -25,6 +28,10 @@ _MOST_EARLIER = 8
 # With port_from_socket: when the sockets are looked at (a share of startup_timeout), and how often.
 _SOCKET_PAUSE = 0.25
 _SOCKET = "socket"
+# The port that was handed over is listened at, and an announcement would tell its scheme: it is waited for
+# until the output is silent for so long. So long, too, another port's announcement waits for that one.
+_QUIET = 0.5
+_HANDED_OVER = "configuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,43 +43,52 @@ class Confirmed:
     doubt: str = ""
 
 
-def stranger_at(endpoint: Endpoint, process: Process, processes: Processes) -> str:
-    """Who listens there that is not of the process's tree: "pid 12 (nginx)"; "" where that is not so."""
-    try:
-        listener = processes.who_listens(endpoint, lambda: [process.pid])
-
-        if listener.kind is ListenerKind.FOREIGN:  # or one of the tree, which is dearer to look up
-            listener = processes.who_listens(endpoint, lambda: processes.members(process))
-    except OSError:  # no descriptor left to look with, say
-        return ""
-
-    return f"pid {listener.pid} ({listener.name})" if listener.kind is ListenerKind.FOREIGN else ""
-
-
 @dataclass(slots=True)
 class EndpointSearch:
-    """Waits until a process of the server's tree listens at the latest candidate."""
+    """Waits until the server's tree listens at the port it was handed, or at the latest candidate.
+
+    `handed_over` is where the server was asked to listen, while its output may still announce something;
+    `insisted` tells whether its command line or environment names that port.
+    """
 
     spec: ServerSpec
     process: Process
     processes: Processes
+    insisted: bool = False
+    handed_over: Endpoint | None = None
     candidate: Endpoint | None = None
-    source: str = ""
+    source: str = _HANDED_OVER
     seen: Listener | None = None
     _pause: float = _FIRST_PAUSE
     _stranger_since: float = float("inf")
     _offered_at: float = 0.0
+    _heard_at: float = 0.0
+    _listens_since: float = float("inf")
     _earlier: dict[Endpoint, tuple[str, float]] = field(default_factory=dict)
     _silent_until: float = float("inf")
     _offered: anyio.Event = field(default_factory=anyio.Event)
 
     def offer(self, candidate: Endpoint, source: str) -> None:
-        """Take an announcement; a later one replaces an unconfirmed one."""
-        if candidate != self.candidate:
+        """Take an announcement; a later one replaces an unconfirmed one, unless it leads farther away."""
+        if not candidate.says_scheme:
+            candidate = replace(candidate, scheme=self.spec.scheme)
+
+        if candidate != self.candidate and not self._is_farther(candidate):
             self._remember(candidate)
             self.candidate, self.source, self.seen = candidate, source, None
             self._pause, self._stranger_since = _FIRST_PAUSE, float("inf")
             self._offered.set()
+
+    def heard(self) -> None:
+        """Take note that the server goes on printing."""
+        self._heard_at = loop_time()
+
+    def _is_farther(self, candidate: Endpoint) -> bool:
+        """Whether it is the present one's port at an address that may lead off the machine, unlike that."""
+        now = self.candidate
+        return (
+            now is not None and now.port == candidate.port and _is_near(now.host) > _is_near(candidate.host)
+        )
 
     def _remember(self, latest: Endpoint) -> None:
         if self.candidate is not None and self.source != _SOCKET:
@@ -109,17 +125,18 @@ class EndpointSearch:
                 return self._second_best()
 
             await self._rest()
-            self._pause = min(self._pause * 1.5, 0.02 if now - started < 10 else 0.1)
+            longest = _SOCKET_PAUSE if self.candidate is None else 0.02 if now - started < 10 else 0.1
+            self._pause = min(self._pause * 1.5, longest)
 
     async def _rest(self) -> None:
-        """Wait for an announcement; where there is one already, only until the next look is due."""
+        """Wait for an announcement, only until the next look is due."""
         with anyio.move_on_after(self._until_next_look()):
             await self._offered.wait()
 
         self._offered = anyio.Event()
 
     def _until_next_look(self) -> float | None:
-        if self.candidate is not None and self.source != _SOCKET:
+        if self.handed_over is not None or (self.candidate is not None and self.source != _SOCKET):
             return self._pause
 
         if not self.spec.port_from_socket:
@@ -136,29 +153,89 @@ class EndpointSearch:
 
         if len({found.port for found in sockets}) == 1:
             best = next((found for found in sockets if found.host == self.spec.host), sockets[0])
-            self.offer(Endpoint(best.host, best.port, self.spec.scheme), _SOCKET)
+            self.offer(Endpoint(best.host, best.port), _SOCKET)
 
     def _look(self) -> Confirmed | None:
         try:
+            if self.handed_over is not None and (found := self._look_at(self.handed_over)):
+                return found
+
             if self.candidate is None or self.source == _SOCKET:
                 self._offer_socket()
 
-            if self.candidate is None:
+            if self.candidate is None or self._waits_for_handed_over(self.candidate):
                 return None
 
-            self.seen = listener = self.processes.who_listens(self.candidate, lambda: [self.process.pid])
-
-            if (
-                listener.kind is ListenerKind.FOREIGN
-            ):  # or a worker of ours: the whole tree is dearer to look up
-                self.seen = listener = self.processes.who_listens(self.candidate, self._members)
-
-            return self._accept(self.candidate, listener) or self._look_back(
-                self.spec.startup_timeout * _SILENCE
-            )
+            place, self.seen = self._find(self.candidate)
+            return self._accept(place, self.seen) or self._look_back(self.spec.startup_timeout * _SILENCE)
 
         except OSError:  # no descriptor left to look with, say: there may be one at the next look
             return None
+
+    def _look_at(self, handed_over: Endpoint) -> Confirmed | None:
+        """Whether the server listens at the port it was handed, and what it has said of it so far."""
+        said, source = self._announcement(handed_over.port)
+        place, listener = self._find(said or handed_over)
+
+        if listener.kind is not ListenerKind.OWN:
+            self._listens_since = float("inf")
+            return None
+
+        now = loop_time()
+        self._refuse_wider(listener)
+        self._listens_since = min(self._listens_since, now)
+        quiet = now - max(self._listens_since, self._heard_at) >= _QUIET
+        patient = now - self._listens_since >= self.spec.startup_timeout * _SILENCE
+        return Confirmed(place, source) if said or quiet or patient else None
+
+    def _announcement(self, port: int) -> tuple[Endpoint | None, str]:
+        """The latest announcement of a port, and whose it is."""
+        if self.candidate is not None and self.candidate.port == port:
+            return self.candidate, self.source
+
+        earlier = (
+            (place, source) for place, (source, _) in reversed(self._earlier.items()) if place.port == port
+        )
+        return next(earlier, (None, _HANDED_OVER))
+
+    def _waits_for_handed_over(self, candidate: Endpoint) -> bool:
+        """Whether another port's announcement has to wait: the one handed over is there, or may come."""
+        handed_over, now = self.handed_over, loop_time()
+
+        if handed_over is None or candidate.port == handed_over.port:
+            return False
+
+        return self._listens_since <= now or (self.insisted and now - self._offered_at < _QUIET)
+
+    def _find(self, place: Endpoint) -> tuple[Endpoint, Listener]:
+        """Who listens at that port: at the best address that is the server's own, else as announced."""
+        found: tuple[Endpoint, Listener] | None = None
+
+        for host in self._hosts(place.host):
+            there = replace(place, host=host)
+            listener = find_listener(there, self.process, self.processes)
+
+            if listener.kind is ListenerKind.OWN:
+                is_name = parse_address(host) is None and not is_loopback(host) and not is_wildcard(host)
+                bound = listener.bound_host if is_name and host != self.spec.host else None
+                return replace(there, host=bound or host), listener
+
+            if found is None or found[1].kind is ListenerKind.NOBODY:
+                found = there, listener
+
+        assert found is not None
+        return found
+
+    def _hosts(self, announced: str) -> list[str]:
+        """Where to look for an announced address, best first: off the machine only if that is asked for."""
+        asked = self.spec.host
+        first = [] if _is_near(asked) else [asked]
+        near = [
+            host
+            for host in (announced, asked)
+            if _is_near(host) and not (host == asked and is_wildcard(host))
+        ]
+        return list(dict.fromkeys([*first, *near, "127.0.0.1", "::1", announced]))
 
     def _second_best(self) -> Confirmed:
         """A stranger has the latest address: an earlier one must do."""
@@ -174,18 +251,18 @@ class EndpointSearch:
 
         for candidate, (source, offered_at) in reversed(self._earlier.items()):
             if offered_at <= latest:
-                listener = self.processes.who_listens(candidate, self._members)
+                place, listener = self._find(candidate)
 
                 if listener.kind is ListenerKind.OWN:
                     self._refuse_wider(listener)
-                    return Confirmed(candidate, source)
+                    return Confirmed(place, source)
 
         return None
 
     def _members(self) -> list[int]:
         return self.processes.members(self.process)
 
-    def _accept(self, candidate: Endpoint, listener: Listener) -> Confirmed | None:
+    def _accept(self, place: Endpoint, listener: Listener) -> Confirmed | None:
         check = self.spec.identity
 
         match listener.kind:
@@ -193,14 +270,25 @@ class EndpointSearch:
                 return None
             case ListenerKind.OWN:
                 self._refuse_wider(listener)
-                return Confirmed(candidate, self.source)
-            case ListenerKind.UNKNOWN if check is not IdentityCheck.REQUIRE:
-                doubt = f"cannot tell which process listens at {candidate.url} (another user or namespace)"
-                return Confirmed(candidate, self.source, doubt if check is IdentityCheck.CHECK else "")
+                return Confirmed(place, self.source)
+            case ListenerKind.UNKNOWN if check is not IdentityCheck.REQUIRE and self._is_meant(
+                place, listener
+            ):
+                doubt = f"cannot tell which process listens at {place.url} (another user or namespace)"
+                return Confirmed(place, self.source, doubt if check is IdentityCheck.CHECK else "")
             case ListenerKind.FOREIGN if check is IdentityCheck.OFF:
-                return Confirmed(candidate, self.source)
+                return Confirmed(place, self.source)
             case _:
                 return None
+
+    def _is_meant(self, place: Endpoint, listener: Listener) -> bool:
+        """Whether an address may be believed without a process to it: one that leads away was asked for."""
+        return (
+            _is_near(place.host)
+            or place.host == self.spec.host
+            or self.spec.expose
+            or listener.pid is not None
+        )
 
     def _refuse_wider(self, listener: Listener) -> None:
         bound = listener.bound_host
@@ -218,53 +306,23 @@ class EndpointSearch:
 
     def failure(self) -> ServerError:
         """Why there is no endpoint: for the error when time is up or a stranger is there."""
-        if self.seen is not None and self.seen.kind is ListenerKind.FOREIGN and self.candidate is not None:
-            return PortInUse(
-                f"port {self.candidate.port} at {self.candidate.host} belongs to another process: "
-                f"pid {self.seen.pid} ({self.seen.name})",
-                server=self.spec.name,
-                hint="stop that process, or set port = 0 to have a free port chosen",
-                details={"port": self.candidate.port, "pid": self.seen.pid, "name": self.seen.name},
-            )
+        place, seen = self.candidate, self.seen
 
-        if self.candidate is None:
-            return self._never_announced()
+        if place is None and self.handed_over is not None:
+            with suppress(OSError):
+                found, listener = self._find(self.handed_over)
 
-        if self.seen is not None and self.seen.kind is ListenerKind.UNKNOWN:
-            return StartupTimeout(
-                f"cannot tell which process listens at {self.candidate.url} (another user or namespace)",
-                server=self.spec.name,
-                hint='set identity = "check" if that is as it should be: now it is "require"',
-                details={"url": self.candidate.url, "source": self.source},
-            )
+                if listener.kind is ListenerKind.FOREIGN:
+                    place, seen = found, listener
 
-        hint = "raise startup_timeout if it needs longer, or name the right line with regex-port"
-        socket = self._only_socket()
-        return StartupTimeout(
-            f"nothing of this server listens at {self.candidate.url} (told by {self.source})",
-            server=self.spec.name,
-            hint=f"it listens at {socket}: {hint}" if socket else hint,
-            details={"url": self.candidate.url, "source": self.source},
-        )
+        return explain_missing(self.spec, place, self.source, seen, self._sockets)
 
-    def _never_announced(self) -> PortParsingFailed:
-        hint = "name its line with regex-port = { pattern = ... }, or set port = false if it has none"
-        socket = self._only_socket()
+    def _sockets(self) -> list[Endpoint]:
+        try:
+            return self.processes.listening_sockets(self._members())
+        except OSError:
+            return []
 
-        if socket:
-            said = f"it listens at {socket} without saying so"
-            hint = f"{said}: set that port, or port_from_socket = true; or {hint}"
 
-        return PortParsingFailed(
-            "the output never told where the server listens", server=self.spec.name, hint=hint
-        )
-
-    def _only_socket(self) -> str:
-        """The one address that the tree listens at; empty for none or several."""
-        sockets = self.processes.listening_sockets(self._members())
-
-        if len(sockets) != 1:
-            return ""
-
-        host = f"[{sockets[0].host}]" if ":" in sockets[0].host else sockets[0].host
-        return f"{host}:{sockets[0].port}"
+def _is_near(host: str) -> bool:
+    return is_loopback(host) or is_wildcard(host)

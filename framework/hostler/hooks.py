@@ -106,8 +106,22 @@ class ServerView(Protocol):
     def stranger(self) -> str:
         """Who listens at the endpoint in the server's place: "pid 12 (nginx)"; "" where nobody is seen to.
 
-        Ask before a password goes out once more: a server may let go of its port and live on.
+        To connect, ask `verify_listener`.
         """
+        ...
+
+    def verify_listener(self, *, secret: bool = False, at: Endpoint | None = None) -> None:
+        """Return where the server's own processes listen at its endpoint (or `at` another one).
+
+        Ask right before a connection, and once more before anything goes over it: a server may let go of
+        its port and live on. With `secret` (a password will be sent) or `identity = "require"`, a listener
+        that cannot be told is refused too. Raises PortInUse, ConnectionRefusedError where nobody listens,
+        or another OSError when nobody can look.
+        """
+        ...
+
+    def is_secret(self, text: str) -> bool:
+        """Whether a text holds a secret that hostler knows and masks."""
         ...
 
     def members(self) -> list[int]:

@@ -84,6 +84,11 @@ class Launch:
     warn: Callable[[str], object] = field(default=str, repr=False)
 
     @property
+    def names_port(self) -> bool:
+        """Whether its command line or its environment names the port."""
+        return any(str(self.port) in text for text in (*self.argv, *self.env.values()))
+
+    @property
     def configured(self) -> frozenset[str]:
         """The variables that the configuration sets itself, in `env` or in an `env_file`."""
         return frozenset(name for name, who in self.origins.items() if who.partition(" ")[0] in _CONFIGURED)

@@ -169,11 +169,10 @@ class Run:
         if self.launch.port is None:
             return
 
-        self.search = EndpointSearch(self.spec, self.process, self.around.processes)
-
-        if not announced:
-            self.search.offer(Endpoint(self.launch.host, self.launch.port, self.spec.scheme), "configuration")
-
+        place = Endpoint(self.launch.host, self.launch.port, self.spec.scheme)
+        places = (place, None) if announced else (None, place)
+        given = (self.spec, self.process, self.around.processes, self.launch.names_port)
+        self.search = EndpointSearch(*given, *places)
         self.background.start(self._find_endpoint(self.search), "endpoint search")
 
     async def _watch_exit(self, process: Process) -> None:

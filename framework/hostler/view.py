@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -13,16 +14,15 @@ from hostler.background import Background
 from hostler.beside import run_beside
 from hostler.command_result import CommandResult
 from hostler.crash_record import CrashRecord
-from hostler.endpoint import stranger_at
 from hostler.environment import MARKER, safe_base
 from hostler.errors import ServerError
 from hostler.events import Event, Progress
 from hostler.heartbeat import is_heartbeat
+from hostler.identity import find_stranger, verify_listener
 from hostler.launch import a_string
 from hostler.model import (
     Auth,
     Endpoint,
-    IdentityCheck,
     Line,
     ServerSpec,
     StreamEvent,
@@ -215,15 +215,28 @@ class View:
         """Who listens at the endpoint in its place: "pid 12 (nginx)"; "" where nobody is seen to."""
         run = self.run
 
-        if (
-            run is None
-            or run.process is None
-            or run.endpoint is None
-            or self.spec.identity is IdentityCheck.OFF
-        ):
+        if run is None or run.process is None or run.endpoint is None:
             return ""
 
-        return stranger_at(run.endpoint, run.process, self.around.processes)
+        return find_stranger(run.endpoint, run.process, self.around.processes, self.spec.identity)
+
+    def verify_listener(self, *, secret: bool = False, at: Endpoint | None = None) -> None:
+        """Return where its own processes listen at the endpoint (or `at` another one).
+
+        With `secret`, or `identity = "require"`, a doubt is refused too. Raises PortInUse for a stranger or
+        a doubt, ConnectionRefusedError where nobody listens, OSError when nobody can look; nothing with
+        `identity = "off"`.
+        """
+        run, place = self.run, at or self.endpoint
+
+        if run is not None and run.process is not None and place is not None:
+            verify_listener(place, run.process, self.around.processes, self.spec.identity, secret=secret)
+        elif secret:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "it does not listen anywhere yet")
+
+    def is_secret(self, text: str) -> bool:
+        """Whether a text holds a secret that is known: one that is masked wherever hostler writes."""
+        return self.voice.masker.text(text) != text
 
     def members(self) -> list[int]:
         """The pids of its living process tree; empty without one."""

@@ -76,6 +76,7 @@ class Watching:
     def on_line(self, line: Line) -> None:
         """Take one line of output: it may announce the endpoint."""
         if self.run.search is not None and self.run.endpoint is None:
+            self.run.search.heard()
             answer = self.plugins.parse_port(self.server, line.text, line.stream)
 
             if answer is not None:

@@ -41,7 +41,7 @@ CAUSES: dict[type[ServerError], Callable[[World], Path]] = {
     StartupTimeout: lambda world: told(world, "--no-listen"),
     EventStreamConnectionFailed: lambda world: told(world, "--events", "status", "500"),
     ServerCrashed: lambda world: told(world, "--exit-after", "0", "--exit-code", "3"),
-    PortParsingFailed: lambda world: told(world, "--no-announce"),
+    PortParsingFailed: lambda world: told(world, "--port", "0", "--no-announce"),
 }
 """What fails with a process that has printed."""
 
@@ -187,7 +187,9 @@ async def test_no_secret_is_in_an_error(world: World) -> None:
     secret = "sk-0123456789abcdef"
     env = {"MY_API_KEY": secret}
     plugins = five_plugins(env_sanitizer={"allow": ["MY_API_KEY"]})
-    file = told(world, "--no-announce", "--print-secret-split", "MY_API_KEY", env=env, plugins=plugins)
+    file = told(
+        world, "--port", "0", "--no-announce", "--print-secret-split", "MY_API_KEY", env=env, plugins=plugins
+    )
     error = await failure(world, file, PortParsingFailed)
     assert "the password is ********" in error.context.stdout
     assert secret not in f"{error} {error!r} {error.context} {error.args}"

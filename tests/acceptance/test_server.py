@@ -219,7 +219,9 @@ async def test_the_port_is_read_however_it_is_told(switches: tuple[str, ...], wo
 
 @pytest.mark.requirement("R16", "R28")
 async def test_a_port_that_is_never_told_is_not_guessed_and_the_output_is_shown(world: World) -> None:
-    file = world.fake("--no-announce", "--print", "up and well", startup_timeout="1s", restart=NO_RESTART)
+    file = world.fake(
+        "--port", "0", "--no-announce", "--print", "up and well", startup_timeout="1s", restart=NO_RESTART
+    )
 
     async with world.supervisor(file) as supervisor:
         with pytest.raises(PortParsingFailed, match="never told") as caught:
@@ -333,7 +335,7 @@ async def test_a_first_start_that_fails_is_tried_once_more_after_a_wait(world: W
         (("--events", "silent"), EventStreamConnectionFailed, "no event"),
         (("--events", "refuse"), EventStreamConnectionFailed, "event"),
         (("--no-listen",), StartupTimeout, "listens"),
-        (("--no-announce",), PortParsingFailed, "never told"),
+        (("--port", "0", "--no-announce"), PortParsingFailed, "never told"),
         (("--exit-after", "0.1", "--no-announce"), ServerCrashed, "exit code"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,

@@ -328,7 +328,14 @@ async def give(server: Server, name: str) -> None:
 
 WHILE = {
     "starting": ("pre_spawn", ()),
-    "waiting_ready": ("", ("--no-announce",)),
+    "waiting_ready": (
+        "",
+        (
+            "--port",
+            "0",
+            "--no-announce",
+        ),
+    ),
     "stopping": ("on_shutdown", ("--ignore-term",)),
     "crashed": ("on_crash", ("--exit-after", "0")),
     "backoff": ("", ("--exit-after", "0")),

@@ -202,18 +202,20 @@ async def test_a_port_is_found_however_it_is_announced(
 async def test_a_wrong_announcement_is_told_with_what_the_server_really_does(
     world: World, nobody: str
 ) -> None:
-    file = faulty(world, "--announce", f"listening on {nobody}", startup_timeout="1s", restart=ONCE)
+    elsewhere = ("--port", "0", "--announce", f"listening on {nobody}")
+    file = faulty(world, *elsewhere, startup_timeout="1s", restart=ONCE)
     error = await failure_of(world, file, StartupTimeout)
     assert error.message == f"nothing of this server listens at {nobody} (told by regex-port)"
     assert "it listens at 127.0.0.1:" in error.context.hint
+    assert "startup_timeout" not in error.context.hint
     assert nobody in error.context.stdout
 
 
 async def test_an_announced_port_of_a_stranger_is_told_with_pid_and_name(
     world: World, stranger: Stranger
 ) -> None:
-    announced = f"listening on {stranger.url}"
-    error = await failure_of(world, faulty(world, "--announce", announced, restart=ONCE), PortInUse)
+    elsewhere = ("--port", "0", "--announce", f"listening on {stranger.url}")
+    error = await failure_of(world, faulty(world, *elsewhere, restart=ONCE), PortInUse)
     assert f"pid {stranger.pid} ({stranger.name})" in error.message
     assert "port = 0" in error.context.hint
 
@@ -245,7 +247,8 @@ async def test_a_server_on_ipv6_is_kept_however_it_writes_its_address(announced:
 
 
 async def test_a_port_that_is_never_announced_is_offered_where_there_is_only_one(world: World) -> None:
-    file = faulty(world, "--no-announce", "--print", "up and well", startup_timeout="1s", restart=ONCE)
+    switches = ("--port", "0", "--no-announce", "--print", "up and well")
+    file = faulty(world, *switches, startup_timeout="1s", restart=ONCE)
     error = await failure_of(world, file, PortParsingFailed)
     assert "it listens at 127.0.0.1:" in error.context.hint
     assert "port_from_socket = true" in error.context.hint
@@ -253,7 +256,7 @@ async def test_a_port_that_is_never_announced_is_offered_where_there_is_only_one
 
 
 async def test_a_port_that_is_never_announced_is_used_where_that_is_wanted(world: World) -> None:
-    file = faulty(world, "--no-announce", startup_timeout="3s", port_from_socket=True)
+    file = faulty(world, "--port", "0", "--no-announce", startup_timeout="3s", port_from_socket=True)
 
     with anyio.fail_after(20):
         async with supervising(world, file) as supervisor:

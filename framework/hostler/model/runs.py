@@ -16,13 +16,22 @@ StreamName: TypeAlias = Literal["stdout", "stderr"]
 _REACHABLE = MappingProxyType({"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1", "": "127.0.0.1"})  # noqa: S104
 
 
+class _Unsaid(str):
+    """A scheme that nobody named: "http", until the server's own `scheme` takes its place."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a server can be reached. `host` is as announced, IPv6 without brackets."""
+    """Where a server can be reached. `host` is as announced, IPv6 without brackets.
+
+    One that is made without a scheme gets the `scheme` of the server that it belongs to.
+    """
 
     host: str
     port: int
-    scheme: str = "http"
+    scheme: str = _Unsaid("http")
 
     @property
     def url(self) -> str:
@@ -32,8 +41,15 @@ class Endpoint:
 
     @property
     def reachable_host(self) -> str:
-        """The host to connect to: a wildcard becomes loopback."""
-        return _REACHABLE.get(self.host, self.host)
+        """The host to connect to: a wildcard becomes loopback, as does a name below `localhost`."""
+        return (
+            "localhost" if self.host.lower().endswith(".localhost") else _REACHABLE.get(self.host, self.host)
+        )
+
+    @property
+    def says_scheme(self) -> bool:
+        """Whether it was made with a scheme."""
+        return not isinstance(self.scheme, _Unsaid)
 
 
 @dataclass(frozen=True, slots=True)

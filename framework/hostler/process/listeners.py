@@ -18,6 +18,7 @@ Address: TypeAlias = IPv4Address | IPv6Address
 _LISTENING = re.compile(
     rb"([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) [0-9A-F]+:0000 0A \S+ \S+ \S+ +(\d+) +\d+ (\d+) "
 )
+_USER = re.compile(rb"^Uid:\t\d+\t(\d+)", re.MULTILINE)  # real, effective
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,27 @@ def socket_inodes(pid: int) -> Iterator[int]:
 
                 if link.startswith("socket:["):
                     yield int(link[8:-1])
+
+
+def may_read_descriptors(pid: int) -> bool:
+    """Whether the sockets of a process can be seen; also where it is gone."""
+    try:
+        os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208 - only whether it may be done
+    except PermissionError:
+        return False
+    except OSError:
+        pass
+
+    return True
+
+
+def user_of(pid: int) -> int | None:
+    """The user that a process runs as; None where it is gone."""
+    with suppress(OSError):
+        found = _USER.search(Path(f"/proc/{pid}/status").read_bytes())
+        return int(found[1]) if found else None
+
+    return None
 
 
 def network_namespace(pid: int | str) -> int | None:

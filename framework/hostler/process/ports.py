@@ -9,7 +9,8 @@ import sys
 from collections.abc import Collection
 
 from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, PortInUse, Problem, ServerError
-from hostler.process.sockets import Listener, ListenerKind, accepts, who_holds
+from hostler.process.listeners import parse_address
+from hostler.process.sockets import Listener, ListenerKind, accepts, is_loopback, who_holds
 
 _TRIES = 200
 
@@ -57,7 +58,7 @@ def check_port_free(host: str, port: int) -> None:
 def _addresses(host: str) -> list[tuple[int, str]]:
     """The addresses, with their families, that a server told to listen on `host` may bind."""
     named = {"localhost": ["127.0.0.1", "::1"], "": ["0.0.0.0", "::"], "*": ["0.0.0.0", "::"]}  # noqa: S104
-    hosts = named.get(host.lower(), [host])
+    hosts = named.get("localhost" if is_loopback(host) and not parse_address(host) else host, [host])
 
     try:
         found: list[tuple[int, str]] = [

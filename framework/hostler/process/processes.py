@@ -14,6 +14,7 @@ from hostler.process.census import Census
 from hostler.process.dying import is_dying
 from hostler.process.exits import Process
 from hostler.process.guard import Guard
+from hostler.process.listeners import may_read_descriptors, user_of
 from hostler.process.memory import TreeMemory, tree_memory
 from hostler.process.ports import check_port_free, free_port
 from hostler.process.sockets import Listener, listening_sockets, who_listens
@@ -85,6 +86,14 @@ class Processes:
     def listening_sockets(self, members: Collection[int]) -> list[Endpoint]:
         """Every TCP socket that these processes listen on."""
         return listening_sockets(members)
+
+    def users(self, pids: Collection[int]) -> set[int]:
+        """The users that these processes run as, where the system tells."""
+        return {user for pid in pids if (user := user_of(pid)) is not None}
+
+    def hidden_users(self, pids: Collection[int]) -> set[int]:
+        """The users of those whose sockets we may not see."""
+        return self.users([pid for pid in pids if not may_read_descriptors(pid)])
 
     def free_port(self, host: str, *, preferred: int | None, avoid: Collection[int]) -> int:
         """A port that a server can bind now."""

@@ -48,6 +48,14 @@ class Listener:
     bound_host: str | None = None
     uid: int | None = None
 
+    @property
+    def who(self) -> str:
+        """The process in words, or whose it is where that is all that is known."""
+        if self.pid is not None:
+            return f"pid {self.pid} ({self.name})"
+
+        return "another user's or namespace's" if self.uid is None else f"a process of user {self.uid}"
+
 
 def who_listens(endpoint: Endpoint, members: Callable[[], Collection[int]]) -> Listener:
     """Who would answer a connection from here to `endpoint`; `members` tells the pids of the tree.
@@ -97,9 +105,14 @@ def listening_sockets(members: Collection[int]) -> list[Endpoint]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can connect to `host`; a name other than localhost is not resolved: no."""
+    """Whether only this machine can connect to `host`; names are not resolved: localhost and below it."""
     address = parse_address(host)
-    return host.lower() == "localhost" if address is None else address.is_loopback
+    return _is_localhost(host) if address is None else address.is_loopback
+
+
+def is_wildcard(host: str) -> bool:
+    """Whether `host` stands for every address of this machine."""
+    return host in _WILDCARDS
 
 
 def is_wider(bound_host: str, asked_host: str) -> bool:
@@ -179,12 +192,16 @@ def _endpoint(found: Socket) -> Endpoint:
 
 def _targets(host: str) -> list[Address]:
     """The addresses that a client connects to for `host`; none where they are not known to be ours."""
-    if host.lower() == "localhost":
+    if _is_localhost(host):
         return [IPv4Address("127.0.0.1"), IPv6Address("::1")]
 
     host = _WILDCARDS.get(host, host)
     address = parse_address(host)
     return [address] if address is not None and (address.is_loopback or _is_local(host, address)) else []
+
+
+def _is_localhost(host: str) -> bool:
+    return host.lower() == "localhost" or host.lower().endswith(".localhost")
 
 
 def _is_local(host: str, address: Address) -> bool:

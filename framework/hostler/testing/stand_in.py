@@ -70,6 +70,13 @@ class StandIn:
         """Nobody."""
         return ""
 
+    def verify_listener(self, *, secret: bool = False, at: Endpoint | None = None) -> None:
+        """Nobody else listens."""
+
+    def is_secret(self, text: str) -> bool:
+        """Whether it holds something redacted."""
+        return any(value in text for value in self.redacted)
+
     def members(self) -> list[int]:
         """The pid alone."""
         return [] if self.pid is None else [self.pid]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
@@ -152,6 +153,14 @@ class World(Processes):
     def listening_sockets(self, members: Collection[int]) -> list[Endpoint]:
         """Where these pids listen."""
         return [Endpoint(one.host, one.port, "tcp") for one in self._bound() if one.pid in members]
+
+    def users(self, pids: Collection[int]) -> set[int]:
+        """The user that the test runs as."""
+        return {os.geteuid()}
+
+    def hidden_users(self, pids: Collection[int]) -> set[int]:
+        """None: all sockets are seen."""
+        return set()
 
     def free_port(self, host: str, *, preferred: int | None, avoid: Collection[int]) -> int:
         """The preferred port or the lowest one that nobody has."""

@@ -9,7 +9,7 @@ from typing import Literal
 
 from hostler import Endpoint, Launch, ServerView, StreamName, hookimpl, option
 
-from hostler_plugins.regex_port.announcements import find_endpoint, parse_address, plain
+from hostler_plugins.regex_port.announcements import endpoint, find_endpoint, parse_address, plain
 
 __all__ = ["RegexPort", "find_endpoint"]
 
@@ -96,4 +96,4 @@ def _read(match: re.Match[str]) -> Endpoint | None:
         return None
 
     host = (groups.get("host") or url.host).strip("[]")
-    return Endpoint(host, port, (groups.get("scheme") or url.scheme).lower())
+    return endpoint(host, port, (groups.get("scheme") or (url.scheme if url.says_scheme else "")).lower())

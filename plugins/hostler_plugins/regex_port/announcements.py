@@ -40,7 +40,7 @@ def find_endpoint(text: str) -> Endpoint | None:
     """Find the endpoint that a line (or the first of several lines) announces, None where none does.
 
     The host is as announced, IPv6 without brackets, 127.0.0.1 where only a port is named; the scheme
-    is "http" unless the line says otherwise. Takes time linear in the text, of which each line's
+    is that of the line, else the server's own. Takes time linear in the text, of which each line's
     first 8 KiB count.
     """
     lines = re.split(r"[\r\n]+", text) if "\n" in text or "\r" in text else (text,)
@@ -65,7 +65,7 @@ def parse_address(text: str) -> Endpoint | None:
     candidate = found and _candidate(found, "url")
 
     if candidate:
-        return Endpoint(candidate.host or _NO_HOST, candidate.port, _scheme(candidate, "", ""))
+        return endpoint(candidate.host or _NO_HOST, candidate.port, _scheme(candidate, "", ""))
 
     short = re.match(
         r"(https?|wss?)://(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?![\w.:-])", text, re.IGNORECASE | re.ASCII
@@ -92,9 +92,14 @@ def _in_line(line: str) -> Endpoint | None:
 
         if _is_announced(candidate, before, after, message):
             host = candidate.host or _host_beside(candidate, before, after)
-            return Endpoint(host, candidate.port, _scheme(candidate, before, after))
+            return endpoint(host, candidate.port, _scheme(candidate, before, after))
 
     return None
+
+
+def endpoint(host: str, port: int, scheme: str) -> Endpoint:
+    """An endpoint; an empty scheme is none, for which the server's own is taken."""
+    return Endpoint(host, port, scheme) if scheme else Endpoint(host, port)
 
 
 def _candidates(line: str) -> Iterator[_Candidate]:
@@ -239,6 +244,7 @@ def _host_beside(candidate: _Candidate, before: str, after: str) -> str:
 
 
 def _scheme(candidate: _Candidate, before: str, after: str) -> str:
+    """The scheme that a line tells; "" where it tells none."""
     scheme = candidate.scheme.partition("+")[0]
 
     if scheme in forms.SECURE_SCHEMES:
@@ -248,4 +254,4 @@ def _scheme(candidate: _Candidate, before: str, after: str) -> str:
         return scheme
 
     secure = not scheme and ("https" in _words(_sentence(before)) or regex(forms.HTTPS_AFTER).match(after))
-    return "https" if secure else "http"
+    return "https" if secure else ""
