@@ -87,8 +87,9 @@ def main(ending: str, folder: Path, switches: list[str]) -> None:
                 servers["fake"].wait_ready(20)
                 tell(servers["fake"].pid)
                 sys.exit(3)
-        case "serve-never-left":
+        case "serve-never-left" | "serve-held":
             served = serve(spec, directories=directories)
+            vars(sys)["held"] = served if ending == "serve-held" else None  # to the very end
             fake = served.__enter__()["fake"]
             fake.wait_ready(20)
             tell(fake.pid)

@@ -284,6 +284,7 @@ def lives(pid: int) -> bool:
         ("task-exits", 3),
         ("serve-exit", 3),
         ("serve-never-left", 0),
+        ("serve-held", 0),
         ("thread-exit", 3),
         ("thread-raise", 1),
     ],

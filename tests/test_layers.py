@@ -29,7 +29,7 @@ LAYERS = (
     "loop version",
     "aside background channel command_result errors inbox interpolate needs private_file",
     "quantities secrets states stop_order usage",
-    "secret_value",
+    "secret_value residence",
     "model",
     "changes crash_record heartbeat launch references env_files",
     "answers events hooks polling restart environment order origins readings",
@@ -50,7 +50,8 @@ LAYERS = (
     "roster",
     "changing",
     "supervisor door",
-    "blocking testing",
+    "blocking loop_thread testing",
+    "block",
     "cli",
 )
 RANKS = {part: rank for rank, line in enumerate(LAYERS) for part in line.split()}

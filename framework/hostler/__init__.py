@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hostler.blocking import BlockingServer, BlockingSupervisor, serve
+    from hostler.block import serve
+    from hostler.blocking import BlockingServer, BlockingSupervisor
     from hostler.changes import Change, Changes
     from hostler.command_result import CommandResult
     from hostler.config import dump, from_dict, load
@@ -271,7 +272,7 @@ _WHERE = {
     "option": "hostler.quantities",
     "poll": "hostler.polling",
     "private_folder": "hostler.temporary",
-    "serve": "hostler.blocking",
+    "serve": "hostler.block",
     "trusted_folder": "hostler.process.trusted",
     "why_not_writable": "hostler.process.directories",
 }

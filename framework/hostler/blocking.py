@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
-
-from anyio.from_thread import start_blocking_portal
 
 from hostler.changes import Changes
-from hostler.config import load
-from hostler.config.settings import Settings
 from hostler.crash_record import CrashRecord
 from hostler.door import Door
 from hostler.errors import ServerError
@@ -268,32 +261,3 @@ class BlockingSupervisor(Mapping[str, BlockingServer]):
         """See Supervisor.listen; `listener` is called on the loop's thread, and must not call back."""
         end: Callable[[], None] = self._door.call(self._supervisor.listen, listener)
         return lambda: self._door.call(end)
-
-
-@contextmanager
-def serve(
-    configuration: Given,
-    *,
-    profiles: Iterable[str] = (),
-    settings: Settings = (),
-    **options: Any,
-) -> Iterator[BlockingSupervisor]:
-    """Keep the servers of a configuration (or of its file) up while the block runs.
-
-    Yields the servers by name; does not wait for them to be ready. `profiles` and `settings` are those
-    of `load`, for a file; `options` are those of Supervisor.
-    """
-    if isinstance(configuration, str | os.PathLike):
-        configuration = load(configuration, profiles=profiles, settings=settings)
-    elif profiles or settings:
-        raise ServerError("profiles and settings go with the path of a file", hint="give them to load(...)")
-
-    with start_blocking_portal("asyncio", name="hostler") as portal:
-        supervisor = portal.call(lambda: Supervisor(configuration, **options))
-        door = Door(portal)
-
-        try:
-            with portal.wrap_async_context_manager(supervisor):
-                yield BlockingSupervisor(supervisor, door)
-        finally:
-            door.open = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 from anyio.from_thread import BlockingPortal
 
 from hostler.errors import ServerError
+from hostler.residence import refuse_forked
 
 T = TypeVar("T")
 
@@ -18,6 +20,7 @@ class Door:
 
     def __init__(self, portal: BlockingPortal) -> None:
         self._portal = portal
+        self._pid = os.getpid()
         self.open = True
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -25,6 +28,7 @@ class Door:
         if not self.open:
             raise ServerError("the block of hostler.serve has ended", hint="use its servers inside of it")
 
+        refuse_forked(self._pid)
         return self._portal.call(function, *arguments)
 
     def read(self, thing: object, name: str) -> Any:

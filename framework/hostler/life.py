@@ -56,7 +56,8 @@ class Life:
         try:
             await self._keep_up()
         except Exception as error:  # noqa: BLE001 - a mistake of ours must leave no process and no silence
-            await self._collapse(error)
+            if not self.server.around.residence.forked:
+                await self._collapse(error)
 
     async def _keep_up(self) -> None:
         server = self.server

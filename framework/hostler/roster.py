@@ -58,7 +58,13 @@ class Roster(Mapping[str, Server]):
     def holds(self, name: str) -> bool:
         """Whether we hold the lock of a server."""
         life = self._lives.get(name)
-        return life is not None and life.means.lock is not None
+        return life is not None and life.means.lock is not None and not self._around.residence.forked
+
+    def disown(self) -> None:
+        """Let go of all locks in a forked child, so that only its parent holds them."""
+        for life in self._lives.values():
+            if life.means.lock is not None:
+                life.means.lock.disown()
 
     # -- who is there -------------------------------------------------------------------------
 

@@ -259,7 +259,7 @@ class Run:
 
     async def stop_tree(self, grace: float) -> tuple[int, ...]:
         """Ask it to end, grace, SIGKILL; the pids that are still there. Then the output is drained."""
-        if self.process is None:
+        if self.process is None or self.around.residence.forked:
             return ()
 
         self.told_to_end = self.told_to_end or self.process.alive()
@@ -306,14 +306,15 @@ class Run:
     def kill_now(self) -> bool:
         """SIGKILL the whole tree and clean up, without the loop: when the program ends under us.
 
-        Deferred coroutines are not run. False when something outlives SIGKILL: it stays on record.
+        Deferred coroutines are not run. False when something outlives SIGKILL, and in a
+        forked child, which owns none of it: it stays on record.
         """
         self.background.cancel()
 
         if self.health is not None:
             self.health.cancel()
 
-        if self.process is not None and self.around.processes.kill_now(self.process):
+        if self.around.residence.forked or (self.process and self.around.processes.kill_now(self.process)):
             return False
 
         if self._recording is not None:

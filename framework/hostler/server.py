@@ -66,6 +66,7 @@ class Server(View):
         Raises ProcessAlreadyRunning when it runs, and what made it fail when it could not start.
         A stop that is asked for meanwhile wins, and ends the wait.
         """
+        self.around.residence.check()
         if self.state is State.RUNNING and not self.end_asked:
             raise self._runs_already()
 
@@ -143,6 +144,8 @@ class Server(View):
         await self._wait(lambda: self.completed, "completed", timeout)
 
     async def _wait(self, condition: Callable[[], bool], what: str, timeout: float | None) -> None:
+        self.around.residence.check()
+
         with anyio.move_on_after(timeout):
             while not condition():
                 if self.idle():
@@ -152,8 +155,7 @@ class Server(View):
 
             return
 
-        assert timeout is not None
-        raise not_in_time(self, what, timeout)
+        raise not_in_time(self, what, timeout or 0.0)
 
     def _at_rest(self) -> ServerError:
         if self.state is State.FAILED and self.error is not None:
@@ -177,6 +179,7 @@ class Server(View):
 
     def ask_up(self) -> None:
         """Want it up, and what it needs, without waiting. ServerError where nobody would see to it."""
+        self.around.residence.check()
         if not self.attended:
             raise self._unattended()
 
@@ -195,6 +198,7 @@ class Server(View):
 
     def ask_down(self, because: str = "") -> None:
         """Want it down, without waiting; this run ends, even if it is wanted up again at once."""
+        self.around.residence.check()
         self.wanted, self.because = Wanted.DOWN, because
         self.end_asked_of = self.generation
         self.away.clear()
@@ -273,6 +277,7 @@ class Server(View):
 
     async def changed(self) -> None:
         """Wait for the next change."""
+        self.around.residence.check()
         await self._changed.wait()
 
     def _nudge(self) -> None:

@@ -109,6 +109,7 @@ class Supervisor:
 
     def events(self) -> AsyncIterator[Event]:
         """Every event of every server from now on; ends with the supervisor."""
+        self._around.residence.check()
         return self._channel.subscribe()
 
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
@@ -123,6 +124,7 @@ class Supervisor:
 
     async def start(self, *names: str) -> None:
         """Start these servers (all, without names) and what they need; wait until they are spawned."""
+        self._around.residence.check()
         await all_of(partial(self._start_one, self[name]) for name in names or self)
 
     async def _start_one(self, server: Server) -> None:
@@ -147,6 +149,7 @@ class Supervisor:
         def over(server: Server) -> bool:
             return server.idle() or (self.ended_by is not None and server.stuck is not None)
 
+        self._around.residence.check()
         await self._changing.finished()
 
         while busy := [server for server in self._roster.values() if not over(server)]:
@@ -192,16 +195,16 @@ class Supervisor:
         return await self._changing.reload(configuration)
 
     def _is_open(self) -> bool:
+        self._around.residence.check()
         return self._engine is not None and not self._closing.is_set() and not self._engine.done()
 
     # -- life ---------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        _refuse_other_loops()
-
         if self._engine is not None:
             raise ServerError("a Supervisor can be entered once", hint="make a new one")
 
+        self._around.residence.enter(self._let_go_in_child)
         self._engine = asyncio.create_task(self._run(), name="hostler")
         atexit.register(self._kill_now)
         self._roster.attend()
@@ -214,9 +217,10 @@ class Supervisor:
 
     async def close(self) -> None:
         """Stop all servers and end; what leaving `async with` does. Cancelling the caller delays nothing."""
-        if self._engine is None:
+        if self._engine is None or self._around.residence.forked:
             return
 
+        self._around.residence.check()
         self._roster.leave()
         self._closing.set()
         cancelled: asyncio.CancelledError | None = None
@@ -264,9 +268,12 @@ class Supervisor:
     def _end(self) -> None:
         self._books.end()
         self._roster.leave()
-        self._kill_now()
         atexit.unregister(self._kill_now)
-        self._around.pump.close()
+
+        if not self._around.residence.forked:
+            self._kill_now()
+            self._around.residence.leave()
+            self._around.pump.close()
 
         for server in self._roster.values():
             server.voice.close()
@@ -274,8 +281,17 @@ class Supervisor:
         self._channel.close()
 
     def _kill_now(self) -> None:
-        self._roster.kill_now()
-        self._around.processes.guard.close()
+        if not self._around.residence.forked:
+            self._roster.kill_now()
+            self._around.processes.guard.close()
+
+    def _let_go_in_child(self) -> None:
+        """Have a forked child own nothing: no lock, no watchdog, and no task that goes on in it."""
+        self._roster.disown()
+        self._around.processes.guard.disown()
+
+        if self._engine is not None and self._around.residence.loop_runs_here:
+            self._engine.cancel()
 
     async def _sweep(self) -> None:
         """Clean up after supervisors that were killed, whichever servers they had."""
@@ -308,17 +324,5 @@ class Supervisor:
 
 def _dropped(count: int) -> Event:
     text = f"{count} events were dropped: this listener is too slow"
-    details = {"count": count}
-    return Notice(
-        server="", generation=0, topic="events_dropped", text=text, level="warning", details=details
-    )
-
-
-def _refuse_other_loops() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        raise ServerError(
-            "hostler runs on asyncio, and this is another event loop (trio?)",
-            hint="use the synchronous API, which brings its own loop: with hostler.serve(...) as servers:",
-        ) from None
+    told = {"count": count}
+    return Notice(server="", generation=0, topic="events_dropped", text=text, level="warning", details=told)

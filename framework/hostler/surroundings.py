@@ -13,6 +13,7 @@ from hostler.process.directories import Directories
 from hostler.process.output import OutputPump
 from hostler.process.processes import Processes
 from hostler.process.records import RunStore
+from hostler.residence import Residence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,7 @@ class Surroundings:
 
     `host_env` is that environment as it was in the beginning, `live_env` as it is: where secrets are read.
     `clock` is the event loop's, in seconds. `chance` gives numbers from 0 to 1 for jitter.
+    `residence` is where it may be used.
     `ports_in_use` gives the ports that other servers of this supervisor have or were promised.
     """
 
@@ -34,4 +36,5 @@ class Surroundings:
     processes: Processes = field(default_factory=Processes)
     clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = field(default=random.random)
+    residence: Residence = field(default_factory=Residence)
     ports_in_use: Callable[[], set[int]] = field(default=set)

@@ -179,14 +179,17 @@ class View:
 
     def events(self) -> AsyncIterator[Event]:
         """Every event of this server from now on; ends with the supervisor."""
+        self.around.residence.check()
         return self.voice.events.subscribe()
 
     def stream_events(self) -> AsyncIterator[StreamEvent | StreamGap]:
         """The parsed events of the health connection from now on, with marks where some were lost."""
+        self.around.residence.check()
         return self.voice.stream.subscribe()
 
     def lines(self) -> AsyncIterator[Line]:
         """Its output from now on, line by line, over all runs; oldest lines are dropped first."""
+        self.around.residence.check()
         lines = self.voice.lines.subscribe()
 
         if self.run is not None:

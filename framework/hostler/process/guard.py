@@ -117,6 +117,12 @@ class Guard:
             process.send_signal(signal.SIGKILL)
             _wait_for(process, _PATIENCE)
 
+    def disown(self) -> None:
+        """Let go of the watchdog in a forked child: else it would not notice the end of its parent."""
+        self._process = None
+        self._runs.clear()
+        self._hang_up()
+
     def _begin(self) -> None:
         """Start a watchdog and give it the whole list. Raises OSError."""
         ours, theirs = socket.socketpair()

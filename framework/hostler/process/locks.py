@@ -120,6 +120,13 @@ class NameLock:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
+    def disown(self) -> None:
+        """Let go of it in a forked child: its parent goes on holding it, and alone."""
+        descriptor, self._descriptor = self._descriptor, None
+
+        if descriptor is not None:
+            os.close(descriptor)
+
     @classmethod
     def _wait(cls, path: Path, owner: Owner) -> Iterator[Self | None]:
         begun = time.monotonic()
