@@ -10,7 +10,7 @@ from pathlib import Path
 from ssl import SSLContext
 
 import anyio
-from hostler import Endpoint, Healthy, Report, ServerSpec, StreamEvent, StreamGap, Unhealthy
+from hostler import Endpoint, HealthRule, Healthy, Report, ServerSpec, StreamEvent, StreamGap, Unhealthy
 from hostler_plugins.sse_health import SseHealth
 from servers import fake_server
 from witness import Witness
@@ -26,13 +26,14 @@ class Host(Witness):
     """Stands in for the engine, whose only part here is to call the plugin and to be told."""
 
     startup_timeout: float = 30.0
+    rule: HealthRule = HealthRule.ALL
     delivered: list[StreamEvent | StreamGap] = field(default_factory=list)
     enough: asyncio.Event = field(default_factory=asyncio.Event)
     awaited: int | None = None
 
     @property
     def spec(self) -> ServerSpec:
-        return ServerSpec(name=self.name, startup_timeout=self.startup_timeout)
+        return ServerSpec(name=self.name, startup_timeout=self.startup_timeout, health=self.rule)
 
     def deliver(self, item: StreamEvent | StreamGap) -> None:
         self.delivered.append(item)

@@ -55,6 +55,18 @@ def test_it_asks_at_once_then_quickly_and_then_at_the_interval() -> None:
     assert len({round(wait, 6) for wait in waits(asked)[7:]}) > 1, "many servers must not ask at one moment"
 
 
+def test_a_server_that_asks_for_a_wait_is_left_alone_for_so_long_within_bounds() -> None:
+    asked: list[float] = []
+    busy: list[Report] = [Unhealthy("busy", retry_after=after) for after in (7.0, 0.0, 3600.0)]
+
+    run_virtually(
+        lambda: take(poll(scripted([*busy, GOOD, *busy, GOOD], asked), interval=1.0, timeout=5.0), 8)
+    )
+    during_start, after_ready = waits(asked)[:3], waits(asked)[4:7]
+    assert during_start == pytest.approx([7.0, 0.1, 30.0])
+    assert after_ready == pytest.approx([7.0, 1.0, 30.0], abs=0.11)
+
+
 def test_a_failure_after_ready_is_no_reason_to_ask_more_often() -> None:
     asked: list[float] = []
 

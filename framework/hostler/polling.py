@@ -11,6 +11,7 @@ from hostler.loop import loop_time
 from hostler.model import Report, Unhealthy
 
 _QUICKEST = 0.05  # the first wait while a server starts
+_LONGEST_RETRY_AFTER = 30.0
 _JITTER = 0.1
 _LATE = 0.2
 
@@ -27,8 +28,9 @@ async def poll(
     """Ask `probe` for reports without end: the body of a `health_check` that nobody tells.
 
     The first probe comes at once. Until the first Healthy the waits grow from 50 ms to `interval`, after
-    it they are `interval`, a tenth more or less. A probe has `timeout`, and `start_timeout` until the
-    first Healthy; one that overruns it is cancelled and is Unhealthy. All times are in seconds.
+    it they are `interval`, a tenth more or less; longer, up to 30 s, where an Unhealthy has `retry_after`.
+    A probe has `timeout`, and `start_timeout` until the first Healthy; one that overruns it is cancelled
+    and is Unhealthy. All times are in seconds.
 
     A Healthy is passed on after `successes` of them in a row, an Unhealthy always, with `failures` as its
     limit where it has none. What a probe raises comes out.
@@ -49,7 +51,7 @@ async def poll(
                 ready = True
                 yield report
 
-        await asyncio.sleep(_jittered(interval) if ready else min(wait, interval))
+        await asyncio.sleep(max(_jittered(interval) if ready else min(wait, interval), _required(report)))
         wait *= 2
 
 
@@ -70,6 +72,12 @@ async def _ask(probe: Callable[[], Awaitable[Report]], timeout: float) -> Report
                 break
 
     return Unhealthy(f"no answer within {timeout:g} s")
+
+
+def _required(report: Report) -> float:
+    """The wait that the server asked for."""
+    required = report.retry_after if isinstance(report, Unhealthy) else None
+    return min(required or 0.0, _LONGEST_RETRY_AFTER)
 
 
 def _jittered(interval: float) -> float:

@@ -93,6 +93,13 @@ async def test_the_refusal_tells_the_status_and_the_beginning_of_the_body_in_one
     assert report.details["status"] == 503
 
 
+@pytest.mark.parametrize("status", ["503 Busy", "429 Too Many Requests"])
+async def test_a_retry_after_is_kept(status: str) -> None:
+    report = await first(quick(), answer(status, "", "", "Retry-After: 12"))
+    assert isinstance(report, Unhealthy)
+    assert report.retry_after == 12.0
+
+
 async def test_the_body_has_to_match() -> None:
     assert isinstance(await first(quick(body="^fine$"), answer(body="fine")), Healthy)
     report = await first(quick(body="^fine$"), answer(body="not so fine"))

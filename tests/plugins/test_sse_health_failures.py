@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from hostler import Auth, Duration, Endpoint, EventStreamConnectionFailed, InvalidConfiguration
+from hostler_plugins.retry_after import retry_after
 from hostler_plugins.sse_health import SseHealth
-from hostler_plugins.sse_health.failures import retry_after
 from sse_watching import (
     FIRST,
     HEAD,

@@ -1,11 +1,25 @@
 import asyncio
 import time
+from collections.abc import AsyncGenerator
+from itertools import pairwise
 
 import anyio
 import pytest
-from hostler import Duration, StreamGap
+from hostler import Duration, HealthRule, Report, StreamGap, Unhealthy
 from hostler_plugins.sse_health import SseHealth
-from sse_watching import FIRST, HEAD, Host, answering, healthy, request, running, unhealthy, watching
+from sse_watching import (
+    FIRST,
+    HEAD,
+    Answer,
+    Host,
+    answering,
+    healthy,
+    request,
+    running,
+    unhealthy,
+    until_closed,
+    watching,
+)
 
 QUICK = Duration(0.2)
 
@@ -154,3 +168,107 @@ async def test_an_event_id_that_fits_in_no_header_is_not_sent(last: str) -> None
         await healthy(reports)
 
     assert "last-event-id" not in requests[1].lower()
+
+
+def refusing(
+    line: str, head: str = "", *, after: bytes | None = None, before: int = 10**6
+) -> tuple[Answer, list[float]]:
+    """Answers so, from the second request on where `after` answers the first; well again after some."""
+    times: list[float] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        times.append(time.monotonic())
+
+        if len(times) == 1 and after is not None:
+            writer.write(after)
+        elif len(times) <= before:
+            writer.write(f"HTTP/1.1 {line}\r\n{head}Content-Length: 0\r\n\r\n".encode())
+        else:
+            writer.write(HEAD + FIRST)
+            await until_closed(reader)
+
+    return answer, times
+
+
+async def last(reports: AsyncGenerator[Report, None]) -> Report:
+    """The word with which the asking has ended."""
+    with anyio.fail_after(20):
+        return [report async for report in reports][-1]
+
+
+@pytest.mark.parametrize(
+    ("line", "head", "hint"),
+    [
+        ("401 Unauthorized", "", "headers = { Authorization"),
+        ("403 Forbidden", "", "headers = { Authorization"),
+        ("404 Not Found", "", "path = "),
+        ("405 Method Not Allowed", "", "path = "),
+        ("406 Not Acceptable", "", "path = "),
+        ("410 Gone", "", "path = "),
+        ("501 Not Implemented", "", "log"),
+        ("302 Found", "Location: /login\r\n", "path = "),
+        ("200 OK", "Content-Type: text/html\r\n", "path = "),
+    ],
+)
+async def test_an_answer_that_is_meant_ends_the_asking_soon_and_with_what_cures_it(
+    line: str, head: str, hint: str
+) -> None:
+    answer, times = refusing(line, head)
+    host = Host(startup_timeout=4.5)
+
+    async with answering(answer) as endpoint, watching(SseHealth(reconnect=QUICK), host, endpoint) as reports:
+        report = await last(reports)
+
+    assert isinstance(report, Unhealthy)
+    assert report.permanent
+    assert hint in str(report.error)
+    assert len(times) <= 7
+    assert times[-1] - times[0] > 1.4  # it may not have registered yet what it serves
+
+
+@pytest.mark.parametrize("opened", [True, False])
+async def test_who_answers_204_is_asked_no_more(opened: bool) -> None:
+    answer, times = refusing("204 No Content", after=HEAD + FIRST if opened else None)
+
+    async with (
+        answering(answer) as endpoint,
+        watching(SseHealth(reconnect=QUICK), Host(), endpoint) as reports,
+    ):
+        report = await last(reports)
+
+    assert isinstance(report, Unhealthy)
+    assert (report.fatal, report.permanent) == (opened, not opened)  # the next run may serve them again
+    assert len(times) == 1 + opened
+
+
+@pytest.mark.parametrize("line", ["401 Unauthorized", "404 Not Found"])
+async def test_what_is_served_a_moment_after_the_port_is_open_is_waited_for(line: str) -> None:
+    answer, _ = refusing(line, before=4)
+
+    async with answering(answer) as endpoint, watching(SseHealth(), Host(), endpoint) as reports:
+        for _ in range(4):
+            assert not (await unhealthy(reports)).permanent
+
+        await healthy(reports)
+
+
+async def test_a_refusal_ends_nothing_where_another_plugin_may_find_the_server_well() -> None:
+    answer, _ = refusing("404 Not Found")
+    host = Host(startup_timeout=0.3, rule=HealthRule.ANY)
+
+    async with answering(answer) as endpoint, watching(SseHealth(), host, endpoint) as reports:
+        for _ in range(4):
+            assert not (await unhealthy(reports)).permanent
+
+
+@pytest.mark.parametrize("line", ["503 Busy", "429 Too Many Requests", "404 Not Found"])
+async def test_a_retry_after_is_kept_while_it_starts_too(line: str) -> None:
+    answer, times = refusing(line, "Retry-After: 3600\r\n")
+    health = SseHealth(reconnect=Duration(0.01), max_reconnect=Duration(0.3))
+
+    async with answering(answer) as endpoint, watching(health, Host(), endpoint) as reports:
+        for _ in range(3):
+            await unhealthy(reports)
+
+    assert min(after - before for before, after in pairwise(times)) > 0.29

@@ -1,6 +1,6 @@
 import pytest
 from hostler import StreamEvent, is_heartbeat
-from hostler_plugins.sse_health.timing import Pulse, Retries
+from hostler_plugins.sse_health.timing import Pulse, Refusals, Retries
 
 
 def longest(_: float, upper: float) -> float:
@@ -18,8 +18,24 @@ def test_a_server_that_only_just_starts_is_asked_again_quickly() -> None:
     assert retries.failures == 8
 
 
-def test_while_it_starts_the_server_cannot_ask_for_more_than_the_first_wait() -> None:
-    assert Retries(1.0, 30.0).failed(0.0, required=3600.0) == 1.0
+@pytest.mark.parametrize(("required", "delay"), [(0.0, 0.02), (10.0, 10.0), (3600.0, 30.0)])
+def test_while_it_starts_too_the_server_is_left_alone_as_long_as_it_asks(
+    required: float, delay: float
+) -> None:
+    assert Retries(1.0, 30.0).failed(0.0, required=required) == delay
+
+
+def test_an_answer_that_is_meant_is_asked_for_a_few_times_within_the_patience() -> None:
+    refusals = Refusals(5.0)
+    now, waits = 100.0, []
+
+    while (wait := refusals.refused(now)) is not None:
+        waits.append(round(wait, 3))
+        now += wait
+
+    assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 1.9]
+    refusals.end()
+    assert refusals.refused(now) == 0.1
 
 
 def test_a_connection_that_held_is_renewed_at_once_and_then_with_growing_waits() -> None:

@@ -38,7 +38,8 @@ class HttpHealth:
     """Asks for one path again and again: healthy is an answer of the right status, type and content.
 
     The password of the server (the fact "auth") is sent where there is one, proxies are not used. A
-    connection is kept for the next request; after a failure a new one is made.
+    connection is kept for the next request; after a failure a new one is made. A Retry-After is kept, up
+    to 30 s.
     """
 
     needs_port: ClassVar[bool] = True

@@ -7,7 +7,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from yarl import URL
 from hostler_plugins.http_health.answers import brief, differences
 from hostler_plugins.http_health.failures import explained
 from hostler_plugins.http_health.statuses import accepted
+from hostler_plugins.retry_after import retry_after
 
 if TYPE_CHECKING:
     from hostler_plugins.http_health import HttpHealth
@@ -119,7 +120,8 @@ class Probe:
 
         if status not in accepted(options.status):
             said = brief(await _excerpt(response))
-            return self._bad(f"{line}{_redirect(response)}" + (f": {said}" if said else ""), status)
+            bad = self._bad(f"{line}{_redirect(response)}" + (f": {said}" if said else ""), status)
+            return replace(bad, retry_after=retry_after(response.headers.get("Retry-After", "")))
 
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 

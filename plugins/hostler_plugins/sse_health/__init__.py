@@ -40,6 +40,12 @@ class SseHealth:
     `event_skipped` tells of the first of a run. While an event is put together it costs twice its size in
     memory at most; text that mixes Latin letters with others costs more, since Python takes up to four
     bytes for each character of it.
+
+    An answer that says that there is no stream here, or not for us (401, 403, 404, 405, 410, a redirect,
+    another content type and the like), is asked for a few times more, for 5 s or a third of
+    `startup_timeout`; then the start has failed, and a server that had a stream is restarted. 204 does so
+    at once: its sender wants no more connections. With `health = "any"` the asking goes on, ever more
+    seldom. Retry-After is kept, up to `max_reconnect`.
     """
 
     needs_port: ClassVar[bool] = True
@@ -115,7 +121,7 @@ class SseHealth:
         watch = Watch(self, server, endpoint)
 
         async with open_session() as session:
-            while True:
+            while not watch.over:
                 stream = watch.stream(session)
 
                 try:

@@ -165,7 +165,9 @@ class EventStream:
         if kind != "text/event-stream":
             said = kind or "no content type"
             text = f"it answers with {said} instead of text/event-stream"
-            raise StreamFailure("wrong_type", text, hint=WRONG_PATH, status=200, content_type=kind)
+            failure = StreamFailure("wrong_type", text, hint=WRONG_PATH, status=200, content_type=kind)
+            failure.lasting = True
+            raise failure
 
         encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
 

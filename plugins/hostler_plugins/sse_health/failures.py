@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import errno
 import ssl
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from hostler_plugins.retry_after import retry_after
 
 if TYPE_CHECKING:
     import aiohttp
 
 WRONG_PATH = "set the path of its event stream: sse-health = { path = ... }"
+_NOTHING_SENT = "send credentials: sse-health = { headers = { Authorization = ... } }"
+_WRONG_ONE_SENT = "check the server's password"
+_TEMPORARY = {408, 409, 423, 425, 429}
+_LASTING_ERRORS = {501, 505}
 
 
 class StreamFailure(Exception):
     """Raised when a connection could not be had, or is over: `kind` is a stable word for the reason.
 
-    `retry_after` is the wait in seconds that the server asked for, `permanent` says that it will
-    answer the same for ever.
+    `retry_after` is the wait in seconds that the server asked for. `lasting` says that time alone changes
+    nothing, once it has started: there is no stream here, or not for us. `final` is its wish to be asked no
+    more. `permanent` says that no restart can mend it.
     """
 
     def __init__(self, kind: str, text: str, *, hint: str = "", **details: object) -> None:
@@ -27,6 +33,8 @@ class StreamFailure(Exception):
         self.hint = hint
         self.details = details
         self.retry_after: float | None = None
+        self.lasting = False
+        self.final = False
         self.permanent = False
 
     @property
@@ -43,7 +51,7 @@ def refusal(response: aiohttp.ClientResponse, body: str) -> StreamFailure:
     if status in {401, 403}:
         sent = "Authorization" in response.request_info.headers
         text = f"it refuses the credentials ({line})" if sent else f"it wants credentials ({line})"
-        failure = StreamFailure("unauthorized", text, hint="check the server's password")
+        failure = StreamFailure("unauthorized", text, hint=_WRONG_ONE_SENT if sent else _NOTHING_SENT)
     elif status in {404, 405, 410}:
         failure = StreamFailure("not_found", f"there is nothing at this path ({line})", hint=WRONG_PATH)
     elif 300 <= status < 400:
@@ -52,27 +60,15 @@ def refusal(response: aiohttp.ClientResponse, body: str) -> StreamFailure:
     elif status >= 500:
         failure = StreamFailure("server_error", f"it answers with an error ({line})")
     else:
-        failure = StreamFailure("wrong_status", f"it answers {line} instead of 200")
+        failure = StreamFailure("wrong_status", f"it answers {line} instead of 200", hint=WRONG_PATH)
 
     failure.details = {"status": status, "body": body}
-    failure.retry_after = retry_after(response.headers.get("Retry-After", ""), datetime.now(UTC))
+    failure.retry_after = retry_after(response.headers.get("Retry-After", ""))
+    failure.final = status == 204  # the standard: "a client can be told to stop reconnecting"
+    failure.lasting = failure.retry_after is None and (
+        status in _LASTING_ERRORS or (status < 500 and status not in _TEMPORARY)
+    )
     return failure
-
-
-def retry_after(value: str, now: datetime) -> float | None:
-    """The wait in seconds that a Retry-After asks for, as a number or as a date; None for nonsense."""
-    if value.isascii() and value.isdigit() and len(value) < 10:
-        return float(value)
-
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - heavy
-
-    try:
-        date = parsedate_to_datetime(value)
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-    date = date.replace(tzinfo=date.tzinfo or UTC)  # "-0000": no zone is meant
-    return max(0.0, (date - now).total_seconds())
 
 
 def explain(error: Exception, connect_timeout: float) -> StreamFailure:

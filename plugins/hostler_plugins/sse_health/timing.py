@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 _QUICKEST = 0.02  # the first wait while a server starts: it listens, and answers 0.1 to 2 s later
+_FIRST_REFUSAL = 0.1
 _SHORTEST_LIMIT = 30.0  # a busy server is late with its heartbeat
 
 
@@ -14,8 +15,9 @@ _SHORTEST_LIMIT = 30.0  # a busy server is late with its heartbeat
 class Retries:
     """The waits between connections, in seconds; `failures` counts those since the last first event.
 
-    Before the first connection the waits grow from 20 ms to `first`. After it, a connection that
-    held for `first` is renewed at once; the waits between shorter ones grow from `first` to `longest`.
+    Before the first connection the waits grow from 20 ms to `first`. After it, a connection that held for
+    `first` is renewed at once; the waits between shorter ones grow from `first` to `longest`. What the
+    server asks for is kept, up to `longest`.
     """
 
     first: float
@@ -24,12 +26,12 @@ class Retries:
     failures: int = field(init=False, default=0)
     _step: int = field(init=False, default=0)
     _opened: float | None = field(init=False, default=None)
-    _ever_opened: bool = field(init=False, default=False)
+    ever_opened: bool = field(init=False, default=False)
 
     def opened(self, now: float) -> None:
         """The first event came."""
         self._opened = now
-        self._ever_opened = True
+        self.ever_opened = True
         self.failures = 0
 
     def failed(self, now: float, *, wanted: float | None = None, required: float | None = None) -> float:
@@ -39,14 +41,34 @@ class Retries:
         self._step = 0 if held else self._step + 1
         self.failures += 1
 
-        if not self._ever_opened:
-            return min(max(self._grown(_QUICKEST), required or 0.0), self.first)
+        if not self.ever_opened:
+            return max(min(self._grown(_QUICKEST), self.first), min(required or 0.0, self.longest))
 
         delay = min(self._grown(self.first), self.longest) if self._step else 0.0
         return min(max(self.draw(delay / 2, delay), wanted or 0.0, required or 0.0), self.longest)
 
     def _grown(self, delay: float) -> float:
         return delay * 2.0 ** min(self._step - 1, 30)
+
+
+@dataclass(slots=True)
+class Refusals:
+    """How long an answer that the server means is asked for again, in seconds: it may not be ready yet."""
+
+    patience: float
+    _since: float | None = field(init=False, default=None)
+    _wait: float = field(init=False, default=_FIRST_REFUSAL)
+
+    def refused(self, now: float) -> float | None:
+        """The least wait until it is asked again; None when it has given this answer for long enough."""
+        self._since = now if self._since is None else self._since
+        rest = self._since + self.patience - now
+        wait, self._wait = self._wait, self._wait * 2
+        return min(wait, rest) if rest > 0 else None
+
+    def end(self) -> None:
+        """It gave another answer."""
+        self._since, self._wait = None, _FIRST_REFUSAL
 
 
 @dataclass(slots=True)

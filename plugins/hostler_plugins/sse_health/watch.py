@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hostler import (
     Endpoint,
     EventStreamConnectionFailed,
+    HealthRule,
     InvalidConfiguration,
     ServerView,
     StreamEvent,
@@ -22,7 +25,7 @@ from hostler import (
 
 from hostler_plugins.sse_health.connection import EventStream, StreamTarget
 from hostler_plugins.sse_health.failures import StreamFailure
-from hostler_plugins.sse_health.timing import Pulse, Retries
+from hostler_plugins.sse_health.timing import Pulse, Refusals, Retries
 
 if TYPE_CHECKING:
     import aiohttp
@@ -30,14 +33,16 @@ if TYPE_CHECKING:
     from hostler_plugins.sse_health import SseHealth
 
 _SHOWN = 500  # characters of an event or of a body in a message
+_PATIENCE = 5.0  # some servers answer 401 or 404 before they have registered all that they serve
 _HINT = "look at its log; raise startup_timeout if it only needs longer"
 
 
 class Watch:
-    """Where to connect, when again, and what was learnt on the way."""
+    """Where to connect, when again, and what was learnt on the way; `over` is set when never again."""
 
     def __init__(self, options: SseHealth, server: ServerView, endpoint: Endpoint) -> None:
         self.url = endpoint.url + (options.path or str(server.facts.get("health_path") or "/event"))
+        self.over = False
         self._delay = 0.0
         self._options = options
         self._server = server
@@ -45,9 +50,17 @@ class Watch:
         self._pulse = Pulse(options.stall_timeout)
         # A start must not run out of time before the first attempt has told what is missing.
         self._patience = min(options.first_event_timeout, server.spec.startup_timeout / 6)
+        self._refusals = Refusals(self._patience_with_refusals())
         self._last_event_id = ""
         self._comments = 0
         self._told_of_skipped = False
+
+    def _patience_with_refusals(self) -> float:
+        """For ever where another plugin may find the server well: then this one must not end it."""
+        if getattr(self._server.spec, "health", HealthRule.ALL) is HealthRule.ANY:
+            return math.inf
+
+        return min(_PATIENCE, self._server.spec.startup_timeout / 3)
 
     def refuse_strangers(self) -> None:
         """Raise StreamFailure where another process listens in the server's place."""
@@ -63,6 +76,7 @@ class Watch:
         now = time.monotonic()
         self._retries.opened(now)
         self._pulse.started(now)
+        self._refusals.end()
         self._patience = self._options.first_event_timeout
         self._comments = 0
         self._heard(stream, events)
@@ -90,13 +104,30 @@ class Watch:
 
         wanted = None if stream.parser.retry is None else stream.parser.retry / 1000
         self._delay = self._retries.failed(time.monotonic(), wanted=wanted, required=failure.retry_after)
+        self._note_refusal(failure)
         reason = f"GET {self.url.partition('?')[0]}: {failure.text}"
         details = {"kind": failure.kind, "attempt": self._retries.failures, **failure.details}
-        return _report(reason, failure, details)
+        report = _report(reason, failure, details)
+
+        if not self.over:
+            return report
+
+        # A server that had a stream in this run may have one in the next.
+        return replace(report, fatal=self._retries.ever_opened, permanent=not self._retries.ever_opened)
+
+    def _note_refusal(self, failure: StreamFailure) -> None:
+        """Ask ever more seldom for what it says there is not, and soon no more."""
+        if not failure.lasting:
+            self._refusals.end()
+            return
+
+        wait = self._refusals.refused(time.monotonic())
+        self.over = wait is None or (failure.final and self._refusals.patience < math.inf)
+        self._delay = max(self._delay, min(wait or 0.0, self._options.max_reconnect))
 
     async def pause(self) -> None:
-        """Wait before the next connection."""
-        await asyncio.sleep(self._delay)
+        """Wait before the next connection, if there is to be one."""
+        await asyncio.sleep(0.0 if self.over else self._delay)
 
     def _target(self) -> StreamTarget:
         """Made anew for each connection: a launcher may learn the password after the start."""
