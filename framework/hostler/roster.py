@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -147,9 +149,20 @@ class Roster(Mapping[str, Server]):
         for server in self.servers.values():
             server.attended = True
 
+        if os.getpid() == 1 and signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL:
+            self._tell_first_process()
+
         for server in self.servers.values():
             if server.spec.autostart:
                 server.ask_up()
+
+    def _tell_first_process(self) -> None:
+        """Say what a host program has to do as process 1: we set no signal handlers in it, so we cannot."""
+        for server in tuple(self.servers.values())[:1]:
+            text = "this program is process 1, and reaps no orphans: they stay as zombies"
+            server.voice.notice(
+                "first_process", f"{text}; start it under an init (docker run --init)", "warning"
+            )
 
     def leave(self) -> None:
         """Take no more commands for them."""

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -68,3 +69,18 @@ def test_a_crash_of_the_server_is_seen_by_the_first_process_too(configure: Confi
     hostler.wait_for("1 of 5 restarts used")
     first_process(hostler.process.pid).send_signal(signal.SIGTERM)  # unshare itself does not pass it on
     assert hostler.end() == 0
+
+
+def test_a_program_that_hosts_servers_as_process_1_is_told_about_orphans(tmp_path: Path) -> None:
+    program = """if True:
+    import hostler, logging, pathlib, sys
+    logging.basicConfig(format="%(message)s")
+    spec = hostler.ServerSpec(name="web", command=("sleep", "60"), port=None)
+    with hostler.serve(spec) as servers:
+        servers["web"].wait_ready(20)
+    """
+    environ = {**os.environ, "HOME": str(tmp_path)}
+    argv = [*UNSHARE, sys.executable, "-c", program]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "web: this program is process 1, and reaps no orphans" in done.stderr

@@ -240,3 +240,35 @@ def test_a_full_disk_does_not_keep_a_lock_from_being_taken(tmp_path: Path) -> No
         lock.release()
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+HELD_BY_PARENT = """
+import sys
+from pathlib import Path
+from hostler.errors import ProcessAlreadyRunning
+from hostler.process.directories import Directories
+from hostler.process.locks import NameLock
+base = Path(sys.argv[1])
+try:
+    NameLock.take(Directories(base / "s", base / "d", base / "c"), "here", "web")
+except ProcessAlreadyRunning as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("worker", "told"),
+    [
+        ({}, ["run by the process that has started this one", "use_reloader=False", "namespace=..."]),
+        ({"PYTEST_XDIST_WORKER": "gw1"}, ['namespace=os.environ["PYTEST_XDIST_WORKER"]']),
+    ],
+)
+def test_a_reloader_and_workers_of_tests_are_told_what_cures_it(
+    directories: Directories, tmp_path: Path, worker: dict[str, str], told: list[str]
+) -> None:
+    lock = NameLock.take(directories, "here", "web")
+    environ = {name: value for name, value in os.environ.items() if name != "PYTEST_XDIST_WORKER"} | worker
+    argv = [sys.executable, "-c", HELD_BY_PARENT, str(tmp_path)]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=True)
+    lock.release()
+    assert [part for part in told if part not in done.stdout] == [], done.stdout

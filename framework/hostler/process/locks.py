@@ -217,14 +217,9 @@ def _read_owner(path: Path) -> Owner | None:
 
 
 def _already_running(path: Path, name: str, owner: Owner | None) -> ProcessAlreadyRunning:
-    if owner is None:
-        who, pid = "another hostler", None
-    elif owner.pid == os.getpid():
-        who, pid = f"another supervisor of this process (pid {owner.pid})", owner.pid
-    else:
-        who, pid = f"another hostler (pid {owner.pid})", owner.pid
-
-    message, hint = f"it is already run by {who}", "stop that one first, or use its server"
+    pid = None if owner is None else owner.pid
+    who = _in_words(pid)
+    message, hint = f"it is already run by {who}", _advice(pid)
 
     if owner is not None and owner.sweeps:
         message = f"{who} still cleans up behind one that was killed"
@@ -236,3 +231,31 @@ def _already_running(path: Path, name: str, owner: Owner | None) -> ProcessAlrea
         hint=hint,
         details={"pid": pid, "lock": str(path)},
     )
+
+
+def _in_words(pid: int | None) -> str:
+    if pid is None:
+        return "another hostler"
+
+    if pid == os.getpid():
+        return f"another supervisor of this process (pid {pid})"
+
+    if pid == os.getppid():
+        return f"the process that has started this one (pid {pid})"
+
+    return f"another hostler (pid {pid})"
+
+
+def _advice(pid: int | None) -> str:
+    """What to do: for the usual reasons why a program that hosts servers runs twice, what cures them."""
+    if "PYTEST_XDIST_WORKER" in os.environ and pid != os.getpid():
+        own = 'namespace=os.environ["PYTEST_XDIST_WORKER"]'
+        return f"each worker of pytest-xdist needs servers of its own: serve(..., {own})"
+
+    if pid is not None and pid == os.getppid():
+        return (
+            "a reloader (Flask, Django, uvicorn) runs the program twice: serve in one of the two, switch it "
+            "off (use_reloader=False), or have other servers with namespace=..."
+        )
+
+    return "stop that one first, or use its server; namespace=... makes it another server"
