@@ -209,16 +209,6 @@ async def test_what_stands_in_it_is_allowed_and_what_looks_secret_is_masked(
     assert VALUE not in repr(heard)
 
 
-async def test_a_secret_of_the_same_name_in_env_is_not_allowed_by_the_file(
-    tmp_path: Path, directories: Directories
-) -> None:
-    file = private(tmp_path / ".env", "API_TOKEN=another-value\n")
-    spec = staying(env_file=(EnvFile(file),), env={"API_TOKEN": VALUE})
-
-    with pytest.raises(EnvironmentSetupFailed, match="nobody allowed: API_TOKEN"):
-        await start(spec, directories)
-
-
 async def test_a_file_that_changed_is_taken_at_the_next_start(
     tmp_path: Path, directories: Directories
 ) -> None:

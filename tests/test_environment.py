@@ -55,7 +55,7 @@ def test_a_secret_of_the_host_that_stands_in_the_child_is_refused_by_name_only()
     assert SECRET not in str(caught.value)
 
 
-def test_a_secret_that_the_spec_sets_itself_is_refused_until_it_is_allowed() -> None:
+def test_a_secret_that_a_plugin_sets_is_refused_until_it_is_allowed() -> None:
     made = launch(MY_TOKEN=SECRET)
 
     with pytest.raises(EnvironmentSetupFailed, match="MY_TOKEN"):

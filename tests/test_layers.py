@@ -27,13 +27,14 @@ LONGEST_FUNCTION = 30
 # of each other; a package is one part: in itself it is free.
 LAYERS = (
     "loop version",
+    "credentials plain_text spellings",
     "aside background channel command_result errors inbox interpolate needs private_file",
     "quantities secrets states stop_order usage",
     "secret_value residence",
     "model",
     "changes crash_record heartbeat launch references env_files",
     "answers events hooks polling restart environment order origins readings",
-    "wording health process plugins variables",
+    "wording health process plugins spec_secrets variables",
     "config",
     "given identity endpoint_failure",
     "voice endpoint surroundings crash_store status temporary",

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import html
+import json
+import shlex
+import subprocess
 import threading
 from itertools import pairwise
+from urllib.parse import quote, urlencode
+from xml.sax.saxutils import quoteattr
 
 import pytest
-from hostler.secrets import MASK, MINIMUM, Masker, is_secret_name
+from hostler.credentials import MASK, MINIMUM, is_secret_name, masked_words
+from hostler.secrets import Masker
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +47,11 @@ SECRET = "sk-ant-0123456789"
         "SLACK_WEBHOOK",
         "github_token",
         "GITHUB_PAT",
+        "X-Api-Key",
+        "Proxy-Authorization",
+        "Cookie",
+        "clientSecret",
+        "NotebookApp.token",
     ],
 )
 def test_a_name_that_usually_holds_a_secret_is_told(name: str) -> None:
@@ -65,6 +77,7 @@ def test_a_name_that_usually_holds_a_secret_is_told(name: str) -> None:
         "KEYBOARD_LAYOUT",
         "HTTP_PROXY",
         "SERVER_URL",
+        "POSTGRES_PASSWORD_FILE",
         "TERM",
     ],
 )
@@ -126,11 +139,105 @@ def test_a_secret_is_masked_in_every_spelling(text: str) -> None:
     assert Masker(["pass%swörd-1\n"]).text(f"<{text}>") == "<********>"
 
 
-@pytest.mark.parametrize("text", ["p4ss/w0rd", "p4ss%2Fw0rd", "postgres://me:p4ss%2Fw0rd@db:5432/app"])
-def test_the_password_of_a_url_is_a_secret_by_itself(text: str) -> None:
+WRITTEN = "a&b<c>\"d'e/f g+h=i?j%ké#1"
+SPELLED = {
+    "Go's JSON": r"""a\u0026b\u003cc\u003e\"d'e/f g+h=i?j%ké#1""",
+    "PHP's JSON": r"""a&b<c>\"d'e\/f g+h=i?j%k\u00e9#1""",
+    "Flask's JSON": r"""a\u0026b\u003cc\u003e\"d\u0027e/f g+h=i?j%k\u00e9#1""",
+    ".NET's JSON": json.dumps(WRITTEN).replace("\u00e9", "\u00e9"),
+    "JSON in JSON": json.dumps(json.dumps(WRITTEN)),
+    "Go's JSON in Go's JSON": json.dumps(
+        r"""a\u0026b\u003cc\u003e\"d'e/f g+h=i?j%ké#1""", ensure_ascii=False
+    ),
+    "a repr in JSON": json.dumps(repr(WRITTEN), ensure_ascii=False),
+    "quote": quote(WRITTEN),
+    "urlencode": urlencode({"key": WRITTEN}),
+    "encodeURIComponent": quote(WRITTEN, safe="!'()*~"),
+    "small letters": quote(WRITTEN, safe="").lower(),
+    "html.escape": html.escape(WRITTEN),
+    "html.escape(quote=False)": html.escape(WRITTEN, quote=False),
+    "XML": html.escape(WRITTEN).replace("&#x27;", "&apos;"),
+    "XML attribute": quoteattr(WRITTEN),
+    "Jinja": html.escape(WRITTEN).replace("&#x27;", "&#39;").replace("&quot;", "&#34;"),
+    "PHP's HTML": html.escape(WRITTEN).replace("&#x27;", "&#039;"),
+    "htmlentities": html.escape(WRITTEN).replace("&#x27;", "&#039;").replace("é", "&eacute;"),
+    "ASCII XML": html.escape(WRITTEN, quote=False).encode("ascii", "xmlcharrefreplace").decode(),
+    "shlex.quote": shlex.quote(WRITTEN),
+    "bash": subprocess.run(
+        ["bash", "-c", 'echo "${0@Q}"', WRITTEN],
+        capture_output=True,
+        check=True,
+        text=True,
+        env={"LC_ALL": "C.UTF-8"},
+    ).stdout,
+    "printf %q": r"""a\&b\<c\>\"d\'e/f\ g+h=i\?j%ké#1""",
+    "$'...'": r"""$'a&b<c>"d\'e/f g+h=i?j%k\303\251#1'""",
+}
+
+
+@pytest.mark.parametrize("text", SPELLED.values(), ids=list(SPELLED))
+def test_a_secret_is_masked_as_common_programs_write_it(text: str) -> None:
+    assert MASK in Masker([WRITTEN]).text(f"<{text}>")
+    assert b"********" in Masker([WRITTEN]).data(f"<{text}>".encode())
+
+
+def test_a_secret_that_nobody_has_to_escape_has_one_spelling() -> None:
+    assert len(Masker(["sk-ant-0123456789_ABCdef.~"]).secrets) == 1
+    assert len(Masker(["q83vEjRWeJCrze8/AbCdEfGhIjKlMnOpQr=="]).secrets) < 30
+
+
+@pytest.mark.parametrize(
+    ("words", "masked"),
+    [
+        (["serve", "--token=abc", "x"], ["serve", "--token=********", "x"]),
+        (["serve", "--api-key", "abc", "x"], ["serve", "--api-key", "********", "x"]),
+        (["env", "API_KEY=abc", "x"], ["env", "API_KEY=********", "x"]),
+        (["curl", "-H", "X-Api-Key: abc"], ["curl", "-H", "X-Api-Key: ********"]),
+        (["x", "http://h/?a=1&token=abc&b=2"], ["x", "http://h/?a=1&token=********&b=2"]),
+        (["x", "redis://u:abc@h:1"], ["x", "redis://u:********@h:1"]),
+        (["sh", "-c", "KEY=abc x --token def"], ["sh", "-c", "KEY=******** x --token ********"]),
+        (["sh", "-c", 'x --token "$TOKEN"'], ["sh", "-c", 'x --token "$TOKEN"']),
+        (["x", "--token", "${TOKEN}"], ["x", "--token", "${TOKEN}"]),
+        (["x", "--password-file", "/run/p"], ["x", "--password-file", "/run/p"]),
+        (["x", "--token", "--verbose", "a"], ["x", "--token", "--verbose", "a"]),
+        (["x", "--max-tokens=100", "--port=1"], ["x", "--max-tokens=100", "--port=1"]),
+    ],
+)
+def test_what_follows_the_name_of_a_secret_on_a_command_line_is_masked(
+    words: list[str], masked: list[str]
+) -> None:
+    assert masked_words(words) == masked
+
+
+@pytest.mark.parametrize("text", ["p4ss/w0rd", "p4ss%2Fw0rd", "p4ss%2fw0rd"])
+def test_the_password_of_a_url_is_the_secret_and_its_address_can_be_read(text: str) -> None:
     masker = Masker(["postgres://me:p4ss%2Fw0rd@db:5432/app"])
     assert masker.text(f"<{text}>") == "<********>"
-    assert masker.text("postgres://me@db:5432/app") == "postgres://me@db:5432/app"
+    assert masker.text(f"postgres://me:{text}@db:5432/app") == "postgres://me:********@db:5432/app"
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "masked"),
+    [
+        ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+        ("postgres://app@localhost/app", "app@localhost/app", "app@localhost/app"),
+        ("postgres://u:postgres@h/postgres", "h/postgres", "h/postgres"),
+        ("redis://:short@h", "to redis://:short@h", "to ********"),
+        ("https://0123456789abcdef0123@o1.example/7", "key 0123456789abcdef0123", "key ********"),
+        (
+            "https://hooks.example/services/T0/B0/xyz",
+            "POST https://hooks.example/services/T0/B0/xyz",
+            "POST ********",
+        ),
+        ("http://h/?token=0123456789", "0123456789", "********"),
+        ("Bearer 0123456789", "0123456789", "********"),
+        ("Basic dXNlcjpodW50ZXIyLWh1bnRlcjI=", "hunter2-hunter2", "********"),
+        ("Server=db;Password=hunter2-hunter2;", "hunter2-hunter2 in db", "******** in db"),
+        ("postgres", "postgres started", "postgres started"),
+    ],
+)
+def test_of_a_value_only_what_is_secret_in_it_is_masked(value: str, text: str, masked: str) -> None:
+    assert Masker([value]).text(text) == masked
 
 
 @pytest.mark.parametrize(

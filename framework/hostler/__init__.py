@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hostler.command_result import CommandResult
     from hostler.config import dump, from_dict, load
     from hostler.crash_record import CrashRecord, MemoryPoint, PluginWord
+    from hostler.credentials import is_secret_name
     from hostler.errors import (
         EnvironmentSetupFailed,
         ErrorContext,
@@ -80,7 +81,6 @@ if TYPE_CHECKING:
     from hostler.process.trusted import trusted_folder
     from hostler.quantities import Duration, Size, option
     from hostler.secret_value import Secret
-    from hostler.secrets import is_secret_name
     from hostler.server import Server
     from hostler.states import MOVES, State
     from hostler.stop_order import StopMode, StopSignal
@@ -267,7 +267,7 @@ _WHERE = {
     "hookimpl": "hostler.hooks",
     "hookspec": "hostler.hooks",
     "is_heartbeat": "hostler.heartbeat",
-    "is_secret_name": "hostler.secrets",
+    "is_secret_name": "hostler.credentials",
     "load": "hostler.config",
     "option": "hostler.quantities",
     "poll": "hostler.polling",

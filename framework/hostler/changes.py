@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from hostler.credentials import MASK, is_secret_name, masked_words, passwords_in
 from hostler.model import PluginSpec, ServerSpec
 from hostler.needs import Need, spelled_out
 from hostler.secret_value import Secret
-from hostler.secrets import MASK, is_secret_name, passwords_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def _entries(spec: ServerSpec) -> Iterator[tuple[str, object]]:
         value = getattr(spec, one.name)
 
         match one.name:
-            case "name":
+            case "name" | "secrets":
                 continue
             case "plugins":
                 yield from _entries_of_plugins(value)
@@ -101,7 +101,7 @@ def _text(name: str, value: object) -> str:
         case Mapping():
             return "{" + ", ".join(f"{key} = {_text(str(key), item)}" for key, item in value.items()) + "}"
         case list() | tuple():
-            return "[" + ", ".join(_words(value)) + "]"
+            return "[" + ", ".join(masked_words(_text(name, item) for item in value)) + "]"
         case _:
             return _without_passwords(_scalar(value))
 
@@ -124,21 +124,6 @@ def _scalar(value: object) -> str:
             text = str(value) or '""'
 
     return text
-
-
-def _words(values: Iterable[object]) -> Iterator[str]:
-    """The items of a list; what follows an option such as `--token` is taken for a secret."""
-    option = ""
-
-    for value in values:
-        text = _text(option, value)
-        head, equals, _ = text.partition("=")
-        yield f"{head}={MASK}" if equals and is_secret_name(_as_name(head)) else text
-        option = _as_name(text) if text.startswith("-") and not equals else ""
-
-
-def _as_name(option: str) -> str:
-    return option.lstrip("-").replace("-", "_")
 
 
 def _without_passwords(text: str) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from hostler.credentials import is_secret_name, is_secret_value, secrets_in_words
 from hostler.errors import EnvironmentSetupFailed
 from hostler.launch import Launch
 from hostler.model import Auth
-from hostler.secrets import MINIMUM, is_secret_name
 
 MARKER = "HOSTLER_RUN_ID"
 
@@ -41,14 +41,15 @@ def secret_values(*environments: Mapping[str, str]) -> Iterable[str]:
     """The values in these environments that are classed as secret by their names."""
     for environment in environments:
         for name, value in environment.items():
-            if len(value) >= MINIMUM and is_secret_name(name):
+            if is_secret_name(name) and is_secret_value(value):
                 yield value
 
 
 def secrets_of(launch: Launch) -> Iterator[str]:
-    """All secrets that the child knows: those set on purpose, those told by their names, its password."""
+    """All secrets that the child knows: set on purpose, told by their names, its password, those in argv."""
     yield from launch.secrets.values()
     yield from secret_values(launch.env)
+    yield from (value for _, value in secrets_in_words(launch.argv))
     auth = launch.facts.get("auth")
 
     if isinstance(auth, Auth):
@@ -61,11 +62,11 @@ def refuse_leaks(launch: Launch) -> None:
 
     Only names are told, never values. A variable that is allowed may hold any secret, and a value that
     is allowed under one name is allowed everywhere in the environment, but in argv (where every local
-    user can read it) no secret is. What stands in the safe base as well (a password that is the user's
-    name, say) cannot be told from it, and passes.
+    user can read it) no secret is. `launch.warn` is told of what merely looks like one there. What stands
+    in the safe base as well (a password that is the user's name, say) cannot be told from it, and passes.
     """
     base = " ".join(safe_base(launch.host_env).values())
-    given = {value for value in launch.secrets.values() if len(value) >= MINIMUM}
+    given = {value for value in launch.secrets.values() if is_secret_value(value)}
     allowed = given | {launch.env[name] for name in launch.allowed if name in launch.env}
     secrets = {*secret_values(launch.host_env, launch.env), *given}
     secrets = {value for value in secrets if value not in base}
@@ -91,6 +92,19 @@ def refuse_leaks(launch: Launch) -> None:
             hint="hand it over in the environment (env-sanitizer allow) or in a file that only you can read",
             permanent=True,
         )
+
+    for text in exposed_in(launch.argv):
+        launch.warn(text)
+
+
+def exposed_in(words: Iterable[str]) -> Iterator[str]:
+    """A warning for each secret that stands on a command line."""
+    for name, value in secrets_in_words(words):
+        if is_secret_value(value):
+            yield (
+                f"the command line shows a secret (after {name}), and every local user can read it; hand it "
+                "over in env, or in a file that only the server's user can read"
+            )
 
 
 def _leaks(launch: Launch, forbidden: set[str]) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from hostler.env_files import read_env_file
-from hostler.environment import safe_base
+from hostler.environment import refuse_leaks
 from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ProcessSpawnFailed, ServerError
 from hostler.launch import Launch
 from hostler.launching import filling
@@ -18,7 +19,10 @@ from hostler.plugins.forms import marked_hooks
 from hostler.plugins.options import option_fields
 from hostler.process.directories import Directories, why_not_writable
 from hostler.process.programs import check_directory, find_program
+from hostler.readings import Readings, take_readings
 from hostler.secret_value import Secret
+from hostler.spec_secrets import credentials_in_clear
+from hostler.variables import set_variables
 
 Weight: TypeAlias = Literal["mistake", "warning"]
 
@@ -64,6 +68,8 @@ class Inspector:
     def _server(self, spec: ServerSpec) -> Iterator[Observation]:
         key = f"servers.{spec.name}"
         launch = self._launch(spec)
+        yield from _refused(launch, f"{key}.command")
+        yield from self._in_clear(spec, key)
         plugins = {plugin.name: build(plugin) for plugin in spec.plugins}
         launches = any(getattr(plugin, "supplies_command", False) for plugin in plugins.values())
 
@@ -83,13 +89,12 @@ class Inspector:
     def _launch(self, spec: ServerSpec) -> Launch:
         """What a start would begin with; what is known only then stays as it is written."""
         fill = filling(spec, spec.port or None)
-        env = {name: value for name, value in spec.env.items() if isinstance(value, str)}
-        return Launch(
+        launch = Launch(
             server=spec.name,
             generation=0,
             argv=[_filled(fill, word) for word in spec.command],
             cwd=spec.cwd,
-            env=safe_base(self.environ) | env,
+            env={},
             host=spec.host,
             port=spec.port,
             data_dir=self._data_dir(),
@@ -100,6 +105,31 @@ class Inspector:
             user=spec.user,
             group=spec.group,
         )
+        set_variables(launch, spec, partial(_filled, fill), needed={}, readings=_readings(spec, self.environ))
+        return launch
+
+    def _in_clear(self, spec: ServerSpec, key: str) -> Iterator[Observation]:
+        """Credentials that stand in the configuration themselves."""
+        servers = self.configuration.document.get("servers")
+        table = servers.get(spec.name) if isinstance(servers, dict) else None
+
+        for below, message in credentials_in_clear(spec, table):
+            yield Observation(f"{key}.{below}", message, "warning")
+
+
+def _readings(spec: ServerSpec, environ: Mapping[str, str]) -> Readings:
+    """What a start would read; nothing where that fails, which is told by itself."""
+    try:
+        return take_readings(spec, environ)
+    except EnvironmentSetupFailed:
+        return Readings()
+
+
+def _refused(launch: Launch, key: str) -> Iterator[Observation]:
+    try:
+        refuse_leaks(launch)
+    except EnvironmentSetupFailed as error:
+        yield Observation(key, _sentence(error))
 
 
 def _sentence(error: ServerError) -> str:

@@ -91,6 +91,11 @@ def _closed(text: str) -> str:
     return text + "$" * (last % 2)
 
 
+def defaults(text: str) -> list[tuple[str, str]]:
+    """List the names that have a default in a text, each with it as it is written."""
+    return [(found["name"], found["default"]) for found in _REFERENCE.finditer(text) if found["default"]]
+
+
 def names(text: str) -> list[str]:
     """List the names that a text refers to, in order. Raises MalformedReference."""
     listed = []

@@ -12,6 +12,7 @@ from hostler.background import Background
 from hostler.beside import run_beside, wants_more, warm_up
 from hostler.cleaning import clean_up, clean_up_now
 from hostler.crash_record import MemoryPoint, PluginWord
+from hostler.credentials import masked_words
 from hostler.endpoint import Confirmed, EndpointSearch
 from hostler.environment import refuse_leaks, secrets_of
 from hostler.errand import Errand
@@ -148,7 +149,7 @@ class Run:
 
     def argv(self) -> tuple[str, ...]:
         """The command line, masked."""
-        words = [] if self.launch is None else self.launch.argv
+        words = [] if self.launch is None else masked_words(self.launch.argv)
         return tuple(self.voice.masker.text(word) for word in words)
 
     def _trouble(self, topic: str, text: str, details: Mapping[str, object]) -> None:

@@ -1,47 +1,16 @@
-"""Which variables are secret by their name, and how secret values are masked wherever hostler writes."""
+"""How secret values are masked wherever hostler writes."""
 
 from __future__ import annotations
 
-import json
-import re
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import AnyStr
-from urllib.parse import quote, unquote
 
-MINIMUM = 8
-"""Shorter values are not masked: "true" or "admin" would stain every line."""
+from hostler.credentials import MASK, MINIMUM, secret_parts
+from hostler.spellings import spellings
 
-MASK = "********"
 _MASK = MASK.encode()
-_MINIMUM_OF_A_LINE = 16
-_UNCHANGED = re.compile(r"[A-Za-z0-9_.~-]*")  # what nobody escapes
-_PASSWORD_OF_URL = re.compile(r"[A-Za-z][\w+.-]*://[^/?#@:]*:([^/?#@]+)@")
-
-_SECRET = re.compile(
-    r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|PRIVATE_?KEY|API_?KEY|ACCESS_?KEY|AUTHORIZATION|WEBHOOK"
-    r"|(^|_)KEYS?$|(^|_)(PASS|JWT|PAT|BEARER|COOKIES?)$|_PWD$|^AWS_|(^|_)AUTH(?!OR)"
-    r"|(^|_)DSN($|_)|CONNECTION_?STRING|CONN_?STR(ING)?$"
-    r"|(DATABASE|DB|POSTGRES\w*|PG|MYSQL|MARIADB|MONGO\w*|REDIS|AMQP|RABBITMQ|BROKER|SMTP|SQLALCHEMY\w*)_UR[IL]$"
-)
-_HARMLESS = re.compile(
-    r"SSH_AUTH_SOCK|XAUTHORITY|AWS_(DEFAULT_)?(REGION|PROFILE|OUTPUT)|AWS_(CA_BUNDLE|PAGER|EXECUTION_ENV|SDK_\w+|\w+_FILE)|"
-    r"\w*TOKENIZERS?_\w+|\w*(MAX|MIN|LIMIT|BUDGET|NUM)\w*_TOKENS?|\w*TOKENS?_(LIMIT|BUDGET|COUNT)"
-)
-
-
-@lru_cache(maxsize=1024)  # every spawn asks about the same names
-def is_secret_name(name: str) -> bool:
-    """Tell whether a variable of this name usually holds a secret: X_API_KEY does, SSH_AUTH_SOCK does not."""
-    upper = name.upper()
-    return _SECRET.search(upper) is not None and _HARMLESS.fullmatch(upper) is None
-
-
-def passwords_in(text: str) -> list[str]:
-    """The passwords of the URLs in a text: what stands between `user:` and `@`."""
-    return _PASSWORD_OF_URL.findall(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +27,23 @@ class Masker:
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._lock = threading.Lock()
         self._known = _Known()
+        self._values: set[str] = set()
 
         for value in values:
             self.add(value)
 
     def add(self, value: str) -> None:
-        """Mask `value` in all that comes from now on; shorter than `MINIMUM` it is ignored.
+        """Mask `value` in all that comes from now on; what `secret_parts` leaves out is ignored.
 
-        The lines of a value of several lines (a key, a JSON document) are secrets too, when they are long,
-        and so are the password in a URL, and how each of them stands in JSON, in a Python repr or in a URL.
+        Each of its parts is masked in all its spellings.
         """
+        if value in self._values:
+            return
+
+        wanted = {form for part in {*secret_parts(value)} for form in spellings(part)}
+
         with self._lock:
-            wanted = {form for part in _parts(value) if len(part) >= MINIMUM for form in _forms(part)}
+            self._values.add(value)
             text = tuple(sorted({*self._known.text, *wanted}, key=len, reverse=True))
             self._known = _Known(text, tuple(one.encode(errors="surrogateescape") for one in text))
 
@@ -159,32 +133,6 @@ class MaskedStream:
         out = (b"" if self._masked else _MASK) if known else rest
         self._given, self._masked = len(self._held), known
         return out
-
-
-def _parts(value: str) -> Iterator[str]:
-    """A secret, and what of it is one by itself."""
-    yield value
-    yield value.strip()
-
-    if "\n" in value:
-        lines = (line.strip() for line in value.splitlines())
-        yield from (line for line in lines if len(line) >= _MINIMUM_OF_A_LINE and line[:5] != "-----")
-
-    if found := _PASSWORD_OF_URL.match(value):
-        yield found[1]
-        yield unquote(found[1], errors="surrogateescape")
-
-
-def _forms(part: str) -> Iterator[str]:
-    """A secret as it is, and as others may write it."""
-    yield part
-
-    if _UNCHANGED.fullmatch(part) is None:
-        yield json.dumps(part)[1:-1]
-        yield json.dumps(part, ensure_ascii=False)[1:-1]
-        yield repr(part)[1:-1]
-        yield repr(part.encode(errors="surrogateescape"))[2:-1]
-        yield quote(part, safe="", errors="surrogateescape")
 
 
 def _masked(text: AnyStr, secrets: tuple[AnyStr, ...], mask: AnyStr) -> AnyStr:

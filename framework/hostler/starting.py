@@ -17,6 +17,7 @@ from hostler.process.locks import PAUSE, NameLock
 from hostler.process.records import kill_recorded
 from hostler.readings import Readings, points_elsewhere, take_readings
 from hostler.run import Run
+from hostler.spec_secrets import secrets_of_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,9 @@ class Starting:
         if means.lock is None:
             means.lock = await self._take_lock()
             await self._recover(means.lock)
+
+        for value in secrets_of_spec(server.spec):
+            server.voice.masker.add(value)
 
         plugins = means.build_plugins()
         await wait_for_needed(server)

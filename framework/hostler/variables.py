@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from hostler.credentials import is_secret_name
 from hostler.environment import safe_base
 from hostler.launch import Launch
 from hostler.model import ServerSpec
 from hostler.readings import Readings
-from hostler.secrets import is_secret_name
 
 OF_HOSTLER = "hostler's own environment"
 OF_ENV = "env"
@@ -24,8 +24,8 @@ def set_variables(
 ) -> None:
     """Set what every child gets, then what needed servers publish, then `env_file`, then `env`.
 
-    What comes later wins. `launch.origins` tells who set each. Secrets, and what stands in an env_file,
-    are allowed: they are there on purpose.
+    What comes later wins. `launch.origins` tells who set each. What the configuration sets itself, in `env`
+    or an env_file, is allowed: it is there on purpose. Of it, what has a secret name is masked.
     """
     plain = {name: fill(value) for name, value in spec.env.items() if isinstance(value, str)}
     _lay(launch, OF_HOSTLER, safe_base(launch.host_env))
@@ -36,17 +36,14 @@ def set_variables(
     for path, values in readings.files.items():
         _lay(launch, f"env_file {path}", values)
 
-    for name in {name for values in readings.files.values() for name in values} - spec.env.keys():
-        launch.allowed.add(name)
-
-        if is_secret_name(name):
-            launch.set_secret(name, launch.env[name])
-
     _lay(launch, OF_ENV, plain)
     _lay(launch, OF_ENV, readings.secrets)
+    configured = launch.configured
+    launch.allowed.update(configured)
 
-    for name, value in readings.secrets.items():
-        launch.set_secret(name, value)
+    for name in configured:
+        if name in readings.secrets or is_secret_name(name):
+            launch.set_secret(name, launch.env[name])
 
 
 def _lay(launch: Launch, origin: str, values: Mapping[str, str]) -> None:

@@ -14,6 +14,7 @@ from hostler.errors import ServerError
 from hostler.events import Event, Notice, Progress
 from hostler.loop import call_out
 from hostler.model import Healthy, Line, StreamEvent, StreamGap, Unhealthy
+from hostler.plain_text import harmless
 from hostler.secrets import Masker
 from hostler.wording import in_words, log_level
 
@@ -51,7 +52,7 @@ class Voice:
 
         # Without a handler of the host's, logging would print warnings on stderr by itself.
         if self._log.isEnabledFor(level) and self._log.hasHandlers():
-            self._write(level, self.masker.text(in_words(event)))
+            self._write(level, harmless(self.masker.text(in_words(event))))
 
     def note_activity(self, text: str) -> None:
         """Take note of what is being done for this run, for whoever asks why it is not ready."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from hostler.credentials import MASK, is_address
 from hostler.environment import MARKER
 from hostler.errors import ServerCrashed, ServerError
 from hostler.events import EndpointFound, HealthReported, Spawned
@@ -16,7 +17,6 @@ from hostler.model import ExitCause, Healthy, Line, Report, Unhealthy
 from hostler.plugins import PluginSet
 from hostler.readiness import why_not_ready
 from hostler.run import Run
-from hostler.secrets import MASK
 from hostler.server import Server, Wanted
 from hostler.states import State
 
@@ -60,7 +60,10 @@ class Watching:
 
     def _spawned(self, launch: Launch, pid: int) -> Spawned:
         masked = self.server.voice.masker.text
-        env = {name: MASK if name in launch.secrets else masked(value) for name, value in launch.env.items()}
+        env = {
+            name: MASK if name in launch.secrets and not is_address(value) else masked(value)
+            for name, value in launch.env.items()
+        }
         origins = launch.origins | {MARKER: "hostler itself"}
         return Spawned(
             server=self.server.name,

@@ -13,7 +13,6 @@ from fnmatch import fnmatchcase
 
 from hostler import Launch, ServerView, hookimpl, is_secret_name, option
 
-_SHORTEST_SECRET = 8
 _WORD = re.compile(r"(?:[A-Za-z0-9_.%()*?-]|\[!?[A-Za-z0-9_-]+\])+")
 _WILDCARD = frozenset("*?[")
 
@@ -74,9 +73,10 @@ _HYGIENE = [
 class EnvSanitizer:
     """Keeps secrets and loader tricks out of the server's environment, but for what is allowed by name.
 
-    Names and patterns are as in the shell (`*`, `?`, `[...]`) and case counts. Only a full name in
-    `allow` lets a secret or a hygiene variable pass; a pattern brings in the others alone. `deny` wins
-    over everything, also over what another plugin set on purpose. Names (never values) of what was
+    What stands in the server's own `env` or `env_file` is allowed. Of hostler's own environment and of what
+    plugins add, only a full name in `allow` lets a secret or a hygiene variable pass; a pattern brings in the
+    others alone. Names and patterns are as in the shell (`*`, `?`, `[...]`) and case counts. `deny` wins
+    over everything, also over what was set on purpose. Names (never values) of what was
     kept back are told in the notice "env_withheld".
     """
 
@@ -108,15 +108,15 @@ class EnvSanitizer:
             server.notice("env_withheld", _sentence(withheld), names=sorted(withheld))
 
         if overruled:
-            text = f"deny took away what a plugin had set on purpose: {', '.join(sorted(overruled))}"
+            text = f"deny took away what was set on purpose: {', '.join(sorted(overruled))}"
             server.notice("env_withheld", text, level="warning", names=sorted(overruled))
 
     def _secret_values(self, launch: Launch) -> Iterator[str]:
         for name, value in (*launch.host_env.items(), *launch.env.items()):
-            if len(value) >= _SHORTEST_SECRET and self._is_secret(name):
+            if self._is_secret(name):
                 yield value
 
-        yield from (value for value in launch.secrets.values() if len(value) >= _SHORTEST_SECRET)
+        yield from launch.secrets.values()
 
     def _copy(self, launch: Launch) -> set[str]:
         """Copy from hostler's environment, and return the names of secrets and the like that stay behind."""

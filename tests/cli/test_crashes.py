@@ -12,8 +12,9 @@ import pytest
 from crashes import NOON, crash
 from hostler import CrashRecord, Directories, State
 from hostler.cli.crash_pages import page
-from hostler.cli.phrases import at, harmless, lasting
+from hostler.cli.phrases import at, lasting
 from hostler.crash_store import CrashStore, StoredCrash
+from hostler.plain_text import harmless
 from hostler_process import Configure, Run, server_table
 
 Keep = Callable[..., None]

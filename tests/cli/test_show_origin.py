@@ -132,6 +132,35 @@ def test_no_secret_that_stands_in_the_file_is_printed(run: Run, tmp_path: Path) 
     assert told['servers.web.plugins.x.tokens_password = ["********", ""]'] == "hostler.toml:10"
 
 
+def test_show_prints_no_credential_that_stands_in_the_file_and_reads_back(run: Run, tmp_path: Path) -> None:
+    words = f"'--token={SECRET}', '--key', '{SECRET}', 'http://me:{SECRET}@h/?api_key={SECRET}'"
+    lines = [
+        "[servers.web]",
+        f"command = ['true', {words}]",
+        f"env.A_TOKEN = '{SECRET}'",
+        "env.B_TOKEN = 'Bearer ${HOME}'",
+        "env.C_TOKEN = { secret = 'env:HOME' }",
+        f"env.PLACE = 'redis://me:{SECRET}@h'",
+        "env.REDIS_URL = 'redis://127.0.0.1:1'",
+        f"plugins.sse-health.headers = {{ x-api-key = '{SECRET}', Authorization = 'Bearer {SECRET}' }}",
+    ]
+    write(tmp_path, hostler="\n".join(lines))
+
+    for call in (("show",), ("show", "--origin")):
+        done = run(*call)
+        assert done.returncode == 0
+        assert "sesame" not in done.stdout
+        assert "--token=********" in done.stdout
+        assert "http://me:********@h/?api_key=********" in done.stdout
+        assert '"redis://me:********@h"' in done.stdout
+        assert '"redis://127.0.0.1:1"' in done.stdout
+        assert '"Bearer ${HOME}"' in done.stdout
+        assert '"env:HOME"' in done.stdout
+
+    write(tmp_path, hostler=run("show").stdout)
+    assert run("check").returncode == 0
+
+
 def test_what_a_profile_or_a_setting_laid_over_is_told_as_that(tmp_path: Path) -> None:
     file = write(tmp_path, base=BASE, hostler=UPPER)
     told = values_of(file, "web", profiles=["ci"], settings=[read_setting("servers.web.host=localhost")])

@@ -171,7 +171,8 @@ def test_the_spinner_tells_the_progress_and_ends_with_the_start(monkeypatch: pyt
     assert out.getvalue().count("\x1b[?25l") == out.getvalue().count("\x1b[?25h") == 1
 
 
-NASTY = "ev\u202eil \u2066x \x1b[2J\x1b]0;t\x07 \x9b31m \x00 \r over\u2028z \x1b[31mred"
+LINK = "\x1b]8;;http://x\x07\x1b[2J\x1b\\link\x1b]8;;\x1b\\"
+NASTY = f"ev\u202eil \u2066x \u061c\x1b[2J\x1b]0;t\x07 {LINK}\x9b31m \x00 \r over\u2028z \x1b[31mred"
 
 
 @pytest.mark.parametrize("kind", ["terminal", "plain", "json"])
@@ -192,6 +193,17 @@ def test_nothing_that_a_server_says_reaches_a_terminal_as_an_order(
     told = re.sub(r"\x1b\[[0-9;]*m|\x1b\[\?25[hl]", "", told)  # colours, and the cursor of the spinner
     assert told.count("red") == 3
     assert [hex(ord(one)) for one in told if not one.isprintable() and one != "\n"] == []
+
+
+def test_a_title_cannot_play_with_the_terminal_behind_a_spinner(monkeypatch: pytest.MonkeyPatch) -> None:
+    view, out = terminal(monkeypatch)
+    view.know(Configuration({"web": ServerSpec(name="web", title=NASTY)}))
+    view.show(state(State.STARTING))
+    view.close()
+    assert "Starting ev" in out.getvalue()
+    assert not any(
+        order in out.getvalue() for order in ("\x1b[2J", "\x1b]", "\x07", "\x9b", "\u202e", "\u061c")
+    )
 
 
 def test_output_of_a_server_cannot_play_with_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,9 +27,10 @@ from capturing import (
     steps,
     until,
 )
+from hostler.credentials import MASK
 from hostler.model import Line
 from hostler.process.output import OutputPump
-from hostler.secrets import MASK, Masker
+from hostler.secrets import Masker
 
 SECRET = "sk-ant-0123456789"
 

@@ -109,7 +109,7 @@ class Life:
 
     def ask_everything(self) -> None:
         """Run every other command about it."""
-        names = set(group.list_commands(click.Context(group))) - {"run", "show"}  # show: what the file says
+        names = set(group.list_commands(click.Context(group))) - {"run"}
         calls = [(name, str(self.file), *more) for name in names for more in ((), ("fake", "--json"))]
         calls += [("show", "--origin", str(self.file)), ("show", "--origin", str(self.file), "fake")]
         asked = {call: self.world.hostler(*call, **self.variables) for call in calls}

@@ -12,6 +12,7 @@ from typing import ClassVar, TextIO
 
 import click
 
+from hostler.cli.edge import guarded
 from hostler.cli.lazy_group import LazyGroup
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.version import __version__
@@ -64,13 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _prepare_output() -> None:
-    """Make sure that there is something to write to, and that no character can be the end of us."""
+    """Make sure that there is something to write to, that no character ends us, and none is an order."""
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+    sys.stdout, sys.stderr = guarded(sys.stdout), guarded(sys.stderr)
 
 
 def _die_of_ctrl_c() -> None:

@@ -56,7 +56,7 @@ def _numbered(found: Sequence[StoredCrash], number: int) -> list[StoredCrash]:
 
 def _show(crashes: Sequence[StoredCrash], names: str, *, as_json: bool, in_full: bool) -> None:
     from hostler.cli.crash_pages import page, table  # noqa: PLC0415 - programs need no pages
-    from hostler.cli.phrases import harmless  # noqa: PLC0415
+    from hostler.plain_text import harmless  # noqa: PLC0415
 
     if as_json:
         for number, record in crashes:

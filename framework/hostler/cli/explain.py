@@ -19,7 +19,7 @@ def command(words: tuple[str, ...], layers: Layers) -> None:
     records, and the last state that was written down; whoever runs it is not disturbed.
     """
     from hostler.cli.explaining import explained  # noqa: PLC0415 - a mistake in the call needs none of it
-    from hostler.cli.phrases import harmless  # noqa: PLC0415
+    from hostler.plain_text import harmless  # noqa: PLC0415
     from hostler.situation import look_at  # noqa: PLC0415
 
     file, name = file_and_name(words)

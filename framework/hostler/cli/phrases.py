@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
-
-import click
-
-CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What moves the cursor, begins an escape sequence, or turns the direction of a line."""
-
-
-def harmless(text: str) -> str:
-    """What servers and files say, without colours and without what would play with a terminal."""
-    return CONTROLS.sub("�", click.unstyle(text.replace("\r\n", "\n")))
 
 
 def at(time: datetime, now: datetime) -> str:

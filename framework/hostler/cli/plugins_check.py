@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hostler.cli.phrases import harmless
 from hostler.errors import ServerError
 from hostler.model import PluginSpec
+from hostler.plain_text import harmless
 from hostler.plugins import find_class
 from hostler.plugins.wording import said
 

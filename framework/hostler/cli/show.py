@@ -10,6 +10,7 @@ from hostler.cli.arguments import Layers, file_and_name, known_name, layer_optio
 from hostler.config import dump
 from hostler.config.loading import load_drafts
 from hostler.model import Configuration
+from hostler.model.reading.masking import masked
 
 
 @click.command("show")
@@ -19,10 +20,11 @@ from hostler.model import Configuration
 def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
     """Print FILE (./hostler.toml by default) merged with what it extends, as TOML; or only the server NAME.
 
-    Variables stay as they are written: ${NAME}. With --origin, each value is told with the file and line
-    it comes from, and each variable of the server's environment with who set it at the last start.
+    Variables stay as they are written: ${NAME}; credentials that stand in the file are masked. With --origin,
+    each value is told with the file and line it comes from, and each variable of the environment with who
+    set it at the last start.
     """
-    from hostler.cli.phrases import harmless  # noqa: PLC0415 - a mistake in the call needs none of it
+    from hostler.plain_text import harmless  # noqa: PLC0415 - a mistake in the call needs none of it
 
     file, name = file_and_name(words)
     configuration, drafts = load_drafts(file, **layers)
@@ -43,7 +45,7 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
 
 
 def _only(configuration: Configuration, names: list[str]) -> Configuration:
-    """The configuration with these servers alone."""
+    """The configuration with these servers alone, and without credentials."""
     servers = {name: configuration.servers[name] for name in names}
     document = dict(configuration.document)
 
@@ -52,4 +54,6 @@ def _only(configuration: Configuration, names: list[str]) -> Configuration:
         assert isinstance(table, dict)
         document["servers"] = {name: table[name] for name in names}
 
-    return replace(configuration, servers=servers, document=document)
+    shown = masked(document)
+    assert isinstance(shown, dict)
+    return replace(configuration, servers=servers, document=shown)

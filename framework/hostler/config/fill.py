@@ -6,7 +6,8 @@ import sys
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 
-from hostler.interpolate import InterpolationError, UndefinedName, expand, names
+from hostler.credentials import is_secret_name
+from hostler.interpolate import InterpolationError, UndefinedName, defaults, expand, names
 from hostler.model.reading.findings import Findings, likely, shown
 from hostler.model.reading.tree import Node
 from hostler.references import PARTS, Reference
@@ -28,11 +29,15 @@ AT_START = _AtStart()
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What `${...}` can mean: the environment, and what is known of the server around it."""
+    """What `${...}` can mean: the environment, and what is known of the server around it.
+
+    `secrets` gathers what was filled in for names of secrets.
+    """
 
     environ: Mapping[str, str]
     server: Mapping[str, str] = field(default_factory=dict)
     has_port: bool = True
+    secrets: set[str] = field(default_factory=set, repr=False, compare=False)
 
     def value(self, name: str, node: Node) -> str | None:
         """The value of a name where it stands in `node`, None where it has none."""
@@ -75,11 +80,21 @@ def fill_variables(node: Node, known: Names, found: Findings) -> Node:
 
 
 def _filled(node: Node, text: str, known: Names, found: Findings, keep: Container[str]) -> str:
+    def lookup(name: str) -> str | None:
+        value = known.value(name, node)
+
+        if value and is_secret_name(name):
+            known.secrets.add(value)
+
+        return value
+
+    known.secrets.update(value.replace("$$", "$") for name, value in defaults(text) if is_secret_name(name))
+
     try:
         if keep != () and not known.has_port:
             _refuse_port(node, text, found)
 
-        return expand(text, lambda name: known.value(name, node), keep=keep)
+        return expand(text, lookup, keep=keep)
     except UndefinedName as error:
         _undefined(node, error.name, known, found)
     except InterpolationError as error:

@@ -137,7 +137,8 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
             "table of strings and secrets",
             "`{}`",
             VARIABLES,
-            "Variables of the server, on top of a short safe list (PATH, HOME, LANG and the like). "
+            "Variables of the server, on top of a short safe list (PATH, HOME, LANG and the like); they "
+            "reach it whatever their names. "
             "`{ secret = ... }`: see [secrets](#secrets)",
         ),
         "env_file": Key(

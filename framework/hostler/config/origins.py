@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, fields
 from datetime import date, time
@@ -11,13 +10,12 @@ from datetime import date, time
 from hostler.config.servers import Draft
 from hostler.config.write import as_written
 from hostler.model import PluginSpec, RestartPolicy, ServerSpec
+from hostler.model.reading.masking import masked
 from hostler.model.reading.tree import Node, Place, below, unfilled
-from hostler.secrets import MASK, MINIMUM, is_secret_name
 
 DEFAULT = "default"
 
-_APART = frozenset({"name", "needs", "plugins", "restart"})
-_REFERENCE = re.compile(r"(\$\{[^{}]*\})")
+_APART = frozenset({"name", "needs", "plugins", "restart", "secrets"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,27 +74,7 @@ def _text(node: Node, name: str) -> str:
         return "true"
 
     value = unfilled(node)
-    return as_toml(value if isinstance(value, dict) else _masked(value, name))
-
-
-def _masked(value: object, name: str) -> object:
-    """A value that is to be shown under this name; what looks secret is not, but for its `${...}`."""
-    if isinstance(value, list):
-        return [_masked(item, name) for item in value]
-
-    if not isinstance(value, str) or not value or not is_secret_name(name):
-        return value
-
-    parts = _REFERENCE.split(value)
-    return MASK if len(parts) == 1 else "".join(_masked_part(part) for part in parts)
-
-
-def _masked_part(part: str) -> str:
-    if _REFERENCE.fullmatch(part):
-        name, default, _ = part.partition(":-")
-        return f"{name}:-{MASK}}}" if default else part
-
-    return MASK if len(part) >= MINIMUM else part
+    return as_toml(masked(value, name))
 
 
 def as_toml(value: object) -> str:

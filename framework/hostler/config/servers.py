@@ -62,8 +62,9 @@ def read_server(name: str, node: Node, around: Surroundings, found: Findings) ->
         found.expected(node, f"a table, [{node.key}]")
         return None
 
-    node = _filled(name, node, around, found)
-    values: dict[str, Any] = {"name": name, "cwd": around.folder}
+    known = _known(name, node, around, found)
+    node = _filled(node, known, found)
+    values: dict[str, Any] = {"name": name, "cwd": around.folder, "secrets": frozenset(known.secrets)}
     values |= entries(node, _fields(around), found) or {}
 
     if _has_no_port(node):
@@ -97,21 +98,28 @@ def _fields(around: Surroundings) -> dict[str, Reader]:
     }
 
 
-def _filled(name: str, node: Node, around: Surroundings, found: Findings) -> Node:
-    """Fill in every string, the host first because others may name it."""
-    table = dict(node.value)
+def _known(name: str, node: Node, around: Surroundings, found: Findings) -> Names:
+    """What `${...}` can mean in the table of a server, its host among it."""
+    host = node.value.get("host")
     server = {"server.name": name, "server.host": _DEFAULT_HOST}
 
-    if "host" in table:
-        table["host"] = fill(table["host"], Names(around.environ, {"server.name": name}), found)
-        server["server.host"] = str(table["host"].value)
+    if host is not None:
+        server["server.host"] = str(fill(host, Names(around.environ, {"server.name": name}), found).value)
 
-    known = Names(around.environ, server, has_port=not _has_no_port(node))
+    return Names(around.environ, server, has_port=not _has_no_port(node))
+
+
+def _filled(node: Node, known: Names, found: Findings) -> Node:
+    """Fill in every string."""
+    table = dict(node.value)
 
     for key, child in table.items():
         if key == "env":
             table[key] = fill_variables(child, known, found)
-        elif key != "host":
+        elif key == "host":
+            own = {"server.name": known.server["server.name"]}
+            table[key] = fill(child, Names(known.environ, own, secrets=known.secrets), found)
+        else:
             table[key] = fill(child, known, found, keep=AT_START if key in TEMPLATES else ())
 
     return replace(node, value=table)

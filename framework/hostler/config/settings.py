@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from hostler.credentials import MASK, is_secret_name
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.reading.tree import Node, Place, Unusable, grow
-from hostler.secrets import MASK, is_secret_name
 
 _PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
 _KEY = re.compile(rf"[ \t]*({_PART}(?:[ \t]*\.[ \t]*{_PART})*)[ \t]*")

@@ -13,6 +13,7 @@ from hostler.errors import InvalidConfiguration, Problem
 from hostler.interpolate import escape
 from hostler.model import Configuration, EnvFile, PluginSpec, RestartPolicy, ServerSpec
 from hostler.needs import Need, OnRestart
+from hostler.plain_text import escaped
 from hostler.quantities import Duration, Size
 from hostler.secret_value import Secret
 
@@ -40,7 +41,7 @@ def dump(configuration: Configuration) -> str:
     """
     import tomli_w  # noqa: PLC0415 - only who writes needs it
 
-    return tomli_w.dumps(configuration.document or _document(configuration.servers))
+    return escaped(tomli_w.dumps(configuration.document or _document(configuration.servers)))
 
 
 def _document(servers: Mapping[str, ServerSpec]) -> dict[str, object]:
@@ -86,7 +87,7 @@ def _foreign(key: str, value: object) -> Iterator[Problem]:
 
 def _server(spec: ServerSpec) -> dict[str, object]:
     default = ServerSpec(name=spec.name, cwd=spec.cwd)
-    server = _changed(spec, default, without={"name", "needs", "plugins", "restart"})
+    server = _changed(spec, default, without={"name", "needs", "plugins", "restart", "secrets"})
     server["cwd"] = escape(str(spec.cwd))
 
     if spec.port is None:

@@ -65,7 +65,8 @@ class ServerSpec:
     Every value may be given as it stands in TOML: "5s", a word, a table as a mapping. InvalidConfiguration
     tells what cannot be used. Times are in seconds, paths absolute. `port`: 0 means a free one chosen before
     pre_spawn, None (`port = false`) means that the server has none, as every task. Without `title` its
-    plugins or its name are its title. `task_timeout`: 0 is none.
+    plugins or its name are its title. `task_timeout`: 0 is none. `secrets` are values to mask beside those
+    under secret names; from TOML, what `${NAME}` of a secret name gave.
     """
 
     name: str
@@ -101,6 +102,7 @@ class ServerSpec:
     guard: bool = False
     memory_interval: float = 60.0
     plugins: tuple[PluginSpec, ...] = ()
+    secrets: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         settle(self, f"servers.{self.name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from hostler.cli.edge import unguarded
 from hostler.cli.views.careful import CarefulView
 from hostler.cli.views.jsonlines import JsonView
 from hostler.cli.views.plain import PlainView
@@ -28,6 +29,6 @@ def make_view(
     if out.isatty() and not quiet:
         from hostler.cli.views.terminal import TerminalView  # noqa: PLC0415 - rich is heavy
 
-        return TerminalView(configuration, out, debug=debug)
+        return TerminalView(configuration, unguarded(out), debug=debug)
 
     return PlainView(configuration, out, debug=debug, quiet=quiet)

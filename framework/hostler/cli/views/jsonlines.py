@@ -7,9 +7,9 @@ import sys
 from datetime import UTC, datetime
 from typing import TextIO
 
-from hostler.cli.phrases import CONTROLS, harmless
 from hostler.events import Event
 from hostler.model import Configuration, Line
+from hostler.plain_text import escaped, harmless
 
 
 class JsonView:
@@ -52,6 +52,5 @@ class JsonView:
         """Nothing is held open."""
 
     def _write(self, value: dict[str, object]) -> None:
-        text = json.dumps(value, ensure_ascii=False)
-        self._out.write(CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+        self._out.write(escaped(json.dumps(value, ensure_ascii=False)) + "\n")
         self._out.flush()

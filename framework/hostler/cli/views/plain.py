@@ -6,10 +6,10 @@ import logging
 import sys
 from typing import TextIO
 
-from hostler.cli.phrases import harmless
 from hostler.cli.views.sentences import Sentences
 from hostler.events import Event, Progress
 from hostler.model import Configuration, Line
+from hostler.plain_text import harmless
 
 
 class PlainView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TextIO
 
 from rich.console import Console
@@ -10,12 +11,13 @@ from rich.markup import escape
 from rich.status import Status
 from rich.text import Text
 
-from hostler.cli.phrases import CONTROLS
 from hostler.cli.views.sentences import Sentences
 from hostler.events import Event, Progress, StateChanged
 from hostler.model import Configuration, Line
+from hostler.plain_text import harmless
 from hostler.states import State
 
+_COLOURS = re.compile(r"(\x1b\[[0-9;]*m)")
 _STYLES = {State.RUNNING: "green", State.CRASHED: "yellow", State.FAILED: "red"}
 
 
@@ -67,7 +69,7 @@ class TerminalView:
             self.close()
             return
 
-        text = escape(progress or f"Starting {', '.join(starting)}...")
+        text = escape(harmless(progress or f"Starting {', '.join(starting)}..."))
 
         if self._status is None:
             self._status = self._console.status(text)
@@ -77,10 +79,13 @@ class TerminalView:
 
 
 def _harmless(text: str) -> Text:
-    """What servers write, with its colours, but without what would move the cursor or clear the screen."""
-    shown = Text.from_ansi(text)
-    shown.plain = CONTROLS.sub("�", shown.plain)
-    return shown
+    """What servers write, with its colours, but without what would move the cursor or clear the screen.
+
+    Colours alone: rich would pass on the address of a link as it is, with all that stands in it.
+    """
+    parts = _COLOURS.split(text)
+    parts[::2] = [harmless(part) for part in parts[::2]]
+    return Text.from_ansi("".join(parts))
 
 
 def _starts(event: Event) -> bool:

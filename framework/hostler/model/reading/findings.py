@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from hostler.credentials import MASK, is_secret_name
 from hostler.errors import Problem
+from hostler.model.reading.masking import without_defaults
 from hostler.model.reading.tree import Node, quoted
 
 _SHORT = 3
@@ -42,7 +44,8 @@ class Findings:
 
     def expected(self, node: Node, what: str, *, proposal: str = "") -> None:
         """Note a value that is not what is allowed."""
-        self.add(node, f"expected {what}, found {shown(node)}", proposal=proposal)
+        found = shown(node)
+        self.add(node, f"expected {what}, found {found}", proposal="" if found == MASK else proposal)
 
     def unknown(self, node: Node, name: str, allowed: Iterable[str], *, what: str = "unknown key") -> None:
         """Note a name that does not exist, with the likely word, or else with all that are allowed."""
@@ -82,8 +85,15 @@ def _mistake(problem: Problem) -> Problem:
 
 
 def shown(node: Node) -> str:
-    """What was found, for a message: never the value of a variable, but its `${...}`."""
-    match node.value if node.raw is None else node.raw:
+    """What was found, for a message: never the value of a variable, but its `${...}`, and no secret."""
+    name = node.key.rpartition(".")[2]
+    is_secret = node.raw is None and name != "secret" and is_secret_name(name)
+    is_scalar = isinstance(node.value, str | int | float) and not isinstance(node.value, bool)
+    return MASK if is_secret and is_scalar else _shown(node)
+
+
+def _shown(node: Node) -> str:
+    match node.value if node.raw is None else without_defaults(node.raw):
         case str() as text:
             return quoted(text)
         case bool() as flag:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import get_args
 
+from hostler.credentials import is_secret_name
 from hostler.plugins.options import construct, option_fields, option_type
-from hostler.secrets import is_secret_name
 from hostler.testing.contract.findings import Findings, place_of
 from hostler.testing.contract.importing import check_import
 from hostler.testing.contract.living import check_life

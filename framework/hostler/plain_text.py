@@ -1,0 +1,23 @@
+"""Text of others made harmless: nothing in it plays with a terminal."""
+
+from __future__ import annotations
+
+import re
+
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What moves the cursor, begins an escape sequence, or turns the direction of a line."""
+
+_ANSI = re.compile(r"\x1b\[[;?0-9]*[a-zA-Z]")
+
+
+def harmless(text: str) -> str:
+    """What servers, files and plugins say, without colours and without what would play with a terminal."""
+    if text.isascii() and text.isprintable():
+        return text
+
+    return CONTROLS.sub("�", _ANSI.sub("", text.replace("\r\n", "\n")))
+
+
+def escaped(text: str) -> str:
+    """A text in JSON or TOML in which no string holds such a character: they are written as escapes there."""
+    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
