@@ -8,13 +8,15 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hostler import (
     Auth,
+    CommandResult,
+    Directories,
     Endpoint,
     Launch,
     Line,
@@ -23,7 +25,13 @@ from hostler import (
     State,
     StreamEvent,
     StreamGap,
+    as_server,
 )
+from hostler.errand import Errand, Order
+from hostler.process.output import OutputPump
+from hostler.process.records import RunStore
+from hostler.surroundings import Surroundings
+from hostler.voice import Voice
 from witness import Unasked
 
 START_SECONDS = 90.0  # a busy machine with two cores
@@ -46,6 +54,7 @@ class View(Unasked):
     progresses: list[str] = field(default_factory=list)
     notices: dict[str, str] = field(default_factory=dict)
     beside: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    launches: list[Launch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for folder in (self.data_dir, self.cache_dir, self.state_dir):
@@ -97,6 +106,37 @@ class View(Unasked):
     def start_soon(self, function: Callable[[], Awaitable[None]], *, over_restarts: bool = False) -> None:
         self.beside.append(function)
 
+    async def run_command(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        sandboxed: bool = True,
+    ) -> CommandResult:
+        return await self.errand.run(Order(argv, env or {}, timeout, cwd, sandboxed))
+
+    async def read_file(self, path: Path) -> str:
+        return await as_server.read_text(self.errand.run_unmasked, path)
+
+    async def create_file(self, path: Path, text: str) -> bool:
+        return await as_server.create(self.errand.run_unmasked, path, text)
+
+    @property
+    def errand(self) -> Errand:
+        """The real thing, for the launch that was made last."""
+        directories = Directories(self.state_dir, self.data_dir, self.cache_dir)
+        around = Surroundings(
+            namespace="view",
+            directories=directories,
+            data_dir=self.data_dir,
+            pump=OutputPump(),
+            store=RunStore(directories),
+            host_env={},
+        )
+        return Errand(around, Voice(self.name, lambda _: None), self.launches[-1], None)
+
 
 def free_port() -> int:
     """A port that nobody listens on."""
@@ -113,7 +153,7 @@ def a_launch(view: View, *argv: str, **env: str) -> Launch:
     project.mkdir(exist_ok=True)
     base = {"HOME": str(home), "PATH": f"{view.root / 'bin'}{os.pathsep}/nowhere"}
 
-    return Launch(
+    launch = Launch(
         server=view.name,
         generation=1,
         argv=list(argv),
@@ -125,6 +165,8 @@ def a_launch(view: View, *argv: str, **env: str) -> Launch:
         cache_dir=view.cache_dir,
         host_env=dict(os.environ),
     )
+    view.launches.append(launch)
+    return launch
 
 
 @contextmanager

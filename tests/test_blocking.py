@@ -56,6 +56,9 @@ FOR_PLUGINS = {
     "publish",
     "redact",
     "run_command",
+    "read_file",
+    "create_file",
+    "remove_file",
     "start_soon",
 }
 FOR_THE_ENGINE = {

@@ -38,8 +38,23 @@ class Unasked:
         raise NotImplementedError
 
     async def run_command(
-        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        sandboxed: bool = True,
     ) -> CommandResult:
+        raise NotImplementedError
+
+    async def read_file(self, path: Path) -> str:
+        raise NotImplementedError
+
+    async def create_file(self, path: Path, text: str) -> bool:
+        raise NotImplementedError
+
+    async def remove_file(self, path: Path) -> None:
         raise NotImplementedError
 
     @property

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hostler.as_server import is_ours, read_head
     from hostler.block import serve
     from hostler.blocking import BlockingServer, BlockingSupervisor
     from hostler.changes import Change, Changes
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     )
     from hostler.heartbeat import is_heartbeat
     from hostler.hooks import ServerView, hookimpl, hookspec
-    from hostler.launch import Launch, Sink
+    from hostler.launch import Confinement, Launch, Sink
     from hostler.model import (
         Action,
         Advice,
@@ -101,6 +102,7 @@ __all__ = [
     "CommandResult",
     "Condition",
     "Configuration",
+    "Confinement",
     "CrashRecord",
     "CrashRecorded",
     "Directories",
@@ -173,11 +175,13 @@ __all__ = [
     "hookimpl",
     "hookspec",
     "is_heartbeat",
+    "is_ours",
     "is_secret_name",
     "load",
     "option",
     "poll",
     "private_folder",
+    "read_head",
     "serve",
     "trusted_folder",
     "why_not_writable",
@@ -194,6 +198,7 @@ _WHERE = {
     "Condition": "hostler.needs",
     "CommandResult": "hostler.command_result",
     "Configuration": "hostler.model",
+    "Confinement": "hostler.launch",
     "CrashRecord": "hostler.crash_record",
     "CrashRecorded": "hostler.events",
     "Directories": "hostler.process.directories",
@@ -267,11 +272,13 @@ _WHERE = {
     "hookimpl": "hostler.hooks",
     "hookspec": "hostler.hooks",
     "is_heartbeat": "hostler.heartbeat",
+    "is_ours": "hostler.as_server",
     "is_secret_name": "hostler.credentials",
     "load": "hostler.config",
     "option": "hostler.quantities",
     "poll": "hostler.polling",
     "private_folder": "hostler.temporary",
+    "read_head": "hostler.as_server",
     "serve": "hostler.block",
     "trusted_folder": "hostler.process.trusted",
     "why_not_writable": "hostler.process.directories",

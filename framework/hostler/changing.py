@@ -58,6 +58,7 @@ class Changing:
         """See Supervisor.reload."""
         self._refuse_unless_open()
         wanted = configuration_of(configuration)
+        self._roster.read_from(wanted.files)
         return await self._to_its_end(self._reload(wanted.servers, wanted.templates))
 
     def preview(self, configuration: Given) -> Changes:

@@ -32,6 +32,26 @@ _SAFE = {
 }
 
 
+# What the loader, the C library and shells take from the environment of whatever is started.
+_STEERING = ("LD_", "DYLD_", "BASH_FUNC_", "MALLOC_", "GLIBC_")
+_STEERS = {
+    "BASH_ENV",
+    "ENV",
+    "SHELLOPTS",
+    "BASHOPTS",
+    "PS4",
+    "GCONV_PATH",
+    "GETCONF_DIR",
+    "LOCPATH",
+    "NLSPATH",
+}
+
+
+def steers_programs(name: str) -> bool:
+    """Whether a variable can have any program that is started with it run or write something else."""
+    return name in _STEERS or name.startswith(_STEERING)
+
+
 def safe_base(host_env: Mapping[str, str]) -> dict[str, str]:
     """What every child gets of hostler's own environment: enough to run, nothing that is anybody's secret."""
     return {name: value for name, value in host_env.items() if name in _SAFE or name.startswith("LC_")}

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import uuid4
 
 import anyio
 
+from hostler import as_server
+from hostler.as_server import command_for, confined
 from hostler.command_result import CommandResult
 from hostler.environment import MARKER
 from hostler.launch import Launch
 from hostler.process.exits import ExitStatus, Process
 from hostler.process.output import Capture
+from hostler.secrets import Masker
 from hostler.surroundings import Surroundings
 from hostler.voice import Voice
 
 _DRAIN_SECONDS = 0.5
+_FILE_SECONDS = 20.0  # for what takes milliseconds, on a busy machine
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to run, with which environment, for how many seconds, where, and whether in the sandbox."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str] = field(repr=False)
+    timeout: float
+    cwd: Path | None = None
+    sandboxed: bool = True
+    masked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,45 +46,33 @@ class Errand:
     launch: Launch
     run_id: str | None
 
-    async def run(self, argv: Sequence[str], env: Mapping[str, str], timeout: float) -> CommandResult:
-        """Run a command where the server works, as its user; nothing of it is left afterwards.
+    async def run(self, order: Order) -> CommandResult:
+        """Run a command as the server is run; nothing of it is left afterwards.
 
         Raises a ServerError when it cannot be started, OSError when descriptors have run out.
         """
+        launch = command_for(self.launch, list(order.argv), dict(order.env), order.cwd)
+        launch = await confined(launch, self.launch) if order.sandboxed else launch
+        marks = [mark for mark in (self.launch.host_env.get(MARKER), self.run_id) if mark]
+        launch.host_env = {MARKER: ":".join(marks)} if marks else {}
+        masker = self.voice.masker if order.masked else Masker()
         capture = self.around.pump.open(
-            generation=self.launch.generation, masker=self.voice.masker, sinks=(), on_trouble=_nothing
+            generation=launch.generation, masker=masker, sinks=(), on_trouble=_nothing
         )
 
         try:
-            process = self._spawn(capture, argv, env)
-            status = await self._until_end(process, timeout)
+            process = self._spawn(capture, launch)
+            status = await self._until_end(process, order.timeout)
             await capture.drained(_DRAIN_SECONDS)
             return CommandResult(status.code, status.signal, capture.tail("stdout"), capture.tail("stderr"))
         finally:
             await capture.close()
 
-    def _spawn(self, capture: Capture, argv: Sequence[str], env: Mapping[str, str]) -> Process:
-        server = self.launch
-        marks = [mark for mark in (server.host_env.get(MARKER), self.run_id) if mark]
-        launch = Launch(
-            server=server.server,
-            generation=server.generation,
-            argv=list(argv),
-            cwd=server.cwd,
-            env=dict(env),
-            host=server.host,
-            port=server.port,
-            data_dir=server.data_dir,
-            cache_dir=server.cache_dir,
-            host_env={MARKER: ":".join(marks)} if marks else {},
-            user=server.user,
-            group=server.group,
-            groups=server.groups,
-            umask=server.umask,
-            capabilities=server.capabilities,
-            no_new_privileges=server.no_new_privileges,
-        )
+    async def run_unmasked(self, argv: list[str], env: dict[str, str]) -> CommandResult:
+        """Run one of the system's own tools for the core, which wants to know what stands in a file."""
+        return await self.run(Order(argv, env, _FILE_SECONDS, Path("/"), masked=False))
 
+    def _spawn(self, capture: Capture, launch: Launch) -> Process:
         try:
             return self.around.processes.spawn(
                 launch,
@@ -99,3 +105,52 @@ class Errand:
 
 def _nothing(topic: str, text: str, details: Mapping[str, object]) -> None:
     """Let trouble with sinks be: there are none."""
+
+
+class AsServer(ABC):
+    """What plugins have run and read for a server, as that server: its user, its rights, its sandbox."""
+
+    @abstractmethod
+    def command_env(self) -> dict[str, str]:
+        """The environment for a command that is run for this server."""
+
+    @abstractmethod
+    def _errand(self) -> Errand:
+        """What runs commands for its run now; ServerError without one."""
+
+    async def run_command(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        sandboxed: bool = True,
+    ) -> CommandResult:
+        """Run a command as this server is run: as its user, in its sandbox, for at most `timeout` seconds.
+
+        `env` is its whole environment, `command_env()` by default; `cwd` is where it works, the server's
+        own folder by default. `sandboxed = False` is for programs of the system that nobody can change.
+        Whatever it started is ended with it. Raises ProcessSpawnFailed (or another ServerError) when it
+        cannot be started.
+        """
+        env = self.command_env() if env is None else env
+        return await self._errand().run(Order(argv, env, timeout, cwd, sandboxed))
+
+    async def read_file(self, path: Path) -> str:
+        """The text of a plain file of at most 64 KiB, read as this server could: as its user, in its sandbox.
+
+        OSError as the server itself would get it.
+        """
+        return await as_server.read_text(self._errand().run_unmasked, path)
+
+    async def create_file(self, path: Path, text: str) -> bool:
+        """Make a file (0600) and the folders above it (0700) as this server could, whole or not at all.
+
+        False where one is there that is not empty. OSError as the server itself would get it.
+        """
+        return await as_server.create(self._errand().run_unmasked, path, text)
+
+    async def remove_file(self, path: Path) -> None:
+        """Remove a file as this server could, if it is there. OSError as the server itself would get it."""
+        await as_server.remove(self._errand().run_unmasked, path)

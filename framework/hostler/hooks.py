@@ -136,13 +136,38 @@ class ServerView(Protocol):
         ...
 
     async def run_command(
-        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        sandboxed: bool = True,
     ) -> CommandResult:
-        """Run a command where the server works, as its user; whatever it started is ended after it.
+        """Run a command as the server is run: as its user, in its sandbox; what it started is ended after it.
 
-        `timeout` is in seconds, `env` its whole environment (None: `command_env()`). Raises a ServerError
-        when it cannot be started.
+        `timeout` is in seconds, `env` its whole environment (None: `command_env()`), `cwd` where it works
+        (None: the server's own). `sandboxed = False` is for programs of the system that nobody can change.
+        Raises a ServerError when it cannot be started.
         """
+        ...
+
+    async def read_file(self, path: Path) -> str:
+        """The text of a plain file of at most 64 KiB, read as the server could: as its user, in its sandbox.
+
+        Use it for whatever the server can write. OSError as the server itself would get it.
+        """
+        ...
+
+    async def create_file(self, path: Path, text: str) -> bool:
+        """Make a file (0600) and the folders above it (0700) as the server could, whole or not at all.
+
+        False where one is there that is not empty. OSError as the server itself would get it.
+        """
+        ...
+
+    async def remove_file(self, path: Path) -> None:
+        """Remove a file as the server could, if it is there. OSError as the server itself would get it."""
         ...
 
     @property

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from hostler.as_server import account_of
 from hostler.env_files import read_env_file
 from hostler.environment import refuse_leaks
 from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ProcessSpawnFailed, ServerError
@@ -73,18 +74,18 @@ class Inspector:
         plugins = {plugin.name: build(plugin) for plugin in spec.plugins}
         launches = any(getattr(plugin, "supplies_command", False) for plugin in plugins.values())
 
-        if launch.argv and not launches:
-            yield from _program(launch, key)
-
         yield from _account(spec, key)
         yield from _elsewhere(spec, self.environ, key)
 
         if spec.port:
             yield from _port(spec, f"{key}.port")
 
-        for name, plugin in plugins.items():
+        for name, plugin in sorted(plugins.items(), key=lambda named: not _comes_first(named[1])):
             yield from _uncalled(spec, plugin, f"{key}.plugins.{name}")
             yield from _own_words(plugin, spec, launch, f"{key}.plugins.{name}")
+
+        if launch.argv and not launches:
+            yield from _program(launch, key)
 
     def _launch(self, spec: ServerSpec) -> Launch:
         """What a start would begin with; what is known only then stays as it is written."""
@@ -152,7 +153,9 @@ def _program(launch: Launch, key: str) -> Iterator[Observation]:
         return
 
     try:
-        find_program(launch.argv[0], cwd=launch.cwd, env=launch.env)
+        find_program(launch.argv[0], cwd=launch.cwd, env=launch.env, account=account_of(launch))
+    except EnvironmentSetupFailed:
+        return  # there is no such user: told by itself
     except ProcessSpawnFailed as error:
         yield Observation(f"{key}.command", _sentence(error))
 
@@ -200,6 +203,13 @@ def _elsewhere(spec: ServerSpec, environ: Mapping[str, str], key: str) -> Iterat
 
     for text in dict.fromkeys(exposed):
         yield Observation(key, text, "warning")
+
+
+def _comes_first(plugin: object) -> bool:
+    """Whether a start asks this plugin before the others, who find the launch as it leaves it."""
+    return any(
+        marked.hook == "pre_spawn" and marked.options.get("tryfirst") for marked in marked_hooks(type(plugin))
+    )
 
 
 def _uncalled(spec: ServerSpec, plugin: object, key: str) -> Iterator[Observation]:

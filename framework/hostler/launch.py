@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -31,6 +31,21 @@ class Sink(Protocol):
         ...
 
 
+class Confinement(Protocol):
+    """A sandbox that a server is to run in: what is run or read for it beside it goes through it too."""
+
+    async def enter(self, cwd: Path) -> tuple[Sequence[str], frozenset[str] | None]:
+        """The argv in front of a command that works in `cwd`, and what the core leaves it of capabilities.
+
+        None for all there are, where the sandbox itself takes them away.
+        """
+        ...
+
+    def may_write(self, path: Path) -> bool:
+        """Whether the server could change this file or folder, or the way to it."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True)
 class Launch:
     """One spawn in the making: the only value that is edited in place, built anew for every spawn.
@@ -40,8 +55,11 @@ class Launch:
     `user`, `group`, `groups` (supplementary ones, None for the user's own), `umask`, `no_new_privileges`,
     `capabilities` (the names of those that are kept, "net_bind_service", None for all there are) and
     `limits` (names as in prlimit, "nofile": 1024) are applied by the core. `wrapper` is an argv that runs
-    the command, as that user: a sandbox. `cgroup` is a control group (version 2, with a name that nothing
-    had before) made for this run alone: the child begins in it, and it is ended and removed with the run.
+    the command, as that user: a sandbox. `confinement` is that sandbox for what else is run or read for the
+    server, from the moment a plugin sets it, which it does before others act. `inputs` are the files that
+    hostler reads again at the next start or reload: nothing that the server may change. `cgroup` is a
+    control group (version 2, with a name that nothing had before) made for this run alone: the child begins
+    in it, and it is ended and removed with the run.
     `facts` are typed notes between plugins ("auth", "health_path", "version", "writable_paths", "is_idle").
     `origins` and `removed` tell who set or took away each variable, `editor` who edits it now; the engine
     keeps them, by looking after each plugin.
@@ -68,6 +86,8 @@ class Launch:
     capabilities: frozenset[str] | None = None
     limits: dict[str, int] = field(default_factory=dict)
     wrapper: list[str] = field(default_factory=list)
+    confinement: Confinement | None = field(default=None, repr=False)
+    inputs: tuple[Path, ...] = ()
     cgroup: Path | None = None
     sinks: list[Sink] = field(default_factory=list)
     facts: dict[str, object] = field(default_factory=dict)

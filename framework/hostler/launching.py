@@ -125,6 +125,7 @@ def build_launch(
         no_new_privileges=spec.no_new_privileges,
         secrets=_Secrets(learn),
         live_env=around.live_env,
+        inputs=around.inputs(),
         warn=warn,
     )
     set_variables(launch, spec, fill, needed=given.needed, readings=given.readings)

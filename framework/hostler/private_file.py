@@ -7,6 +7,8 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hostler.trusted_path import EVERYBODY, outsiders, read_as_owner
+
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # neither a pipe nor a terminal holds us up
 _OTHERS = stat.S_IROTH | stat.S_IWOTH
 
@@ -30,8 +32,18 @@ class PrivateText:
 
 
 def read_private(path: Path, *, largest: int) -> PrivateText:
-    """Read a plain file of at most `largest` bytes. Raises Unreadable."""
+    """Read a plain file of at most `largest` bytes. Raises Unreadable.
+
+    As root, what another user decides about (by a folder, a link or the file itself) is read with the
+    rights of that user: nobody has hostler read for them what they may not.
+    """
     try:
+        others = outsiders(path) if os.geteuid() == 0 else set()
+
+        if others:
+            text = _text(_read_for(others, path, largest + 1), largest)
+            return PrivateText(path, text, bool(path.stat().st_mode & _OTHERS))
+
         descriptor = os.open(path, _FLAGS)
 
         try:
@@ -47,6 +59,15 @@ def read_private(path: Path, *, largest: int) -> PrivateText:
         raise Unreadable("it is no plain file")
 
     return PrivateText(path, _text(data, largest), bool(mode & _OTHERS))
+
+
+def _read_for(others: set[int], path: Path, most: int) -> bytes:
+    if len(others) > 1 or EVERYBODY in others:
+        who = "every user" if EVERYBODY in others else f"users {', '.join(map(str, sorted(others)))}"
+        raise Unreadable(f"{who} can change what it leads to: see to the owner and mode of its folders")
+
+    (owner,) = others
+    return read_as_owner(owner, path, most)
 
 
 def _read(descriptor: int, most: int) -> bytes:

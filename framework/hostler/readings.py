@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,34 @@ class Readings:
 def points_elsewhere(spec: ServerSpec) -> bool:
     """Whether there is anything to read."""
     return bool(spec.env_file) or any(isinstance(value, Secret) for value in spec.env.values())
+
+
+def inputs_of(spec: ServerSpec) -> Iterator[Path]:
+    """The files that are read at each start of a server: its variables, its secrets, its plugins."""
+    yield from (file.path for file in spec.env_file)
+    yield from _secret_files(spec.env)
+
+    for plugin in spec.plugins:
+        base = plugin.base or Path.cwd()
+        yield from (base / path for path in _secret_files(plugin.options))
+        place = (plugin.use or "").rpartition(":")[0]
+
+        if place.endswith(".py") or "/" in place:
+            yield base / Path(place).expanduser()
+
+
+def _secret_files(value: object) -> Iterator[Path]:
+    match value:
+        case Secret(path=Path() as path):
+            yield path
+        case {"secret": str(source)} if source.startswith("file:"):
+            yield Path(source.removeprefix("file:")).expanduser()
+        case Mapping():
+            for item in value.values():
+                yield from _secret_files(item)
+        case list() | tuple():
+            for item in value:
+                yield from _secret_files(item)
 
 
 def take_readings(spec: ServerSpec, environ: Mapping[str, str]) -> Readings:

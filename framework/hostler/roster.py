@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import anyio
 from anyio.abc import TaskGroup
@@ -17,6 +18,7 @@ from hostler.life import Life
 from hostler.model import ServerSpec
 from hostler.needs import spelled_out
 from hostler.order import in_order
+from hostler.readings import inputs_of
 from hostler.server import Server, Wanted
 from hostler.surroundings import Surroundings
 
@@ -25,8 +27,13 @@ class Roster(Mapping[str, Server]):
     """The servers by name, in the configuration's order. Used on the event loop's thread."""
 
     def __init__(
-        self, specs: Mapping[str, ServerSpec], around: Surroundings, listener: Callable[[Event], None]
+        self,
+        specs: Mapping[str, ServerSpec],
+        around: Surroundings,
+        listener: Callable[[Event], None],
+        files: Sequence[Path] = (),
     ) -> None:
+        self._files = tuple(files)
         self._around = around
         self._listener = listener
         self._attended = False
@@ -56,6 +63,15 @@ class Roster(Mapping[str, Server]):
     def specs(self) -> dict[str, ServerSpec]:
         """What is configured of each."""
         return {name: server.spec for name, server in self.servers.items()}
+
+    def read_from(self, files: Sequence[Path]) -> None:
+        """Take note of the files that the configuration is read from now."""
+        self._files = tuple(files)
+
+    def inputs(self) -> Iterator[Path]:
+        """What is read at a start or a reload of any server: no server in a sandbox may change it."""
+        named = (path for spec in self.specs.values() for path in inputs_of(spec))
+        yield from dict.fromkeys((*self._files, *named))
 
     def holds(self, name: str) -> bool:
         """Whether we hold the lock of a server."""

@@ -62,7 +62,7 @@ class Supervisor:
         self._engine: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._around = self._surroundings(place, directories, environ)
-        self._roster = Roster(given.servers, self._around, self._publish)
+        self._roster = Roster(given.servers, self._around, self._publish, given.files)
         self._books = self._bookkeeping(place)
         self._changing = Changing(self._roster, given.templates, self._is_open)
         self._essentials = Essentials(self._roster, self.stop)
@@ -84,6 +84,7 @@ class Supervisor:
             host_env=own,
             live_env=os.environ if environ is None else own,
             ports_in_use=self._ports_in_use,
+            inputs=lambda: tuple(self._roster.inputs()),  # there is none yet
         )
 
     def _bookkeeping(self, namespace: str | None) -> Bookkeeping:

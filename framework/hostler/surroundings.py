@@ -23,6 +23,7 @@ class Surroundings:
     `host_env` is that environment as it was in the beginning, `live_env` as it is: where secrets are read.
     `clock` is the event loop's, in seconds. `chance` gives numbers from 0 to 1 for jitter.
     `residence` is where it may be used.
+    `inputs` gives the files that hostler reads at a start or a reload of any of its servers.
     `ports_in_use` gives the ports that other servers of this supervisor have or were promised.
     """
 
@@ -38,3 +39,4 @@ class Surroundings:
     chance: Callable[[], float] = field(default=random.random)
     residence: Residence = field(default_factory=Residence)
     ports_in_use: Callable[[], set[int]] = field(default=set)
+    inputs: Callable[[], tuple[Path, ...]] = field(default=tuple)

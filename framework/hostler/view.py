@@ -12,9 +12,9 @@ from types import MappingProxyType
 
 from hostler.background import Background
 from hostler.beside import run_beside
-from hostler.command_result import CommandResult
 from hostler.crash_record import CrashRecord
 from hostler.environment import MARKER, safe_base
+from hostler.errand import AsServer, Errand
 from hostler.errors import ServerError
 from hostler.events import Event, Progress
 from hostler.heartbeat import is_heartbeat
@@ -35,7 +35,7 @@ from hostler.usage import ProcessUsage
 from hostler.voice import Voice
 
 
-class View:
+class View(AsServer):
     """One server as programs and plugins see it. Its methods are used on the event loop's thread."""
 
     def __init__(self, spec: ServerSpec, around: Surroundings, listener: Callable[[Event], None]) -> None:
@@ -259,18 +259,11 @@ class View:
         known = {f"HOSTLER_{name}": str(value) for name, value in facts.items() if value is not None}
         return self.child_env(safe_base(self.around.host_env)) | known
 
-    async def run_command(
-        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None
-    ) -> CommandResult:
-        """Run a command where this server works, as its user, for at most `timeout` seconds.
-
-        `env` is its whole environment, `command_env()` by default. Whatever it started is ended with it.
-        Raises ProcessSpawnFailed (or another ServerError) when it cannot be started.
-        """
+    def _errand(self) -> Errand:
         if self.run is None:
             raise ServerError("no command can be run for it before it is started", server=self.name)
 
-        return await self.run.errand().run(argv, self.command_env() if env is None else env, timeout)
+        return self.run.errand()
 
     # -- what plugins do ----------------------------------------------------------------------
 

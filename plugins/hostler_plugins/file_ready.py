@@ -57,12 +57,15 @@ class FileReady:
         check_positive(self, "interval", "failures")
 
     @hookimpl(trylast=True)
-    async def pre_spawn(self, launch: Launch) -> None:
+    async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
         """Take note of what is there before the start, or remove it."""
         self._file = launch.cwd / self.path
 
         try:
-            self._before = await anyio.to_thread.run_sync(self._clear)
+            if self.remove_stale:
+                await server.remove_file(self._file)  # as the server: it may have linked its folder elsewhere
+
+            self._before = await anyio.to_thread.run_sync(_mark, self._file)
         except OSError as error:
             raise EnvironmentSetupFailed(
                 f"file-ready cannot look for {self._file}: {error.strerror or error}",
@@ -88,12 +91,6 @@ class FileReady:
         async with aclosing(reports):
             async for report in reports:
                 yield report
-
-    def _clear(self) -> Mark | None:
-        if self.remove_stale:
-            self._file.unlink(missing_ok=True)
-
-        return _mark(self._file)
 
     async def _ask(self) -> Report:
         there = await self._is_there()

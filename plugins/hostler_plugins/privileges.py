@@ -76,8 +76,12 @@ class Privileges:
                 raise ValueError(f"rlimits: {name} must be 0 or more")
 
     def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
-        """What could not be had on this machine, for `hostler check`."""
-        yield from self._problems()
+        """What could not be had on this machine, for `hostler check`; the others look as its user then."""
+        problems = list(self._problems())
+        yield from problems
+
+        if not problems:
+            self._take(spec, launch)
 
     @hookimpl(tryfirst=True)
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
@@ -87,9 +91,12 @@ class Privileges:
                 problem, hint="correct the options of the plugin privileges", permanent=True
             )
 
+        self._take(server.spec, launch)
+
+    def _take(self, spec: ServerSpec, launch: Launch) -> None:
         if self.user is not None:
             launch.user = self.user
-            _live_as(self.user, launch.env, server.spec.env)
+            _live_as(self.user, launch.env, spec.env)
 
         if self.group is not None:
             launch.group = self.group

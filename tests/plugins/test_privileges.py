@@ -16,6 +16,7 @@ import pytest
 from hostler import (
     Directories,
     EnvironmentSetupFailed,
+    Launch,
     PluginSpec,
     RestartPolicy,
     ServerSpec,
@@ -40,6 +41,21 @@ def a_sleeper(*, env: dict[str, str] | None = None, **options: object) -> Server
         env=env or {},
         restart=ONCE,
         plugins=(PluginSpec("privileges", options),),
+    )
+
+
+@pytest.fixture
+def a_launch(tmp_path: Path) -> Launch:
+    return Launch(
+        server="sleeper",
+        generation=0,
+        argv=[],
+        cwd=tmp_path,
+        env={},
+        host="127.0.0.1",
+        port=None,
+        data_dir=tmp_path,
+        cache_dir=tmp_path,
     )
 
 
@@ -225,12 +241,12 @@ def not_root() -> Iterator[None]:
     ],
 )
 def test_who_is_not_root_is_told_what_only_root_can_do_and_nothing_else(
-    options: dict[str, Any], problems: list[str]
+    options: dict[str, Any], problems: list[str], a_launch: Launch
 ) -> None:
     plugin: Any = build(PluginSpec("privileges", options))
 
     with not_root():
-        found = list(plugin.check(None, None))
+        found = list(plugin.check(ServerSpec(name="sleeper"), a_launch))
 
     assert len(found) == len(problems)
     assert all(text.startswith(problem) for text, problem in zip(found, problems, strict=True))

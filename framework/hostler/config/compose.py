@@ -25,10 +25,12 @@ class Composer:
         self._environ = environ
         self._found = found
         self._done: dict[str, Node | None] = {}
+        self.files: list[Path] = []
 
     def file(self, path: Path, chain: tuple[Path, ...] = ()) -> Node | None:
         """The merged tree of a file, None where it cannot be used. Raises OSError as `open` does."""
         real = os.path.realpath(path)
+        self.files.append(path.absolute())
 
         if real not in self._done:
             try:

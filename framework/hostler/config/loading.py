@@ -54,14 +54,17 @@ def load_drafts(
     found = Findings(place_of)
     layers = Layers(_names(profiles), settings_of(settings))
 
+    composer = Composer(environ, found)
+
     try:
-        tree = Composer(environ, found).file(file)
+        tree = composer.file(file)
     except (OSError, ValueError) as error:
         raise _unreadable(file, error) from error
 
     around = Surroundings(environ, file.absolute().parent)
     configuration, drafts = _configuration(tree, layers, around, found)
-    return replace(configuration, namespace=os.path.realpath(file), path=file.absolute()), drafts
+    namespace, files = os.path.realpath(file), tuple(composer.files)
+    return replace(configuration, namespace=namespace, path=file.absolute(), files=files), drafts
 
 
 def from_dict(
@@ -86,8 +89,10 @@ def from_dict(
     except Unusable as error:
         raise InvalidConfiguration([Problem(error.node.key, str(error))]) from None
 
-    tree = Composer(environ, found).extended(tree)
-    return _configuration(tree, layers, Surroundings(environ, place.base), found)[0]
+    composer = Composer(environ, found)
+    tree = composer.extended(tree)
+    configuration, _ = _configuration(tree, layers, Surroundings(environ, place.base), found)
+    return replace(configuration, files=tuple(composer.files))
 
 
 def _names(profiles: Iterable[str]) -> tuple[str, ...]:

@@ -121,15 +121,16 @@ class Configuration:
     """One loaded configuration: servers by name, in order, and the namespace that their locks live in.
 
     `document` is the merged TOML before `${...}` was filled in: what `hostler show` prints, so that
-    no value of the environment is ever written. `namespace` is None where there is no file. `templates`
-    make more servers: called with a name and the parameters as keywords, each gives a ServerSpec, or
-    raises InvalidConfiguration.
+    no value of the environment is ever written. `files` are those that it was read from. `namespace` is
+    None where there is no file. `templates` make more servers: called with a name and the parameters as
+    keywords, each gives a ServerSpec, or raises InvalidConfiguration.
     """
 
     servers: Mapping[str, ServerSpec]
     namespace: str | None = None
     path: Path | None = None
     document: Mapping[str, object] = field(default_factory=dict)
+    files: tuple[Path, ...] = field(default=(), compare=False)
     templates: Mapping[str, Callable[..., ServerSpec]] = field(
         default_factory=dict, repr=False, compare=False
     )

@@ -92,6 +92,7 @@ class PluginSet:
         """
         ends = loop_time() + deadline
         offered = {"server": server, "launch": launch}
+        self._confine(server, launch)
 
         for each in self._implementations["pre_spawn"]:
             outcome = Outcome()
@@ -105,6 +106,14 @@ class PluginSet:
 
             if outcome.reason or fault:
                 raise _setup_failed(each, server.name, outcome, deadline, fault) from outcome.error
+
+    def _confine(self, server: ServerView, launch: Launch) -> None:
+        """Have the sandbox known before anybody acts: a plugin that is one has a method `confine`."""
+        for plugin in self._plugins.values():
+            confine = getattr(plugin, "confine", None)
+
+            if callable(confine):
+                launch.confinement = confine(server, launch)
 
     def parse_port(self, server: ServerView, line: str, stream: StreamName) -> tuple[str, Endpoint] | None:
         """Ask one plugin after the other what a line announces: the first answer, with its plugin's name."""

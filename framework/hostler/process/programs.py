@@ -6,17 +6,22 @@ import os
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from hostler.errors import ProcessSpawnFailed
 from hostler.process.binaries import cannot_run, check_binary
+from hostler.process.privileges import Account
+from hostler.trusted_path import read_as
 
 _HEAD = 4096
 _MAX_SCRIPT_DEPTH = 4  # as many interpreters of interpreters as the kernel follows
 
 
-def find_program(name: str, *, cwd: Path, env: Mapping[str, str]) -> str:
+def find_program(name: str, *, cwd: Path, env: Mapping[str, str], account: Account | None = None) -> str:
     """Find the absolute path that execution of `name` in `cwd` with `env` would use.
+
+    `account` is the other user that it will run as: what the program is, is read as that one.
 
     Raises ProcessSpawnFailed (permanent), with what to do next, when it could not be executed.
     """
@@ -26,7 +31,7 @@ def find_program(name: str, *, cwd: Path, env: Mapping[str, str]) -> str:
         raise cannot_run("the command is empty", "set command to a program and its arguments")
 
     program = _look_up(name, cwd, env)
-    _check_executable(program, cwd, env, _MAX_SCRIPT_DEPTH)
+    _Checks(cwd, env, account).executable(program, _MAX_SCRIPT_DEPTH)
     return program
 
 
@@ -84,19 +89,70 @@ def _question(name: str, path: str) -> str:
     return f'did you mean "{near[0]}"? Otherwise ' if near else ""
 
 
-def _check_executable(program: str, cwd: Path, env: Mapping[str, str], depth: int) -> None:
-    _check_file(program)
+@dataclass(frozen=True, slots=True)
+class _Checks:
+    """Whether the kernel would run a file, and the interpreters that it names."""
 
-    try:
-        with open(program, "rb", buffering=0) as file:  # noqa: PTH123 - every restart waits for this
-            head = file.read(_HEAD)
-    except OSError:
-        return  # it may be executed, though not read
+    cwd: Path
+    env: Mapping[str, str]
+    account: Account | None
 
-    if head.startswith(b"#!"):
-        _check_script(program, head, cwd, env, depth)
-    else:
-        check_binary(program, head)
+    def executable(self, program: str, depth: int) -> None:
+        _check_file(program)
+
+        try:
+            head = self._head(program)
+        except OSError:
+            return  # it may be executed, though not read
+
+        if head.startswith(b"#!"):
+            self._script(program, head, depth)
+        else:
+            check_binary(program, head)
+
+    def _head(self, program: str) -> bytes:
+        who = self.account
+
+        if who is not None:
+            return read_as(who.uid, who.gid, who.groups, program, _HEAD)
+
+        # A pipe that was put there meanwhile does not hold us up.
+        descriptor = os.open(program, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+        try:
+            return os.read(descriptor, _HEAD)
+        finally:
+            os.close(descriptor)
+
+    def _script(self, program: str, head: bytes, depth: int) -> None:
+        line = head[2:].split(b"\n", 1)[0].decode(errors="replace")
+        words = line.strip(" \t").split(maxsplit=1)
+
+        if line.endswith("\r"):
+            raise cannot_run(
+                f"the first line of {program} ends in a Windows line end", "save it with Unix line ends"
+            )
+
+        if not words or not depth:
+            raise cannot_run(
+                f"{program} names no interpreter that can run it", "correct the #! in its first line"
+            )
+
+        interpreter = os.path.join(self.cwd, words[0])  # noqa: PTH118
+        wanted = [interpreter]
+
+        if Path(interpreter).name == "env" and len(words) > 1:
+            wanted += _wanted_by_env(words[1], self.cwd, self.env)
+
+        for needed in wanted:
+            self._interpreter(needed, program, depth)
+
+    def _interpreter(self, needed: str, program: str, depth: int) -> None:
+        try:
+            self.executable(needed, depth - 1)
+        except ProcessSpawnFailed as error:
+            reason = f"the interpreter of {program} cannot run: {error.message}"
+            raise cannot_run(reason, error.context.hint) from None
 
 
 def _check_file(program: str) -> None:
@@ -120,38 +176,6 @@ def _check_file(program: str) -> None:
             f"{program} is not executable",
             f"run chmod +x {program} (and see that its file system is not mounted noexec)",
         )
-
-
-def _check_script(program: str, head: bytes, cwd: Path, env: Mapping[str, str], depth: int) -> None:
-    line = head[2:].split(b"\n", 1)[0].decode(errors="replace")
-    words = line.strip(" \t").split(maxsplit=1)
-
-    if line.endswith("\r"):
-        raise cannot_run(
-            f"the first line of {program} ends in a Windows line end", "save it with Unix line ends"
-        )
-
-    if not words or not depth:
-        raise cannot_run(
-            f"{program} names no interpreter that can run it", "correct the #! in its first line"
-        )
-
-    interpreter = os.path.join(cwd, words[0])  # noqa: PTH118
-    wanted = [interpreter]
-
-    if Path(interpreter).name == "env" and len(words) > 1:
-        wanted += _wanted_by_env(words[1], cwd, env)
-
-    for needed in wanted:
-        _check_interpreter(needed, program, cwd, env, depth)
-
-
-def _check_interpreter(needed: str, program: str, cwd: Path, env: Mapping[str, str], depth: int) -> None:
-    try:
-        _check_executable(needed, cwd, env, depth - 1)
-    except ProcessSpawnFailed as error:
-        reason = f"the interpreter of {program} cannot run: {error.message}"
-        raise cannot_run(reason, error.context.hint) from None
 
 
 def _wanted_by_env(arguments: str, cwd: Path, env: Mapping[str, str]) -> list[str]:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from hostler.environment import steers_programs
 from hostler.errors import EnvironmentSetupFailed, ProcessSpawnFailed, ServerError
 from hostler.launch import Launch
 from hostler.model import OutputMode
@@ -23,6 +24,7 @@ from hostler.process.table import MARKER, count_forks, start_time
 
 _TEMPORARY = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY, errno.EINTR, errno.EIO}
 _TOO_LARGE = "make the arguments and the environment smaller"
+_ENV = "/usr/bin/env"
 _REFUSED = "check the command, its permissions and the working directory"
 
 
@@ -58,15 +60,20 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
 
 
 def _command(launch: Launch) -> tuple[list[str], Prefix]:
-    program = find_program(launch.argv[0] if launch.argv else "", cwd=launch.cwd, env=launch.env)
+    """The words to execute, and what stands in front of them. Variables that steer programs come last of
+    those: what stands before the command has other rights than it, and may not load what it can write."""
     account = find_account(launch.user, launch.group, launch.groups)
+    name = launch.argv[0] if launch.argv else ""
+    program = find_program(name, cwd=launch.cwd, env=launch.env, account=account)
 
     if account is not None:
         _check_access(program, launch.cwd, account)
 
     prefix = build_prefix(launch, account)
     enter = [] if launch.cgroup is None else join(launch.cgroup, launch.env)  # as long as we may
-    return [*enter, *prefix.argv, *launch.wrapper, program, *launch.argv[1:]], prefix
+    before = [*enter, *prefix.argv, *launch.wrapper]
+    late = [f"{name}={value}" for name, value in launch.env.items() if steers_programs(name)]
+    return [*before, *([_ENV, *late] if late else []), program, *launch.argv[1:]], prefix
 
 
 def _start(
@@ -102,7 +109,8 @@ def _identity(account: Account | None) -> dict[str, Any]:
 def _environment(launch: Launch, run_id: str) -> dict[str, str]:
     """Mark the child; a hostler inside another's server keeps the outer mark, so that both find it."""
     outer = launch.host_env.get(MARKER)
-    return {**launch.env, MARKER: f"{outer}:{run_id}" if outer else run_id}
+    env = {name: value for name, value in launch.env.items() if not steers_programs(name)}
+    return {**env, MARKER: f"{outer}:{run_id}" if outer else run_id}
 
 
 def _stream(mode: OutputMode, fd: int | None) -> int | None:

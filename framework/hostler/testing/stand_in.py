@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import anyio
+
 from hostler.command_result import CommandResult
 from hostler.model import Auth, Endpoint, Line, ServerSpec, StreamEvent, StreamGap
 from hostler.states import State
@@ -90,11 +92,36 @@ class StandIn:
         return dict(self.published)
 
     async def run_command(
-        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        sandboxed: bool = True,
     ) -> CommandResult:
         """Run nothing, and give back `command_result`."""
         self.commands.append(tuple(argv))
         return self.command_result
+
+    async def read_file(self, path: Path) -> str:
+        """The text of a real file."""
+        return await anyio.Path(path).read_text(encoding="utf-8")
+
+    async def create_file(self, path: Path, text: str) -> bool:
+        """Write a real file, unless one is there that is not empty."""
+        file = anyio.Path(path)
+
+        if await file.exists() and (await file.stat()).st_size:
+            return False
+
+        await file.parent.mkdir(parents=True, exist_ok=True)
+        await file.write_text(text, encoding="utf-8")
+        return True
+
+    async def remove_file(self, path: Path) -> None:
+        """Remove a real file."""
+        await anyio.Path(path).unlink(missing_ok=True)
 
     def publish(self, name: str, value: str, *, secret: bool = False) -> None:
         """Keep a variable."""

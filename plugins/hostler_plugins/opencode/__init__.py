@@ -104,7 +104,7 @@ class OpenCode:
         command = await set_command(server, launch, self._wanted(server.spec, launch))
         self._address = (launch.host, launch.port)
         self._know(launch, command)
-        self._guard(server, launch)
+        await self._guard(server, launch)
         server.publish("OPENCODE_SERVER", "${server.url}")
         await self._take_turn(server, launch, command.version.text)
 
@@ -162,12 +162,12 @@ class OpenCode:
         launch.facts["health_path"] = self.health_path or self._way.health_path
         launch.facts["permanent_bodies"] = profiles.PERMANENT_BODIES
 
-    def _guard(self, server: ServerView, launch: Launch) -> None:
+    async def _guard(self, server: ServerView, launch: Launch) -> None:
         configured = {*server.spec.env, *launch.configured}
         auth: Auth | None
 
         if self._way.keeps_password:
-            auth = passwords.hand_by_file(launch, configured, self._password)
+            auth = await passwords.hand_by_file(server, launch, configured, self._password)
         else:
             auth = passwords.hand_by_environment(
                 launch, configured, self._password if self.password else None

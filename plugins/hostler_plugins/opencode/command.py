@@ -5,9 +5,11 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import anyio.to_thread
 from hostler import Launch, ServerView
 
 from hostler_plugins.opencode import finding, source, versions
@@ -106,20 +108,26 @@ async def _find(server: ServerView, launch: Launch, wanted: Wanted) -> Command:
         return await _from_source(server, launch, wanted, wanted.source)
 
     if wanted.binary is not None:
-        program = finding.given(wanted.binary, launch)
+        program = await anyio.to_thread.run_sync(finding.given, wanted.binary, launch)
     else:
-        program = finding.search(launch) or await _installed(server, launch, wanted)
+        found = await anyio.to_thread.run_sync(partial(finding.search, launch))
+        program = found or await _installed(server, launch, wanted)
 
     if not program.native:
         _tell_of_wrapper(server, program)
 
-    version = await versions.version_of(program, launch.cache_dir, launch.env)
+    version = await versions.version_of(program, server, launch)
     return Command([str(program.path)], version, program.native)
 
 
 async def _installed(server: ServerView, launch: Launch, wanted: Wanted) -> Program:
     if wanted.install == "never":
-        raise finding.not_found(launch, wanted.version)
+        left = finding.search(launch, of_the_server=True)  # run in its sandbox, whoever put it there
+
+        if left is None:
+            raise finding.not_found(launch, wanted.version)
+
+        return left
 
     package = package_names()[0]
     installation = Installation(launch, package, wanted.version, "opencode", server.progress)
@@ -129,9 +137,9 @@ async def _installed(server: ServerView, launch: Launch, wanted: Wanted) -> Prog
 async def _from_source(server: ServerView, launch: Launch, wanted: Wanted, checkout: Path) -> Command:
     package = source.package_folder(checkout)
     bun = await _bun(server, launch, wanted, checkout)
-    await source.install_dependencies(checkout, package, bun, launch, server.cache_dir, server.progress)
+    await source.install_dependencies(server, launch, checkout, package, bun)
     launch.cwd = package
-    version = versions.source_version(package)
+    version = versions.source_version(package, launch)
     return Command([str(bun), "run", str(source.ENTRY)], version)
 
 
@@ -142,7 +150,7 @@ async def _bun(server: ServerView, launch: Launch, wanted: Wanted, checkout: Pat
     found = source.find_bun(launch)
 
     if found is None and wanted.install == "if-missing":
-        version = source.wanted_bun(checkout)
+        version = source.wanted_bun(checkout, launch)
         found = await Installation(launch, bun_package(), version, "bun", server.progress).ensure()
 
     if found is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import pwd
-import shutil
 from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -64,12 +63,6 @@ def make_private(folder: Path) -> list[Path]:
         one.chmod(0o700)
 
     return missing[::-1]
-
-
-def hand_over(path: Path, launch: Launch) -> None:
-    """Give a file that we made to the user that the server will run as."""
-    if launch.user is not None:
-        shutil.chown(path, launch.user, launch.group)
 
 
 def home_of(env: Mapping[str, str]) -> Path:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
-from hostler import Launch, ProcessSpawnFailed
+from hostler import Launch, ProcessSpawnFailed, is_ours
 
 from hostler_plugins.opencode.programs import NAMES, Program, is_program, resolve
 
@@ -29,15 +29,18 @@ def given(path: Path, launch: Launch) -> Program:
             permanent=True,
         )
 
-    return resolve(program, "configuration", variables(launch))
+    return resolve(program, "configuration", launch)
 
 
-def search(launch: Launch, names: tuple[str, ...] = NAMES) -> Program | None:
-    """The first OpenCode on PATH, in ~/.opencode/bin or the nearest node_modules/.bin, else None."""
+def search(launch: Launch, names: tuple[str, ...] = NAMES, *, of_the_server: bool = False) -> Program | None:
+    """The first OpenCode on PATH, in ~/.opencode/bin or the nearest node_modules/.bin, else None.
+
+    Those that a server in a sandbox could have put there itself are passed over, unless `of_the_server`.
+    """
     for found, folder in places(launch):
         for name in names:
-            if is_program(folder / name):
-                return resolve(folder / name, found, variables(launch))
+            if is_program(folder / name) and (of_the_server or not _may_write(launch, folder / name)):
+                return resolve(folder / name, found, launch)
 
     return None
 
@@ -71,17 +74,24 @@ def not_found(launch: Launch, version: str) -> ProcessSpawnFailed:
 
 
 def on_path(name: str, launch: Launch, *more: Path) -> Path | None:
-    """A tool such as npm or bun, in the child's PATH, in hostler's own, or in one of `more`."""
+    """A tool that the server runs, such as bun, in the child's PATH, in hostler's own, or in one of `more`.
+
+    Of several, one that a server in a sandbox could not have put there.
+    """
     paths = [launch.env.get("PATH", ""), launch.host_env.get("PATH", os.defpath)]
     folders = [Path(entry) for path in paths for entry in path.split(os.pathsep) if entry]
 
-    for folder in (*folders, *more):
-        if (folder / name).is_file() and os.access(folder / name, os.X_OK):
-            return folder / name
-
-    return None
+    found = [folder / name for folder in (*folders, *more) if is_program(folder / name)]
+    return next((tool for tool in found if not _may_write(launch, tool)), next(iter(found), None))
 
 
-def variables(launch: Launch) -> Mapping[str, str]:
-    """The variables that steer the search: the child's own, then hostler's."""
-    return {**launch.host_env, **launch.env}
+def own_tool(name: str, launch: Launch) -> Path | None:
+    """A tool that hostler runs with its own rights: on its own PATH, else on the child's; none that a server
+    could have put there."""
+    paths = [launch.host_env.get("PATH", os.defpath), launch.env.get("PATH", "")]
+    tools = [Path(entry, name) for path in paths for entry in path.split(os.pathsep) if entry.startswith("/")]
+    return next((tool for tool in tools if is_program(tool) and is_ours(launch, tool)), None)
+
+
+def _may_write(launch: Launch, path: Path) -> bool:
+    return launch.confinement is not None and launch.confinement.may_write(path)

@@ -9,6 +9,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,15 @@ from hostler import Launch, ProcessSpawnFailed
 
 from hostler_plugins.opencode import locking
 from hostler_plugins.opencode.environment import make_private
-from hostler_plugins.opencode.finding import on_path
+from hostler_plugins.opencode.finding import own_tool
+from hostler_plugins.opencode.registries import NO_PROJECT, separate, tool_env, tool_path
 from hostler_plugins.opencode.tools import Outcome, run_tool
 
 _DEADLINE = 540.0  # seconds; below prepare_timeout, so that the error is ours
 _HALF = ".installing-"
 _MISSING = ("E404", "ETARGET", "No version matching", "- 404")
+_CHANGED = ("EINTEGRITY", "ntegrity check")
+_CUT = ("ECONNRESET", "EBADSIZE", "Z_BUF_ERROR", "TAR_BAD_ARCHIVE", "aborted", "Fail extracting tarball")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ class Installation:
         package.rename(self.folder)
 
     async def _fetch(self, scratch: Path) -> Path:
-        npm, bun = on_path("npm", self.launch), on_path("bun", self.launch)
+        npm, bun = own_tool("npm", self.launch), own_tool("bun", self.launch)
 
         if npm is not None:
             return await self._fetch_with_npm(npm, scratch)
@@ -118,29 +122,26 @@ class Installation:
         )
 
     async def _fetch_with_npm(self, npm: Path, scratch: Path) -> Path:
+        job, wanted = separate(scratch), f"{self.package}@{self.version}"
         self.progress(f"asking npm for {self.package} {self.version}")
-        wanted = f"{self.package}@{self.version}"
-        integrity = (await self._run([npm, "view", wanted, "dist.integrity", "--json"], scratch)).stdout
+        asked = await self._run([npm, "view", wanted, "dist.integrity", "--json", NO_PROJECT], job)
         self.progress(f"downloading {self.package} {self.version}, about 60 MB")
-        await self._run([npm, "pack", wanted, "--ignore-scripts", "--silent"], scratch)
+        await self._run([npm, "pack", wanted, "--ignore-scripts", "--loglevel=error", NO_PROJECT], job)
         self.progress(f"checking and unpacking {self.package} {self.version}")
-        return await anyio.to_thread.run_sync(self._unpack, scratch, _digest(integrity))
+        return await anyio.to_thread.run_sync(self._unpack, job, _digest(asked.stdout))
 
     async def _fetch_with_bun(self, bun: Path, scratch: Path) -> Path:
+        job, wanted = separate(scratch), f"{self.package}@{self.version}"
         self.progress(f"downloading {self.package} {self.version} with bun, about 60 MB")
-        (scratch / "package.json").write_text("{}")
         # bun checks the registry's sha512 itself; copies, so that its own cache stays its own.
-        wanted = f"{self.package}@{self.version}"
-        await self._run([bun, "add", wanted, "--ignore-scripts", "--backend=copyfile"], scratch)
-        return scratch / "node_modules" / self.package
+        await self._run([bun, "add", wanted, "--ignore-scripts", "--backend=copyfile"], job)
+        folders = [folder / "node_modules" / self.package for folder in (job, scratch)]
+        package = next((folder for folder in folders if folder.is_dir()), folders[0])
+        self._check_program(package / "bin" / self.name)
+        return package.resolve()
 
     async def _run(self, argv: Sequence[str | Path], cwd: Path) -> Outcome:
-        # The cwd is ours: an .npmrc of the project must not choose where programs come from.
-        env = {
-            **self.launch.host_env,
-            "PATH": _with_tools(self.launch),
-            "npm_config_update_notifier": "false",
-        }
+        env = tool_env(self.launch, tool_path(Path(argv[0]), self.launch.host_env))
 
         try:
             outcome = await run_tool([str(word) for word in argv], cwd=cwd, env=env, deadline=_DEADLINE)
@@ -160,36 +161,76 @@ class Installation:
                 permanent=True,
             )
 
+        if any(sign in outcome.text for sign in _CHANGED):
+            return self._changed()
+
+        if any(sign in outcome.text for sign in _CUT):
+            return self._failed(
+                f"the download ended before all of it had come; {tool} said: {outcome.text.splitlines()[0]}",
+                "try again; if it stays, see to the network and the proxy between you and the registry",
+            )
+
         what = "did not finish in time" if outcome.code is None else f"ended with exit code {outcome.code}"
         return self._failed(
-            f"{tool} {what}: {outcome.text}",
+            f"{tool} {what}: {outcome.text or 'it said nothing'}",
             "see that the registry can be reached (proxy, network), "
             'or set opencode = { binary = "/path/to/opencode" }',
         )
 
-    def _unpack(self, scratch: Path, digest: bytes) -> Path:
-        archive = next(scratch.glob("*.tgz"), scratch / "package.tgz")
+    def _unpack(self, job: Path, digest: bytes) -> Path:
+        archive = next(job.glob("*.tgz"), job / "package.tgz")
 
         with archive.open("rb") as file:
             if hashlib.file_digest(file, "sha512").digest() != digest:
-                raise self._failed(
-                    f"what was downloaded as {self.package} {self.version} is not what the registry promised",
-                    "try again; if it stays, something between you and the registry changes packages",
-                    permanent=True,
-                )
+                raise self._changed()
 
-        target = scratch / "package"
+        target = job.parent / "package"
         make_private(target / "bin")
 
-        with tarfile.open(archive) as tar:
-            for name in ("package.json", f"bin/{self.name}"):
-                source = tar.extractfile(f"package/{name}")
-                assert source is not None
+        try:
+            with tarfile.open(archive) as tar:
+                for name in ("package.json", f"bin/{self.name}"):
+                    self._take_out(tar, name, target / name)
 
-                with source, (target / name).open("wb") as out:
-                    shutil.copyfileobj(source, out, 1 << 20)
+        except (tarfile.TarError, EOFError, zlib.error) as error:
+            raise self._unusable(f"it is no archive that can be unpacked ({error})") from error
 
         return target
+
+    def _take_out(self, tar: tarfile.TarFile, name: str, target: Path) -> None:
+        """Unpack one plain file, and nothing that a package has in its place."""
+        members = [member for member in tar.getmembers() if member.name == f"package/{name}"]
+
+        if not members or not members[-1].isreg():
+            raise self._unusable(f"there is no {name} in it" if not members else f"{name} in it is no file")
+
+        source = tar.extractfile(members[-1])
+        assert source is not None
+
+        with source, target.open("wb") as out:
+            shutil.copyfileobj(source, out, 1 << 20)
+
+    def _check_program(self, program: Path) -> None:
+        """Raise ProcessSpawnFailed where bun unpacked no plain file as the program."""
+        if program.is_symlink() or not program.is_file():
+            name = f"bin/{self.name}"
+            there = os.path.lexists(program)
+            raise self._unusable(f"{name} in it is no file" if there else f"there is no {name} in it")
+
+    def _changed(self) -> ProcessSpawnFailed:
+        return self._failed(
+            f"what was downloaded as {self.package} {self.version} is not what the registry promised",
+            "try again; if it stays, something between you and the registry changes packages",
+            permanent=True,
+        )
+
+    def _unusable(self, why: str) -> ProcessSpawnFailed:
+        return self._failed(
+            f"the registry has another package of this name and version than what was asked for: {why}",
+            "see which registry npm uses (npm config get registry), or choose another version: "
+            'opencode = { version = "..." }',
+            permanent=True,
+        )
 
     def _failed(self, why: str, hint: str, *, permanent: bool = False) -> ProcessSpawnFailed:
         return ProcessSpawnFailed(
@@ -207,9 +248,3 @@ def _digest(integrity: str) -> bytes:
         return next(base64.b64decode(item[7:]) for item in hashes if item.startswith("sha512-"))
     except (ValueError, StopIteration):
         return b""  # equal to no digest
-
-
-def _with_tools(launch: Launch) -> str:
-    """A PATH on which npm finds node, wherever npm was found."""
-    paths = [launch.env.get("PATH", ""), launch.host_env.get("PATH", os.defpath)]
-    return os.pathsep.join(path for path in paths if path)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Container
 from enum import Enum
 from pathlib import Path
 
-from hostler import Auth, EnvironmentSetupFailed, Launch
+from hostler import Auth, EnvironmentSetupFailed, Launch, ServerView
 
-from hostler_plugins.opencode.environment import hand_over, make_private, own_folder
+from hostler_plugins.opencode.environment import own_folder
 from hostler_plugins.opencode.requesting import status_of
 
 VARIABLE = "OPENCODE_SERVER_PASSWORD"
@@ -41,16 +40,21 @@ def hand_by_environment(launch: Launch, configured: Container[str], own: str | N
     return Auth(user, password)
 
 
-def hand_by_file(launch: Launch, configured: Container[str], own: str) -> Auth:
+async def hand_by_file(server: ServerView, launch: Launch, configured: Container[str], own: str) -> Auth:
     """The password that the 2.x server keeps in a file, which is made first where there is none.
 
-    Others may use the one that is there, so it stays. Raises EnvironmentSetupFailed.
+    Others may use the one that is there, so it stays. It is read and made as the server: what its user
+    links or puts there leads no further than that user. Raises EnvironmentSetupFailed.
     """
     path = launch.cwd / own_folder(launch.env, "XDG_STATE_HOME") / "password"
     wanted = (launch.env.get(VARIABLE, "") if VARIABLE in configured else "") or own
 
     try:
-        password = _read(path) or _create(path, wanted, launch)
+        password = await _read(server, path)
+
+        if not password:
+            made = await server.create_file(path, wanted)
+            password = wanted if made else await _read(server, path)
     except OSError as error:
         raise EnvironmentSetupFailed(
             f"OpenCode's password file {path} cannot be used: {error.strerror}",
@@ -64,44 +68,11 @@ def hand_by_file(launch: Launch, configured: Container[str], own: str) -> Auth:
     return Auth(USER, password)
 
 
-def _read(path: Path) -> str:
+async def _read(server: ServerView, path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return await server.read_file(path)
     except FileNotFoundError:
         return ""
-
-
-def _create(path: Path, password: str, launch: Launch) -> str:
-    for folder in make_private(path.parent):
-        hand_over(folder, launch)
-
-    half = path.with_name(f"password.{os.getpid()}.tmp")
-    half.unlink(missing_ok=True)
-    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(descriptor, 0o600)
-        file.write(password)
-
-    hand_over(half, launch)
-
-    if path.exists():  # empty: the server would not take it either
-        half.replace(path)
-        return password
-
-    return _publish(half, path) or password
-
-
-def _publish(half: Path, path: Path) -> str:
-    """Give the file its name, unless somebody was faster: then the password is theirs."""
-    try:
-        path.hardlink_to(half)
-    except FileExistsError:
-        return _read(path)
-    finally:
-        half.unlink()
-
-    return ""
 
 
 class Verdict(Enum):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from hostler import Launch, read_head
 
 from hostler_plugins.opencode.platforms import package_names, platform_name
 
@@ -27,31 +30,36 @@ def is_program(path: Path) -> bool:
     return path.is_file() and (os.access(path, os.X_OK) or path.name == "opencode.exe")
 
 
-def is_native(path: Path) -> bool:
+def is_native(path: Path, launch: Launch) -> bool:
     """Whether a file is a machine program and no script."""
-    try:
-        with path.open("rb") as file:
-            return file.read(4) in _NATIVE
-    except OSError:
-        return False
+    return _head(path, launch, 4) in _NATIVE
 
 
-def resolve(path: Path, found: str, env: Mapping[str, str]) -> Program:
+def _head(path: Path, launch: Launch, most: int) -> bytes:
+    with suppress(OSError):
+        return read_head(launch, path, most) if path.is_file() else b""
+
+    return b""
+
+
+def resolve(path: Path, found: str, launch: Launch) -> Program:
     """The native program behind a path, in the order of npm's own wrappers; else the path as it is."""
     real = path.resolve()
 
-    if is_native(real):
+    if is_native(real, launch):
         return Program(real, native=True, found=found)
 
-    for candidate in _behind(real, env):
-        if is_native(candidate) and os.access(candidate, os.X_OK):
+    for candidate in _behind(real, launch):
+        if is_native(candidate, launch) and os.access(candidate, os.X_OK):
             return Program(candidate.resolve(), native=True, found=found)
 
     return Program(path, native=False, found=found)
 
 
-def _behind(wrapper: Path, env: Mapping[str, str]) -> Iterator[Path]:
-    if not _is_npm_wrapper(wrapper):
+def _behind(wrapper: Path, launch: Launch) -> Iterator[Path]:
+    env = {**launch.host_env, **launch.env}
+
+    if not _is_npm_wrapper(wrapper, launch):
         return
 
     if env.get("OPENCODE_BIN_PATH"):
@@ -73,15 +81,10 @@ def _packages(modules: Path) -> Iterator[Path]:
     yield modules / "@opencode-ai" / f"cli-{platform_name()}" / "bin" / "lildax"
 
 
-def _is_npm_wrapper(path: Path) -> bool:
+def _is_npm_wrapper(path: Path, launch: Launch) -> bool:
     """Only OpenCode's own wrappers are looked behind: another script has its reasons, and is run as it is."""
     if path.parent.name == "bin" and path.parent.parent.name == "opencode-ai":
         return True
 
-    try:
-        with path.open("rb") as file:
-            head = file.read(16384)
-    except OSError:
-        return False
-
+    head = _head(path, launch, 16384)
     return b"OPENCODE_BIN_PATH" in head or b"opencode-ai" in head

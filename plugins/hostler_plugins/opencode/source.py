@@ -5,17 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import re
 from pathlib import Path
 
-from hostler import Launch, ProcessSpawnFailed
+from hostler import Launch, ProcessSpawnFailed, ServerError, ServerView, private_folder, read_head
 
 from hostler_plugins.opencode import locking
 from hostler_plugins.opencode.finding import on_path
-from hostler_plugins.opencode.tools import run_tool
 
 ENTRY = Path("src") / "index.ts"
 BUN_VERSION = "1.4.5"
+_PACKAGE_MANAGER = re.compile(r"bun@(?P<version>\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?)(?:\+[0-9A-Za-z.]+)?")
+_OF_HOSTLER = {
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "npm_config_registry",
+    "bun_config_registry",
+}
+_CANNOT_RUN = {126, 127}  # as shells and prefix commands say it
+_TAIL = 4000
+_LARGEST = 2**20
 _DEADLINE = 540.0  # seconds; below prepare_timeout, so that the error is ours
 
 
@@ -60,20 +71,23 @@ def no_bun() -> ProcessSpawnFailed:
     )
 
 
-def wanted_bun(checkout: Path) -> str:
+def wanted_bun(checkout: Path, launch: Launch) -> str:
     """The version of bun that a checkout asks for, else one that is known to work."""
     try:
-        asked = str(json.loads((checkout / "package.json").read_text()).get("packageManager", ""))
+        asked = str(
+            json.loads(read_head(launch, checkout / "package.json", _LARGEST)).get("packageManager", "")
+        )
     except (OSError, ValueError, AttributeError):
         asked = ""
 
-    return asked.removeprefix("bun@") if asked.startswith("bun@") else BUN_VERSION
+    exact = _PACKAGE_MANAGER.fullmatch(asked)  # not a path or an address, which npm would take as well
+    return exact["version"] if exact else BUN_VERSION
 
 
-def missing_dependencies(package: Path) -> list[str]:
+def missing_dependencies(package: Path, launch: Launch) -> list[str]:
     """The dependencies of a package that are not installed, by name."""
     try:
-        wanted = json.loads((package / "package.json").read_text()).get("dependencies", {})
+        wanted = json.loads(read_head(launch, package / "package.json", _LARGEST)).get("dependencies", {})
     except (OSError, ValueError):
         return []
 
@@ -82,43 +96,60 @@ def missing_dependencies(package: Path) -> list[str]:
 
 
 async def install_dependencies(
-    checkout: Path, package: Path, bun: Path, launch: Launch, folder: Path, progress: Callable[[str], None]
+    server: ServerView, launch: Launch, checkout: Path, package: Path, bun: Path
 ) -> None:
-    """Run `bun install` in a checkout whose dependencies are missing; one hostler at a time.
+    """Run `bun install`, as the server will be run, in a checkout whose dependencies are missing; one hostler
+    at a time.
 
     Raises ProcessSpawnFailed with what bun said.
     """
-    if not missing_dependencies(package):
+    if not missing_dependencies(package, launch):
         return
 
     def waiting() -> None:
-        progress("another hostler is installing the dependencies of OpenCode")
+        server.progress("another hostler is installing the dependencies of OpenCode")
 
-    with await locking.take(folder / f"opencode-source-{_key(checkout)}.lock", waiting):
-        missing = missing_dependencies(package)
+    with await locking.take(server.cache_dir / f"opencode-source-{_key(checkout)}.lock", waiting):
+        missing = missing_dependencies(package, launch)
 
         if missing:
-            progress(f"installing {len(missing)} dependencies of OpenCode (bun install)")
-            await _bun_install(checkout, bun, launch)
+            server.progress(f"installing {len(missing)} dependencies of OpenCode (bun install)")
+            await _bun_install(server, launch, checkout, bun)
 
 
 def _key(checkout: Path) -> str:
     return hashlib.sha256(os.path.realpath(checkout).encode()).hexdigest()[:16]
 
 
-async def _bun_install(checkout: Path, bun: Path, launch: Launch) -> None:
-    env = {**launch.host_env, "PATH": f"{bun.parent}:{launch.env.get('PATH', '')}"}
-
+async def _bun_install(server: ServerView, launch: Launch, checkout: Path, bun: Path) -> None:
     try:
-        outcome = await run_tool([str(bun), "install"], cwd=checkout, env=env, deadline=_DEADLINE)
-    except OSError as error:
+        env = _install_env(launch, bun)
+        result = await server.run_command([str(bun), "install"], timeout=_DEADLINE, env=env, cwd=checkout)
+    except ServerError as error:
         raise ProcessSpawnFailed(
-            f"{bun} cannot be run: {error.strerror}", hint="install bun again", permanent=True
+            f"{bun} cannot be run: {error.message}", hint="install bun again", permanent=True
         ) from error
 
-    if outcome.code != 0:
-        what = "did not finish in time" if outcome.code is None else f"ended with exit code {outcome.code}"
+    if result.code in _CANNOT_RUN:
         raise ProcessSpawnFailed(
-            f"the dependencies of OpenCode could not be installed: bun install {what}: {outcome.text}",
+            f"{bun} cannot be run: {result.last_line}", hint="install bun again", permanent=True
+        )
+
+    if result.code != 0:
+        what = "did not finish in time" if result.code is None else f"ended with exit code {result.code}"
+        said = (result.stderr.strip() or result.stdout.strip())[-_TAIL:]
+        raise ProcessSpawnFailed(
+            f"the dependencies of OpenCode could not be installed: bun install {what}: {said}",
             hint=f"run `bun install` in {checkout} yourself, and see that the registry can be reached",
         )
+
+
+def _install_env(launch: Launch, bun: Path) -> dict[str, str]:
+    """The server's own variables, the proxies and the registry: no secrets of hostler's for scripts."""
+    network = {name: value for name, value in launch.host_env.items() if name.lower() in _OF_HOSTLER}
+    env = {**network, **launch.env, "PATH": f"{bun.parent}:{launch.env.get('PATH', '')}"}
+
+    if launch.confinement is not None:  # its home cannot be written
+        env["BUN_INSTALL_CACHE_DIR"] = str(private_folder(launch, "bun"))
+
+    return env

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from hostler import Launch, ServerView
 
-from hostler_plugins.opencode.finding import on_path
+from hostler_plugins.opencode.finding import own_tool
 from hostler_plugins.opencode.profiles import version_numbers
+from hostler_plugins.opencode.registries import NO_PROJECT, separate, tool_env, tool_path
 from hostler_plugins.opencode.tools import run_tool
 
 _DEADLINE = 30.0  # seconds
@@ -17,7 +18,7 @@ _DEADLINE = 30.0  # seconds
 
 async def look_for_update(server: ServerView, launch: Launch, version: str) -> None:
     """Tell as a notice that there is a newer version; silent when npm is missing or cannot tell."""
-    npm = on_path("npm", launch)
+    npm = own_tool("npm", launch)
 
     if npm is None or version_numbers(version) == (0, 0, 0):
         return
@@ -35,13 +36,13 @@ async def look_for_update(server: ServerView, launch: Launch, version: str) -> N
 
 async def newest_version(npm: Path, launch: Launch) -> str:
     """The newest version that npm knows; "" when it cannot tell."""
-    env = {**launch.host_env, "PATH": launch.host_env.get("PATH", launch.env.get("PATH", ""))}
+    env = tool_env(launch, tool_path(npm, launch.host_env))
 
     with tempfile.TemporaryDirectory(prefix="hostler-npm-") as scratch:
-        command = [str(npm), "view", "opencode-ai", "version", "--json"]
+        command = [str(npm), "view", "opencode-ai", "version", "--json", NO_PROJECT]
 
         try:
-            outcome = await run_tool(command, cwd=Path(scratch), env=env, deadline=_DEADLINE)
+            outcome = await run_tool(command, cwd=separate(Path(scratch)), env=env, deadline=_DEADLINE)
             return str(json.loads(outcome.stdout)) if outcome.code == 0 else ""
         except (OSError, ValueError):
             return ""

@@ -6,16 +6,16 @@ import hashlib
 import json
 import os
 import re
-import tempfile
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from hostler import Launch, ServerError, ServerView, private_folder, read_head
+
 from hostler_plugins.opencode.environment import make_private
 from hostler_plugins.opencode.programs import NAMES, Program
-from hostler_plugins.opencode.tools import run_tool
 
+_LARGEST = 2**20
 _DEADLINE = 15.0  # seconds; a first start on a busy machine takes its time
 _SAID = re.compile(
     r"^\s*(?:(?P<name>[a-z][\w-]*)\s+)?v?(?P<version>\d+\.\d+\.\d+\S*|local)\s*$", re.MULTILINE
@@ -31,18 +31,18 @@ class Version:
     preview: bool = False
 
 
-async def version_of(program: Program, cache: Path, env: Mapping[str, str]) -> Version:
+async def version_of(program: Program, server: ServerView, launch: Launch) -> Version:
     """The version of a program: from npm's package.json near it, from the cache, or by running it."""
-    if program.native and (written := package_version(program.path)):
+    if program.native and (written := package_version(program.path, launch)):
         return written
 
-    memory = cache / "opencode" / "versions" / f"{_key(program.path)}.json"
+    memory = launch.cache_dir / "opencode" / "versions" / f"{_key(program.path)}.json"
 
     with suppress(OSError, ValueError, KeyError, TypeError):
         known = json.loads(memory.read_text())
         return Version(str(known["version"]), bool(known["preview"]))
 
-    asked = await ask(program.path, env)
+    asked = await ask(program.path, server, launch)
 
     if asked.text and program.native:
         remember(memory, asked)
@@ -50,10 +50,10 @@ async def version_of(program: Program, cache: Path, env: Mapping[str, str]) -> V
     return asked
 
 
-def package_version(program: Path) -> Version | None:
+def package_version(program: Path, launch: Launch) -> Version | None:
     """What the package.json of the npm package around a program says; None where there is none."""
     try:
-        package = json.loads((program.parent.parent / "package.json").read_text())
+        package = json.loads(read_head(launch, program.parent.parent / "package.json", _LARGEST))
         name, version = str(package["name"]), str(package["version"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -62,20 +62,18 @@ def package_version(program: Path) -> Version | None:
     return Version(version, preview) if name.startswith(_PACKAGES) else None
 
 
-async def ask(program: Path, env: Mapping[str, str]) -> Version:
-    """Run `PROGRAM --version` where it can leave nothing behind."""
-    with tempfile.TemporaryDirectory(prefix="hostler-version-") as scratch:
+async def ask(program: Path, server: ServerView, launch: Launch) -> Version:
+    """Run `PROGRAM --version` as the server will be run, where it can leave nothing behind."""
+    try:
+        scratch = private_folder(launch, "version")
         private = {f"XDG_{kind}_HOME": f"{scratch}/{kind}" for kind in ("DATA", "CACHE", "STATE", "CONFIG")}
-        quiet = {**env, **private, "TMPDIR": scratch, "OPENCODE_DISABLE_MODELS_FETCH": "1"}
+        quiet = {**launch.env, **private, "TMPDIR": str(scratch), "OPENCODE_DISABLE_MODELS_FETCH": "1"}
+        argv = [str(program), "--version"]
+        result = await server.run_command(argv, timeout=_DEADLINE, env=quiet, cwd=scratch)
+    except (OSError, ServerError):
+        return Version("")
 
-        try:
-            outcome = await run_tool(
-                [str(program), "--version"], cwd=Path(scratch), env=quiet, deadline=_DEADLINE
-            )
-        except OSError:
-            return Version("")
-
-    said = _SAID.search(outcome.stdout) if outcome.code == 0 else None
+    said = _SAID.search(result.stdout) if result.code == 0 else None
     return (
         Version("", program.name == "lildax")
         if said is None
@@ -99,9 +97,11 @@ def _key(program: Path) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
-def source_version(package: Path) -> Version:
+def source_version(package: Path, launch: Launch) -> Version:
     """The version of a checkout, as its package.json says."""
     try:
-        return Version(str(json.loads((package / "package.json").read_text()).get("version", "")))
+        return Version(
+            str(json.loads(read_head(launch, package / "package.json", _LARGEST)).get("version", ""))
+        )
     except (OSError, ValueError, AttributeError):
         return Version("")

@@ -11,30 +11,23 @@ from pathlib import Path
 from typing import Literal
 
 from hostler import (
-    CommandResult,
+    Confinement,
     EnvironmentSetupFailed,
     Launch,
     ServerSpec,
     ServerView,
     hookimpl,
     option,
-    private_folder,
 )
 
-from hostler_plugins.sandbox.places import Access, Place, arrange, expanded, home_of, missing, mounts
+from hostler_plugins.sandbox.box import DEADLINE, Box, Wanted, refuse
+from hostler_plugins.sandbox.explaining import explain_refusals, tell
 
 _TOOL_PATH = "/usr/bin:/bin:/usr/local/bin"  # never the server's PATH: it may run with our privileges
-_TMP = Path("/tmp")  # noqa: S108 - it is made private
-_ENV = "/usr/bin/env"
-_SETTINGS = "/proc/sys"
-_ENDS = "TERM,INT,HUP,QUIT,USR1,USR2,WINCH"  # whatever stop_signal is
-_DEADLINE = 20.0  # for what takes milliseconds, on a busy machine
-_WHICH = 'n=0; for p; do test -e "$p" && echo $n; n=$((n+1)); done; :'
 _NAMESPACES_NEEDED = (
     "bwrap needs namespaces: in a container allow them; elsewhere see the settings user.max_user_namespaces, "
     "kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns; or set sandbox = false"
 )
-_NAMESPACES = ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
 
 # Keys, tokens, and sockets of those who do what they are told with more rights than a server has.
 _HIDDEN = [
@@ -54,13 +47,6 @@ _HIDDEN = [
     "~/.local/share/keyrings",
     "/run",
 ]
-_OF_RUN = (  # names of other machines, and where one system has its programs
-    "/run/systemd/resolve",
-    "/run/resolvconf",
-    "/run/NetworkManager/resolv.conf",
-    "/run/nscd",
-    "/run/current-system",
-)
 
 
 @dataclass(eq=False)
@@ -70,7 +56,10 @@ class Sandbox:
     The server sees the whole system read-only. It may write to its working folder, to what its launcher
     says that it needs, and to a /tmp of its own, which is removed after it. It has no capabilities, and a
     pid namespace of its own: nothing that it starts outlives it, whatever it does, not even when hostler is
-    killed. The network is that of the machine. Of two places that lie in each other the inner one counts.
+    killed. What hostler reads or runs at its next start (the configuration, plugins, secrets, its own
+    program) is read-only wherever it lies; what is run for the server beside it (its version, health and
+    other commands) is run in such a sandbox too. The network is that of the machine. Of two places that lie
+    in each other the inner one counts.
     A signal that ends the server is told as an exit code above 128.
     """
 
@@ -82,6 +71,7 @@ class Sandbox:
     arguments: list[str] = option([], "further arguments of bwrap, which come last")
 
     _tried: bool = field(init=False, repr=False, default=False)
+    _told: bool = field(init=False, repr=False, default=False)
 
     def __post_init__(self) -> None:
         for name in ("writable", "readable", "hidden"):
@@ -98,14 +88,36 @@ class Sandbox:
         self._refuse_root(launch)
         yield from ()
 
+    def confine(self, server: ServerView, launch: Launch) -> Confinement:
+        """Have all that is run or read for the server go through its sandbox, from the first plugin on."""
+        return self._box(server, launch)
+
     @hookimpl(trylast=True)
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
         """Put bwrap in front of the command, with what the other plugins said that the server needs."""
-        program = self._program()
         self._refuse_root(launch)
-        places = arrange(await self._places(server, launch))
-        launch.wrapper = [*launch.wrapper, *self._command(program, launch, places)]
-        await self._try(server, launch)
+        launch.confinement = box = self._box(server, launch)
+        box.give_tmpdir()
+        box.complete = True
+        wrapper, launch.capabilities = await box.enter(launch.cwd)
+        launch.wrapper = [*launch.wrapper, *wrapper]
+        await self._try(server)
+
+        kept = await box.kept_from_it()
+
+        if not self._told:
+            self._told = True
+            tell(server, kept)
+
+        if kept:
+            explain_refusals(server, launch, kept)
+
+    def _box(self, server: ServerView, launch: Launch) -> Box:
+        known = launch.confinement
+        tmp = known.tmp if isinstance(known, Box) else None
+        writes = self.cwd == "writable"
+        wanted = Wanted(self._program(), writes, self.writable, self.readable, self.hidden, self.arguments)
+        return Box(server, launch, wanted, tmp)
 
     def _program(self) -> str:
         if sys.platform != "linux":  # pragma: other-system
@@ -134,121 +146,9 @@ class Sandbox:
                 permanent=True,
             )
 
-    async def _make_folders(self, server: ServerView, launch: Launch) -> list[Path]:
-        """The folders that it may write to, which are there from now on; made as its user."""
-        told = launch.facts.get("writable_paths", ())
-        needed = [launch.cwd / path for path in told] if isinstance(told, list | tuple) else []
-        folders = [*needed, *expanded(self.writable, home_of(launch.env))]
-
-        if absent := missing(folders):
-            result = await server.run_command(
-                ["/bin/mkdir", "-p", "-m", "0700", "--", *absent], timeout=_DEADLINE, env={}
-            )
-            _refuse(result, "its folders cannot be made", "make them, or correct writable and user")
-
-        return folders
-
-    async def _try(self, server: ServerView, launch: Launch) -> None:
+    async def _try(self, server: ServerView) -> None:
         """Build the sandbox once with nothing in it: what the kernel refuses is told better by us."""
         if not self._tried:
-            result = await server.run_command([*launch.wrapper, "/bin/true"], timeout=_DEADLINE, env={})
-            _refuse(result, "the kernel refuses a sandbox", _NAMESPACES_NEEDED)
+            result = await server.run_command(["/bin/true"], timeout=DEADLINE, env={})
+            refuse(result, "the kernel refuses a sandbox", _NAMESPACES_NEEDED)
             self._tried = True
-
-    async def _places(self, server: ServerView, launch: Launch) -> list[Place]:
-        homes = home_of(launch.env), home_of(launch.host_env)
-        made, folders = _made_for_this_run(server, launch), await self._make_folders(server, launch)
-        secret = [*expanded(self.hidden, *homes), server.state_dir]  # who can read a lock can hold it
-        hidden = await _seen(secret, server, launch)
-        return [
-            Place(_TMP, Access.WRITE, _private_tmp(launch)),
-            *(Place(path, Access.HIDDEN) for path in hidden),
-            *(Place(Path(path), Access.READ) for path in _OF_RUN),
-            Place(launch.cwd, Access.WRITE if self.cwd == "writable" else Access.READ),
-            *(Place(path, Access.READ) for path in expanded(self.readable, *homes)),
-            *(Place(path, Access.WRITE) for path in (*folders, *made)),
-        ]
-
-    def _command(self, program: str, launch: Launch, places: list[Place]) -> list[str]:
-        # bwrap's own processes ignore what ends the server: it is the server that ends, and they with it.
-        return [
-            _ENV,
-            f"--ignore-signal={_ENDS}",
-            program,
-            *_NAMESPACES,
-            *_capabilities(launch),
-            *("--new-session", "--die-with-parent"),
-            *("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
-            *("--ro-bind", _SETTINGS, _SETTINGS),  # for root may write there, whatever its capabilities
-            *mounts(places),
-            *("--chdir", os.path.realpath(launch.cwd)),
-            *self.arguments,
-            "--",
-            _ENV,
-            f"--default-signal={_ENDS}",
-        ]
-
-
-def _capabilities(launch: Launch) -> list[str]:
-    """Have bwrap drop what root may, in the place of the core: root needs it to build the sandbox."""
-    kept = sorted(launch.capabilities or ())
-
-    if os.geteuid() == 0 and launch.user in {None, "root", "0"}:
-        launch.capabilities = None
-        return [
-            "--cap-drop",
-            "ALL",
-            *(word for name in kept for word in ("--cap-add", f"CAP_{name.upper()}")),
-        ]
-
-    if kept:
-        raise EnvironmentSetupFailed(
-            f"in a sandbox only root can keep capabilities: {', '.join(kept)}",
-            hint="keep none (privileges = { capabilities = [] }), or take user or sandbox out",
-            permanent=True,
-        )
-
-    return ["--cap-drop", "ALL"]
-
-
-async def _seen(paths: list[Path], server: ServerView, launch: Launch) -> list[Path]:
-    """Those of these paths that are there for the server's user: what it cannot see needs no hiding."""
-    there = [path for path in paths if path.exists()]
-
-    if launch.user is None and launch.group is None:
-        return there
-
-    argv = ["/bin/sh", "-c", _WHICH, "sh", *map(str, there)]
-    result = await server.run_command(argv, timeout=_DEADLINE, env={})
-    _refuse(result, "what is to be hidden cannot be looked up", "correct hidden")
-    return [there[int(number)] for number in result.stdout.split()]
-
-
-def _refuse(result: CommandResult, what: str, hint: str) -> None:
-    """Raise EnvironmentSetupFailed unless a command was successful."""
-    if result.code != 0:
-        reason = result.last_line or "it took too long"
-        raise EnvironmentSetupFailed(f"{what}: {reason}", hint=hint, permanent=True)
-
-
-def _private_tmp(launch: Launch) -> Path:
-    try:
-        return private_folder(launch, "tmp")
-    except OSError as error:
-        raise EnvironmentSetupFailed(
-            f"no temporary folder can be made for the sandbox: {error.strerror}", hint="make room in /tmp"
-        ) from error
-
-
-def _made_for_this_run(server: ServerView, launch: Launch) -> list[Path]:
-    """What other plugins made for this run, and a TMPDIR that was configured; any other becomes /tmp."""
-    made = list(launch.temporary)
-    tmpdir = Path(launch.env.get("TMPDIR", _TMP))
-
-    if "TMPDIR" in server.spec.env:
-        return [*made, tmpdir]
-
-    if not any(tmpdir == path or path in tmpdir.parents for path in made):
-        launch.env["TMPDIR"] = str(_TMP)
-
-    return made

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from hostler import EnvironmentSetupFailed
 
+_MOST_LINKS = 40
+
 
 class Access(Enum):
     """What may be done in a place."""
@@ -21,11 +23,15 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder or file with all that is below it. `source` is what is shown there, itself by default."""
+    """A folder or file with all that is below it. `source` is what is shown there, itself by default.
+
+    A `fixed` one cannot be moved away in the sandbox, and nothing else put in its place.
+    """
 
     path: Path
     access: Access
     source: Path | None = None
+    fixed: bool = False
 
 
 def expanded(texts: Iterable[str], *homes: str) -> list[Path]:
@@ -53,36 +59,89 @@ def arrange(places: Iterable[Place]) -> list[Place]:
     for a link that the server itself could have made, to have elsewhere shown or made writable.
     """
     places = list(places)
-    open_ = [one.path for one in places if one.access is Access.WRITE and one.source is None]
-    roots = [Path(os.path.realpath(path)) for path in open_]
+    roots = roots_of(places)
     found: dict[Path, Place] = {}
 
     for one in places:
-        real = _real(one.path, roots)
+        real = real_path(one.path, roots)
 
         if one.source is not None or real.exists():
-            found.pop(real, None)
-            found[real] = Place(real, one.access, one.source)
+            before = found.pop(real, None)
+            inside = any(root in real.parents for root in roots)
+            fixed = (one.fixed and inside) or (before is not None and before.fixed)
+            found[real] = Place(real, one.access, one.source, fixed)
 
+    found |= {path: place for path, place in _around_fixed(found, roots).items() if path not in found}
     ordered = [found[path] for path in sorted(found, key=lambda path: len(path.parts))]
-    return [one for one in ordered if _changes(one, ordered)]
+    return [one for one in ordered if one.fixed or _changes(one, ordered)]
 
 
-def _real(path: Path, roots: Iterable[Path]) -> Path:
+def roots_of(places: Iterable[Place]) -> list[Path]:
+    """Where the server may write, made real."""
+    return [
+        Path(os.path.realpath(one.path))
+        for one in places
+        if one.access is Access.WRITE and one.source is None
+    ]
+
+
+def _around_fixed(found: Mapping[Path, Place], roots: Iterable[Path]) -> dict[Path, Place]:
+    """The folders between what is fixed and where the server may write: a folder that is mounted by itself
+    cannot be renamed, with all that is in it."""
+    folders = {
+        folder: Place(folder, Access.WRITE, fixed=True)
+        for one in found.values()
+        if one.fixed
+        for root in roots
+        if root in one.path.parents
+        for folder in one.path.parents
+        if root in folder.parents
+    }
+    return {path: place for path, place in folders.items() if _access(path, found) is Access.WRITE}
+
+
+def _access(path: Path, found: Mapping[Path, Place]) -> Access:
+    """What may be done at a path, by the innermost place around it."""
+    around = next((found[one] for one in (path, *path.parents) if one in found), None)
+    return Access.READ if around is None else around.access
+
+
+def may_write(path: Path, places: Iterable[Place]) -> bool:
+    """Whether a server with these places could change what a path leads to."""
+    places = list(places)
+
+    try:
+        real = real_path(path, roots_of(places))
+    except EnvironmentSetupFailed:
+        return True
+
+    return _access(real, {Path(os.path.realpath(one.path)): one for one in places}) is Access.WRITE
+
+
+def real_path(path: Path, roots: Iterable[Path]) -> Path:
     """Follow the links on the way to a path, but none that lies where the server may write."""
-    here = Path("/")
+    here, links = Path("/"), 0
+    parts = [*Path(os.path.abspath(path)).parts[:0:-1]]  # noqa: PTH100 - links are followed one by one
 
-    for part in Path(os.path.abspath(path)).parts[1:]:  # noqa: PTH100 - links are followed one by one
-        below = here / part
+    while parts:
+        below = here / parts.pop()
 
-        if below.is_symlink() and any(here == root or root in here.parents for root in roots):
+        if below.name == "..":
+            here = here.parent
+        elif not below.is_symlink():
+            here = below
+        elif any(here == root or root in here.parents for root in roots):
             raise EnvironmentSetupFailed(
                 f"{below} is a link in a folder that the server may write to",
                 hint="name the place that it leads to, or remove the link",
                 permanent=True,
             )
-
-        here = Path(os.path.realpath(below))
+        elif (links := links + 1) > _MOST_LINKS:
+            return below
+        else:
+            target = below.readlink()
+            here = Path("/") if target.is_absolute() else here
+            parts += [part for part in target.parts if part != "/"][::-1]
 
     return here
 

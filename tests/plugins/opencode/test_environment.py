@@ -200,15 +200,13 @@ def test_a_temporary_folder_that_cannot_be_made_is_told(
 
 
 @root_only
-async def test_what_is_made_for_another_user_belongs_to_that_user(view: View) -> None:
+def test_what_is_made_for_another_user_belongs_to_that_user(view: View) -> None:
     launch = a_launch(view)
     launch.user, launch.group = "nobody", "nogroup"
     environment.give_private_tmpdir(launch)
-    passwords.hand_by_file(launch, {}, "secret-secret")
-    state = view.root / "home" / ".local" / "state" / "opencode"
-    owners = {path: path.stat().st_uid for path in (Path(launch.env["TMPDIR"]), state, state / "password")}
+    owner = Path(launch.env["TMPDIR"]).stat().st_uid
     clean_up(launch)
-    assert 0 not in owners.values()
+    assert owner == pwd.getpwnam("nobody").pw_uid
 
 
 def test_without_home_the_one_of_the_user_is_meant() -> None:
@@ -219,34 +217,34 @@ def password_file(view: View) -> Path:
     return view.root / "home" / ".local" / "state" / "opencode" / "password"
 
 
-def test_a_password_file_is_made_for_the_user_alone_and_used_from_then_on(view: View) -> None:
+async def test_a_password_file_is_made_for_the_user_alone_and_used_from_then_on(view: View) -> None:
     os.umask(0o000)
 
     try:
-        first = passwords.hand_by_file(a_launch(view), {}, "first-secret")
+        first = await passwords.hand_by_file(view, a_launch(view), {}, "first-secret")
     finally:
         os.umask(0o022)
 
-    second = passwords.hand_by_file(a_launch(view), {}, "second-secret")
+    second = await passwords.hand_by_file(view, a_launch(view), {}, "second-secret")
     assert (first.password, second.password) == ("first-secret", "first-secret")
     assert stat.S_IMODE(password_file(view).stat().st_mode) == 0o600
     assert stat.S_IMODE(password_file(view).parent.stat().st_mode) == 0o700
     assert [path.name for path in password_file(view).parent.iterdir()] == ["password"]
 
 
-def test_an_empty_password_file_is_replaced_and_a_configured_password_goes_into_it(view: View) -> None:
+async def test_an_empty_password_file_is_replaced_and_a_configured_password_goes_into_it(view: View) -> None:
     launch = a_launch(view, OPENCODE_SERVER_PASSWORD="of-the-user")
     password_file(view).parent.mkdir(parents=True)
     password_file(view).touch()
-    assert passwords.hand_by_file(launch, launch.env, "own").password == "of-the-user"
+    assert (await passwords.hand_by_file(view, launch, launch.env, "own")).password == "of-the-user"
     assert password_file(view).read_text() == "of-the-user"
 
 
-def test_a_password_file_that_cannot_be_read_is_told(view: View) -> None:
+async def test_a_password_file_that_cannot_be_read_is_told(view: View) -> None:
     password_file(view).mkdir(parents=True)
     launch = a_launch(view)
 
     with pytest.raises(EnvironmentSetupFailed, match="password file") as caught:
-        passwords.hand_by_file(launch, {}, "own")
+        await passwords.hand_by_file(view, launch, {}, "own")
 
     assert caught.value.permanent

@@ -190,7 +190,7 @@ async def test_an_npm_that_cannot_be_run_is_told(view: View) -> None:
 
 async def test_a_full_or_broken_cache_is_told(view: View) -> None:
     # A file where the unpacked package should go: what a disk does that refuses.
-    path = fake_npm(view, 'if [ "$1" = pack ]; then touch package; fi')
+    path = fake_npm(view, 'if [ "$1" = pack ]; then touch ../package; fi')
 
     with pytest.raises(ProcessSpawnFailed, match="Not a directory") as caught:
         await small(view, path).ensure()

@@ -157,13 +157,13 @@ async def test_a_missing_bun_is_installed_when_that_is_allowed(checkout: Path, v
     assert launch.argv[1:3] == ["run", "src/index.ts"]
 
 
-def test_the_checkout_says_which_bun_it_wants(checkout: Path) -> None:
-    assert wanted_bun(checkout) == BUN_VERSION
+def test_the_checkout_says_which_bun_it_wants(checkout: Path, view: View) -> None:
+    assert wanted_bun(checkout, a_launch(view)) == BUN_VERSION
     (checkout / "package.json").write_text('{"packageManager": "bun@1.3.5"}')
-    assert wanted_bun(checkout) == "1.3.5"
+    assert wanted_bun(checkout, a_launch(view)) == "1.3.5"
     (checkout / "package.json").write_text("nonsense")
-    assert wanted_bun(checkout) == BUN_VERSION
+    assert wanted_bun(checkout, a_launch(view)) == BUN_VERSION
 
 
-def test_a_checkout_without_a_readable_package_has_nothing_to_install(tmp_path: Path) -> None:
-    assert missing_dependencies(tmp_path) == []
+def test_a_checkout_without_a_readable_package_has_nothing_to_install(view: View, tmp_path: Path) -> None:
+    assert missing_dependencies(tmp_path, a_launch(view)) == []

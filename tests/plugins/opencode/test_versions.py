@@ -11,7 +11,7 @@ from hostler_plugins.opencode.profiles import EARLY, NEXT, OPEN, STABLE, profile
 from hostler_plugins.opencode.programs import Program
 from hostler_plugins.opencode.versions import Version, ask, package_version, source_version, version_of
 from opencode_binaries import NEWEST, PREVIEW, opencode_binary
-from opencode_view import View
+from opencode_view import View, a_launch
 
 
 def a_script(path: Path, says: str) -> Program:
@@ -49,8 +49,8 @@ def test_the_preview_and_a_configured_name_win_over_the_version() -> None:
 @pytest.mark.opencode
 async def test_npms_package_tells_the_version_without_running_the_program(view: View) -> None:
     program = Program(opencode_binary(NEWEST), native=True, found="test")
-    assert await version_of(program, view.cache_dir, {}) == Version(NEWEST)
-    assert package_version(opencode_binary(PREVIEW)) == Version("1.18.18", preview=True)
+    assert await version_of(program, view, a_launch(view)) == Version(NEWEST)
+    assert package_version(opencode_binary(PREVIEW), a_launch(view)) == Version("1.18.18", preview=True)
 
 
 @pytest.mark.opencode
@@ -61,12 +61,12 @@ async def test_a_copied_program_is_asked_once_and_remembered(view: View) -> None
     )
     copy.chmod(0o755)
     program = Program(copy, native=True, found="test")
-    first = await version_of(program, view.cache_dir, {"HOME": str(view.root)})
+    first = await version_of(program, view, a_launch(view))
     (memory,) = (view.cache_dir / "opencode" / "versions").glob("*.json")
     memory.write_text(json.dumps({"version": "1.2.3", "preview": False}))
 
     assert first == Version("1.0.0")
-    assert await version_of(program, view.cache_dir, {}) == Version("1.2.3")
+    assert await version_of(program, view, a_launch(view)) == Version("1.2.3")
 
 
 def same_disk(view: View) -> bool:
@@ -75,7 +75,7 @@ def same_disk(view: View) -> bool:
 
 @pytest.mark.opencode
 async def test_the_preview_is_told_by_its_name(view: View) -> None:
-    assert await ask(opencode_binary(PREVIEW), {"HOME": str(view.root)}) == Version("local", preview=True)
+    assert await ask(opencode_binary(PREVIEW), view, a_launch(view)) == Version("local", preview=True)
 
 
 @pytest.mark.parametrize(
@@ -90,30 +90,29 @@ async def test_the_preview_is_told_by_its_name(view: View) -> None:
 )
 async def test_a_program_is_asked_for_its_version(says: str, version: str, view: View) -> None:
     program = a_script(view.root / "opencode", says)
-    assert await version_of(program, view.cache_dir, dict(os.environ)) == Version(version)
+    assert await version_of(program, view, a_launch(view, PATH=os.environ["PATH"])) == Version(version)
 
 
 async def test_a_program_that_cannot_run_has_no_version(view: View) -> None:
     broken = view.root / "opencode"
     broken.write_bytes(b"\x7fELF")
     broken.chmod(0o755)
-    assert await version_of(Program(broken, native=True, found="test"), view.cache_dir, {}) == Version("")
+    assert await version_of(Program(broken, native=True, found="test"), view, a_launch(view)) == Version("")
 
 
 async def test_asking_leaves_nothing_in_the_home_folder(view: View) -> None:
     says = 'touch "$XDG_DATA_HOME.seen" "$TMPDIR/seen" || exit 1; echo 1.2.3'
     program = a_script(view.root / "bin" / "opencode", says)
     home = view.root / "home"
-    home.mkdir()
-    env = {"HOME": str(home), "PATH": "/usr/bin:/bin", "XDG_DATA_HOME": str(home)}
-    assert await ask(program.path, env) == Version("1.2.3")
+    launch = a_launch(view, PATH="/usr/bin:/bin", XDG_DATA_HOME=str(home))
+    assert await ask(program.path, view, launch) == Version("1.2.3")
     assert list(home.iterdir()) == []
 
 
-def test_a_package_of_somebody_else_does_not_tell_the_version(tmp_path: Path) -> None:
+def test_a_package_of_somebody_else_does_not_tell_the_version(view: View, tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text('{"name": "app", "version": "9.9.9"}')
-    assert package_version(tmp_path / "bin" / "opencode") is None
+    assert package_version(tmp_path / "bin" / "opencode", a_launch(view)) is None
 
 
-def test_a_checkout_without_a_version_has_none(tmp_path: Path) -> None:
-    assert source_version(tmp_path) == Version("")
+def test_a_checkout_without_a_version_has_none(view: View, tmp_path: Path) -> None:
+    assert source_version(tmp_path, a_launch(view)) == Version("")
