@@ -60,9 +60,9 @@ class MakeSpec(Protocol):
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """hostler runs on asyncio."""
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """hostler runs on asyncio; with TESTS_ON=uvloop on that loop."""
+    return "asyncio", {"use_uvloop": os.environ.get("TESTS_ON") == "uvloop"}
 
 
 @pytest.fixture
