@@ -60,9 +60,9 @@ class MakeSpec(Protocol):
 
 
 @pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, bool]]:
+def anyio_backend() -> object:
     """hostler runs on asyncio; with TESTS_ON=uvloop on that loop."""
-    return "asyncio", {"use_uvloop": os.environ.get("TESTS_ON") == "uvloop"}
+    return ("asyncio", {"use_uvloop": True}) if os.environ.get("TESTS_ON") == "uvloop" else "asyncio"
 
 
 @pytest.fixture

@@ -419,6 +419,7 @@ async def test_memory_is_told_at_each_servers_own_interval(
     assert all(sample.rss > 1_000_000 and sample.uptime > 0 for sample in samples)
 
 
+@pytest.mark.skipif(os.environ.get("TESTS_ON") == "uvloop", reason="uvloop does not show its timers")
 async def test_an_idle_supervisor_without_samples_has_nothing_to_do(
     make_spec: MakeSpec, directories: Directories
 ) -> None:

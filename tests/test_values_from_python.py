@@ -24,6 +24,7 @@ from hostler import (
     State,
     Supervisor,
     from_dict,
+    load,
     serve,
 )
 
@@ -199,8 +200,10 @@ async def test_a_supervisor_takes_the_path_of_a_file_a_mapping_and_specs_by_name
             await supervisor["web"].wait_ready(20)
 
 
-def test_serve_takes_a_mapping(directories: Directories) -> None:
+def test_serve_and_load_take_a_mapping(directories: Directories) -> None:
     mapping = {"servers": {"web": {"command": ["sleep", "60"], "port": False}}}
+
+    assert load(mapping).servers["web"].port is None
 
     with serve(mapping, directories=directories) as servers:
         servers["web"].wait_ready(20)

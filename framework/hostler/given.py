@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TypeAlias
 
 from hostler.errors import InvalidConfiguration
@@ -30,16 +29,12 @@ def configuration_of(given: Given, environ: Mapping[str, str] | None = None) -> 
             return given
         case ServerSpec():
             return _of_specs([given])
-        case str() | os.PathLike():
+        case Mapping() if given and all(isinstance(one, ServerSpec) for one in given.values()):
+            return _of_specs(given.values())
+        case str() | os.PathLike() | Mapping():
             from hostler.config import load  # noqa: PLC0415 - a program that makes its specs needs none of it
 
             return load(given, environ=environ)
-        case Mapping() if not given or not all(isinstance(one, ServerSpec) for one in given.values()):
-            from hostler.config import from_dict  # noqa: PLC0415 - as above
-
-            return from_dict(given, base=Path.cwd(), environ=environ)
-        case Mapping():
-            return _of_specs(given.values())
         case Iterable():
             return _of_specs(given)
         case _:

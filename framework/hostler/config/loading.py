@@ -25,7 +25,7 @@ from hostler.model.reading.tree import Node, Place, Unusable, grow
 
 
 def load(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Mapping[str, object],
     *,
     profiles: Iterable[str] = (),
     settings: Settings = (),
@@ -33,11 +33,16 @@ def load(
 ) -> Configuration:
     """Read a TOML file and what it extends, and check all of it; nothing is started.
 
+    A mapping is read as by `from_dict`, seen from the current folder.
+
     `profiles` are laid over the files in this order, then `settings`, values by dotted key such as
     "servers.web.port"; relative paths in them are seen from the current folder. `environ` is what
     `${VAR}` is looked up in, os.environ by default. Raises InvalidConfiguration with every mistake
     that was found.
     """
+    if isinstance(path, Mapping):
+        return from_dict(path, base=Path.cwd(), profiles=profiles, settings=settings, environ=environ)
+
     return load_drafts(path, profiles=profiles, settings=settings, environ=environ)[0]
 
 
