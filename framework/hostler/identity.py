@@ -10,7 +10,7 @@ from hostler.errors import PortInUse
 from hostler.model import Endpoint, IdentityCheck
 from hostler.process.exits import Process
 from hostler.process.processes import Processes
-from hostler.process.sockets import Listener, ListenerKind
+from hostler.process.sockets import Listener, ListenerKind, leads_here
 
 _ROOT = 0  # it forwards ports into containers, and could read every password anyway
 
@@ -75,6 +75,9 @@ def verify_listener(
 
         return
 
+    if secret and not leads_here(endpoint.host):  # the port is ours, but who has the address?
+        listener = replace(listener, kind=ListenerKind.UNKNOWN)
+
     if listener.kind is ListenerKind.FOREIGN:
         raise _taken(f"another process listens there in its place: {listener.who}", listener)
 
@@ -82,7 +85,7 @@ def verify_listener(
         raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
 
     if strict and listener.kind is ListenerKind.UNKNOWN:
-        told = "it is told no secret" if secret else "identity is required"
+        told = 'it is told no secret (identity = "off" allows it)' if secret else "identity is required"
         raise _taken(f"cannot tell which process listens there ({listener.who}), so {told}", listener)
 
 

@@ -13,6 +13,7 @@ from hostler import (
     Duration,
     Healthy,
     Launch,
+    PortInUse,
     Report,
     Secret,
     ServerError,
@@ -99,6 +100,14 @@ class ExecHealth:
                 yield report
 
     async def _ask(self, server: ServerView, timeout: float) -> Report:
+        try:
+            if server.endpoint is not None:  # the command knows the password where there is one
+                server.verify_listener(secret=server.auth is not None)
+        except PortInUse as error:
+            return Unhealthy(f"{self.command[0]} is not run: {error.message}")
+        except OSError as error:
+            return Unhealthy(f"{self.command[0]} is not run: {error.strerror or error}")
+
         try:
             result = await server.run_command(
                 self.command, timeout=timeout, env=server.command_env() | self._env

@@ -14,6 +14,7 @@ from hostler import (
     Endpoint,
     Healthy,
     InvalidConfiguration,
+    PortInUse,
     Report,
     ServerView,
     Unhealthy,
@@ -97,23 +98,33 @@ class TcpHealth:
     async def _ask(self, server: ServerView, host: str, port: int) -> Report:
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-        if self.port is None and (stranger := server.stranger()):
-            return Unhealthy(f"{where}: another process listens there in its place: {stranger}")
-
         try:
+            self._verify(server, host, port)
             reader, writer = await asyncio.open_connection(host, port)
+        except PortInUse as error:
+            return Unhealthy(f"{where}: {error.message}")
         except OSError as error:
             refused = isinstance(error, ConnectionRefusedError)
             return Unhealthy(f"{where}: {'connection refused' if refused else error.strerror or error}")
 
         try:
+            self._verify(server, host, port)
             wrong = await self._talk(reader, writer)
+        except PortInUse as error:
+            wrong = error.message
         except OSError as error:
             wrong = f"the connection broke off: {error.strerror or error}"
         finally:
             writer.close()
 
         return Unhealthy(f"{where}: {wrong}") if wrong else Healthy({"address": where})
+
+    def _verify(self, server: ServerView, host: str, port: int) -> None:
+        """Raise where somebody else listens; at the option's port that matters only for a secret."""
+        secret = self.send is not None and server.is_secret(self.send)
+
+        if secret or self.port is None:
+            server.verify_listener(secret=secret, at=Endpoint(host, port))
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
         """What is wrong with what it says; "" for nothing."""

@@ -196,8 +196,8 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
             IdentityCheck,
             IdentityCheck.CHECK,
             "Whether the process that listens at the announced address has to be the server's own. `check`:"
-            " a stranger is an error, doubt is a warning; `require`: doubt is an error too; `off`: nobody "
-            "looks",
+            " a stranger is an error, doubt is a warning and hears no secret; `require`: doubt is an error"
+            " too; `off`: nobody looks",
         ),
         "user": _word("none", "Run as this user; needs root"),
         "group": _word("the user's", "Run as this group; needs root"),

@@ -115,6 +115,11 @@ def is_wildcard(host: str) -> bool:
     return host in _WILDCARDS
 
 
+def leads_here(host: str) -> bool:
+    """Whether a connection to `host` ends on this machine, as far as that is known without asking others."""
+    return bool(_targets(host))
+
+
 def is_wider(bound_host: str, asked_host: str) -> bool:
     """Whether a socket bound to `bound_host` can be reached by more than what `asked_host` asked for."""
     if asked_host in _WILDCARDS or bound_host == asked_host or is_loopback(bound_host):

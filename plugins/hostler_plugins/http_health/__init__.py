@@ -73,7 +73,10 @@ class HttpHealth:
     failures: int | None = option(
         None, "how many bad answers in a row are a crash; default: the server's max_connection_failures"
     )
-    follow_redirects: bool = option(False, "whether a redirect is followed, or is itself the answer")
+    follow_redirects: bool = option(
+        False,
+        "whether a redirect is followed, or is itself the answer; one with secrets only to the same port",
+    )
     verify: bool = option(True, "whether the certificate is checked (https)")
     ca: Path | None = option(
         None, "file of certificates to trust, seen from the server's cwd; default: those of the system"

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import anyio.to_thread
-from hostler import Endpoint, Healthy, InvalidConfiguration, Report, ServerView, Unhealthy
+from hostler import Endpoint, Healthy, InvalidConfiguration, PortInUse, Report, ServerView, Unhealthy
 from yarl import URL
 
 from hostler_plugins.http_health.answers import brief, differences
 from hostler_plugins.http_health.failures import explained
 from hostler_plugins.http_health.statuses import accepted
+from hostler_plugins.own_connector import OwnConnector
 from hostler_plugins.retry_after import retry_after
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ async def asking(
         yield lambda: _always(report)
         return
 
-    probe = Probe(options, server, endpoint.url + options.path, trust)
+    probe = Probe(options, server, endpoint, trust)
 
     try:
         yield probe.ask
@@ -68,21 +69,24 @@ class Probe:
 
     options: HttpHealth
     server: ServerView
-    url: str
+    endpoint: Endpoint
     trust: ssl.SSLContext | bool
     _session: aiohttp.ClientSession | None = None
 
+    @property
+    def url(self) -> str:
+        """What is asked for."""
+        return self.endpoint.url + self.options.path
+
     async def ask(self) -> Report:
         """Make one request; after a failure the next one gets a new connection."""
-        if stranger := self.server.stranger():
-            await self.close()
-            return self._bad(f"another process listens there in its place: {stranger}")
-
         report: Report | None = None
 
         try:
             async with await self._request() as response:
                 report = await self._judge(response)
+        except PortInUse as error:
+            report = self._bad(error.message)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             report = self._bad(explained(error))
         finally:
@@ -98,8 +102,17 @@ class Probe:
         if session is not None:
             await session.close()
 
+    def _new_session(self) -> aiohttp.ClientSession:
+        """A session without proxies and cookies, and without time limits: the probe has one."""
+        return aiohttp.ClientSession(
+            connector=OwnConnector(self.server, self.endpoint, keepalive_timeout=_NEVER),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+            trust_env=False,
+        )
+
     async def _request(self) -> aiohttp.ClientResponse:
-        session = self._session = self._session or _new_session()
+        session = self._session = self._session or self._new_session()
         return await session.request(
             self.options.method,
             URL(self.url, encoded=True),
@@ -149,16 +162,6 @@ class Probe:
         url = self.url.partition("?")[0]
         details = {"url": url} if status is None else {"url": url, "status": status}
         return Unhealthy(f"{self.options.method} {url}: {text}", details)
-
-
-def _new_session() -> aiohttp.ClientSession:
-    """A session without proxies and cookies, and without time limits: the probe has one."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(keepalive_timeout=_NEVER),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None),
-        trust_env=False,
-    )
 
 
 async def _body(response: aiohttp.ClientResponse) -> str:

@@ -31,7 +31,7 @@ from hostler_plugins.opencode import environment, passwords, profiles
 from hostler_plugins.opencode.command import Command, Install, Wanted, look_for_program, set_command
 from hostler_plugins.opencode.data_directory import FirstStart
 from hostler_plugins.opencode.failures import advise
-from hostler_plugins.opencode.requesting import status_of
+from hostler_plugins.opencode.requesting import Place, status_of
 from hostler_plugins.opencode.updates import look_for_update
 
 VERSION = "1.18.33"
@@ -142,10 +142,10 @@ class OpenCode:
     @hookimpl
     async def on_shutdown(self, server: ServerView) -> None:
         """Have the server end its own children: what SIGTERM alone leaves behind."""
-        if server.url is not None and self._way.dispose is not None and not server.stranger():
+        if server.endpoint is not None and self._way.dispose is not None:
             with suppress(OSError):
-                url = server.url + self._way.dispose
-                await status_of(url, server.auth, method="POST", deadline=_DISPOSE_DEADLINE)
+                place = Place(server, server.endpoint, self._way.dispose)
+                await status_of(place, server.auth, method="POST", deadline=_DISPOSE_DEADLINE)
 
     def _wanted(self, server: ServerSpec, launch: Launch) -> Wanted:
         """The options, with relative paths seen from the file that names them."""
@@ -187,19 +187,19 @@ class OpenCode:
         )
 
     async def _look(self, server: ServerView, endpoint: Endpoint) -> Report:
-        url, auth = endpoint.url + self._way.probe, server.auth
+        place, auth = Place(server, endpoint, self._way.probe), server.auth
 
         try:
             if auth is None:
-                await status_of(url, None)
+                await status_of(place, None)
                 return Healthy()
 
-            verdict = await passwords.try_out(url, auth)
+            verdict = await passwords.try_out(place, auth)
         except OSError as error:
             return Unhealthy(f"OpenCode does not answer yet: {error}")
 
         if verdict is passwords.Verdict.REFUSED:
-            return Unhealthy(f"{verdict.value}: {url}")
+            return Unhealthy(f"{verdict.value}: {place.url}")
 
         if verdict is passwords.Verdict.IGNORED:
             self._tell_that_it_is_open(server)

@@ -10,7 +10,7 @@ from pathlib import Path
 from hostler import Auth, EnvironmentSetupFailed, Launch, ServerView
 
 from hostler_plugins.opencode.environment import own_folder
-from hostler_plugins.opencode.requesting import status_of
+from hostler_plugins.opencode.requesting import Place, status_of
 
 VARIABLE = "OPENCODE_SERVER_PASSWORD"
 USER_VARIABLE = "OPENCODE_SERVER_USERNAME"
@@ -83,9 +83,9 @@ class Verdict(Enum):
     REFUSED = "the server refuses the password it was given"
 
 
-async def try_out(url: str, auth: Auth) -> Verdict:
+async def try_out(place: Place, auth: Auth) -> Verdict:
     """Ask once without and once with the password; OSError or TimeoutError while nobody answers."""
-    if await status_of(url, None) not in {401, 403}:
+    if await status_of(place, None) not in {401, 403}:
         return Verdict.IGNORED
 
-    return Verdict.REFUSED if await status_of(url, auth) in {401, 403} else Verdict.ASKED
+    return Verdict.REFUSED if await status_of(place, auth) in {401, 403} else Verdict.ASKED

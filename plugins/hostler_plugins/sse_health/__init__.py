@@ -120,12 +120,11 @@ class SseHealth:
 
         watch = Watch(self, server, endpoint)
 
-        async with open_session() as session:
+        async with open_session(server, endpoint) as session:
             while not watch.over:
                 stream = watch.stream(session)
 
                 try:
-                    watch.refuse_strangers()
                     watch.opened(stream, await stream.open())
                     yield Healthy({"url": watch.url})
                     await watch.follow(stream, session)

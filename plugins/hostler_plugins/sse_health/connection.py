@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hostler import StreamEvent, StreamGap
+from hostler import Endpoint, PortInUse, ServerView, StreamEvent, StreamGap
 
 from hostler_plugins.sse_health.event_stream import EventStreamParser
 from hostler_plugins.sse_health.failures import WRONG_PATH, StreamFailure, brief, explain, refusal
@@ -42,12 +42,14 @@ class StreamTarget:
 
 
 @asynccontextmanager
-async def open_session() -> AsyncIterator[aiohttp.ClientSession]:
-    """A session without proxies, cookies and pooled connections; closed whatever happens."""
+async def open_session(server: ServerView, endpoint: Endpoint) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session to the server itself, without proxies, cookies and pooled connections; closed at the end."""
     import aiohttp  # noqa: PLC0415 - heavy
 
+    from hostler_plugins.own_connector import OwnConnector  # noqa: PLC0415 - heavy
+
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, force_close=True),
+        connector=OwnConnector(server, endpoint, limit=0, force_close=True),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,
@@ -151,6 +153,8 @@ class EventStream:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=target.connect_timeout),
             )
+        except PortInUse as error:
+            raise StreamFailure("stranger", error.message, hint=error.context.hint) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise explain(error, target.connect_timeout) from error
 

@@ -62,11 +62,6 @@ class Watch:
 
         return min(_PATIENCE, self._server.spec.startup_timeout / 3)
 
-    def refuse_strangers(self) -> None:
-        """Raise StreamFailure where another process listens in the server's place."""
-        if stranger := self._server.stranger():
-            raise StreamFailure("stranger", f"another process listens there in its place: {stranger}")
-
     def stream(self, session: aiohttp.ClientSession) -> EventStream:
         """A connection to make, which goes on where the last one ended."""
         return EventStream(session, self._target(), last_event_id=self._last_event_id)
@@ -173,7 +168,6 @@ class Watch:
 
     async def _probe(self, session: aiohttp.ClientSession) -> None:
         """Ask a silent server for a second stream, which is all that tells whether it still works."""
-        self.refuse_strangers()
         stream = EventStream(session, self._target())
 
         try:

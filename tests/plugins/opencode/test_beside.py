@@ -13,7 +13,7 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 from hostler import Auth, Endpoint, Healthy, Launch, Unhealthy
 from hostler_plugins.opencode import OpenCode, updates
-from hostler_plugins.opencode.requesting import status_of
+from hostler_plugins.opencode.requesting import Place, status_of
 from opencode_binaries import npm_program
 from opencode_view import View, a_launch, clean_up, free_port
 
@@ -134,10 +134,10 @@ async def test_a_server_that_is_gone_or_never_listened_needs_no_farewell(view: V
     await OpenCode().on_ready()
 
 
-async def test_silence_is_a_timeout() -> None:
+async def test_silence_is_a_timeout(view: View) -> None:
     async with served(silence) as port:
         with pytest.raises(TimeoutError, match="did not answer"):
-            await status_of(f"http://127.0.0.1:{port}/", None, deadline=0.2)
+            await status_of(Place(view, Endpoint("127.0.0.1", port), "/"), None, deadline=0.2)
 
 
 async def test_importing_the_plugin_does_not_import_aiohttp() -> None:

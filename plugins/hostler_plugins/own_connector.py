@@ -1,0 +1,66 @@
+"""HTTP connections that lead to the server itself, or are refused before anything goes over them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from hostler import Endpoint, PortInUse, ServerView
+
+if TYPE_CHECKING:
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+# Whatever else a request carries may be a credential.
+_HARMLESS = frozenset(
+    {
+        *("accept", "accept-encoding", "accept-language", "cache-control", "connection", "content-length"),
+        *("content-type", "host", "last-event-id", "origin", "pragma", "referer", "user-agent"),
+    }
+)
+
+
+class OwnConnector(aiohttp.TCPConnector):
+    """Looks up who listens before each connection and once more before a request goes over it.
+
+    A request that carries a secret goes to nobody but the server's own processes at its endpoint: not where a
+    redirect leads, and not by a second try that was not looked up. Raises PortInUse instead.
+    """
+
+    def __init__(self, server: ServerView, endpoint: Endpoint, **options: Any) -> None:
+        super().__init__(**options)
+        self._server = server
+        self._endpoint = endpoint
+
+    async def connect(
+        self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        """A connection for one request, a kept one included."""
+        self._verify(req)
+        connection = await super().connect(req, traces, timeout)
+
+        try:
+            self._verify(req)
+        except BaseException:
+            connection.close()
+            raise
+
+        return connection
+
+    def _verify(self, req: ClientRequest) -> None:
+        secret = self._carries_secret(req)
+
+        if (req.url.host, req.url.port) == (self._endpoint.reachable_host, self._endpoint.port):
+            self._server.verify_listener(secret=secret, at=self._endpoint)
+        elif secret:
+            raise PortInUse(
+                f"it redirects to {req.url.host}:{req.url.port}, which is told none of its secrets",
+                hint="ask for the place that it redirects to, or leave out the headers",
+            )
+
+    def _carries_secret(self, req: ClientRequest) -> bool:
+        return self._server.is_secret(str(req.url)) or any(
+            name.lower() not in _HARMLESS or self._server.is_secret(value)
+            for name, value in req.headers.items()
+        )

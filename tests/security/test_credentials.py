@@ -1,0 +1,251 @@
+"""A password goes to nobody but the processes of the server it belongs to."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import warnings
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import cast
+
+import anyio
+import pytest
+from health_watching import Host, Pages, answer, next_report, pages, unhealthy, watching
+from hostler import Auth, Duration, Endpoint, Healthy, IdentityCheck, PortInUse, Unhealthy
+from hostler.identity import verify_listener
+from hostler.process.exits import Process
+from hostler.process.processes import Processes
+from hostler_plugins.http_health import HttpHealth
+from hostler_plugins.opencode.requesting import Place, status_of
+from hostler_plugins.sse_health import SseHealth
+from hostler_plugins.tcp_health import TcpHealth
+
+SERVER, THIEF = 2001, 2002
+
+as_root = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="needs Linux, and root to be several users"
+)
+
+
+class Tree(Processes):
+    """A tree of the processes that are named."""
+
+    def __init__(self, *pids: int) -> None:
+        self.pids = list(pids)
+
+    def members(self, process: Process) -> list[int]:
+        return self.pids
+
+
+@dataclass
+class Leader:
+    pid: int
+
+    def alive(self) -> bool:
+        return True
+
+
+def as_user(uid: int, work: Callable[[], str]) -> str:
+    """What `work` gives in a process of another user."""
+    reading, writing = os.pipe()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads: the child needs none
+        pid = os.fork()
+
+    if pid == 0:
+        try:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+            os.write(writing, work().encode())
+        finally:
+            os._exit(0)
+
+    os.close(writing)
+    os.waitpid(pid, 0)
+
+    with os.fdopen(reading) as file:
+        return file.read()
+
+
+LISTENER = """
+import os, socket, sys
+os.setgid({uid}); os.setuid({uid})
+one = socket.create_server(("127.0.0.1", 0))
+print(one.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+def verdict(port: int, tree: Collection[int], check: IdentityCheck, *, secret: bool) -> str:
+    """Whether a server's user may connect: "yes", or why not. The tree are these processes."""
+    pids = list(tree) or [os.getpid()]
+
+    try:
+        place, leader = Endpoint("127.0.0.1", port), cast("Process", Leader(pids[0]))
+        verify_listener(place, leader, Tree(*pids), check, secret=secret)
+    except PortInUse as error:
+        return error.message
+    except OSError as error:
+        return str(error.strerror)
+
+    return "yes"
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("uid", "member", "check", "secret", "expected"),
+    [
+        (THIEF, False, IdentityCheck.CHECK, False, "another process"),  # its pid cannot be seen, its user can
+        (THIEF, False, IdentityCheck.CHECK, True, "another process"),
+        (THIEF, False, IdentityCheck.REQUIRE, True, "another process"),
+        (0, False, IdentityCheck.CHECK, False, "yes"),  # what forwards a port into a container
+        (0, False, IdentityCheck.CHECK, True, "cannot tell"),
+        (0, False, IdentityCheck.REQUIRE, False, "cannot tell"),
+        (0, False, IdentityCheck.OFF, True, "yes"),
+        (THIEF, True, IdentityCheck.REQUIRE, True, "yes"),  # the server itself runs as another user
+        (SERVER, True, IdentityCheck.REQUIRE, True, "yes"),
+    ],
+)
+async def test_a_listener_is_judged_by_its_user_where_its_process_cannot_be_seen(
+    uid: int, member: bool, check: IdentityCheck, secret: bool, expected: str
+) -> None:
+    argv = [sys.executable, "-I", "-S", "-c", LISTENER.format(uid=uid)]
+
+    async with await anyio.open_process(argv) as process:
+        assert process.stdout is not None
+        port = int(await process.stdout.receive())
+        tree = [process.pid] if member else []
+        said = as_user(SERVER, lambda: verdict(port, tree, check, secret=secret))
+        process.kill()
+
+    assert expected in said
+
+
+@dataclass(eq=False)
+class Looked(Host):
+    """A server whose listener is looked up; from the look with that number on it is a stranger's."""
+
+    thief_comes_at: int = sys.maxsize
+    looks: list[bool] = field(default_factory=list)
+    secrets: tuple[str, ...] = ()
+
+    def verify_listener(self, *, secret: bool = False, at: Endpoint | None = None) -> None:
+        self.looks.append(secret)
+
+        if len(self.looks) >= self.thief_comes_at:
+            raise PortInUse("another process listens there in its place: pid 1 (thief)")
+
+    def is_secret(self, text: str) -> bool:
+        return any(secret in text for secret in self.secrets)
+
+
+PASSWORD = "planted-password-of-a-test"
+HEADERS: dict[str, str] = {"X-Api-Key": PASSWORD}
+
+
+def quick_http(**options: object) -> HttpHealth:
+    plugin = HttpHealth(interval=Duration(0.02), timeout=Duration(2), **options)  # type: ignore[arg-type]
+    plugin.sent_headers = dict(HEADERS)
+    return plugin
+
+
+@pytest.mark.parametrize("look", [1, 2])
+@pytest.mark.parametrize("plugin", ["http", "sse", "tcp", "opencode"])
+async def test_nothing_is_said_to_a_stranger_who_comes_before_or_while_it_is_connected_to(
+    plugin: str, look: int
+) -> None:
+    server = Looked(thief_comes_at=look, secrets=(PASSWORD,))
+
+    async with pages(answer()) as page:
+        reason = await ask(plugin, server, page)
+        assert "another process listens there in its place: pid 1 (thief)" in reason
+
+    assert page.requests == []
+    assert server.looks == [True] * look
+
+
+async def ask(plugin: str, server: Looked, page: Pages) -> str:
+    """Why the server is not asked."""
+    if plugin == "opencode":
+        with pytest.raises(OSError, match="http://") as caught:
+            await status_of(Place(server, page.endpoint, "/"), Auth("user", PASSWORD))
+
+        return str(caught.value)
+
+    sse = SseHealth(headers=HEADERS)
+    kinds: dict[str, HttpHealth | SseHealth | TcpHealth] = {
+        "http": quick_http(),
+        "sse": sse,
+        "tcp": TcpHealth(send=f"AUTH {PASSWORD}\r\n", expect="OK"),
+    }
+
+    async with watching(kinds[plugin], server, page.endpoint) as reports:
+        return (await unhealthy(reports)).reason
+
+
+async def test_a_request_that_is_tried_again_unasked_is_looked_up_again() -> None:
+    """aiohttp repeats a request by itself where a kept connection turns out to be closed."""
+    answers = iter([answer(), b""])
+
+    async with pages(lambda _: next(answers, b"")) as page:
+        server = Looked(thief_comes_at=5)  # two looks for each connection of a request; then comes the thief
+
+        async with watching(quick_http(), server, page.endpoint) as reports:
+            assert isinstance(await next_report(reports), Healthy)
+            assert "another process" in (await unhealthy(reports)).reason
+
+    assert len(page.requests) == 2
+    assert len(server.looks) == 5
+
+
+async def test_a_secret_header_is_not_carried_along_a_redirect() -> None:
+    async with pages(answer()) as other:
+        away = answer("302 Found", "", "text/plain", f"Location: {other.endpoint.url}/")
+
+        async with (
+            pages(away) as page,
+            watching(quick_http(follow_redirects=True), Looked(), page.endpoint) as reports,
+        ):
+            report = await next_report(reports)
+
+    assert isinstance(report, Unhealthy)
+    assert f"it redirects to 127.0.0.1:{other.endpoint.port}" in report.reason
+    assert other.requests == []
+
+
+async def test_a_redirect_within_the_server_is_followed_with_the_header() -> None:
+    def page_of(head: str) -> bytes:
+        return answer() if " /there " in head else answer("302 Found", "", "text/plain", "Location: /there")
+
+    async with (
+        pages(page_of) as page,
+        watching(quick_http(follow_redirects=True), Looked(), page.endpoint) as reports,
+    ):
+        assert isinstance(await next_report(reports), Healthy)
+
+    assert PASSWORD in page.requests[1]
+
+
+async def test_a_request_without_a_secret_may_be_made_of_who_cannot_be_told() -> None:
+    server = Looked()
+
+    async with pages(answer()) as page:
+        plugin = HttpHealth(interval=Duration(0.02))
+
+        async with watching(plugin, server, page.endpoint) as reports:
+            assert isinstance(await next_report(reports), Healthy)
+
+    assert not any(server.looks)
+
+
+def test_a_secret_is_not_sent_off_the_machine_to_a_port_that_is_ours() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as own:
+        place = Endpoint("host.example", own.getsockname()[1])
+        leader = cast("Process", Leader(os.getpid()))
+
+        with pytest.raises(PortInUse, match="cannot tell"):
+            verify_listener(place, leader, Tree(os.getpid()), IdentityCheck.CHECK, secret=True)
