@@ -96,6 +96,7 @@ class OpenCode:
         configured = {*server.spec.env, *launch.configured}
         launch.warm_up(partial(importlib.import_module, "aiohttp"))
         environment.set_variables(launch, configured, client=self.client, offline=self.offline)
+        launch.facts["writable_paths"] = [folder for _, folder in environment.folders(launch)]
         environment.check_folders(launch)
 
         if "TMPDIR" not in configured:
@@ -158,7 +159,6 @@ class OpenCode:
         version = command.version
         self._way = profiles.profile_of(version.text, preview=version.preview, name=self.profile)
         launch.facts["version"] = version.text
-        launch.facts["writable_paths"] = [folder for _, folder in environment.folders(launch)]
         launch.facts["health_path"] = self.health_path or self._way.health_path
         launch.facts["permanent_bodies"] = profiles.PERMANENT_BODIES
 

@@ -141,7 +141,7 @@ class Installation:
         return package.resolve()
 
     async def _run(self, argv: Sequence[str | Path], cwd: Path) -> Outcome:
-        env = tool_env(self.launch, tool_path(Path(argv[0]), self.launch.host_env))
+        env = tool_env(self.launch, tool_path(Path(argv[0]), self.launch))
 
         try:
             outcome = await run_tool([str(word) for word in argv], cwd=cwd, env=env, deadline=_DEADLINE)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
-from hostler import Launch
+from hostler import Launch, is_ours
 
 NO_PROJECT = "--no-workspaces"
 """Keeps npm from taking the settings of a project further up, of which this folder could be a workspace."""
@@ -40,9 +39,11 @@ def tool_env(launch: Launch, path: str) -> dict[str, str]:
     return {**env, **_QUIET, "PATH": path}
 
 
-def tool_path(tool: Path, env: Mapping[str, str]) -> str:
-    """A PATH on which npm finds the node beside it, then what hostler itself would find."""
-    own = [entry for entry in env.get("PATH", os.defpath).split(os.pathsep) if Path(entry).is_absolute()]
+def tool_path(tool: Path, launch: Launch) -> str:
+    """A PATH on which npm finds the node beside it, then what hostler itself would find: no folder in which
+    the server may write."""
+    entries = launch.host_env.get("PATH", os.defpath).split(os.pathsep)
+    own = [entry for entry in entries if entry.startswith("/") and is_ours(launch, Path(entry))]
     return os.pathsep.join([str(tool.parent), *own])
 
 

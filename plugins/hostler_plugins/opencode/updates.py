@@ -36,7 +36,7 @@ async def look_for_update(server: ServerView, launch: Launch, version: str) -> N
 
 async def newest_version(npm: Path, launch: Launch) -> str:
     """The newest version that npm knows; "" when it cannot tell."""
-    env = tool_env(launch, tool_path(npm, launch.host_env))
+    env = tool_env(launch, tool_path(npm, launch))
 
     with tempfile.TemporaryDirectory(prefix="hostler-npm-") as scratch:
         command = [str(npm), "view", "opencode-ai", "version", "--json", NO_PROJECT]

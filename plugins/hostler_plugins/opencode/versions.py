@@ -65,8 +65,10 @@ def package_version(program: Path, launch: Launch) -> Version | None:
 async def ask(program: Path, server: ServerView, launch: Launch) -> Version:
     """Run `PROGRAM --version` as the server will be run, where it can leave nothing behind."""
     try:
-        scratch = private_folder(launch, "version")
-        private = {f"XDG_{kind}_HOME": f"{scratch}/{kind}" for kind in ("DATA", "CACHE", "STATE", "CONFIG")}
+        scratch = _scratch(launch)
+        private = {
+            f"XDG_{kind}_HOME": f"{scratch}/version-{kind}" for kind in ("DATA", "CACHE", "STATE", "CONFIG")
+        }
         quiet = {**launch.env, **private, "TMPDIR": str(scratch), "OPENCODE_DISABLE_MODELS_FETCH": "1"}
         argv = [str(program), "--version"]
         result = await server.run_command(argv, timeout=_DEADLINE, env=quiet, cwd=scratch)
@@ -79,6 +81,13 @@ async def ask(program: Path, server: ServerView, launch: Launch) -> Version:
         if said is None
         else Version(said["version"], said["name"] == NAMES[1])
     )
+
+
+def _scratch(launch: Launch) -> Path:
+    """A folder that ends with the run: its TMPDIR, unless that is one of the user's."""
+    tmpdir = Path(launch.env.get("TMPDIR", "/"))
+    is_private = any(path in (tmpdir, *tmpdir.parents) for path in launch.temporary)
+    return tmpdir if is_private else private_folder(launch, "version")
 
 
 def remember(memory: Path, version: Version) -> None:

@@ -19,6 +19,7 @@ from hostler_plugins.sandbox.places import (
     may_write,
     missing,
     mounts,
+    real_path,
     roots_of,
 )
 
@@ -153,6 +154,9 @@ class Box:
     async def _make_folders(self) -> None:
         """Have the folders there that it may write to; made as its user."""
         if absent := missing(self._folders()):
+            for path in absent:
+                real_path(Path(path), roots_of(self._open(self.launch.cwd)))  # refuses links of the server
+
             argv = ["/bin/mkdir", "-p", "-m", "0700", "--", *absent]
             result = await self.server.run_command(argv, timeout=DEADLINE, env={}, sandboxed=False)
             refuse(result, "its folders cannot be made", "make them, or correct writable and user")

@@ -32,7 +32,9 @@ def npm_that_says(view: View, text: str) -> Launch:
     npm.parent.mkdir(exist_ok=True)
     npm.write_text(f"#!/bin/sh\n{text}\n")
     npm.chmod(0o755)
-    return a_launch(view)
+    launch = a_launch(view)
+    launch.host_env = {**launch.host_env, "PATH": f"{npm.parent}:/usr/bin:/bin"}
+    return launch
 
 
 async def test_a_newer_version_is_told_beside_the_start(view: View, program: Path) -> None:
