@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from host_program import make, tell
-from hostler import BlockingServer, Directories, ServerError, ServerSpec, Supervisor, serve
+from hostler import BlockingServer, Directories, PluginSpec, ServerError, ServerSpec, Supervisor, serve
 
 
 def forked(child: Callable[[], object]) -> None:
@@ -124,7 +124,7 @@ async def hosted_by_a_loop(child: str, spec: ServerSpec, directories: Directorie
 
 def main(host: str, child: str, folder: Path, guard: str) -> None:
     spec, directories = make(folder, ["--spawn-session-child", "--children-ignore-term"])
-    spec = replace(spec, guard=bool(guard))
+    spec = replace(spec, guard=bool(guard), plugins=(*spec.plugins, PluginSpec("log-rotation")))
 
     if host == "serve":
         hosted_by_serve(child, spec, directories)

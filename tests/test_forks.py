@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 from acceptance_world import eventually
-from conftest import MakeSpec
-from hostler import Directories, Supervisor
+from conftest import MakeSpec, announced
+from hostler import Directories, PluginSpec, Supervisor, serve
 
 PROGRAM = str(Path(__file__).with_name("fork_program.py"))
 
@@ -67,11 +67,37 @@ async def test_a_forked_child_that_outlives_its_parent_holds_neither_lock_nor_wa
         try:
             eventually(lambda: not [one for one in marked_by(tmp_path) if one != child])
 
-            async with Supervisor(make_spec(), directories=directories, namespace="host") as supervisor:
+            spec = make_spec(plugins=(announced(), PluginSpec("log-rotation")))
+
+            async with Supervisor(spec, directories=directories, namespace="host") as supervisor:
                 await supervisor["fake"].wait_ready(20)
                 assert in_session(program.pid) == [child]
         finally:
             program.stdin.close()
+
+
+def test_a_child_that_lives_on_keeps_no_log_file_from_a_restart(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    with serve(
+        make_spec(plugins=(announced(), PluginSpec("log-rotation"))), directories=directories
+    ) as servers:
+        servers["fake"].wait_ready(20)
+        ear, bell = os.pipe()
+        child = os.fork()
+
+        if not child:
+            os.close(bell)
+            os.read(ear, 1)  # until the parent lets it end
+            os._exit(0)
+
+        try:
+            servers["fake"].restart()
+            servers["fake"].wait_ready(20)
+        finally:
+            os.close(bell)
+            os.close(ear)
+            os.waitpid(child, 0)
 
 
 def in_session(leader: int) -> list[int]:

@@ -97,6 +97,7 @@ class Launch:
     cleanups: list[Cleanup] = field(default_factory=list)
     warm_ups: list[Callable[[], object]] = field(default_factory=list)
     followers: list[Callable[[Line], bool]] = field(default_factory=list)
+    fork_hooks: list[Callable[[], object]] = field(default_factory=list)
     origins: dict[str, str] = field(default_factory=dict)
     removed: dict[str, str] = field(default_factory=dict)
     editor: str = ""
@@ -153,6 +154,14 @@ class Launch:
         told, and ends it.
         """
         self.followers.append(function)
+
+    def on_fork(self, function: Callable[[], object]) -> None:
+        """Call `function` in every forked child of the program that hosts us, while this run lasts.
+
+        There it lets go of what the child must not hold, such as a file that is locked: nothing of the
+        server is the child's.
+        """
+        self.fork_hooks.append(function)
 
 
 def a_string(what: str, value: object) -> str:

@@ -79,10 +79,16 @@ class Roster(Mapping[str, Server]):
         return life is not None and life.means.lock is not None and not self._around.residence.forked
 
     def disown(self) -> None:
-        """Let go of all locks in a forked child, so that only its parent holds them."""
+        """Let go of all that is locked in a forked child, so that only its parent holds it."""
         for life in self._lives.values():
             if life.means.lock is not None:
                 life.means.lock.disown()
+
+            launch = None if life.server.run is None else life.server.run.launch
+
+            for function in () if launch is None else launch.fork_hooks:
+                with suppress(Exception):  # a plugin's fault must not keep the child from the others
+                    function()
 
     # -- who is there -------------------------------------------------------------------------
 

@@ -75,6 +75,7 @@ class LogRotation:
         path = self._file(server.name, launch)
         log, sink = self._sinks(server.name, path)
         launch.defer(log.close_unused)
+        launch.on_fork(log.disown)
 
         try:
             await anyio.to_thread.run_sync(log.open)

@@ -162,6 +162,14 @@ class RotatedFile:
 
     def _close_file(self) -> None:
         if self._fd >= 0:
+            with contextlib.suppress(OSError):  # by name: a child that was forked just now shares the lock
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+        self.disown()
+
+    def disown(self) -> None:
+        """Close the file, and leave its lock to whoever shares it over a fork."""
+        if self._fd >= 0:
             os.close(self._fd)
             os.close(self._folder)
             self._fd = self._folder = -1

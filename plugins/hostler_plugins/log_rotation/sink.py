@@ -103,6 +103,10 @@ class LogFile:
         if not self._used:
             self.close()
 
+    def disown(self) -> None:
+        """Let go of the file in a forked child: its parent writes to it, and alone."""
+        self._file.disown()
+
     def _prepared(self, stream: StreamName, data: bytes) -> bytes:
         if stream in self._skipping:
             data = self._behind_the_gap(stream, data)

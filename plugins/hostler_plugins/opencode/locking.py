@@ -26,6 +26,7 @@ class FileLock:
     def release(self) -> None:
         """Let the next one in; any number of times."""
         if self._descriptor is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # by name: a forked child may share it
             os.close(self._descriptor)
             self._descriptor = None
 
