@@ -158,8 +158,8 @@ def test_what_is_no_plain_file_holds_nobody_up(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
 
     for name, reason in {
-        "pipe": "it is no plain file",
-        ".": "it is no plain file",
+        "pipe": "it is a named pipe",
+        ".": "Is a directory",
         "missing": "there is no such file",
         "loop": "Too many levels of symbolic links",
     }.items():

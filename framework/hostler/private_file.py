@@ -7,9 +7,9 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hostler.plain_file import read_plain
 from hostler.trusted_path import EVERYBODY, outsiders, read_as_owner
 
-_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # neither a pipe nor a terminal holds us up
 _OTHERS = stat.S_IROTH | stat.S_IWOTH
 
 
@@ -44,19 +44,10 @@ def read_private(path: Path, *, largest: int) -> PrivateText:
             text = _text(_read_for(others, path, largest + 1), largest)
             return PrivateText(path, text, bool(path.stat().st_mode & _OTHERS))
 
-        descriptor = os.open(path, _FLAGS)
-
-        try:
-            mode = os.fstat(descriptor).st_mode
-            data = _read(descriptor, largest + 1) if stat.S_ISREG(mode) else None
-        finally:
-            os.close(descriptor)
+        data, mode = read_plain(path, largest + 1)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         raise Unreadable("there is no such file" if missing else error.strerror or str(error)) from None
-
-    if data is None:
-        raise Unreadable("it is no plain file")
 
     return PrivateText(path, _text(data, largest), bool(mode & _OTHERS))
 
@@ -68,15 +59,6 @@ def _read_for(others: set[int], path: Path, most: int) -> bytes:
 
     (owner,) = others
     return read_as_owner(owner, path, most)
-
-
-def _read(descriptor: int, most: int) -> bytes:
-    data = b""
-
-    while len(data) < most and (more := os.read(descriptor, most - len(data))):
-        data += more
-
-    return data
 
 
 def _text(data: bytes, largest: int) -> str:

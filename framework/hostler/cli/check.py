@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from hostler.cli.arguments import Layers, file_argument, layer_options
+from hostler.cli.patience import bounded_imports
 from hostler.config.loading import load_drafts
 from hostler.config.servers import Draft
 from hostler.errors import InvalidConfiguration, Problem
@@ -27,7 +28,9 @@ def command(file: Path, layers: Layers, strict: bool) -> None:
     Looks at this machine too: programs that are missing, ports that are taken, files that cannot be
     written, plugins that nobody would call.
     """
-    configuration, drafts = load_drafts(file, **layers)
+    with bounded_imports():
+        configuration, drafts = load_drafts(file, **layers)
+
     seen = _look(configuration)
     mistakes = [one for one in seen if strict or one.weight == "mistake"]
 

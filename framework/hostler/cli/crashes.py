@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import click
 
 from hostler.cli.arguments import Layers, file_and_name, known_name, layer_options, words_argument
+from hostler.cli.patience import bounded_imports
 from hostler.config import load
 from hostler.crash_store import CrashStore, StoredCrash
 from hostler.model import Configuration
@@ -27,7 +28,10 @@ def command(words: tuple[str, ...], layers: Layers, number: int | None, last: bo
     FILE is ./hostler.toml by default, NAME one of its servers. No hostler needs to run for it.
     """
     file, name = file_and_name(words)
-    configuration = load(file, **layers)
+
+    with bounded_imports():
+        configuration = load(file, **layers)
+
     names = list(configuration.servers) if name is None else [known_name(configuration, file, name)]
 
     if number is not None and (last or len(names) > 1):

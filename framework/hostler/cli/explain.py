@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from hostler.cli.arguments import Layers, file_and_name, known_name, layer_options, words_argument
+from hostler.cli.patience import bounded_imports
 from hostler.config import load
 from hostler.process.directories import Directories
 
@@ -23,7 +24,10 @@ def command(words: tuple[str, ...], layers: Layers) -> None:
     from hostler.situation import look_at  # noqa: PLC0415
 
     file, name = file_and_name(words)
-    configuration = load(file, **layers)
+
+    with bounded_imports():
+        configuration = load(file, **layers)
+
     names = list(configuration.servers) if name is None else [known_name(configuration, file, name)]
     directories, namespace = Directories.default(), configuration.namespace or ""
     data_dir = directories.data_for(namespace)

@@ -10,9 +10,12 @@ from pathlib import Path
 import click
 
 from hostler.model import PluginSpec
+from hostler.plain_file import read_plain
 from hostler.plugins import installed
 from hostler.plugins.loading import GROUP
 from hostler.plugins.wording import did_you_mean
+
+_LARGEST = 16 * 2**20
 
 
 def targets(what: str) -> list[PluginSpec]:
@@ -66,7 +69,7 @@ def _project_name(folder: Path) -> str:
 
 def _without_class(path: Path, what: str) -> str:
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = ast.parse(read_plain(path, _LARGEST)[0])
     except (OSError, SyntaxError, ValueError) as error:
         return f"{what} cannot be read: {error}"
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hostler.cli.patience import bounded_imports
 from hostler.errors import ServerError
 from hostler.model import PluginSpec
 from hostler.plain_text import harmless
@@ -72,7 +73,9 @@ def _keeps_its_promises(spec: PluginSpec, options: dict[str, Any]) -> bool:
     from hostler.testing.contract import check_contract  # noqa: PLC0415 - it brings the whole engine
 
     try:
-        class_ = find_class(spec)
+        with bounded_imports():
+            class_ = find_class(spec)
+
         findings = check_contract(class_, options)
     except ServerError as error:
         click.echo(harmless(str(error)), err=True)

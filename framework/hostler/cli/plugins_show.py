@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from hostler.cli.patience import bounded_imports
 from hostler.errors import ServerError
 from hostler.plugins import PluginDescription, describe, installed
 from hostler.plugins.wording import did_you_mean
@@ -26,12 +27,15 @@ def command(names: tuple[str, ...] = ()) -> None:
 
     for name in names or there:
         try:
-            click.echo(_page(describe(name)))
+            with bounded_imports():
+                page = _page(describe(name))
         except ServerError as error:
             if names:
                 raise
 
             click.echo(f"{name}\n  cannot be used: {error}\n", err=True)  # the others are still worth showing
+        else:
+            click.echo(page)
 
 
 def _page(plugin: PluginDescription) -> str:

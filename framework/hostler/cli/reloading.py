@@ -7,10 +7,13 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import anyio
+
 from hostler.aside import aside
 from hostler.changes import Changes
+from hostler.cli.patience import SECONDS
 from hostler.cli.views import View
-from hostler.errors import ServerError
+from hostler.errors import InvalidConfiguration, ServerError
 from hostler.model import Configuration
 from hostler.supervisor import Supervisor
 
@@ -45,7 +48,12 @@ class Reloading:
                 on_added(name)
 
     async def _reload(self) -> Changes:
-        configuration = await aside(self.load, abandon=True)
+        try:
+            with anyio.fail_after(SECONDS):
+                configuration = await aside(self.load, abandon=True)
+        except TimeoutError:
+            what = f"reading the configuration has not ended after {SECONDS} s"
+            raise InvalidConfiguration(f"{what}: the import of a plugin hangs, or a disk") from None
 
         for line in lines(self.supervisor.changes(configuration)):
             self.view.say(line)

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from hostler.cli.arguments import Layers, file_argument, layer_options
+from hostler.cli.patience import bounded_imports
 from hostler.config import load
 
 
@@ -43,7 +44,10 @@ def command(
     SIGHUP reads FILE anew and restarts what has changed; when the terminal is closed, it stops all.
     """
     read = partial(load, file, **layers)
-    configuration = read()
+
+    with bounded_imports():
+        configuration = read()
+
     unknown = [name for name in names if name not in configuration.servers]
 
     if unknown:

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from hostler.cli.patience import bounded_imports
 from hostler.errors import ServerError
 
 
@@ -19,7 +20,9 @@ def command() -> None:
     from hostler.config.json_schema import json_schema  # noqa: PLC0415 - only this command needs it
     from hostler.plugins import installed  # noqa: PLC0415
 
-    schemas = {name: schema for name in installed() if (schema := _options(name)) is not None}
+    with bounded_imports():
+        schemas = {name: schema for name in installed() if (schema := _options(name)) is not None}
+
     click.echo(json.dumps(json_schema(schemas), indent=2))
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import click
 
 from hostler.cli.arguments import Layers, file_and_name, known_name, layer_options, words_argument
+from hostler.cli.patience import bounded_imports
 from hostler.config import dump
 from hostler.config.loading import load_drafts
 from hostler.model import Configuration
@@ -27,7 +28,10 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
     from hostler.plain_text import harmless  # noqa: PLC0415 - a mistake in the call needs none of it
 
     file, name = file_and_name(words)
-    configuration, drafts = load_drafts(file, **layers)
+
+    with bounded_imports():
+        configuration, drafts = load_drafts(file, **layers)
+
     names = list(configuration.servers) if name is None else [known_name(configuration, file, name)]
 
     if not origin:

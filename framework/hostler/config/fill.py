@@ -82,6 +82,7 @@ def fill_variables(node: Node, known: Names, found: Findings) -> Node:
 def _filled(node: Node, text: str, known: Names, found: Findings, keep: Container[str]) -> str:
     def lookup(name: str) -> str | None:
         value = known.value(name, node)
+        found.fill(node, len(value or ""))
 
         if value and is_secret_name(name):
             known.secrets.add(value)

@@ -10,6 +10,7 @@ from hostler.config.places import lines
 from hostler.config.toml_hints import hint
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.reading.tree import KeyPath, Node, Place, Unusable, grow
+from hostler.plain_file import read_plain
 
 _LARGEST_FILE = 4 * 2**20
 _EXCERPT_WIDTH = 100
@@ -20,7 +21,7 @@ def read(path: Path) -> Node:
     """Read a file into a tree of what stands in it.
 
     Raises InvalidConfiguration when it cannot be read, is not UTF-8, is not TOML, or holds what
-    no configuration can hold. Raises OSError as `open` does.
+    no configuration can hold. Raises OSError as `open` does, and for what is no file.
     """
     text = _text(path)
     base = path.absolute().parent
@@ -39,8 +40,7 @@ def read(path: Path) -> Node:
 
 
 def _text(path: Path) -> str:
-    with path.open("rb") as file:
-        data = file.read(_LARGEST_FILE + 1)
+    data, _ = read_plain(path, _LARGEST_FILE + 1)
 
     if len(data) > _LARGEST_FILE:
         raise _invalid(path, f"larger than {_LARGEST_FILE // 2**20} MiB: this is no configuration")

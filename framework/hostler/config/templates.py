@@ -18,6 +18,8 @@ Values: TypeAlias = Mapping[str, Node]
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _REFERENCE = re.compile(r"\$\{parameter\.([A-Za-z_][A-Za-z0-9_]*)(?P<default>:-[^{}]*)?\}", re.ASCII)
 _PREFIX = "parameter."
+_NODE = 32
+"""What a value counts for beside its characters, in what is filled in."""
 # Below these keys only strings may stand: a number there is put in as its digits.
 _STRINGS_ONLY = ("command", "env")
 
@@ -194,6 +196,8 @@ def _has_only_strings(key: str, node: Node) -> bool:
 
 
 def _filled(node: Node, key: str, values: Values, as_text: bool, found: Findings) -> Node:
+    found.fill(node, _NODE, key=key)
+
     match node.value:
         case dict() as table:
             value = {n: _filled(child, below(key, n), values, as_text, found) for n, child in table.items()}
@@ -213,6 +217,7 @@ def _with_values(node: Node, key: str, values: Values, as_text: bool, found: Fin
     value = None if alone is None or alone["default"] is not None else values.get(alone[1])
 
     if value is not None and (isinstance(value.value, str) or not as_text):
+        found.fill(node, _size(value), key=key)
         return moved(value, key)
 
     def lookup(name: str) -> str | None:
@@ -220,10 +225,16 @@ def _with_values(node: Node, key: str, values: Values, as_text: bool, found: Fin
             return None
 
         value = values.get(name.removeprefix(_PREFIX))
-        return "" if value is None else _as_text(value, name, key, node, found)
+        text = "" if value is None else _as_text(value, name, key, node, found)
+        found.fill(node, len(text), key=key)
+        return text
 
     text = insert(portable(replace(node, raw=node.value)), lookup)
     return replace(node, key=key, value=text, place=replace(node.place, base=_base(node, values)))
+
+
+def _size(node: Node) -> int:
+    return sum(_NODE + (len(one.value) if isinstance(one.value, str) else 0) for one in node.walk())
 
 
 def _base(node: Node, values: Values) -> Path:

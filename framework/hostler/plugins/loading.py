@@ -13,10 +13,12 @@ from types import ModuleType
 
 from hostler.errors import PluginError
 from hostler.model import PluginSpec
+from hostler.plain_file import read_plain
 from hostler.plugins.offers import Offer, offers
 from hostler.plugins.wording import BY_PATH, fault_in, likely
 
 GROUP = "hostler.plugins"
+_LARGEST = 16 * 2**20
 
 
 def find_class(spec: PluginSpec) -> type:
@@ -97,9 +99,12 @@ def _module_at(spec: PluginSpec, path: Path) -> ModuleType:
     from importlib.machinery import ModuleSpec, SourceFileLoader  # noqa: PLC0415
 
     try:
-        content = path.read_bytes()
+        content, _ = read_plain(path, _LARGEST + 1)
     except OSError as error:
         raise _not_imported(spec, str(path), error) from error
+
+    if len(content) > _LARGEST:
+        raise _not_imported(spec, str(path), OSError(f"it is larger than {_LARGEST // 2**20} MiB"))
 
     # One name for one content: an edited file is a new module, an unchanged one is not run twice.
     name = f"{BY_PATH}{path.stem}_{sha256(bytes(path) + content).hexdigest()[:16]}"

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from hostler.credentials import MASK, is_secret_name
-from hostler.errors import Problem
+from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.reading.masking import without_defaults
 from hostler.model.reading.tree import Node, quoted
 
 _SHORT = 3
+_MOST_FILLED = 32 * 2**20
 _PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*")"""
 _OWNER = re.compile(rf"(?:profiles\.{_PART}\.)?(?:servers|templates)\.{_PART}")
 
@@ -26,6 +27,7 @@ class Findings:
         self.problems: list[Problem] = []
         self._elsewhere = elsewhere
         self._keys: set[str] = set()
+        self._filled = 0
 
     def add(self, node: Node, message: str, *, key: str = "", proposal: str = "") -> None:
         """Note a mistake at a value, or at `key` where the mistake is that something is missing there.
@@ -37,6 +39,22 @@ class Findings:
         if key not in self._keys:
             self._keys.add(key)
             self.problems.append(Problem(key, message, node.place.file, node.place.line, proposal))
+
+    def fill(self, node: Node, size: int, *, key: str = "") -> None:
+        """Count characters that are about to be filled in at a value.
+
+        Raises InvalidConfiguration, with all that was found so far, when they are too many altogether.
+        """
+        self._filled += size
+
+        if self._filled > _MOST_FILLED:
+            self.add(
+                node,
+                f"what templates and ${{...}} fill in is larger than {_MOST_FILLED // 2**20} MiB: "
+                "shorten what is filled in, or fill it in less often",
+                key=key,
+            )
+            raise InvalidConfiguration(self.problems)
 
     def has_noted(self, node: Node) -> bool:
         """Whether a mistake was found at a value or below it."""

@@ -1,0 +1,75 @@
+"""Files that people name, read with bounds: whatever stands at a path, reading it ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import select
+import stat
+import time
+from pathlib import Path
+
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # neither a pipe nor a terminal holds us up
+_OF_OURS = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/(self|thread-self|\d+)/fd/\d+")
+_PATIENCE = 10.0
+"""Seconds for all that comes through a pipe that we were given."""
+
+
+def read_plain(path: Path, most: int) -> tuple[bytes, int]:
+    """At most `most` bytes of a file, and its mode. Raises OSError as `open` does, and for what is no file.
+
+    A pipe that we were given, such as `<(command)` of a shell, is read to its end within 10 s.
+    """
+    descriptor = os.open(path, _FLAGS)
+
+    try:
+        mode = os.fstat(descriptor).st_mode
+
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+
+        if stat.S_ISFIFO(mode) and _OF_OURS.fullmatch(str(path)):
+            return _piped(descriptor, path, most), mode
+
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, f"it is {_kind(mode)}, not a file", str(path))
+
+        return _read(descriptor, most), mode
+    finally:
+        os.close(descriptor)
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "a named pipe (FIFO)"
+
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
+
+
+def _read(descriptor: int, most: int) -> bytes:
+    pieces = []
+
+    while most > 0 and (piece := os.read(descriptor, most)):
+        pieces.append(piece)
+        most -= len(piece)
+
+    return b"".join(pieces)
+
+
+def _piped(descriptor: int, path: Path, most: int) -> bytes:
+    deadline = time.monotonic() + _PATIENCE
+    data = b""
+
+    while len(data) < most:
+        if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            raise TimeoutError(errno.ETIMEDOUT, f"the pipe was not closed within {_PATIENCE:g} s", str(path))
+
+        piece = os.read(descriptor, min(most - len(data), 2**16))
+
+        if not piece:
+            break
+
+        data += piece
+
+    return data
