@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from hostler.process.locks import NameLock
 from hostler.process.records import RunRecord
+from hostler.process.spawn import check_proc
 from hostler.surroundings import Surroundings
 from hostler.voice import Voice
 
@@ -39,6 +40,7 @@ class Recording:
     def begin(self, argv: Iterable[str], temporary: Iterable[Path], cgroup: Path | None = None) -> str:
         """Write down what is about to be spawned; the id of the run."""
         run_id = uuid4().hex if self.record is None else self.record.run_id
+        check_proc()
         self.record = RunRecord.begin(
             run_id, self.around.namespace, self.voice.name, argv=argv, temporary=temporary, cgroup=cgroup
         )

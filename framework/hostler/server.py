@@ -31,7 +31,7 @@ class Server(View):
     """One server of a supervisor. Its methods are used on the event loop's thread."""
 
     # Seldom set, so not for each object: one with more than 29 attributes of its own takes 1.3 KiB more.
-    missing_tools: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ("",)
 
     def __init__(
         self,

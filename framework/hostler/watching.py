@@ -15,6 +15,7 @@ from hostler.launch import Launch
 from hostler.loop import loop_time
 from hostler.model import ExitCause, Healthy, Line, Report, Unhealthy
 from hostler.plugins import PluginSet
+from hostler.process.exits import Process
 from hostler.readiness import why_not_ready
 from hostler.run import Run
 from hostler.server import Server, Wanted
@@ -48,15 +49,27 @@ class Watching:
         server = self.server
         server.voice.say(self._spawned(self.run.launch, self.run.process.pid))
 
-        if self.run.process.missing_tools and self.run.process.missing_tools != server.missing_tools:
-            server.missing_tools = self.run.process.missing_tools
-            names = ", ".join(self.run.process.missing_tools)
-            server.voice.notice("tool_missing", f"not found, so gone on without: {names}", "warning")
-
+        self._tell_what_is_lacking(self.run.process)
         self.run.watch(announced=self.plugins.has("parse_port") and bool(self.run.captured))
 
         if self.run.launch.port is None:
             self._watch_health()
+
+    def _tell_what_is_lacking(self, process: Process) -> None:
+        """Once, and again when it has changed."""
+        lacking = (*process.missing_tools, process.doubt)
+
+        if lacking == self.server.lacking:
+            return
+
+        self.server.lacking = lacking
+
+        if process.missing_tools:
+            names = ", ".join(process.missing_tools)
+            self.server.voice.notice("tool_missing", f"not found, so gone on without: {names}", "warning")
+
+        if process.doubt:
+            self.server.voice.notice("processes_hidden", process.doubt, "warning")
 
     def _spawned(self, launch: Launch, pid: int) -> Spawned:
         masked = self.server.voice.masker.text

@@ -12,16 +12,36 @@ from hostler.process import members, table
 from hostler.process.members import find_tree
 from hostler.process.memory import tree_memory
 from hostler.process.table import (
+    Register,
     Row,
     count_forks,
     find_marks,
-    first_possible_pid,
     read_row,
     read_table,
     start_time,
+    until_settled,
 )
 
 Start = Callable[..., Any]
+
+DAEMON = """
+import os, pathlib, time
+def fork_as(pid):
+    pathlib.Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+    return os.fork()
+ready, tell = os.pipe()
+if fork_as(500) == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.setsid()
+        os.write(tell, str(os.getpid()).encode())
+    time.sleep(60)
+lower = int(os.read(ready, 9))
+higher = fork_as(30000)
+if higher:
+    print(lower < 1000 and higher == 30000, flush=True)
+time.sleep(60)
+"""
 
 
 def test_a_name_with_parentheses_and_spaces_does_not_confuse(tmp_path: Path) -> None:
@@ -75,54 +95,75 @@ def test_forks_are_counted() -> None:
     assert count_forks() > before
 
 
-def test_only_higher_pids_are_looked_at_while_the_counter_cannot_have_begun_anew() -> None:
-    limit = int(Path("/proc/sys/kernel/pid_max").read_text())
-    now = count_forks()
+NUMBERS = (
+    """
+import asyncio, os, pathlib, signal, sys
+from hostler.launch import Launch
+from hostler.process.spawn import spawn
+from hostler.process.tree import Census, find_tree, stop_tree
 
-    assert first_possible_pid(500, now - 10) == 500
-    assert first_possible_pid(500, now - limit) == 0
-    assert first_possible_pid(limit - 1, now - 1) == 0
-    assert first_possible_pid(500, 0) == 0
+DAEMON = """
+    + repr(DAEMON)
+    + """
 
-
-NUMBERS = """
-import pathlib, subprocess
-from hostler.process.table import read_table
-
-def started_as(pid):
+def next_pid(pid):
     pathlib.Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
-    return subprocess.Popen(["sleep", "60"]).pid
 
-older, younger = started_as(5000), started_as(2000)
-print((older, younger), sorted(read_table(younger).rows), older in read_table(younger + 1).rows)
+async def main():
+    here, census = pathlib.Path("/tmp"), Census()
+    next_pid(20000)
+    launch = Launch(server="a", generation=1, argv=[sys.executable, "-c", DAEMON], cwd=here,
+                    env={"PATH": "/usr/bin:/bin"}, host="127.0.0.1", port=None, data_dir=here, cache_dir=here)
+    out, write = os.pipe()
+    process = spawn(launch, run_id="a", stdout_fd=write, stderr_fd=write)
+    await census.look(process)
+    os.write(1, os.read(out, 100))
+    print(process.pid >= 20000, len(find_tree(process, table=await census.look(process))), flush=True)
+    print(await stop_tree(process, grace=5, census=census), find_tree(process), flush=True)
+
+asyncio.run(main())
 """
+)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a pid namespace of its own needs root")
-def test_older_processes_with_higher_pids_are_not_looked_at_unless_the_numbers_began_anew() -> None:
+def test_descendants_are_found_whatever_their_numbers() -> None:
     argv = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-c", NUMBERS]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
 
-    assert (done.stdout, done.stderr) == ("(5000, 2000) [2000] True\n", "")
+    assert (done.stdout, done.stderr) == ("True\nTrue 4\n() []\n", "")
 
 
-async def test_a_young_server_s_tree_is_found_among_the_higher_pids(start: Start) -> None:
-    child = start("sh", "-c", "sleep 60 & echo ready; wait")
-    assert await child.line() == "ready"
-    first = first_possible_pid(child.pid, child.process.forks)
+async def test_who_is_older_than_the_server_is_read_once(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    really_read = table._read
 
-    assert first in {child.pid, 0}
-    assert len(find_tree(child.process)) == 2
-    assert min(read_table(child.pid).rows) >= child.pid
+    def note_and_read(path: str) -> bytes:
+        read.append(path)
+        return really_read(path)
+
+    await anyio.sleep(0.02)  # two ticks of the kernel's clock
+    child, register = start("sleep", "60"), Register()
+    register.look(child.process.start_time)
+    monkeypatch.setattr(table, "_read", note_and_read)
+
+    assert child.pid in register.look(child.process.start_time).rows
+    assert f"/proc/{child.pid}/stat" in read
+    assert f"/proc/{os.getpid()}/stat" not in read
 
 
-async def test_a_tree_is_found_after_the_pid_counter_began_anew(start: Start) -> None:
-    child = start("sh", "-c", "sleep 60 & echo ready; wait")
-    assert await child.line() == "ready"
-    child.process.forks -= 1 << 22  # as if so many processes had been started since
+def test_a_look_during_which_something_was_started_is_not_the_last() -> None:
+    looks = 0
 
-    assert first_possible_pid(child.pid, child.process.forks) == 0
-    assert len(find_tree(child.process)) == 2
+    for _ in until_settled():
+        looks += 1
+
+        if looks < 3:
+            subprocess.run(["true"], check=True)
+
+    assert looks >= 3
 
 
 async def test_processes_older_than_the_server_are_not_asked_for_their_environment(
@@ -138,7 +179,6 @@ async def test_processes_older_than_the_server_are_not_asked_for_their_environme
     monkeypatch.setattr(table, "_environment", note_and_read)
     await anyio.sleep(0.02)  # two ticks of the kernel's clock
     child = start("sleep", "60")
-    child.process.forks -= 1 << 22
     find_tree(child.process)
 
     assert child.pid in asked

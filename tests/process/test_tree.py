@@ -58,6 +58,16 @@ print("ready", flush=True)
 while True:
     time.sleep(60)
 """
+GOES_TO_THE_BACKGROUND = """
+import os, time
+for step in range(60):
+    if os.fork():
+        os._exit(0)
+    if step == 0:
+        os.setsid()
+    time.sleep(0.001)
+time.sleep(60)
+"""
 LEAVES_AN_ORPHAN = """
 import subprocess
 orphan = subprocess.Popen(["sleep", "60"], start_new_session=True, stdout=subprocess.DEVNULL)
@@ -233,6 +243,17 @@ async def test_what_is_started_while_stopping_is_stopped_too(start: Start) -> No
     assert find_tree(child.process) == []
     assert child.process.exit_status == ExitStatus(code=0)
     assert time.monotonic() - before < 5
+
+
+async def test_one_that_goes_to_the_background_in_many_steps_is_stopped(start: Start) -> None:
+    children = [start(*PYTHON, GOES_TO_THE_BACKGROUND) for _ in range(8)]
+
+    for child in children:
+        assert await child.process.wait() == ExitStatus(code=0)
+        assert await stop_tree(child.process, grace=5) == ()
+
+    for child in children:
+        assert await child.text() == ""  # nobody holds its output any more
 
 
 async def test_a_stopped_process_is_woken_up_to_obey(start: Start) -> None:

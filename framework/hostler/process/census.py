@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from hostler.process.exits import Process
-from hostler.process.table import Table, first_possible_pid, read_table
+from hostler.process.table import Register, Table
 
 
 class Census:
@@ -15,6 +15,7 @@ class Census:
     """
 
     def __init__(self) -> None:
+        self._register = Register()
         self._waiting: list[tuple[Process, asyncio.Future[Table]]] = []
 
     async def look(self, process: Process) -> Table:
@@ -28,14 +29,17 @@ class Census:
         self._waiting.append((process, future))
         return await future
 
+    def look_now(self, process: Process) -> Table:
+        """The same, without waiting for others."""
+        return self._register.look(process.start_time)
+
     def _take(self) -> None:
         waiting, self._waiting = self._waiting, []
-        oldest = min((process for process, _ in waiting), key=lambda process: process.forks)
+        oldest = min(process.start_time for process, _ in waiting)
         open_futures = [future for _, future in waiting if not future.done()]
 
         try:
-            # no pid was given out twice since the oldest was started, or else everything is looked at
-            table = read_table(first_possible_pid(oldest.pid, oldest.forks))
+            table = self._register.look(oldest)
         except OSError as error:
             for future in open_futures:
                 future.set_exception(error)

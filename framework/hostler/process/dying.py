@@ -6,6 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
+from hostler.process.proc import folder
+
 _SIGNALED = 0x400  # PF_SIGNALED of the kernel's include/linux/sched.h
 _KILLED = 1 << (signal.SIGKILL - 1)
 
@@ -19,11 +21,10 @@ def is_dying(pid: int) -> bool:
     if sys.platform != "linux":  # pragma: other-system
         return False
 
-    folder = Path(f"/proc/{pid}")
-
     try:
-        flags = int((folder / "stat").read_bytes().rpartition(b")")[2].split()[6])
-        status = (folder / "status").read_bytes()
+        path = Path(folder(pid))
+        flags = int((path / "stat").read_bytes().rpartition(b")")[2].split()[6])
+        status = (path / "status").read_bytes()
     except OSError:
         return True
 

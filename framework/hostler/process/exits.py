@@ -34,15 +34,14 @@ class Birth:
     """What identifies a process for ever, noted right after its spawn.
 
     `start_time` is the kernel's, in its own unit: together with the pid an identity, since pids are
-    reused. `forks` is how many processes this machine had started before, `cgroup` the control group
-    that it is in alone.
+    reused. `cgroup` is the control group that it is in alone, `doubt` why what it starts may not be seen.
     """
 
     run_id: str
     started: float
     start_time: float
-    forks: int = 0
     missing_tools: tuple[str, ...] = ()
+    doubt: str = ""
     cgroup: Path | None = None
 
 
@@ -50,8 +49,9 @@ class Process:
     """One spawned child, watched from its first moment; made by `spawn`, on the running event loop.
 
     `started` is monotonic. `missing_tools` names what was wanted in front of the command and is not
-    on this machine. Its exit is reaped as soon as the kernel tells it, whether anybody waits or not.
-    Not for other threads than the loop's. Raises OSError when there are no descriptors left.
+    on this machine, `doubt` why what it starts may not be seen. Its exit is reaped as soon as the kernel
+    tells it, whether anybody waits or not. Not for other threads than the loop's. Raises OSError when
+    there are no descriptors left.
     """
 
     def __init__(self, pid: int, birth: Birth) -> None:
@@ -59,7 +59,7 @@ class Process:
         self.run_id = birth.run_id
         self.started = birth.started
         self.start_time = birth.start_time
-        self.forks = birth.forks
+        self.doubt = birth.doubt
         self.missing_tools = birth.missing_tools
         self.cgroup = birth.cgroup
         self._status: ExitStatus | None = None

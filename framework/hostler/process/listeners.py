@@ -12,6 +12,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import TypeAlias
 
+from hostler.process.proc import folder
+
 Address: TypeAlias = IPv4Address | IPv6Address
 
 # local address and port, remote (none), state LISTEN, queues, timer, retransmits; then uid, timeout, inode
@@ -37,9 +39,9 @@ def read_listening(pid: int | str, port: int | None = None) -> list[Socket]:
     """The listening sockets, on one port or on all, of the namespace that `pid` lives in, read from /proc."""
     found = []
 
-    for table in (f"/proc/{pid}/net/tcp", f"/proc/{pid}/net/tcp6"):
+    for table in ("net/tcp", "net/tcp6"):
         with suppress(OSError):
-            data = Path(table).read_bytes()
+            data = Path(_folder(pid), table).read_bytes()
 
             if port is not None and b":%04X 0" % port not in data:
                 continue
@@ -68,12 +70,12 @@ def find_owners(inodes: Iterable[int], pids: Iterable[int]) -> dict[int, int]:
 
 def socket_inodes(pid: int) -> Iterator[int]:
     """The inodes of the sockets that a process has open; none where it is gone or another user's."""
-    folder = f"/proc/{pid}/fd"
-
     with suppress(OSError):
-        for name in os.listdir(folder):  # noqa: PTH208 - a Path for each descriptor costs more than the look
+        descriptors = f"{_folder(pid)}/fd"
+
+        for name in os.listdir(descriptors):  # noqa: PTH208 - a Path for each descriptor costs more than the look
             with suppress(OSError):
-                link = os.readlink(f"{folder}/{name}")  # noqa: PTH115
+                link = os.readlink(f"{descriptors}/{name}")  # noqa: PTH115
 
                 if link.startswith("socket:["):
                     yield int(link[8:-1])
@@ -103,16 +105,20 @@ def user_of(pid: int) -> int | None:
 def network_namespace(pid: int | str) -> int | None:
     """What tells the network namespace of a process; None where it is gone or another user's."""
     with suppress(OSError):
-        return Path(f"/proc/{pid}/ns/net").stat().st_ino
+        return Path(_folder(pid), "ns/net").stat().st_ino
 
     return None
+
+
+def _folder(pid: int | str) -> str:
+    return folder(pid) if isinstance(pid, int) else f"/proc/{pid}"
 
 
 def process_name(pid: int) -> str:
     """What a process is called; empty when it is gone."""
     if sys.platform == "linux":
         with suppress(OSError):
-            return Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip()
+            return Path(_folder(pid), "comm").read_text("utf-8", "replace").strip()
 
         return ""
 

@@ -9,6 +9,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from hostler.process.members import Member
+from hostler.process.proc import folder
 
 
 class Reaction(Enum):
@@ -75,7 +76,7 @@ def find_main(leader: int, members: Iterable[Member], number: int) -> Main:
 def _reaction(pid: int, number: int) -> Reaction:
     """Where it is not known, it may do anything."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_bytes().splitlines()
+        lines = Path(folder(pid), "status").read_bytes().splitlines()
     except OSError:
         return Reaction.HANDLES
 
@@ -90,6 +91,6 @@ def _reaction(pid: int, number: int) -> Reaction:
 
 def _reads_a_pipe(pid: int) -> bool:
     try:
-        return str(Path(f"/proc/{pid}/fd/0").readlink()).startswith("pipe:")
+        return str(Path(folder(pid), "fd/0").readlink()).startswith("pipe:")
     except OSError:
         return False

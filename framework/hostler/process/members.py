@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from hostler.process.cgroups import pids_in
-from hostler.process.table import Row, Table, first_possible_pid, read_table
+from hostler.process.table import Row, Table, read_table, until_settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,6 @@ class Leader(Protocol):
     run_id: str
     pid: int
     start_time: float
-    forks: int
     cgroup: Path | None
 
 
@@ -38,10 +37,11 @@ def find_tree(process: Leader, known: Iterable[Member] = (), table: Table | None
     """Find the living members of a server, dead leader or not; zombies and ourselves are never among them.
 
     Members are found by parent links, session, process group, marker and control group, starting from the
-    leader and from those that are `known` already. `table` is a look that was already taken.
+    leader and from those that are `known` already. `table` is a look that was already taken; without it
+    nobody is found when nobody is there, however fast they fork.
     """
     if table is None:
-        table = read_table(first_possible_pid(process.pid, process.forks))
+        return _settled(lambda: find_tree(process, known, read_table()))
 
     roots = [*table.marked(process.run_id, process.start_time), *_same(table, known)]
     roots += _grouped(table, process.cgroup)
@@ -66,7 +66,17 @@ def find_leftovers(
     A dead leader's number is not trusted here: much later it may be a stranger's session. We ourselves,
     our ancestors and descendants are left out, should we run inside that tree.
     """
-    table = read_table()
+    return _settled(lambda: _leftovers(read_table(), run_id, pid, start_time, known, cgroup))
+
+
+def _leftovers(
+    table: Table,
+    run_id: str,
+    pid: int | None,
+    start_time: float,
+    known: Iterable[Member],
+    cgroup: Path | None,
+) -> list[Member]:
     roots = [*table.marked(run_id, start_time), *_same(table, known), *_grouped(table, cgroup)]
     leader = table.rows.get(pid) if pid is not None else None
 
@@ -74,6 +84,16 @@ def find_leftovers(
         roots.append(leader)
 
     return _members(table, roots, _ancestors(table) | {row.pid for row in _descendants(table, os.getpid())})
+
+
+def _settled(look: Callable[[], list[Member]]) -> list[Member]:
+    members: list[Member] = []
+
+    for _ in until_settled():
+        if members := look():
+            break
+
+    return members
 
 
 def _same(table: Table, members: Iterable[Member]) -> list[Row]:

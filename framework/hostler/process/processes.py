@@ -56,11 +56,11 @@ class Processes:
 
     def members(self, process: Process) -> list[int]:
         """The pids of the living tree."""
-        return [member.pid for member in find_tree(process)]
+        return [member.pid for member in find_tree(process, table=self._census.look_now(process))]
 
     def memory(self, process: Process) -> TreeMemory:
         """How much memory the living tree uses."""
-        return tree_memory(process)
+        return tree_memory(process, self._census.look_now(process))
 
     async def memory_soon(self, process: Process) -> TreeMemory:
         """The same, by one look for all who ask at the same moment."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 from collections.abc import Callable, Collection, Iterable
@@ -25,6 +24,7 @@ from hostler.process.listeners import (
     socket_inodes,
 )
 from hostler.process.netlink import ask_listening
+from hostler.process.proc import list_folders
 
 _WILDCARDS = MappingProxyType({"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"})  # noqa: S104
 
@@ -165,7 +165,7 @@ def _foreign(strange: list[Socket]) -> Listener:
     if strange[0].pid is not None:  # pragma: other-system
         return _listener(ListenerKind.FOREIGN, strange[0].pid, strange[0])
 
-    everybody = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - numbers, not paths
+    everybody = [pid for pid, _, _ in list_folders()]
     owners = find_owners((found.inode for found in strange), everybody)
     known = next((found for found in strange if found.inode in owners), None)
 

@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from hostler.model import OutputMode
 from hostler.process.cgroups import join
 from hostler.process.exits import Birth, Process
 from hostler.process.privileges import Account, Prefix, build_prefix, find_account
+from hostler.process.proc import doubt, is_there
 from hostler.process.programs import find_program
 from hostler.process.shortage import advice
-from hostler.process.table import MARKER, count_forks, start_time
+from hostler.process.table import MARKER, start_time
 
 _TEMPORARY = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY, errno.EINTR, errno.EIO}
 _TOO_LARGE = "make the arguments and the environment smaller"
@@ -42,11 +44,10 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
 
     try:
         argv, prefix = _command(launch)
-        forks, started = count_forks(), time.monotonic()
+        started = time.monotonic()
         pid = _start(argv, launch, _environment(launch, run_id), streams, prefix)
-        return Process(
-            pid, Birth(run_id, started, start_time(pid), forks, prefix.missing, cgroup=launch.cgroup)
-        )
+        birth = Birth(run_id, started, start_time(pid), prefix.missing, _doubt(), cgroup=launch.cgroup)
+        return Process(pid, birth)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         if pid is not None:  # it runs, but cannot be watched: it must not be left behind
             os.kill(pid, signal.SIGKILL)
@@ -57,6 +58,20 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
         program = launch.argv[0] if launch.argv else ""
         error.with_context(details={"program": program, "cwd": str(launch.cwd)})
         raise
+
+
+def check_proc() -> None:
+    """Return when there is a /proc to find what a server starts. Raises EnvironmentSetupFailed."""
+    if sys.platform == "linux" and not is_there():
+        raise EnvironmentSetupFailed(
+            "there is no /proc, or not one in which hostler itself is",
+            hint="mount it: mount -t proc proc /proc",
+            permanent=True,
+        )
+
+
+def _doubt() -> str:
+    return doubt() if sys.platform == "linux" else ""
 
 
 def _command(launch: Launch) -> tuple[list[str], Prefix]:

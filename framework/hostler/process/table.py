@@ -11,12 +11,16 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
+from hostler.process.proc import folder, links, list_folders
+
 MARKER = "HOSTLER_RUN_ID"
 _KERNEL_THREAD = 0x00200000
 _DEAD = {b"Z", b"X", b"x"}
 _CHUNK = 65536
 _SHORT = 1024
 _LOADING = 0.001
+_NEVER = -1.0  # older than everything: threads of the kernel, and zombies
+_MOST_LOOKS = 20
 
 
 class Row(NamedTuple):
@@ -81,35 +85,55 @@ class Table:
         return bool(environment)
 
 
-def read_table(first_pid: int = 0) -> Table:
-    """Look at all processes that can have been started since the pid `first_pid` was given out; 0: at all."""
-    if sys.platform == "linux":
-        rows = (read_row(pid) for pid in _since(first_pid))
-        return Table(row for row in rows if row is not None)
+class Register:
+    """Who was seen in earlier looks, so that the many who are older than a server are read once only.
 
-    return Table(_rows_elsewhere())  # pragma: other-system
+    Not by their pids: what is numbered lower may be younger, as the numbers begin anew, and can be set.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[int, float]] = {}
+
+    def look(self, since: float) -> Table:
+        """Look at all processes that may have been started at a time or later. Raises OSError."""
+        if sys.platform == "linux":
+            return Table(self._rows(since))
+
+        return Table(_rows_elsewhere())  # pragma: other-system
+
+    def _rows(self, since: float) -> Iterator[Row]:
+        seen, self._seen = self._seen, {}
+
+        for pid, path, inode in list_folders():
+            known, started = seen.get(pid, (0, 0.0))
+
+            if known != inode or started >= since:
+                try:
+                    row = _row(pid, path, *_parse(_read(f"{path}/stat")))
+                except (FileNotFoundError, ProcessLookupError, PermissionError):
+                    continue
+
+                started = _NEVER if row is None else row.start_time
+
+                if row is not None:
+                    yield row
+
+            self._seen[pid] = inode, started
 
 
-def _since(first_pid: int) -> list[int]:
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208  (ten times faster)
-
-    if not first_pid:
-        return pids
-
-    last = _last_pid()  # asked after the listing: nobody in that is younger
-
-    if last < first_pid:
-        return pids  # the numbers have begun anew
-
-    return [pid for pid in pids if first_pid <= pid <= last]
+def read_table() -> Table:
+    """Look at all processes."""
+    return Register().look(0)
 
 
-def _last_pid() -> int:
-    """The pid that was given out last; the highest possible one where the kernel does not tell."""
-    try:
-        return int(_read("/proc/sys/kernel/ns_last_pid"))
-    except OSError:  # pragma: other-system
-        return sys.maxsize
+def until_settled() -> Iterator[None]:
+    """Look as often as something was started during the look, and might have been born behind it."""
+    for _ in range(_MOST_LOOKS):
+        before = count_forks()
+        yield
+
+        if count_forks() == before:
+            return
 
 
 def read_row(pid: int) -> Row | None:
@@ -117,12 +141,18 @@ def read_row(pid: int) -> Row | None:
     if sys.platform != "linux":  # pragma: other-system
         return next((row for row in _rows_elsewhere() if row.pid == pid), None)
 
-    name, fields = _stat(pid)
+    try:
+        path = folder(pid)
+        return _row(pid, path, *_parse(_read(f"{path}/stat")))
+    except OSError:
+        return None
 
-    if not fields or int(fields[6]) & _KERNEL_THREAD or (fields[0] in _DEAD and int(fields[17]) <= 1):
+
+def _row(pid: int, path: str, name: bytes, fields: list[bytes]) -> Row | None:
+    if int(fields[6]) & _KERNEL_THREAD or (fields[0] in _DEAD and int(fields[17]) <= 1):
         return None  # a main thread may end, and show as a zombie, while other threads go on
 
-    parent, group, session = int(fields[1]), int(fields[2]), int(fields[3])
+    parent, group, session = links(path, int(fields[1]), int(fields[2]), int(fields[3]))
     rss = int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
     return Row(
         pid, name.decode(errors="replace"), fields[0].decode(), parent, group, session, int(fields[19]), rss
@@ -171,9 +201,10 @@ def _own_start_time(pid: int) -> float:
 
 def list_zombies(parent: int) -> list[int]:
     """List the ended children of a process that nobody has waited for yet."""
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()] if sys.platform == "linux" else []  # noqa: PTH208
-    stats = ((pid, _stat(pid)[1]) for pid in pids)
-    return [pid for pid, fields in stats if fields and fields[0] == b"Z" and int(fields[1]) == parent]
+    folders = list_folders() if sys.platform == "linux" else ()
+    stats = ((pid, path, _stat(pid)[1]) for pid, path, _ in folders)
+    zombies = ((pid, path, int(fields[1])) for pid, path, fields in stats if fields and fields[0] == b"Z")
+    return [pid for pid, path, above in zombies if links(path, above, 0, 0)[0] == parent]
 
 
 def find_marks(environment: bytes) -> list[str]:
@@ -198,24 +229,9 @@ def count_forks() -> int:
     return int(data[place + 11 :].split(None, 1)[0]) if place >= 0 else 0
 
 
-def first_possible_pid(pid: int, forks: int) -> int:
-    """Tell the lowest pid that a descendant can have, `forks` being the count before `pid` was started.
-
-    Pids are given out in rising order: until the counter could have reached its end, and begun anew,
-    descendants have higher ones. So a fresh server needs a look at a few processes only.
-    """
-    now = count_forks()
-
-    if not forks or not now:  # pragma: other-system
-        return 0
-
-    limit = int(_read("/proc/sys/kernel/pid_max"))
-    return pid if pid + (now - forks) < limit else 0
-
-
 def _environment(pid: int) -> bytes:
     if sys.platform == "linux":
-        return _read(f"/proc/{pid}/environ")
+        return _read(f"{folder(pid)}/environ")
 
     import psutil  # pragma: other-system  # noqa: PLC0415
 
@@ -245,10 +261,12 @@ def _read(path: str) -> bytes:
 def _stat(pid: int) -> tuple[bytes, list[bytes]]:
     """Read the name of a process and the fields after it, from the state on; no fields when it is gone."""
     try:
-        data = _read(f"/proc/{pid}/stat")
+        return _parse(_read(f"{folder(pid)}/stat"))
     except OSError:
         return b"", []
 
+
+def _parse(data: bytes) -> tuple[bytes, list[bytes]]:
     end = data.rindex(b")")  # the name may hold anything, a ")" too
     return data[data.index(b"(") + 1 : end], data[end + 2 :].split(None, 22)
 

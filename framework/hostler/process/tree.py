@@ -16,6 +16,7 @@ from hostler.process.exits import Process
 from hostler.process.grip import Grip
 from hostler.process.main_process import find_main
 from hostler.process.members import Member, find_leftovers, find_tree
+from hostler.process.table import until_settled
 from hostler.stop_order import StopMode, StopOrder
 
 __all__ = ["Census", "Member", "find_tree", "kill_leftovers", "kill_tree_now", "stop_tree", "within"]
@@ -157,12 +158,19 @@ async def _bring_down(
 
 
 async def _look(process: Process, grip: Grip, census: Census) -> list[Member]:
+    """Who is there; that nobody is, is believed when nothing was started meanwhile."""
+    members: list[Member] = []
+
     try:
-        return find_tree(process, grip.members, await census.look(process))
+        for _ in until_settled():
+            if members := find_tree(process, grip.members, await census.look(process)):
+                break
     except OSError:
         return _leader(process)
     finally:
         process.alive()
+
+    return members
 
 
 def _look_now(process: Process, known: Iterable[Member]) -> list[Member]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hostler.process.exits import Process
 from hostler.process.members import Member, find_tree
+from hostler.process.proc import folder
 from hostler.process.table import Table, read_times
 from hostler.usage import ProcessUsage
 
@@ -33,7 +34,7 @@ def _proportional(pid: int) -> int | None:
     """The proportional set size in bytes (proc_pid_smaps_rollup, Linux 4.14); None where it is not told."""
     if sys.platform == "linux":
         with suppress(OSError):
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_bytes().splitlines():
+            for line in Path(folder(pid), "smaps_rollup").read_bytes().splitlines():
                 if line.startswith(b"Pss:"):
                     return int(line.split()[1]) * 1024
 

@@ -33,8 +33,6 @@ _STDIN = 0
 class Run:
     """One listed run; `pid` is 0 until it was spawned."""
 
-    forks = 0  # how many processes there were before is not known here: all are looked at
-
     def __init__(self, run_id: str, pid: int = 0, start_time: float = 0.0, cgroup: str = "") -> None:
         self.run_id = run_id
         self.pid = pid

@@ -38,7 +38,7 @@ class FakeChild(Process):
         # Not Process.__init__, which watches a real pid.
         self.pid = next(pids)
         self.run_id, self.started, self.start_time = birth.run_id, birth.started, birth.start_time
-        self.forks, self.missing_tools, self.exit_fd, self.cgroup = 0, (), None, None
+        self.doubt, self.missing_tools, self.exit_fd, self.cgroup = "", (), None, None
         self._status: ExitStatus | None = None
         self._ended = asyncio.Event()
         self.launch = launch
