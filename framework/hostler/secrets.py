@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import AnyStr
+from typing import AnyStr, TypeAlias
 
 from hostler.credentials import MASK, MINIMUM, secret_parts
 from hostler.spellings import spellings
 
 _MASK = MASK.encode()
+_WORD = re.compile(r"[A-Za-z0-9]+")
+Groups: TypeAlias = tuple[tuple[AnyStr, tuple[AnyStr, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """All secrets of one moment, longest first, once as text and once as bytes."""
+    """All secrets of one moment, longest first, once as text and once as bytes.
+
+    A word that stands in all spellings of a secret leads to them: one look tells that none of them is there.
+    """
 
     text: tuple[str, ...] = ()
     data: tuple[bytes, ...] = ()
+    text_groups: Groups[str] = ()
+    data_groups: Groups[bytes] = ()
+
+    def with_part(self, part: str) -> _Known:
+        """These secrets and one more, in all its spellings."""
+        spelt = tuple({*spellings(part)})
+        text = tuple(sorted({*self.text, *spelt}, key=len, reverse=True))
+        word = max(_WORD.findall(part), key=len, default="")
+        return _Known(
+            text,
+            tuple(map(_encoded, text)),
+            (*self.text_groups, (word, spelt)),
+            (*self.data_groups, (_encoded(word), tuple(map(_encoded, spelt)))),
+        )
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
 
 
 class Masker:
@@ -40,12 +64,11 @@ class Masker:
         if value in self._values:
             return
 
-        wanted = {form for part in {*secret_parts(value)} for form in spellings(part)}
-
         with self._lock:
             self._values.add(value)
-            text = tuple(sorted({*self._known.text, *wanted}, key=len, reverse=True))
-            self._known = _Known(text, tuple(one.encode(errors="surrogateescape") for one in text))
+
+            for part in {*secret_parts(value)}:
+                self._known = self._known.with_part(part)
 
     @property
     def secrets(self) -> tuple[bytes, ...]:
@@ -57,18 +80,22 @@ class Masker:
 
         So is the beginning of a secret at its end: somebody may have cut it off there.
         """
-        masked = _masked(text, self._known.text, MASK)
+        masked = _masked(text, self._known.text_groups, MASK)
         whole = masked.removesuffix("...")
         begun = _beginning_at_the_end(whole, self._known.text)
         return masked if begun < MINIMUM else f"{whole[:-begun]}{MASK}{masked[len(whole) :]}"
 
     def data(self, data: bytes) -> bytes:
         """Return `data` with every secret replaced by "********"; overlapping ones become one mask."""
-        return _masked(data, self._known.data, _MASK)
+        return _masked(data, self._known.data_groups, _MASK)
+
+    def spans(self, data: bytes) -> Iterator[tuple[int, int]]:
+        """Where secrets stand in `data`: begin and end of each, in order, overlapping ones joined."""
+        return _spans(data, self._known.data_groups)
 
     def found_in(self, text: str) -> bool:
         """Tell whether any secret stands in `text`."""
-        return any(secret in text for secret in self._known.text)
+        return next(_spans(text, self._known.text_groups), None) is not None
 
     def stream(self) -> MaskedStream:
         """Mask one byte stream that comes in chunks."""
@@ -103,7 +130,7 @@ class MaskedStream:
 
         text = self._held + data if self._held else data
         cut = len(text) - _beginning_at_the_end(text, secrets)
-        spans = [(start, end) for start, end in _spans(text, secrets) if start < cut]
+        spans = [(start, end) for start, end in self._masker.spans(text) if start < cut]
 
         if not spans and not self._given:
             self._held = text[cut:]
@@ -135,8 +162,8 @@ class MaskedStream:
         return out
 
 
-def _masked(text: AnyStr, secrets: tuple[AnyStr, ...], mask: AnyStr) -> AnyStr:
-    spans = list(_spans(text, secrets))
+def _masked(text: AnyStr, groups: Groups[AnyStr], mask: AnyStr) -> AnyStr:
+    spans = list(_spans(text, groups))
 
     if not spans:
         return text
@@ -169,12 +196,14 @@ def _rendered(text: bytes, spans: list[tuple[int, int]], given: int, cut: int, *
     return b"".join(parts)
 
 
-def _spans(text: AnyStr, secrets: tuple[AnyStr, ...]) -> Iterator[tuple[int, int]]:
+def _spans(text: AnyStr, groups: Groups[AnyStr]) -> Iterator[tuple[int, int]]:
     found: list[tuple[int, int]] = []
 
-    for secret in secrets:
-        if secret in text:
-            found += _occurrences(text, secret)
+    for word, spelt in groups:
+        if word in text:
+            for secret in spelt:
+                if secret in text:
+                    found += _occurrences(text, secret)
 
     return _merged(found)
 

@@ -26,7 +26,7 @@ def _in(name: str, value: object) -> Iterator[str]:
             yield from _credentials(name, value.replace("$$", "$"))
         case str():
             yield from passwords_in(value.replace("$$", "$"))
-        case Mapping():
+        case Mapping() if set(value) != {"secret"}:  # which says where a secret is
             for key, item in value.items():
                 yield from _in(str(key), item)
         case list() | tuple():

@@ -197,7 +197,7 @@ def test_nothing_that_a_server_says_reaches_a_terminal_as_an_order(
 
 def test_a_title_cannot_play_with_the_terminal_behind_a_spinner(monkeypatch: pytest.MonkeyPatch) -> None:
     view, out = terminal(monkeypatch)
-    view.know(Configuration({"web": ServerSpec(name="web", title=NASTY)}))
+    view.know(Configuration({"web": ServerSpec(name="web", title=NASTY.replace("\0", ""))}))
     view.show(state(State.STARTING))
     view.close()
     assert "Starting ev" in out.getvalue()
