@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import sys
 import traceback
 from collections.abc import AsyncGenerator
 from contextlib import suppress
@@ -261,6 +262,22 @@ async def test_a_mistake_of_hostler_itself_is_logged_without_secrets(
 
     assert any("hostler itself failed" in text for text in heard.texts)
     assert [text for text in heard.texts if SECRET in text] == []
+
+
+async def test_what_a_host_logs_and_raises_of_a_server_orders_no_terminal(
+    make_spec: MakeSpec, directories: Directories, caplog: pytest.LogCaptureFixture
+) -> None:
+    nasty = "\x1b]0;t\x07\x1b[2J\u202e seen"
+    code = f"import os; os.write(2, {nasty.encode()!r} + b'\\n'); raise SystemExit(3)"
+    spec = replace(make_spec(restart=NO_RETRY, title=nasty), command=(sys.executable, "-c", code))
+    caplog.set_level(logging.DEBUG, "hostler")
+
+    async with Supervisor(spec, directories=directories) as supervisor:
+        with pytest.raises(ServerError, match="seen") as caught:
+            await supervisor["fake"].wait_ready(10)
+
+    told = "".join(traceback.format_exception_only(caught.value)) + "".join(caplog.messages)
+    assert [hex(ord(one)) for one in told if not one.isprintable() and one != "\n"] == []
 
 
 def test_no_repr_tells_an_environment_or_options(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from hostler.plain_text import harmless
+
 _TAIL_LINES_IN_MESSAGE = 8
 
 
@@ -85,7 +87,7 @@ class ServerError(Exception):
             source = "stderr" if context.stderr else "stdout"
             text += f"\n  last lines of {source}:\n" + "\n".join(f"    {line}" for line in lines)
 
-        return text
+        return harmless(text)
 
 
 @dataclass(frozen=True, slots=True)
