@@ -103,7 +103,13 @@ class View(Unasked):
     def deliver(self, item: StreamEvent | StreamGap) -> None:
         raise NotImplementedError
 
-    def start_soon(self, function: Callable[[], Awaitable[None]], *, over_restarts: bool = False) -> None:
+    def start_soon(
+        self,
+        function: Callable[[], Awaitable[None]],
+        *,
+        over_restarts: bool = False,
+        while_failed: str = "",
+    ) -> None:
         self.beside.append(function)
 
     async def run_command(

@@ -62,7 +62,7 @@ FOR_PLUGINS = {
     "start_soon",
 }
 FOR_THE_ENGINE = {
-    "end_lasting",
+    "may_come_back",
     "lasting",
     "around",
     "ask_again",

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from conftest import MakeSpec, announced
@@ -16,6 +16,7 @@ from hostler import (
     Launch,
     Notice,
     PluginSpec,
+    RestartPolicy,
     RestartScheduled,
     ServerView,
     State,
@@ -83,6 +84,37 @@ async def test_a_restart_that_a_plugin_asks_for_is_in_order_and_uses_none_up(mak
     states = [event.state for event in events if isinstance(event, StateChanged)]
     assert State.CRASHED not in states
     assert states.count(State.STOPPING) == 2
+
+
+@pytest.mark.parametrize("how", ["plugin", "restart", "reload"])
+async def test_a_planned_restart_is_no_first_start(
+    make_spec: MakeSpec, directories: Directories, how: str
+) -> None:
+    """The policy of running servers holds for it: it has been ready before."""
+    policy = RestartPolicy(max_restarts=2, initial_delay=0.0, start_retries=0)
+    spec = make_spec(restart=policy)
+    once = 'test -e begun && exit 3; touch begun; exec "$@"'
+    spec = replace(spec, command=("sh", "-c", once, "sh", *spec.command))
+
+    async with asyncio.timeout(20), Supervisor(spec, directories=directories) as supervisor:
+        (server,) = supervisor.servers.values()
+        await server.wait_ready()
+
+        if how == "plugin":
+            server.ask_restart("a test")
+        elif how == "restart":
+            await server.restart()
+        else:
+            await supervisor.reload(replace(spec, title="another"))
+
+        await server.until(lambda: server.state is State.FAILED)
+        assert [crash.restarts_allowed for crash in server.crashes] == [2, 2, 2]
+        assert server.crashes[-1].decision == "gave up after 2 restarts"
+        await server.stop()
+
+        await server.start()
+        await server.until(lambda: server.state is State.FAILED)
+        assert server.crashes[-1].decision == "it never became ready"
 
 
 async def test_a_stop_wins_over_a_restart_that_a_plugin_asks_for(make: Make) -> None:

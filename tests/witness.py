@@ -76,7 +76,13 @@ class Unasked:
     def deliver(self, item: StreamEvent | StreamGap) -> None:
         raise NotImplementedError
 
-    def start_soon(self, function: Callable[[], Awaitable[None]], *, over_restarts: bool = False) -> None:
+    def start_soon(
+        self,
+        function: Callable[[], Awaitable[None]],
+        *,
+        over_restarts: bool = False,
+        while_failed: str = "",
+    ) -> None:
         raise NotImplementedError
 
     def ask_restart(self, reason: str) -> None:

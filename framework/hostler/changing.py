@@ -242,6 +242,7 @@ class Changing:
                 started.append(name)
 
         for name in started:
+            roster[name].lasting.planned = name in changes.restarted
             roster[name].ask_up()
 
 

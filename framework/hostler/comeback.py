@@ -30,7 +30,7 @@ class Comeback:
         self.was_ready = self.was_ready or crash.exit.ready
 
         if server.end_asked:
-            return self._rest(crash, State.STOPPED, "stop asked for")
+            return self._rest(crash, State.STOPPED, self._asked())
 
         if self._is_done(crash.exit):
             if not server.start_asked.is_set():
@@ -45,6 +45,9 @@ class Comeback:
             return self._rest(crash, State.FAILED, refusal)
 
         return await self._back_off(crash)
+
+    def _asked(self) -> str:
+        return f"{'stop' if self.means.server.wanted is Wanted.DOWN else 'restart'} asked for"
 
     def _rest(self, crash: Crash, state: State, decision: str) -> bool:
         self._record(crash, state, decision)
@@ -130,7 +133,7 @@ class Comeback:
                 await server.until(lambda: server.end_asked or server.start_asked.is_set())
 
         if server.end_asked:
-            self.means.rest(State.STOPPED, reason="stop asked for")
+            self.means.rest(State.STOPPED, reason=self._asked())
             return False
 
         return True

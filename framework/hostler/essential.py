@@ -95,4 +95,4 @@ def exit_code(server: Server) -> int:
 def _ended_for_good(server: Server, state: State) -> bool:
     """Whether it failed, or is stopped though nobody asked for it."""
     asked = server.end_asked_of == server.generation or server.wanted is Wanted.UP
-    return state is State.FAILED or (state is State.STOPPED and not asked)
+    return (state is State.FAILED and not server.may_come_back) or (state is State.STOPPED and not asked)

@@ -207,15 +207,28 @@ class ServerView(Protocol):
         """Hand an event of the health connection to whoever follows `stream_events()`; never blocks."""
         ...
 
-    def start_soon(self, function: Callable[[], Awaitable[None]], *, over_restarts: bool = False) -> None:
+    def start_soon(
+        self,
+        function: Callable[[], Awaitable[None]],
+        *,
+        over_restarts: bool = False,
+        while_failed: str = "",
+    ) -> None:
         """Run something beside this run; it is cancelled when the run ends, its failure is reported.
 
-        With `over_restarts` it goes on through restarts and their delays, until the server is at rest.
+        With `over_restarts` it goes on through restarts and their delays, until the server is at rest. With
+        `while_failed`, which tells what brings a failed server back ("a change of its files starts it
+        anew"), it and all other lasting work go on while the server has failed, too: until it is stopped,
+        or somebody else starts it.
         """
         ...
 
     def ask_restart(self, reason: str) -> None:
-        """Have this run ended in order and another one begun, without waiting; no restart is used up."""
+        """Have this run ended in order and another one begun, without waiting; no restart is used up.
+
+        A server that has crashed, waits for its restart or has failed is started at once, with a full budget.
+        Nothing happens while it starts or stops, or when it is to be down.
+        """
         ...
 
 

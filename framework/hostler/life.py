@@ -32,6 +32,7 @@ class Life:
 
     server: Server
     means: Means = field(init=False)
+    _was_ready: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.means = Means(self.server)
@@ -61,8 +62,14 @@ class Life:
 
     async def _keep_up(self) -> None:
         server = self.server
+        planned, server.lasting.planned = server.lasting.planned, False
+
+        if server.state is State.FAILED and not planned:
+            self.means.drop_plugins()
+
         server.budget = Budget()
-        comeback = Comeback(self.means, server.spec.restart.start_retries)
+        self._was_ready = self._was_ready and planned
+        comeback = Comeback(self.means, server.spec.restart.start_retries, self._was_ready)
 
         while (crash := await self._run_once()) is not None:
             if not await comeback.after(crash):
@@ -101,7 +108,9 @@ class Life:
         follow_needed(server)
         server.enter(State.WAITING_READY)
         watching.begin()
-        return await leaving.leave(await watching.until_ending())
+        ending = await watching.until_ending()
+        self._was_ready = self._was_ready or run.ready_at is not None
+        return await leaving.leave(ending)
 
     def _why_not_spawned(self) -> str:
         """Read after the clean-up: with a stop asked for, it is none of the needed servers."""

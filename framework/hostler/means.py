@@ -40,13 +40,24 @@ class Means:
             if ends:
                 self.let_go()  # not before: whoever hears of the state may still write it down
 
+        if self.server.may_come_back:
+            text = f"it waits: {self.server.lasting.hope}"
+            self.server.voice.notice("waits_while_failed", text, "warning")
+
     def let_go(self) -> None:
-        """Drop the plugins and what they still run, and release the lock."""
-        lock, self.lock, self.plugins = self.lock, None, None
-        self.server.end_lasting()
+        """Release the lock, and drop the plugins with what they still run, unless one may bring it back."""
+        lock, self.lock = self.lock, None
+
+        if not self.server.may_come_back:
+            self.drop_plugins()
 
         if lock is not None:
             lock.release()
+
+    def drop_plugins(self) -> None:
+        """Have the next start build new ones."""
+        self.plugins = None
+        self.server.lasting.end()
 
     def build_plugins(self) -> PluginSet:
         """The plugins, built at the first call of a start. Raises PluginError."""

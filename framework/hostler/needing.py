@@ -34,6 +34,10 @@ async def wait_for_needed(server: Server) -> None:
             _step_aside(server, other)
             await anyio.sleep_forever()  # this start ends now
 
+        if other.may_come_back:
+            server.away.add(other.name)
+            other.followers[server] = partial(_come_back, server)
+
         raise _never(server, need, other)
 
     server.bound = {name: other.generation for name, other in server.needs.items()}

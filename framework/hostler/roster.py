@@ -126,7 +126,7 @@ class Roster(Mapping[str, Server]):
             self._unfollow(server)
             server.spec, server.needs = spec, needs
             server.published.clear()  # by plugins that may be gone
-            self._lives[spec.name].means.plugins = None  # kept if a start was asked for while it stopped
+            self._lives[spec.name].means.drop_plugins()  # kept if a start was asked for while it stopped
 
         return server
 

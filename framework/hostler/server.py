@@ -8,12 +8,13 @@ from enum import Enum
 import anyio
 
 from hostler.crash_record import KEPT, CrashRecord
-from hostler.errors import ForceKillTimeout, ProcessAlreadyRunning, ServerError
+from hostler.errors import ForceKillTimeout, ServerError
 from hostler.events import CrashRecorded, Event, StateChanged
 from hostler.happenings import Asked
 from hostler.model import Kind, ServerSpec
 from hostler.needs import Condition
 from hostler.readiness import not_in_time
+from hostler.refusals import at_rest, not_attended, runs_already
 from hostler.restart import Budget
 from hostler.states import MOVES, State
 from hostler.surroundings import Surroundings
@@ -68,7 +69,7 @@ class Server(View):
         """
         self.around.residence.check()
         if self.state is State.RUNNING and not self.end_asked:
-            raise self._runs_already()
+            raise runs_already(self)
 
         under_way = self.state in {State.STARTING, State.WAITING_READY} and not self.end_asked
         self.ask_up()
@@ -107,16 +108,21 @@ class Server(View):
             await self.start()
             return
 
+        self.lasting.planned = True
         self.ask_up()
         self.end_asked_of = self.generation
         await self._until_spawned(after=self.generation)
 
     def ask_restart(self, reason: str) -> None:
         """Have a plugin's wish for a restart fulfilled, without waiting; a stop that is asked for wins."""
-        if self.state in {State.WAITING_READY, State.RUNNING} and not self.end_asked:
-            self.notice("restart_asked", f"a plugin asks for a restart: {reason}")
-            self.end_asked_of = self.generation
-            self._nudge()
+        revives = self.may_come_back and not self.start_asked.is_set()
+
+        if not revives and (not self.state.has_begun or self.end_asked):
+            return
+
+        self.notice("restart_asked", f"a plugin asks for a restart: {reason}")
+        self.lasting.planned = True
+        self.ask_up() if revives else self.ask_again("")
 
     async def wait_ready(self, timeout: float | None = None) -> None:
         """Wait until the server may be used; a task, until it runs or has completed.
@@ -149,27 +155,13 @@ class Server(View):
         with anyio.move_on_after(timeout):
             while not condition():
                 if self.idle():
-                    raise self._at_rest()
+                    raise at_rest(self, self.attended, self.because)
 
                 await self.changed()
 
             return
 
         raise not_in_time(self, what, timeout or 0.0)
-
-    def _at_rest(self) -> ServerError:
-        if self.state is State.FAILED and self.error is not None:
-            return self.error
-
-        if not self.attended:
-            return self._unattended()
-
-        reason = f"it is stopped: {self.because}" if self.because else "it is stopped"
-        return ServerError(reason, server=self.name, hint="call start() first")
-
-    def _unattended(self) -> ServerError:
-        hint = "use it inside of `async with Supervisor(...)`"
-        return ServerError("its supervisor does not run, or has removed it", server=self.name, hint=hint)
 
     async def wait_stopped(self) -> None:
         """Wait until the server is at rest, stopped or failed, and nobody has asked for it to be up."""
@@ -181,7 +173,7 @@ class Server(View):
         """Want it up, and what it needs, without waiting. ServerError where nobody would see to it."""
         self.around.residence.check()
         if not self.attended:
-            raise self._unattended()
+            raise not_attended(self)
 
         self.wanted, self.because = Wanted.UP, ""
         self.away.clear()
@@ -201,12 +193,18 @@ class Server(View):
         self.around.residence.check()
         self.wanted, self.because = Wanted.DOWN, because
         self.end_asked_of = self.generation
+        self.lasting.planned = False
         self.away.clear()
+
+        if self.state.at_rest:
+            self.lasting.end()
+
         self._nudge()
 
     def ask_again(self, because: str) -> None:
         """Have this run end and another one begin, without waiting."""
         self.because = because
+        self.lasting.planned = True
         self.end_asked_of = self.generation
         self._nudge()
 
@@ -257,6 +255,16 @@ class Server(View):
         """Whether it is at rest and nobody has asked for it."""
         return self.state.at_rest and not (self.start_asked.is_set() and self.wanted is Wanted.UP)
 
+    @property
+    def may_come_back(self) -> bool:
+        """Whether it has failed, and a plugin may start it anew."""
+        return (
+            self.state is State.FAILED
+            and self.wanted is Wanted.UP
+            and self.attended
+            and bool(self.lasting.hope)
+        )
+
     def resting(self) -> Callable[[], bool]:
         """A condition: now or later it has been at rest, or what is left of it cannot be stopped."""
         before = self._rests - self.state.at_rest
@@ -285,15 +293,6 @@ class Server(View):
             self.run.inbox.post(Asked())
 
         self.wake()
-
-    def _runs_already(self) -> ProcessAlreadyRunning:
-        stdout, stderr = ("", "") if self.run is None else self.run.tails()
-        error = ProcessAlreadyRunning(
-            f"it runs already (pid {self.pid})",
-            hint="use restart() to start it anew",
-            details={"pid": self.pid, "url": self.url},
-        )
-        return self.voice.own(error, stdout=stdout, stderr=stderr)
 
     async def _until_spawned(self, *, after: int) -> None:
         """Wait for the spawn of a later run than `after`, or a stop; raises what made it fail."""

@@ -28,6 +28,11 @@ class State(Enum):
         return self in {State.WAITING_READY, State.RUNNING, State.STOPPING, State.CRASHED}
 
     @property
+    def has_begun(self) -> bool:
+        """Whether a run has begun, or the next one is about to: a restart of it means something."""
+        return self in {State.WAITING_READY, State.RUNNING, State.CRASHED, State.BACKOFF}
+
+    @property
     def at_rest(self) -> bool:
         """Whether nothing happens here until somebody asks for it."""
         return self in {State.STOPPED, State.FAILED}

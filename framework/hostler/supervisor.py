@@ -148,7 +148,8 @@ class Supervisor:
         """
 
         def over(server: Server) -> bool:
-            return server.idle() or (self.ended_by is not None and server.stuck is not None)
+            at_rest = server.idle() and not server.may_come_back
+            return at_rest or (self.ended_by is not None and server.stuck is not None)
 
         self._around.residence.check()
         await self._changing.finished()

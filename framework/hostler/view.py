@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 
-from hostler.background import Background
 from hostler.beside import run_beside
 from hostler.crash_record import CrashRecord
 from hostler.environment import MARKER, safe_base
@@ -19,6 +18,7 @@ from hostler.errors import ServerError
 from hostler.events import Event, Progress
 from hostler.heartbeat import is_heartbeat
 from hostler.identity import find_stranger, verify_listener
+from hostler.lasting import Lasting
 from hostler.launch import a_string
 from hostler.model import (
     Auth,
@@ -49,7 +49,7 @@ class View(AsServer):
         self.restarts = 0
         self.run: Run | None = None
         self.published: dict[str, str] = {}
-        self.lasting = Background()
+        self.lasting = Lasting()
         self._active_at: float | None = None
         self._crashes: tuple[CrashRecord, ...] = ()
 
@@ -300,14 +300,18 @@ class View(AsServer):
 
         self.voice.deliver(item)
 
-    def start_soon(self, function: Callable[[], Awaitable[None]], *, over_restarts: bool = False) -> None:
-        """Run something beside this run, or until the server is at rest."""
-        if over_restarts:
-            self.lasting.start(run_beside(function, self.voice), "a plugin's lasting task")
+    def start_soon(
+        self,
+        function: Callable[[], Awaitable[None]],
+        *,
+        over_restarts: bool = False,
+        while_failed: str = "",
+    ) -> None:
+        """Run something beside this run, until the server is at rest, or also while it has failed."""
+        if over_restarts or while_failed:
+            self.lasting.start(run_beside(function, self.voice), while_failed, self.wake)
         elif self.run is not None:
             self.run.start_soon(function)
 
-    def end_lasting(self) -> None:
-        """End what runs over restarts, without waiting; the next start begins with nothing."""
-        lasting, self.lasting = self.lasting, Background()
-        lasting.cancel()
+    def wake(self) -> None:
+        """Let everybody who waits for a change look again."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import math
 import os
 import signal
 import time
@@ -14,9 +16,35 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from hostler import Duration, Launch, ServerSpec, ServerView, hookimpl, option
+from hostler import Duration, Launch, ServerSpec, ServerView, State, hookimpl, option
 
-_TOO_MANY, _WITHIN = 10, 60.0  # so many restarts in so many seconds: the server itself changes the files
+_TOO_MANY, _WITHIN = 10, 60.0  # so many restarts in so many seconds: the server itself may change the files
+_SLOW = 30.0
+_HOPE = "a change of its files starts it anew"
+_EDITORS = ("#*#", "4913")  # Emacs saves by itself; vim tries whether it may write
+
+
+@dataclass(slots=True)
+class Pace:
+    """How soon a change may be acted on; all times in seconds. `slow` says that there were too many."""
+
+    slow: bool = False
+    _changed: float = -math.inf
+    _acted: list[float] = field(default_factory=list)
+
+    def changed(self, now: float) -> float:
+        """The wait until this change may be acted on."""
+        if now - self._changed >= _WITHIN:
+            self.slow = False
+
+        self._changed = now
+        self._acted[:] = [one for one in self._acted if now - one < _WITHIN]
+        self.slow = self.slow or len(self._acted) >= _TOO_MANY
+        return max(0.0, self._acted[-1] + _SLOW - now) if self.slow and self._acted else 0.0
+
+    def acted(self, now: float) -> None:
+        """It is acted on now."""
+        self._acted.append(now)
 
 
 @dataclass(eq=False)
@@ -24,8 +52,10 @@ class WatchFiles:
     """Restarts the server in order, or sends it a signal, when files below some folders change.
 
     Folders such as .git, node_modules and __pycache__, and the traces of editors, never count. Changes that
-    come together are one. A server that changes its own files would be restarted without end: after 10
-    times in a minute the watch ends, and a notice says so.
+    come together are one. The watch goes on while the server has crashed or failed: the next change starts
+    it anew, with all its restarts. A server that changes its own files would be restarted without end:
+    after 10 times in a minute, which a notice tells, there is one restart in 30 s, until nothing has
+    changed for a minute.
     """
 
     paths: list[Path] = option([Path()], "Files and folders, relative to the server's working directory")
@@ -36,7 +66,9 @@ class WatchFiles:
         "restart", "A restart, or the signal by which the server reads its files anew"
     )
     polling: bool = option(False, "Look again and again: for network mounts, where nobody tells of changes")
-    _times: list[float] = field(init=False, repr=False, default_factory=list)
+    _pace: Pace = field(init=False, repr=False, default_factory=Pace)
+    _watched: object = field(init=False, repr=False, default=None)
+    _end: asyncio.Event = field(init=False, repr=False, default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         if not self.paths:
@@ -55,8 +87,14 @@ class WatchFiles:
             text = f"there is nothing to watch at {', '.join(map(str, missing))}"
             server.notice("watch_missing", text, level="warning")
 
-        if there:
-            server.start_soon(partial(self._watch, server, there, launch.cwd))
+        if self._watched != (there, launch.cwd):
+            self._watched = (there, launch.cwd)
+            self._end.set()
+            self._end = asyncio.Event()
+
+            if there:
+                watch = partial(self._watch, server, there, launch.cwd, self._end)
+                server.start_soon(watch, over_restarts=True, while_failed=_HOPE)
 
     def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
         """For `hostler check`: what there is not."""
@@ -68,7 +106,9 @@ class WatchFiles:
         places = [cwd / path for path in self.paths]
         return [one for one in places if one.exists()], [one for one in places if not one.exists()]
 
-    async def _watch(self, server: ServerView, folders: Sequence[Path], cwd: Path) -> None:
+    async def _watch(
+        self, server: ServerView, folders: Sequence[Path], cwd: Path, end: asyncio.Event
+    ) -> None:
         import watchfiles  # noqa: PLC0415 - only who watches pays for it
 
         changes = watchfiles.awatch(
@@ -76,6 +116,7 @@ class WatchFiles:
             watch_filter=partial(self._counts, watchfiles.DefaultFilter(), cwd),
             debounce=round(self.debounce * 4000),
             step=round(self.debounce * 1000),
+            stop_event=end,
             force_polling=self.polling or None,
             recursive=True,
         )
@@ -83,26 +124,28 @@ class WatchFiles:
         async for change in changes:
             names = sorted(str(_inside(path, cwd)) for _, path in change)
             what = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-
-            if self._is_flood():
-                server.notice(
-                    "watch_ended",
-                    f"{what}: {_TOO_MANY} changes within {_WITHIN:g} s, so files are watched no more; the "
-                    "server itself may change them: name them in watch-files = { ignore = [...] }",
-                    level="warning",
-                )
-                return
-
+            await self._slow_down(server, what)
             self._act(server, what)
 
-    def _is_flood(self) -> bool:
-        """Whether there were too many changes lately; this one is counted."""
-        now = time.monotonic()
-        self._times[:] = [*(one for one in self._times if now - one < _WITHIN), now]
-        return len(self._times) > _TOO_MANY
+    async def _slow_down(self, server: ServerView, what: str) -> None:
+        """What changes meanwhile is one change."""
+        was_slow = self._pace.slow
+        delay = self._pace.changed(time.monotonic())
+
+        if self._pace.slow and not was_slow:
+            server.notice(
+                "watch_slowed",
+                f"{what}: more than {_TOO_MANY} changes within {_WITHIN:g} s, so from now on there is one "
+                f"{self.action} in {_SLOW:g} s, until nothing has changed for {_WITHIN:g} s; the server "
+                "itself may change them: name them in watch-files = { ignore = [...] }",
+                level="warning",
+            )
+
+        await asyncio.sleep(delay)
+        self._pace.acted(time.monotonic())
 
     def _act(self, server: ServerView, what: str) -> None:
-        if self.action == "restart":
+        if self.action == "restart" or server.state in {State.CRASHED, State.BACKOFF, State.FAILED}:
             server.ask_restart(f"{what} changed")
             return
 
@@ -117,7 +160,7 @@ class WatchFiles:
         names = (inside.name, str(inside), *map(str, inside.parents))
 
         if not default(change, str(inside)) or any(
-            fnmatch(name, one) for one in self.ignore for name in names
+            fnmatch(name, one) for one in (*_EDITORS, *self.ignore) for name in names
         ):
             return False
 

@@ -61,6 +61,23 @@ def test_a_hangup_signal_restarts_only_what_has_changed(configure: Configure, st
     assert hostler.stderr == []
 
 
+def test_a_hangup_signal_tries_again_what_has_failed(
+    configure: Configure, start: Start, tmp_path: Path
+) -> None:
+    mended = tmp_path / "mended"
+    script = f'command = ["sh", "-c", "test -e {mended} && exec sleep 1000; exit 3"]'
+    again = f"[servers.again]\n{script}\nport = false\nrestart = {{ initial_delay = '0s' }}\n"
+    configure(text="\n".join([server_table(name="same"), again]))
+    hostler = start("run")
+    hostler.wait_for("again server failed")
+    hostler.wait_for("same server started")
+    mended.touch()
+    reload(hostler, "again server started")
+    assert hostler.stdout[:3] == ["reload:", "  again: had failed, is tried again", "  unchanged: same"]
+    hostler.send(signal.SIGTERM)
+    assert hostler.end() == 0
+
+
 def test_a_wrong_file_changes_nothing_and_its_mistakes_are_told(configure: Configure, start: Start) -> None:
     file = configure()
     right = file.read_text()

@@ -247,3 +247,27 @@ def test_a_server_that_cannot_be_stopped_is_told_by_pid_and_is_exit_code_1(
     finally:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_single_server_whose_start_failed_waits_for_a_change_where_its_files_are_watched(
+    configure: Configure, start: Start, tmp_path: Path, watched: bool
+) -> None:
+    (tmp_path / "app").mkdir()
+    program = tmp_path / "app" / "app.sh"
+    program.write_text("exit 3")
+    plugins = 'plugins = { watch-files = { debounce = "20ms" } }' if watched else ""
+    table = '[servers.app]\ncommand = ["sh", "app.sh"]\ncwd = "app"\nport = false'
+    configure(text=f"{table}\nrestart = {{ initial_delay = '0s' }}\n{plugins}\n")
+    hostler = start("run")
+
+    if not watched:
+        assert hostler.end() == 1
+        return
+
+    hostler.wait_for("it waits: a change of its files starts it anew")
+    hostler.stdout.clear()
+    program.write_text("exec sleep 1000")
+    hostler.wait_for("app server started")
+    hostler.send(signal.SIGTERM)
+    assert hostler.end() == 0

@@ -6,13 +6,30 @@ import asyncio
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import MakeSpec, announced
-from hostler import Directories, Event, Notice, PluginError, PluginSpec, Server, Supervisor
+from conftest import QUICK, MakeSpec, announced
+from hostler import (
+    Directories,
+    Event,
+    Notice,
+    PluginError,
+    PluginSpec,
+    RestartPolicy,
+    Server,
+    ServerSpec,
+    State,
+    Supervisor,
+)
 from hostler.inspection import Inspector
 from hostler.model import Configuration
 from hostler.plugins import build
+from hostler_plugins.watch_files import Pace
+
+COUNT = ["*.py*", "*m*", "4*"]
+TRACES = ("#m.py#", ".#m.py", "m.py~", "4913", ".m.py.swp")
+"""What Emacs and vim write beside the files that they change."""
 
 Keep = Callable[..., Supervisor]
 DEADLINE = 20
@@ -70,7 +87,10 @@ async def test_a_change_restarts_the_server_in_order(keep: Keep, events: list[Ev
 
 
 async def test_only_what_counts_restarts_it(keep: Keep, events: list[Event], app: Path) -> None:
-    async with asyncio.timeout(DEADLINE), keep(patterns=["*.py"], ignore=["gen", "skip.py"]) as supervisor:
+    async with (
+        asyncio.timeout(DEADLINE),
+        keep(patterns=["*.py*", "*m*", "4*"], ignore=["gen", "skip.py"]) as supervisor,
+    ):
         server = supervisor["fake"]
         await server.wait_ready(DEADLINE)
         (app / "gen").mkdir()
@@ -79,7 +99,7 @@ async def test_only_what_counts_restarts_it(keep: Keep, events: list[Event], app
         while server.generation == 1:
             number += 1
 
-            for name in ("node_modules/x.py", "gen/y.py", "skip.py", "notes.txt", ".x.py.swp", "main.py"):
+            for name in ("node_modules/x.py", "gen/y.py", "skip.py", *TRACES, "main.py"):
                 (app / name).write_text(str(number))
 
             await asyncio.sleep(0.05)
@@ -99,25 +119,180 @@ async def test_a_signal_may_be_sent_instead(keep: Keep, events: list[Event], app
     assert told(events, "files_changed")[0] == "begun changed: SIGUSR2 is sent"
 
 
-async def test_a_server_that_changes_its_own_files_is_not_restarted_without_end(
-    keep: Keep, events: list[Event], app: Path
+async def test_many_changes_slow_the_watch_down_and_it_goes_on(
+    keep: Keep, events: list[Event], app: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("hostler_plugins.watch_files._SLOW", 0.5)  # 30 s would be long
+
     async with asyncio.timeout(60), keep() as supervisor:
         server = supervisor["fake"]
         number = 0
 
-        while not told(events, "watch_ended"):
+        while not told(events, "watch_slowed"):
             number += 1
             (app / "state").write_text(str(number))
             await asyncio.sleep(0.03)
 
-        await server.wait_ready(DEADLINE)
         before = server.generation
-        (app / "state").write_text("again")
-        assert before <= 12
+        await server.until(lambda: server.generation > before)
+        assert before <= 11
 
-    (text,) = told(events, "watch_ended")
-    assert text.startswith("state: 10 changes within 60 s, so files are watched no more")
+    (text,) = told(events, "watch_slowed")
+    assert text.startswith("state: more than 10 changes within 60 s")
+    assert "ignore" in text
+
+
+def test_the_pace_is_slow_from_the_eleventh_change_in_a_minute_until_a_minute_is_quiet() -> None:
+    pace = Pace()
+
+    def act(now: float) -> float:
+        delay = pace.changed(now)
+        pace.acted(now + delay)
+        return delay
+
+    assert [act(float(now)) for now in range(0, 40, 4)] == [0.0] * 10
+    assert [act(40.0), act(67.0), act(100.0)] == [26.0, 29.0, 26.0]  # 30 s after the last each time
+    assert pace.slow
+    assert act(160.0) == 0.0
+    assert not pace.slow
+    assert [act(160.0 + now) for now in range(1, 9)] == [0.0] * 8
+
+
+# -- a broken save ---------------------------------------------------------------------------------
+
+
+def save(app: Path, text: str) -> None:
+    (app / "main.py").write_text(text)
+
+
+@pytest.fixture
+def program(directories: Directories, events: list[Event], app: Path) -> Callable[..., Supervisor]:
+    """A server that is the program it watches: it runs, or ends with 3, as its text says."""
+    save(app, "echo up; sleep 1000")
+
+    def make(*others: ServerSpec, **fields: Any) -> Supervisor:
+        options = {"debounce": "20ms", **fields.pop("options", {})}
+        plugins = (PluginSpec("log-ready", {"pattern": "up"}), PluginSpec("watch-files", options))
+        given: dict[str, Any] = {
+            "name": "app",
+            "port": None,
+            "restart": QUICK,
+            "cwd": app,
+            "plugins": plugins,
+        }
+        spec = ServerSpec(command=("sh", "main.py"), **(given | fields))
+        supervisor = Supervisor([spec, *others], directories=directories)
+        supervisor.listen(events.append)
+        return supervisor
+
+    return make
+
+
+async def saved_until(server: Server, app: Path, text: str, state: State) -> None:
+    """Save it until that is seen: nobody tells when the watch has begun."""
+    seen = False
+
+    def look() -> bool:
+        nonlocal seen
+        seen = seen or server.state is state
+        return seen
+
+    watching = asyncio.ensure_future(server.until(look))
+    number = 0
+
+    while not watching.done():
+        number += 1
+        save(app, f"{text}\n# {number}")
+        await asyncio.wait({watching}, timeout=0.2)
+
+
+async def test_after_a_broken_save_the_mended_file_starts_it_anew_with_a_full_budget(
+    program: Callable[..., Supervisor], events: list[Event], app: Path
+) -> None:
+    async with asyncio.timeout(DEADLINE), program() as supervisor:
+        server = supervisor["app"]
+        await server.wait_ready()
+        await saved_until(server, app, "exit 3", State.FAILED)
+        ended = asyncio.ensure_future(supervisor.wait())
+        await saved_until(server, app, "echo up; sleep 1000", State.RUNNING)
+        assert not ended.done()
+        assert server.budget.used == 0
+        ended.cancel()
+
+    assert told(events, "waits_while_failed") == ["it waits: a change of its files starts it anew"]
+
+
+@pytest.mark.parametrize("action", ["restart", "SIGHUP"])
+async def test_a_server_that_failed_from_the_beginning_is_started_by_the_next_change(
+    program: Callable[..., Supervisor], app: Path, action: str
+) -> None:
+    save(app, "exit 3")
+
+    async with asyncio.timeout(DEADLINE), program(options={"action": action}) as supervisor:
+        server = supervisor["app"]
+        await server.until(lambda: server.state is State.FAILED)
+        await saved_until(server, app, "echo up; sleep 1000", State.RUNNING)
+
+
+async def test_a_change_while_it_waits_for_its_restart_starts_it_at_once(
+    program: Callable[..., Supervisor], app: Path
+) -> None:
+    slow = RestartPolicy(initial_delay=1000.0, max_delay=1000.0)
+    save(app, "exit 3")
+
+    async with asyncio.timeout(DEADLINE), program(restart=slow) as supervisor:
+        server = supervisor["app"]
+        await server.until(lambda: server.state is State.BACKOFF)
+        await saved_until(server, app, "echo up; sleep 1000", State.RUNNING)
+
+
+async def test_who_failed_for_want_of_it_comes_back_with_it(
+    program: Callable[..., Supervisor], app: Path
+) -> None:
+    save(app, "exit 3")
+    other = ServerSpec(name="other", command=("sleep", "1000"), port=None, needs=("app",), restart=QUICK)
+
+    async with asyncio.timeout(DEADLINE), program(other) as supervisor:
+        await supervisor["other"].until(lambda: supervisor["other"].state is State.FAILED)
+        await saved_until(supervisor["app"], app, "echo up; sleep 1000", State.RUNNING)
+        await supervisor["other"].until(lambda: supervisor["other"].state is State.RUNNING)
+
+
+async def test_a_stop_ends_the_watch_of_a_failed_server(
+    program: Callable[..., Supervisor], app: Path
+) -> None:
+    save(app, "exit 3")
+
+    async with asyncio.timeout(DEADLINE), program(essential=True) as supervisor:
+        server = supervisor["app"]
+        await server.until(lambda: server.may_come_back)
+        assert supervisor.ended_by is None
+        await server.stop()
+        await supervisor.wait()
+        save(app, "echo up; sleep 1000")
+        await asyncio.sleep(0.5)
+        assert server.state is State.FAILED
+
+
+async def test_a_start_of_a_failed_server_begins_with_a_watch_of_its_own(
+    program: Callable[..., Supervisor], app: Path, events: list[Event]
+) -> None:
+    save(app, "exit 3")
+
+    async with asyncio.timeout(DEADLINE), program() as supervisor:
+        server = supervisor["app"]
+        await server.until(lambda: server.may_come_back)
+        save(app, "echo up; sleep 1000")
+        await server.start()
+        await server.wait_ready()
+        await asyncio.sleep(0.5)
+        events.clear()
+        save(app, "echo up; sleep 1001")
+        await server.until(lambda: bool(told(events, "restart_asked")))
+        await server.wait_ready()
+        await asyncio.sleep(0.3)
+
+    assert len(told(events, "restart_asked")) == 1
 
 
 async def test_what_is_not_there_is_told_and_the_rest_is_watched(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -15,6 +15,7 @@ from hostler.cli.patience import SECONDS
 from hostler.cli.views import View
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.model import Configuration
+from hostler.states import State
 from hostler.supervisor import Supervisor
 
 
@@ -55,16 +56,29 @@ class Reloading:
             what = f"reading the configuration has not ended after {SECONDS} s"
             raise InvalidConfiguration(f"{what}: the import of a plugin hangs, or a disk") from None
 
-        for line in lines(self.supervisor.changes(configuration)):
+        failed = [server.name for server in self.supervisor.servers.values() if server.state is State.FAILED]
+        changes = self.supervisor.changes(configuration)
+        again = [name for name in failed if name in changes.unchanged]
+
+        for line in lines(changes, again):
             self.view.say(line)
 
         self.view.know(configuration)
-        return await self.supervisor.reload(configuration)
+        changes = await self.supervisor.reload(configuration)
+        self._try_again(again)
+        return changes
+
+    def _try_again(self, names: Iterable[str]) -> None:
+        for name in names:
+            server = self.supervisor.servers.get(name)
+
+            if server is not None and server.state is State.FAILED:
+                server.ask_up()
 
 
-def lines(changes: Changes) -> Iterator[str]:
-    """What a reload changes, for people."""
-    if not changes:
+def lines(changes: Changes, again: Sequence[str] = ()) -> Iterator[str]:
+    """What a reload changes, for people; `again` names those that had failed and are tried again."""
+    if not changes and not again:
         yield "reload: nothing has changed"
         return
 
@@ -77,8 +91,10 @@ def lines(changes: Changes) -> Iterator[str]:
 
     yield from (f"  {name}: added" for name in changes.added)
 
-    if changes.unchanged:
-        yield f"  unchanged: {', '.join(changes.unchanged)}"
+    yield from (f"  {name}: had failed, is tried again" for name in again)
+
+    if unchanged := [name for name in changes.unchanged if name not in again]:
+        yield f"  unchanged: {', '.join(unchanged)}"
 
 
 def has_terminal() -> bool:

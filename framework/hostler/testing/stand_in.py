@@ -149,7 +149,13 @@ class StandIn:
         """Keep an event."""
         self.delivered.append(item)
 
-    def start_soon(self, function: Callable[[], Awaitable[None]], *, over_restarts: bool = False) -> None:
+    def start_soon(
+        self,
+        function: Callable[[], Awaitable[None]],
+        *,
+        over_restarts: bool = False,
+        while_failed: str = "",
+    ) -> None:
         """Keep what is to be run; nobody runs it."""
         self.beside.append(function)
 
