@@ -54,7 +54,8 @@ class _Way:
         self._at = Path("/")
         self._links = 0
         # Who owns the root could do anything. In a user namespace that has no root it is nobody (65534).
-        self._trusted = {0, os.geteuid(), os.fstat(self.folder).st_uid}
+        self._roots = {0, os.fstat(self.folder).st_uid}
+        self._trusted = self._roots | {os.geteuid()}
 
     def go(self, parts: Sequence[str], *, make: bool) -> None:
         for part in parts:
@@ -130,7 +131,7 @@ class _Way:
         if found.st_mode & stat.S_IWOTH:
             raise Untrusted(self._at, "everybody may write in it", f"chmod o-w {self._at}")
 
-        if found.st_mode & stat.S_IWGRP and found.st_uid != 0:
+        if found.st_mode & stat.S_IWGRP and found.st_uid not in self._roots:
             self._check_group(found.st_gid)
 
     def _check_group(self, group: int) -> None:
