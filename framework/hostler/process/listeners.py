@@ -83,8 +83,11 @@ def socket_inodes(pid: int) -> Iterator[int]:
 
 def may_read_descriptors(pid: int) -> bool:
     """Whether the sockets of a process can be seen; also where it is gone."""
+    folder = f"/proc/{pid}/fd"
+
     try:
-        os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208 - only whether it may be done
+        for name in os.listdir(folder)[:1]:  # noqa: PTH208 - as above
+            os.readlink(f"{folder}/{name}")  # noqa: PTH115 - root may list them without the right to look at them
     except PermissionError:
         return False
     except OSError:
