@@ -14,20 +14,25 @@ from hostler import Directories, Endpoint, EndpointFound, Event, ServerSpec, Sup
 from hostler.config import from_dict
 from hostler.model import PluginSpec
 
-# Listens at each address that is named (0: any port), prints the lines, and waits.
+# Listens at each address that is named (0: any port), prints the lines, and waits. The lines "wait SECONDS"
+# and "open ADDRESS" are done and not printed.
 LISTENS = """
 import socket, sys, time
 ports = []
-for word in sys.argv[1].split():
+def listen(word):
     host, port = word.rsplit(":", 1)
     one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     one.bind((host, int(port)))
     one.listen()
     ports.append(one)
+for word in sys.argv[1].split():
+    listen(word)
 for line in sys.argv[2:]:
     if line.startswith("wait "):
         time.sleep(float(line[5:]))
+    elif line.startswith("open "):
+        listen(line[5:])
     else:
         print(line.format(*(one.getsockname()[1] for one in ports)), flush=True)
 time.sleep(300)
@@ -41,7 +46,8 @@ def spec(bound: str, *lines: str, **fields: object) -> ServerSpec:
     return from_dict({"servers": {"web": table | fields}}, base=Path.cwd()).servers["web"]
 
 
-async def found(given: ServerSpec, directories: Directories) -> EndpointFound:
+async def found(given: ServerSpec, directories: Directories, *, elsewhere: bool = False) -> EndpointFound:
+    """Where it is found: at the port that stands in its command, where one does, unless `elsewhere`."""
     events: list[Event] = []
 
     async with Supervisor(given, directories=directories) as supervisor:
@@ -52,7 +58,7 @@ async def found(given: ServerSpec, directories: Directories) -> EndpointFound:
         handed_over = one.endpoint.port == port
         host = one.endpoint.reachable_host
         socket.create_connection((host, one.endpoint.port), 1).close()
-        assert handed_over is ("${server.port}" in " ".join(given.command))
+        assert handed_over is ("${server.port}" in " ".join(given.command) and not elsewhere)
         return one
 
 
@@ -79,6 +85,26 @@ async def test_it_wins_over_another_port_that_the_server_announces(
     lines: tuple[str, ...], directories: Directories
 ) -> None:
     await found(spec(f"{ASKED} 127.0.0.1:0", *lines), directories)
+
+
+async def test_it_wins_over_another_port_that_is_announced_before_it_is_listened_at(
+    directories: Directories,
+) -> None:
+    lines = (
+        "Proxy server listening on 127.0.0.1:{0}",
+        "wait 0.7",
+        f"open {ASKED}",
+        "up at: http://localhost:{1}",
+    )
+    await found(spec("127.0.0.1:0", *lines), directories)
+
+
+async def test_a_server_that_listens_elsewhere_than_it_was_told_is_found_by_what_it_announces(
+    directories: Directories,
+) -> None:
+    lines = ("not at ${server.port}", "listening on http://127.0.0.1:{0}")
+    one = await found(spec("127.0.0.1:0", *lines), directories, elsewhere=True)
+    assert one.source == "regex-port"
 
 
 async def test_a_server_that_was_handed_no_port_is_found_by_what_it_announces(

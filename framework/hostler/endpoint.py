@@ -29,8 +29,9 @@ _MOST_EARLIER = 8
 _SOCKET_PAUSE = 0.25
 _SOCKET = "socket"
 # The port that was handed over is listened at, and an announcement would tell its scheme: it is waited for
-# until the output is silent for so long. So long, too, another port's announcement waits for that one.
+# until the output is silent for so long. For so long, at most, another port's announcement waits for it.
 _QUIET = 0.5
+_LATECOMER_PATIENCE = 2.0
 _HANDED_OVER = "configuration"
 
 
@@ -205,7 +206,8 @@ class EndpointSearch:
         if handed_over is None or candidate.port == handed_over.port:
             return False
 
-        return self._listens_since <= now or (self.insisted and now - self._offered_at < _QUIET)
+        patience = min(_LATECOMER_PATIENCE, self.spec.startup_timeout * _SILENCE) if self.insisted else 0.0
+        return self._listens_since <= now or now - self._offered_at < patience
 
     def _find(self, place: Endpoint) -> tuple[Endpoint, Listener]:
         """Who listens at that port: at the best address that is the server's own, else as announced."""
