@@ -11,6 +11,11 @@ from hostler.model import Auth
 
 MARKER = "HOSTLER_RUN_ID"
 
+_WHO_SETS_THEM = (
+    "a plugin or a needed server sets them; if the server is to have them, write them in its env, or allow "
+    "them by name: env-sanitizer = { allow = [...] }"
+)
+
 _SAFE = {
     "PATH",
     "HOME",
@@ -97,7 +102,7 @@ def refuse_leaks(launch: Launch) -> None:
         raise EnvironmentSetupFailed(
             f"the environment would hand secrets to the server that nobody allowed: {names}",
             server=launch.server,
-            hint=f"allow them with env-sanitizer = {{ allow = [...] }}, or take them out of env: {names}",
+            hint=_WHO_SETS_THEM,
             details={"names": sorted(leaks)},
             permanent=True,
         )
