@@ -120,7 +120,10 @@ def installation(view: View, launch: Launch) -> Installation:
 
 def project_around(folder: Path, registry: Registry) -> None:
     """What a project says of where its packages come from, in every way that npm and bun know."""
-    (folder / "package.json").write_text(json.dumps({"name": "project", "workspaces": ["**"]}))
+    scratch = [
+        f"{before}opencode/.installing-*{after}" for before in ("", "cache/") for after in ("", "/job")
+    ]
+    (folder / "package.json").write_text(json.dumps({"name": "project", "workspaces": ["**", *scratch]}))
     (folder / ".npmrc").write_text(f"registry={registry.url}\n")
     (folder / "bunfig.toml").write_text(f'[install]\nregistry = "{registry.url}"\n')
     (folder / ".env").write_text(f"npm_config_registry={registry.url}\n")
