@@ -269,3 +269,16 @@ async def test_a_marker_behind_a_large_environment_is_found(start: Start) -> Non
             await anyio.sleep(0.005)
 
     assert [member.pid for member in find_tree(child.process)] == [orphan]
+
+
+async def test_a_program_is_waited_for_while_it_is_being_loaded(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # how long the kernel takes to load a program cannot be arranged
+    child, empty = start("sleep", "60", run_id="loaded"), [b""] * 5
+    read = table._environment
+    monkeypatch.setattr(table, "_environment", lambda pid: empty.pop() if empty else read(pid))
+    monkeypatch.setattr(table, "_has_arguments", lambda pid: not empty)
+    look = Register().look(child.process.start_time)
+
+    assert child.pid in [row.pid for row in look.marked("loaded", child.process.start_time)]

@@ -18,7 +18,7 @@ _KERNEL_THREAD = 0x00200000
 _DEAD = {b"Z", b"X", b"x"}
 _CHUNK = 65536
 _SHORT = 1024
-_LOADING = 0.001
+_LOADING, _LOADING_AT_MOST = 0.001, 20
 _NEVER = -1.0  # older than everything: threads of the kernel, and zombies
 _MOST_LOOKS = 20
 
@@ -56,7 +56,7 @@ class Table:
 
     def marked(self, run_id: str, since: float) -> list[Row]:
         """Find who carries the marker of a run; nobody who is older than `since` is asked."""
-        empty = []
+        empty: list[Row] = []
 
         while self._unread and self._unread[-1].start_time >= since:
             row = self._unread.pop()
@@ -64,11 +64,12 @@ class Table:
             if not self._note(row):
                 empty.append(row)
 
-        if empty:  # while a program is being loaded it seems to have no environment
-            time.sleep(_LOADING)
+        for _ in range(_LOADING_AT_MOST):  # while a program is being loaded it seems to have no environment
+            if not empty:
+                break
 
-            for row in empty:
-                self._note(row)
+            time.sleep(_LOADING)
+            empty = [row for row in empty if not any([_has_arguments(row.pid), self._note(row)])]
 
         return self._marked.get(run_id, [])
 
@@ -241,6 +242,17 @@ def _environment(pid: int) -> bytes:
         return b""
 
     return b"\0".join(f"{name}={value}".encode() for name, value in pairs)  # pragma: other-system
+
+
+def _has_arguments(pid: int) -> bool:
+    """Tell whether a program has been loaded; True also for one that is gone."""
+    if sys.platform != "linux":  # pragma: other-system
+        return True
+
+    try:
+        return bool(_read(f"{folder(pid)}/cmdline"))
+    except OSError:
+        return True
 
 
 def _read(path: str) -> bytes:
