@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from hostler import Endpoint, PortInUse, ServerView
+from yarl import URL
 
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientRequest
@@ -51,7 +52,7 @@ class OwnConnector(aiohttp.TCPConnector):
     def _verify(self, req: ClientRequest) -> None:
         secret = self._carries_secret(req)
 
-        if (req.url.host, req.url.port) == (self._endpoint.reachable_host, self._endpoint.port):
+        if _place(req.url) == _place(URL(self._endpoint.url, encoded=True)):
             self._server.verify_listener(secret=secret, at=self._endpoint)
         elif secret:
             raise PortInUse(
@@ -64,3 +65,7 @@ class OwnConnector(aiohttp.TCPConnector):
             name.lower() not in _HARMLESS or self._server.is_secret(value)
             for name, value in req.headers.items()
         )
+
+
+def _place(url: URL) -> tuple[str, int | None]:
+    return (url.host or "").lower(), url.port

@@ -251,6 +251,16 @@ async def test_a_redirect_within_the_server_is_followed_with_the_header() -> Non
     assert PASSWORD in page.requests[1]
 
 
+async def test_the_server_is_known_however_its_address_is_written() -> None:
+    async with pages(answer()) as page:
+        place, server = Endpoint("LocalHost", page.endpoint.port), Looked()
+
+        async with watching(quick_http(), server, place) as reports:
+            assert isinstance(await next_report(reports), Healthy)
+
+    assert server.looks == [True, True]
+
+
 async def test_a_request_without_a_secret_may_be_made_of_who_cannot_be_told() -> None:
     server = Looked()
 
