@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +108,34 @@ async def test_only_what_counts_restarts_it(keep: Keep, events: list[Event], app
         await server.wait_ready(DEADLINE)
 
     assert set(told(events, "restart_asked")) == {"a plugin asks for a restart: main.py changed"}
+
+
+async def test_a_new_time_and_new_rights_of_a_file_are_no_change(
+    keep: Keep, events: list[Event], app: Path
+) -> None:
+    old = app / "old.py"
+    old.write_text("same")
+    os.utime(old, (1, 1))
+
+    async with asyncio.timeout(DEADLINE), keep(paths=["old.py", "begun", "."]) as supervisor:
+        server = supervisor["fake"]
+        await watched(server, events, app)
+        await server.until(lambda: server.generation == 2)
+        await server.wait_ready(DEADLINE)
+
+        for step in (
+            old.touch,
+            lambda: old.chmod(0o600),
+            lambda: old.write_text("same"),
+            lambda: app.chmod(0o755),
+        ):
+            step()
+            await asyncio.sleep(0.2)  # seen by itself, were it a change
+
+        old.write_text("another")
+        await server.until(lambda: server.generation == 3)
+
+    assert told(events, "restart_asked")[1:] == ["a plugin asks for a restart: old.py changed"]
 
 
 async def test_a_signal_may_be_sent_instead(keep: Keep, events: list[Event], app: Path) -> None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 WRONG_PATH = "set the path of its event stream: sse-health = { path = ... }"
 _NOTHING_SENT = "send credentials: sse-health = { headers = { Authorization = ... } }"
 _WRONG_ONE_SENT = "check the server's password"
-_TEMPORARY = {408, 409, 423, 425, 429}
-_LASTING_ERRORS = {501, 505}
+_TEMPORARY = frozenset({408, 409, 423, 425, 429})
+_LASTING_ERRORS = frozenset({501, 505})
 
 
 class StreamFailure(Exception):

@@ -8,7 +8,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -16,10 +16,14 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from anyio import to_thread
 from hostler import Duration, Launch, ServerSpec, ServerView, State, hookimpl, option
+
+from hostler_plugins.watch_files.contents import Contents
 
 _TOO_MANY, _WITHIN = 10, 60.0  # so many restarts in so many seconds: the server itself may change the files
 _SLOW = 30.0
+_MODIFIED = 2  # watchfiles.Change.modified
 _HOPE = "a change of its files starts it anew"
 _EDITORS = ("#*#", "4913")  # Emacs saves by itself; vim tries whether it may write
 
@@ -51,11 +55,12 @@ class Pace:
 class WatchFiles:
     """Restarts the server in order, or sends it a signal, when files below some folders change.
 
-    Folders such as .git, node_modules and __pycache__, and the traces of editors, never count. Changes that
-    come together are one. The watch goes on while the server has crashed or failed: the next change starts
-    it anew, with all its restarts. A server that changes its own files would be restarted without end:
-    after 10 times in a minute, which a notice tells, there is one restart in 30 s, until nothing has
-    changed for a minute.
+    Folders such as .git, node_modules and __pycache__, the traces of editors, and a new time or new rights
+    of a file in which the same stands as before never count. Changes that come together are one.
+
+    The watch goes on while the server has crashed or failed: the next change starts it anew, with all its
+    restarts. A server that changes its own files would be restarted without end: after 10 times in a
+    minute, which a notice tells, there is one restart in 30 s, until nothing has changed for a minute.
     """
 
     paths: list[Path] = option([Path()], "Files and folders, relative to the server's working directory")
@@ -106,26 +111,40 @@ class WatchFiles:
         places = [cwd / path for path in self.paths]
         return [one for one in places if one.exists()], [one for one in places if not one.exists()]
 
-    async def _watch(
-        self, server: ServerView, folders: Sequence[Path], cwd: Path, end: asyncio.Event
-    ) -> None:
-        import watchfiles  # noqa: PLC0415 - only who watches pays for it
-
-        changes = watchfiles.awatch(
-            *folders,
-            watch_filter=partial(self._counts, watchfiles.DefaultFilter(), cwd),
-            debounce=round(self.debounce * 4000),
-            step=round(self.debounce * 1000),
-            stop_event=end,
-            force_polling=self.polling or None,
-            recursive=True,
-        )
-
-        async for change in changes:
-            names = sorted(str(_inside(path, cwd)) for _, path in change)
+    async def _watch(self, server: ServerView, places: Sequence[Path], cwd: Path, end: asyncio.Event) -> None:
+        async for paths in self._changes(places, cwd, end):
+            names = sorted(str(_inside(path, cwd)) for path in paths)
             what = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
             await self._slow_down(server, what)
             self._act(server, what)
+
+    async def _changes(
+        self, places: Sequence[Path], cwd: Path, end: asyncio.Event
+    ) -> AsyncIterator[list[str]]:
+        """The paths that changed together, again and again."""
+        import watchfiles  # noqa: PLC0415 - only who watches pays for it
+
+        default, contents = watchfiles.DefaultFilter(), Contents()
+        counts = partial(self._counts, default, cwd)
+        learn = partial(contents.learn, places, default.ignore_dirs, partial(counts, None), time.time())
+        learning = asyncio.ensure_future(to_thread.run_sync(learn, abandon_on_cancel=True))
+
+        try:
+            async for seen in watchfiles.awatch(
+                *places,
+                watch_filter=counts,
+                debounce=round(self.debounce * 4000),
+                step=round(self.debounce * 1000),
+                stop_event=end,
+                force_polling=self.polling or None,
+                recursive=True,
+            ):
+                await learning
+
+                if changed := await to_thread.run_sync(_changed, seen, contents):
+                    yield changed
+        finally:
+            learning.cancel()
 
     async def _slow_down(self, server: ServerView, what: str) -> None:
         """What changes meanwhile is one change."""
@@ -167,6 +186,12 @@ class WatchFiles:
         return not self.patterns or any(
             fnmatch(name, one) for one in self.patterns for name in (inside.name, str(inside))
         )
+
+
+def _changed(seen: Iterable[tuple[int, str]], contents: Contents) -> list[str]:
+    """The paths at which something is new, another or gone; `seen` is what watchfiles tells."""
+    real = (path for kind, path in seen if kind != _MODIFIED or not Path(path).is_dir())
+    return [path for path in real if contents.have_changed(path)]
 
 
 def _inside(path: str, cwd: Path) -> Path:
