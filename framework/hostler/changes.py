@@ -66,7 +66,7 @@ def _entries(spec: ServerSpec) -> Iterator[tuple[str, object]]:
         value = getattr(spec, one.name)
 
         match one.name:
-            case "name" | "secrets":
+            case "name" | "secrets" | "unset":
                 continue
             case "plugins":
                 yield from _entries_of_plugins(value)

@@ -11,7 +11,7 @@ from hostler.changes import Changes, differences
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.given import Given, configuration_of
 from hostler.model import ServerSpec
-from hostler.order import in_order
+from hostler.order import in_order, refuse_unset
 from hostler.roster import Roster
 from hostler.server import Server, Wanted
 from hostler.states import State
@@ -177,10 +177,16 @@ class Changing:
         kept = [name for name in specs if name in old]
         changed = {name: differences(old[name], specs[name]) for name in kept if old[name] != specs[name]}
 
+        restarted = [name for name in changed if _is_up(self._roster[name])]
+        started = [name for name in specs if name not in old and specs[name].autostart]
+
+        if restarted or started:
+            refuse_unset(specs, [*restarted, *started])
+
         return Changes(
             added=tuple(name for name in specs if name not in old),
             removed=tuple(name for name in old if name not in specs),
-            restarted=tuple(name for name in changed if _is_up(self._roster[name])),
+            restarted=tuple(restarted),
             unchanged=tuple(name for name in kept if name not in changed),
             changed=changed,
         )

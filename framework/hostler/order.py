@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from hostler.errors import InvalidConfiguration
 from hostler.model import Kind, RestartMode, ServerSpec
+from hostler.model.reading.findings import without_echoes
 from hostler.needs import Condition
 
 
@@ -38,6 +39,22 @@ def in_order(specs: Mapping[str, ServerSpec]) -> list[str]:
         _check_kind(spec, specs)
 
     return order
+
+
+def refuse_unset(specs: Mapping[str, ServerSpec], names: Iterable[str] = ()) -> None:
+    """Return when these (by default all with `autostart`) and what they need have all their variables.
+
+    Raises InvalidConfiguration with every place that refers to one which is not set.
+    """
+    wanted = list(names) or [name for name, spec in specs.items() if spec.autostart]
+
+    for name in wanted:  # it grows on the way
+        wanted += [need.server for need in specs[name].needed if need.server not in wanted]
+
+    problems = [problem for name in specs if name in wanted for problem in specs[name].unset]
+
+    if problems:
+        raise InvalidConfiguration(without_echoes(problems))
 
 
 def _check_kind(spec: ServerSpec, specs: Mapping[str, ServerSpec]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import anyio
 
 from hostler.aside import aside
-from hostler.errors import EnvironmentSetupFailed, ServerError
+from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ServerError
 from hostler.happenings import Prepared
 from hostler.launching import Given, choose_port
 from hostler.means import Means
@@ -55,6 +55,9 @@ class Starting:
     async def _prepare(self, run: Run) -> None:
         means, server = self.means, self.means.server
         around = server.around
+
+        if server.spec.unset:
+            raise InvalidConfiguration(server.spec.unset)
 
         if means.lock is not None and not means.lock.held:  # the state directory was deleted under us
             means.lock.release()

@@ -129,7 +129,7 @@ def test_the_environment_keeps_the_usual_takes_the_configured_and_leaves_secrets
 
 @pytest.mark.requirement("R11")
 def test_every_setting_has_a_key_in_toml_and_a_field_in_python() -> None:
-    read_elsewhere = {"name", "command", "cwd", "plugins", "secrets"}
+    read_elsewhere = {"name", "command", "cwd", "plugins", "secrets", "unset"}
     assert {field.name for field in fields(ServerSpec)} - read_elsewhere == set(SERVER)
     assert {field.name for field in fields(RestartPolicy)} == set(RESTART)
 

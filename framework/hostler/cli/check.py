@@ -15,6 +15,7 @@ from hostler.config.servers import Draft
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.inspection import Inspector, Observation
 from hostler.model import Configuration
+from hostler.order import refuse_unset
 from hostler.process.directories import Directories
 
 
@@ -31,6 +32,7 @@ def command(file: Path, layers: Layers, strict: bool) -> None:
     with bounded_imports():
         configuration, drafts = load_drafts(file, **layers)
 
+    refuse_unset(configuration.servers, configuration.servers)
     seen = _look(configuration)
     mistakes = [one for one in seen if strict or one.weight == "mistake"]
 

@@ -10,7 +10,7 @@ import click
 
 from hostler.cli.arguments import Layers, file_and_name, known_name, layer_options, words_argument
 from hostler.cli.patience import bounded_imports
-from hostler.config import load
+from hostler.config.loading import load_drafts
 from hostler.crash_store import CrashStore, StoredCrash
 from hostler.model import Configuration
 from hostler.process.directories import Directories
@@ -30,7 +30,7 @@ def command(words: tuple[str, ...], layers: Layers, number: int | None, last: bo
     file, name = file_and_name(words)
 
     with bounded_imports():
-        configuration = load(file, **layers)
+        configuration, _ = load_drafts(file, **layers)
 
     names = list(configuration.servers) if name is None else [known_name(configuration, file, name)]
 

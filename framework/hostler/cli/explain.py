@@ -6,7 +6,8 @@ import click
 
 from hostler.cli.arguments import Layers, file_and_name, known_name, layer_options, words_argument
 from hostler.cli.patience import bounded_imports
-from hostler.config import load
+from hostler.config.loading import load_drafts
+from hostler.model import ServerSpec
 from hostler.process.directories import Directories
 
 
@@ -26,10 +27,17 @@ def command(words: tuple[str, ...], layers: Layers) -> None:
     file, name = file_and_name(words)
 
     with bounded_imports():
-        configuration = load(file, **layers)
+        configuration, _ = load_drafts(file, **layers)
 
     names = list(configuration.servers) if name is None else [known_name(configuration, file, name)]
     directories, namespace = Directories.default(), configuration.namespace or ""
     data_dir = directories.data_for(namespace)
     situations = [look_at(one, namespace, directories, data_dir) for one in names]
-    click.echo(harmless("\n\n".join("\n".join(explained(one)) for one in situations)))
+    texts = [
+        "\n".join([*explained(one), *_obstacles(configuration.servers[one.server])]) for one in situations
+    ]
+    click.echo(harmless("\n\n".join(texts)))
+
+
+def _obstacles(spec: ServerSpec) -> list[str]:
+    return [f"A start from here would fail: {problem}" for problem in spec.unset]

@@ -18,6 +18,7 @@ from hostler.errors import InvalidConfiguration, ServerError
 from hostler.essential import ESSENTIAL_ENDED
 from hostler.events import Event, Notice
 from hostler.model import Configuration
+from hostler.order import refuse_unset
 from hostler.process.reaper import reap_strangers
 from hostler.server import Server
 from hostler.states import State
@@ -78,6 +79,8 @@ class Foreground:
 
         if gone:
             raise InvalidConfiguration(f"there is no server {', '.join(gone)} any more, named in the call")
+
+        refuse_unset(configuration.servers, self.names)
 
         if not self.names:
             return configuration

@@ -11,7 +11,9 @@ import click
 
 from hostler.cli.arguments import Layers, file_argument, layer_options
 from hostler.cli.patience import bounded_imports
-from hostler.config import load
+from hostler.config.loading import load_drafts
+from hostler.model import Configuration
+from hostler.order import refuse_unset
 
 
 @click.command("run")
@@ -43,7 +45,7 @@ def command(
 
     SIGHUP reads FILE anew and restarts what has changed; when the terminal is closed, it stops all.
     """
-    read = partial(load, file, **layers)
+    read = partial(_read, file, layers)
 
     with bounded_imports():
         configuration = read()
@@ -57,6 +59,8 @@ def command(
 
     if not configuration.servers:
         raise click.UsageError(f"{file} has templates alone; write a table [servers.NAME] to run one")
+
+    refuse_unset(configuration.servers, names)
 
     if words == []:
         raise click.UsageError('a command must follow "--"')
@@ -72,3 +76,8 @@ def command(
     gc.freeze()  # what is imported stays: no later collection needs to look at it
     gc.enable()
     raise SystemExit(asyncio.run(ending(foreground.run(words))))
+
+
+def _read(file: Path, layers: Layers) -> Configuration:
+    """The configuration; what only a server that is not started cannot do without may be missing."""
+    return load_drafts(file, **layers)[0]

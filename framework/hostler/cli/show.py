@@ -11,6 +11,7 @@ from hostler.cli.patience import bounded_imports
 from hostler.config import dump
 from hostler.config.loading import load_drafts
 from hostler.model import Configuration
+from hostler.model.reading.findings import without_echoes
 from hostler.model.reading.masking import masked
 
 
@@ -34,8 +35,11 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
 
     names = list(configuration.servers) if name is None else [known_name(configuration, file, name)]
 
+    unset = [problem for one in names for problem in configuration.servers[one].unset]
+    notes = "".join(f"# unset: {problem}\n" for problem in without_echoes(unset))
+
     if not origin:
-        click.echo(dump(_only(configuration, names)), nl=False)
+        click.echo(harmless(notes) + dump(_only(configuration, names)), nl=False)
         return
 
     from hostler.cli.origins import told  # noqa: PLC0415
@@ -45,7 +49,7 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
     store = StatusStore(Directories.default().data_for(configuration.namespace or ""))
     statuses = {one: store.read(one) for one in names}
     texts = [told(drafts[one], None if it is None else it.variables) for one, it in statuses.items()]
-    click.echo(harmless("\n\n".join(texts)))
+    click.echo(harmless(notes + "\n\n".join(texts)))
 
 
 def _only(configuration: Configuration, names: list[str]) -> Configuration:

@@ -67,6 +67,9 @@ def _anchored(node: Node) -> str:
     if is_anchored(node.value):
         return text
 
+    if node.value == node.raw and text.startswith("${"):  # a variable that is not set: it may be absolute
+        return text
+
     if node.raw is None:
         return escape(str(tidy(node.place.base / text)))
 

@@ -121,7 +121,8 @@ def _undefined(node: Node, name: str, known: Names, found: Findings) -> None:
         word = likely(name, known.environ)
         default = "" if word else f" (${{{name}:-default}} would give it a default)"
         message = f"${{{name}}} is not defined: there is no such environment variable{default}"
-        found.add(node, message, proposal=f"${{{word}}}" if word else "")
+        note = found.miss if known.server else found.add  # what has no server stops all of them
+        note(node, message, proposal=f"${{{word}}}" if word else "")
 
 
 def _of_servers(name: str) -> list[str]:

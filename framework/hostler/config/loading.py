@@ -22,6 +22,7 @@ from hostler.model import Configuration
 from hostler.model.reading.findings import Findings, without_echoes
 from hostler.model.reading.schema import TOP
 from hostler.model.reading.tree import Node, Place, Unusable, grow
+from hostler.order import refuse_unset
 
 
 def load(
@@ -38,12 +39,15 @@ def load(
     `profiles` are laid over the files in this order, then `settings`, values by dotted key such as
     "servers.web.port"; relative paths in them are seen from the current folder. `environ` is what
     `${VAR}` is looked up in, os.environ by default. Raises InvalidConfiguration with every mistake
-    that was found.
+    that was found. A variable that is not set is one where a server with `autostart` refers to it, or
+    one that it needs; any other server fails when it is started.
     """
     if isinstance(path, Mapping):
         return from_dict(path, base=Path.cwd(), profiles=profiles, settings=settings, environ=environ)
 
-    return load_drafts(path, profiles=profiles, settings=settings, environ=environ)[0]
+    configuration, _ = load_drafts(path, profiles=profiles, settings=settings, environ=environ)
+    refuse_unset(configuration.servers)
+    return configuration
 
 
 def load_drafts(
@@ -53,7 +57,10 @@ def load_drafts(
     settings: Settings = (),
     environ: Mapping[str, str] | None = None,
 ) -> tuple[Configuration, Mapping[str, Draft]]:
-    """As `load`, with the servers as they were read, in which every value knows where it stands."""
+    """As `load`, with the servers as they were read, in which every value knows where it stands.
+
+    Variables that are not set are no mistake here: specs have them as `unset`.
+    """
     file = Path(path)
     environ = os.environ if environ is None else environ
     found = Findings(place_of)
@@ -97,6 +104,7 @@ def from_dict(
     composer = Composer(environ, found)
     tree = composer.extended(tree)
     configuration, _ = _configuration(tree, layers, Surroundings(environ, place.base), found)
+    refuse_unset(configuration.servers)
     return replace(configuration, files=tuple(composer.files))
 
 
@@ -124,7 +132,8 @@ def _configuration(
     drafts = _drafts(tree, templates, around, found)
 
     if found.problems:
-        raise InvalidConfiguration(sorted(without_echoes(found.problems), key=_position))
+        problems = [*found.problems, *found.unset]
+        raise InvalidConfiguration(sorted(without_echoes(problems), key=_position))
 
     configuration = Configuration(
         servers={name: draft.spec for name, draft in drafts.items()},

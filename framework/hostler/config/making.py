@@ -40,8 +40,8 @@ class Maker:
             if draft is not None:
                 check_alone(draft, found)
 
-        if found.problems or values is None or draft is None:
-            raise InvalidConfiguration(found.problems)
+        if found.problems or found.unset or values is None or draft is None:
+            raise InvalidConfiguration([*found.problems, *found.unset])
 
         return draft.spec
 

@@ -15,7 +15,7 @@ from hostler.model.reading.tree import Node, Place, below, unfilled
 
 DEFAULT = "default"
 
-_APART = frozenset({"name", "needs", "plugins", "restart", "secrets"})
+_APART = frozenset({"name", "needs", "plugins", "restart", "secrets", "unset"})
 
 
 @dataclass(frozen=True, slots=True)

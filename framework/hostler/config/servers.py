@@ -56,7 +56,7 @@ class Draft:
 
 def read_server(name: str, node: Node, around: Surroundings, found: Findings) -> Draft | None:
     """Read one server; mistakes go to the findings."""
-    named = server_name(replace(node, value=name), found)
+    named, before = server_name(replace(node, value=name), found), len(found.unset)
 
     if not isinstance(node.value, dict):
         found.expected(node, f"a table, [{node.key}]")
@@ -69,6 +69,11 @@ def read_server(name: str, node: Node, around: Surroundings, found: Findings) ->
 
     if _has_no_port(node):
         values["port"] = None
+
+    values["unset"] = tuple(found.unset[before:])
+
+    if "needs" in node.value and found.has_noted(node.value["needs"]):
+        values.pop("needs", None)
 
     return None if named is None else Draft(node, ServerSpec(**values))
 

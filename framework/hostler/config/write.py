@@ -87,7 +87,7 @@ def _foreign(key: str, value: object) -> Iterator[Problem]:
 
 def _server(spec: ServerSpec) -> dict[str, object]:
     default = ServerSpec(name=spec.name, cwd=spec.cwd)
-    server = _changed(spec, default, without={"name", "needs", "plugins", "restart", "secrets"})
+    server = _changed(spec, default, without={"name", "needs", "plugins", "restart", "secrets", "unset"})
     server["cwd"] = escape(str(spec.cwd))
 
     if spec.port is None:

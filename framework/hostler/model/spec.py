@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hostler.errors import Problem
 from hostler.model.choices import HealthRule, IdentityCheck, Kind, OutputMode, RestartMode
 from hostler.model.settling import settle
 from hostler.needs import Need, Needs, spelled_out
@@ -66,7 +67,8 @@ class ServerSpec:
     tells what cannot be used. Times are in seconds, paths absolute. `port`: 0 means a free one chosen before
     pre_spawn, None (`port = false`) means that the server has none, as every task. Without `title` its
     plugins or its name are its title. `task_timeout`: 0 is none. `secrets` are values to mask beside those
-    under secret names; from TOML, what `${NAME}` of a secret name gave.
+    under secret names; from TOML, what `${NAME}` of a secret name gave. `unset` are the places in TOML that
+    refer to variables which are not set: a server with any cannot be started.
     """
 
     name: str
@@ -103,6 +105,7 @@ class ServerSpec:
     memory_interval: float = 60.0
     plugins: tuple[PluginSpec, ...] = ()
     secrets: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+    unset: tuple[Problem, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         settle(self, f"servers.{self.name}")

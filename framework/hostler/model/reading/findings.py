@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from hostler.credentials import MASK, is_secret_name
 from hostler.errors import InvalidConfiguration, Problem
@@ -20,11 +21,13 @@ _OWNER = re.compile(rf"(?:profiles\.{_PART}\.)?(?:servers|templates)\.{_PART}")
 class Findings:
     """What was found wrong so far, in the order of finding.
 
-    `elsewhere` tells where an unknown key of a server belongs, "" where that is not known.
+    `elsewhere` tells where an unknown key of a server belongs, "" where that is not known. `unset` are
+    variables without a value: what only the server that refers to them cannot do without.
     """
 
     def __init__(self, elsewhere: Callable[[str], str] = lambda _: "") -> None:
         self.problems: list[Problem] = []
+        self.unset: list[Problem] = []
         self._elsewhere = elsewhere
         self._keys: set[str] = set()
         self._filled = 0
@@ -34,11 +37,16 @@ class Findings:
 
         Only the first mistake at a key is noted: what follows from it would be noise.
         """
-        key = key or node.key
+        self._note(self.problems, Problem(key or node.key, message, *_where(node), proposal))
 
-        if key not in self._keys:
-            self._keys.add(key)
-            self.problems.append(Problem(key, message, node.place.file, node.place.line, proposal))
+    def miss(self, node: Node, message: str, *, proposal: str = "") -> None:
+        """Note that a value refers to a variable that is not set, as `add` would."""
+        self._note(self.unset, Problem(node.key, message, *_where(node), proposal))
+
+    def _note(self, problems: list[Problem], problem: Problem) -> None:
+        if problem.key not in self._keys:
+            self._keys.add(problem.key)
+            problems.append(problem)
 
     def fill(self, node: Node, size: int, *, key: str = "") -> None:
         """Count characters that are about to be filled in at a value.
@@ -72,6 +80,10 @@ class Findings:
         elsewhere = "" if word or "command" not in words else self._elsewhere(name)
         rest = elsewhere or ("" if word or not words else f"; allowed: {', '.join(words)}")
         self.add(node, what + rest, proposal=word)
+
+
+def _where(node: Node) -> tuple[Path | str | None, int | None]:
+    return node.place.file, node.place.line
 
 
 def without_echoes(problems: Iterable[Problem]) -> list[Problem]:
