@@ -50,20 +50,7 @@ def command(
     with bounded_imports():
         configuration = read()
 
-    unknown = [name for name in names if name not in configuration.servers]
-
-    if unknown:
-        raise click.UsageError(
-            f"no server {unknown[0]!r} in {file}; there are: {', '.join(configuration.servers)}"
-        )
-
-    if not configuration.servers:
-        raise click.UsageError(f"{file} has templates alone; write a table [servers.NAME] to run one")
-
-    refuse_unset(configuration.servers, names)
-
-    if words == []:
-        raise click.UsageError('a command must follow "--"')
+    _check_call(configuration, file, names, words)
 
     from hostler.cli.ending import ending  # noqa: PLC0415
     from hostler.cli.foreground import Foreground  # noqa: PLC0415 - the engine is imported when it is needed
@@ -81,3 +68,23 @@ def command(
 def _read(file: Path, layers: Layers) -> Configuration:
     """The configuration; what only a server that is not started cannot do without may be missing."""
     return load_drafts(file, **layers)[0]
+
+
+def _check_call(
+    configuration: Configuration, file: Path, names: tuple[str, ...], words: list[str] | None
+) -> None:
+    """Raise click.UsageError, or InvalidConfiguration, for what cannot be started."""
+    unknown = [name for name in names if name not in configuration.servers]
+
+    if unknown:
+        raise click.UsageError(
+            f"no server {unknown[0]!r} in {file}; there are: {', '.join(configuration.servers)}"
+        )
+
+    if not configuration.servers:
+        raise click.UsageError(f"{file} has templates alone; write a table [servers.NAME] to run one")
+
+    refuse_unset(configuration.servers, names)
+
+    if words == []:
+        raise click.UsageError('a command must follow "--"')
