@@ -41,6 +41,26 @@ async def test_a_slow_listener_loses_the_oldest_and_is_told_how_many() -> None:
     assert await all_of(slow) == ["7 lost", "7", "8", "9"]
 
 
+async def test_large_items_are_bounded_by_their_size_and_one_that_is_larger_still_arrives() -> None:
+    channel: Channel[str] = Channel(gap=lost, weigh=len)
+    slow, prompt = channel.subscribe(), channel.subscribe()
+    large = "x" * (20 << 20)
+
+    for item in (large, "small", "small"):
+        channel.publish(item)
+
+    assert [await anext(prompt) for _ in range(3)] == [large, "small", "small"]
+
+    for _ in range(100):
+        channel.publish("x" * (4 << 20))
+
+    channel.close()
+    taken = await all_of(slow)
+    assert taken[0].endswith("lost")
+    assert len(taken) == 1 + 6  # the oldest, 16 MiB, the newest
+    assert int(taken[0].split()[0]) == 3 + 100 - 6
+
+
 async def test_two_gaps_are_told_one_by_one() -> None:
     channel: Channel[str] = Channel(limit=1, gap=lost)
     slow = channel.subscribe()

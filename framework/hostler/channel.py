@@ -10,15 +10,20 @@ from weakref import WeakSet
 import anyio
 
 T = TypeVar("T")
+_HEAVIEST = 16 * 1024 * 1024
 
 
 class Subscription(Generic[T]):
     """One listener's queue, an async iterator; it ends when the channel is closed or it is itself."""
 
-    def __init__(self, limit: int, gap: Callable[[int], T] | None) -> None:
+    def __init__(
+        self, limit: int, gap: Callable[[int], T] | None, weigh: Callable[[T], int] | None = None
+    ) -> None:
         self._items: deque[T] = deque()
         self._limit = limit
         self._gap = gap
+        self._weigh = weigh
+        self._weight = 0
         self._lost = 0
         self._closed = False
         self._news = anyio.Event()
@@ -28,11 +33,15 @@ class Subscription(Generic[T]):
         if self._closed:
             return
 
-        if len(self._items) >= self._limit:
-            self._items.popleft()
+        while len(self._items) >= self._limit or self._is_heavy():
+            self._pop()
             self._lost += 1
 
         self._items.append(item)
+
+        if self._weigh is not None:
+            self._weight += self._weigh(item)
+
         self._news.set()
 
     def close(self) -> None:
@@ -57,15 +66,41 @@ class Subscription(Generic[T]):
             lost, self._lost = self._lost, 0
             return self._gap(lost)
 
-        return self._items.popleft()
+        return self._pop()
+
+    def _is_heavy(self) -> bool:
+        """Whether too much waits behind the oldest: that one may just be taken, however large it is."""
+        if self._weigh is None or not self._items:
+            return False
+
+        return self._weight > _HEAVIEST + self._weigh(self._items[0])
+
+    def _pop(self) -> T:
+        item = self._items.popleft()
+
+        if self._weigh is not None:
+            self._weight -= self._weigh(item)
+
+        return item
 
 
 class Channel(Generic[T]):
-    """Carries items to any number of subscriptions; one that nobody holds any more is forgotten."""
+    """Carries items to any number of subscriptions; one that nobody holds any more is forgotten.
 
-    def __init__(self, *, limit: int = 1024, gap: Callable[[int], T] | None = None) -> None:
+    `limit` is how many wait for a slow listener at most. With `weigh`, which tells the size of an item,
+    they are also 16 MiB together at most, the oldest and the newest not counted.
+    """
+
+    def __init__(
+        self,
+        *,
+        limit: int = 1024,
+        gap: Callable[[int], T] | None = None,
+        weigh: Callable[[T], int] | None = None,
+    ) -> None:
         self._limit = limit
         self._gap = gap
+        self._weigh = weigh
         self._subscriptions: WeakSet[Subscription[T]] = WeakSet()
         self._closed = False
 
@@ -76,7 +111,7 @@ class Channel(Generic[T]):
 
     def subscribe(self) -> Subscription[T]:
         """Listen from now on."""
-        subscription = Subscription(self._limit, self._gap)
+        subscription = Subscription(self._limit, self._gap, self._weigh)
 
         if self._closed:
             subscription.close()

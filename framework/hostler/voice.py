@@ -29,7 +29,7 @@ class Voice:
         self.generation = 0
         self.masker = Masker()
         self.events: Channel[Event] = Channel(gap=self._events_dropped)
-        self.stream: Channel[StreamEvent | StreamGap] = Channel(gap=_stream_dropped)
+        self.stream: Channel[StreamEvent | StreamGap] = Channel(gap=_stream_dropped, weigh=_size)
         self.lines: Channel[Line] = Channel(limit=4096)
         self.event_count = 0
         self.skipped_events = 0
@@ -162,6 +162,10 @@ class Voice:
             level="warning",
             details={"count": count},
         )
+
+
+def _size(item: StreamEvent | StreamGap) -> int:
+    return len(item.data) if isinstance(item, StreamEvent) else 0
 
 
 def _stream_dropped(count: int) -> StreamGap:
