@@ -101,6 +101,7 @@ class Inspector:
             data_dir=self._data_dir(),
             cache_dir=self.directories.cache,
             host_env=self.environ,
+            stdin=spec.stdin,
             stdout=spec.stdout,
             stderr=spec.stderr,
             user=spec.user,

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
-from hostler.model import Line, OutputMode, StreamName
+from hostler.model import InputMode, Line, OutputMode, StreamName
 from hostler.secret_value import Secret
 
 _CONFIGURED = frozenset({"env", "env_file"})
@@ -76,6 +76,7 @@ class Launch:
     data_dir: Path
     cache_dir: Path
     host_env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    stdin: InputMode = InputMode.NULL
     stdout: OutputMode = OutputMode.CAPTURE
     stderr: OutputMode = OutputMode.CAPTURE
     user: str | None = None

@@ -118,6 +118,7 @@ def build_launch(
         data_dir=secure_directory(around.data_dir),
         cache_dir=secure_directory(around.directories.cache),
         host_env=around.host_env,
+        stdin=spec.stdin,
         stdout=spec.stdout,
         stderr=spec.stderr,
         user=spec.user,

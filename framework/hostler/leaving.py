@@ -13,9 +13,10 @@ from hostler.errors import ForceKillTimeout, ServerCrashed, ServerError
 from hostler.events import Exited
 from hostler.inquest import inquest
 from hostler.means import Means
-from hostler.model import Action, Advice, Exit, ExitCause, Kind, Unhealthy
+from hostler.model import Action, Advice, Exit, ExitCause, InputMode, Kind, Unhealthy
 from hostler.needing import until_followers_are_gone
 from hostler.plugins import PluginSet
+from hostler.process.exits import ExitStatus
 from hostler.restart import after_running
 from hostler.run import Run
 from hostler.server import Wanted
@@ -24,6 +25,7 @@ from hostler.watching import Ending
 
 _LAST_TRY_SECONDS = 5.0
 _STRENGTH = tuple(Action)
+_READ_NOTHING = 'set stdin = "open", where it ends because there is nothing to read; see its last lines'
 _SEE = "see its last lines, and its log file where log-rotation is on"
 
 
@@ -157,8 +159,15 @@ class Leaving:
         how = self._exit(ExitCause.EXITED).description
         return ServerCrashed(
             f"it ended unasked {when}: {how} after {self.run.uptime:.1f} s",
-            hint=_SEE,
+            hint=_READ_NOTHING if self._names_its_input() else _SEE,
         )
+
+    def _names_its_input(self) -> bool:
+        """Whether it has ended in order, has nothing to read, and says something of that at last."""
+        process = self.run.process
+        ended = process is not None and process.exit_status == ExitStatus(code=0)
+        unread = self.run.spec.stdin is InputMode.NULL
+        return ended and unread and any("stdin" in text.lower() for text in self.run.tails())
 
     def _judge(self, exit_: Exit, advice: list[tuple[str, Advice]]) -> Crash:
         words = sorted((word for _, word in advice), key=lambda word: _STRENGTH.index(word.action))

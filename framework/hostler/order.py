@@ -41,16 +41,22 @@ def in_order(specs: Mapping[str, ServerSpec]) -> list[str]:
     return order
 
 
-def refuse_unset(specs: Mapping[str, ServerSpec], names: Iterable[str] = ()) -> None:
-    """Return when these (by default all with `autostart`) and what they need have all their variables.
-
-    Raises InvalidConfiguration with every place that refers to one which is not set.
-    """
+def started(specs: Mapping[str, ServerSpec], names: Iterable[str] = ()) -> list[str]:
+    """The names of these (by default all with `autostart`), and of what they need."""
     wanted = list(names) or [name for name, spec in specs.items() if spec.autostart]
 
     for name in wanted:  # it grows on the way
         wanted += [need.server for need in specs[name].needed if need.server not in wanted]
 
+    return wanted
+
+
+def refuse_unset(specs: Mapping[str, ServerSpec], names: Iterable[str] = ()) -> None:
+    """Return when these (by default all with `autostart`) and what they need have all their variables.
+
+    Raises InvalidConfiguration with every place that refers to one which is not set.
+    """
+    wanted = started(specs, names)
     problems = [problem for name in specs if name in wanted for problem in specs[name].unset]
 
     if problems:

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from hostler.config import from_dict, load
 from hostler.errors import InvalidConfiguration
-from hostler.model import IdentityCheck, OutputMode, PluginSpec, RestartMode, RestartPolicy, ServerSpec
+from hostler.model import (
+    IdentityCheck,
+    InputMode,
+    OutputMode,
+    PluginSpec,
+    RestartMode,
+    RestartPolicy,
+    ServerSpec,
+)
 
 Write = Callable[[str, str], Path]
 HOME = {"HOME": "/home/ada"}
@@ -29,6 +37,7 @@ def test_every_key_reaches_the_spec(write: Write, tmp_path: Path) -> None:
         scheme = "https"
         expose = true
         env = { A = "x", B = "" }
+        stdin = "open"
         stdout = "inherit"
         stderr = "ignore"
         prepare_timeout = "2m"
@@ -74,6 +83,7 @@ def test_every_key_reaches_the_spec(write: Write, tmp_path: Path) -> None:
         scheme="https",
         expose=True,
         env={"A": "x", "B": ""},
+        stdin=InputMode.OPEN,
         stdout=OutputMode.INHERIT,
         stderr=OutputMode.IGNORE,
         prepare_timeout=120.0,

@@ -24,8 +24,8 @@ NO_COMMAND = "there is no command, and no plugin that could supply one (with the
 NO_PORT = "means nothing here: the server has no port (port = false)"
 STRINGS = "expected a list of strings, such as"
 SERVER_KEYS = (
-    "command, cwd, kind, title, host, port, port_from_socket, scheme, expose, env, env_file, stdout, stderr, "
-    "prepare_timeout, startup_timeout, task_timeout, force_kill_timeout, stop, stop_signal, "
+    "command, cwd, kind, title, host, port, port_from_socket, scheme, expose, env, env_file, stdin, stdout, "
+    "stderr, prepare_timeout, startup_timeout, task_timeout, force_kill_timeout, stop, stop_signal, "
     "max_connection_failures, health, restart, needs, autostart, essential, identity, user, group, "
     "no_new_privileges, guard, memory_interval, plugins, template"
 )
@@ -328,6 +328,14 @@ def test_two_servers_cannot_have_one_port_of_one_host(
         ]
     else:
         assert load(path).servers["b"].port == 80
+
+
+def test_two_servers_cannot_read_what_hostler_reads(write: Write) -> None:
+    server = "[servers.{}]\ncommand = ['x']\nstdin = 'inherit'\n"
+
+    assert said_of(write("a.toml", server.format("a") + server.format("b"))) == [
+        'a.toml:6: servers.b.stdin: "a" reads what hostler itself reads already, and only one server can'
+    ]
 
 
 @pytest.mark.parametrize("port", ["0", "false"])

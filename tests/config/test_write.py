@@ -12,6 +12,7 @@ from hostler.errors import InvalidConfiguration
 from hostler.model import (
     Configuration,
     IdentityCheck,
+    InputMode,
     OutputMode,
     PluginSpec,
     RestartMode,
@@ -153,6 +154,7 @@ SPEC = ServerSpec(
     scheme="https",
     expose=True,
     env={"A": "1", "B": "a$b"},
+    stdin=InputMode.INHERIT,
     stdout=OutputMode.INHERIT,
     stderr=OutputMode.IGNORE,
     prepare_timeout=0.25,

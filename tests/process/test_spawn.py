@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hostler.errors import EnvironmentSetupFailed, ProcessSpawnFailed
 from hostler.launch import Launch
-from hostler.model import OutputMode
+from hostler.model import InputMode, OutputMode
 from hostler.process import exits, privileges
 from hostler.process.exits import ExitStatus
 from hostler.process.spawn import spawn
@@ -74,6 +74,30 @@ async def test_a_child_has_its_own_session_and_no_input_and_no_other_descriptors
     assert lines[0] == "/dev/null"
     assert {"0", "1", "2"} <= set(lines[1:]) <= {"0", "1", "2", "10", "255"}  # the last are the shell's own
     assert str(extra) not in lines[1:]
+
+
+async def test_an_open_input_ends_with_the_main_process_and_not_before(
+    start: Start, gone: Callable[[int], bool]
+) -> None:
+    script = "cat <&0 > /dev/null & echo $!; readlink /proc/$$/fd/0; read x; echo never"
+    child = start("sh", "-c", script, stdin=InputMode.OPEN)
+    reader, place = int(await child.line()), await child.line()
+    other = await start("sh", "-c", "ls -l /proc/$$/fd").text()
+
+    assert place.startswith("pipe:")
+    assert place not in other  # nobody but us holds it open
+    child.process.send_signal(signal.SIGKILL)
+    await child.process.wait()
+    assert await child.text() == ""
+    assert gone(reader)
+
+
+async def test_an_open_input_of_a_host_that_forks_is_its_parents(launch: Callable[..., Launch]) -> None:
+    plan = launch("cat", stdin=InputMode.OPEN, stdout=OutputMode.IGNORE)
+    process = spawn(plan, run_id="r", stdout_fd=None, stderr_fd=None)
+    [let_go] = plan.fork_hooks
+    let_go()
+    assert await process.wait() == ExitStatus(code=0)
 
 
 async def test_a_child_leads_its_session(start: Start) -> None:

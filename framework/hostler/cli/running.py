@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +13,8 @@ import click
 from hostler.cli.arguments import Layers, file_argument, layer_options
 from hostler.cli.patience import bounded_imports
 from hostler.config.loading import load_drafts
-from hostler.model import Configuration
-from hostler.order import refuse_unset
+from hostler.model import Configuration, InputMode, ServerSpec
+from hostler.order import refuse_unset, started
 
 
 @click.command("run")
@@ -88,3 +89,12 @@ def _check_call(
 
     if words == []:
         raise click.UsageError('a command must follow "--"')
+
+    if words is not None:
+        _check_input(configuration.servers, names, words[0])
+
+
+def _check_input(servers: Mapping[str, ServerSpec], names: tuple[str, ...], program: str) -> None:
+    for name in started(servers, names):
+        if servers[name].stdin is InputMode.INHERIT:
+            raise click.UsageError(f'{name} (stdin = "inherit") and {program} cannot read the same input')

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from hostler.model import HealthRule, IdentityCheck, Kind, OutputMode, RestartMode
+from hostler.model import HealthRule, IdentityCheck, InputMode, Kind, OutputMode, RestartMode
 from hostler.needs import Condition, OnRestart
 from hostler.plugins.schemas import REFERENCE, SECRET, JsonSchema, duration_schema, one_of
 from hostler.stop_order import StopMode, StopSignal
@@ -146,6 +146,13 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
             "`[]`",
             _ENV_FILES,
             "Files of variables, read at each start; `env` wins over them. See [env_file](#env_file)",
+        ),
+        "stdin": _choice(
+            InputMode,
+            InputMode.NULL,
+            "What it reads from. `null`: nothing, `/dev/null`; `open`: a pipe that stays open and empty, for "
+            "programs that end when their input does; `inherit`: what hostler itself reads, for one server. "
+            "See [stdin](#stdin)",
         ),
         "stdout": _choice(
             OutputMode,

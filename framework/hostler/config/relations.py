@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from hostler.config.needs import check_needs
 from hostler.config.servers import Draft
 from hostler.errors import PluginError
-from hostler.model import Kind, PluginSpec, RestartMode
+from hostler.model import InputMode, Kind, PluginSpec, RestartMode
 from hostler.model.reading.findings import Findings, likely, shown
 from hostler.model.reading.tree import quoted
 
@@ -27,6 +27,8 @@ def check(drafts: Mapping[str, Draft], found: Findings) -> None:
 
     for one, other in combinations(fixed, 2):
         _check_ports(one, other, found)
+
+    _check_inputs([draft for draft in drafts.values() if draft.spec.stdin is InputMode.INHERIT], found)
 
 
 def check_alone(draft: Draft, found: Findings) -> None:
@@ -153,6 +155,14 @@ def _check_ports(one: Draft, other: Draft, found: Findings) -> None:
         node = other.at("port")
         found.add(
             node, f"{shown(node)} is already the port of {quoted(one.spec.name)} on this host (0: a free one)"
+        )
+
+
+def _check_inputs(inheriting: Sequence[Draft], found: Findings) -> None:
+    for draft in inheriting[1:]:
+        first = quoted(inheriting[0].spec.name)
+        found.add(
+            draft.at("stdin"), f"{first} reads what hostler itself reads already, and only one server can"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hostler.model.choices import HealthRule, IdentityCheck, Kind, OutputMode, RestartMode
+from hostler.model.choices import HealthRule, IdentityCheck, InputMode, Kind, OutputMode, RestartMode
 from hostler.model.runs import (
     Action,
     Advice,
@@ -32,6 +32,7 @@ __all__ = [
     "HealthRule",
     "Healthy",
     "IdentityCheck",
+    "InputMode",
     "Kind",
     "Line",
     "OutputMode",

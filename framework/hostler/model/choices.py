@@ -5,6 +5,14 @@ from __future__ import annotations
 from enum import Enum
 
 
+class InputMode(Enum):
+    """What a child reads from: nothing, a pipe in which nothing ever comes, or what hostler itself reads."""
+
+    NULL = "null"
+    OPEN = "open"
+    INHERIT = "inherit"
+
+
 class OutputMode(Enum):
     """What becomes of one output stream of a child."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hostler.errors import Problem
-from hostler.model.choices import HealthRule, IdentityCheck, Kind, OutputMode, RestartMode
+from hostler.model.choices import HealthRule, IdentityCheck, InputMode, Kind, OutputMode, RestartMode
 from hostler.model.settling import settle
 from hostler.needs import Need, Needs, spelled_out
 from hostler.secret_value import Secret
@@ -83,6 +83,7 @@ class ServerSpec:
     expose: bool = False
     env: Mapping[str, str | Secret] = field(default_factory=dict, repr=False)
     env_file: tuple[EnvFile, ...] = ()
+    stdin: InputMode = InputMode.NULL
     stdout: OutputMode = OutputMode.CAPTURE
     stderr: OutputMode = OutputMode.CAPTURE
     prepare_timeout: float = 600.0

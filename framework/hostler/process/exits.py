@@ -10,6 +10,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class Birth:
     """What identifies a process for ever, noted right after its spawn.
 
     `start_time` is the kernel's, in its own unit: together with the pid an identity, since pids are
-    reused. `cgroup` is the control group that it is in alone, `doubt` why what it starts may not be seen.
+    reused. `cgroup` is the control group that it is in alone, `doubt` why what it starts may not be seen,
+    `input` the other end of its input, which is held open as long as it lives.
     """
 
     run_id: str
@@ -43,6 +45,7 @@ class Birth:
     missing_tools: tuple[str, ...] = ()
     doubt: str = ""
     cgroup: Path | None = None
+    input: IO[bytes] | None = None
 
 
 class Process:
@@ -62,6 +65,7 @@ class Process:
         self.doubt = birth.doubt
         self.missing_tools = birth.missing_tools
         self.cgroup = birth.cgroup
+        self._input = birth.input
         self._status: ExitStatus | None = None
         self._ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -101,6 +105,11 @@ class Process:
 
         return False
 
+    def close_input(self) -> None:
+        """Let go of the other end of its input, where we hold one: whoever reads there sees its end."""
+        if self._input is not None:
+            self._input.close()
+
     def _reap(self, options: int) -> None:
         try:
             pid, status = os.waitpid(self.pid, options)
@@ -112,6 +121,7 @@ class Process:
 
     def _end(self, status: ExitStatus) -> None:
         self._status = status
+        self.close_input()
 
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._ended.set()

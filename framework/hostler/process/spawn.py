@@ -10,12 +10,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from hostler.environment import steers_programs
 from hostler.errors import EnvironmentSetupFailed, ProcessSpawnFailed, ServerError
 from hostler.launch import Launch
-from hostler.model import OutputMode
+from hostler.model import InputMode, OutputMode
 from hostler.process.cgroups import join
 from hostler.process.exits import Birth, Process
 from hostler.process.privileges import Account, Prefix, build_prefix, find_account
@@ -27,6 +27,7 @@ from hostler.process.table import MARKER, start_time
 _TEMPORARY = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY, errno.EINTR, errno.EIO}
 _TOO_LARGE = "make the arguments and the environment smaller"
 _ENV = "/usr/bin/env"
+_STDIN = 0
 _REFUSED = "check the command, its permissions and the working directory"
 
 
@@ -40,24 +41,30 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
     """
     asyncio.get_running_loop()  # the exit is told to it: without one nothing is started
     streams = _stream(launch.stdout, stdout_fd), _stream(launch.stderr, stderr_fd)
-    pid = None
+    pid = wire = None
 
     try:
         argv, prefix = _command(launch)
         started = time.monotonic()
-        pid = _start(argv, launch, _environment(launch, run_id), streams, prefix)
-        birth = Birth(run_id, started, start_time(pid), prefix.missing, _doubt(), cgroup=launch.cgroup)
-        return Process(pid, birth)
+        pid, wire = _start(argv, launch, _environment(launch, run_id), streams, prefix)
+        birth = Birth(run_id, started, start_time(pid), prefix.missing, _doubt(), launch.cgroup, wire)
+        process = Process(pid, birth)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         if pid is not None:  # it runs, but cannot be watched: it must not be left behind
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+
+        if wire is not None:
+            wire.close()
 
         raise explain(error, launch.argv[0]) from error
     except ServerError as error:
         program = launch.argv[0] if launch.argv else ""
         error.with_context(details={"program": program, "cwd": str(launch.cwd)})
         raise
+
+    launch.on_fork(process.close_input)
+    return process
 
 
 def check_proc() -> None:
@@ -97,12 +104,13 @@ def _start(
     env: dict[str, str],
     streams: tuple[int | None, int | None],
     prefix: Prefix,
-) -> int:
+) -> tuple[int, IO[bytes] | None]:
+    """The pid, and the other end of its input where that is ours to hold."""
     child = subprocess.Popen(
         argv,
         cwd=launch.cwd,
         env=env,
-        stdin=subprocess.DEVNULL,
+        stdin=_input(launch.stdin),
         stdout=streams[0],
         stderr=streams[1],
         start_new_session=True,
@@ -110,7 +118,16 @@ def _start(
         **_identity(prefix.account),
     )
     child.returncode = 0  # Process reaps it: Popen is neither to wait nor to warn
-    return child.pid
+    return child.pid, child.stdin
+
+
+def _input(mode: InputMode) -> int:
+    """What Popen is to connect; a host program that has closed its own input has none to hand on."""
+    if mode is InputMode.OPEN:
+        return subprocess.PIPE
+
+    closed = sys.__stdin__ is None or sys.__stdin__.closed
+    return subprocess.DEVNULL if mode is InputMode.NULL or closed else _STDIN
 
 
 def _identity(account: Account | None) -> dict[str, Any]:

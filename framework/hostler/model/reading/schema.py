@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from hostler.model import HealthRule, IdentityCheck, Kind, OutputMode, RestartMode, RestartPolicy
+from hostler.model import HealthRule, IdentityCheck, InputMode, Kind, OutputMode, RestartMode, RestartPolicy
 from hostler.model.reading.elsewhere import env_files, variables
 from hostler.model.reading.fields import (
     Reader,
@@ -48,6 +48,7 @@ SERVER: Mapping[str, Reader] = MappingProxyType(
         "expose": flag,
         "env": variables({}),
         "env_file": env_files({}),
+        "stdin": choice(InputMode),
         "stdout": choice(OutputMode),
         "stderr": choice(OutputMode),
         "prepare_timeout": duration(),
