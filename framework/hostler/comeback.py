@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +18,14 @@ from hostler.restart import Budget, at_once, spend
 from hostler.server import Wanted
 from hostler.states import State
 
+# As libraries and runtimes say it; where the language of the system is another one, by its number.
+_IN_USE = re.compile(
+    rf"address (is )?(already )?in use|EADDRINUSE|AddrInUse|AddressInUse"
+    rf"|(errno|os error)\W{{1,3}}{errno.EADDRINUSE}\b|\({errno.EADDRINUSE}: "
+    rf"|{re.escape(os.strerror(errno.EADDRINUSE))}",
+    re.IGNORECASE,
+)
+
 
 @dataclass(slots=True)
 class Comeback:
@@ -23,6 +34,7 @@ class Comeback:
     means: Means
     retries_left: int
     was_ready: bool = False
+    waited: bool = False
 
     async def after(self, crash: Crash) -> bool:
         """Decide what follows a crash; True when the next run may begin."""
@@ -39,7 +51,7 @@ class Comeback:
 
             return self._rest(crash, State.STOPPED, "it has done its work")
 
-        refusal = self._why_no_restart(crash)
+        refusal = "" if self._needs_only_time(crash) else self._why_no_restart(crash)
 
         if refusal:
             return self._rest(crash, State.FAILED, refusal)
@@ -84,6 +96,33 @@ class Comeback:
         spec = self.means.server.spec
         done = exit_.cause is ExitCause.EXITED and exit_.code == 0 and exit_.ready
         return done and spec.port is None and spec.restart.policy is not RestartMode.ALWAYS
+
+    def _needs_only_time(self, crash: Crash) -> bool:
+        """Whether it could not bind its port for connections that are not over: that spends no restart.
+
+        The next start waits for a fixed port, and takes another one where that is free to choose. Who cannot
+        bind it after that has another reason.
+        """
+        means, exit_ = self.means, crash.exit
+        port, spec = means.last_port, means.server.spec
+        self.waited = self.waited and not exit_.ready
+        hopeless = crash.error.permanent or crash.action is Action.GIVE_UP or spec.kind is Kind.TASK
+
+        if port is None or exit_.ready or exit_.pid is None or hopeless or self.waited:
+            return False
+
+        output = f"{exit_.stdout}{exit_.stderr}"  # none, where it goes elsewhere
+
+        if output.strip() and not _IN_USE.search(output):
+            return False
+
+        if not means.server.around.processes.needs_only_time(spec.host, port, reuse=False):
+            return False
+
+        self.waited = means.port_refused = True
+        means.last_port = None
+        means.server.budget = at_once(means.server.budget)
+        return True
 
     def _why_no_restart(self, crash: Crash) -> str:
         """Empty when a restart was taken out of the budget, else why there is none."""

@@ -162,12 +162,13 @@ def _program(launch: Launch, key: str) -> Iterator[Observation]:
 
 
 def _port(spec: ServerSpec, key: str) -> Iterator[Observation]:
-    from hostler.process.ports import check_port_free  # noqa: PLC0415 - only a fixed port is looked at
+    from hostler.process.ports import check_port_free, needs_only_time  # noqa: PLC0415 - only a fixed port is looked at
 
     assert spec.port
 
     try:
-        check_port_free(spec.host, spec.port)
+        if not needs_only_time(spec.host, spec.port, reuse=True):
+            check_port_free(spec.host, spec.port)
     except ServerError as error:
         yield Observation(key, error.message, "warning")  # it may be this very server, that runs
 

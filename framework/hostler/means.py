@@ -17,12 +17,16 @@ _PLUGIN_FAILURES = 50
 
 @dataclass(slots=True)
 class Means:
-    """Kept over the restarts of one start, and let go at rest. Only the port is remembered longer."""
+    """Kept over the restarts of one start, and let go at rest. Only the port is remembered longer.
+
+    `port_refused` tells that the server itself could not bind it, for connections that are not over yet.
+    """
 
     server: Server
     plugins: PluginSet | None = None
     lock: NameLock | None = None
     last_port: int | None = None
+    port_refused: bool = False
 
     def rest(self, state: State, *, reason: str = "", error: ServerError | None = None) -> None:
         """Enter a state of rest, then let go of what nobody wants any more."""

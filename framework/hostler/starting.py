@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 
@@ -18,6 +19,10 @@ from hostler.process.records import kill_recorded
 from hostler.readings import Readings, points_elsewhere, take_readings
 from hostler.run import Run
 from hostler.spec_secrets import secrets_of_spec
+
+# TIME_WAIT takes a minute on Linux.
+_LONGEST_LEFTOVER = 65.0
+_LEFTOVER_PAUSE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +78,35 @@ class Starting:
         plugins = means.build_plugins()
         await wait_for_needed(server)
         readings = await self._readings()
+        await self._wait_for_port()
         means.last_port = choose_port(server.spec, around, means.last_port)
         server.promised_port = means.last_port
         await run.prepare(server, plugins, means.lock, self._given(readings))
+
+    async def _wait_for_port(self) -> None:
+        """A port that only connections of a former run still have needs nothing but time."""
+        server, reuse = self.means.server, not self.means.port_refused
+        host, port = server.spec.host, server.spec.port
+        self.means.port_refused = False
+
+        if not port or not 1 <= port <= 65535:
+            return
+
+        blocked = partial(server.around.processes.needs_only_time, host, port, reuse=reuse)
+
+        if not blocked():
+            return
+
+        text = (
+            f"port {port} on {host} is kept by connections of a former run that are not over yet (TIME_WAIT)"
+        )
+        text += f"; it is waited for, up to {_LONGEST_LEFTOVER:g} s"
+        server.voice.note_activity(text)
+        server.voice.notice("port_not_free_yet", text, details={"host": host, "port": port})
+
+        with anyio.move_on_after(_LONGEST_LEFTOVER):
+            while blocked():  # noqa: ASYNC110 - nobody tells when the system forgets a connection
+                await anyio.sleep(_LEFTOVER_PAUSE)
 
     async def _readings(self) -> Readings:
         """Read what the configuration points at, now that all that may write it is ready."""

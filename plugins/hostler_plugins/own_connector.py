@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from hostler import Endpoint, PortInUse, ServerView
 from yarl import URL
 
+from hostler_plugins.lingering import close_by_reset
+
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientRequest
-    from aiohttp.connector import Connection
+    from aiohttp.connector import AddrInfoType, Connection
     from aiohttp.tracing import Trace
 
 # Whatever else a request carries may be a credential.
@@ -22,6 +25,14 @@ _HARMLESS = frozenset(
 )
 
 
+class _Socket(socket.socket):
+    """Does not keep the port of a server that is gone."""
+
+    def close(self) -> None:
+        close_by_reset(self)
+        super().close()
+
+
 class OwnConnector(aiohttp.TCPConnector):
     """Looks up who listens before each connection and once more before a request goes over it.
 
@@ -30,7 +41,7 @@ class OwnConnector(aiohttp.TCPConnector):
     """
 
     def __init__(self, server: ServerView, endpoint: Endpoint, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(socket_factory=_new_socket, **options)
         self._server = server
         self._endpoint = endpoint
 
@@ -69,3 +80,8 @@ class OwnConnector(aiohttp.TCPConnector):
 
 def _place(url: URL) -> tuple[str, int | None]:
     return (url.host or "").lower(), url.port
+
+
+def _new_socket(address: AddrInfoType) -> _Socket:
+    family, kind, protocol = address[:3]
+    return _Socket(family, kind, protocol)

@@ -23,6 +23,7 @@ from hostler import (
     poll,
 )
 
+from hostler_plugins.lingering import close_by_reset
 from hostler_plugins.thresholds import check_pattern, check_positive
 
 _MOST = 64 * 1024
@@ -115,6 +116,9 @@ class TcpHealth:
         except OSError as error:
             wrong = f"the connection broke off: {error.strerror or error}"
         finally:
+            with writer.get_extra_info("socket").dup() as connection:
+                close_by_reset(connection)
+
             writer.close()
 
         return Unhealthy(f"{where}: {wrong}") if wrong else Healthy({"address": where})

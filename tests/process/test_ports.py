@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from hostler.errors import InvalidConfiguration, PortInUse
-from hostler.process.ports import check_port_free, free_port
+from hostler.process.ports import check_port_free, free_port, needs_only_time
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the rules of Linux")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users and make namespaces")
@@ -58,6 +58,25 @@ def test_a_lingering_connection_of_a_former_server_does_not_count() -> None:
     assert caught.value.errno == errno.EADDRINUSE
     assert free_port("127.0.0.1", preferred=port) == port
     check_port_free("127.0.0.1", port)
+
+
+@linux
+def test_a_port_gets_free_by_time_where_only_connections_are_left_and_nobody_listens() -> None:
+    port = leave_a_lingering_connection()
+    assert needs_only_time("127.0.0.1", port, reuse=False)
+    assert not needs_only_time("127.0.0.1", port, reuse=True)
+
+    with closing(socket.create_server(("127.0.0.1", port))):
+        assert not needs_only_time("127.0.0.1", port, reuse=False)
+
+
+@linux
+def test_what_is_left_of_a_port_is_seen_without_netlink(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(port: int) -> None:
+        raise PermissionError(errno.EPERM, f"no sandbox allows to ask for {port}")
+
+    monkeypatch.setattr("hostler.process.sockets.ask_leaving", forbidden)
+    assert needs_only_time("127.0.0.1", leave_a_lingering_connection(), reuse=False)
 
 
 def test_for_localhost_both_families_must_be_free() -> None:

@@ -378,7 +378,7 @@ def test_what_the_kernel_refuses_over_netlink_is_an_error() -> None:
         kernel.settimeout(5)
 
         with pytest.raises(OSError, match=r"\w"):
-            list(netlink._ask(kernel, 200, None))
+            list(netlink._ask(kernel, 200, netlink._LISTEN, None))
 
 
 def test_a_kernel_that_does_not_tell_is_taken_to_have_both_families_on_a_wildcard() -> None:

@@ -20,6 +20,11 @@ Address: TypeAlias = IPv4Address | IPv6Address
 _LISTENING = re.compile(
     rb"([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) [0-9A-F]+:0000 0A \S+ \S+ \S+ +(\d+) +\d+ (\d+) "
 )
+# FIN_WAIT1, FIN_WAIT2, TIME_WAIT, LAST_ACK and CLOSING: somebody closed the connection
+LEAVING = (4, 5, 6, 9, 11)
+_LOCAL_END = re.compile(
+    rb"[0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) \S+ \S+ \S+ +\d+ +\d+ (\d+) "
+)
 _USER = re.compile(rb"^Uid:\t\d+\t(\d+)", re.MULTILINE)  # real, effective
 
 
@@ -49,6 +54,19 @@ def read_listening(pid: int | str, port: int | None = None) -> list[Socket]:
             for address, number, uid, inode in _LISTENING.findall(data):
                 if port in {None, int(number, 16)}:
                     found.append(Socket(_decode(address), int(number, 16), int(inode), int(uid)))
+
+    return found
+
+
+def read_leaving(port: int) -> list[int]:
+    """The inodes of the connections on one port that are about to be over; 0 for one of a dead process."""
+    found = []
+
+    for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
+        with suppress(OSError):
+            for number, state, inode in _LOCAL_END.findall(Path(table).read_bytes()):
+                if int(number, 16) == port and int(state, 16) in LEAVING:
+                    found.append(int(inode))
 
     return found
 

@@ -1,4 +1,4 @@
-"""The listening sockets as Linux tells them over netlink: in no time, where /proc/net/tcp takes milliseconds.
+"""The TCP sockets as Linux tells them over netlink: in no time, where /proc/net/tcp takes milliseconds.
 
 The table in /proc also holds every connection, and the kernel walks through all of its buckets for it.
 """
@@ -13,13 +13,14 @@ import sys
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 
-from hostler.process.listeners import Socket, unmapped
+from hostler.process.listeners import LEAVING, Socket, unmapped
 
 _SOCK_DIAG = 4
 _BY_FAMILY = 20
 _REQUEST_DUMP = 0x301
 _ERROR, _DONE = 2, 3
 _LISTEN = 1 << 10
+_LEAVING = sum(1 << state for state in LEAVING)
 _V6_ONLY = 11
 
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, pid
@@ -34,13 +35,23 @@ def ask_listening(port: int | None = None) -> list[Socket]:
 
     OSError where the kernel was built without it, or a sandbox forbids it.
     """
+    return _ask_both(_LISTEN, port)
+
+
+def ask_leaving(port: int) -> list[Socket]:
+    """The local ends of connections on one port that are about to be over; OSError as `ask_listening`."""
+    return _ask_both(_LEAVING, port)
+
+
+def _ask_both(states: int, port: int | None) -> list[Socket]:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _SOCK_DIAG) as kernel:  # type: ignore[attr-defined,unused-ignore]
         kernel.settimeout(1.0)
-        return [found for family in (socket.AF_INET, socket.AF_INET6) for found in _ask(kernel, family, port)]
+        families = (socket.AF_INET, socket.AF_INET6)
+        return [found for family in families for found in _ask(kernel, family, states, port)]
 
 
-def _ask(kernel: socket.socket, family: int, port: int | None) -> Iterator[Socket]:
-    question = _QUESTION.pack(family, socket.IPPROTO_TCP, _LISTEN) + _NAME.pack(port or 0, 0, b"", b"")
+def _ask(kernel: socket.socket, family: int, states: int, port: int | None) -> Iterator[Socket]:
+    question = _QUESTION.pack(family, socket.IPPROTO_TCP, states) + _NAME.pack(port or 0, 0, b"", b"")
     size = _HEADER.size + len(question)
     kernel.send(_HEADER.pack(size, _BY_FAMILY, _REQUEST_DUMP, family, 0) + question)
 

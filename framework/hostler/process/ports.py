@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, PortInUse, Problem, ServerError
 from hostler.process.listeners import parse_address
-from hostler.process.sockets import Listener, ListenerKind, accepts, is_loopback, who_holds
+from hostler.process.sockets import Listener, ListenerKind, accepts, has_leftovers, is_loopback, who_holds
 
 _TRIES = 200
 
@@ -55,6 +55,25 @@ def check_port_free(host: str, port: int) -> None:
             raise _refused(host, address, port, error) from error
 
 
+def needs_only_time(host: str, port: int, *, reuse: bool) -> bool:
+    """Whether a server cannot bind `port` now, and only because connections of a former one are not over.
+
+    `reuse` tells whether it sets SO_REUSEADDR, as most servers do: then it is free if the former did so too.
+    """
+    for family, address in _addresses(host):
+        try:
+            _bind(family, address, port, reuse=reuse)
+        except OSError as error:
+            in_use = error.errno == errno.EADDRINUSE
+            return in_use and who_holds(address, port).kind is ListenerKind.NOBODY and _is_left_over(port)
+
+    return False
+
+
+def _is_left_over(port: int) -> bool:
+    return sys.platform != "linux" or has_leftovers(port)
+
+
 def _addresses(host: str) -> list[tuple[int, str]]:
     """The addresses, with their families, that a server told to listen on `host` may bind."""
     named = {"localhost": ["127.0.0.1", "::1"], "": ["0.0.0.0", "::"], "*": ["0.0.0.0", "::"]}  # noqa: S104
@@ -96,10 +115,10 @@ def _exists(family: int, address: str) -> bool:
     return True
 
 
-def _bind(family: int, address: str, port: int) -> None:
+def _bind(family: int, address: str, port: int, *, reuse: bool = True) -> None:
     """Raise the OSError that a server would meet."""
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
         probe.bind((address, port))
 
     # Elsewhere that option lets a close address be bound beside a wildcard that somebody listens on.

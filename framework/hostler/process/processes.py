@@ -16,7 +16,7 @@ from hostler.process.exits import Process
 from hostler.process.guard import Guard
 from hostler.process.listeners import may_read_descriptors, user_of
 from hostler.process.memory import TreeMemory, tree_memory
-from hostler.process.ports import check_port_free, free_port
+from hostler.process.ports import check_port_free, free_port, needs_only_time
 from hostler.process.sockets import Listener, listening_sockets, who_listens
 from hostler.process.spawn import spawn
 from hostler.process.tree import find_tree, kill_tree_now, stop_tree
@@ -102,3 +102,7 @@ class Processes:
     def check_port_free(self, host: str, port: int) -> None:
         """Return when a server can bind this port; say why when it cannot."""
         check_port_free(host, port)
+
+    def needs_only_time(self, host: str, port: int, *, reuse: bool) -> bool:
+        """Whether a port is kept by nothing but connections that are not over yet."""
+        return needs_only_time(host, port, reuse=reuse)

@@ -20,10 +20,11 @@ from hostler.process.listeners import (
     parse_address,
     portable_sockets,
     process_name,
+    read_leaving,
     read_listening,
     socket_inodes,
 )
-from hostler.process.netlink import ask_listening
+from hostler.process.netlink import ask_leaving, ask_listening
 from hostler.process.proc import list_folders
 
 _WILDCARDS = MappingProxyType({"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"})  # noqa: S104
@@ -82,6 +83,14 @@ def who_holds(host: str, port: int) -> Listener:
         found for found in everybody if _fit(found, asked) or _fit(Socket(asked, port), found.address)
     ]
     return _foreign(in_the_way) if in_the_way else Listener(ListenerKind.NOBODY)
+
+
+def has_leftovers(port: int) -> bool:
+    """Whether connections of a process that is gone still have this port (TIME_WAIT): time ends them."""
+    try:
+        return any(not found.inode for found in ask_leaving(port))
+    except OSError:
+        return 0 in read_leaving(port)
 
 
 def listening_sockets(members: Collection[int]) -> list[Endpoint]:

@@ -176,6 +176,10 @@ class World(Processes):
         if port in self._taken():
             raise PortInUse(f"port {port} on {host} is in use", details={"port": port})
 
+    def needs_only_time(self, host: str, port: int, *, reuse: bool) -> bool:
+        """Never: no connections are made."""
+        return False
+
     def _taken(self) -> set[int]:
         return self.strangers | {one.port for one in self._bound()}
 
