@@ -331,6 +331,26 @@ def test_a_forced_stop_waits_for_nobody(directories: Directories) -> None:
     run_virtually(main)
 
 
+def test_a_server_that_is_killed_at_once_is_asked_by_nobody_before(directories: Directories) -> None:
+    class Asks:
+        asked = False
+
+        @hookimpl
+        async def on_shutdown(self) -> None:
+            self.asked = True
+
+    async def main() -> None:
+        world, plugin = World(), Asks()
+        world.on_child = lambda child: child.listen()
+
+        async with world.supervisor(a_spec(plugin), directories=directories) as supervisor:
+            await supervisor["made-up"].wait_ready(5)
+            await supervisor["made-up"].force_stop()
+            assert (plugin.asked, world.children[-1].signals) == (False, [signal.SIGKILL])
+
+    run_virtually(main)
+
+
 def test_strangers_and_other_children_hold_their_ports(directories: Directories) -> None:
     def come(child: FakeChild) -> None:
         child.announce()

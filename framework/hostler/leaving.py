@@ -211,7 +211,11 @@ class Leaving:
 
 
 async def _unless(event: anyio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Await `work`, but no longer than until `event`."""
+    """Await `work`, but no longer than until `event`: not at all when that was before."""
+    if event.is_set():
+        work.close()
+        return
+
     async with anyio.create_task_group() as tasks:
 
         async def watch() -> None:
