@@ -271,4 +271,7 @@ async def on_crash(server: ServerView, exit: Exit) -> Advice | None:  # noqa: A0
 
 @hookspec
 async def on_shutdown(server: ServerView, reason: str) -> None:
-    """Told on entering stopping, before the first signal. Not when it is killed at once. Deadline: 2 s each, 3 s together."""
+    """Told on entering stopping, before the first signal; not when the server is killed at once.
+
+    Deadline: 2 s each, 3 s together.
+    """
