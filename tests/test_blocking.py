@@ -82,6 +82,7 @@ FOR_THE_ENGINE = {
     "followers",
     "has_started",
     "idle",
+    "lacking",
     "last_failure",
     "meets",
     "missing_tools",

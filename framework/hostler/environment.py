@@ -74,7 +74,8 @@ def secrets_of(launch: Launch) -> Iterator[str]:
     """All secrets that the child knows: set on purpose, told by their names, its password, those in argv."""
     yield from launch.secrets.values()
     yield from secret_values(launch.env)
-    yield from (value for _, value in secrets_in_words(launch.argv))
+    words = launch.argv if isinstance(launch.argv, list) else ()  # a plugin may have left anything
+    yield from (value for _, value in secrets_in_words(word for word in words if isinstance(word, str)))
     auth = launch.facts.get("auth")
 
     if isinstance(auth, Auth):

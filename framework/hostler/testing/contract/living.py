@@ -15,7 +15,14 @@ from hostler.plugins.wording import said
 from hostler.states import State
 from hostler.testing.contract.calling import OWN_TASKS, Caster, first_of
 from hostler.testing.contract.findings import Findings, place_of
-from hostler.testing.contract.snapshot import around, changed, fields_of, shared_by_all, shared_containers
+from hostler.testing.contract.snapshot import (
+    around,
+    changed,
+    fields_of,
+    modules_of,
+    shared_by_all,
+    shared_containers,
+)
 from hostler.testing.contract.stage import IMPOSSIBLE_PID, Stage, let_go, outline
 
 _LINGER = 1.0
@@ -32,7 +39,8 @@ def check_life(class_: type, options: Mapping[str, object], findings: Findings) 
     for name in shared_containers(still, lively):
         findings.broken(place_of(class_, name), "is one and the same container in two plugins", _OWN_STATE)
 
-    state, common, host = fields_of(still), shared_by_all(class_), around()
+    modules = modules_of(class_)  # one that is imported later, on demand, changes nothing by that
+    state, common, host = fields_of(still), shared_by_all(class_, modules), around()
 
     with tempfile.TemporaryDirectory(prefix="hostler-contract-") as folder:
         _apart(Life(class_, lively, Path(folder).resolve(), findings))
@@ -40,7 +48,7 @@ def check_life(class_: type, options: Mapping[str, object], findings: Findings) 
     for name in changed(state, fields_of(still)):
         findings.broken(place_of(class_, name), "is changed by the life of another server", _OWN_STATE)
 
-    for name in changed(common, shared_by_all(class_)):
+    for name in changed(common, shared_by_all(class_, modules)):
         findings.broken(place_of(class_), f"changes {name} as it lives, which all servers share", _OWN_STATE)
 
     for name in changed(host, around()):

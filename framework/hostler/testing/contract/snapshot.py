@@ -35,8 +35,23 @@ def fields_of(plugin: object) -> dict[str, object]:
     return {name: frozen(value) for name, value in _state(plugin).items()}
 
 
-def shared_by_all(class_: type) -> dict[str, object]:
-    """What all objects of a class share: attributes of the class, containers in its package's modules."""
+def modules_of(class_: type) -> dict[str, ModuleType]:
+    """The modules of its package, as far as they are imported by now."""
+    package = class_.__module__.partition(".")[0]
+    inside = (class_.__module__, f"{class_.__module__}.", f"{package}.")
+    return {
+        name: module
+        for name, module in list(sys.modules.items())
+        if (name == inside[0] or name.startswith(inside[1:])) and isinstance(module, ModuleType)
+    }
+
+
+def _is_inner(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
+
+
+def shared_by_all(class_: type, modules: Mapping[str, ModuleType]) -> dict[str, object]:
+    """What all objects of a class share: attributes of the class, containers in these modules."""
     found: dict[str, object] = {}
 
     for base in class_.__mro__:
@@ -44,7 +59,7 @@ def shared_by_all(class_: type) -> dict[str, object]:
             attributes = {name: frozen(value) for name, value in vars(base).items() if not _is_inner(name)}
             found |= {f"{base.__qualname__}.{name}": value for name, value in attributes.items()}
 
-    for name, module in _modules(class_).items():
+    for name, module in modules.items():
         for attribute, value in vars(module).items():
             if isinstance(value, _CONTAINERS) and not _is_inner(attribute):
                 found[f"{name}.{attribute}"] = frozen(value)
@@ -77,17 +92,3 @@ def _state(plugin: object) -> dict[str, object]:
     """Everything that an object holds, with slots or without."""
     slots = {field.name: getattr(plugin, field.name, None) for field in dataclasses.fields(plugin)}  # type: ignore[arg-type]
     return slots | getattr(plugin, "__dict__", {})
-
-
-def _modules(class_: type) -> dict[str, ModuleType]:
-    package = class_.__module__.partition(".")[0]
-    inside = (class_.__module__, f"{class_.__module__}.", f"{package}.")
-    return {
-        name: module
-        for name, module in list(sys.modules.items())
-        if (name == inside[0] or name.startswith(inside[1:])) and isinstance(module, ModuleType)
-    }
-
-
-def _is_inner(name: str) -> bool:
-    return name.startswith("__") and name.endswith("__")
