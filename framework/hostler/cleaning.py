@@ -13,7 +13,9 @@ from hostler.aside import aside
 from hostler.launch import Cleanup, Launch, Sink
 from hostler.plugins.calls import Caller, Outcome
 from hostler.process.cgroups import remove_group
+from hostler.process.namespaces import remember
 from hostler.process.records import Recovered, RunStore, kill_recorded
+from hostler.surroundings import Surroundings
 
 _CLEANUP_SECONDS = 10.0
 _SINK_SECONDS = 3.0
@@ -21,12 +23,20 @@ _REMOVE_SECONDS = 30.0  # a disk may hang
 _SWEEP_SECONDS = 30.0
 
 
-async def sweep(store: RunStore) -> list[Recovered]:
-    """Clean up behind all supervisors that were killed, within a deadline; what was found."""
+async def sweep(around: Surroundings) -> list[Recovered]:
+    """Clean up behind all supervisors that were killed, within a deadline; what was found.
+
+    What it writes down first is where the state of this one is found.
+    """
     with anyio.move_on_after(_SWEEP_SECONDS, shield=True):
-        return await aside(store.sweep, kill_recorded, abandon=True)
+        return await aside(_sweep, around, abandon=True)
 
     return [Recovered(problem="it takes too long and goes on beside: a disk hangs, perhaps")]
+
+
+def _sweep(around: Surroundings) -> list[Recovered]:
+    remember(around.directories, around.namespace)
+    return around.store.sweep(kill_recorded)
 
 
 async def clean_up(launch: Launch, store: RunStore, tell: Callable[[str], None]) -> None:

@@ -235,3 +235,10 @@ class StreamReceived(Event):
             return head | {"gap": self.item.reason, "missed": self.item.missed}
 
         return head | {"type": self.item.type, "data": self.item.data, "id": self.item.id}
+
+
+def events_dropped(count: int) -> Event:
+    """What a listener gets in the place of events that came faster than it took them."""
+    text = f"{count} events were dropped: this listener is too slow"
+    told = {"count": count}
+    return Notice(server="", generation=0, topic="events_dropped", text=text, level="warning", details=told)

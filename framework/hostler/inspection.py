@@ -19,6 +19,7 @@ from hostler.plugins import build
 from hostler.plugins.forms import marked_hooks
 from hostler.plugins.options import option_fields
 from hostler.process.directories import Directories, why_not_writable
+from hostler.process.namespaces import settled
 from hostler.process.programs import check_directory, find_program
 from hostler.readings import Readings, take_readings
 from hostler.secret_value import Secret
@@ -63,8 +64,8 @@ class Inspector:
                 yield Observation("", f"{what} cannot be written to {folder}: {reason}")
 
     def _data_dir(self) -> Path:
-        namespace = self.configuration.namespace
-        return self.directories.data if namespace is None else self.directories.data_for(namespace)
+        namespace, ours = self.configuration.namespace, self.directories
+        return ours.data if namespace is None else ours.data_for(settled(ours, namespace))
 
     def _server(self, spec: ServerSpec) -> Iterator[Observation]:
         key = f"servers.{spec.name}"

@@ -11,6 +11,9 @@ import time
 from pathlib import Path
 
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # neither a pipe nor a terminal holds us up
+STDIN = "-"
+"""What people write for standard input where the path of a file is expected."""
+
 _OF_OURS = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/(self|thread-self|\d+)/fd/\d+")
 _PATIENCE = 10.0
 """Seconds for all that comes through a pipe that we were given."""
@@ -19,9 +22,10 @@ _PATIENCE = 10.0
 def read_plain(path: Path, most: int) -> tuple[bytes, int]:
     """At most `most` bytes of a file, and its mode. Raises OSError as `open` does, and for what is no file.
 
-    A pipe that we were given, such as `<(command)` of a shell, is read to its end within 10 s.
+    A pipe that we were given, such as standard input ("-") or `<(command)` of a shell, is read to its end
+    within 10 s.
     """
-    descriptor = os.open(path, _FLAGS)
+    descriptor = os.dup(0) if str(path) == STDIN else os.open(path, _FLAGS)
 
     try:
         mode = os.fstat(descriptor).st_mode
@@ -29,7 +33,7 @@ def read_plain(path: Path, most: int) -> tuple[bytes, int]:
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
 
-        if stat.S_ISFIFO(mode) and _OF_OURS.fullmatch(str(path)):
+        if (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)) and is_handed_over(path):
             return _piped(descriptor, path, most), mode
 
         if not stat.S_ISREG(mode):
@@ -38,6 +42,11 @@ def read_plain(path: Path, most: int) -> tuple[bytes, int]:
         return _read(descriptor, most), mode
     finally:
         os.close(descriptor)
+
+
+def is_handed_over(path: Path) -> bool:
+    """Whether a path names what we were given open: standard input, or a descriptor."""
+    return str(path) == STDIN or _OF_OURS.fullmatch(str(path)) is not None
 
 
 def _kind(mode: int) -> str:

@@ -22,10 +22,11 @@ from hostler.cleaning import sweep
 from hostler.crash_store import CrashStore
 from hostler.errors import ServerError
 from hostler.essential import EssentialEnd, Essentials
-from hostler.events import Event, Notice
+from hostler.events import Event, Notice, events_dropped
 from hostler.given import Given, configuration_of
 from hostler.model import ServerSpec
 from hostler.process.directories import Directories
+from hostler.process.namespaces import settled
 from hostler.process.output import OutputPump
 from hostler.process.records import RunStore
 from hostler.roster import Roster, all_of
@@ -57,7 +58,7 @@ class Supervisor:
     ) -> None:
         given = configuration_of(configuration, environ)
         place = namespace or given.namespace
-        self._channel: Channel[Event] = Channel(limit=8192, gap=_dropped)
+        self._channel: Channel[Event] = Channel(limit=8192, gap=events_dropped)
         self._listeners: list[Callable[[Event], None]] = []
         self._engine: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
@@ -72,6 +73,7 @@ class Supervisor:
         self, namespace: str | None, directories: Directories | None, environ: Mapping[str, str] | None
     ) -> Surroundings:
         directories = directories or Directories.default()
+        namespace = settled(directories, namespace) if namespace else None
         own = MappingProxyType(dict(os.environ if environ is None else environ))
         place = namespace or f"{os.getcwd()}/{os.path.basename(sys.argv[0]) or 'python'}"  # noqa: PTH109, PTH119
 
@@ -297,7 +299,7 @@ class Supervisor:
 
     async def _sweep(self) -> None:
         """Clean up after supervisors that were killed, whichever servers they had."""
-        for recovered in await sweep(self._around.store):
+        for recovered in await sweep(self._around):
             name = recovered.record.server if recovered.record is not None else next(iter(self), "")
             self._publish(
                 Notice(
@@ -322,9 +324,3 @@ class Supervisor:
 
     def _ports_in_use(self) -> set[int]:
         return {server.promised_port for server in self._roster.values() if server.promised_port}
-
-
-def _dropped(count: int) -> Event:
-    text = f"{count} events were dropped: this listener is too slow"
-    told = {"count": count}
-    return Notice(server="", generation=0, topic="events_dropped", text=text, level="warning", details=told)

@@ -13,6 +13,7 @@ import click
 from hostler.config.settings import Setting, read_settings
 from hostler.model import Configuration
 from hostler.model.reading.findings import likely
+from hostler.plain_file import STDIN
 
 DEFAULT_FILE = "hostler.toml"
 
@@ -54,7 +55,7 @@ def file_and_name(words: Sequence[str]) -> tuple[Path, str | None]:
     match list(words):
         case []:
             return Path(DEFAULT_FILE), None
-        case [word] if word.endswith(".toml") or os.sep in word or Path(word).is_file():
+        case [word] if word == STDIN or word.endswith(".toml") or os.sep in word or Path(word).is_file():
             return Path(word), None
         case [word]:
             return Path(DEFAULT_FILE), word

@@ -14,6 +14,7 @@ from hostler.config.loading import load_drafts
 from hostler.crash_store import CrashStore, StoredCrash
 from hostler.model import Configuration
 from hostler.process.directories import Directories
+from hostler.process.namespaces import settled
 
 
 @click.command("crashes")
@@ -43,7 +44,8 @@ def command(words: tuple[str, ...], layers: Layers, number: int | None, last: bo
 
 
 def _found(configuration: Configuration, names: Sequence[str]) -> list[StoredCrash]:
-    store = CrashStore(Directories.default().data_for(configuration.namespace or ""))
+    directories = Directories.default()
+    store = CrashStore(directories.data_for(settled(directories, configuration.namespace or "")))
     found = [crash for name in names for crash in store.read(name)]
     return sorted(found, key=lambda crash: crash.record.when) if len(names) > 1 else found
 

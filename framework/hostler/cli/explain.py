@@ -9,6 +9,7 @@ from hostler.cli.patience import bounded_imports
 from hostler.config.loading import load_drafts
 from hostler.model import ServerSpec
 from hostler.process.directories import Directories
+from hostler.process.namespaces import settled
 
 
 @click.command("explain")
@@ -30,7 +31,8 @@ def command(words: tuple[str, ...], layers: Layers) -> None:
         configuration, _ = load_drafts(file, **layers)
 
     names = list(configuration.servers) if name is None else [known_name(configuration, file, name)]
-    directories, namespace = Directories.default(), configuration.namespace or ""
+    directories = Directories.default()
+    namespace = settled(directories, configuration.namespace or "")
     data_dir = directories.data_for(namespace)
     situations = [look_at(one, namespace, directories, data_dir) for one in names]
     texts = [

@@ -13,8 +13,10 @@ import click
 from hostler.cli.arguments import Layers, file_argument, layer_options
 from hostler.cli.patience import bounded_imports
 from hostler.config.loading import load_drafts
+from hostler.errors import InvalidConfiguration, Problem
 from hostler.model import Configuration, InputMode, ServerSpec
 from hostler.order import refuse_unset, started
+from hostler.plain_file import STDIN
 
 
 @click.command("run")
@@ -60,7 +62,8 @@ def command(
     view = make_view(
         configuration, debug=debug, quiet=quiet, as_json=as_json, beside_command=words is not None
     )
-    foreground = Foreground(configuration, names, view, read, debug=debug)
+    again = read if configuration.path is not None else partial(_refuse_again, file)
+    foreground = Foreground(configuration, names, view, again, debug=debug)
     gc.freeze()  # what is imported stays: no later collection needs to look at it
     gc.enable()
     raise SystemExit(asyncio.run(ending(foreground.run(words))))
@@ -90,11 +93,20 @@ def _check_call(
     if words == []:
         raise click.UsageError('a command must follow "--"')
 
-    if words is not None:
-        _check_input(configuration.servers, names, words[0])
+    for reader in [
+        *([] if words is None else words[:1]),
+        *(["hostler itself"] if str(file) == STDIN else []),
+    ]:
+        _check_input(configuration.servers, names, reader)
 
 
 def _check_input(servers: Mapping[str, ServerSpec], names: tuple[str, ...], program: str) -> None:
     for name in started(servers, names):
         if servers[name].stdin is InputMode.INHERIT:
             raise click.UsageError(f'{name} (stdin = "inherit") and {program} cannot read the same input')
+
+
+def _refuse_again(file: Path) -> Configuration:
+    raise InvalidConfiguration(
+        [Problem("", "what comes through a pipe cannot be read again; a file can", str(file))]
+    )

@@ -44,9 +44,11 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
 
     from hostler.cli.origins import told  # noqa: PLC0415
     from hostler.process.directories import Directories  # noqa: PLC0415
+    from hostler.process.namespaces import settled  # noqa: PLC0415
     from hostler.status import StatusStore  # noqa: PLC0415
 
-    store = StatusStore(Directories.default().data_for(configuration.namespace or ""))
+    directories = Directories.default()
+    store = StatusStore(directories.data_for(settled(directories, configuration.namespace or "")))
     statuses = {one: store.read(one) for one in names}
     texts = [told(drafts[one], None if it is None else it.variables) for one, it in statuses.items()]
     click.echo(harmless(notes + "\n\n".join(texts)))

@@ -10,6 +10,7 @@ from pathlib import Path
 from hostler.config.fill import Names, fill
 from hostler.config.merge import merge, with_switches
 from hostler.config.read import read
+from hostler.config.source import Source
 from hostler.errors import InvalidConfiguration
 from hostler.model.reading.findings import Findings, likely, shown
 from hostler.model.reading.paths import absolute, is_anchored, tidy
@@ -30,7 +31,7 @@ class Composer:
     def file(self, path: Path, chain: tuple[Path, ...] = ()) -> Node | None:
         """The merged tree of a file, None where it cannot be used. Raises OSError as `open` does."""
         real = os.path.realpath(path)
-        self.files.append(path.absolute())
+        self.files += [file for file in [Source(path).file] if file is not None]
 
         if real not in self._done:
             try:

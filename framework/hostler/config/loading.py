@@ -16,6 +16,7 @@ from hostler.config.misplaced import place_of
 from hostler.config.relations import check
 from hostler.config.servers import Draft, Surroundings, read_server
 from hostler.config.settings import Settings, settings_of
+from hostler.config.source import Source
 from hostler.config.templates import Template, made, read_templates
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model import Configuration
@@ -34,7 +35,7 @@ def load(
 ) -> Configuration:
     """Read a TOML file and what it extends, and check all of it; nothing is started.
 
-    A mapping is read as by `from_dict`, seen from the current folder.
+    The path "-" is standard input. A mapping is read as by `from_dict`, seen from the current folder.
 
     `profiles` are laid over the files in this order, then `settings`, values by dotted key such as
     "servers.web.port"; relative paths in them are seen from the current folder. `environ` is what
@@ -61,7 +62,7 @@ def load_drafts(
 
     Variables that are not set are no mistake here: specs have them as `unset`.
     """
-    file = Path(path)
+    source = Source(Path(path))
     environ = os.environ if environ is None else environ
     found = Findings(place_of)
     layers = Layers(_names(profiles), settings_of(settings))
@@ -69,14 +70,14 @@ def load_drafts(
     composer = Composer(environ, found)
 
     try:
-        tree = composer.file(file)
+        tree = composer.file(source.named)
     except (OSError, ValueError) as error:
-        raise _unreadable(file, error) from error
+        raise _unreadable(source.named, error) from error
 
-    around = Surroundings(environ, file.absolute().parent)
+    around = Surroundings(environ, source.folder)
     configuration, drafts = _configuration(tree, layers, around, found)
-    namespace, files = os.path.realpath(file), tuple(composer.files)
-    return replace(configuration, namespace=namespace, path=file.absolute(), files=files), drafts
+    namespace, files = source.namespace, tuple(composer.files)
+    return replace(configuration, namespace=namespace, path=source.file, files=files), drafts
 
 
 def from_dict(

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 from hostler.config.places import lines
+from hostler.config.source import Source
 from hostler.config.toml_hints import hint
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.reading.tree import KeyPath, Node, Place, Unusable, grow
@@ -24,12 +25,13 @@ def read(path: Path) -> Node:
     no configuration can hold. Raises OSError as `open` does, and for what is no file.
     """
     text = _text(path)
-    base = path.absolute().parent
+    source = Source(path)
+    label, base = source.label, source.folder
 
     try:
         values = tomllib.loads(text)
         found = lines(text)
-        return grow(values, lambda at: Place(path, _nearest(found, at), base))
+        return grow(values, lambda at: Place(label, _nearest(found, at), base))
     except RecursionError:
         raise _invalid(path, "nested too deeply") from None
     except Unusable as error:
