@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import stat
@@ -485,7 +486,7 @@ def test_a_deleted_file_is_made_again_with_the_line_that_is_unfinished(
     assert keep_writing(sink, path.exists, b".") == 0
     sink.write("stdout", b" end\n")
 
-    assert path.read_bytes().startswith(b"begin..")
+    assert path.read_bytes().startswith(b"begin.")
     assert path.read_bytes().endswith(b". end\n")
 
 
@@ -596,21 +597,73 @@ def test_a_file_that_somebody_empties_goes_on_from_its_beginning(
     keep_writing(sink, lambda: path.read_bytes().count(b"begin") == 1, b".")
 
 
-def test_a_rotation_that_fails_pushes_no_old_file_out(log: Callable[..., LogFile], path: Path) -> None:
+@pytest.mark.parametrize("remove", [Path.unlink, lambda path: shutil.rmtree(path.parent)])
+def test_the_line_right_after_the_removal_of_the_file_or_its_folder_is_in_the_new_file(
+    log: Callable[..., LogFile], path: Path, remove: Callable[[Path], object]
+) -> None:
+    sink = log()
+    sink.write("stdout", b"before\n")
+    remove(path)
+    sink.write("stdout", b"after\n")
+
+    assert content(path) == b"after\n"
+
+
+def blocked(path: Path) -> Path:
+    path.mkdir()
+    (path / "full").touch()
+    return path
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_folder_with_the_name_of_a_rotated_file_is_passed_over_and_costs_no_line(
+    log: Callable[..., LogFile], path: Path, number: int, suffix: str
+) -> None:
     sink = log(max_size=10, keep=3)
-    sink.write("stdout", b"first\nsecond\nthird\n")
-    path.with_name("web.log.3").mkdir()
-    (path.with_name("web.log.3") / "full").touch()
+    sink.write("stdout", b"1st\n2nd\n")
+    folder = blocked(path.with_name(f"web.log.{number}{suffix}"))
 
-    for _ in range(5):
-        with pytest.raises(OSError, match="directory"):
-            sink.write("stdout", b"fourth\n")
+    for line in (b"third\n", b"fourth\n", b"fifth\n", b"sixth\n"):
+        sink.write("stdout", line)
 
-    assert path.with_name("web.log.2").read_bytes() == b"first\n"
-    shutil.rmtree(path.with_name("web.log.3"))
-    sink.write("stdout", b"fifth\n")
-    assert whole(path).startswith(b"second\nthird\n[hostler: 35 bytes dropped: ")
-    assert whole(path).endswith(b"\nfifth\n")
+    (folder / "full").unlink()
+    folder.rmdir()
+    assert whole(path) == b"third\nfourth\nfifth\nsixth\n"
+
+
+@pytest.fixture
+def pinned(path: Path, tmp_path: Path) -> Iterator[Callable[[], None]]:
+    """Something is mounted at the name web.log.1, which no file can take then, until this is called."""
+    path.parent.mkdir()
+    source, target = some_file(tmp_path / "source"), some_file(path.with_name("web.log.1"))
+    mounted = subprocess.run(["mount", "--bind", source, target], capture_output=True, check=False)
+
+    if mounted.returncode:
+        pytest.skip(f"a file cannot be mounted here: {mounted.stderr.decode().strip()}")
+
+    free = functools.cache(lambda: subprocess.run(["umount", target], check=True))
+    yield free
+    free()
+
+
+def test_a_file_that_cannot_be_renamed_grows_on_and_that_is_told_once(
+    pinned: Callable[[], None], path: Path
+) -> None:
+    told: list[OSError] = []
+    sink = LogFile(path, max_size=100, keep=2, stays=told.append)
+    sink.open()
+    keep_writing(sink, lambda: path.stat().st_size > 1000)
+    sink.write("stderr", b"torn")
+    sink.write("stdout", b"last\n")
+    assert content(path) == b"more\n" * 201 + b"last\ntorn"
+
+    pinned()
+    keep_writing(sink, lambda: path.stat().st_size < 100, b"end\n")
+    sink.close()
+    assert path.with_name("web.log.1").read_bytes().startswith(b"more\n" * 201 + b"last\nend\n")
+    assert content(path).endswith(b"end\ntorn")
+    assert [error.strerror for error in told] == ["Device or resource busy"]
 
 
 def fill(disk: Path) -> Path:

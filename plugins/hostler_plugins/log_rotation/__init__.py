@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,10 +33,11 @@ from hostler_plugins.log_rotation.sink import LogFile
 class LogRotation:
     """Writes stdout and stderr, byte for byte, to one file: opencode.log, opencode.log.1 ... opencode.log.5.
 
-    A file grows beyond `max_size` by no more than one line of up to 64 KiB. The streams interleave at
-    line ends. While the file cannot be written (a full disk), output is dropped in whole lines, a notice
-    says so, and a line in the file tells how much when it goes on. It has to be a file (no link, no device)
-    in a folder that only root and the user of hostler can change, on the whole way to it.
+    A file grows beyond `max_size` by no more than one line of up to 64 KiB, unless it cannot be renamed,
+    which a notice tells. The streams interleave at line ends. While the file cannot be written (a full
+    disk), output is dropped in whole lines, a notice says so, and a line in the file tells how much when
+    it goes on. It has to be a file (no link, no device) in a folder that only root and the user of hostler
+    can change, on the whole way to it.
     """
 
     path: Path | None = option(
@@ -73,7 +76,7 @@ class LogRotation:
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
         """Open the file and add it to the sinks, or fail before anything is started."""
         path = self._file(server.name, launch)
-        log, sink = self._sinks(server.name, path)
+        log, sink = self._sinks(server.name, path, _teller(server, path))
         launch.defer(log.close_unused)
         launch.on_fork(log.disown)
 
@@ -90,7 +93,7 @@ class LogRotation:
 
         launch.sinks.append(sink)
 
-    def _sinks(self, server: str, path: Path) -> tuple[LogFile, Sink]:
+    def _sinks(self, server: str, path: Path, stays: Callable[[OSError], None]) -> tuple[LogFile, Sink]:
         """The file, and what writes to it."""
         log = partial(
             LogFile,
@@ -99,6 +102,7 @@ class LogRotation:
             keep=self.keep,
             every=self.every or 0.0,
             compress=self.compress,
+            stays=stays,
         )
 
         if self.format == "text":
@@ -112,6 +116,22 @@ class LogRotation:
 
     def _file(self, server: str, launch: Launch) -> Path:
         return launch.data_dir / (self.path or f"{server}.log")
+
+
+def _teller(server: ServerView, path: Path) -> Callable[[OSError], None]:
+    """What tells, from the thread that writes, why a file cannot be rotated."""
+    loop = asyncio.get_running_loop()
+
+    def tell(error: OSError) -> None:
+        text = (
+            f"the log file {path} cannot be rotated: {error.strerror}; it grows beyond max_size until it can"
+        )
+        notice = partial(server.notice, "log_not_rotated", text, level="warning", path=str(path))
+
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
+            loop.call_soon_threadsafe(notice)
+
+    return tell
 
 
 def _hint(error: OSError, path: Path) -> str:

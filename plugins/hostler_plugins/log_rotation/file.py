@@ -8,6 +8,7 @@ import fcntl
 import os
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from hostler import trusted_folder
@@ -15,7 +16,7 @@ from hostler import trusted_folder
 from hostler_plugins.log_rotation.series import Series
 
 _LOOK_AFTER = 0.5
-"""Seconds between two looks whether the file is still there."""
+"""Seconds between two looks whether the file was moved, and between two tries to rotate it."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -25,9 +26,18 @@ class RotatedFile:
     """One file on disk. `size` is without the unfinished line at its end, `total` all that was ever added.
 
     `every` is the length in seconds of the time that goes into one file, counted from midnight UTC; 0: any.
+    `stays` hears, once until it succeeds again, why the file cannot be rotated.
     """
 
-    def __init__(self, path: Path, keep: int, *, every: float = 0.0, compress: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        keep: int,
+        *,
+        every: float = 0.0,
+        compress: bool = False,
+        stays: Callable[[OSError], None] = lambda error: None,
+    ) -> None:
         self._path = path
         self._series = Series(path.name, keep, compress=compress)
         self._every = every
@@ -35,6 +45,9 @@ class RotatedFile:
         self._fd = -1
         self._folder = -1
         self._looked = 0.0
+        self._stays = stays
+        self._stayed = False
+        self._not_before = 0.0
         self._full = False  # the last write found no room
         self.size = 0
         self.total = 0
@@ -122,18 +135,19 @@ class RotatedFile:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def look(self, loose: int, *, at_once: bool) -> bool:
-        """See now and then whether the file is still there, and open it again when it is not.
+        """Open the file again when it was removed, and when a look now and then finds that it was moved.
 
         `loose` is the length of the unfinished line at its end; True when that has to be written again.
         """
         now = time.monotonic()
+        removed = self._fd < 0 or not os.fstat(self._fd).st_nlink
 
-        if self._fd >= 0 and not at_once and now - self._looked < _LOOK_AFTER:
+        if not (removed or at_once) and now - self._looked < _LOOK_AFTER:
             return False
 
         self._looked = now
 
-        if self._fd < 0 or self._moved():
+        if removed or self._moved():
             self.open()
             return True
 
@@ -142,11 +156,28 @@ class RotatedFile:
         self.size = min(self.size, 0 if emptied else size - loose)
         return emptied
 
-    def rotate(self) -> None:
-        """Rename the files, the oldest goes, and begin a new one."""
-        self._series.shift(self._folder)
+    def rotate(self) -> bool:
+        """Rename the files, the oldest goes, and begin a new one; False where this one has to grow on."""
+        now = time.monotonic()
+
+        if now < self._not_before:
+            return False
+
+        try:
+            self._series.shift(self._folder)
+        except OSError as error:
+            self._not_before = now + _LOOK_AFTER
+
+            if not self._stayed:
+                self._stays(error)
+
+            self._stayed = True
+            return False
+
+        self._stayed = False
         self._close_file()
         self.open()
+        return True
 
     def is_due(self) -> bool:
         """Whether the time that goes into this file is over, and something is in it."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import threading
+from itertools import count, islice
 
 _PART = ".part"
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -24,26 +26,28 @@ class Series:
         self._work: threading.Thread | None = None
 
     def shift(self, folder: int) -> None:
-        """Give every file the next number, and the log file the number 1; the oldest goes."""
+        """Give every file the next number, and the log file the first; the oldest goes.
+
+        OSError: the log file has kept its name. A number whose name a folder has is passed over.
+        """
         self.settle()
+        numbers = list(islice((each for each in count(1) if not self._is_blocked(folder, each)), self._keep))
+        free = next(
+            (at for at, each in enumerate(numbers) if not self._exists(folder, each)), len(numbers) - 1
+        )
 
-        for number in range(self._free_number(folder), 1, -1):
-            self._rename(folder, number - 1, number)
+        for at in range(free, 0, -1):  # up to a gap, which a rotation that failed half-way has left
+            self._rename(folder, numbers[at - 1], numbers[at])
 
-        if self._keep:
-            with contextlib.suppress(FileNotFoundError):
-                _replace(self._name, self._numbered(1), folder)
-        else:
+        if not numbers:
             _remove(self._name, folder)
+            return
 
-        self._remove_surplus(folder)
+        with contextlib.suppress(FileNotFoundError):
+            _replace(self._name, self._numbered(numbers[0]), folder)
 
-        if self._compress and self._keep:
-            # Beside the output, which goes on: a daemon, because a program that ends does not wait for it.
-            self._work = threading.Thread(
-                target=self._squeeze, args=(os.dup(folder),), name="hostler-compress", daemon=True
-            )
-            self._work.start()
+        with contextlib.suppress(OSError):  # what is left to do costs no output
+            self._tidy(folder, numbers)
 
     def settle(self) -> None:
         """Wait until the last rotated file is compressed."""
@@ -58,37 +62,39 @@ class Series:
                 _replace(self._numbered(old, suffix), self._numbered(new, suffix), folder)
                 _remove(self._numbered(new, ".gz" if not suffix else ""), folder)
 
-    def _free_number(self, folder: int) -> int:
-        """The lowest free number, so that a rotation that failed half-way pushes nothing out; or the last."""
-        number = 1
-
-        while number < self._keep and self._exists(folder, number):
-            number += 1
-
-        return min(number, self._keep)
-
     def _exists(self, folder: int, number: int) -> bool:
         return any(_is_there(self._numbered(number, suffix), folder) for suffix in ("", ".gz"))
 
     def _numbered(self, number: int, suffix: str = "") -> str:
         return f"{self._name}.{number}{suffix}"
 
-    def _remove_surplus(self, folder: int) -> None:
-        """Remove what is left of a time when more files were kept."""
-        number = self._keep + 1
+    def _is_blocked(self, folder: int, number: int) -> bool:
+        """Whether a number's name is that of a folder, which no file can replace."""
+        return any(_is_folder(self._numbered(number, suffix), folder) for suffix in ("", ".gz"))
 
-        while self._exists(folder, number):
+    def _tidy(self, folder: int, numbers: list[int]) -> None:
+        """Compress the newest, and remove what is left of a time when more files were kept."""
+        if self._compress:
+            # Beside the output, which goes on: a daemon, because a program that ends does not wait for it.
+            self._work = threading.Thread(
+                target=self._squeeze, args=(os.dup(folder), numbers[0]), name="hostler-compress", daemon=True
+            )
+            self._work.start()
+
+        number = numbers[-1] + 1
+
+        while self._exists(folder, number) and not self._is_blocked(folder, number):
             for suffix in ("", ".gz"):
                 _remove(self._numbered(number, suffix), folder)
 
             number += 1
 
-    def _squeeze(self, folder: int) -> None:
-        """Compress the newest; on a full disk it stays as it is. Closes the descriptor."""
+    def _squeeze(self, folder: int, number: int) -> None:
+        """Compress one file; on a full disk it stays as it is. Closes the descriptor."""
         import gzip  # noqa: PLC0415 - only who compresses needs them
         import shutil  # noqa: PLC0415
 
-        plain, packed = self._numbered(1), self._numbered(1, ".gz")
+        plain, packed = self._numbered(number), self._numbered(number, ".gz")
         part = f"{packed}{_PART}"
 
         try:
@@ -120,9 +126,16 @@ def _remove(name: str, folder: int) -> None:
 
 
 def _is_there(name: str, folder: int) -> bool:
-    try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    return _mode(name, folder) is not None
 
-    return True
+
+def _is_folder(name: str, folder: int) -> bool:
+    mode = _mode(name, folder)
+    return mode is not None and stat.S_ISDIR(mode)
+
+
+def _mode(name: str, folder: int) -> int | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -39,9 +39,10 @@ class LogFile:
         every: float = 0.0,
         compress: bool = False,
         gap: Callable[[int, str], bytes] = gap_in_words,
+        stays: Callable[[OSError], None] = lambda error: None,
     ) -> None:
         self.name = f"log file {path}"  # in notices
-        self._file = RotatedFile(path, keep, every=every, compress=compress)
+        self._file = RotatedFile(path, keep, every=every, compress=compress, stays=stays)
         self._gap = gap
         self._max_size = max_size
         self._timestamps = timestamps
@@ -207,7 +208,8 @@ class LogFile:
             if not text:
                 break
 
-            self._file.rotate()
+            if not self._file.rotate():
+                break
 
         return text
 
