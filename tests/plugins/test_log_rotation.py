@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import shutil
 import stat
@@ -642,9 +641,9 @@ def pinned(path: Path, tmp_path: Path) -> Iterator[Callable[[], None]]:
     if mounted.returncode:
         pytest.skip(f"a file cannot be mounted here: {mounted.stderr.decode().strip()}")
 
-    free = functools.cache(lambda: subprocess.run(["umount", target], check=True))
-    yield free
-    free()
+    with contextlib.ExitStack() as pin:
+        pin.callback(subprocess.run, ["umount", target], check=True)
+        yield pin.close
 
 
 def test_a_file_that_cannot_be_renamed_grows_on_and_that_is_told_once(
