@@ -97,7 +97,7 @@ class View(Unasked):
     def notice(self, topic: str, text: str, *, level: str = "info", **details: object) -> None:
         self.notices[topic] = text
 
-    def lines(self) -> AsyncIterator[Line]:
+    def lines(self, buffer: int = 4096) -> AsyncIterator[Line]:
         raise NotImplementedError
 
     def deliver(self, item: StreamEvent | StreamGap) -> None:

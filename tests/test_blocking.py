@@ -22,6 +22,7 @@ from hostler import (
     Endpoint,
     Event,
     InvalidConfiguration,
+    Kind,
     Notice,
     PluginSpec,
     ProcessAlreadyRunning,
@@ -331,6 +332,22 @@ def test_lines_stream_events_and_the_environment_come_over(served: Served, make_
         assert server.event_count == 1
         assert server.child_env({"A": "b"}) == {"A": "b", "TALKS_AT": server.url}
         assert server.child_env()["PATH"] == os.environ["PATH"]
+
+
+@pytest.mark.parametrize("buffer", [1, 4096, 20_000])
+def test_a_burst_arrives_in_the_buffer_and_what_is_lost_is_counted(
+    served: Served, make_spec: MakeSpec, buffer: int
+) -> None:
+    burst = replace(make_spec(), kind=Kind.TASK, command=("seq", "1", "20000"), port=None, plugins=())
+
+    with served(replace(burst, autostart=False)) as servers:
+        lines = servers["fake"].lines(buffer)
+        servers["fake"].start()
+        servers["fake"].wait_completed(20)
+
+    taken = list(lines)
+    assert (taken[-1].text, len(taken)) == ("20000", buffer)
+    assert [line.missed for line in taken if line.missed] == ([20_000 - buffer] if buffer < 20_000 else [])
 
 
 def test_a_crash_is_seen_from_plain_code(served: Served) -> None:

@@ -6,7 +6,7 @@ import gc
 
 import anyio
 import pytest
-from hostler.channel import Channel, Subscription
+from hostler.channel import Channel, Marks, Subscription
 from hostler.inbox import Inbox
 
 
@@ -39,6 +39,19 @@ async def test_a_slow_listener_loses_the_oldest_and_is_told_how_many() -> None:
 
     channel.close()
     assert await all_of(slow) == ["7 lost", "7", "8", "9"]
+
+
+async def test_items_that_are_marked_tell_all_that_was_lost_before_them() -> None:
+    marks: Marks[tuple[str, int]] = Marks(lambda item: item[1], lambda item, lost: (item[0], lost))
+    channel: Channel[tuple[str, int]] = Channel(marks=marks)
+    slow, prompt = channel.subscribe(2), channel.subscribe()
+
+    for item in (("a", 0), ("b", 5), ("c", 0), ("d", 7)):
+        channel.publish(item)
+
+    channel.close()
+    assert [item async for item in slow] == [("c", 7), ("d", 7)]
+    assert [item async for item in prompt] == [("a", 0), ("b", 5), ("c", 0), ("d", 7)]
 
 
 async def test_large_items_are_bounded_by_their_size_and_one_that_is_larger_still_arrives() -> None:

@@ -70,7 +70,7 @@ class Unasked:
     def progress(self, text: str, fraction: float | None = None) -> None:
         raise NotImplementedError
 
-    def lines(self) -> AsyncIterator[Line]:
+    def lines(self, buffer: int = 4096) -> AsyncIterator[Line]:
         raise NotImplementedError
 
     def deliver(self, item: StreamEvent | StreamGap) -> None:

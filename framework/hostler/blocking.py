@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -181,9 +182,9 @@ class BlockingServer:
         """See Server.stream_events; the iterator blocks until there is one."""
         return self._door.follow(self._server.stream_events)
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self, buffer: int = 4096) -> Iterator[Line]:
         """See Server.lines; the iterator blocks until there is one."""
-        return self._door.follow(self._server.lines)
+        return self._door.follow(partial(self._server.lines, buffer))
 
 
 class BlockingSupervisor(Mapping[str, BlockingServer]):

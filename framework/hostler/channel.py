@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 from weakref import WeakSet
 
@@ -13,16 +14,29 @@ T = TypeVar("T")
 _HEAVIEST = 16 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Marks(Generic[T]):
+    """For items that tell themselves how many were lost before them: how that is read, and written."""
+
+    read: Callable[[T], int]
+    write: Callable[[T, int], T]
+
+
 class Subscription(Generic[T]):
     """One listener's queue, an async iterator; it ends when the channel is closed or it is itself."""
 
     def __init__(
-        self, limit: int, gap: Callable[[int], T] | None, weigh: Callable[[T], int] | None = None
+        self,
+        limit: int,
+        gap: Callable[[int], T] | None,
+        weigh: Callable[[T], int] | None = None,
+        marks: Marks[T] | None = None,
     ) -> None:
         self._items: deque[T] = deque()
         self._limit = limit
         self._gap = gap
         self._weigh = weigh
+        self._marks = marks
         self._weight = 0
         self._lost = 0
         self._closed = False
@@ -34,8 +48,8 @@ class Subscription(Generic[T]):
             return
 
         while len(self._items) >= self._limit or self._is_heavy():
-            self._pop()
-            self._lost += 1
+            gone = self._pop()
+            self._lost += 1 if self._marks is None else 1 + self._marks.read(gone)
 
         self._items.append(item)
 
@@ -66,7 +80,13 @@ class Subscription(Generic[T]):
             lost, self._lost = self._lost, 0
             return self._gap(lost)
 
-        return self._pop()
+        item = self._pop()
+
+        if self._lost and self._marks is not None:
+            lost, self._lost = self._lost, 0
+            return self._marks.write(item, self._marks.read(item) + lost)
+
+        return item
 
     def _is_heavy(self) -> bool:
         """Whether too much waits behind the oldest: that one may just be taken, however large it is."""
@@ -88,7 +108,8 @@ class Channel(Generic[T]):
     """Carries items to any number of subscriptions; one that nobody holds any more is forgotten.
 
     `limit` is how many wait for a slow listener at most. With `weigh`, which tells the size of an item,
-    they are also 16 MiB together at most, the oldest and the newest not counted.
+    they are also 16 MiB together at most, the oldest and the newest not counted. Where some were lost,
+    `gap` makes an item that says so; with `marks` the next one says it.
     """
 
     def __init__(
@@ -97,10 +118,12 @@ class Channel(Generic[T]):
         limit: int = 1024,
         gap: Callable[[int], T] | None = None,
         weigh: Callable[[T], int] | None = None,
+        marks: Marks[T] | None = None,
     ) -> None:
         self._limit = limit
         self._gap = gap
         self._weigh = weigh
+        self._marks = marks
         self._subscriptions: WeakSet[Subscription[T]] = WeakSet()
         self._closed = False
 
@@ -109,9 +132,9 @@ class Channel(Generic[T]):
         """Whether anybody listens."""
         return len(self._subscriptions) > 0
 
-    def subscribe(self) -> Subscription[T]:
-        """Listen from now on."""
-        subscription = Subscription(self._limit, self._gap, self._weigh)
+    def subscribe(self, limit: int | None = None) -> Subscription[T]:
+        """Listen from now on, with a limit of one's own or the channel's."""
+        subscription = Subscription(limit or self._limit, self._gap, self._weigh, self._marks)
 
         if self._closed:
             subscription.close()

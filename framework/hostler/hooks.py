@@ -199,8 +199,11 @@ class ServerView(Protocol):
         """Tell the world something that is no state: "env_withheld", "update_available" ..."""
         ...
 
-    def lines(self) -> AsyncIterator[Line]:
-        """Follow the output of this run, line by line; bounded, oldest lines are dropped first."""
+    def lines(self, buffer: int = 4096) -> AsyncIterator[Line]:
+        """Follow the output, line by line; of more than `buffer` that wait the oldest are dropped.
+
+        `missed` of a line is the number of those that were lost right before it.
+        """
         ...
 
     def deliver(self, item: StreamEvent | StreamGap) -> None:

@@ -187,10 +187,18 @@ class View(AsServer):
         self.around.residence.check()
         return self.voice.stream.subscribe()
 
-    def lines(self) -> AsyncIterator[Line]:
-        """Its output from now on, line by line, over all runs; oldest lines are dropped first."""
+    def lines(self, buffer: int = 4096) -> AsyncIterator[Line]:
+        """Its output from now on, line by line, over all runs.
+
+        At most `buffer` lines wait for you, and 16 MiB of them. Beyond that the oldest are dropped, and
+        `missed` of the next line is their number.
+        """
         self.around.residence.check()
-        lines = self.voice.lines.subscribe()
+
+        if buffer < 1:
+            raise ValueError(f"buffer: expected 1 or more lines, got {buffer}")
+
+        lines = self.voice.lines.subscribe(buffer)
 
         if self.run is not None:
             self.run.follow_lines()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from hostler.channel import Channel
+from hostler.channel import Channel, Marks
 from hostler.errors import ServerError
 from hostler.events import Event, Notice, Progress
 from hostler.loop import call_out
@@ -30,7 +30,7 @@ class Voice:
         self.masker = Masker()
         self.events: Channel[Event] = Channel(gap=self._events_dropped)
         self.stream: Channel[StreamEvent | StreamGap] = Channel(gap=_stream_dropped, weigh=_size)
-        self.lines: Channel[Line] = Channel(limit=4096)
+        self.lines: Channel[Line] = Channel(weigh=_length, marks=Marks(_missed, _with_missed))
         self.event_count = 0
         self.skipped_events = 0
         self.last_event_at: datetime | None = None
@@ -166,6 +166,18 @@ class Voice:
 
 def _size(item: StreamEvent | StreamGap) -> int:
     return len(item.data) if isinstance(item, StreamEvent) else 0
+
+
+def _length(line: Line) -> int:
+    return len(line.text)
+
+
+def _missed(line: Line) -> int:
+    return line.missed
+
+
+def _with_missed(line: Line, missed: int) -> Line:
+    return replace(line, missed=missed)
 
 
 def _stream_dropped(count: int) -> StreamGap:

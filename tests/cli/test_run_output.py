@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,36 @@ def test_json_with_debug_holds_the_lines_of_output(configure: Configure, start: 
     lines = [event for event in run_json(start, "--debug") if event["event"] == "line"]
     first = {key: lines[0][key] for key in ("server", "stream", "number", "text", "generation")}
     assert first == {"server": "fake", "stream": "stdout", "number": 1, "text": "grüße ✓", "generation": 1}
+
+
+BURST = """[servers.burst]
+kind = "task"
+command = ["sh", "-c", "seq 1 {lines}"]
+"""
+
+
+def test_a_burst_of_20_000_lines_is_shown_whole(configure: Configure, start: Start) -> None:
+    configure(text=BURST.format(lines=20_000))
+    hostler = start("run", "--debug")
+    assert hostler.end() == 0
+
+    shown = [line for line in hostler.stdout if line.startswith("burst stdout: ")]
+    assert shown == [f"burst stdout: {number}" for number in range(1, 20_001)]
+
+
+def test_more_lines_than_can_be_shown_are_counted_where_they_are_missing(
+    configure: Configure, start: Start
+) -> None:
+    configure(text=BURST.format(lines=400_000))
+    hostler = start("run", "--debug", "--json")
+    assert hostler.end() == 0
+
+    lines = [event for line in hostler.stdout if (event := json.loads(line))["event"] == "line"]
+    missed = [line.get("missed", 0) for line in lines]
+    told = [int(found[1]) for line in hostler.stderr if (found := re.match(r"burst: (\d+) lines", line))]
+    assert len(lines) + sum(missed) + sum(told) == 400_000
+    assert sum(missed) > 0
+    assert [line["number"] - before["number"] - 1 for before, line in pairwise(lines)] == missed[1:]
 
 
 def test_every_line_is_written_at_once(configure: Configure, start: Start) -> None:

@@ -642,7 +642,7 @@ def pinned(path: Path, tmp_path: Path) -> Iterator[Callable[[], None]]:
         pytest.skip(f"a file cannot be mounted here: {mounted.stderr.decode().strip()}")
 
     with contextlib.ExitStack() as pin:
-        pin.callback(subprocess.run, ["umount", target], check=True)
+        pin.callback(lambda: subprocess.run(["umount", target], check=True))
         yield pin.close
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import anyio
@@ -29,6 +30,7 @@ from capturing import (
 )
 from hostler.credentials import MASK
 from hostler.model import Line
+from hostler.process import output
 from hostler.process.output import OutputPump
 from hostler.secrets import Masker
 
@@ -367,9 +369,37 @@ async def test_a_loop_that_is_too_slow_loses_the_oldest_lines_and_is_told(
     assert await capture.drained(DEADLINE)
     assert capture.dropped > 0
     assert len(lines) + capture.dropped == 200_000
+    assert sum(line.missed for line in lines) == capture.dropped
+    assert [line.number - before.number - 1 for before, line in pairwise(lines)] == [
+        line.missed for line in lines[1:]
+    ]
     assert lines[-1] == Line("stdout", "000999", 200_000, 7)
     assert set(told.topics) == {"output_dropped"}
     assert sum(int(str(details["lines"])) for _, _, details in told) == capture.dropped
+    await capture.close()
+
+
+async def test_lines_that_a_follower_is_too_slow_for_at_the_end_are_told(
+    pump: OutputPump, spawned: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "DELIVERY", 0.1)
+    told = Troubles()
+    capture = opened(pump, told=told)
+    lines: list[Line] = []
+
+    def slowly(some: list[Line]) -> None:
+        time.sleep(0.02 * len(some))
+        lines.extend(some)
+
+    capture.follow(slowly)
+    spawned(capture, "seq 1 1000")
+
+    assert not await capture.drained(0.1)
+    assert capture.dropped > 0
+    assert len(lines) + capture.dropped == 1000
+    assert [text for _, text, _ in told] == [
+        f"{capture.dropped} lines of output were not shown: the program was busy"
+    ]
     await capture.close()
 
 

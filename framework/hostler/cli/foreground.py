@@ -9,14 +9,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakSet
 
 from hostler.cli.addresses import addresses
 from hostler.cli.reloading import Reloading, has_terminal
 from hostler.cli.verdict import verdict
 from hostler.cli.views import CarefulView, View
+from hostler.cli.views.sentences import lines_missed
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.essential import ESSENTIAL_ENDED
 from hostler.events import Event, Notice
+from hostler.loop import loop_time
 from hostler.model import Configuration
 from hostler.order import refuse_unset
 from hostler.process.reaper import reap_strangers
@@ -25,6 +28,9 @@ from hostler.states import State
 from hostler.supervisor import Supervisor
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_MOST_LINES = 65_536  # of each server, that wait to be shown
+_PATIENCE = 3.0  # seconds in which lines are shown when all is over
+_TURN = 0.01  # seconds in which lines are shown without a rest
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 
 
@@ -41,6 +47,8 @@ class Foreground:
     _reloading: Reloading | None = None
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    _showing: WeakSet[asyncio.Task[Any]] = field(default_factory=WeakSet)
+    _shown_until: float = float("inf")
     _beside: asyncio.subprocess.Process | None = None
     _supervisor: Supervisor | None = None
     _killing: bool = False
@@ -67,6 +75,7 @@ class Foreground:
             self.view.say(str(error), error=True)
             code = 1
         finally:
+            await self._show_the_rest()
             self.view.close()
             await self._end_tasks()
             self._ignore_signals()
@@ -203,16 +212,38 @@ class Foreground:
         assert self._supervisor is not None
 
         if self.debug and name in self._supervisor.servers:
-            self._start(self._show_lines(self._supervisor[name]))
+            self._showing.add(self._start(self._show_lines(self._supervisor[name])))
 
     async def _show_lines(self, server: Server) -> None:
-        async for line in server.lines():
+        rested, missed = loop_time(), 0
+
+        async for line in server.lines(_MOST_LINES):
+            if rested > self._shown_until:
+                missed += 1 + line.missed
+                continue
+
             self.view.line(server.name, line)
 
-    def _start(self, work: Awaitable[Any]) -> None:
+            if loop_time() - rested > _TURN:  # a terminal may be slow, and the loop has other things to do
+                await asyncio.sleep(0)
+                rested = loop_time()
+
+        if missed:
+            self.view.say(lines_missed(server.name, missed))
+
+    async def _show_the_rest(self) -> None:
+        """Show the lines that still wait when all is over, for a moment."""
+        self._shown_until = loop_time() + _PATIENCE
+        showing = [task for task in self._tasks if task in self._showing]
+
+        if showing:
+            await asyncio.wait(showing, timeout=2 * _PATIENCE)
+
+    def _start(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
         task = asyncio.ensure_future(_quietly(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _first_of(self, *works: Awaitable[Any]) -> None:
         tasks = [asyncio.ensure_future(work) for work in works]

@@ -157,12 +157,16 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One complete line of output, without its end, redacted; `number` counts from 1 in each stream."""
+    """One complete line of output, without its end, redacted; `number` counts from 1 in each stream.
+
+    `missed` lines of both streams were lost right before this one: who takes them was too slow.
+    """
 
     stream: StreamName
     text: str
     number: int
     generation: int
+    missed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

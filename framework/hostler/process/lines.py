@@ -8,13 +8,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from hostler.model import Line, StreamName
 
 TAIL = 64 * 1024
 LONGEST_LINE = 8 * 1024
-MOST_LINES_WAITING = 20_000
+MOST_LINES_WAITING = 65_536
+MOST_BYTES_WAITING = 16 * 1024 * 1024
 _SMALL = 4 * 1024
 _TURN = 0.01  # seconds at a time on the loop's thread
 _LARGEST_PIECE = 64
@@ -119,8 +121,9 @@ class LineFeed:
         self._on_dropped = on_dropped
         self._callbacks: tuple[LinesCallback, ...] = ()
         self._lock = threading.Lock()
-        self._batches: deque[list[Line]] = deque()
+        self._batches: deque[tuple[list[Line], int]] = deque()
         self._waiting = 0
+        self._bytes = 0
         self._untold = 0
         self._idle = True
         self._batch: list[Line] = []  # what is being delivered, and how far it is
@@ -146,21 +149,43 @@ class LineFeed:
         self._callbacks = (*self._callbacks, only_this)
         return unfollow
 
-    def offer(self, lines: list[Line]) -> None:
-        """Queue a batch (on the output thread); the oldest batches go when too much waits."""
+    def offer(self, lines: list[Line], size: int) -> None:
+        """Queue a batch (on the output thread) of so many bytes; the oldest ones go when too much waits."""
         with self._lock:
             idle, self._idle = self._idle, False
-            self._batches.append(lines)
+            self._batches.append((lines, size))
             self._waiting += len(lines)
+            self._bytes += size
 
-            while self._waiting > MOST_LINES_WAITING and len(self._batches) > 1:
-                gone = len(self._batches.popleft())
-                self._waiting -= gone
+            while len(self._batches) > 1 and self._is_too_much():
+                gone = len(self._take())
                 self._untold += gone
                 self.dropped += gone
 
         if idle:
             tell(self._loop, self._deliver)
+
+    def give_up(self) -> None:
+        """Drop what waits, and tell it: its followers were too slow (on the loop's thread)."""
+        with self._lock:
+            left = self._waiting + len(self._batch) - self._at
+            self._batches.clear()
+            self._waiting = self._bytes = 0
+
+        self._batch, self._at = [], 0
+
+        if left and self._callbacks:
+            self.dropped += left
+            self._on_dropped(left)
+
+    def _is_too_much(self) -> bool:
+        return self._waiting > MOST_LINES_WAITING or self._bytes > MOST_BYTES_WAITING
+
+    def _take(self) -> list[Line]:
+        lines, size = self._batches.popleft()
+        self._waiting -= len(lines)
+        self._bytes -= size
+        return lines
 
     def when_delivered(self, function: Callable[[], None]) -> None:
         """Call `function` when nothing waits any more (on the loop's thread)."""
@@ -196,11 +221,11 @@ class LineFeed:
 
         with self._lock:
             untold, self._untold = self._untold, 0
-            self._batch, self._at = self._batches.popleft() if self._batches else [], 0
-            self._waiting -= len(self._batch)
+            self._batch, self._at = self._take() if self._batches else [], 0
             self._idle = not self._batch
 
         if untold:
+            self._batch[0] = replace(self._batch[0], missed=untold)
             self._on_dropped(untold)
 
         if not self._batch:

@@ -23,6 +23,9 @@ PIPE_SIZE = 256 * 1024
 MOST_LARGE_PIPES = 64
 """The kernel counts large pipes against all programs of the user: only so many are made."""
 
+DELIVERY = 3.0
+"""Seconds that followers may take for the last lines."""
+
 CLOSING = 3.0
 """Seconds that the closing of a capture may take, sinks included."""
 
@@ -147,9 +150,19 @@ class Capture:
         return text if lines is None else "".join(text.splitlines(keepends=True)[-lines:] if lines else [])
 
     async def drained(self, timeout: float) -> bool:
-        """Wait until every stream has ended and its lines are delivered; False after `timeout` seconds."""
+        """Wait until every stream has ended and its lines are delivered; False after `timeout` seconds.
+
+        Lines that wait when the streams have ended get a few seconds more; those that are left are told.
+        """
         with anyio.move_on_after(timeout):
             await self._ended.wait()
+
+        if not self._ended.is_set() and not self._running:
+            with anyio.move_on_after(DELIVERY):
+                await self._ended.wait()
+
+        if not self._ended.is_set():
+            self._feed.give_up()
 
         return self._ended.is_set()
 

@@ -45,7 +45,7 @@ class Pipe:
         lines = self.cutter.feed(data)
 
         if lines:
-            self.feed.offer(lines)
+            self.feed.offer(lines, len(data))
 
     def _follow(self) -> None:
         if not self.cutter.running:
@@ -60,6 +60,6 @@ class Pipe:
             lines = self.cutter.end()
 
             if lines:
-                self.feed.offer(lines)
+                self.feed.offer(lines, len(lines[0].text))
 
         self.on_end()

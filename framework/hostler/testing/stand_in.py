@@ -140,7 +140,7 @@ class StandIn:
         """Keep a notice."""
         self.notices.append(Told(topic, text, level, details))
 
-    async def lines(self) -> AsyncIterator[Line]:
+    async def lines(self, buffer: int = 4096) -> AsyncIterator[Line]:
         """The lines of `output`, and no more."""
         for line in self.output:
             yield line

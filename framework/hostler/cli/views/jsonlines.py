@@ -39,6 +39,7 @@ class JsonView:
                 "number": line.number,
                 "text": line.text,
             }
+            | ({"missed": line.missed} if line.missed else {})
         )
 
     def say(self, text: str, *, error: bool = False) -> None:

@@ -6,7 +6,7 @@ import logging
 import sys
 from typing import TextIO
 
-from hostler.cli.views.sentences import Sentences
+from hostler.cli.views.sentences import Sentences, lines_missed
 from hostler.events import Event, Progress
 from hostler.model import Configuration, Line
 from hostler.plain_text import harmless
@@ -42,6 +42,9 @@ class PlainView:
 
     def line(self, server: str, line: Line) -> None:
         """Write a line of the server's output."""
+        if line.missed:
+            self.say(lines_missed(server, line.missed))
+
         self.say(f"{server} {line.stream}: {line.text}")
 
     def say(self, text: str, *, error: bool = False) -> None:

@@ -130,3 +130,8 @@ def _where(event: StateChanged) -> str:
         return f" (pid {event.pid}{took})"
 
     return f" on port {event.url.rpartition(':')[2]}: {event.url} (pid {event.pid}{took})"
+
+
+def lines_missed(server: str, count: int) -> str:
+    """What stands where lines of a server's output are missing."""
+    return f"{server}: {count} lines of output were not shown: too many came at once"

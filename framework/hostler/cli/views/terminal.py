@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.status import Status
 from rich.text import Text
 
-from hostler.cli.views.sentences import Sentences
+from hostler.cli.views.sentences import Sentences, lines_missed
 from hostler.events import Event, Progress, StateChanged
 from hostler.model import Configuration, Line
 from hostler.plain_text import harmless
@@ -46,6 +46,9 @@ class TerminalView:
 
     def line(self, server: str, line: Line) -> None:
         """Print a line of the server's output."""
+        if line.missed:
+            self.say(lines_missed(server, line.missed))
+
         self._console.print(Text(f"{server} {line.stream}: ", "dim"), _harmless(line.text), sep="")
 
     def say(self, text: str, *, error: bool = False) -> None:
