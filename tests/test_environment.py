@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from hostler import EnvironmentSetupFailed, Launch
-from hostler.environment import refuse_leaks, safe_base
+from hostler.environment import refuse_leaks, safe_base, secrets_of
+from hostler.secrets import Masker
 
 SECRET = "hunter2-hunter2"
 
@@ -43,6 +44,31 @@ def test_the_base_is_short_and_safe() -> None:
         "LC": "C",
     }
     assert safe_base(host | others) == host
+
+
+def test_proxies_and_bundles_of_certificates_are_handed_on() -> None:
+    names = (
+        "HTTP_PROXY https_proxy ALL_PROXY NO_PROXY no_proxy SSL_CERT_FILE NODE_EXTRA_CA_CERTS "
+        "REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO AWS_CA_BUNDLE PIP_CERT DENO_CERT"
+    )
+    host = dict.fromkeys(names.split(), "/x")
+    assert safe_base(host | {"HTTP_PROXY_PASSWORD": SECRET}) == host
+
+
+@pytest.mark.parametrize("address", [f"http://me:{SECRET}@proxy:8080", f"me:{SECRET}@proxy:8080"])
+def test_the_password_of_a_proxy_is_masked_and_handed_on_in_variables_of_proxies_alone(address: str) -> None:
+    host = {"https_proxy": address, "PROXY_PASSWORD": SECRET}
+    masker = Masker()
+
+    for value in secrets_of(launch(host, https_proxy=address)):
+        masker.add(value)
+
+    assert SECRET not in masker.text(f"connecting to {address}")
+    refuse_leaks(launch(host, https_proxy=address))
+
+    for refused in (launch(host, JAVA_OPTS=f"-Dproxy={address}"), launch(host, ("x", address))):
+        with pytest.raises(EnvironmentSetupFailed):
+            refuse_leaks(refused)
 
 
 def test_a_secret_of_the_host_that_stands_in_the_child_is_refused_by_name_only() -> None:

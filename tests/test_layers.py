@@ -45,7 +45,7 @@ LAYERS = (
     "readiness refusals",
     "server",
     "essential means needing sampling",
-    "bookkeeping inquest starting watching",
+    "bookkeeping exit_error inquest starting watching",
     "leaving",
     "comeback",
     "life",

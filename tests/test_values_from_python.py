@@ -57,6 +57,7 @@ def written(**keys: Any) -> ServerSpec:
         ("identity", "require"),
         ("health", "any"),
         ("stop", "tree"),
+        ("success_exit_codes", [0, "SIGTERM"]),
         ("restart", {"policy": "always", "max_delay": "1m"}),
         ("env", {"A": "x", "B": {"secret": "env:HOME"}}),
         ("env_file", ".env"),
@@ -182,6 +183,7 @@ def test_numbers_are_seconds_and_ready_made_values_are_kept() -> None:
     assert spec.plugins == (PluginSpec("mine", instance=plugin),)
     assert made(restart={"max_delay": 3}).restart == policy
     assert made(stop_signal=signal.SIGINT).stop_signal is made(stop_signal="SIGINT").stop_signal
+    assert made(success_exit_codes=[signal.SIGTERM, 3]).success_exit_codes == ("SIGTERM", 3)
 
 
 async def test_a_supervisor_takes_the_path_of_a_file_a_mapping_and_specs_by_name(

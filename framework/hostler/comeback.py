@@ -16,7 +16,7 @@ from hostler.means import Means
 from hostler.model import Action, Exit, ExitCause, Kind, RestartMode
 from hostler.restart import Budget, at_once, spend
 from hostler.server import Wanted
-from hostler.states import State
+from hostler.states import DONE, State
 
 # As libraries and runtimes say it; where the language of the system is another one, by its number.
 _IN_USE = re.compile(
@@ -49,7 +49,7 @@ class Comeback:
                 server.wanted = Wanted.DOWN
                 server.away.clear()
 
-            return self._rest(crash, State.STOPPED, "it has done its work")
+            return self._rest(crash, State.STOPPED, DONE)
 
         refusal = "" if self._needs_only_time(crash) else self._why_no_restart(crash)
 

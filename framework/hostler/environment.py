@@ -16,25 +16,56 @@ _WHO_SETS_THEM = (
     "them by name: env-sanitizer = { allow = [...] }"
 )
 
-_SAFE = {
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "LANG",
-    "LANGUAGE",
-    "TZ",
-    "TERM",
-    "TMPDIR",
-    "XDG_CONFIG_HOME",
-    "XDG_DATA_HOME",
-    "XDG_STATE_HOME",
-    "XDG_CACHE_HOME",
-    "XDG_RUNTIME_DIR",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-}
+_SAFE = frozenset(
+    [
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "TERM",
+        "TMPDIR",
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
+        "XDG_STATE_HOME",
+        "XDG_CACHE_HOME",
+        "XDG_RUNTIME_DIR",
+    ]
+)
+# Behind a proxy or an inspecting firewall nothing is reached without these.
+_PROXY = frozenset(
+    ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "WS_PROXY", "WSS_PROXY", "ALL_PROXY", "NO_PROXY"]
+)
+_PROXIES = _PROXY | {name.lower() for name in _PROXY}
+_TRUST = frozenset(
+    [
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "NIX_SSL_CERT_FILE",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "AWS_CA_BUNDLE",
+        "NODE_EXTRA_CA_CERTS",
+        "NODE_USE_SYSTEM_CA",
+        "NODE_USE_ENV_PROXY",
+        "DENO_CERT",
+        "DENO_TLS_CA_STORE",
+        "PIP_CERT",
+        "GIT_SSL_CAINFO",
+        "GIT_SSL_CAPATH",
+        "CARGO_HTTP_CAINFO",
+        "NPM_CONFIG_CAFILE",
+        "npm_config_cafile",
+        "UV_NATIVE_TLS",
+        "UV_SYSTEM_CERTS",
+        "HTTPLIB2_CA_CERTS",
+        "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+    ]
+)
+_INHERITED = _SAFE | _PROXIES | _TRUST
 
 
 # What the loader, the C library and shells take from the environment of whatever is started.
@@ -59,7 +90,7 @@ def steers_programs(name: str) -> bool:
 
 def safe_base(host_env: Mapping[str, str]) -> dict[str, str]:
     """What every child gets of hostler's own environment: enough to run, nothing that is anybody's secret."""
-    return {name: value for name, value in host_env.items() if name in _SAFE or name.startswith("LC_")}
+    return {name: value for name, value in host_env.items() if name in _INHERITED or name.startswith("LC_")}
 
 
 def secret_values(*environments: Mapping[str, str]) -> Iterable[str]:
@@ -70,10 +101,18 @@ def secret_values(*environments: Mapping[str, str]) -> Iterable[str]:
                 yield value
 
 
+def _of_proxies(environment: Mapping[str, str]) -> Iterator[str]:
+    """The addresses of proxies that hold credentials, with or without a scheme."""
+    for value in (environment[name] for name in _PROXIES & environment.keys()):
+        if "@" in value:
+            yield value if "://" in value else f"http://{value}"
+
+
 def secrets_of(launch: Launch) -> Iterator[str]:
     """All secrets that the child knows: set on purpose, told by their names, its password, those in argv."""
     yield from launch.secrets.values()
     yield from secret_values(launch.env)
+    yield from _of_proxies(launch.env)
     words = launch.argv if isinstance(launch.argv, list) else ()  # a plugin may have left anything
     yield from (value for _, value in secrets_in_words(word for word in words if isinstance(word, str)))
     auth = launch.facts.get("auth")
@@ -89,14 +128,15 @@ def refuse_leaks(launch: Launch) -> None:
     Only names are told, never values. A variable that is allowed may hold any secret, and a value that
     is allowed under one name is allowed everywhere in the environment, but in argv (where every local
     user can read it) no secret is. `launch.warn` is told of what merely looks like one there. What stands
-    in the safe base as well (a password that is the user's name, say) cannot be told from it, and passes.
+    in the safe base as well (a password that is the user's name, say) cannot be told from it, and passes;
+    that of a proxy passes in the variables of proxies alone.
     """
-    base = " ".join(safe_base(launch.host_env).values())
+    inherited = safe_base(launch.host_env)
     given = {value for value in launch.secrets.values() if is_secret_value(value)}
     allowed = given | {launch.env[name] for name in launch.allowed if name in launch.env}
     secrets = {*secret_values(launch.host_env, launch.env), *given}
-    secrets = {value for value in secrets if value not in base}
-    leaks = _leaks(launch, secrets - allowed)
+    secrets = {value for value in secrets if not _is_base(value, inherited)}
+    leaks = _leaks(launch, secrets - allowed, inherited)
 
     if leaks:
         names = ", ".join(sorted(leaks))
@@ -108,19 +148,27 @@ def refuse_leaks(launch: Launch) -> None:
             permanent=True,
         )
 
-    words = [*launch.argv, *launch.wrapper]
-    exposed = [number for number, word in enumerate(words) if any(secret in word for secret in secrets)]
-
-    if exposed:
-        raise EnvironmentSetupFailed(
-            f"the command line would show a secret (word {exposed[0]} of argv); every local user can read it",
-            server=launch.server,
-            hint="hand it over in the environment (env-sanitizer allow) or in a file that only you can read",
-            permanent=True,
-        )
+    _refuse_exposed(launch, secrets)
 
     for text in exposed_in(launch.argv):
         launch.warn(text)
+
+
+def _refuse_exposed(launch: Launch, secrets: set[str]) -> None:
+    """Raise EnvironmentSetupFailed if one of these secrets stands in argv."""
+    for number, word in enumerate([*launch.argv, *launch.wrapper]):
+        shown = [secret for secret in secrets if secret in word]
+        named = {**launch.host_env, **launch.env, **launch.secrets}
+        names = ", ".join(sorted(name for name, value in named.items() if value in shown))
+
+        if shown:
+            raise EnvironmentSetupFailed(
+                f"the command line would show a secret ({names + ', ' if names else ''}word {number} of "
+                "argv); every local user can read it",
+                server=launch.server,
+                hint="hand it over in env, or in a file that only you can read",
+                permanent=True,
+            )
 
 
 def exposed_in(words: Iterable[str]) -> Iterator[str]:
@@ -133,10 +181,16 @@ def exposed_in(words: Iterable[str]) -> Iterator[str]:
             )
 
 
-def _leaks(launch: Launch, forbidden: set[str]) -> list[str]:
-    """The variables that hold what they may not."""
+def _is_base(value: str, inherited: Mapping[str, str]) -> bool:
+    return any(value in one for name, one in inherited.items() if name not in _PROXIES)
+
+
+def _leaks(launch: Launch, forbidden: set[str], inherited: Mapping[str, str]) -> list[str]:
+    """The variables that hold what they may not; those of proxies may, as they were handed on."""
     return [
         name
         for name, value in launch.env.items()
-        if name not in launch.allowed and any(secret in value for secret in forbidden)
+        if name not in launch.allowed
+        and not (name in _PROXIES and inherited.get(name) == value)
+        and any(secret in value for secret in forbidden)
     ]

@@ -9,24 +9,22 @@ from typing import Any
 import anyio
 
 from hostler.crash_record import CrashRecord
-from hostler.errors import ForceKillTimeout, ServerCrashed, ServerError
+from hostler.errors import ForceKillTimeout, ServerError
 from hostler.events import Exited
+from hostler.exit_error import background_notice, error_of, in_background, left_behind, went_to_background
 from hostler.inquest import inquest
 from hostler.means import Means
-from hostler.model import Action, Advice, Exit, ExitCause, InputMode, Kind, Unhealthy
+from hostler.model import Action, Advice, Exit, ExitCause, Kind, RestartMode, Unhealthy
 from hostler.needing import until_followers_are_gone
 from hostler.plugins import PluginSet
-from hostler.process.exits import ExitStatus
 from hostler.restart import after_running
 from hostler.run import Run
 from hostler.server import Wanted
-from hostler.states import COMPLETED, State
+from hostler.states import COMPLETED, DONE, State
 from hostler.watching import Ending
 
 _LAST_TRY_SECONDS = 5.0
 _STRENGTH = tuple(Action)
-_READ_NOTHING = 'set stdin = "open", where it ends because there is nothing to read; see its last lines'
-_SEE = "see its last lines, and its log file where log-rotation is on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +45,9 @@ class Leaving:
     run: Run
 
     async def leave(self, ending: Ending) -> Crash | None:
-        """End the run; None when it was stopped as asked, or is a task that has done its work."""
-        if ending.cause is ExitCause.EXITED and self._has_completed():
-            await self._stop(replace(ending, reason=COMPLETED))
+        """End the run; None when it was stopped as asked, or has ended with success."""
+        if ending.cause is ExitCause.EXITED and self._has_succeeded():
+            await self._stop(replace(ending, reason=self._success))
         elif ending.cause is not ExitCause.STOPPED:
             return await self.crash(ending)
         else:
@@ -57,11 +55,19 @@ class Leaving:
 
         return None
 
-    def _has_completed(self) -> bool:
+    def _has_succeeded(self) -> bool:
         server, process = self.means.server, self.run.process
         status = None if process is None else process.exit_status
-        is_done = status is not None and status.code == 0
-        return server.spec.kind is Kind.TASK and is_done and not server.end_asked
+
+        if status is None or server.end_asked or server.spec.restart.policy is RestartMode.ALWAYS:
+            return False
+
+        done = server.spec.kind is Kind.TASK and status.code == 0
+        return done or status.name in server.spec.success_exit_codes
+
+    @property
+    def _success(self) -> str:
+        return COMPLETED if self.means.server.spec.kind is Kind.TASK else DONE
 
     async def _stop(self, ending: Ending) -> None:
         """Everything in order: dependents, streams, plugins, tree, clean-up, rest."""
@@ -73,6 +79,8 @@ class Leaving:
         if self.means.plugins is not None and self.means.plugins.has("on_shutdown"):
             await _unless(self.run.cut_short, self.means.plugins.on_shutdown(server, ending.reason))
 
+        left = left_behind(self.run) if ending.cause is ExitCause.EXITED else ()
+        self._tell_background(left)
         await self._empty_tree()
         self._tell_exit(self._exit(ending.cause))
         await self.run.close()
@@ -83,14 +91,14 @@ class Leaving:
             self.means.rest(State.STOPPED, reason=server.because if server.wanted is Wanted.DOWN else "")
 
     def _complete(self) -> None:
-        """The task has done its work, unless it was started again meanwhile."""
+        """It has done its work, unless it was started again meanwhile."""
         server = self.means.server
 
         if not server.start_asked.is_set():
-            server.completed = True
+            server.completed = server.spec.kind is Kind.TASK
             server.wanted = Wanted.DOWN
 
-        self.means.rest(State.STOPPED, reason=COMPLETED)
+        self.means.rest(State.STOPPED, reason=self._success)
 
     async def _empty_tree(self) -> None:
         """Stop the tree; "stopped" is not said before it is empty."""
@@ -115,7 +123,11 @@ class Leaving:
     async def crash(self, ending: Ending) -> Crash:
         """Empty the tree if it lives, hear the plugins, clean up; what happened, as a value."""
         server, ran = self.means.server, self.run.ready_for
-        reason = ending.reason or self._exit(ending.cause).description
+        left = () if ending.error is not None else left_behind(self.run)
+        reason = ending.reason or self._why(left)
+
+        if server.spec.port is None:
+            self._tell_background(left)
 
         if ending.error is not None:
             server.voice.own(ending.error)
@@ -123,7 +135,11 @@ class Leaving:
         server.enter(State.CRASHED, reason=reason, error=ending.error)
         await self.run.close_health()
         await self._empty_tree()
-        exit_ = self._exit(ending.cause, ending.error or self._died(), ending.unhealthy)
+        exit_ = self._exit(ending.cause, ending.error, ending.unhealthy)
+
+        if exit_.error is None:
+            exit_ = self._exit(ending.cause, error_of(self.run, exit_, left), ending.unhealthy)
+
         self._tell_exit(exit_)
         advice = await self._hear_plugins(exit_)
         await self.run.close()
@@ -150,24 +166,19 @@ class Leaving:
 
         return advice
 
-    def _died(self) -> ServerError:
-        if self.means.server.spec.kind is Kind.TASK:
-            how = self._exit(ExitCause.EXITED).description
-            return ServerCrashed(f"it did not complete: {how} after {self.run.uptime:.1f} s", hint=_SEE)
+    def _tell_background(self, left: tuple[int, ...]) -> None:
+        """Tell it of what ended with success: nothing else does."""
+        exit_ = self._exit(ExitCause.EXITED)
 
-        when = "while it ran" if self.run.ready_at is not None else "before it was ready"
-        how = self._exit(ExitCause.EXITED).description
-        return ServerCrashed(
-            f"it ended unasked {when}: {how} after {self.run.uptime:.1f} s",
-            hint=_READ_NOTHING if self._names_its_input() else _SEE,
-        )
+        if went_to_background(self.run, exit_, left):
+            text = background_notice(exit_, left)
+            self.means.server.voice.notice("went_to_background", text, "warning", {"pids": list(left)})
 
-    def _names_its_input(self) -> bool:
-        """Whether it has ended in order, has nothing to read, and says something of that at last."""
-        process = self.run.process
-        ended = process is not None and process.exit_status == ExitStatus(code=0)
-        unread = self.run.spec.stdin is InputMode.NULL
-        return ended and unread and any("stdin" in text.lower() for text in self.run.tails())
+    def _why(self, left: tuple[int, ...]) -> str:
+        """How it ended, as long as its last lines are not all there."""
+        exit_ = self._exit(ExitCause.EXITED)
+        background = went_to_background(self.run, exit_, left)
+        return in_background(exit_, left) if background else exit_.description
 
     def _judge(self, exit_: Exit, advice: list[tuple[str, Advice]]) -> Crash:
         words = sorted((word for _, word in advice), key=lambda word: _STRENGTH.index(word.action))

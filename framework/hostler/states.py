@@ -8,6 +8,8 @@ from types import MappingProxyType
 
 COMPLETED = "completed"
 """The reason of the moves of a task that has done its work."""
+DONE = "it has done its work"
+"""The same for a server."""
 
 
 class State(Enum):

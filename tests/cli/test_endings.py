@@ -59,6 +59,18 @@ def test_a_run_ends_with_the_code_of_its_essential_server(
     assert "db server stopped" in done.stdout
 
 
+@pytest.mark.parametrize(("codes", "code", "how"), [("[0, 3]", 3, "stopped"), ("[0]", 3, "failed")])
+def test_success_exit_codes_decide_whether_the_end_of_a_server_is_a_crash(
+    configure: Configure, run: Run, codes: str, code: int, how: str
+) -> None:
+    settings = {"success_exit_codes": codes, "restart": "{ max_restarts = 0, start_retries = 0 }"}
+    configure("--exit-after", "0.3", "--exit-code", str(code), **settings)
+    done = run("run")
+    assert f"fake server {how}" in done.stdout + done.stderr
+    assert done.returncode == (how == "failed")
+    assert ("crashed" in done.stdout) == (how == "failed")
+
+
 def test_an_essential_server_that_never_becomes_ready_is_exit_code_1(configure: Configure, run: Run) -> None:
     settings = {"startup_timeout": '"200ms"', "essential": "true", "restart": "{ start_retries = 0 }"}
     configure("--no-listen", **settings)

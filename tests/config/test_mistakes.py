@@ -26,12 +26,22 @@ STRINGS = "expected a list of strings, such as"
 SERVER_KEYS = (
     "command, cwd, kind, title, host, port, port_from_socket, scheme, expose, env, env_file, stdin, stdout, "
     "stderr, prepare_timeout, startup_timeout, task_timeout, force_kill_timeout, stop, stop_signal, "
-    "max_connection_failures, health, restart, needs, autostart, essential, identity, user, group, "
-    "no_new_privileges, guard, memory_interval, plugins, template"
+    "success_exit_codes, max_connection_failures, health, restart, needs, autostart, essential, identity, "
+    "user, group, no_new_privileges, guard, memory_interval, plugins, template"
 )
 
 # What stands on line 3 of a server "web" that is right without it; its message without the place.
+EXIT_CODE = 'expected an exit code from 0 to 255, or the name of a signal, such as "SIGTERM"'
 IN_A_SERVER = [
+    (
+        "success_exit_codes = 0",
+        'success_exit_codes: expected a list of exit codes, such as [0, 143] or [0, "SIGTERM"], found 0',
+    ),
+    ("success_exit_codes = [256]", f"success_exit_codes[0]: {EXIT_CODE}, found 256"),
+    (
+        'success_exit_codes = ["SIGTREM"]',
+        f'success_exit_codes[0]: {EXIT_CODE}, found "SIGTREM"; did you mean "SIGTERM"?',
+    ),
     ("prot = 1", 'prot: unknown key; did you mean "port"?'),
     ("startup-timeout = '1s'", 'startup-timeout: unknown key; did you mean "startup_timeout"?'),
     ('"a b" = 1', f'"a b": unknown key; allowed: {SERVER_KEYS}'),
@@ -172,6 +182,14 @@ def test_a_mistake_in_a_server_is_told_with_place_finding_and_choices(
     path = write("a.toml", f"[servers.web]\ncommand = ['true']\n{line}\n")
 
     assert said_of(path) == [f"a.toml:3: servers.web.{message}"]
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+def test_no_word_is_proposed_for_what_is_no_number(write: Write, number: str) -> None:
+    path = write("a.toml", f"[servers.web]\ncommand = ['true']\nstartup_timeout = {number}\n")
+    (message,) = said_of(path)
+    assert "expected a duration with a unit" in message
+    assert "did you mean" not in message
 
 
 IN_A_COMMAND = [

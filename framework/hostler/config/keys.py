@@ -57,6 +57,15 @@ VARIABLES: JsonSchema = {
     "additionalProperties": {"anyOf": [{"type": "string"}, SECRET]},
 }
 _PATH: JsonSchema = {"type": "string", "minLength": 1}
+_EXIT_CODES: JsonSchema = {
+    "type": "array",
+    "items": {
+        "anyOf": [
+            {"type": "integer", "minimum": 0, "maximum": 255},
+            {"type": "string", "pattern": rf"^SIG[A-Z0-9]+$|{REFERENCE}"},
+        ]
+    },
+}
 _ENV_FILE: JsonSchema = {
     "anyOf": [
         _PATH,
@@ -137,7 +146,7 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
             "table of strings and secrets",
             "`{}`",
             VARIABLES,
-            "Variables of the server, on top of a short safe list (PATH, HOME, LANG and the like); they "
+            "Variables of the server, on top of a [short safe list](#what-a-server-inherits); they "
             "reach it whatever their names. "
             "`{ secret = ... }`: see [secrets](#secrets)",
         ),
@@ -173,6 +182,15 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
         ),
         "stop_signal": _choice(
             StopSignal, StopSignal.TERM, "The signal that asks the main process to end; the rest gets SIGTERM"
+        ),
+        "success_exit_codes": Key(
+            "list of exit codes and names of signals",
+            "`[]`",
+            _EXIT_CODES,
+            'An end by itself with one of these, such as `[0]` or `[3, "SIGTERM"]`, is no crash: the server '
+            "has done its work, and is stopped. Without it no end of a server with a port is a success; a "
+            "server without one, and a task, succeed with 0 in any case. With "
+            '`restart = { policy = "always" }` it is restarted all the same',
         ),
         "max_connection_failures": _count(
             1, 3, "How many failures in a row of one health plugin are a crash, once the server was ready"

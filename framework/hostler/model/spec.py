@@ -66,9 +66,10 @@ class ServerSpec:
     Every value may be given as it stands in TOML: "5s", a word, a table as a mapping. InvalidConfiguration
     tells what cannot be used. Times are in seconds, paths absolute. `port`: 0 means a free one chosen before
     pre_spawn, None (`port = false`) means that the server has none, as every task. Without `title` its
-    plugins or its name are its title. `task_timeout`: 0 is none. `secrets` are values to mask beside those
-    under secret names; from TOML, what `${NAME}` of a secret name gave. `unset` are the places in TOML that
-    refer to variables which are not set: a server with any cannot be started.
+    plugins or its name are its title. `task_timeout`: 0 is none. `success_exit_codes` holds numbers
+    and names of signals. `secrets` are values to mask beside those under secret names; from TOML, what
+    `${NAME}` of a secret name gave. `unset` are the places in TOML that refer to variables which are not
+    set: a server with any cannot be started.
     """
 
     name: str
@@ -92,6 +93,7 @@ class ServerSpec:
     force_kill_timeout: float = 5.0
     stop: StopMode = StopMode.MAIN
     stop_signal: StopSignal = StopSignal.TERM
+    success_exit_codes: tuple[int | str, ...] = ()
     max_connection_failures: int = 3
     health: HealthRule = HealthRule.ALL
     restart: RestartPolicy = field(default_factory=RestartPolicy)

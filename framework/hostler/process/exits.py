@@ -23,6 +23,14 @@ class ExitStatus:
     code: int | None = None
     signal: int | None = None
 
+    @property
+    def name(self) -> int | str | None:
+        """The exit code, or the name of the signal: "SIGTERM"."""
+        if self.signal is None:
+            return self.code
+
+        return next((one.name for one in signal.Signals if one == self.signal), None)
+
     @classmethod
     def from_wait(cls, status: int) -> ExitStatus:
         """Read what waitpid returned."""

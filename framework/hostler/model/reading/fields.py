@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import Enum
@@ -20,6 +21,7 @@ from hostler.quantities import Duration
 Reader: TypeAlias = Callable[[Node, Findings], Any]
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_LARGEST_EXIT_CODE = 255
 
 
 def text(node: Node, found: Findings) -> str | None:
@@ -43,6 +45,33 @@ def word(node: Node, found: Findings) -> str | None:
         found.expected(node, "a string that is not empty")
 
     return value or None
+
+
+def exit_codes(node: Node, found: Findings) -> tuple[int | str, ...] | None:
+    """How a server may end with success: exit codes, and names of signals that may end it."""
+    if not isinstance(node.value, list):
+        found.expected(node, 'a list of exit codes, such as [0, 143] or [0, "SIGTERM"]')
+        return None
+
+    codes = [_exit_code(item, found) for item in node.value]
+    return None if None in codes else tuple(code for code in codes if code is not None)
+
+
+def _exit_code(node: Node, found: Findings) -> int | str | None:
+    number = _whole(node)
+
+    if number is not None and 0 <= number <= _LARGEST_EXIT_CODE:
+        return number
+
+    if isinstance(node.value, str) and node.value in signal.Signals.__members__:
+        return node.value
+
+    names = [*signal.Signals.__members__]
+    proposal = likely(node.value, names) if isinstance(node.value, str) and node.raw is None else ""
+    found.expected(
+        node, 'an exit code from 0 to 255, or the name of a signal, such as "SIGTERM"', proposal=proposal
+    )
+    return None
 
 
 def scheme(node: Node, found: Findings) -> str | None:
@@ -114,7 +143,7 @@ def duration(*, zero: bool = False) -> Reader:
 def _in_seconds(node: Node, found: Findings) -> float | None:
     if not isinstance(node.value, str):
         is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
-        proposal = f"{node.value}s" if is_number else ""
+        proposal = f"{node.value}s" if is_number and math.isfinite(node.value) else ""
         found.expected(node, 'a duration with a unit (ms, s, m, h, d), such as "30s"', proposal=proposal)
         return None
 

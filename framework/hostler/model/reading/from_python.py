@@ -103,6 +103,18 @@ def _signal(node: Node, found: Findings) -> Any:
     return SERVER["stop_signal"](replace(node, value=named), found)
 
 
+def _exit_codes(node: Node, found: Findings) -> Any:
+    """As in TOML; signals also as the module `signal` has them."""
+    if isinstance(node.value, list):
+        named = [
+            replace(item, value=item.value.name) if isinstance(item.value, signal.Signals) else item
+            for item in node.value
+        ]
+        node = replace(node, value=named)
+
+    return SERVER["success_exit_codes"](node, found)
+
+
 def _command(node: Node, found: Findings) -> tuple[str, ...] | None:
     command = texts(node, found)
 
@@ -187,6 +199,7 @@ _READERS: Mapping[str, Mapping[str, Reader]] = MappingProxyType(
                 "cwd": _path,
                 "port": _port,
                 "stop_signal": _signal,
+                "success_exit_codes": _exit_codes,
                 "env": variables({}),
                 "env_file": env_files({}),
                 "restart": _restart,
