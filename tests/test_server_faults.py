@@ -636,16 +636,20 @@ async def test_a_host_that_blocks_the_loop_for_longer_than_a_start_may_take_does
         assert supervisor["fake"].generation == 1
 
 
-async def test_a_host_that_ignores_the_ends_of_children_gets_all_but_exit_codes(
+async def test_a_host_that_ignores_the_ends_of_children_gets_all_but_exit_codes_and_is_told(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     exits: list[Exit] = []
+    notices: list[str] = []
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
     try:
-        async with Supervisor(make_spec("--spawn-session-child"), directories=directories) as supervisor:
+        supervisor = Supervisor(make_spec("--spawn-session-child"), directories=directories)
+        supervisor.listen(lambda event: exits.append(event.exit) if isinstance(event, Exited) else None)
+        supervisor.listen(lambda event: notices.append(event.topic) if isinstance(event, Notice) else None)
+
+        async with supervisor:
             server = supervisor["fake"]
-            supervisor.listen(lambda event: exits.append(event.exit) if isinstance(event, Exited) else None)
             await server.wait_ready(10)
             os.kill(server.pid or 0, signal.SIGKILL)
             await server.wait_ready(10)
@@ -655,6 +659,7 @@ async def test_a_host_that_ignores_the_ends_of_children_gets_all_but_exit_codes(
         signal.signal(signal.SIGCHLD, before)
 
     assert [exit_.description for exit_ in exits] == ["unknown exit status"] * 2
+    assert notices.count("exits_unknown") == 1
 
 
 async def test_waiting_for_a_clean_up_by_another_hostler_does_not_block_the_loop(

@@ -171,20 +171,25 @@ class Roster(Mapping[str, Server]):
         for server in self.servers.values():
             server.attended = True
 
-        if os.getpid() == 1 and signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL:
-            self._tell_first_process()
+        self._tell_host()
 
         for server in self.servers.values():
             if server.spec.autostart:
                 server.ask_up()
 
-    def _tell_first_process(self) -> None:
-        """Say what a host program has to do as process 1: we set no signal handlers in it, so we cannot."""
-        for server in tuple(self.servers.values())[:1]:
-            text = "this program is process 1, and reaps no orphans: they stay as zombies"
-            server.voice.notice(
-                "first_process", f"{text}; start it under an init (docker run --init)", "warning"
-            )
+    def _tell_host(self) -> None:
+        """Say what a host program has to do about its children: we set no signal handlers in it."""
+        topic = text = ""
+
+        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+            topic, text = "exits_unknown", "this program ignores SIGCHLD, so no exit code can be known"
+            text += "; signal.signal(signal.SIGCHLD, signal.SIG_DFL) before servers are started cures it"
+        elif os.getpid() == 1 and signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL:
+            topic, text = "first_process", "this program is process 1, and reaps no orphans"
+            text += ": they stay as zombies; start it under an init (docker run --init)"
+
+        for server in tuple(self.servers.values())[:1] if topic else ():
+            server.voice.notice(topic, text, "warning")
 
     def leave(self) -> None:
         """Take no more commands for them."""

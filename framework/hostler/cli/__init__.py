@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
@@ -13,6 +12,7 @@ from typing import ClassVar, TextIO
 import click
 
 from hostler.cli.edge import guarded
+from hostler.cli.inherited import start_clean
 from hostler.cli.lazy_group import LazyGroup
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.version import __version__
@@ -47,8 +47,8 @@ def group() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; what stands after "--" is the command of `hostler run`."""
     gc.disable()  # imports leave no garbage; to look for it takes a fifteenth of a start
+    start_clean()
     _prepare_output()
-    _die_of_ctrl_c()
     words = list(sys.argv[1:] if arguments is None else arguments)
     words, command = split_command(words)
 
@@ -74,12 +74,6 @@ def _prepare_output() -> None:
             stream.reconfigure(errors="backslashreplace")
 
     sys.stdout, sys.stderr = guarded(sys.stdout), guarded(sys.stderr)
-
-
-def _die_of_ctrl_c() -> None:
-    """As long as nothing is started, Ctrl-C ends us as it ends any program: at once, without a traceback."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _nowhere() -> TextIO:
