@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import ssl as tls
+import subprocess
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from ssl import SSLContext
 from typing import Protocol
 
+import pytest
 from hostler import Endpoint, Report, ServerView
 from sse_watching import Host, answering, healthy, next_report, request, silent, unhealthy
 
-__all__ = ["Host", "Pages", "answer", "healthy", "next_report", "pages", "silent", "unhealthy", "watching"]
+__all__ = [
+    "Host",
+    "Pages",
+    "answer",
+    "certificate",
+    "healthy",
+    "next_report",
+    "pages",
+    "silent",
+    "unhealthy",
+    "watching",
+]
 
 
 class Watcher(Protocol):
@@ -67,3 +82,15 @@ async def pages(page: bytes | Callable[[str], bytes], ssl: SSLContext | None = N
 
     async with answering(served.serve, ssl) as served.endpoint:
         yield served
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, SSLContext]:
+    """A certificate that nobody has signed but itself, and a server's context with it."""
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=test"]
+    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run([*make, *more], check=True, capture_output=True)
+    context = tls.create_default_context(tls.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    return cert, context

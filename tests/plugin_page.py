@@ -30,6 +30,7 @@ _WORDS = {
     "str": "string",
     "Path": "path",
     "Duration": "duration",
+    "Secret": "secret",
     "Size": "size",
     "int": "integer",
     "float": "number",

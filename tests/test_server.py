@@ -27,6 +27,7 @@ from hostler import (
     Healthy,
     InvalidConfiguration,
     Launch,
+    ListensTooWide,
     OutputMode,
     PluginError,
     PluginFailed,
@@ -280,7 +281,7 @@ async def test_a_socket_wider_than_asked_is_refused_unless_exposed(
     spec = make_spec(command=command)
 
     async with supervised(spec, directories) as supervisor:
-        with pytest.raises(PortParsingFailed, match="wider"):
+        with pytest.raises(ListensTooWide, match="wider"):
             await supervisor["fake"].wait_ready(10)
 
     async with supervised(replace(spec, expose=True), directories) as supervisor:

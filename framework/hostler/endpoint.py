@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from hostler.endpoint_failure import explain_missing
-from hostler.errors import PortParsingFailed, ServerError
+from hostler.errors import ListensTooWide, ServerError
 from hostler.identity import find_listener
 from hostler.loop import loop_time
 from hostler.model import Endpoint, IdentityCheck, ServerSpec
@@ -104,7 +104,7 @@ class EndpointSearch:
     async def run(self) -> Confirmed:
         """Look until the candidate is confirmed.
 
-        Raises PortInUse when a stranger holds it, PortParsingFailed when the server listens wider
+        Raises PortInUse when a stranger holds it, ListensTooWide when the server listens wider
         than it may. There is no deadline here: `startup_timeout` is the caller's.
         """
         started = loop_time()
@@ -298,12 +298,11 @@ class EndpointSearch:
         if self.spec.expose or bound is None or not is_wider(bound, self.spec.host):
             return
 
-        raise PortParsingFailed(
+        raise ListensTooWide(
             f"the server listens on {bound or 'all addresses'}, which is wider than {self.spec.host}",
             server=self.spec.name,
             hint="tell the server to bind to loopback, or set expose = true if others may reach it",
             details={"bound": bound, "asked": self.spec.host},
-            permanent=True,
         )
 
     def failure(self) -> ServerError:

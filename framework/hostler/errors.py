@@ -149,6 +149,12 @@ class PortParsingFailed(ServerError):
     """Raised when a server's output never told where it listens; the output is in the context."""
 
 
+class ListensTooWide(ServerError):
+    """Raised when a server listens at more addresses than it may (`host`, `expose`)."""
+
+    permanent = True
+
+
 class LogFileCreationFailed(ServerError):
     """Raised when a log file cannot be created before the start."""
 

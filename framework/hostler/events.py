@@ -169,7 +169,7 @@ class CrashRecorded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginFailed(Event):
-    """A hook of a plugin raised, overran its deadline, or was slow; `disabled` when it was taken out."""
+    """A hook of a plugin raised or overran its deadline; `disabled` when it was taken out."""
 
     kind = "plugin_failed"
 

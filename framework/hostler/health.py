@@ -91,6 +91,7 @@ class HealthWatch:
     rule: HealthRule = HealthRule.ALL
     limit: int = 3
     plugins: dict[str, PluginHealth] = field(init=False)
+    _hints: set[str] = field(init=False, default_factory=set)
     _tasks: Background = field(init=False, default_factory=Background)
     _closing: bool = field(init=False, default=False)
 
@@ -100,6 +101,12 @@ class HealthWatch:
     def take(self, news: PluginHealth) -> None:
         """Believe this from now on."""
         self.plugins[news.name] = news
+
+    def is_news(self, hint: str) -> bool:
+        """Whether this hint was not asked about before."""
+        known = hint in self._hints
+        self._hints.add(hint)
+        return not known
 
     @property
     def healthy(self) -> bool:

@@ -78,8 +78,13 @@ class Means:
         run = self.server.run
 
         if run is not None:
-            word = PluginWord(failure.plugin, failure.hook, f"failed: {failure.reason}")
+            what = failure.reason if failure.slow else f"failed: {failure.reason}"
+            word = PluginWord(failure.plugin, failure.hook, what)
             run.failures = (*run.failures, word)[-_PLUGIN_FAILURES:]
+
+        if failure.slow:  # a busy machine does that to any plugin
+            self._tell_slow(failure)
+            return
 
         self.server.voice.say(
             PluginFailed(
@@ -92,3 +97,8 @@ class Means:
                 disabled=failure.disabled,
             )
         )
+
+    def _tell_slow(self, failure: Failure) -> None:
+        text = f"plugin {failure.plugin} {failure.reason} in {failure.hook}"
+        details = {"plugin": failure.plugin, "hook": failure.hook, "seconds": failure.seconds}
+        self.server.voice.notice("plugin_slow", text, details=details)

@@ -19,7 +19,7 @@ def why_not_ready(run: Run) -> ServerError:
     return _known_cause(run) or StartupTimeout(
         f"the process is up ({_where(run)}), but it is not ready after {run.spec.startup_timeout:g} s: "
         f"{_health(run)}",
-        hint="raise startup_timeout if it needs longer; its last lines are below",
+        hint=_hints(run) or "raise startup_timeout if it needs longer; its last lines are below",
         details={"reason": _health(run)},
     )
 
@@ -58,6 +58,12 @@ def _known_cause(run: Run) -> ServerError | None:
 
 def _missing(run: Run) -> list[PluginHealth]:
     return [] if run.health is None else run.health.missing
+
+
+def _hints(run: Run) -> str:
+    """What the plugins know to do."""
+    reports = [plugin.last for plugin in _missing(run)]
+    return "; ".join(dict.fromkeys(one.hint for one in reports if isinstance(one, Unhealthy) and one.hint))
 
 
 def _nothing_known(plugin: PluginHealth) -> ServerError:
@@ -126,7 +132,7 @@ def _waiting(server: View, run: Run, timeout: float) -> tuple[str, str]:
     reason = cause.message if cause is not None else f"{_up(server)}; {_health(run)}".removesuffix("; ")
     reason += f"; it last reported: {server.voice.activity}" if server.voice.activity else ""
     longer = _longer(timeout, "startup_timeout", run.spec.startup_timeout)
-    hint = "" if cause is None else cause.context.hint
+    hint = _hints(run) if cause is None else cause.context.hint
 
     if not hint or timeout >= run.spec.startup_timeout:
         return reason, hint or longer

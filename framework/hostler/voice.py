@@ -120,7 +120,8 @@ class Voice:
         """A bad report, masked."""
         error = None if report.error is None else self.own(report.error)
         reason, details = self.masker.text(report.reason), self._masked(report.details)
-        return replace(report, reason=reason, details=details, error=error)
+        hint = self.masker.text(report.hint)
+        return replace(report, reason=reason, details=details, error=error, hint=hint)
 
     def close(self) -> None:
         """End all subscriptions."""

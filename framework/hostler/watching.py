@@ -197,6 +197,9 @@ class Watching:
             return self._unhealthy(f"{news.name}: {report.reason}", report)
 
         if self.run.ready_at is None:
+            if isinstance(report, Unhealthy) and report.hint and self.run.health.is_news(report.hint):
+                self._tell_hint(news.name, report)
+
             if self.run.health.healthy:
                 self._ready()
 
@@ -211,7 +214,8 @@ class Watching:
         report = next(report for report in reports if isinstance(report, Unhealthy))
         error = report.error if len(reports) == 1 else None
         error = error or ServerCrashed(
-            f"it is up, but not healthy: {reason}", hint="look at its log, and at what the plugin asks for"
+            f"it is up, but not healthy: {reason}",
+            hint=report.hint or "look at its log, and at what the plugin asks for",
         )
 
         if report.permanent:
@@ -242,6 +246,12 @@ class Watching:
                     report=report,
                 )
             )
+
+    def _tell_hint(self, plugin: str, report: Unhealthy) -> None:
+        """What time does not cure is told at once."""
+        text = f"not ready: {plugin}: {report.reason}; what to do: {report.hint}"
+        details = {"plugin": plugin, "hint": report.hint}
+        self.server.voice.notice("not_ready_hint", text, "warning", details)
 
     def _ready(self) -> None:
         self.run.ready_at = self.server.around.clock()

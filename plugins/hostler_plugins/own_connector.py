@@ -37,11 +37,15 @@ class OwnConnector(aiohttp.TCPConnector):
     """Looks up who listens before each connection and once more before a request goes over it.
 
     A request that carries a secret goes to nobody but the server's own processes at its endpoint: not where a
-    redirect leads, and not by a second try that was not looked up. Raises PortInUse instead.
+    redirect leads, and not by a second try that was not looked up. Raises PortInUse instead. With `secret`
+    each request carries one: in its body, or by a certificate of ours.
     """
 
-    def __init__(self, server: ServerView, endpoint: Endpoint, **options: Any) -> None:
+    def __init__(
+        self, server: ServerView, endpoint: Endpoint, *, secret: bool = False, **options: Any
+    ) -> None:
         super().__init__(socket_factory=_new_socket, **options)
+        self._secret = secret
         self._server = server
         self._endpoint = endpoint
 
@@ -72,9 +76,13 @@ class OwnConnector(aiohttp.TCPConnector):
             )
 
     def _carries_secret(self, req: ClientRequest) -> bool:
-        return self._server.is_secret(str(req.url)) or any(
-            name.lower() not in _HARMLESS or self._server.is_secret(value)
-            for name, value in req.headers.items()
+        return (
+            self._secret
+            or self._server.is_secret(str(req.url))
+            or any(
+                name.lower() not in _HARMLESS or self._server.is_secret(value)
+                for name, value in req.headers.items()
+            )
         )
 
 

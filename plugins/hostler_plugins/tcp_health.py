@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
+import struct
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from hostler import (
     Duration,
     Endpoint,
     Healthy,
+    IdentityCheck,
     InvalidConfiguration,
     PortInUse,
     Report,
@@ -27,6 +32,7 @@ from hostler_plugins.lingering import close_by_reset
 from hostler_plugins.thresholds import check_pattern, check_positive
 
 _MOST = 64 * 1024
+_PEER = struct.Struct("=iII")  # pid, uid, gid
 _NO_PORT = "tcp-health needs a server with a port"
 
 
@@ -37,10 +43,13 @@ class TcpHealth:
     `send` and what is read stand for bytes, one letter for one byte: "PING\\r\\n" is sent as it reads.
     """
 
-    needs_port: ClassVar[str] = "port"  # the option that makes up for it
+    needs_port: ClassVar[tuple[str, ...]] = ("port", "path")  # the options that make up for it
 
     host: str | None = option(None, "host to connect to; default: where the server listens")
     port: int | None = option(None, "port to connect to; default: where the server listens")
+    path: Path | None = option(
+        None, "path of a Unix socket to connect to instead, seen from the server's cwd"
+    )
     send: str | None = option(None, "what is sent once it is connected; default: nothing")
     expect: str | None = option(
         None,
@@ -60,6 +69,9 @@ class TcpHealth:
         if self.port is not None and not 1 <= self.port <= 65535:
             raise ValueError(f"port: expected a number from 1 to 65535, found {self.port}")
 
+        if self.path is not None and (self.host is not None or self.port is not None):
+            raise ValueError("path: a Unix socket has no host and no port; set either")
+
         for name in ("send", "expect"):
             if not (getattr(self, name) or "").isascii():
                 with suppress(UnicodeEncodeError):
@@ -76,15 +88,14 @@ class TcpHealth:
         self, server: ServerView, endpoint: Endpoint | None
     ) -> AsyncGenerator[Report, None]:
         """Connect, and report each attempt."""
-        host = self.host or (server.spec.host if endpoint is None else endpoint.reachable_host)
-        port = self.port or (None if endpoint is None else endpoint.port)
+        target = self._target(server, endpoint)
 
-        if port is None:
+        if target is None:
             yield _without_port()
             return
 
         reports = poll(
-            lambda: self._ask(server, host, port),
+            lambda: self._ask(server, target),
             interval=self.interval,
             timeout=self.timeout,
             start_timeout=server.spec.startup_timeout / 3,
@@ -96,12 +107,21 @@ class TcpHealth:
             async for report in reports:
                 yield report
 
-    async def _ask(self, server: ServerView, host: str, port: int) -> Report:
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    def _target(self, server: ServerView, endpoint: Endpoint | None) -> Endpoint | Path | None:
+        """Where to connect to; None where there is no port."""
+        if self.path is not None:
+            return server.spec.cwd / self.path
+
+        host = self.host or (server.spec.host if endpoint is None else endpoint.reachable_host)
+        port = self.port or (None if endpoint is None else endpoint.port)
+        return None if port is None else Endpoint(host, port)
+
+    async def _ask(self, server: ServerView, target: Endpoint | Path) -> Report:
+        where = _shown(target)
 
         try:
-            self._verify(server, host, port)
-            reader, writer = await asyncio.open_connection(host, port)
+            self._verify(server, target)
+            reader, writer = await _connect(target)
         except PortInUse as error:
             return Unhealthy(f"{where}: {error.message}")
         except OSError as error:
@@ -109,26 +129,31 @@ class TcpHealth:
             return Unhealthy(f"{where}: {'connection refused' if refused else error.strerror or error}")
 
         try:
-            self._verify(server, host, port)
+            self._verify(server, target, writer)
             wrong = await self._talk(reader, writer)
         except PortInUse as error:
             wrong = error.message
         except OSError as error:
             wrong = f"the connection broke off: {error.strerror or error}"
         finally:
-            with writer.get_extra_info("socket").dup() as connection:
+            with suppress(OSError), writer.get_extra_info("socket").dup() as connection:
                 close_by_reset(connection)
 
             writer.close()
 
         return Unhealthy(f"{where}: {wrong}") if wrong else Healthy({"address": where})
 
-    def _verify(self, server: ServerView, host: str, port: int) -> None:
-        """Raise where somebody else listens; at the option's port that matters only for a secret."""
+    def _verify(
+        self, server: ServerView, target: Endpoint | Path, writer: asyncio.StreamWriter | None = None
+    ) -> None:
+        """Raise where somebody else listens; at a place of the options that matters only for a secret."""
         secret = self.send is not None and server.is_secret(self.send)
 
-        if secret or self.port is None:
-            server.verify_listener(secret=secret, at=Endpoint(host, port))
+        if isinstance(target, Endpoint):
+            if secret or self.port is None:
+                server.verify_listener(secret=secret, at=target)
+        elif secret and writer is not None and server.spec.identity is not IdentityCheck.OFF:
+            _verify_peer(server, writer)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
         """What is wrong with what it says; "" for nothing."""
@@ -151,6 +176,33 @@ class TcpHealth:
         return f"it says {said}, in which nothing matches {self.expect!r}"
 
 
+def _shown(target: Endpoint | Path) -> str:
+    if isinstance(target, Path):
+        return str(target)
+
+    return f"[{target.host}]:{target.port}" if ":" in target.host else f"{target.host}:{target.port}"
+
+
+async def _connect(target: Endpoint | Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if isinstance(target, Path):
+        return await asyncio.open_unix_connection(target)
+
+    return await asyncio.open_connection(target.host, target.port)
+
+
+def _verify_peer(server: ServerView, writer: asyncio.StreamWriter) -> None:
+    """Raise PortInUse unless a process of the server made the Unix socket; where nobody can tell, too."""
+    pid = None
+
+    if sys.platform == "linux":
+        peer = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+        pid = _PEER.unpack(peer)[0]
+
+    if pid not in server.members():
+        who = "another process" if pid is None else f"another process (pid {pid})"
+        raise PortInUse(f"{who} listens there in its place, and is told no secret")
+
+
 def _without_port() -> Unhealthy:
-    error = InvalidConfiguration(_NO_PORT, hint="give the server a port, or set the option port")
+    error = InvalidConfiguration(_NO_PORT, hint="give the server a port, or set the option port or path")
     return Unhealthy(error.message, permanent=True, error=error)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from acceptance_world import World, five_plugins
-from hostler import InvalidConfiguration, PortParsingFailed
+from hostler import InvalidConfiguration, ListensTooWide
 
 
 def status_of(pid: int, name: str) -> str:
@@ -70,7 +70,7 @@ async def test_a_server_that_binds_wider_than_asked_is_refused(world: World) -> 
     table = world.fake_table("--host", "0.0.0.0", "--announce", "listening on http://127.0.0.1:{port}")
 
     async with world.supervisor(world.configure(fake=table)) as supervisor:
-        with pytest.raises(PortParsingFailed, match="wider"):
+        with pytest.raises(ListensTooWide, match="wider"):
             await supervisor["fake"].wait_ready(20)
 
 

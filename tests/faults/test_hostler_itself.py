@@ -294,10 +294,8 @@ def complaints(events: list[Event]) -> list[Event]:
         for event in events
         if (isinstance(event, HealthReported) and event.healthy is not True)
         or (isinstance(event, StateChanged) and event.state in bad)
-        or isinstance(event, Notice)
-        or (
-            isinstance(event, PluginFailed) and "blocked the event loop" not in event.reason
-        )  # true when busy
+        or (isinstance(event, Notice) and event.topic != "plugin_slow")  # true when busy
+        or isinstance(event, PluginFailed)
     ]
 
 

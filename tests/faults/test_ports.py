@@ -20,6 +20,7 @@ from hostler import (
     Event,
     HealthReported,
     Launch,
+    ListensTooWide,
     PortInUse,
     PortParsingFailed,
     Spawned,
@@ -225,7 +226,7 @@ async def test_a_server_that_listens_wider_than_asked_is_stopped_unless_that_is_
     bound: str, asked: str, world: World
 ) -> None:
     switches = ("--announce", "listening on port {port}", "--host", bound)
-    error = await failure_of(world, faulty(world, *switches, host=asked), PortParsingFailed)
+    error = await failure_of(world, faulty(world, *switches, host=asked), ListensTooWide)
     assert f"the server listens on {bound}, which is wider than {asked}" in error.message
     assert "expose = true" in error.context.hint
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import ssl
-import subprocess
 import time
 from itertools import chain, repeat
 from pathlib import Path
@@ -13,12 +12,13 @@ from typing import Any
 
 import anyio
 import pytest
-from health_watching import Host, answer, healthy, next_report, pages, unhealthy, watching
+from health_watching import Host, answer, certificate, healthy, next_report, pages, unhealthy, watching
 from hostler import Auth, Duration, Endpoint, Healthy, InvalidConfiguration, PluginSpec, Unhealthy
 from hostler.plugins import build, option_problems
 from hostler_plugins.http_health import HttpHealth
 from sse_watching import answering, open_files, request, running, until_closed
 
+__all__ = ["certificate"]
 JSON = "application/json"
 
 
@@ -285,18 +285,6 @@ async def test_a_server_on_ipv6_is_reached() -> None:
         await healthy(reports)
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
-    """A certificate that nobody has signed but itself, and a server's context with it."""
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=test"]
-    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
-    subprocess.run([*make, *more], check=True, capture_output=True)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(cert, key)
-    return cert, context
-
-
 async def test_a_certificate_of_ones_own_is_refused_trusted_by_its_file_or_not_looked_at(
     certificate: tuple[Path, ssl.SSLContext],
 ) -> None:
@@ -402,7 +390,7 @@ async def test_closing_it_within_a_request_and_between_two_leaves_nothing() -> N
         ({"status": "200,"}, "status", "expected codes"),
         ({"status": "399-200"}, "status", "expected codes"),
         ({"status": [42]}, "status", "expected codes from 100 to 599"),
-        ({"method": "POST"}, "method", 'expected one of "GET", "HEAD"'),
+        ({"method": "PUT"}, "method", 'expected one of "GET", "HEAD", "POST"'),
         ({"method": "HEAD", "body": "x"}, "method", "no body to look into"),
         ({"method": "HEAD", "json": {"a": 1}}, "method", "no body to look into"),
         ({"body": "("}, "body", "is no regular expression"),

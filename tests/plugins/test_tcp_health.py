@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from health_watching import Host, healthy, next_report, unhealthy, watching
-from hostler import Duration, Endpoint, Healthy, InvalidConfiguration, PluginSpec, Unhealthy
+from hostler import (
+    Directories,
+    Duration,
+    Endpoint,
+    Healthy,
+    InvalidConfiguration,
+    PluginSpec,
+    State,
+    Supervisor,
+    Unhealthy,
+    from_dict,
+)
 from hostler.plugins import option_problems
 from hostler_plugins.tcp_health import TcpHealth
 from sse_watching import answering, open_files, running, until_closed
@@ -147,6 +162,83 @@ async def test_without_any_port_it_is_a_mistake_in_the_configuration() -> None:
 
     assert report.permanent
     assert isinstance(report.error, InvalidConfiguration)
+
+
+# It binds first, and listens when the file "go" is there.
+UNIX_SERVER = """
+import pathlib, socket, time
+one = socket.socket(socket.AF_UNIX)
+one.bind("app.sock")
+while not pathlib.Path("go").exists():
+    time.sleep(0.01)
+one.listen()
+while True:
+    connection, _ = one.accept()
+    connection.send(b"hello" + connection.recv(100))
+    connection.close()
+"""
+
+
+async def test_a_unix_socket_is_ready_when_it_accepts_and_not_when_it_is_there(
+    directories: Directories, tmp_path: Path
+) -> None:
+    health = {"path": "app.sock", "send": "x", "expect": "^hellox$", "interval": "20ms"}
+    command = [sys.executable, "-I", "-c", UNIX_SERVER]
+    web = {"command": command, "cwd": str(tmp_path), "port": False, "plugins": {"tcp-health": health}}
+    said: list[str] = []
+
+    async with Supervisor(
+        from_dict({"servers": {"web": web}}, base=tmp_path), directories=directories
+    ) as supervisor:
+        server = supervisor["web"]
+        supervisor.listen(lambda event: said.append(getattr(event, "reason", "")))
+
+        with anyio.fail_after(20):
+            await server.until(lambda: any("app.sock: connection refused" in reason for reason in said))
+            assert server.state is State.WAITING_READY
+            (tmp_path / "go").touch()
+            await server.wait_ready()
+
+
+@dataclass(eq=False)
+class Keeper(Host):
+    """Knows a secret, and its own processes."""
+
+    own: list[int] = field(default_factory=list)
+
+    def is_secret(self, text: str) -> bool:
+        return text == "AUTH open sesame"
+
+    def members(self) -> list[int]:
+        return self.own
+
+
+async def test_a_secret_goes_over_a_unix_socket_only_to_a_process_of_the_server(tmp_path: Path) -> None:
+    heard: list[bytes] = []
+    served: list[asyncio.Task[None] | None] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(asyncio.current_task())
+        heard.append(await reader.read(100))
+        writer.close()
+        await writer.wait_closed()
+
+    plugin = quick(path=tmp_path / "app.sock", send="AUTH open sesame")
+
+    async with await asyncio.start_unix_server(serve, tmp_path / "app.sock"):
+        async with watching(plugin, Keeper(), None) as reports:
+            assert f"another process (pid {os.getpid()})" in (await unhealthy(reports)).reason
+            assert set(heard) <= {b""}
+
+        async with watching(plugin, Keeper(own=[os.getpid()]), None) as reports:
+            await healthy(reports)
+
+        with anyio.fail_after(20):
+            while len(heard) < 2:  # noqa: ASYNC110 - the other end may be served later
+                await anyio.sleep(0.01)
+
+        await asyncio.wait([task for task in served if task is not None])
+        assert sorted(heard)[-2:] == [b"", b"AUTH open sesame"]
 
 
 async def test_thresholds_are_passed_on() -> None:

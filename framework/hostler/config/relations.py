@@ -139,7 +139,7 @@ def _check_plugins(draft: Draft, found: Findings) -> None:
 
 
 def _needs_port(plugin: PluginSpec) -> bool:
-    """Whether the class of a plugin says so, or names the option that would tell it a port of its own."""
+    """Whether the class of a plugin says so, or names the options that would do instead of its port."""
     from hostler.plugins import find_class  # noqa: PLC0415 - imports what only servers with plugins need
 
     try:
@@ -147,7 +147,8 @@ def _needs_port(plugin: PluginSpec) -> bool:
     except PluginError:
         return False  # told already, at the plugin's own line
 
-    return needs not in plugin.options if isinstance(needs, str) else bool(needs)
+    others = (needs,) if isinstance(needs, str) else needs
+    return not any(name in plugin.options for name in others) if isinstance(others, tuple) else bool(others)
 
 
 def _check_ports(one: Draft, other: Draft, found: Findings) -> None:

@@ -80,7 +80,8 @@ class Unhealthy:
     `fatal` asks for a restart at once, `permanent` for none at all: the server goes to failed with
     `error` (or one made from `reason`). `details` carries what was seen (status, bounded body). `limit`
     is how many in a row of this plugin are too many; None: the server's max_connection_failures.
-    `retry_after` is the wait in seconds that the server asked for, which `poll` keeps up to 30 s.
+    `retry_after` is the wait in seconds that the server asked for, which `poll` keeps up to 30 s. `hint`
+    says what to do where that is known: it is told at once while the server is not ready.
     """
 
     reason: str
@@ -90,6 +91,7 @@ class Unhealthy:
     error: ServerError | None = None
     limit: int | None = None
     retry_after: float | None = None
+    hint: str = ""
 
 
 Report: TypeAlias = Healthy | Unhealthy

@@ -12,13 +12,14 @@ _NEVER_TAKEN_OUT = frozenset({"pre_spawn", "health_check"})
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A hook of a plugin that failed or was slow; `disabled` when it will not be called any more."""
+    """A hook of a plugin that failed or was `slow`; `disabled` when it will not be called any more."""
 
     plugin: str
     hook: str
     reason: str
     seconds: float = 0.0
     disabled: bool = False
+    slow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Ledger:
         """Tell of a call that took long: the first, and then only one that is twice as bad."""
         if seconds >= 2 * self._slowest.get((plugin, hook), 0.0):
             self._slowest[plugin, hook] = seconds
-            self._on_failure(Failure(plugin, hook, f"{what} for {seconds:.2f} s", seconds))
+            self._on_failure(Failure(plugin, hook, f"{what} for {seconds:.2f} s", seconds, slow=True))
 
     def tell(self, plugin: str, hook: str, reason: str) -> None:
         """Tell of something that is not this plugin's fault; nothing is counted."""

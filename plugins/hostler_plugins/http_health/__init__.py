@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from hostler import (
+    Auth,
     Duration,
     Endpoint,
     InvalidConfiguration,
@@ -38,14 +39,25 @@ class HttpHealth:
     """Asks for one path again and again: healthy is an answer of the right status, type and content.
 
     The password of the server (the fact "auth") is sent where there is one, proxies are not used. A
-    connection is kept for the next request; after a failure a new one is made. A Retry-After is kept, up
-    to 30 s.
+    connection is kept for the next request, but for a POST; after a failure a new one is made. A
+    Retry-After is kept, up to 30 s. What time does not cure (401, 403, a Host header that it refuses,
+    HTTP/2, TLS) is told at once with the option that does, and ends the start after 5 s. Who listens at
+    `port` has to be the server, too.
     """
 
-    needs_port: ClassVar[bool] = True
+    needs_port: ClassVar[str] = "port"  # the option that makes up for it
 
     path: str = option("/", "path of the request, with its query")
-    method: Literal["GET", "HEAD"] = option("GET", "method of the request")
+    port: int | None = option(
+        None, "another port of the server to ask, such as one for management; default: where it listens"
+    )
+    scheme: Literal["http", "https"] | None = option(
+        None, "what is spoken at that place; default: what the server's URL says, else http"
+    )
+    method: Literal["GET", "HEAD", "POST"] = option("GET", "method of the request")
+    send: str | dict[str, Any] | None = option(
+        None, 'body of a POST: a text, or a table that is sent as JSON, such as { query = "{ __typename }" }'
+    )
     status: str | list[int] = option(
         "2xx", 'codes that are healthy: a list, or a text such as "2xx", "200-399" or "2xx, 404"'
     )
@@ -63,6 +75,12 @@ class HttpHealth:
         default_factory=dict,
         repr=False,
         metadata={"meaning": 'further request headers, such as { X-Token = { secret = "env:TOKEN" } }'},
+    )
+    user: str | None = option(None, "user of HTTP basic authentication; default: the server's own, if any")
+    password: Secret | None = field(
+        default=None,
+        repr=False,
+        metadata={"meaning": 'its password, such as { secret = "env:PASSWORD" }'},
     )
     interval: Duration = option(Duration(10), "how often it is asked once it is ready; before that, sooner")
     timeout: Duration = option(
@@ -82,7 +100,17 @@ class HttpHealth:
         None, "file of certificates to trust, seen from the server's cwd; default: those of the system"
     )
 
+    certificate: Path | None = option(
+        None,
+        "file (PEM) with a certificate of the client and mostly its key, seen from the server's cwd (https)",
+    )
+    key: Path | None = option(None, "file (PEM) with the key of that certificate; default: the same file")
+    key_password: Secret | None = field(
+        default=None, repr=False, metadata={"meaning": "what the key is encrypted with"}
+    )
+
     sent_headers: dict[str, str] = field(init=False, default_factory=dict, repr=False)
+    key_word: str | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/"):
@@ -98,14 +126,42 @@ class HttpHealth:
             if isinstance(value, str) and not value.isprintable():
                 raise ValueError(f"headers: the value of {name} has to be one line of printable letters")
 
+        self._check_request()
         accepted(self.status)
         check_pattern(self, "body")
         check_positive(self, "interval", "timeout", "successes", "failures")
 
+    def _check_request(self) -> None:
+        if self.port is not None and not 1 <= self.port <= 65535:
+            raise ValueError(f"port: expected a number from 1 to 65535, found {self.port}")
+
+        if self.send is not None and self.method != "POST":
+            raise ValueError('send: only a POST has a body; set method = "POST"')
+
+        if self.user is not None and (":" in self.user or not self.user.isprintable()):
+            raise ValueError("user: has to be printable letters without a colon")
+
+        if self.logs_in and any(name.lower() == "authorization" for name in self.headers):
+            raise ValueError("user: headers has an Authorization already; set one of them")
+
+        for name in ("key", "key_password"):
+            if getattr(self, name) is not None and self.certificate is None:
+                raise ValueError(f"{name}: there is no certificate that it belongs to; set certificate")
+
+    @property
+    def logs_in(self) -> bool:
+        """Whether it has a user or a password of its own."""
+        return self.user is not None or self.password is not None
+
     def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
-        """For `hostler check`: whether there is the file of certificates."""
-        if self.ca is not None and self.verify and not (launch.cwd / self.ca).is_file():
-            yield f"there is no file {self.ca} with certificates for http-health"
+        """For `hostler check`: whether there are the files of certificates."""
+        for path, what in (
+            (self.ca if self.verify else None, "certificates"),
+            (self.certificate, "a certificate"),
+            (self.key, "a key"),
+        ):
+            if path is not None and not (launch.cwd / path).is_file():
+                yield f"there is no file {path} with {what} for http-health"
 
     @hookimpl
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
@@ -118,6 +174,12 @@ class HttpHealth:
             for name, value in self.headers.items()
         }
 
+        if self.logs_in:
+            password = "" if self.password is None else launch.read_secret(self.password)
+            self.sent_headers["Authorization"] = Auth(self.user or "", password).header
+
+        self.key_word = None if self.key_password is None else launch.read_secret(self.key_password)
+
         for name, value in self.sent_headers.items():
             if is_secret_name(name.replace("-", "_")):
                 server.redact(value)
@@ -128,13 +190,15 @@ class HttpHealth:
         self, server: ServerView, endpoint: Endpoint | None
     ) -> AsyncGenerator[Report, None]:
         """Ask, and report each answer."""
-        if endpoint is None:
+        place = self._place(server, endpoint)
+
+        if place is None:
             yield _without_port()
             return
 
         from hostler_plugins.http_health.asking import asking  # noqa: PLC0415 - heavy
 
-        async with asking(self, server, endpoint) as ask:
+        async with asking(self, server, place) as ask:
             reports = poll(
                 ask,
                 interval=self.interval,
@@ -148,7 +212,18 @@ class HttpHealth:
                 async for report in reports:
                     yield report
 
+    def _place(self, server: ServerView, endpoint: Endpoint | None) -> Endpoint | None:
+        """What is asked; None where there is no port."""
+        port = self.port or (None if endpoint is None else endpoint.port)
+
+        if port is None:
+            return None
+
+        host = server.spec.host if endpoint is None else endpoint.reachable_host
+        scheme = self.scheme or ("http" if endpoint is None else endpoint.scheme)
+        return Endpoint(host, port, scheme)
+
 
 def _without_port() -> Unhealthy:
-    error = InvalidConfiguration(_NO_PORT, hint="give the server a port, or use exec-health")
+    error = InvalidConfiguration(_NO_PORT, hint="give the server a port, or set the option port")
     return Unhealthy(error.message, permanent=True, error=error)

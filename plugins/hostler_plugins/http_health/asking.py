@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
 import anyio.to_thread
-from hostler import Endpoint, Healthy, InvalidConfiguration, PortInUse, Report, ServerView, Unhealthy
+from hostler import (
+    Endpoint,
+    HealthRule,
+    Healthy,
+    InvalidConfiguration,
+    PortInUse,
+    Report,
+    ServerView,
+    Unhealthy,
+)
 from yarl import URL
 
 from hostler_plugins.http_health.answers import brief, differences
+from hostler_plugins.http_health.cures import Cure, cure_of_answer, cure_of_error
 from hostler_plugins.http_health.failures import explained
 from hostler_plugins.http_health.statuses import accepted
 from hostler_plugins.own_connector import OwnConnector
@@ -27,6 +40,8 @@ if TYPE_CHECKING:
 
 _MOST_BODY = 64 * 1024
 _EXCERPT_SECONDS = 0.5
+_PATIENCE = 5.0  # some servers answer 401 before they have registered all that they serve
+_JSON_OR_STREAM = "application/json, text/event-stream;q=0.9, */*;q=0.1"  # MCP wants both named
 _NEVER = 86400.0  # aiohttp would wake up that often to look for connections that nobody uses
 
 
@@ -38,7 +53,7 @@ async def asking(
     try:
         trust = await _trust(options, server)
     except OSError as error:  # ssl.SSLError is one
-        refused = InvalidConfiguration(f"http-health: ca = {str(options.ca)!r} cannot be used: {error}")
+        refused = InvalidConfiguration(f"http-health: {_files(options)} cannot be used: {error}")
         report = Unhealthy(refused.message, permanent=True, error=refused)
         yield lambda: _always(report)
         return
@@ -52,11 +67,30 @@ async def asking(
 
 
 async def _trust(options: HttpHealth, server: ServerView) -> ssl.SSLContext | bool:
-    if options.ca is None or not options.verify:
+    if options.certificate is None and (options.ca is None or not options.verify):
         return options.verify
 
-    path = server.spec.cwd / options.ca
-    return await anyio.to_thread.run_sync(lambda: ssl.create_default_context(cafile=str(path)))
+    return await anyio.to_thread.run_sync(_context, options, server.spec.cwd)
+
+
+def _context(options: HttpHealth, cwd: Path) -> ssl.SSLContext:
+    ca = cwd / options.ca if options.ca is not None and options.verify else None
+    context = ssl.create_default_context(cafile=ca)
+
+    if not options.verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+    if options.certificate is not None:
+        key = None if options.key is None else cwd / options.key
+        word = options.key_word or ""  # never asked for at the terminal
+        context.load_cert_chain(cwd / options.certificate, key, password=lambda: word)
+
+    return context
+
+
+def _files(options: HttpHealth) -> str:
+    named = {"ca": options.ca, "certificate": options.certificate, "key": options.key}
+    return ", ".join(f"{name} = {str(path)!r}" for name, path in named.items() if path is not None)
 
 
 async def _always(report: Report) -> Report:
@@ -72,6 +106,8 @@ class Probe:
     endpoint: Endpoint
     trust: ssl.SSLContext | bool
     _session: aiohttp.ClientSession | None = None
+    _was_healthy: bool = False
+    _refused_since: float | None = None
 
     @property
     def url(self) -> str:
@@ -88,12 +124,30 @@ class Probe:
         except PortInUse as error:
             report = self._bad(error.message)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            report = self._bad(explained(error))
+            cure = cure_of_error(self.options, error, self.endpoint.scheme)
+            report = self._cured(self._bad(explained(error)), cure)
         finally:
             if not isinstance(report, Healthy):
                 await self.close()
 
+        if isinstance(report, Healthy):
+            self._was_healthy = True
+
         return report
+
+    def _cured(self, bad: Unhealthy, cure: Cure) -> Unhealthy:
+        """What cures it, and whether it has said so for long enough."""
+        now = time.monotonic()
+
+        if not cure.lasting or self._was_healthy:
+            self._refused_since = None
+            return replace(bad, hint=cure.hint)
+
+        self._refused_since = self._refused_since or now
+        spec = self.server.spec
+        alone = getattr(spec, "health", HealthRule.ALL) is HealthRule.ALL
+        over = now - self._refused_since >= min(_PATIENCE, spec.startup_timeout / 3)
+        return replace(bad, hint=cure.hint, permanent=alone and over)
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -105,11 +159,20 @@ class Probe:
     def _new_session(self) -> aiohttp.ClientSession:
         """A session without proxies and cookies, and without time limits: the probe has one."""
         return aiohttp.ClientSession(
-            connector=OwnConnector(self.server, self.endpoint, keepalive_timeout=_NEVER),
+            connector=self._new_connector(),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             trust_env=False,
         )
+
+    def _new_connector(self) -> OwnConnector:
+        options = self.options
+        secret = options.certificate is not None or self.server.is_secret(_body_of(options) or "")
+
+        if options.method == "POST":  # a kept one may be closed meanwhile, and a POST is not made twice
+            return OwnConnector(self.server, self.endpoint, secret=secret, force_close=True)
+
+        return OwnConnector(self.server, self.endpoint, secret=secret, keepalive_timeout=_NEVER)
 
     async def _request(self) -> aiohttp.ClientResponse:
         session = self._session = self._session or self._new_session()
@@ -117,6 +180,7 @@ class Probe:
             self.options.method,
             URL(self.url, encoded=True),
             headers=self._headers(),
+            data=_body_of(self.options),
             ssl=self.trust,
             allow_redirects=self.options.follow_redirects,
         )
@@ -125,15 +189,18 @@ class Probe:
         """Made anew for each request: a launcher may learn the password after the start."""
         own, auth = self.options.sent_headers, self.server.auth
         has_own = any(name.lower() == "authorization" for name in own)
-        return dict(own) if auth is None or has_own else {"Authorization": auth.header, **own}
+        headers = dict(own) if auth is None or has_own else {"Authorization": auth.header, **own}
+        return _suited(headers, self.options)
 
     async def _judge(self, response: aiohttp.ClientResponse) -> Report:
         options, status = self.options, response.status
         line = f"{status} {brief(response.reason or '')}".strip()
 
         if status not in accepted(options.status):
-            said = brief(await _excerpt(response))
+            text = await _excerpt(response)
+            said = brief(text)
             bad = self._bad(f"{line}{_redirect(response)}" + (f": {said}" if said else ""), status)
+            bad = self._cured(bad, cure_of_answer(options, response, text))
             return replace(bad, retry_after=retry_after(response.headers.get("Retry-After", "")))
 
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -165,7 +232,10 @@ class Probe:
 
 
 async def _body(response: aiohttp.ClientResponse) -> str:
-    """The first 64 KiB of an answer's body."""
+    """The first 64 KiB of an answer's body; of an event stream, the data of the first event."""
+    if response.content_type == "text/event-stream":
+        return await _first_event(response)
+
     data = b""
 
     while len(data) < _MOST_BODY and (piece := await response.content.readany()):
@@ -175,6 +245,37 @@ async def _body(response: aiohttp.ClientResponse) -> str:
         return data[:_MOST_BODY].decode(response.charset or "utf-8", "replace")
     except LookupError:
         return data[:_MOST_BODY].decode("utf-8", "replace")
+
+
+async def _first_event(response: aiohttp.ClientResponse) -> str:
+    data, read = [], 0
+
+    while read < _MOST_BODY and (line := await response.content.readline()):
+        read += len(line)
+        text = line.decode("utf-8", "replace").rstrip("\r\n")
+
+        if text.startswith("data:"):
+            data.append(text.removeprefix("data:").removeprefix(" "))
+        elif not text and data:
+            break
+
+    return "\n".join(data)
+
+
+def _body_of(options: HttpHealth) -> str | None:
+    return json.dumps(options.send) if isinstance(options.send, dict) else options.send
+
+
+def _suited(headers: dict[str, str], options: HttpHealth) -> dict[str, str]:
+    """With what a body needs, unless that is set: its type, and what may come back."""
+    if options.send is None:
+        return headers
+
+    plain = isinstance(options.send, str) and not options.send.lstrip().startswith(("{", "["))
+    kind = "text/plain; charset=utf-8" if plain else "application/json"
+    known = {name.lower() for name in headers}
+    more = {"Content-Type": kind, "Accept": _JSON_OR_STREAM}
+    return headers | {name: value for name, value in more.items() if name.lower() not in known}
 
 
 async def _excerpt(response: aiohttp.ClientResponse) -> str:
