@@ -20,6 +20,7 @@ from hostler import (
     Need,
     Notice,
     PluginSpec,
+    Secret,
     ServerSpec,
     Spawned,
     Supervisor,
@@ -83,14 +84,44 @@ def test_a_file_is_read_as_other_tools_write_it(tmp_path: Path) -> None:
     }
 
 
+def test_backticks_quote_as_for_node_and_the_dotenv_of_npm(tmp_path: Path) -> None:
+    file = private(
+        tmp_path / ".env",
+        "A=`a # b`\nexport B = `it's \"so\"` # said aside\n\nC=`one\r\n\ntwo`\nD=a `b` c\nE='`x'\n"
+        'F="one\nG=`two`\n"\nH=``\nI=`$HOME \\n`',
+    )
+
+    assert read_env_file(EnvFile(file)) == {
+        "A": "a # b",
+        "B": 'it\'s "so"',
+        "C": "one\n\ntwo",
+        "D": "a `b` c",
+        "E": "`x",
+        "F": "one\nG=`two`\n",
+        "H": "",
+        "I": "$HOME \\n",
+    }
+
+
+async def test_names_with_dots_and_dashes_reach_the_server(tmp_path: Path, directories: Directories) -> None:
+    file = private(tmp_path / ".env", "spring.port=1\nx-api=2\n")
+    env = {"my.app-name": "3", "db.password": Secret("env:PASSWORD")}
+    found, spawned, _ = await start(staying(env=env, env_file=file), directories, PASSWORD=VALUE)
+    wanted = {"spring.port": "1", "x-api": "2", "my.app-name": "3", "db.password": VALUE}
+    assert wanted.items() <= found.items()
+    assert spawned.env["db.password"] == "********"
+
+
 WRONG = [
     ("A=1\n\n  just words zebra\n", ":3: not NAME=value"),
     ("A=1\nzebra\n", ":2: a name without a value; NAME= is an empty one"),
     ("A='zebra\n\nB=1\n", ":1: not NAME=value"),
     ("=zebra\n", ":1: not NAME=value"),
     ("A B=zebra\n", ":1: not NAME=value"),
-    ("zebra.x=1\n", ":1: not a name for a variable: letters, digits and _, no digit first"),
-    ("1zebra=1\n", ":1: not a name for a variable: letters, digits and _, no digit first"),
+    ("zebra/x=1\n", ":1: not a name for a variable: letters, digits, _, . and -, a letter or _ first"),
+    ("1zebra=1\n", ":1: not a name for a variable: letters, digits, _, . and -, a letter or _ first"),
+    ("A=`zebra\n\nB=1\n", ":1: a value in backticks ends with the next backtick"),
+    ("A=`zebra` zebra\n", ":1: a value in backticks ends with the next backtick"),
     ("KEY=-----BEGIN KEY-----\nzebra/zebra+zebra==\n", ":2: not a name for a variable"),
 ]
 

@@ -181,3 +181,30 @@ def test_programs_that_commands_would_not_find_are_mistakes(tmp_path: Path) -> N
         ("servers.web.plugins.commands.on_ready", "there is no program ./warm-up"),
         ("servers.web.plugins.commands.on_shutdown", "there is no program no-such-program"),
     ]
+
+
+LONE = "$$ stands for one $, so the shell finds a lone $; write $$$$ for its process id"
+NO_SHELL = "no shell is used: $PORT is handed on as it is; write ${PORT}"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["sh", "-c", "kill -9 $$"], LONE),
+        (["env", "A=1", "/bin/bash", "-o", "pipefail", "-c", 'echo "$$"; true'], LONE),
+        (["sh", "-c", "echo $$$$ $$HOME $${HOME} $$(date) $1 $$1"], ""),
+        (["true", "kill $$"], ""),
+        (["true", "$PORT"], NO_SHELL),
+        (["true", "--listen=127.0.0.1:$PORT", "$PORT"], NO_SHELL),
+        (["true", "$$PORT", "${HOME}", "{print $NF}", "^a$", "a$b"], ""),
+        (["sh", "-c", "exec $PORT", "sh", "$PORT"], ""),
+    ],
+)
+def test_dollars_that_no_shell_sees_and_those_that_a_shell_sees_otherwise_are_warned_of(
+    tmp_path: Path, words: list[str], message: str
+) -> None:
+    seen = look(tmp_path, {"command": words, "port": False})
+    assert [one.message.startswith(message) for one in seen] == [True] * bool(message)
+    assert all(one.weight == "warning" and one.key == "servers.web.command" for one in seen)
+    plugins = {"commands": {"on_ready": words}}
+    assert len(look(tmp_path, {"port": False, "plugins": plugins})) == len(seen)

@@ -28,7 +28,7 @@ LONGEST_FUNCTION = 30
 LAYERS = (
     "trusted_path",
     "loop version",
-    "credentials plain_text spellings",
+    "credentials shell_lines plain_text spellings",
     "aside background channel command_result errors inbox interpolate needs plain_file",
     "private_file quantities secrets states stop_order usage",
     "secret_value residence",

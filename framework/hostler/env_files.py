@@ -14,7 +14,10 @@ from hostler.private_file import Unreadable, read_private
 if TYPE_CHECKING:
     from dotenv.parser import Binding
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_TO_BACKTICK = r"\s*(?:export[^\S\r\n]+)?(?P<name>[^=#\s'`]+)[^\S\r\n]*=[^\S\r\n]*`"
+_OPEN = re.compile(_TO_BACKTICK)
+_IN_BACKTICKS = re.compile(_TO_BACKTICK + r"(?P<value>[^`]*)`[^\S\r\n]*(?:#[^\r\n]*)?(?:\r\n|\n|\r|\Z)")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _LARGEST = 2**20
 
@@ -59,10 +62,25 @@ def _variables(file: EnvFile, text: str) -> dict[str, str]:
 
 
 def _bindings(text: str) -> Iterator[tuple[int, Binding]]:
-    """What stands in a text, with its lines. The parser alone: the rest of dotenv logs, expands, and sets."""
-    from dotenv.parser import parse_stream  # noqa: PLC0415 - only who has such a file needs it
+    """What stands in a text, with its lines. The parser alone: the rest of dotenv logs, expands, and sets.
 
-    for binding in parse_stream(io.StringIO(text)):
+    Backticks quote, as for Node and the dotenv of npm: that of Python knows nothing of them.
+    """
+    from dotenv.parser import Binding, Reader, parse_binding  # noqa: PLC0415 - only who has such a file needs it
+
+    reader = Reader(io.StringIO(text))
+
+    while reader.has_next():
+        quoted = _IN_BACKTICKS.match(reader.string, reader.position.chars)
+
+        if quoted is None:
+            binding = parse_binding(reader)
+        else:
+            reader.set_mark()
+            reader.position.advance(quoted[0])
+            value = quoted["value"].replace("\r\n", "\n")
+            binding = Binding(quoted["name"], value, reader.get_marked(), error=False)
+
         written = binding.original.string
         before = written[: len(written) - len(written.lstrip())]
         yield binding.original.line + len(_LINE_END.findall(before)), binding
@@ -76,7 +94,10 @@ def _fault(binding: Binding) -> str:
     if binding.key is None:
         return ""
 
+    if _OPEN.match(binding.original.string) and not _IN_BACKTICKS.fullmatch(binding.original.string):
+        return "a value in backticks ends with the next backtick, and nothing may follow it but a comment"
+
     if not _NAME.fullmatch(binding.key):
-        return "not a name for a variable: letters, digits and _, no digit first"
+        return "not a name for a variable: letters, digits, _, . and -, a letter or _ first"
 
     return "a name without a value; NAME= is an empty one" if binding.value is None else ""

@@ -23,6 +23,7 @@ from hostler.process.namespaces import settled
 from hostler.process.programs import check_directory, find_program
 from hostler.readings import Readings, take_readings
 from hostler.secret_value import Secret
+from hostler.shell_lines import surprising_dollars
 from hostler.spec_secrets import credentials_in_clear
 from hostler.variables import set_variables
 
@@ -71,7 +72,7 @@ class Inspector:
         key = f"servers.{spec.name}"
         launch = self._launch(spec)
         yield from _refused(launch, f"{key}.command")
-        yield from self._in_clear(spec, key)
+        yield from self._as_written(spec, key)
         plugins = {plugin.name: build(plugin) for plugin in spec.plugins}
         launches = any(getattr(plugin, "supplies_command", False) for plugin in plugins.values())
 
@@ -111,10 +112,15 @@ class Inspector:
         set_variables(launch, spec, partial(_filled, fill), needed={}, readings=_readings(spec, self.environ))
         return launch
 
-    def _in_clear(self, spec: ServerSpec, key: str) -> Iterator[Observation]:
-        """Credentials that stand in the configuration themselves."""
+    def _as_written(self, spec: ServerSpec, key: str) -> Iterator[Observation]:
+        """Credentials that stand in the configuration themselves, and dollars that no shell sees."""
         servers = self.configuration.document.get("servers")
         table = servers.get(spec.name) if isinstance(servers, dict) else None
+        commands = {"command": spec.command} if table is None else table
+
+        for name in ("command", "plugins"):
+            for place, message in surprising_dollars(f"{key}.{name}", commands.get(name)):
+                yield Observation(place, message, "warning")
 
         for below, message in credentials_in_clear(spec, table):
             yield Observation(f"{key}.{below}", message, "warning")

@@ -29,19 +29,28 @@ def test_the_exit_code_is_the_commands(configure: Configure, run: Run, script: s
     assert done.stdout == ""
 
 
-def test_a_missing_program_is_127_and_one_that_cannot_be_run_126(
+def test_a_program_that_is_missing_or_cannot_be_run_is_told_before_anything_is_started(
     configure: Configure, run: Run, tmp_path: Path
 ) -> None:
     configure()
-    done = run("run", "--", "no-such-program")
-    assert done.returncode == 127
-    assert "no-such-program: no such program" in done.stderr
-    assert done.stdout == ""
-    plain = tmp_path / "plain"
-    plain.write_text("x")
-    done = run("run", "--", str(plain))
-    assert done.returncode == 126
-    assert f"{plain}: Permission denied" in done.stderr
+    (tmp_path / "plain").write_text("x")
+
+    for program, code, reason in (
+        ("no-such-program", 127, "no such program"),
+        ("./no/such/program", 127, "no such program"),
+        ("./plain", 126, "Permission denied"),
+        (str(tmp_path), 126, "Permission denied"),
+    ):
+        done = run("run", "--", program)
+        assert (done.returncode, done.stdout, done.stderr) == (code, "", f"{program}: {reason}\n")
+
+
+def test_a_program_at_a_path_may_be_built_by_a_task(configure: Configure, run: Run) -> None:
+    task = '[servers.build]\nkind = "task"\ncommand = ["sh", "-c", "{}"]\n'
+    web = server_table(name="web", needs='{ build = "completed" }')
+    configure(text=task.format("echo '#!/bin/sh' > app; echo exit 3 >> app; chmod +x app") + web)
+    assert run("run", "--", "./app").returncode == 3
+    assert run("run", "--", "./gone").returncode == 127
 
 
 PUBLISHES = """

@@ -46,7 +46,7 @@ WRONG = [
     'restart = { policy = "sometimes" }',
     "restart = { max_restarts = -1 }",
     "env = { A = 1 }",
-    'env = { "A-B" = "1" }',
+    'env = { "A B" = "1" }',
     'env = ["A=1"]',
     'env = { A = { secret = "vault:A" } }',
     'env = { A = { secret = "env:A", b = 1 } }',

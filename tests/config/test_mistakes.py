@@ -15,6 +15,7 @@ PORT = "expected a whole number from 0 to 65535 (0: a free port), or false (no p
 OUTPUT = 'expected one of "capture", "inherit", "ignore"'
 OUTSIDE = "may be reached from outside; allowed: 127.0.0.0/8, ::1, localhost, or any host with expose = true"
 HOST = "expected the name or address of a host, without scheme, port or brackets"
+NAME = "not a name for a variable: letters, digits, _, . and -, a letter or _ first"
 NO_VARIABLE = "there is no such environment variable"
 NAMES = (
     "${config.dir}, ${hostler.python}, ${server.name}, ${server.host}, ${server.port}, ${server.url}, "
@@ -73,7 +74,8 @@ IN_A_SERVER = [
     ("env = ['A']", 'env: expected a table of strings, such as { NAME = "value" }, found a list'),
     ("env = { PORT = 8080 }", 'env.PORT: expected a string, found 8080; did you mean "8080"?'),
     ("env = { A = true }", 'env.A: expected a string, found true; did you mean "true"?'),
-    ("env = { A-B = 'x' }", "env.A-B: not a name for a variable: letters, digits and _, no digit first"),
+    ("env = { 'A B' = 'x' }", f'env."A B": {NAME}'),
+    ("env = { -A = 'x' }", f"env.-A: {NAME}"),
     ("env.A = []", "env.A: expected a string, found an empty list"),
     ("stdout = 'captur'", f'stdout: {OUTPUT}, found "captur"; did you mean "capture"?'),
     ("stderr = 1", f"stderr: {OUTPUT}, found 1"),

@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 from hostler.cli.addresses import addresses
 from hostler.cli.reloading import Reloading, has_terminal
+from hostler.cli.run_call import NOT_EXECUTABLE, NOT_FOUND
 from hostler.cli.verdict import verdict
 from hostler.cli.views import CarefulView, View
 from hostler.cli.views.sentences import lines_missed
@@ -31,7 +32,6 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MOST_LINES = 65_536  # of each server, that wait to be shown
 _PATIENCE = 3.0  # seconds in which lines are shown when all is over
 _TURN = 0.01  # seconds in which lines are shown without a rest
-_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 
 
 @dataclass(slots=True)
@@ -123,10 +123,10 @@ class Foreground:
             self._beside = await asyncio.create_subprocess_exec(*command, env=env)
         except FileNotFoundError:
             self.view.say(f"{command[0]}: no such program", error=True)
-            return _NOT_FOUND
+            return NOT_FOUND
         except OSError as error:
             self.view.say(f"{command[0]}: {error.strerror}", error=True)
-            return _NOT_EXECUTABLE
+            return NOT_EXECUTABLE
 
         if self._stop.is_set() or supervisor.ended_by:
             self._pass_on(signal.SIGTERM)

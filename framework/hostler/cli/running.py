@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +11,10 @@ import click
 
 from hostler.cli.arguments import Layers, file_argument, layer_options
 from hostler.cli.patience import bounded_imports
+from hostler.cli.run_call import check_call
 from hostler.config.loading import load_drafts
 from hostler.errors import InvalidConfiguration, Problem
-from hostler.model import Configuration, InputMode, ServerSpec
-from hostler.order import refuse_unset, started
-from hostler.plain_file import STDIN
+from hostler.model import Configuration
 
 
 @click.command("run")
@@ -53,7 +51,7 @@ def command(
     with bounded_imports():
         configuration = read()
 
-    _check_call(configuration, file, names, words)
+    check_call(configuration, file, names, words)
 
     from hostler.cli.ending import ending  # noqa: PLC0415
     from hostler.cli.foreground import Foreground  # noqa: PLC0415 - the engine is imported when it is needed
@@ -72,38 +70,6 @@ def command(
 def _read(file: Path, layers: Layers) -> Configuration:
     """The configuration; what only a server that is not started cannot do without may be missing."""
     return load_drafts(file, **layers)[0]
-
-
-def _check_call(
-    configuration: Configuration, file: Path, names: tuple[str, ...], words: list[str] | None
-) -> None:
-    """Raise click.UsageError, or InvalidConfiguration, for what cannot be started."""
-    unknown = [name for name in names if name not in configuration.servers]
-
-    if unknown:
-        raise click.UsageError(
-            f"no server {unknown[0]!r} in {file}; there are: {', '.join(configuration.servers)}"
-        )
-
-    if not configuration.servers:
-        raise click.UsageError(f"{file} has templates alone; write a table [servers.NAME] to run one")
-
-    refuse_unset(configuration.servers, names)
-
-    if words == []:
-        raise click.UsageError('a command must follow "--"')
-
-    for reader in [
-        *([] if words is None else words[:1]),
-        *(["hostler itself"] if str(file) == STDIN else []),
-    ]:
-        _check_input(configuration.servers, names, reader)
-
-
-def _check_input(servers: Mapping[str, ServerSpec], names: tuple[str, ...], program: str) -> None:
-    for name in started(servers, names):
-        if servers[name].stdin is InputMode.INHERIT:
-            raise click.UsageError(f'{name} (stdin = "inherit") and {program} cannot read the same input')
 
 
 def _refuse_again(file: Path) -> Configuration:

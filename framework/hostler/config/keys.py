@@ -53,7 +53,7 @@ def _count(lowest: int, default: int, meaning: str) -> Key:
 TEXTS: JsonSchema = {"type": "array", "items": {"type": "string"}}
 VARIABLES: JsonSchema = {
     "type": "object",
-    "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
+    "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_.-]*$"},
     "additionalProperties": {"anyOf": [{"type": "string"}, SECRET]},
 }
 _PATH: JsonSchema = {"type": "string", "minLength": 1}

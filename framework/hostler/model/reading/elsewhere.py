@@ -15,7 +15,7 @@ from hostler.model.reading.paths import absolute, is_anchored
 from hostler.model.reading.tree import Node, portable
 from hostler.secret_value import FORM, Secret
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _FILE = "file:"
 _SCHEMES = ("env", "file")
 
@@ -35,7 +35,9 @@ def variables(environ: Mapping[str, str]) -> Reader:
 
         for name, child in node.value.items():
             if not _VARIABLE.fullmatch(name):
-                found.add(child, "not a name for a variable: letters, digits and _, no digit first")
+                found.add(
+                    child, "not a name for a variable: letters, digits, _, . and -, a letter or _ first"
+                )
                 continue
 
             match child.value:

@@ -1,0 +1,68 @@
+"""Dollars on command lines that do not mean there what they would mean to a shell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+_SHELLS = frozenset({"sh", "ash", "bash", "dash", "fish", "ksh", "mksh", "zsh"})
+_EXPAND_THEMSELVES = frozenset({"envsubst"})
+_SCRIPT_FLAG = re.compile(r"-[A-Za-z]*c[A-Za-z]*")
+_WITH_VALUE = frozenset({"-o", "-O"})
+_DOLLARS = re.compile(r"(?P<dollars>\$+)(?P<next>.?)", re.DOTALL)
+_REFERENCE = re.compile(r"[A-Za-z0-9_{(@*#?!]")
+_VARIABLE = re.compile(r"[\w./:=@,+-]*(?<!\$)(?P<variable>\$[A-Z_][A-Z0-9_]*)[\w./:=@,+-]*", re.ASCII)
+
+
+def surprising_dollars(key: str, value: object) -> Iterator[tuple[str, str]]:
+    """The commands at and below a key whose dollars would surprise, with what to do; all as it is written."""
+    match value:
+        case Mapping():
+            for name, item in value.items():
+                yield from surprising_dollars(f"{key}.{name}", item)
+        case list() | tuple() if value and all(isinstance(word, str) for word in value):
+            yield from ((key, message) for message in _messages(value))
+
+
+def _messages(words: Sequence[str]) -> Iterator[str]:
+    scripts = list(_scripts(words))
+
+    if any(_has_lone_dollar(script) for script in scripts):
+        yield "$$ stands for one $, so the shell finds a lone $; write $$$$ for its process id"
+
+    if scripts or _name(words[0]) in _SHELLS | _EXPAND_THEMSELVES:
+        return
+
+    variables = [found["variable"] for word in words[1:] if (found := _VARIABLE.fullmatch(word))]
+
+    for name in dict.fromkeys(variables):
+        yield (
+            f"no shell is used: {name} is handed on as it is; write ${{{name[1:]}}} for a variable of "
+            'hostler, ${server.port} for the port of the server, or ["sh", "-c", "..."] for a shell'
+        )
+
+
+def _scripts(words: Sequence[str]) -> Iterator[str]:
+    """What a shell among the words is told to run, with `-c`."""
+    for number, word in enumerate(words):
+        if _name(word) in _SHELLS:
+            yield from _script_of(words[number + 1 :])
+
+
+def _script_of(arguments: Sequence[str]) -> Iterator[str]:
+    for number, word in enumerate(arguments[:-1]):
+        if _SCRIPT_FLAG.fullmatch(word):
+            yield arguments[number + 1]
+            return
+
+        if not word.startswith("-") and arguments[number - 1] not in _WITH_VALUE:
+            return  # a file to run
+
+
+def _has_lone_dollar(script: str) -> bool:
+    found = _DOLLARS.finditer(script)
+    return any(len(one["dollars"]) == 2 and not _REFERENCE.match(one["next"]) for one in found)
+
+
+def _name(program: str) -> str:
+    return program.rpartition("/")[2]
