@@ -156,7 +156,7 @@ class Starting:
         recovered = None
         self.means.server.voice.note_activity("cleaning up behind a former hostler that was killed")
 
-        with anyio.move_on_after(self.means.server.spec.prepare_timeout, shield=True):
+        with anyio.move_on_after(self.means.server.spec.prepare_timeout):
             recovered = await aside(store.recover, lock, kill_recorded, abandon=True)
 
         if recovered is None:

@@ -174,6 +174,9 @@ def test_a_record_between_its_two_names_is_found(directories: Directories, store
     store.write(lock, a_record())
     lock.record_path.rename(lock.record_path.with_suffix(".tmp"))
     assert store.leftover(lock).record is not None
+    assert not store.is_clean(lock)
+    store.clear(lock)
+    assert store.is_clean(lock)
     lock.release()
 
 
@@ -250,6 +253,27 @@ def test_a_sweep_ends_all_leftovers_and_leaves_living_supervisors_alone(
     assert sorted(living.path.parent.iterdir()) == sorted([living.path, living.record_path])
     assert store.sweep(no_kill) == []
     living.release()
+
+
+def test_a_clean_up_that_is_late_forgets_no_run_of_who_has_the_lock_by_then(
+    directories: Directories, store: RunStore
+) -> None:
+    former = NameLock.take(directories, "here", "web")
+    store.write(former, a_record())
+    later: list[NameLock] = []
+
+    def kill(_: RunRecord) -> list[int]:
+        former.release()  # its start was stopped meanwhile, or took too long
+        later.append(NameLock.take(directories, "here", "web"))
+        store.write(later[0], replace(a_record(), run_id="run-2"))
+        return []
+
+    store.recover(former, kill)
+    found = store.leftover(later[0]).record
+    assert found is not None
+    assert found.run_id == "run-2"
+    store.clear(later[0])
+    later[0].release()
 
 
 def test_a_sweep_of_a_new_machine_finds_nothing(store: RunStore) -> None:

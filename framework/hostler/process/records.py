@@ -171,7 +171,10 @@ class RunStore:
 
         killed = tuple(kill(record)) if record.boot_id == boot_id() else ()
         removed, problems = self.remove_temporary(record.temporary)
-        self.clear(lock)
+
+        if lock.held:  # else this came too late: there may be the record of another by now
+            self.clear(lock)
+
         return Recovered(record, killed, tuple(removed), "; ".join(problems))
 
     def sweep(self, kill: Kill) -> list[Recovered]:
