@@ -10,7 +10,16 @@ from typing import cast
 import anyio
 import pytest
 from conftest import QUICK, MakeSpec
-from hostler import Directories, Endpoint, IdentityCheck, PortInUse, ServerSpec, StartupTimeout, Supervisor
+from hostler import (
+    Directories,
+    Endpoint,
+    IdentityCheck,
+    PortInUse,
+    PortParsingFailed,
+    ServerSpec,
+    StartupTimeout,
+    Supervisor,
+)
 from hostler.endpoint import EndpointSearch
 from hostler.process.exits import Process
 from hostler.process.processes import Processes
@@ -45,7 +54,22 @@ def search(identity: IdentityCheck, *answers: Listener | OSError) -> EndpointSea
     return EndpointSearch(spec, cast("Process", Leader()), Told(*answers))
 
 
-UNKNOWN = Listener(ListenerKind.UNKNOWN)
+UNKNOWN, NOBODY = Listener(ListenerKind.UNKNOWN), Listener(ListenerKind.NOBODY)
+STRANGER = Listener(ListenerKind.FOREIGN, 2, "proxy")
+
+
+class ByPort(Processes):
+    """Who listens at which port; nobody anywhere else."""
+
+    def __init__(self, **listeners: Listener) -> None:
+        self.listeners = {int(port.removeprefix("at_")): found for port, found in listeners.items()}
+
+    def who_listens(self, endpoint: Endpoint, members: Callable[[], Collection[int]]) -> Listener:
+        return self.listeners.get(endpoint.port, NOBODY)
+
+
+def search_at(**listeners: Listener) -> EndpointSearch:
+    return EndpointSearch(ServerSpec(name="web"), cast("Process", Leader()), ByPort(**listeners))
 
 
 @pytest.mark.parametrize(("identity", "doubted"), [(IdentityCheck.CHECK, True), (IdentityCheck.OFF, False)])
@@ -118,3 +142,44 @@ async def test_every_announcement_of_a_stranger_s_address_has_its_time(
             await looking.run()
 
     assert anyio.current_time() - began > 0.3
+
+
+async def test_a_stranger_that_has_gone_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hostler.endpoint._STRANGER_PATIENCE", 0.1)
+    looking = search_at(at_4096=STRANGER)
+    looking.offer(PLACE, "a plugin")
+
+    async def goes_and_another_comes() -> None:
+        await anyio.sleep(0.01)
+        looking.processes.listeners[4096] = NOBODY  # type: ignore[attr-defined]
+        await anyio.sleep(0.2)
+        looking.processes.listeners[4096] = STRANGER  # type: ignore[attr-defined]
+        await anyio.sleep(0.03)
+        looking.processes.listeners[4096] = Listener(ListenerKind.OWN, 1)  # type: ignore[attr-defined]
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(goes_and_another_comes)
+
+        with anyio.fail_after(5):
+            assert (await looking.run()).endpoint == PLACE
+
+
+async def test_an_address_that_was_announced_before_is_held_to_the_same_reach(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hostler.endpoint._STRANGER_PATIENCE", 0.05)
+    looking = search_at(at_4096=Listener(ListenerKind.OWN, 1, bound_host="0.0.0.0"), at_4097=STRANGER)
+    looking.offer(PLACE, "a plugin")
+    looking.offer(Endpoint("127.0.0.1", 4097), "a plugin")
+
+    with anyio.fail_after(5), pytest.raises(PortParsingFailed, match="wider than"):
+        await looking.run()
+
+
+async def test_of_many_announcements_only_the_latest_are_kept() -> None:
+    looking = search_at()
+
+    for port in range(4000, 5000):
+        looking.offer(Endpoint("127.0.0.1", port), "a plugin")
+
+    assert [place.port for place in looking._earlier] == list(range(4991, 4999))

@@ -124,8 +124,15 @@ def test_a_secret_of_the_host_in_argv_is_refused() -> None:
         refuse_leaks(launch({"API_KEY": SECRET}, argv=("server", f"--key={SECRET}")))
 
 
-def test_short_values_are_no_secrets() -> None:
-    refuse_leaks(launch({"USE_TOKEN": "true"}, argv=("server", "--secure=true"), OTHER="true"))
+@pytest.mark.parametrize("value", ["true", "a1b2c3d"])
+def test_short_values_are_no_secrets(value: str) -> None:
+    refuse_leaks(launch({"USE_TOKEN": value}, argv=("server", f"--secure={value}"), OTHER=value))
+
+
+@pytest.mark.parametrize("value", ["a1b2c3d4", "a1b2c3d4e"])
+def test_values_of_eight_characters_and_more_are(value: str) -> None:
+    with pytest.raises(EnvironmentSetupFailed, match="OTHER"):
+        refuse_leaks(launch({"USE_TOKEN": value}, OTHER=value))
 
 
 def test_what_stands_in_the_safe_base_cannot_be_told_from_it() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,16 @@ BAD = Unhealthy("no")
 
 
 # -- ready -----------------------------------------------------------------------------------------
+
+
+def test_with_any_a_word_that_says_nothing_for_it_is_enough_where_there_is_no_other(
+    directories: Directories,
+) -> None:
+    async def main(life: Life) -> None:
+        await life.say("a", Healthy(neutral=True))
+        assert life.server.state is State.RUNNING
+
+    live(directories, ANY, main, names="a")
 
 
 @pytest.mark.parametrize("rule", [ALL, ANY])
@@ -358,3 +369,39 @@ async def test_a_real_server_is_kept_by_any_of_two(directories: Directories, tmp
 
         assert server.state is State.RUNNING
         assert server.health == "healthy"
+
+
+@dataclass(eq=False)
+class Breaks:
+    """Notes when it is started, and fails."""
+
+    at: list[float] = field(default_factory=list)
+
+    @hookimpl
+    async def health_check(self) -> AsyncGenerator[Report, None]:
+        self.at.append(anyio.current_time())
+        raise RuntimeError("broken")
+        yield Healthy()
+
+
+def test_a_check_that_fails_itself_is_started_less_and_less_often(directories: Directories) -> None:
+    breaks = Breaks()
+
+    async def main() -> None:
+        plugins = (PluginSpec("breaks", instance=breaks),)
+        spec = ServerSpec(name="web", command=("x",), port=None, startup_timeout=600.0, plugins=plugins)
+
+        async with World().supervisor(spec, directories=directories):
+            await anyio.sleep(150)
+
+    run_virtually(main)
+    assert [round(after - before, 3) for before, after in pairwise(breaks.at)][:8] == [
+        0.5,
+        1,
+        2,
+        4,
+        8,
+        16,
+        30,
+        30,
+    ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from hostler import (
     OnRestart,
     PluginSpec,
     RestartMode,
+    Secret,
     Server,
     ServerCrashed,
     ServerError,
@@ -31,6 +34,8 @@ from hostler import (
     Supervisor,
     hookimpl,
 )
+from hostler.readings import Readings, take_readings
+from hostler.testing import World, run_virtually
 
 NEVER = replace(QUICK, policy=RestartMode.NEVER, start_retries=0)
 
@@ -163,7 +168,7 @@ async def test_a_server_is_not_spawned_when_one_that_it_needs_went_while_it_was_
 ) -> None:
     slow = SlowStart()
     plugins = (announced(), PluginSpec("slow", instance=slow))
-    specs = [make_spec(name="db"), make_spec(name="web", needs=("db",), plugins=plugins)]
+    specs = [make_spec(name="db"), make_spec(name="web", needs=("db",), plugins=plugins, essential=True)]
     reasons: list[str] = []
 
     def hear(event: Event) -> None:
@@ -184,6 +189,64 @@ async def test_a_server_is_not_spawned_when_one_that_it_needs_went_while_it_was_
         assert story.has("web stopped", "web starting", "db running", "web waiting_ready")
         assert supervisor["web"].generation == 2
         assert reasons == ["db went away while it was prepared"]
+        assert supervisor.ended_by is None, "it is on its way"
+
+
+async def test_a_needed_server_that_is_back_before_all_is_read_holds_nothing_up(
+    make_spec: MakeSpec, directories: Directories, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "key"
+    file.touch(mode=0o600)
+    file.write_text("sesame-open-sesame")
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(*given: Any) -> Readings:  # a file on a slow disk
+        begun.set()
+        go_on.wait(20)
+        return take_readings(*given)
+
+    monkeypatch.setattr("hostler.starting.take_readings", slowly)
+    specs = [make_spec(name="db"), make_spec(name="web", needs=("db",), env={"KEY": Secret(f"file:{file}")})]
+
+    async with Supervisor(specs, directories=directories) as supervisor:
+        db, web = supervisor["db"], supervisor["web"]
+        await asyncio.to_thread(begun.wait, 20)
+        kill(db)
+        await until(db, lambda: db.generation == 2)
+        await ready(db)
+        go_on.set()
+        await ready(web)
+        assert web.generation == 1
+
+
+def test_a_stop_does_not_wait_for_a_follower_that_outlives_sigkill(directories: Directories) -> None:
+    """The child is made up: nothing real outlives SIGKILL on command."""
+
+    async def main() -> None:
+        world = World()
+
+        def behave(child: Any) -> None:
+            child.immortal = child.launch.server == "web"
+
+        world.on_child = behave
+        needs = (Need("db", on_restart=OnRestart.STOP),)
+        specs = [
+            ServerSpec(name="db", command=("x",), port=None),
+            ServerSpec(name="web", command=("x",), port=None, needs=needs),
+        ]
+
+        async with world.supervisor(specs, directories=directories) as supervisor:
+            await supervisor.wait_ready(timeout=10)
+
+            with anyio.fail_after(300):
+                await supervisor["db"].stop()
+
+            assert supervisor["db"].state is State.STOPPED
+            assert supervisor["web"].state is State.STOPPING
+            world.children_of("web")[0].let_go()
+            await supervisor["web"].wait_stopped()
+
+    run_virtually(main)
 
 
 @dataclass(eq=False)
@@ -433,19 +496,47 @@ async def test_a_forced_stop_does_not_wait_for_those_that_stop_with_it(
         await supervisor.stop(force=True)
 
 
+@dataclass(eq=False)
+class SlowCrash(SlowStart):
+    """Hears of a crash until it is told to go on."""
+
+    @hookimpl
+    async def pre_spawn(self) -> None:
+        pass
+
+    @hookimpl
+    async def on_crash(self) -> None:
+        self.begun.set()
+        await self.go_on.wait()
+
+
+@pytest.mark.parametrize("at_once", [False, True])
 async def test_a_server_that_crashed_by_itself_does_not_come_back_with_another(
-    make_spec: MakeSpec, directories: Directories, tmp_path: Path
+    make_spec: MakeSpec, directories: Directories, at_once: bool
 ) -> None:
     """Its budget is used up: the return of a server that it needs is no reason to try again."""
+    slow = SlowCrash()
     specs = pair(make_spec, OnRestart.STOP, restart=replace(QUICK, initial_delay=0.2, max_delay=0.2))
-    specs[1] = replace(specs[1], restart=NEVER)
+    specs[1] = replace(
+        specs[1], restart=NEVER, plugins=(*specs[1].plugins, PluginSpec("slow", instance=slow))
+    )
 
     async with Supervisor(specs, directories=directories) as supervisor:
         db, web = supervisor["db"], supervisor["web"]
         await ready(web)
         kill(web)
+        await slow.begun.wait()
+
+        if at_once:
+            kill(db)
+            await until(db, lambda: db.state is not State.RUNNING)
+
+        slow.go_on.set()
         await until(web, lambda: web.state is State.FAILED)
-        kill(db)
+
+        if not at_once:
+            kill(db)
+
         await until(db, lambda: db.generation == 2)
         await ready(db)
         assert (web.state, web.generation) == (State.FAILED, 1)

@@ -134,3 +134,26 @@ async def test_a_plugin_can_tell_what_the_configuration_sets_itself(
         await supervisor["web"].wait_ready(20)
 
     assert asks.seen == {"LISTED", "MINE", "NEW"}  # the plugin before it set NEW to what it was
+
+
+@dataclass(eq=False)
+class Found:
+    """Finds a secret in what is said of it, as one does whose name comes from a configuration."""
+
+    @hookimpl
+    async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
+        server.redact("hunter2-hunter2")
+        launch.env["NEW"] = "1"
+        del launch.env["MINE"]
+
+
+async def test_who_set_or_took_a_variable_is_told_without_a_secret(directories: Directories) -> None:
+    plugin = PluginSpec("found-hunter2-hunter2", instance=Found())
+    web = staying("web", plugin, env={"MINE": "1"})
+    spawned: list[Spawned] = []
+
+    async with Supervisor(web, directories=directories) as supervisor:
+        supervisor.listen(lambda event: spawned.append(event) if isinstance(event, Spawned) else None)
+        await supervisor["web"].wait_ready(20)
+
+    assert spawned[0].origins["NEW"] == spawned[0].removed["MINE"] == "plugin found-********"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field
@@ -246,12 +247,12 @@ async def test_all_pre_spawns_share_one_deadline(tmp_path: Path) -> None:
     heard = together(
         a=telling("pre_spawn", lambda: asyncio.sleep(0.15)), b=telling("pre_spawn", lambda: asyncio.sleep(30))
     )
-    started = time.monotonic()
 
     with pytest.raises(EnvironmentSetupFailed, match=r'plugin "b".*took longer than') as caught:
         await heard.plugins.pre_spawn(SERVER, a_launch(tmp_path), deadline=0.3)
 
-    assert time.monotonic() - started < 10
+    (told,) = re.findall(r"took longer than ([\d.e-]+) s", str(caught.value))
+    assert float(told) <= 0.15, "what the first one has left of it"
     assert "prepare_timeout (0.3 s)" in str(caught.value)
     assert heard.plugins.blame["a", "pre_spawn"].failures == 0
 
@@ -549,11 +550,10 @@ async def test_on_shutdown_has_two_seconds_for_each_and_three_for_all(
         two=telling("on_shutdown", lambda: asyncio.sleep(60)),
         three=telling("on_shutdown", note),
     )
-    started = time.monotonic()
     await heard.plugins.on_shutdown(SERVER, "stop")
-    assert 0.3 <= time.monotonic() - started < 10
     assert heard.reasons[0] == "took longer than 0.2 s"
-    assert heard.reasons[1].startswith("took longer than 0.")
+    (left,) = re.findall(r"took longer than ([\d.e-]+) s", heard.reasons[1])
+    assert float(left) <= 0.1, "what the first one has left of it"
     assert heard.reasons[2] == "not called: the plugins before it used up the time"
     assert calls == []
     assert ("three", "on_shutdown") not in heard.plugins.blame

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from xml.sax.saxutils import quoteattr
 
 import pytest
-from hostler.credentials import MASK, MINIMUM, is_secret_name, masked_words
+from hostler.credentials import MASK, is_secret_name, masked_words
 from hostler.secrets import Masker
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,11 +85,26 @@ def test_a_name_that_merely_looks_like_one_is_left_alone(name: str) -> None:
     assert not is_secret_name(name)
 
 
-def test_a_value_shorter_than_the_minimum_is_ignored() -> None:
-    masker = Masker(["x" * (MINIMUM - 1)])
+@pytest.mark.parametrize(("value", "masked"), [("a1b2c3d", False), ("a1b2c3d4", True), ("a1b2c3d4e", True)])
+def test_a_value_of_eight_characters_is_masked_and_a_shorter_one_is_not(value: str, masked: bool) -> None:
+    masker = Masker([value])
+    stream = masker.stream()
 
-    assert masker.text("x" * 20) == "x" * 20
-    assert masker.secrets == ()
+    assert masker.text(f"is {value}.") == (f"is {MASK}." if masked else f"is {value}.")
+    assert masker.data(value.encode()) == (MASK if masked else value).encode()
+    assert stream.feed(value.encode()) + stream.flush() == (MASK if masked else value).encode()
+    assert bool(masker.secrets) is masked
+
+
+def test_eight_characters_of_a_longer_one_are_masked_at_an_end_and_seven_are_not() -> None:
+    masker = Masker([SECRET])
+
+    for length in (7, 8, 9):
+        begun = SECRET[:length]
+        stream = masker.stream()
+        told = begun if length < 8 else MASK
+        assert masker.text(f"is {begun}") == f"is {told}"
+        assert stream.feed(begun.encode()) + stream.flush() == told.encode()
 
 
 def test_text_and_data_are_masked_wherever_the_secret_stands() -> None:

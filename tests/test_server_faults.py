@@ -46,6 +46,7 @@ from hostler import (
     hookimpl,
 )
 from hostler.process.locks import NameLock
+from hostler.testing import World, run_virtually
 
 NO_RETRY = replace(QUICK, start_retries=0)
 SLOW = RestartPolicy(initial_delay=60.0, max_delay=60.0, start_retries=1)
@@ -170,6 +171,35 @@ async def test_what_a_launch_holds_is_released_once_however_it_ends(
         assert plugin.deferred == ["second", "first"]
         assert not plugin.folder.exists()
         assert files_in(directories.state) == []
+
+
+@dataclass(eq=False)
+class EndsSlowly:
+    """Is at it when it is cancelled, and goes on for a moment: it holds one thing more then."""
+
+    released: list[str] = field(default_factory=list)
+    begun: anyio.Event = field(default_factory=anyio.Event)
+
+    @hookimpl
+    async def pre_spawn(self, launch: Launch) -> None:
+        self.begun.set()
+
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.2)
+            launch.defer(lambda: self.released.append("late"))
+
+
+async def test_what_a_start_holds_that_ends_slowly_is_released_too(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    plugin = EndsSlowly()
+
+    async with Supervisor(make_spec(plugins=with_plugin(plugin)), directories=directories) as supervisor:
+        await plugin.begun.wait()
+        await supervisor["fake"].stop()
+        assert plugin.released == ["late"]
 
 
 @pytest.mark.parametrize("ending", [_goes_on, _hangs])
@@ -492,13 +522,54 @@ async def test_health_tasks_end_when_the_loop_is_torn_down_hard(
 # -- the restart law ------------------------------------------------------------------------------
 
 
+RESTART_NOW = Advice(Action.RESTART_NOW)
+
+
 @dataclass(eq=False)
 class Advises:
-    """Advises to restart now."""
+    """Advises to restart now, or what it is told to."""
+
+    advice: Advice = RESTART_NOW
 
     @hookimpl
     async def on_crash(self) -> Advice:
-        return Advice(Action.RESTART_NOW)
+        return self.advice
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("advice", "told"),
+    [
+        (
+            (Advice(Action.GIVE_UP, ServerError("no key")), Advice(Action.BACK_OFF, ServerError("busy"))),
+            "no key",
+        ),
+        ((Advice(Action.GIVE_UP), Advice(Action.RESTART_NOW, ServerError("busy"))), "busy"),
+        ((Advice(Action.GIVE_UP), Advice(Action.BACK_OFF)), "it ended unasked"),
+    ],
+)
+def test_of_several_advices_the_strongest_counts_and_the_error_of_the_strongest_that_has_one(
+    directories: Directories, advice: tuple[Advice, Advice], told: str, turned: bool
+) -> None:
+    plugins = tuple(
+        PluginSpec(f"p{number}", instance=Advises(word))
+        for number, word in enumerate(reversed(advice) if turned else advice)
+    )
+
+    async def main() -> None:
+        world = World()
+        spec = ServerSpec(name="web", command=("x",), port=None, restart=QUICK, plugins=plugins)
+
+        async with world.supervisor(spec, directories=directories) as supervisor:
+            server = supervisor["web"]
+            await server.wait_ready(10)
+            world.children[0].exit(3)
+            await reaches(server, State.FAILED)
+            assert server.generation == 1
+            assert server.error is not None
+            assert told in server.error.message
+
+    run_virtually(main)
 
 
 async def test_advice_to_restart_now_skips_the_delay_of_a_failed_start_too(

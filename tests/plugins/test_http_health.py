@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import ssl
 import time
+from contextlib import suppress
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,18 @@ async def test_no_more_than_64_kib_of_a_body_are_read() -> None:
     assert isinstance(await first(quick(body="END"), answer(body=inside)), Healthy)
     assert isinstance(await first(quick(body="END"), answer(body=outside)), Unhealthy)
 
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nBEGIN")
+
+        with suppress(OSError):
+            while True:
+                writer.write(b"x" * 4096)
+                await writer.drain()
+
+    async with answering(endless) as endpoint, watching(quick(body="BEGIN"), Host(), endpoint) as reports:
+        await healthy(reports)
+
 
 @pytest.mark.parametrize("charset", ["latin-1", "no-such-charset"])
 async def test_a_body_is_read_in_its_charset_as_far_as_that_is_known(charset: str) -> None:
@@ -268,6 +281,18 @@ async def test_the_password_of_the_server_is_sent() -> None:
         watching(quick(path="/global/health", json={"healthy": True}), host, server.endpoint) as reports,
     ):
         await healthy(reports)
+
+
+@pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
+async def test_an_authorization_of_ones_own_is_sent_instead_of_the_password(name: str) -> None:
+    host, plugin = Host(auth=Auth("opencode", "open sesame")), quick(headers={name: "Bearer mine"})
+    plugin.sent_headers = {name: "Bearer mine"}
+
+    async with pages(answer()) as server, watching(plugin, host, server.endpoint) as reports:
+        await healthy(reports)
+
+    sent = [line for line in server.requests[0].splitlines() if line.lower().startswith("authorization:")]
+    assert sent == [f"{name}: Bearer mine"]
 
 
 async def test_a_proxy_in_the_environment_is_no_way_to_loopback(monkeypatch: pytest.MonkeyPatch) -> None:

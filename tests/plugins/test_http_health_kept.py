@@ -28,16 +28,18 @@ from hostler import (
 )
 from hostler_plugins.http_health import HttpHealth
 
-SECRET = "sk-0123456789abcdef"
+SECRET, SIGNED = "sk-0123456789abcdef", "tk-fedcba9876543210"
 
-# Answers over one connection again and again; says in its answer what X-Token it was sent.
+# Answers over one connection again and again; says in its answer what X-Token and what signature it was sent.
 SERVER = """
 import http.server, os, sys
 class Answers(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
         broken = os.path.exists("broken")
-        body = f"broken, {self.headers.get('X-Token')}" if broken else self.headers.get("X-Token", "fine")
+        signature = self.headers.get("Authorization", "").split()[1:]
+        sent = [str(self.headers.get("X-Token")), *signature]
+        body = f"broken, {' '.join(sent)}" if broken else self.headers.get("X-Token", "fine")
         self.send_response(500 if broken else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -64,7 +66,7 @@ def serving(folder: Path, **options: Any) -> ServerSpec:
 
 async def test_a_secret_header_is_sent_and_never_told(directories: Directories, tmp_path: Path) -> None:
     events: list[Event] = []
-    headers = {"X-Token": {"secret": "env:WEB_TOKEN"}, "Authorization": f"Bearer {SECRET}2"}
+    headers = {"X-Token": {"secret": "env:WEB_TOKEN"}, "Authorization": f"Signature {SIGNED}"}
     spec = serving(tmp_path, headers=headers, body=f"^{SECRET}$")
     environ = dict(os.environ) | {"WEB_TOKEN": SECRET}
 
@@ -77,9 +79,11 @@ async def test_a_secret_header_is_sent_and_never_told(directories: Directories, 
         with anyio.fail_after(20):
             await server.until(lambda: bool(server.crashes))
 
-    assert "500 Internal Server Error: broken, ********" in server.crashes[0].reason
-    assert SECRET not in repr(events)
-    assert SECRET not in repr(server.crashes)
+    assert "500 Internal Server Error: broken, ******** ********" in server.crashes[0].reason
+
+    for secret in (SECRET, SIGNED):
+        assert secret not in repr(events)
+        assert secret not in repr(server.crashes)
 
 
 async def says(server: Server, health: str) -> None:

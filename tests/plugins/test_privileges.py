@@ -131,14 +131,23 @@ async def test_a_number_is_a_user_without_a_home(directories: Directories) -> No
         assert said[1].split() == []
 
 
+@pytest.fixture
+def groups_of_ours() -> Iterator[set[int]]:
+    """Supplementary groups of hostler itself, which no server is to keep."""
+    before, ours = os.getgroups(), {23456, 23457}
+    os.setgroups([*ours])
+    yield ours
+    os.setgroups(before)
+
+
 @needs_root
 @pytest.mark.parametrize(("groups", "expected"), [([], set()), (["daemon", "12345"], {"daemon", "12345"})])
 async def test_supplementary_groups_are_those_that_are_named(
-    groups: list[str], expected: set[str], directories: Directories
+    groups: list[str], expected: set[str], directories: Directories, groups_of_ours: set[int]
 ) -> None:
     async with running(a_sleeper(user="nobody", groups=groups), directories) as (pid, _):
         numbers = {name if name.isdecimal() else str(grp.getgrnam(name).gr_gid) for name in expected}
-        assert set(status(pid)["Groups"].split()) == numbers
+        assert set(status(pid)["Groups"].split()) == numbers, f"and none of {groups_of_ours}"
 
 
 @needs_root

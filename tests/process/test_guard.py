@@ -21,6 +21,7 @@ from hostler.errors import ProcessSpawnFailed
 from hostler.process import guard as guard_module
 from hostler.process import watchdog as program
 from hostler.process.guard import Guard
+from hostler.process.members import Member
 from hostler.process.table import MARKER
 
 Start: TypeAlias = Callable[..., Any]
@@ -217,6 +218,13 @@ async def test_its_parts_do_the_same_inside_of_another_program(start: Start) -> 
     assert not child.process.alive()
     assert not psutil.pid_exists(inner) or psutil.Process(inner).status() == psutil.STATUS_ZOMBIE
     assert removed.process.alive()
+
+
+async def test_who_has_got_the_number_of_one_that_ended_meanwhile_is_not_killed(start: Start) -> None:
+    child = start("sleep", "300")
+    program.end(Member(child.pid, child.process.start_time - 1))
+    child.process.send_signal(signal.SIGTERM)
+    assert (await child.process.wait()).signal == signal.SIGTERM
 
 
 def test_who_is_no_child_of_hostler_any_more_has_lost_it() -> None:

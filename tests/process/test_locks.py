@@ -175,6 +175,44 @@ def test_a_release_leaves_the_lock_of_a_successor_alone(directories: Directories
     second.release()
 
 
+def test_a_child_that_was_forked_while_it_was_held_does_not_keep_it(
+    directories: Directories, tmp_path: Path
+) -> None:
+    """It has all descriptors until it executes. The folder was moved and is back: the file is the same."""
+    lock = NameLock.take(directories, "here", "web")
+    read, write = os.pipe()
+    child = os.fork()
+
+    if not child:
+        os.close(write)
+        os.read(read, 1)
+        os._exit(0)
+
+    (tmp_path / "s").rename(tmp_path / "moved")
+    lock.release()
+    (tmp_path / "moved").rename(tmp_path / "s")
+
+    try:
+        NameLock.take(directories, "here", "web").release()
+    finally:
+        os.close(write)
+        os.close(read)
+        os.waitpid(child, 0)
+
+
+def test_who_has_it_is_named_though_a_longer_name_stood_there(directories: Directories) -> None:
+    lock = NameLock.take(directories, "here", "web")
+    lock.release()
+    lock.path.write_bytes(lock.path.name.encode() * 100)  # its owner was killed
+    lock = NameLock.take(directories, "here", "web")
+
+    with pytest.raises(ProcessAlreadyRunning) as caught:
+        NameLock.take(directories, "here", "web")
+
+    assert caught.value.context.details["pid"] == os.getpid()
+    lock.release()
+
+
 def test_a_planted_link_is_not_followed(directories: Directories, tmp_path: Path) -> None:
     lock = NameLock.take(directories, "here", "web")
     lock.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import resource
 import sys
 import threading
@@ -31,7 +32,7 @@ from capturing import (
 from hostler.credentials import MASK
 from hostler.model import Line
 from hostler.process import output
-from hostler.process.output import OutputPump
+from hostler.process.output import MOST_LARGE_PIPES, PIPE_SIZE, OutputPump
 from hostler.secrets import Masker
 
 SECRET = "sk-ant-0123456789"
@@ -419,3 +420,15 @@ async def test_a_loop_that_is_closed_harms_nobody(spawned: Spawn) -> None:
     await until(lambda: sink.text() == b"late\n")
     pump.close()
     assert sink.closed == 1
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_GETPIPE_SZ"), reason="other systems do not tell the size of a pipe")
+async def test_only_so_many_pipes_are_large(pump: OutputPump) -> None:
+    captures = [opened(pump) for _ in range(MOST_LARGE_PIPES // 2 + 1)]
+    fds = [fd for capture in captures if (fd := capture.write_fd("stdout")) is not None]
+    sizes = [fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) for fd in fds]
+    assert sizes[:-1] == [PIPE_SIZE] * (MOST_LARGE_PIPES // 2)
+    assert sizes[-1] < PIPE_SIZE
+
+    for capture in captures:
+        await capture.close()

@@ -430,3 +430,25 @@ def test_a_line_that_cannot_be_finished_is_ended_before_the_mark() -> None:
     outlet.drain(Unwatched())
 
     assert sink.text() == b"begin\n" + MARK + b"21 bytes dropped]\nnext\n"
+
+
+def test_a_sink_that_is_too_slow_has_few_large_gaps_and_not_one_after_the_other() -> None:
+    """While it writes one piece its child prints two."""
+    piece = b"x" * 65535 + b"\n"
+    left = 600
+
+    class Slow(Collector):
+        def write(self, stream: StreamName, data: bytes) -> None:
+            nonlocal left
+            super().write(stream, data)
+
+            for _ in range(min(left, 2)):
+                left -= 1
+                outlet.put("stdout", piece)
+
+    sink = Slow()
+    outlet = Outlet(sink, lambda *_: None, lambda: None)
+    outlet.put("stdout", piece)
+    outlet.drain(Unwatched())
+    gaps = sink.text().count(MARK)
+    assert 1 <= gaps <= 600 * len(piece) / (MOST_BYTES_WAITING / 2)

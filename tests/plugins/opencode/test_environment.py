@@ -240,6 +240,21 @@ async def test_an_empty_password_file_is_replaced_and_a_configured_password_goes
     assert password_file(view).read_text() == "of-the-user"
 
 
+async def test_of_two_that_make_the_password_file_at_once_both_use_the_one_that_is_there(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = view.create_file
+
+    async def after_another(path: Path, text: str) -> bool:
+        assert await create(path, "of-the-other")
+        return await create(path, text)
+
+    monkeypatch.setattr(view, "create_file", after_another)
+    launch = a_launch(view)
+    assert (await passwords.hand_by_file(view, launch, {}, "own-secret")).password == "of-the-other"
+    assert launch.env["OPENCODE_SERVER_PASSWORD"] == "of-the-other"
+
+
 async def test_a_password_file_that_cannot_be_read_is_told(view: View) -> None:
     password_file(view).mkdir(parents=True)
     launch = a_launch(view)
