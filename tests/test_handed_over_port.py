@@ -87,6 +87,15 @@ async def test_it_wins_over_another_port_that_the_server_announces(
     await found(spec(f"{ASKED} 127.0.0.1:0", *lines), directories)
 
 
+@pytest.mark.parametrize("later", [("wait 0.3", "open 127.0.0.1:0", "up at: http://127.0.0.1:{1}"), ()])
+async def test_a_debugger_is_taken_for_the_server_only_where_nothing_else_is_announced(
+    later: tuple[str, ...], directories: Directories
+) -> None:
+    lines = ("Debugger listening on ws://127.0.0.1:{0}/0b1c2d3e", *later)
+    one = await found(spec("127.0.0.1:0", *lines, startup_timeout="3s"), directories)
+    assert one.endpoint.scheme == ("http" if later else "ws")
+
+
 async def test_it_wins_over_another_port_that_is_announced_before_it_is_listened_at(
     directories: Directories,
 ) -> None:

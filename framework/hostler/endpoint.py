@@ -74,7 +74,10 @@ class EndpointSearch:
         if not candidate.says_scheme:
             candidate = replace(candidate, scheme=self.spec.scheme)
 
-        if candidate != self.candidate and not self._is_farther(candidate):
+        if candidate.aside:  # as if it had been said before something else, which may still come
+            self._earlier.setdefault(candidate, (source, loop_time()))
+            self._offered.set()
+        elif candidate != self.candidate and not self._is_farther(candidate):
             self._remember(candidate)
             self.candidate, self.source, self.seen = candidate, source, None
             self._pause, self._stranger_since = _FIRST_PAUSE, float("inf")
@@ -141,7 +144,7 @@ class EndpointSearch:
             return self._pause
 
         if not self.spec.port_from_socket:
-            return None
+            return _SOCKET_PAUSE if self._earlier else None
 
         return max(self._silent_until - loop_time(), _SOCKET_PAUSE)
 
@@ -150,7 +153,7 @@ class EndpointSearch:
         if loop_time() < self._silent_until:
             return
 
-        sockets = self.processes.listening_sockets(self._members())
+        sockets = self._sockets()
 
         if len({found.port for found in sockets}) == 1:
             best = next((found for found in sockets if found.host == self.spec.host), sockets[0])
@@ -164,7 +167,10 @@ class EndpointSearch:
             if self.candidate is None or self.source == _SOCKET:
                 self._offer_socket()
 
-            if self.candidate is None or self._waits_for_handed_over(self.candidate):
+            if self.candidate is None:
+                return self._look_back(self.spec.startup_timeout * _SILENCE)
+
+            if self._waits_for_handed_over(self.candidate):
                 return None
 
             place, self.seen = self._find(self.candidate)
@@ -232,11 +238,7 @@ class EndpointSearch:
         """Where to look for an announced address, best first: off the machine only if that is asked for."""
         asked = self.spec.host
         first = [] if _is_near(asked) else [asked]
-        near = [
-            host
-            for host in (announced, asked)
-            if _is_near(host) and not (host == asked and is_wildcard(host))
-        ]
+        near = [at for at in (announced, asked) if _is_near(at) and not (at == asked and is_wildcard(at))]
         return list(dict.fromkeys([*first, *near, "127.0.0.1", "::1", announced]))
 
     def _second_best(self) -> Confirmed:
@@ -260,9 +262,6 @@ class EndpointSearch:
                     return Confirmed(place, source)
 
         return None
-
-    def _members(self) -> list[int]:
-        return self.processes.members(self.process)
 
     def _accept(self, place: Endpoint, listener: Listener) -> Confirmed | None:
         check = self.spec.identity
@@ -320,7 +319,7 @@ class EndpointSearch:
 
     def _sockets(self) -> list[Endpoint]:
         try:
-            return self.processes.listening_sockets(self._members())
+            return self.processes.listening_sockets(self.processes.members(self.process))
         except OSError:
             return []
 

@@ -26,12 +26,14 @@ class _Unsaid(str):
 class Endpoint:
     """Where a server can be reached. `host` is as announced, IPv6 without brackets.
 
-    One that is made without a scheme gets the `scheme` of the server that it belongs to.
+    One that is made without a scheme gets the `scheme` of the server that it belongs to. One that is
+    `aside` (a debugger's) is taken only where nothing else is announced in a third of `startup_timeout`.
     """
 
     host: str
     port: int
     scheme: str = _Unsaid("http")
+    aside: bool = field(default=False, kw_only=True, compare=False, repr=False)
 
     @property
     def url(self) -> str:

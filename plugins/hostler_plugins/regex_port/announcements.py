@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
 from hostler import Endpoint
@@ -38,6 +38,8 @@ class _Candidate:
 
 def find_endpoint(text: str) -> Endpoint | None:
     """Find the endpoint that a line (or the first of several lines) announces, None where none does.
+
+    One of a debugger counts, too; it is marked `aside`, for the server may be another.
 
     The host is as announced, IPv6 without brackets, 127.0.0.1 where only a port is named; the scheme
     is that of the line, else the server's own. Takes time linear in the text, of which each line's
@@ -92,7 +94,8 @@ def _in_line(line: str) -> Endpoint | None:
 
         if _is_announced(candidate, before, after, message):
             host = candidate.host or _host_beside(candidate, before, after)
-            return endpoint(host, candidate.port, _scheme(candidate, before, after))
+            found = endpoint(host, candidate.port, _scheme(candidate, before, after))
+            return replace(found, aside=True) if _says(_words(line), forms.DEBUGGERS) else found
 
     return None
 
@@ -109,7 +112,9 @@ def _candidates(line: str) -> Iterator[_Candidate]:
         )
         found = regex(forms.ADDRESS).search(line, max(start, number.start() - _BEFORE), number.end() + 2)
 
-        if found and (candidate := _candidate(found, "url" if found["url"] else "address")):
+        if found and (
+            candidate := _candidate(found, "url" if found["url"] or found["object"] else "address")
+        ):
             yield candidate
 
     if not regex(forms.LONE_NUMBER).search(line):

@@ -36,22 +36,30 @@ _IPV4 = r"[0-9]{1,3} (?: \.[0-9]{1,3} ){3}"
 _IPV6 = r"[0-9a-f]{0,4} (?: :[0-9a-f]{0,4} ){2,8}"
 _NAME = r"[a-z_] [a-z0-9_.-]{0,80}"
 
-# http://user:word@[::1]:80, //localhost:80, :::80, 127.0.0.1:80, 127.0.0.1#80, box:80, *:80, :80
+# http://user:word@[::1]:80, //localhost:80, PYRO:name@localhost:80,
+# :::80, 127.0.0.1:80, 127.0.0.1#80, box:80, *:80, :80
 ADDRESS = rf"""
     (?: (?: (?<! [a-z0-9+.-] ) (?P<scheme> [a-z][a-z0-9+.]{{1,15}} ) : )? (?P<url> // )
-        (?: [^\s/@:"'<>]{{1,60}} (?: :[^\s/@"'<>]{{0,60}} )? @ )? )?
+        (?P<user> [^\s/@:"'<>]{{1,60}} (?: :[^\s/@"'<>]{{0,60}} )? @ )?
+      | (?<! [a-z0-9+.:-] ) (?! (?: git | mailto | scp | sips? | ssh | xmpp ) : )
+        (?P<object> [a-z]{{2,12}} : [\w.-]{{1,80}} @ ) )?
     (?P<host> \[ [0-9a-z:.%_-]{{1,60}} \]
             | (?<! [0-9a-z.:-] ) {_IPV6}
             | (?<! [0-9a-z.-] ) {_IPV4}
+            | (?(object) {_NAME} | (?(user) {_NAME} | (?!) ) )
             | (?<! [0-9a-z_.@-] ) (?: (?<! / ) | (?<= // ) ) {_NAME}
             | (?<! [^\s"'(=\[/{{] ) (?<! \w["'] ) [*+.0]? )
     (?: : | (?<= [0-9a-f] ) [\#@] ) {_PORT}"""
 
-# ('127.0.0.1', 80)   on 127.0.0.1 80   /ip4/127.0.0.1/tcp/80   "http-nio-80"   port(s): 80   listening on 80
+# ('127.0.0.1', 80)   [::1] (HTTP: 80)   on 127.0.0.1 80   /ip4/127.0.0.1/tcp/80   "http-nio-80"
+# port(s): 80   listening on 80
 _TUPLE = rf"""\( \s* ['"]? (?P<host> {_IPV4} | {_IPV6} | {_NAME} | ) ['"]? , \s* {_PORT} \s* [,)]"""
 _SPACED = rf"""
     \b (?: on | at ) \s+ (?P<host> {_IPV4} | {_IPV6} | \[ [0-9a-z:.]{{1,40}} \] | localhost | \* ) \s+ {_PORT}
     (?= \s* (?: $ | [,;()] | \. (?: [\s.] | $ ) ) )"""
+_IN_BRACKETS = rf"""
+    (?<! [\w.:] ) \[? (?P<host> {_IPV4} | {_IPV6} | localhost | \* ) \]? \s* \(
+    \s* (?P<scheme> https? | wss? | tcp ) \s* :? \s* (?= 80\b | 443\b | [0-9]{{4}} ) {_PORT} \s* [,)]"""
 _MULTIADDR = rf"""/ (?: ip[46] | dns[46]? ) / (?P<host> [^\s/]{{1,80}} ) /tcp/ {_PORT}"""
 _CONNECTOR = rf"""
     ["'] (?P<scheme> https? ) - [a-z0-9]{{2,12}} - (?: (?P<host> {_IPV4} | {_NAME} ) - )? {_PORT} ["']"""
@@ -59,7 +67,8 @@ _PORT_SAID = rf"""
     (?<! [\w-] ) (?: [a-z]{{1,12}} [_-] )? ports? (?: \(s\) )? ["']? \s*
     (?: (?: => | [:=\#] | is | number ) \s* ){{0,3}} ["'(\[{{]{{0,3}} {_PORT}"""
 _BARE_PORT = rf"""
-    \b (?: on | at | to | listening | listen ) (?: \s* : \s* | \s+ ) (?: (?: tcp | https? ) [\s/:] )? {_PORT}
+    \b (?: on | at | to | at \s address | listening | listen )
+    (?: \s* : \s* | \s+ ) (?: (?: tcp | https? ) [\s/:] )? {_PORT}
     (?= \s* (?: $ | [,;!()\[\]"'|\u2026] | \. (?: [\s."'] | $ ) | [-\u2013\u2014]\s
               | (?: for | with | in | via | and | using | over | started )\b ) )"""
 
@@ -67,6 +76,7 @@ _BARE_PORT = rf"""
 FORMS: tuple[tuple[tuple[str, ...], str, Kind], ...] = (
     (("(",), _TUPLE, "address"),
     (("on ", "at "), _SPACED, "address"),
+    (("(http", "(ws", "(tcp"), _IN_BRACKETS, "address"),
     (("/tcp/",), _MULTIADDR, "address"),
     (("http",), _CONNECTOR, "port"),
     (("port",), _PORT_SAID, "port"),
@@ -104,23 +114,26 @@ ANNOUNCING = _phrases(
     accept, accepting, accepts, access, accessible, available, awaiting, bind, binding, binds, bound,
     browse, browser, clients, connections, deployed, exporting, expose, exposed, exposing, hosted,
     hosting, initialized, launch, launched, launching, listen, listened, listener, listeners, listening,
-    listens, live, navigate, online, open, opened, opening, opens, publish, published, publishing,
-    ready, requests, respond, responding, responds, run, running, runs, serve, served, serves, serving,
-    start, started, starting, starts, view, visit, created on, enabled on, forwarding from, is up,
-    listener connection, now up, setting up, stage on, up at, up on, waiting on
+    listens, live, navigate, online, open, opened, opening, opens, publish, published, publishing, ready,
+    requests, respond, responding, responds, run, running, runs, serve, served, serves, serving, start,
+    started, starting, starts, view, visit, can attach, created on, debugger attach, debugger connection,
+    enabled on, for debugger, forwarding from, is up, listener connection, now up, object uri, setting up,
+    stage on, up at, up on, waiting on
     """
 )
 OTHERS = _phrases(
     """
     backend, backends, broker, checking, closed, closing, connected, connecting, connection, cors, curl,
     disabled, disconnected, download, downloading, example, fetch, fetched, fetching, ignored, ignoring,
-    instead, join, joined, joining, origin, origins, override, overriding, ping, pinging, poll, polling,
-    previously, proxied, proxies, proxy, proxying, reconnect, reconnected, reconnecting, redirect,
-    redirected, redirecting, register, registered, registering, requested, requesting, resolve,
-    resolved, resolving, retry, retrying, seed, seeds, send, sending, sent, skip, skipped, skipping,
-    stopped, stopping, subscribe, subscribing, target, targets, try, trying, upstream, upstreams, wget,
-    connection to, connections from, connections to, forward to, forwarded to, forwarding to, logs to,
-    requests from, requests to, shut down, shutting down, spans to, traces to, wait for, waiting for
+    instead, join, joined, joining, located, looking, origin, origins, override, overriding, ping,
+    pinging, poll, polling, previously, proxied, proxies, proxy, proxying, pushing, reconnect,
+    reconnected, reconnecting, redirect, redirected, redirecting, register, registered, registering,
+    requested, requesting, resolve, resolved, resolving, retry, retrying, see, seed, seeds, send, sending,
+    sent, skip, skipped, skipping, stopped, stopping, subscribe, subscribing, target, targets, try,
+    trying, upstream, upstreams, wget, attached to, client to, connection to, connections from,
+    connections to, exporter endpoint, forward to, forwarded to, forwarding to, found links, logs to,
+    requests from, requests to, shut down, shutting down, spans to, sync started, traces to, wait for,
+    waiting for
     """
 )
 FAILURES = _phrases(
@@ -135,13 +148,20 @@ FAILURES = _phrases(
 )
 SIDE_DOORS = _phrases(
     """
-    admin, administration, administrative, adminserver, debugger, gossip, healthcheck, hmr,
+    admin, administration, administrative, adminserver, gossip, healthcheck, hmr,
     intercluster, interserver, intracluster, jmx, livereload, management, metric, metrics, monitor,
     monitoring, p2p, peer, peers, pprof, profiler, raft, replication, telemetry, cluster addr,
     cluster address, cluster bus, cluster communication, cluster connection, cluster connections,
     cluster listener, cluster port, command channel, control channel, control port, control server,
-    control socket, debug adapter, debug and, debug endpoint, debug port, dt socket, health port,
+    control socket, debug and, health port,
     health server, hot module, hot reload, live reload, probe server, route connections
+    """
+)
+
+# Where a program can be debugged: what a debugger announces, and a side door of every other server.
+DEBUGGERS = _phrases(
+    """
+    debugger, debugpy, devtools, debug adapter, debug endpoint, debug port, debug server, dt socket
     """
 )
 
@@ -157,13 +177,18 @@ NOT_OURS = r"""
     | \b (?: options? | config | configuration | settings? | args | arguments | namespace | env | environment
            | flags? | usage | command ) \s* [:=({] (?! [0-9] )
     | \b (?: database | db | redis | postgres | postgresql | mysql | mongo | mongodb | kafka | zookeeper
-           | rabbitmq | cache ) (?: [\s_] (?: url | uri | host | server ) )? \s* [:=@]
+           | rabbitmq | cache | jdbc (?= [\s_] ) | datasource | broker | brokers | index | registry | nodes
+           | dsn ) (?: [\s_] (?: url | uri | host | server ) )? \s* [:=@]
+    | \b (?: docs? | documentation | more | more \s info (?: rmation )? | help ) \s*
+        (?: (?: is | are )? \s (?: at | on ) )? \s* [:=]? \s* $
+    | (?: ^ | [\]:>] \s | \s -\s ) [^a-z]* using \s+
+        (?! (?: endpoint | port | address | host | url | https? ) \b ) [a-z] [^;!]* $
     | \S*[/:0-9]\S* \s+ (?: -> | => | \u2192 ) \s* $
     | (?: ^ | \s ) --? [a-z] [\w-]* [\s=]* $
     | \b defaults? (?: \s (?: is | to ) )? \s* [:=]? \s* $"""
 UNSAID_AFTER = r"""
     ["')\]]* \? (?: \s | $ )
-    | [^\w]{0,3} \s* (?: (?: is | was | has | been ) \s+ )*
+    | (?: /\S* )? [^\w]{0,3} \s* (?: (?: is | was | has | been ) \s+ )*
         (?: closed | stopped | accepted | closing | disconnected ) \b
     | [)\]]* \s+ starting \s* $
     | [\s(/]{1,2} udp \b (?! [+/,]tcp ) | \s* network=udp"""
@@ -173,7 +198,10 @@ LABEL = r"""
     (?: ^ | [\s\]>|*\u2502-] )
     (?: addr | address | url | endpoint | local | network | bind | listen | server | tcp | https? | grpc
       | ui ) (?: \s\d )? \s* [:=\u2502] \s* ["'\[({]* $"""
-PORT_LABEL = r"(?: ^ [^a-z]* port \s* [:=] | \( port ) \s* $"
+PORT_LABEL = r"""
+    (?: ^ [^a-z]* port \s* [:=] | \( port
+      | (?<! [a-z0-9]\s ) \b version \s* [:=] \s* ["']? v?[0-9] .* \s port \s* [:=] )
+    \s* $"""
 SAID_AFTER = r"""
     [^\w]{0,3} \s* (?: (?: is | was | has | now | been ) \s+ )*
     (?: bound | listening | ready | started | opened | open | online | up ) \b"""
