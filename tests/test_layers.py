@@ -39,6 +39,7 @@ LAYERS = (
     "config",
     "given identity endpoint_failure",
     "voice endpoint surroundings crash_store status temporary as_server",
+    "unstoppable",
     "launching cleaning errand happenings lasting beside following recording situation",
     "run inspection",
     "view",

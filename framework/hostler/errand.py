@@ -19,6 +19,7 @@ from hostler.process.exits import ExitStatus, Process
 from hostler.process.output import Capture
 from hostler.secrets import Masker
 from hostler.surroundings import Surroundings
+from hostler.unstoppable import Unstoppable
 from hostler.voice import Voice
 
 _DRAIN_SECONDS = 0.5
@@ -85,20 +86,20 @@ class Errand:
 
     async def _until_end(self, process: Process, timeout: float) -> ExitStatus:
         """Wait, and stop all that it started: however it ended, and also when this is cancelled."""
-        status = ExitStatus()
+        status, unstoppable = ExitStatus(), Unstoppable(self.around.processes, self.voice)
 
         try:
             with anyio.move_on_after(timeout):
                 status = await process.wait()
 
-            left = await self.around.processes.stop(process, grace=0)
+            left = await self.around.processes.stop(process, grace=0, on_refused=unstoppable.refuse)
         except BaseException:
             self.around.processes.kill_now(process)
             raise
 
         if left:
-            pids = ", ".join(map(str, left))
-            self.voice.notice("command_left", f"processes of a command outlive SIGKILL: {pids}", "warning")
+            text = f"of a command there is left: {unstoppable.error(left).message}"
+            self.voice.notice("command_left", text, "warning")
 
         return status
 

@@ -195,8 +195,9 @@ class Notice(Event):
     """Something worth knowing that is no state: `topic` is a stable word, `level` info or warning.
 
     Topics of the core: output_dropped, sink_failed, sink_recovered, identity_unknown, orphans_removed,
-    still_alive, tool_missing, guard_lost, events_dropped, not_written, secret_exposed, server_added,
-    server_changed, server_removed, essential_ended. Plugins add theirs: env_withheld ...
+    still_alive, may_not_signal, tool_missing, guard_lost, events_dropped, not_written, secret_exposed,
+    server_added, server_changed, server_removed, essential_ended, exits_unknown, first_process. Plugins add
+    theirs: env_withheld ...
     """
 
     kind = "notice"

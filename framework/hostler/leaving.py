@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from hostler.crash_record import CrashRecord
-from hostler.errors import ForceKillTimeout, ServerError
+from hostler.errors import ServerError
 from hostler.events import Exited
 from hostler.exit_error import background_notice, error_of, in_background, left_behind, went_to_background
 from hostler.inquest import inquest
@@ -21,6 +21,7 @@ from hostler.restart import after_running
 from hostler.run import Run
 from hostler.server import Wanted
 from hostler.states import COMPLETED, DONE, State
+from hostler.unstoppable import Unstoppable
 from hostler.watching import Ending
 
 _LAST_TRY_SECONDS = 5.0
@@ -103,20 +104,16 @@ class Leaving:
     async def _empty_tree(self) -> None:
         """Stop the tree; "stopped" is not said before it is empty."""
         server = self.means.server
-        left = await self.run.stop_tree(server.spec.force_kill_timeout)
+        unstoppable = Unstoppable(server.around.processes, server.voice)
+        left = await self.run.stop_tree(server.spec.force_kill_timeout, unstoppable.refuse)
 
         while left:
-            pids = ", ".join(map(str, left))
-            stuck = ForceKillTimeout(
-                f"processes outlive SIGKILL: {pids}",
-                hint="they hang in the kernel (a dead disk or mount, mostly); see ps -o pid,stat,wchan",
-                details={"pids": list(left)},
-            )
+            stuck = unstoppable.error(left)
             stdout, stderr = self.run.tails()
             server.stuck = server.voice.own(stuck, stdout=stdout, stderr=stderr)
             server.voice.notice("still_alive", str(server.stuck), "warning", {"pids": list(left)})
             server.wake()
-            left = await self.run.stop_tree(_LAST_TRY_SECONDS)
+            left = await self.run.stop_tree(_LAST_TRY_SECONDS, unstoppable.refuse)
 
         server.stuck = None
 

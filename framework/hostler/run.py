@@ -258,15 +258,15 @@ class Run:
         for name in late:
             self.voice.notice("health_not_closed", f"plugin {name} did not end its health check", "warning")
 
-    async def stop_tree(self, grace: float) -> tuple[int, ...]:
-        """Ask it to end, grace, SIGKILL; the pids that are still there. Then the output is drained."""
+    async def stop_tree(self, grace: float, tell: Callable[[int], None]) -> tuple[int, ...]:
+        """Ask it to end, grace, SIGKILL; the pids still there. `tell` hears who may not be signalled."""
         if self.process is None or self.around.residence.forked:
             return ()
 
         self.told_to_end = self.told_to_end or self.process.alive()
         order = StopOrder(self.spec.stop, self.spec.stop_signal)
         stop = self.around.processes.stop
-        left = await stop(self.process, grace=grace, order=order, cut_short=self.cut_short)
+        left = await stop(self.process, grace=grace, order=order, cut_short=self.cut_short, on_refused=tell)
 
         if self.capture is not None and not left:
             await self.capture.drained(_DRAIN_SECONDS)

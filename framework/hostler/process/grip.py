@@ -7,8 +7,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Collection, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable
 from typing import Self
 
 from hostler.process.exits import Process, open_exit_fd, send_signal
@@ -22,10 +21,15 @@ class Grip:
     """Holds members by descriptors that tell their end; a context manager that lets go of them.
 
     `members` is all that was ever held. The `leader`, where there is one, is signalled by its own means.
+    `on_refused` hears the pid of each living one that we may not signal, once.
     """
 
-    def __init__(self, leader: Process | None = None) -> None:
+    def __init__(
+        self, leader: Process | None = None, on_refused: Callable[[int], None] | None = None
+    ) -> None:
         self.members: set[Member] = set()
+        self._on_refused = on_refused
+        self._refused: set[Member] = set()
         self._leader = leader
         self._fds: dict[Member, int] = {}
         self._without_fd: set[Member] = set()
@@ -49,7 +53,7 @@ class Grip:
         """Send a signal to one member, if it lives and may be signalled; a stopped one is woken up."""
         numbers = (number, signal.SIGCONT) if member.stopped else (number,)
 
-        with suppress(ProcessLookupError, PermissionError):
+        try:
             for each in numbers:
                 if self._leader is not None and member.pid == self._leader.pid:
                     self._leader.send_signal(each)
@@ -57,6 +61,18 @@ class Grip:
                     send_signal(member.pid, self._fds[member], each)
                 elif start_time(member.pid) == member.start_time:
                     os.kill(member.pid, each)
+        except ProcessLookupError:
+            pass
+        except PermissionError:
+            self._refuse(member)
+
+    def _refuse(self, member: Member) -> None:
+        row = read_row(member.pid)
+        ended = row is None or row.state in "ZX" or row.start_time != member.start_time
+
+        if self._on_refused is not None and member not in self._refused and not ended:
+            self._refused.add(member)
+            self._on_refused(member.pid)
 
     def release(self, member: Member) -> None:
         """Let go of one member."""

@@ -46,9 +46,17 @@ class Processes:
         grace: float,
         order: StopOrder | None = None,
         cut_short: anyio.Event | None = None,
+        on_refused: Callable[[int], None] | None = None,
     ) -> tuple[int, ...]:
         """Stop a server's whole tree; the pids that could not be stopped."""
-        return await stop_tree(process, grace=grace, cut_short=cut_short, census=self._census, order=order)
+        return await stop_tree(
+            process,
+            grace=grace,
+            cut_short=cut_short,
+            census=self._census,
+            order=order,
+            on_refused=on_refused,
+        )
 
     def kill_now(self, process: Process) -> tuple[int, ...]:
         """Kill a server's whole tree without the loop; the pids that were left."""

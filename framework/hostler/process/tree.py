@@ -34,18 +34,19 @@ async def stop_tree(
     cut_short: anyio.Event | None = None,
     census: Census | None = None,
     order: StopOrder | None = None,
+    on_refused: Callable[[int], None] | None = None,
 ) -> tuple[int, ...]:
     """Stop a server's whole tree, its leader dead or alive; returns the pids that could not be stopped.
 
     It is asked to end in the `order` that is configured, for up to `grace` seconds (0 for none at all;
     `cut_short` ends them early), then SIGKILL and up to `last` seconds. Servers that are stopped together
-    should share a `census`.
+    should share a `census`. `on_refused` hears at once the pid of one that we may not signal.
     """
     census = census or Census()
     ask = partial(_ask, process, order=order or StopOrder(), grace=grace)
     kill = partial(_bring_down, process, number=signal.SIGKILL)
 
-    with Grip(process) as grip:
+    with Grip(process, on_refused) as grip:
         if not process.alive() and not await _look(process, grip, census):
             return ()  # it died and left nothing behind: a restart need not wait longer
 

@@ -96,6 +96,7 @@ class World(Processes):
         grace: float,
         order: StopOrder | None = None,
         cut_short: anyio.Event | None = None,
+        on_refused: Callable[[int], None] | None = None,
     ) -> tuple[int, ...]:
         """The main process, the rest, SIGKILL; the pids that are left."""
         child = _fake(process)
