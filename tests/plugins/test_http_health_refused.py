@@ -46,6 +46,7 @@ def quick(**options: Any) -> HttpHealth:
         (answer("403 Forbidden", 'Blocked request. This host ("x") is not allowed.'), "headers = { Host"),
         (answer("400 Bad Request", "Invalid host header"), "headers = { Host"),
         (answer("421 Misdirected Request"), "headers = { Host"),
+        (answer("400 Bad Request", "<h1>Bad Request (400)</h1>"), "headers = { Host"),
         (answer("302 Found", "", "", "Location: /login"), "follow_redirects = true"),
         (answer("400 Bad Request", "The plain HTTP request was sent to HTTPS port"), 'scheme = "https"'),
         (answer("400 Bad Request", "No required SSL certificate was sent"), "certificate"),
@@ -58,6 +59,20 @@ def quick(**options: Any) -> HttpHealth:
 async def test_a_refusal_names_the_option_that_cures_it(page: bytes, option: str) -> None:
     async with answering_once(page) as endpoint, watching(quick(), Host(), endpoint) as reports:
         assert option in (await unhealthy(reports)).hint
+
+
+async def test_a_host_header_of_ones_own_is_sent_instead() -> None:
+    def page(head: str) -> bytes:
+        return answer() if "Host: app.example\r\n" in head else answer("400 Bad Request")
+
+    plugin = quick()
+    plugin.sent_headers["Host"] = "app.example"  # as its pre_spawn reads the option headers
+
+    async with pages(page) as server:
+        async with watching(plugin, Host(), server.endpoint) as reports:
+            await healthy(reports)
+
+        assert [head.lower().count("host:") for head in server.requests] == [1]
 
 
 def answering_once(page: bytes) -> Any:

@@ -66,6 +66,8 @@ def cure_of_answer(options: HttpHealth, response: aiohttp.ClientResponse, body: 
 
 def _cure_of_request(options: HttpHealth, status: int) -> Cure:
     match status:
+        case 400 if options.method != "POST":  # Django, for one, does not say why
+            return Cure(f"if it refuses the Host header: {HOST}")
         case 405:
             return Cure(
                 f"set method of http-health to another one than {options.method}, or path", lasting=True
