@@ -86,7 +86,6 @@ FOR_THE_ENGINE = {
     "lacking",
     "last_failure",
     "meets",
-    "missing_tools",
     "needs",
     "note_crash",
     "promised_port",

@@ -252,18 +252,13 @@ async def test_a_secret_that_is_missing_is_told_with_server_variable_and_source(
 
 
 async def test_what_takes_longer_than_the_time_for_preparing_fails_the_start(
-    directories: Directories,
+    held: Path, directories: Directories
 ) -> None:
-    reader, writer = os.pipe()  # whose end does not come
-    spec = printing(env={"A": Secret(f"file:/dev/fd/{reader}")}, prepare_timeout=0.1)
+    spec = printing(env={"A": Secret(f"file:{held}")}, prepare_timeout=1e-9)  # over before it is read
 
-    try:
-        async with Supervisor(spec, directories=directories) as supervisor:
-            with pytest.raises(EnvironmentSetupFailed, match="took longer than prepare_timeout"):
-                await supervisor["fake"].start()
-    finally:
-        os.close(writer)
-        os.close(reader)
+    async with Supervisor(spec, directories=directories) as supervisor:
+        with pytest.raises(EnvironmentSetupFailed, match="took longer than prepare_timeout"):
+            await supervisor["fake"].start()
 
 
 async def test_a_variable_that_can_never_come_is_not_waited_for(directories: Directories) -> None:
