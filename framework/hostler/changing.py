@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ from hostler.errors import InvalidConfiguration, ServerError
 from hostler.given import Given, configuration_of
 from hostler.model import ServerSpec
 from hostler.order import in_order, refuse_unset
+from hostler.reload_guard import refuse_exposed
 from hostler.roster import Roster
 from hostler.server import Server, Wanted
 from hostler.states import State
@@ -57,6 +59,10 @@ class Changing:
     async def reload(self, configuration: Given) -> Changes:
         """See Supervisor.reload."""
         self._refuse_unless_open()
+
+        if isinstance(configuration, str | os.PathLike):
+            await refuse_exposed(self._roster.servers.values())
+
         wanted = configuration_of(configuration)
         self._roster.read_from(wanted.files)
         return await self._to_its_end(self._reload(wanted.servers, wanted.templates))

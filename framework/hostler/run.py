@@ -69,13 +69,9 @@ class Run:
     async def prepare(self, view: ServerView, plugins: PluginSet, lock: NameLock, given: Given) -> None:
         """Build the launch and let the plugins edit it; raises a ServerError when it cannot be spawned."""
         self._recording = Recording(self.around, self.voice, lock)
+        learn, warn = self.voice.masker.add, self._warn
         self.launch = launch = build_launch(
-            self.spec,
-            self.around,
-            generation=self.generation,
-            given=given,
-            learn=self.voice.masker.add,
-            warn=self._warn,
+            self.spec, self.around, generation=self.generation, given=given, learn=learn, warn=warn
         )
         launch.temporary = Noted(self._recording.note)
         self._learn_secrets(launch)
@@ -287,6 +283,7 @@ class Run:
         if self._recording is not None:
             self._recording.unguard()
 
+        self.around.exposure.note(self.launch, self.around.inputs())
         await self.background.close()
 
         if self.following is not None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hostler.exposure import Exposure
 from hostler.process.directories import Directories
 from hostler.process.output import OutputPump
 from hostler.process.processes import Processes
@@ -24,6 +25,7 @@ class Surroundings:
     `clock` is the event loop's, in seconds. `chance` gives numbers from 0 to 1 for jitter.
     `residence` is where it may be used.
     `inputs` gives the files that hostler reads at a start or a reload of any of its servers.
+    `exposure` knows which of them a server in a sandbox could have changed.
     `ports_in_use` gives the ports that other servers of this supervisor have or were promised.
     """
 
@@ -40,3 +42,4 @@ class Surroundings:
     residence: Residence = field(default_factory=Residence)
     ports_in_use: Callable[[], set[int]] = field(default=set)
     inputs: Callable[[], tuple[Path, ...]] = field(default=tuple)
+    exposure: Exposure = field(default_factory=Exposure)

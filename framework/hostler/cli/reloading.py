@@ -15,6 +15,7 @@ from hostler.cli.patience import SECONDS
 from hostler.cli.views import View
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.model import Configuration
+from hostler.reload_guard import refuse_exposed
 from hostler.states import State
 from hostler.supervisor import Supervisor
 
@@ -49,13 +50,7 @@ class Reloading:
                 on_added(name)
 
     async def _reload(self) -> Changes:
-        try:
-            with anyio.fail_after(SECONDS):
-                configuration = await aside(self.load, abandon=True)
-        except TimeoutError:
-            what = f"reading the configuration has not ended after {SECONDS} s"
-            raise InvalidConfiguration(f"{what}: the import of a plugin hangs, or a disk") from None
-
+        configuration = await self._read()
         failed = [server.name for server in self.supervisor.servers.values() if server.state is State.FAILED]
         changes = self.supervisor.changes(configuration)
         again = [name for name in failed if name in changes.unchanged]
@@ -67,6 +62,19 @@ class Reloading:
         changes = await self.supervisor.reload(configuration)
         self._try_again(again)
         return changes
+
+    async def _read(self) -> Configuration:
+        await refuse_exposed(self.supervisor.servers.values())
+
+        try:
+            with anyio.fail_after(SECONDS):
+                configuration = await aside(self.load, abandon=True)
+        except TimeoutError:
+            what = f"reading the configuration has not ended after {SECONDS} s"
+            raise InvalidConfiguration(f"{what}: the import of a plugin hangs, or a disk") from None
+
+        await refuse_exposed(self.supervisor.servers.values())  # it may have been replaced meanwhile
+        return configuration
 
     def _try_again(self, names: Iterable[str]) -> None:
         for name in names:

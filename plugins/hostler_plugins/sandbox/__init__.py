@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,7 @@ from hostler import (
 
 from hostler_plugins.sandbox.box import DEADLINE, Box, Wanted, refuse
 from hostler_plugins.sandbox.explaining import explain_refusals, tell
+from hostler_plugins.sandbox.watching import watch
 
 _TOOL_PATH = "/usr/bin:/bin:/usr/local/bin"  # never the server's PATH: it may run with our privileges
 _NAMESPACES_NEEDED = (
@@ -111,6 +113,9 @@ class Sandbox:
 
         if kept:
             explain_refusals(server, launch, kept)
+
+        launch.defer(box.close)
+        server.start_soon(partial(watch, server, box))
 
     def _box(self, server: ServerView, launch: Launch) -> Box:
         known = launch.confinement

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hostler import CommandResult, EnvironmentSetupFailed, Launch, ServerView, private_folder
 
+from hostler_plugins.sandbox.mounts import Mounts, find_mounts
 from hostler_plugins.sandbox.own import code_of_ours
 from hostler_plugins.sandbox.places import (
     Access,
@@ -22,6 +23,7 @@ from hostler_plugins.sandbox.places import (
     real_path,
     roots_of,
 )
+from hostler_plugins.sandbox.system_calls import MACHINES, without_user_namespaces
 
 DEADLINE = 20.0  # for what takes milliseconds, on a busy machine
 
@@ -29,6 +31,7 @@ _TMP = Path("/tmp")  # noqa: S108 - it is made private
 _ENV = "/usr/bin/env"
 _SETTINGS = "/proc/sys"
 _ENDS = "TERM,INT,HUP,QUIT,USR1,USR2,WINCH"  # whatever stop_signal is
+_FILTERED = 'exec "$@" 9<"$0"'  # bwrap wants the filter in a descriptor
 _WHICH = 'n=0; for p; do test -e "$p" && echo $n; n=$((n+1)); done; :'
 _NAMESPACES = ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
 _OF_RUN = (  # names of other machines, and where one system has its programs
@@ -56,8 +59,9 @@ class Wanted:
 class Box:
     """One sandbox: built as often as something is run in it, with what is known of the run until then.
 
-    `tmp` is its /tmp, with the folder that is removed after the run. `complete` tells that every plugin has
-    said what the server needs.
+    `tmp` is its /tmp, with the folder around it that is removed after the run. `complete` tells that every
+    plugin has said what the server needs. `mounts` are those of the server itself, once they
+    are known.
     """
 
     server: ServerView
@@ -65,6 +69,7 @@ class Box:
     wanted: Wanted
     tmp: tuple[Path, Path] | None
     complete: bool = False
+    mounts: Mounts | None = None
     _built: dict[Path, list[Place]] = field(default_factory=dict)
 
     async def enter(self, cwd: Path) -> tuple[list[str], frozenset[str] | None]:
@@ -73,7 +78,26 @@ class Box:
 
     def may_write(self, path: Path) -> bool:
         """See hostler.Confinement."""
-        return may_write(path, [*self._open(self.launch.cwd), *self._closed()])
+        open_, real = self._open(self.launch.cwd), path.resolve()
+
+        if may_write(path, [*open_, *self._closed()]):
+            return True
+
+        inside = any(root in real.parents for root in roots_of(open_))
+        mounts = self.find_mounts() if inside and real.exists() else None
+        return mounts is not None and mounts.writable(real)
+
+    def find_mounts(self) -> Mounts | None:
+        """Those of the server itself, once it runs."""
+        if self.mounts is None and self.complete:
+            self.mounts = find_mounts(self.server.members(), self.wanted.program)
+
+        return self.mounts
+
+    def close(self) -> None:
+        """Let go of the server's mounts."""
+        if self.mounts is not None:
+            self.mounts.close()
 
     def give_tmpdir(self) -> None:
         """Let TMPDIR be its /tmp, unless it was configured or made for this run."""
@@ -82,6 +106,10 @@ class Box:
 
         if "TMPDIR" not in self.server.spec.env and not made:
             self.launch.env["TMPDIR"] = str(_TMP)
+
+    async def protected(self) -> list[Place]:
+        """Everything that is mounted in the server's sandbox."""
+        return await self._arranged(self.launch.cwd)
 
     async def kept_from_it(self) -> list[Path]:
         """What hostler reads or runs itself, and what would be the server's to change without its word."""
@@ -182,13 +210,22 @@ class Box:
         if self.tmp is None:
             try:
                 folder = private_folder(self.launch, "tmp")
+                around = self.launch.temporary[-1]
+
+                if folder == around:
+                    folder = around / "tmp"
+                    folder.mkdir(mode=0o700)
+                    folder.chmod(0o700)  # whatever the umask is
+
+                (around / "filter").write_bytes(without_user_namespaces())
+                (around / "filter").chmod(0o644)
             except OSError as error:
                 raise EnvironmentSetupFailed(
                     f"no temporary folder can be made for the sandbox: {error.strerror}",
                     hint="make room in /tmp",
                 ) from error
 
-            self.tmp = folder, self.launch.temporary[-1]
+            self.tmp = folder, around
 
         return self.tmp[0]
 
@@ -197,7 +234,7 @@ class Box:
         return [
             _ENV,
             f"--ignore-signal={_ENDS}",
-            self.wanted.program,
+            *self._program(places),
             *_NAMESPACES,
             *self._capabilities()[0],
             *("--new-session", "--die-with-parent"),
@@ -209,6 +246,29 @@ class Box:
             "--",
             _ENV,
             f"--default-signal={_ENDS}",
+        ]
+
+    def _program(self, places: Sequence[Place]) -> list[str]:
+        """bwrap, without user namespaces in the sandbox where they would undo what protects single files."""
+        if not any(place.fixed for place in places):
+            return [self.wanted.program]
+
+        if (machine := os.uname().machine) not in MACHINES:
+            raise EnvironmentSetupFailed(
+                f"on {machine} the sandbox cannot protect files in a folder that the server may write to",
+                hint="keep the configuration, plugins, secrets and hostler's environment out of it",
+                permanent=True,
+            )
+
+        assert self.tmp is not None
+        return [
+            "/bin/sh",
+            "-c",
+            _FILTERED,
+            str(self.tmp[1] / "filter"),
+            self.wanted.program,
+            "--seccomp",
+            "9",
         ]
 
     def _capabilities(self) -> tuple[list[str], frozenset[str] | None]:

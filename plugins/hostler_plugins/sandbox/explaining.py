@@ -18,7 +18,7 @@ _SHOWN = 3
 def tell(server: ServerView, kept: Sequence[Path]) -> None:
     """Tell which files are read-only, and where hostler imports from a folder that has to be writable."""
     if kept:
-        text = f"{_names(kept)}: read-only for the server, because {_WHY}"
+        text = f"{names_of(kept)}: read-only for the server, because {_WHY}"
         server.notice("sandbox_read_only", text, paths=[str(path) for path in kept])
 
     if server.spec.cwd in import_folders():
@@ -37,13 +37,14 @@ def explain_refusals(server: ServerView, launch: Launch, kept: Sequence[Path]) -
         if not _REFUSED.search(line.text):
             return True
 
-        text = f"if it was {_names(kept)} that it could not write: {_WHY}; change it yourself"
+        text = f"if it was {names_of(kept)} that it could not write: {_WHY}; change it yourself"
         server.notice("sandbox_refused", text, level="warning", line=line.text)
         return False
 
     launch.follow(look)
 
 
-def _names(paths: Sequence[Path]) -> str:
+def names_of(paths: Sequence[Path]) -> str:
+    """The first of these paths, and how many more there are."""
     more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
     return ", ".join(map(str, paths[:_SHOWN])) + more
