@@ -77,7 +77,7 @@ def tried_again(make_spec: MakeSpec, folder: Path) -> ServerSpec:
         (silent, State.WAITING_READY, ["never told where the server listens", "no database here"]),
         (unhealthy, State.WAITING_READY, ["up (pid ", "at http://", "refuses: GET /health as ********: 503"]),
         (preparing, State.STARTING, ["plugin downloads", "downloading it (45%)", "prepare_timeout"]),
-        (backing_off, State.BACKOFF, ["exit code 3", "the next one (1 of 1) begins in ", "disk full"]),
+        (backing_off, State.BACKOFF, ["exit code 3", "the next one (2 of 2) begins in ", "disk full"]),
         (tried_again, State.WAITING_READY, ["never told", "the try before failed", "exit code 4"]),
     ],
 )

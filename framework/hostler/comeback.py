@@ -77,6 +77,7 @@ class Comeback:
                 decision=decision,
                 restarts_used=used,
                 restarts_allowed=allowed,
+                first_start=not self.was_ready,
                 next_try=next_try,
             )
         )
@@ -129,7 +130,8 @@ class Comeback:
         server, policy = self.means.server, self.means.server.spec.restart
 
         if crash.error.permanent or crash.action is Action.GIVE_UP:
-            return "a restart cannot help"
+            awaited = crash.error.context.details.get("needs")
+            return f"it waits for {awaited}" if awaited else "a restart cannot help"
 
         if policy.policy is RestartMode.NEVER and (self.was_ready or server.spec.kind is Kind.TASK):
             return "it is not to be restarted"
@@ -164,6 +166,7 @@ class Comeback:
                 used=used,
                 allowed=allowed,
                 delay=delay,
+                first_start=not self.was_ready,
             )
         )
 

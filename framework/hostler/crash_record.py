@@ -40,6 +40,7 @@ class CrashRecord:
     `how` is the end in words ("killed by SIGKILL"), `reason` the sentence of the error and `error` its
     class, `hint` what to do. `killed` tells that hostler ended the process itself. `outcome` is the
     state that followed (backoff, failed or stopped), `decision` why. `next_try` is None where there is none.
+    `first_start` tells that it has never been ready since it was started: the restarts are `start_retries`.
     """
 
     server: str
@@ -60,11 +61,17 @@ class CrashRecord:
     uptime: float = 0.0
     restarts_used: int = 0
     restarts_allowed: int = 0
+    first_start: bool = False
     next_try: datetime | None = None
     stdout: str = ""
     stderr: str = ""
     memory: tuple[MemoryPoint, ...] = ()
     plugins: tuple[PluginWord, ...] = ()
+
+    @property
+    def started(self) -> bool:
+        """Whether there was a process."""
+        return self.cause is not ExitCause.SPAWN_FAILED
 
     def masked(self, mask: Callable[[str], str]) -> Self:
         """Return the same with every text put through `mask`."""

@@ -143,13 +143,18 @@ class Exited(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartScheduled(Event):
-    """The next start is planned: "3 of 5 restarts used, next try in 4 s"; delay in seconds."""
+    """The next start is planned: "3 of 5 restarts used, next try in 4 s"; delay in seconds.
+
+    `first_start` tells that it has never been ready since it was started: then `used` and `allowed` are
+    those of `start_retries`.
+    """
 
     kind = "restart"
 
     used: int
     allowed: int
     delay: float
+    first_start: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

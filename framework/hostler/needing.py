@@ -136,5 +136,6 @@ def _never(server: Server, need: Need, other: Server) -> ServerCrashed:
         reason,
         server=server.name,
         hint=f"see why {other.name} is {state}, then start both",
+        details={"needs": other.name},
         permanent=True,
     )

@@ -18,6 +18,11 @@ def harmless(text: str) -> str:
     return CONTROLS.sub("�", _ANSI.sub("", text.replace("\r\n", "\n")))
 
 
+def one_line(text: str) -> str:
+    """A name in a line of ours: it cannot end that line, nor begin another."""
+    return " ".join(harmless(text).split())
+
+
 def escaped(text: str) -> str:
     """A text in JSON or TOML in which no string holds such a character: they are written as escapes there."""
     return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -152,7 +152,8 @@ def _longer(timeout: float, option: str, limit: float) -> str:
 def _backing_off(crash: CrashRecord) -> tuple[str, str]:
     left = 0.0 if crash.next_try is None else (crash.next_try - datetime.now(UTC)).total_seconds()
     when = f"in {left:.1f} s" if left > 0 else "now"
-    used = f"{crash.restarts_used} of {crash.restarts_allowed}"
+    more = int(crash.first_start)  # the first of them was no retry
+    used = f"{crash.restarts_used + more} of {crash.restarts_allowed + more}"
     return f"the last try failed: {crash.reason}; the next one ({used}) begins {when}", crash.hint
 
 

@@ -42,7 +42,9 @@ def test_a_run_of_tasks_ends_with_the_code_of_the_one_that_failed(configure: Con
     assert done.returncode == 9
     assert "good task completed" in done.stdout
     assert "bad task failed: it did not complete: exit code 9" in done.stderr
-    assert "after task failed: it needs bad to complete, which failed: it did not complete" in done.stderr
+    assert (
+        "after task not started: it needs bad to complete, which failed: it did not complete" in done.stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,6 +112,9 @@ def test_what_has_completed_and_what_waited_for_it_in_vain_is_explained(
     good = table("good", "exit 0", **TASK) + table("bad", "exit 9", **TASK)
     configure(text=table("after", "exit 0", needs='{ bad = "completed" }', **TASK) + good)
     run("run")
+    told = run("explain", "after").stdout
+    assert "it waits for bad. " in told
+    assert "It could not be started once in the last hour" in told
     told = run("explain", "good").stdout
     assert "good has completed, at " in told
     assert "It runs again when it is started again." in told

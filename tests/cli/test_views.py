@@ -115,6 +115,18 @@ def test_debug_tells_health_and_endpoints_too() -> None:
     ]
 
 
+def test_what_never_started_has_not_crashed(capsys: pytest.CaptureFixture[str]) -> None:
+    told = plain(
+        state(State.CRASHED, State.STARTING, reason="no folder"),
+        state(State.BACKOFF, State.CRASHED, reason="no folder"),
+        RestartScheduled(server="web", generation=1, used=1, allowed=1, delay=0.5, first_start=True),
+        state(State.CRASHED, State.STARTING, reason="no folder"),
+        state(State.FAILED, State.CRASHED, error="web: no folder\n  what to do: make it"),
+    )
+    assert told == ["web server not started: no folder", "web server: try 2 of 2 in 0.5 s"]
+    assert capsys.readouterr().err == "web server not started: no folder\n  what to do: make it\n"
+
+
 def test_a_failure_goes_to_stderr_even_when_all_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     failed = state(State.FAILED, State.CRASHED, error="web: it failed\n  what to do: this")
     assert plain(failed, quiet=True) == plain(failed) == []
@@ -140,6 +152,14 @@ def test_a_server_is_called_by_its_title_its_plugins_or_its_name() -> None:
     assert label(ServerSpec(name="web", plugins=plugins)) == "OpenCode server"
     assert label(ServerSpec(name="web", plugins=plugins), many=True) == "OpenCode server web"
     assert label(ServerSpec(name="web", title="My", plugins=plugins)) == "My server"
+
+
+def test_a_title_cannot_forge_a_line_of_output() -> None:
+    forged = ServerSpec(name="web", title="My\ndb server stopped\r\n\x1b[2J\t\x85\u2028")
+    told = label(forged)
+    assert told.splitlines() == [told]
+    assert told.startswith("My db server stopped")
+    assert told.replace("\ufffd", "").isprintable()
 
 
 def test_json_says_words_of_its_own_on_stderr_only(capsys: pytest.CaptureFixture[str]) -> None:

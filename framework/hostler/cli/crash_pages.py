@@ -8,7 +8,7 @@ from datetime import datetime
 from hostler.cli.phrases import at, indented, lasting
 from hostler.crash_record import CrashRecord
 from hostler.crash_store import StoredCrash
-from hostler.wording import what_followed
+from hostler.wording import spent, what_followed
 
 _HEAD = ("no.", "time", "server", "run", "how it ended", "uptime", "what followed")
 
@@ -25,7 +25,8 @@ def page(crash: StoredCrash, now: datetime) -> str:
     """All that is known of one."""
     record = crash.record
     ago = lasting((now - record.when).total_seconds())
-    title = f"{record.server}, crash {crash.number}: run {record.generation} ended unasked"
+    how = "ended unasked" if record.started else "could not be started"
+    title = f"{record.server}, crash {crash.number}: run {record.generation} {how}"
     lines = [f"{title} at {at(record.when, now)}, {ago} ago", *_facts(record, now)]
 
     for stream, text in (("stderr", record.stderr), ("stdout", record.stdout)):
@@ -55,11 +56,11 @@ def _row(number: int, record: CrashRecord) -> tuple[str, ...]:
 def _facts(record: CrashRecord, now: datetime) -> Iterator[str]:
     ready = "it had been ready" if record.ready else "it had not been ready"
     pid = "" if record.pid is None else f" (pid {record.pid})"
-    yield f"  how: {ending(record)} after {lasting(record.uptime)}{pid}; {ready}"
+    how = f"{ending(record)} after {lasting(record.uptime)}{pid}; {ready}" if record.started else record.how
+    yield f"  how: {how}"
     yield f"  why: {record.reason} ({', '.join(part for part in (record.error, record.cause.value) if part)})"
     tried = "" if record.next_try is None else f" at {at(record.next_try, now)}"
-    used = f"{record.restarts_used} of {record.restarts_allowed} restarts used"
-    yield f"  what followed: {what_followed(record)}{tried}; {used}"
+    yield f"  what followed: {what_followed(record)}{tried}; {spent(record)}"
 
     if record.hint:
         yield f"  what to do: {record.hint}"

@@ -12,7 +12,7 @@ from hostler.process.records import boot_id
 from hostler.situation import Situation
 from hostler.states import COMPLETED, State
 from hostler.status import Status
-from hostler.wording import what_followed
+from hostler.wording import spent, what_followed
 
 _LINES = 8
 _RECENT = timedelta(hours=1)
@@ -157,7 +157,7 @@ def _next_try(it: Situation) -> Iterator[str]:
     if crash is not None and crash.next_try is not None:
         left = (crash.next_try - it.now).total_seconds()
         when = f"in {lasting(left)}, at {at(crash.next_try, it.now)}" if left > 0 else "now"
-        yield f"{crash.restarts_used} of {crash.restarts_allowed} restarts are used; the next try is {when}."
+        yield f"{spent(crash).removesuffix(' used')} are used; the next try is {when}."
 
 
 def _with_subject(decision: str) -> str:
@@ -170,12 +170,17 @@ def _with_subject(decision: str) -> str:
 def _history(it: Situation, last: CrashRecord) -> str:
     recent = sum(it.now - crash.when < _RECENT for crash in it.crashes)
     times = _TIMES.get(recent, f"{recent} times" if recent < KEPT else f"at least {recent} times")
-    how = f"{ending(last)} after {lasting(last.uptime)}, then {what_followed(last)}"
+    how = f"{ending(last)} after {lasting(last.uptime)}" if last.started else last.reason
+    how += f", then {what_followed(last)}"
+    what = "ended unasked" if last.started else "could not be started"
 
     if not recent:
-        return f"It last ended unasked at {at(last.when, it.now)}: {how}."
+        return f"It last {what} at {at(last.when, it.now)}: {how}."
 
-    return f"It ended unasked {times} in the last hour, the last time at {at(last.when, it.now)}: {how}."
+    if any(crash.started for crash in it.crashes):
+        what = "ended unasked"
+
+    return f"It {what} {times} in the last hour, the last time at {at(last.when, it.now)}: {how}."
 
 
 def _clues(crash: CrashRecord) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import Self
 
 from hostler.errors import EnvironmentSetupFailed
 from hostler.process.emptying import empty
+from hostler.process.shortage import advice
 from hostler.process.trusted import Untrusted, trusted_folder
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._]+")
@@ -174,9 +175,10 @@ def _refusal(path: Path, error: OSError) -> EnvironmentSetupFailed:
     if isinstance(error, Untrusted):
         where, why, repair = error.filename, error.reason, error.hint or repair
 
+    otherwise = f"{repair}, or choose others with XDG_STATE_HOME, XDG_DATA_HOME and XDG_CACHE_HOME"
     return EnvironmentSetupFailed(
         f"the directory {where} cannot be used: {why}",
-        hint=f"{repair}, or choose others with XDG_STATE_HOME, XDG_DATA_HOME and XDG_CACHE_HOME",
+        hint=advice(error.errno, otherwise),
         details={"path": str(where)},
         permanent=isinstance(error, Untrusted),
     )

@@ -71,7 +71,16 @@ class Pump:
             self.post(*(partial(self._register, pipe) for pipe in pipes))
 
             if not self._threads:
-                raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+                self._begin_or_raise()
+
+    def _begin_or_raise(self) -> None:
+        """Try once more, and have the error say what is short."""
+        try:
+            self._begin()
+        except RuntimeError as error:  # no thread
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
+
+        self._ring()
 
     def retire(self, pipe: Pipe) -> None:
         """Take what is in `pipe` and end it, whoever else still holds it."""

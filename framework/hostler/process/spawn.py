@@ -180,11 +180,23 @@ def _check_access(program: str, cwd: Path, account: Account) -> None:
         )
 
 
+def _other_file(error: Exception, program: str) -> str:
+    """The file that the system refused, where it is not the program; "" where it is, or nobody knows."""
+    name = error.filename if isinstance(error, OSError) else None
+    name = os.fsdecode(name) if isinstance(name, str | bytes) else ""
+    return "" if os.path.basename(name) == os.path.basename(program) else name  # noqa: PTH119
+
+
 def explain(error: Exception, program: str) -> ProcessSpawnFailed:
     """Make what the system refused into an error that says what to do; `permanent` unless it may pass."""
     number = error.errno if isinstance(error, OSError) else None
     reason = os.strerror(number) if number is not None else str(error)
     hint = advice(number, _TOO_LARGE if number == errno.E2BIG else _REFUSED)
+    other = _other_file(error, program)
+
+    if other:  # the program itself was looked at before
+        reason, hint = f"{reason}: {other}", advice(number, f"see that {other} is there and may be used")
+
     return ProcessSpawnFailed(
         f"cannot start {program}: {reason}",
         hint=hint,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 
 from hostler.errors import ServerError
@@ -17,6 +18,7 @@ from hostler.events import (
     StateChanged,
 )
 from hostler.model import Configuration, ServerSpec
+from hostler.plain_text import one_line
 from hostler.plugins import find_class
 from hostler.states import COMPLETED, State
 from hostler.wording import in_words, log_level
@@ -36,6 +38,7 @@ class Sentences:
         self._labels: dict[str, str] = {}
         self._states: dict[str, State] = {}
         self._debug = debug
+        self._not_started: set[str] = set()
         self.know(configuration)
 
     def know(self, configuration: Configuration) -> None:
@@ -85,24 +88,47 @@ class Sentences:
     def _of_state(self, event: StateChanged) -> Sentence | None:
         name, level = self._label(event), log_level(event)
 
+        if not self._was_started(event):
+            return self._of_failed_start(name, event, level)
+
         if event.reason == COMPLETED:
             return Sentence(f"{name} completed", level) if event.state is State.STOPPED else None
 
-        error = (event.error or "").removeprefix(f"{event.server}: ")
         words = {
             State.STARTING: f"Starting {name}...",
             State.RUNNING: f"{name} started{_where(event)}",
             State.STOPPING: f"Shutting down {name}...",
             State.STOPPED: f"{name} stopped",
             State.CRASHED: f"{name} crashed: {event.reason}",
-            State.FAILED: f"{name} failed: {error}",
+            State.FAILED: f"{name} failed: {_error_of(event)}",
         }
         return Sentence(words[event.state], level) if event.state in words else None
+
+    def _was_started(self, event: StateChanged) -> bool:
+        """Whether there was a process: what failed before the spawn has not crashed."""
+        if event.state is State.CRASHED and event.previous is State.STARTING:
+            self._not_started.add(event.server)
+        elif event.state not in {State.BACKOFF, State.FAILED}:
+            self._not_started.discard(event.server)
+
+        return event.server not in self._not_started
+
+    def _of_failed_start(self, name: str, event: StateChanged, level: int) -> Sentence | None:
+        """One sentence, when it is decided what follows."""
+        if event.state is State.CRASHED:
+            return None
+
+        reason = event.reason if event.state is State.BACKOFF else _error_of(event)
+        return Sentence(f"{name} not started: {reason}", max(level, logging.WARNING))
+
+
+def _error_of(event: StateChanged) -> str:
+    return (event.error or "").removeprefix(f"{event.server}: ")
 
 
 def label(spec: ServerSpec, *, many: bool = False) -> str:
     """What people call a server: "OpenCode server", "web server", "OpenCode server second", "build task"."""
-    title, kind = spec.title or _title_of_plugins(spec), spec.kind.value
+    title, kind = one_line(spec.title or _title_of_plugins(spec)), spec.kind.value
 
     if not title:
         return f"{spec.name} {kind}"
