@@ -265,12 +265,23 @@ async def test_a_start_without_its_file_fails_with_its_name(tmp_path: Path, dire
     assert str(tmp_path / ".env") in str(caught.value)
 
 
-async def test_a_file_that_every_user_can_read_is_warned_of(tmp_path: Path, directories: Directories) -> None:
-    file = private(tmp_path / ".env", "A=1\n", mode=0o644)
+@pytest.mark.parametrize(
+    ("text", "mode", "warned"),
+    [
+        ("API_TOKEN=1\n", 0o644, True),
+        ("DB=postgres://ada:sesame@db/x\n", 0o644, True),
+        ("A=1\n", 0o646, True),
+        ("A=1\n", 0o644, False),
+        ("API_TOKEN=1\n", 0o640, False),
+    ],
+)
+async def test_a_file_with_secrets_that_every_user_can_read_or_one_that_they_can_change_is_warned_of(
+    tmp_path: Path, directories: Directories, text: str, mode: int, warned: bool
+) -> None:
+    file = private(tmp_path / ".env", text, mode=mode)
     _, _, heard = await start(staying(env_file=(EnvFile(file),)), directories)
-
-    (notice,) = (event for event in heard if isinstance(event, Notice) and event.topic == "secret_exposed")
-    assert str(file) in notice.text
+    told = [event.text for event in heard if isinstance(event, Notice) and event.topic == "secret_exposed"]
+    assert [str(file) in one for one in told] == [True] * warned
 
 
 async def test_a_server_may_write_the_file_of_one_that_needs_it(
@@ -304,7 +315,7 @@ def seen_of(tmp_path: Path, **server: object) -> list[tuple[str, str, str]]:
 
 
 def test_check_finds_what_is_missing_or_wrong_before_a_start(tmp_path: Path) -> None:
-    wrong = private(tmp_path / "wrong", "A=1\nzebra\n", mode=0o644)
+    wrong = private(tmp_path / "wrong", "A=1\nzebra\n", mode=0o666)
     seen = seen_of(
         tmp_path,
         env_file=["missing", "wrong", {"path": "none", "optional": True}],
@@ -334,3 +345,12 @@ def test_nothing_is_said_of_what_is_there_for_its_user_alone(tmp_path: Path) -> 
     private(tmp_path / "held", "x\n")
 
     assert seen_of(tmp_path, env_file=".env", env={"A": {"secret": "file:held"}}) == []
+
+
+def test_check_tells_where_a_reference_stays_as_it_is_and_what_is_no_utf_8(tmp_path: Path) -> None:
+    private(tmp_path / ".env", "A='${HOME}'\nB=`${HOME}`\nC=$HOME\n\nD=${HOME}/x\n")
+    (tmp_path / "wide").write_bytes("A=1\n".encode("utf-16"))
+    (key, weight, message), (_, _, wide) = seen_of(tmp_path, env_file=[".env", "wide"])
+    assert (key, weight) == ("servers.web.env_file", "warning")
+    assert message.startswith(f"{tmp_path}/.env:5: ${{...}} stays as it is")
+    assert "it is UTF-16: save it as UTF-8" in wide

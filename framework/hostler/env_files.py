@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterator
+from itertools import starmap
 from typing import TYPE_CHECKING
 
+from hostler.credentials import is_secret_name, passwords_in
 from hostler.errors import EnvironmentSetupFailed
 from hostler.model import EnvFile
 from hostler.private_file import Unreadable, read_private
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from dotenv.parser import Binding
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_LITERAL = re.compile(r"[^=]*=[^\S\r\n]*['`]")
 _TO_BACKTICK = r"\s*(?:export[^\S\r\n]+)?(?P<name>[^=#\s'`]+)[^\S\r\n]*=[^\S\r\n]*`"
 _OPEN = re.compile(_TO_BACKTICK)
 _IN_BACKTICKS = re.compile(_TO_BACKTICK + r"(?P<value>[^`]*)`[^\S\r\n]*(?:#[^\r\n]*)?(?:\r\n|\n|\r|\Z)")
@@ -25,7 +28,8 @@ _LARGEST = 2**20
 def read_env_file(file: EnvFile, *, warn: Callable[[str], object] = str) -> dict[str, str]:
     """The variables of a file, by name; none for an optional one that is missing.
 
-    Nothing in it is expanded or run: `$X` stays as it is. `warn` is told when others can get at it.
+    Nothing in it is expanded or run: `$X` stays as it is. `warn` is told when others can change it, or
+    read what looks like a secret in it.
     Raises EnvironmentSetupFailed with every line that is not NAME=value, by number and never by what
     stands there, and for a file that is missing, larger than 1 MiB, or no text.
     """
@@ -41,10 +45,34 @@ def read_env_file(file: EnvFile, *, warn: Callable[[str], object] = str) -> dict
             details={"path": str(file.path)},
         ) from None
 
-    if read.exposed:
+    if read.changeable:
         warn(read.warning)
 
-    return _variables(file, read.text)
+    variables = _variables(file, read.text)
+
+    if read.exposed and not read.changeable and any(starmap(_is_secret, variables.items())):
+        warn(read.warning)
+
+    return variables
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return is_secret_name(name) or bool(passwords_in(value))
+
+
+def references_in(file: EnvFile) -> list[str]:
+    """The places of `${NAME}` in a file that can be read, where somebody may expect a value."""
+    try:
+        bindings = list(_bindings(read_private(file.path, largest=_LARGEST).text))
+    except Unreadable:
+        return []
+
+    return [
+        f"{file.path}:{line}: ${{...}} stays as it is: nothing in an env_file is filled in; write it in env, "
+        "or in single quotes where it is meant"
+        for line, binding in bindings
+        if "${" in (binding.value or "") and not _LITERAL.match(binding.original.string)
+    ]
 
 
 def _variables(file: EnvFile, text: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from hostler.as_server import account_of
-from hostler.env_files import read_env_file
+from hostler.env_files import read_env_file, references_in
 from hostler.environment import refuse_leaks
 from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ProcessSpawnFailed, ServerError
 from hostler.launch import Launch
@@ -202,6 +202,9 @@ def _elsewhere(spec: ServerSpec, environ: Mapping[str, str], key: str) -> Iterat
             read_env_file(file, warn=exposed.append)
         except EnvironmentSetupFailed as error:
             yield Observation(f"{key}.env_file", _sentence(error), weight)
+
+        for message in references_in(file):
+            yield Observation(f"{key}.env_file", message, "warning")
 
     for name, value in spec.env.items():
         try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hostler.plain_file import read_plain
+from hostler.plain_file import is_handed_over, read_plain
 from hostler.trusted_path import EVERYBODY, outsiders, read_as_owner
 
 _OTHERS = stat.S_IROTH | stat.S_IWOTH
@@ -19,11 +20,21 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PrivateText:
-    """What a file holds. `exposed` tells that every user may read or change it, by its mode."""
+    """What a file holds, and its mode."""
 
     path: Path
     text: str = field(repr=False)
-    exposed: bool
+    mode: int
+
+    @property
+    def exposed(self) -> bool:
+        """Whether every user may read or change it."""
+        return bool(self.mode & _OTHERS)
+
+    @property
+    def changeable(self) -> bool:
+        """Whether every user may change it."""
+        return bool(self.mode & stat.S_IWOTH)
 
     @property
     def warning(self) -> str:
@@ -38,18 +49,28 @@ def read_private(path: Path, *, largest: int) -> PrivateText:
     rights of that user: nobody has hostler read for them what they may not.
     """
     try:
-        others = outsiders(path) if os.geteuid() == 0 else set()
+        others = _outsiders(path) if os.geteuid() == 0 else set()
 
         if others:
             text = _text(_read_for(others, path, largest + 1), largest)
-            return PrivateText(path, text, bool(path.stat().st_mode & _OTHERS))
+            return PrivateText(path, text, path.stat().st_mode)
 
         data, mode = read_plain(path, largest + 1)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         raise Unreadable("there is no such file" if missing else error.strerror or str(error)) from None
 
-    return PrivateText(path, _text(data, largest), bool(mode & _OTHERS))
+    return PrivateText(path, _text(data, largest), mode)
+
+
+def _outsiders(path: Path) -> set[int]:
+    try:
+        return outsiders(path)
+    except FileNotFoundError:
+        if not is_handed_over(path):
+            raise
+
+        return set()  # a pipe has no path that leads to it
 
 
 def _read_for(others: set[int], path: Path, most: int) -> bytes:
@@ -64,6 +85,9 @@ def _read_for(others: set[int], path: Path, most: int) -> bytes:
 def _text(data: bytes, largest: int) -> str:
     if len(data) > largest:
         raise Unreadable(f"it is larger than {largest // 2**10} KiB")
+
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise Unreadable("it is UTF-16: save it as UTF-8")
 
     if b"\0" in data:
         raise Unreadable("it holds a NUL character, which no variable can")
