@@ -25,7 +25,8 @@ def set_variables(
     """Set what every child gets, then what needed servers publish, then `env_file`, then `env`.
 
     What comes later wins. `launch.origins` tells who set each. What the configuration sets itself, in `env`
-    or an env_file, is allowed: it is there on purpose. Of it, what has a secret name is masked.
+    or an env_file, is allowed: it is there on purpose. What has a secret name is masked, of that and of
+    what is published.
     """
     plain = {name: fill(value) for name, value in spec.env.items() if isinstance(value, str)}
     _lay(launch, OF_HOSTLER, safe_base(launch.host_env))
@@ -41,7 +42,7 @@ def set_variables(
     configured = launch.configured
     launch.allowed.update(configured)
 
-    for name in configured:
+    for name in dict.fromkeys([*configured, *(name for each in needed.values() for name in each)]):
         if name in readings.secrets or is_secret_name(name):
             launch.set_secret(name, launch.env[name])
 

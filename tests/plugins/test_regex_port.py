@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from pathlib import Path
 from typing import Any, cast
 
 import pluggy
 import pytest
-from hostler import Endpoint, Launch, StreamName
+from hostler import Directories, Endpoint, Launch, StreamName, Supervisor, from_dict
 from hostler import hooks as specifications
 from hostler_plugins import regex_port
 from hostler_plugins.regex_port import RegexPort
@@ -125,7 +126,6 @@ def test_without_a_pattern_announcements_are_recognized(nothing: str | list[str]
         (r"listening on (\S+)", ["pattern:", "(?P<url>...)", "(?P<port>...)"]),
         (r"(?P<host>\S+)", ["pattern:", "(?P<url>...)"]),
         (r"(?P<port>\d+", ["pattern:", "no regular expression", "missing )"]),
-        (r"(?P<port>\d+) (?P<hots>\S+)", ["pattern:", "hots", "host, port, scheme, url"]),
     ],
 )
 def test_a_pattern_that_cannot_work_is_refused_with_the_reason(pattern: str, words: list[str]) -> None:
@@ -178,3 +178,51 @@ def test_the_options_tell_what_they_mean() -> None:
 
     assert (plugin.pattern, plugin.stream) == ("", "any")
     assert "backtracks" in (inspect.getdoc(RegexPort) or "")
+
+
+TOKEN = "13a168a40502d3952e0a63e77b"
+PRINTS = """
+import http.server, os, sys
+server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+print(f"http://127.0.0.1:{server.server_port}/lab?token={os.environ['GIVEN']}", flush=True)
+print(f"workspace: blue, token={os.environ['GIVEN']}", flush=True)
+server.serve_forever()
+"""
+PATTERNS = [r"(?P<url>http://\S+)/lab\?token=(?P<token>\w+)", r"workspace: (?P<space>\w+)"]
+
+
+def printing(patterns: list[str]) -> dict[str, Any]:
+    python = [sys.executable, "-I", "-S", "-u", "-c"]
+    reader = [
+        *python,
+        "import os; print(os.environ['HOSTLER_TOKEN_MY_LAB'], os.environ['HOSTLER_SPACE_MY_LAB'])",
+    ]
+    lab = {
+        "command": [*python, PRINTS],
+        "env": {"GIVEN": TOKEN},
+        "plugins": {"regex-port": {"pattern": patterns}, "log-ready": {"pattern": "^workspace"}},
+    }
+    return {"servers": {"my-lab": lab, "reader": {"kind": "task", "command": reader, "needs": ["my-lab"]}}}
+
+
+@pytest.mark.parametrize("patterns", [PATTERNS, [r"token=(?P<token>\w+)", PATTERNS[1]]])
+async def test_what_other_groups_hold_is_published_to_dependents_and_commands_and_a_secret_is_masked(
+    patterns: list[str], directories: Directories
+) -> None:
+    configuration = from_dict(printing(patterns), base=Path.cwd())
+
+    async with Supervisor(configuration, directories=directories) as supervisor:
+        lab, read = supervisor["my-lab"], supervisor["reader"].lines()
+        shown = lab.lines()
+
+        for run in range(2):  # the second prints what is known and masked by then
+            await supervisor["reader"].wait_completed(20)
+            assert lab.child_env({}) == {"HOSTLER_TOKEN_MY_LAB": TOKEN, "HOSTLER_SPACE_MY_LAB": "blue"}
+            assert (await anext(read)).text == "******** blue"
+            assert (await anext(shown)).text.endswith("/lab?token=********")
+            assert (await anext(shown)).text == "workspace: blue, token=********"
+
+            if not run:
+                await lab.restart()
+                await lab.wait_ready(20)
+                await supervisor["reader"].restart()

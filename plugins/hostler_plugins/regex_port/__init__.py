@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Literal
 
-from hostler import Endpoint, Launch, ServerView, StreamName, hookimpl, option
+from hostler import Endpoint, Launch, Line, ServerView, StreamName, hookimpl, is_secret_name, option
 
 from hostler_plugins.regex_port.announcements import endpoint, find_endpoint, parse_address, plain
 
 __all__ = ["RegexPort", "find_endpoint"]
 
-_GROUPS = ("host", "port", "scheme", "url")
+_GROUPS = {"host", "port", "scheme", "url"}
+_MASK = "********"  # what stands in the output for a secret, also for one that was read here
 _USUAL = "server listening on http://127.0.0.1:4096"
 _DIGITS = re.compile(r"[0-9]{1,5}")
 _NESTED_REPEAT = re.compile(r"\((?:[^()\\]|\\.)*[+*}](?:[^()\\]|\\.)*\)(?:[+*]|\{[0-9]+,[0-9]*\})")
@@ -28,18 +31,29 @@ class RegexPort:
     With patterns, only they count: each is searched in the line, colour codes removed, cut at 8 KiB.
     They run on hostler's event loop and cannot be interrupted: one that backtracks without end stops
     everything. A slow one is named by the engine; nested repeats like `(a+)+` are warned of.
+
+    What another named group holds is published: `(?P<token>...)` of the server `web` is HOSTLER_TOKEN_WEB for
+    servers that need it, for commands and in `child_env()`. Of each run the first value counts. One with a
+    secret name is masked from then on, in all that comes after that line; the line itself stands in a log
+    file as it was. A pattern with such groups alone leaves the endpoint to the others.
     """
 
     pattern: str | list[str] = option(
         "",
-        "Own regular expressions with the named groups url, host, port, scheme; url or port must be there.",
+        "Own regular expressions with the named groups url, host, port, scheme; others are published.",
     )
     stream: Literal["any", "stdout", "stderr"] = option("any", "The stream that is read.")
     _patterns: tuple[re.Pattern[str], ...] = field(init=False, repr=False, default=())
+    _tellers: tuple[re.Pattern[str], ...] = field(init=False, repr=False, default=())
+    _server: ServerView | None = field(init=False, repr=False, default=None)
+    _untold: set[str] = field(init=False, repr=False, default_factory=set)
+    _secrets: set[str] = field(init=False, repr=False, default_factory=set)
 
     def __post_init__(self) -> None:
         given = [self.pattern] if isinstance(self.pattern, str) else self.pattern
-        self._patterns = tuple(_compiled(pattern) for pattern in given if pattern)
+        patterns = [_compiled(pattern) for pattern in given if pattern]
+        self._patterns = tuple(one for one in patterns if one.groupindex.keys() & {"url", "port"})
+        self._tellers = tuple(one for one in patterns if one.groupindex.keys() - _GROUPS)
 
     @hookimpl
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
@@ -47,7 +61,12 @@ class RegexPort:
         if not self._patterns:
             launch.warm_up(partial(find_endpoint, _USUAL))
 
-        for pattern in self._patterns:
+        if self._tellers:
+            self._server = server
+            self._untold = {name for one in self._tellers for name in one.groupindex.keys() - _GROUPS}
+            launch.follow(self._hear)
+
+        for pattern in {*self._patterns, *self._tellers}:
             if _NESTED_REPEAT.search(pattern.pattern):
                 text = f"the pattern {pattern.pattern!r} repeats a repeat: some lines may take it very long"
                 server.notice("slow_pattern", text, level="warning", pattern=pattern.pattern)
@@ -58,12 +77,45 @@ class RegexPort:
         if self.stream not in ("any", stream):
             return None
 
+        if self._untold:  # before the line is handed on: a secret in it is masked then
+            self._tell(plain(line))
+
         if not self._patterns:
             return find_endpoint(line)
 
-        text = plain(line)
-        found = (_read(match) for pattern in self._patterns if (match := pattern.search(text)))
+        found = (_read(match) for match in self._matches(self._patterns, plain(line)))
         return next((endpoint for endpoint in found if endpoint), None)
+
+    def _hear(self, line: Line) -> bool:
+        """Publish what this line holds of the other groups; whether there is more to come."""
+        if self.stream in ("any", line.stream):
+            self._tell(plain(line.text))
+
+        return bool(self._untold)
+
+    def _tell(self, text: str) -> None:
+        for match in self._matches(self._tellers, text):
+            for name in self._untold & match.groupdict().keys():
+                if value := match[name]:
+                    self._untold.discard(name)
+                    self._publish(name, value)
+
+    def _publish(self, group: str, value: str) -> None:
+        assert self._server is not None
+
+        if _MASK not in value:
+            server = re.sub(r"[^A-Z0-9]", "_", self._server.name.upper())
+            self._server.publish(f"HOSTLER_{group.upper()}_{server}", value, secret=is_secret_name(group))
+
+            if is_secret_name(group):
+                self._secrets.add(value)
+
+    def _matches(self, patterns: Iterable[re.Pattern[str]], text: str) -> Iterator[re.Match[str]]:
+        """Search each pattern; a later run prints a secret that was read here, and it is masked by then."""
+        texts = [text, *(text.replace(_MASK, secret) for secret in self._secrets if _MASK in text)]
+
+        for pattern in patterns:
+            yield from islice(filter(None, map(pattern.search, texts)), 1)
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
@@ -74,13 +126,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
     groups = compiled.groupindex.keys()
 
-    if not groups & {"url", "port"}:
+    if not groups & {"url", "port"} and not groups - _GROUPS:
         raise ValueError(f"pattern: {pattern!r} needs a named group (?P<url>...) or (?P<port>...)")
-
-    if unknown := sorted(groups - set(_GROUPS)):
-        raise ValueError(
-            f"pattern: {pattern!r} has the unknown group {unknown[0]!r}; known are {', '.join(_GROUPS)}"
-        )
 
     return compiled
 
