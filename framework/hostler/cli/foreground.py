@@ -12,6 +12,7 @@ from typing import Any
 from weakref import WeakSet
 
 from hostler.cli.addresses import addresses
+from hostler.cli.front import Front
 from hostler.cli.reloading import Reloading, has_terminal
 from hostler.cli.run_call import NOT_EXECUTABLE, NOT_FOUND
 from hostler.cli.verdict import verdict
@@ -51,6 +52,7 @@ class Foreground:
     _shown_until: float = float("inf")
     _beside: asyncio.subprocess.Process | None = None
     _supervisor: Supervisor | None = None
+    _front: Front = field(default_factory=Front)
     _killing: bool = False
     _unread: bool = False
     _signal: int = 0
@@ -120,7 +122,7 @@ class Foreground:
         env = dict(os.environ) | addresses(supervisor.servers.values())
 
         try:
-            self._beside = await asyncio.create_subprocess_exec(*command, env=env)
+            self._beside = await asyncio.create_subprocess_exec(*command, env=env, **self._front.options)
         except FileNotFoundError:
             self.view.say(f"{command[0]}: no such program", error=True)
             return NOT_FOUND
@@ -128,10 +130,14 @@ class Foreground:
             self.view.say(f"{command[0]}: {error.strerror}", error=True)
             return NOT_EXECUTABLE
 
+        self.view.give_way()
+        self._front.give(self._beside.pid)
+
         if self._stop.is_set() or supervisor.ended_by:
             self._pass_on(signal.SIGTERM)
 
         code = await self._beside.wait()
+        self._front.take(code)
         return code if code >= 0 else 128 - code
 
     def _hear(self, event: Event) -> None:
@@ -154,8 +160,7 @@ class Foreground:
                 on_signal = self._on_hangup if number == signal.SIGHUP else self._on_signal
                 loop.add_signal_handler(number, on_signal, number)
 
-        if os.getpid() == 1:
-            loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        loop.add_signal_handler(signal.SIGCHLD, self._on_child)
 
     def _ignore_signals(self) -> None:
         """All is done: one more Ctrl-C must not spoil the exit code."""
@@ -191,10 +196,15 @@ class Foreground:
         if self._beside is None or self._beside.returncode is not None:
             return
 
-        # The terminal's Ctrl-C has reached the command already: it is of our process group.
-        if number != signal.SIGINT or not _in_front_of_a_terminal():
+        if not self._front.heard(number):
             with suppress(ProcessLookupError):
                 self._beside.send_signal(number)
+
+    def _on_child(self) -> None:
+        self._front.look()
+
+        if os.getpid() == 1:
+            self._reap()
 
     def _reap(self) -> None:
         assert self._supervisor is not None
@@ -260,21 +270,6 @@ class Foreground:
 
         if self._tasks:
             await asyncio.wait(self._tasks)
-
-
-def _in_front_of_a_terminal() -> bool:
-    """Whether our process group is the one that a terminal sends Ctrl-C to."""
-    try:
-        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError:
-        return False
-
-    try:
-        return os.tcgetpgrp(terminal) == os.getpgrp()
-    except OSError:
-        return False
-    finally:
-        os.close(terminal)
 
 
 async def _quietly(work: Awaitable[Any]) -> None:

@@ -39,7 +39,8 @@ def command(
     """Keep the servers of FILE (./hostler.toml by default; only NAMES and what they need) up until Ctrl-C.
 
     With "-- CMD ARGS" at the end, CMD is run when all are ready, with OPENCODE_SERVER and the like in
-    its environment; then all are stopped, and hostler ends with CMD's exit code.
+    its environment; then all are stopped, and hostler ends with CMD's exit code. At a terminal Ctrl-C is
+    for CMD as long as it runs.
 
     The first Ctrl-C stops the servers in order, the second kills them. When nobody reads the output
     any more (`hostler run | head`), the servers are stopped in order too, and the exit code is 1.

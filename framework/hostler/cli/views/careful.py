@@ -40,6 +40,10 @@ class CarefulView:
         """Say something of hostler's own."""
         self._try(lambda: self._view.say(text, error=error))
 
+    def give_way(self) -> None:
+        """Draw nothing any more that moves."""
+        self._try(self._view.give_way)
+
     def shutting_down(self) -> None:
         """Say that a signal ends all."""
         self._try(self._view.shutting_down)

@@ -46,6 +46,9 @@ class JsonView:
         """Say it on stderr."""
         sys.stderr.write(harmless(text) + "\n")
 
+    def give_way(self) -> None:
+        """Nothing moves here."""
+
     def shutting_down(self) -> None:
         """Nothing: the states tell it."""
 

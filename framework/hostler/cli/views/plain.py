@@ -54,6 +54,9 @@ class PlainView:
             out.write(harmless(text) + "\n")
             out.flush()
 
+    def give_way(self) -> None:
+        """Nothing moves here."""
+
     def shutting_down(self) -> None:
         """Nothing: the states tell it."""
 

@@ -28,6 +28,7 @@ class TerminalView:
         self._sentences = Sentences(configuration, debug=debug)
         self._console = Console(file=out, highlight=False, soft_wrap=True, emoji=False)
         self._status: Status | None = None
+        self._moves = True
 
     def know(self, configuration: Configuration) -> None:
         """Learn what to call the servers of another configuration."""
@@ -55,6 +56,11 @@ class TerminalView:
         """Print a line of hostler's own."""
         self._console.print(_harmless(text), style="red" if error else None)
 
+    def give_way(self) -> None:
+        """Show no spinner any more: it would draw over what the command beside shows."""
+        self._moves = False
+        self.close()
+
     def shutting_down(self) -> None:
         """Say that the second Ctrl-C is not like the first."""
         self._console.print("[dim]stopping; Ctrl-C once more kills[/dim]")
@@ -68,7 +74,7 @@ class TerminalView:
     def _spin(self, progress: str) -> None:
         starting = self._sentences.starting()
 
-        if not starting:
+        if not starting or not self._moves:
             self.close()
             return
 

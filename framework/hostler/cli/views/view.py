@@ -27,6 +27,10 @@ class View(Protocol):
         """Say something of hostler's own."""
         ...
 
+    def give_way(self) -> None:
+        """Draw nothing any more that moves: somebody else uses the terminal now."""
+        ...
+
     def shutting_down(self) -> None:
         """Say that a signal ends all."""
         ...

@@ -1,0 +1,108 @@
+"""The terminal belongs to the command of `hostler run -- CMD`: Ctrl-C and Ctrl-Z are for it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hostler_process import HOSTLER, Configure, Terminal
+
+OpenTerminal = Callable[..., Terminal]
+CTRL_C, CTRL_D, CTRL_Z = b"\x03", b"\x04", b"\x1a"
+PYTHON = [sys.executable, "-q", "-i", "-c", "import sys; sys.ps1 = 'py' + '> '"]
+
+
+@pytest.fixture
+def terminal(configure: Configure, tmp_path: Path, environ: dict[str, str]) -> OpenTerminal:
+    """Opens a terminal in a folder with one server."""
+    configure()
+    environ |= {"PS1": "$ ", "INPUTRC": "/dev/null", "PYTHON_BASIC_REPL": "1"}
+    return lambda *words, **how: Terminal(tmp_path, environ, *words, **how)
+
+
+@pytest.mark.parametrize(
+    ("command", "prompt", "ask", "answer"),
+    [
+        (PYTHON, "py> ", b"6 * 7\n", "42"),
+        (["bash", "--norc", "-i"], "$ ", b"(exit 0); echo $((6 * 7))\n", "42"),
+    ],
+    ids=["python", "bash"],
+)
+def test_ctrl_c_at_a_prompt_is_the_programs_and_the_servers_run_on(
+    terminal: OpenTerminal, command: list[str], prompt: str, ask: bytes, answer: str
+) -> None:
+    shown = terminal("run", "--", *command)
+    shown.read_until(prompt)
+    shown.press(b"half")
+    shown.read_until(f"{prompt}half")  # what reads is there by now
+    shown.press(CTRL_C)
+    shown.text = ""
+    shown.read_until(prompt)
+    shown.press(ask)
+    shown.read_until(answer)
+    assert "stop" not in shown.text.lower()
+
+    shown.press(CTRL_D)
+    assert shown.end() == 0
+    assert "fake server stopped" in shown.text
+
+
+def test_a_command_that_ctrl_c_ends_is_130_and_so_the_servers_are_stopped(terminal: OpenTerminal) -> None:
+    shown = terminal("run", "--", "sh", "-c", "echo waiting; exec sleep 60")
+    shown.read_until("waiting")
+    shown.press(CTRL_C)
+
+    assert shown.end() == 128 + signal.SIGINT
+    assert "fake server stopped" in shown.text
+
+
+SCRIPT = "{} run -- sh -c 'echo waiting; exec sleep 60'; echo the script goes on"
+
+
+def test_a_script_around_it_is_ended_by_that_ctrl_c_too(terminal: OpenTerminal) -> None:
+    shown = terminal("-c", SCRIPT.format(" ".join(HOSTLER)), program=["/bin/dash"])
+    shown.read_until("waiting")
+    shown.press(CTRL_C)
+
+    assert shown.end() == -signal.SIGINT
+    assert "the script goes on" not in shown.text
+    assert "fake server stopped" in shown.text
+
+
+def test_ctrl_z_stops_it_as_a_job_of_the_shell_and_fg_goes_on(terminal: OpenTerminal) -> None:
+    shown = terminal("--norc", "-i", program=["/bin/bash"])
+    shown.read_until("$ ")
+    shown.press(
+        " ".join([*HOSTLER, "run", "--", "python3", "-c", "'while 1: print(input()*2)'"]).encode() + b"\n"
+    )
+    shown.read_until("started on port")
+    shown.press(b"ab\n")
+    shown.read_until("abab")
+    shown.press(CTRL_Z)
+    shown.read_until("Stopped")
+    shown.press(b"echo from-$((1 + 1))\n")
+    shown.read_until("from-2")
+    shown.press(b"fg\n")
+    shown.press(b"cd\n")
+    shown.read_until("cdcd")
+    shown.press(CTRL_C)
+    shown.read_until("fake server stopped")
+    shown.press(b"echo code-$?\n")
+    shown.read_until("code-130")
+    shown.press(b"exit\n")
+    shown.end()
+
+
+def test_where_nobody_could_wake_it_up_ctrl_z_does_not_stop_it(terminal: OpenTerminal) -> None:
+    shown = terminal("run", "--", "sh", "-c", "echo reading; exec cat")
+    shown.read_until("reading")
+    shown.press(b"one\n")
+    shown.read_until("one\r\none")
+    shown.press(CTRL_Z)
+    shown.press(b"two\n")
+    shown.read_until("two\r\ntwo")
+    shown.press(CTRL_D)
+    assert shown.end() == 0
