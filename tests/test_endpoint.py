@@ -14,8 +14,8 @@ from hostler import (
     Directories,
     Endpoint,
     IdentityCheck,
+    ListensTooWide,
     PortInUse,
-    PortParsingFailed,
     ServerSpec,
     StartupTimeout,
     Supervisor,
@@ -172,7 +172,7 @@ async def test_an_address_that_was_announced_before_is_held_to_the_same_reach(
     looking.offer(PLACE, "a plugin")
     looking.offer(Endpoint("127.0.0.1", 4097), "a plugin")
 
-    with anyio.fail_after(5), pytest.raises(PortParsingFailed, match="wider than"):
+    with anyio.fail_after(5), pytest.raises(ListensTooWide, match="wider than"):
         await looking.run()
 
 

@@ -1,5 +1,6 @@
 """Folders: who may have made them, and who may change them, on the whole way."""
 
+import grp
 import os
 import struct
 import tempfile
@@ -47,10 +48,14 @@ def link(path: Path, target: Path, owner: int) -> None:
     os.lchown(path, owner, owner)
 
 
-def with_access_list(path: Path, user: int) -> None:
-    """Let a user write in a folder whose mode says that its group may."""
+USER, GROUP = 0x02, 0x08  # the kinds of an access list
+
+
+def with_access_list(path: Path, named: int, kind: int = USER, rights: int = 7) -> None:
+    """Give a user or a group rights in a folder whose mode says that its group may write."""
     nobody = 0xFFFFFFFF
-    entries = [(0x01, 7, nobody), (0x02, 7, user), (0x04, 5, nobody), (0x10, 7, nobody), (0x20, 5, nobody)]
+    entries = [(0x01, 7, nobody), (0x04, 5, nobody), (0x10, 7, nobody), (0x20, 5, nobody)]
+    entries = sorted([*entries, (kind, rights, named)])
     data = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
     try:
@@ -67,9 +72,21 @@ def with_access_list(path: Path, user: int) -> None:
         (lambda x: folder(x, 0, 0o777), "everybody may write in it"),
         (lambda x: folder(x, OURS, 0o775, NOGROUP), " may write in it, by its group"),
         (lambda x: with_access_list(folder(x, OURS), THEIRS), "others may write in it, by its access list"),
+        (
+            lambda x: with_access_list(folder(x, OURS), THEIRS, GROUP),
+            "others may write in it, by its access list",
+        ),
         (lambda x: link(x, x.parent, THEIRS), f"it is a symbolic link that user {THEIRS} made"),
     ],
-    ids=["of another", "open to all", "root's, open to all", "shared group", "access list", "link"],
+    ids=[
+        "of another",
+        "open to all",
+        "root's, open to all",
+        "shared group",
+        "access list",
+        "its group",
+        "link",
+    ],
 )
 @pytest.mark.parametrize("below", ["", "mine", "mine/new"])
 def test_a_way_that_another_user_made_or_can_change_is_refused_wherever_it_is(
@@ -115,3 +132,18 @@ def test_the_part_that_is_missing_is_named(base: Path) -> None:
 
     assert caught.value.filename == str(base / "a")
     assert not isinstance(caught.value, Untrusted)
+
+
+def test_an_access_list_that_lets_others_read_alone_is_no_obstacle(base: Path) -> None:
+    with_access_list(folder(base / "x", OURS), THEIRS, rights=5)
+    assert opened(base / "x") == str(base / "x")
+
+
+def test_a_group_of_which_another_user_is_a_member_is_refused(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No account is made for it."""
+    group = grp.struct_group(("ours", "x", OURS, ["daemon"]))
+    monkeypatch.setattr(grp, "getgrgid", lambda _: group)
+    folder(base / "x", OURS, 0o775)
+    assert "user daemon may write in it, by its group" in opened(base / "x")

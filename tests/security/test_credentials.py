@@ -127,6 +127,8 @@ def verdict(port: int, tree: Collection[int], check: IdentityCheck, *, secret: b
         (SERVER, 0, False, IdentityCheck.OFF, True, "yes"),
         (SERVER, THIEF, True, IdentityCheck.REQUIRE, True, "yes"),  # the server itself runs as another user
         (SERVER, SERVER, True, IdentityCheck.REQUIRE, True, "yes"),
+        (SERVER, SERVER, False, IdentityCheck.CHECK, False, "yes"),  # of our user, and lets nobody look
+        (SERVER, SERVER, False, IdentityCheck.CHECK, True, "cannot tell"),
         (0, SERVER, True, IdentityCheck.CHECK, True, "yes"),  # started by root
         (0, THIEF, False, IdentityCheck.CHECK, True, "another process"),
     ],
@@ -280,3 +282,15 @@ def test_a_secret_is_not_sent_off_the_machine_to_a_port_that_is_ours() -> None:
 
         with pytest.raises(PortInUse, match="cannot tell"):
             verify_listener(place, leader, Tree(os.getpid()), IdentityCheck.CHECK, secret=True)
+
+
+def test_a_secret_is_sent_to_no_port_at_which_nobody_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as own:
+        place = Endpoint("127.0.0.1", own.getsockname()[1])
+
+    leader = cast("Process", Leader(os.getpid()))
+
+    with pytest.raises(ConnectionRefusedError):
+        verify_listener(place, leader, Tree(os.getpid()), IdentityCheck.CHECK, secret=True)
+
+    verify_listener(place, leader, Tree(os.getpid()), IdentityCheck.CHECK, secret=False)
