@@ -26,6 +26,7 @@ from hostler import (
     Launch,
     PluginSpec,
     Report,
+    Secret,
     Server,
     ServerError,
     ServerSpec,
@@ -179,6 +180,44 @@ async def test_a_password_in_a_header_is_masked_too(make_spec: MakeSpec, directo
 
         with anyio.fail_after(10):
             assert (await anext(lines)).text == "authorization: Basic ********"
+
+
+@dataclass(eq=False)
+class Publishes:
+    """Hands a secret to those that need its server, under a plain name."""
+
+    @hookimpl
+    async def pre_spawn(self, server: ServerView) -> None:
+        server.publish("TALKS_WITH", SECRET, secret=True)
+
+
+async def test_a_published_secret_is_masked_for_those_that_need_its_server_too(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    first = make_spec(name="first", plugins=(announced(), PluginSpec("publishes", instance=Publishes())))
+    second = make_spec("--print-env", "TALKS_WITH", name="second", needs=("first",))
+
+    async with Supervisor([first, second], directories=directories) as supervisor:
+        lines = supervisor["second"].lines()
+
+        with anyio.fail_after(10):
+            assert "********" in (await anext(lines)).text
+
+
+async def test_a_secret_in_a_header_of_sse_health_is_read_and_masked(
+    make_spec: MakeSpec, directories: Directories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAIN", SECRET)
+    options = {"headers": {"X-Plain": Secret("env:PLAIN")}}
+    plugins = (announced(), PluginSpec("sse-health", options))
+    spec = make_spec("--print-env", "COPY", env={"COPY": SECRET}, plugins=plugins)
+
+    async with Supervisor(spec, directories=directories) as supervisor:
+        lines = supervisor["fake"].lines()
+
+        with anyio.fail_after(10):
+            assert "********" in (await anext(lines)).text
+            await supervisor["fake"].wait_ready()
 
 
 @dataclass(eq=False)

@@ -158,7 +158,7 @@ def _refuse_exposed(launch: Launch, secrets: set[str]) -> None:
     """Raise EnvironmentSetupFailed if one of these secrets stands in argv."""
     for number, word in enumerate([*launch.argv, *launch.wrapper]):
         shown = [secret for secret in secrets if secret in word]
-        named = {**launch.host_env, **launch.env, **launch.secrets}
+        named = {**launch.host_env, **launch.env}
         names = ", ".join(sorted(name for name, value in named.items() if value in shown))
 
         if shown:

@@ -77,6 +77,10 @@ class Starting:
 
         plugins = means.build_plugins()
         await wait_for_needed(server)
+
+        for value in (value for other in server.needs.values() for value in other.published_secrets):
+            server.voice.masker.add(value)  # whatever it is called, it is in our environment, too
+
         readings = await self._readings()
         await self._wait_for_port()
         means.last_port = choose_port(server.spec, around, means.last_port)

@@ -38,6 +38,9 @@ from hostler.voice import Voice
 class View(AsServer):
     """One server as programs and plugins see it. Its methods are used on the event loop's thread."""
 
+    # Seldom set, so not for each object; see Server.
+    published_secrets: frozenset[str] = frozenset()
+
     def __init__(self, spec: ServerSpec, around: Surroundings, listener: Callable[[Event], None]) -> None:
         self.spec = spec
         self.around = around
@@ -281,6 +284,7 @@ class View(AsServer):
 
         if secret:
             self.voice.masker.add(value)
+            self.published_secrets |= {value}
 
     def redact(self, value: str) -> None:
         """Mask this value from now on wherever hostler writes."""

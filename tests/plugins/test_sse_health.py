@@ -252,7 +252,7 @@ async def test_aiohttp_is_imported_while_the_child_starts(tmp_path: Path) -> Non
         data_dir=tmp_path,
         cache_dir=tmp_path,
     )
-    await SseHealth().pre_spawn(launch)
+    await SseHealth().pre_spawn(Host(), launch)
 
     imported = [getattr(warm_up(), "__name__", "") for warm_up in launch.warm_ups]
     assert imported == ["aiohttp", "hostler_plugins.sse_health.watch"]

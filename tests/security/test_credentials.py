@@ -199,7 +199,7 @@ async def ask(plugin: str, server: Looked, page: Pages) -> str:
 
         return str(caught.value)
 
-    sse = SseHealth(headers=HEADERS)
+    sse = SseHealth(headers={**HEADERS})
     kinds: dict[str, HttpHealth | SseHealth | TcpHealth] = {
         "http": quick_http(),
         "sse": sse,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -22,16 +21,15 @@ from hostler import (
     ServerView,
     Unhealthy,
     hookimpl,
-    is_secret_name,
     option,
     poll,
 )
 
 from hostler_plugins.http_health.statuses import accepted
+from hostler_plugins.secret_headers import check_headers, read_headers, redact_headers
 from hostler_plugins.thresholds import check_pattern, check_positive
 
 _NO_PORT = "http-health needs a server with a port"
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, 5.6.2: token
 
 
 @dataclass(eq=False)
@@ -119,13 +117,7 @@ class HttpHealth:
         if self.method == "HEAD" and (self.body is not None or self.json):
             raise ValueError("method: an answer to HEAD has no body to look into; use GET")
 
-        for name, value in self.headers.items():
-            if not _NAME.fullmatch(name):
-                raise ValueError(f"headers: {name!r} is no name of a header")
-
-            if isinstance(value, str) and not value.isprintable():
-                raise ValueError(f"headers: the value of {name} has to be one line of printable letters")
-
+        check_headers(self.headers)
         self._check_request()
         accepted(self.status)
         check_pattern(self, "body")
@@ -169,21 +161,14 @@ class HttpHealth:
         launch.warm_up(lambda: importlib.import_module("aiohttp"))
         launch.warm_up(lambda: importlib.import_module("hostler_plugins.http_health.asking"))
 
-        self.sent_headers = {
-            name: launch.read_secret(value) if isinstance(value, Secret) else value
-            for name, value in self.headers.items()
-        }
+        self.sent_headers = read_headers(self.headers, server, launch)
 
         if self.logs_in:
             password = "" if self.password is None else launch.read_secret(self.password)
             self.sent_headers["Authorization"] = Auth(self.user or "", password).header
+            redact_headers(self.sent_headers, server)
 
         self.key_word = None if self.key_password is None else launch.read_secret(self.key_password)
-
-        for name, value in self.sent_headers.items():
-            if is_secret_name(name.replace("-", "_")):
-                server.redact(value)
-                server.redact(value.partition(" ")[2])  # "Bearer ..."
 
     @hookimpl
     async def health_check(

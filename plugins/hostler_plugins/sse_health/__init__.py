@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from hostler import (
@@ -19,6 +19,7 @@ from hostler import (
     InvalidConfiguration,
     Launch,
     Report,
+    Secret,
     ServerView,
     Size,
     Unhealthy,
@@ -26,6 +27,7 @@ from hostler import (
     option,
 )
 
+from hostler_plugins.secret_headers import read_headers
 from hostler_plugins.sse_health.event_stream import EventStreamParser
 
 __all__ = ["EventStreamParser", "SseHealth"]
@@ -66,12 +68,18 @@ class SseHealth:
     max_event: Size = option(
         Size(4 * 1024 * 1024), "largest event that is handed on; a larger one is skipped"
     )
-    headers: dict[str, str] = option({}, "further request headers")
+    headers: dict[str, str | Secret] = field(
+        default_factory=dict,
+        repr=False,
+        metadata={"meaning": 'further request headers, such as { X-Token = { secret = "env:TOKEN" } }'},
+    )
     verify: bool = option(True, "whether the certificate is checked (https)")
     permanent_bodies: list[str] = option(
         [], "patterns of error bodies that no restart can mend; the launcher may know more"
     )
     log_events: bool = option(False, "whether every event is told as a notice")
+
+    sent_headers: dict[str, str] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.path is not None and not self.path.startswith("/"):
@@ -87,6 +95,8 @@ class SseHealth:
             if getattr(self, name) == 0:
                 raise ValueError(f"{name}: must be longer than 0")
 
+        self.sent_headers = {name: value for name, value in self.headers.items() if isinstance(value, str)}
+
         if self.max_reconnect < self.reconnect:
             raise ValueError("max_reconnect: must not be shorter than reconnect")
 
@@ -99,8 +109,9 @@ class SseHealth:
                 ) from error
 
     @hookimpl
-    async def pre_spawn(self, launch: Launch) -> None:
-        """Import aiohttp while the child starts."""
+    async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
+        """Import aiohttp while the child starts, and read the headers that are secrets."""
+        self.sent_headers = read_headers(self.headers, server, launch)
         launch.warm_up(lambda: importlib.import_module("aiohttp"))
         launch.warm_up(lambda: importlib.import_module("hostler_plugins.sse_health.watch"))
 

@@ -132,7 +132,7 @@ class Watch:
         patterns = (*options.permanent_bodies, *(known if isinstance(known, tuple | list) else ()))
         return StreamTarget(
             url=self.url,
-            headers=auth | options.headers,
+            headers=auth | options.sent_headers,
             verify=options.verify,
             connect_timeout=min(options.connect_timeout, self._patience),
             first_event_timeout=self._patience,
