@@ -154,7 +154,7 @@ async def test_those_that_wait_for_a_server_go_on_waiting_while_it_is_restarted(
     make_spec: MakeSpec, directories: Directories, tmp_path: Path
 ) -> None:
     again = tmp_path / "again"
-    db = make_spec(name="db", restart=replace(QUICK, initial_delay=0.3))
+    db = make_spec(name="db", restart=replace(QUICK, initial_delay=0.3, max_delay=0.3))
     script = 'test -e "$0" && exec "$@"; touch "$0"; exit 1'
     db = replace(db, command=("sh", "-c", script, str(again), *db.command))
 

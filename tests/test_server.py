@@ -354,12 +354,6 @@ async def test_a_missing_program_fails_at_once_and_says_so(directories: Director
     assert states(events).count("starting") == 1
 
 
-async def test_no_command_at_all_is_told(directories: Directories) -> None:
-    async with supervised(ServerSpec(name="x"), directories) as supervisor:
-        with pytest.raises(ProcessSpawnFailed, match="no command"):
-            await supervisor["x"].wait_ready(5)
-
-
 async def test_an_undefined_reference_in_a_spec_is_told(directories: Directories) -> None:
     spec = ServerSpec(name="x", command=("echo", "${nothing.here}"))
 
@@ -448,7 +442,7 @@ async def test_stopping_in_each_state_ends_stopped(make_spec: MakeSpec, director
         (State.RUNNING, ()),
         (State.BACKOFF, ("--exit-after", "0")),
     ):
-        slow = RestartPolicy(initial_delay=60.0, start_retries=1)
+        slow = RestartPolicy(initial_delay=60.0, max_delay=60.0, start_retries=1)
         spec = make_spec(*switches, restart=slow, plugins=(REGEX, PluginSpec("slow", instance=Slow(state))))
 
         async with supervised(spec, directories) as supervisor:

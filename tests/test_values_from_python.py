@@ -100,7 +100,7 @@ def test_needs_may_be_a_table_names_or_values() -> None:
         ("needs", "db"),
         ("needs", {"db": "redy"}),
         ("env", {"A": 1}),
-        ("env", {"A-B": "x"}),
+        ("env", {"A=B": "x"}),
         ("env", ["A=x"]),
         ("env_file", {"optional": True}),
     ],
@@ -113,6 +113,41 @@ def test_what_is_wrong_in_toml_is_wrong_in_python_in_the_same_words(key: str, va
         written(**{key: value})
 
     assert str(of_python.value) == str(of_toml.value)
+
+
+OF_SEVERAL: dict[str, list[dict[str, Any]]] = {
+    "no command": [{"command": []}],
+    "host": [{"host": "0.0.0.0"}],
+    "delays": [{"restart": {"initial_delay": "9s", "max_delay": "1s"}}],
+    "one port": [{"port": 4096}, {"port": 4096}],
+    "one input": [{"stdin": "inherit"}, {"stdin": "inherit"}],
+    "a plugin": [{"plugins": {"regex-prot": {}}}],
+    "an option": [{"plugins": {"regex-port": {"patern": "x"}}}],
+}
+
+
+@pytest.mark.parametrize("what", OF_SEVERAL)
+def test_what_does_not_fit_together_is_told_when_the_supervisor_is_made(what: str) -> None:
+    tables: dict[str, dict[str, Any]] = {
+        f"s{number}": {"command": ["true"], **table} for number, table in enumerate(OF_SEVERAL[what])
+    }
+
+    with pytest.raises(InvalidConfiguration) as of_toml:
+        from_dict({"servers": tables}, base=Path.cwd())
+
+    for name, table in tables.items():
+        plugins = table.pop("plugins", {})
+        table["name"] = name
+        table["plugins"] = [PluginSpec(plugin, options) for plugin, options in plugins.items()]
+
+    specs = [ServerSpec(**table) for table in tables.values()]
+
+    with pytest.raises(InvalidConfiguration) as of_python:
+        Supervisor(specs)
+
+    told, wanted = (error.value.problems[0] for error in (of_python, of_toml))
+    assert told.message == wanted.message
+    assert wanted.key.startswith(told.key)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TypeAlias
 
-from hostler.errors import InvalidConfiguration
-from hostler.model import Configuration, ServerSpec
+from hostler.errors import InvalidConfiguration, Problem
+from hostler.model import Configuration, InputMode, ServerSpec
 from hostler.references import with_implied_needs
 
 Given: TypeAlias = (
@@ -15,6 +16,7 @@ Given: TypeAlias = (
 )
 """A configuration, specs, the path of a file, or a mapping as in such a file."""
 
+_LOCAL = ("127.0.0.1", "::1", "localhost")
 _FORMS = "a Configuration, a ServerSpec, several of them, the path of a file or a mapping as in a file"
 
 
@@ -53,4 +55,39 @@ def _of_specs(given: Iterable[object]) -> Configuration:
 
         specs[spec.name] = with_implied_needs(spec)
 
+    if problems := [*_of_plugins(specs.values()), *_between_values(specs.values())]:
+        raise InvalidConfiguration(problems)
+
     return Configuration(specs)
+
+
+def _of_plugins(specs: Iterable[ServerSpec]) -> Iterator[Problem]:
+    """Wrong names and options of plugins, in the words of TOML; a class that is broken fails the start."""
+    for spec in specs:
+        for plugin in spec.plugins:
+            if plugin.instance is None and (plugin.options or plugin.use is None):
+                from hostler.plugins import option_problems  # noqa: PLC0415 - for servers with plugins
+
+                key = f"servers.{spec.name}.plugins.{plugin.name}"
+                said = [one for one in option_problems(plugin) if one.key or plugin.use is None]
+                yield from (replace(one, key=f"{key}.{one.key}" if one.key else key) for one in said)
+
+
+def _between_values(specs: Collection[ServerSpec]) -> list[Problem]:
+    """What does not fit together, in the words of TOML, which only who needs them imports."""
+    ports = [spec.port for spec in specs if spec.port]
+    inherit = [spec for spec in specs if spec.stdin is InputMode.INHERIT]
+
+    if all(map(_fits, specs)) and len(ports) == len(set(ports)) and len(inherit) <= 1:
+        return []
+
+    from hostler.config.relations import problems_of  # noqa: PLC0415
+
+    return problems_of(specs)
+
+
+def _fits(spec: ServerSpec) -> bool:
+    """Whether there is nothing in a server alone that could not fit together."""
+    restart = spec.restart
+    local = spec.host in _LOCAL or spec.expose
+    return bool(spec.command or spec.plugins) and local and restart.initial_delay <= restart.max_delay

@@ -50,7 +50,9 @@ BEFORE: dict[type[ServerError], Callable[[World], Path]] = {
     LogFileCreationFailed: lambda world: told(
         world, plugins=five_plugins(log_rotation={"path": "/proc/nowhere/fake.log"})
     ),
-    EnvironmentSetupFailed: lambda world: told(world, env={"HARMLESS": "${GITHUB_TOKEN}"}),
+    EnvironmentSetupFailed: lambda world: told(
+        world, env={"TOKEN": {"secret": f"file:{world.home}/missing"}}
+    ),
 }
 """What fails before anything is started."""
 

@@ -235,7 +235,6 @@ FAULTS = {
         "on_shutdown",
         "longer than",
     ),
-    "blocks in on_ready": ("async def on_ready(self): time.sleep(1)", "on_ready", "1.0"),
 }
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -25,6 +28,7 @@ from hostler import (
 from hostler.env_files import read_env_file
 from hostler.inspection import Inspector
 from hostler.model import Configuration
+from hostler_plugins.opencode import VERSION, installing
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may run a server as another user")
 
@@ -212,3 +216,52 @@ def test_check_looks_in_the_home_of_the_user_whatever_comes_first(
     (said,) = [one.message for one in seen.observations() if "not installed" in one.message]
     assert "/nonexistent/.opencode/bin" in said
     assert "/root" not in said
+
+
+NPM = """#!/bin/sh
+case $1 in view) cat {root}/integrity;; pack) cp {root}/package.tgz .;; esac
+"""
+
+
+def published(root: Path) -> Path:
+    """An npm that only root can run, with an OpenCode to install."""
+    (root / "package" / "bin").mkdir(parents=True)
+    (root / "package" / "package.json").write_text("{}")
+    (root / "package" / "bin" / "opencode").write_text(OPENCODE.replace("2.0.1", VERSION))
+    subprocess.run(["tar", "czf", root / "package.tgz", "-C", root, "package"], check=True)
+    digest = hashlib.sha512((root / "package.tgz").read_bytes()).digest()
+    (root / "integrity").write_text(json.dumps(f"sha512-{base64.b64encode(digest).decode()}"))
+    (root / "npm").write_text(NPM.format(root=root))
+    (root / "npm").chmod(0o755)
+    return root
+
+
+async def test_what_root_installs_for_another_user_can_be_run_by_that_user(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installing, "_OF_THE_SYSTEM", folder / "system")
+    root = published(folder / "root")
+    spec = ServerSpec(
+        name="oc",
+        cwd=folder / "home",
+        port=None,
+        env={"HOME": str(folder / "home"), "PATH": "/usr/bin:/bin"},
+        restart=ONCE,
+        plugins=(
+            PluginSpec("privileges", {"user": str(UID), "group": str(UID)}),
+            PluginSpec("opencode", {"install": "if-missing"}),
+        ),
+    )
+    directories = Directories(root / "state", root / "data", root / "cache")  # which only root may enter
+    environ = {"PATH": f"{root}:/usr/bin:/bin", "HOME": str(root)}
+
+    async with Supervisor(spec, directories=directories, environ=environ) as supervisor:
+        await supervisor["oc"].start()
+
+        with anyio.fail_after(20):
+            while not (folder / "home" / "got").exists():  # noqa: ASYNC110 - another process tells nobody
+                await anyio.sleep(0.02)
+
+    assert (folder / "home" / "asked").read_text().startswith(f"{UID}\n")
+    installed = next((folder / "system" / "opencode").glob("*/bin/opencode"))
+    assert (installed.stat().st_uid, installed.stat().st_mode & 0o777) == (0, 0o755)

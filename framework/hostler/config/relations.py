@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 
 from hostler.config.needs import check_needs
 from hostler.config.servers import Draft
-from hostler.errors import PluginError
-from hostler.model import InputMode, Kind, PluginSpec, RestartMode
+from hostler.errors import PluginError, Problem
+from hostler.model import InputMode, Kind, PluginSpec, RestartMode, ServerSpec
 from hostler.model.reading.findings import Findings, likely, shown
-from hostler.model.reading.tree import quoted
+from hostler.model.reading.tree import Place, grow, quoted
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what is compared with, not bound
@@ -22,7 +23,32 @@ def check(drafts: Mapping[str, Draft], found: Findings) -> None:
         check_alone(draft, found)
 
     check_needs(drafts, found)
+    _check_between(drafts, found)
 
+
+def problems_of(specs: Iterable[ServerSpec]) -> list[Problem]:
+    """What does not fit together in what a program made; whom a server needs is looked at elsewhere."""
+    found, here = Findings(), Place(None, None, Path())
+    drafts = {}
+
+    for spec in specs:
+        table = {
+            "host": spec.host,
+            "port": spec.port,
+            "stdin": spec.stdin.value,
+            "restart": dict[str, object](),
+        }
+        node = grow(table, lambda _: here, key=f"servers.{spec.name}")
+        drafts[spec.name] = draft = Draft(node, spec)
+        _check_command(draft, found)
+        _check_host(draft, found)
+        _check_delays(draft, found)
+
+    _check_between(drafts, found)
+    return found.problems
+
+
+def _check_between(drafts: Mapping[str, Draft], found: Findings) -> None:
     fixed = [draft for draft in drafts.values() if draft.spec.port]
 
     for one, other in combinations(fixed, 2):

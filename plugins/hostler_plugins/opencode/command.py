@@ -13,7 +13,7 @@ import anyio.to_thread
 from hostler import Launch, ServerView
 
 from hostler_plugins.opencode import finding, source, versions
-from hostler_plugins.opencode.installing import Installation
+from hostler_plugins.opencode.installing import Installation, cache_for
 from hostler_plugins.opencode.platforms import bun_package, package_names
 from hostler_plugins.opencode.programs import NAMES, Program
 
@@ -130,7 +130,8 @@ async def _installed(server: ServerView, launch: Launch, wanted: Wanted) -> Prog
         return left
 
     package = package_names()[0]
-    installation = Installation(launch, package, wanted.version, "opencode", server.progress)
+    cache = await cache_for(server, launch)
+    installation = Installation(launch, package, wanted.version, "opencode", server.progress, cache)
     return Program(await installation.ensure(), native=True, found="npm")
 
 
@@ -151,7 +152,8 @@ async def _bun(server: ServerView, launch: Launch, wanted: Wanted, checkout: Pat
 
     if found is None and wanted.install == "if-missing":
         version = source.wanted_bun(checkout, launch)
-        found = await Installation(launch, bun_package(), version, "bun", server.progress).ensure()
+        cache = await cache_for(server, launch)
+        found = await Installation(launch, bun_package(), version, "bun", server.progress, cache).ensure()
 
     if found is None:
         raise source.no_bun()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio.to_thread
-from hostler import Launch, ProcessSpawnFailed
+from hostler import Launch, ProcessSpawnFailed, ServerView
 
 from hostler_plugins.opencode import locking
 from hostler_plugins.opencode.environment import make_private
@@ -24,26 +24,45 @@ from hostler_plugins.opencode.registries import NO_PROJECT, separate, tool_env, 
 from hostler_plugins.opencode.tools import Outcome, run_tool
 
 _DEADLINE = 540.0  # seconds; below prepare_timeout, so that the error is ours
+_LOOK = 20.0  # for what takes milliseconds, on a busy machine
+_OF_THE_SYSTEM = Path("/var/cache/hostler")
 _HALF = ".installing-"
 _MISSING = ("E404", "ETARGET", "No version matching", "- 404")
 _CHANGED = ("EINTEGRITY", "ntegrity check")
 _CUT = ("ECONNRESET", "EBADSIZE", "Z_BUF_ERROR", "TAR_BAD_ARCHIVE", "aborted", "Fail extracting tarball")
 
 
+async def cache_for(server: ServerView, launch: Launch) -> Path | None:
+    """The cache for a server of another user: that of the system where this user cannot enter hostler's."""
+    if launch.user is None and launch.group is None:
+        return None
+
+    wanted = launch.cache_dir / "opencode"
+    there = next(folder for folder in (wanted, *wanted.parents) if folder.exists())
+    argv = ["/bin/sh", "-c", '[ -x "$1" ]', "sh", str(there)]
+    asked = await server.run_command(argv, timeout=_LOOK, env={}, cwd=Path("/"), sandboxed=False)
+    return launch.cache_dir if asked.code == 0 else _OF_THE_SYSTEM
+
+
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """One version of an npm package with a program in it (`bin/NAME`) that is to be in hostler's cache."""
+    """One version of an npm package with a program in it (`bin/NAME`) that is to be in hostler's cache.
+
+    `cache` is the one where another user is to find it, who may read there.
+    """
 
     launch: Launch
     package: str
     version: str
     name: str
     progress: Callable[[str], None]
+    cache: Path | None = None
 
     @property
     def folder(self) -> Path:
         """Where the package is, once it is there."""
-        return self.launch.cache_dir / "opencode" / f"{self.package.replace('/', '+')}@{self.version}"
+        cache = self.cache or self.launch.cache_dir
+        return cache / "opencode" / f"{self.package.replace('/', '+')}@{self.version}"
 
     @property
     def program(self) -> Path:
@@ -60,7 +79,9 @@ class Installation:
             return self.program
 
         root = self.folder.parent
-        make_private(root)
+
+        for made in make_private(root):
+            made.chmod(0o755 if self.cache else 0o700)
 
         with await locking.take(root / f"{self.folder.name}.lock", self._say_waiting):
             if not self.program.is_file():
@@ -96,7 +117,9 @@ class Installation:
 
     def _put_in_place(self, package: Path) -> None:
         program = package / "bin" / self.name
-        program.chmod(0o755)
+
+        for path in (package, program.parent, program):
+            path.chmod(0o755)  # who cannot use it cannot enter the cache
 
         with program.open("rb") as file:
             os.fsync(file.fileno())
