@@ -35,6 +35,7 @@ from hostler.surroundings import Surroundings
 from hostler.voice import Voice
 
 _DRAIN_SECONDS = 1.0
+_LAST_LINES = 3.0  # seconds more for followers to take the last lines of a process that ended by itself
 _TAIL_LINES = 20
 
 
@@ -265,7 +266,7 @@ class Run:
         left = await stop(self.process, grace=grace, order=order, cut_short=self.cut_short, on_refused=tell)
 
         if self.capture is not None and not left:
-            await self.capture.drained(_DRAIN_SECONDS)
+            await self.capture.drained(_DRAIN_SECONDS, 0.0 if self.told_to_end else _LAST_LINES)
 
         return left
 

@@ -31,7 +31,6 @@ from capturing import (
 )
 from hostler.credentials import MASK
 from hostler.model import Line
-from hostler.process import output
 from hostler.process.output import MOST_LARGE_PIPES, PIPE_SIZE, OutputPump
 from hostler.secrets import Masker
 
@@ -381,9 +380,8 @@ async def test_a_loop_that_is_too_slow_loses_the_oldest_lines_and_is_told(
 
 
 async def test_lines_that_a_follower_is_too_slow_for_at_the_end_are_told(
-    pump: OutputPump, spawned: Spawn, monkeypatch: pytest.MonkeyPatch
+    pump: OutputPump, spawned: Spawn
 ) -> None:
-    monkeypatch.setattr(output, "DELIVERY", 0.1)
     told = Troubles()
     capture = opened(pump, told=told)
     lines: list[Line] = []
@@ -395,7 +393,7 @@ async def test_lines_that_a_follower_is_too_slow_for_at_the_end_are_told(
     capture.follow(slowly)
     spawned(capture, "seq 1 1000")
 
-    assert not await capture.drained(0.1)
+    assert not await capture.drained(0.1, 0.1)
     assert capture.dropped > 0
     assert len(lines) + capture.dropped == 1000
     assert [text for _, text, _ in told] == [

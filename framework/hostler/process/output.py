@@ -23,9 +23,6 @@ PIPE_SIZE = 256 * 1024
 MOST_LARGE_PIPES = 64
 """The kernel counts large pipes against all programs of the user: only so many are made."""
 
-DELIVERY = 3.0
-"""Seconds that followers may take for the last lines."""
-
 CLOSING = 3.0
 """Seconds that the closing of a capture may take, sinks included."""
 
@@ -149,16 +146,16 @@ class Capture:
         text = (pipe.tail if pipe else Tail()).data().decode(errors="replace")
         return text if lines is None else "".join(text.splitlines(keepends=True)[-lines:] if lines else [])
 
-    async def drained(self, timeout: float) -> bool:
+    async def drained(self, timeout: float, patience: float = 0.0) -> bool:
         """Wait until every stream has ended and its lines are delivered; False after `timeout` seconds.
 
-        Lines that wait when the streams have ended get a few seconds more; those that are left are told.
+        Lines that wait when the streams have ended get `patience` more; those that are left are told.
         """
         with anyio.move_on_after(timeout):
             await self._ended.wait()
 
-        if not self._ended.is_set() and not self._running:
-            with anyio.move_on_after(DELIVERY):
+        if patience and not self._ended.is_set() and not self._running:
+            with anyio.move_on_after(patience):
                 await self._ended.wait()
 
         if not self._ended.is_set():

@@ -68,7 +68,7 @@ class FakeCapture(Capture):
         text = self._tails[stream].data().decode()
         return text if lines is None else "".join(text.splitlines(keepends=True)[-lines:] if lines else [])
 
-    async def drained(self, timeout: float) -> bool:
+    async def drained(self, timeout: float, patience: float = 0.0) -> bool:
         """Wait until the whole tree has ended; False after `timeout` seconds."""
         with anyio.move_on_after(timeout):
             await self._ended.wait()
