@@ -55,7 +55,7 @@ def search(identity: IdentityCheck, *answers: Listener | OSError) -> EndpointSea
 
 
 UNKNOWN, NOBODY = Listener(ListenerKind.UNKNOWN), Listener(ListenerKind.NOBODY)
-STRANGER = Listener(ListenerKind.FOREIGN, 2, "proxy")
+OWN, STRANGER = Listener(ListenerKind.OWN, 1), Listener(ListenerKind.FOREIGN, 2, "proxy")
 
 
 class ByPort(Processes):
@@ -183,3 +183,74 @@ async def test_of_many_announcements_only_the_latest_are_kept() -> None:
         looking.offer(Endpoint("127.0.0.1", port), "a plugin")
 
     assert [place.port for place in looking._earlier] == list(range(4991, 4999))
+
+
+ELSEWHERE = Endpoint("127.0.0.1", 4097)
+
+
+async def test_a_port_that_was_handed_over_and_is_given_up_again_keeps_no_other_waiting() -> None:
+    looking = search_at(at_4096=OWN, at_4097=OWN)
+    looking.handed_over, looking.insisted = PLACE, True
+
+    async def serves_elsewhere() -> None:
+        await anyio.sleep(0.05)
+        looking.processes.listeners[4096] = NOBODY  # type: ignore[attr-defined]
+        looking.offer(ELSEWHERE, "a plugin")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(serves_elsewhere)
+
+        with anyio.fail_after(10):
+            assert (await looking.run()).endpoint == ELSEWHERE
+
+
+async def test_a_port_of_which_the_command_was_not_told_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hostler.endpoint._LATECOMER_PATIENCE", 60.0)
+    looking = search_at(at_4097=OWN)
+    looking.handed_over = PLACE
+    looking.offer(ELSEWHERE, "a plugin")
+
+    with anyio.fail_after(5):
+        assert (await looking.run()).endpoint == ELSEWHERE
+
+
+class ByHost(Processes):
+    """Who listens at which address; nobody anywhere else."""
+
+    def __init__(self, listeners: dict[str, Listener]) -> None:
+        self.listeners = listeners
+
+    def who_listens(self, endpoint: Endpoint, members: Callable[[], Collection[int]]) -> Listener:
+        return self.listeners.get(endpoint.host, NOBODY)
+
+
+def search_on(**listeners: Listener) -> EndpointSearch:
+    places = {"far": "192.0.2.7", "other": "::1"}
+    found = {places[name]: listener for name, listener in listeners.items()}
+    return EndpointSearch(ServerSpec(name="web"), cast("Process", Leader()), ByHost(found))
+
+
+@pytest.mark.parametrize(("pid", "taken"), [(7, True), (None, False)])
+async def test_an_address_off_the_machine_is_taken_only_with_a_process_of_this_machine(
+    pid: int | None, taken: bool
+) -> None:
+    looking = search_on(far=Listener(ListenerKind.UNKNOWN, pid))
+    looking.offer(Endpoint("192.0.2.7", 4096), "a plugin")
+
+    with anyio.move_on_after(0.2 if not taken else 5) as scope:
+        await looking.run()
+
+    assert scope.cancelled_caught is not taken
+
+
+async def test_a_stranger_at_any_of_the_addresses_of_localhost_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hostler.endpoint._STRANGER_PATIENCE", 0.05)
+    looking = search_on(other=STRANGER)
+    looking.offer(Endpoint("localhost", 4096), "a plugin")
+
+    with anyio.fail_after(5), pytest.raises(PortInUse, match="proxy"):
+        await looking.run()

@@ -87,6 +87,10 @@ async def test_it_wins_over_another_port_that_the_server_announces(
     await found(spec(f"{ASKED} 127.0.0.1:0", *lines), directories)
 
 
+async def test_a_server_that_never_stops_printing_is_found_where_it_listens(directories: Directories) -> None:
+    await found(spec(ASKED, *("tick", "wait 0.1") * 60, startup_timeout="3s"), directories)
+
+
 @pytest.mark.parametrize("later", [("wait 0.3", "open 127.0.0.1:0", "up at: http://127.0.0.1:{1}"), ()])
 async def test_a_debugger_is_taken_for_the_server_only_where_nothing_else_is_announced(
     later: tuple[str, ...], directories: Directories

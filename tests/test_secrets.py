@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import shlex
 import subprocess
 import threading
@@ -186,6 +187,11 @@ SPELLED = {
         env={"LC_ALL": "C.UTF-8"},
     ).stdout,
     "printf %q": r"""a\&b\<c\>\"d\'e/f\ g+h=i\?j%ké#1""",
+    "SQL": WRITTEN.replace("'", "''"),
+    "CSV": WRITTEN.replace('"', '""'),
+    "references": re.sub(r"[^A-Za-z0-9 ]", lambda found: f"&#{ord(found[0])};", WRITTEN),
+    "hexadecimal references": re.sub(r"[^A-Za-z0-9 ]", lambda found: f"&#x{ord(found[0]):X};", WRITTEN),
+    "small hexadecimal references": re.sub(r"[^A-Za-z0-9 ]", lambda found: f"&#x{ord(found[0]):x};", WRITTEN),
     "$'...'": r"""$'a&b<c>"d\'e/f g+h=i?j%k\303\251#1'""",
 }
 
@@ -194,6 +200,20 @@ SPELLED = {
 def test_a_secret_is_masked_as_common_programs_write_it(text: str) -> None:
     assert MASK in Masker([WRITTEN]).text(f"<{text}>")
     assert b"********" in Masker([WRITTEN]).data(f"<{text}>".encode())
+
+
+@pytest.mark.parametrize("text", ["pa~ss%26w0rd", "pa%7Ess%26w0rd", "pa%7ess%26w0rd"])
+def test_a_tilde_in_a_url_may_be_escaped_or_not(text: str) -> None:
+    assert Masker(["pa~ss&w0rd"]).text(f"<{text}>") == f"<{MASK}>"
+
+
+def test_a_line_of_a_secret_and_a_user_in_a_url_are_secrets_from_16_characters_on() -> None:
+    masker = Masker(["first-line-of-16\nfifteen-letters"])
+    assert masker.text("first-line-of-16, fifteen-letters") == f"{MASK}, fifteen-letters"
+
+    for user, told in (("0123456789abcdef", MASK), ("0123456789abcde", "0123456789abcde")):
+        url = f"https://{user}@sentry.example/1"
+        assert Masker([url]).text(f"to {url}") == f"to https://{told}@sentry.example/1"
 
 
 def test_a_secret_that_nobody_has_to_escape_has_one_spelling() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hostler.config import load
 from hostler.errors import InvalidConfiguration
+from hostler.plain_file import read_plain
 
 Write = Callable[[str, str], Path]
 SERVER = '[servers.web]\ncommand = ["true"]\nport = false\n'
@@ -89,3 +91,21 @@ def test_a_configuration_that_grows_beyond_a_limit_is_refused_with_the_place(
     told = mistakes_in(write("a.toml", text), LONG=LONG)
     assert place in told
     assert "fill in is larger than 32 MiB" in told
+
+
+def test_of_a_pipe_that_never_ends_no_more_is_read_than_was_asked_for() -> None:
+    with subprocess.Popen(["yes"], stdout=subprocess.PIPE) as endless:
+        assert endless.stdout is not None
+
+        try:
+            data, _ = read_plain(Path(f"/dev/fd/{endless.stdout.fileno()}"), 100_000)
+        finally:
+            endless.kill()
+
+    assert len(data) == 100_000
+
+
+def test_of_a_file_no_more_is_read_than_was_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "large"
+    file.write_bytes(bytes(300_000))
+    assert len(read_plain(file, 100_000)[0]) == 100_000

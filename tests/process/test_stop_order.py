@@ -38,17 +38,22 @@ def end(number, frame):
     helper.stdin.flush()
     os.write(1, ("saved " + helper.stdout.readline()).encode())
     os._exit(0)
+waits = {signal.SIGTERM} if "waits" in sys.argv else set()
 signal.signal(signal.SIGTERM, end)
+signal.pthread_sigmask(signal.SIG_BLOCK, waits)
 helper.stdin.write("ready\\n")
 helper.stdin.flush()
 os.write(1, helper.stdout.readline().encode())
+if waits:
+    end(signal.sigwait(waits), None)
 while True:
     time.sleep(0.02)
 """
 READER = """
-import sys
+import sys, time
 for line in sys.stdin:
     print("read:", line, end="", flush=True)
+time.sleep(0.2)
 print("end of input", flush=True)
 """
 
@@ -86,8 +91,9 @@ async def test_a_wrapper_that_hands_the_signal_on_delivers_it_once(
     assert await child.text() == "web got SIGTERM\nweb has finished\n"
 
 
-async def test_a_helper_lives_until_its_server_has_ended(start: Start, programs: Path) -> None:
-    child = await up(start, *PYTHON, "leader.py")
+@pytest.mark.parametrize("how", ["handles", "waits"])
+async def test_a_helper_lives_until_its_server_has_ended(start: Start, programs: Path, how: str) -> None:
+    child = await up(start, *PYTHON, "leader.py", how)
 
     assert await stop_tree(child.process, grace=10) == ()
     assert await child.text() == "saved the state\n"
@@ -98,6 +104,23 @@ async def test_the_reader_at_the_end_of_a_pipe_reads_all_of_it(start: Start, pro
 
     assert await stop_tree(child.process, grace=10) == ()
     assert await child.text() == "read: web got SIGTERM\nread: web has finished\nend of input\n"
+
+
+async def test_the_reader_reads_all_of_it_though_who_writes_dies_at_once(
+    start: Start, programs: Path
+) -> None:
+    writer = "python -c 'import time; print(1); time.sleep(300)'"
+    child = await up(start, *shell(f"{writer} | python reader.py; echo never"))
+
+    assert await stop_tree(child.process, grace=10) == ()
+    assert await child.text() == "end of input\n"
+
+
+async def test_who_has_left_a_main_process_that_dies_is_asked_at_once(start: Start, programs: Path) -> None:
+    child = await up(start, *shell("(python server.py rest 1.4 &); exec sleep 300"))
+
+    assert await stop_tree(child.process, grace=2) == ()
+    assert await child.text() == "rest got SIGTERM\nrest has finished\n"
 
 
 @pytest.mark.parametrize("script", ["python server.py web 0 & wait", "python server.py web 0; echo never"])
@@ -116,9 +139,9 @@ async def test_a_main_process_that_keeps_the_signal_to_itself_has_half_of_the_ti
     start: Start, programs: Path
 ) -> None:
     # bash runs a trap when the command in front has ended
-    child = await up(start, *shell("trap 'echo trapped' TERM; python server.py web 0.3; echo over", "bash"))
+    child = await up(start, *shell("trap 'echo trapped' TERM; python server.py web 1.4; echo over", "bash"))
 
-    assert await stop_tree(child.process, grace=3) == ()
+    assert await stop_tree(child.process, grace=4) == (), "and the other half is for those below it"
     assert await child.text() == "web got SIGTERM\nweb has finished\ntrapped\nover\n"
 
 

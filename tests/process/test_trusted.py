@@ -2,6 +2,7 @@
 
 import grp
 import os
+import pwd
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hostler.process.trusted import Untrusted, trusted_folder
+from hostler.trusted_path import outsiders, read_as
 from other_user import as_user
 
 OURS, THEIRS = 2001, 2002
@@ -126,6 +128,13 @@ def test_links_in_a_circle_are_an_error(base: Path) -> None:
     assert "Too many levels of symbolic links" in opened(base / "a")
 
 
+def test_nothing_is_made_where_a_link_leads(base: Path) -> None:
+    folder(base / "x", OURS)
+    link(base / "x" / "link", Path("gone"), OURS)
+    assert "No such file" in opened(base / "x" / "link" / "new")
+    assert not (base / "x" / "gone").exists()
+
+
 def test_the_part_that_is_missing_is_named(base: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught, trusted_folder(base / "a" / "b"):
         pass
@@ -147,3 +156,22 @@ def test_a_group_of_which_another_user_is_a_member_is_refused(
     monkeypatch.setattr(grp, "getgrgid", lambda _: group)
     folder(base / "x", OURS, 0o775)
     assert "user daemon may write in it, by its group" in opened(base / "x")
+
+
+def test_we_ourselves_are_no_outsiders_and_a_group_that_may_write_is(base: Path) -> None:
+    ours, shared = folder(base / "ours", OURS), folder(base / "shared", 0, 0o775, NOGROUP)
+    assert as_user(OURS, lambda: outsiders(ours)) == "set()"
+    nobody = pwd.getpwnam("nobody")
+    assert nobody.pw_gid == NOGROUP
+    assert nobody.pw_uid in outsiders(shared)
+
+
+def test_what_is_read_as_another_user_is_read_with_the_groups_of_that_user(base: Path) -> None:
+    file = base / "file"
+    file.write_text("text")
+    os.chown(file, 0, THEIRS)
+    file.chmod(0o640)
+    assert read_as(OURS, OURS, [THEIRS], file, 100) == b"text"
+
+    with pytest.raises(PermissionError):
+        read_as(OURS, OURS, [], file, 100)
