@@ -21,6 +21,7 @@ from hostler import (
     Supervisor,
 )
 from hostler.endpoint import EndpointSearch
+from hostler.identity import find_stranger
 from hostler.process.exits import Process
 from hostler.process.processes import Processes
 from hostler.process.sockets import Listener, ListenerKind
@@ -254,3 +255,20 @@ async def test_a_stranger_at_any_of_the_addresses_of_localhost_is_told(
 
     with anyio.fail_after(5), pytest.raises(PortInUse, match="proxy"):
         await looking.run()
+
+
+@pytest.mark.parametrize(
+    ("check", "listener", "told"),
+    [
+        (IdentityCheck.CHECK, STRANGER, "pid 2 (proxy)"),
+        (IdentityCheck.OFF, STRANGER, ""),
+        (IdentityCheck.CHECK, UNKNOWN, ""),
+        (IdentityCheck.REQUIRE, UNKNOWN, UNKNOWN.who),
+        (IdentityCheck.REQUIRE, OWN, ""),
+        (IdentityCheck.REQUIRE, NOBODY, ""),
+    ],
+)
+def test_who_listens_in_its_place_is_told_as_far_as_it_matters(
+    check: IdentityCheck, listener: Listener, told: str
+) -> None:
+    assert find_stranger(PLACE, cast("Process", Leader()), ByPort(at_4096=listener), check) == told

@@ -154,6 +154,15 @@ async def test_who_is_older_than_the_server_is_read_once(
     assert f"/proc/{os.getpid()}/stat" not in read
 
 
+async def test_a_number_that_was_given_out_again_is_read_again(start: Start) -> None:
+    child, register = start("sleep", "60"), Register()
+    since = child.process.start_time
+    register.look(0)
+    folder, _ = register._seen[child.pid]
+    register._seen[child.pid] = folder - 1, since - 1  # as if one that was older had had it then
+    assert child.pid in register.look(since).rows
+
+
 def test_a_look_during_which_something_was_started_is_not_the_last() -> None:
     looks = 0
 

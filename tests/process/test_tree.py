@@ -332,8 +332,12 @@ async def test_a_dead_leader_s_number_in_the_hands_of_another_is_not_believed(st
 
 
 async def test_a_member_s_number_in_the_hands_of_another_is_not_signalled(start: Start) -> None:
-    stranger = start("sleep", "60")
+    child, stranger = start("true"), start("sleep", "60")
+    await child.process.wait()
     member = Member(stranger.pid, stranger.process.start_time - 1, "old")
+
+    assert find_tree(child.process, [member]) == []
+    assert kill_leftovers("no such run", stranger.pid, member.start_time) == ()
 
     with Grip() as grip:
         grip.hold([member])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 import struct
 import sys
 import warnings
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -19,6 +21,7 @@ from hostler import Auth, Duration, Endpoint, Healthy, IdentityCheck, PortInUse,
 from hostler.identity import verify_listener
 from hostler.process.exits import Process
 from hostler.process.processes import Processes
+from hostler.process.sockets import Listener
 from hostler_plugins.http_health import HttpHealth
 from hostler_plugins.opencode.requesting import Place, status_of
 from hostler_plugins.sse_health import SseHealth
@@ -127,21 +130,21 @@ def verdict(port: int, tree: Collection[int], check: IdentityCheck, *, secret: b
         (SERVER, 0, False, IdentityCheck.OFF, True, "yes"),
         (SERVER, THIEF, True, IdentityCheck.REQUIRE, True, "yes"),  # the server itself runs as another user
         (SERVER, SERVER, True, IdentityCheck.REQUIRE, True, "yes"),
-        (SERVER, SERVER, False, IdentityCheck.CHECK, False, "yes"),  # of our user, and lets nobody look
-        (SERVER, SERVER, False, IdentityCheck.CHECK, True, "cannot tell"),
+        (SERVER, SERVER, None, IdentityCheck.CHECK, False, "yes"),  # of our user, and lets nobody look
+        (SERVER, SERVER, None, IdentityCheck.CHECK, True, "cannot tell"),
         (0, SERVER, True, IdentityCheck.CHECK, True, "yes"),  # started by root
         (0, THIEF, False, IdentityCheck.CHECK, True, "another process"),
     ],
 )
 async def test_a_listener_is_judged_by_its_user_where_its_process_cannot_be_seen(
-    hostler: int, uid: int, member: bool, check: IdentityCheck, secret: bool, expected: str
+    hostler: int, uid: int, member: bool | None, check: IdentityCheck, secret: bool, expected: str
 ) -> None:
     argv = [sys.executable, "-I", "-S", "-c", LISTENER.format(uid=uid)]
 
     async with await anyio.open_process(argv) as process:
         assert process.stdout is not None
         port = int(await process.stdout.receive())
-        tree = [process.pid] if member else []
+        tree = [process.pid] if member else [] if member is False else [1]
         said = as_user(hostler, lambda: verdict(port, tree, check, secret=secret))
         process.kill()
 
@@ -294,3 +297,27 @@ def test_a_secret_is_sent_to_no_port_at_which_nobody_listens() -> None:
         verify_listener(place, leader, Tree(os.getpid()), IdentityCheck.CHECK, secret=True)
 
     verify_listener(place, leader, Tree(os.getpid()), IdentityCheck.CHECK, secret=False)
+
+
+class Blind(Tree):
+    """Has no descriptor left to look with."""
+
+    def who_listens(self, endpoint: Endpoint, members: Callable[[], Collection[int]]) -> Listener:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+@pytest.mark.parametrize(
+    ("check", "secret", "refused"),
+    [
+        (IdentityCheck.CHECK, False, False),
+        (IdentityCheck.CHECK, True, True),
+        (IdentityCheck.REQUIRE, False, True),
+    ],
+)
+def test_a_secret_is_sent_nowhere_when_nobody_can_look(
+    check: IdentityCheck, secret: bool, refused: bool
+) -> None:
+    place, leader = Endpoint("127.0.0.1", 4096), cast("Process", Leader(os.getpid()))
+
+    with pytest.raises(OSError, match="Too many") if refused else nullcontext():
+        verify_listener(place, leader, Blind(), check, secret=secret)
