@@ -13,7 +13,7 @@ from hostler.process.table import until_settled
 from hostler.run import Run
 
 _SEE = "see its last lines, and its log file where log-rotation is on"
-_READ_NOTHING = 'set stdin = "open", where it ends because there is nothing to read; see its last lines'
+READ_NOTHING = 'set stdin = "open", where it ends because there is nothing to read; see its last lines'
 _SOON = 10.0
 _FOREGROUND = (
     "run it in the foreground: without &, nohup, setsid or an option such as --daemon (nginx -g "
@@ -38,7 +38,7 @@ def error_of(run: Run, exit_: Exit, left: Sequence[int]) -> ServerCrashed:
         return ServerCrashed(in_background(exit_, left), hint=_FOREGROUND, details={"pids": list(left)})
 
     withheld = [] if run.launch is None else list(_withheld(run.launch, f"{exit_.stdout}\n{exit_.stderr}"))
-    see = _READ_NOTHING if _names_its_input(run, exit_) else _SEE
+    see = READ_NOTHING if names_its_input(run, exit_) else _SEE
     hint = f"{_why_unset(run.launch, withheld)}; or {see}" if run.launch and withheld else see
     how = f"{exit_.description} after {exit_.uptime:.1f} s"
 
@@ -49,7 +49,7 @@ def error_of(run: Run, exit_: Exit, left: Sequence[int]) -> ServerCrashed:
     return ServerCrashed(f"it ended unasked {when}: {how}", hint=hint)
 
 
-def _names_its_input(run: Run, exit_: Exit) -> bool:
+def names_its_input(run: Run, exit_: Exit) -> bool:
     """Whether it has ended in order, has nothing to read, and says something of that at last."""
     unread = run.spec.stdin is InputMode.NULL and exit_.code == 0
     return unread and "stdin" in f"{exit_.stdout}\n{exit_.stderr}".lower()

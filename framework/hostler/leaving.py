@@ -11,7 +11,15 @@ import anyio
 from hostler.crash_record import CrashRecord
 from hostler.errors import ServerError
 from hostler.events import Exited
-from hostler.exit_error import background_notice, error_of, in_background, left_behind, went_to_background
+from hostler.exit_error import (
+    READ_NOTHING,
+    background_notice,
+    error_of,
+    in_background,
+    left_behind,
+    names_its_input,
+    went_to_background,
+)
 from hostler.inquest import inquest
 from hostler.means import Means
 from hostler.model import Action, Advice, Exit, ExitCause, Kind, RestartMode, Unhealthy
@@ -136,6 +144,9 @@ class Leaving:
 
         if exit_.error is None:
             exit_ = self._exit(ending.cause, error_of(self.run, exit_, left), ending.unhealthy)
+
+        if exit_.ready and server.spec.port is None and names_its_input(self.run, exit_):
+            server.voice.notice("input_ended", READ_NOTHING, "warning")  # it may have done its work else
 
         self._tell_exit(exit_)
         advice = await self._hear_plugins(exit_)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,7 +41,7 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
     EnvironmentSetupFailed for a user, group or limit that cannot be had.
     """
     asyncio.get_running_loop()  # the exit is told to it: without one nothing is started
-    streams = _stream(launch.stdout, stdout_fd), _stream(launch.stderr, stderr_fd)
+    streams = _stream(launch.stdout, stdout_fd, 1), _stream(launch.stderr, stderr_fd, 2)
     pid = wire = None
 
     try:
@@ -102,7 +103,7 @@ def _start(
     argv: list[str],
     launch: Launch,
     env: dict[str, str],
-    streams: tuple[int | None, int | None],
+    streams: tuple[int, int],
     prefix: Prefix,
 ) -> tuple[int, IO[bytes] | None]:
     """The pid, and the other end of its input where that is ours to hold."""
@@ -122,12 +123,19 @@ def _start(
 
 
 def _input(mode: InputMode) -> int:
-    """What Popen is to connect; a host program that has closed its own input has none to hand on."""
     if mode is InputMode.OPEN:
         return subprocess.PIPE
 
-    closed = sys.__stdin__ is None or sys.__stdin__.closed
-    return subprocess.DEVNULL if mode is InputMode.NULL or closed else _STDIN
+    return subprocess.DEVNULL if mode is InputMode.NULL else _inherited(_STDIN)
+
+
+def _inherited(number: int) -> int:
+    """Our own input or output, where it is one: what Python opens in its place is not to be inherited."""
+    with suppress(OSError):
+        if os.get_inheritable(number):
+            return number
+
+    return subprocess.DEVNULL
 
 
 def _identity(account: Account | None) -> dict[str, Any]:
@@ -145,9 +153,9 @@ def _environment(launch: Launch, run_id: str) -> dict[str, str]:
     return {**env, MARKER: f"{outer}:{run_id}" if outer else run_id}
 
 
-def _stream(mode: OutputMode, fd: int | None) -> int | None:
+def _stream(mode: OutputMode, fd: int | None, own: int) -> int:
     if mode is OutputMode.INHERIT:
-        return None
+        return _inherited(own)
 
     if mode is OutputMode.IGNORE:
         return subprocess.DEVNULL
