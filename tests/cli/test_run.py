@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import signal
 import time
@@ -16,6 +17,16 @@ import pytest
 from hostler_process import Configure, Run, Start, server_table
 
 STOPPING = ["Shutting down fake server...", "fake server stopped"]
+
+
+@pytest.mark.parametrize("limit", [8, 10, 11, 12, 13, 14])
+def test_a_limit_of_descriptors_is_named_and_no_other(configure: Configure, run: Run, limit: int) -> None:
+    configure(text="[servers.w]\ncommand = ['sleep', '9']\nport = false\nrestart = { start_retries = 0 }\n")
+    done = run("run", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+    assert done.returncode == 1
+    assert "w server not started: " in done.stderr
+    assert "ulimit -n" in done.stderr
+    assert "ulimit -u" not in done.stdout + done.stderr
 
 
 def test_a_run_says_what_happens_in_plain_lines(configure: Configure, start: Start) -> None:

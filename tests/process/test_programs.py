@@ -84,6 +84,18 @@ def test_a_misspelt_name_is_told_with_the_program_that_was_probably_meant(
     assert "did you mean" not in refusal("elsewhere", tmp_path, str(tmp_path))
 
 
+def test_a_line_for_a_shell_is_told_as_such(tmp_path: Path) -> None:
+    text = refusal("cd api && python3 -u web.py", tmp_path)
+    assert "the command is one word with spaces in it" in text
+    assert (
+        '["cd", "api", "&&", "python3", "-u", "web.py"], or have a shell read it: command = ["sh", "-c"'
+        in text
+    )
+    text = refusal("cd", tmp_path, "/nowhere")
+    assert "cd is no program but a command of the shell, and no shell is used" in text
+    assert "install" not in text
+
+
 def test_a_missing_program_is_told(tmp_path: Path) -> None:
     assert "does not exist" in refusal("./nothing", tmp_path)
 

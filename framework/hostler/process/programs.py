@@ -15,6 +15,7 @@ from hostler.process.privileges import Account
 from hostler.trusted_path import read_as
 
 _HEAD = 4096
+_BUILTINS = frozenset({".", "source", "cd", "exec", "export", "eval", "set", "unset", "ulimit", "trap"})
 _MAX_SCRIPT_DEPTH = 4  # as many interpreters of interpreters as the kernel follows
 
 
@@ -66,6 +67,9 @@ def _look_up(name: str, cwd: Path, env: Mapping[str, str]) -> str:
 
             first = first or place
 
+    if first is None and (shell := _shell_only(name)):
+        raise cannot_run(*shell)
+
     if first is None:
         raise cannot_run(
             f"{name} was not found on the PATH of the server ({path})",
@@ -73,6 +77,28 @@ def _look_up(name: str, cwd: Path, env: Mapping[str, str]) -> str:
         )
 
     return first
+
+
+def _shell_only(name: str) -> tuple[str, str] | None:
+    """What is wrong, and what to do, where the word is one for a shell: a whole line, or a builtin."""
+    import shlex  # noqa: PLC0415 - only these messages need it
+
+    use_one = 'or have a shell read it: command = ["sh", "-c", "..."]'
+
+    if any(letter.isspace() for letter in name):
+        try:
+            words = ", ".join(f'"{word}"' for word in shlex.split(name))
+        except ValueError:
+            words = '"...", "..."'
+
+        reason = f"no program is called {shlex.quote(name)}: the command is one word with spaces in it"
+        return reason, f"give its words one by one, [{words}], {use_one}"
+
+    if name in _BUILTINS:
+        hint = f"start the program itself, with cwd and env for its folder and variables, {use_one}"
+        return f"{name} is no program but a command of the shell, and no shell is used", hint
+
+    return None
 
 
 def _question(name: str, path: str) -> str:
