@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from hostler.inspection import Inspector
 from hostler.model import Configuration
 from hostler.plugins import build
 from hostler_plugins.watch_files import Pace
+from hostler_plugins.watch_files.contents import Contents
 
 COUNT = ["*.py*", "*m*", "4*"]
 TRACES = ("#m.py#", ".#m.py", "m.py~", "4913", ".m.py.swp")
@@ -360,3 +362,34 @@ def test_check_finds_what_is_not_there(make_spec: MakeSpec, directories: Directo
 def test_options_that_mean_nothing_are_refused(options: dict[str, object], words: str) -> None:
     with pytest.raises(PluginError, match=words):
         build(PluginSpec("watch-files", options))
+
+
+def learnt(folder: Path, at: float) -> Contents:
+    contents = Contents()
+    contents.learn([folder], (), lambda _: True, at)
+    return contents
+
+
+def test_a_file_that_was_written_since_the_watch_began_is_not_taken_for_what_was_there(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "app.py"
+    file.write_text("new")
+    written = file.stat().st_mtime
+    assert learnt(tmp_path, written).have_changed(str(file))
+    assert learnt(tmp_path, written - 10).have_changed(str(file))
+    assert not learnt(tmp_path, written + 10).have_changed(str(file))
+
+
+@pytest.mark.parametrize(("bound", "known"), [("_LARGEST", 0), ("_MOST", 1)])
+def test_of_large_files_and_of_many_no_more_is_read_than_so_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, known: int
+) -> None:
+    monkeypatch.setattr(f"hostler_plugins.watch_files.contents.{bound}", 10 if known else 7)
+    files = [tmp_path / "a", tmp_path / "b"]
+
+    for file in files:
+        file.write_bytes(bytes(8))
+
+    contents = learnt(tmp_path, time.time() + 10)
+    assert [contents.have_changed(str(file)) for file in files].count(False) == known

@@ -348,6 +348,21 @@ async def test_a_member_s_number_in_the_hands_of_another_is_not_signalled(start:
     assert stranger.process.alive()
 
 
+async def test_a_number_in_the_hands_of_another_is_not_waited_for(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(pid: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("hostler.process.grip.open_exit_fd", none_left)
+    stranger = start("sleep", "60")
+    member = Member(stranger.pid, stranger.process.start_time - 1, "old")
+
+    with Grip() as grip, anyio.fail_after(10):
+        grip.hold([member])
+        await grip.wait_for([member])
+
+
 async def test_a_stop_that_is_cancelled_lets_go_of_everything(start: Start) -> None:
     child = start(*PYTHON, IGNORES_SIGTERM)
     assert await child.line() == "ready"

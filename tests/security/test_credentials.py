@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -321,3 +321,24 @@ def test_a_secret_is_sent_nowhere_when_nobody_can_look(
 
     with pytest.raises(OSError, match="Too many") if refused else nullcontext():
         verify_listener(place, leader, Blind(), check, secret=secret)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"path": "/hunter2-hunter2/health"},
+        {"path": "/?token=hunter2-hunter2"},
+        {"headers": {"Referer": "hunter2-hunter2"}},
+        {"headers": {"X-Other": "anything"}},
+    ],
+)
+async def test_a_secret_is_seen_wherever_in_a_request_it_stands(options: dict[str, Any]) -> None:
+    server = Looked(secrets=("hunter2-hunter2",))
+    plugin = HttpHealth(interval=Duration(0.02), **options)
+    plugin.sent_headers = dict(plugin.headers)  # type: ignore[arg-type]
+
+    async with pages(answer()) as page, watching(plugin, server, page.endpoint) as reports:
+        assert isinstance(await next_report(reports), Healthy)
+
+    assert server.looks
+    assert all(server.looks)
