@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -54,6 +54,11 @@ SLOW = RestartPolicy(initial_delay=60.0, max_delay=60.0, start_retries=1)
 
 async def reaches(server: Server, *wanted: State) -> None:
     with anyio.fail_after(20):
+        await server.until(lambda: server.state in wanted)
+
+
+async def reaches_in(seconds: float, server: Server, *wanted: State) -> None:
+    with anyio.fail_after(seconds):
         await server.until(lambda: server.state in wanted)
 
 
@@ -582,6 +587,84 @@ async def test_advice_to_restart_now_skips_the_delay_of_a_failed_start_too(
             await reaches(supervisor["fake"], State.FAILED)
 
         assert supervisor["fake"].generation == 2
+
+
+class LeftOver(World):
+    """A machine on which connections of a former run keep every port from who binds it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = iter(range(30_000, 31_000))
+
+    def needs_only_time(self, host: str, port: int, *, reuse: bool) -> bool:
+        return not reuse
+
+    def free_port(self, host: str, *, preferred: int | None, avoid: Collection[int]) -> int:
+        return preferred or next(self.unused)
+
+
+IN_USE, WELL = "OSError: [Errno 98] Address already in use", ""
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ([IN_USE, WELL], State.RUNNING),
+        ([IN_USE, IN_USE, WELL], State.FAILED),  # after the wait it has another reason
+        (["no such table", WELL], State.FAILED),
+    ],
+)
+@pytest.mark.parametrize("port", [0, 4000])
+def test_only_a_first_bind_that_fails_for_connections_left_over_spends_no_try(
+    directories: Directories, said: list[str], state: State, port: int
+) -> None:
+    def behave(child: Any) -> None:
+        text = said[len(world.children) - 1]
+        child.say(text, "stderr") if text else child.listen()
+        child.exit(1) if text else None
+
+    async def main() -> None:
+        nonlocal world
+        world = LeftOver()
+        world.on_child = behave
+        spec = ServerSpec(name="web", command=("x",), port=port, restart=NO_RETRY)
+
+        async with world.supervisor(spec, directories=directories) as supervisor:
+            await reaches_in(600, supervisor["web"], State.RUNNING, State.FAILED)
+            assert supervisor["web"].state is state
+            ports = [child.launch.port for child in world.children]
+            assert len(ports) == said.index(WELL) + (state is State.RUNNING)
+            assert len({*ports}) == (1 if port else len(ports)), "where it is free to choose, another one"
+
+    world: LeftOver
+    run_virtually(main)
+
+
+def test_after_a_run_that_was_ready_a_port_is_waited_for_once_more(directories: Directories) -> None:
+    said = [IN_USE, WELL, IN_USE, WELL]
+
+    def behave(child: Any) -> None:
+        text = said[len(world.children) - 1]
+        child.say(text, "stderr") if text else child.listen()
+        child.exit(1) if text else None
+
+    async def main() -> None:
+        nonlocal world
+        world = LeftOver()
+        world.on_child = behave
+        policy = replace(NO_RETRY, max_restarts=1)
+        spec = ServerSpec(name="web", command=("x",), port=4000, restart=policy)
+
+        async with world.supervisor(spec, directories=directories) as supervisor:
+            server = supervisor["web"]
+            await reaches_in(600, server, State.RUNNING)
+            world.children[1].exit(1)
+            await reaches_in(600, server, State.CRASHED, State.BACKOFF)
+            await reaches_in(600, server, State.RUNNING, State.FAILED)
+            assert server.state is State.RUNNING
+
+    world: LeftOver
+    run_virtually(main)
 
 
 @dataclass(eq=False)
