@@ -71,6 +71,11 @@ def tried_again(make_spec: MakeSpec, folder: Path) -> ServerSpec:
     return make_spec(command=("sh", "-c", once))
 
 
+def silent_again(make_spec: MakeSpec, _folder: Path) -> ServerSpec:
+    often = RestartPolicy(initial_delay=0.01, max_delay=0.01, start_retries=1000)
+    return make_spec("--port", "0", "--no-announce", startup_timeout=0.5, restart=often)
+
+
 @pytest.mark.parametrize(
     ("made", "state", "known"),
     [
@@ -78,6 +83,7 @@ def tried_again(make_spec: MakeSpec, folder: Path) -> ServerSpec:
         (unhealthy, State.WAITING_READY, ["up (pid ", "at http://", "refuses: GET /health as ********: 503"]),
         (preparing, State.STARTING, ["plugin downloads", "downloading it (45%)", "prepare_timeout"]),
         (backing_off, State.BACKOFF, ["exit code 3", "the next one (2 of 2) begins in ", "disk full"]),
+        (silent_again, State.WAITING_READY, ["never told", "; the try before failed so, too"]),
         (tried_again, State.WAITING_READY, ["never told", "the try before failed", "exit code 4"]),
     ],
 )
