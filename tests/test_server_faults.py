@@ -46,7 +46,7 @@ from hostler import (
     hookimpl,
 )
 from hostler.process.locks import NameLock
-from hostler.testing import World, run_virtually
+from hostler.testing import FakeChild, World, run_virtually
 
 NO_RETRY = replace(QUICK, start_retries=0)
 SLOW = RestartPolicy(initial_delay=60.0, max_delay=60.0, start_retries=1)
@@ -590,11 +590,23 @@ async def test_advice_to_restart_now_skips_the_delay_of_a_failed_start_too(
 
 
 class LeftOver(World):
-    """A machine on which connections of a former run keep every port from who binds it."""
+    """A machine on which connections of a former run keep every port from who binds it.
 
-    def __init__(self) -> None:
+    Each child says its word and ends, or listens where it has none to say.
+    """
+
+    def __init__(self, said: list[str]) -> None:
         super().__init__()
+        self.said = iter(said)
         self.unused = iter(range(30_000, 31_000))
+        self.on_child = self._behave
+
+    def _behave(self, child: FakeChild) -> None:
+        if text := next(self.said):
+            child.say(text, "stderr")
+            child.exit(1)
+        else:
+            child.listen()
 
     def needs_only_time(self, host: str, port: int, *, reuse: bool) -> bool:
         return not reuse
@@ -618,15 +630,8 @@ IN_USE, WELL = "OSError: [Errno 98] Address already in use", ""
 def test_only_a_first_bind_that_fails_for_connections_left_over_spends_no_try(
     directories: Directories, said: list[str], state: State, port: int
 ) -> None:
-    def behave(child: Any) -> None:
-        text = said[len(world.children) - 1]
-        child.say(text, "stderr") if text else child.listen()
-        child.exit(1) if text else None
-
     async def main() -> None:
-        nonlocal world
-        world = LeftOver()
-        world.on_child = behave
+        world = LeftOver(said)
         spec = ServerSpec(name="web", command=("x",), port=port, restart=NO_RETRY)
 
         async with world.supervisor(spec, directories=directories) as supervisor:
@@ -636,22 +641,12 @@ def test_only_a_first_bind_that_fails_for_connections_left_over_spends_no_try(
             assert len(ports) == said.index(WELL) + (state is State.RUNNING)
             assert len({*ports}) == (1 if port else len(ports)), "where it is free to choose, another one"
 
-    world: LeftOver
     run_virtually(main)
 
 
 def test_after_a_run_that_was_ready_a_port_is_waited_for_once_more(directories: Directories) -> None:
-    said = [IN_USE, WELL, IN_USE, WELL]
-
-    def behave(child: Any) -> None:
-        text = said[len(world.children) - 1]
-        child.say(text, "stderr") if text else child.listen()
-        child.exit(1) if text else None
-
     async def main() -> None:
-        nonlocal world
-        world = LeftOver()
-        world.on_child = behave
+        world = LeftOver([IN_USE, WELL, IN_USE, WELL])
         policy = replace(NO_RETRY, max_restarts=1)
         spec = ServerSpec(name="web", command=("x",), port=4000, restart=policy)
 
@@ -663,7 +658,6 @@ def test_after_a_run_that_was_ready_a_port_is_waited_for_once_more(directories: 
             await reaches_in(600, server, State.RUNNING, State.FAILED)
             assert server.state is State.RUNNING
 
-    world: LeftOver
     run_virtually(main)
 
 
