@@ -15,7 +15,7 @@ from hostler.launch import Launch
 from hostler.model import InputMode, OutputMode
 from hostler.process import exits, privileges
 from hostler.process.exits import ExitStatus
-from hostler.process.spawn import spawn
+from hostler.process.spawn import explain, spawn
 
 Start = Callable[..., Any]
 NOBODY = 65534
@@ -494,3 +494,11 @@ def test_a_fork_that_fails_may_be_tried_again() -> None:
 
     assert result.stdout.startswith("False cannot start true: Resource temporarily unavailable")
     assert "ulimit -u" in result.stdout
+
+
+def test_a_file_that_is_missing_beside_the_program_is_named() -> None:
+    error = explain(FileNotFoundError(errno.ENOENT, "gone", "/dev/null"), "/usr/bin/sleep")
+    assert error.message == "cannot start /usr/bin/sleep: No such file or directory: /dev/null"
+    assert "see that /dev/null is there" in error.context.hint
+    error = explain(FileNotFoundError(errno.ENOENT, "gone", "sleep"), "/usr/bin/sleep")
+    assert error.message == "cannot start /usr/bin/sleep: No such file or directory"
