@@ -24,28 +24,28 @@ def terminal(configure: Configure, tmp_path: Path, environ: dict[str, str]) -> O
 
 
 @pytest.mark.parametrize(
-    ("command", "prompt", "ask", "answer"),
+    ("command", "prompt", "busy", "ask"),
     [
-        (PYTHON, "py> ", b"6 * 7\n", "42"),
-        (["bash", "--norc", "-i"], "$ ", b"(exit 0); echo $((6 * 7))\n", "42"),
+        (PYTHON, "py> ", rb"""exec("print('run' + 'ning')\nwhile 1: pass")""", b"6 * 7"),
+        (["bash", "--norc", "-i"], "$ ", b"echo run''ning; while :; do :; done", b"echo $((6 * 7))"),
     ],
     ids=["python", "bash"],
 )
 def test_ctrl_c_at_a_prompt_is_the_programs_and_the_servers_run_on(
-    terminal: OpenTerminal, command: list[str], prompt: str, ask: bytes, answer: str
+    terminal: OpenTerminal, command: list[str], prompt: str, busy: bytes, ask: bytes
 ) -> None:
     shown = terminal("run", "--", *command)
     shown.read_until(prompt)
-    shown.press(b"half")
-    shown.read_until(f"{prompt}half")  # what reads is there by now
-    shown.press(CTRL_C)
+    shown.press(busy + b"\n")
+    shown.read_until("running")
     shown.text = ""
+    shown.press(CTRL_C)
     shown.read_until(prompt)
-    shown.press(ask)
-    shown.read_until(answer)
+    shown.press(b"\n" + ask + b"\n")
+    shown.read_until("42")
     assert "stop" not in shown.text.lower()
 
-    shown.press(CTRL_D)
+    shown.press(b"exit()\n" if "py" in prompt else b"exit 0\n")
     assert shown.end() == 0
     assert "fake server stopped" in shown.text
 
