@@ -90,6 +90,7 @@ FOR_THE_ENGINE = {
     "note_crash",
     "promised_port",
     "published",
+    "published_secrets",
     "run",
     "since",
     "spawned_generation",

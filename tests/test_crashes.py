@@ -282,6 +282,27 @@ async def test_a_mistake_of_hostler_itself_is_on_record(
     assert "a bug" in crash.reason
 
 
+async def test_a_mistake_of_hostler_itself_in_a_stop_is_raised_by_the_stop(
+    make_spec: MakeSpec, directories: Directories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("a bug")
+
+    async with Supervisor(make_spec(), directories=directories) as supervisor:
+        server = supervisor["fake"]
+        await server.wait_ready(20)
+        monkeypatch.setattr("hostler.leaving.until_followers_are_gone", fail)  # nothing real makes one
+
+        with pytest.raises(ServerError, match="hostler itself failed.*a bug"):
+            await server.stop()
+
+        assert server.state is State.STOPPED
+        assert server.pid is None
+        monkeypatch.undo()
+        await server.start()
+        await server.stop()
+
+
 # -- secrets ---------------------------------------------------------------------------------------
 
 SECRET, LATE = "sesame-open-sesame", "found-at-run-time-42"

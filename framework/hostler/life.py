@@ -79,7 +79,7 @@ class Life:
         """One generation; None when it was stopped as asked."""
         server = self.server
         server.generation += 1
-        server.because = ""
+        server.because, server.stuck = "", None
         server.voice.generation = server.generation
         server.start_asked = anyio.Event()
         run = server.run = Run(server.spec, server.around, server.voice, server.generation)
@@ -165,6 +165,7 @@ class Life:
             server.enter(State.CRASHED, reason=failure.message, error=failure)
 
         last = State.FAILED if server.state is State.CRASHED else State.STOPPED
+        server.stuck = failure if last is State.STOPPED else None
 
         with suppress(Exception):
             if run is not None:

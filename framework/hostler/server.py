@@ -8,7 +8,7 @@ from enum import Enum
 import anyio
 
 from hostler.crash_record import KEPT, CrashRecord
-from hostler.errors import ForceKillTimeout, ServerError
+from hostler.errors import ServerError
 from hostler.events import CrashRecorded, Event, StateChanged
 from hostler.happenings import Asked
 from hostler.model import Kind, ServerSpec
@@ -55,7 +55,7 @@ class Server(View):
         self.followers: dict[Server, Callable[[], None]] = {}
         self.because = ""
         self.start_asked = anyio.Event()
-        self.stuck: ForceKillTimeout | None = None
+        self.stuck: ServerError | None = None
         self._rests = 0
         self._changed = anyio.Event()
 
@@ -78,7 +78,8 @@ class Server(View):
     async def stop(self, *, force: bool = False) -> None:
         """Ask for the server to be down and wait until nothing of it is left; `force` skips the grace period.
 
-        Raises ForceKillTimeout, with the pids, when something outlives SIGKILL.
+        Raises ForceKillTimeout, with the pids, when something outlives SIGKILL, and ServerError when hostler
+        itself failed in the stop.
         """
         rested = self.resting()
         self.ask_down()
