@@ -202,21 +202,22 @@ def test_check_warns_of_a_credential_in_clear(tmp_path: Path, table: dict[str, o
 
 
 @pytest.mark.parametrize(
-    "env",
+    "table",
     [
-        {"SESSION_SECRET": "1234567"},
-        {"REDIS_URL": "redis://127.0.0.1:6379"},
-        {"PGPASSWORD": "postgres"},
-        {"API_TOKEN": "${HOST_TOKEN}"},
-        {"API_TOKEN": {"secret": "env:HOST_TOKEN"}},
-        {"PASSWORD_FILE": "/run/secrets/password"},
+        {"env": {"SESSION_SECRET": "1234567"}},
+        {"env": {"REDIS_URL": "redis://127.0.0.1:6379"}},
+        {"env": {"PGPASSWORD": "postgres"}},
+        {"env": {"API_TOKEN": "${HOST_TOKEN}"}},
+        {"env": {"API_TOKEN": {"secret": "env:HOST_TOKEN"}}},
+        {"env": {"PASSWORD_FILE": "/run/secrets/password"}},
+        {"command": ["true", "--token-from", "GITHUB_TOKEN"]},
     ],
     ids=str,
 )
 def test_check_has_nothing_to_say_of_what_is_no_credential_or_stands_elsewhere(
-    tmp_path: Path, env: dict[str, object]
+    tmp_path: Path, table: dict[str, object]
 ) -> None:
-    assert observations({"env": env}, tmp_path, HOST_TOKEN=SECRET) == []
+    assert observations(table, tmp_path, HOST_TOKEN=SECRET) == []
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,8 @@ _SPACED = re.compile(r"""\s--?(?P<name>[A-Za-z][\w.-]*)\s+["']?(?P<value>[^-\s"'
 _OPTION = re.compile(r"--?[A-Za-z][\w.-]*")
 # What comes from elsewhere: a shell, a template or the program puts it in.
 _INSERTED = re.compile(r"""["']?([$%{<`@(\[]|[\w.]+\()""")
+# `--token-from GITHUB_TOKEN`: where the secret is, and not the secret.
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
 
 
 @lru_cache(maxsize=1024)  # every spawn asks about the same names
@@ -164,8 +166,13 @@ def _searched(words: Iterable[str]) -> Iterator[tuple[str, list[Shown]]]:
     option = ""
 
     for word in words:
-        yield word, [one for one in _in_word(word, option) if not _INSERTED.match(word, one.start)]
+        yield word, [one for one in _in_word(word, option) if not _is_elsewhere(word, one)]
         option = word.lstrip("-") if _OPTION.fullmatch(word) and is_secret_name(word) else ""
+
+
+def _is_elsewhere(word: str, one: Shown) -> bool:
+    named = _VARIABLE.fullmatch(word, one.start, one.end)
+    return _INSERTED.match(word, one.start) is not None or (named is not None and is_secret_name(named[0]))
 
 
 def _in_word(word: str, option: str) -> Iterator[Shown]:

@@ -21,7 +21,7 @@ _LARGEST = 16 * 2**20
 def targets(what: str) -> list[PluginSpec]:
     """The plugins that a word names. click.UsageError, with what was probably meant, where there are none."""
     if ":" in what:
-        return [PluginSpec(what.rpartition(":")[2], use=what)]
+        return [PluginSpec(what.rpartition(":")[2] or what, use=what)]
 
     if what in installed():
         return [PluginSpec(what)]

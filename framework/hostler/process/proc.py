@@ -7,6 +7,7 @@ numbers all processes as they are called there. What is asked for here is always
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
@@ -89,6 +90,9 @@ def _depth(pid: int) -> int | None:
 
 def _outer(pid: int) -> int:
     """What /proc calls one of our processes, asked of the kernel by a descriptor."""
+    if sys.platform != "linux":  # pragma: other-system
+        raise ProcessLookupError
+
     fd = os.pidfd_open(pid)
 
     try:

@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import struct
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -166,9 +167,12 @@ def _others_in(group: int) -> list[str]:
 
 def _has_writers(folder: Path) -> bool:
     """Whether an access list of Linux lets somebody write who is named in it."""
+    if sys.platform != "linux":  # pragma: other-system
+        return False
+
     try:
         data = os.getxattr(folder, "system.posix_acl_access")
-    except (OSError, AttributeError):  # there is none
+    except OSError:  # there is none
         return False
 
     entries = _ENTRY.iter_unpack(data[4:])
