@@ -26,6 +26,7 @@ LONGEST_FUNCTION = 30
 # What stands higher imports what stands lower, never the other way round. Parts of one line know nothing
 # of each other; a package is one part: in itself it is free.
 LAYERS = (
+    "run_as",
     "trusted_path",
     "loop version",
     "credentials shell_lines plain_text spellings",
@@ -268,6 +269,23 @@ def test_no_plain_function_asks_anyio_which_knows_its_loop_only_in_a_task(path: 
 
     visit(tree_of(path), False, False)
     assert wrong == []
+
+
+OTHER_USER = {"user", "group", "extra_groups", "preexec_fn", "**_identity(prefix.account)"}
+
+
+def test_what_is_started_as_another_user_gets_a_session_of_its_own() -> None:
+    """In our session it could type at our terminal (TIOCSTI), as whoever has its user can take it over."""
+    found = [
+        (path.name, {word.arg or f"**{ast.unparse(word.value)}": word.value for word in node.keywords})
+        for path in SOURCES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).startswith(("subprocess.", "asyncio.create_subprocess", "anyio."))
+    ]
+    asked = [(name, words) for name, words in found if OTHER_USER & words.keys()]
+    assert sorted(name for name, _ in asked) == ["run_as.py", "spawn.py"]
+    assert all(ast.unparse(words["start_new_session"]) == "True" for _, words in asked)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=ids)

@@ -7,10 +7,11 @@ import grp
 import os
 import pwd
 import stat
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+
+from hostler.run_as import run_as
 
 EVERYBODY = -1
 """Stands for all users, where a folder is open to all."""
@@ -35,29 +36,20 @@ def read_as(uid: int, gid: int, groups: Sequence[int], path: Path | str, most: i
     OSError as that user gets it, and when it takes longer than 10 s.
     """
     # A child: the rights of a thread alone cannot be changed in Python.
+    words = ["/bin/sh", "-c", _READ, "sh", os.path.abspath(path), str(most)]  # noqa: PTH100 - no link is followed
+
     try:
-        done = subprocess.run(
-            ["/bin/sh", "-c", _READ, "sh", os.path.abspath(path), str(most)],  # noqa: PTH100 - no link is followed
-            user=uid,
-            group=gid,
-            extra_groups=groups,
-            env={},
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+        code, data = run_as(uid, gid, groups, words, most=most, seconds=_SECONDS)
+    except TimeoutError:
         raise OSError(errno.ETIMEDOUT, "it cannot be read in time", str(path)) from None
 
-    number = {0: 0, _MISSING: errno.ENOENT, _NO_FILE: errno.EINVAL}.get(done.returncode, errno.EACCES)
+    number = {0: 0, _MISSING: errno.ENOENT, _NO_FILE: errno.EINVAL}.get(code, errno.EACCES)
 
     if number:
         reason = "it is no plain file" if number == errno.EINVAL else os.strerror(number)
         raise OSError(number, reason, str(path))
 
-    return done.stdout
+    return data
 
 
 def read_as_owner(uid: int, path: Path, most: int) -> bytes:

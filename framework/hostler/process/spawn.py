@@ -24,11 +24,13 @@ from hostler.process.proc import doubt, is_there
 from hostler.process.programs import find_program
 from hostler.process.shortage import advice
 from hostler.process.table import MARKER, start_time
+from hostler.run_as import run_as
 
 _TEMPORARY = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY, errno.EINTR, errno.EIO}
 _TOO_LARGE = "make the arguments and the environment smaller"
 _ENV = "/usr/bin/env"
 _STDIN = 0
+_ACCESS_SECONDS = 10.0  # a disk that hangs, or its user does not let it end
 _REFUSED = "check the command, its permissions and the working directory"
 
 
@@ -168,19 +170,18 @@ def _stream(mode: OutputMode, fd: int | None, own: int) -> int:
 
 def _check_access(program: str, cwd: Path, account: Account) -> None:
     """Ask as the other user, since setpriv would only fail in the child's name."""
-    answer = subprocess.run(
-        ["/bin/sh", "-c", 'cd "$1" || exit 2; test -x "$2"', "sh", str(cwd), program],
-        check=False,
-        env={},
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        **_identity(account),
-    )
+    words = ["/bin/sh", "-c", 'cd "$1" || exit 2; test -x "$2"', "sh", str(cwd), program]
 
-    if answer.returncode:
-        action = f"enter {cwd}" if answer.returncode == 2 else f"execute {program}"
+    try:
+        code = run_as(account.uid, account.gid, account.groups, words, most=0, seconds=_ACCESS_SECONDS)[0]
+    except TimeoutError as error:
+        raise EnvironmentSetupFailed(
+            f"whether user {account.name} may execute {program} was not answered in {_ACCESS_SECONDS:g} s",
+            hint=f"see whether its disk hangs, or a process of {account.name} stops it",
+        ) from error
+
+    if code:
+        action = f"enter {cwd}" if code == 2 else f"execute {program}"
         raise EnvironmentSetupFailed(
             f"user {account.name} may not {action}",
             hint="check its permissions and those of the folders above it",
