@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -84,6 +84,32 @@ def test_a_block_that_is_collected_on_its_own_thread_stops_its_servers(
     eventually(lambda: not lives(pid) and not lives(server.pid))
     eventually(lambda: not [one for one in threading.enumerate() if one.name == "hostler"])
     assert [path for path in directories.state.rglob("*") if path.is_file()] == []
+
+
+def kept_up(spec: ServerSpec, directories: Directories) -> Generator[int | None, None, None]:
+    """A generator that has a block around its yield."""
+    with serve(spec, directories=directories) as servers:
+        servers[spec.name].wait_ready(20)
+        yield servers[spec.name].pid
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_who_ends_a_generator_with_a_block_waits_for_it_on_the_thread_that_entered_it_alone(
+    make_spec: MakeSpec, directories: Directories, elsewhere: bool
+) -> None:
+    generator = kept_up(make_spec("--ignore-term", force_kill_timeout=1.0), directories)
+    pid = next(generator)
+
+    if elsewhere:
+        thread = threading.Thread(target=generator.close)
+        thread.start()
+        thread.join()
+    else:
+        generator.close()
+
+    assert lives(pid) is elsewhere
+    eventually(lambda: not lives(pid))
+    eventually(lambda: not [one for one in threading.enumerate() if one.name == "hostler"])
 
 
 @pytest.mark.parametrize(
