@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hostler.credentials import is_secret_name, passwords_in
 from hostler.errors import EnvironmentSetupFailed
 from hostler.model import EnvFile
-from hostler.private_file import Unreadable, read_private
+from hostler.private_file import PrivateText, Unreadable, read_private
 
 if TYPE_CHECKING:
     from dotenv.parser import Binding
@@ -23,6 +23,7 @@ _OPEN = re.compile(_TO_BACKTICK)
 _IN_BACKTICKS = re.compile(_TO_BACKTICK + r"(?P<value>[^`]*)`[^\S\r\n]*(?:#[^\r\n]*)?(?:\r\n|\n|\r|\Z)")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _LARGEST = 2**20
+_MOST_LINES = 10_000
 
 
 def read_env_file(file: EnvFile, *, warn: Callable[[str], object] = str) -> dict[str, str]:
@@ -31,13 +32,13 @@ def read_env_file(file: EnvFile, *, warn: Callable[[str], object] = str) -> dict
     Nothing in it is expanded or run: `$X` stays as it is. `warn` is told when others can change it, or
     read what looks like a secret in it.
     Raises EnvironmentSetupFailed with every line that is not NAME=value, by number and never by what
-    stands there, and for a file that is missing, larger than 1 MiB, or no text.
+    stands there, and for a file that is missing, larger than 1 MiB or 10,000 lines, or no text.
     """
     if file.optional and not file.path.exists():
         return {}
 
     try:
-        read = read_private(file.path, largest=_LARGEST)
+        read = _read(file)
     except Unreadable as error:
         raise EnvironmentSetupFailed(
             f"the env_file {file.path} cannot be read: {error}",
@@ -56,6 +57,15 @@ def read_env_file(file: EnvFile, *, warn: Callable[[str], object] = str) -> dict
     return variables
 
 
+def _read(file: EnvFile) -> PrivateText:
+    read = read_private(file.path, largest=_LARGEST)
+
+    if len(_LINE_END.findall(read.text)) > _MOST_LINES:  # each takes the parser a while
+        raise Unreadable(f"it has more than {_MOST_LINES} lines")
+
+    return read
+
+
 def _is_secret(name: str, value: str) -> bool:
     return is_secret_name(name) or bool(passwords_in(value))
 
@@ -63,7 +73,7 @@ def _is_secret(name: str, value: str) -> bool:
 def references_in(file: EnvFile) -> list[str]:
     """The places of `${NAME}` in a file that can be read, where somebody may expect a value."""
     try:
-        bindings = list(_bindings(read_private(file.path, largest=_LARGEST).text))
+        bindings = list(_bindings(_read(file).text))
     except Unreadable:
         return []
 
