@@ -113,10 +113,12 @@ class ServerView(Protocol):
     def verify_listener(self, *, secret: bool = False, at: Endpoint | None = None) -> None:
         """Return where the server's own processes listen at its endpoint (or `at` another one).
 
-        Ask right before a connection, and once more before anything goes over it: a server may let go of
-        its port and live on. With `secret` (a password will be sent) or `identity = "require"`, a listener
-        that cannot be told is refused too. Raises PortInUse, ConnectionRefusedError where nobody listens,
-        or another OSError when nobody can look.
+        Ask right before a connection, and once more before anything goes over it, then at the address that
+        it led to (`getpeername()`), with our own end as its `near` (`getsockname()`): a server may let go of
+        its port and live on, and another may listen for a moment at one more address of its name. With
+        `secret` (a password will be sent) or `identity = "require"`, a listener that cannot be told is
+        refused too. Raises PortInUse, ConnectionRefusedError where nobody listens, or another OSError when
+        nobody can look.
         """
         ...
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from dataclasses import replace
 
 from hostler.errors import PortInUse
 from hostler.model import Endpoint, IdentityCheck
 from hostler.process.exits import Process
 from hostler.process.processes import Processes
-from hostler.process.sockets import Listener, ListenerKind, leads_here
+from hostler.process.sockets import Listener, ListenerKind, far_end, leads_here
 
 _ROOT = 0  # it forwards ports into containers, and could read every password anyway
 
@@ -59,6 +60,8 @@ def verify_listener(
 ) -> None:
     """Return where the server may be connected to; a secret goes to nobody but its own tree.
 
+    Of a connection that is made already (`near`), its other end has to be the server's too.
+
     Raises PortInUse for a stranger, ConnectionRefusedError where nobody listens, OSError when nobody can
     look.
     """
@@ -87,6 +90,21 @@ def verify_listener(
     if strict and listener.kind is ListenerKind.UNKNOWN:
         told = 'it is told no secret (identity = "off" allows it)' if secret else "identity is required"
         raise _taken(f"cannot tell which process listens there ({listener.who}), so {told}", listener)
+
+    if secret and endpoint.near is not None and sys.platform == "linux":
+        _verify_far_end(endpoint, listener, {*processes.users(processes.members(process))})
+
+
+def _verify_far_end(connection: Endpoint, listener: Listener, users: set[int]) -> None:
+    """Raise where somebody took it who listened there for a moment, before the server did."""
+    far = far_end(connection)
+
+    if far is None:
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+
+    if far.inode and far.uid not in {listener.uid, *users}:
+        stranger = replace(listener, kind=ListenerKind.FOREIGN, pid=None, name="", uid=far.uid)
+        raise _taken(f"another process took the connection in its place: {stranger.who}", stranger)
 
 
 def _taken(text: str, listener: Listener) -> PortInUse:

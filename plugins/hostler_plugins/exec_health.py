@@ -21,10 +21,12 @@ from hostler import (
     ServerView,
     Unhealthy,
     hookimpl,
+    is_secret_name,
     option,
     poll,
 )
 
+from hostler_plugins.own_listener import holds_secret, verify_place
 from hostler_plugins.thresholds import check_positive
 
 _STOPPING = 5.0  # seconds beyond the timeout, in which the tree of a command is ended
@@ -101,8 +103,7 @@ class ExecHealth:
 
     async def _ask(self, server: ServerView, timeout: float) -> Report:
         try:
-            if server.endpoint is not None:  # the command knows the password where there is one
-                server.verify_listener(secret=server.auth is not None)
+            self._verify(server)
         except PortInUse as error:
             return Unhealthy(f"{self.command[0]} is not run: {error.message}")
         except OSError as error:
@@ -120,6 +121,14 @@ class ExecHealth:
 
         said = result.last_line[:_SHOWN]
         return Unhealthy(f"{self.command[0]}: {_ending(result, timeout)}" + (f": {said}" if said else ""))
+
+    def _verify(self, server: ServerView) -> None:
+        """Raise where somebody else would be told what the command knows: a password, secret variables."""
+        if (place := getattr(server, "endpoint", None)) is not None:
+            given = any(isinstance(value, Secret) or is_secret_name(name) for name, value in self.env.items())
+            known = any(holds_secret(server, value) for value in self._env.values())
+            auth = getattr(server, "auth", None)
+            verify_place(server, place, secret=given or known or auth is not None)
 
 
 def _ending(result: CommandResult, timeout: float) -> str:

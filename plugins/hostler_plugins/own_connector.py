@@ -10,6 +10,7 @@ from hostler import Endpoint, PortInUse, ServerView
 from yarl import URL
 
 from hostler_plugins.lingering import close_by_reset
+from hostler_plugins.own_listener import holds_secret, verify_connection, verify_place
 
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientRequest
@@ -53,34 +54,34 @@ class OwnConnector(aiohttp.TCPConnector):
         self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
         """A connection for one request, a kept one included."""
-        self._verify(req)
-        connection = await super().connect(req, traces, timeout)
-
-        try:
-            self._verify(req)
-        except BaseException:
-            connection.close()
-            raise
-
-        return connection
-
-    def _verify(self, req: ClientRequest) -> None:
         secret = self._carries_secret(req)
+        is_own = _place(req.url) == _place(URL(self._endpoint.url, encoded=True))
 
-        if _place(req.url) == _place(URL(self._endpoint.url, encoded=True)):
-            self._server.verify_listener(secret=secret, at=self._endpoint)
+        if is_own:
+            verify_place(self._server, self._endpoint, secret=secret)
         elif secret:
             raise PortInUse(
                 f"it redirects to {req.url.host}:{req.url.port}, which is told none of its secrets",
                 hint="ask for the place that it redirects to, or leave out the headers",
             )
 
+        connection = await super().connect(req, traces, timeout)
+
+        try:
+            if is_own:
+                verify_connection(self._server, connection.transport, secret=secret)
+        except BaseException:
+            connection.close()
+            raise
+
+        return connection
+
     def _carries_secret(self, req: ClientRequest) -> bool:
         return (
             self._secret
-            or self._server.is_secret(str(req.url))
+            or holds_secret(self._server, str(req.url))
             or any(
-                name.lower() not in _HARMLESS or self._server.is_secret(value)
+                name.lower() not in _HARMLESS or holds_secret(self._server, value)
                 for name, value in req.headers.items()
             )
         )

@@ -29,6 +29,7 @@ from hostler import (
 )
 
 from hostler_plugins.lingering import close_by_reset
+from hostler_plugins.own_listener import holds_secret, verify_connection, verify_place
 from hostler_plugins.thresholds import check_pattern, check_positive
 
 _MOST = 64 * 1024
@@ -147,11 +148,13 @@ class TcpHealth:
         self, server: ServerView, target: Endpoint | Path, writer: asyncio.StreamWriter | None = None
     ) -> None:
         """Raise where somebody else listens; at a place of the options that matters only for a secret."""
-        secret = self.send is not None and server.is_secret(self.send)
+        secret = self.send is not None and holds_secret(server, self.send)
 
         if isinstance(target, Endpoint):
-            if secret or self.port is None:
-                server.verify_listener(secret=secret, at=target)
+            if (secret or self.port is None) and writer is None:
+                verify_place(server, target, secret=secret)
+            elif secret or self.port is None:
+                verify_connection(server, writer, secret=secret)
         elif secret and writer is not None and server.spec.identity is not IdentityCheck.OFF:
             _verify_peer(server, writer)
 

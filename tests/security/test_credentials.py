@@ -20,37 +20,14 @@ from health_watching import Host, Pages, answer, next_report, pages, unhealthy, 
 from hostler import Auth, Duration, Endpoint, Healthy, IdentityCheck, PortInUse, Unhealthy
 from hostler.identity import verify_listener
 from hostler.process.exits import Process
-from hostler.process.processes import Processes
 from hostler.process.sockets import Listener
 from hostler_plugins.http_health import HttpHealth
 from hostler_plugins.opencode.requesting import Place, status_of
 from hostler_plugins.sse_health import SseHealth
 from hostler_plugins.tcp_health import TcpHealth
+from listeners import LISTENER, SERVER, THIEF, Leader, Tree, as_root
 
-SERVER, THIEF = 2001, 2002
 CAP_SYS_PTRACE = 19
-
-as_root = pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0, reason="needs Linux, and root to be several users"
-)
-
-
-class Tree(Processes):
-    """A tree of the processes that are named."""
-
-    def __init__(self, *pids: int) -> None:
-        self.pids = list(pids)
-
-    def members(self, process: Process) -> list[int]:
-        return self.pids
-
-
-@dataclass
-class Leader:
-    pid: int
-
-    def alive(self) -> bool:
-        return True
 
 
 def as_user(uid: int, work: Callable[[], str]) -> str:
@@ -84,15 +61,6 @@ def look_at_nobody() -> None:
     assert libc.capget(header, data) == 0
     effective, *others = struct.unpack("=6I", data.raw)
     assert libc.capset(header, struct.pack("=6I", effective & ~(1 << CAP_SYS_PTRACE), *others)) == 0
-
-
-LISTENER = """
-import os, socket, sys
-os.setgid({uid}); os.setuid({uid})
-one = socket.create_server(("127.0.0.1", 0))
-print(one.getsockname()[1], flush=True)
-sys.stdin.read()
-"""
 
 
 def verdict(port: int, tree: Collection[int], check: IdentityCheck, *, secret: bool) -> str:

@@ -28,12 +28,14 @@ class Endpoint:
 
     One that is made without a scheme gets the `scheme` of the server that it belongs to. One that is
     `aside` (a debugger's) is taken only where nothing else is announced in a third of `startup_timeout`.
+    `near` is our own end, where it stands for one connection that is made already (its address and port).
     """
 
     host: str
     port: int
     scheme: str = _Unsaid("http")
     aside: bool = field(default=False, kw_only=True, compare=False, repr=False)
+    near: tuple[str, int] | None = field(default=None, kw_only=True, compare=False, repr=False)
 
     @property
     def url(self) -> str:

@@ -25,6 +25,9 @@ LEAVING = (4, 5, 6, 9, 11)
 _LOCAL_END = re.compile(
     rb"[0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) \S+ \S+ \S+ +\d+ +\d+ (\d+) "
 )
+_CONNECTED = re.compile(
+    rb"([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) (?!0A)[0-9A-F]{2} \S+ \S+ \S+ +(\d+) +\d+ (\d+) "
+)
 _USER = re.compile(rb"^Uid:\t\d+\t(\d+)", re.MULTILINE)  # real, effective
 
 
@@ -69,6 +72,19 @@ def read_leaving(port: int) -> list[int]:
                     found.append(int(inode))
 
     return found
+
+
+def read_connected(far: tuple[Address, int], near: tuple[Address, int]) -> Socket | None:
+    """The end of a connection at `far`, read from /proc; its inode is 0 while nobody has taken it."""
+    for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
+        with suppress(OSError):
+            for source, port, target, from_port, uid, inode in _CONNECTED.findall(Path(table).read_bytes()):
+                ports = int(port, 16), int(from_port, 16)
+
+                if ports == (far[1], near[1]) and (_decode(source), _decode(target)) == (far[0], near[0]):
+                    return Socket(far[0], far[1], int(inode), int(uid))
+
+    return None
 
 
 def find_owners(inodes: Iterable[int], pids: Iterable[int]) -> dict[int, int]:

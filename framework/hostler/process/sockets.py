@@ -20,11 +20,12 @@ from hostler.process.listeners import (
     parse_address,
     portable_sockets,
     process_name,
+    read_connected,
     read_leaving,
     read_listening,
     socket_inodes,
 )
-from hostler.process.netlink import ask_leaving, ask_listening
+from hostler.process.netlink import ask_connected, ask_leaving, ask_listening
 from hostler.process.proc import list_folders
 
 _WILDCARDS = MappingProxyType({"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"})  # noqa: S104
@@ -83,6 +84,22 @@ def who_holds(host: str, port: int) -> Listener:
         found for found in everybody if _fit(found, asked) or _fit(Socket(asked, port), found.address)
     ]
     return _foreign(in_the_way) if in_the_way else Listener(ListenerKind.NOBODY)
+
+
+def far_end(connection: Endpoint) -> Socket | None:
+    """The other end of one of our connections within this machine, where the system tells."""
+    far = parse_address(connection.host)
+    near = None if connection.near is None else parse_address(connection.near[0])
+
+    if far is None or near is None or connection.near is None:
+        return None
+
+    ends = (far, connection.port), (near, connection.near[1])
+
+    try:
+        return ask_connected(*ends)
+    except OSError:
+        return read_connected(*ends)
 
 
 def has_leftovers(port: int) -> bool:

@@ -33,6 +33,7 @@ from hostler_plugins.http_health.cures import Cure, cure_of_answer, cure_of_erro
 from hostler_plugins.http_health.failures import explained
 from hostler_plugins.http_health.statuses import accepted
 from hostler_plugins.own_connector import OwnConnector
+from hostler_plugins.own_listener import holds_secret
 from hostler_plugins.retry_after import retry_after
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ class Probe:
 
     def _new_connector(self) -> OwnConnector:
         options = self.options
-        secret = options.certificate is not None or self.server.is_secret(_body_of(options) or "")
+        secret = options.certificate is not None or holds_secret(self.server, _body_of(options) or "")
 
         if options.method == "POST":  # a kept one may be closed meanwhile, and a POST is not made twice
             return OwnConnector(self.server, self.endpoint, secret=secret, force_close=True)
