@@ -400,3 +400,8 @@ def test_the_way_a_stream_is_cut_changes_nothing(secrets: list[str], data: str, 
     told = fed + (b"" if stream._masked else rest)
 
     assert told == masker.data(data.encode())
+
+
+@pytest.mark.parametrize("word", ["x" * 1_000_000, "a://" * 250_000, "-x " * 300_000, '"' * 1_000_000])
+def test_a_long_word_is_looked_through_once_and_not_from_each_of_its_letters(word: str) -> None:
+    assert masked_words([word, f"{word}http://me:my-password@here"])[0] == word

@@ -37,7 +37,8 @@ _WELL_KNOWN = frozenset(
 _URL = re.compile(
     r"[A-Za-z][\w+.-]*://(?:(?P<user>[^/?#@:\s]*)(?::(?P<password>[^/?#@\s]*))?@)?[^/?#@\s]*(?P<rest>[^\s]*)"
 )
-_PASSWORD_OF_URL = re.compile(r"[A-Za-z][\w+.-]*://[^/?#@:\s]*:([^/?#@\s]+)@")
+# The scheme has a bound: without one, each letter of a long word would be a start to try to its end.
+_PASSWORD_OF_URL = re.compile(r"[A-Za-z][\w+.-]{0,31}://[^/?#@:\s]*:([^/?#@\s]+)@")
 _ADDRESS = re.compile(r"(/[\w.-]{0,31})?")
 _SCHEME = re.compile(r"(basic|bearer|token|digest|negotiate|apikey|key)\s+(?P<rest>\S.*)", re.IGNORECASE)
 _PAIR = re.compile(
