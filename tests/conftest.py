@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 
 import psutil
 import pytest
+from fetching import cache_folder, npm_with_network
 from hostler import Directories, Endpoint, PluginSpec, RestartPolicy, ServerSpec, hookimpl
 from hypothesis import HealthCheck, settings
 from servers import fake_server
@@ -29,14 +31,38 @@ pytest_plugins = ["hostler.testing.pytest_plugin"]
 QUICK = RestartPolicy(initial_delay=0.01, max_delay=0.05, stable_after=60.0)
 
 
-def pytest_configure() -> None:
-    """Let children have the usual signals, also below `nohup` and in the background of a script."""
+def pytest_configure(config: pytest.Config) -> None:
+    """The usual signals for children, also below `nohup`, and a HOME that is not the user's."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     for number in (signal.SIGHUP, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)  # not obeyed here, and not inherited by a program
+
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits it
+        config.add_cleanup(leave_the_home(cache_folder()))
+
+
+def leave_the_home(cache: Path) -> Callable[[], None]:
+    """Move HOME, and what else says where files of a user go, below the tests' cache; how it is removed."""
+    home = tempfile.TemporaryDirectory(dir=cache, prefix="home-", ignore_cleanup_errors=True)
+    settings_of_npm = Path.home() / ".npmrc"  # with the user's registry
+
+    if settings_of_npm.exists():
+        os.environ.setdefault("npm_config_userconfig", str(settings_of_npm))
+
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        os.environ.pop(name, None)
+
+    os.environ |= {"HOME": home.name, "TESTS_CACHE": str(cache), "npm_config_cache": str(cache / "npm")}
+    return home.cleanup
+
+
+@pytest.fixture
+def network() -> None:
+    """Skip a test that downloads where npm is missing or does not reach its registry."""
+    npm_with_network()
 
 
 @dataclass(eq=False)

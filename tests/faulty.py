@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -97,7 +98,9 @@ class Mounts:
         folder.mkdir(parents=True, exist_ok=True)
         image.write_bytes(bytes(8 << 20))
 
-        if subprocess.run(["mkfs.ext4", "-q", str(image)], capture_output=True, check=False).returncode:
+        mkfs = shutil.which("mkfs.ext4", path="/usr/sbin:/sbin") or pytest.skip("mkfs.ext4 is not installed")
+
+        if subprocess.run([mkfs, "-q", str(image)], capture_output=True, check=False).returncode:
             pytest.skip("no disk can be made here")
 
         self._mount(folder, "-o", "loop", str(image))

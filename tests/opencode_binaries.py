@@ -1,29 +1,19 @@
-"""Real OpenCode binaries for tests: fetched once by npm into the user's cache, never into the repository."""
+"""Real OpenCode binaries for tests: fetched once by npm into the tests' cache, never into the repository."""
 
 from __future__ import annotations
 
-import fcntl
-import os
 import platform
-import shutil
 import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
 
 import pytest
+from fetching import EVERYTHING, cache_folder, fetched, fetches_everything, npm_with_network
 
 NEWEST = "1.18.34"
 PREVIEW = "2.x-preview"
 _PREVIEW_PACKAGE_VERSION = "1.18.18"
-
-
-def cache_folder() -> Path:
-    """Where the binaries are kept: `${XDG_CACHE_HOME:-~/.cache}/hostler-tests/`."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(base) / "hostler-tests"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
 
 
 def platform_name() -> str:
@@ -32,27 +22,20 @@ def platform_name() -> str:
     return f"{platform.system().lower()}-{machine or platform.machine().lower()}"
 
 
-def npm_program() -> str:
-    """The path of npm; without one the test is skipped with that reason."""
-    return shutil.which("npm") or pytest.skip("npm is not installed: the real OpenCode cannot be fetched")
-
-
 def npm_package(name: str, version: str) -> Path:
     """The unpacked folder of an npm package (with package.json), fetched once; safe for tests in parallel."""
-    root = cache_folder()
-    target = root / f"{name.replace('/', '+')}@{version}"
-
-    with (root / f"{target.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-
-        if not target.exists():
-            _fetch(f"{name}@{version}", root, target)
-
-    return target
+    return fetched(
+        f"{name.replace('/', '+')}@{version}",
+        "package.json",
+        lambda target: _fetch(f"{name}@{version}", target),
+    )
 
 
 def opencode_binary(version: str) -> Path:
-    """The native OpenCode of a version ("1.18.34", `PREVIEW`), in a `bin` beside its package.json."""
+    """The native OpenCode of a version (`NEWEST`, `PREVIEW`, "1.0.0"), in a `bin` beside its package.json."""
+    if version != NEWEST:
+        only_with_every_version()
+
     if version == PREVIEW:
         folder = npm_package(f"@opencode-ai/cli-{platform_name()}", _PREVIEW_PACKAGE_VERSION)
         return next(path for path in (folder / "bin").iterdir() if path.is_file())
@@ -60,11 +43,18 @@ def opencode_binary(version: str) -> Path:
     return npm_package(f"opencode-{platform_name()}", version) / "bin" / "opencode"
 
 
-def _fetch(package: str, root: Path, target: Path) -> None:
-    npm = npm_program()
+def only_with_every_version() -> None:
+    """Skip a test of other versions than the newest, unless all are asked for."""
+    if not fetches_everything():
+        pytest.skip(f"other versions of OpenCode are fetched with {EVERYTHING}=all only")
 
-    with tempfile.TemporaryDirectory(dir=root, prefix=".fetching-") as scratch:
+
+def _fetch(package: str, target: Path) -> None:
+    npm = npm_with_network()
+
+    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=".fetching-") as scratch:
         command = [npm, "pack", "--silent", "--ignore-scripts", "--pack-destination", scratch, package]
+        command += ["--cache", f"{scratch}/npm"]  # kept unpacked, and not once more as an archive
         subprocess.run(command, check=True, cwd=scratch, stdout=subprocess.DEVNULL, timeout=300)
         (archive,) = Path(scratch).glob("*.tgz")
 

@@ -34,7 +34,7 @@ from hostler.process.table import read_row, read_table, start_time
 
 child = subprocess.Popen(
     [sys.executable, "-c", CHILD],
-    env=os.environ | {"HOSTLER_RUN_ID": "outer:ours"},
+    env=os.environ | {"HOSTLER_RUN_ID": f"outer:ours-{os.getpid()}"},
     stdin=subprocess.PIPE,
     stdout=subprocess.PIPE,
     start_new_session=True,
@@ -55,7 +55,7 @@ print(json.dumps({
     "parents": [names[row.parent], names[below.parent]],
     "groups": [names[row.group], names[below.group]],
     "sessions": [names[row.session], names[below.session]],
-    "marked": sorted(names[row.pid] for row in table.marked("ours", 0)),
+    "marked": sorted(names[row.pid] for row in table.marked(f"ours-{os.getpid()}", 0)),
     "children": [names[row.pid] for row in table.children[child.pid]],
     "memory": 0.5 < row.rss / psutil.Process(child.pid).memory_info().rss < 2,
     "age": start_time(sleeper) >= start_time(child.pid) > 0,

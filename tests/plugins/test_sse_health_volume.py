@@ -1,5 +1,4 @@
 import asyncio
-import time
 
 import anyio
 import pytest
@@ -39,7 +38,7 @@ async def test_every_event_is_delivered_in_order() -> None:
 
 async def test_a_burst_of_events_leaves_the_loop_to_others() -> None:
     host = Host()
-    longest = 0.0
+    most = 0
     event = b"data: " + b"x" * 192 + b"\n\n"
 
     async def burst(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -48,26 +47,26 @@ async def test_a_burst_of_events_leaves_the_loop_to_others() -> None:
         await until_closed(reader)
 
     async def tick() -> None:
-        nonlocal longest
+        nonlocal most
 
         while True:
-            start = time.thread_time()  # what this loop works; what others do to the machine is not its doing
-            await asyncio.sleep(0.001)
-            longest = max(longest, time.thread_time() - start)
+            before = len(host.delivered)
+            await asyncio.sleep(0)
+            most = max(most, len(host.delivered) - before)
 
     async with answering(burst) as endpoint, watching(SseHealth(), host, endpoint) as reports:
         ticking = asyncio.create_task(tick())
         await healthy(reports)
         pending = asyncio.ensure_future(anext(reports))
 
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await host.until(100_000)
 
         ticking.cancel()
         pending.cancel()
         await asyncio.gather(ticking, pending, return_exceptions=True)
 
-    assert longest < 0.5
+    assert 0 < most < 5_000, "so many events in one turn of the loop"
 
 
 async def test_large_events_are_skipped_and_told_once_while_the_connection_and_its_health_go_on() -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
+from fetching import npm_with_network
 from hostler import Auth, Endpoint, Healthy, Launch, Unhealthy
 from hostler_plugins.opencode import OpenCode, updates
 from hostler_plugins.opencode.requesting import Place, status_of
-from opencode_binaries import npm_program
 from opencode_view import View, a_launch, clean_up, free_port
 
 
@@ -65,7 +65,7 @@ async def test_an_npm_that_cannot_run_or_is_missing_hurts_nobody(view: View) -> 
 
 
 async def test_the_real_npm_knows_a_version(view: View) -> None:
-    newest = await updates.newest_version(Path(npm_program()), a_launch(view))
+    newest = await updates.newest_version(Path(npm_with_network()), a_launch(view))
     assert newest.startswith("1.")
 
 

@@ -9,7 +9,7 @@ import pytest
 from hostler import Launch, PluginSpec, ProcessSpawnFailed
 from hostler_plugins.opencode import OpenCode, finding
 from hostler_plugins.opencode.command import arguments, completed
-from opencode_binaries import opencode_binary
+from opencode_binaries import NEWEST, opencode_binary
 from opencode_view import View, a_launch, clean_up
 
 
@@ -140,7 +140,7 @@ async def test_a_script_is_run_and_named_as_a_wrapper(view: View) -> None:
 
 @pytest.mark.opencode
 async def test_a_link_is_resolved_to_the_native_program(view: View) -> None:
-    native = opencode_binary("1.0.0")
+    native = opencode_binary(NEWEST)
     (view.root / "bin").mkdir()
     (view.root / "bin" / "opencode").symlink_to(native)
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import anyio
 import pytest
+from fetching import npm_program
 from hostler import ProcessSpawnFailed
 from hostler_plugins.opencode import VERSION, OpenCode
 from hostler_plugins.opencode.installing import Installation
 from hostler_plugins.opencode.platforms import bun_package, package_names
-from opencode_binaries import npm_package, npm_program
+from hostler_plugins.opencode.versions import Version, ask
+from opencode_binaries import npm_package
 from opencode_view import View, a_launch, clean_up
 
 # A small package of the public registry with a program in it, in place of 60 MB.
@@ -59,6 +61,7 @@ def fake_npm(view: View, text: str) -> str:
     return f"{folder}{os.pathsep}{os.environ['PATH']}"
 
 
+@pytest.mark.usefixtures("network")
 async def test_a_package_is_installed_once_with_its_program_executable(view: View) -> None:
     program = await small(view).ensure()
     said, first = len(view.progresses), os.stat(program)  # noqa: PTH116 - the async rules know no Path
@@ -72,8 +75,8 @@ async def test_a_package_is_installed_once_with_its_program_executable(view: Vie
 
 
 @pytest.mark.opencode
+@pytest.mark.usefixtures("network")
 async def test_a_missing_opencode_is_installed_and_started_from_the_cache(view: View) -> None:
-    npm_program()
     launch = a_launch(view)
     await OpenCode(install="if-missing").pre_spawn(view, launch)
 
@@ -81,12 +84,11 @@ async def test_a_missing_opencode_is_installed_and_started_from_the_cache(view: 
     assert launch.argv[0] == str(folder / "bin" / "opencode")
     assert launch.facts["version"] == VERSION
     clean_up(launch)
-    said = await anyio.run_process([launch.argv[0], "--version"])
-    assert said.stdout.decode().strip() == VERSION
+    assert await ask(Path(launch.argv[0]), view, a_launch(view)) == Version(VERSION)
 
 
+@pytest.mark.usefixtures("network")
 def test_two_processes_that_install_at_once_agree(tmp_path: Path) -> None:
-    npm_program()
     both = [
         subprocess.Popen([sys.executable, "-c", CHILD, tmp_path], stdout=subprocess.PIPE, text=True)
         for _ in range(2)
@@ -100,6 +102,7 @@ def test_two_processes_that_install_at_once_agree(tmp_path: Path) -> None:
     assert sum("another hostler is installing" in line for lines in said for line in lines) <= 1
 
 
+@pytest.mark.usefixtures("network")
 async def test_an_interrupted_install_leaves_no_program_and_the_next_one_clears_it_away(view: View) -> None:
     interrupt_one(small(view).launch.cache_dir)
     assert leftovers(view)
@@ -159,6 +162,7 @@ async def test_an_unreachable_registry_is_told_and_worth_another_try(view: View)
     assert "registry can be reached" in str(caught.value)
 
 
+@pytest.mark.usefixtures("network")
 async def test_a_version_that_does_not_exist_is_permanent(view: View) -> None:
     wanted = small(view)
     missing = Installation(wanted.launch, SMALL, "99.99.99", SMALL_NAME, view.progress)
@@ -169,6 +173,7 @@ async def test_a_version_that_does_not_exist_is_permanent(view: View) -> None:
     assert caught.value.permanent
 
 
+@pytest.mark.usefixtures("network")
 @pytest.mark.parametrize("answer", ['"sha512-AAAA"', '"sha1-AAAA"', ""])
 async def test_a_download_that_is_not_what_was_promised_is_refused(answer: str, view: View) -> None:
     path = fake_npm(view, f"if [ \"$1\" = view ]; then echo '{answer}'; exit 0; fi")
@@ -188,6 +193,7 @@ async def test_an_npm_that_cannot_be_run_is_told(view: View) -> None:
         await small(view, path).ensure()
 
 
+@pytest.mark.usefixtures("network")
 async def test_a_full_or_broken_cache_is_told(view: View) -> None:
     # A file where the unpacked package should go: what a disk does that refuses.
     path = fake_npm(view, 'if [ "$1" = pack ]; then touch ../package; fi')
@@ -198,6 +204,7 @@ async def test_a_full_or_broken_cache_is_told(view: View) -> None:
     assert "cache" in str(caught.value)
 
 
+@pytest.mark.usefixtures("network")
 async def test_bun_installs_where_npm_is_missing(view: View) -> None:
     bun = npm_package(bun_package(), "1.4.5") / "bin" / "bun"
     (view.root / "bin").mkdir()

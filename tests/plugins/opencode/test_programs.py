@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import subprocess
 from pathlib import Path
 
 import pytest
+from fetching import fetched, npm_with_network
 from hostler_plugins.opencode.platforms import bun_package, has_avx2, is_musl, package_names, platform_name
 from hostler_plugins.opencode.programs import Program, is_program, resolve
-from opencode_binaries import cache_folder, npm_program, opencode_binary
+from hostler_plugins.opencode.versions import Version, ask
+from opencode_binaries import NEWEST, only_with_every_version, opencode_binary
 from opencode_view import View, a_launch
 
 NODE = "#!/usr/bin/env node\nconst envPath = process.env.OPENCODE_BIN_PATH\n"
@@ -17,18 +18,14 @@ NODE = "#!/usr/bin/env node\nconst envPath = process.env.OPENCODE_BIN_PATH\n"
 
 def npm_install(version: str, *flags: str) -> Path:
     """`opencode-ai` installed by npm, once, in the tests' cache: its node_modules."""
-    folder = cache_folder() / "-".join(["installed", version, *(flag.strip("-") for flag in flags)])
-    done = folder / "done"
+    only_with_every_version()
 
-    with (cache_folder() / f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    def install(folder: Path) -> None:
+        command = [npm_with_network(), "install", "--silent", "--no-audit", "--no-fund", *flags]
+        subprocess.run([*command, "--prefix", folder, f"opencode-ai@{version}"], check=True, timeout=300)
 
-        if not done.exists():
-            command = [npm_program(), "install", "--silent", "--no-audit", "--no-fund", *flags]
-            subprocess.run([*command, "--prefix", folder, f"opencode-ai@{version}"], check=True, timeout=300)
-            done.touch()
-
-    return folder / "node_modules"
+    name = "-".join(["installed", version, *(flag.strip("-") for flag in flags)])
+    return fetched(name, "done", install) / "node_modules"
 
 
 def a_native(path: Path) -> Path:
@@ -50,7 +47,7 @@ def a_wrapper(path: Path, text: str = NODE) -> Path:
 @pytest.mark.parametrize(
     ("version", "flags"), [("1.0.0", ()), ("1.1.34", ()), ("1.18.33", ("--ignore-scripts",))]
 )
-def test_what_npm_installs_is_resolved_to_the_native_program(
+async def test_what_npm_installs_is_resolved_to_the_native_program(
     version: str, flags: tuple[str, ...], view: View
 ) -> None:
     modules = npm_install(version, *flags)
@@ -62,8 +59,7 @@ def test_what_npm_installs_is_resolved_to_the_native_program(
     assert program == Program(
         (modules / package_names()[0] / "bin" / "opencode").resolve(), native=True, found="test"
     )
-    said = subprocess.run([program.path, "--version"], capture_output=True, text=True, check=True, timeout=60)
-    assert said.stdout.strip() == version
+    assert await ask(program.path, view, a_launch(view)) == Version(version)
 
 
 def test_a_nested_package_of_a_global_install_is_found(view: View, tmp_path: Path) -> None:
@@ -118,7 +114,7 @@ def test_a_file_that_cannot_be_read_is_no_native_program(view: View, tmp_path: P
 @pytest.mark.opencode
 def test_this_machines_first_package_is_the_one_that_runs_here() -> None:
     assert package_names()[0] == f"opencode-{platform_name()}"
-    assert opencode_binary("1.0.0").parent.parent.name == f"{package_names()[0]}@1.0.0"
+    assert opencode_binary(NEWEST).parent.parent.name == f"{package_names()[0]}@{NEWEST}"
 
 
 def machine(root: Path, *, avx2: bool, musl: bool) -> Path:

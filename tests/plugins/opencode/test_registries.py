@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fetching import npm_program
 from hostler import Launch, ProcessSpawnFailed
 from hostler_plugins.opencode.installing import Installation
 from hostler_plugins.opencode.platforms import bun_package
 from hostler_plugins.opencode.source import BUN_VERSION, wanted_bun
-from opencode_binaries import npm_package, npm_program
+from opencode_binaries import npm_package
 from opencode_view import View, a_launch
 
 NAME, VERSION = "hostler-test-program", "1.0.0"

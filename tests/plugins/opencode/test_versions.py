@@ -56,8 +56,8 @@ async def test_npms_package_tells_the_version_without_running_the_program(view: 
 @pytest.mark.opencode
 async def test_a_copied_program_is_asked_once_and_remembered(view: View) -> None:
     copy = view.root / "opencode"
-    os.link(opencode_binary("1.0.0"), copy) if same_disk(view) else copy.write_bytes(
-        opencode_binary("1.0.0").read_bytes()
+    os.link(opencode_binary(NEWEST), copy) if same_disk(view) else copy.write_bytes(
+        opencode_binary(NEWEST).read_bytes()
     )
     copy.chmod(0o755)
     program = Program(copy, native=True, found="test")
@@ -65,12 +65,12 @@ async def test_a_copied_program_is_asked_once_and_remembered(view: View) -> None
     (memory,) = (view.cache_dir / "opencode" / "versions").glob("*.json")
     memory.write_text(json.dumps({"version": "1.2.3", "preview": False}))
 
-    assert first == Version("1.0.0")
+    assert first == Version(NEWEST)
     assert await version_of(program, view, a_launch(view)) == Version("1.2.3")
 
 
 def same_disk(view: View) -> bool:
-    return opencode_binary("1.0.0").stat().st_dev == view.root.stat().st_dev
+    return opencode_binary(NEWEST).stat().st_dev == view.root.stat().st_dev
 
 
 @pytest.mark.opencode
