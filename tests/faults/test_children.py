@@ -351,7 +351,7 @@ def test_one_that_cannot_be_killed_is_told_by_pid_and_not_called_stopped(tmp_pat
         try:
             assert told == pid
             assert state == "stopping"
-            assert f"outlive SIGKILL: {pid}" in message
+            assert f"may not signal what runs as another user (65534): pid {pid}" in message
             assert lives(int(pid))
         finally:
             os.kill(int(pid), signal.SIGKILL)
