@@ -11,6 +11,7 @@ import pytest
 from child_environment import environment_of
 from conftest import QUICK
 from hostler import (
+    Configuration,
     Directories,
     EnvironmentSetupFailed,
     Event,
@@ -77,7 +78,9 @@ OWN = {
 async def test_a_variable_of_its_own_env_reaches_the_server_whatever_its_name(
     tmp_path: Path, directories: Directories, plugins: dict[str, object]
 ) -> None:
-    spec = spec_of({"env": OWN, "plugins": plugins}, tmp_path, HOST_TOKEN=SECRET)
+    (tmp_path / SECRET).mkdir()
+    table = {"env": OWN, "plugins": plugins, "cwd": "${HOST_TOKEN}"}
+    spec = spec_of(table, tmp_path, HOST_TOKEN=SECRET)
     given, heard = await start(spec, directories, HOST_TOKEN=SECRET)
     wanted = OWN | {"PLAIN": f"prefix {SECRET}"}
     (spawned,) = [event for event in heard if isinstance(event, Spawned)]
@@ -176,6 +179,29 @@ def test_what_a_configuration_tells_as_a_secret_is_known_before_the_start(
 
 
 # -- check -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"cwd": "/nowhere/${APP_API_KEY}"},
+        {"command": ["/nowhere/${APP_API_KEY}"]},
+        {"user": "${APP_API_KEY}"},
+        {"env_file": "/nowhere/${APP_API_KEY}.env"},
+        {"env": {"A": {"secret": "file:/nowhere/${APP_API_KEY}"}}},
+        {"plugins": {"exec-health": {"command": ["${APP_API_KEY}"]}}},
+        {"plugins": {"watch-files": {"paths": ["/nowhere/${APP_API_KEY}"]}}},
+    ],
+    ids=["cwd", "command", "user", "env_file", "secret", "exec-health", "watch-files"],
+)
+def test_neither_check_nor_a_repr_tells_the_value_of_a_secret_variable(
+    tmp_path: Path, table: dict[str, object]
+) -> None:
+    spec = spec_of(table, tmp_path, APP_API_KEY=SECRET)
+    directories = Directories(*(tmp_path / name for name in ("state", "data", "cache")))
+    seen = [*Inspector(Configuration({"web": spec}), directories, os.environ).observations()]
+    assert SECRET not in f"{spec!r} {seen!r}"
+    assert "********" in seen[0].message
 
 
 @pytest.mark.parametrize(

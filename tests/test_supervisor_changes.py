@@ -763,7 +763,8 @@ def test_secrets_are_masked_in_what_has_changed() -> None:
         return ServerSpec(
             name="a",
             command=("x", "--token", secret, f"--api-key={secret}", f"http://me:{secret}@db/"),
-            cwd=Path("/a"),
+            cwd=Path(f"/{secret}"),
+            secrets=frozenset([secret]),
             env={"API_KEY": secret, "AT": f"postgres://me:{secret}@db/x", "S": Secret(f"env:{secret[:3]}")},
             plugins=(PluginSpec("p", {"password": secret, "headers": {"Authorization": secret}}),),
         )
@@ -774,6 +775,7 @@ def test_secrets_are_masked_in_what_has_changed() -> None:
     assert "zebra" not in text
     assert [change.key for change in changes] == [
         "command",
+        "cwd",
         "env.API_KEY",
         "env.AT",
         "env.S",
@@ -781,7 +783,7 @@ def test_secrets_are_masked_in_what_has_changed() -> None:
         "plugins.p.headers",
     ]
     assert changes[0].before == "[x, --token, ********, --api-key=********, http://me:********@db/]"
-    assert str(changes[3]) == "env.S: the secret env:hun -> the secret env:zeb"
+    assert str(changes[4]) == "env.S: the secret env:hun -> the secret env:zeb"
 
 
 # -- without a loop ------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from hostler.credentials import MASK, is_secret_name, masked_words, passwords_in
 from hostler.model import PluginSpec, ServerSpec
 from hostler.needs import Need, spelled_out
 from hostler.secret_value import Secret
+from hostler.secrets import Masker
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,12 @@ def differences(old: ServerSpec, new: ServerSpec) -> tuple[Change, ...]:
     """The keys in which two specs of one server differ."""
     before, after = dict(_entries(old)), dict(_entries(new))
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    return tuple(_change(key, before, after) for key in keys)
+    masker = Masker(old.secrets | new.secrets)
 
+    def text(key: str, values: Mapping[str, object]) -> str | None:
+        return masker.text(_text(key.rpartition(".")[2], values[key])) if key in values else None
 
-def _change(key: str, before: Mapping[str, object], after: Mapping[str, object]) -> Change:
-    def text(values: Mapping[str, object]) -> str | None:
-        return _text(key.rpartition(".")[2], values[key]) if key in values else None
-
-    return Change(key, text(before), text(after))
+    return tuple(Change(key, text(key, before), text(key, after)) for key in keys)
 
 
 # -- keys ------------------------------------------------------------------------------------------

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from hostler.as_server import account_of
 from hostler.env_files import read_env_file, references_in
-from hostler.environment import refuse_leaks
+from hostler.environment import refuse_leaks, secrets_of
 from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ProcessSpawnFailed, ServerError
 from hostler.launch import Launch
 from hostler.launching import filling
@@ -23,8 +23,9 @@ from hostler.process.namespaces import settled
 from hostler.process.programs import check_directory, find_program
 from hostler.readings import Readings, take_readings
 from hostler.secret_value import Secret
+from hostler.secrets import Masker
 from hostler.shell_lines import surprising_dollars
-from hostler.spec_secrets import credentials_in_clear
+from hostler.spec_secrets import credentials_in_clear, secrets_of_spec
 from hostler.variables import set_variables
 
 Weight: TypeAlias = Literal["mistake", "warning"]
@@ -51,11 +52,14 @@ class Inspector:
     environ: Mapping[str, str]
 
     def observations(self) -> Iterator[Observation]:
-        """Everything that was found, server by server."""
+        """Everything that was found, server by server; what is secret of a server is masked."""
         yield from self._folders()
 
         for spec in self.configuration.servers.values():
-            yield from self._server(spec)
+            launch = self._launch(spec)
+            masker = Masker([*secrets_of_spec(spec), *secrets_of(launch)])
+            seen = self._server(spec, launch)
+            yield from (replace(one, message=masker.text(one.message)) for one in seen)
 
     def _folders(self) -> Iterator[Observation]:
         for what, folder in (("logs", self._data_dir()), ("run records and locks", self.directories.state)):
@@ -68,9 +72,8 @@ class Inspector:
         namespace, ours = self.configuration.namespace, self.directories
         return ours.data if namespace is None else ours.data_for(settled(ours, namespace))
 
-    def _server(self, spec: ServerSpec) -> Iterator[Observation]:
+    def _server(self, spec: ServerSpec, launch: Launch) -> Iterator[Observation]:
         key = f"servers.{spec.name}"
-        launch = self._launch(spec)
         yield from _refused(launch, f"{key}.command")
         yield from self._as_written(spec, key)
         plugins = {plugin.name: build(plugin) for plugin in spec.plugins}

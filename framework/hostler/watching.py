@@ -83,7 +83,7 @@ class Watching:
             generation=self.run.generation,
             pid=pid,
             argv=self.run.argv(),
-            cwd=str(launch.cwd),
+            cwd=masked(str(launch.cwd)),
             env=dict(sorted(env.items())),
             origins={name: masked(who) for name, who in sorted(origins.items())},
             removed={name: masked(who) for name, who in sorted(launch.removed.items())},

@@ -152,6 +152,8 @@ def test_a_server_is_called_by_its_title_its_plugins_or_its_name() -> None:
     assert label(ServerSpec(name="web", plugins=plugins)) == "OpenCode server"
     assert label(ServerSpec(name="web", plugins=plugins), many=True) == "OpenCode server web"
     assert label(ServerSpec(name="web", title="My", plugins=plugins)) == "My server"
+    secret = ServerSpec(name="web", title="of hunter2-one", secrets=frozenset(["hunter2-one"]))
+    assert label(secret) == "of ******** server"
 
 
 def test_a_title_cannot_forge_a_line_of_output() -> None:

@@ -13,6 +13,8 @@ from hostler.env_files import read_env_file
 from hostler.environment import safe_base
 from hostler.errors import EnvironmentSetupFailed
 from hostler.plugins import find_class
+from hostler.secrets import Masker
+from hostler.spec_secrets import secrets_of_spec
 from hostler.status import Variables
 from hostler.variables import OF_ENV, OF_HOSTLER
 
@@ -20,10 +22,11 @@ _WIDEST = 72
 
 
 def told(draft: Draft, variables: Variables | None) -> str:
-    """Everything about one server; `variables` are those of its last start, where there was one."""
+    """Everything about one server, masked; `variables` are those of its last start, where there was one."""
     values = [(f"{one.key} = {one.value}", one.place) for one in origins_of(draft)]
     head, rows = _known(draft) if variables is None else _set_at(draft, variables)
-    return "\n".join([*_aligned(values), "", f"# {head}", *_aligned(rows)])
+    text = "\n".join([*_aligned(values), "", f"# {head}", *_aligned(rows)])
+    return Masker(secrets_of_spec(draft.spec)).text(text)
 
 
 def _aligned(rows: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from hostler.errors import Problem
@@ -11,6 +11,7 @@ from hostler.model.choices import HealthRule, IdentityCheck, InputMode, Kind, Ou
 from hostler.model.settling import settle
 from hostler.needs import Need, Needs, spelled_out
 from hostler.secret_value import Secret
+from hostler.secrets import Masker
 from hostler.stop_order import StopMode, StopSignal
 
 
@@ -116,6 +117,11 @@ class ServerSpec:
         if self.kind is Kind.TASK and self.port == 0:
             object.__setattr__(self, "port", None)
 
+    def __repr__(self) -> str:
+        """As that of any dataclass, with `secrets` masked."""
+        told = ", ".join(f"{one.name}={getattr(self, one.name)!r}" for one in fields(self) if one.repr)
+        return Masker(self.secrets).text(f"ServerSpec({told})")
+
     @property
     def needed(self) -> tuple[Need, ...]:
         """What stands in `needs`, each spelled out."""
@@ -135,7 +141,7 @@ class Configuration:
     servers: Mapping[str, ServerSpec]
     namespace: str | None = None
     path: Path | None = None
-    document: Mapping[str, object] = field(default_factory=dict)
+    document: Mapping[str, object] = field(default_factory=dict, repr=False)
     files: tuple[Path, ...] = field(default=(), compare=False)
     templates: Mapping[str, Callable[..., ServerSpec]] = field(
         default_factory=dict, repr=False, compare=False

@@ -20,6 +20,8 @@ from hostler.events import (
 from hostler.model import Configuration, ServerSpec
 from hostler.plain_text import one_line
 from hostler.plugins import find_class
+from hostler.secrets import Masker
+from hostler.spec_secrets import secrets_of_spec
 from hostler.states import COMPLETED, State
 from hostler.wording import in_words, log_level
 
@@ -128,7 +130,8 @@ def _error_of(event: StateChanged) -> str:
 
 def label(spec: ServerSpec, *, many: bool = False) -> str:
     """What people call a server: "OpenCode server", "web server", "OpenCode server second", "build task"."""
-    title, kind = one_line(spec.title or _title_of_plugins(spec)), spec.kind.value
+    title = one_line(spec.title or _title_of_plugins(spec))
+    title, kind = Masker(secrets_of_spec(spec)).text(title), spec.kind.value
 
     if not title:
         return f"{spec.name} {kind}"
