@@ -9,20 +9,24 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
 from conftest import MakeSpec
 from hostler import (
     CommandResult,
+    Confinement,
     Directories,
+    Launch,
+    PluginSpec,
     ProcessSpawnFailed,
     Server,
     ServerError,
     ServerSpec,
     Supervisor,
 )
+from hostler.as_server import is_ours
 
 SECRET = "sk-0123456789abcdef"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
@@ -154,13 +158,30 @@ async def test_it_is_part_of_the_servers_tree_and_ends_with_it(
 
 
 @needs_root
-async def test_it_runs_as_the_user_of_the_server(directories: Directories) -> None:
-    nobody = pwd.getpwnam("nobody").pw_uid
+async def test_it_runs_as_the_user_of_the_server_in_its_groups_and_with_its_umask(
+    directories: Directories,
+) -> None:
+    options = {"user": "nobody", "group": "12344", "groups": ["12345"], "umask": "027"}
+    plugins = (PluginSpec("privileges", options),)
 
-    async with sleeping(directories, user="nobody", cwd=Path("/")) as server:
-        result = await server.run_command(("id", "-u"), timeout=10)
+    async with sleeping(directories, plugins=plugins, cwd=Path("/")) as server:
+        result = await server.run_command(("sh", "-c", "id -u; id -G; umask"), timeout=10)
 
-    assert result.stdout == f"{nobody}\n"
+    assert result.stdout == f"{pwd.getpwnam('nobody').pw_uid}\n12344 12345\n0027\n"
+
+
+def test_what_the_server_may_write_in_its_sandbox_is_not_believed_with_our_own_rights(tmp_path: Path) -> None:
+    class Box:
+        def may_write(self, path: Path) -> bool:
+            return path.is_relative_to(tmp_path / "open")
+
+    given: dict[str, Any] = {"server": "web", "generation": 1, "argv": ["x"], "env": {}, "cwd": tmp_path}
+    given |= {"host": "127.0.0.1", "port": None, "data_dir": tmp_path, "cache_dir": tmp_path}
+    launch = Launch(**given)
+    assert is_ours(launch, tmp_path / "open" / "program")
+    launch.confinement = cast("Confinement", Box())
+    assert not is_ours(launch, tmp_path / "open" / "program")
+    assert is_ours(launch, tmp_path / "closed" / "program")
 
 
 async def test_a_program_that_is_not_there_is_an_error(directories: Directories) -> None:

@@ -33,7 +33,7 @@ from hostler import (
 )
 from hostler.model import IdentityCheck
 from hostler.plugins import build, option_problems
-from hostler_plugins.sandbox.places import Access, Place, arrange, expanded, mounts
+from hostler_plugins.sandbox.places import Access, Place, arrange, expanded, mounts, real_path
 from servers import OF_PYTHON
 
 BWRAP = shutil.which("bwrap")
@@ -583,3 +583,14 @@ def test_a_wrong_option_is_told_before_anything_is_started(
     (problem,) = option_problems(PluginSpec("sandbox", options))
     assert problem.key == key
     assert re.search(re.escape(message), problem.message)
+
+
+@pytest.mark.parametrize("place", ["link", "deep/er/link"])
+def test_a_link_anywhere_below_where_the_server_may_write_is_not_followed(tmp_path: Path, place: str) -> None:
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).symlink_to("/etc")
+
+    with pytest.raises(EnvironmentSetupFailed, match="is a link in a folder that the server may write to"):
+        real_path(tmp_path / place / "passwd", [tmp_path])
+
+    assert real_path(tmp_path / place / "passwd", []) == Path("/etc/passwd")

@@ -39,7 +39,8 @@ def end(number, frame):
     os.write(1, ("saved " + helper.stdout.readline()).encode())
     os._exit(0)
 waits = {signal.SIGTERM} if "waits" in sys.argv else set()
-signal.signal(signal.SIGTERM, end)
+if not waits:
+    signal.signal(signal.SIGTERM, end)
 signal.pthread_sigmask(signal.SIG_BLOCK, waits)
 helper.stdin.write("ready\\n")
 helper.stdin.flush()
