@@ -57,7 +57,9 @@ class Launch:
     `limits` (names as in prlimit, "nofile": 1024) are applied by the core. `wrapper` is an argv that runs
     the command, as that user: a sandbox. `confinement` is that sandbox for what else is run or read for the
     server, from the moment a plugin sets it, which it does before others act. `inputs` are the files that
-    hostler reads again at the next start or reload: nothing that the server may change. `cgroup` is a
+    hostler reads again at the next start or reload: nothing that the server may change; `inputs_of_starts`
+    are those that are read whenever a server starts, and whether they have to be there. `outputs` are folders
+    of files that hostler writes: the server may write in them, but put nothing in their place. `cgroup` is a
     control group (version 2, with a name that nothing had before) made for this run alone: the child begins
     in it, and it is ended and removed with the run.
     `facts` are typed notes between plugins ("auth", "health_path", "version", "writable_paths", "is_idle").
@@ -89,6 +91,8 @@ class Launch:
     wrapper: list[str] = field(default_factory=list)
     confinement: Confinement | None = field(default=None, repr=False)
     inputs: tuple[Path, ...] = ()
+    inputs_of_starts: Mapping[Path, bool] = field(default_factory=dict)
+    outputs: list[Path] = field(default_factory=list)
     cgroup: Path | None = None
     sinks: list[Sink] = field(default_factory=list)
     facts: dict[str, object] = field(default_factory=dict)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from hostler.errors import InvalidConfiguration
 from hostler.interpolate import InterpolationError, expand
@@ -93,6 +94,20 @@ class _Secrets(dict[str, str]):
         super().__setitem__(name, value)
 
 
+class _Files(TypedDict):
+    """What hostler reads and writes for all servers."""
+
+    inputs: tuple[Path, ...]
+    inputs_of_starts: Mapping[Path, bool]
+    outputs: list[Path]
+
+
+def _files(around: Surroundings) -> _Files:
+    return _Files(
+        inputs=around.inputs(), inputs_of_starts=around.inputs_of_starts(), outputs=list(around.outputs())
+    )
+
+
 def build_launch(
     spec: ServerSpec,
     around: Surroundings,
@@ -126,7 +141,7 @@ def build_launch(
         no_new_privileges=spec.no_new_privileges,
         secrets=_Secrets(learn),
         live_env=around.live_env,
-        inputs=around.inputs(),
+        **_files(around),
         warn=warn,
     )
     set_variables(launch, spec, fill, needed=given.needed, readings=given.readings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +42,13 @@ def inputs_of(spec: ServerSpec) -> Iterator[Path]:
 
         if place.endswith(".py") or "/" in place:
             yield base / Path(place).expanduser()
+
+
+def read_at_starts(specs: Collection[ServerSpec]) -> dict[Path, bool]:
+    """The files that are read at each start of these servers, and whether they have to be there."""
+    needed = {path: True for spec in specs for path in inputs_of(spec)}
+    optional = {file.path: False for spec in specs for file in spec.env_file if file.optional}
+    return needed | optional
 
 
 def _secret_files(value: object) -> Iterator[Path]:

@@ -18,7 +18,7 @@ from hostler.life import Life
 from hostler.model import ServerSpec
 from hostler.needs import spelled_out
 from hostler.order import in_order
-from hostler.readings import inputs_of
+from hostler.readings import inputs_of, read_at_starts
 from hostler.server import Server, Wanted
 from hostler.surroundings import Surroundings
 
@@ -72,6 +72,16 @@ class Roster(Mapping[str, Server]):
         """What is read at a start or a reload of any server: no server in a sandbox may change it."""
         named = (path for spec in self.specs.values() for path in inputs_of(spec))
         yield from dict.fromkeys((*self._files, *named))
+
+    def inputs_of_starts(self) -> dict[Path, bool]:
+        """Those of them that are read whenever a server starts, and whether they have to be there."""
+        return read_at_starts(self.specs.values())
+
+    def outputs(self) -> Iterator[Path]:
+        """The folders in which hostler writes files for servers that run."""
+        runs = (server.run for server in self.servers.values())
+        launches = (run.launch for run in runs if run is not None and run.launch is not None)
+        yield from dict.fromkeys(path for launch in launches for path in launch.outputs)
 
     def holds(self, name: str) -> bool:
         """Whether we hold the lock of a server."""

@@ -87,6 +87,8 @@ class Supervisor:
             live_env=os.environ if environ is None else own,
             ports_in_use=self._ports_in_use,
             inputs=lambda: tuple(self._roster.inputs()),  # there is none yet
+            inputs_of_starts=lambda: self._roster.inputs_of_starts(),  # noqa: PLW0108 - as above
+            outputs=lambda: tuple(self._roster.outputs()),
         )
 
     def _bookkeeping(self, namespace: str | None) -> Bookkeeping:

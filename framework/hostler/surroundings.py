@@ -25,6 +25,8 @@ class Surroundings:
     `clock` is the event loop's, in seconds. `chance` gives numbers from 0 to 1 for jitter.
     `residence` is where it may be used.
     `inputs` gives the files that hostler reads at a start or a reload of any of its servers.
+    `inputs_of_starts` gives those that are read whenever one of its servers starts, and whether they have to
+    be there. `outputs` gives the folders in which hostler writes files for its servers that run.
     `exposure` knows which of them a server in a sandbox could have changed.
     `ports_in_use` gives the ports that other servers of this supervisor have or were promised.
     """
@@ -42,4 +44,6 @@ class Surroundings:
     residence: Residence = field(default_factory=Residence)
     ports_in_use: Callable[[], set[int]] = field(default=set)
     inputs: Callable[[], tuple[Path, ...]] = field(default=tuple)
+    inputs_of_starts: Callable[[], Mapping[Path, bool]] = field(default=dict)
+    outputs: Callable[[], tuple[Path, ...]] = field(default=tuple)
     exposure: Exposure = field(default_factory=Exposure)

@@ -79,6 +79,10 @@ class LogRotation:
         log, sink = self._sinks(server.name, path, _teller(server, path))
         launch.defer(log.close_unused)
         launch.on_fork(log.disown)
+        launch.outputs.append(path.parent)
+
+        if launch.confinement is not None:
+            await launch.confinement.enter(launch.cwd)  # refuses links that the server could have made
 
         try:
             await anyio.to_thread.run_sync(log.open)

@@ -44,6 +44,7 @@ class RotatedFile:
         self._turn = 0
         self._fd = -1
         self._folder = -1
+        self._place: Path | None = None  # where the folder is, all links followed
         self._looked = 0.0
         self._stays = stays
         self._stayed = False
@@ -55,6 +56,7 @@ class RotatedFile:
     def open(self, patience: float = 0.0) -> None:
         """Open or make the file (0600, in folders of 0700), locked; OSError says why not."""
         with trusted_folder(self._path.parent, make=True) as folder:
+            self._check_place(folder)
             fd = _opened(self._path, folder)
 
             try:
@@ -68,6 +70,15 @@ class RotatedFile:
         self._fd, self._folder = fd, kept
         self._looked = time.monotonic()
         self._turn = self._turn_of(os.fstat(fd).st_mtime if self.size else time.time())
+
+    def _check_place(self, folder: int) -> None:
+        """Refuse a folder that lies elsewhere than the first one: by a link that the server made."""
+        place = _place(folder, self._path.parent)
+
+        if self._place not in {None, place}:
+            raise OSError(errno.EPERM, f"its folder is {place} now, no longer {self._place}", str(self._path))
+
+        self._place = place
 
     def write(self, text: bytes, done: int) -> None:
         """Append all of `text`; `done` bytes more are whole lines then."""
@@ -223,6 +234,14 @@ def why_no_log(path: Path) -> str:
         return _fault(path.lstat())
     except OSError:
         return ""
+
+
+def _place(folder: int, path: Path) -> Path:
+    """Where an open folder is; by its path where the system does not tell."""
+    try:
+        return Path(f"/proc/self/fd/{folder}").readlink()
+    except OSError:  # pragma: other-system
+        return path.resolve()
 
 
 def _opened(path: Path, folder: int) -> int:

@@ -36,9 +36,8 @@ async def look_for_update(server: ServerView, launch: Launch, version: str) -> N
 
 async def newest_version(npm: Path, launch: Launch) -> str:
     """The newest version that npm knows; "" when it cannot tell."""
-    env = tool_env(launch, tool_path(npm, launch))
-
     with tempfile.TemporaryDirectory(prefix="hostler-npm-") as scratch:
+        env = tool_env(launch, tool_path(npm, launch), Path(scratch))
         command = [str(npm), "view", "opencode-ai", "version", "--json", NO_PROJECT]
 
         try:

@@ -109,7 +109,7 @@ class Sandbox:
 
         if not self._told:
             self._told = True
-            tell(server, kept)
+            tell(server, launch, kept, box.may_write)
 
         if kept:
             explain_refusals(server, launch, kept)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hostler import CommandResult, EnvironmentSetupFailed, Launch, ServerView, private_folder
 
 from hostler_plugins.sandbox.mounts import Mounts, find_mounts
-from hostler_plugins.sandbox.own import code_of_ours
+from hostler_plugins.sandbox.own import code_of_ours, settings_of_tools
+from hostler_plugins.sandbox.placeholders import command_to_make, placeholders
 from hostler_plugins.sandbox.places import (
     Access,
     Place,
@@ -80,7 +81,7 @@ class Box:
         """See hostler.Confinement."""
         open_, real = self._open(self.launch.cwd), path.resolve()
 
-        if may_write(path, [*open_, *self._closed()]):
+        if may_write(path, [*self._settings(), *open_, *self._closed()]):
             return True
 
         inside = any(root in real.parents for root in roots_of(open_))
@@ -126,6 +127,7 @@ class Box:
     async def _arranged(self, cwd: Path) -> list[Place]:
         if cwd not in self._built or not self.complete:
             await self._make_folders()
+            await self._make_placeholders(cwd)
             homes = home_of(self.launch.env), home_of(self.launch.host_env)
             # Who can read a lock can hold it.
             secret = [*expanded(self.wanted.hidden, *homes), self.server.state_dir]
@@ -133,10 +135,12 @@ class Box:
             self._built[cwd] = arrange(
                 [
                     Place(_TMP, Access.WRITE, self._private_tmp()),
+                    *_outside(hidden, self._settings()),
                     *(Place(path, Access.HIDDEN, fixed=True) for path in hidden),
                     *(Place(Path(path), Access.READ) for path in _OF_RUN),
                     *self._open(cwd),
                     *self._closed(),
+                    *_outside(hidden, self._outputs()),
                 ]
             )
 
@@ -174,6 +178,17 @@ class Box:
                 found.add(path)
                 yield Place(path, Access.READ, fixed=True)
 
+    def _settings(self) -> list[Place]:
+        """What says from where tools install for hostler's user: may be hidden, or opened on purpose."""
+        return [Place(path, Access.READ, fixed=True) for path in settings_of_tools(self.launch.host_env)]
+
+    def _outputs(self) -> list[Place]:
+        """Folders of hostler's own output: the server may write in them, but not replace them."""
+        known = [*self._settings(), *self._open(self.launch.cwd), *self._closed()]
+        return [
+            Place(path, Access.WRITE, fixed=True) for path in self.launch.outputs if may_write(path, known)
+        ]
+
     def _folders(self) -> list[Path]:
         told = self.launch.facts.get("writable_paths", ())
         needed = [self.launch.cwd / path for path in told] if isinstance(told, list | tuple) else []
@@ -188,6 +203,16 @@ class Box:
             argv = ["/bin/mkdir", "-p", "-m", "0700", "--", *absent]
             result = await self.server.run_command(argv, timeout=DEADLINE, env={}, sandboxed=False)
             refuse(result, "its folders cannot be made", "make them, or correct writable and user")
+
+    async def _make_placeholders(self, cwd: Path) -> None:
+        """Make what the server must not make itself, empty and as its user."""
+        if wanted := placeholders(self.launch, [*self._settings(), *self._open(cwd), *self._closed()]):
+            result = await self.server.run_command(
+                command_to_make(wanted), timeout=DEADLINE, env={}, cwd=Path("/"), sandboxed=False
+            )
+            refuse(
+                result, "what the server must not write cannot be made first", "make it, or correct writable"
+            )
 
     async def _seen(self, paths: list[Path]) -> list[Path]:
         """Those of these paths that are there for the server's user: what it cannot see needs no hiding."""
@@ -289,6 +314,10 @@ class Box:
             )
 
         return ["--cap-drop", "ALL"], launch.capabilities
+
+
+def _outside(folders: Sequence[Path], places: Iterable[Place]) -> list[Place]:
+    return [one for one in places if not any(folder in one.path.parents for folder in folders)]
 
 
 def refuse(result: CommandResult, what: str, hint: str) -> None:

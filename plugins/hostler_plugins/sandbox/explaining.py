@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hostler import Launch, Line, ServerView
@@ -15,17 +15,27 @@ _WHY = "hostler reads or runs it at its next start, outside of the sandbox"
 _SHOWN = 3
 
 
-def tell(server: ServerView, kept: Sequence[Path]) -> None:
-    """Tell which files are read-only, and where hostler imports from a folder that has to be writable."""
+def tell(server: ServerView, launch: Launch, kept: Sequence[Path], open_: Callable[[Path], bool]) -> None:
+    """Tell which files are read-only, and what is run from folders that the server may write to (`open_`)."""
     if kept:
         text = f"{names_of(kept)}: read-only for the server, because {_WHY}"
         server.notice("sandbox_read_only", text, paths=[str(path) for path in kept])
 
-    if server.spec.cwd in import_folders():
+    if imported := [folder for folder in import_folders() if open_(folder)]:
         server.notice(
             "sandbox_import_path",
-            f"Python imports from {server.spec.cwd}, where the server may write: what it leaves there may "
-            "run outside of its sandbox at the next start; take the folder out of PYTHONPATH, or set cwd",
+            f"Python imports from {names_of(imported)}, where the server may write: what it leaves there may "
+            "run outside of its sandbox at the next start; take it out of PYTHONPATH, or set cwd or writable",
+            level="warning",
+        )
+
+    home = Path(launch.host_env.get("HOME", "/"))
+
+    if home != Path("/") and open_(home):
+        server.notice(
+            "sandbox_home",
+            f"the server may write to the home folder {home}: what your shell and other programs start from "
+            "there (~/.profile, ~/.local/bin) runs outside of its sandbox; name the folders that it needs",
             level="warning",
         )
 
