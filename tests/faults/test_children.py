@@ -339,6 +339,54 @@ anyio.run(main, Path(sys.argv[1]))
 """
 
 
+START_AGAIN = """
+import sys
+from pathlib import Path
+
+import anyio
+from hostler import Directories, ServerError, ServerSpec, Supervisor
+
+
+async def main(folder):
+    spec = ServerSpec(name="fake", command=("sleep", "300"), port=None, cwd="/", user="nobody",
+                      restart={"policy": "never", "start_retries": 0})
+    directories = Directories(folder / "state", folder / "data", folder / "cache")
+    async with Supervisor(spec, directories=directories, namespace="one") as supervisor:
+        print(supervisor["fake"].pid, flush=True)
+        try:
+            await supervisor["fake"].wait_ready(20)
+            print(supervisor["fake"].pid, flush=True)
+            sys.stdin.read()
+        except ServerError as error:
+            print(type(error).__name__, error.message, sep="|", flush=True)
+
+anyio.run(main, Path(sys.argv[1]))
+"""
+
+
+@needs_root
+def test_what_a_killed_hostler_left_and_cannot_be_killed_keeps_the_next_start_from_a_second_one(
+    tmp_path: Path,
+) -> None:
+    limited = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill"]
+    argv = [*limited, sys.executable, "-c", START_AGAIN, str(tmp_path)]
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+
+    with subprocess.Popen(argv, **streams) as host:  # type: ignore[call-overload]
+        _, pid = host.stdout.readline(), int(host.stdout.readline())
+        host.kill()
+
+    try:
+        assert lives(pid), "the kernel does not end it: it changed its user"
+        told = f"ForceKillTimeout|what a killed hostler left of the server lives on, and hostler cannot end it: pid {pid}"
+        assert told in subprocess.run(argv, stdout=subprocess.PIPE, text=True, timeout=60, check=False).stdout
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+    with subprocess.Popen(argv[len(limited) :], **streams) as host:  # type: ignore[call-overload]
+        assert int(host.communicate(timeout=60)[0].split()[1]) != pid, "it starts when that one is gone"
+
+
 @needs_root
 def test_one_that_cannot_be_killed_is_told_by_pid_and_not_called_stopped(tmp_path: Path) -> None:
     argv = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill", sys.executable, "-c"]

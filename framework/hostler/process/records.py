@@ -95,7 +95,7 @@ class Recovered:
     @property
     def text(self) -> str:
         """All of it in words."""
-        if self.record is None:
+        if self.record is None or (self.problem and not (self.pids_killed or self.paths_removed)):
             return f"what a killed hostler may have left is not cleaned up: {self.problem}"
 
         pids = ", ".join(map(str, self.pids_killed))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import anyio
 
+from hostler.errors import ForceKillTimeout
 from hostler.process.census import Census
 from hostler.process.cgroups import kill_group
 from hostler.process.exits import Process
@@ -75,11 +76,21 @@ def kill_leftovers(
 
     Found by the marker, by the pid of the leader with the same `start_time` (the kernel's, as in
     `Process.start_time`), by its control group, and from there by all links. A bare pid is never believed.
+    Raises ForceKillTimeout where some live on, such as those that became another user.
     """
     killed, left = _kill_until_empty(
         lambda known: find_leftovers(run_id, pid, start_time, known, cgroup), Grip(), cgroup
     )
-    return tuple(sorted(member.pid for member in killed if member.pid not in left))
+
+    if left:
+        numbers = " ".join(map(str, left))
+        raise ForceKillTimeout(
+            f"what a killed hostler left of the server lives on, and hostler cannot end it: pid {numbers}",
+            hint=f"end it as its user or as root (kill -9 {numbers}), then start again",
+            details={"pids": list(left)},
+        )
+
+    return tuple(sorted(member.pid for member in killed))
 
 
 async def within(wait: float, cut_short: anyio.Event | None, work: Callable[[], Awaitable[object]]) -> bool:
