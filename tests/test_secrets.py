@@ -193,6 +193,16 @@ SPELLED = {
     "hexadecimal references": re.sub(r"[^A-Za-z0-9 ]", lambda found: f"&#x{ord(found[0]):X};", WRITTEN),
     "small hexadecimal references": re.sub(r"[^A-Za-z0-9 ]", lambda found: f"&#x{ord(found[0]):x};", WRITTEN),
     "$'...'": r"""$'a&b<c>"d\'e/f g+h=i?j%k\303\251#1'""",
+    "the password of new URL()": "a&b%3Cc%3E%22d'e%2Ff%20g+h%3Di%3Fj%k%C3%A9%231",
+    "quote of quote": quote(quote(WRITTEN, safe=""), safe=""),
+    "html.escape of html.escape": html.escape(html.escape(WRITTEN)),
+    "HTML of JSON": html.escape(json.dumps(WRITTEN)),
+    "JSON of HTML": json.dumps(html.escape(WRITTEN)),
+    "HTML of a repr": html.escape(repr(WRITTEN)),
+    "JSON in a query": quote(json.dumps({"key": WRITTEN})),
+    "Perl with Useqq": r"""a&b<c>\"d'e/f g+h=i?j%k\303\251#1""",
+    "MySQL": r"""a&b<c>\"d\'e/f g+h=i?j%ké#1""",
+    "properties": r"""a&b<c>"d'e/f g+h\=i?j%k\u00E9\#1""",
 }
 
 
@@ -219,6 +229,10 @@ def test_a_line_of_a_secret_and_a_user_in_a_url_are_secrets_from_16_characters_o
 def test_a_secret_that_nobody_has_to_escape_has_one_spelling() -> None:
     assert len(Masker(["sk-ant-0123456789_ABCdef.~"]).secrets) == 1
     assert len(Masker(["q83vEjRWeJCrze8/AbCdEfGhIjKlMnOpQr=="]).secrets) < 30
+
+
+def test_a_secret_with_a_backslash_is_masked_as_node_shows_it_between_backticks() -> None:
+    assert Masker(['it\'s "C:\\secret"']).text('`it\'s "C:\\\\secret"`') == f"`{MASK}`"
 
 
 @pytest.mark.parametrize(

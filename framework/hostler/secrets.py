@@ -28,17 +28,19 @@ class _Known:
     text_groups: Groups[str] = ()
     data_groups: Groups[bytes] = ()
 
-    def with_part(self, part: str) -> _Known:
-        """These secrets and one more, in all its spellings."""
-        spelt = tuple({*spellings(part)})
+    def with_parts(self, parts: Iterable[str]) -> _Known:
+        """These secrets and more, each in all its spellings."""
+        groups = [(_longest_word(part), tuple({*spellings(part)})) for part in parts]
+        spelt = (spelling for _, spellings_of in groups for spelling in spellings_of)
         text = tuple(sorted({*self.text, *spelt}, key=len, reverse=True))
-        word = max(_WORD.findall(part), key=len, default="")
+        encoded = ((_encoded(word), tuple(map(_encoded, spelt))) for word, spelt in groups)
         return _Known(
-            text,
-            tuple(map(_encoded, text)),
-            (*self.text_groups, (word, spelt)),
-            (*self.data_groups, (_encoded(word), tuple(map(_encoded, spelt)))),
+            text, tuple(map(_encoded, text)), (*self.text_groups, *groups), (*self.data_groups, *encoded)
         )
+
+
+def _longest_word(text: str) -> str:
+    return max(_WORD.findall(text), key=len, default="")
 
 
 def _encoded(text: str) -> bytes:
@@ -66,9 +68,7 @@ class Masker:
 
         with self._lock:
             self._values.add(value)
-
-            for part in {*secret_parts(value)}:
-                self._known = self._known.with_part(part)
+            self._known = self._known.with_parts({*secret_parts(value)})
 
     @property
     def secrets(self) -> tuple[bytes, ...]:

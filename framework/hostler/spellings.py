@@ -27,16 +27,38 @@ _QUOTES = (
     ("&quot;", "&#39;"),
     ("&quot;", "&#039;"),
 )
-# What is left as it is, beside letters and digits: component, path, encodeURIComponent, encodeURI, forms,
-# Go's path segments and passwords.
-_URL_SAFE = ("", "/", "!'()*~", ";,/?:@&=+$!'()*#~", "*", "$&+=:@~", "$&+,;=~")
-_NAMED: Mapping[int, str] = MappingProxyType(
-    {ord(letter): f"\\{name}" for letter, name in zip("\\'\n\r\t\a\b\f\v", "\\'nrtabfv", strict=True)}
+# What is left as it is, beside letters and digits: component, encodeURIComponent, forms, path.
+_URL_PARTS = ("", "!'()*~", "*", "/")
+_URL_SAFE = (
+    *_URL_PARTS,  # then encodeURI, Go's path segments and passwords
+    ";,/?:@&=+$!'()*#~",
+    "$&+=:@~",
+    "$&+,;=~",
+    "!$&'()*+,~%",  # passwords of WHATWG, its paths and queries, requests, escape() of JavaScript
+    "!$%&'()*+,/:;=@[\\]^|~",
+    "!$%&()*+,/:;=?@[\\]^`{|}~",
+    "!#$%&'()*+,/:;=?@[]~",
+    "@*+/",
+)
+# What gets a backslash: bash (four ways), MySQL and PHP, Perl (two ways), properties, Node and sed.
+_BACKSLASHED = (
+    r'([\\"$`])',
+    r'([\\"$`!])',
+    r"([^\w@%+=:./#~-])",
+    r"([^\w@%+=:,./-])",
+    r"""([\\'"])""",
+    r"([\\'])",
+    r'([\\"$@])',
+    r"([\\=:#!])",
+    r"(\\)",
+)
+_CONTROLS: Mapping[int, str] = MappingProxyType(
+    {ord(letter): f"\\{name}" for letter, name in zip("\n\r\t\a\b\f\v", "nrtabfv", strict=True)}
 )
 
 
 def spellings(text: str) -> Iterator[str]:
-    """The text as it is, and as common programs write it; some come more than once.
+    """The text as it is, and as common programs write it, once or twice; some come more than once.
 
     Base64, hexadecimal and the like are not among them: nothing of the text is left there.
     """
@@ -44,24 +66,32 @@ def spellings(text: str) -> Iterator[str]:
 
     if _UNCHANGED.fullmatch(text) is None:
         plain = text.encode(errors="surrogateescape").decode(errors="replace")
-        yield from _in_json(text)
-        yield from _in_reprs(text)
-        yield from _in_urls(text)
+        literals = {*_in_json(text), *_in_reprs(text)}
+        urls, quoted = {*_in_urls(text)}, {*_with_entities(plain)}
+        yield from literals | urls
         yield from _in_markup(plain)
         yield from _in_shells(plain)
 
+        for one in literals | quoted:
+            yield from _in_json_again(one)
 
-def _in_json(text: str) -> Iterator[str]:
-    """As Python, Go, Flask, Gson, .NET and PHP write it, and that (or a Python repr) once more in JSON."""
-    once = {*_json(text)}
-    yield from once
+        for one in literals | quoted | urls:
+            yield from _with_entities(one)
 
-    for one in {*once, repr(text)[1:-1]}:
-        again = json.dumps(one, ensure_ascii=False)[1:-1]
+        in_json = (json.dumps(text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))
+
+        for one in {*_of_url_parts(text), *quoted, *in_json}:
+            yield from _of_url_parts(one)
+
+
+def _in_json_again(one: str) -> Iterator[str]:
+    for ascii_only in (True, False):
+        again = json.dumps(one, ensure_ascii=ascii_only)[1:-1]
         yield from (again, again.replace("/", "\\/"), _with_codes(again, "<>&"))
 
 
-def _json(text: str) -> Iterator[str]:
+def _in_json(text: str) -> Iterator[str]:
+    """As Python, Go, Flask, Gson, .NET and PHP write it."""
     for ascii_only in (True, False):
         written = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
 
@@ -88,19 +118,31 @@ def _in_reprs(text: str) -> Iterator[str]:
 
 def _in_urls(text: str) -> Iterator[str]:
     for safe in _URL_SAFE:
-        quoted = quote(text, safe=safe, errors="surrogateescape")
+        yield from _in_url(text, safe)
 
-        for one in (quoted, quoted.replace("~", "%7E")):
-            for spaced in (one, one.replace("%20", "+")):
-                yield spaced
-                yield _URL_ESCAPE.sub(lambda found: found[0].lower(), spaced)
+
+def _of_url_parts(text: str) -> Iterator[str]:
+    for safe in _URL_PARTS:
+        yield from _in_url(text, safe)
+
+
+def _in_url(text: str, safe: str) -> Iterator[str]:
+    quoted = quote(text, safe=safe, errors="surrogateescape")
+
+    for one in (quoted, quoted.replace("~", "%7E")):
+        for spaced in (one, one.replace("%20", "+")):
+            yield spaced
+            yield _URL_ESCAPE.sub(lambda found: found[0].lower(), spaced)
+
+
+def _with_entities(text: str) -> Iterator[str]:
+    escaped = html.escape(text, quote=False)
+    quotes = _QUOTES if '"' in text or "'" in text else _QUOTES[:1]
+    yield from (escaped.replace('"', double).replace("'", single) for double, single in quotes)
 
 
 def _in_markup(text: str) -> Iterator[str]:
-    escaped = html.escape(text, quote=False)
-
-    for double, single in _QUOTES:
-        one = escaped.replace('"', double).replace("'", single)
+    for one in _with_entities(text):
         yield one
         yield one.replace(">", "&gt;").replace("/", "&#x2F;").replace("=", "&#x3D;").replace("`", "&#x60;")
 
@@ -129,19 +171,29 @@ def _small_hexadecimal(found: re.Match[str]) -> str:
 
 
 def _in_shells(text: str) -> Iterator[str]:
-    """Between quotes, after backslashes, as $'...' of bash; and between the quotes of SQL and CSV."""
+    """Between quotes, after backslashes, as $'...' of bash; the same of SQL, CSV, Perl, Node, properties."""
     yield shlex.quote(text).strip("'")
     yield text.replace("'", "'\\''")
     yield text.replace("'", "\\'")
     yield text.replace("'", "''")
     yield text.replace('"', '""')
 
-    for special in (r'([\\"$`])', r'([\\"$`!])', r"([^\w@%+=:./#~-])", r"([^\w@%+=:,./-])"):
-        yield re.sub(special, r"\\\1", text)
+    for special in _BACKSLASHED:
+        escaped = re.sub(special, r"\\\1", text)
 
-    ansi = text.translate(_NAMED)
-    yield ansi
-    yield _NOT_ASCII.sub(_octal, ansi)
+        for one in (escaped, escaped.translate(_CONTROLS)):
+            yield one
+
+            if not one.isascii():
+                yield from (_NOT_ASCII.sub(code, one) for code in (_octal, _u_code, _x_code))
+
+
+def _u_code(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1].upper().replace("\\U", "\\u")
+
+
+def _x_code(found: re.Match[str]) -> str:
+    return found[0].encode("ascii", "backslashreplace").decode()
 
 
 def _octal(found: re.Match[str]) -> str:
