@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hostler.as_server import is_ours, read_head
+    from hostler.as_server import is_ours, read_head, read_input
     from hostler.block import serve
     from hostler.blocking import BlockingServer, BlockingSupervisor
     from hostler.changes import Change, Changes
@@ -186,6 +186,7 @@ __all__ = [
     "poll",
     "private_folder",
     "read_head",
+    "read_input",
     "serve",
     "trusted_folder",
     "why_not_writable",
@@ -285,6 +286,7 @@ _WHERE = {
     "poll": "hostler.polling",
     "private_folder": "hostler.temporary",
     "read_head": "hostler.as_server",
+    "read_input": "hostler.as_server",
     "serve": "hostler.block",
     "trusted_folder": "hostler.process.trusted",
     "why_not_writable": "hostler.process.directories",

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from secrets import token_hex
 
 from hostler.command_result import CommandResult
 from hostler.launch import Launch
+from hostler.plain_file import read_plain
 from hostler.process.privileges import Account, find_account
 from hostler.trusted_path import outsiders, read_as
 
@@ -57,13 +57,13 @@ def read_head(launch: Launch, path: Path, most: int) -> bytes:
     if account is not None:
         return read_as(account.uid, account.gid, account.groups, path, most)
 
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    return read_plain(path, most)[0]
 
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no plain file", str(path))
 
-        return file.read(most)
+def read_input(launch: Launch, path: Path, most: int) -> bytes:
+    """The first bytes of a plain file that a configuration names: as the user of the server where that one
+    decides what it is, else with our own rights. OSError as whoever reads it gets it."""
+    return read_plain(path, most)[0] if is_ours(launch, path) else read_head(launch, path, most)
 
 
 def command_for(launch: Launch, argv: list[str], env: dict[str, str], cwd: Path | None) -> Launch:

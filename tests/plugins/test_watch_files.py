@@ -393,3 +393,24 @@ def test_of_large_files_and_of_many_no_more_is_read_than_so_much(
 
     contents = learnt(tmp_path, time.time() + 10)
     assert [contents.have_changed(str(file)) for file in files].count(False) == known
+
+
+def test_what_another_user_swaps_for_a_pipe_at_any_moment_is_never_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, pipe = tmp_path / "app.py", tmp_path / "pipe"
+    contents = Contents()
+    looked = os.fstat
+
+    def swap(descriptor: int) -> os.stat_result:
+        facts = looked(descriptor)
+        pipe.rename(file)
+        return facts
+
+    file.write_text("text")
+    assert contents.have_changed(str(file))
+    monkeypatch.setattr(os, "fstat", swap)
+    os.mkfifo(pipe)
+    assert not contents.have_changed(str(file))  # it was still the file when it was looked at
+    monkeypatch.undo()
+    assert contents.have_changed(str(file))

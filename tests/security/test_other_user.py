@@ -14,6 +14,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from health_watching import certificate
 from hostler import (
     Directories,
     EnvFile,
@@ -29,6 +30,8 @@ from hostler.env_files import read_env_file
 from hostler.inspection import Inspector
 from hostler.model import Configuration
 from hostler_plugins.opencode import VERSION, installing
+
+__all__ = ["certificate"]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may run a server as another user")
 
@@ -170,6 +173,30 @@ def test_a_pipe_in_the_place_of_a_secret_holds_nobody_up(folder: Path) -> None:
 
     with pytest.raises(EnvironmentSetupFailed, match="no plain file"):
         Secret(f"file:{folder / 'home' / 'secret'}").read()
+
+
+@pytest.mark.parametrize("option", ["ca", "certificate"])
+@pytest.mark.parametrize(("kind", "reason"), [("pipe", "plain file"), ("link", "No such file")])
+async def test_a_file_for_https_that_the_user_made_a_pipe_or_linked_is_read_as_the_user(
+    folder: Path,
+    directories: Directories,
+    certificate: tuple[Path, object],
+    option: str,
+    kind: str,
+    reason: str,
+) -> None:
+    pem = certificate[0].read_text() + certificate[0].with_name("key.pem").read_text()
+    (folder / "root" / "secret").write_text(pem)
+    file = folder / "home" / "file.pem"
+    os.mkfifo(file) if kind == "pipe" else file.symlink_to(folder / "root" / "secret")
+    all_owned(folder / "home")
+    health = PluginSpec("http-health", {"port": 9, "scheme": "https", option: "file.pem"})
+
+    spec = of_the_user(folder, health, command=("sleep", "100"))
+
+    async with Supervisor(spec, directories=directories, environ={"PATH": "/usr/bin:/bin"}) as supervisor:
+        with pytest.raises(ServerError, match=reason):
+            await supervisor[spec.name].wait_ready(20)
 
 
 async def test_what_steers_the_loader_reaches_the_server_and_nothing_that_runs_as_root(

@@ -109,6 +109,7 @@ class HttpHealth:
 
     sent_headers: dict[str, str] = field(init=False, default_factory=dict, repr=False)
     key_word: str | None = field(init=False, default=None, repr=False)
+    launch: Launch | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/"):
@@ -161,6 +162,7 @@ class HttpHealth:
         launch.warm_up(lambda: importlib.import_module("aiohttp"))
         launch.warm_up(lambda: importlib.import_module("hostler_plugins.http_health.asking"))
 
+        self.launch = launch
         self.sent_headers = read_headers(self.headers, server, launch)
 
         if self.logs_in:

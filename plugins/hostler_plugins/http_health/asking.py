@@ -11,11 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
-import anyio.to_thread
 from hostler import (
     Endpoint,
     HealthRule,
@@ -32,6 +30,7 @@ from hostler_plugins.http_health.answers import brief, differences
 from hostler_plugins.http_health.cures import Cure, cure_of_answer, cure_of_error
 from hostler_plugins.http_health.failures import explained
 from hostler_plugins.http_health.statuses import accepted
+from hostler_plugins.http_health.trust import make_trust
 from hostler_plugins.own_connector import OwnConnector
 from hostler_plugins.own_listener import holds_secret
 from hostler_plugins.retry_after import retry_after
@@ -52,7 +51,7 @@ async def asking(
 ) -> AsyncIterator[Callable[[], Awaitable[Report]]]:
     """A probe for one run; its connection is closed at the end."""
     try:
-        trust = await _trust(options, server)
+        trust = await make_trust(options, server)
     except OSError as error:  # ssl.SSLError is one
         refused = InvalidConfiguration(f"http-health: {_files(options)} cannot be used: {error}")
         report = Unhealthy(refused.message, permanent=True, error=refused)
@@ -65,28 +64,6 @@ async def asking(
         yield probe.ask
     finally:
         await probe.close()
-
-
-async def _trust(options: HttpHealth, server: ServerView) -> ssl.SSLContext | bool:
-    if options.certificate is None and (options.ca is None or not options.verify):
-        return options.verify
-
-    return await anyio.to_thread.run_sync(_context, options, server.spec.cwd)
-
-
-def _context(options: HttpHealth, cwd: Path) -> ssl.SSLContext:
-    ca = cwd / options.ca if options.ca is not None and options.verify else None
-    context = ssl.create_default_context(cafile=ca)
-
-    if not options.verify:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-
-    if options.certificate is not None:
-        key = None if options.key is None else cwd / options.key
-        word = options.key_word or ""  # never asked for at the terminal
-        context.load_cert_chain(cwd / options.certificate, key, password=lambda: word)
-
-    return context
 
 
 def _files(options: HttpHealth) -> str:

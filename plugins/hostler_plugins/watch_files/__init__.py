@@ -141,7 +141,7 @@ class WatchFiles:
             ):
                 await learning
 
-                if changed := await to_thread.run_sync(_changed, seen, contents):
+                if changed := await to_thread.run_sync(_changed, seen, contents, abandon_on_cancel=True):
                     yield changed
         finally:
             learning.cancel()

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Callable, Container, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
 _LARGEST, _MOST = 1 << 20, 64 << 20  # bytes of a file, and of all: whoever watches more pays no more
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+# Whoever can write there may put a pipe or a device in the place of a file at any moment: where the system
+# can find a thing without opening it, it is opened only when it is known to be a file.
+_FIND = (os.O_PATH | os.O_CLOEXEC) if sys.platform == "linux" else _FLAGS
 
 _COARSE = 0.1  # seconds; the time of a file may be so much older than its last change
 
@@ -61,18 +66,33 @@ def _files(places: Sequence[Path], skip: Container[str]) -> Iterator[str]:
 def _facts(path: str) -> os.stat_result | None:
     """What is known of a file that is small enough to be read; None of everything else."""
     try:
-        facts = os.stat(path)  # noqa: PTH116
+        return _if_small(os.stat(path))  # noqa: PTH116
     except OSError:
         return None
 
+
+def _if_small(facts: os.stat_result) -> os.stat_result | None:
     return facts if stat.S_ISREG(facts.st_mode) and facts.st_size <= _LARGEST else None
 
 
 def _digest(path: str) -> bytes | None:
-    if _facts(path) is None:
+    try:
+        found = os.open(path, _FIND)
+    except OSError:
         return None
 
     try:
-        return blake2b(Path(path).read_bytes(), digest_size=16).digest()
+        facts = _if_small(os.fstat(found))
+        return None if facts is None else blake2b(_read(found, facts.st_size), digest_size=16).digest()
     except OSError:
         return None
+    finally:
+        os.close(found)
+
+
+def _read(found: int, size: int) -> bytes:
+    """What stands in the file that was found, whatever has taken its place at the path meanwhile."""
+    opened = os.open(f"/proc/self/fd/{found}", _FLAGS) if _FIND != _FLAGS else os.dup(found)
+
+    with os.fdopen(opened, "rb") as file:
+        return file.read(size)
