@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import IO
 
+from hostler.keyring import leave_session_keys
+
 _CHUNK = 2**16
 
 
@@ -21,8 +23,8 @@ def run_as(
     """Its exit code, and the first `most` bytes of its output; takes root.
 
     Whoever has its user can trace it and act in its name. So it gets nothing of ours: no terminal (it has a
-    session of its own), no environment, no descriptors. Raises OSError when it cannot be started, and
-    TimeoutError when it is not done in time.
+    session of its own), no environment, no descriptors, no keys. Raises OSError when it cannot be
+    started, and TimeoutError when it is not done in time.
     """
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(_run, uid, gid, groups, argv, most, seconds).result()
@@ -31,6 +33,7 @@ def run_as(
 def _run(
     uid: int, gid: int, groups: Sequence[int], argv: Sequence[str], most: int, seconds: float
 ) -> tuple[int, bytes]:
+    leave_session_keys()  # of this thread alone, which ends with the child
     until = time.monotonic() + seconds
     child = subprocess.Popen(
         argv,

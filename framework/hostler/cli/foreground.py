@@ -15,6 +15,7 @@ from hostler.cli.addresses import addresses
 from hostler.cli.front import Front
 from hostler.cli.reloading import Reloading, has_terminal
 from hostler.cli.run_call import NOT_EXECUTABLE, NOT_FOUND
+from hostler.cli.session_keys import keep_session_keys
 from hostler.cli.verdict import verdict
 from hostler.cli.views import CarefulView, View
 from hostler.cli.views.sentences import lines_missed
@@ -60,6 +61,7 @@ class Foreground:
     async def run(self, command: Sequence[str] | None) -> int:
         """Run all of it; the exit code."""
         self.view = CarefulView(self.view, self._on_gone if command is None else lambda: None)
+        keep_session_keys(self.configuration)
         self._supervisor = supervisor = Supervisor(self._chosen(self.configuration))
         supervisor.listen(self.view.show)
         supervisor.listen(self._hear)

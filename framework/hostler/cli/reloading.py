@@ -12,6 +12,7 @@ import anyio
 from hostler.aside import aside
 from hostler.changes import Changes
 from hostler.cli.patience import SECONDS
+from hostler.cli.session_keys import keep_session_keys
 from hostler.cli.views import View
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.model import Configuration
@@ -59,6 +60,7 @@ class Reloading:
             self.view.say(line)
 
         self.view.know(configuration)
+        keep_session_keys(configuration)
         changes = await self.supervisor.reload(configuration)
         self._try_again(again)
         return changes
