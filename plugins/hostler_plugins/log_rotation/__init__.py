@@ -81,7 +81,7 @@ class LogRotation:
         launch.on_fork(log.disown)
         launch.outputs.append(path.parent)
 
-        if launch.confinement is not None:
+        if launch.confinement is not None and launch.confinement.may_write(path.parent):
             await launch.confinement.enter(launch.cwd)  # refuses links that the server could have made
 
         try:
