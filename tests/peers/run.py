@@ -1,0 +1,132 @@
+"""The tests of simpervisor, mirakuru and pytest-xprocess, against hostler in their place.
+
+`.venv/bin/python tests/peers/run.py [NAME ...]` fetches the source archive of each from PyPI, puts a thin
+shim of its public classes (`shims/`) in its place, and runs its own test files, not changed by a letter.
+Failures that are another design are listed below with the reason. Ends with 1 when anything else fails.
+Neither CI nor `./dev test` runs it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SHIMS = Path(__file__).parent / "shims"
+LOOP = (
+    "its program gathers all tasks of the loop after a signal; those of hostler end as cancelled, "
+    "which `gather` raises. Each child got one SIGTERM and was gone before"
+)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A project, what of it stays its own, and where hostler differs, by the first letters of tests."""
+
+    version: str
+    keeps: tuple[str, ...] = ()
+    design: dict[str, str] = field(default_factory=dict)
+
+
+PEERS = {
+    "simpervisor": Peer("1.0.0", ("simpervisor/atexitasync.py",), {"test_sigtermreap": LOOP}),
+    "mirakuru": Peer("3.1.0"),
+    "pytest-xprocess": Peer("1.0.2"),
+}
+
+
+def fetch(name: str, version: str, folder: Path) -> Path:
+    """The unpacked source archive."""
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", name, "-d", str(folder)]
+    subprocess.run([*pip, f"{name}=={version}"], check=True)
+    (archive,) = folder.glob("*.tar.gz")
+
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+
+    return next(path for path in folder.iterdir() if path.is_dir())
+
+
+def run(name: str, peer: Peer, folder: Path) -> bool:
+    """Run one suite and print what came of it; whether all is as documented."""
+    source = fetch(name, peer.version, folder)
+    shim = SHIMS / name
+
+    if not (source / "tests").is_dir():
+        print(f"{name} {peer.version}: skipped: there are no tests in its source archive")
+        return True
+
+    if not shim.is_dir():
+        print(f"{name} {peer.version}: skipped: there is no shim for its classes here")
+        return True
+
+    site = folder / "site"
+    (site / name).mkdir(parents=True)
+
+    for path in [*shim.glob("*.py"), *(source / kept for kept in peer.keeps)]:
+        (site / name / path.name).write_bytes(path.read_bytes())
+
+    shutil.rmtree(source / name)  # pytest puts its folder before all others
+    words = [
+        "-m",
+        "pytest",
+        "-q",
+        "-rA",
+        "--color=no",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "asyncio_mode=auto",
+        "-o",
+        "anyio_mode=auto",
+    ]
+    env = os.environ | {"PYTHONPATH": str(site)}
+    done = subprocess.run(
+        [sys.executable, *words, "--timeout=40", "tests"],
+        cwd=source,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return judge(name, peer, done.stdout)
+
+
+def judge(name: str, peer: Peer, said: str) -> bool:
+    passed = re.findall(r"^PASSED (\S+)", said, re.MULTILINE)
+    failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", said, re.MULTILINE)
+    print(f"{name} {peer.version}: {len(passed)} passed, {len(failed)} failed")
+    wrong = [test for test in failed if not why(test, peer)]
+
+    for test in failed:
+        print(f"  {test}: {why(test, peer) or 'NOT EXPECTED'}")
+
+    if wrong or not passed:
+        print(said[-6000:])
+
+    return bool(passed) and not wrong
+
+
+def why(test: str, peer: Peer) -> str:
+    name = test.rpartition("::")[2]
+    return next((reason for start, reason in peer.design.items() if name.startswith(start)), "")
+
+
+def main() -> int:
+    good = True
+
+    for name in sys.argv[1:] or PEERS:
+        with tempfile.TemporaryDirectory() as folder:
+            good = run(name, PEERS[name], Path(folder)) and good
+
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
