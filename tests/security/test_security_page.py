@@ -21,3 +21,8 @@ def test_every_line_names_tests_that_there_are(row: str) -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_test_of_this_folder_is_named(file: Path) -> None:
     assert unnamed(PAGE, file) == []
+
+
+def test_each_attempt_stands_there_once() -> None:
+    attempts = [row.split("|")[1] for row in rows(PAGE) if not row.startswith("| attempt ")]
+    assert sorted(attempts) == sorted(set(attempts))
