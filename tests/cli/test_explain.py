@@ -226,7 +226,7 @@ def test_the_life_of_a_real_server_is_explained(configure: Configure, start: Sta
     assert "at http://127.0.0.1:" in text
     os.kill(int(pid), signal.SIGKILL)
     text = until("fake waits for its next start")
-    assert "1 of 2 tries are used; the next try is " in text
+    assert "1 of 1 restarts are used; the next try is " in text
     assert "killed by SIGKILL after " in text
     assert "hostler did not kill it" in text
     hostler.send(signal.SIGTERM)
