@@ -27,7 +27,10 @@ class Program:
 
 def is_program(path: Path) -> bool:
     """Whether a file can be executed by us, or is a wrapper whose native program may be."""
-    return path.is_file() and (os.access(path, os.X_OK) or path.name == "opencode.exe")
+    with suppress(OSError):  # a folder of PATH that is closed to us
+        return path.is_file() and (os.access(path, os.X_OK) or path.name == "opencode.exe")
+
+    return False
 
 
 def is_native(path: Path, launch: Launch) -> bool:

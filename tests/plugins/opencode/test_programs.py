@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hostler_plugins.opencode.programs import Program, is_program, resolve
 from hostler_plugins.opencode.versions import Version, ask
 from opencode_binaries import NEWEST, only_with_every_version, opencode_binary
 from opencode_view import View, a_launch
+from other_user import as_user
 
 NODE = "#!/usr/bin/env node\nconst envPath = process.env.OPENCODE_BIN_PATH\n"
 
@@ -109,6 +111,14 @@ def test_a_script_of_the_users_own_is_not_looked_behind(view: View, tmp_path: Pa
 
 def test_a_file_that_cannot_be_read_is_no_native_program(view: View, tmp_path: Path) -> None:
     assert not resolve(tmp_path / "gone", "test", a_launch(view)).native
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_there_is_no_program_in_a_folder_of_path_that_is_closed_to_the_user(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    a_native(closed / "bun")
+    closed.chmod(0o700)
+    assert as_user(2001, lambda: is_program(closed / "bun")) == "False"
 
 
 @pytest.mark.opencode
