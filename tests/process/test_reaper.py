@@ -54,7 +54,7 @@ def test_the_first_process_of_a_namespace_leaves_no_zombies() -> None:
     command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", AS_FIRST_PROCESS]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
 
-    if "Operation not permitted" in result.stderr:
+    if result.stderr.startswith("unshare: "):
         pytest.skip("no namespaces for us here")
 
     assert (result.stdout, result.stderr) == ("[] ['1']\n", "")
