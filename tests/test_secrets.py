@@ -289,6 +289,13 @@ def test_of_a_value_only_what_is_secret_in_it_is_masked(value: str, text: str, m
     assert Masker([value]).text(text) == masked
 
 
+def test_a_secret_that_is_too_short_to_be_masked_is_known_all_the_same() -> None:
+    masker = Masker(["hunter2", "1"])
+    assert masker.text("AUTH hunter2") == "AUTH hunter2"
+    assert masker.knows("AUTH hunter2")
+    assert not masker.knows("hunter22 of 1")
+
+
 @pytest.mark.parametrize(
     ("text", "masked"),
     [

@@ -123,7 +123,7 @@ class ServerView(Protocol):
         ...
 
     def is_secret(self, text: str) -> bool:
-        """Whether a text holds a secret that hostler knows and masks."""
+        """Whether a text holds a secret that hostler knows, were it too short to be masked."""
         ...
 
     def members(self) -> list[int]:

@@ -12,6 +12,7 @@ from hostler.credentials import MASK, MINIMUM, secret_parts
 from hostler.spellings import spellings
 
 _MASK = MASK.encode()
+_SHORTEST = 3  # a secret of one or two characters keeps nobody out
 _WORD = re.compile(r"[A-Za-z0-9]+")
 Groups: TypeAlias = tuple[tuple[AnyStr, tuple[AnyStr, ...]], ...]
 
@@ -54,6 +55,7 @@ class Masker:
         self._lock = threading.Lock()
         self._known = _Known()
         self._values: set[str] = set()
+        self._short: set[str] = set()  # not masked, but to be told to nobody else
 
         for value in values:
             self.add(value)
@@ -68,7 +70,9 @@ class Masker:
 
         with self._lock:
             self._values.add(value)
-            self._known = self._known.with_parts({*secret_parts(value)})
+            parts = {*secret_parts(value)}
+            self._short |= set() if parts or len(value) < _SHORTEST else {value}
+            self._known = self._known.with_parts(parts)
 
     @property
     def secrets(self) -> tuple[bytes, ...]:
@@ -96,6 +100,14 @@ class Masker:
     def found_in(self, text: str) -> bool:
         """Tell whether any secret stands in `text`."""
         return next(_spans(text, self._known.text_groups), None) is not None
+
+    def knows(self, text: str) -> bool:
+        """Tell whether a secret stands in `text`, also one that is not masked, which is a word then."""
+        with self._lock:
+            short = "|".join(map(re.escape, self._short))
+
+        words = rf"(?<![A-Za-z0-9])(?:{short})(?![A-Za-z0-9])"
+        return self.text(text) != text or (short != "" and re.search(words, text) is not None)
 
     def stream(self) -> MaskedStream:
         """Mask one byte stream that comes in chunks."""

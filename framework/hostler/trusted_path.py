@@ -7,6 +7,8 @@ import grp
 import os
 import pwd
 import stat
+import struct
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +19,8 @@ EVERYBODY = -1
 """Stands for all users, where a folder is open to all."""
 
 _MOST_LINKS = 40
+_ENTRY = struct.Struct("<HHI")  # of an access list, behind 4 bytes of version: kind, permissions, id
+_USER, _GROUP = 0x02, 0x08  # the kinds that name one
 _SECONDS = 10.0  # a pipe in the place of the file, or a disk that hangs
 _MISSING, _NO_FILE = 3, 4
 _READ = f'[ -e "$1" ] || exit {_MISSING}; [ -f "$1" ] || exit {_NO_FILE}; exec head -c "$2" -- "$1"'
@@ -27,7 +31,21 @@ def outsiders(path: Path) -> set[int]:
 
     OSError when the way cannot be walked.
     """
-    return {uid for found in _way(path) for uid in _who(found)} - {0, os.geteuid()}
+    return {uid for place, found in _way(path) for uid in _who(place, found)} - {0, os.geteuid()}
+
+
+def named_writers(folder: Path | str) -> list[tuple[int, int]]:
+    """Whom an access list of Linux lets write, if its mask does: kind (2 a user, 8 a group) and id."""
+    if sys.platform != "linux":  # pragma: other-system
+        return []
+
+    try:
+        data = os.getxattr(folder, "system.posix_acl_access")
+    except OSError:  # there is none
+        return []
+
+    entries = _ENTRY.iter_unpack(data[4:])
+    return [(kind, number) for kind, may, number in entries if kind in {_USER, _GROUP} and may & 2]
 
 
 def read_as(uid: int, gid: int, groups: Sequence[int], path: Path | str, most: int) -> bytes:
@@ -61,11 +79,11 @@ def read_as_owner(uid: int, path: Path, most: int) -> bytes:
     return read_as(uid, uid, [], path, most)
 
 
-def _way(path: Path) -> Iterator[os.stat_result]:
+def _way(path: Path) -> Iterator[tuple[str, os.stat_result]]:
     """All that is passed on the way to a path, links in the middle of it included."""
     here, links = "/", 0
     parts = os.path.join(os.getcwd(), path).split("/")[::-1]  # noqa: PTH109, PTH118 - ".." stays as it is
-    yield os.lstat(here)
+    yield here, os.lstat(here)
 
     while parts:
         part = parts.pop()
@@ -75,7 +93,7 @@ def _way(path: Path) -> Iterator[os.stat_result]:
 
         place = os.path.dirname(here) if part == ".." else os.path.join(here, part)  # noqa: PTH118, PTH120
         found = os.lstat(place)
-        yield found
+        yield place, found
 
         if not stat.S_ISLNK(found.st_mode):
             here = place
@@ -91,7 +109,7 @@ def _way(path: Path) -> Iterator[os.stat_result]:
         parts += target.split("/")[::-1]
 
 
-def _who(found: os.stat_result) -> Iterator[int]:
+def _who(place: str, found: os.stat_result) -> Iterator[int]:
     """Who may put another thing in the place of this, or of what is in this folder."""
     yield found.st_uid
 
@@ -101,8 +119,14 @@ def _who(found: os.stat_result) -> Iterator[int]:
     if found.st_mode & stat.S_IWOTH:
         yield EVERYBODY
 
-    if found.st_mode & stat.S_IWGRP and found.st_gid != 0:
+    if not found.st_mode & stat.S_IWGRP:  # the mask of an access list, where there is one
+        return
+
+    if found.st_gid != 0:
         yield from _members(found.st_gid)
+
+    for kind, number in named_writers(place):
+        yield from [number] if kind == _USER else _members(number)
 
 
 def _members(gid: int) -> Iterator[int]:

@@ -125,10 +125,11 @@ class ExecHealth:
     def _verify(self, server: ServerView) -> None:
         """Raise where somebody else would be told what the command knows: a password, secret variables."""
         if (place := getattr(server, "endpoint", None)) is not None:
-            given = any(isinstance(value, Secret) or is_secret_name(name) for name, value in self.env.items())
-            known = any(holds_secret(server, value) for value in self._env.values())
-            auth = getattr(server, "auth", None)
-            verify_place(server, place, secret=given or known or auth is not None)
+            secret = getattr(server, "auth", None) is not None or any(
+                isinstance(value, Secret) or is_secret_name(name) or holds_secret(server, value)
+                for name, value in self.env.items()
+            )
+            verify_place(server, place, secret=secret)
 
 
 def _ending(result: CommandResult, timeout: float) -> str:

@@ -79,7 +79,7 @@ class OwnConnector(aiohttp.TCPConnector):
     def _carries_secret(self, req: ClientRequest) -> bool:
         return (
             self._secret
-            or holds_secret(self._server, str(req.url))
+            or holds_secret(self._server, str(req.url.relative()))
             or any(
                 name.lower() not in _HARMLESS or holds_secret(self._server, value)
                 for name, value in req.headers.items()

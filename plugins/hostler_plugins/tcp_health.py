@@ -24,6 +24,7 @@ from hostler import (
     ServerView,
     Unhealthy,
     hookimpl,
+    is_secret_name,
     option,
     poll,
 )
@@ -148,7 +149,7 @@ class TcpHealth:
         self, server: ServerView, target: Endpoint | Path, writer: asyncio.StreamWriter | None = None
     ) -> None:
         """Raise where somebody else listens; at a place of the options that matters only for a secret."""
-        secret = self.send is not None and holds_secret(server, self.send)
+        secret = self.send is not None and _has_secret(server, self.send)
 
         if isinstance(target, Endpoint):
             if (secret or self.port is None) and writer is None:
@@ -177,6 +178,11 @@ class TcpHealth:
 
         said = repr(data[:80].decode("latin-1")) if data else "nothing"
         return f"it says {said}, in which nothing matches {self.expect!r}"
+
+
+def _has_secret(server: ServerView, text: str) -> bool:
+    """Whether there is one that is known, or a word that announces one (AUTH, PASS, Authorization)."""
+    return holds_secret(server, text) or any(map(is_secret_name, re.findall(r"[\w-]+", text)))
 
 
 def _shown(target: Endpoint | Path) -> str:

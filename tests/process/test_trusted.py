@@ -166,6 +166,15 @@ def test_we_ourselves_are_no_outsiders_and_a_group_that_may_write_is(base: Path)
     assert nobody.pw_uid in outsiders(shared)
 
 
+def test_who_may_write_by_an_access_list_is_an_outsider(base: Path) -> None:
+    with_access_list(folder(base / "user", 0), THEIRS)
+    with_access_list(folder(base / "group", 0), NOGROUP, GROUP)
+    with_access_list(folder(base / "reader", 0), THEIRS, rights=5)
+    assert outsiders(base / "user" / ".." / "user") == {THEIRS}
+    assert pwd.getpwnam("nobody").pw_uid in outsiders(base / "group")
+    assert outsiders(base / "reader") == set()
+
+
 def test_what_is_read_as_another_user_is_read_with_the_groups_of_that_user(base: Path) -> None:
     file = base / "file"
     file.write_text("text")

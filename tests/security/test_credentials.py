@@ -10,17 +10,18 @@ import struct
 import sys
 import warnings
 from collections.abc import Callable, Collection
-from contextlib import nullcontext
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import anyio
 import pytest
 from health_watching import Host, Pages, answer, next_report, pages, unhealthy, watching
-from hostler import Auth, Duration, Endpoint, Healthy, IdentityCheck, PortInUse, Unhealthy
+from hostler import Auth, Duration, Endpoint, Healthy, IdentityCheck, PortInUse, Secret, Unhealthy
 from hostler.identity import verify_listener
 from hostler.process.exits import Process
 from hostler.process.sockets import Listener
+from hostler_plugins.exec_health import ExecHealth
 from hostler_plugins.http_health import HttpHealth
 from hostler_plugins.opencode.requesting import Place, status_of
 from hostler_plugins.sse_health import SseHealth
@@ -179,6 +180,51 @@ async def ask(plugin: str, server: Looked, page: Pages) -> str:
 
     async with watching(kinds[plugin], server, page.endpoint) as reports:
         return (await unhealthy(reports)).reason
+
+
+@pytest.mark.parametrize(
+    ("send", "known", "told"),
+    [
+        ("AUTH a\r\n", (), False),
+        ("LOGIN me hunter2\r\n", ("hunter2",), False),
+        ("PING\r\n", (), True),
+    ],
+)
+async def test_what_tcp_health_sends_to_a_port_of_its_options_is_told_to_no_stranger_if_it_is_a_secret(
+    send: str, known: tuple[str, ...], told: bool
+) -> None:
+    server = Looked(thief_comes_at=1, secrets=known)
+
+    async with pages(answer()) as page:
+        plugin = TcpHealth(port=page.endpoint.port, host="127.0.0.1", send=send)
+
+        async with watching(plugin, server, None) as reports:
+            assert isinstance(await next_report(reports), Healthy) is told
+
+    assert server.looks == [True] * (not told)
+
+
+@pytest.mark.parametrize(
+    ("env", "strict"),
+    [
+        ({"TOKEN": Secret("env:APP")}, True),
+        ({"PGPASSWORD": "a"}, True),
+        ({"OPTIONS": PASSWORD}, True),
+        ({"PGUSER": "a"}, False),
+    ],
+)
+async def test_a_command_that_is_given_a_secret_is_run_only_where_the_server_is_known_to_listen(
+    env: dict[str, str | Secret], strict: bool
+) -> None:
+    server = Looked(thief_comes_at=1, secrets=(PASSWORD,), endpoint=Endpoint("127.0.0.1", 4096))
+    plugin = ExecHealth(command=["true"], env=env)
+
+    async with aclosing(plugin.health_check(server)) as reports:
+        report = await anext(reports)
+
+    assert isinstance(report, Unhealthy)
+    assert report.reason.startswith("true is not run: another process")
+    assert server.looks == [strict]
 
 
 async def test_a_request_that_is_tried_again_unasked_is_looked_up_again() -> None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import struct
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hostler.trusted_path import named_writers
+
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_LINKS = 40
-_ENTRY = struct.Struct("<HHI")  # of an access list, behind 4 bytes of version: kind, permissions, id
-_NAMED = (0x02, 0x08)  # the kinds that name a user or a group
 
 
 class Untrusted(PermissionError):
@@ -141,7 +139,7 @@ class _Way:
             reason = f"user {others[0]} may write in it, by its group"
             raise Untrusted(self._at, reason, f"chmod g-w {self._at}")
 
-        if _has_writers(self._at):
+        if named_writers(self._at):
             raise Untrusted(self._at, "others may write in it, by its access list", f"setfacl -b {self._at}")
 
 
@@ -163,17 +161,3 @@ def _others_in(group: int) -> list[str]:
         members += grp.getgrgid(group).gr_mem
 
     return [name for name in members if name not in names]
-
-
-def _has_writers(folder: Path) -> bool:
-    """Whether an access list of Linux lets somebody write who is named in it."""
-    if sys.platform != "linux":  # pragma: other-system
-        return False
-
-    try:
-        data = os.getxattr(folder, "system.posix_acl_access")
-    except OSError:  # there is none
-        return False
-
-    entries = _ENTRY.iter_unpack(data[4:])
-    return any(kind in _NAMED and permissions & 2 for kind, permissions, _ in entries)
