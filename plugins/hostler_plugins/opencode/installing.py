@@ -164,7 +164,8 @@ class Installation:
         return package.resolve()
 
     async def _run(self, argv: Sequence[str | Path], cwd: Path) -> Outcome:
-        env = tool_env(self.launch, tool_path(Path(argv[0]), self.launch), cwd.parent)
+        path = await anyio.to_thread.run_sync(tool_path, Path(argv[0]), self.launch)
+        env = await anyio.to_thread.run_sync(tool_env, self.launch, path, cwd.parent)
 
         try:
             outcome = await run_tool([str(word) for word in argv], cwd=cwd, env=env, deadline=_DEADLINE)
