@@ -119,7 +119,8 @@ class Leaving:
             stuck = unstoppable.error(left)
             stdout, stderr = self.run.tails()
             server.stuck = server.voice.own(stuck, stdout=stdout, stderr=stderr)
-            server.voice.notice("still_alive", str(server.stuck), "warning", {"pids": list(left)})
+            text = f"{stuck.message}; what to do: {stuck.context.hint}"
+            server.voice.notice("still_alive", text, "warning", {"pids": list(left)})
             server.wake()
             left = await self.run.stop_tree(_LAST_TRY_SECONDS, unstoppable.refuse)
 

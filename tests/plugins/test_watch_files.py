@@ -30,9 +30,10 @@ from hostler.plugins import build
 from hostler_plugins.watch_files import Pace
 from hostler_plugins.watch_files.contents import Contents
 
-COUNT = ["*.py*", "*m*", "4*"]
-TRACES = ("#m.py#", ".#m.py", "m.py~", "4913", ".m.py.swp")
-"""What Emacs and vim write beside the files that they change."""
+COUNT = ["*.py*", "*m*", "4*", ".*"]
+EMACS_AND_VIM = ("#m.py#", ".#m.py", "m.py~", "4913", ".m.py.swp")
+TRACES = (*EMACS_AND_VIM, "m.py___jb_tmp___", ".m.py.kate-swp", ".goutputstream-AB12", ".nfs0001", ".vscode")
+"""What Emacs, vim, JetBrains, Kate, GNOME, NFS and VS Code write beside the files that they change."""
 
 Keep = Callable[..., Supervisor]
 DEADLINE = 20

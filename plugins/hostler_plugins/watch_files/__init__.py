@@ -25,7 +25,8 @@ _TOO_MANY, _WITHIN = 10, 60.0  # so many restarts in so many seconds: the server
 _SLOW = 30.0
 _MODIFIED = 2  # watchfiles.Change.modified
 _HOPE = "a change of its files starts it anew"
-_EDITORS = ("#*#", "4913")  # Emacs saves by itself; vim tries whether it may write
+# What editors, desktops and NFS write beside a file: Emacs, vim, JetBrains, Kate, GNOME, VS Code.
+_EDITORS = ("#*#", "4913", "*___jb_???___", "*.kate-swp", ".goutputstream-*", ".nfs*", ".vscode", ".fleet")
 
 
 @dataclass(slots=True)
