@@ -133,7 +133,8 @@ class Privileges:
 
     def _is_ourselves(self) -> bool:
         account = None if self.user is None else _account(self.user)
-        return self.group is None and self.groups is None and account == pwd.getpwuid(os.geteuid())
+        uid = self.user if account is None else str(account.pw_uid)  # without account: in containers
+        return self.group is None and self.groups is None and uid == str(os.geteuid())
 
 
 def _live_as(user: str, env: dict[str, str], configured: Mapping[str, object]) -> None:

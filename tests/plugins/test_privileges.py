@@ -261,6 +261,22 @@ def test_who_is_not_root_is_told_what_only_root_can_do_and_nothing_else(
     assert all(text.startswith(problem) for text, problem in zip(found, problems, strict=True))
 
 
+def test_a_user_without_an_account_may_run_a_server_as_itself_only(
+    a_launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)  # as in a container that is given a number
+    found = {}
+
+    for user in ("54321", "54322"):
+        plugin: Any = build(PluginSpec("privileges", {"user": user}))
+        found[user] = list(plugin.check(ServerSpec(name="sleeper"), a_launch))
+
+    assert found["54321"] == []
+    assert found["54322"] == [
+        "only root can run a server as 54322: run hostler as root, or remove user, group and groups"
+    ]
+
+
 @pytest.mark.parametrize(
     ("options", "key", "message"),
     [

@@ -66,8 +66,15 @@ def make_private(folder: Path) -> list[Path]:
 
 
 def home_of(env: Mapping[str, str]) -> Path:
-    """The home folder as OpenCode finds it."""
-    return Path(env.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir)
+    """The home folder as OpenCode finds it; EnvironmentSetupFailed (permanent) where there is none."""
+    try:
+        return Path(env.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        raise EnvironmentSetupFailed(
+            f"OpenCode has no home folder: HOME is not set, and user {os.getuid()} has no account",
+            hint="set HOME in env of the server",
+            permanent=True,
+        ) from None
 
 
 def own_folder(env: Mapping[str, str], variable: str) -> Path:

@@ -6,7 +6,7 @@ import os
 import pwd
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -209,8 +209,24 @@ def test_what_is_made_for_another_user_belongs_to_that_user(view: View) -> None:
     assert owner == pwd.getpwnam("nobody").pw_uid
 
 
-def test_without_home_the_one_of_the_user_is_meant() -> None:
-    assert environment.home_of({}) == Path(pwd.getpwuid(os.getuid()).pw_dir)
+@pytest.fixture
+def becoming(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    return lambda uid: monkeypatch.setattr(os, "getuid", lambda: uid)
+
+
+def test_without_home_the_one_of_the_user_is_meant(becoming: Callable[[int], None]) -> None:
+    becoming(0)  # who has an account everywhere
+    assert environment.home_of({}) == Path(pwd.getpwuid(0).pw_dir)
+
+
+def test_a_user_without_home_and_account_is_told_to_set_one(becoming: Callable[[int], None]) -> None:
+    becoming(54321)
+
+    with pytest.raises(EnvironmentSetupFailed, match="user 54321 has no account") as caught:
+        environment.own_folder({}, "XDG_DATA_HOME")
+
+    assert caught.value.permanent
+    assert "HOME" in caught.value.context.hint
 
 
 def password_file(view: View) -> Path:
