@@ -42,6 +42,7 @@ class View(Unasked):
     """A server as plugins see it; it keeps what it is told."""
 
     root: Path
+    pump: OutputPump
     env: Mapping[str, str] = field(default_factory=dict)
     plugins: tuple[PluginSpec, ...] = ()
     name: str = "oc"
@@ -137,7 +138,7 @@ class View(Unasked):
             namespace="view",
             directories=directories,
             data_dir=self.data_dir,
-            pump=OutputPump(),
+            pump=self.pump,
             store=RunStore(directories),
             host_env={},
         )
@@ -157,7 +158,7 @@ def a_launch(view: View, *argv: str, **env: str) -> Launch:
     home, project = view.root / "home", view.root / "project"
     home.mkdir(exist_ok=True)
     project.mkdir(exist_ok=True)
-    base = {"HOME": str(home), "PATH": f"{view.root / 'bin'}{os.pathsep}/nowhere"}
+    base = {"HOME": str(home), "PATH": f"{view.root / 'bin'}{os.pathsep}/proc/nowhere"}
 
     launch = Launch(
         server=view.name,

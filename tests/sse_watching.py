@@ -119,7 +119,8 @@ async def _let_go(serving: dict[asyncio.StreamWriter, asyncio.Task[None] | None]
             task.cancel()
             await asyncio.wait({task}, timeout=5)
 
-        writer.transport.abort()
+        with suppress(AttributeError):  # a TLS transport that is closed has nothing to abort: Python 3.11
+            writer.transport.abort()
 
         with suppress(Exception):
             await asyncio.wait_for(writer.wait_closed(), 5)

@@ -118,7 +118,7 @@ def test_a_log_file_that_cannot_be_written_is_a_mistake(tmp_path: Path) -> None:
 def test_an_opencode_that_is_missing_is_found_before_the_start(
     tmp_path: Path, options: dict[str, object], why: str
 ) -> None:
-    server = {"command": [], "env": {"PATH": "/nowhere", "HOME": str(tmp_path)}}
+    server = {"command": [], "env": {"PATH": "/proc/nowhere", "HOME": str(tmp_path)}}
     seen = look(tmp_path, {**server, "plugins": {"opencode": options}})
     assert [one.key for one in seen] == (["servers.web.plugins.opencode"] if why else [])
     assert all(why in one.message for one in seen)

@@ -184,13 +184,13 @@ def test_what_a_configuration_tells_as_a_secret_is_known_before_the_start(
 @pytest.mark.parametrize(
     "table",
     [
-        {"cwd": "/nowhere/${APP_API_KEY}"},
-        {"command": ["/nowhere/${APP_API_KEY}"]},
+        {"cwd": "/proc/nowhere/${APP_API_KEY}"},
+        {"command": ["/proc/nowhere/${APP_API_KEY}"]},
         {"user": "${APP_API_KEY}"},
-        {"env_file": "/nowhere/${APP_API_KEY}.env"},
-        {"env": {"A": {"secret": "file:/nowhere/${APP_API_KEY}"}}},
+        {"env_file": "/proc/nowhere/${APP_API_KEY}.env"},
+        {"env": {"A": {"secret": "file:/proc/nowhere/${APP_API_KEY}"}}},
         {"plugins": {"exec-health": {"command": ["${APP_API_KEY}"]}}},
-        {"plugins": {"watch-files": {"paths": ["/nowhere/${APP_API_KEY}"]}}},
+        {"plugins": {"watch-files": {"paths": ["/proc/nowhere/${APP_API_KEY}"]}}},
     ],
     ids=["cwd", "command", "user", "env_file", "secret", "exec-health", "watch-files"],
 )

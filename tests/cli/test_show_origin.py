@@ -231,11 +231,11 @@ def test_an_env_file_that_cannot_be_read_is_told_in_its_place(run: Run, tmp_path
 
 
 def test_the_secret_in_the_path_of_an_env_file_is_not_told(run: Run, tmp_path: Path) -> None:
-    write(tmp_path, hostler='[servers.web]\ncommand = ["true"]\nenv_file = "/nowhere/${API_TOKEN}"\n')
+    write(tmp_path, hostler='[servers.web]\ncommand = ["true"]\nenv_file = "/proc/nowhere/${API_TOKEN}"\n')
     done = run("show", "--origin", env=dict(os.environ, API_TOKEN=SECRET))
 
     assert SECRET not in done.stdout + done.stderr
-    assert "# the env_file /nowhere/******** cannot be read" in done.stdout
+    assert "# the env_file /proc/nowhere/******** cannot be read" in done.stdout
 
 
 def test_after_a_start_it_is_told_who_set_each_variable_then(

@@ -47,7 +47,8 @@ ours = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 def say(*lines, fds=()):
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     ours.sendmsg(["\\n".join(lines).encode()], rights, 0, os.environ["NOTIFY_SOCKET"])
-open("environment", "w").write("\\n".join(f"{k}={v}" for k, v in os.environ.items()))
+open("unfinished", "w").write("\\n".join(f"{k}={v}" for k, v in os.environ.items()))
+os.replace("unfinished", "environment")
 for line in os.fdopen(os.open("say", os.O_RDWR)):
     say(*line.rstrip("\\n").split("|"))
 """

@@ -23,6 +23,7 @@ from hostler.process import watchdog as program
 from hostler.process.guard import Guard
 from hostler.process.members import Member
 from hostler.process.table import MARKER
+from run_marks import mark
 
 Start: TypeAlias = Callable[..., Any]
 Gone: TypeAlias = Callable[[int], bool]
@@ -111,11 +112,11 @@ def watchdog() -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
 async def test_at_the_end_of_the_wire_everything_listed_dies_and_the_watchdog_ends(
     start: Start, gone: Gone
 ) -> None:
-    child = start(*PYTHON, ESCAPES, run_id="guarded")
+    child = start(*PYTHON, ESCAPES, run_id=mark("guarded"))
     inner = int(await child.line())
 
     with watchdog() as (process, wire):
-        wire.sendall(f"add guarded {child.pid} {child.process.start_time}\n".encode())
+        wire.sendall(f"add {mark('guarded')} {child.pid} {child.process.start_time}\n".encode())
         wire.close()
         assert gone(child.pid)
         assert gone(inner)
@@ -124,8 +125,8 @@ async def test_at_the_end_of_the_wire_everything_listed_dies_and_the_watchdog_en
 
 async def test_a_run_that_was_not_spawned_yet_is_found_by_its_mark(start: Start, gone: Gone) -> None:
     with watchdog() as (process, wire):
-        wire.sendall(b"add marked\n")
-        child = start(*PYTHON, ESCAPES, run_id="marked")
+        wire.sendall(f"add {mark('marked')}\n".encode())
+        child = start(*PYTHON, ESCAPES, run_id=mark("marked"))
         inner = int(await child.line())
         wire.close()
         assert gone(child.pid)
@@ -134,23 +135,23 @@ async def test_a_run_that_was_not_spawned_yet_is_found_by_its_mark(start: Start,
 
 
 async def test_a_process_without_the_mark_is_found_by_its_number(start: Start, gone: Gone) -> None:
-    child = start(*PYTHON, FORGETS_ITS_MARK, run_id="forgotten")
+    child = start(*PYTHON, FORGETS_ITS_MARK, run_id=mark("forgotten"))
     await child.line()
 
     with watchdog() as (process, wire):
-        wire.sendall(f"add forgotten {child.pid} {child.process.start_time}\n".encode())
+        wire.sendall(f"add {mark('forgotten')} {child.pid} {child.process.start_time}\n".encode())
         wire.close()
         assert gone(child.pid)
         assert process.wait(10) == 0
 
 
 async def test_the_session_of_a_dead_leader_is_emptied(start: Start, gone: Gone) -> None:
-    child = start(*PYTHON, LEAVES_ONE_IN_ITS_SESSION, run_id="session")
+    child = start(*PYTHON, LEAVES_ONE_IN_ITS_SESSION, run_id=mark("session"))
     inner = int(await child.line())
     await child.process.wait()
 
     with watchdog() as (process, wire):
-        wire.sendall(f"add session {child.pid} {child.process.start_time}\n".encode())
+        wire.sendall(f"add {mark('session')} {child.pid} {child.process.start_time}\n".encode())
         wire.close()
         assert gone(inner)
         assert process.wait(10) == 0
@@ -168,11 +169,12 @@ async def test_what_was_removed_and_who_only_has_the_number_stays(start: Start) 
 
 
 async def test_lines_may_come_in_pieces_and_the_last_may_be_torn(start: Start, gone: Gone) -> None:
-    child, other = start("sleep", "300", run_id="torn"), start("sleep", "300", run_id="torn2")
+    told, torn = mark("told"), mark("torn")
+    child, other = start("sleep", "300", run_id=told), start("sleep", "300", run_id=torn)
 
     with watchdog() as (process, wire):
-        for piece in (b"ad", b"d to", b"rn\nadd torn", b"2"):
-            wire.sendall(piece)
+        for piece in ("ad", f"d {told[:2]}", f"{told[2:]}\nadd {torn[:2]}", torn[2:]):
+            wire.sendall(piece.encode())
             await anyio.sleep(0.05)
 
         wire.close()
@@ -182,10 +184,10 @@ async def test_lines_may_come_in_pieces_and_the_last_may_be_torn(start: Start, g
 
 
 async def test_signals_that_end_hostler_do_not_end_it(start: Start, gone: Gone) -> None:
-    child = start("sleep", "300", run_id="deaf")
+    child = start("sleep", "300", run_id=mark("deaf"))
 
     with watchdog() as (process, wire):
-        wire.sendall(b"add deaf\n")
+        wire.sendall(f"add {mark('deaf')}\n".encode())
         await until(lambda: ignores(process.pid, signal.SIGTERM))
 
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
@@ -204,16 +206,17 @@ def ignores(pid: int, number: int) -> bool:
 
 async def test_its_parts_do_the_same_inside_of_another_program(start: Start) -> None:
     ours, theirs = socket.socketpair()
-    child, removed = start(*PYTHON, ESCAPES, run_id="inside"), start("sleep", "300", run_id="removed")
+    inside = mark("inside")
+    child, removed = start(*PYTHON, ESCAPES, run_id=inside), start("sleep", "300", run_id="removed")
     inner = int(await child.line())
 
     with ours, theirs:
-        ours.sendall(f"add inside\nadd other {child.pid} {child.process.start_time}\nadd x\n".encode())
+        ours.sendall(f"add {inside}\nadd other {child.pid} {child.process.start_time}\nadd x\n".encode())
         ours.sendall(b"\nnonsense\nadd removed\nremove removed\n")
         ours.close()
         runs = program.listen(os.getppid(), theirs.fileno())
 
-    assert [(run.run_id, run.pid) for run in runs.values()] == [("inside", 0), ("other", child.pid), ("x", 0)]
+    assert [(run.run_id, run.pid) for run in runs.values()] == [(inside, 0), ("other", child.pid), ("x", 0)]
     program.kill(list(runs.values()))
     assert not child.process.alive()
     assert not psutil.pid_exists(inner) or psutil.Process(inner).status() == psutil.STATUS_ZOMBIE
@@ -235,10 +238,10 @@ def test_who_is_no_child_of_hostler_any_more_has_lost_it() -> None:
 
 
 async def test_what_does_not_die_is_given_up(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    child = start("sleep", "300", run_id="immortal")
+    child = start("sleep", "300", run_id=mark("immortal"))
     monkeypatch.setattr(program, "_KILL_WITHIN", 0.05)
     monkeypatch.setattr(program, "end", lambda _: None)  # what hangs in the kernel cannot be made at will
-    program.kill([program.Run("immortal", child.pid, child.process.start_time)])
+    program.kill([program.Run(mark("immortal"), child.pid, child.process.start_time)])
     assert child.process.alive()
 
 
@@ -263,8 +266,8 @@ asyncio.run(main())
 async def test_a_fork_of_hostler_that_holds_the_wire_does_not_keep_it_waiting(
     start: Start, gone: Gone, stray: Callable[[int], int]
 ) -> None:
-    child = start("sleep", "300", run_id="forked")
-    argv = [sys.executable, "-W", "ignore", "-c", FORKS_AND_DIES, "forked", str(child.pid)]
+    child = start("sleep", "300", run_id=mark("forked"))
+    argv = [sys.executable, "-W", "ignore", "-c", FORKS_AND_DIES, mark("forked"), str(child.pid)]
 
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as host:  # noqa: ASYNC220 - it ends at once
         assert host.stdout is not None
@@ -329,12 +332,12 @@ async def test_a_watchdog_inside_a_server_of_another_hostler_carries_its_mark(
 async def test_a_lost_watchdog_is_told_and_replaced_and_the_next_knows_the_whole_list(
     start: Start, gone: Gone
 ) -> None:
-    child = start(*PYTHON, FORGETS_ITS_MARK, run_id="kept")
+    child = start(*PYTHON, FORGETS_ITS_MARK, run_id=mark("kept"))
     await child.line()
 
     async with guarding() as (guard, told, tell):
-        guard.add("kept", tell)
-        guard.complete("kept", child.pid, child.process.start_time)
+        guard.add(mark("kept"), tell)
+        guard.complete(mark("kept"), child.pid, child.process.start_time)
         first = watchdog_of(guard)
         os.kill(first, signal.SIGKILL)
         await until(partial(replaced, guard, first))
@@ -347,7 +350,7 @@ async def test_a_lost_watchdog_is_told_and_replaced_and_the_next_knows_the_whole
 
 async def test_a_watchdog_that_ends_again_and_again_is_started_less_and_less_often() -> None:
     async with guarding() as (guard, told, tell):
-        guard.add("kept", tell)
+        guard.add(mark("kept"), tell)
 
         for _ in range(2):
             pid = watchdog_of(guard)
@@ -378,8 +381,8 @@ async def test_a_run_that_is_added_while_the_watchdog_is_dead_is_guarded_by_the_
         pid = watchdog_of(guard)
         os.kill(pid, signal.SIGKILL)
         assert gone(pid)
-        guard.add("late", tell)  # before the loop could notice
-        child = start("sleep", "300", run_id="late")
+        guard.add(mark("late"), tell)  # before the loop could notice
+        child = start("sleep", "300", run_id=mark("late"))
         await until(partial(replaced, guard, pid))
         guard._hang_up()
         assert gone(child.pid)
@@ -431,12 +434,12 @@ async def test_a_watchdog_that_cannot_be_started_again_is_told_and_tried_again(
 
 
 async def test_closing_with_runs_on_the_list_lets_the_watchdog_end_them(start: Start) -> None:
-    child = start("sleep", "300", run_id="still")
-    other = start("sleep", "300", run_id="other")
+    child = start("sleep", "300", run_id=mark("still"))
+    other = start("sleep", "300", run_id=mark("other"))
 
     async with guarding() as (guard, _, tell):
-        guard.add("still", tell)
-        guard.complete("still", child.pid, child.process.start_time)
+        guard.add(mark("still"), tell)
+        guard.complete(mark("still"), child.pid, child.process.start_time)
         pid = watchdog_of(guard)
         guard.close()
         assert not child.process.alive()

@@ -37,7 +37,7 @@ def refusal(name: str, cwd: Path, path: str = "/usr/bin:/bin") -> str:
 def test_a_name_is_found_on_the_path_of_the_child(write: Write, tmp_path: Path) -> None:
     program = write("tool", "#!/bin/sh\n")
 
-    assert find_program("tool", cwd=Path("/"), env={"PATH": f"/nowhere:{tmp_path}"}) == str(program)
+    assert find_program("tool", cwd=Path("/"), env={"PATH": f"/proc/nowhere:{tmp_path}"}) == str(program)
 
 
 def test_the_first_executable_one_is_taken_as_execvp_does(write: Write, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_line_for_a_shell_is_told_as_such(tmp_path: Path) -> None:
         '["cd", "api", "&&", "python3", "-u", "web.py"], or have a shell read it: command = ["sh", "-c"'
         in text
     )
-    text = refusal("cd", tmp_path, "/nowhere")
+    text = refusal("cd", tmp_path, "/proc/nowhere")
     assert "cd is no program but a command of the shell, and no shell is used" in text
     assert "install" not in text
 
@@ -163,9 +163,9 @@ def test_an_empty_file_is_told(write: Write, tmp_path: Path) -> None:
 
 
 def test_a_missing_interpreter_is_told(write: Write, tmp_path: Path) -> None:
-    program = write("tool", "#!/nowhere/python -u\n")
+    program = write("tool", "#!/proc/nowhere/python -u\n")
 
-    assert f"the interpreter of {program} cannot run: /nowhere/python does not exist" in refusal(
+    assert f"the interpreter of {program} cannot run: /proc/nowhere/python does not exist" in refusal(
         "./tool", tmp_path
     )
 

@@ -17,6 +17,7 @@ from hostler.process import tree
 from hostler.process.exits import ExitStatus
 from hostler.process.grip import Grip
 from hostler.process.tree import Census, Member, find_tree, kill_leftovers, kill_tree_now, stop_tree
+from run_marks import mark
 
 Start = Callable[..., Any]
 Gone = Callable[[int], bool]
@@ -75,10 +76,10 @@ print(orphan.pid)
 orphan.returncode = 0
 """
 SPARES_ITSELF = """
-import subprocess
+import subprocess, sys
 from hostler.process.tree import kill_leftovers
 child = subprocess.Popen(["sleep", "60"])
-print(kill_leftovers("old-run"), child.poll())
+print(kill_leftovers(sys.argv[1]), child.poll())
 child.kill()
 child.wait()
 """
@@ -499,13 +500,14 @@ async def test_killing_names_what_was_left(start: Start, monkeypatch: pytest.Mon
 async def test_leftovers_are_found_by_the_marker(
     start: Start, stray: Callable[[int], int], gone: Gone
 ) -> None:
-    orphan = stray(leave_an_orphan(HOSTLER_RUN_ID="old:run-1"))
-    child = start("sleep", "60", run_id="run-1")  # below ourselves: not a leftover
+    run = mark("left")
+    orphan = stray(leave_an_orphan(HOSTLER_RUN_ID=f"old:{run}"))
+    child = start("sleep", "60", run_id=run)  # below ourselves: not a leftover
 
-    assert kill_leftovers("run-1") == (orphan,)
+    assert kill_leftovers(run) == (orphan,)
     assert gone(orphan)
     assert child.process.alive()
-    assert kill_leftovers("run-1") == ()
+    assert kill_leftovers(run) == ()
 
 
 def test_a_leftover_leader_is_found_by_its_pid_and_start_time(
@@ -526,9 +528,10 @@ def test_a_leftover_pid_with_another_start_time_is_not_believed(stray: Callable[
 
 
 def test_a_hostler_inside_a_leftover_tree_spares_itself_and_its_ancestors() -> None:
+    run = mark("left")
     result = subprocess.run(
-        ["sh", "-c", '"$@"; echo spared', "sh", sys.executable, "-c", SPARES_ITSELF],
-        env={"HOSTLER_RUN_ID": "old-run", "PATH": "/usr/bin:/bin"},
+        ["sh", "-c", '"$@"; echo spared', "sh", sys.executable, "-c", SPARES_ITSELF, run],
+        env={"HOSTLER_RUN_ID": run, "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
         check=True,

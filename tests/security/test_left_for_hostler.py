@@ -141,6 +141,7 @@ def test_a_log_does_not_follow_its_folder_elsewhere(tmp_path: Path) -> None:
     assert list((tmp_path / "victim").iterdir()) == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a server as another user")
 def test_settings_that_a_server_could_change_are_not_read_to_install(tmp_path: Path) -> None:
     launch = Launch(
         server="web",

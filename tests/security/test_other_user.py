@@ -239,7 +239,7 @@ def test_check_looks_in_the_home_of_the_user_whatever_comes_first(
 ) -> None:
     plugins = (PluginSpec("opencode", {}), PluginSpec("privileges", {"user": "nobody"}))
     spec = ServerSpec(name="theirs", cwd=Path("/"), plugins=plugins)
-    seen = Inspector(Configuration({"theirs": spec}), directories, {"PATH": "/nowhere", "HOME": "/root"})
+    seen = Inspector(Configuration({"theirs": spec}), directories, {"PATH": "/proc/nowhere", "HOME": "/root"})
     (said,) = [one.message for one in seen.observations() if "not installed" in one.message]
     assert "/nonexistent/.opencode/bin" in said
     assert "/root" not in said

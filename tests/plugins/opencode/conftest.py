@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from capturing import running_pump
 from opencode_view import View
 
 
@@ -14,5 +16,6 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def view(tmp_path: Path) -> View:
-    return View(tmp_path)
+def view(tmp_path: Path) -> Iterator[View]:
+    with running_pump() as pump:
+        yield View(tmp_path, pump)

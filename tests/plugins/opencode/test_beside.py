@@ -58,8 +58,8 @@ async def test_an_npm_that_cannot_run_or_is_missing_hurts_nobody(view: View) -> 
     launch = npm_that_says(view, "")
     (view.root / "bin" / "npm").write_bytes(b"\x7fELF")
     await updates.look_for_update(view, launch, "1.18.3")
-    launch.env["PATH"] = "/nowhere"
-    launch.host_env = {"PATH": "/nowhere"}
+    launch.env["PATH"] = "/proc/nowhere"
+    launch.host_env = {"PATH": "/proc/nowhere"}
     await updates.look_for_update(view, launch, "1.18.3")
     assert not view.notices
 

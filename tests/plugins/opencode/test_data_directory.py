@@ -160,7 +160,7 @@ def test_a_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
 @pytest.mark.opencode
 async def test_four_servers_on_one_fresh_data_directory_all_start(view: View) -> None:
     """Without the turns, one to three of them fail with "CREATE TABLE"."""
-    views = [View(view.root, name=f"oc{number}") for number in range(4)]
+    views = [View(view.root, view.pump, name=f"oc{number}") for number in range(4)]
     running: list[str] = []
 
     async def start(one: View) -> None:

@@ -151,7 +151,7 @@ async def test_a_link_is_resolved_to_the_native_program(view: View) -> None:
 def test_a_tool_is_also_found_on_hostlers_own_path(view: View) -> None:
     launch = a_launch(view)
     tool = a_program(view.root / "elsewhere" / "npm")
-    launch.host_env = {"PATH": f"/nowhere{os.pathsep}{tool.parent}"}
+    launch.host_env = {"PATH": f"/proc/nowhere{os.pathsep}{tool.parent}"}
 
     assert finding.on_path("npm", launch) == tool
     assert finding.on_path("bun", launch) is None

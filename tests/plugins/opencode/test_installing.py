@@ -140,7 +140,7 @@ async def test_a_cancelled_install_ends_its_npm_and_leaves_nothing(view: View) -
 
 async def test_without_npm_and_bun_the_error_says_what_to_install(view: View) -> None:
     with pytest.raises(ProcessSpawnFailed, match="neither npm nor bun") as caught:
-        await small(view, "/nowhere").ensure()
+        await small(view, "/proc/nowhere").ensure()
 
     assert caught.value.permanent
     assert "install Node.js" in str(caught.value)

@@ -64,14 +64,14 @@ async def test_a_checkout_is_run_with_bun_after_its_dependencies_were_installed(
     assert isinstance(reports[-1], Healthy)
     assert view.progresses == ["installing 1 dependencies of OpenCode (bun install)"]
 
-    again = View(view.root / "again")
+    again = View(view.root / "again", view.pump)
     await plugin.pre_spawn(again, launch := a_launch(again))
     clean_up(launch)
     assert again.progresses == []
 
 
 async def test_two_hostlers_install_the_dependencies_once(checkout: Path, view: View) -> None:
-    views = [view, View(view.root)]
+    views = [view, View(view.root, view.pump)]
 
     async def start(one: View) -> None:
         launch = a_launch(one, XDG_DATA_HOME=str(one.root / str(views.index(one))))
@@ -112,7 +112,7 @@ async def test_a_folder_that_is_no_checkout_is_told(view: View) -> None:
 @pytest.mark.parametrize(("configured", "said"), [("gone", "is no file"), (None, "need bun")])
 async def test_a_missing_bun_is_told(configured: str | None, said: str, checkout: Path, view: View) -> None:
     launch = a_launch(view)
-    launch.host_env = {"PATH": "/nowhere"}
+    launch.host_env = {"PATH": "/proc/nowhere"}
     plugin = OpenCode(source=checkout, bun=None if configured is None else Path(configured))
 
     with pytest.raises(ProcessSpawnFailed, match=said) as caught:
@@ -125,7 +125,7 @@ async def test_a_missing_bun_is_told(configured: str | None, said: str, checkout
 async def test_bun_is_found_in_the_home_folder(checkout: Path, view: View) -> None:
     folder = view.root / "home" / ".bun" / "bin"
     launch = a_launch(view)
-    launch.host_env = {"PATH": "/nowhere", "HOME": str(view.root / "home")}
+    launch.host_env = {"PATH": "/proc/nowhere", "HOME": str(view.root / "home")}
     folder.mkdir(parents=True)
     (folder / "bun").symlink_to(real_bun())
     await OpenCode(source=checkout).pre_spawn(view, launch)
