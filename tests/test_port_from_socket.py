@@ -13,7 +13,7 @@ from hostler import (
     EndpointFound,
     Event,
     IdentityCheck,
-    PortParsingFailed,
+    ListensTooWide,
     ServerError,
     ServerSpec,
     Supervisor,
@@ -60,7 +60,7 @@ async def endpoint_of(spec: ServerSpec, directories: Directories) -> EndpointFou
 
 async def failure_of(spec: ServerSpec, directories: Directories) -> ServerError:
     async with Supervisor(spec, directories=directories) as supervisor:
-        with pytest.raises(PortParsingFailed) as caught:
+        with pytest.raises(ListensTooWide) as caught:
             await supervisor["fake"].wait_ready(10)
 
         return caught.value

@@ -38,7 +38,8 @@ def test_ci_asks_for_a_coverage_of_95_percent() -> None:
     report = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["coverage"]
     assert report["report"]["fail_under"] >= 95
     assert report["run"]["branch"]
-    assert re.search(r"^if ! \./dev test .*--cov\b", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    assert re.search(r"^\.ci/tests$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    assert re.search(r"^usual=\(.*--cov\b", (ROOT / ".ci" / "tests").read_text(), re.MULTILINE)
 
 
 @pytest.mark.requirement("R43")

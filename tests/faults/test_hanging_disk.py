@@ -110,3 +110,6 @@ async def test_leftovers_that_hang_while_the_server_is_started_end_the_start_in_
                 await supervisor["fake"].start()
 
             assert supervisor["fake"].state is State.FAILED
+
+        await supervisor["fake"].start()  # what was left is still on record
+        await supervisor["fake"].wait_ready(20)
