@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -71,6 +72,9 @@ def _need_network(name: str, *probe: str) -> None:
 @cache
 def _why_not(*probe: str) -> str:
     """Why a program gets nothing from the network, in its own words; asked once."""
-    tried = subprocess.run(probe, capture_output=True, text=True, check=False, timeout=120)
+    with tempfile.TemporaryDirectory() as unused:  # npm answers from its own where there is no network
+        env = os.environ | {"npm_config_cache": unused}
+        tried = subprocess.run(probe, capture_output=True, text=True, check=False, timeout=120, env=env)
+
     said = [line for line in tried.stderr.splitlines() if line.strip()]
     return "" if tried.returncode == 0 else next(iter(said), f"exit code {tried.returncode}")
