@@ -145,8 +145,8 @@ async def test_a_bun_that_cannot_run_is_told(checkout: Path, view: View) -> None
     clean_up(launch)
 
 
+@pytest.mark.usefixtures("network")
 async def test_a_missing_bun_is_installed_when_that_is_allowed(checkout: Path, view: View) -> None:
-    real_bun()
     (checkout / "package.json").write_text(
         json.dumps({"name": "all", "workspaces": ["packages/*"], "packageManager": f"bun@{BUN_VERSION}"})
     )
