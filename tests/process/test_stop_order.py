@@ -92,9 +92,18 @@ async def test_a_wrapper_that_hands_the_signal_on_delivers_it_once(
     assert await child.text() == "web got SIGTERM\nweb has finished\n"
 
 
-@pytest.mark.parametrize("how", ["handles", "waits"])
-async def test_a_helper_lives_until_its_server_has_ended(start: Start, programs: Path, how: str) -> None:
+async def asleep(pid: int, where: str) -> None:
+    with anyio.fail_after(10):
+        while where not in Path(f"/proc/{pid}/wchan").read_text():
+            await anyio.sleep(0.01)
+
+
+@pytest.mark.parametrize(("how", "where"), [("handles", "nanosleep"), ("waits", "sigtimedwait")])
+async def test_a_helper_lives_until_its_server_has_ended(
+    start: Start, programs: Path, how: str, where: str
+) -> None:
     child = await up(start, *PYTHON, "leader.py", how)
+    await asleep(child.process.pid, where)
 
     assert await stop_tree(child.process, grace=10) == ()
     assert await child.text() == "saved the state\n"

@@ -86,7 +86,15 @@ def _reaction(pid: int, number: int) -> Reaction:
         if reaction is not None and int(line[7:], 16) >> (number - 1) & 1:
             return reaction
 
-    return Reaction.DIES
+    return Reaction.HANDLES if _waits_for_signals(pid) else Reaction.DIES
+
+
+def _waits_for_signals(pid: int) -> bool:
+    """Whether it sleeps in sigwait: the kernel shows the signals waited for as unblocked meanwhile."""
+    try:
+        return b"sigtimedwait" in Path(folder(pid), "wchan").read_bytes()
+    except OSError:
+        return False
 
 
 def _reads_a_pipe(pid: int) -> bool:
