@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,10 +93,12 @@ async def test_a_wrapper_that_hands_the_signal_on_delivers_it_once(
     assert await child.text() == "web got SIGTERM\nweb has finished\n"
 
 
-async def asleep(pid: int, where: str) -> None:
-    with anyio.fail_after(10):
-        while where not in Path(f"/proc/{pid}/wchan").read_text():
-            await anyio.sleep(0.01)
+def until_asleep(pid: int, where: str) -> None:
+    until = time.monotonic() + 10
+
+    while where not in Path(f"/proc/{pid}/wchan").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(("how", "where"), [("handles", "nanosleep"), ("waits", "sigtimedwait")])
@@ -103,7 +106,7 @@ async def test_a_helper_lives_until_its_server_has_ended(
     start: Start, programs: Path, how: str, where: str
 ) -> None:
     child = await up(start, *PYTHON, "leader.py", how)
-    await asleep(child.process.pid, where)
+    until_asleep(child.process.pid, where)
 
     assert await stop_tree(child.process, grace=10) == ()
     assert await child.text() == "saved the state\n"
