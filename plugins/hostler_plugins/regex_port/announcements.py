@@ -171,10 +171,14 @@ def _is_announced(candidate: _Candidate, before: str, after: str, message: re.Ma
     if message and not message.start() <= candidate.start < message.end():
         return _is_announced_field(candidate, before, message["quoted"] or message["bare"])
 
+    before = regex(forms.STARTED_BROKER).sub("started", before)
     sentence = _sentence(before)
     words = _words(sentence)
 
-    if _is_side_door(words):
+    if _is_side_door(words) or _is_to_read(candidate, before, after):
+        return False
+
+    if candidate.scheme in forms.STORES and _says(words, forms.WORKERS):
         return False
 
     # "ready for connections. Version: 8.0  port: 3306": a port alone may follow sentences later.
@@ -227,6 +231,15 @@ def _says(words: list[str], phrases: frozenset[str]) -> bool:
         return True
 
     return not phrases.isdisjoint(map(" ".join, pairwise(words)))
+
+
+def _is_to_read(candidate: _Candidate, before: str, after: str) -> bool:
+    """Whether a URL is one where something can be read ("visit URL for help"), and no server is spoken of."""
+    if candidate.kind != "url" or _says(_words(_sentence(before)), forms.ANNOUNCING - forms.LEADING):
+        return False
+
+    rest = regex(forms.SENTENCE_END).split(after.partition(" ")[2], maxsplit=1)[0]
+    return bool(regex(forms.TO_READ).search(f"{before} | {rest}"))
 
 
 def _is_side_door(words: list[str]) -> bool:

@@ -52,7 +52,7 @@ ADDRESS = rf"""
     (?: : | (?<= [0-9a-f] ) [\#@] ) {_PORT}"""
 
 # ('127.0.0.1', 80)   [::1] (HTTP: 80)   on 127.0.0.1 80   /ip4/127.0.0.1/tcp/80   "http-nio-80"
-# port(s): 80   listening on 80
+# [ 'any' <ipv4> 80]   port(s): 80   listening on 80   listening (80)
 _TUPLE = rf"""\( \s* ['"]? (?P<host> {_IPV4} | {_IPV6} | {_NAME} | ) ['"]? , \s* {_PORT} \s* [,)]"""
 _SPACED = rf"""
     \b (?: on | at ) \s+ (?P<host> {_IPV4} | {_IPV6} | \[ [0-9a-z:.]{{1,40}} \] | localhost | \* ) \s+ {_PORT}
@@ -60,6 +60,7 @@ _SPACED = rf"""
 _IN_BRACKETS = rf"""
     (?<! [\w.:] ) \[? (?P<host> {_IPV4} | {_IPV6} | localhost | \* ) \]? \s* \(
     \s* (?P<scheme> https? | wss? | tcp ) \s* :? \s* (?= 80\b | 443\b | [0-9]{{4}} ) {_PORT} \s* [,)]"""
+_ANGLED = rf"""\[ \s* ['"]? (?P<host> any | {_IPV4} | {_IPV6} ) ['"]? \s* <ipv[46]> \s+ {_PORT} \s* \]"""
 _MULTIADDR = rf"""/ (?: ip[46] | dns[46]? ) / (?P<host> [^\s/]{{1,80}} ) /tcp/ {_PORT}"""
 _CONNECTOR = rf"""
     ["'] (?P<scheme> https? ) - [a-z0-9]{{2,12}} - (?: (?P<host> {_IPV4} | {_NAME} ) - )? {_PORT} ["']"""
@@ -72,15 +73,20 @@ _BARE_PORT = rf"""
     (?= \s* (?: $ | [,;!()\[\]"'|\u2026] | \. (?: [\s."'] | $ ) | [-\u2013\u2014]\s
               | (?: for | with | in | via | and | using | over | started )\b ) )"""
 
+_AFTER_LISTENING = r"""
+    \b (?: listen | listens | listening | connections ) \s* [(\[] (?P<port> [1-9][0-9]{2,4} ) [)\]]"""
+
 # The forms without a colon before the port, each behind a cheap test: one of these texts stands in the line.
 FORMS: tuple[tuple[tuple[str, ...], str, Kind], ...] = (
     (("(",), _TUPLE, "address"),
     (("on ", "at "), _SPACED, "address"),
     (("(http", "(ws", "(tcp"), _IN_BRACKETS, "address"),
+    (("<ipv",), _ANGLED, "address"),
     (("/tcp/",), _MULTIADDR, "address"),
     (("http",), _CONNECTOR, "port"),
     (("port",), _PORT_SAID, "port"),
     (("on ", "at ", "to ", "on:", "at:", "listen"), _BARE_PORT, "port"),
+    (("listen", "connections"), _AFTER_LISTENING, "port"),
 )
 HOST_BESIDE = rf"""
     \b (?: on | at | host | hostname | address | addr | bind | i?face | interface | ip ) \b
@@ -116,24 +122,31 @@ ANNOUNCING = _phrases(
     hosting, initialized, launch, launched, launching, listen, listened, listener, listeners, listening,
     listens, live, navigate, online, open, opened, opening, opens, publish, published, publishing, ready,
     requests, respond, responding, responds, run, running, runs, serve, served, serves, serving, start,
-    started, starting, starts, view, visit, can attach, created on, debugger attach, debugger connection,
-    enabled on, for debugger, forwarding from, is up, listener connection, now up, object uri, setting up,
-    stage on, up at, up on, waiting on
+    started, starting, starts, view, visit, can attach, created on, debug protocol, debugger attach,
+    debugger connection, enabled on, fired up, firing up, for debugger, forwarding from, is up,
+    listener connection, now up, object uri, setting up, spinning up, spun up, stage on, up at, up on,
+    waiting on
     """
 )
 OTHERS = _phrases(
     """
-    backend, backends, broker, checking, closed, closing, connected, connecting, connection, cors, curl,
+    against, authenticating, backend, backends, benchmarking, broker, bugs, checking, cloning, closed,
+    closing, connected, connecting, connection, cors, crawl, crawling, curl, delivered, deploying,
     disabled, disconnected, download, downloading, example, fetch, fetched, fetching, ignored, ignoring,
-    instead, join, joined, joining, located, looking, origin, origins, override, overriding, ping,
-    pinging, poll, polling, previously, proxied, proxies, proxy, proxying, pushing, reconnect,
-    reconnected, reconnecting, redirect, redirected, redirecting, register, registered, registering,
-    requested, requesting, resolve, resolved, resolving, retry, retrying, see, seed, seeds, send, sending,
-    sent, skip, skipped, skipping, stopped, stopping, subscribe, subscribing, target, targets, try,
-    trying, upstream, upstreams, wget, attached to, client to, connection to, connections from,
-    connections to, exporter endpoint, forward to, forwarded to, forwarding to, found links, logs to,
-    requests from, requests to, shut down, shutting down, spans to, sync started, traces to, wait for,
-    waiting for
+    importing, instead, introspecting, issued, issues, join, joined, joining, lighthouse, located,
+    looking, migrations, mirroring, navigating, origin, origins, override, overriding, ping, pinging,
+    poll, polling, previously, proxied, proxies, proxy, proxying, pulled, pulling, pushed, pushing,
+    querying, reconnect, reconnected, reconnecting, redirect, redirected, redirecting, register,
+    registered, registering, replicating, requested, requesting, resolve, resolved, resolving, retry,
+    retrying, scraping, see, seed, seeds, send, sending, sent, shipping, signup, skip, skipped, skipping,
+    stopped, stopping, subscribe, subscribed, subscribing, synced, syncing, target, targets, try, trying,
+    uploaded, uploading, upstream, upstreams, verified, wget, attached to, client for, client to,
+    connection to, connections from, connections to, consumer for, consumer on, consumers for,
+    consumers on, contract to, exporter endpoint, forward to, forwarded to, forwarding to, found links,
+    key at, keys at, log in, logs to, opened page, package to, published to, publishing to, remote entry,
+    request to, requests from, requests to, response from, response of, s test, set to, shut down,
+    shutting down, sign up, spans to, sync started, traces to, update available, updates available,
+    version available, wait for, waiting for
     """
 )
 FAILURES = _phrases(
@@ -161,9 +174,22 @@ SIDE_DOORS = _phrases(
 # Where a program can be debugged: what a debugger announces, and a side door of every other server.
 DEBUGGERS = _phrases(
     """
-    debugger, debugpy, devtools, debug adapter, debug endpoint, debug port, debug server, dt socket
+    debugger, debugpy, devtools, remotepdb, debug adapter, debug endpoint, debug port, debug protocol,
+    debug server, dt socket
     """
 )
+
+# Words that lead to something to read, unless another one says that a server runs.
+LEADING = _phrases("access, accessible, available, browse, navigate, open, view, visit")
+TO_READ = r"""
+    \b (?: about | an | and | any | for | full | get | more | need | our | read | report | see | the | to
+      | with ) \s+ (?: (?: api | more | our | the ) \s+ )?
+    (?: assistance | bugs? | changelog | details | docs? | documentation | faq | guides? | help
+      | info (?: rmation )? | instructions | issues? | learn | licen[cs]e | manuals? | questions | read
+      | references? | support | tutorials? ) \b"""
+# What a worker of a queue listens to is the queue.
+WORKERS = _phrases("consumer, consumers, job, jobs, worker, workers")
+STARTED_BROKER = r"\b start (?: ed | ing )? \s (?: [\w-]+ \s ){0,3} broker (?: \s serv (?: er | ice ) )? \b"
 
 REQUEST = r"""
     \b (?-i: GET | POST | PUT | PATCH | DELETE | HEAD ) \s+ (?: / | https?: )
@@ -183,13 +209,19 @@ NOT_OURS = r"""
         (?: (?: is | are )? \s (?: at | on ) )? \s* [:=]? \s* $
     | (?: ^ | [\]:>] \s | \s -\s ) [^a-z]* using \s+
         (?! (?: endpoint | port | address | host | url | https? ) \b ) [a-z] [^;!]* $
+    | \b (?: called | calling | goto | intercepting | mocking | recording | rewriting | seeding | testing
+           | trusting | whitelisted | (?: to | will ) \s use | (?: documented | powered ) \s (?: at | by )
+           | (?: account | settings | sign \s up | upgrade ) (?: \s at )? | homepage | provider | reference
+           | repo (?: sitory )? | terms \s of \s (?: use | service )
+           | (?: \w* base | frontend | login | logout ) [\s_-]? (?: url | uri ) )
+        \s* (?: is \b | [:=] )? \s* ["'(\[]* $
     | \S*[/:0-9]\S* \s+ (?: -> | => | \u2192 ) \s* $
     | (?: ^ | \s ) --? [a-z] [\w-]* [\s=]* $
     | \b defaults? (?: \s (?: is | to ) )? \s* [:=]? \s* $"""
 UNSAID_AFTER = r"""
     ["')\]]* \? (?: \s | $ )
     | (?: /\S* )? [^\w]{0,3} \s* (?: (?: is | was | has | been ) \s+ )*
-        (?: closed | stopped | accepted | closing | disconnected ) \b
+        (?: closed | stopped | accepted | closing | disconnected | empty | found | not | took ) \b
     | [)\]]* \s+ starting \s* $
     | [\s(/]{1,2} udp \b (?! [+/,]tcp ) | \s* network=udp"""
 
