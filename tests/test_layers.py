@@ -7,6 +7,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -71,8 +72,15 @@ class Import(NamedTuple):
     runs: bool
 
 
+@cache
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), str(path))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_tree_stays() -> Iterator[None]:
+    yield
+    tree_of.cache_clear()
 
 
 def imports_of(path: Path) -> list[Import]:
@@ -104,10 +112,6 @@ def part_of(path: Path) -> str:
 def where(path: Path, line: int) -> str:
     root = FRAMEWORK if FRAMEWORK in path.parents else PLUGINS
     return f"{path.relative_to(root.parent)}:{line}"
-
-
-def ids(path: object) -> str:
-    return where(path, 0).removesuffix(":0") if isinstance(path, Path) else str(path)
 
 
 def test_every_part_of_the_framework_has_its_layer() -> None:
@@ -224,11 +228,9 @@ def written_to(tree: ast.Module) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=ids)
-def test_no_module_holds_state(path: Path) -> None:
-    """Constants in capitals and tables that nobody writes to are no state."""
+def state_of(path: Path) -> list[str]:
     tree = tree_of(path)
-    wrong = [f"global at line {node.lineno}" for node in ast.walk(tree) if isinstance(node, ast.Global)]
+    wrong = [where(path, node.lineno) for node in ast.walk(tree) if isinstance(node, ast.Global)]
     written = written_to(tree)
 
     for name, value in module_values(tree):
@@ -236,9 +238,14 @@ def test_no_module_holds_state(path: Path) -> None:
         made = isinstance(value, ast.Call) and ast.unparse(value.func) in COLLECTIONS
 
         if made or (isinstance(value, MUTABLE) and (name in written or not constant)):
-            wrong.append(f"{name} can be changed")
+            wrong.append(f"{where(path, value.lineno)}: {name} can be changed")
 
-    assert wrong == []
+    return wrong
+
+
+def test_no_module_holds_state() -> None:
+    """Constants in capitals and tables that nobody writes to are no state."""
+    assert [found for path in SOURCES for found in state_of(path)] == []
 
 
 # -- anyio and plain callbacks ---------------------------------------------------------------------
@@ -248,8 +255,7 @@ ANYWHERE = {"Event", "EndOfStream", "WouldBlock"}
 CALLED_BY_TASKS = {("roster.py", "CancelScope")}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=ids)
-def test_no_plain_function_asks_anyio_which_knows_its_loop_only_in_a_task(path: Path) -> None:
+def anyio_in_plain_functions(path: Path) -> list[str]:
     wrong: list[str] = []
 
     def visit(node: ast.AST, in_task: bool, notes: bool) -> None:
@@ -269,7 +275,11 @@ def test_no_plain_function_asks_anyio_which_knows_its_loop_only_in_a_task(path: 
                 visit(child, in_task, field in ("annotation", "returns") or notes)
 
     visit(tree_of(path), False, False)
-    assert wrong == []
+    return wrong
+
+
+def test_no_plain_function_asks_anyio_which_knows_its_loop_only_in_a_task() -> None:
+    assert [found for path in SOURCES for found in anyio_in_plain_functions(path)] == []
 
 
 OTHER_USER = {"user", "group", "extra_groups", "preexec_fn", "**_identity(prefix.account)"}
@@ -289,19 +299,22 @@ def test_what_is_started_as_another_user_gets_a_session_of_its_own() -> None:
     assert all(ast.unparse(words["start_new_session"]) == "True" for _, words in asked)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=ids)
-def test_the_clock_is_asked_in_one_place(path: Path) -> None:
+def test_the_clock_is_asked_in_one_place() -> None:
     clocks = ("anyio.current_time", "asyncio.get_running_loop().time", "loop.time")
-    asked = {ast.unparse(node) for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute)}
-    engine = FRAMEWORK in path.parents and path.name != "loop.py"
-    assert not engine or asked.isdisjoint(clocks)
+    asked = [
+        where(path, node.lineno)
+        for path in FRAMEWORK.rglob("*.py")
+        if path.name != "loop.py"
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in clocks
+    ]
+    assert asked == []
 
 
 # -- sizes and names -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=ids)
-def test_no_file_and_no_function_is_long(path: Path) -> None:
+def too_long(path: Path) -> list[str]:
     tree = tree_of(path)
     count = len(path.read_text().splitlines())
     long = [f"{where(path, 1)}: {count} lines"] if count > LONGEST_FILE else []
@@ -313,7 +326,11 @@ def test_no_file_and_no_function_is_long(path: Path) -> None:
             if length > LONGEST_FUNCTION:
                 long.append(f"{where(path, node.lineno)}: {node.name} has {length} lines")
 
-    assert long == []
+    return long
+
+
+def test_no_file_and_no_function_is_long() -> None:
+    assert [found for path in SOURCES for found in too_long(path)] == []
 
 
 def body_start(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -323,12 +340,16 @@ def body_start(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return node.body[1].lineno if has_docstring else first.lineno
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=ids)
-def test_names_say_what_a_thing_does(path: Path) -> None:
+def test_names_say_what_a_thing_does() -> None:
+    files = {"utils", "util", "helpers", "helper", "common", "misc", "base"}
+    assert [where(path, 1) for path in SOURCES if path.stem in files] == []
     bad = ("Manager", "Helper", "Util", "Utils", "Handler", "Base")
-    assert path.stem not in {"utils", "util", "helpers", "helper", "common", "misc", "base"}
-    classes = [node.name for node in ast.walk(tree_of(path)) if isinstance(node, ast.ClassDef)]
-    assert [name for name in classes if name.endswith(bad)] == []
+    assert [
+        where(path, node.lineno)
+        for path in SOURCES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ClassDef) and node.name.endswith(bad)
+    ] == []
 
 
 # -- the public API ----------------------------------------------------------------------------------
