@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parent
@@ -21,6 +22,7 @@ def named_in(text: str) -> list[tuple[str, str]]:
     return _NAMED.findall(text)
 
 
+@cache
 def tests_in(file: Path) -> set[str]:
     """The names of the tests in a file."""
     tree = ast.parse(file.read_text())
