@@ -21,6 +21,7 @@ from capturing import DEADLINE, Spawn, Troubles, captured_children, opened, runn
 from hostler import Launch, LogFileCreationFailed, ServerSpec, ServerView, Size
 from hostler.process.output import OutputPump
 from hostler_plugins.log_rotation import LogRotation
+from hostler_plugins.log_rotation import file as file_module
 from hostler_plugins.log_rotation.file import RotatedFile
 from hostler_plugins.log_rotation.sink import LONGEST, LogFile
 from hypothesis import given
@@ -560,6 +561,24 @@ def test_a_file_that_cannot_be_looked_at_is_written_to_all_the_same(
     sink.write("stdout", b"last\n")
 
     assert content(hidden).endswith(b"more\nlast\n")
+
+
+def test_a_folder_that_is_removed_while_the_file_is_opened_is_made_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_in = file_module._opened
+
+    def too_late(path: Path, folder: int) -> int:  # nothing real hits the moment between folder and file
+        monkeypatch.setattr(file_module, "_opened", open_in)
+        shutil.rmtree(path.parent)
+        return open_in(path, folder)
+
+    monkeypatch.setattr(file_module, "_opened", too_late)
+    file = RotatedFile(path, keep=2)
+    file.open()
+    file.write(b"line\n", 5)
+    file.close()
+    assert path.read_text() == "line\n"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")

@@ -18,6 +18,7 @@ from hostler_plugins.log_rotation.series import Series
 _LOOK_AFTER = 0.5
 """Seconds between two looks whether the file was moved, and between two tries to rotate it."""
 
+_TRIES = 3
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -55,6 +56,13 @@ class RotatedFile:
 
     def open(self, patience: float = 0.0) -> None:
         """Open or make the file (0600, in folders of 0700), locked; OSError says why not."""
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(FileNotFoundError):  # somebody is removing the folder just now
+                return self._open(patience)
+
+        return self._open(patience)
+
+    def _open(self, patience: float) -> None:
         with trusted_folder(self._path.parent, make=True) as folder:
             self._check_place(folder)
             fd = _opened(self._path, folder)
