@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 import psutil
 import pytest
 from fetching import cache_folder, npm_with_network
-from hostler import Directories, Endpoint, PluginSpec, RestartPolicy, ServerSpec, hookimpl
+from hostler import Directories, Endpoint, Launch, PluginSpec, RestartPolicy, ServerSpec, hookimpl
 from hypothesis import HealthCheck, settings
 from servers import fake_server
 
@@ -135,6 +136,26 @@ def no_process_is_left() -> Iterator[None]:
 
     psutil.wait_procs(left, timeout=5.0)
     assert not left, f"left behind: {told}"
+
+
+@pytest.fixture(autouse=True)
+def no_private_folder_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """After every test: what its launches made in /tmp is gone. What is not is told, and removed."""
+    made: list[Path] = []
+    remove_at_end = Launch.remove_at_end
+
+    def note(launch: Launch, path: Path) -> None:
+        made.append(path)
+        remove_at_end(launch, path)
+
+    monkeypatch.setattr(Launch, "remove_at_end", note)
+    yield
+    left = [path for path in made if path.name.startswith("hostler-") and path.exists()]
+
+    for path in left:
+        shutil.rmtree(path)
+
+    assert not left
 
 
 @pytest.fixture

@@ -17,7 +17,9 @@ def ended(*argv, **options):
 
 server = ended("sh", "-c", "exit 3", start_new_session=True)
 of_a_plugin = ended("sh", "-c", "exit 4")
-launcher = ended("sh", "-c", "setsid sh -c 'exit 5' & echo $!", start_new_session=True)
+launches = "exec 3<&0; setsid sh -c 'read _; exit 5' <&3 & echo $!"
+launcher = ended("sh", "-c", launches, start_new_session=True, stdin=subprocess.PIPE)
+launcher.stdin.close()  # only now does the orphan end: before, the shell could reap it
 orphan = int(launcher.stdout.read())
 os.waitid(os.P_PID, orphan, os.WEXITED | os.WNOWAIT)
 
@@ -33,9 +35,12 @@ from hostler.process.reaper import reap_strangers
 assert os.getpid() == 1
 orphans = []
 for _ in range(3):
-    launcher = subprocess.run(["sh", "-c", "setsid sleep 0 & echo $!"], stdout=subprocess.PIPE, check=True)
-    orphans.append(int(launcher.stdout))
-deadline = time.monotonic() + 10
+    launches = ["sh", "-c", "exec 3<&0; setsid cat <&3 & echo $!"]
+    launcher = subprocess.Popen(launches, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    launcher.wait()
+    launcher.stdin.close()  # only now does the orphan end: before, the shell could reap it
+    orphans.append(int(launcher.stdout.read()))
+deadline = time.monotonic() + 60
 reaped = set()
 while set(orphans) - reaped and time.monotonic() < deadline:
     reaped |= set(reap_strangers(lambda pid: False))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from capturing import running_pump
-from opencode_view import View
+from opencode_view import View, clean_up
 
 
 @pytest.fixture
@@ -18,4 +18,8 @@ def anyio_backend() -> str:
 @pytest.fixture
 def view(tmp_path: Path) -> Iterator[View]:
     with running_pump() as pump:
-        yield View(tmp_path, pump)
+        given = View(tmp_path, pump)
+        yield given
+
+        for launch in given.launches:
+            clean_up(launch)
