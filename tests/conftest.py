@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -144,6 +145,7 @@ def no_private_folder_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     made: list[Path] = []
     remove_at_end = Launch.remove_at_end
 
+    @functools.wraps(remove_at_end)  # pages are written from what it looks like
     def note(launch: Launch, path: Path) -> None:
         made.append(path)
         remove_at_end(launch, path)
