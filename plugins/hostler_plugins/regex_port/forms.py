@@ -132,8 +132,8 @@ OTHERS = _phrases(
     """
     against, authenticating, backend, backends, benchmarking, broker, bugs, checking, cloning, closed,
     closing, connected, connecting, connection, cors, crawl, crawling, curl, delivered, deploying,
-    disabled, disconnected, download, downloading, example, fetch, fetched, fetching, ignored, ignoring,
-    importing, instead, introspecting, issued, issues, join, joined, joining, lighthouse, located,
+    disabled, disconnected, download, downloaded, downloading, example, fetch, fetched, fetching,
+    ignored, ignoring, importing, instead, introspecting, issued, issues, join, joined, joining, lighthouse, located,
     looking, migrations, mirroring, navigating, origin, origins, override, overriding, ping, pinging,
     poll, polling, previously, proxied, proxies, proxy, proxying, pulled, pulling, pushed, pushing,
     querying, reconnect, reconnected, reconnecting, redirect, redirected, redirecting, register,
@@ -193,6 +193,7 @@ STARTED_BROKER = r"\b start (?: ed | ing )? \s (?: [\w-]+ \s ){0,3} broker (?: \
 
 REQUEST = r"""
     \b (?-i: GET | POST | PUT | PATCH | DELETE | HEAD ) \s+ (?: / | https?: )
+    | ^ \s* (?: Get | Hit | Ign | Err ) :[0-9]{1,5} \s+ https?:      # apt
     | \bHTTP/[12] (?: \.[01] )? ["']"""
 NOT_OURS = r"""
     (?<! launched\s ) (?<! forwarding\s ) (?<! served\s ) \b from [\s=:]+
