@@ -31,6 +31,11 @@ _MISSING = ("E404", "ETARGET", "No version matching", "- 404")
 _CHANGED = ("EINTEGRITY", "ntegrity check")
 _CUT = ("ECONNRESET", "EBADSIZE", "Z_BUF_ERROR", "TAR_BAD_ARCHIVE", "aborted", "Fail extracting tarball")
 
+_SEE_REGISTRY = (
+    "see that the registry can be reached (proxy, network), "
+    'or set opencode = { binary = "/path/to/opencode" }'
+)
+
 
 async def cache_for(server: ServerView, launch: Launch) -> Path | None:
     """The cache for a server of another user: that of the system where this user cannot enter hostler's."""
@@ -194,15 +199,16 @@ class Installation:
                 "try again; if it stays, see to the network and the proxy between you and the registry",
             )
 
-        what = "did not finish in time" if outcome.code is None else f"ended with exit code {outcome.code}"
         return self._failed(
-            f"{tool} {what}: {outcome.text or 'it said nothing'}",
-            "see that the registry can be reached (proxy, network), "
-            'or set opencode = { binary = "/path/to/opencode" }',
+            f"{tool} {outcome.how}: {outcome.text or 'it said nothing'}",
+            _SEE_REGISTRY,
         )
 
     def _unpack(self, job: Path, digest: bytes) -> Path:
-        archive = next(job.glob("*.tgz"), job / "package.tgz")
+        archive = next(job.glob("*.tgz"), None)
+
+        if archive is None:
+            raise self._failed("npm ended without a word and without a package", _SEE_REGISTRY)
 
         with archive.open("rb") as file:
             if hashlib.file_digest(file, "sha512").digest() != digest:

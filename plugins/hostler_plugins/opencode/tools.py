@@ -28,6 +28,18 @@ class Outcome:
         """The last of what it said, errors before the rest."""
         return (self.stderr.strip() or self.stdout.strip())[-_TAIL_BYTES:]
 
+    @property
+    def how(self) -> str:
+        """The end in words."""
+        if self.code is None:
+            return "did not finish in time"
+
+        if self.code >= 0:
+            return f"ended with exit code {self.code}"
+
+        names = {one.value: one.name for one in signal.Signals}
+        return f"was killed by {names.get(-self.code, f'signal {-self.code}')}"
+
 
 async def run_tool(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], deadline: float) -> Outcome:
     """Run a tool in a session of its own; at the deadline (seconds) or when cancelled its session is killed.

@@ -185,6 +185,19 @@ async def test_a_download_that_is_not_what_was_promised_is_refused(answer: str, 
     assert not small(view).folder.exists()
 
 
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("exit 3", "npm ended with exit code 3: it said nothing"),
+        ("kill -KILL $$", "npm was killed by SIGKILL: it said nothing"),
+        ("exit 0", "npm ended without a word and without a package"),
+    ],
+)
+async def test_an_npm_that_ends_without_a_word_is_told_by_its_end(end: str, told: str, view: View) -> None:
+    with pytest.raises(ProcessSpawnFailed, match=told):
+        await small(view, fake_npm(view, end)).ensure()
+
+
 async def test_an_npm_that_cannot_be_run_is_told(view: View) -> None:
     path = fake_npm(view, "")
     (view.root / "fake" / "npm").write_bytes(b"\x7fELF nonsense")
