@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -131,6 +132,7 @@ async def test_a_new_time_and_new_rights_of_a_file_are_no_change(
             lambda: old.chmod(0o600),
             lambda: old.write_text("same"),
             lambda: app.chmod(0o755),
+            lambda: shutil.move(shutil.copy(old, old.with_name("sedA1b2C3")), old),  # a save of sed -i
         ):
             step()
             await asyncio.sleep(0.2)  # seen by itself, were it a change

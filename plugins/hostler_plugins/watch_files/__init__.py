@@ -23,7 +23,7 @@ from hostler_plugins.watch_files.contents import Contents
 
 _TOO_MANY, _WITHIN = 10, 60.0  # so many restarts in so many seconds: the server itself may change the files
 _SLOW = 30.0
-_MODIFIED = 2  # watchfiles.Change.modified
+_ADDED, _MODIFIED = 1, 2  # watchfiles.Change
 _HOPE = "a change of its files starts it anew"
 # What editors, desktops and NFS write beside a file: Emacs, vim, JetBrains, Kate, GNOME, VS Code.
 _EDITORS = ("#*#", "4913", "*___jb_???___", "*.kate-swp", ".goutputstream-*", ".nfs*", ".vscode", ".fleet")
@@ -190,9 +190,14 @@ class WatchFiles:
 
 
 def _changed(seen: Iterable[tuple[int, str]], contents: Contents) -> list[str]:
-    """The paths at which something is new, another or gone; `seen` is what watchfiles tells."""
-    real = (path for kind, path in seen if kind != _MODIFIED or not Path(path).is_dir())
-    return [path for path in real if contents.have_changed(path)]
+    """The paths at which something is new, another or gone; `seen` is what watchfiles tells.
+
+    What came and went is the temporary file of a save.
+    """
+    real = [one for one in seen if one[0] != _MODIFIED or not Path(one[1]).is_dir()]
+    come = (path for kind, path in real if kind == _ADDED and path not in contents)
+    brief = {path for path in come if not os.path.lexists(path)}
+    return [path for _, path in real if path not in brief and contents.have_changed(path)]
 
 
 def _inside(path: str, cwd: Path) -> Path:

@@ -37,6 +37,9 @@ class Contents:
                 left -= facts.st_size
                 self._note(path)
 
+    def __contains__(self, path: str) -> bool:
+        return path in self._known
+
     def have_changed(self, path: str) -> bool:
         """Whether something else stands there than before; it is known from now on."""
         before = self._known.get(path)
