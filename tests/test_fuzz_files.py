@@ -141,8 +141,11 @@ def test_whatever_stands_in_a_lock_it_is_held_and_told(directories: Directories,
     try:
         lock.path.write_bytes(data.replace(b"true", b"null"))  # one who sweeps is waited for: 10 s
 
-        with pytest.raises(ProcessAlreadyRunning):
-            NameLock.take(directories, "here", "web")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("hostler.process.locks._PATIENCE_WITH_A_NEWCOMER", 0.0)
+
+            with pytest.raises(ProcessAlreadyRunning):
+                NameLock.take(directories, "here", "web")
 
     finally:
         lock.release()
