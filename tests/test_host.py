@@ -209,15 +209,19 @@ def check_every_turn(
 ) -> None:
     turns = run_and_cancel_at((), spec, directories)
     assert turns > 15
+    gc.freeze()  # what there was before is not looked through again after each turn
 
-    for turn in range(1, turns):
-        run_and_cancel_at(at(turn), spec, directories, **how)
-        gc.collect()  # here, and not inside of a named tuple, where no warning can be told
-        found = psutil.Process().children(recursive=True) if has_children() else []
-        left = [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
-        assert (left, files_in(directories.state)) == ([], []), f"after turn {turn} of {turns}"
+    try:
+        for turn in range(1, turns):
+            run_and_cancel_at(at(turn), spec, directories, **how)
+            gc.collect()  # here, and not inside of a named tuple, where no warning can be told
+            found = psutil.Process().children(recursive=True) if has_children() else []
+            left = [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+            assert (left, files_in(directories.state)) == ([], []), f"after turn {turn} of {turns}"
 
-    gc.collect()  # whatever complains does it here
+        gc.collect()  # whatever complains does it here
+    finally:
+        gc.unfreeze()
 
 
 def test_a_host_cancelled_at_any_turn_of_the_loop_leaves_nothing(
