@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
@@ -20,6 +21,7 @@ from hostler.plugins.forms import marked_hooks
 from hostler.plugins.options import option_fields
 from hostler.process.directories import Directories, why_not_writable
 from hostler.process.namespaces import settled
+from hostler.process.proc import check_proc, doubt
 from hostler.process.programs import check_directory, find_program
 from hostler.readings import Readings, take_readings
 from hostler.secret_value import Secret
@@ -53,6 +55,7 @@ class Inspector:
 
     def observations(self) -> Iterator[Observation]:
         """Everything that was found, server by server; what is secret of a server is masked."""
+        yield from _processes()
         yield from self._folders()
 
         for spec in self.configuration.servers.values():
@@ -127,6 +130,18 @@ class Inspector:
 
         for below, message in credentials_in_clear(spec, table):
             yield Observation(f"{key}.{below}", message, "warning")
+
+
+def _processes() -> Iterator[Observation]:
+    """Whether what is started could be found and ended here."""
+    try:
+        check_proc()
+    except EnvironmentSetupFailed as error:
+        yield Observation("", f"nothing can be started: {_sentence(error)}")
+        return
+
+    if sys.platform == "linux" and (text := doubt()):
+        yield Observation("", text, "warning")
 
 
 def _readings(spec: ServerSpec, environ: Mapping[str, str]) -> Readings:

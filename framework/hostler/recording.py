@@ -9,8 +9,8 @@ from typing import Any
 from uuid import uuid4
 
 from hostler.process.locks import NameLock
+from hostler.process.proc import check_proc
 from hostler.process.records import RunRecord
-from hostler.process.spawn import check_proc
 from hostler.surroundings import Surroundings
 from hostler.voice import Voice
 

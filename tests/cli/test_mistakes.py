@@ -132,3 +132,43 @@ def test_random_calls_never_show_a_traceback(configure: Configure, run: Run) -> 
         done = run(*call)
         assert "Traceback" not in done.stderr + done.stdout, call
         assert done.returncode in {0, 1, 2}, call
+
+
+EVERY_KIND = """
+[servers.unset]
+command = ["no-such-program"]
+env = {{ TOKEN = "${{NOT_SET}}" }}
+plugins = {{ file-ready = {{ path = "${{NOT_SET_EITHER}}" }} }}
+[servers.wrong]
+command = ["x"]
+{}
+[servers.files]
+command = ["x"]
+cwd = "nowhere"
+env_file = ["missing.env"]
+env = {{ KEY = {{ secret = "file:missing.key" }} }}
+[servers.user]
+command = ["sleep", "$PORT"]
+plugins = {{ privileges = {{ user = "nobody-is-called-so" }} }}
+"""
+TOLD = [
+    "unset.env.TOKEN: ${NOT_SET} is not defined",
+    "unset.plugins.file-ready.path: ${NOT_SET_EITHER} is not defined",
+    "unset.command: no-such-program was not found",
+    "files.cwd: the working directory",
+    "files.env_file: the env_file",
+    "files.env.KEY: the secret",
+    "user.command: no shell is used: $PORT",
+    "user.plugins.privileges: there is no user",
+]
+WRONG = "wrong.prot: unknown key"
+
+
+@pytest.mark.parametrize(("also", "expected"), [("prot = 3", [*TOLD, WRONG]), ("", TOLD)])
+def test_check_tells_the_problems_of_every_server_at_once(
+    configure: Configure, run: Run, also: str, expected: list[str]
+) -> None:
+    configure(text=EVERY_KIND.format(also))
+    done = run("check")
+    check_told(done)
+    assert [told for told in expected if f"servers.{told}" not in done.stderr] == []

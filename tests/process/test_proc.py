@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -49,8 +50,7 @@ asyncio.run(main())
 """
 CHECKS = """
 import os
-from hostler.process.proc import doubt
-from hostler.process.spawn import check_proc
+from hostler.process.proc import check_proc, doubt
 print("hides" in doubt())
 os.setgroups([])
 os.setresgid(2001, 2001, 2001)
@@ -85,3 +85,13 @@ def test_nothing_is_started_without_proc() -> None:
     done = run("--mount", CHECKS, "sh", "-c", 'umount -l /proc; exec "$@"', "sh")
 
     assert "EnvironmentSetupFailed: there is no /proc" in done.stderr
+
+
+def test_check_says_that_nothing_is_started_without_proc(tmp_path: Path) -> None:
+    file = tmp_path / "hostler.toml"
+    file.write_text('[servers.x]\ncommand = ["sleep", "5"]\nport = false\n')
+    code = f"from hostler.cli import main; main(['check', {str(file)!r}])"
+    done = run("--mount", code, "sh", "-c", 'mount -t tmpfs none /proc; exec "$@"', "sh")
+
+    assert done.returncode == 2
+    assert "nothing can be started: there is no /proc" in done.stderr

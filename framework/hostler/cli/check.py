@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,8 +15,8 @@ from hostler.config.loading import load_drafts
 from hostler.config.servers import Draft
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.inspection import Inspector, Observation
-from hostler.model import Configuration
-from hostler.order import refuse_unset
+from hostler.model import Configuration, ServerSpec
+from hostler.model.reading.findings import without_echoes
 from hostler.process.directories import Directories
 
 
@@ -30,26 +31,37 @@ def command(file: Path, layers: Layers, strict: bool) -> None:
     written, plugins that nobody would call.
     """
     with bounded_imports():
-        configuration, drafts = load_drafts(file, **layers)
+        mistakes: list[Problem] = []
+        configuration, drafts = load_drafts(file, **layers, mistakes=mistakes)
 
-    refuse_unset(configuration.servers, configuration.servers)
-    seen = _look(configuration)
-    mistakes = [one for one in seen if strict or one.weight == "mistake"]
+    unset = [problem for spec in configuration.servers.values() for problem in spec.unset]
+    mistakes = mistakes or without_echoes(unset)
 
-    for one in seen:
-        if one not in mistakes:
+    for one in _look(configuration):
+        if strict or one.weight == "mistake":
+            mistakes.append(_problem(one, drafts, file))
+        else:
             click.echo(f"warning: {_problem(one, drafts, file)}", err=True)
 
     if mistakes:
-        raise InvalidConfiguration([_problem(one, drafts, file) for one in mistakes])
+        raise InvalidConfiguration(mistakes)
 
     names = list(configuration.servers)
     count = "1 server" if len(names) == 1 else f"{len(names)} servers"
     click.echo(f"{file}: right, {count}: {', '.join(names) or 'templates alone'}")
 
 
-def _look(configuration: Configuration) -> list[Observation]:
-    return list(Inspector(configuration, Directories.default(), dict(os.environ)).observations())
+def _look(configuration: Configuration) -> Iterator[Observation]:
+    servers = {name: _settled(spec) for name, spec in configuration.servers.items()}
+    configuration = replace(configuration, servers=servers)
+    return Inspector(configuration, Directories.default(), dict(os.environ)).observations()
+
+
+def _settled(spec: ServerSpec) -> ServerSpec:
+    """The server without the plugins that have an option of which a variable is not set."""
+    keys = [problem.key for problem in spec.unset]
+    plugins = [one for one in spec.plugins if not any(f".plugins.{one.name}." in f"{key}." for key in keys)]
+    return replace(spec, plugins=tuple(plugins))
 
 
 def _problem(seen: Observation, drafts: Mapping[str, Draft], file: Path) -> Problem:

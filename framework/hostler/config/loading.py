@@ -57,10 +57,12 @@ def load_drafts(
     profiles: Iterable[str] = (),
     settings: Settings = (),
     environ: Mapping[str, str] | None = None,
+    mistakes: list[Problem] | None = None,
 ) -> tuple[Configuration, Mapping[str, Draft]]:
     """As `load`, with the servers as they were read, in which every value knows where it stands.
 
-    Variables that are not set are no mistake here: specs have them as `unset`.
+    Variables that are not set are no mistake here: specs have them as `unset`. Where `mistakes` is given,
+    it gets what was found, and the servers without a mistake are returned.
     """
     source = Source(Path(path))
     environ = os.environ if environ is None else environ
@@ -75,7 +77,7 @@ def load_drafts(
         raise _unreadable(source.named, error) from error
 
     around = Surroundings(environ, source.folder)
-    configuration, drafts = _configuration(tree, layers, around, found)
+    configuration, drafts = _configuration(tree, layers, around, found, mistakes)
     namespace, files = source.namespace, tuple(composer.files)
     return replace(configuration, namespace=namespace, path=source.file, files=files), drafts
 
@@ -114,9 +116,13 @@ def _names(profiles: Iterable[str]) -> tuple[str, ...]:
 
 
 def _configuration(
-    tree: Node | None, layers: Layers, around: Surroundings, found: Findings
+    tree: Node | None,
+    layers: Layers,
+    around: Surroundings,
+    found: Findings,
+    mistakes: list[Problem] | None = None,
 ) -> tuple[Configuration, Mapping[str, Draft]]:
-    """Read and check everything; raises InvalidConfiguration unless all is well."""
+    """Read and check everything; raises InvalidConfiguration unless all is well, or `mistakes` is given."""
     if tree is None or found.problems:
         raise InvalidConfiguration(found.problems)
 
@@ -134,7 +140,13 @@ def _configuration(
 
     if found.problems:
         problems = [*found.problems, *found.unset]
-        raise InvalidConfiguration(sorted(without_echoes(problems), key=_position))
+        problems = sorted(without_echoes(problems), key=_position)
+
+        if mistakes is None:
+            raise InvalidConfiguration(problems)
+
+        mistakes += problems
+        drafts = {name: draft for name, draft in drafts.items() if not _is_wrong(draft, found.problems)}
 
     configuration = Configuration(
         servers={name: draft.spec for name, draft in drafts.items()},
@@ -142,6 +154,13 @@ def _configuration(
         templates={name: Maker(template, around) for name, template in templates.items()},
     )
     return configuration, drafts
+
+
+def _is_wrong(draft: Draft, problems: Iterable[Problem]) -> bool:
+    """Whether one of these stands in the table of a server, or in what was laid over it."""
+    own = draft.node.key
+    keys = {child.key for child in draft.node.walk()}
+    return any(one.key in keys or one.key.startswith(f"{own}.") for one in problems)
 
 
 def _drafts(

@@ -14,6 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from hostler.errors import EnvironmentSetupFailed
+
 _ROOT = "/proc"
 _MOUNT = "mount the one of this pid namespace (mount -t proc proc /proc, or unshare --mount-proc)"
 
@@ -57,9 +59,14 @@ def links(path: str, parent: int, group: int, session: int) -> tuple[int, int, i
     return above.pid if above else 0, own.group if own else 0, own.session if own else 0
 
 
-def is_there() -> bool:
-    """Whether there is a /proc in which we ourselves are."""
-    return Path(_ROOT, "self/stat").exists()
+def check_proc() -> None:
+    """Return when there is a /proc to find what a server starts. Raises EnvironmentSetupFailed."""
+    if sys.platform == "linux" and not Path(_ROOT, "self/stat").exists():
+        raise EnvironmentSetupFailed(
+            "there is no /proc, or not one in which hostler itself is",
+            hint="mount it: mount -t proc proc /proc",
+            permanent=True,
+        )
 
 
 def doubt() -> str:

@@ -20,7 +20,7 @@ from hostler.model import InputMode, OutputMode
 from hostler.process.cgroups import join
 from hostler.process.exits import Birth, Process
 from hostler.process.privileges import Account, Prefix, build_prefix, find_account
-from hostler.process.proc import doubt, is_there
+from hostler.process.proc import doubt
 from hostler.process.programs import find_program
 from hostler.process.shortage import advice
 from hostler.process.table import MARKER, start_time
@@ -68,16 +68,6 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
 
     launch.on_fork(process.close_input)
     return process
-
-
-def check_proc() -> None:
-    """Return when there is a /proc to find what a server starts. Raises EnvironmentSetupFailed."""
-    if sys.platform == "linux" and not is_there():
-        raise EnvironmentSetupFailed(
-            "there is no /proc, or not one in which hostler itself is",
-            hint="mount it: mount -t proc proc /proc",
-            permanent=True,
-        )
 
 
 def _doubt() -> str:
