@@ -139,14 +139,7 @@ def _configuration(
     drafts = _drafts(tree, templates, around, found)
 
     if found.problems:
-        problems = [*found.problems, *found.unset]
-        problems = sorted(without_echoes(problems), key=_position)
-
-        if mistakes is None:
-            raise InvalidConfiguration(problems)
-
-        mistakes += problems
-        drafts = {name: draft for name, draft in drafts.items() if not _is_wrong(draft, found.problems)}
+        drafts = _sound(drafts, found, mistakes)
 
     configuration = Configuration(
         servers={name: draft.spec for name, draft in drafts.items()},
@@ -154,6 +147,17 @@ def _configuration(
         templates={name: Maker(template, around) for name, template in templates.items()},
     )
     return configuration, drafts
+
+
+def _sound(drafts: Mapping[str, Draft], found: Findings, mistakes: list[Problem] | None) -> dict[str, Draft]:
+    """The servers without a mistake; all mistakes go to `mistakes`, or are raised where that is None."""
+    problems = sorted(without_echoes([*found.problems, *found.unset]), key=_position)
+
+    if mistakes is None:
+        raise InvalidConfiguration(problems)
+
+    mistakes += problems
+    return {name: draft for name, draft in drafts.items() if not _is_wrong(draft, found.problems)}
 
 
 def _is_wrong(draft: Draft, problems: Iterable[Problem]) -> bool:
