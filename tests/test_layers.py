@@ -44,7 +44,7 @@ LAYERS = (
     "voice endpoint surroundings crash_store status temporary as_server",
     "unstoppable",
     "launching cleaning errand happenings lasting beside following recording situation",
-    "run inspection",
+    "run inspection certificates",
     "view",
     "readiness refusals",
     "server",

@@ -40,7 +40,8 @@ _PROXY = frozenset(
     ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "WS_PROXY", "WSS_PROXY", "ALL_PROXY", "NO_PROXY"]
 )
 _PROXIES = _PROXY | {name.lower() for name in _PROXY}
-_TRUST = frozenset(
+# The files and folders of certificates among them.
+CERTIFICATES = frozenset(
     [
         "SSL_CERT_FILE",
         "SSL_CERT_DIR",
@@ -49,22 +50,24 @@ _TRUST = frozenset(
         "CURL_CA_BUNDLE",
         "AWS_CA_BUNDLE",
         "NODE_EXTRA_CA_CERTS",
-        "NODE_USE_SYSTEM_CA",
-        "NODE_USE_ENV_PROXY",
         "DENO_CERT",
-        "DENO_TLS_CA_STORE",
         "PIP_CERT",
         "GIT_SSL_CAINFO",
         "GIT_SSL_CAPATH",
         "CARGO_HTTP_CAINFO",
         "NPM_CONFIG_CAFILE",
         "npm_config_cafile",
-        "UV_NATIVE_TLS",
-        "UV_SYSTEM_CERTS",
         "HTTPLIB2_CA_CERTS",
         "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
     ]
 )
+_TRUST = CERTIFICATES | {
+    "NODE_USE_SYSTEM_CA",
+    "NODE_USE_ENV_PROXY",
+    "DENO_TLS_CA_STORE",
+    "UV_NATIVE_TLS",
+    "UV_SYSTEM_CERTS",
+}
 _INHERITED = _SAFE | _PROXIES | _TRUST
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hostler.crash_record import PluginWord
 from hostler.errors import ServerError
@@ -19,7 +19,8 @@ _PLUGIN_FAILURES = 50
 class Means:
     """Kept over the restarts of one start, and let go at rest. Only the port is remembered longer.
 
-    `port_refused` tells that the server itself could not bind it, for connections that are not over yet.
+    `port_refused` tells that the server itself could not bind it, for connections that are not over yet;
+    `untrusted` are the certificates of which it was told that the server cannot read them.
     """
 
     server: Server
@@ -27,6 +28,7 @@ class Means:
     lock: NameLock | None = None
     last_port: int | None = None
     port_refused: bool = False
+    untrusted: set[str] = field(default_factory=set)
 
     def rest(self, state: State, *, reason: str = "", error: ServerError | None = None) -> None:
         """Enter a state of rest, then let go of what nobody wants any more."""

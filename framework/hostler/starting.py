@@ -9,6 +9,7 @@ from functools import partial
 import anyio
 
 from hostler.aside import aside
+from hostler.certificates import tell_unreadable
 from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ServerError
 from hostler.happenings import Prepared
 from hostler.launching import Given, choose_port
@@ -86,6 +87,7 @@ class Starting:
         means.last_port = choose_port(server.spec, around, means.last_port)
         server.promised_port = means.last_port
         await run.prepare(server, plugins, means.lock, self._given(readings))
+        await tell_unreadable(run.errand(), means.untrusted)
 
     async def _wait_for_port(self) -> None:
         """A port that only connections of a former run still have needs nothing but time."""
