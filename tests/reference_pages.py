@@ -14,7 +14,7 @@ from typing import TypeVar
 import click
 import hostler
 from hostler import errors, events, hooks
-from hostler.cli import group
+from hostler.cli.commands import group
 from hostler.events import Event
 from hostler.plugins.forms import FORMS
 

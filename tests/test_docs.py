@@ -14,7 +14,7 @@ import key_tables
 import plugin_page
 import pytest
 from hostler import InvalidConfiguration, ServerSpec, from_dict
-from hostler.cli import group
+from hostler.cli.commands import group
 from hostler.model.reading.schema import RESTART, SERVER
 from hostler.plugins import describe, installed
 from hostler.plugins.forms import FORMS

@@ -189,7 +189,7 @@ HEAVY = ("aiohttp", "rich", "psutil", "msgspec", "click", "pluggy", "anyio", "as
     ("statement", "allowed"),
     [
         ("import hostler", ()),
-        ("import hostler.cli", ("click", "asyncio")),
+        ("import hostler.cli", ()),
         ("from hostler import Supervisor", ("pluggy", "anyio", "asyncio", "msgspec")),
         ("from hostler import ServerSpec, hookimpl", ("pluggy",)),
     ],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from hostler_process import Configure, Start
+from hostler_process import HOSTLER, Configure, Start
 
 SERVERS = """
 [servers.web]
@@ -64,3 +67,25 @@ def test_nothing_that_is_opened_takes_the_place_of_a_closed_input_or_output(
         fds = dict(line.split()[-3::2] for line in (tmp_path / file).read_text().splitlines() if "->" in line)
         numbers = [str("<>2".index(word[0])) for word in closed.split()]
         assert [fds[number] for number in numbers] == ["/dev/null"] * len(numbers), file
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+class AtClick:
+    def find_spec(self, name, *more):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, AtClick())
+"""
+
+
+@pytest.mark.parametrize("argv", [[Path(sys.executable).parent / "hostler"], HOSTLER], ids=["script", "-m"])
+def test_a_ctrl_c_while_python_imports_hostler_leaves_no_traceback(
+    argv: list[str | Path], tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTED)
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([*argv, "--version"], env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")

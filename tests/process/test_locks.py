@@ -1,4 +1,5 @@
 import fcntl
+import json
 import os
 import re
 import signal
@@ -8,12 +9,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning
 from hostler.process.directories import Directories
-from hostler.process.locks import NameLock
+from hostler.process.locks import NameLock, holder, lock_path
 
 HOLDS = """
 import sys
@@ -310,3 +312,19 @@ def test_a_reloader_and_workers_of_tests_are_told_what_cures_it(
     done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=True)
     lock.release()
     assert [part for part in told if part not in done.stdout] == [], done.stdout
+
+
+def test_a_lock_whose_writer_has_ended_is_nobodys_though_its_pid_is_anothers_now(
+    directories: Directories, tmp_path: Path
+) -> None:
+    with other_supervisor(tmp_path) as child:
+        owner = holder(directories, "here", "web")
+        assert owner is not None
+        assert owner.pid == child.pid
+        path = lock_path(directories, "here", "web")
+        child.kill()
+        child.wait(10)
+        assert holder(directories, "here", "web") is None
+
+        path.write_text(json.dumps(asdict(owner) | {"pid": os.getpid()}))  # as if we had got its pid
+        assert holder(directories, "here", "web") is None

@@ -17,7 +17,7 @@ import click
 import psutil
 import pytest
 from acceptance_world import World, five_plugins
-from hostler.cli import group
+from hostler.cli.commands import group
 
 HERE = Path(__file__).parent
 ALLOWED = ["MY_TOKEN", "APP_SECRET", "PRIVATE_KEY", "SERVICE_CREDENTIALS", "DATABASE_URL"]

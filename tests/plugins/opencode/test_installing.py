@@ -230,3 +230,28 @@ async def test_bun_installs_where_npm_is_missing(view: View) -> None:
     assert program.stat().st_mode & 0o777 == 0o755
     assert "with bun" in view.progresses[0]
     assert time.monotonic() - started < 120
+
+
+def with_bun(view: View, program: str) -> Installation:
+    """No npm, and a bun that links node_modules to what it unpacked, with the program made so."""
+    bun = view.root / "bin" / "bun"
+    bun.parent.mkdir()
+    unpacks = f"mkdir -p store/bin node_modules; {program}; ln -s ../store node_modules/{SMALL}"
+    bun.write_text(f"#!/bin/sh\nPATH={os.environ['PATH']}; {unpacks}\n")
+    bun.chmod(0o755)
+    return small(view, str(bun.parent))
+
+
+async def test_a_package_that_bun_links_to_is_kept_with_what_is_behind_the_link(view: View) -> None:
+    program = await with_bun(view, f"echo here > store/bin/{SMALL_NAME}").ensure()
+    assert program.read_text() == "here\n"
+    assert leftovers(view) == []
+
+
+async def test_a_link_that_bun_unpacked_in_the_place_of_the_program_is_refused(view: View) -> None:
+    wanted = with_bun(view, f"ln -s /bin/sh store/bin/{SMALL_NAME}")
+
+    with pytest.raises(ProcessSpawnFailed, match="in it is no file"):
+        await wanted.ensure()
+
+    assert not wanted.folder.exists()

@@ -1,0 +1,85 @@
+"""The commands of the command line, and the exit codes of their mistakes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from io import TextIOWrapper
+from typing import ClassVar, TextIO
+
+import click
+
+from hostler.cli.edge import guarded
+from hostler.cli.lazy_group import LazyGroup
+from hostler.errors import InvalidConfiguration, ServerError
+from hostler.version import __version__
+
+OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
+
+
+class Commands(LazyGroup):
+    """The commands of hostler."""
+
+    modules: ClassVar[Mapping[str, str]] = {
+        "run": "running",
+        "explain": "explain",
+        "crashes": "crashes",
+        "check": "check",
+        "show": "show",
+        "plugins": "plugins",
+        "schema": "schema",
+    }
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hostler", message="%(prog)s %(version)s")
+def group() -> None:
+    """Keep local servers up: start them, know when they are ready, restart them, leave nothing behind.
+
+    Exit codes: 0 after a wanted stop, 1 when a server failed, 2 for a mistake in the call or in the
+    configuration.
+    """
+
+
+def call(arguments: Sequence[str] | None) -> None:
+    """Run the command that the arguments name, or the words of this process, and exit."""
+    _prepare_output()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    words, command = split_command(words)
+
+    try:
+        group.main(words, prog_name="hostler", obj=command)
+    except InvalidConfiguration as error:
+        click.echo(str(error), err=True)
+        sys.exit(BAD_CONFIGURATION)
+    except ServerError as error:
+        click.echo(str(error), err=True)
+        sys.exit(FAILED)
+
+
+def _prepare_output() -> None:
+    """Make sure that there is something to write to, that no character ends us, and none is an order."""
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
+
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+    sys.stdout, sys.stderr = guarded(sys.stdout), guarded(sys.stderr)
+
+
+def _nowhere() -> TextIO:
+    return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)  # never closed: no warning of it
+
+
+def split_command(words: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """Split at the first "--"; None where there is none."""
+    words = list(words)
+
+    if "--" not in words:
+        return words, None
+
+    place = words.index("--")
+    return words[:place], words[place + 1 :]
