@@ -127,7 +127,7 @@ async def test_a_version_becomes_ready_comes_back_when_killed_and_leaves_nothing
         assert server.pid != pid
         assert server.endpoint is not None
         assert server.endpoint.port == port
-        assert server.restarts == 1
+        assert server.restarts == 1, server.crashes
 
         if version in HAS_A_SHELL:
             child = await a_child_of_the_shell_tool(server, world)
