@@ -147,18 +147,18 @@ def open_files() -> int:
     return len(list(Path("/dev/fd").iterdir()))
 
 
-async def next_report(reports: AsyncGenerator[Report, None], seconds: float = 5) -> Report:
+async def next_report(reports: AsyncGenerator[Report, None], seconds: float = 30) -> Report:
     with anyio.fail_after(seconds):
         return await anext(reports)
 
 
-async def healthy(reports: AsyncGenerator[Report, None], seconds: float = 5) -> Healthy:
+async def healthy(reports: AsyncGenerator[Report, None], seconds: float = 30) -> Healthy:
     report = await next_report(reports, seconds)
     assert isinstance(report, Healthy), report
     return report
 
 
-async def unhealthy(reports: AsyncGenerator[Report, None], seconds: float = 5) -> Unhealthy:
+async def unhealthy(reports: AsyncGenerator[Report, None], seconds: float = 30) -> Unhealthy:
     report = await next_report(reports, seconds)
     assert isinstance(report, Unhealthy), report
     return report

@@ -508,9 +508,9 @@ def test_a_hostler_that_slept_finds_its_server_as_well_as_before(world: World, w
 
 
 def test_a_hostler_that_slept_through_the_start_of_its_server_takes_it_as_started(world: World) -> None:
-    running = world.hostler("run", world.fake("--announce-delay", "0.5", startup_timeout="1s"), "--json")
+    running = world.hostler("run", world.fake("--announce-delay", "1", startup_timeout="5s"), "--json")
     running.event(event="state", state="waiting_ready")
-    sleeps([running.process.pid], 2.0)
+    sleeps([running.process.pid], 6.0)
     assert running.event(event="state", state="running")["generation"] == 1
     assert running.stop(signal.SIGTERM) == 0
 
