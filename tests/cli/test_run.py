@@ -74,6 +74,19 @@ def test_the_second_signal_kills_a_server_that_does_not_obey(configure: Configur
     assert "killing what is left" in hostler.stdout
 
 
+def test_a_sigterm_that_comes_twice_as_timeout_sends_it_cuts_no_stop_short(
+    configure: Configure, start: Start
+) -> None:
+    configure("--term-delay", "1")
+    hostler = start("run")
+    hostler.wait_for("started on port")
+    hostler.send(signal.SIGTERM)
+    hostler.wait_for("Shutting down")
+    hostler.send(signal.SIGTERM)
+    assert hostler.end() == 0
+    assert "killing what is left" not in hostler.stdout
+
+
 def test_a_signal_while_it_starts_stops_it(configure: Configure, start: Start) -> None:
     configure("--announce-delay", "60")
     hostler = start("run")

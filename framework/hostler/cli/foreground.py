@@ -33,6 +33,7 @@ from hostler.supervisor import Supervisor
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MOST_LINES = 65_536  # of each server, that wait to be shown
 _PATIENCE = 3.0  # seconds in which lines are shown when all is over
+_ECHO = 0.5  # seconds in which a second SIGTERM is the first one, sent to the program and to its group
 _TURN = 0.01  # seconds in which lines are shown without a rest
 
 
@@ -57,6 +58,7 @@ class Foreground:
     _killing: bool = False
     _unread: bool = False
     _signal: int = 0
+    _told: float = 0.0
 
     async def run(self, command: Sequence[str] | None) -> int:
         """Run all of it; the exit code."""
@@ -173,9 +175,11 @@ class Foreground:
     def _on_signal(self, number: int) -> None:
         if not self._stop.is_set():
             self._stop.set()
-            self._signal = number
+            self._signal, self._told = number, loop_time()
             self.view.shutting_down()
             self._pass_on(number)
+        elif number == self._signal == signal.SIGTERM and loop_time() - self._told < _ECHO:
+            return
         elif self._supervisor is not None and not self._killing:
             self._killing = True
             self.view.say("killing what is left")
