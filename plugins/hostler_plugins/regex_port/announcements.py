@@ -239,6 +239,7 @@ def _is_to_read(candidate: _Candidate, before: str, after: str) -> bool:
         return False
 
     rest = regex(forms.SENTENCE_END).split(after.partition(" ")[2], maxsplit=1)[0]
+    rest = "" if "browser" in rest else rest
     return bool(regex(forms.TO_READ).search(f"{before} | {rest}"))
 
 

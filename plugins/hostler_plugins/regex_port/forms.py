@@ -207,7 +207,8 @@ NOT_OURS = r"""
     | \b (?: database | db | redis | postgres | postgresql | mysql | mongo | mongodb | kafka | zookeeper
            | rabbitmq | cache | jdbc (?= [\s_] ) | datasource | broker | brokers | index | registry | nodes
            | dsn ) (?: [\s_] (?: url | uri | host | server ) )? \s* [:=@]
-    | \b (?: docs? | documentation | more | more \s info (?: rmation )? | help ) \s*
+    | \b (?: bugs? | changelog | docs? | documentation | guides? | help | manuals? | more | read
+        | more \s info (?: rmation )? | support | tutorials? ) \s*
         (?: (?: is | are )? \s (?: at | on ) )? \s* [:=]? \s* $
     | (?: ^ | [\]:>] \s | \s -\s ) [^a-z]* using \s+
         (?! (?: endpoint | port | address | host | url | https? ) \b ) [a-z] [^;!]* $
