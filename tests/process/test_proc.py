@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from namespaces import unshared
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces of its own need root")
 
@@ -61,10 +62,9 @@ check_proc()
 
 
 def run(unshare: str, code: str, *wrapper: str) -> "subprocess.CompletedProcess[str]":
-    argv = ["unshare", *unshare.split(), *wrapper, sys.executable, "-c", code]
     # What becomes another user may not write the coverage of this run.
     env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
-    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, env=env)
+    return unshared([*unshare.split(), *wrapper, sys.executable, "-c", code], env)
 
 
 def test_a_tree_is_found_and_stopped_where_proc_is_that_of_another_pid_namespace() -> None:

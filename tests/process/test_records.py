@@ -14,6 +14,7 @@ from hostler.errors import EnvironmentSetupFailed, ForceKillTimeout
 from hostler.process.directories import Directories
 from hostler.process.locks import NameLock
 from hostler.process.records import Recovered, RunRecord, RunStore, boot_id
+from namespaces import unshared
 
 DIES = """
 import os, signal, subprocess, sys
@@ -462,8 +463,7 @@ def test_where_the_boot_id_is_hidden_the_time_of_the_boot_stands_in() -> None:
 
     code = "from hostler.process.records import boot_id; print(boot_id(), boot_id())"
     hide = 'mount -t tmpfs tmpfs /proc/sys/kernel/random && exec "$@"'
-    argv = ["unshare", "--mount", "sh", "-c", hide, "sh", sys.executable, "-c", code]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True)
+    done = unshared(["--mount", "sh", "-c", hide, "sh", sys.executable, "-c", code])
     first, second = done.stdout.split()
     assert first == second
     assert int(first) > 0

@@ -21,6 +21,7 @@ from hostler.process.table import (
     start_time,
     until_settled,
 )
+from namespaces import unshared
 
 Start = Callable[..., Any]
 
@@ -128,8 +129,7 @@ asyncio.run(main())
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a pid namespace of its own needs root")
 def test_descendants_are_found_whatever_their_numbers() -> None:
-    argv = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-c", NUMBERS]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    done = unshared(["--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-c", NUMBERS])
 
     assert (done.stdout, done.stderr) == ("True\nTrue 4\n() []\n", "")
 
