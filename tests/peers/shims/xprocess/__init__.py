@@ -1,0 +1,5 @@
+"""pytest-xprocess's public names."""
+
+from .xprocess import ProcessStarter, XProcess, XProcessInfo, XProcessResources
+
+__all__ = ["ProcessStarter", "XProcess", "XProcessInfo", "XProcessResources"]
