@@ -211,7 +211,8 @@ def clean_up(launch: Launch) -> None:
         launch.cleanups.pop()()
 
     while launch.temporary:
-        shutil.rmtree(launch.temporary.pop())
+        with suppress(FileNotFoundError):  # one is noted before it is made
+            shutil.rmtree(launch.temporary.pop())
 
 
 def _wait_for_announcement(process: subprocess.Popen[bytes], log: Path) -> None:
