@@ -19,9 +19,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from hostler.launch import Sink
-from hostler.process.output import OutputPump
-from hostler.secrets import Masker
+from hostler.model.launch import Sink
+from hostler.process.output.capture import OutputReader
+from hostler.secrets.masking import Masker
 from hostler_plugins.log_rotation.sink import LogFile
 
 LINE = 100
@@ -86,7 +86,7 @@ def bare(lines: int, folder: Path) -> Result:
 
 async def captured(lines: int, folder: Path, secrets: int) -> Result:
     """The same child through hostler's pump, a rotated file behind it."""
-    pump = OutputPump()
+    pump = OutputReader()
     log = LogFile(folder / "hostler.log", max_size=10 * 2**20, keep=1000, timestamps=False)
     log.open()
     sinks: list[Sink] = [log]

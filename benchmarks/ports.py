@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hostler_plugins.regex_port import RegexPort
 
-LINES = Path(__file__).parent.parent / "tests" / "plugins"
+LINES = Path(__file__).parent.parent / "tests" / "integration" / "plugins"
 ORDINARY = [
     "2024-03-05 10:11:12,345 INFO worker 3 processed 1200 items in 25 ms",
     "[10:11:12] GET /index.html 200 in 12ms",

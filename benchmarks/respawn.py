@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hostler import Directories, ServerSpec, Supervisor
-from hostler.process.tree import Census, find_tree, stop_tree
+from hostler.process.tree.terminate import ProcessTableSnapshot, find_tree, stop_tree
 from measuring import Row, compared, spread
 from peers import respawning_peers
 from stage import HERE, Stage, hostler, kill_and_see, next_stamp, table
@@ -94,7 +94,9 @@ async def _scan(stage: Stage, times: int) -> list[Row]:
         assert run is not None
         process = run.process
         assert process is not None
-        census = Census()  # as hostler has one: who is older than the server is read at the first look only
+        census = (
+            ProcessTableSnapshot()
+        )  # as hostler has one: who is older than the server is read at the first look only
         looks = [_timed(lambda: find_tree(process, table=census.look_now(process))) for _ in range(times)]
         await supervisor.stop()
         stops = []

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import psutil
 import pytest
+from children import has_children
 from fetching import cache_folder, npm_with_network
-from hostler import Directories, Endpoint, Launch, PluginSpec, RestartPolicy, ServerSpec, hookimpl
+from hostler import Directories, Launch, ServerSpec
 from hypothesis import HealthCheck, settings
 from servers import fake_server
+from specs import QUICK, MakeSpec, announced
 
 # HYPOTHESIS_PROFILE=many looks for mistakes for minutes instead of seconds. A busy machine is no mistake.
 settings.register_profile(
@@ -29,8 +29,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 # By name here and not by its entry point (see addopts): that one is imported before coverage looks.
 pytest_plugins = ["hostler.testing.pytest_plugin"]
-
-QUICK = RestartPolicy(initial_delay=0.01, max_delay=0.05, stable_after=60.0)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,26 +65,6 @@ def network() -> None:
     npm_with_network()
 
 
-@dataclass(eq=False)
-class Announced:
-    """Finds what the fake server announces, so that tests of the engine need no bundled plugin."""
-
-    @hookimpl
-    def parse_port(self, line: str) -> Endpoint | None:
-        found = re.search(r"listening on (https?)://([^/]+):(\d+)", line)
-        return None if found is None else Endpoint(found[2], int(found[3]), found[1])
-
-
-def announced() -> PluginSpec:
-    return PluginSpec("announced", instance=Announced())
-
-
-class MakeSpec(Protocol):
-    """Makes the spec of a fake server from its switches."""
-
-    def __call__(self, *switches: str, plugins: tuple[Any, ...] = ..., **fields: Any) -> ServerSpec: ...
-
-
 @pytest.fixture
 def anyio_backend() -> object:
     """hostler runs on asyncio; with TESTS_ON=uvloop on that loop."""
@@ -109,16 +87,6 @@ def make_spec(tmp_path: Path) -> MakeSpec:
         return ServerSpec(**({"command": command, "plugins": plugins} | given))
 
     return make
-
-
-def has_children() -> bool:
-    """Whether there is any child, zombies included; psutil reads every process of the system to say so."""
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-
-    return True
 
 
 @pytest.fixture(autouse=True)

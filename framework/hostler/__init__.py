@@ -7,14 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hostler.as_server import is_ours, read_head, read_input
-    from hostler.block import serve
-    from hostler.blocking import BlockingServer, BlockingSupervisor
-    from hostler.changes import Change, Changes
-    from hostler.command_result import CommandResult
-    from hostler.config import dump, from_dict, load
-    from hostler.crash_record import CrashRecord, MemoryPoint, PluginWord
-    from hostler.credentials import is_secret_name
+    from hostler.config.dump import dump
+    from hostler.config.load import from_dict, load
+    from hostler.engine.server import Server
     from hostler.errors import (
         EnvironmentSetupFailed,
         ErrorContext,
@@ -33,8 +28,8 @@ if TYPE_CHECKING:
         ServerError,
         StartupTimeout,
     )
-    from hostler.essential import EssentialEnd
-    from hostler.events import (
+    from hostler.events.crash import CrashRecord, MemoryPoint, PluginWord
+    from hostler.events.events import (
         CrashRecorded,
         EndpointFound,
         Event,
@@ -49,47 +44,44 @@ if TYPE_CHECKING:
         StateChanged,
         StreamReceived,
     )
-    from hostler.heartbeat import is_heartbeat
     from hostler.hooks import ServerView, hookimpl, hookspec
-    from hostler.launch import Confinement, Launch, Sink
-    from hostler.model import (
+    from hostler.launching.server_user import is_ours, read_head, read_input
+    from hostler.launching.tempdir import private_folder
+    from hostler.model.choices import HealthRule, IdentityCheck, InputMode, Kind, OutputMode, RestartMode
+    from hostler.model.command_result import CommandResult
+    from hostler.model.dependencies import Condition, Need, OnRestart
+    from hostler.model.diff import Change, Changes
+    from hostler.model.heartbeat import is_heartbeat
+    from hostler.model.launch import Confinement, Launch, Sink
+    from hostler.model.spec import Configuration, EnvFile, PluginSpec, RestartPolicy, ServerSpec
+    from hostler.model.states import MOVES, State
+    from hostler.model.stop_order import StopMode, StopSignal
+    from hostler.model.units import Duration, Size, option
+    from hostler.model.usage import ProcessUsage
+    from hostler.model.values import (
         Action,
         Advice,
         Auth,
-        Configuration,
         Endpoint,
-        EnvFile,
         Exit,
         ExitCause,
-        HealthRule,
         Healthy,
-        IdentityCheck,
-        InputMode,
-        Kind,
         Line,
-        OutputMode,
-        PluginSpec,
         Report,
-        RestartMode,
-        RestartPolicy,
-        ServerSpec,
         StreamEvent,
         StreamGap,
         StreamName,
         Unhealthy,
     )
-    from hostler.needs import Condition, Need, OnRestart
-    from hostler.polling import poll
-    from hostler.process.directories import Directories, why_not_writable
-    from hostler.process.trusted import trusted_folder
-    from hostler.quantities import Duration, Size, option
-    from hostler.secret_value import Secret
-    from hostler.server import Server
-    from hostler.states import MOVES, State
-    from hostler.stop_order import StopMode, StopSignal
-    from hostler.supervisor import Supervisor
-    from hostler.temporary import private_folder
-    from hostler.usage import ProcessUsage
+    from hostler.plugins.poll import poll
+    from hostler.process.disk.directories import Directories, why_not_writable
+    from hostler.process.disk.trusted_folder import trusted_folder
+    from hostler.secrets.credentials import is_secret_name
+    from hostler.secrets.reference import Secret
+    from hostler.supervisor.essential import EssentialEnd
+    from hostler.supervisor.supervisor import Supervisor
+    from hostler.sync.serve import serve
+    from hostler.sync.servers import BlockingServer, BlockingSupervisor
     from hostler.version import __version__
 
 __all__ = [
@@ -192,109 +184,144 @@ __all__ = [
     "why_not_writable",
 ]
 
-_WHERE = {
-    "Action": "hostler.model",
-    "Advice": "hostler.model",
-    "Auth": "hostler.model",
-    "BlockingServer": "hostler.blocking",
-    "BlockingSupervisor": "hostler.blocking",
-    "Change": "hostler.changes",
-    "Changes": "hostler.changes",
-    "Condition": "hostler.needs",
-    "CommandResult": "hostler.command_result",
-    "Configuration": "hostler.model",
-    "Confinement": "hostler.launch",
-    "CrashRecord": "hostler.crash_record",
-    "CrashRecorded": "hostler.events",
-    "Directories": "hostler.process.directories",
-    "Duration": "hostler.quantities",
-    "Endpoint": "hostler.model",
-    "EndpointFound": "hostler.events",
-    "EnvFile": "hostler.model",
-    "EnvironmentSetupFailed": "hostler.errors",
-    "ErrorContext": "hostler.errors",
-    "EssentialEnd": "hostler.essential",
-    "Event": "hostler.events",
-    "EventStreamConnectionFailed": "hostler.errors",
-    "Exit": "hostler.model",
-    "ExitCause": "hostler.model",
-    "Exited": "hostler.events",
-    "ForceKillTimeout": "hostler.errors",
-    "HealthReported": "hostler.events",
-    "HealthRule": "hostler.model",
-    "Healthy": "hostler.model",
-    "IdentityCheck": "hostler.model",
-    "InputMode": "hostler.model",
-    "InvalidConfiguration": "hostler.errors",
-    "Kind": "hostler.model",
-    "Launch": "hostler.launch",
-    "Line": "hostler.model",
-    "ListensTooWide": "hostler.errors",
-    "LogFileCreationFailed": "hostler.errors",
-    "MOVES": "hostler.states",
-    "MemoryPoint": "hostler.crash_record",
-    "MemorySampled": "hostler.events",
-    "Need": "hostler.needs",
-    "Notice": "hostler.events",
-    "OnRestart": "hostler.needs",
-    "OutputMode": "hostler.model",
-    "PluginError": "hostler.errors",
-    "PluginFailed": "hostler.events",
-    "PluginSpec": "hostler.model",
-    "PluginWord": "hostler.crash_record",
-    "PortInUse": "hostler.errors",
-    "PortParsingFailed": "hostler.errors",
-    "Problem": "hostler.errors",
-    "ProcessAlreadyRunning": "hostler.errors",
-    "ProcessSpawnFailed": "hostler.errors",
-    "ProcessUsage": "hostler.usage",
-    "Progress": "hostler.events",
-    "Report": "hostler.model",
-    "RestartMode": "hostler.model",
-    "RestartPolicy": "hostler.model",
-    "RestartScheduled": "hostler.events",
-    "Secret": "hostler.secret_value",
-    "Server": "hostler.server",
-    "ServerCrashed": "hostler.errors",
-    "ServerError": "hostler.errors",
-    "ServerSpec": "hostler.model",
-    "ServerView": "hostler.hooks",
-    "Sink": "hostler.launch",
-    "Size": "hostler.quantities",
-    "Spawned": "hostler.events",
-    "StartupTimeout": "hostler.errors",
-    "State": "hostler.states",
-    "StateChanged": "hostler.events",
-    "StopMode": "hostler.stop_order",
-    "StopSignal": "hostler.stop_order",
-    "StreamEvent": "hostler.model",
-    "StreamGap": "hostler.model",
-    "StreamName": "hostler.model",
-    "StreamReceived": "hostler.events",
-    "Supervisor": "hostler.supervisor",
-    "Unhealthy": "hostler.model",
-    "__version__": "hostler.version",
-    "dump": "hostler.config",
-    "from_dict": "hostler.config",
-    "hookimpl": "hostler.hooks",
-    "hookspec": "hostler.hooks",
-    "is_heartbeat": "hostler.heartbeat",
-    "is_ours": "hostler.as_server",
-    "is_secret_name": "hostler.credentials",
-    "load": "hostler.config",
-    "option": "hostler.quantities",
-    "poll": "hostler.polling",
-    "private_folder": "hostler.temporary",
-    "read_head": "hostler.as_server",
-    "read_input": "hostler.as_server",
-    "serve": "hostler.block",
-    "trusted_folder": "hostler.process.trusted",
-    "why_not_writable": "hostler.process.directories",
+_NAMES = {
+    "hostler.config.dump": ("dump",),
+    "hostler.config.load": (
+        "from_dict",
+        "load",
+    ),
+    "hostler.engine.server": ("Server",),
+    "hostler.errors": (
+        "EnvironmentSetupFailed",
+        "ErrorContext",
+        "EventStreamConnectionFailed",
+        "ForceKillTimeout",
+        "InvalidConfiguration",
+        "ListensTooWide",
+        "LogFileCreationFailed",
+        "PluginError",
+        "PortInUse",
+        "PortParsingFailed",
+        "Problem",
+        "ProcessAlreadyRunning",
+        "ProcessSpawnFailed",
+        "ServerCrashed",
+        "ServerError",
+        "StartupTimeout",
+    ),
+    "hostler.events.crash": (
+        "CrashRecord",
+        "MemoryPoint",
+        "PluginWord",
+    ),
+    "hostler.events.events": (
+        "CrashRecorded",
+        "EndpointFound",
+        "Event",
+        "Exited",
+        "HealthReported",
+        "MemorySampled",
+        "Notice",
+        "PluginFailed",
+        "Progress",
+        "RestartScheduled",
+        "Spawned",
+        "StateChanged",
+        "StreamReceived",
+    ),
+    "hostler.hooks": (
+        "ServerView",
+        "hookimpl",
+        "hookspec",
+    ),
+    "hostler.launching.server_user": (
+        "is_ours",
+        "read_head",
+        "read_input",
+    ),
+    "hostler.launching.tempdir": ("private_folder",),
+    "hostler.model.choices": (
+        "HealthRule",
+        "IdentityCheck",
+        "InputMode",
+        "Kind",
+        "OutputMode",
+        "RestartMode",
+    ),
+    "hostler.model.command_result": ("CommandResult",),
+    "hostler.model.dependencies": (
+        "Condition",
+        "Need",
+        "OnRestart",
+    ),
+    "hostler.model.diff": (
+        "Change",
+        "Changes",
+    ),
+    "hostler.model.heartbeat": ("is_heartbeat",),
+    "hostler.model.launch": (
+        "Confinement",
+        "Launch",
+        "Sink",
+    ),
+    "hostler.model.spec": (
+        "Configuration",
+        "EnvFile",
+        "PluginSpec",
+        "RestartPolicy",
+        "ServerSpec",
+    ),
+    "hostler.model.states": (
+        "MOVES",
+        "State",
+    ),
+    "hostler.model.stop_order": (
+        "StopMode",
+        "StopSignal",
+    ),
+    "hostler.model.units": (
+        "Duration",
+        "Size",
+        "option",
+    ),
+    "hostler.model.usage": ("ProcessUsage",),
+    "hostler.model.values": (
+        "Action",
+        "Advice",
+        "Auth",
+        "Endpoint",
+        "Exit",
+        "ExitCause",
+        "Healthy",
+        "Line",
+        "Report",
+        "StreamEvent",
+        "StreamGap",
+        "StreamName",
+        "Unhealthy",
+    ),
+    "hostler.plugins.poll": ("poll",),
+    "hostler.process.disk.directories": (
+        "Directories",
+        "why_not_writable",
+    ),
+    "hostler.process.disk.trusted_folder": ("trusted_folder",),
+    "hostler.secrets.credentials": ("is_secret_name",),
+    "hostler.secrets.reference": ("Secret",),
+    "hostler.supervisor.essential": ("EssentialEnd",),
+    "hostler.supervisor.supervisor": ("Supervisor",),
+    "hostler.sync.serve": ("serve",),
+    "hostler.sync.servers": (
+        "BlockingServer",
+        "BlockingSupervisor",
+    ),
+    "hostler.version": ("__version__",),
 }
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _WHERE:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-    return getattr(import_module(_WHERE[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from hostler.plain_text import harmless
+from hostler.text.sanitize import harmless
 
 _TAIL_LINES_IN_MESSAGE = 8
 

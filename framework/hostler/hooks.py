@@ -16,22 +16,22 @@ from typing import Protocol
 
 import pluggy
 
-from hostler.command_result import CommandResult
-from hostler.launch import Launch
-from hostler.model import (
+from hostler.model.command_result import CommandResult
+from hostler.model.launch import Launch
+from hostler.model.spec import ServerSpec
+from hostler.model.states import State
+from hostler.model.usage import ProcessUsage
+from hostler.model.values import (
     Advice,
     Auth,
     Endpoint,
     Exit,
     Line,
     Report,
-    ServerSpec,
     StreamEvent,
     StreamGap,
     StreamName,
 )
-from hostler.states import State
-from hostler.usage import ProcessUsage
 
 PROJECT = "hostler"
 # What a plugin's `api` may be, from oldest to newest; any new hook or argument is a step.

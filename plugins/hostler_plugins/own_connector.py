@@ -9,7 +9,7 @@ import aiohttp
 from hostler import Endpoint, PortInUse, ServerView
 from yarl import URL
 
-from hostler_plugins.lingering import close_by_reset
+from hostler_plugins.connection_close import close_by_reset
 from hostler_plugins.own_listener import holds_secret, verify_connection, verify_place
 
 if TYPE_CHECKING:

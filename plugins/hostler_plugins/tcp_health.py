@@ -29,7 +29,7 @@ from hostler import (
     poll,
 )
 
-from hostler_plugins.lingering import close_by_reset
+from hostler_plugins.connection_close import close_by_reset
 from hostler_plugins.own_listener import holds_secret, verify_connection, verify_place
 from hostler_plugins.thresholds import check_pattern, check_positive
 

@@ -17,8 +17,8 @@ from hostler import (
     from_dict,
     load,
 )
-from hostler.model.reading.schema import RESTART, SERVER
-from hostler.plugins import describe
+from hostler.model.schema.server_keys import RESTART, SERVER
+from hostler.plugins.describe import describe
 
 MISTAKES = """\
 [servers.web]

@@ -23,8 +23,8 @@ from hostler import (
     State,
     StateChanged,
 )
-from hostler.plugins import installed
-from hostler.plugins.forms import FORMS
+from hostler.plugins.discovery import installed
+from hostler.plugins.signatures import FORMS
 
 ALL_HOOKS = '''
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from acceptance_world import QUICK, World, eventually
 from hostler import Server, ServerCrashed, State
-from hostler.process.cgroups import pids_in
+from hostler.process.spawn.cgroups import pids_in
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is looked at is Linux's")
 

@@ -29,8 +29,8 @@ sleeper.wait()
 sys.platform = sys.argv[1]
 
 from hostler import Endpoint
-from hostler.process.sockets import listening_sockets, who_holds, who_listens
-from hostler.process.table import read_row, read_table, start_time
+from hostler.process.net.sockets import listening_sockets, who_holds, who_listens
+from hostler.process.tree.table import read_row, read_table, start_time
 
 child = subprocess.Popen(
     [sys.executable, "-c", CHILD],

@@ -311,14 +311,16 @@ def other_system_lines() -> dict[Path, list[str]]:
 @pytest.mark.requirement("R7")
 def test_what_differs_between_systems_is_marked_and_only_where_processes_are() -> None:
     lines = other_system_lines()
-    assert {"process/exits.py", "process/table.py", "process/sockets.py"} <= {str(path) for path in lines}
+    assert {"process/spawn/exits.py", "process/tree/table.py", "process/net/sockets.py"} <= {
+        str(path) for path in lines
+    }
     assert all(path.parts[0] == "process" for path in lines)
 
 
 @pytest.mark.requirement("R7")
 def test_the_modules_of_both_systems_can_be_imported_and_ask_for_the_system() -> None:
     for path in other_system_lines():
-        module = importlib.import_module(f"hostler.process.{path.stem}")
+        module = importlib.import_module("hostler." + ".".join(path.with_suffix("").parts))
         source = Path(module.__file__ or "").read_text()
         names = {node.attr for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)}
         assert "platform" in names or "psutil" in source or "OSError" in source

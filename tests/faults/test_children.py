@@ -16,7 +16,6 @@ from typing import Any, TypeAlias
 import anyio
 import psutil
 import pytest
-from conftest import QUICK, MakeSpec, announced
 from hostler import (
     Directories,
     Event,
@@ -34,6 +33,7 @@ from hostler import (
     StateChanged,
     Supervisor,
 )
+from specs import QUICK, MakeSpec, announced
 from traces import no_trace
 
 Marked: TypeAlias = Callable[[str], list[int]]
@@ -487,7 +487,7 @@ class TakesAway:
     program: Path
 
     def __call__(self, launch: Launch, account: object) -> Any:
-        from hostler.process.privileges import build_prefix
+        from hostler.process.spawn.privileges import build_prefix
 
         self.program.unlink()
         return build_prefix(launch, account)  # type: ignore[arg-type]
@@ -500,7 +500,7 @@ async def test_a_program_that_goes_between_the_check_and_the_spawn_is_told(
     script.write_text("#!/bin/sh\nsleep 300\n")
     script.chmod(0o755)
     # The moment between cannot be hit at will.
-    monkeypatch.setattr("hostler.process.spawn.build_prefix", TakesAway(script))
+    monkeypatch.setattr("hostler.process.spawn.spawn.build_prefix", TakesAway(script))
     spec = make_spec(command=(str(script),), plugins=(announced(),), restart=NO_RETRY)
 
     async with Supervisor(spec, directories=directories) as supervisor:

@@ -14,8 +14,8 @@ from typing import Any
 import anyio
 import psutil
 import pytest
-from conftest import MakeSpec, announced
 from hostler import Directories, Event, Notice, PluginSpec, ServerSpec, State, Supervisor
+from specs import MakeSpec, announced
 from traces import no_trace
 
 PYTHON = (sys.executable, "-I", "-S", "-c")

@@ -15,7 +15,6 @@ from typing import Any
 import anyio
 import psutil
 import pytest
-from conftest import QUICK, MakeSpec
 from hostler import (
     Directories,
     Exit,
@@ -28,10 +27,11 @@ from hostler import (
     Supervisor,
     hookimpl,
 )
+from specs import QUICK, MakeSpec
 from traces import no_trace
 
 PYTHON = (sys.executable, "-I", "-S", "-c")
-PROGRAM = str(Path(__file__).parents[1] / "shortage_program.py")
+PROGRAM = str(Path(__file__).parents[1] / "support" / "shortage_program.py")
 MIB = 2**20
 ONCE = replace(QUICK, max_restarts=0)
 SOMEBODY = "54321"

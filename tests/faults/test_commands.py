@@ -18,7 +18,6 @@ import hostler
 import psutil
 import pytest
 from acceptance_world import NOTHING, World, five_plugins
-from conftest import QUICK, MakeSpec, announced
 from hostler import (
     Directories,
     Event,
@@ -35,6 +34,7 @@ from hostler import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from specs import QUICK, MakeSpec, announced
 
 HOLDING = f"{Path(__file__).with_name('holding.py')}:Holding"
 SLOW = RestartPolicy(initial_delay=60.0, max_delay=60.0)

@@ -30,9 +30,9 @@ from hostler import (
     State,
     hookimpl,
 )
-from hostler.process.locks import NameLock
-from hostler.process.records import RunRecord, RunStore
-from hostler.process.table import start_time
+from hostler.process.disk.lock import NameLock
+from hostler.process.disk.run_record import RunRecord, RunStore
+from hostler.process.tree.table import start_time
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 NO_ROOM = os.strerror(errno.ENOSPC)

@@ -11,8 +11,8 @@ import pytest
 from acceptance_world import World, eventually
 from faulty import ONCE, Mounts, failure_of, faulty, frozen, notices, supervising
 from hostler import EnvironmentSetupFailed, Event, Launch, ProcessAlreadyRunning, State, hookimpl
-from hostler.process.locks import NameLock
-from hostler.process.records import RunRecord, RunStore
+from hostler.process.disk.lock import NameLock
+from hostler.process.disk.run_record import RunRecord, RunStore
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
@@ -51,7 +51,7 @@ class Leaves:
 async def test_a_stop_does_not_wait_without_end_for_a_disk_that_hangs(
     world: World, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hostler.cleaning._REMOVE_SECONDS", 0.5)  # not 30 s, for a test's sake
+    monkeypatch.setattr("hostler.runtime.cleanup._REMOVE_SECONDS", 0.5)  # not 30 s, for a test's sake
     events: list[Event] = []
     folder = disk / "temporary"
 
@@ -68,7 +68,7 @@ async def test_a_stop_does_not_wait_without_end_for_a_disk_that_hangs(
 async def test_a_start_does_not_wait_without_end_for_what_another_server_left(
     world: World, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hostler.cleaning._SWEEP_SECONDS", 0.5)
+    monkeypatch.setattr("hostler.runtime.cleanup._SWEEP_SECONDS", 0.5)
     events: list[Event] = []
     leave(world, "another configuration", disk / "temporary")
 
@@ -84,8 +84,8 @@ async def test_a_start_does_not_wait_without_end_for_what_another_server_left(
 async def test_a_server_whose_own_leftovers_hang_says_so(
     world: World, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hostler.cleaning._SWEEP_SECONDS", 0.5)
-    monkeypatch.setattr("hostler.process.locks._PATIENCE_WITH_A_SWEEP", 0.5)
+    monkeypatch.setattr("hostler.runtime.cleanup._SWEEP_SECONDS", 0.5)
+    monkeypatch.setattr("hostler.process.disk.lock._PATIENCE_WITH_A_SWEEP", 0.5)
     file = faulty(world, restart=ONCE)
     leave(world, world.load(file).namespace, disk / "temporary")
 

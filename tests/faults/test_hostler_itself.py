@@ -20,7 +20,6 @@ from typing import Any
 import anyio
 import pytest
 from acceptance_world import NOTHING, World, eventually, five_plugins
-from conftest import QUICK, MakeSpec, announced
 from faulty import supervising
 from hostler import (
     Directories,
@@ -42,6 +41,7 @@ from hostler import (
     Supervisor,
     hookimpl,
 )
+from specs import QUICK, MakeSpec, announced
 
 HOLDING = f"{Path(__file__).with_name('holding.py')}:Holding"
 ONCE = replace(QUICK, start_retries=0)
@@ -372,8 +372,8 @@ class TakesAMoment:
 async def test_a_hook_is_not_blamed_for_the_time_in_which_the_host_blocked_the_loop(
     make_spec: MakeSpec, directories: Directories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hostler.plugins.plugin_set._HOOK_SECONDS", 0.5)  # not 5 s, for a test's sake
-    monkeypatch.setattr("hostler.plugins.plugin_set._SHUTDOWN_SECONDS", 0.5)
+    monkeypatch.setattr("hostler.plugins.host._HOOK_SECONDS", 0.5)  # not 5 s, for a test's sake
+    monkeypatch.setattr("hostler.plugins.host._SHUTDOWN_SECONDS", 0.5)
     events: list[Event] = []
 
     def block_soon(_: str) -> None:

@@ -15,8 +15,8 @@ import pytest
 from acceptance_world import QUICK, World
 from faulty import ONCE, notices
 from hostler import Event, Server, State
-from hostler.process.ports import free_port
-from hostler.process.sockets import has_leftovers
+from hostler.process.net.ports import free_port
+from hostler.process.net.sockets import has_leftovers
 
 pytestmark = [
     pytest.mark.usefixtures("nothing_is_left"),

@@ -16,10 +16,10 @@ import anyio
 import pytest
 from health_watching import Host, unhealthy, watching
 from hostler import Auth, Endpoint, IdentityCheck, PortInUse
-from hostler.identity import verify_listener
-from hostler.process.exits import Process
+from hostler.process.spawn.exits import Process
+from hostler.runtime.endpoint_owner import verify_listener
 from hostler_plugins.http_health import HttpHealth
-from hostler_plugins.opencode.requesting import Place, status_of
+from hostler_plugins.opencode.client import Place, status_of
 from hostler_plugins.sse_health import SseHealth
 from hostler_plugins.tcp_health import TcpHealth
 from listeners import LISTENER, THIEF, Leader, Tree, as_root

@@ -18,12 +18,12 @@ import anyio
 import pytest
 from health_watching import Host, Pages, answer, next_report, pages, unhealthy, watching
 from hostler import Auth, Duration, Endpoint, Healthy, IdentityCheck, PortInUse, Secret, Unhealthy
-from hostler.identity import verify_listener
-from hostler.process.exits import Process
-from hostler.process.sockets import Listener
+from hostler.process.net.sockets import Listener
+from hostler.process.spawn.exits import Process
+from hostler.runtime.endpoint_owner import verify_listener
 from hostler_plugins.exec_health import ExecHealth
 from hostler_plugins.http_health import HttpHealth
-from hostler_plugins.opencode.requesting import Place, status_of
+from hostler_plugins.opencode.client import Place, status_of
 from hostler_plugins.sse_health import SseHealth
 from hostler_plugins.tcp_health import TcpHealth
 from listeners import LISTENER, SERVER, THIEF, Leader, Tree, as_root

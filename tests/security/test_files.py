@@ -15,7 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 from acceptance_world import NOTHING, CommandLine, World, five_plugins
-from hostler_plugins.opencode import locking, versions
+from hostler_plugins.opencode import file_lock as locking
+from hostler_plugins.opencode import versions
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")

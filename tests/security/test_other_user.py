@@ -26,10 +26,11 @@ from hostler import (
     ServerSpec,
     Supervisor,
 )
-from hostler.env_files import read_env_file
-from hostler.inspection import Inspector
-from hostler.model import Configuration
-from hostler_plugins.opencode import VERSION, installing
+from hostler.config.preflight import Inspector
+from hostler.launching.env_file import read_env_file
+from hostler.model.spec import Configuration
+from hostler_plugins.opencode import VERSION
+from hostler_plugins.opencode import install as installing
 
 __all__ = ["certificate"]
 

@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from hostler.run_as import run_as
+from hostler.files.run_as import run_as
 from hostler_process import Terminal
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
 
 UID = 2002
 TYPES = """
-from hostler.run_as import run_as
+from hostler.files.run_as import run_as
 code, text = run_as(2002, 2002, [], ["/bin/sh", "-c", ": < /dev/tty && echo typed"], most=99, seconds=10)
 print("answer:", text, "end")
 """

@@ -25,7 +25,7 @@ from hostler import (
 )
 from hostler_plugins.opencode import VERSION
 from hostler_plugins.opencode.platforms import package_names
-from hostler_plugins.sandbox.places import Access, Place, may_write
+from hostler_plugins.sandbox.paths import Access, Place, may_write
 
 BWRAP = shutil.which("bwrap")
 TRIAL = ["bwrap", "--ro-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "/bin/true"]

@@ -53,6 +53,6 @@ def test_a_server_with_our_rights_keeps_them(tmp_path: Path) -> None:
 
 def test_what_reads_for_another_user_has_none() -> None:
     read = f"run_as(2002, 2002, [], ['{PYTHON}', '-c', sys.argv[1]], most=99, seconds=10)"
-    code = f"{ROOT}from hostler.run_as import run_as\nprint({read})"
+    code = f"{ROOT}from hostler.files.run_as import run_as\nprint({read})"
     done = subprocess.run([sys.executable, "-c", code, LOOK], capture_output=True, text=True, check=True)
     assert "KEYS False False" in done.stdout

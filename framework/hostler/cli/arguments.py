@@ -10,10 +10,10 @@ from typing import Any, TypedDict
 
 import click
 
-from hostler.config.settings import Setting, read_settings
-from hostler.model import Configuration
-from hostler.model.reading.findings import likely
-from hostler.plain_file import STDIN
+from hostler.config.source.overrides import Setting, read_settings
+from hostler.files.bounded_read import STDIN
+from hostler.model.schema.diagnostics import likely
+from hostler.model.spec import Configuration
 
 DEFAULT_FILE = "hostler.toml"
 

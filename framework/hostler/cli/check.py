@@ -10,14 +10,14 @@ from pathlib import Path
 import click
 
 from hostler.cli.arguments import Layers, file_argument, layer_options
-from hostler.cli.patience import bounded_imports
-from hostler.config.loading import load_drafts
-from hostler.config.servers import Draft
+from hostler.cli.import_deadline import bounded_imports
+from hostler.config.load import load_drafts
+from hostler.config.preflight import Inspector, Observation
+from hostler.config.resolve.server_table import ResolvedServer
 from hostler.errors import InvalidConfiguration, Problem
-from hostler.inspection import Inspector, Observation
-from hostler.model import Configuration, ServerSpec
-from hostler.model.reading.findings import without_echoes
-from hostler.process.directories import Directories
+from hostler.model.schema.diagnostics import without_echoes
+from hostler.model.spec import Configuration, ServerSpec
+from hostler.process.disk.directories import Directories
 
 
 @click.command("check")
@@ -64,7 +64,7 @@ def _settled(spec: ServerSpec) -> ServerSpec:
     return replace(spec, plugins=tuple(plugins))
 
 
-def _problem(seen: Observation, drafts: Mapping[str, Draft], file: Path) -> Problem:
+def _problem(seen: Observation, drafts: Mapping[str, ResolvedServer], file: Path) -> Problem:
     """The observation with the place of what it is about, or of the table where that would stand."""
     _, _, rest = seen.key.partition(".")
     name, _, keys = rest.partition(".")

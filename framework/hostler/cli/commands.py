@@ -10,8 +10,8 @@ from typing import ClassVar, TextIO
 
 import click
 
-from hostler.cli.edge import guarded
 from hostler.cli.lazy_group import LazyGroup
+from hostler.cli.safe_streams import guarded
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.version import __version__
 
@@ -22,7 +22,7 @@ class Commands(LazyGroup):
     """The commands of hostler."""
 
     modules: ClassVar[Mapping[str, str]] = {
-        "run": "running",
+        "run": "run",
         "explain": "explain",
         "crashes": "crashes",
         "check": "check",

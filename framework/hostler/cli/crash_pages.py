@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from hostler.cli.phrases import at, indented, lasting
-from hostler.crash_record import CrashRecord
-from hostler.crash_store import StoredCrash
-from hostler.wording import spent, what_followed
+from hostler.cli.formatting import at, indented, lasting
+from hostler.events.crash import CrashRecord
+from hostler.events.messages import spent, what_followed
+from hostler.records.crash_store import StoredCrash
 
 _HEAD = ("no.", "time", "server", "run", "how it ended", "uptime", "what followed")
 

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 import click
 
 from hostler.cli.arguments import Layers, file_and_name, known_name, layer_options, words_argument
-from hostler.cli.patience import bounded_imports
-from hostler.config.loading import load_drafts
-from hostler.crash_store import CrashStore, StoredCrash
-from hostler.model import Configuration
-from hostler.process.directories import Directories
-from hostler.process.namespaces import settled
+from hostler.cli.import_deadline import bounded_imports
+from hostler.config.load import load_drafts
+from hostler.model.spec import Configuration
+from hostler.process.disk.directories import Directories
+from hostler.process.disk.namespace import settled
+from hostler.records.crash_store import CrashStore, StoredCrash
 
 
 @click.command("crashes")
@@ -62,7 +62,7 @@ def _numbered(found: Sequence[StoredCrash], number: int) -> list[StoredCrash]:
 
 def _show(crashes: Sequence[StoredCrash], names: str, *, as_json: bool, in_full: bool) -> None:
     from hostler.cli.crash_pages import page, table  # noqa: PLC0415 - programs need no pages
-    from hostler.plain_text import harmless  # noqa: PLC0415
+    from hostler.text.sanitize import harmless  # noqa: PLC0415
 
     if as_json:
         for number, record in crashes:

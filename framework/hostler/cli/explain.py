@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from hostler.cli.arguments import Layers, file_and_name, known_name, layer_options, words_argument
-from hostler.cli.patience import bounded_imports
-from hostler.config.loading import load_drafts
-from hostler.model import ServerSpec
-from hostler.process.directories import Directories
-from hostler.process.namespaces import settled
+from hostler.cli.import_deadline import bounded_imports
+from hostler.config.load import load_drafts
+from hostler.model.spec import ServerSpec
+from hostler.process.disk.directories import Directories
+from hostler.process.disk.namespace import settled
 
 
 @click.command("explain")
@@ -21,9 +21,9 @@ def command(words: tuple[str, ...], layers: Layers) -> None:
     Without NAME all are explained. What is said comes from what is on disk: the server's lock, its
     records, and the last state that was written down; whoever runs it is not disturbed.
     """
-    from hostler.cli.explaining import explained  # noqa: PLC0415 - a mistake in the call needs none of it
-    from hostler.plain_text import harmless  # noqa: PLC0415
-    from hostler.situation import look_at  # noqa: PLC0415
+    from hostler.cli.explanation import explained  # noqa: PLC0415 - a mistake in the call needs none of it
+    from hostler.records.inspect import look_at  # noqa: PLC0415
+    from hostler.text.sanitize import harmless  # noqa: PLC0415
 
     file, name = file_and_name(words)
 

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import click
 
-from hostler.model import PluginSpec
-from hostler.plain_file import read_plain
-from hostler.plugins import installed
-from hostler.plugins.loading import GROUP
-from hostler.plugins.wording import did_you_mean
+from hostler.files.bounded_read import read_plain
+from hostler.model.spec import PluginSpec
+from hostler.plugins.discovery import GROUP, installed
+from hostler.plugins.messages import did_you_mean
 
 _LARGEST = 16 * 2**20
 

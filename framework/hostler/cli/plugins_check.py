@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hostler.cli.patience import bounded_imports
+from hostler.cli.import_deadline import bounded_imports
 from hostler.errors import ServerError
-from hostler.model import PluginSpec
-from hostler.plain_text import harmless
-from hostler.plugins import find_class
-from hostler.plugins.wording import said
+from hostler.model.spec import PluginSpec
+from hostler.plugins.discovery import find_class
+from hostler.plugins.messages import said
+from hostler.text.sanitize import harmless
 
 if TYPE_CHECKING:
-    from hostler.testing.contract import Findings
+    from hostler.testing.conformance import Findings
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -70,7 +70,7 @@ def _option(setting: str) -> tuple[str, Any]:
 
 
 def _keeps_its_promises(spec: PluginSpec, options: dict[str, Any]) -> bool:
-    from hostler.testing.contract import check_contract  # noqa: PLC0415 - it brings the whole engine
+    from hostler.testing.conformance import check_contract  # noqa: PLC0415 - it brings the whole engine
 
     try:
         with bounded_imports():

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from hostler.cli.patience import bounded_imports
+from hostler.cli.import_deadline import bounded_imports
 from hostler.errors import ServerError
-from hostler.plugins import PluginDescription, describe, installed
-from hostler.plugins.wording import did_you_mean
+from hostler.plugins.describe import PluginDescription, describe
+from hostler.plugins.discovery import installed
+from hostler.plugins.messages import did_you_mean
 
 _COMMANDS = ("show", "new", "check")
 

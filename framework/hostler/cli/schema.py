@@ -6,7 +6,7 @@ import json
 
 import click
 
-from hostler.cli.patience import bounded_imports
+from hostler.cli.import_deadline import bounded_imports
 from hostler.errors import ServerError
 
 
@@ -18,7 +18,7 @@ def command() -> None:
     of the TOML file: #:schema ./hostler.schema.json
     """
     from hostler.config.json_schema import json_schema  # noqa: PLC0415 - only this command needs it
-    from hostler.plugins import installed  # noqa: PLC0415
+    from hostler.plugins.discovery import installed  # noqa: PLC0415
 
     with bounded_imports():
         schemas = {name: schema for name in installed() if (schema := _options(name)) is not None}
@@ -27,9 +27,9 @@ def command() -> None:
 
 
 def _options(name: str) -> dict[str, object] | None:
-    from hostler.model import PluginSpec  # noqa: PLC0415
+    from hostler.model.spec import PluginSpec  # noqa: PLC0415
+    from hostler.plugins.json_schema import options_schema  # noqa: PLC0415
     from hostler.plugins.options import plugin_class  # noqa: PLC0415
-    from hostler.plugins.schemas import options_schema  # noqa: PLC0415
 
     try:
         return options_schema(plugin_class(PluginSpec(name)))

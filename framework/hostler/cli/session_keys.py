@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hostler.keyring import leave_session_keys
-from hostler.model import Configuration
+from hostler.files.session_keyring import leave_session_keys
+from hostler.model.spec import Configuration
 
 _LESS = {"privileges", "sandbox"}
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import click
 
 from hostler.cli.arguments import Layers, file_and_name, known_name, layer_options, words_argument
-from hostler.cli.patience import bounded_imports
-from hostler.config import dump
-from hostler.config.loading import load_drafts
-from hostler.model import Configuration
-from hostler.model.reading.findings import without_echoes
-from hostler.model.reading.masking import masked
+from hostler.cli.import_deadline import bounded_imports
+from hostler.config.dump import dump
+from hostler.config.load import load_drafts
+from hostler.model.schema.diagnostics import without_echoes
+from hostler.model.schema.masked import masked
+from hostler.model.spec import Configuration
 
 
 @click.command("show")
@@ -26,7 +26,7 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
     each value is told with the file and line it comes from, and each variable of the environment with who
     set it at the last start.
     """
-    from hostler.plain_text import harmless  # noqa: PLC0415 - a mistake in the call needs none of it
+    from hostler.text.sanitize import harmless  # noqa: PLC0415 - a mistake in the call needs none of it
 
     file, name = file_and_name(words)
 
@@ -42,10 +42,10 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
         click.echo(harmless(notes) + dump(_only(configuration, names)), nl=False)
         return
 
-    from hostler.cli.origins import told  # noqa: PLC0415
-    from hostler.process.directories import Directories  # noqa: PLC0415
-    from hostler.process.namespaces import settled  # noqa: PLC0415
-    from hostler.status import StatusStore  # noqa: PLC0415
+    from hostler.cli.provenance import told  # noqa: PLC0415
+    from hostler.process.disk.directories import Directories  # noqa: PLC0415
+    from hostler.process.disk.namespace import settled  # noqa: PLC0415
+    from hostler.records.status_store import StatusStore  # noqa: PLC0415
 
     directories = Directories.default()
     store = StatusStore(directories.data_for(settled(directories, configuration.namespace or "")))

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hostler.config.plugin_secrets import anchored_secrets
-from hostler.config.plugin_tables import is_file
-from hostler.config.servers import Draft
-from hostler.interpolate import escape
-from hostler.model import PluginSpec
-from hostler.model.reading.elsewhere import anchored_env_file, anchored_secret
-from hostler.model.reading.paths import is_anchored, is_path, tidy
-from hostler.model.reading.tree import Node, portable
+from hostler.config.resolve.plugin_secrets import anchored_secrets
+from hostler.config.resolve.plugin_tables import is_file
+from hostler.config.resolve.server_table import ResolvedServer
+from hostler.model.interpolation import escape
+from hostler.model.schema.external_values import anchored_env_file, anchored_secret
+from hostler.model.schema.paths import is_anchored, is_path, tidy
+from hostler.model.schema.tree import Node, portable
+from hostler.model.spec import PluginSpec
 
 
-def document(drafts: Iterable[Draft]) -> dict[str, object]:
+def document(drafts: Iterable[ResolvedServer]) -> dict[str, object]:
     """Everything that was configured, written so that it means the same in any folder."""
     return {"servers": {draft.spec.name: _server(draft) for draft in drafts}}
 
 
-def _server(draft: Draft) -> dict[str, object]:
+def _server(draft: ResolvedServer) -> dict[str, object]:
     server: dict[str, object] = portable(draft.node)
     command = draft.at("command")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from hostler.config.keys import RESTART_KEYS, SERVER_KEYS, TEXTS, Key
-from hostler.plugins.schemas import JsonSchema
+from hostler.plugins.json_schema import JsonSchema
 
 # The draft that the TOML language servers of the common editors read.
 DRAFT = "http://json-schema.org/draft-07/schema#"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from hostler.model import HealthRule, IdentityCheck, InputMode, Kind, OutputMode, RestartMode
-from hostler.needs import Condition, OnRestart
-from hostler.plugins.schemas import REFERENCE, SECRET, JsonSchema, duration_schema, one_of
-from hostler.stop_order import StopMode, StopSignal
+from hostler.model.choices import HealthRule, IdentityCheck, InputMode, Kind, OutputMode, RestartMode
+from hostler.model.dependencies import Condition, OnRestart
+from hostler.model.stop_order import StopMode, StopSignal
+from hostler.plugins.json_schema import REFERENCE, SECRET, JsonSchema, duration_schema, one_of
 
 
 @dataclass(frozen=True, slots=True)

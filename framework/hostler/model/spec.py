@@ -8,11 +8,11 @@ from pathlib import Path
 
 from hostler.errors import Problem
 from hostler.model.choices import HealthRule, IdentityCheck, InputMode, Kind, OutputMode, RestartMode
-from hostler.model.settling import settle
-from hostler.needs import Need, Needs, spelled_out
-from hostler.secret_value import Secret
-from hostler.secrets import Masker
-from hostler.stop_order import StopMode, StopSignal
+from hostler.model.coercion import settle
+from hostler.model.dependencies import Need, Needs, spelled_out
+from hostler.model.stop_order import StopMode, StopSignal
+from hostler.secrets.masking import Masker
+from hostler.secrets.reference import Secret
 
 
 @dataclass(frozen=True, slots=True)

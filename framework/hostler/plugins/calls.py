@@ -12,9 +12,9 @@ from typing import Any, TypeVar, cast
 
 import anyio
 
-from hostler.loop import loop_time
-from hostler.model import Report
-from hostler.plugins.wording import said
+from hostler.concurrency.event_loop import loop_time
+from hostler.model.values import Report
+from hostler.plugins.messages import said
 
 SLOW_STEP = 0.1
 """Seconds that a step of a plugin may keep the event loop to itself."""

@@ -13,12 +13,12 @@ from typing import Any, get_type_hints
 import msgspec
 
 from hostler.errors import PluginError, Problem
-from hostler.model import PluginSpec
-from hostler.plugins.forms import check_plugin, compares_by_value, hook_faults
-from hostler.plugins.loading import find_class
-from hostler.plugins.mistakes import no_number, refusal, shown, wrong_value
-from hostler.plugins.wording import file_of, likely, place_of, said
-from hostler.quantities import Duration, Size
+from hostler.model.spec import PluginSpec
+from hostler.model.units import Duration, Size
+from hostler.plugins.discovery import find_class
+from hostler.plugins.messages import file_of, likely, place_of, said
+from hostler.plugins.option_errors import no_number, refusal, shown, wrong_value
+from hostler.plugins.signatures import check_plugin, compares_by_value, hook_faults
 
 
 def build(spec: PluginSpec) -> object:

@@ -8,10 +8,10 @@ from inspect import signature
 from typing import TYPE_CHECKING
 
 from hostler.errors import PluginError
-from hostler.model import PluginSpec
-from hostler.plugins.api import Deprecation, deprecations
-from hostler.plugins.forms import FORMS, hook_arguments, new_manager
+from hostler.model.spec import PluginSpec
+from hostler.plugins.api_version import Deprecation, deprecations
 from hostler.plugins.options import build
+from hostler.plugins.signatures import FORMS, hook_arguments, new_manager
 
 if TYPE_CHECKING:
     import pluggy

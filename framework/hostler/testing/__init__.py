@@ -10,14 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hostler.testing.child import FakeChild
-    from hostler.testing.clock import Stalled, VirtualLoop, run_virtually, settle
-    from hostler.testing.commands import fake_server_command
-    from hostler.testing.contract import assert_plugin_contract
+    from hostler.testing.conformance import assert_plugin_contract
+    from hostler.testing.fake_command import fake_server_command
+    from hostler.testing.fake_context import StandIn, Told
     from hostler.testing.servers import Servers
-    from hostler.testing.stand_in import StandIn, Told
-    from hostler.testing.virtual import VirtualClock
-    from hostler.testing.world import World
+    from hostler.testing.simulation.child import FakeChild
+    from hostler.testing.simulation.clock import Stalled, VirtualLoop, run_virtually, settle
+    from hostler.testing.simulation.host import World
+    from hostler.testing.simulation.virtual_clock import VirtualClock
 
 __all__ = [
     "FakeChild",
@@ -35,18 +35,18 @@ __all__ = [
 ]
 
 _WHERE = {
-    "FakeChild": "hostler.testing.child",
+    "FakeChild": "hostler.testing.simulation.child",
     "Servers": "hostler.testing.servers",
-    "Stalled": "hostler.testing.clock",
-    "StandIn": "hostler.testing.stand_in",
-    "Told": "hostler.testing.stand_in",
-    "VirtualClock": "hostler.testing.virtual",
-    "VirtualLoop": "hostler.testing.clock",
-    "World": "hostler.testing.world",
-    "assert_plugin_contract": "hostler.testing.contract",
-    "fake_server_command": "hostler.testing.commands",
-    "run_virtually": "hostler.testing.clock",
-    "settle": "hostler.testing.clock",
+    "Stalled": "hostler.testing.simulation.clock",
+    "StandIn": "hostler.testing.fake_context",
+    "Told": "hostler.testing.fake_context",
+    "VirtualClock": "hostler.testing.simulation.virtual_clock",
+    "VirtualLoop": "hostler.testing.simulation.clock",
+    "World": "hostler.testing.simulation.host",
+    "assert_plugin_contract": "hostler.testing.conformance",
+    "fake_server_command": "hostler.testing.fake_command",
+    "run_virtually": "hostler.testing.simulation.clock",
+    "settle": "hostler.testing.simulation.clock",
 }
 
 

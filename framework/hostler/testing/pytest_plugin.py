@@ -13,13 +13,13 @@ import pytest
 
 if TYPE_CHECKING:
     from hostler.testing.servers import Servers
-    from hostler.testing.virtual import VirtualClock
+    from hostler.testing.simulation.virtual_clock import VirtualClock
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Have tests with a virtual clock run on its loop, whatever loop the others have."""
     if "virtual_clock" in metafunc.fixturenames:
-        from hostler.testing.clock import VirtualLoop  # noqa: PLC0415
+        from hostler.testing.simulation.clock import VirtualLoop  # noqa: PLC0415
 
         backend = ("asyncio", {"loop_factory": VirtualLoop})
         metafunc.parametrize("anyio_backend", [pytest.param(backend, id="virtual")])
@@ -46,7 +46,7 @@ async def virtual_clock(
     anyio_backend_name: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncIterator[VirtualClock]:
     """Time that jumps, and servers whose children are made up: `await virtual_clock.server(plugins=...)`."""
-    from hostler.testing.virtual import VirtualClock  # noqa: PLC0415
+    from hostler.testing.simulation.virtual_clock import VirtualClock  # noqa: PLC0415
 
     clock = VirtualClock(tmp_path / "hostler-home", request.path.parent)
     yield clock
@@ -56,7 +56,7 @@ async def virtual_clock(
 @pytest.fixture
 def fake_server() -> Callable[..., list[str]]:
     """The command of a real server that does what its switches say: `fake_server("--term-delay", "1")`."""
-    from hostler.testing.commands import fake_server_command  # noqa: PLC0415
+    from hostler.testing.fake_command import fake_server_command  # noqa: PLC0415
 
     return fake_server_command
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from hostler.config import from_dict
-from hostler.events import Event
-from hostler.model import Configuration, PluginSpec
-from hostler.process.directories import Directories
-from hostler.server import Server
-from hostler.supervisor import Supervisor
+from hostler.config.load import from_dict
+from hostler.engine.server import Server
+from hostler.events.events import Event
+from hostler.model.spec import Configuration, PluginSpec
+from hostler.process.disk.directories import Directories
+from hostler.supervisor.supervisor import Supervisor
 
 E = TypeVar("E", bound=Event)
 _KEPT = frozenset({"PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "LLVM_PROFILE_FILE"})

@@ -25,7 +25,7 @@ from hostler import (
     poll,
 )
 
-from hostler_plugins.http_health.statuses import accepted
+from hostler_plugins.http_health.status_ranges import accepted
 from hostler_plugins.secret_headers import check_headers, read_headers, redact_headers
 from hostler_plugins.thresholds import check_pattern, check_positive
 
@@ -160,7 +160,7 @@ class HttpHealth:
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
         """Import aiohttp while the child starts, and mask what is secret of the headers."""
         launch.warm_up(lambda: importlib.import_module("aiohttp"))
-        launch.warm_up(lambda: importlib.import_module("hostler_plugins.http_health.asking"))
+        launch.warm_up(lambda: importlib.import_module("hostler_plugins.http_health.probe"))
 
         self.launch = launch
         self.sent_headers = read_headers(self.headers, server, launch)
@@ -183,7 +183,7 @@ class HttpHealth:
             yield _without_port()
             return
 
-        from hostler_plugins.http_health.asking import asking  # noqa: PLC0415 - heavy
+        from hostler_plugins.http_health.probe import asking  # noqa: PLC0415 - heavy
 
         async with asking(self, server, place) as ask:
             reports = poll(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hostler import trusted_folder
 
-from hostler_plugins.log_rotation.series import Series
+from hostler_plugins.log_rotation.archives import Series
 
 _LOOK_AFTER = 0.5
 """Seconds between two looks whether the file was moved, and between two tries to rotate it."""

@@ -28,10 +28,10 @@ from hostler import (
 )
 
 from hostler_plugins.opencode import environment, passwords, profiles
+from hostler_plugins.opencode.client import Place, status_of
 from hostler_plugins.opencode.command import Command, Install, Wanted, look_for_program, set_command
 from hostler_plugins.opencode.data_directory import FirstStart
 from hostler_plugins.opencode.failures import advise
-from hostler_plugins.opencode.requesting import Place, status_of
 from hostler_plugins.opencode.updates import look_for_update
 
 VERSION = "1.18.33"

@@ -12,8 +12,9 @@ from typing import Literal
 import anyio.to_thread
 from hostler import Launch, ServerView
 
-from hostler_plugins.opencode import finding, source, versions
-from hostler_plugins.opencode.installing import Installation, cache_for
+from hostler_plugins.opencode import locate as finding
+from hostler_plugins.opencode import source, versions
+from hostler_plugins.opencode.install import Installation, cache_for
 from hostler_plugins.opencode.platforms import bun_package, package_names
 from hostler_plugins.opencode.programs import NAMES, Program
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hostler import EnvironmentSetupFailed
 
-from hostler_plugins.opencode import locking
+from hostler_plugins.opencode import file_lock as locking
 
 
 @dataclass(slots=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from hostler import Auth, EnvironmentSetupFailed, Launch, ServerView
 
+from hostler_plugins.opencode.client import Place, status_of
 from hostler_plugins.opencode.environment import own_folder
-from hostler_plugins.opencode.requesting import Place, status_of
 
 VARIABLE = "OPENCODE_SERVER_PASSWORD"
 USER_VARIABLE = "OPENCODE_SERVER_USERNAME"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from hostler import Launch, ProcessSpawnFailed, ServerError, ServerView, private_folder, read_head
 
-from hostler_plugins.opencode import locking
-from hostler_plugins.opencode.finding import on_path
+from hostler_plugins.opencode import file_lock as locking
+from hostler_plugins.opencode.locate import on_path
 
 ENTRY = Path("src") / "index.ts"
 BUN_VERSION = "1.4.5"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from hostler import Launch, ServerView
 
-from hostler_plugins.opencode.finding import own_tool
+from hostler_plugins.opencode.locate import own_tool
 from hostler_plugins.opencode.profiles import version_numbers
 from hostler_plugins.opencode.registries import NO_PROJECT, separate, tool_env, tool_path
-from hostler_plugins.opencode.tools import run_tool
+from hostler_plugins.opencode.subprocess import run_tool
 
 _DEADLINE = 30.0  # seconds
 

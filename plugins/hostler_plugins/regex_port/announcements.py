@@ -15,8 +15,8 @@ from itertools import islice, pairwise
 
 from hostler import Endpoint
 
-from hostler_plugins.regex_port import forms
-from hostler_plugins.regex_port.forms import Kind, regex
+from hostler_plugins.regex_port import patterns as forms
+from hostler_plugins.regex_port.patterns import Kind, regex
 
 _LINE = 8192  # the engine cuts lines here; other callers may not
 _NUMBERS, _CANDIDATES = 64, 16  # looked at in one line: an announcement does not hide behind more

@@ -21,8 +21,8 @@ from hostler import (
     option,
 )
 
-from hostler_plugins.resource_limits.groups import Group, find_parent, make_group
-from hostler_plugins.resource_limits.patience import Patience
+from hostler_plugins.resource_limits.cgroup import Group, find_parent, make_group
+from hostler_plugins.resource_limits.soft_limit import Patience
 from hostler_plugins.resource_limits.watch import FINE, Bounds, Watch, in_words
 
 _PERIOD = 100_000  # microseconds, as the kernel's own default for cpu.max

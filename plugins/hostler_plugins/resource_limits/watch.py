@@ -9,8 +9,8 @@ from typing import cast
 
 from hostler import Healthy, ProcessUsage, Report, ServerCrashed, ServerView, Unhealthy
 
-from hostler_plugins.resource_limits.groups import Group
-from hostler_plugins.resource_limits.patience import Patience, ProcessorTime
+from hostler_plugins.resource_limits.cgroup import Group
+from hostler_plugins.resource_limits.soft_limit import Patience, ProcessorTime
 
 FINE = Healthy(neutral=True)
 

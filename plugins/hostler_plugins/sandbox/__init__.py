@@ -11,19 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from hostler import (
-    Confinement,
-    EnvironmentSetupFailed,
-    Launch,
-    ServerSpec,
-    ServerView,
-    hookimpl,
-    option,
-)
+from hostler import Confinement, EnvironmentSetupFailed, Launch, ServerSpec, ServerView, hookimpl, option
 
 from hostler_plugins.sandbox.box import DEADLINE, Box, Wanted, refuse
-from hostler_plugins.sandbox.explaining import explain_refusals, tell
-from hostler_plugins.sandbox.watching import watch
+from hostler_plugins.sandbox.hints import explain_refusals, tell
+from hostler_plugins.sandbox.monitor import watch
 
 _TOOL_PATH = "/usr/bin:/bin:/usr/local/bin"  # never the server's PATH: it may run with our privileges
 _NAMESPACES_NEEDED = (

@@ -10,9 +10,8 @@ from pathlib import Path
 from hostler import CommandResult, EnvironmentSetupFailed, Launch, ServerView, private_folder
 
 from hostler_plugins.sandbox.mounts import Mounts, find_mounts
-from hostler_plugins.sandbox.own import code_of_ours, settings_of_tools
-from hostler_plugins.sandbox.placeholders import command_to_make, placeholders
-from hostler_plugins.sandbox.places import (
+from hostler_plugins.sandbox.own_files import code_of_ours, settings_of_tools
+from hostler_plugins.sandbox.paths import (
     Access,
     Place,
     arrange,
@@ -24,6 +23,7 @@ from hostler_plugins.sandbox.places import (
     real_path,
     roots_of,
 )
+from hostler_plugins.sandbox.placeholders import command_to_make, placeholders
 from hostler_plugins.sandbox.system_calls import MACHINES, without_user_namespaces
 
 DEADLINE = 20.0  # for what takes milliseconds, on a busy machine
@@ -235,22 +235,22 @@ class Box:
         if self.tmp is None:
             try:
                 folder = private_folder(self.launch, "tmp")
-                around = self.launch.temporary[-1]
+                context = self.launch.temporary[-1]
 
-                if folder == around:
-                    folder = around / "tmp"
+                if folder == context:
+                    folder = context / "tmp"
                     folder.mkdir(mode=0o700)
                     folder.chmod(0o700)  # whatever the umask is
 
-                (around / "filter").write_bytes(without_user_namespaces())
-                (around / "filter").chmod(0o644)
+                (context / "filter").write_bytes(without_user_namespaces())
+                (context / "filter").chmod(0o644)
             except OSError as error:
                 raise EnvironmentSetupFailed(
                     f"no temporary folder can be made for the sandbox: {error.strerror}",
                     hint="make room in /tmp",
                 ) from error
 
-            self.tmp = folder, around
+            self.tmp = folder, context
 
         return self.tmp[0]
 

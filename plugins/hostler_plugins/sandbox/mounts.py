@@ -11,7 +11,7 @@ from pathlib import Path
 
 import anyio
 
-from hostler_plugins.sandbox.places import Access, Place
+from hostler_plugins.sandbox.paths import Access, Place
 
 _ESCAPED = re.compile(rb"\\(\d{3})")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from hostler import EnvironmentSetupFailed, Launch
 
-from hostler_plugins.sandbox.own import import_folders, settings_of_tools
-from hostler_plugins.sandbox.places import Place, may_write
+from hostler_plugins.sandbox.own_files import import_folders, settings_of_tools
+from hostler_plugins.sandbox.paths import Place, may_write
 
 _PRIVATE, _COMMON, _FOLDER = "077", "022", "folder"
 # Where the server's user cannot make one, the server cannot either.

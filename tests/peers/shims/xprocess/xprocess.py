@@ -44,7 +44,7 @@ class XProcessInfo:
     def __init__(self, name: str, folder: Path) -> None:
         self.name, self.logpath = name, folder / "xprocess.log"
         self.pid: int | None = None
-        self.around = ExitStack()
+        self.context = ExitStack()
         self.server: BlockingServer | None = None
 
     def isrunning(self, ignore_zombies: bool = True) -> bool:
@@ -57,7 +57,7 @@ class XProcessInfo:
 
         assert self.server is not None
         self.server.stop()
-        self.around.close()
+        self.context.close()
         return 1
 
 
@@ -68,7 +68,7 @@ class XProcessResources:
         self.info, self.popen = (info, terminate_on_interrupt), info.server
 
     def release(self) -> None:
-        self.info[0].around.close()
+        self.info[0].context.close()
 
 
 class XProcess:
@@ -125,9 +125,9 @@ class XProcess:
             plugins=tuple(plugins),
         )
         folder = Path(tempfile.mkdtemp(prefix="xprocess-"))
-        info.around.callback(shutil.rmtree, folder, ignore_errors=True)
+        info.context.callback(shutil.rmtree, folder, ignore_errors=True)
         directories = Directories(folder / "state", folder / "data", folder / "cache")
-        info.server = info.around.enter_context(serve(spec, directories=directories))[spec.name]
+        info.server = info.context.enter_context(serve(spec, directories=directories))[spec.name]
         self.resources.append(XProcessResources(info, starter.terminate_on_interrupt))
 
         while info.server.pid is None and info.server.state != State.FAILED:

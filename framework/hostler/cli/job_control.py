@@ -1,0 +1,110 @@
+"""Who the terminal belongs to: the command beside, as a shell gives it to a job, or else hostler."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import Any
+
+_WANT_IT = (signal.SIGTTIN, signal.SIGTTOU)
+_PAUSE = 0.1  # until a signal to our own group has stopped us, if it does
+
+
+class JobControl:
+    """Gives our terminal to the command beside, so that Ctrl-C and Ctrl-Z are for it, and takes it back.
+
+    Without a terminal it does nothing. Its methods are called on the event loop's thread.
+    """
+
+    def __init__(self) -> None:
+        self._terminal = _open_terminal()
+        self._command = 0
+        self._given = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How the command is to be started: in a process group of its own, where there is a terminal."""
+        return {"process_group": 0} if self._job_control else {}
+
+    @property
+    def _job_control(self) -> bool:
+        return self._terminal is not None and sys.platform == "linux"  # elsewhere no stop is told
+
+    def heard(self, number: int) -> bool:
+        """Whether the terminal has sent this signal to the command too, as it is of our process group."""
+        return number == signal.SIGINT and not self._job_control and self._owner() == os.getpgrp()
+
+    def give(self, command: int) -> None:
+        """Put the command in front, if we are there."""
+        if self._job_control:
+            self._command = command
+            signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # we may write, and take it back, from behind
+            asyncio.get_running_loop().add_signal_handler(signal.SIGCONT, self._go_on)
+            self._go_on()
+
+    def look(self) -> None:
+        """Stop where the command was stopped (Ctrl-Z), as the shell's job that we are; go on with it."""
+        if not self._command or sys.platform != "linux":
+            return
+
+        with suppress(ChildProcessError):
+            stopped = os.waitid(os.P_PID, self._command, os.WSTOPPED | os.WNOHANG)
+
+            if stopped is None:
+                return
+
+            if stopped.si_status in _WANT_IT and self._owner() in (os.getpgrp(), self._command):
+                self._go_on()  # it was faster than we are
+                return
+
+            self._take()
+            os.killpg(os.getpgrp(), signal.SIGTSTP)
+            asyncio.get_running_loop().call_later(_PAUSE, self._go_on)
+
+    def take(self, code: int) -> None:
+        """Be in front again: the command has ended. What Ctrl-C has ended with it ends our group as well."""
+        given, self._command = self._given, 0
+        self._take()
+
+        if given and code == -signal.SIGINT:
+            ours = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            os.killpg(os.getpgrp(), signal.SIGINT)
+            signal.signal(signal.SIGINT, ours)
+
+    def _go_on(self) -> None:
+        if self._command:
+            if self._owner() == os.getpgrp():
+                self._given = self._set_owner(self._command)
+
+            with suppress(OSError):
+                os.killpg(self._command, signal.SIGCONT)
+
+    def _take(self) -> None:
+        if self._given:
+            self._set_owner(os.getpgrp())
+            self._given = False
+
+    def _owner(self) -> int | None:
+        """The process group in front, None without a terminal."""
+        with suppress(OSError):
+            return None if self._terminal is None else os.tcgetpgrp(self._terminal)
+
+        return None
+
+    def _set_owner(self, group: int) -> bool:
+        with suppress(OSError):
+            if self._terminal is not None:
+                os.tcsetpgrp(self._terminal, group)
+                return True
+
+        return False
+
+
+def _open_terminal() -> int | None:
+    with suppress(OSError):
+        return os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+
+    return None

@@ -1,0 +1,166 @@
+"""Which events are for people, and in which words."""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple
+
+from hostler.errors import ServerError
+from hostler.events.events import (
+    Event,
+    HealthReported,
+    MemorySampled,
+    Notice,
+    PluginFailed,
+    Progress,
+    RestartScheduled,
+    Spawned,
+    StateChanged,
+)
+from hostler.events.messages import in_words, log_level
+from hostler.launching.spec_secrets import secrets_of_spec
+from hostler.model.spec import Configuration, ServerSpec
+from hostler.model.states import COMPLETED, State
+from hostler.plugins.discovery import find_class
+from hostler.secrets.masking import Masker
+from hostler.text.sanitize import one_line
+
+
+class Sentence(NamedTuple):
+    """One line for people and how loud it is, as a level of the logging module."""
+
+    text: str
+    level: int
+
+
+class Sentences:
+    """Puts events into words. Remembers which servers are running: their health is worth a line."""
+
+    def __init__(self, configuration: Configuration, *, debug: bool = False) -> None:
+        self._labels: dict[str, str] = {}
+        self._states: dict[str, State] = {}
+        self._debug = debug
+        self._not_started: set[str] = set()
+        self.know(configuration)
+
+    def know(self, configuration: Configuration) -> None:
+        """Learn what to call the servers of a configuration, on top of those that are known."""
+        many = len(configuration.servers) > 1
+        self._labels |= {name: label(spec, many=many) for name, spec in configuration.servers.items()}
+
+    def of(self, event: Event) -> Sentence | None:
+        """The sentence for an event, or None when it is not for people."""
+        if isinstance(event, StateChanged):
+            self._states[event.server] = event.state
+            return self._of_state(event)
+
+        if not self._worth_telling(event):
+            return None
+
+        text = f"{self._label(event)}: {in_words(event)}"
+
+        if self._debug and isinstance(event, Spawned):
+            text += "".join(f"\n    {name}={value}" for name, value in event.env.items())
+
+        return Sentence(text, log_level(event))
+
+    def starting(self) -> list[str]:
+        """The labels of the servers that are being started."""
+        return [
+            self._labels.get(name, name)
+            for name, state in self._states.items()
+            if state in {State.STARTING, State.WAITING_READY}
+        ]
+
+    def _label(self, event: Event) -> str:
+        """What to call its server, which may be one of another configuration, or none."""
+        return self._labels.get(event.server) or event.server or "hostler"
+
+    def _worth_telling(self, event: Event) -> bool:
+        match event:
+            case Notice(topic="server_added" | "server_changed" | "server_removed"):
+                return self._debug  # a reload says so itself
+            case Progress() | Notice() | MemorySampled() | RestartScheduled() | PluginFailed():
+                return True
+            case HealthReported():
+                return self._debug or (self._states.get(event.server) is State.RUNNING and not event.healthy)
+            case _:
+                return self._debug
+
+    def _of_state(self, event: StateChanged) -> Sentence | None:
+        name, level = self._label(event), log_level(event)
+
+        if not self._was_started(event):
+            return self._of_failed_start(name, event, level)
+
+        if event.reason == COMPLETED:
+            return Sentence(f"{name} completed", level) if event.state is State.STOPPED else None
+
+        words = {
+            State.STARTING: f"Starting {name}...",
+            State.RUNNING: f"{name} started{_where(event)}",
+            State.STOPPING: f"Shutting down {name}...",
+            State.STOPPED: f"{name} stopped",
+            State.CRASHED: f"{name} crashed: {event.reason}",
+            State.FAILED: f"{name} failed: {_error_of(event)}",
+        }
+        return Sentence(words[event.state], level) if event.state in words else None
+
+    def _was_started(self, event: StateChanged) -> bool:
+        """Whether there was a process: what failed before the spawn has not crashed."""
+        if event.state is State.CRASHED and event.previous is State.STARTING:
+            self._not_started.add(event.server)
+        elif event.state not in {State.BACKOFF, State.FAILED}:
+            self._not_started.discard(event.server)
+
+        return event.server not in self._not_started
+
+    def _of_failed_start(self, name: str, event: StateChanged, level: int) -> Sentence | None:
+        """One sentence, when it is decided what follows."""
+        if event.state is State.CRASHED:
+            return None
+
+        reason = event.reason if event.state is State.BACKOFF else _error_of(event)
+        return Sentence(f"{name} not started: {reason}", max(level, logging.WARNING))
+
+
+def _error_of(event: StateChanged) -> str:
+    return (event.error or "").removeprefix(f"{event.server}: ")
+
+
+def label(spec: ServerSpec, *, many: bool = False) -> str:
+    """What people call a server: "OpenCode server", "web server", "OpenCode server second", "build task"."""
+    title = one_line(spec.title or _title_of_plugins(spec))
+    title, kind = Masker(secrets_of_spec(spec)).text(title), spec.kind.value
+
+    if not title:
+        return f"{spec.name} {kind}"
+
+    return f"{title} {kind} {spec.name}" if many else f"{title} {kind}"
+
+
+def _title_of_plugins(spec: ServerSpec) -> str:
+    for plugin in spec.plugins:
+        try:
+            title = getattr(plugin.instance or find_class(plugin), "title", None)
+        except ServerError:
+            continue  # it is told when the server is started
+
+        if isinstance(title, str):
+            return title
+
+    return ""
+
+
+def _where(event: StateChanged) -> str:
+    took = "" if event.seconds is None else f", {event.seconds:.1f} s"
+
+    if event.url is None:
+        return f" (pid {event.pid}{took})"
+
+    return f" on port {event.url.rpartition(':')[2]}: {event.url} (pid {event.pid}{took})"
+
+
+def lines_missed(server: str, count: int) -> str:
+    """What stands where lines of a server's output are missing."""
+    return f"{server}: {count} lines of output were not shown: too many came at once"

@@ -1,0 +1,102 @@
+"""A terminal: colours, and a spinner while something is under way."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+from rich.text import Text
+
+from hostler.cli.output.sentences import Sentences, lines_missed
+from hostler.events.events import Event, Progress, StateChanged
+from hostler.model.spec import Configuration
+from hostler.model.states import State
+from hostler.model.values import Line
+from hostler.text.sanitize import harmless
+
+_COLOURS = re.compile(r"(\x1b\[[0-9;]*m)")
+_STYLES = {State.RUNNING: "green", State.CRASHED: "yellow", State.FAILED: "red"}
+
+
+class TerminalView:
+    """Shows what matters, with a spinner as long as a server is being started."""
+
+    def __init__(self, configuration: Configuration, out: TextIO, *, debug: bool) -> None:
+        self._sentences = Sentences(configuration, debug=debug)
+        self._console = Console(file=out, highlight=False, soft_wrap=True, emoji=False)
+        self._status: Status | None = None
+        self._moves = True
+
+    def know(self, configuration: Configuration) -> None:
+        """Learn what to call the servers of another configuration."""
+        self._sentences.know(configuration)
+
+    def show(self, event: Event) -> None:
+        """Print the event if it is for people, and keep the spinner in step."""
+        sentence = self._sentences.of(event)
+
+        if sentence is not None and not isinstance(event, Progress) and not _starts(event):
+            style = _STYLES.get(event.state) if isinstance(event, StateChanged) else None
+            style = style or {logging.WARNING: "yellow", logging.ERROR: "red"}.get(sentence.level)
+            self._console.print(_harmless(sentence.text), style=style)
+
+        self._spin(sentence.text if sentence is not None and isinstance(event, Progress) else "")
+
+    def line(self, server: str, line: Line) -> None:
+        """Print a line of the server's output."""
+        if line.missed:
+            self.say(lines_missed(server, line.missed))
+
+        self._console.print(Text(f"{server} {line.stream}: ", "dim"), _harmless(line.text), sep="")
+
+    def say(self, text: str, *, error: bool = False) -> None:
+        """Print a line of hostler's own."""
+        self._console.print(_harmless(text), style="red" if error else None)
+
+    def give_way(self) -> None:
+        """Show no spinner any more: it would draw over what the command beside shows."""
+        self._moves = False
+        self.close()
+
+    def shutting_down(self) -> None:
+        """Say that the second Ctrl-C is not like the first."""
+        self._console.print("[dim]stopping; Ctrl-C once more kills[/dim]")
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def _spin(self, progress: str) -> None:
+        starting = self._sentences.starting()
+
+        if not starting or not self._moves:
+            self.close()
+            return
+
+        text = escape(harmless(progress or f"Starting {', '.join(starting)}..."))
+
+        if self._status is None:
+            self._status = self._console.status(text)
+            self._status.start()
+        elif progress:
+            self._status.update(text)
+
+
+def _harmless(text: str) -> Text:
+    """What servers write, with its colours, but without what would move the cursor or clear the screen.
+
+    Colours alone: rich would pass on the address of a link as it is, with all that stands in it.
+    """
+    parts = _COLOURS.split(text)
+    parts[::2] = [harmless(part) for part in parts[::2]]
+    return Text.from_ansi("".join(parts))
+
+
+def _starts(event: Event) -> bool:
+    return isinstance(event, StateChanged) and event.state is State.STARTING

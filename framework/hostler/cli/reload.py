@@ -1,0 +1,117 @@
+"""`hostler run` takes its configuration anew, on SIGHUP; and when SIGHUP means something else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from hostler.cli.import_deadline import SECONDS
+from hostler.cli.output import View
+from hostler.cli.session_keys import keep_session_keys
+from hostler.concurrency.threads import run_in_thread
+from hostler.errors import InvalidConfiguration, ServerError
+from hostler.model.diff import Changes
+from hostler.model.spec import Configuration
+from hostler.model.states import State
+from hostler.supervisor.reload_guard import refuse_exposed
+from hostler.supervisor.supervisor import Supervisor
+
+
+@dataclass(slots=True)
+class Reloading:
+    """Loads, says what will change, and applies it. Whatever is wrong with it: all stays as it was."""
+
+    supervisor: Supervisor
+    load: Callable[[], Configuration]
+    view: View
+    _asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def ask(self) -> None:
+        """Have it done; what is asked for while one is under way is done once, after it."""
+        self._asked.set()
+
+    async def serve(self, on_added: Callable[[str], None]) -> None:
+        """Do what is asked for, without end; `on_added` is called with the name of each new server."""
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+
+            try:
+                changes = await self._reload()
+            except ServerError as error:
+                self.view.say(str(error), error=True)
+                self.view.say("not reloaded: all stays as it was", error=True)
+                continue
+
+            for name in changes.added:
+                on_added(name)
+
+    async def _reload(self) -> Changes:
+        configuration = await self._read()
+        failed = [server.name for server in self.supervisor.servers.values() if server.state is State.FAILED]
+        changes = self.supervisor.changes(configuration)
+        again = [name for name in failed if name in changes.unchanged]
+
+        for line in lines(changes, again):
+            self.view.say(line)
+
+        self.view.know(configuration)
+        keep_session_keys(configuration)
+        changes = await self.supervisor.reload(configuration)
+        self._try_again(again)
+        return changes
+
+    async def _read(self) -> Configuration:
+        await refuse_exposed(self.supervisor.servers.values())
+
+        try:
+            with anyio.fail_after(SECONDS):
+                configuration = await run_in_thread(self.load, abandon=True)
+        except TimeoutError:
+            what = f"reading the configuration has not ended after {SECONDS} s"
+            raise InvalidConfiguration(f"{what}: the import of a plugin hangs, or a disk") from None
+
+        await refuse_exposed(self.supervisor.servers.values())  # it may have been replaced meanwhile
+        return configuration
+
+    def _try_again(self, names: Iterable[str]) -> None:
+        for name in names:
+            server = self.supervisor.servers.get(name)
+
+            if server is not None and server.state is State.FAILED:
+                server.ask_up()
+
+
+def lines(changes: Changes, again: Sequence[str] = ()) -> Iterator[str]:
+    """What a reload changes, for people; `again` names those that had failed and are tried again."""
+    if not changes and not again:
+        yield "reload: nothing has changed"
+        return
+
+    yield "reload:"
+    yield from (f"  {name}: removed" for name in changes.removed)
+
+    for name, keys in changes.changed.items():
+        yield f"  {name}: {'restarted' if name in changes.restarted else 'changed, and not running'}"
+        yield from (f"    {change}" for change in keys)
+
+    yield from (f"  {name}: added" for name in changes.added)
+
+    yield from (f"  {name}: had failed, is tried again" for name in again)
+
+    if unchanged := [name for name in changes.unchanged if name not in again]:
+        yield f"  unchanged: {', '.join(unchanged)}"
+
+
+def has_terminal() -> bool:
+    """Whether a terminal controls us. One that was there and is gone has hung up."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+
+    return True

@@ -1,0 +1,1 @@
+"""Small mechanisms on asyncio and threads; nothing here knows servers."""

@@ -1,0 +1,57 @@
+"""Tasks that run beside something and end with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+_CLOSE_SECONDS = 2.0
+
+
+class TaskSet:
+    """A set of plain asyncio tasks that are cancelled together.
+
+    Plain tasks and no anyio task group on purpose: what is cancelled here (a plugin's generator, say)
+    sees one cancellation and may then await its own clean-up, which an anyio scope would cancel
+    again and again; and one that fails does not take the others along.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._closed = False
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run `work` until it ends or `close` is called; not at all after that."""
+        if self._closed:
+            work.close()
+            return
+
+        task = asyncio.create_task(work, name=name)
+        self._tasks[task] = name
+        task.add_done_callback(self._forget)
+
+    async def close(self, timeout: float = _CLOSE_SECONDS) -> list[str]:
+        """Cancel all and wait; the names of those that did not end within `timeout` seconds."""
+        self.cancel()
+        tasks = dict(self._tasks)
+
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout)
+
+        return [name for task, name in tasks.items() if not task.done()]
+
+    def cancel(self) -> None:
+        """Cancel all without waiting: for when there is no time left."""
+        self._closed = True
+
+        for task in list(self._tasks):
+            with suppress(RuntimeError):  # its loop is closed: it will never run again
+                task.cancel()
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+
+        if not task.cancelled():
+            task.exception()  # taken note of, so that asyncio does not complain; the work reports its own

@@ -1,0 +1,196 @@
+"""A configuration written back as TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Container, Iterator, Mapping
+from datetime import date, time
+from enum import Enum
+from pathlib import Path
+
+from hostler.config.resolve.plugin_tables import is_file
+from hostler.errors import InvalidConfiguration, Problem
+from hostler.model.dependencies import Need, OnRestart
+from hostler.model.interpolation import escape
+from hostler.model.spec import Configuration, EnvFile, PluginSpec, RestartPolicy, ServerSpec
+from hostler.model.units import Duration, Size
+from hostler.secrets.reference import Secret
+from hostler.text.sanitize import escaped
+
+_DURATIONS = frozenset(
+    {
+        "prepare_timeout",
+        "startup_timeout",
+        "task_timeout",
+        "force_kill_timeout",
+        "memory_interval",
+        "initial_delay",
+        "max_delay",
+        "stable_after",
+    }
+)
+# The engine itself expands the strings of these, so they are templates already.
+_TEMPLATES = frozenset({"command", "env"})
+
+
+def dump(configuration: Configuration) -> str:
+    """The effective configuration as TOML: what was extended is merged, no variable is filled in.
+
+    A configuration without a document, made of specs in Python, is written from the specs. Raises
+    InvalidConfiguration for what TOML cannot hold, such as a plugin object.
+    """
+    import tomli_w  # noqa: PLC0415 - only who writes needs it
+
+    return escaped(tomli_w.dumps(configuration.document or _document(configuration.servers)))
+
+
+def _document(servers: Mapping[str, ServerSpec]) -> dict[str, object]:
+    problems = [problem for name, spec in servers.items() for problem in _unwritable(f"servers.{name}", spec)]
+
+    if problems:
+        raise InvalidConfiguration(problems)
+
+    return {"servers": {name: _server(spec) for name, spec in servers.items()}}
+
+
+def _unwritable(key: str, spec: ServerSpec) -> Iterator[Problem]:
+    seen = set()
+
+    for plugin in spec.plugins:
+        place = f"{key}.plugins.{plugin.name}"
+
+        if plugin.instance is not None:
+            kind = f"{type(plugin.instance).__module__}:{type(plugin.instance).__qualname__}"
+            yield Problem(place, f'a plugin object cannot be written as TOML; name its class, use = "{kind}"')
+
+        if plugin.name in seen:
+            yield Problem(place, "two plugins of one server have this name")
+
+        seen.add(plugin.name)
+        yield from _foreign(place, plugin.options)
+
+
+def _foreign(key: str, value: object) -> Iterator[Problem]:
+    """The values in a plugin's options that TOML has no form for."""
+    match value:
+        case Mapping():
+            for name, child in value.items():
+                yield from _foreign(f"{key}.{name}", child)
+        case list() | tuple() | set() | frozenset():
+            for number, child in enumerate(value):
+                yield from _foreign(f"{key}[{number}]", child)
+        case str() | bool() | int() | float() | Path() | Enum() | date() | time() | Secret():
+            pass
+        case _:
+            yield Problem(key, f"a {type(value).__name__} cannot be written as TOML")
+
+
+def _server(spec: ServerSpec) -> dict[str, object]:
+    default = ServerSpec(name=spec.name, cwd=spec.cwd)
+    server = _changed(spec, default, without={"name", "needs", "plugins", "restart", "secrets", "unset"})
+    server["cwd"] = escape(str(spec.cwd))
+
+    if spec.port is None:
+        server["port"] = False
+
+    if spec.needs:
+        server["needs"] = _needs(spec)
+
+    if spec.restart != default.restart:
+        server["restart"] = _changed(spec.restart, default.restart)
+
+    if spec.plugins:
+        server["plugins"] = {plugin.name: _plugin(plugin) for plugin in spec.plugins}
+
+    return server
+
+
+def _needs(spec: ServerSpec) -> object:
+    """A list of names where all that is asked for of each is to be ready; else a table."""
+    if all(need == Need(need.server) for need in spec.needed):
+        return [escape(need.server) for need in spec.needed]
+
+    return {
+        need.server: need.condition.value
+        if need.on_restart is OnRestart.KEEP
+        else {"condition": need.condition.value, "on_restart": need.on_restart.value}
+        for need in spec.needed
+    }
+
+
+def _changed(
+    value: ServerSpec | RestartPolicy, default: ServerSpec | RestartPolicy, *, without: Container[str] = ()
+) -> dict[str, object]:
+    """The fields that are not at their defaults, as TOML values."""
+    names = [field.name for field in dataclasses.fields(value) if field.name not in without]
+    return {
+        name: as_written(name, getattr(value, name))
+        for name in names
+        if getattr(value, name) != getattr(default, name) and getattr(value, name) is not None
+    }
+
+
+def as_written(name: str, value: object) -> object:
+    """The value of a field of a spec as it stands in TOML."""
+    if name in _DURATIONS and isinstance(value, float | int):
+        return _seconds(value)
+
+    return _written(value) if name in _TEMPLATES or not isinstance(value, str) else escape(value)
+
+
+def _plugin(plugin: PluginSpec) -> dict[str, object]:
+    options = {name: _written(value) for name, value in plugin.options.items()}
+
+    if plugin.use is not None:
+        options["use"] = escape(_absolute(plugin))
+
+    return options
+
+
+def _absolute(plugin: PluginSpec) -> str:
+    use = plugin.use or ""
+    return use if plugin.base is None or not is_file(use) else str(plugin.base / use)
+
+
+def _written(value: object) -> object:
+    match value:
+        case Mapping():
+            return {name: _written(child) for name, child in value.items()}
+        case list() | tuple():
+            return [_written(child) for child in value]
+        case set() | frozenset():
+            return [_written(child) for child in sorted(value)]
+        case Secret(path=path):
+            return {"secret": escape(value.secret if path is None else f"file:{path.absolute()}")}
+        case EnvFile(path=path, optional=optional):
+            written = escape(str(path.absolute()))
+            return {"path": written, "optional": True} if optional else written
+        case _:
+            return _scalar(value)
+
+
+def _scalar(value: object) -> object:
+    match value:
+        case Enum():
+            return value.value
+        case Path():
+            return escape(str(value))
+        case Duration():
+            return _seconds(value)
+        case Size():
+            return f"{int(value)} B"
+        case _:
+            return value
+
+
+def _seconds(value: float) -> str:
+    """A duration that reads back as the same number, in milliseconds where that is shorter."""
+    from decimal import Decimal  # noqa: PLC0415 - only who writes needs it
+
+    milliseconds = f"{round(value * 1000)}ms"
+
+    if value < 1 and Duration.parse(milliseconds) == value:
+        return milliseconds if value else "0s"
+
+    text = format(Decimal(repr(float(value))), "f")
+    return f"{text.removesuffix('.0')}s"

@@ -1,0 +1,278 @@
+"""What is wrong with a configuration that is right: found by looking, without starting anything."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, is_dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ProcessSpawnFailed, ServerError
+from hostler.launching.build import filling
+from hostler.launching.env_file import read_env_file, references_in
+from hostler.launching.inputs import ResolvedInputs, resolve_inputs
+from hostler.launching.server_user import account_of
+from hostler.launching.spec_secrets import credentials_in_clear, secrets_of_spec
+from hostler.launching.variables import set_variables
+from hostler.model.choices import OutputMode
+from hostler.model.launch import Launch
+from hostler.model.spec import Configuration, ServerSpec
+from hostler.plugins.options import build, option_fields
+from hostler.plugins.signatures import marked_hooks
+from hostler.process.disk.directories import Directories, why_not_writable
+from hostler.process.disk.namespace import settled
+from hostler.process.spawn.environment import refuse_leaks, secrets_of
+from hostler.process.spawn.executable import check_directory, find_program
+from hostler.process.tree.proc import check_proc, doubt
+from hostler.secrets.masking import Masker
+from hostler.secrets.reference import Secret
+from hostler.text.shell_syntax import surprising_dollars
+
+Weight: TypeAlias = Literal["mistake", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One thing that was seen: a mistake would fail the start, a warning would surprise.
+
+    `key` is the dotted key of what it is about, `message` says what to do.
+    """
+
+    key: str
+    message: str
+    weight: Weight = "mistake"
+
+
+@dataclass(frozen=True, slots=True)
+class Inspector:
+    """Looks at every server of a configuration as its start would find the machine now."""
+
+    configuration: Configuration
+    directories: Directories
+    environ: Mapping[str, str]
+
+    def observations(self) -> Iterator[Observation]:
+        """Everything that was found, server by server; what is secret of a server is masked."""
+        yield from _processes()
+        yield from self._folders()
+
+        for spec in self.configuration.servers.values():
+            launch = self._launch(spec)
+            masker = Masker([*secrets_of_spec(spec), *secrets_of(launch)])
+            seen = self._server(spec, launch)
+            yield from (replace(one, message=masker.text(one.message)) for one in seen)
+
+    def _folders(self) -> Iterator[Observation]:
+        for what, folder in (("logs", self._data_dir()), ("run records and locks", self.directories.state)):
+            reason = why_not_writable(folder)
+
+            if reason:
+                yield Observation("", f"{what} cannot be written to {folder}: {reason}")
+
+    def _data_dir(self) -> Path:
+        namespace, ours = self.configuration.namespace, self.directories
+        return ours.data if namespace is None else ours.data_for(settled(ours, namespace))
+
+    def _server(self, spec: ServerSpec, launch: Launch) -> Iterator[Observation]:
+        key = f"servers.{spec.name}"
+        yield from _refused(launch, f"{key}.command")
+        yield from self._as_written(spec, key)
+        plugins = {plugin.name: build(plugin) for plugin in spec.plugins}
+        launches = any(getattr(plugin, "supplies_command", False) for plugin in plugins.values())
+
+        yield from _account(spec, key)
+        yield from _elsewhere(spec, self.environ, key)
+
+        if spec.port:
+            yield from _port(spec, f"{key}.port")
+
+        for name, plugin in sorted(plugins.items(), key=lambda named: not _comes_first(named[1])):
+            yield from _uncalled(spec, plugin, f"{key}.plugins.{name}")
+            yield from _own_words(plugin, spec, launch, f"{key}.plugins.{name}")
+
+        if launch.argv and not launches:
+            yield from _program(launch, key)
+
+    def _launch(self, spec: ServerSpec) -> Launch:
+        """What a start would begin with; what is known only then stays as it is written."""
+        fill = filling(spec, spec.port or None)
+        launch = Launch(
+            server=spec.name,
+            generation=0,
+            argv=[_filled(fill, word) for word in spec.command],
+            cwd=spec.cwd,
+            env={},
+            host=spec.host,
+            port=spec.port,
+            data_dir=self._data_dir(),
+            cache_dir=self.directories.cache,
+            host_env=self.environ,
+            stdin=spec.stdin,
+            stdout=spec.stdout,
+            stderr=spec.stderr,
+            user=spec.user,
+            group=spec.group,
+        )
+        set_variables(launch, spec, partial(_filled, fill), needed={}, readings=_readings(spec, self.environ))
+        return launch
+
+    def _as_written(self, spec: ServerSpec, key: str) -> Iterator[Observation]:
+        """Credentials that stand in the configuration themselves, and dollars that no shell sees."""
+        servers = self.configuration.document.get("servers")
+        table = servers.get(spec.name) if isinstance(servers, dict) else None
+        commands = {"command": spec.command} if table is None else table
+
+        for name in ("command", "plugins"):
+            for place, message in surprising_dollars(f"{key}.{name}", commands.get(name)):
+                yield Observation(place, message, "warning")
+
+        for below, message in credentials_in_clear(spec, table):
+            yield Observation(f"{key}.{below}", message, "warning")
+
+
+def _processes() -> Iterator[Observation]:
+    """Whether what is started could be found and ended here."""
+    try:
+        check_proc()
+    except EnvironmentSetupFailed as error:
+        yield Observation("", f"nothing can be started: {_sentence(error)}")
+        return
+
+    if sys.platform == "linux" and (text := doubt()):
+        yield Observation("", text, "warning")
+
+
+def _readings(spec: ServerSpec, environ: Mapping[str, str]) -> ResolvedInputs:
+    """What a start would read; nothing where that fails, which is told by itself."""
+    try:
+        return resolve_inputs(spec, environ)
+    except EnvironmentSetupFailed:
+        return ResolvedInputs()
+
+
+def _refused(launch: Launch, key: str) -> Iterator[Observation]:
+    try:
+        refuse_leaks(launch)
+    except EnvironmentSetupFailed as error:
+        yield Observation(key, _sentence(error))
+
+
+def _sentence(error: ServerError) -> str:
+    """What happened, and what to do, in one line where it is one."""
+    return f"{error.message}; {error.context.hint}".removesuffix("; ")
+
+
+def _filled(fill: Callable[[str], str], text: str) -> str:
+    try:
+        return fill(text)
+    except InvalidConfiguration:
+        return text
+
+
+def _program(launch: Launch, key: str) -> Iterator[Observation]:
+    try:
+        check_directory(launch.cwd)
+    except ProcessSpawnFailed as error:
+        yield Observation(f"{key}.cwd", _sentence(error))
+        return
+
+    try:
+        find_program(launch.argv[0], cwd=launch.cwd, env=launch.env, account=account_of(launch))
+    except EnvironmentSetupFailed:
+        return  # there is no such user: told by itself
+    except ProcessSpawnFailed as error:
+        yield Observation(f"{key}.command", _sentence(error))
+
+
+def _port(spec: ServerSpec, key: str) -> Iterator[Observation]:
+    from hostler.process.net.ports import check_port_free, needs_only_time  # noqa: PLC0415 - only a fixed port is looked at
+
+    assert spec.port
+
+    try:
+        if not needs_only_time(spec.host, spec.port, reuse=True):
+            check_port_free(spec.host, spec.port)
+    except ServerError as error:
+        yield Observation(key, error.message, "warning")  # it may be this very server, that runs
+
+
+def _account(spec: ServerSpec, key: str) -> Iterator[Observation]:
+    if spec.user is None and spec.group is None:
+        return
+
+    from hostler.process.spawn.privileges import find_account  # noqa: PLC0415 - few servers have another user
+
+    try:
+        find_account(spec.user, spec.group)
+    except EnvironmentSetupFailed as error:
+        yield Observation(f"{key}.{'group' if spec.user is None else 'user'}", _sentence(error))
+
+
+def _elsewhere(spec: ServerSpec, environ: Mapping[str, str], key: str) -> Iterator[Observation]:
+    """Read the secrets and files of variables, as a start would."""
+    weight: Weight = "warning" if spec.needs else "mistake"  # a task that it needs may write them
+    exposed: list[str] = []
+
+    for file in spec.env_file:
+        try:
+            read_env_file(file, warn=exposed.append)
+        except EnvironmentSetupFailed as error:
+            yield Observation(f"{key}.env_file", _sentence(error), weight)
+
+        for message in references_in(file):
+            yield Observation(f"{key}.env_file", message, "warning")
+
+    for name, value in spec.env.items():
+        try:
+            if isinstance(value, Secret):
+                value.read(environ, warn=exposed.append)
+        except EnvironmentSetupFailed as error:
+            yield Observation(f"{key}.env.{name}", _sentence(error), weight)
+
+    for text in dict.fromkeys(exposed):
+        yield Observation(key, text, "warning")
+
+
+def _comes_first(plugin: object) -> bool:
+    """Whether a start asks this plugin before the others, who find the launch as it leaves it."""
+    return any(
+        marked.hook == "pre_spawn" and marked.options.get("tryfirst") for marked in marked_hooks(type(plugin))
+    )
+
+
+def _uncalled(spec: ServerSpec, plugin: object, key: str) -> Iterator[Observation]:
+    """Say so when nobody would ever call one of a plugin's hooks."""
+    hooks = {marked.hook for marked in marked_hooks(type(plugin))}
+
+    if "parse_port" not in hooks:
+        return
+
+    reason = ""
+
+    if spec.port is None:
+        reason = "the server has no port (port = false)"
+    elif OutputMode.CAPTURE not in {spec.stdout, spec.stderr}:
+        reason = 'neither stdout nor stderr is captured ("capture")'
+
+    if reason:
+        yield Observation(key, f"its hook parse_port is never called: {reason}", "warning")
+
+
+def _own_words(plugin: object, spec: ServerSpec, launch: Launch, key: str) -> Iterator[Observation]:
+    """What the plugin itself says, where it has a method `check`."""
+    check = getattr(plugin, "check", None)
+
+    if not callable(check):
+        return
+
+    try:
+        for message in check(spec, launch):
+            name, _, rest = str(message).partition(": ")
+            named = rest and is_dataclass(plugin) and name in option_fields(type(plugin))
+            yield Observation(f"{key}.{name}", rest) if named else Observation(key, str(message))
+    except ServerError as error:
+        yield Observation(key, _sentence(error))
+    except Exception as error:  # noqa: BLE001 - a plugin's fault is told, the rest is looked at
+        yield Observation(key, f"its check failed: {type(error).__name__}: {error}", "warning")

@@ -1,0 +1,123 @@
+"""Where each value of a configuration comes from, in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, fields
+from datetime import date, time
+
+from hostler.config.dump import as_written
+from hostler.config.resolve.server_table import ResolvedServer
+from hostler.model.schema.masked import masked
+from hostler.model.schema.tree import Node, Place, below, unfilled
+from hostler.model.spec import PluginSpec, RestartPolicy, ServerSpec
+
+DEFAULT = "default"
+
+_APART = frozenset({"name", "needs", "plugins", "restart", "secrets", "unset"})
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One value: its dotted key, the value as TOML (no secret is shown), and where it comes from."""
+
+    key: str
+    value: str
+    place: str
+
+
+def origins_of(draft: ResolvedServer) -> Iterator[Origin]:
+    """Every value of a server: what was configured, in its order, then what it implies, then defaults."""
+    yield from _configured(draft.node, draft.spec.name)
+
+    for name, node in draft.implied.items():
+        if not _is_listed(draft, name):
+            because = f"implied: {node.key} refers to it, {place_of(node.place)}"
+            yield Origin(f"{draft.node.key}.needs", as_toml([name]), because)
+
+    yield from _defaults(draft)
+
+
+def place_of(place: Place) -> str:
+    """A place as it stands in a comment: "base.toml:12", "profile ci (base.toml:30)", "--set ..."."""
+    if place.file is None:
+        return "given from Python"
+
+    where = str(place.file) if place.line is None else f"{place.file}:{place.line}"
+    return f"{place.within} ({where})" if place.within else where
+
+
+def _is_listed(draft: ResolvedServer, name: str) -> bool:
+    needs = draft.at("needs")
+
+    if needs is draft.node:
+        return False
+
+    return name in (needs.value if isinstance(needs.value, dict) else [item.value for item in needs.value])
+
+
+def _configured(node: Node, name: str) -> Iterator[Origin]:
+    """The values at and below a node, which stands under this name."""
+    table = node.value
+
+    if node.off or not isinstance(table, dict) or not table or set(table) == {"secret"}:
+        yield Origin(node.key, _text(node, name), place_of(node.place))
+        return
+
+    for key, child in table.items():
+        yield from _configured(child, key)
+
+
+def _text(node: Node, name: str) -> str:
+    if node.value == {} and ".plugins." in node.key and not node.off:
+        return "true"
+
+    value = unfilled(node)
+    return as_toml(masked(value, name))
+
+
+def as_toml(value: object) -> str:
+    """A value as it stands in TOML, on one line."""
+    match value:
+        case dict():
+            inside = ", ".join(f"{below('', str(name))} = {as_toml(item)}" for name, item in value.items())
+            return f"{{ {inside} }}" if inside else "{}"
+        case list() | tuple():
+            return f"[{', '.join(as_toml(item) for item in value)}]"
+        case date() | time():
+            return value.isoformat()
+        case _:
+            return json.dumps(value, ensure_ascii=False)
+
+
+# -- defaults --------------------------------------------------------------------------------------
+
+
+def _defaults(draft: ResolvedServer) -> Iterator[Origin]:
+    key, given = draft.node.key, draft.node.value
+    restart = given["restart"].value if "restart" in given else {}
+    yield from _of(draft.spec, key, given)
+    yield from _of(draft.spec.restart, below(key, "restart"), restart)
+
+    for plugin in draft.spec.plugins:
+        yield from _of_plugin(plugin, draft.at("plugins", plugin.name))
+
+
+def _of(spec: ServerSpec | RestartPolicy, key: str, given: Container[str]) -> Iterator[Origin]:
+    for field in fields(spec):
+        value = as_written(field.name, getattr(spec, field.name))
+
+        if field.name == "port" and value is None:
+            value = False
+
+        if field.name not in given and field.name not in _APART and value is not None:
+            yield Origin(below(key, field.name), as_toml(value), DEFAULT)
+
+
+def _of_plugin(plugin: PluginSpec, node: Node) -> Iterator[Origin]:
+    from hostler.plugins.describe import default_options  # noqa: PLC0415 - only plugins have options
+
+    for name, value in default_options(plugin).items():
+        if name not in node.value:
+            yield Origin(below(node.key, name), value, f"{DEFAULT} of the plugin")

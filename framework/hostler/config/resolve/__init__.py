@@ -1,0 +1,1 @@
+"""One tree to server specifications: templates, interpolation, plugins, checks."""

@@ -1,0 +1,93 @@
+"""Servers made of templates, while a file is read and later from a program; and what can be told before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+
+from hostler.config.resolve.cross_checks import check_alone
+from hostler.config.resolve.misplaced import place_of
+from hostler.config.resolve.server_table import ResolveContext, read_server, template_keys
+from hostler.config.resolve.templates import Template
+from hostler.errors import InvalidConfiguration, Problem
+from hostler.model.interpolation import escape
+from hostler.model.schema.diagnostics import Diagnostics
+from hostler.model.schema.tree import Node, Place, Unusable, below, grow
+from hostler.model.spec import ServerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateInstantiator:
+    """Makes the specs of servers from one template, with parameters that a program gives."""
+
+    template: Template
+    context: ResolveContext
+
+    def __call__(self, name: str, /, **parameters: object) -> ServerSpec:
+        """The spec of a server of this name. Strings are taken as they are, without `${...}`.
+
+        Raises InvalidConfiguration with every mistake that was found.
+        """
+        found = Diagnostics(place_of)
+        given = _grown(parameters)
+        values = self.template.values(given.value, given, found)
+
+        if values is not None:
+            node = self.template.filled(below("servers", name), values, found)
+            draft = read_server(name, node, self.context, found)
+
+            if draft is not None:
+                check_alone(draft, found)
+
+        if found.problems or found.unset or values is None or draft is None:
+            raise InvalidConfiguration([*found.problems, *found.unset])
+
+        return draft.spec
+
+
+def _grown(parameters: Mapping[str, object]) -> Node:
+    place = Place(None, None, Path.cwd())
+
+    try:
+        return grow(_literal(parameters), lambda _: place, key="template")
+    except Unusable as error:
+        raise InvalidConfiguration([Problem(error.node.key, str(error))]) from None
+
+
+def _literal(value: object) -> object:
+    """A value in which no string refers to anything."""
+    match value:
+        case str() | PurePath():
+            return escape(str(value))
+        case list() | tuple():
+            return [_literal(item) for item in value]
+        case Mapping():
+            return {name: _literal(item) for name, item in value.items()}
+        case _:
+            return value
+
+
+def check_template(template: Template, context: ResolveContext, found: Diagnostics) -> None:
+    """Note what is wrong in a template whatever its parameters are, and whatever the environment."""
+    allowed = template_keys()
+
+    for name, node in template.body.value.items():
+        if name not in allowed:
+            found.unknown(node, name, allowed)
+
+    body = {name: _constant(node) for name, node in template.body.value.items()}
+    table = {name: node for name, node in body.items() if _is_constant(node)}
+    read_server(template.name, replace(template.body, value=table), context, found)
+
+
+def _constant(node: Node) -> Node:
+    """A table without what refers to anything; a list, or the table of a plugin, is left out as a whole."""
+    if not isinstance(node.value, dict):
+        return node
+
+    return replace(node, value={name: child for name, child in node.value.items() if _is_constant(child)})
+
+
+def _is_constant(node: Node) -> bool:
+    return not any(isinstance(child.value, str) and "${" in child.value for child in node.walk())

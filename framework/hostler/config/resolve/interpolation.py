@@ -1,0 +1,131 @@
+"""`${...}` filled into the strings of a tree; each string remembers its raw text for messages."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
+
+from hostler.model.interpolation import InterpolationError, UndefinedName, defaults, expand, names
+from hostler.model.references import PARTS, Reference
+from hostler.model.schema.diagnostics import Diagnostics, likely, shown
+from hostler.model.schema.tree import Node
+from hostler.secrets.credentials import is_secret_name
+
+_OWN_ADDRESS = frozenset({"server.port", "server.url"})
+_OF_A_SERVER = ("server.name", "server.host", "server.port", "server.url", "servers.NAME.port")
+_EVERYWHERE = ("config.dir", "hostler.python")
+
+
+class _AtStart(Container[str]):
+    """The names that are known only when a server is started: its own address, and those of others."""
+
+    def __contains__(self, name: object) -> bool:
+        return name in _OWN_ADDRESS or (isinstance(name, str) and Reference.parse(name) is not None)
+
+
+AT_START = _AtStart()
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What `${...}` can mean: the environment, and what is known of the server around it.
+
+    `secrets` gathers what was filled in for names of secrets.
+    """
+
+    environ: Mapping[str, str]
+    server: Mapping[str, str] = field(default_factory=dict)
+    has_port: bool = True
+    secrets: set[str] = field(default_factory=set, repr=False, compare=False)
+
+    def value(self, name: str, node: Node) -> str | None:
+        """The value of a name where it stands in `node`, None where it has none."""
+        match name:
+            case "config.dir":
+                return str(node.place.base)
+            case "hostler.python":
+                return sys.executable
+            case _:
+                return self.server.get(name) if "." in name else self.environ.get(name)
+
+
+def fill(node: Node, known: Names, found: Diagnostics, *, keep: Container[str] = ()) -> Node:
+    """Fill in every string at and below a node; `keep` as in `expand`. A plugin that is off is left alone."""
+    if node.off:
+        return node
+
+    match node.value:
+        case dict() as table:
+            value = {name: fill(child, known, found, keep=keep) for name, child in table.items()}
+            return replace(node, value=value)
+        case list() as items:
+            return replace(node, value=[fill(child, known, found, keep=keep) for child in items])
+        case str() as text if "$" in text:
+            return replace(node, value=_filled(node, text, known, found, keep), raw=text)
+        case _:
+            return node
+
+
+def fill_variables(node: Node, known: Names, found: Diagnostics) -> Node:
+    """Fill in the strings of `env`; where a secret is has to be known at once."""
+    if not isinstance(node.value, dict):
+        return fill(node, known, found, keep=AT_START)
+
+    filled = {
+        name: fill(child, known, found, keep=AT_START if isinstance(child.value, str) else ())
+        for name, child in node.value.items()
+    }
+    return replace(node, value=filled)
+
+
+def _filled(node: Node, text: str, known: Names, found: Diagnostics, keep: Container[str]) -> str:
+    def lookup(name: str) -> str | None:
+        value = known.value(name, node)
+        found.fill(node, len(value or ""))
+
+        if value and is_secret_name(name):
+            known.secrets.add(value)
+
+        return value
+
+    known.secrets.update(value.replace("$$", "$") for name, value in defaults(text) if is_secret_name(name))
+
+    try:
+        if keep != () and not known.has_port:
+            _refuse_port(node, text, found)
+
+        return expand(text, lookup, keep=keep)
+    except UndefinedName as error:
+        _undefined(node, error.name, known, found)
+    except InterpolationError as error:
+        found.add(node, f"{error}, found {shown(node)}")
+
+    return text
+
+
+def _refuse_port(node: Node, text: str, found: Diagnostics) -> None:
+    for name in _OWN_ADDRESS.intersection(names(text)):
+        found.add(node, f"${{{name}}} means nothing here: the server has no port (port = false)")
+
+
+def _undefined(node: Node, name: str, known: Names, found: Diagnostics) -> None:
+    if name in AT_START and known.server:
+        found.add(node, f"${{{name}}} is known only at the start: use it in command, env and plugin options")
+    elif name == "server.host" and known.server:
+        found.add(node, "${server.host} is what this key itself sets")
+    elif "." in name:
+        words = [f"${{{word}}}" for word in (*_EVERYWHERE, *(_of_servers(name) if known.server else ()))]
+        found.unknown(node, f"${{{name}}}", words, what=f"${{{name}}} is not defined")
+    else:
+        word = likely(name, known.environ)
+        default = "" if word else f" (${{{name}:-default}} would give it a default)"
+        message = f"${{{name}}} is not defined: there is no such environment variable{default}"
+        note = found.miss if known.server else found.add  # what has no server stops all of them
+        note(node, message, proposal=f"${{{word}}}" if word else "")
+
+
+def _of_servers(name: str) -> list[str]:
+    """The names that servers bring; those of another server, where `name` seems to mean one."""
+    parts = name.split(".")
+    return [*_OF_A_SERVER, *(f"servers.{parts[1]}.{part}" for part in PARTS if len(parts) == 3)]

@@ -1,0 +1,166 @@
+"""From the tree of one server to its spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hostler.config.resolve.interpolation import AT_START, Names, fill, fill_variables
+from hostler.config.resolve.plugin_tables import read_plugins
+from hostler.model.choices import Kind
+from hostler.model.interpolation import escape, expand, names
+from hostler.model.schema.diagnostics import Diagnostics
+from hostler.model.schema.external_values import env_files, variables
+from hostler.model.schema.fields import Reader, entries, texts, word
+from hostler.model.schema.paths import absolute, is_path
+from hostler.model.schema.python_values import server_name
+from hostler.model.schema.server_keys import SERVER, TEMPLATES
+from hostler.model.schema.tree import Node
+from hostler.model.spec import ServerSpec
+
+_DEFAULT_HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolveContext:
+    """What a server's table is read in: the environment, and where it works when it has no `cwd`."""
+
+    environ: Mapping[str, str]
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedServer:
+    """A server as far as it could be read: its tree with `${...}` filled in, and its spec.
+
+    `implied` tells where it refers to other servers, and so needs them.
+    """
+
+    node: Node
+    spec: ServerSpec
+    implied: Mapping[str, Node] = field(default_factory=dict)
+
+    def at(self, *keys: str) -> Node:
+        """The value at a path, or the last table on the way where there is none."""
+        node = self.node
+
+        for key in keys:
+            if not isinstance(node.value, dict) or key not in node.value:
+                break
+
+            node = node.value[key]
+
+        return node
+
+
+def read_server(name: str, node: Node, context: ResolveContext, found: Diagnostics) -> ResolvedServer | None:
+    """Read one server; mistakes go to the findings."""
+    named, before = server_name(replace(node, value=name), found), len(found.unset)
+
+    if not isinstance(node.value, dict):
+        found.expected(node, f"a table, [{node.key}]")
+        return None
+
+    known = _known(name, node, context, found)
+    node = _filled(node, known, found)
+    values: dict[str, Any] = {"name": name, "cwd": context.folder, "secrets": frozenset(known.secrets)}
+    values |= entries(node, _fields(context), found) or {}
+
+    if _has_no_port(node):
+        values["port"] = None
+
+    values["unset"] = tuple(found.unset[before:])
+
+    if "needs" in node.value and found.has_noted(node.value["needs"]):
+        values.pop("needs", None)
+
+    return None if named is None else ResolvedServer(node, ServerSpec(**values))
+
+
+def server_keys() -> list[str]:
+    """The keys that the table of a server may have."""
+    return list(_fields(ResolveContext({}, Path())))
+
+
+def template_keys() -> list[str]:
+    """The keys that the table of a template may have."""
+    return [*(key for key in server_keys() if key != "template"), "parameters"]
+
+
+def _fields(context: ResolveContext) -> dict[str, Reader]:
+    """The readers of a server's keys, with those that need to know where they are."""
+    environ = context.environ
+
+    return {
+        "command": lambda node, found: _command(node, environ, found),
+        "cwd": lambda node, found: _path(node, environ, found),
+        **SERVER,
+        "env": variables(environ),
+        "env_file": env_files(environ),
+        "plugins": lambda node, found: read_plugins(node, environ, found),
+        "template": lambda _node, _found: None,  # what it gives stands in the table already
+    }
+
+
+def _known(name: str, node: Node, context: ResolveContext, found: Diagnostics) -> Names:
+    """What `${...}` can mean in the table of a server, its host among it."""
+    host = node.value.get("host")
+    server = {"server.name": name, "server.host": _DEFAULT_HOST}
+
+    if host is not None:
+        server["server.host"] = str(fill(host, Names(context.environ, {"server.name": name}), found).value)
+
+    return Names(context.environ, server, has_port=not _has_no_port(node))
+
+
+def _filled(node: Node, known: Names, found: Diagnostics) -> Node:
+    """Fill in every string."""
+    table = dict(node.value)
+
+    for key, child in table.items():
+        if key == "env":
+            table[key] = fill_variables(child, known, found)
+        elif key == "host":
+            own = {"server.name": known.server["server.name"]}
+            table[key] = fill(child, Names(known.environ, own, secrets=known.secrets), found)
+        else:
+            table[key] = fill(child, known, found, keep=AT_START if key in TEMPLATES else ())
+
+    return replace(node, value=table)
+
+
+def _has_no_port(node: Node) -> bool:
+    is_task = "kind" in node.value and node.value["kind"].value == Kind.TASK.value
+    return is_task or ("port" in node.value and node.value["port"].value is False)
+
+
+def _path(node: Node, environ: Mapping[str, str], found: Diagnostics) -> Path | None:
+    text = word(node, found)
+
+    try:
+        return None if text is None else absolute(text, node.place.base, environ)
+    except ValueError as error:
+        found.expected(node, str(error))
+        return None
+
+
+def _command(node: Node, environ: Mapping[str, str], found: Diagnostics) -> tuple[str, ...] | None:
+    """The command, its program made absolute where that is given by a path."""
+    command = texts(node, found)
+
+    if not command:
+        return command
+
+    program = node.value[0]
+
+    if not command[0]:
+        found.expected(program, "a program")
+        return None
+
+    if not is_path(command[0]) or names(command[0]):
+        return command
+
+    path = _path(replace(program, value=expand(command[0], lambda _: None)), environ, found)
+    return None if path is None else (escape(str(path)), *command[1:])

@@ -1,0 +1,1 @@
+"""TOML files to one tree: read, composed, merged, overridden; each value knows its position."""

@@ -1,0 +1,125 @@
+"""What is laid over the files: the chosen profiles in their order, then single settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from hostler.config.resolve.server_table import server_keys, template_keys
+from hostler.config.source.merge import merge, with_switches
+from hostler.config.source.overrides import Setting, tree_of
+from hostler.errors import Problem
+from hostler.model.schema.diagnostics import Diagnostics, likely
+from hostler.model.schema.server_keys import LAYER, RESTART
+from hostler.model.schema.tree import Node, labelled, moved, quoted
+
+_MAKES_A_SERVER = frozenset({"command", "template", "plugins"})
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The names of profiles and the settings, in order."""
+
+    profiles: Sequence[str]
+    settings: Sequence[Setting]
+
+    def over(self, tree: Node, found: Diagnostics) -> Node:
+        """The tree with all of them laid over it, without the key `profiles`."""
+        profiles = _profiles(tree, found)
+        base = replace(tree, value={name: node for name, node in tree.value.items() if name != "profiles"})
+        merged = base
+
+        for name in self.profiles:
+            if name in profiles:
+                merged = merge(merged, profiles[name])
+            else:
+                _note_unknown(name, profiles, tree, found)
+
+        for setting in self.settings:
+            merged = _with_setting(merged, tree_of(setting), found)
+
+        return _without_misspelt(base, merged, found)
+
+
+def _profiles(tree: Node, found: Diagnostics) -> dict[str, Node]:
+    """The profiles that can be used, each as a tree like that of a file; all of them are checked."""
+    table = tree.value.get("profiles")
+
+    if table is None:
+        return {}
+
+    if not isinstance(table.value, dict):
+        found.expected(table, "a table of profiles, [profiles.NAME]")
+        return {}
+
+    return {name: labelled(_profile(node, found), f"profile {name}") for name, node in table.value.items()}
+
+
+def _profile(node: Node, found: Diagnostics) -> Node:
+    if not isinstance(node.value, dict):
+        found.expected(node, "a table of servers and templates")
+        return replace(node, value={})
+
+    for name, child in node.value.items():
+        if name not in LAYER:
+            found.unknown(child, name, LAYER)
+
+    parts = {name: child for name, child in node.value.items() if name in LAYER}
+
+    for name, child in parts.items():
+        _check_keys(child, server_keys() if name == "servers" else template_keys(), found)
+
+    return replace(node, value={name: moved(child, name) for name, child in parts.items()})
+
+
+def _check_keys(servers: Node, allowed: Sequence[str], found: Diagnostics) -> None:
+    """Look for keys that no server has: also a profile that is not chosen is to be free of them."""
+    for server in servers.value.values() if isinstance(servers.value, dict) else ():
+        for name, child in server.value.items() if isinstance(server.value, dict) else ():
+            if name not in allowed:
+                found.unknown(child, name, allowed)
+            elif name == "restart" and isinstance(child.value, dict):
+                for key, node in child.value.items():
+                    if key not in RESTART:
+                        found.unknown(node, key, RESTART)
+
+
+def _note_unknown(name: str, profiles: Mapping[str, Node], tree: Node, found: Diagnostics) -> None:
+    there_are = f"; there are: {', '.join(profiles)}" if profiles else "; there are no profiles"
+    message = f"there is no profile {quoted(name)}{there_are}"
+    found.problems.append(Problem("profiles", message, tree.place.file, None, likely(name, profiles)))
+
+
+def _with_setting(tree: Node, setting: Node, found: Diagnostics) -> Node:
+    """Lay one setting over the tree; only servers and templates can be set."""
+    for name, node in setting.value.items():
+        if name not in LAYER:
+            found.unknown(node, name, LAYER, what="this cannot be set")
+            return tree
+
+    return merge(tree, with_switches(setting))
+
+
+def _without_misspelt(base: Node, merged: Node, found: Diagnostics) -> Node:
+    """Take a server that a layer adds without anything to run for the misspelt name of another."""
+    known, servers = _servers(base), _servers(merged)
+    new = {name: node for name, node in servers.items() if known and name not in known}
+    wrong = {
+        name: node
+        for name, node in new.items()
+        if isinstance(node.value, dict) and not _MAKES_A_SERVER & set(node.value)
+    }
+
+    for name, node in wrong.items():
+        found.unknown(node, name, known, what=f"there is no server {quoted(name)} to change")
+
+    if not wrong:
+        return merged
+
+    rest = {name: node for name, node in servers.items() if name not in wrong}
+    return replace(merged, value=merged.value | {"servers": replace(merged.value["servers"], value=rest)})
+
+
+def _servers(tree: Node) -> dict[str, Node]:
+    servers = tree.value.get("servers")
+    return servers.value if servers is not None and isinstance(servers.value, dict) else {}

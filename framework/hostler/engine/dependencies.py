@@ -1,0 +1,141 @@
+"""What a server waits for before its spawn, and what it does when one that it needs restarts or is lost."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import anyio
+
+from hostler.engine.server import DesiredState, Server
+from hostler.errors import ServerCrashed
+from hostler.model.dependencies import Condition, Need, OnRestart
+from hostler.model.states import State
+
+
+def holds(need: Need, other: Server) -> bool:
+    """Whether a needed server is as far as it has to be. A task that has completed always is."""
+    return other.meets(need.condition)
+
+
+async def wait_for_needed(server: Server) -> None:
+    """Wait until all conditions hold at once, and note of which runs.
+
+    Raises ServerCrashed, permanent, when a needed server gave up or is stopped.
+    """
+    while missing := [need for need in server.spec.needed if not holds(need, server.needs[need.server])]:
+        need, other = missing[0], server.needs[missing[0].server]
+        server.progress(f"waiting for {other.name}")
+        await other.until(lambda need=need, other=other: holds(need, other) or other.idle())  # type: ignore[misc]
+
+        if holds(need, other):
+            continue
+
+        if other.state is State.STOPPED and other.name in server.away:
+            _step_aside(server, other)
+            await anyio.sleep_forever()  # this start ends now
+
+        if other.may_come_back:
+            server.away.add(other.name)
+            other.followers[server] = partial(_come_back, server)
+
+        raise _never(server, need, other)
+
+    server.bound = {name: other.generation for name, other in server.needs.items()}
+
+
+def lost_meanwhile(server: Server) -> str:
+    """Why a start that has waited for all needed servers is stale: the name of one; "" when it is not."""
+    for need in server.spec.needed:
+        other = server.needs[need.server]
+
+        if other.generation != server.bound[other.name] or not holds(need, other):
+            return other.name
+
+    return ""
+
+
+def follow_needed(server: Server) -> None:
+    """From its spawn on: look at each needed server when it changes, unless its restart is of no concern."""
+    for need in server.spec.needed:
+        other = server.needs[need.server]
+        other.followers = {one: look for one, look in other.followers.items() if one.attended}  # not removed
+
+        match need.on_restart:
+            case OnRestart.KEEP:
+                other.followers.pop(server, None)
+            case OnRestart.RESTART:
+                other.followers[server] = partial(_restart_with, server, need, other)
+            case OnRestart.STOP:
+                other.followers[server] = partial(_stop_with, server, need, other)
+
+
+async def until_followers_are_gone(server: Server) -> None:
+    """Wait for the end of those that stop while this one is away."""
+    for other in tuple(server.followers):
+        if _stops_with(other, server):
+            await other.until(lambda other=other: not other.state.has_process or other.stuck is not None)  # type: ignore[misc]
+
+
+def _stops_with(server: Server, other: Server) -> bool:
+    stop = OnRestart.STOP
+    return any(need.server == other.name and need.on_restart is stop for need in server.spec.needed)
+
+
+def _restart_with(server: Server, need: Need, other: Server) -> None:
+    if server.has_started and holds(need, other) and other.generation != server.bound.get(other.name):
+        server.ask_again(f"{other.name} was restarted")
+
+
+def _stop_with(server: Server, need: Need, other: Server) -> None:
+    if server.wanted is DesiredState.DOWN or server.idle():
+        _come_back(server)
+    elif holds(need, other):
+        server.away.discard(other.name)
+    else:
+        if server.has_started:
+            _step_aside(server, other)
+
+        server.away.add(other.name)
+
+
+def _step_aside(server: Server, other: Server) -> None:
+    """Stop until another is back. Where that is on its way this is a restart: its start waits."""
+    because = f"{other.name} is away"
+
+    if _is_coming(other):
+        server.ask_again(because)
+    else:
+        server.ask_down(f"{because}; it comes back with it")
+
+    server.away.add(other.name)
+
+
+def _come_back(server: Server) -> None:
+    """Start what has stepped aside again when all for which it did are on their way: it waits for them."""
+    failed_by_itself = server.state is State.FAILED and server.spawned_generation == server.generation
+    coming = bool(server.away) and all(_is_coming(server.needs[name]) for name in server.away)
+
+    if coming and server.attended and not failed_by_itself:
+        server.ask_up()
+
+
+def _is_coming(server: Server) -> bool:
+    return server.wanted is DesiredState.UP and not server.idle()
+
+
+def _never(server: Server, need: Need, other: Server) -> ServerCrashed:
+    state = other.state.value
+    reason = f"it needs {other.name}, which is {state}"
+
+    if need.condition is Condition.COMPLETED:
+        why = f": {other.error.message}" if other.state is State.FAILED and other.error is not None else ""
+        how = "failed" if other.state is State.FAILED else "is stopped"
+        reason = f"it needs {other.name} to complete, which {how}{why}"
+
+    return ServerCrashed(
+        reason,
+        server=server.name,
+        hint=f"see why {other.name} is {state}, then start both",
+        details={"needs": other.name},
+        permanent=True,
+    )

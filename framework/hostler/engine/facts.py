@@ -1,0 +1,325 @@
+"""What a server shows of itself: to programs, and to its plugins."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+
+from hostler.engine.run import Run
+from hostler.errors import ServerError
+from hostler.events.crash import CrashRecord
+from hostler.events.events import Event, Progress
+from hostler.model.heartbeat import is_heartbeat
+from hostler.model.launch import a_string
+from hostler.model.spec import ServerSpec
+from hostler.model.states import State
+from hostler.model.usage import ProcessUsage
+from hostler.model.values import Auth, Endpoint, Line, StreamEvent, StreamGap
+from hostler.process.context import SupervisorContext
+from hostler.process.spawn.environment import MARKER, safe_base
+from hostler.runtime.command import AsServer, CommandRunner
+from hostler.runtime.endpoint_owner import find_stranger, verify_listener
+from hostler.runtime.plugin_tasks import run_beside
+from hostler.runtime.reporter import Reporter
+from hostler.runtime.server_tasks import ServerTasks
+
+
+class ServerFacts(AsServer):
+    """One server as programs and plugins see it. Its methods are used on the event loop's thread."""
+
+    # Seldom set, so not for each object; see Server.
+    published_secrets: frozenset[str] = frozenset()
+
+    def __init__(
+        self, spec: ServerSpec, context: SupervisorContext, listener: Callable[[Event], None]
+    ) -> None:
+        self.spec = spec
+        self.context = context
+        self.reporter = Reporter(spec.name, listener)
+        self.state = State.STOPPED
+        self.since = context.clock()
+        self.error: ServerError | None = None
+        self.generation = 0
+        self.restarts = 0
+        self.run: Run | None = None
+        self.published: dict[str, str] = {}
+        self.lasting = ServerTasks()
+        self._active_at: float | None = None
+        self._crashes: tuple[CrashRecord, ...] = ()
+
+    # -- what is ------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The server's name in the configuration."""
+        return self.spec.name
+
+    @property
+    def pid(self) -> int | None:
+        """The pid of the spawned process, None without a living run."""
+        process = None if self.run is None else self.run.process
+        return None if process is None else process.pid
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where it listens, once that is confirmed."""
+        return None if self.run is None else self.run.endpoint
+
+    @property
+    def url(self) -> str | None:
+        """The URL with the actual port, once that is confirmed."""
+        return None if self.endpoint is None else self.endpoint.url
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """What plugins noted about this run; empty before the spawn."""
+        return MappingProxyType({}) if self.run is None else self.run.facts
+
+    @property
+    def auth(self) -> Auth | None:
+        """The credentials of this run, where a plugin set some."""
+        auth = self.facts.get("auth")
+        return auth if isinstance(auth, Auth) else None
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the spawn of the present process; 0 without one."""
+        return 0.0 if self.run is None else self.run.uptime
+
+    @property
+    def memory(self) -> int:
+        """Resident memory of the whole process tree in bytes; 0 without one."""
+        process = None if self.run is None else self.run.process
+        return 0 if process is None else self.context.processes.memory(process).rss
+
+    async def processes(self, *, shared_once: bool = False) -> tuple[ProcessUsage, ...]:
+        """What each process of its living tree uses, the largest first; nothing without one.
+
+        Memory that several share is counted for each; with `shared_once` each counts its part, which is
+        slower. Raises OSError when nobody can look, without a free descriptor, say.
+        """
+        process = None if self.run is None else self.run.process
+        looked = self.context.processes.usage
+        return () if process is None else await looked(process, shared_once=shared_once)
+
+    @property
+    def quiet_for(self) -> float:
+        """Seconds since the last event of its event stream that is no heartbeat; infinite without one."""
+        return math.inf if self._active_at is None else self.context.clock() - self._active_at
+
+    @property
+    def event_count(self) -> int:
+        """How many events of its own event stream have been seen, over all runs."""
+        return self.reporter.event_count
+
+    @property
+    def skipped_events(self) -> int:
+        """How many more came and were skipped, being larger than `max_event`, over all runs."""
+        return self.reporter.skipped_events
+
+    @property
+    def last_event_at(self) -> datetime | None:
+        """When the last of them was seen (UTC)."""
+        return self.reporter.last_event_at
+
+    @property
+    def health(self) -> str:
+        """What the health plugins say now: "healthy", "unhealthy", "unknown", or "" without any."""
+        watch = None if self.run is None else self.run.health
+
+        if watch is None or not watch.plugins:
+            return ""
+
+        return "healthy" if watch.healthy else "unhealthy" if watch.complaint else "unknown"
+
+    @property
+    def crashes(self) -> tuple[CrashRecord, ...]:
+        """The records of its last 20 ends that nobody asked for, oldest first; of this supervisor only."""
+        return self._crashes
+
+    @property
+    def last_failure(self) -> CrashRecord | None:
+        """The crash before the try that is under way or due; None where there was none."""
+        crash = self._crashes[-1] if self._crashes else None
+        recent = crash is not None and crash.generation >= self.generation - 1
+        return crash if crash is not None and recent and crash.outcome is State.BACKOFF else None
+
+    @property
+    def awaited(self) -> Sequence[ServerFacts]:
+        """The servers that its start waits for."""
+        return ()
+
+    @property
+    def end_asked(self) -> bool:
+        """Whether the present run is to end, for a stop or a restart."""
+        return False
+
+    @property
+    def data_dir(self) -> Path:
+        """Where logs and other outputs go."""
+        return self.context.data_dir
+
+    @property
+    def cache_dir(self) -> Path:
+        """hostler's cache, shared by all servers."""
+        return self.context.directories.cache
+
+    @property
+    def state_dir(self) -> Path:
+        """Where locks and run records are kept."""
+        return self.context.directories.state
+
+    # -- what can be followed -----------------------------------------------------------------
+
+    def events(self) -> AsyncIterator[Event]:
+        """Every event of this server from now on; ends with the supervisor."""
+        self.context.residence.check()
+        return self.reporter.events.subscribe()
+
+    def stream_events(self) -> AsyncIterator[StreamEvent | StreamGap]:
+        """The parsed events of the health connection from now on, with marks where some were lost."""
+        self.context.residence.check()
+        return self.reporter.stream.subscribe()
+
+    def lines(self, buffer: int = 4096) -> AsyncIterator[Line]:
+        """Its output from now on, line by line, over all runs.
+
+        At most `buffer` lines wait for you, and 16 MiB of them. Beyond that the oldest are dropped, and
+        `missed` of the next line is their number.
+        """
+        self.context.residence.check()
+
+        if buffer < 1:
+            raise ValueError(f"buffer: expected 1 or more lines, got {buffer}")
+
+        lines = self.reporter.lines.subscribe(buffer)
+
+        if self.run is not None:
+            self.run.follow_lines()
+
+        return lines
+
+    def child_env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment for a process that is to talk to this server.
+
+        It is `base` (this program's own environment by default) and what plugins published, such as
+        OPENCODE_SERVER; a name whose URL is not known yet is left out.
+        """
+        env = dict(os.environ if base is None else base)
+        env.pop(MARKER, None)
+
+        for name, value in self.published.items():
+            if "${server.url}" not in value:
+                env[name] = value
+            elif self.url is not None:
+                env[name] = value.replace("${server.url}", self.url)
+
+        return env
+
+    def stranger(self) -> str:
+        """Who listens at the endpoint in its place: "pid 12 (nginx)"; "" where nobody is seen to."""
+        run = self.run
+
+        if run is None or run.process is None or run.endpoint is None:
+            return ""
+
+        return find_stranger(run.endpoint, run.process, self.context.processes, self.spec.identity)
+
+    def verify_listener(self, *, secret: bool = False, at: Endpoint | None = None) -> None:
+        """Return where its own processes listen at the endpoint (or `at` another one).
+
+        With `secret`, or `identity = "require"`, a doubt is refused too. Raises PortInUse for a stranger or
+        a doubt, ConnectionRefusedError where nobody listens, OSError when nobody can look; nothing with
+        `identity = "off"`.
+        """
+        run, place = self.run, at or self.endpoint
+
+        if run is not None and run.process is not None and place is not None:
+            verify_listener(place, run.process, self.context.processes, self.spec.identity, secret=secret)
+        elif secret:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "it does not listen anywhere yet")
+
+    def is_secret(self, text: str) -> bool:
+        """Whether a text holds a secret that is known, were it too short to be masked."""
+        return self.reporter.masker.knows(text)
+
+    def members(self) -> list[int]:
+        """The pids of its living process tree; empty without one."""
+        return [] if self.run is None else self.run.members()
+
+    def command_env(self) -> dict[str, str]:
+        """The environment for a command that is run for this server.
+
+        A short safe list (PATH, HOME, LANG and the like), what plugins published, and HOSTLER_SERVER,
+        HOSTLER_STATE, HOSTLER_PID, HOSTLER_URL, HOSTLER_HOST and HOSTLER_PORT as far as they are known.
+        """
+        facts = {"SERVER": self.name, "STATE": self.state.value, "PID": self.pid, "URL": self.url}
+
+        if self.endpoint is not None:
+            facts |= {"HOST": self.endpoint.reachable_host, "PORT": self.endpoint.port}
+
+        known = {f"HOSTLER_{name}": str(value) for name, value in facts.items() if value is not None}
+        return self.child_env(safe_base(self.context.host_env)) | known
+
+    def _errand(self) -> CommandRunner:
+        if self.run is None:
+            raise ServerError("no command can be run for it before it is started", server=self.name)
+
+        return self.run.command_runner()
+
+    # -- what plugins do ----------------------------------------------------------------------
+
+    def publish(self, name: str, value: str, *, secret: bool = False) -> None:
+        """Add a variable to `child_env()`; TypeError unless it is a string."""
+        self.published[name] = a_string(f"the variable {name}", value)
+
+        if secret:
+            self.reporter.masker.add(value)
+            self.published_secrets |= {value}
+
+    def redact(self, value: str) -> None:
+        """Mask this value from now on wherever hostler writes."""
+        self.reporter.masker.add(value)
+
+    def progress(self, text: str, fraction: float | None = None) -> None:
+        """Say what is being done."""
+        self.reporter.say(
+            Progress(
+                server=self.name,
+                generation=self.generation,
+                text=self.reporter.masker.text(text),
+                fraction=fraction,
+            )
+        )
+
+    def notice(self, topic: str, text: str, *, level: str = "info", **details: object) -> None:
+        """Tell the world something that is no state."""
+        self.reporter.notice(topic, text, level, details)
+
+    def deliver(self, item: StreamEvent | StreamGap) -> None:
+        """Hand an event of the health connection to whoever follows it."""
+        if isinstance(item, StreamEvent) and not is_heartbeat(item):
+            self._active_at = self.context.clock()
+
+        self.reporter.deliver(item)
+
+    def start_soon(
+        self,
+        function: Callable[[], Awaitable[None]],
+        *,
+        over_restarts: bool = False,
+        while_failed: str = "",
+    ) -> None:
+        """Run something beside this run, until the server is at rest, or also while it has failed."""
+        if over_restarts or while_failed:
+            self.lasting.start(run_beside(function, self.reporter), while_failed, self.wake)
+        elif self.run is not None:
+            self.run.start_soon(function)
+
+    def wake(self) -> None:
+        """Let everybody who waits for a change look again."""

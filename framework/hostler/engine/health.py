@@ -1,0 +1,231 @@
+"""Watching over the health plugins of one run: each in its own task, counted, restarted when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+from hostler.concurrency.event_loop import loop_time
+from hostler.concurrency.tasks import TaskSet
+from hostler.model.choices import HealthRule
+from hostler.model.values import Healthy, Report, Unhealthy
+from hostler.plugins.validation import report_fault
+
+_FIRST_RETRY, _LONGEST_RETRY = 0.5, 30.0
+_MOST_REPORTS, _WINDOW = 100, 1.0  # more reports in so many seconds are a flood: they wait for their turn
+
+Opener = Callable[[], AsyncGenerator[Report, None]]
+
+
+@dataclass(slots=True)
+class PluginHealth:
+    """What is known through one plugin.
+
+    `last` is None as long as nothing is known, `heard` counts its reports, `failures` those in a row that
+    were bad, `fault` tells how the plugin itself failed. `told` says whether the last word was worth
+    telling: a change, or a failure.
+    """
+
+    name: str
+    last: Report | None = None
+    heard: int = 0
+    failures: int = 0
+    fault: str = ""
+    told: bool = False
+
+    def note(self, report: Report) -> None:
+        """Take a report."""
+        self.told = isinstance(report, Unhealthy) or not isinstance(self.last, Healthy)
+        self.heard += 1
+        self.failures = self.failures + 1 if isinstance(report, Unhealthy) else 0
+        self.last, self.fault = report, ""
+
+    def note_fault(self, fault: str) -> None:
+        """Take note that the plugin itself failed: from now on nothing is known."""
+        self.last, self.fault, self.told = None, fault, True
+
+    @property
+    def reason(self) -> str:
+        """The last word of complaint, of the plugin or about it."""
+        return self.last.reason if isinstance(self.last, Unhealthy) else self.fault
+
+    @property
+    def complaint(self) -> str:
+        """The reason, and how often in a row it was so."""
+        return self.reason + (f" ({self.failures} times in a row)" if self.failures > 1 else "")
+
+    @property
+    def word(self) -> str:
+        """What stands of it, in words."""
+        if self.fault:
+            return f"failed itself, so that nothing is known: {self.fault}"
+
+        if self.last is None:
+            return "no report yet"
+
+        return "healthy" if isinstance(self.last, Healthy) else self.last.reason
+
+    def past(self, limit: int) -> bool:
+        """Whether it failed too often in a row; `limit` counts where its last report names none."""
+        if not isinstance(self.last, Unhealthy):
+            return False
+
+        return self.failures >= (limit if self.last.limit is None else self.last.limit)
+
+
+@dataclass(slots=True)
+class HealthWatch:
+    """Runs every health plugin of one run.
+
+    `rule` says how many of them have to be healthy, `limit` how many failures in a row of one are too
+    many where it names no limit of its own. `on_news` is called for each report and each plugin's fault,
+    with a copy of what is known then; whoever gets it hands it to `take` when its turn has come. `plugins`
+    is what has been taken. `on_flood` is called with the name of a plugin that has to be slowed down.
+    """
+
+    openers: dict[str, Opener]
+    on_news: Callable[[PluginHealth], None]
+    on_flood: Callable[[str], None]
+    rule: HealthRule = HealthRule.ALL
+    limit: int = 3
+    plugins: dict[str, PluginHealth] = field(init=False)
+    _hints: set[str] = field(init=False, default_factory=set)
+    _tasks: TaskSet = field(init=False, default_factory=TaskSet)
+    _closing: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self.plugins = {name: PluginHealth(name) for name in self.openers}
+
+    def take(self, news: PluginHealth) -> None:
+        """Believe this from now on."""
+        self.plugins[news.name] = news
+
+    def is_news(self, hint: str) -> bool:
+        """Whether this hint was not asked about before."""
+        known = hint in self._hints
+        self._hints.add(hint)
+        return not known
+
+    @property
+    def healthy(self) -> bool:
+        """Whether as many plugins as the rule asks for say that it works; True where there is none."""
+        if self.rule is HealthRule.ALL:
+            return all(isinstance(plugin.last, Healthy) for plugin in self.plugins.values())
+
+        said = [isinstance(plugin.last, Healthy) for plugin in self._voters()]
+        return any(said) or not said
+
+    @property
+    def lost(self) -> tuple[PluginHealth, ...]:
+        """The plugins because of which a server that was ready is not healthy any more; none while it is.
+
+        Unknown is not unhealthy: where any is enough, one that has reported before and failed itself
+        since keeps the server from being lost.
+        """
+        if self.rule is HealthRule.ALL:
+            return tuple(plugin for plugin in self.plugins.values() if plugin.past(self.limit))
+
+        heard = tuple(plugin for plugin in self._voters() if plugin.heard)
+        return heard if all(plugin.past(self.limit) for plugin in heard) else ()
+
+    def _voters(self) -> list[PluginHealth]:
+        """Those whose word counts where any is enough: who merely watches a limit says nothing for it."""
+        plugins = self.plugins.values()
+        return [
+            plugin for plugin in plugins if not (isinstance(plugin.last, Healthy) and plugin.last.neutral)
+        ]
+
+    @property
+    def missing(self) -> list[PluginHealth]:
+        """The plugins that do not say that the server works."""
+        return [plugin for plugin in self.plugins.values() if not isinstance(plugin.last, Healthy)]
+
+    @property
+    def complaint(self) -> Unhealthy | None:
+        """The last report of failure that still stands."""
+        return next((p.last for p in self.plugins.values() if isinstance(p.last, Unhealthy)), None)
+
+    def start(self) -> None:
+        """Start every plugin's generator in a task of its own."""
+        for name, opener in self.openers.items():
+            self._tasks.start(self._keep(name, opener), name)
+
+    async def close(self) -> list[str]:
+        """Cancel and close all generators; the names of those that did not end within 2 s."""
+        self._closing = True
+        return await self._tasks.close()
+
+    def cancel(self) -> None:
+        """Cancel all generators without waiting: for when there is no time left."""
+        self._closing = True
+        self._tasks.cancel()
+
+    async def _keep(self, name: str, opener: Opener) -> None:
+        plugin, delay = PluginHealth(name), _FIRST_RETRY
+
+        while True:
+            fault = await self._follow(plugin, opener)
+
+            if not fault:
+                return
+
+            plugin.note_fault(fault)
+            self.on_news(replace(plugin))
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, _LONGEST_RETRY)
+
+    async def _follow(self, plugin: PluginHealth, opener: Opener) -> str:
+        reports = opener()
+        heard, since = 0, loop_time()
+
+        try:
+            async for report in reports:
+                if self._closing:  # it has swallowed its cancellation
+                    return ""
+
+                heard += 1
+                self._note(plugin, report)
+
+                if heard % _MOST_REPORTS == 0:
+                    since = await self._slow_down(plugin.name, since)
+        except asyncio.CancelledError:
+            if self._closing or _is_cancelled():
+                raise
+
+            return "CancelledError: nobody had cancelled it"
+        except BaseException as error:  # noqa: BLE001 - a plugin's failure, SystemExit included, is "unknown"
+            return f"{type(error).__name__}: {error}"
+        finally:
+            with suppress(Exception):  # it may refuse to end, or fail when it should
+                await reports.aclose()
+
+        return "" if heard else "it returned without any report"
+
+    async def _slow_down(self, name: str, since: float) -> float:
+        """Let others run; the rest of the window is waited out by who has used it up."""
+        rest = since + _WINDOW - loop_time()
+
+        if rest > 0:
+            self.on_flood(name)
+
+        await asyncio.sleep(max(rest, 0))
+        return loop_time()
+
+    def _note(self, plugin: PluginHealth, report: object) -> None:
+        fault = report_fault(report)
+
+        if fault:
+            raise TypeError(fault)
+
+        plugin.note(cast("Report", report))
+
+        if plugin.told:
+            self.on_news(replace(plugin))
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,175 @@
+"""The life of a server: one straight-line coroutine whose paragraphs are the states."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+import anyio
+
+from hostler.engine.dependencies import follow_needed, lost_meanwhile
+from hostler.engine.monitor import Monitor, RunOutcome
+from hostler.engine.resources import ServerResources
+from hostler.engine.restart import Budget
+from hostler.engine.restart_decision import RestartDecision
+from hostler.engine.run import Run
+from hostler.engine.server import DesiredState, Server
+from hostler.engine.shutdown import Crash, Shutdown
+from hostler.engine.startup import Startup
+from hostler.errors import ServerError
+from hostler.model.states import MOVES, State
+from hostler.model.values import ExitCause
+from hostler.process.spawn.spawn import explain
+
+_WHOSE_MISTAKE = 'the logger "hostler" has the traceback: report it where it leads to nothing of yours'
+
+
+@dataclass(slots=True)
+class Lifecycle:
+    """Drives one server from rest to rest, for as long as `live` is not cancelled."""
+
+    server: Server
+    resources: ServerResources = field(init=False)
+    _was_ready: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self.resources = ServerResources(self.server)
+
+    async def live(self) -> None:
+        """At rest, kept up, at rest, and so on."""
+        server = self.server
+
+        try:
+            while True:
+                await server.start_asked.wait()
+                server.start_asked = anyio.Event()
+
+                if server.wanted is DesiredState.UP:
+                    await self._keep_up_or_collapse()
+
+        except BaseException:
+            self._end_at_once()
+            raise
+
+    async def _keep_up_or_collapse(self) -> None:
+        try:
+            await self._keep_up()
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must leave no process and no silence
+            if not self.server.context.residence.forked:
+                await self._collapse(error)
+
+    async def _keep_up(self) -> None:
+        server = self.server
+        planned, server.lasting.planned = server.lasting.planned, False
+
+        if server.state is State.FAILED and not planned:
+            self.resources.drop_plugins()
+
+        server.budget = Budget()
+        self._was_ready = self._was_ready and planned
+        comeback = RestartDecision(self.resources, server.spec.restart.start_retries, self._was_ready)
+
+        while (crash := await self._run_once()) is not None:
+            if not await comeback.after(crash):
+                return
+
+    async def _run_once(self) -> Crash | None:
+        """One generation; None when it was stopped as asked."""
+        server = self.server
+        server.generation += 1
+        server.because, server.stuck = "", None
+        server.reporter.generation = server.generation
+        server.start_asked = anyio.Event()
+        run = server.run = Run(server.spec, server.context, server.reporter, server.generation)
+        server.enter(State.STARTING)
+        return await self._through(run)
+
+    async def _through(self, run: Run) -> Crash | None:
+        """The run from its beginning to its end: starting, waiting_ready, running, stopping or crashed."""
+        server, leaving = self.server, Shutdown(self.resources, run)
+        prepared = await Startup(self.resources).prepare(run)
+
+        if prepared is None or (prepared.error is None and (server.end_asked or lost_meanwhile(server))):
+            await run.close()
+            self.resources.rest(State.STOPPED, reason=self._why_not_spawned())
+            return None
+
+        plugins = self.resources.plugins
+        watching = None if plugins is None else Monitor(server, plugins, run)
+        error = prepared.error or self._spawn(run, watching)
+
+        if error is not None or watching is None:
+            reason = "" if error is None else error.message
+            return await leaving.crash(RunOutcome(ExitCause.SPAWN_FAILED, reason, error))
+
+        server.spawned_generation = server.generation
+        follow_needed(server)
+        server.enter(State.WAITING_READY)
+        watching.begin()
+        ending = await watching.until_ending()
+        self._was_ready = self._was_ready or run.ready_at is not None
+        return await leaving.leave(ending)
+
+    def _why_not_spawned(self) -> str:
+        """Read after the clean-up: with a stop asked for, it is none of the needed servers."""
+        server = self.server
+        lost = "" if server.end_asked else lost_meanwhile(server)
+        return (
+            f"{lost} went away while it was prepared" if lost else server.because or "stopped while starting"
+        )
+
+    def _spawn(self, run: Run, watching: Monitor | None) -> ServerError | None:
+        assert watching is not None
+
+        try:
+            run.spawn(watching.on_line)
+        except ServerError as error:
+            return error
+        except OSError as error:
+            return explain(error, run.launch.argv[0] if run.launch is not None else run.spec.name)
+        except Exception as error:  # noqa: BLE001 - told as a failed start, and cleaned up like one
+            return ServerError(f"the process could not be started: {error!r}")
+
+        return None
+
+    def _end_at_once(self) -> None:
+        """The engine is torn down: no time for anything but the end of the tree."""
+        server = self.server
+        server.wanted = DesiredState.DOWN
+        gone = server.run is None or server.run.kill_now()
+
+        while gone and not server.state.at_rest:
+            last = State.STOPPED in MOVES[server.state]
+            self.resources.rest(State.STOPPED) if last else server.enter(State.STOPPING)
+
+        self.resources.let_go()
+
+    async def _collapse(self, error: Exception) -> None:
+        server, run = self.server, self.server.run
+        failure = ServerError(f"hostler itself failed: {error!r}", hint=_WHOSE_MISTAKE)
+        server.reporter.own(failure)
+        trace = server.reporter.masker.text("".join(traceback.format_exception(error)))
+        logging.getLogger("hostler").error("%s: %s\n%s", server.name, failure.message, trace)
+        server.wanted = DesiredState.DOWN
+
+        with suppress(Exception):
+            if run is not None and run.kill_now():
+                await run.close()
+
+        if server.state.at_rest or server.state is State.BACKOFF:
+            server.enter(State.STARTING)  # that is what broke; and only what had started can have failed
+
+        if server.state not in {State.CRASHED, State.STOPPING}:
+            server.enter(State.CRASHED, reason=failure.message, error=failure)
+
+        last = State.FAILED if server.state is State.CRASHED else State.STOPPED
+        server.stuck = failure if last is State.STOPPED else None
+
+        with suppress(Exception):
+            if run is not None:
+                record = Shutdown(self.resources, run).broken_off(failure)
+                server.note_crash(replace(record, outcome=last, decision="hostler itself failed"))
+
+        self.resources.rest(last, reason=failure.message, error=failure)

@@ -1,0 +1,329 @@
+"""One server: the commands that it takes, and the only writer of its state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+
+import anyio
+
+from hostler.engine.command_errors import at_rest, not_attended, runs_already
+from hostler.engine.diagnosis import not_in_time
+from hostler.engine.facts import ServerFacts
+from hostler.engine.restart import Budget
+from hostler.engine.run_events import CommandReceived
+from hostler.errors import ServerError
+from hostler.events.crash import KEPT, CrashRecord
+from hostler.events.events import CrashRecorded, Event, StateChanged
+from hostler.model.choices import Kind
+from hostler.model.dependencies import Condition
+from hostler.model.spec import ServerSpec
+from hostler.model.states import MOVES, State
+from hostler.process.context import SupervisorContext
+
+
+class DesiredState(Enum):
+    """What the user wants of a server, apart from what is."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class Server(ServerFacts):
+    """One server of a supervisor. Its methods are used on the event loop's thread."""
+
+    # Seldom set, so not for each object: one with more than 29 attributes of its own takes 1.3 KiB more.
+    lacking: tuple[str, ...] = ("",)
+
+    def __init__(
+        self,
+        spec: ServerSpec,
+        context: SupervisorContext,
+        needs: Mapping[str, Server],
+        listener: Callable[[Event], None],
+    ) -> None:
+        super().__init__(spec, context, listener)
+        self.needs = needs
+        self.wanted = DesiredState.DOWN
+        self.budget = Budget()
+        self.spawned_generation = 0
+        self.promised_port: int | None = None
+        self.end_asked_of = 0
+        self.attended = False
+        self.completed = False
+        self.bound: Mapping[str, int] = {}
+        self.away: set[str] = set()
+        self.followers: dict[Server, Callable[[], None]] = {}
+        self.because = ""
+        self.start_asked = anyio.Event()
+        self.stuck: ServerError | None = None
+        self._rests = 0
+        self._changed = anyio.Event()
+
+    async def start(self) -> None:
+        """Ask for the server to be up and wait until its process has been spawned.
+
+        Raises ProcessAlreadyRunning when it runs, and what made it fail when it could not start.
+        A stop that is asked for meanwhile wins, and ends the wait.
+        """
+        self.context.residence.check()
+        if self.state is State.RUNNING and not self.end_asked:
+            raise runs_already(self)
+
+        under_way = self.state in {State.STARTING, State.WAITING_READY} and not self.end_asked
+        self.ask_up()
+        await self._until_spawned(after=self.generation - under_way)
+
+    async def stop(self, *, force: bool = False) -> None:
+        """Ask for the server to be down and wait until nothing of it is left; `force` skips the grace period.
+
+        Raises ForceKillTimeout, with the pids, when something outlives SIGKILL, and ServerError when hostler
+        itself failed in the stop.
+        """
+        rested = self.resting()
+        self.ask_down()
+
+        if force and self.run is not None:
+            self.run.cut_short.set()
+
+        await self.until(rested)
+
+        if self.stuck is not None:
+            raise self.stuck
+
+    async def force_stop(self) -> None:
+        """Stop with SIGKILL at once; otherwise as `stop`."""
+        await self.stop(force=True)
+
+    async def restart(self, *, generation: int | None = None) -> None:
+        """Stop and start it again, and wait until the new process has been spawned.
+
+        Restarts that are asked for while one is under way are one. With `generation`, the command is
+        for that run only: when another one is there already, nothing happens.
+        """
+        if generation is not None and generation != self.generation:
+            return
+
+        if self.state not in {State.WAITING_READY, State.RUNNING}:
+            await self.start()
+            return
+
+        self.lasting.planned = True
+        self.ask_up()
+        self.end_asked_of = self.generation
+        await self._until_spawned(after=self.generation)
+
+    def ask_restart(self, reason: str) -> None:
+        """Have a plugin's wish for a restart fulfilled, without waiting; a stop that is asked for wins."""
+        revives = self.may_come_back and not self.start_asked.is_set()
+
+        if not revives and (not self.state.has_begun or self.end_asked):
+            return
+
+        self.notice("restart_asked", f"a plugin asks for a restart: {reason}")
+        self.lasting.planned = True
+        self.ask_up() if revives else self.ask_again("")
+
+    async def wait_ready(self, timeout: float | None = None) -> None:
+        """Wait until the server may be used; a task, until it runs or has completed.
+
+        Raises what made it fail when it gave up, ServerError when it is stopped, and StartupTimeout
+        after `timeout` seconds.
+        """
+
+        def ready() -> bool:
+            dying = self.pid is not None and self.context.processes.is_dying(self.pid)
+            return self.completed or (self.usable and not dying)
+
+        await self._wait(ready, "ready", timeout)
+
+    async def wait_completed(self, timeout: float | None = None) -> None:
+        """Wait until the task has ended with exit code 0; errors as in `wait_ready`.
+
+        Raises ServerError for a server: it never completes.
+        """
+        if self.spec.kind is not Kind.TASK:
+            raise ServerError(
+                "it never completes: it is no task", server=self.name, hint="use wait_stopped()"
+            )
+
+        await self._wait(lambda: self.completed, "completed", timeout)
+
+    async def _wait(self, condition: Callable[[], bool], what: str, timeout: float | None) -> None:
+        self.context.residence.check()
+
+        with anyio.move_on_after(timeout):
+            while not condition():
+                if self.idle():
+                    raise at_rest(self, self.attended, self.because)
+
+                await self.changed()
+
+            return
+
+        raise not_in_time(self, what, timeout or 0.0)
+
+    async def wait_stopped(self) -> None:
+        """Wait until the server is at rest, stopped or failed, and nobody has asked for it to be up."""
+        await self.until(self.idle)
+
+    def ask_up(self) -> None:
+        """Want it up, and what it needs, without waiting. ServerError where nobody would see to it."""
+        self.context.residence.check()
+        if not self.attended:
+            raise not_attended(self)
+
+        self.wanted, self.because = DesiredState.UP, ""
+        self.away.clear()
+
+        if self.state not in {State.STARTING, State.WAITING_READY, State.RUNNING}:
+            self.completed = False
+            self.start_asked.set()
+
+        for other in self.needs.values():
+            if not other.completed and (other.wanted is DesiredState.DOWN or other.idle()):
+                other.ask_up()
+
+        self._nudge()
+
+    def ask_down(self, because: str = "") -> None:
+        """Want it down, without waiting; this run ends, even if it is wanted up again at once."""
+        self.context.residence.check()
+        self.wanted, self.because = DesiredState.DOWN, because
+        self.end_asked_of = self.generation
+        self.lasting.planned = False
+        self.away.clear()
+
+        if self.state.at_rest:
+            self.lasting.end()
+
+        self._nudge()
+
+    def ask_again(self, because: str) -> None:
+        """Have this run end and another one begin, without waiting."""
+        self.because = because
+        self.lasting.planned = True
+        self.end_asked_of = self.generation
+        self._nudge()
+
+    def enter(
+        self,
+        state: State,
+        *,
+        reason: str = "",
+        seconds: float | None = None,
+        error: ServerError | None = None,
+    ) -> None:
+        """Move to `state`: checked against MOVES, stamped, told. Nothing else writes the state."""
+        previous = self.state
+
+        if state not in MOVES[previous]:
+            raise AssertionError(f"illegal move of {self.name}: {previous.value} -> {state.value}")
+
+        self.state, self.since = state, self.context.clock()
+        self._rests += state.at_rest
+        self.error = error or (self.error if state is not State.RUNNING else None)
+        self.reporter.say(
+            StateChanged(
+                server=self.name,
+                generation=self.generation,
+                state=state,
+                previous=previous,
+                pid=self.pid,
+                url=self.url,
+                reason=self.reporter.masker.text(reason),
+                seconds=None if seconds is None else round(seconds, 3),
+                error=None if error is None else self.reporter.masker.text(str(error)),
+            )
+        )
+        self.wake()
+
+    def note_crash(self, record: CrashRecord) -> None:
+        """Keep the record of an end that was not asked for, masked, and tell it."""
+        record = record.masked(self.reporter.masker.text)
+        self._crashes = (*self._crashes, record)[-KEPT:]
+        self.reporter.say(CrashRecorded(server=self.name, generation=record.generation, record=record))
+
+    @property
+    def end_asked(self) -> bool:
+        """Whether the present run is to end, for a stop or a restart."""
+        return self.wanted is DesiredState.DOWN or self.end_asked_of == self.generation
+
+    def idle(self) -> bool:
+        """Whether it is at rest and nobody has asked for it."""
+        return self.state.at_rest and not (self.start_asked.is_set() and self.wanted is DesiredState.UP)
+
+    @property
+    def may_come_back(self) -> bool:
+        """Whether it has failed, and a plugin may start it anew."""
+        return (
+            self.state is State.FAILED
+            and self.wanted is DesiredState.UP
+            and self.attended
+            and bool(self.lasting.hope)
+        )
+
+    def resting(self) -> Callable[[], bool]:
+        """A condition: now or later it has been at rest, or what is left of it cannot be stopped."""
+        before = self._rests - self.state.at_rest
+        return lambda: self._rests > before or self.stuck is not None
+
+    def wake(self) -> None:
+        """Let everybody who waits look again."""
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+
+        for look in tuple(self.followers.values()):
+            look()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until `condition` holds; it is looked at after every change."""
+        while not condition():
+            await self.changed()
+
+    async def changed(self) -> None:
+        """Wait for the next change."""
+        self.context.residence.check()
+        await self._changed.wait()
+
+    def _nudge(self) -> None:
+        if self.run is not None:
+            self.run.inbox.post(CommandReceived())
+
+        self.wake()
+
+    async def _until_spawned(self, *, after: int) -> None:
+        """Wait for the spawn of a later run than `after`, or a stop; raises what made it fail."""
+
+        def gave_up() -> bool:
+            return self.state is State.FAILED and self.generation > after
+
+        await self.until(
+            lambda: self.spawned_generation > after or gave_up() or self.wanted is DesiredState.DOWN
+        )
+
+        if gave_up() and self.error is not None:
+            raise self.error
+
+    def meets(self, condition: Condition) -> bool:
+        """Whether it is as far as one that needs it asks. A task that has completed always is."""
+        far = {Condition.STARTED: self.has_started, Condition.READY: self.usable, Condition.COMPLETED: False}
+        return self.completed or far[condition]
+
+    @property
+    def awaited(self) -> Sequence[Server]:
+        """The servers that its start waits for."""
+        needed = ((self.needs[need.server], need.condition) for need in self.spec.needed)
+        return [other for other, condition in needed if not other.meets(condition)]
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is running, its process lives, and neither stop nor restart is asked for."""
+        return self.state is State.RUNNING and self.has_started
+
+    @property
+    def has_started(self) -> bool:
+        """Whether its process was spawned and lives, and neither stop nor restart is asked for."""
+        process = None if self.run is None else self.run.process
+        up = self.state in {State.WAITING_READY, State.RUNNING} and not self.end_asked
+        return up and (process is None or process.alive())

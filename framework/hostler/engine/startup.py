@@ -1,0 +1,182 @@
+"""Starting: from the wish to a spawned process, raced with a stop."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+
+import anyio
+
+from hostler.concurrency.threads import run_in_thread
+from hostler.engine.dependencies import wait_for_needed
+from hostler.engine.resources import ServerResources
+from hostler.engine.run import Run
+from hostler.engine.run_events import Prepared
+from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ServerError
+from hostler.launching.build import Given, choose_port
+from hostler.launching.inputs import ResolvedInputs, points_elsewhere, resolve_inputs
+from hostler.launching.spec_secrets import secrets_of_spec
+from hostler.process.disk.lock import PAUSE, NameLock
+from hostler.process.disk.run_record import kill_recorded
+from hostler.runtime.certificates import tell_unreadable
+
+# TIME_WAIT takes a minute on Linux.
+_LONGEST_LEFTOVER = 65.0
+_LEFTOVER_PAUSE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Startup:
+    """The paragraph of the life that is the state starting."""
+
+    resources: ServerResources
+
+    async def prepare(self, run: Run) -> Prepared | None:
+        """Prepare the spawn; None when a stop came first."""
+        outcome: Prepared | None = None
+
+        work = asyncio.create_task(self._prepare_and_tell(run), name=f"start of {self.resources.server.name}")
+
+        try:
+            while not self.resources.server.end_asked and outcome is None:
+                happening = await run.inbox.take()
+                outcome = happening if isinstance(happening, Prepared) else None
+        finally:
+            work.cancel()
+            await asyncio.wait({work})
+
+        return outcome
+
+    async def _prepare_and_tell(self, run: Run) -> None:
+        try:
+            await self._prepare(run)
+        except ServerError as error:
+            run.inbox.post(Prepared(error))
+        except Exception as error:  # noqa: BLE001 - what went wrong here must not end the server's life
+            run.inbox.post(Prepared(ServerError(f"the start could not be prepared: {error!r}")))
+        else:
+            run.inbox.post(Prepared())
+
+    async def _prepare(self, run: Run) -> None:
+        resources, server = self.resources, self.resources.server
+        context = server.context
+
+        if server.spec.unset:
+            raise InvalidConfiguration(server.spec.unset)
+
+        if resources.lock is not None and not resources.lock.held:  # the state directory was deleted under us
+            resources.lock.release()
+            resources.lock = None
+
+        if resources.lock is None:
+            resources.lock = await self._take_lock()
+            await self._recover(resources.lock)
+
+        for value in secrets_of_spec(server.spec):
+            server.reporter.masker.add(value)
+
+        plugins = resources.build_plugins()
+        await wait_for_needed(server)
+
+        for value in (value for other in server.needs.values() for value in other.published_secrets):
+            server.reporter.masker.add(value)  # whatever it is called, it is in our environment, too
+
+        readings = await self._readings()
+        await self._wait_for_port()
+        resources.last_port = choose_port(server.spec, context, resources.last_port)
+        server.promised_port = resources.last_port
+        await run.prepare(server, plugins, resources.lock, self._given(readings))
+        await tell_unreadable(run.command_runner(), resources.untrusted)
+
+    async def _wait_for_port(self) -> None:
+        """A port that only connections of a former run still have needs nothing but time."""
+        server, reuse = self.resources.server, not self.resources.port_refused
+        host, port = server.spec.host, server.spec.port
+        self.resources.port_refused = False
+
+        if not port or not 1 <= port <= 65535:
+            return
+
+        blocked = partial(server.context.processes.needs_only_time, host, port, reuse=reuse)
+
+        if not blocked():
+            return
+
+        text = (
+            f"port {port} on {host} is kept by connections of a former run that are not over yet (TIME_WAIT)"
+        )
+        text += f"; it is waited for, up to {_LONGEST_LEFTOVER:g} s"
+        server.reporter.note_activity(text)
+        server.reporter.notice("port_not_free_yet", text, details={"host": host, "port": port})
+
+        with anyio.move_on_after(_LONGEST_LEFTOVER):
+            while blocked():  # noqa: ASYNC110 - nobody tells when the system forgets a connection
+                await anyio.sleep(_LEFTOVER_PAUSE)
+
+    async def _readings(self) -> ResolvedInputs:
+        """Read what the configuration points at, now that all that may write it is ready."""
+        server = self.resources.server
+
+        if not points_elsewhere(server.spec):
+            return ResolvedInputs()
+
+        readings = None
+        server.reporter.note_activity("reading its secrets and env_file")
+
+        with anyio.move_on_after(server.spec.prepare_timeout):
+            readings = await run_in_thread(resolve_inputs, server.spec, server.context.live_env, abandon=True)
+
+        if readings is None:
+            raise EnvironmentSetupFailed("reading its secrets and env_file took longer than prepare_timeout")
+
+        await wait_for_needed(server)  # once more: one of them may have ended meanwhile
+        return readings
+
+    def _given(self, readings: ResolvedInputs) -> Given:
+        """What is known now that the needed servers are ready."""
+        needs = self.resources.server.needs
+
+        return Given(
+            port=self.resources.last_port,
+            needed={name: other.child_env({}) for name, other in needs.items()},
+            others={name: other.endpoint for name, other in needs.items()},
+            readings=readings,
+        )
+
+    async def _take_lock(self) -> NameLock:
+        server, context = self.resources.server, self.resources.server.context
+        attempts = NameLock.attempts(context.directories, context.namespace, server.name)
+
+        while (lock := next(attempts)) is None:  # noqa: ASYNC110 - nobody tells when a file is unlocked
+            await anyio.sleep(PAUSE)
+
+        return lock
+
+    async def _recover(self, lock: NameLock) -> None:
+        store = self.resources.server.context.store
+
+        if store.is_clean(lock):
+            return
+
+        recovered = None
+        self.resources.server.reporter.note_activity("cleaning up behind a former hostler that was killed")
+
+        with anyio.move_on_after(self.resources.server.spec.prepare_timeout):
+            recovered = await run_in_thread(store.recover, lock, kill_recorded, abandon=True)
+
+        if recovered is None:
+            raise EnvironmentSetupFailed(
+                "cleaning up behind a former hostler that was killed took longer than prepare_timeout",
+                hint="its temporary files are on a disk that hangs, perhaps",
+            )
+
+        if recovered.pids_killed:
+            pids = ", ".join(map(str, recovered.pids_killed))
+            text = f"a former hostler was killed and left processes behind; they are gone now: {pids}"
+            self.resources.server.reporter.notice(
+                "orphans_removed", text, "warning", {"pids": list(recovered.pids_killed)}
+            )
+
+        if recovered.problem:
+            self.resources.server.reporter.notice("record_unusable", recovered.problem, "warning")

@@ -1,0 +1,1 @@
+"""What the engine reports: events, crash records, and their text."""

@@ -1,0 +1,112 @@
+"""What is kept of a run that nobody asked to end: the crash record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, Self
+
+from hostler.model.states import State
+from hostler.model.values import ExitCause
+
+KEPT = 20
+"""So many records of each server are kept, in memory and on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPoint:
+    """The resident memory of a whole process tree, in bytes, `uptime` seconds after the spawn."""
+
+    uptime: float
+    rss: int
+    processes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PluginWord:
+    """What one plugin said about a run, or what was wrong with the plugin itself, in words."""
+
+    plugin: str
+    hook: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrashRecord:
+    """One end of a run that was not asked for; every text in it is masked.
+
+    `how` is the end in words ("killed by SIGKILL"), `reason` the sentence of the error and `error` its
+    class, `hint` what to do. `killed` tells that hostler ended the process itself. `outcome` is the
+    state that followed (backoff, failed or stopped), `decision` why. `next_try` is None where there is none.
+    `first_start` tells that it has never been ready since it was started: the restarts are `start_retries`.
+    """
+
+    server: str
+    generation: int
+    when: datetime
+    cause: ExitCause
+    how: str
+    reason: str
+    outcome: State = State.CRASHED
+    decision: str = ""
+    error: str = ""
+    hint: str = ""
+    pid: int | None = None
+    code: int | None = None
+    signal: int | None = None
+    ready: bool = False
+    killed: bool = False
+    uptime: float = 0.0
+    restarts_used: int = 0
+    restarts_allowed: int = 0
+    first_start: bool = False
+    next_try: datetime | None = None
+    stdout: str = ""
+    stderr: str = ""
+    memory: tuple[MemoryPoint, ...] = ()
+    plugins: tuple[PluginWord, ...] = ()
+
+    @property
+    def started(self) -> bool:
+        """Whether there was a process."""
+        return self.cause is not ExitCause.SPAWN_FAILED
+
+    def masked(self, mask: Callable[[str], str]) -> Self:
+        """Return the same with every text put through `mask`."""
+        texts = {f.name: mask(value) for f in fields(self) if isinstance(value := getattr(self, f.name), str)}
+        words = tuple(replace(word, text=mask(word.text)) for word in self.plugins)
+        changed: dict[str, Any] = texts | {"server": self.server, "plugins": words}
+        return replace(self, **changed)
+
+    def as_dict(self) -> dict[str, object]:
+        """The record as plain values for JSON."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Self:
+        """Read what `as_dict` gave; unknown keys are left out. ValueError when it is something else."""
+        import msgspec  # noqa: PLC0415 - heavy
+
+        record = msgspec.convert(values, cls)
+
+        for time in (record.when, record.next_try or record.when):
+            if time.tzinfo is None or not 2000 <= time.year < 9000:
+                raise ValueError(f"no time of a crash: {time}")
+
+        return record
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Enum():
+            return value.value
+        case datetime():
+            return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        case MemoryPoint() | PluginWord():
+            return {f.name: getattr(value, f.name) for f in fields(value)}
+        case tuple():
+            return [_plain(item) for item in value]
+        case _:
+            return value

@@ -1,0 +1,250 @@
+"""What the engine tells the world, as values, and the bounded streams that carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from enum import Enum
+from typing import ClassVar
+
+from hostler.events.crash import CrashRecord
+from hostler.model.states import State
+from hostler.model.values import Endpoint, Exit, Report, StreamEvent, StreamGap
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Enum():
+            return value.value
+        case Endpoint():
+            return value.url
+        case Mapping():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_plain(item) for item in value]
+        case str() | int() | float() | bool() | None:
+            return value
+        case _:
+            return str(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """The base of all events. `kind` is the value of "event" in JSON; `time` is the wall clock in UTC."""
+
+    kind: ClassVar[str] = "event"
+
+    server: str
+    generation: int
+    time: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def as_dict(self) -> dict[str, object]:
+        """The event as plain values for JSON: time, server, event, generation, then its own fields."""
+        stamp = self.time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        head: dict[str, object] = {"time": stamp, "server": self.server, "event": self.kind}
+        own = {
+            f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name not in {"time", "server"}
+        }
+        return head | own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateChanged(Event):
+    """The server moved from one state to another.
+
+    `seconds` is the start-up time when it became running. `error` is set when it crashed or failed.
+    """
+
+    kind = "state"
+
+    state: State
+    previous: State
+    pid: int | None = None
+    url: str | None = None
+    reason: str = ""
+    seconds: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spawned(Event):
+    """A process was started; argv is redacted, env holds names and masked values.
+
+    `origins` tells who set each variable last (env, env_file PATH, plugin NAME ...), `removed` who took
+    away one that had been set.
+    """
+
+    kind = "spawned"
+
+    pid: int
+    argv: tuple[str, ...]
+    cwd: str
+    env: Mapping[str, str]
+    origins: Mapping[str, str] = field(default_factory=dict)
+    removed: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointFound(Event):
+    """The server listens: announced, and confirmed by a listening socket."""
+
+    kind = "endpoint"
+
+    endpoint: Endpoint
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthReported(Event):
+    """A health plugin's word changed, or failed once more; `failures` counts those in a row.
+
+    `healthy` is None when nothing is known ("unknown"): the plugin itself failed.
+    """
+
+    kind = "health"
+
+    plugin: str
+    healthy: bool | None
+    reason: str = ""
+    failures: int = 0
+    report: Report | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """The event without the raw report, which may hold the body of an answer."""
+        own = super(HealthReported, self).as_dict()
+        own.pop("report")
+        return own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exited(Event):
+    """A run ended and its tree is gone."""
+
+    kind = "exit"
+
+    exit: Exit
+
+    def as_dict(self) -> dict[str, object]:
+        """The end as flat values."""
+        exit_ = self.exit
+        head = super(Exited, self).as_dict()
+        head.pop("exit")
+        return head | {
+            "cause": exit_.cause.value,
+            "pid": exit_.pid,
+            "code": exit_.code,
+            "signal": exit_.signal,
+            "description": exit_.description,
+            "uptime": round(exit_.uptime, 3),
+            "stderr": exit_.stderr,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartScheduled(Event):
+    """The next start is planned: "3 of 5 restarts used, next try in 4 s"; delay in seconds.
+
+    `first_start` tells that it has never been ready since it was started: then `used` and `allowed` are
+    those of `start_retries`.
+    """
+
+    kind = "restart"
+
+    used: int
+    allowed: int
+    delay: float
+    first_start: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrashRecorded(Event):
+    """A run ended unasked and it is decided what follows; all that is known of it."""
+
+    kind = "crash"
+
+    record: CrashRecord
+
+    def as_dict(self) -> dict[str, object]:
+        """The record as flat values."""
+        head = super(CrashRecorded, self).as_dict()
+        head.pop("record")
+        return head | self.record.as_dict()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginFailed(Event):
+    """A hook of a plugin raised or overran its deadline; `disabled` when it was taken out."""
+
+    kind = "plugin_failed"
+
+    plugin: str
+    hook: str
+    reason: str
+    seconds: float = 0.0
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(Event):
+    """What is being done right now; `fraction` from 0 to 1 where it is known."""
+
+    kind = "progress"
+
+    text: str
+    fraction: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice(Event):
+    """Something worth knowing that is no state: `topic` is a stable word, `level` info or warning.
+
+    Topics of the core: output_dropped, sink_failed, sink_recovered, identity_unknown, orphans_removed,
+    still_alive, may_not_signal, tool_missing, guard_lost, events_dropped, not_written, secret_exposed,
+    server_added, server_changed, server_removed, essential_ended, exits_unknown, first_process. Plugins add
+    theirs: env_withheld ...
+    """
+
+    kind = "notice"
+
+    topic: str
+    text: str
+    level: str = "info"
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemorySampled(Event):
+    """The resident memory of the server's whole tree, in bytes."""
+
+    kind = "memory"
+
+    rss: int
+    processes: int
+    uptime: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamReceived(Event):
+    """One event of the server's own event stream (only where somebody asked to see them)."""
+
+    kind = "stream"
+
+    item: StreamEvent | StreamGap
+
+    def as_dict(self) -> dict[str, object]:
+        """The stream's event as flat values."""
+        head = super(StreamReceived, self).as_dict()
+        head.pop("item")
+
+        if isinstance(self.item, StreamGap):
+            return head | {"gap": self.item.reason, "missed": self.item.missed}
+
+        return head | {"type": self.item.type, "data": self.item.data, "id": self.item.id}
+
+
+def events_dropped(count: int) -> Event:
+    """What a listener gets in the place of events that came faster than it took them."""
+    text = f"{count} events were dropped: this listener is too slow"
+    told = {"count": count}
+    return Notice(server="", generation=0, topic="events_dropped", text=text, level="warning", details=told)

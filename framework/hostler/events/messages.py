@@ -1,0 +1,158 @@
+"""Events in words: for the log and for people at a terminal."""
+
+from __future__ import annotations
+
+import logging
+from functools import singledispatch
+
+from hostler.events.crash import CrashRecord
+from hostler.events.events import (
+    CrashRecorded,
+    EndpointFound,
+    Event,
+    Exited,
+    HealthReported,
+    MemorySampled,
+    Notice,
+    PluginFailed,
+    Progress,
+    RestartScheduled,
+    Spawned,
+    StateChanged,
+    StreamReceived,
+)
+from hostler.model.states import State
+from hostler.model.values import ExitCause, StreamGap
+
+
+@singledispatch
+def in_words(event: Event) -> str:
+    """One event as a sentence without the server's name."""
+    return event.kind
+
+
+@in_words.register
+def _(event: StateChanged) -> str:
+    text = f"{event.previous.value} -> {event.state.value}"
+    text += f" in {event.seconds:.1f} s" if event.seconds is not None else ""
+    text += f" at {event.url}" if event.url and event.state is State.RUNNING else ""
+    text += f" (pid {event.pid})" if event.pid else ""
+    text += f": {event.reason}" if event.reason else ""
+    return text
+
+
+@in_words.register
+def _(event: Spawned) -> str:
+    return f"spawned pid {event.pid}: {' '.join(event.argv)} (in {event.cwd})"
+
+
+@in_words.register
+def _(event: EndpointFound) -> str:
+    return f"listens at {event.endpoint.url} (told by {event.source})"
+
+
+@in_words.register
+def _(event: HealthReported) -> str:
+    if event.healthy is None:
+        return f"health unknown: {event.plugin} failed: {event.reason}"
+
+    if event.healthy:
+        return f"healthy, says {event.plugin}"
+
+    return f"unhealthy, says {event.plugin} ({event.failures} in a row): {event.reason}"
+
+
+@in_words.register
+def _(event: Exited) -> str:
+    exit_ = event.exit
+    asked = "" if exit_.cause is not ExitCause.STOPPED else " as asked"
+    return f"ended{asked}: {exit_.description} after {exit_.uptime:.1f} s"
+
+
+@in_words.register
+def _(event: RestartScheduled) -> str:
+    when = f"in {event.delay:.1f} s" if event.delay else "now"
+
+    if event.first_start:
+        return f"{_which_try(event.used, event.allowed)} {when}"
+
+    return f"{event.used} of {event.allowed} restarts used, next try {when}"
+
+
+def _which_try(used: int, allowed: int) -> str:
+    """The try that comes after a first start has failed: "try 2 of 2"."""
+    return f"try {used + 1} of {allowed + 1}"
+
+
+@in_words.register
+def _(event: CrashRecorded) -> str:
+    record = event.record
+    what = "crash" if record.started else "failed start"
+    how = f"{record.how} after {record.uptime:.1f} s" if record.started else record.reason
+    return f"{what} on record: {how}; {what_followed(record)}"
+
+
+def spent(record: CrashRecord) -> str:
+    """What was used up by then: "3 of 5 restarts used", "1 of 2 tries used"."""
+    used, allowed = record.restarts_used, record.restarts_allowed
+
+    if record.first_start:  # a retry that is planned has not been made
+        return f"{used + (record.outcome is not State.BACKOFF)} of {allowed + 1} tries used"
+
+    return f"{used} of {allowed} restarts used"
+
+
+def what_followed(record: CrashRecord) -> str:
+    """What was decided after a crash: "restart 3 of 5", "try 2 of 2", "failed: gave up after 5 restarts"."""
+    if record.outcome is State.BACKOFF and record.first_start:
+        return _which_try(record.restarts_used, record.restarts_allowed)
+
+    if record.outcome is State.BACKOFF:
+        return f"restart {record.restarts_used} of {record.restarts_allowed}"
+
+    return f"{record.outcome.value}: {record.decision}" if record.decision else record.outcome.value
+
+
+@in_words.register
+def _(event: PluginFailed) -> str:
+    text = f"plugin {event.plugin} failed in {event.hook}: {event.reason}"
+    return f"{text}; it is not asked again" if event.disabled else text
+
+
+@in_words.register
+def _(event: Notice) -> str:
+    return event.text
+
+
+@in_words.register
+def _(event: Progress) -> str:
+    return event.text if event.fraction is None else f"{event.text} ({event.fraction:.0%})"
+
+
+@in_words.register
+def _(event: MemorySampled) -> str:
+    processes = "1 process" if event.processes == 1 else f"{event.processes} processes"
+    return f"uses {event.rss / 2**20:.0f} MiB in {processes} after {event.uptime:.0f} s"
+
+
+@in_words.register
+def _(event: StreamReceived) -> str:
+    if isinstance(event.item, StreamGap):
+        return f"gap in the event stream: {event.item.reason}"
+
+    return f"event {event.item.type}: {event.item.data}"
+
+
+def log_level(event: Event) -> int:
+    """How loud an event is, as a level of the logging module."""
+    match event:
+        case StateChanged(state=State.FAILED):
+            return logging.ERROR
+        case StateChanged(state=State.CRASHED) | PluginFailed() | HealthReported(healthy=False | None):
+            return logging.WARNING
+        case Notice(level="warning"):
+            return logging.WARNING
+        case Progress() | MemorySampled() | StateChanged() | RestartScheduled() | Exited() | Notice():
+            return logging.INFO
+        case _:
+            return logging.DEBUG

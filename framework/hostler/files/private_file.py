@@ -1,0 +1,98 @@
+"""Files with values that are not for everybody: read with bounds, and a word when others can get at them."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hostler.files.bounded_read import is_handed_over, read_plain
+from hostler.files.trusted_path import EVERYBODY, outsiders, read_as_owner
+
+_OTHERS = stat.S_IROTH | stat.S_IWOTH
+
+
+class Unreadable(Exception):
+    """Raised when a value cannot be had; the text is the reason, and never what stands there."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateText:
+    """What a file holds, and its mode."""
+
+    path: Path
+    text: str = field(repr=False)
+    mode: int
+
+    @property
+    def exposed(self) -> bool:
+        """Whether every user may read or change it."""
+        return bool(self.mode & _OTHERS)
+
+    @property
+    def changeable(self) -> bool:
+        """Whether every user may change it."""
+        return bool(self.mode & stat.S_IWOTH)
+
+    @property
+    def warning(self) -> str:
+        """What to say when it is exposed."""
+        return f"every user of this machine may read or change {self.path}: chmod o-rwx {self.path}"
+
+
+def read_private(path: Path, *, largest: int) -> PrivateText:
+    """Read a plain file of at most `largest` bytes. Raises Unreadable.
+
+    As root, what another user decides about (by a folder, a link or the file itself) is read with the
+    rights of that user: nobody has hostler read for them what they may not.
+    """
+    try:
+        others = _outsiders(path) if os.geteuid() == 0 else set()
+
+        if others:
+            text = _text(_read_for(others, path, largest + 1), largest)
+            return PrivateText(path, text, path.stat().st_mode)
+
+        data, mode = read_plain(path, largest + 1)
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        raise Unreadable("there is no such file" if missing else error.strerror or str(error)) from None
+
+    return PrivateText(path, _text(data, largest), mode)
+
+
+def _outsiders(path: Path) -> set[int]:
+    try:
+        return outsiders(path)
+    except FileNotFoundError:
+        if not is_handed_over(path):
+            raise
+
+        return set()  # a pipe has no path that leads to it
+
+
+def _read_for(others: set[int], path: Path, most: int) -> bytes:
+    if len(others) > 1 or EVERYBODY in others:
+        who = "every user" if EVERYBODY in others else f"users {', '.join(map(str, sorted(others)))}"
+        raise Unreadable(f"{who} can change what it leads to: see to the owner and mode of its folders")
+
+    (owner,) = others
+    return read_as_owner(owner, path, most)
+
+
+def _text(data: bytes, largest: int) -> str:
+    if len(data) > largest:
+        raise Unreadable(f"it is larger than {largest // 2**10} KiB")
+
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise Unreadable("it is UTF-16: save it as UTF-8")
+
+    if b"\0" in data:
+        raise Unreadable("it holds a NUL character, which no variable can")
+
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:  # the error itself would tell what stands there
+        raise Unreadable("it is not UTF-8") from None

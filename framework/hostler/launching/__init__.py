@@ -1,0 +1,1 @@
+"""From a specification to a launch: inputs, variables, command, user, temporary folders."""

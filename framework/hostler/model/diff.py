@@ -1,0 +1,132 @@
+"""What a reload changes, as a value: which servers, and which of their keys."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from hostler.model.dependencies import Need, spelled_out
+from hostler.model.spec import PluginSpec, ServerSpec
+from hostler.secrets.credentials import MASK, is_secret_name, masked_words, passwords_in
+from hostler.secrets.masking import Masker
+from hostler.secrets.reference import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One key of one server before and after, as text, secrets masked; None where it was not there."""
+
+    key: str
+    before: str | None
+    after: str | None
+
+    def __str__(self) -> str:
+        before = "(none)" if self.before is None else self.before
+        return f"{self.key}: {before} -> {'(none)' if self.after is None else self.after}"
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a reload changed, or would: names of servers, in order.
+
+    `restarted` are those of `changed` that were wanted up; the others are taken as they are at rest.
+    """
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    restarted: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    changed: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.changed)
+
+
+def differences(old: ServerSpec, new: ServerSpec) -> tuple[Change, ...]:
+    """The keys in which two specs of one server differ."""
+    before, after = dict(_entries(old)), dict(_entries(new))
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    masker = Masker(old.secrets | new.secrets)
+
+    def text(key: str, values: Mapping[str, object]) -> str | None:
+        return masker.text(_text(key.rpartition(".")[2], values[key])) if key in values else None
+
+    return tuple(Change(key, text(key, before), text(key, after)) for key in keys)
+
+
+# -- keys ------------------------------------------------------------------------------------------
+
+
+def _entries(spec: ServerSpec) -> Iterator[tuple[str, object]]:
+    """Every value of a spec with its dotted key."""
+    for one in dataclasses.fields(spec):
+        value = getattr(spec, one.name)
+
+        match one.name:
+            case "name" | "secrets" | "unset":
+                continue
+            case "plugins":
+                yield from _entries_of_plugins(value)
+            case "env":
+                yield from ((f"env.{name}", item) for name, item in value.items())
+            case "restart":
+                yield from ((f"restart.{o.name}", getattr(value, o.name)) for o in dataclasses.fields(value))
+            case "port":
+                yield "port", "false" if value is None else value
+            case "needs":
+                yield "needs", spelled_out(value)
+            case _:
+                yield one.name, value
+
+
+def _entries_of_plugins(plugins: Sequence[PluginSpec]) -> Iterator[tuple[str, object]]:
+    yield "plugins", tuple(plugin.name for plugin in plugins)
+
+    for plugin in plugins:
+        yield from ((f"plugins.{plugin.name}.{name}", value) for name, value in plugin.options.items())
+        yield f"plugins.{plugin.name}.use", plugin.instance or plugin.use
+
+
+# -- values as text --------------------------------------------------------------------------------
+
+
+def _text(name: str, value: object) -> str:
+    if is_secret_name(name) and not isinstance(value, bool | Secret | Mapping | None):
+        return MASK
+
+    match value:
+        case Mapping():
+            return "{" + ", ".join(f"{key} = {_text(str(key), item)}" for key, item in value.items()) + "}"
+        case list() | tuple():
+            return "[" + ", ".join(masked_words(_text(name, item) for item in value)) + "]"
+        case _:
+            return _without_passwords(_scalar(value))
+
+
+def _scalar(value: object) -> str:
+    match value:
+        case Secret():
+            text = f"the secret {value.secret}"
+        case None:
+            text = "(none)"
+        case bool():
+            text = "true" if value else "false"
+        case float():
+            text = f"{value:g} s"
+        case Enum():
+            text = str(value.value)
+        case Need():
+            text = f"{value.server} ({value.condition.value}, {value.on_restart.value})"
+        case _:
+            text = str(value) or '""'
+
+    return text
+
+
+def _without_passwords(text: str) -> str:
+    for password in passwords_in(text):
+        text = text.replace(password, MASK)
+
+    return text

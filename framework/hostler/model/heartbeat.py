@@ -1,0 +1,16 @@
+"""Which events of a server's event stream say no more than that it lives."""
+
+from __future__ import annotations
+
+import re
+
+from hostler.model.values import StreamEvent
+
+_HEARTBEAT = r"(?:[\w.-]*[._-])?(?:heart-?beat|keep-?alive|ping)"
+_TYPE = re.compile(_HEARTBEAT, re.IGNORECASE)
+_DATA = re.compile(rf'\s*(?:{_HEARTBEAT}\s*$|\{{.{{0,100}}"type"\s*:\s*"{_HEARTBEAT}")', re.IGNORECASE)
+
+
+def is_heartbeat(event: StreamEvent) -> bool:
+    """Whether an event only says that its server lives: by its type, or the "type" in its JSON."""
+    return bool(_TYPE.fullmatch(event.type) or (len(event.data) <= 200 and _DATA.match(event.data)))

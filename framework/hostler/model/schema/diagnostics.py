@@ -1,0 +1,151 @@
+"""The mistakes of a configuration, gathered so that all of them are told at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from hostler.errors import InvalidConfiguration, Problem
+from hostler.model.schema.masked import without_defaults
+from hostler.model.schema.tree import Node, quoted
+from hostler.secrets.credentials import MASK, is_secret_name
+
+_SHORT = 3
+_MOST_FILLED = 32 * 2**20
+_PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*")"""
+_OWNER = re.compile(rf"(?:profiles\.{_PART}\.)?(?:servers|templates)\.{_PART}")
+
+
+class Diagnostics:
+    """What was found wrong so far, in the order of finding.
+
+    `elsewhere` tells where an unknown key of a server belongs, "" where that is not known. `unset` are
+    variables without a value: what only the server that refers to them cannot do without.
+    """
+
+    def __init__(self, elsewhere: Callable[[str], str] = lambda _: "") -> None:
+        self.problems: list[Problem] = []
+        self.unset: list[Problem] = []
+        self._elsewhere = elsewhere
+        self._keys: set[str] = set()
+        self._filled = 0
+
+    def add(self, node: Node, message: str, *, key: str = "", proposal: str = "") -> None:
+        """Note a mistake at a value, or at `key` where the mistake is that something is missing there.
+
+        Only the first mistake at a key is noted: what follows from it would be noise.
+        """
+        self._note(self.problems, Problem(key or node.key, message, *_where(node), proposal))
+
+    def miss(self, node: Node, message: str, *, proposal: str = "") -> None:
+        """Note that a value refers to a variable that is not set, as `add` would."""
+        self._note(self.unset, Problem(node.key, message, *_where(node), proposal))
+
+    def _note(self, problems: list[Problem], problem: Problem) -> None:
+        if problem.key not in self._keys:
+            self._keys.add(problem.key)
+            problems.append(problem)
+
+    def fill(self, node: Node, size: int, *, key: str = "") -> None:
+        """Count characters that are about to be filled in at a value.
+
+        Raises InvalidConfiguration, with all that was found so far, when they are too many altogether.
+        """
+        self._filled += size
+
+        if self._filled > _MOST_FILLED:
+            self.add(
+                node,
+                f"what templates and ${{...}} fill in is larger than {_MOST_FILLED // 2**20} MiB: "
+                "shorten what is filled in, or fill it in less often",
+                key=key,
+            )
+            raise InvalidConfiguration(self.problems)
+
+    def has_noted(self, node: Node) -> bool:
+        """Whether a mistake was found at a value or below it."""
+        return any(child.key in self._keys for child in node.walk())
+
+    def expected(self, node: Node, what: str, *, proposal: str = "") -> None:
+        """Note a value that is not what is allowed."""
+        found = shown(node)
+        self.add(node, f"expected {what}, found {found}", proposal="" if found == MASK else proposal)
+
+    def unknown(self, node: Node, name: str, allowed: Iterable[str], *, what: str = "unknown key") -> None:
+        """Note a name that does not exist, with the likely word, or else with all that are allowed."""
+        words = list(allowed)
+        word = likely(name, words)
+        elsewhere = "" if word or "command" not in words else self._elsewhere(name)
+        rest = elsewhere or ("" if word or not words else f"; allowed: {', '.join(words)}")
+        self.add(node, what + rest, proposal=word)
+
+
+def _where(node: Node) -> tuple[Path | str | None, int | None]:
+    return node.place.file, node.place.line
+
+
+def without_echoes(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems without those of servers and templates that were told of where they come from.
+
+    Each stands where it was written: in a profile rather than in the template or server that it changes,
+    in a template rather than in the servers that are made of it.
+    """
+    told: dict[Problem, int] = {}
+    problems = list(problems)
+
+    for problem in problems:
+        mistake = _mistake(problem)
+        told[mistake] = min(told.get(mistake, _rank(problem)), _rank(problem))
+
+    return [one for one in problems if one.line is None or _rank(one) == told[_mistake(one)]]
+
+
+def _rank(problem: Problem) -> int:
+    words = ("profiles", "templates", "servers")
+    first = problem.key.partition(".")[0]
+    return words.index(first) if first in words else 0
+
+
+def _mistake(problem: Problem) -> Problem:
+    """The same mistake with its key below the server or template, and without what is allowed there."""
+    message = problem.message.partition("; allowed: ")[0]
+    return replace(problem, key=_OWNER.sub("", problem.key, count=1), message=message, proposal="")
+
+
+def shown(node: Node) -> str:
+    """What was found, for a message: never the value of a variable, but its `${...}`, and no secret."""
+    name = node.key.rpartition(".")[2]
+    is_secret = node.raw is None and name != "secret" and is_secret_name(name)
+    is_scalar = isinstance(node.value, str | int | float) and not isinstance(node.value, bool)
+    return MASK if is_secret and is_scalar else _shown(node)
+
+
+def _shown(node: Node) -> str:
+    match node.value if node.raw is None else without_defaults(node.raw):
+        case str() as text:
+            return quoted(text)
+        case bool() as flag:
+            return "true" if flag else "false"
+        case int() | float() as number:
+            return str(number)
+        case dict():
+            return "a table"
+        case list() as items:
+            return "a list" if items else "an empty list"
+        case value:
+            return f"a {type(value).__name__}"
+
+
+def likely(word: str, words: Iterable[str]) -> str:
+    """The word that was probably meant, or "": one that is spelt nearly so, or that is short for it."""
+    import difflib  # noqa: PLC0415 - only messages need it
+
+    words = list(words)
+    near = [
+        *difflib.get_close_matches(word, words, n=1),
+        *difflib.get_close_matches(word.lower(), words, n=1),
+    ]
+    short = [one for one in words if len(one) >= _SHORT and word.startswith(one)]
+    return next(iter([*near, *short]), "")

@@ -1,0 +1,171 @@
+"""Values that stand elsewhere: secrets, and files of variables. Only where they stand is configured."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from hostler.model.interpolation import escape
+from hostler.model.schema.diagnostics import Diagnostics, likely, shown
+from hostler.model.schema.fields import Reader, entries, flag, text, word
+from hostler.model.schema.paths import absolute, is_anchored
+from hostler.model.schema.tree import Node, portable
+from hostler.model.spec import EnvFile
+from hostler.secrets.reference import FORM, Secret
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_FILE = "file:"
+_SCHEMES = ("env", "file")
+
+
+# -- secrets ---------------------------------------------------------------------------------------
+
+
+def variables(environ: Mapping[str, str]) -> Reader:
+    """A table of environment variables: strings, and `{ secret = "env:NAME" }`."""
+
+    def read(node: Node, found: Diagnostics) -> dict[str, str | Secret] | None:
+        if not isinstance(node.value, dict):
+            found.expected(node, 'a table of strings, such as { NAME = "value" }')
+            return None
+
+        values: dict[str, str | Secret | None] = {}
+
+        for name, child in node.value.items():
+            if not _VARIABLE.fullmatch(name):
+                found.add(
+                    child, "not a name for a variable: letters, digits, _, . and -, a letter or _ first"
+                )
+                continue
+
+            match child.value:
+                case Secret():  # of a program
+                    values[name] = child.value
+                case dict():
+                    values[name] = secret(child, environ, found)
+                case _:
+                    values[name] = text(child, found)
+
+        return {name: value for name, value in values.items() if value is not None}
+
+    return read
+
+
+def secret(node: Node, environ: Mapping[str, str], found: Diagnostics) -> Secret | None:
+    """A table that says where a secret is; a relative path is made absolute."""
+    if "secret" not in node.value and not node.value:
+        found.expected(node, f"a string, or {{ secret = {FORM} }}")
+
+    for name, child in node.value.items():
+        if name != "secret":
+            found.unknown(child, name, ["secret"])
+
+    source = text(node.value["secret"], found) if "secret" in node.value else None
+    return None if source is None or found.has_noted(node) else _secret(node.value["secret"], environ, found)
+
+
+def _secret(node: Node, environ: Mapping[str, str], found: Diagnostics) -> Secret | None:
+    """The secret that a source names. A wrong source is not shown: it may be the secret itself."""
+    source = node.value
+
+    try:
+        Secret(source)
+    except ValueError as error:
+        found.add(node, str(error), proposal="" if node.raw is not None else _proposal(source))
+        return None
+
+    if not source.startswith(_FILE):
+        return Secret(source)
+
+    try:
+        return Secret(f"{_FILE}{absolute(source.removeprefix(_FILE), node.place.base, environ)}")
+    except ValueError as error:
+        found.add(node, f"expected {error}")
+        return None
+
+
+def _proposal(source: str) -> str:
+    scheme, colon, place = source.partition(":")
+    meant = likely(scheme.lower(), _SCHEMES) if colon and place else ""
+
+    if meant:
+        return f"{meant}:{place}"
+
+    return f"{_FILE}{source}" if source.startswith(("/", "./", "../", "~/")) else ""
+
+
+def anchored_secret(node: Node) -> Node:
+    """The table of a secret whose file is written so that it is the same one seen from any folder."""
+    source = node.value["secret"]
+    written, raw = str(source.value), str(portable(source))
+
+    if not written.startswith(_FILE) or is_anchored(written.removeprefix(_FILE)):
+        return node
+
+    if not raw.startswith(_FILE):  # it comes out of a variable, which is not to be written
+        return node
+
+    return replace(node, value={"secret": _at_base(source, raw.removeprefix(_FILE), _FILE)})
+
+
+def _at_base(node: Node, text: str, before: str = "") -> Node:
+    return replace(node, raw=f"{before}{escape(str(node.place.base))}/{text}")
+
+
+# -- files of variables ----------------------------------------------------------------------------
+
+
+def env_files(environ: Mapping[str, str]) -> Reader:
+    """A file of variables, or a list of them; each a path, or a table that may say `optional = true`."""
+
+    def read(node: Node, found: Diagnostics) -> tuple[EnvFile, ...] | None:
+        items = node.value if isinstance(node.value, list) else [node]
+        files = [_env_file(item, environ, found) for item in items]
+        return None if None in files else tuple(file for file in files if file is not None)
+
+    return read
+
+
+def _env_file(node: Node, environ: Mapping[str, str], found: Diagnostics) -> EnvFile | None:
+    if isinstance(node.value, EnvFile):  # of a program
+        return node.value
+
+    values = {"path": word(node, found)} if isinstance(node.value, str) else _table(node, found)
+    path = values.get("path")
+
+    if path is None or found.has_noted(node):
+        return None
+
+    try:
+        return EnvFile(absolute(path, node.place.base, environ), bool(values.get("optional")))
+    except ValueError as error:
+        found.expected(node, str(error))
+        return None
+
+
+def _table(node: Node, found: Diagnostics) -> dict[str, Any]:
+    if not isinstance(node.value, dict):
+        found.expected(node, 'a path, or a table such as { path = ".env.local", optional = true }')
+        return {}
+
+    values = entries(node, {"path": word, "optional": flag}, found) or {}
+
+    if "path" not in node.value:
+        found.add(node, f"there is no path, found {shown(node)}", key=f"{node.key}.path")
+
+    return values
+
+
+def anchored_env_file(node: Node) -> Node:
+    """What `env_file` holds, written so that it means the same files in any folder."""
+    match node.value:
+        case list() as items:
+            return replace(node, value=[anchored_env_file(item) for item in items])
+        case dict() as table:
+            return replace(node, value=table | {"path": anchored_env_file(table["path"])})
+        case str() as path if not is_anchored(path):
+            return _at_base(node, str(portable(node)) if node.raw is not None else escape(path))
+        case _:
+            return node

@@ -1,0 +1,287 @@
+"""What each kind of value may be: readers that turn a value into what a spec holds, or note what is wrong.
+
+A reader returns None when the value cannot be used; the mistake is then in the findings.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from enum import Enum
+from typing import Any, TypeAlias
+
+from hostler.model.dependencies import Condition, Need, Needs, OnRestart
+from hostler.model.schema.diagnostics import Diagnostics, likely, shown
+from hostler.model.schema.tree import Node, below, quoted
+from hostler.model.units import Duration
+
+Reader: TypeAlias = Callable[[Node, Diagnostics], Any]
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_LARGEST_EXIT_CODE = 255
+
+
+def text(node: Node, found: Diagnostics) -> str | None:
+    """A string without NUL characters, which no argument and no variable can hold."""
+    if not isinstance(node.value, str):
+        found.expected(node, "a string", proposal=_as_string(node.value))
+        return None
+
+    if "\0" in node.value:
+        found.expected(node, "a string without NUL characters")
+        return None
+
+    return node.value
+
+
+def word(node: Node, found: Diagnostics) -> str | None:
+    """A string that is not empty."""
+    value = text(node, found)
+
+    if value == "":
+        found.expected(node, "a string that is not empty")
+
+    return value or None
+
+
+def exit_codes(node: Node, found: Diagnostics) -> tuple[int | str, ...] | None:
+    """How a server may end with success: exit codes, and names of signals that may end it."""
+    if not isinstance(node.value, list):
+        found.expected(node, 'a list of exit codes, such as [0, 143] or [0, "SIGTERM"]')
+        return None
+
+    codes = [_exit_code(item, found) for item in node.value]
+    return None if None in codes else tuple(code for code in codes if code is not None)
+
+
+def _exit_code(node: Node, found: Diagnostics) -> int | str | None:
+    number = _whole(node)
+
+    if number is not None and 0 <= number <= _LARGEST_EXIT_CODE:
+        return number
+
+    if isinstance(node.value, str) and node.value in signal.Signals.__members__:
+        return node.value
+
+    names = [*signal.Signals.__members__]
+    proposal = likely(node.value, names) if isinstance(node.value, str) and node.raw is None else ""
+    found.expected(
+        node, 'an exit code from 0 to 255, or the name of a signal, such as "SIGTERM"', proposal=proposal
+    )
+    return None
+
+
+def scheme(node: Node, found: Diagnostics) -> str | None:
+    """The scheme of a URL."""
+    value = text(node, found)
+
+    if value is not None and not _SCHEME.fullmatch(value):
+        found.expected(node, 'the scheme of a URL, such as "http"')
+        return None
+
+    return value
+
+
+def flag(node: Node, found: Diagnostics) -> bool | None:
+    """True or false."""
+    if isinstance(node.value, bool):
+        return node.value
+
+    found.expected(node, "true or false")
+    return None
+
+
+def integer(lowest: int) -> Reader:
+    """A whole number, `lowest` or more."""
+    what = f"a whole number, {lowest} or more"
+
+    def read(node: Node, found: Diagnostics) -> int | None:
+        number = _whole(node)
+
+        if number is None or number < lowest:
+            found.expected(node, what)
+            return None
+
+        return number
+
+    return read
+
+
+def port(node: Node, found: Diagnostics) -> int | None:
+    """A port, 0 for a free one; false for none (the caller tells that from a mistake by the node)."""
+    if node.value is False:
+        return None
+
+    number = _whole(node)
+
+    if number is None or not 0 <= number <= 65535:
+        found.expected(node, "a whole number from 0 to 65535 (0: a free port), or false (no port)")
+        return None
+
+    return number
+
+
+def duration(*, zero: bool = False) -> Reader:
+    """A duration with a unit, in seconds; 0 only where it means something. A program may give a Duration."""
+    what = "a duration of 0s or more" if zero else "a duration longer than 0s"
+
+    def read(node: Node, found: Diagnostics) -> float | None:
+        seconds = float(node.value) if isinstance(node.value, Duration) else _in_seconds(node, found)
+
+        if seconds is not None and (not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not zero)):
+            found.expected(node, what)
+            return None
+
+        return seconds
+
+    return read
+
+
+def _in_seconds(node: Node, found: Diagnostics) -> float | None:
+    if not isinstance(node.value, str):
+        is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
+        proposal = f"{node.value}s" if is_number and math.isfinite(node.value) else ""
+        found.expected(node, 'a duration with a unit (ms, s, m, h, d), such as "30s"', proposal=proposal)
+        return None
+
+    try:
+        return float(Duration.parse(node.value))
+    except ValueError as error:
+        found.add(node, f"{error}, found {shown(node)}")
+        return None
+
+
+def choice(options: type[Enum]) -> Reader:
+    """One of a few words."""
+    words = [option.value for option in options]
+
+    def read(node: Node, found: Diagnostics) -> Enum | None:
+        if isinstance(node.value, options):
+            return node.value
+
+        if node.value in words:
+            return options(node.value)
+
+        allowed = ", ".join(quoted(one) for one in words)
+        proposal = likely(node.value, words) if isinstance(node.value, str) and node.raw is None else ""
+        found.expected(node, f"one of {allowed}", proposal=proposal)
+        return None
+
+    return read
+
+
+def texts(node: Node, found: Diagnostics) -> tuple[str, ...] | None:
+    """A list of strings; one string is a mistake that is easily made."""
+    if not isinstance(node.value, list):
+        is_line = isinstance(node.value, str) and not node.value.startswith("[")
+        example = f"[{_words(node)}]" if is_line else '["..."]'
+        found.expected(node, f"a list of strings, such as {example}")
+        return None
+
+    values = [text(item, found) for item in node.value]
+    return None if None in values else tuple(value for value in values if value is not None)
+
+
+def needs(node: Node, found: Diagnostics) -> Needs | None:
+    """A list of servers, or a table that tells what each of them has to be."""
+    if isinstance(node.value, list) and any(isinstance(item.value, Need) for item in node.value):
+        each = [need(item, found) for item in node.value]
+        return None if None in each else tuple(one for one in each if one is not None)
+
+    if not isinstance(node.value, dict):
+        return texts(node, found)
+
+    read = [_need(name, child, found) for name, child in node.value.items()]
+    return tuple(need for need in read if need is not None)
+
+
+def need(node: Node, found: Diagnostics) -> str | Need | None:
+    """A needed server as a program may give it: its name, or a Need."""
+    if not isinstance(node.value, Need):
+        return text(node, found)
+
+    given = {"condition": node.value.condition, "on_restart": node.value.on_restart}
+    table = {key: replace(node, value=value, key=below(node.key, key)) for key, value in given.items()}
+    return _need(node.value.server, replace(node, value=table), found)
+
+
+def _need(name: str, node: Node, found: Diagnostics) -> str | Need | None:
+    """One needed server; a bare name where nothing is asked for but the defaults."""
+    condition = choice(Condition)
+
+    match node.value:
+        case dict():
+            values = entries(node, {"condition": condition, "on_restart": choice(OnRestart)}, found) or {}
+        case str():
+            values = {"condition": condition(node, found) or Condition.READY}
+        case _:
+            example = '{ condition = "ready", on_restart = "keep" }'
+            found.expected(node, f'"started", "ready", "completed" or a table, such as {example}')
+            return None
+
+    need = Need(name, **values)
+    return name if need == Need(name) else need
+
+
+def table(fields: Mapping[str, Reader], build: Callable[..., object]) -> Reader:
+    """A table with known keys, from which `build` makes a value."""
+
+    def read(node: Node, found: Diagnostics) -> object | None:
+        values = entries(node, fields, found)
+        return None if values is None else build(**values)
+
+    return read
+
+
+def entries(node: Node, fields: Mapping[str, Reader], found: Diagnostics) -> dict[str, Any] | None:
+    """The values of a table that can be used, by key; None when it is no table."""
+    if not isinstance(node.value, dict):
+        found.expected(node, "a table")
+        return None
+
+    values = {}
+
+    for name, child in node.value.items():
+        if name not in fields:
+            found.unknown(child, name, fields)
+            continue
+
+        value = fields[name](child, found)
+
+        if value is not None:
+            values[name] = value
+
+    return values
+
+
+def _whole(node: Node) -> int | None:
+    """An integer; also one in digits that was filled in from a variable, which can only be a string."""
+    if isinstance(node.value, int) and not isinstance(node.value, bool):
+        return node.value
+
+    if node.raw is not None and isinstance(node.value, str) and re.fullmatch(r"[0-9]{1,18}", node.value):
+        return int(node.value)
+
+    return None
+
+
+def _as_string(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+
+    return str(value) if isinstance(value, int | float) else ""
+
+
+def _words(node: Node) -> str:
+    """The words of a command line as they would stand in a list."""
+    import shlex  # noqa: PLC0415 - only this message needs it
+
+    line = node.raw if node.raw is not None else node.value
+
+    try:
+        return ", ".join(quoted(one) for one in shlex.split(line))
+    except ValueError:
+        return quoted(line)

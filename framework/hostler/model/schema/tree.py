@@ -1,0 +1,193 @@
+"""The tree of a configuration, in which every value knows where it stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import Any, TypeAlias
+
+from hostler.model.interpolation import expand
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_LONGEST_TEXT = 80
+_DEEPEST = 50
+_WIDEST_INTEGER = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value stands: the file as the user named it, the line, and where relative paths start.
+
+    `file` is a str where it is no file, such as "--set servers.web.port=3000". `within` tells what it
+    is a part of there, such as "profile ci".
+    """
+
+    file: Path | str | None
+    line: int | None
+    base: Path
+    within: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One value: a dict or list of nodes, or a scalar.
+
+    `raw` is the text before `${...}` was filled in, where there was any. `off` marks a plugin that
+    is switched off; its options are kept.
+    """
+
+    value: Any
+    place: Place
+    key: str
+    raw: str | None = None
+    off: bool = False
+
+    @property
+    def children(self) -> list[Node]:
+        """The values directly below this one."""
+        if isinstance(self.value, dict):
+            return list(self.value.values())
+
+        return self.value if isinstance(self.value, list) else []
+
+    def walk(self) -> Iterator[Node]:
+        """This value and all below it."""
+        yield self
+
+        for child in self.children:
+            yield from child.walk()
+
+
+class Unusable(Exception):
+    """Raised when a tree holds what no configuration can hold; `node` is the culprit."""
+
+    def __init__(self, node: Node, message: str) -> None:
+        super().__init__(message)
+        self.node = node
+
+
+def grow(value: object, place: Callable[[KeyPath], Place], path: KeyPath = (), key: str = "") -> Node:
+    """Build the tree of plain values; `place` tells where the value at a path stands. Raises Unusable."""
+    here = place(path)
+
+    if len(path) > _DEEPEST:
+        raise Unusable(Node(None, here, key), f"nested deeper than {_DEEPEST} levels")
+
+    match value:
+        case Mapping():
+            return Node(_branches(value, place, path, key), here, key)
+        case list() | tuple():
+            items = [grow(v, place, (*path, i), below(key, i)) for i, v in enumerate(value)]
+            return Node(items, here, key)
+        case int() if abs(value) >= _WIDEST_INTEGER:
+            raise Unusable(Node(None, here, key), "a number of more than 64 bits")
+        case PurePath():
+            return Node(str(value), here, key)
+        case _:
+            return Node(value, here, key)
+
+
+def _branches(
+    table: Mapping[object, object], place: Callable[[KeyPath], Place], path: KeyPath, key: str
+) -> dict[str, Node]:
+    branches = {}
+
+    for name, value in table.items():
+        if not isinstance(name, str):
+            raise Unusable(Node(None, place(path), key), "a key that is not a string")
+
+        branches[name] = grow(value, place, (*path, name), below(key, name))
+
+    return branches
+
+
+def below(key: str, part: str | int) -> str:
+    """The dotted key of a value inside another: `a.b`, `a."b c"`, `a[0]`."""
+    if isinstance(part, int):
+        return f"{key}[{part}]"
+
+    name = part if _BARE.fullmatch(part) else quoted(part)
+    return f"{key}.{name}" if key else name
+
+
+def moved(node: Node, key: str) -> Node:
+    """The same value under another dotted key."""
+    value = node.value
+
+    match value:
+        case dict():
+            value = {name: moved(child, below(key, name)) for name, child in value.items()}
+        case list():
+            value = [moved(child, below(key, number)) for number, child in enumerate(value)]
+
+    return replace(node, key=key, value=value)
+
+
+def labelled(node: Node, within: str) -> Node:
+    """The same value, told to be a part of something."""
+    value = node.value
+
+    match value:
+        case dict():
+            value = {name: labelled(child, within) for name, child in value.items()}
+        case list():
+            value = [labelled(child, within) for child in value]
+
+    return replace(node, value=value, place=replace(node.place, within=within))
+
+
+def quoted(text: str) -> str:
+    """A text as it would stand in TOML, on one line, cut where it is long."""
+    import json  # noqa: PLC0415 - only messages need it
+
+    if len(text) > _LONGEST_TEXT:
+        text = text[:_LONGEST_TEXT] + "..."
+
+    return json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+def plain(node: Node) -> Any:
+    """The values alone; a plugin that is switched off is False."""
+    return _values(node, lambda scalar: scalar.value)
+
+
+def unfilled(node: Node) -> Any:
+    """The values alone, with every `${...}` as it was written."""
+    return _values(node, lambda scalar: scalar.value if scalar.raw is None else scalar.raw)
+
+
+def portable(node: Node) -> Any:
+    """The values alone, written so that they mean the same in any folder: `${config.dir}` is filled in."""
+    return _values(node, _without_folder)
+
+
+def _values(node: Node, scalar: Callable[[Node], object]) -> Any:
+    if node.off:
+        return False
+
+    match node.value:
+        case dict() as table:
+            return {name: _values(child, scalar) for name, child in table.items()}
+        case list() as items:
+            return [_values(child, scalar) for child in items]
+        case _:
+            return scalar(node)
+
+
+class _AllBut(Container[str]):
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __contains__(self, name: object) -> bool:
+        return name != self._name
+
+
+def _without_folder(node: Node) -> object:
+    if node.raw is None:
+        return node.value
+
+    return expand(node.raw, lambda _: str(node.place.base), keep=_AllBut("config.dir"))

@@ -1,0 +1,151 @@
+"""Finding the class of a plugin: by path, by module, or by name among what is installed."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from functools import reduce
+from importlib import import_module
+from importlib.util import module_from_spec
+from pathlib import Path
+from types import ModuleType
+
+from hostler.errors import PluginError
+from hostler.files.bounded_read import read_plain
+from hostler.model.spec import PluginSpec
+from hostler.plugins.entry_points import EntryPoint, offers
+from hostler.plugins.messages import BY_PATH, fault_in, likely
+
+GROUP = "hostler.plugins"
+_LARGEST = 16 * 2**20
+
+
+def find_class(spec: PluginSpec) -> type:
+    """Import the class that a plugin's spec names, and nothing else.
+
+    Raises PluginError, which names the plugin, where it was looked for and the cause.
+    """
+    if spec.use is None:
+        offer = entry_point(spec.name)
+        place = f"entry point {offer.name} of {package_of(offer)}"
+        return _named(spec, offer.module, offer.attribute, place)
+
+    place, colon, class_name = spec.use.rpartition(":")
+
+    if not colon or not place or not class_name:
+        raise PluginError(
+            f'plugin "{spec.name}": use = "{spec.use}" names no class',
+            hint='write use = "package.module:Class" or use = "./file.py:Class"',
+        )
+
+    if place.endswith(".py") or "/" in place:
+        path = Path(os.path.realpath((spec.base or Path.cwd()) / Path(place).expanduser()))
+        return _class_in(spec, _module_at(spec, path), class_name, str(path))
+
+    return _named(spec, place, class_name, f"module {place}")
+
+
+def installed() -> list[str]:
+    """The names of all plugins that installed packages offer, sorted; none of them is imported."""
+    return sorted({offer.name for offer in offers(GROUP)})
+
+
+def entry_point(name: str) -> EntryPoint:
+    """The entry point of this name; a foreign package's goes before hostler's own, which it replaces.
+
+    Raises PluginError where there is none (with what there is) or where two packages offer the name.
+    """
+    there = offers(GROUP)
+    found = [offer for offer in there if offer.name == name]
+
+    if not found:
+        names = sorted({offer.name for offer in there})
+        proposal = likely(name, names)
+        raise PluginError(
+            f'there is no plugin "{name}" among the installed: {", ".join(names)}',
+            hint=f'did you mean "{proposal}"?' if proposal else 'or give use = "module:Class"',
+            details={"proposal": proposal},
+        )
+
+    chosen = [offer for offer in found if offer.package != "hostler"] or found
+
+    if len({offer.value for offer in chosen}) > 1:
+        offered = ", ".join(sorted(f"{package_of(offer)} ({offer.value})" for offer in chosen))
+        raise PluginError(
+            f'plugin "{name}" is offered by several packages: {offered}',
+            hint='choose one with use = "module:Class"',
+        )
+
+    return chosen[0]
+
+
+def package_of(offer: EntryPoint) -> str:
+    """The package that an entry point came with."""
+    return offer.package or "an unnamed package"
+
+
+def _named(spec: PluginSpec, module_name: str, class_name: str, place: str) -> type:
+    try:
+        module = import_module(module_name)
+    except (Exception, SystemExit) as error:
+        raise _not_imported(spec, place, error) from error
+
+    return _class_in(spec, module, class_name, place)
+
+
+def _module_at(spec: PluginSpec, path: Path) -> ModuleType:
+    from hashlib import sha256  # noqa: PLC0415 - only for plugins by path
+    from importlib.machinery import ModuleSpec, SourceFileLoader  # noqa: PLC0415
+
+    try:
+        content, _ = read_plain(path, _LARGEST + 1)
+    except OSError as error:
+        raise _not_imported(spec, str(path), error) from error
+
+    if len(content) > _LARGEST:
+        raise _not_imported(spec, str(path), OSError(f"it is larger than {_LARGEST // 2**20} MiB"))
+
+    # One name for one content: an edited file is a new module, an unchanged one is not run twice.
+    name = f"{BY_PATH}{path.stem}_{sha256(bytes(path) + content).hexdigest()[:16]}"
+
+    if name in sys.modules:
+        return sys.modules[name]
+
+    loader = SourceFileLoader(name, str(path))
+    found = ModuleSpec(name, loader, origin=str(path))
+    found.has_location = True
+    module = sys.modules[name] = module_from_spec(found)
+
+    try:
+        # The loader itself would leave bytecode beside the user's file, and trust it where it is stale.
+        exec(loader.source_to_code(content, str(path)), vars(module))  # noqa: S102 - importing is this
+    except (Exception, SystemExit) as error:
+        sys.modules.pop(name, None)
+        raise _not_imported(spec, str(path), error) from error
+
+    return module
+
+
+def _not_imported(spec: PluginSpec, place: str, error: BaseException) -> PluginError:
+    return PluginError(
+        f'plugin "{spec.name}" ({place}) could not be imported: {fault_in(error, place)}',
+        details={"place": place},
+    )
+
+
+def _class_in(spec: PluginSpec, module: ModuleType, class_name: str, place: str) -> type:
+    try:
+        found = reduce(getattr, class_name.split("."), module)
+    except AttributeError:
+        classes = [name for name, value in vars(module).items() if inspect.isclass(value)]
+        proposal = likely(class_name, classes)
+        raise PluginError(
+            f'plugin "{spec.name}": there is no {class_name} in {place}',
+            hint=f'did you mean "{proposal}"?' if proposal else "",
+        ) from None
+
+    if not inspect.isclass(found):
+        raise PluginError(f'plugin "{spec.name}": {class_name} in {place} is not a class')
+
+    return found

@@ -1,0 +1,188 @@
+"""The form that each hook must have, and the check that a plugin keeps to it before it is called."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType, MethodType, ModuleType
+
+import pluggy
+
+from hostler import hooks
+from hostler.errors import PluginError
+from hostler.plugins.api_version import api_fault
+from hostler.plugins.messages import did_you_mean, place_of
+
+FORMS: Mapping[str, str] = MappingProxyType(
+    {
+        "pre_spawn": "async def",
+        "parse_port": "def",
+        "health_check": "async def with yield",
+        "on_ready": "async def",
+        "on_crash": "async def",
+        "on_shutdown": "async def",
+    }
+)
+_VARIADIC = (
+    inspect.Parameter.VAR_POSITIONAL,
+    inspect.Parameter.VAR_KEYWORD,
+    inspect.Parameter.POSITIONAL_ONLY,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """One method that is marked with `@hookimpl`; `hook` is the hook that it means to implement."""
+
+    attribute: str
+    hook: str
+    function: Callable[..., object]
+    options: Mapping[str, object]
+
+
+def new_manager() -> pluggy.PluginManager:
+    """An empty plugin manager that knows the six hooks."""
+    manager = pluggy.PluginManager(hooks.PROJECT)
+    specs = ModuleType(hooks.__name__)  # pluggy looks at every name of a module: six instead of forty
+    vars(specs).update({name: getattr(hooks, name) for name in FORMS})
+    manager.add_hookspecs(specs)
+    return manager
+
+
+def hook_arguments(hook: str) -> tuple[str, ...]:
+    """The arguments that a hook may name."""
+    return tuple(inspect.signature(getattr(hooks, hook)).parameters)
+
+
+def marked_hooks(plugin: object) -> list[Marked]:
+    """Everything in a plugin (object or class) that is marked with `@hookimpl`."""
+    manager = pluggy.PluginManager(hooks.PROJECT)
+    found = []
+
+    for attribute in dir(plugin):
+        options = manager.parse_hookimpl_opts(plugin, attribute)
+
+        if options is not None:
+            hook = options.get("specname") or attribute
+            found.append(Marked(attribute, hook, _bound(plugin, attribute), dict(options)))
+
+    return found
+
+
+def _bound(plugin: object, attribute: str) -> Callable[..., object]:
+    function: Callable[..., object] = getattr(plugin, attribute)
+
+    if inspect.isclass(plugin) and inspect.isfunction(inspect.getattr_static(plugin, attribute)):
+        # As an object would bind it: there is no object yet, and its first argument is not a hook's.
+        return MethodType(function, plugin)
+
+    return function
+
+
+def form_of(function: Callable[..., object]) -> str:
+    """What kind of function this is, in the words of `FORMS`."""
+    if inspect.isasyncgenfunction(function):
+        return "async def with yield"
+
+    if inspect.iscoroutinefunction(function):
+        return "async def"
+
+    return "def with yield" if inspect.isgeneratorfunction(function) else "def"
+
+
+def hook_faults(plugin: object) -> Iterator[str]:
+    """Every way in which a plugin's hooks could not be called as they are meant, as sentences."""
+    if fault := api_fault(plugin):
+        yield fault  # and nothing else: hooks that are unknown here are its consequence
+        return
+
+    marked = marked_hooks(plugin)
+    attributes = {each.attribute for each in marked}
+    forgotten = [
+        name for name in FORMS if name not in attributes and inspect.isroutine(getattr(plugin, name, None))
+    ]
+    yield from (f'"{name}" is not marked with @hookimpl' for name in forgotten)
+
+    if not marked and not forgotten:
+        yield f"it has no hook: mark a method with @hookimpl ({', '.join(FORMS)})"
+
+    for hook, number in Counter(each.hook for each in marked).items():
+        if number > 1:
+            yield f'hook "{hook}" is implemented {number} times'
+
+    for each in marked:
+        yield from _faults_of(each)
+
+
+def _faults_of(marked: Marked) -> Iterator[str]:
+    hook = marked.hook
+
+    if hook not in FORMS:
+        if not marked.options.get("optionalhook"):
+            yield f'there is no hook "{hook}"{did_you_mean(hook, FORMS) or "; there are " + ", ".join(FORMS)}'
+
+        return
+
+    if marked.options.get("wrapper") or marked.options.get("hookwrapper"):
+        yield f'hook "{hook}" is a wrapper: hostler calls plugins one by one, there is nothing to wrap'
+        return
+
+    form = form_of(marked.function)
+
+    if form != FORMS[hook]:
+        yield f'hook "{hook}" is "{form}" and must be "{FORMS[hook]}"'
+
+    yield from _argument_faults(hook, marked.function)
+
+
+def _argument_faults(hook: str, function: Callable[..., object]) -> Iterator[str]:
+    allowed = hook_arguments(hook)
+    choices = f"it may have {', '.join(allowed)}"
+
+    if isinstance(function, MethodType):
+        first = next(iter(inspect.signature(function.__func__).parameters), None)
+
+        if first is None or first in allowed:
+            yield f'hook "{hook}" lacks "self"'
+            return
+
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in _VARIADIC:
+            yield f'hook "{hook}" must name its arguments, not take "{parameter}"; {choices}'
+        elif parameter.name not in allowed and parameter.default is parameter.empty:
+            question = did_you_mean(parameter.name, allowed) or f"; {choices}"
+            yield f'hook "{hook}" has an unknown argument "{parameter.name}"{question}'
+
+
+def check_plugin(name: str, plugin: object) -> None:
+    """Raise PluginError, with everything that is wrong with the plugin's hooks, before it can be called."""
+    if inspect.isclass(plugin):
+        raise PluginError(
+            f'plugin "{name}" is the class {plugin.__name__}, not an object of it',
+            hint=f"write {plugin.__name__}(...), with its options",
+        )
+
+    if not inspect.ismodule(plugin) and type(plugin).__eq__ is not object.__eq__:
+        raise PluginError(compares_by_value(name, type(plugin)))
+
+    faults = list(hook_faults(plugin))
+
+    if faults:
+        raise PluginError(f'plugin "{name}" ({_place(plugin)}): ' + "; ".join(faults))
+
+
+def compares_by_value(name: str, class_: type) -> str:
+    """The sentence about a plugin class that defines `__eq__`."""
+    return (
+        f'plugin "{name}": {class_.__qualname__} compares by value, so two of them could not be told apart; '
+        "declare it with @dataclass(eq=False)"
+    )
+
+
+def _place(plugin: object) -> str:
+    if inspect.ismodule(plugin):
+        return plugin.__name__
+
+    return place_of(type(plugin))

@@ -1,0 +1,49 @@
+"""What all servers of one supervisor share."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hostler.concurrency.affinity import LoopAffinity
+from hostler.process.disk.directories import Directories
+from hostler.process.disk.run_record import RunStore
+from hostler.process.exposure import Exposure
+from hostler.process.output.capture import OutputReader
+from hostler.process.system import Processes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorContext:
+    """One supervisor's means: directories, the output thread, run records, hostler's own environment.
+
+    `host_env` is that environment as it was in the beginning, `live_env` as it is: where secrets are read.
+    `clock` is the event loop's, in seconds. `chance` gives numbers from 0 to 1 for jitter.
+    `residence` is where it may be used.
+    `inputs` gives the files that hostler reads at a start or a reload of any of its servers.
+    `inputs_of_starts` gives those that are read whenever one of its servers starts, and whether they have to
+    be there. `outputs` gives the folders in which hostler writes files for its servers that run.
+    `exposure` knows which of them a server in a sandbox could have changed.
+    `ports_in_use` gives the ports that other servers of this supervisor have or were promised.
+    """
+
+    namespace: str
+    directories: Directories
+    data_dir: Path
+    pump: OutputReader
+    store: RunStore
+    host_env: Mapping[str, str]
+    live_env: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    processes: Processes = field(default_factory=Processes)
+    clock: Callable[[], float] = time.monotonic
+    chance: Callable[[], float] = field(default=random.random)
+    residence: LoopAffinity = field(default_factory=LoopAffinity)
+    ports_in_use: Callable[[], set[int]] = field(default=set)
+    inputs: Callable[[], tuple[Path, ...]] = field(default=tuple)
+    inputs_of_starts: Callable[[], Mapping[Path, bool]] = field(default=dict)
+    outputs: Callable[[], tuple[Path, ...]] = field(default=tuple)
+    exposure: Exposure = field(default_factory=Exposure)

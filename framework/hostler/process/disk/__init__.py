@@ -1,0 +1,1 @@
+"""Files and folders of hostler's own: locks, run records, the watchdog."""

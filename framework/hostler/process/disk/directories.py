@@ -1,0 +1,192 @@
+"""Where hostler keeps what outlives a program: state (records, locks), data (logs) and cache."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+from hostler.errors import EnvironmentSetupFailed
+from hostler.process.disk.remove_tree import empty
+from hostler.process.disk.trusted_folder import Untrusted, trusted_folder
+from hostler.process.resource_hint import advice
+
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._]+")
+_LONGEST_SLUG = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Directories:
+    """The three directories that hostler writes to; none of them is created before it is needed."""
+
+    state: Path
+    data: Path
+    cache: Path
+
+    @classmethod
+    def default(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """The user's own: as XDG_STATE_HOME, XDG_DATA_HOME and XDG_CACHE_HOME say, else the usual places.
+
+        EnvironmentSetupFailed when there is no home directory to put them in.
+        """
+        import platformdirs  # noqa: PLC0415 - not needed where a program names its own directories
+
+        environ = os.environ if environ is None else environ
+        state = _choose(environ.get("XDG_STATE_HOME"), platformdirs.user_state_path)
+        data = _choose(environ.get("XDG_DATA_HOME"), platformdirs.user_data_path)
+        cache = _choose(environ.get("XDG_CACHE_HOME"), platformdirs.user_cache_path)
+        return cls(state, data, cache)
+
+    def data_for(self, namespace: str) -> Path:
+        """Where the outputs of one configuration go, under a name that people recognise; not created."""
+        path = Path(namespace)
+        slug = _NOT_IN_A_NAME.sub("-", f"{path.parent.name}-{path.stem}").strip("-.")[-_LONGEST_SLUG:]
+        digest = sha256(namespace.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        return self.data / (f"{slug}-{digest}" if slug else digest)
+
+
+def secure_directory(path: Path) -> Path:
+    """Create `path` where it is missing, with mode 0700 whatever the umask, and return it absolute.
+
+    EnvironmentSetupFailed when it cannot be created or written, when everybody may write in it, or when
+    another user made or may change it, or a part of the way to it (as `trusted_folder` sees it).
+    """
+    path = path.absolute()
+
+    try:
+        with trusted_folder(path, make=True):
+            _check(path)
+    except OSError as error:
+        raise _refusal(path, error) from error
+
+    return path
+
+
+def why_not_writable(path: Path) -> str:
+    """Why nothing could be written below a folder or to a file, which may not exist yet; "" when it could."""
+    for place in (path, *path.absolute().parents):
+        try:
+            return _why_not_writable(path, place)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            why = str(error.strerror)
+            return why if isinstance(error, Untrusted) else f"{place}: {why}"
+
+    return ""
+
+
+def remove_inside(path: Path, roots: Iterable[Path]) -> bool:
+    """Remove a file or a whole tree that lies in one of `roots`; False where there is nothing to remove.
+
+    EnvironmentSetupFailed when it lies elsewhere, when the way to it leads through a symbolic link, when
+    another user made it, or when the system refuses. A link at `path` itself is removed, not followed.
+    """
+    try:
+        for root in roots:
+            for name in (root, Path(os.path.realpath(root))):  # resolve() does not bear loops of links
+                if name in path.parents and ".." not in path.parts:
+                    return _remove(name, path.relative_to(name).parts)
+
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _not_removed(path, error.strerror or str(error)) from error
+
+    raise _not_removed(path, "it is in no temporary directory and in none of hostler's own")
+
+
+def _choose(value: str | None, usual: Callable[[str], Path]) -> Path:
+    # A relative value is to be ignored: that is what the XDG specification says.
+    if value and Path(value).is_absolute():
+        return Path(value) / "hostler"
+
+    with suppress(RuntimeError):
+        chosen = usual("hostler")
+
+        if chosen.is_absolute():
+            return chosen
+
+    raise EnvironmentSetupFailed(
+        "there is no home directory to keep state and logs in",
+        hint="set HOME, or XDG_STATE_HOME, XDG_DATA_HOME and XDG_CACHE_HOME",
+    )
+
+
+def _why_not_writable(path: Path, place: Path) -> str:
+    found = place.stat()
+    is_folder = stat.S_ISDIR(found.st_mode)
+
+    if place != path and not is_folder:
+        return f"{place} is not a directory"
+
+    with trusted_folder(place if is_folder else place.parent):
+        return "" if os.access(place, os.W_OK) else f"{place} may not be written by this user"
+
+
+def _check(path: Path) -> None:
+    if path.stat().st_mode & stat.S_IWOTH:  # the sticky bit is not enough: all names in it are ours
+        raise Untrusted(path, "everybody may write in it", f"chmod o-w {path}")
+
+    if not os.access(path, os.W_OK | os.X_OK):
+        read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+        raise OSError(errno.EACCES, "its file system is read-only" if read_only else "it is not writable")
+
+
+def _remove(root: Path, parts: Sequence[str]) -> bool:
+    """Walk down by descriptors, so that nobody can swap a directory for a link while we look."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+    with ExitStack() as opened:
+        folder = os.open(root, flags)
+        opened.callback(os.close, folder)
+
+        for part in parts[:-1]:
+            folder = os.open(part, flags | os.O_NOFOLLOW, dir_fd=folder)
+            opened.callback(os.close, folder)
+
+        found = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
+
+        if found.st_uid != os.geteuid():
+            raise _not_removed(root.joinpath(*parts), f"it belongs to user {found.st_uid}")
+
+        if not stat.S_ISDIR(found.st_mode):
+            os.unlink(parts[-1], dir_fd=folder)
+            return True
+
+        inner = os.open(parts[-1], flags | os.O_NOFOLLOW, dir_fd=folder)
+        opened.callback(os.close, inner)
+        empty(inner)
+        os.rmdir(parts[-1], dir_fd=folder)
+
+    return True
+
+
+def _refusal(path: Path, error: OSError) -> EnvironmentSetupFailed:
+    where, why, repair = path, error.strerror or str(error), "repair it"
+
+    if isinstance(error, Untrusted):
+        where, why, repair = error.filename, error.reason, error.hint or repair
+
+    otherwise = f"{repair}, or choose others with XDG_STATE_HOME, XDG_DATA_HOME and XDG_CACHE_HOME"
+    return EnvironmentSetupFailed(
+        f"the directory {where} cannot be used: {why}",
+        hint=advice(error.errno, otherwise),
+        details={"path": str(where)},
+        permanent=isinstance(error, Untrusted),
+    )
+
+
+def _not_removed(path: Path, reason: str) -> EnvironmentSetupFailed:
+    return EnvironmentSetupFailed(
+        f"{path} is left behind: {reason}",
+        hint="look at it and remove it yourself",
+        details={"path": str(path)},
+    )

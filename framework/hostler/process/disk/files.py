@@ -1,0 +1,157 @@
+"""Small private files in folders of our own: written whole or not at all, read without being led astray."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+
+from hostler.process.disk.directories import secure_directory
+from hostler.process.disk.trusted_folder import trusted_folder
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_MORE = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+_OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_MOST = 4 * 2**20
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+UNFINISHED = ".tmp"
+"""What the names of files end with that are being written."""
+
+
+@contextmanager
+def own_folder(root: Path, *parts: str) -> Iterator[int]:
+    """Open the folder `parts` in `root`, made where it is missing, with mode 0700 whatever the umask.
+
+    Gives a descriptor. A symbolic link in the place of a part is refused: OSError, as when the disk
+    refuses; EnvironmentSetupFailed when `root` is not to be trusted.
+    """
+    with trusted_folder(secure_directory(root)) as trusted:
+        descriptor = os.open(".", _FOLDER, dir_fd=trusted)
+
+    try:
+        for part in parts:
+            parent, descriptor = descriptor, _made(part, descriptor)
+            os.close(parent)
+
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def found_folder(root: Path, *parts: str) -> Iterator[int]:
+    """Open the folder `parts` in `root` to read in it. OSError when it is missing or not to be trusted."""
+    with trusted_folder(root) as trusted:
+        descriptor = os.open(".", _FOLDER, dir_fd=trusted)
+
+    try:
+        for part in parts:
+            parent, descriptor = descriptor, os.open(part, _FOLDER, dir_fd=descriptor)
+            os.close(parent)
+
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(name: str, data: bytes, folder: int) -> None:
+    """Put a file with mode 0600 into an open folder, as a whole or not at all, in the place of one before.
+
+    One writer at a time; `read_replaced` reads it meanwhile.
+    """
+    unfinished = name + UNFINISHED
+    remove(unfinished, folder)  # of somebody who was killed while he wrote
+
+    try:
+        write_new(unfinished, data, folder)
+        remove(name, folder)  # not renamed over the old one: ext4 flushes then (0.15 ms)
+        os.rename(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        remove(unfinished, folder)
+        raise
+
+
+def read_replaced(name: str, folder: int) -> bytes:
+    """Read what `replace_file` wrote, or is about to; errors as in `read_small`."""
+    for candidate in (name, name + UNFINISHED):
+        with suppress(FileNotFoundError):
+            return read_small(candidate, folder)
+
+    return read_small(name, folder)  # it was renamed while we looked
+
+
+def write_new(path: str | Path, data: bytes, folder: int | None = None) -> None:
+    """Write a file that must not exist yet, with mode 0600 whatever the umask; OSError where it cannot be.
+
+    `folder` is the descriptor of the folder that a relative path starts from.
+    """
+    descriptor = os.open(path, _NEW, 0o600, dir_fd=folder)
+
+    try:
+        os.fchmod(descriptor, 0o600)
+
+        while data:
+            data = data[os.write(descriptor, data) :]
+    finally:
+        os.close(descriptor)
+
+
+def append(path: Path, data: bytes) -> None:
+    """Add to a file that exists, in one piece; OSError where it cannot be, or only in part."""
+    descriptor = os.open(path, _MORE)
+
+    try:
+        if os.write(descriptor, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    finally:
+        os.close(descriptor)
+
+
+def read_small(name: str, folder: int) -> bytes:
+    """Read a file of at most 4 MiB. OSError when it is larger, a symbolic link, or no plain file."""
+    descriptor = os.open(name, _OLD, dir_fd=folder)
+
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST:
+            raise OSError(f"{name} is no small plain file")
+
+        return file.read(_MOST)
+
+
+def remove(name: str, folder: int) -> None:
+    """Remove a file of an open folder, if that can be done."""
+    with suppress(OSError):
+        os.unlink(name, dir_fd=folder)
+
+
+def file_name(server: str) -> str:
+    """The name of a server as that of a file: names from Python may be anything."""
+    if _PLAIN.fullmatch(server):
+        return server
+
+    return "." + sha256(server.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _made(part: str, parent: int) -> int:
+    with suppress(FileExistsError):
+        os.mkdir(part, 0o700, dir_fd=parent)
+        os.chmod(part, 0o700, dir_fd=parent)  # a umask such as 0777 takes even our own bits away
+
+    descriptor = os.open(part, _FOLDER, dir_fd=parent)
+
+    try:
+        os.fchmod(descriptor, 0o700)
+    except OSError:
+        os.close(descriptor)
+        raise
+
+    return descriptor

@@ -1,0 +1,261 @@
+"""The lock that keeps two supervisors from running one server twice."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning
+from hostler.process.disk.directories import Directories, secure_directory
+from hostler.process.disk.files import found_folder, read_small
+from hostler.process.resource_hint import advice
+from hostler.process.tree.table import own_start_time, start_time
+
+# A sweep holds the locks of dead supervisors while it cleans up after them: that is worth waiting for.
+_PATIENCE_WITH_A_SWEEP = 10.0
+_PATIENCE_WITH_A_NEWCOMER = 0.2
+PAUSE = 0.005
+"""Seconds between two attempts."""
+
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who holds a lock, as it stands in the lock's file; for messages only, never to decide anything."""
+
+    pid: int
+    start_time: float
+    namespace: str
+    server: str
+    sweeps: bool = False
+
+
+class NameLock:
+    """One server's lock, held from `take` (or `take_stale`) to `release`, or to the death of this process."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor: int | None = descriptor
+
+    @classmethod
+    def take(cls, directories: Directories, namespace: str, name: str) -> Self:
+        """Lock the server `name` of `namespace` for this process and say so in the lock's file.
+
+        ProcessAlreadyRunning names the process that has it, in this process or another;
+        EnvironmentSetupFailed when no lock can be had at all.
+        """
+        attempts = cls.attempts(directories, namespace, name)
+
+        while (lock := next(attempts)) is None:
+            time.sleep(PAUSE)
+
+        return lock
+
+    @classmethod
+    def attempts(cls, directories: Directories, namespace: str, name: str) -> Iterator[Self | None]:
+        """Try as `take` does, at each step: None while somebody cleans up there, then the lock.
+
+        For those who must not block: rest `PAUSE` seconds between the steps.
+        """
+        secure_directory(runs_folder(directories))
+        path = lock_path(directories, namespace, name).absolute()
+
+        try:
+            yield from cls._wait(path, Owner(os.getpid(), own_start_time(), namespace, name))
+        except OSError as error:
+            raise EnvironmentSetupFailed(
+                f"the lock {path} cannot be taken: {error.strerror}",
+                server=name,
+                hint=advice(
+                    error.errno, "see that the state directory is yours and on a file system with locks"
+                ),
+            ) from error
+
+    @classmethod
+    def take_stale(cls, path: Path) -> Self | None:
+        """Take the lock in the file `path` to clean up behind a dead supervisor; None if it cannot be had."""
+        with suppress(OSError):
+            return cls._try(path, Owner(os.getpid(), own_start_time(), "", "", sweeps=True))
+
+        return None
+
+    @property
+    def record_path(self) -> Path:
+        """Where the record of the run that this lock guards is kept."""
+        return self.path.with_suffix(".json")
+
+    @property
+    def held(self) -> bool:
+        """Whether this object has the lock alone: without its file, others could have one too.
+
+        Where nobody can look it does not: who takes it anew is told what is wrong.
+        """
+        try:
+            return self._descriptor is not None and _is_file_at(self._descriptor, self.path)
+        except OSError:
+            return False
+
+    def release(self) -> None:
+        """Let go and remove the file; again and again if you like."""
+        descriptor, self._descriptor = self._descriptor, None
+
+        if descriptor is None:
+            return
+
+        # Unlinked while it is locked: whoever opened it before sees that the path is another file's now.
+        with suppress(OSError):
+            if _is_file_at(descriptor, self.path):
+                self.path.unlink()
+
+        # Unlocked by name: a child that was forked just now shares the lock until it executes.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+    def disown(self) -> None:
+        """Let go of it in a forked child: its parent goes on holding it, and alone."""
+        descriptor, self._descriptor = self._descriptor, None
+
+        if descriptor is not None:
+            os.close(descriptor)
+
+    @classmethod
+    def _wait(cls, path: Path, owner: Owner) -> Iterator[Self | None]:
+        begun = time.monotonic()
+
+        while (lock := cls._try(path, owner)) is None:
+            holder, waited = _read_owner(path), time.monotonic() - begun
+            patience = _PATIENCE_WITH_A_SWEEP if holder and holder.sweeps else _PATIENCE_WITH_A_NEWCOMER
+
+            if (holder and not holder.sweeps) or waited > patience:
+                raise _already_running(path, owner.server, holder)
+
+            yield None
+
+        yield lock
+
+    @classmethod
+    def _try(cls, path: Path, owner: Owner) -> Self | None:
+        while True:
+            descriptor = os.open(path, _FLAGS, 0o600)
+
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+                if _is_file_at(descriptor, path):
+                    _describe(descriptor, owner)
+                    return cls(path, descriptor)
+
+            except OSError as error:
+                os.close(descriptor)
+
+                if isinstance(error, BlockingIOError):
+                    return None
+
+                raise
+
+            os.close(descriptor)  # its last holder removed it between our open and our lock
+
+
+def runs_folder(directories: Directories) -> Path:
+    """Where locks and run records are kept."""
+    return directories.state / "runs"
+
+
+def lock_path(directories: Directories, namespace: str, name: str) -> Path:
+    """Where the lock of a server is."""
+    return runs_folder(directories) / f"{_key(namespace, name)}.lock"
+
+
+def _key(namespace: str, name: str) -> str:
+    return sha256(f"{namespace}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def holder(directories: Directories, namespace: str, name: str) -> Owner | None:
+    """Who keeps a server up, as its lock's file says; None for nobody who still lives.
+
+    The lock is not touched: a look must not be in the way of a start.
+    """
+    owner = _read_owner(lock_path(directories, namespace, name))
+    keeps = owner is not None and not owner.sweeps and start_time(owner.pid) == owner.start_time
+    return owner if keeps else None
+
+
+def _is_file_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _describe(descriptor: int, owner: Owner) -> None:
+    # A full disk makes a message poorer, not the lock weaker.
+    with suppress(OSError):
+        os.fchmod(descriptor, 0o600)
+        size = os.pwrite(descriptor, json.dumps(asdict(owner)).encode(), 0)
+
+        # Cut at the end and only where it must be: ext4 flushes a file that was emptied when it is closed.
+        if os.fstat(descriptor).st_size > size:
+            os.ftruncate(descriptor, size)
+
+
+def _read_owner(path: Path) -> Owner | None:
+    import msgspec  # noqa: PLC0415 - heavy
+
+    with suppress(OSError, ValueError, RecursionError), found_folder(path.parent) as folder:
+        return msgspec.convert(json.loads(read_small(path.name, folder)), Owner)
+
+    return None
+
+
+def _already_running(path: Path, name: str, owner: Owner | None) -> ProcessAlreadyRunning:
+    pid = None if owner is None else owner.pid
+    who = _in_words(pid)
+    message, hint = f"it is already run by {who}", _advice(pid)
+
+    if owner is not None and owner.sweeps:
+        message = f"{who} still cleans up behind one that was killed"
+        hint = "wait until that is done; a disk hangs, perhaps"
+
+    return ProcessAlreadyRunning(
+        message,
+        server=name,
+        hint=hint,
+        details={"pid": pid, "lock": str(path)},
+    )
+
+
+def _in_words(pid: int | None) -> str:
+    if pid is None:
+        return "another hostler"
+
+    if pid == os.getpid():
+        return f"another supervisor of this process (pid {pid})"
+
+    if pid == os.getppid():
+        return f"the process that has started this one (pid {pid})"
+
+    return f"another hostler (pid {pid})"
+
+
+def _advice(pid: int | None) -> str:
+    """What to do: for the usual reasons why a program that hosts servers runs twice, what cures them."""
+    if "PYTEST_XDIST_WORKER" in os.environ and pid != os.getpid():
+        own = 'namespace=os.environ["PYTEST_XDIST_WORKER"]'
+        return f"each worker of pytest-xdist needs servers of its own: serve(..., {own})"
+
+    if pid is not None and pid == os.getppid():
+        return (
+            "a reloader (Flask, Django, uvicorn) runs the program twice: serve in one of the two, switch it "
+            "off (use_reloader=False), or have other servers with namespace=..."
+        )
+
+    return "stop that one first, or use its server; namespace=... makes it another server"

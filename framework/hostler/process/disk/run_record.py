@@ -1,0 +1,315 @@
+"""What is kept on disk about a run, so that nothing of it stays when its supervisor was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Self, TypeAlias
+
+from hostler.errors import EnvironmentSetupFailed, ServerError
+from hostler.process.disk.directories import Directories, remove_inside, secure_directory
+from hostler.process.disk.files import append, found_folder, read_small, write_new
+from hostler.process.disk.lock import NameLock, lock_path, runs_folder
+from hostler.process.spawn.cgroups import remove_group
+from hostler.process.tree.table import own_start_time
+from hostler.process.tree.terminate import kill_leftovers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One run as it stands on disk: begun before the spawn, completed (`dataclasses.replace`) after it.
+
+    `argv` is already redacted. `written` is wall-clock time, for people. `start_time` and
+    `supervisor_start` are in the system's own unit: they are only ever compared.
+    """
+
+    run_id: str
+    namespace: str
+    server: str
+    argv: tuple[str, ...]
+    temporary: tuple[Path, ...]
+    supervisor_pid: int
+    supervisor_start: float
+    boot_id: str
+    written: float
+    pid: int | None = None
+    start_time: float | None = None
+    url: str | None = None
+    cgroup: Path | None = None
+
+    @classmethod
+    def begin(
+        cls,
+        run_id: str,
+        namespace: str,
+        server: str,
+        *,
+        argv: Iterable[str],
+        temporary: Iterable[Path] = (),
+        cgroup: Path | None = None,
+    ) -> Self:
+        """The record of a run that this process is about to spawn."""
+        return cls(
+            run_id=run_id,
+            namespace=namespace,
+            server=server,
+            argv=tuple(argv),
+            temporary=tuple(temporary),
+            supervisor_pid=os.getpid(),
+            supervisor_start=own_start_time(),
+            boot_id=boot_id(),
+            written=time.time(),
+            cgroup=cgroup,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """What a dead supervisor left under a lock: a record, or why there is none that can be read."""
+
+    record: RunRecord | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What was cleaned up behind a dead supervisor, and in words what could not be."""
+
+    record: RunRecord | None = None
+    pids_killed: tuple[int, ...] = ()
+    paths_removed: tuple[Path, ...] = ()
+    problem: str = ""
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is something to tell."""
+        return self.record is not None or bool(self.problem)
+
+    @property
+    def text(self) -> str:
+        """All of it in words."""
+        if self.record is None or (self.problem and not (self.pids_killed or self.paths_removed)):
+            return f"what a killed hostler may have left is not cleaned up: {self.problem}"
+
+        pids = ", ".join(map(str, self.pids_killed))
+        done = f"cleaned up behind a hostler that was killed; processes: {pids or 'none'}"
+        return f"{done}; {self.problem}" if self.problem else done
+
+
+_MOST_AMENDMENTS = 16  # lines; a run's record is amended twice: with its pid, and with its endpoint
+
+Kill: TypeAlias = Callable[[RunRecord], Sequence[int]]
+
+
+class RunStore:
+    """The run records of one state directory; whoever writes, clears or recovers one holds its lock."""
+
+    def __init__(self, directories: Directories) -> None:
+        self._directories = directories
+
+    def write(self, lock: NameLock, record: RunRecord) -> None:
+        """Put `record` in the place of the one before, as a whole or not at all.
+
+        EnvironmentSetupFailed when the disk is full or refuses. It is not synced: a record matters while
+        the system stays up, and is told by its boot id afterwards.
+        """
+        path, temporary = lock.record_path, _temporary_path(lock)
+
+        try:
+            temporary.unlink(missing_ok=True)
+            write_new(temporary, _line(record))
+
+            # Not renamed over the old one: ext4 flushes then (0.15 ms). A kill in between leaves the new one.
+            path.unlink(missing_ok=True)
+            temporary.rename(path)
+        except OSError as error:
+            raise _unwritable(path, record, error) from error
+
+    def amend(self, lock: NameLock, record: RunRecord) -> None:
+        """Add what is known by now behind the record of the same run; errors as in `write`.
+
+        A line is added (10 us) rather than a file made (0.3 ms), as a respawn waits for it. The last
+        line that can be read counts.
+        """
+        try:
+            append(lock.record_path, b"\n" + _line(record))  # a torn line before it stays one
+        except OSError as error:
+            raise _unwritable(lock.record_path, record, error) from error
+
+    def clear(self, lock: NameLock) -> None:
+        """Forget the run: its tree is gone."""
+        lock.record_path.unlink(missing_ok=True)
+        _temporary_path(lock).unlink(missing_ok=True)
+
+    def is_clean(self, lock: NameLock) -> bool:
+        """Whether nobody left a record under the lock that is now ours."""
+        return not (lock.record_path.exists() or _temporary_path(lock).exists())
+
+    def leftover(self, lock: NameLock) -> Leftover:
+        """The record that a dead supervisor left under the lock that is now ours."""
+        return _leftover(lock.record_path)
+
+    def recover(self, lock: NameLock, kill: Kill) -> Recovered:
+        """End what a dead supervisor left under this lock: its processes, its temporary paths, its record.
+
+        `kill` gets the record and answers with the pids that it killed; it is not asked about a run of
+        another boot or machine. What it raises passes through, and the record stays for the next try.
+        """
+        leftover = self.leftover(lock)
+        record = leftover.record
+
+        if record is None:
+            self.clear(lock)
+            return Recovered(problem=leftover.problem)
+
+        killed = tuple(kill(record)) if record.boot_id == boot_id() else ()
+        removed, problems = self.remove_temporary(record.temporary)
+
+        if lock.held:  # else this came too late: there may be the record of another by now
+            self.clear(lock)
+
+        return Recovered(record, killed, tuple(removed), "; ".join(problems))
+
+    def sweep(self, kill: Kill) -> list[Recovered]:
+        """Recover every server of this state directory whose supervisor is dead, whatever its name.
+
+        No ServerError and no OSError is raised: it is told in a `problem`, and the record stays.
+        """
+        try:
+            with closing(self.stale_locks()) as locks:
+                return [found for lock in locks if (found := self._sweep_one(lock, kill)).anything]
+
+        except (ServerError, OSError) as error:
+            return [Recovered(problem=str(error))]
+
+    def _sweep_one(self, lock: NameLock, kill: Kill) -> Recovered:
+        try:
+            return self.recover(lock, kill)
+        except (ServerError, OSError) as error:
+            return Recovered(self.leftover(lock).record, problem=str(error))
+
+    def stale_locks(self) -> Generator[NameLock, None, None]:
+        """Each lock or record that no living supervisor holds, locked while it is looked at."""
+        folder = secure_directory(runs_folder(self._directories))
+        keys = {path.stem for path in folder.iterdir() if path.suffix in {".lock", ".json", ".tmp"}}
+
+        for key in sorted(keys):
+            lock = NameLock.take_stale(folder / f"{key}.lock")
+
+            if lock is not None:
+                try:
+                    yield lock
+                finally:
+                    lock.release()
+
+    def remove_temporary(self, paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
+        """Remove what is in temporary directories or hostler's own; tell which were, and why others not."""
+        removed, problems = [], []
+
+        for path in paths:
+            try:
+                if self._is_ours_to_keep(path):
+                    problems.append(f"{path} is left behind: hostler's own records are there")
+                elif remove_inside(path, self._roots()):
+                    removed.append(path)
+
+            except EnvironmentSetupFailed as error:
+                problems.append(error.message)
+
+        return removed, problems
+
+    def _is_ours_to_keep(self, path: Path) -> bool:
+        runs = runs_folder(self._directories)
+        return path == runs or runs in path.parents or path in runs.parents
+
+    def _roots(self) -> list[Path]:
+        own = self._directories
+        roots = [own.state, own.data, own.cache, Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]  # noqa: S108
+        runtime = os.environ.get("XDG_RUNTIME_DIR")
+        return [*roots, Path(runtime)] if runtime else roots
+
+
+def kill_recorded(record: RunRecord) -> tuple[int, ...]:
+    """Kill the tree of a recorded run whose supervisor is dead; the pids that were killed."""
+    killed = kill_leftovers(record.run_id, record.pid, record.start_time or 0, record.cgroup)
+
+    if record.cgroup is not None:
+        with suppress(OSError):  # somebody hangs in it; it holds nothing back
+            remove_group(record.cgroup)
+
+    return killed
+
+
+@cache
+def boot_id() -> str:
+    """What tells this boot of this machine from all others."""
+    # A sandbox may hide it, and macOS has none.
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+
+    import psutil  # noqa: PLC0415 - heavy
+
+    return f"{psutil.boot_time():.0f}"
+
+
+def recorded_run(directories: Directories, namespace: str, name: str) -> RunRecord | None:
+    """What stands on record about the run of a server now, whoever keeps it; None for nothing of sense.
+
+    For a look from outside: without the lock it may change at any moment.
+    """
+    return _leftover(lock_path(directories, namespace, name).with_suffix(".json")).record
+
+
+def _leftover(path: Path) -> Leftover:
+    import msgspec  # noqa: PLC0415 - heavy
+
+    try:
+        *before, last = _read(path).splitlines() or [b""]
+    except FileNotFoundError:
+        return Leftover()
+    except OSError as error:
+        return Leftover(problem=f"the run record {path} cannot be read: {error}")
+
+    for line in (last, *reversed(before[-_MOST_AMENDMENTS:])):
+        try:
+            return Leftover(msgspec.convert(json.loads(line), RunRecord, dec_hook=_decode))
+        except (ValueError, TypeError, RecursionError) as error:
+            problem = f"the run record {path} cannot be read: {error}"
+
+    return Leftover(problem=problem)
+
+
+def _line(record: RunRecord) -> bytes:
+    known = {name: getattr(record, name) for name in RunRecord.__slots__}
+    return json.dumps(known, default=str).encode() + b"\n"
+
+
+def _unwritable(path: Path, record: RunRecord, error: OSError) -> EnvironmentSetupFailed:
+    return EnvironmentSetupFailed(
+        f"the run record {path} cannot be written: {error.strerror}",
+        server=record.server,
+        hint="make room or repair the state directory: nobody could clean up a killed run without it",
+    )
+
+
+def _read(path: Path) -> bytes:
+    with found_folder(path.parent) as folder:
+        try:
+            return read_small(path.name, folder)
+        except FileNotFoundError:
+            return read_small(path.with_suffix(".tmp").name, folder)
+
+
+def _decode(kind: type, value: object) -> object:
+    return kind(value)
+
+
+def _temporary_path(lock: NameLock) -> Path:
+    return lock.record_path.with_suffix(".tmp")

@@ -1,0 +1,163 @@
+"""Folders that no other user can change, and to which no other user can have led us."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hostler.files.trusted_path import named_writers
+
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_MOST_LINKS = 40
+
+
+class Untrusted(PermissionError):
+    """A part of the way to a folder that another user made or may change.
+
+    `strerror` tells which and why, `reason` why alone, `hint` how to repair it.
+    """
+
+    def __init__(self, path: Path, reason: str, hint: str = "") -> None:
+        super().__init__(errno.EPERM, f"{path}: {reason}", str(path))
+        self.reason = reason
+        self.hint = hint
+
+
+@contextmanager
+def trusted_folder(path: Path, *, make: bool = False) -> Iterator[int]:
+    """Open a folder by a way of which every part is root's or our own, and no other user may change one.
+
+    Gives a descriptor for calls with `dir_fd`; it cannot be listed. Links of root and our own are followed.
+    With `make` missing folders are made, with mode 0700 whatever the umask. Raises OSError with the part in
+    `filename`; it is `Untrusted` for what belongs to another user, and for a folder without the sticky bit
+    in which everybody may write, or in one of our own a group that others are in.
+    """
+    way = _Way()
+
+    try:
+        way.go(path.absolute().parts, make=make)
+        yield way.folder
+    finally:
+        way.close()
+
+
+class _Way:
+    """A walk by descriptors: what lies behind us cannot be swapped any more."""
+
+    def __init__(self) -> None:
+        self.folder = os.open("/", _FOLDER)
+        self._at = Path("/")
+        self._links = 0
+        # Who owns the root could do anything. In a user namespace that has no root it is nobody (65534).
+        self._roots = {0, os.fstat(self.folder).st_uid}
+        self._trusted = self._roots | {os.geteuid()}
+
+    def go(self, parts: Sequence[str], *, make: bool) -> None:
+        for part in parts:
+            try:
+                target = self._target(part)
+
+                if target is None:
+                    self._enter(part, make=make)
+                else:
+                    self.go(Path(target).parts, make=False)
+
+            except OSError as error:
+                if not Path(error.filename or "").is_absolute():
+                    error.filename = str(self._at / part)
+
+                raise
+
+    def close(self) -> None:
+        os.close(self.folder)
+
+    def _target(self, part: str) -> str | None:
+        """Where a link leads; None for what is none."""
+        with suppress(FileNotFoundError):
+            found = os.stat(part, dir_fd=self.folder, follow_symlinks=False)
+
+            if stat.S_ISLNK(found.st_mode):
+                return self._followed(part, found.st_uid)
+
+        return None
+
+    def _followed(self, part: str, owner: int) -> str:
+        path = self._at / part
+
+        if owner not in self._trusted:
+            raise Untrusted(path, f"it is a symbolic link that user {owner} made")
+
+        self._links += 1
+
+        if self._links > _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+
+        return os.readlink(part, dir_fd=self.folder)
+
+    def _enter(self, part: str, *, make: bool) -> None:
+        try:
+            inner = os.open(part, _FOLDER, dir_fd=self.folder)
+        except FileNotFoundError:
+            if not make:
+                raise
+
+            self._make(part)
+            inner = os.open(part, _FOLDER, dir_fd=self.folder)
+
+        os.close(self.folder)
+        self.folder = inner
+        self._at = {"/": Path("/"), "..": self._at.parent}.get(part, self._at / part)
+        self._check()
+
+    def _make(self, part: str) -> None:
+        with suppress(FileExistsError):  # another process was faster; whose it is will be seen
+            os.mkdir(part, 0o700, dir_fd=self.folder)
+            os.chmod(part, 0o700, dir_fd=self.folder)  # a umask such as 0777 takes even our own bits away
+
+    def _check(self) -> None:
+        found = os.fstat(self.folder)
+
+        if found.st_uid not in self._trusted:
+            raise Untrusted(self._at, f"it belongs to user {found.st_uid}")
+
+        if found.st_mode & stat.S_ISVTX:  # nobody can take away what is another's
+            return
+
+        if found.st_mode & stat.S_IWOTH:
+            raise Untrusted(self._at, "everybody may write in it", f"chmod o-w {self._at}")
+
+        if found.st_mode & stat.S_IWGRP and found.st_uid not in self._roots:
+            self._check_group(found.st_gid)
+
+    def _check_group(self, group: int) -> None:
+        """Refuse a group that others are in: distributions that give each user a group set its bits too."""
+        if others := _others_in(group):
+            reason = f"user {others[0]} may write in it, by its group"
+            raise Untrusted(self._at, reason, f"chmod g-w {self._at}")
+
+        if named_writers(self._at):
+            raise Untrusted(self._at, "others may write in it, by its access list", f"setfacl -b {self._at}")
+
+
+def _others_in(group: int) -> list[str]:
+    """Who is in a group beside us and root, as far as the accounts of this machine tell."""
+    import grp  # noqa: PLC0415 - seldom needed
+    import pwd  # noqa: PLC0415
+
+    ours = {0, os.geteuid()}
+    accounts = pwd.getpwall()
+    names = {account.pw_name for account in accounts if account.pw_uid in ours}
+
+    with suppress(KeyError):
+        names.add(pwd.getpwuid(os.geteuid()).pw_name)
+
+    members = [account.pw_name for account in accounts if account.pw_gid == group]
+
+    with suppress(KeyError):
+        members += grp.getgrgid(group).gr_mem
+
+    return [name for name in members if name not in names]

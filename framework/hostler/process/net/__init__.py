@@ -1,0 +1,1 @@
+"""Ports and listening sockets, and the processes that own them."""

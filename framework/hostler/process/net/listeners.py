@@ -1,0 +1,199 @@
+"""The listening sockets of the system, as it tells them, and the processes that hold them."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import TypeAlias
+
+from hostler.process.tree.proc import folder
+
+Address: TypeAlias = IPv4Address | IPv6Address
+
+# local address and port, remote (none), state LISTEN, queues, timer, retransmits; then uid, timeout, inode
+_LISTENING = re.compile(
+    rb"([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) [0-9A-F]+:0000 0A \S+ \S+ \S+ +(\d+) +\d+ (\d+) "
+)
+# FIN_WAIT1, FIN_WAIT2, TIME_WAIT, LAST_ACK and CLOSING: somebody closed the connection
+LEAVING = (4, 5, 6, 9, 11)
+_LOCAL_END = re.compile(
+    rb"[0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) \S+ \S+ \S+ +\d+ +\d+ (\d+) "
+)
+_CONNECTED = re.compile(
+    rb"([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) (?!0A)[0-9A-F]{2} \S+ \S+ \S+ +(\d+) +\d+ (\d+) "
+)
+_USER = re.compile(rb"^Uid:\t\d+\t(\d+)", re.MULTILINE)  # real, effective
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """One listening TCP socket; an inode leads to its process where the system does not tell the pid."""
+
+    address: Address
+    port: int
+    inode: int = 0
+    uid: int | None = None
+    pid: int | None = None
+    only_v6: bool = False
+
+
+def read_listening(pid: int | str, port: int | None = None) -> list[Socket]:
+    """The listening sockets, on one port or on all, of the namespace that `pid` lives in, read from /proc."""
+    found = []
+
+    for table in ("net/tcp", "net/tcp6"):
+        with suppress(OSError):
+            data = Path(_folder(pid), table).read_bytes()
+
+            if port is not None and b":%04X 0" % port not in data:
+                continue
+
+            for address, number, uid, inode in _LISTENING.findall(data):
+                if port in {None, int(number, 16)}:
+                    found.append(Socket(_decode(address), int(number, 16), int(inode), int(uid)))
+
+    return found
+
+
+def read_leaving(port: int) -> list[int]:
+    """The inodes of the connections on one port that are about to be over; 0 for one of a dead process."""
+    found = []
+
+    for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
+        with suppress(OSError):
+            for number, state, inode in _LOCAL_END.findall(Path(table).read_bytes()):
+                if int(number, 16) == port and int(state, 16) in LEAVING:
+                    found.append(int(inode))
+
+    return found
+
+
+def read_connected(far: tuple[Address, int], near: tuple[Address, int]) -> Socket | None:
+    """The end of a connection at `far`, read from /proc; its inode is 0 while nobody has taken it."""
+    for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
+        with suppress(OSError):
+            for source, port, target, from_port, uid, inode in _CONNECTED.findall(Path(table).read_bytes()):
+                ports = int(port, 16), int(from_port, 16)
+
+                if ports == (far[1], near[1]) and (_decode(source), _decode(target)) == (far[0], near[0]):
+                    return Socket(far[0], far[1], int(inode), int(uid))
+
+    return None
+
+
+def find_owners(inodes: Iterable[int], pids: Iterable[int]) -> dict[int, int]:
+    """Which of the processes has each of the sockets; the first one where several share it."""
+    wanted, owners = set(inodes), dict[int, int]()
+
+    for pid in pids:
+        for inode in wanted.intersection(socket_inodes(pid)):
+            owners[inode] = pid
+            wanted.discard(inode)
+
+        if not wanted:
+            break
+
+    return owners
+
+
+def socket_inodes(pid: int) -> Iterator[int]:
+    """The inodes of the sockets that a process has open; none where it is gone or another user's."""
+    with suppress(OSError):
+        descriptors = f"{_folder(pid)}/fd"
+
+        for name in os.listdir(descriptors):  # noqa: PTH208 - a Path for each descriptor costs more than the look
+            with suppress(OSError):
+                link = os.readlink(f"{descriptors}/{name}")  # noqa: PTH115
+
+                if link.startswith("socket:["):
+                    yield int(link[8:-1])
+
+
+def may_read_descriptors(pid: int) -> bool:
+    """Whether the sockets of a process can be seen; also where it is gone."""
+    folder = f"/proc/{pid}/fd"
+
+    try:
+        for name in os.listdir(folder)[:1]:  # noqa: PTH208 - as above
+            os.readlink(f"{folder}/{name}")  # noqa: PTH115 - root may list them without the right to look at them
+    except PermissionError:
+        return False
+    except OSError:
+        pass
+
+    return True
+
+
+def user_of(pid: int) -> int | None:
+    """The user that a process runs as; None where it is gone."""
+    with suppress(OSError):
+        found = _USER.search(Path(f"/proc/{pid}/status").read_bytes())
+        return int(found[1]) if found else None
+
+    return None
+
+
+def network_namespace(pid: int | str) -> int | None:
+    """What tells the network namespace of a process; None where it is gone or another user's."""
+    with suppress(OSError):
+        return Path(_folder(pid), "ns/net").stat().st_ino
+
+    return None
+
+
+def _folder(pid: int | str) -> str:
+    return folder(pid) if isinstance(pid, int) else f"/proc/{pid}"
+
+
+def process_name(pid: int) -> str:
+    """What a process is called; empty when it is gone."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            return Path(_folder(pid), "comm").read_text("utf-8", "replace").strip()
+
+        return ""
+
+    import psutil  # pragma: other-system # noqa: PLC0415 - heavy
+
+    try:  # pragma: other-system
+        return psutil.Process(pid).name()
+    except psutil.Error:  # pragma: other-system
+        return ""
+
+
+def parse_address(host: str) -> Address | None:
+    """Read an IP address, IPv4 also where it stands in IPv6, without its zone; None for a name."""
+    try:
+        return unmapped(ip_address(host.partition("%")[0]))
+    except ValueError:
+        return None
+
+
+def portable_sockets(pids: Iterable[int]) -> Iterator[Socket]:  # pragma: other-system
+    """The listening sockets of some processes where there is no /proc; none of other users' processes."""
+    import psutil  # noqa: PLC0415 - heavy
+
+    for pid in pids:
+        with suppress(psutil.Error):
+            for found in psutil.Process(pid).net_connections("tcp"):
+                address = parse_address(found.laddr.ip) if found.status == psutil.CONN_LISTEN else None
+
+                if address is not None:
+                    yield Socket(address, found.laddr.port, pid=pid)
+
+
+def _decode(text: bytes) -> Address:
+    """An address as the kernel prints it: words of 32 bits in the byte order of the machine."""
+    words = [int(text[i : i + 8], 16).to_bytes(4, sys.byteorder) for i in range(0, len(text), 8)]
+    return unmapped(ip_address(b"".join(words)))
+
+
+def unmapped(address: Address) -> Address:
+    """The IPv4 address that an IPv6 address stands for, else itself."""
+    return getattr(address, "ipv4_mapped", None) or address

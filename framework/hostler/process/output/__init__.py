@@ -1,0 +1,1 @@
+"""The output of children: read, cut into lines, written to sinks."""

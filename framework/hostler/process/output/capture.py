@@ -1,0 +1,248 @@
+"""Captured output of all children of one supervisor: to sinks, to followers, and the last of it kept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+import anyio
+
+from hostler.model.launch import Sink
+from hostler.model.values import StreamName
+from hostler.process.output.lines import LineCutter, LineFeed, LinesCallback, Tail, tell
+from hostler.process.output.pipe import Pipe
+from hostler.process.output.reader import ReaderThread
+from hostler.process.output.reader_lease import PATIENCE
+from hostler.process.output.sink_writer import SinkWriter, Tell
+from hostler.secrets.masking import Masker
+
+PIPE_SIZE = 256 * 1024
+MOST_LARGE_PIPES = 64
+"""The kernel counts large pipes against all programs of the user: only so many are made."""
+
+CLOSING = 3.0
+"""Seconds that the closing of a capture may take, sinks included."""
+
+
+class OutputReader:
+    """Reads the output of all children of one supervisor in one thread, which is started when it is needed.
+
+    All methods are called on the event loop's thread, and so are all callbacks. A loop that is blocked
+    holds nothing up.
+    """
+
+    def __init__(self) -> None:
+        self._pump = ReaderThread()
+        self._captures: set[Capture] = set()
+
+    def open(
+        self,
+        *,
+        generation: int,
+        masker: Masker,
+        sinks: Sequence[Sink],
+        on_trouble: Tell,
+        streams: Sequence[StreamName] = ("stdout", "stderr"),
+    ) -> Capture:
+        """Make the pipes of one run and read them from now on.
+
+        Raises OSError when there are no descriptors left, RuntimeError when the pump is closed.
+
+        The sinks belong to the capture in any case. `on_trouble(topic, text, details)` hears of
+        output_dropped, sink_failed and sink_recovered.
+        """
+        if self._pump.closed:
+            raise RuntimeError("the output pump is closed")
+
+        capture = Capture(self._pump, generation, masker, sinks, on_trouble, self._captures.discard)
+        capture.open_pipes(streams, large=2 * len(self._captures) < MOST_LARGE_PIPES)
+        self._captures.add(capture)
+        return capture
+
+    def close(self) -> None:
+        """End all captures and the thread; what hangs in a sink is left behind after 2 s."""
+        for capture in tuple(self._captures):
+            capture.retire()
+
+        self._pump.close(2 * PATIENCE)
+
+
+class Capture:
+    """The output of one run, from before its spawn until it is closed."""
+
+    def __init__(
+        self,
+        pump: ReaderThread,
+        generation: int,
+        masker: Masker,
+        sinks: Sequence[Sink],
+        on_trouble: Tell,
+        on_closed: Callable[[Capture], None],
+    ) -> None:
+        self._pump = pump
+        self._generation = generation
+        self._loop = asyncio.get_running_loop()
+        self._on_trouble = on_trouble
+        self._masker = masker
+        self._feed = LineFeed(self._loop, self._say_dropped)
+        self._outlets = tuple(
+            SinkWriter(sink, self._say_later, lambda: tell(self._loop, self._sink_closed)) for sink in sinks
+        )
+        self._pipes: dict[StreamName, Pipe] = {}
+        self._write_fds: dict[StreamName, int] = {}
+        self._running = 0
+        self._unclosed = len(sinks)
+        self._ended = asyncio.Event()
+        self._closed = asyncio.Event()
+        self._retired = False
+        self._on_closed = on_closed
+
+    @property
+    def dropped(self) -> int:
+        """How many lines the followers missed because the loop was too slow."""
+        return self._feed.dropped
+
+    @property
+    def closed(self) -> bool:
+        """Whether everything is released."""
+        return self._closed.is_set()
+
+    def open_pipes(self, streams: Sequence[StreamName], *, large: bool) -> None:
+        """Make one pipe for each stream; OSError when there are no descriptors left."""
+        self._running = len(streams)
+
+        try:
+            self._make_pipes(streams, large=large)
+        except OSError:
+            self.close_write_fds()
+            self.retire()
+            raise
+
+        if not streams:
+            self._ended.set()
+
+    def write_fd(self, stream: StreamName) -> int | None:
+        """The descriptor for the child, or None where `stream` is not captured or was closed."""
+        return self._write_fds.get(stream)
+
+    def close_write_fds(self) -> None:
+        """Close this process' copies, right after the spawn or its failure: without it there is no end."""
+        while self._write_fds:
+            os.close(self._write_fds.popitem()[1])
+
+    def follow(self, callback: LinesCallback) -> Callable[[], None]:
+        """Call `callback` with batches of complete lines from now on; the result ends it.
+
+        A line is cut at 8 KiB. The unfinished last line comes at the end of the stream.
+        """
+        return self._feed.follow(callback)
+
+    def tail(self, stream: StreamName, lines: int | None = None) -> str:
+        """The last lines of a stream, redacted, within the last 64 KiB."""
+        pipe = self._pipes.get(stream)
+        text = (pipe.tail if pipe else Tail()).data().decode(errors="replace")
+        return text if lines is None else "".join(text.splitlines(keepends=True)[-lines:] if lines else [])
+
+    async def drained(self, timeout: float, patience: float = 0.0) -> bool:
+        """Wait until every stream has ended and its lines are delivered; False after `timeout` seconds.
+
+        Lines that wait when the streams have ended get `patience` more; those that are left are told.
+        """
+        with anyio.move_on_after(timeout):
+            await self._ended.wait()
+
+        if patience and not self._ended.is_set() and not self._running:
+            with anyio.move_on_after(patience):
+                await self._ended.wait()
+
+        if not self._ended.is_set():
+            self._feed.give_up()
+
+        return self._ended.is_set()
+
+    async def close(self) -> None:
+        """Take what is left, close the sinks and release all; at most 3 s, whoever hangs. Idempotent."""
+        self.close_write_fds()
+        self.retire()
+
+        with anyio.move_on_after(CLOSING):
+            await self._closed.wait()
+
+        self._end()
+
+    def retire(self) -> None:
+        """Begin to close: the pipes are read once more and ended, the sinks closed, on the output thread."""
+        if self._retired:
+            return
+
+        self._retired = True
+
+        for pipe in self._pipes.values():
+            if pipe.open:  # else its thread need not be woken
+                self._pump.retire(pipe)
+
+        for outlet in self._outlets:
+            self._pump.end(outlet)
+
+        self._see_whether_closed()
+
+    def _make_pipes(self, streams: Sequence[StreamName], *, large: bool) -> None:
+        try:
+            for stream in streams:
+                self._open_pipe(stream, large=large)
+        finally:
+            self._pump.add(*self._pipes.values())  # at once: the thread is woken once
+
+    def _open_pipe(self, stream: StreamName, *, large: bool) -> None:
+        ours, childs = os.pipe()
+        os.set_blocking(ours, False)
+
+        if large:
+            _enlarge(ours)
+
+        self._write_fds[stream] = childs
+        self._pipes[stream] = Pipe(
+            fd=ours,
+            stream=stream,
+            mask=self._masker.stream(),
+            cutter=LineCutter(stream, self._generation),
+            feed=self._feed,
+            outlets=self._outlets,
+            on_end=lambda: tell(self._loop, self._pipe_ended),
+        )
+
+    def _pipe_ended(self) -> None:
+        self._running -= 1
+
+        if not self._running:
+            self._feed.when_delivered(self._ended.set)
+
+        self._see_whether_closed()
+
+    def _sink_closed(self) -> None:
+        self._unclosed -= 1
+        self._see_whether_closed()
+
+    def _see_whether_closed(self) -> None:
+        if self._retired and not self._unclosed and (not self._running or not self._pipes):
+            self._end()
+
+    def _end(self) -> None:
+        self._closed.set()
+        self._on_closed(self)
+
+    def _say_later(self, topic: str, text: str, details: Mapping[str, object]) -> None:
+        tell(self._loop, self._on_trouble, topic, self._masker.text(text), details)
+
+    def _say_dropped(self, lines: int) -> None:
+        text = f"{lines} lines of output were not shown: the program was busy"
+        self._on_trouble("output_dropped", text, {"lines": lines})
+
+
+def _enlarge(fd: int) -> None:
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):  # the user's share of large pipes is used up
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_SIZE)

@@ -1,0 +1,241 @@
+"""What is kept of one output stream: its last bytes, and its lines while somebody follows them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeAlias
+
+from hostler.model.values import Line, StreamName
+
+TAIL = 64 * 1024
+LONGEST_LINE = 8 * 1024
+MOST_LINES_WAITING = 65_536
+MOST_BYTES_WAITING = 16 * 1024 * 1024
+_SMALL = 4 * 1024
+_TURN = 0.01  # seconds at a time on the loop's thread
+_LARGEST_PIECE = 64
+
+LinesCallback: TypeAlias = Callable[[list[Line]], None]
+
+
+def tell(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:
+    """Call `function` on the loop's thread, or not at all when the loop is closed."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(function, *args)
+
+
+class Tail:
+    """The last 64 KiB of a stream. Chunks are kept as they came; only small ones are joined."""
+
+    def __init__(self) -> None:
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def add(self, data: bytes) -> None:
+        """Append a chunk and forget what is no longer among the last."""
+        chunks = self._chunks
+        data = data[-TAIL:]
+
+        with self._lock:
+            if chunks and len(chunks[-1]) + len(data) <= _SMALL:
+                chunks[-1] += data
+            else:
+                chunks.append(data)
+
+            self._size += len(data)
+
+            while self._size - len(chunks[0]) >= TAIL:
+                self._size -= len(chunks.popleft())
+
+    def data(self) -> bytes:
+        """The last bytes, 64 KiB at most."""
+        with self._lock:
+            return b"".join(self._chunks)[-TAIL:]
+
+
+class LineCutter:
+    """Cuts one stream into lines; of an overlong line only the beginning is kept."""
+
+    def __init__(self, stream: StreamName, generation: int) -> None:
+        self._stream = stream
+        self._generation = generation
+        self._held: bytearray | None = None
+        self._number = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not stopped since."""
+        return self._held is not None
+
+    def start(self, before: bytes) -> None:
+        """Begin, perhaps in the middle of a line: `before` is what came until now."""
+        self._held = bytearray(before[before.rfind(b"\n") + 1 :][:LONGEST_LINE])
+
+    def stop(self) -> None:
+        """Forget the unfinished line; lines that pass now are not counted."""
+        self._held = None
+
+    def feed(self, data: bytes) -> list[Line]:
+        """Take a chunk and return the lines that it completes."""
+        assert self._held is not None
+        first, *others = data.split(b"\n")
+        self._hold(first)
+
+        if not others:
+            return []
+
+        lines = [self._line(self._held)]
+        lines += [self._line(piece) for piece in others[:-1]]
+        self._held.clear()
+        self._hold(others[-1])
+        return lines
+
+    def end(self) -> list[Line]:
+        """Return the unfinished last line, if there is one."""
+        lines = [self._line(self._held)] if self._held else []
+        self.stop()
+        return lines
+
+    def _hold(self, piece: bytes) -> None:
+        assert self._held is not None
+        self._held += piece[: LONGEST_LINE - len(self._held)]
+
+    def _line(self, piece: bytes | bytearray) -> Line:
+        self._number += 1
+        text = piece[:LONGEST_LINE].removesuffix(b"\r").decode(errors="replace")
+        return Line(self._stream, text, self._number, self._generation)
+
+
+class LineFeed:
+    """Carries lines from the output thread to callbacks on the loop's thread, bounded if the loop is slow."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_dropped: Callable[[int], None]) -> None:
+        self._loop = loop
+        self._on_dropped = on_dropped
+        self._callbacks: tuple[LinesCallback, ...] = ()
+        self._lock = threading.Lock()
+        self._batches: deque[tuple[list[Line], int]] = deque()
+        self._waiting = 0
+        self._bytes = 0
+        self._untold = 0
+        self._idle = True
+        self._batch: list[Line] = []  # what is being delivered, and how far it is
+        self._at = 0
+        self._piece = 1
+        self._afterwards: list[Callable[[], None]] = []
+        self.dropped = 0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody follows."""
+        return bool(self._callbacks)
+
+    def follow(self, callback: LinesCallback) -> Callable[[], None]:
+        """Deliver batches of lines to `callback` from now on; the result ends it."""
+
+        def only_this(lines: list[Line]) -> None:
+            callback(lines)
+
+        def unfollow() -> None:
+            self._callbacks = tuple(one for one in self._callbacks if one is not only_this)
+
+        self._callbacks = (*self._callbacks, only_this)
+        return unfollow
+
+    def offer(self, lines: list[Line], size: int) -> None:
+        """Queue a batch (on the output thread) of so many bytes; the oldest ones go when too much waits."""
+        with self._lock:
+            idle, self._idle = self._idle, False
+            self._batches.append((lines, size))
+            self._waiting += len(lines)
+            self._bytes += size
+
+            while len(self._batches) > 1 and self._is_too_much():
+                gone = len(self._take())
+                self._untold += gone
+                self.dropped += gone
+
+        if idle:
+            tell(self._loop, self._deliver)
+
+    def give_up(self) -> None:
+        """Drop what waits, and tell it: its followers were too slow (on the loop's thread)."""
+        with self._lock:
+            left = self._waiting + len(self._batch) - self._at
+            self._batches.clear()
+            self._waiting = self._bytes = 0
+
+        self._batch, self._at = [], 0
+
+        if left and self._callbacks:
+            self.dropped += left
+            self._on_dropped(left)
+
+    def _is_too_much(self) -> bool:
+        return self._waiting > MOST_LINES_WAITING or self._bytes > MOST_BYTES_WAITING
+
+    def _take(self) -> list[Line]:
+        lines, size = self._batches.popleft()
+        self._waiting -= len(lines)
+        self._bytes -= size
+        return lines
+
+    def when_delivered(self, function: Callable[[], None]) -> None:
+        """Call `function` when nothing waits any more (on the loop's thread)."""
+        with self._lock:
+            idle = self._idle
+
+        function() if idle else self._afterwards.append(function)
+
+    def _deliver(self) -> None:
+        """Hand out lines for a moment: when followers are slow the loop has other things to do, too."""
+        began = time.monotonic()
+        until = began + _TURN
+
+        while self._fetch():
+            lines = self._batch[self._at : self._at + self._piece]
+            self._at += len(lines)
+
+            for callback in self._callbacks:
+                self._call(callback, lines)
+
+            now = time.monotonic()
+            self._piece = min(2 * self._piece, _LARGEST_PIECE) if now - began < _TURN / 4 else 1
+            began = now
+
+            if now >= until:
+                self._loop.call_soon(self._deliver)
+                return
+
+    def _fetch(self) -> bool:
+        """Whether there is something to hand out."""
+        if self._at < len(self._batch):
+            return True
+
+        with self._lock:
+            untold, self._untold = self._untold, 0
+            self._batch, self._at = self._take() if self._batches else [], 0
+            self._idle = not self._batch
+
+        if untold:
+            self._batch[0] = replace(self._batch[0], missed=untold)
+            self._on_dropped(untold)
+
+        if not self._batch:
+            while self._afterwards:
+                self._afterwards.pop()()
+
+        return bool(self._batch)
+
+    def _call(self, callback: LinesCallback, lines: list[Line]) -> None:
+        try:
+            callback(lines)
+        except Exception as error:  # noqa: BLE001 - one follower's fault is not the others'
+            self._loop.call_exception_handler({"message": "a follower of output failed", "exception": error})

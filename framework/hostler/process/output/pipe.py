@@ -1,0 +1,65 @@
+"""One output stream of one run, and all that its bytes go to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from hostler.model.values import StreamName
+from hostler.process.output.lines import LineCutter, LineFeed, Tail
+from hostler.process.output.sink_writer import SinkWriter
+from hostler.secrets.masking import MaskedStream
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Pipe:
+    """One output stream of one run, and all that its bytes go to."""
+
+    fd: int
+    stream: StreamName
+    mask: MaskedStream
+    cutter: LineCutter
+    feed: LineFeed
+    outlets: Sequence[SinkWriter]
+    on_end: Callable[[], None]
+    tail: Tail = field(default_factory=Tail)
+    open: bool = True
+
+    def take(self, data: bytes) -> None:
+        """Distribute masked bytes; outlets only queue them."""
+        if not data:
+            return
+
+        if self.feed.wanted:
+            self._cut(data)
+        elif self.cutter.running:
+            self.cutter.stop()
+
+        self.tail.add(data)
+
+        for outlet in self.outlets:
+            outlet.put(self.stream, data)
+
+    def _cut(self, data: bytes) -> None:
+        self._follow()
+        lines = self.cutter.feed(data)
+
+        if lines:
+            self.feed.offer(lines, len(data))
+
+    def _follow(self) -> None:
+        if not self.cutter.running:
+            self.cutter.start(self.tail.data())
+
+    def finish(self) -> None:
+        """Give out what was held back and the unfinished last line."""
+        self.take(self.mask.flush())
+
+        if self.feed.wanted:
+            self._follow()
+            lines = self.cutter.end()
+
+            if lines:
+                self.feed.offer(lines, len(lines[0].text))
+
+        self.on_end()

@@ -1,0 +1,205 @@
+"""One sink of one run behind a bounded queue, so that one that fails or hangs loses its own output only."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from hostler.model.launch import Sink
+from hostler.model.values import StreamName
+
+MOST_BYTES_WAITING = 4 * 1024 * 1024
+
+Tell: TypeAlias = Callable[[str, str, Mapping[str, object]], None]
+
+
+class Watch(Protocol):
+    """Is told when a call that may hang begins and ends."""
+
+    def begin(self, outlet: SinkWriter) -> None:
+        """A sink is being called from now on."""
+        ...
+
+    def end(self) -> None:
+        """The call has returned."""
+        ...
+
+
+@dataclass(slots=True)
+class _Gap:
+    """Output of one stream that did not fit: how much, and whether it ended in the middle of a line."""
+
+    size: int = 0
+    in_line: bool = False
+
+
+class SinkWriter:
+    """A sink and its queue. `put` and `end` belong to the thread that serves the pipes, `drain` to any."""
+
+    def __init__(self, sink: Sink, tell: Tell, on_closed: Callable[[], None]) -> None:
+        self._sink = sink
+        self._tell = tell
+        self._on_closed = on_closed
+        self._name = str(getattr(sink, "name", type(sink).__name__))
+        self._queue: deque[tuple[StreamName, bytes] | None] = deque()
+        self._came = 0  # bytes put in, counted by the one thread that puts
+        self._went = 0  # bytes taken out, counted by the one thread that holds the lock
+        self._lock = threading.Lock()
+        self._in_line: dict[StreamName, bool] = {}
+        self._gaps: dict[StreamName, _Gap] = {}
+        self._ended = False
+        self._books = threading.Lock()
+        self._said: set[str] = set()
+        self._lost_bytes = 0
+        self._lost_lines = 0
+
+    def put(self, stream: StreamName, data: bytes) -> None:
+        """Queue one piece, or what fits of it in whole lines; nothing after the end."""
+        if self._ended:
+            return
+
+        if self._gaps or self._came - self._went + len(data) > MOST_BYTES_WAITING:
+            data = self._admitted(stream, data)
+
+        if data:
+            self._came += len(data)
+            self._in_line[stream] = data[-1] != 10  # a line end
+            self._queue.append((stream, data))
+
+    def end(self) -> None:
+        """Queue the closing of the sink, once."""
+        if self._ended:
+            return
+
+        self._ended = True
+        self._queue.extend((stream, self._note(stream)) for stream in tuple(self._gaps))
+        self._queue.append(None)
+
+    def drain(self, watch: Watch) -> None:
+        """Write what is queued, unless another thread is at it."""
+        while self._queue and self._lock.acquire(blocking=False):
+            try:
+                self._write_all(watch)
+            finally:
+                self._lock.release()
+
+    def stuck(self, seconds: float) -> None:
+        """Say that the sink hangs in a call: its queue fills from now on."""
+        self._say("sink_failed", f"{self._name} has been stuck for {seconds:.0f} s; its output waits")
+
+    def _write_all(self, watch: Watch) -> None:
+        good = False
+
+        while self._queue:
+            piece = self._queue.popleft()
+            watch.begin(self)
+
+            if piece is None:
+                self._recover(good)
+                self._close()
+            else:
+                good = self._write(*piece)
+                self._went += len(piece[1])
+
+            watch.end()
+
+        self._recover(good)
+
+    def _write(self, stream: StreamName, data: bytes) -> bool:
+        try:
+            self._sink.write(stream, data)
+        except BaseException as error:  # noqa: BLE001 - whatever a sink raises, the pump goes on
+            self._lose(data, "sink_failed", f"{self._name} failed: {_described(error)}; its output is lost")
+            return False
+
+        return True
+
+    def _close(self) -> None:
+        try:
+            self._sink.close()
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._say("sink_failed", f"{self._name} failed to close: {_described(error)}")
+
+        if self._lost_bytes:
+            self._settle("output_dropped", f"{self._name} is closed")
+
+        self._on_closed()
+
+    def _admitted(self, stream: StreamName, data: bytes) -> bytes:
+        gap = self._gaps.get(stream)
+        most = MOST_BYTES_WAITING if gap is None else MOST_BYTES_WAITING // 2
+        full = self._came - self._went + len(data) > most
+
+        if gap is None:
+            return self._open_gap(stream, data) if full else data
+
+        if full:
+            self._widen(gap, data)
+            return b""
+
+        return self._close_gap(stream, gap, data)
+
+    def _open_gap(self, stream: StreamName, data: bytes) -> bytes:
+        """Take the end of the line that was begun; the rest is the beginning of a gap."""
+        cut = data.find(b"\n") + 1 if self._in_line.get(stream) else 0
+        self._gaps[stream] = gap = _Gap()
+        self._widen(gap, data[cut:])
+        return data[:cut]
+
+    def _widen(self, gap: _Gap, data: bytes) -> None:
+        if data:
+            gap.size += len(data)
+            gap.in_line = data[-1] != 10
+            self._lose(
+                data, "output_dropped", f"{self._name} is stuck and its queue is full: output is dropped"
+            )
+
+    def _close_gap(self, stream: StreamName, gap: _Gap, data: bytes) -> bytes:
+        """Go on at the beginning of a line, after a line that says what is missing."""
+        cut = 0
+
+        if gap.in_line:
+            cut = data.find(b"\n") + 1 or len(data)
+            self._widen(gap, data[:cut])
+
+        return b"" if gap.in_line else self._note(stream) + data[cut:]
+
+    def _note(self, stream: StreamName) -> bytes:
+        start = b"\n" if self._in_line.get(stream) else b""
+        return b"%s[hostler: %d bytes dropped]\n" % (start, self._gaps.pop(stream).size)
+
+    def _lose(self, data: bytes, topic: str, text: str) -> None:
+        with self._books:
+            self._lost_bytes += len(data)
+            self._lost_lines += data.count(b"\n")
+
+        self._say(topic, text)
+
+    def _say(self, topic: str, text: str) -> None:
+        with self._books:
+            known = topic in self._said
+            self._said.add(topic)
+
+        if not known:
+            self._tell(topic, text, {"sink": self._name})
+
+    def _recover(self, good: bool) -> None:
+        if good and self._said:
+            self._settle("sink_recovered", f"{self._name} works again")
+
+    def _settle(self, topic: str, text: str) -> None:
+        """Say how much was lost, and begin to count anew."""
+        with self._books:
+            size, lines = self._lost_bytes, self._lost_lines
+            self._lost_bytes = self._lost_lines = 0
+            self._said.clear()
+
+        details = {"sink": self._name, "bytes": size, "lines": lines}
+        self._tell(topic, f"{text}; lost: {size} bytes, {lines} lines", details)
+
+
+def _described(error: BaseException) -> str:
+    return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"

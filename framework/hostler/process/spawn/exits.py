@@ -1,0 +1,188 @@
+"""The end of a child: told by the kernel, reaped at once, and known to everybody who asks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+
+@dataclass(frozen=True, slots=True)
+class ExitStatus:
+    """How a process ended: an exit code, or the signal that killed it.
+
+    Both are None when somebody else in this program took the status from us: ended, but unknown how.
+    """
+
+    code: int | None = None
+    signal: int | None = None
+
+    @property
+    def name(self) -> int | str | None:
+        """The exit code, or the name of the signal: "SIGTERM"."""
+        if self.signal is None:
+            return self.code
+
+        return next((one.name for one in signal.Signals if one == self.signal), None)
+
+    @classmethod
+    def from_wait(cls, status: int) -> ExitStatus:
+        """Read what waitpid returned."""
+        code = os.waitstatus_to_exitcode(status)
+        return cls(code=code) if code >= 0 else cls(signal=-code)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """What identifies a process for ever, noted right after its spawn.
+
+    `start_time` is the kernel's, in its own unit: together with the pid an identity, since pids are
+    reused. `cgroup` is the control group that it is in alone, `doubt` why what it starts may not be seen,
+    `input` the other end of its input, which is held open as long as it lives.
+    """
+
+    run_id: str
+    started: float
+    start_time: float
+    missing_tools: tuple[str, ...] = ()
+    doubt: str = ""
+    cgroup: Path | None = None
+    input: IO[bytes] | None = None
+
+
+class Process:
+    """One spawned child, watched from its first moment; made by `spawn`, on the running event loop.
+
+    `started` is monotonic. `missing_tools` names what was wanted in front of the command and is not
+    on this machine, `doubt` why what it starts may not be seen. Its exit is reaped as soon as the kernel
+    tells it, whether anybody waits or not. Not for other threads than the loop's. Raises OSError when
+    there are no descriptors left.
+    """
+
+    def __init__(self, pid: int, birth: ProcessIdentity) -> None:
+        self.pid = pid
+        self.run_id = birth.run_id
+        self.started = birth.started
+        self.start_time = birth.start_time
+        self.doubt = birth.doubt
+        self.missing_tools = birth.missing_tools
+        self.cgroup = birth.cgroup
+        self._input = birth.input
+        self._status: ExitStatus | None = None
+        self._ended = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self.exit_fd = open_exit_fd(pid)
+
+        if self.exit_fd is None:
+            self._reap(0)  # it ended before we could watch it, so this does not block
+        else:
+            self._loop.add_reader(self.exit_fd, self.alive)
+
+    def __repr__(self) -> str:
+        return f"<Process pid={self.pid} run_id={self.run_id} {self._status or 'alive'}>"
+
+    @property
+    def exit_status(self) -> ExitStatus | None:
+        """How it ended, None while it lives."""
+        return None if self.alive() else self._status
+
+    def alive(self) -> bool:
+        """Ask the kernel; a zombie is not alive, and is reaped by asking."""
+        if self._status is None:
+            self._reap(os.WNOHANG)
+
+        return self._status is None
+
+    async def wait(self) -> ExitStatus:
+        """Wait for the end, not for the pipes; any number may wait, and any of them be cancelled."""
+        await self._ended.wait()
+        return self._status or ExitStatus()
+
+    def send_signal(self, number: int) -> bool:
+        """Send a signal to the process alone; False when it has ended."""
+        with suppress(ProcessLookupError):
+            if self.alive() and self.exit_fd is not None:
+                send_signal(self.pid, self.exit_fd, number)
+                return True
+
+        return False
+
+    def close_input(self) -> None:
+        """Let go of the other end of its input, where we hold one: whoever reads there sees its end."""
+        if self._input is not None:
+            self._input.close()
+
+    def _reap(self, options: int) -> None:
+        try:
+            pid, status = os.waitpid(self.pid, options)
+        except ChildProcessError:
+            self._end(ExitStatus())  # a host program that waits for any child was faster
+        else:
+            if pid:
+                self._end(ExitStatus.from_wait(status))
+
+    def _end(self, status: ExitStatus) -> None:
+        self._status = status
+        self.close_input()
+
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._ended.set()
+
+        if self.exit_fd is None:
+            return
+
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self.exit_fd)
+
+        os.close(self.exit_fd)
+        self.exit_fd = None
+
+
+def open_exit_fd(pid: int) -> int | None:
+    """Open a descriptor that becomes readable when the process ends; None when it is gone already.
+
+    Raises OSError when there are no descriptors left.
+    """
+    if sys.platform == "linux":
+        try:
+            return os.pidfd_open(pid)
+        except ProcessLookupError:
+            return None
+
+    return _open_kqueue(pid)  # pragma: other-system
+
+
+def _open_kqueue(pid: int) -> int | None:  # pragma: other-system
+    """Watch one process with a kqueue, which is itself a descriptor that can be waited for."""
+    queue = select.kqueue()  # type: ignore[attr-defined,unused-ignore]
+    event = select.kevent(  # type: ignore[attr-defined,unused-ignore]
+        pid,
+        filter=select.KQ_FILTER_PROC,  # type: ignore[attr-defined,unused-ignore]
+        flags=select.KQ_EV_ADD,  # type: ignore[attr-defined,unused-ignore]
+        fflags=select.KQ_NOTE_EXIT,  # type: ignore[attr-defined,unused-ignore]
+    )
+
+    try:
+        queue.control([event], 0, 0)
+        return os.dup(queue.fileno())
+    except ProcessLookupError:
+        return None
+    finally:
+        queue.close()
+
+
+def send_signal(pid: int, exit_fd: int, number: int) -> None:
+    """Signal the process behind a descriptor, so that a reused pid is never hit.
+
+    Raises ProcessLookupError when it is gone, PermissionError when it belongs to another user.
+    """
+    if sys.platform == "linux":
+        signal.pidfd_send_signal(exit_fd, number)
+    else:  # pragma: other-system
+        os.kill(pid, number)

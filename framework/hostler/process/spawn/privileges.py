@@ -1,0 +1,227 @@
+"""Who a child runs as and within which limits: the user, and the small tools put in front of the command."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import resource
+import signal
+import subprocess
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from hostler.errors import EnvironmentSetupFailed
+from hostler.model.launch import Launch
+
+_TOOL_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"  # never the child's PATH: these run with our privileges
+_MULTI_CALL = {"busybox", "toybox"}  # their tools of these names lack what is needed
+_RESTORED_BY_PYTHON = {int(signal.SIGPIPE), int(signal.SIGXFSZ)}  # Popen resets these itself
+_CAP_SETPCAP, _CAP_SYS_RESOURCE = 8, 24
+_SECURE = ("--pdeathsig", "KILL")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The user, group and supplementary groups that a child runs with."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What stands in front of the command, which tools are missing, and what Popen has to do instead."""
+
+    argv: tuple[str, ...]
+    missing: tuple[str, ...]
+    account: Account | None
+
+
+def find_account(
+    user: str | None, group: str | None, groups: Collection[str] | None = None
+) -> Account | None:
+    """Look up who the child is to be, None for "as we are"; names or numbers.
+
+    `groups` are the supplementary groups, None for those that the user is in. Raises
+    EnvironmentSetupFailed (permanent) when there is no such user or group, or when we may not become it.
+    """
+    if user is None and group is None and groups is None:
+        return None
+
+    person = _person(user) if user is not None else None
+    uid = os.geteuid() if user is None else person.pw_uid if person else int(user)
+    gid = _gid(group) if group is not None else person.pw_gid if person else uid
+
+    if os.geteuid() != 0 and uid == os.geteuid() and gid == os.getegid() and groups is None:
+        return None
+
+    if os.geteuid() != 0:
+        raise _failed(
+            f"only root can run a server as {user or group or 'a member of other groups'}",
+            "run hostler as root, or remove user, group and groups",
+        )
+
+    own = os.getgrouplist(person.pw_name, gid) if person else [gid]
+    return Account(
+        user or str(uid), uid, gid, tuple(own if groups is None else [_gid(name) for name in groups])
+    )
+
+
+def build_prefix(launch: Launch, account: Account | None) -> Prefix:
+    """Choose the tools that this launch needs; `prlimit` comes before the user is changed.
+
+    Raises EnvironmentSetupFailed (permanent) when a limit is unknown or cannot be raised so far.
+    """
+    secure = [*_SECURE, "--no-new-privs"] if launch.no_new_privileges else [*_SECURE]
+    secure += _keep(launch.capabilities)
+    wanted = {"env": _reset_signals(), "prlimit": _limits(launch.limits), "setpriv": secure}
+    argv: list[str] = []
+    missing: list[str] = []
+
+    for name, options in wanted.items():
+        tool = _find_tool(name) if options else None
+
+        if tool is not None and (name == "prlimit" or _works(tool, tuple(options))):
+            argv += [tool, *options]
+        elif options:
+            missing.append(name)
+
+    if "setpriv" in missing:
+        return Prefix(tuple(argv), tuple(missing), account)
+
+    return Prefix((*argv, *_become(account), "--"), tuple(missing), None)
+
+
+def _become(account: Account | None) -> Sequence[str]:
+    if account is None:
+        return ()
+
+    groups = ",".join(str(group) for group in account.groups)
+    own = f"--groups={groups}" if groups else "--clear-groups"
+    return (f"--reuid={account.uid}", f"--regid={account.gid}", own)
+
+
+def _keep(capabilities: Collection[str] | None) -> list[str]:
+    """Drop all capabilities but these; what an ordinary user has none of needs no dropping.
+
+    The bounding set is what a program of root can ever have, the ambient one what others are started with.
+    """
+    if capabilities is None:
+        return []
+
+    if _CAP_SETPCAP not in _capabilities():
+        if capabilities:
+            raise _failed(
+                f"only root can let a server keep {', '.join(sorted(capabilities))}",
+                "run hostler as root, or keep no capabilities",
+            )
+
+        return ["--inh-caps=-all", "--ambient-caps=-all"]
+
+    words = ",".join(["-all", *(f"+{name}" for name in sorted(capabilities))])
+    return [f"--{kind}={words}" for kind in ("bounding-set", "inh-caps", "ambient-caps")]
+
+
+def _reset_signals() -> list[str]:
+    """Name the signals that the child would inherit as ignored or blocked, such as under nohup."""
+    ignored, blocked = _masks("SigIgn", "SigBlk")
+    numbers = (_bits(ignored << 1) - _RESTORED_BY_PYTHON) | _bits(blocked << 1)
+    return ["--default-signal=" + ",".join(str(number) for number in sorted(numbers))] if numbers else []
+
+
+def _may_raise_limits() -> bool:
+    """Ask for the capability: root in a container often lacks it."""
+    return _CAP_SYS_RESOURCE in _capabilities()
+
+
+def _capabilities() -> set[int]:
+    return _bits(_masks("CapEff")[0])
+
+
+def _masks(*names: str) -> list[int]:
+    """Read bit masks of this thread, 0 where the system does not show them."""
+    try:
+        with open("/proc/thread-self/status", "rb", buffering=0) as file:  # noqa: PTH123 - half the time
+            status = file.read()
+    except OSError:  # pragma: other-system
+        return [0] * len(names)
+
+    starts = [status.index(f"\n{name}:".encode()) + len(name) + 2 for name in names]
+    return [int(status[start : start + 20].split(None, 1)[0], 16) for start in starts]
+
+
+def _bits(mask: int) -> set[int]:
+    return {number for number in range(mask.bit_length()) if mask >> number & 1}
+
+
+def _limits(limits: Mapping[str, int]) -> list[str]:
+    options = []
+
+    for name, value in limits.items():
+        kind = getattr(resource, f"RLIMIT_{name.upper()}", None)
+
+        if kind is None or value < 0:
+            raise _failed(
+                f"limit {name} = {value} is not known to this system", "see prlimit --help for the names"
+            )
+
+        hard = resource.getrlimit(kind)[1]
+
+        if hard != resource.RLIM_INFINITY and value > hard and not _may_raise_limits():
+            raise _failed(
+                f"limit {name} = {value} is above what we have ({hard})", "lower it, or raise our own"
+            )
+
+        options.append(f"--{name.lower()}={value}")
+
+    return options
+
+
+def _find_tool(name: str) -> str | None:
+    for folder in _TOOL_PATH.split(":"):
+        tool = f"{folder}/{name}"
+
+        if os.access(tool, os.X_OK):
+            target = os.path.realpath(tool) if os.path.islink(tool) else tool  # noqa: PTH114
+            return None if target.rpartition("/")[2] in _MULTI_CALL else tool
+
+    return None
+
+
+@cache
+def _works(tool: str, options: tuple[str, ...]) -> bool:
+    """Try a tool once in a program's life: old versions and some sandboxes do not have every option."""
+    trial = subprocess.run(
+        [tool, *options, tool, "--version"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    return trial.returncode == 0
+
+
+def _person(user: str) -> pwd.struct_passwd | None:
+    """Find an account by name or number; a bare number needs none."""
+    try:
+        return pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
+    except KeyError:
+        if user.isdecimal():
+            return None
+
+        raise _failed(f"there is no user {user}", "correct user, or create the account") from None
+
+
+def _gid(group: str) -> int:
+    try:
+        return int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise _failed(f"there is no group {group}", "correct group, or create it") from None
+
+
+def _failed(message: str, hint: str) -> EnvironmentSetupFailed:
+    return EnvironmentSetupFailed(message, hint=hint, permanent=True)

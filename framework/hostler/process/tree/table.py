@@ -1,0 +1,310 @@
+"""One look at the process table: who is whose child, in which session and group, and marked by whom."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
+from typing import NamedTuple
+
+from hostler.process.tree.proc import folder, links, list_folders
+
+MARKER = "HOSTLER_RUN_ID"
+_KERNEL_THREAD = 0x00200000
+_DEAD = {b"Z", b"X", b"x"}
+_CHUNK = 65536
+_SHORT = 1024
+_LOADING, _LOADING_AT_MOST = 0.001, 20
+_NEVER = -1.0  # older than everything: threads of the kernel, and zombies
+_MOST_LOOKS = 20
+
+
+class Row(NamedTuple):
+    """One living process. `start_time` is in the kernel's own unit, `rss` in bytes."""
+
+    pid: int
+    name: str
+    state: str
+    parent: int
+    group: int
+    session: int
+    start_time: float
+    rss: int
+
+
+class Table:
+    """The living processes at one moment, by pid, parent, group and session; zombies are not among them."""
+
+    def __init__(self, rows: Iterator[Row]) -> None:
+        self.rows: dict[int, Row] = {}
+        self.children: dict[int, list[Row]] = defaultdict(list)
+        self.groups: dict[int, list[Row]] = defaultdict(list)
+        self.sessions: dict[int, list[Row]] = defaultdict(list)
+        self._marked: dict[str, list[Row]] = defaultdict(list)
+
+        for row in rows:
+            self.rows[row.pid] = row
+            self.children[row.parent].append(row)
+            self.groups[row.group].append(row)
+            self.sessions[row.session].append(row)
+
+        self._unread = sorted(self.rows.values(), key=lambda row: row.start_time)
+
+    def marked(self, run_id: str, since: float) -> list[Row]:
+        """Find who carries the marker of a run; nobody who is older than `since` is asked."""
+        empty: list[Row] = []
+
+        while self._unread and self._unread[-1].start_time >= since:
+            row = self._unread.pop()
+
+            if not self._note(row):
+                empty.append(row)
+
+        for _ in range(_LOADING_AT_MOST):  # while a program is being loaded it seems to have no environment
+            if not empty:
+                break
+
+            time.sleep(_LOADING)
+            empty = [row for row in empty if not any([_has_arguments(row.pid), self._note(row)])]
+
+        return self._marked.get(run_id, [])
+
+    def _note(self, row: Row) -> bool:
+        """Enter the marks of one process; False when it showed no environment at all."""
+        try:
+            environment = _environment(row.pid)
+        except OSError:
+            return True  # gone, or another user's
+
+        for mark in find_marks(environment):
+            self._marked[mark].append(row)
+
+        return bool(environment)
+
+
+class Register:
+    """Who was seen in earlier looks, so that the many who are older than a server are read once only.
+
+    Not by their pids: what is numbered lower may be younger, as the numbers begin anew, and can be set.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[int, float]] = {}
+
+    def look(self, since: float) -> Table:
+        """Look at all processes that may have been started at a time or later. Raises OSError."""
+        if sys.platform == "linux":
+            return Table(self._rows(since))
+
+        return Table(_rows_elsewhere())  # pragma: other-system
+
+    def _rows(self, since: float) -> Iterator[Row]:
+        seen, self._seen = self._seen, {}
+
+        for pid, path, inode in list_folders():
+            known, started = seen.get(pid, (0, 0.0))
+
+            if known != inode or started >= since:
+                try:
+                    row = _row(pid, path, *_parse(_read(f"{path}/stat")))
+                except (FileNotFoundError, ProcessLookupError, PermissionError):
+                    continue
+
+                started = _NEVER if row is None else row.start_time
+
+                if row is not None:
+                    yield row
+
+            self._seen[pid] = inode, started
+
+
+def read_table() -> Table:
+    """Look at all processes."""
+    return Register().look(0)
+
+
+def until_settled() -> Iterator[None]:
+    """Look as often as something was started during the look, and might have been born behind it."""
+    for _ in range(_MOST_LOOKS):
+        before = count_forks()
+        yield
+
+        if count_forks() == before:
+            return
+
+
+def read_row(pid: int) -> Row | None:
+    """Look at one process; None when it is gone, a zombie, or a thread of the kernel."""
+    if sys.platform != "linux":  # pragma: other-system
+        return next((row for row in _rows_elsewhere() if row.pid == pid), None)
+
+    try:
+        path = folder(pid)
+        return _row(pid, path, *_parse(_read(f"{path}/stat")))
+    except OSError:
+        return None
+
+
+def _row(pid: int, path: str, name: bytes, fields: list[bytes]) -> Row | None:
+    if int(fields[6]) & _KERNEL_THREAD or (fields[0] in _DEAD and int(fields[17]) <= 1):
+        return None  # a main thread may end, and show as a zombie, while other threads go on
+
+    parent, group, session = links(path, int(fields[1]), int(fields[2]), int(fields[3]))
+    rss = int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+    return Row(
+        pid, name.decode(errors="replace"), fields[0].decode(), parent, group, session, int(fields[19]), rss
+    )
+
+
+def read_times(pid: int) -> tuple[float, float, int]:
+    """The processor time in seconds that a process and that its ended children used, and its threads.
+
+    Nothing of it when the process is gone.
+    """
+    if sys.platform != "linux":  # pragma: other-system
+        return _times_elsewhere(pid)
+
+    _, fields = _stat(pid)  # utime, stime, cutime, cstime and num_threads of proc_pid_stat
+
+    if not fields:
+        return 0.0, 0.0, 0
+
+    user, system, waited_user, waited_system = (int(field) for field in fields[11:15])
+    tick = os.sysconf("SC_CLK_TCK")
+    return (user + system) / tick, (waited_user + waited_system) / tick, int(fields[17])
+
+
+def start_time(pid: int) -> float:
+    """Tell when a process started, in the kernel's unit: with the pid an identity; 0 when it is gone.
+
+    A zombie still has one.
+    """
+    if sys.platform != "linux":  # pragma: other-system
+        return getattr(read_row(pid), "start_time", 0.0)
+
+    _, fields = _stat(pid)
+    return int(fields[19]) if fields else 0
+
+
+def own_start_time() -> float:
+    """The start time of this very process."""
+    return _own_start_time(os.getpid())  # another one after a fork
+
+
+@lru_cache(maxsize=1)
+def _own_start_time(pid: int) -> float:
+    return start_time(pid)
+
+
+def list_zombies(parent: int) -> list[int]:
+    """List the ended children of a process that nobody has waited for yet."""
+    folders = list_folders() if sys.platform == "linux" else ()
+    stats = ((pid, path, _stat(pid)[1]) for pid, path, _ in folders)
+    zombies = ((pid, path, int(fields[1])) for pid, path, fields in stats if fields and fields[0] == b"Z")
+    return [pid for pid, path, above in zombies if links(path, above, 0, 0)[0] == parent]
+
+
+def find_marks(environment: bytes) -> list[str]:
+    """Find the run ids in the environment of a process, as the kernel shows it."""
+    place = (b"\0" + environment).find(f"\0{MARKER}=".encode())
+
+    if place < 0:
+        return []
+
+    value = environment[place + len(MARKER) + 1 :].split(b"\0", 1)[0]
+    return value.decode(errors="replace").split(":")
+
+
+def count_forks() -> int:
+    """Count the processes and threads started since boot; 0 where that is not told."""
+    try:
+        data = _read("/proc/stat")
+    except OSError:  # pragma: other-system
+        return 0
+
+    place = data.find(b"\nprocesses ")
+    return int(data[place + 11 :].split(None, 1)[0]) if place >= 0 else 0
+
+
+def _environment(pid: int) -> bytes:
+    if sys.platform == "linux":
+        return _read(f"{folder(pid)}/environ")
+
+    import psutil  # pragma: other-system  # noqa: PLC0415
+
+    try:  # pragma: other-system
+        pairs = psutil.Process(pid).environ().items()
+    except psutil.Error:  # pragma: other-system
+        return b""
+
+    return b"\0".join(f"{name}={value}".encode() for name, value in pairs)  # pragma: other-system
+
+
+def _has_arguments(pid: int) -> bool:
+    """Tell whether a program has been loaded; True also for one that is gone."""
+    if sys.platform != "linux":  # pragma: other-system
+        return True
+
+    try:
+        return bool(_read(f"{folder(pid)}/cmdline"))
+    except OSError:
+        return True
+
+
+def _read(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    try:
+        data = piece = os.read(fd, _CHUNK)
+
+        while len(piece) >= _SHORT:  # what is shorter was all: /proc gives out whole pages
+            piece = os.read(fd, _CHUNK)
+            data += piece
+
+        return data
+    finally:
+        os.close(fd)
+
+
+def _stat(pid: int) -> tuple[bytes, list[bytes]]:
+    """Read the name of a process and the fields after it, from the state on; no fields when it is gone."""
+    try:
+        return _parse(_read(f"{folder(pid)}/stat"))
+    except OSError:
+        return b"", []
+
+
+def _parse(data: bytes) -> tuple[bytes, list[bytes]]:
+    end = data.rindex(b")")  # the name may hold anything, a ")" too
+    return data[data.index(b"(") + 1 : end], data[end + 2 :].split(None, 22)
+
+
+def _times_elsewhere(pid: int) -> tuple[float, float, int]:  # pragma: other-system
+    import psutil  # noqa: PLC0415
+
+    try:
+        process = psutil.Process(pid)
+        times = process.cpu_times()
+        return times.user + times.system, times.children_user + times.children_system, process.num_threads()
+    except psutil.Error:
+        return 0.0, 0.0, 0
+
+
+def _rows_elsewhere() -> Iterator[Row]:  # pragma: other-system
+    import psutil  # noqa: PLC0415
+
+    for process in psutil.process_iter(["name", "status", "ppid", "create_time", "memory_info"]):
+        info = process.info
+        state = "T" if info["status"] == psutil.STATUS_STOPPED else "S"
+        rss = getattr(info["memory_info"], "rss", 0)
+
+        if info["status"] == psutil.STATUS_ZOMBIE:
+            continue
+
+        with suppress(OSError):
+            links = info["ppid"], os.getpgid(process.pid), os.getsid(process.pid)
+            yield Row(process.pid, info["name"] or "", state, *links, info["create_time"] or 0.0, rss)

@@ -1,0 +1,80 @@
+"""Telling the memory of servers, each at its own interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+
+from hostler.concurrency.event_loop import loop_time
+from hostler.engine.run import Run
+from hostler.engine.server import Server
+from hostler.events.crash import MemoryPoint
+from hostler.events.events import MemorySampled
+from hostler.model.states import State
+from hostler.process.tree.memory import TreeMemory
+
+_MEMORY_POINTS = 30
+
+
+async def sample_memory(servers: Mapping[str, Server], changed: Callable[[float], Awaitable[None]]) -> None:
+    """Say what running servers use, at each one's `memory_interval`; never ends.
+
+    `changed` waits until servers come, go or change, or until a time.
+    """
+    due: dict[str, float] = {}
+
+    while True:
+        now = loop_time()
+        due = {
+            name: min(due.get(name, math.inf), now + server.spec.memory_interval)
+            for name, server in servers.items()
+            if server.spec.memory_interval > 0
+        }
+        await changed(min(due.values(), default=math.inf))
+        now = loop_time()
+
+        for name in [name for name, time in due.items() if time <= now]:
+            del due[name]
+
+            if name in servers:
+                _say(servers[name])
+
+
+def _say(server: Server) -> None:
+    if server.state is not State.RUNNING or server.run is None or server.run.process is None:
+        return
+
+    try:
+        memory = server.context.processes.memory(server.run.process)
+    except OSError:  # no descriptor left to look with, say: the next sample tells
+        return
+
+    _note(server.run, memory)
+    server.reporter.say(
+        MemorySampled(
+            server=server.name,
+            generation=server.generation,
+            rss=memory.rss,
+            processes=memory.processes,
+            uptime=round(server.uptime, 3),
+        )
+    )
+
+
+async def note_memory(run: Run) -> None:
+    """Note what a run uses, without saying it; those who ask at the same moment share one look."""
+    if run.process is None or run.ended_at is not None:
+        return
+
+    try:
+        memory = await run.context.processes.memory_soon(run.process)
+    except OSError:
+        return
+
+    if memory.processes:
+        _note(run, memory)
+
+
+def _note(run: Run, memory: TreeMemory) -> None:
+    point = MemoryPoint(round(run.uptime, 3), memory.rss, memory.processes)
+    run.memory = (*run.memory, point)[-_MEMORY_POINTS:]

@@ -1,0 +1,136 @@
+"""The state of a server as it stands on disk, for other processes that ask why it is in it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Self
+
+from hostler.events.events import Spawned, StateChanged
+from hostler.model.states import State
+from hostler.process.disk.files import file_name, found_folder, own_folder, read_replaced, replace_file
+from hostler.process.disk.run_record import boot_id
+from hostler.process.tree.table import own_start_time, start_time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variables:
+    """Who set each variable of a server's environment, and who took some away, at one spawn."""
+
+    generation: int
+    since: datetime
+    origins: Mapping[str, str]
+    removed: Mapping[str, str]
+
+    @classmethod
+    def of(cls, event: Spawned) -> Self:
+        """What was told of a spawn."""
+        return cls(
+            generation=event.generation, since=event.time, origins=event.origins, removed=event.removed
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """One server's state, since when and why; texts are masked. `health` is what plugins say, in words.
+
+    `variables` are those of its last spawn; `hooks_out` tells which hooks are out of use, and why.
+    `supervisor_pid` and `supervisor_start` tell which process wrote it, `boot_id` under which boot.
+    """
+
+    server: str
+    state: State
+    since: datetime
+    generation: int
+    supervisor_pid: int
+    supervisor_start: float
+    boot_id: str
+    pid: int | None = None
+    url: str | None = None
+    reason: str = ""
+    health: tuple[str, ...] = ()
+    hooks_out: tuple[str, ...] = ()
+    variables: Variables | None = None
+
+    @classmethod
+    def after(
+        cls,
+        change: StateChanged,
+        *,
+        url: str | None,
+        health: Iterable[str],
+        variables: Variables | None = None,
+        hooks_out: Iterable[str] = (),
+    ) -> Self:
+        """The status of a server that this process keeps, after the last change of its state."""
+        return cls(
+            server=change.server,
+            state=change.state,
+            since=change.time,
+            generation=change.generation,
+            reason=change.reason,
+            pid=change.pid,
+            url=url,
+            health=tuple(health),
+            hooks_out=tuple(hooks_out),
+            variables=variables,
+            supervisor_pid=os.getpid(),
+            supervisor_start=own_start_time(),
+            boot_id=boot_id(),
+        )
+
+    @property
+    def kept(self) -> bool:
+        """Whether the process that wrote it is still there."""
+        return self.boot_id == boot_id() and start_time(self.supervisor_pid) == self.supervisor_start
+
+
+class StatusStore:
+    """The states of servers in one data directory: status/SERVER.json. Whoever writes one holds its lock."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+
+    def write(self, status: Status) -> None:
+        """Put it in the place of the one before, as a whole or not at all. Not synced.
+
+        OSError when the disk is full or refuses, EnvironmentSetupFailed when the data directory is not
+        to be trusted.
+        """
+        data = json.dumps(_plain(status)).encode()
+
+        with own_folder(self._data_dir, "status") as folder:
+            replace_file(f"{file_name(status.server)}.json", data, folder)
+
+    def read(self, server: str) -> Status | None:
+        """Read what stands there about a server; None for nothing, or nothing that makes sense."""
+        import msgspec  # noqa: PLC0415 - heavy
+
+        try:
+            with found_folder(self._data_dir, "status") as folder:
+                text = read_replaced(f"{file_name(server)}.json", folder)
+
+            status = msgspec.convert(json.loads(text), Status)
+        except (OSError, ValueError, TypeError, RecursionError):
+            return None
+
+        return status if status.server == server and status.since.tzinfo is not None else None
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Status() | Variables():
+            return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        case Mapping():
+            return dict(value)
+        case Enum():
+            return value.value
+        case datetime():
+            return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        case _:
+            return value

@@ -1,0 +1,93 @@
+"""Certificates that variables name, and that the server which gets these variables cannot read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+
+from hostler.concurrency.threads import run_in_thread
+from hostler.errors import ServerError
+from hostler.launching.server_user import account_of
+from hostler.model.launch import Launch
+from hostler.process.spawn.environment import CERTIFICATES
+from hostler.runtime.command import CommandRunner, Order
+
+_SECONDS = 5.0
+_WHICH = r"""n=0
+for p; do
+  if [ -d "$p" ]; then [ -n "$(ls -A -- "$p" 2>/dev/null)" ]; else [ -f "$p" ] && [ -r "$p" ]; fi || echo $n
+  n=$((n+1))
+done"""
+
+
+async def tell_unreadable(command_runner: CommandRunner, told: set[str]) -> None:
+    """Warn of certificates that we can read and the server cannot, of each file or folder once (`told`)."""
+    launch = command_runner.launch
+    named = {path: name for name, path in _named(launch) if path not in told}
+    ours: list[str] = []
+
+    with anyio.move_on_after(_SECONDS):
+        ours = await run_in_thread(_readable, list(named), abandon=True) if named else []
+
+    kept = await _kept(command_runner, ours, sandboxed=True) if ours else []
+    outside = await _kept(command_runner, kept, sandboxed=False) if kept and launch.confinement else kept
+
+    for path in kept:
+        told.add(path)
+        who, cure = _who(launch, path, hidden=path not in outside)
+        text = f"{named[path]} names {path}, which {who} cannot read, so it will not trust these certificates"
+        details = {"variable": named[path], "path": path}
+        command_runner.reporter.notice("certificates_unreadable", f"{text}; {cure}", "warning", details)
+
+
+def _named(launch: Launch) -> Iterator[tuple[str, str]]:
+    for name in CERTIFICATES & launch.env.keys():
+        paths = launch.env[name].split(os.pathsep) if name == "SSL_CERT_DIR" else [launch.env[name]]
+        yield from ((name, path) for path in paths if path)
+
+
+def _readable(paths: Sequence[str]) -> list[str]:
+    """Those that we can read ourselves, from where we stand."""
+    return [path for path in paths if os.access(path, os.R_OK)]
+
+
+async def _kept(command_runner: CommandRunner, paths: Sequence[str], *, sandboxed: bool) -> list[str]:
+    """Those of these paths that the server cannot read."""
+    launch = command_runner.launch
+
+    if _is_as_we_are(launch):
+        seen = await run_in_thread(_readable, [str(launch.cwd / path) for path in paths], abandon=True)
+        return [path for path in paths if str(launch.cwd / path) not in seen]
+
+    with suppress(ServerError, OSError):
+        order = Order(["/bin/sh", "-c", _WHICH, "sh", *paths], {}, _SECONDS, launch.cwd, sandboxed)
+        return [paths[int(number)] for number in (await command_runner.run(order)).stdout.split()]
+
+    return []  # the start itself will tell why nothing can be run
+
+
+def _is_as_we_are(launch: Launch) -> bool:
+    rights = os.geteuid() != 0 or launch.capabilities is None
+    return account_of(launch) is None and launch.confinement is None and rights
+
+
+def _who(launch: Launch, path: str, *, hidden: bool) -> tuple[str, str]:
+    """Who cannot read it, and what to do."""
+    if hidden:
+        place = Path(path).absolute()
+        return "the server in its sandbox", f'show it there: sandbox = {{ readable = ["{place}"] }}'
+
+    if not Path(path).is_absolute():
+        return f"the server, which works in {launch.cwd},", "give its full path"
+
+    if (account := account_of(launch)) is None:
+        return "the server without capabilities", "let its user read it, and enter the folders above it"
+
+    return (
+        f"the server as user {account.name}",
+        f"let {account.name} read it and enter the folders above it, or name a copy in env of the server",
+    )

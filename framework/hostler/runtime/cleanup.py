@@ -1,0 +1,117 @@
+"""Releasing what a launch holds when its run is over, or never came about."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+
+from hostler.concurrency.threads import run_in_thread
+from hostler.model.launch import Cleanup, Launch, Sink
+from hostler.plugins.calls import Caller, Outcome
+from hostler.process.context import SupervisorContext
+from hostler.process.disk.namespace import remember
+from hostler.process.disk.run_record import Recovered, RunStore, kill_recorded
+from hostler.process.spawn.cgroups import remove_group
+
+_CLEANUP_SECONDS = 10.0
+_SINK_SECONDS = 3.0
+_REMOVE_SECONDS = 30.0  # a disk may hang
+_SWEEP_SECONDS = 30.0
+
+
+async def sweep(context: SupervisorContext) -> list[Recovered]:
+    """Clean up behind all supervisors that were killed, within a deadline; what was found.
+
+    What it writes down first is where the state of this one is found.
+    """
+    with anyio.move_on_after(_SWEEP_SECONDS, shield=True):
+        return await run_in_thread(_sweep, context, abandon=True)
+
+    return [Recovered(problem="it takes too long and goes on beside: a disk hangs, perhaps")]
+
+
+def _sweep(context: SupervisorContext) -> list[Recovered]:
+    remember(context.directories, context.namespace)
+    return context.store.sweep(kill_recorded)
+
+
+async def clean_up(launch: Launch, store: RunStore, tell: Callable[[str], None]) -> None:
+    """Close the sinks that no output was given to, run the deferred clean-ups (last first), remove files
+    and the control group.
+
+    `tell` hears of everything that failed; nothing is raised. Of each clean-up there is one call, ever.
+    """
+    sinks, launch.sinks = launch.sinks, []
+
+    if sinks:
+        with anyio.move_on_after(_SINK_SECONDS):
+            await run_in_thread(_close, sinks, tell, abandon=True)
+
+    caller = Caller()
+
+    while launch.cleanups:
+        outcome = Outcome()
+        await caller.run(_call, {"cleanup": launch.cleanups.pop()}, _CLEANUP_SECONDS, outcome)
+
+        if outcome.reason:
+            tell(f"a clean-up {outcome.reason}")
+
+    if launch.cgroup is not None:
+        await run_in_thread(_leave_group, launch.cgroup, tell)
+
+    if launch.temporary:
+        await _remove(launch.temporary, store, tell)
+
+
+async def _remove(paths: Sequence[Path], store: RunStore, tell: Callable[[str], None]) -> None:
+    problems = [f"{path} may be left behind: removing it takes too long" for path in paths]
+
+    with anyio.move_on_after(_REMOVE_SECONDS, shield=True):
+        _, problems = await run_in_thread(store.remove_temporary, paths, abandon=True)
+
+    for problem in problems:
+        tell(problem)
+
+
+def clean_up_now(launch: Launch, store: RunStore) -> None:
+    """Do the same without an event loop: deferred coroutines are not run."""
+    sinks, launch.sinks = launch.sinks, []
+    _close(sinks, lambda _: None)
+
+    while launch.cleanups:
+        with suppress(BaseException):  # not even SystemExit of one may spare the others
+            result = launch.cleanups.pop()()
+
+            if inspect.iscoroutine(result):
+                result.close()
+
+    if launch.cgroup is not None:
+        _leave_group(launch.cgroup, lambda _: None)
+
+    store.remove_temporary(launch.temporary)
+
+
+async def _call(cleanup: Cleanup) -> None:
+    result = cleanup()
+
+    if inspect.isawaitable(result):
+        await result
+
+
+def _leave_group(group: Path, tell: Callable[[str], None]) -> None:
+    try:
+        remove_group(group)
+    except OSError as error:
+        tell(f"the control group {group} cannot be removed: {error.strerror}")
+
+
+def _close(sinks: Sequence[Sink], tell: Callable[[str], None]) -> None:
+    for sink in sinks:
+        try:
+            sink.close()
+        except BaseException as error:  # noqa: BLE001 - one broken sink must not spare the others
+            tell(f"closing an output failed: {error!r}")

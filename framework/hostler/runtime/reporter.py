@@ -1,0 +1,185 @@
+"""What one server tells the world: events, its log, its own event stream, its lines, all masked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from hostler.concurrency.broadcast import Channel, Marks
+from hostler.concurrency.event_loop import call_out
+from hostler.errors import ServerError
+from hostler.events.events import Event, Notice, Progress
+from hostler.events.messages import in_words, log_level
+from hostler.model.values import Healthy, Line, StreamEvent, StreamGap, Unhealthy
+from hostler.secrets.masking import Masker
+from hostler.text.sanitize import harmless
+
+E = TypeVar("E", bound=ServerError)
+
+
+class Reporter:
+    """The outgoing side of one server. `listener` is called with each event, on the loop's thread."""
+
+    def __init__(self, name: str, listener: Callable[[Event], None]) -> None:
+        self.name = name
+        self.generation = 0
+        self.masker = Masker()
+        self.events: Channel[Event] = Channel(gap=self._events_dropped)
+        self.stream: Channel[StreamEvent | StreamGap] = Channel(gap=_stream_dropped, weigh=_size)
+        self.lines: Channel[Line] = Channel(weigh=_length, marks=Marks(_missed, _with_missed))
+        self.event_count = 0
+        self.skipped_events = 0
+        self.last_event_at: datetime | None = None
+        self._activity = (0, "")
+        self._listener = listener
+        self._log = logging.getLogger("hostler")
+
+    def say(self, event: Event) -> None:
+        """Publish an event to subscribers, to the listener and to the "hostler" logger."""
+        if isinstance(event, Progress):
+            self.note_activity(in_words(event))
+
+        self.events.publish(event)
+        call_out(self._tell, event)
+
+    def _tell(self, event: Event) -> None:
+        self._listener(event)
+        level = log_level(event)
+
+        # Without a handler of the host's, logging would print warnings on stderr by itself.
+        if self._log.isEnabledFor(level) and self._log.hasHandlers():
+            self._write(level, harmless(self.masker.text(in_words(event))))
+
+    def note_activity(self, text: str) -> None:
+        """Take note of what is being done for this run, for whoever asks why it is not ready."""
+        self._activity = self.generation, text
+
+    @property
+    def activity(self) -> str:
+        """What was done last for this run, as far as somebody said; "" else."""
+        generation, text = self._activity
+        return text if generation == self.generation else ""
+
+    def _write(self, level: int, text: str) -> None:
+        try:
+            self._log.log(level, "%s: %s", self.name, text)
+        except Exception as error:  # noqa: BLE001 - a fault in the host's logging must not end a server's life
+            context = {"message": "logging of hostler's events failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+
+    def notice(
+        self, topic: str, text: str, level: str = "info", details: Mapping[str, object] | None = None
+    ) -> None:
+        """Publish a Notice, masked."""
+        self.say(
+            Notice(
+                server=self.name,
+                generation=self.generation,
+                topic=topic,
+                text=self.masker.text(text),
+                level=level,
+                details=self._masked(details or {}),
+            )
+        )
+
+    def deliver(self, item: StreamEvent | StreamGap) -> None:
+        """Pass on one event of the server's event stream and count it; a mark counts those it stands for."""
+        if isinstance(item, StreamEvent):
+            self.event_count += 1
+            self.last_event_at = datetime.now(UTC)
+        else:
+            self.skipped_events += item.missed or 0
+
+        self.stream.publish(item)
+
+    def own(self, error: E, *, stdout: str = "", stderr: str = "") -> E:
+        """Complete an error with the server's name and last lines, and mask what stands in it."""
+        error.with_context(server=self.name, stdout=stdout, stderr=stderr)
+        context = error.context
+        error.context = replace(
+            context,
+            message=self.masker.text(context.message),
+            hint=self.masker.text(context.hint),
+            details=self._masked(context.details),
+            stdout=self.masker.text(context.stdout),
+            stderr=self.masker.text(context.stderr),
+        )
+        error.args = (error.context.message,)
+        self._cut_off_causes(error)
+        return error
+
+    def healthy(self, report: Healthy) -> Healthy:
+        """A good report, masked."""
+        return replace(report, details=self._masked(report.details))
+
+    def unhealthy(self, report: Unhealthy) -> Unhealthy:
+        """A bad report, masked."""
+        error = None if report.error is None else self.own(report.error)
+        reason, details = self.masker.text(report.reason), self._masked(report.details)
+        hint = self.masker.text(report.hint)
+        return replace(report, reason=reason, details=details, error=error, hint=hint)
+
+    def close(self) -> None:
+        """End all subscriptions."""
+        for channel in (self.events, self.stream, self.lines):
+            channel.close()
+
+    def _masked(self, value: Any) -> Any:
+        match value:
+            case str():
+                return self.masker.text(value)
+            case None | bool() | int() | float():
+                return value
+            case Mapping():
+                return {self._masked(key): self._masked(item) for key, item in value.items()}
+            case list() | tuple() | set() | frozenset():
+                return type(value)([self._masked(item) for item in value])
+            case _:
+                text = str(value)
+                return self.masker.text(text) if self.masker.found_in(text) else value
+
+    def _cut_off_causes(self, error: BaseException) -> None:
+        """Forget the exceptions behind this one from the first that tells a secret: tracebacks show them."""
+        cause = error.__cause__ or error.__context__
+
+        if cause is None:
+            return
+
+        if self.masker.found_in(repr(cause)) or self.masker.found_in(str(cause)):
+            error.__cause__ = error.__context__ = None
+        else:
+            self._cut_off_causes(cause)
+
+    def _events_dropped(self, count: int) -> Event:
+        return Notice(
+            server=self.name,
+            generation=self.generation,
+            topic="events_dropped",
+            text=f"{count} events were dropped: this listener is too slow",
+            level="warning",
+            details={"count": count},
+        )
+
+
+def _size(item: StreamEvent | StreamGap) -> int:
+    return len(item.data) if isinstance(item, StreamEvent) else 0
+
+
+def _length(line: Line) -> int:
+    return len(line.text)
+
+
+def _missed(line: Line) -> int:
+    return line.missed
+
+
+def _with_missed(line: Line, missed: int) -> Line:
+    return replace(line, missed=missed)
+
+
+def _stream_dropped(count: int) -> StreamGap:
+    return StreamGap("this listener is too slow", count)

@@ -1,0 +1,1 @@
+"""What is secret: references to secrets, what looks like a credential, and masking."""

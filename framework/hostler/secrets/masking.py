@@ -1,0 +1,271 @@
+"""How secret values are masked wherever hostler writes."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import AnyStr, TypeAlias
+
+from hostler.secrets.credentials import MASK, MINIMUM, secret_parts
+from hostler.text.encodings import spellings
+
+_MASK = MASK.encode()
+_SHORTEST = 3  # a secret of one or two characters keeps nobody out
+_WORD = re.compile(r"[A-Za-z0-9]+")
+Groups: TypeAlias = tuple[tuple[AnyStr, tuple[AnyStr, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """All secrets of one moment, longest first, once as text and once as bytes.
+
+    A word that stands in all spellings of a secret leads to them: one look tells that none of them is there.
+    """
+
+    text: tuple[str, ...] = ()
+    data: tuple[bytes, ...] = ()
+    text_groups: Groups[str] = ()
+    data_groups: Groups[bytes] = ()
+
+    def with_parts(self, parts: Iterable[str]) -> _Known:
+        """These secrets and more, each in all its spellings."""
+        groups = [(_longest_word(part), tuple({*spellings(part)})) for part in parts]
+        spelt = (spelling for _, spellings_of in groups for spelling in spellings_of)
+        text = tuple(sorted({*self.text, *spelt}, key=len, reverse=True))
+        encoded = ((_encoded(word), tuple(map(_encoded, spelt))) for word, spelt in groups)
+        return _Known(
+            text, tuple(map(_encoded, text)), (*self.text_groups, *groups), (*self.data_groups, *encoded)
+        )
+
+
+def _longest_word(text: str) -> str:
+    return max(_WORD.findall(text), key=len, default="")
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
+class Masker:
+    """Knows the secrets of one server and replaces them. Safe to use from any thread."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._lock = threading.Lock()
+        self._known = _Known()
+        self._values: set[str] = set()
+        self._short: set[str] = set()  # not masked, but to be told to nobody else
+
+        for value in values:
+            self.add(value)
+
+    def add(self, value: str) -> None:
+        """Mask `value` in all that comes from now on; what `secret_parts` leaves out is ignored.
+
+        Each of its parts is masked in all its spellings.
+        """
+        if value in self._values:
+            return
+
+        with self._lock:
+            self._values.add(value)
+            parts = {*secret_parts(value)}
+            self._short |= set() if parts or len(value) < _SHORTEST else {value}
+            self._known = self._known.with_parts(parts)
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """All secrets as bytes, longest first."""
+        return self._known.data
+
+    def text(self, text: str) -> str:
+        """Return `text` with every secret replaced by "********"; overlapping ones become one mask.
+
+        So is the beginning of a secret at its end: somebody may have cut it off there.
+        """
+        masked = _masked(text, self._known.text_groups, MASK)
+        whole = masked.removesuffix("...")
+        begun = _beginning_at_the_end(whole, self._known.text)
+        return masked if begun < MINIMUM else f"{whole[:-begun]}{MASK}{masked[len(whole) :]}"
+
+    def data(self, data: bytes) -> bytes:
+        """Return `data` with every secret replaced by "********"; overlapping ones become one mask."""
+        return _masked(data, self._known.data_groups, _MASK)
+
+    def spans(self, data: bytes) -> Iterator[tuple[int, int]]:
+        """Where secrets stand in `data`: begin and end of each, in order, overlapping ones joined."""
+        return _spans(data, self._known.data_groups)
+
+    def found_in(self, text: str) -> bool:
+        """Tell whether any secret stands in `text`."""
+        return next(_spans(text, self._known.text_groups), None) is not None
+
+    def knows(self, text: str) -> bool:
+        """Tell whether a secret stands in `text`, also one that is not masked, which is a word then."""
+        with self._lock:
+            short = "|".join(map(re.escape, self._short))
+
+        words = rf"(?<![A-Za-z0-9])(?:{short})(?![A-Za-z0-9])"
+        return self.text(text) != text or (short != "" and re.search(words, text) is not None)
+
+    def stream(self) -> MaskedStream:
+        """Mask one byte stream that comes in chunks."""
+        return MaskedStream(self)
+
+
+@dataclass(slots=True)
+class MaskedStream:
+    """One byte stream: a secret is masked even when it comes in many chunks.
+
+    The end of what came so far is held back while it may be the beginning of a secret. `flush` gives it
+    out when nothing follows soon: up to 7 characters as they are, more of a secret than that as a mask.
+    What follows is still compared with it.
+    """
+
+    _masker: Masker
+    _held: bytes = b""
+    _given: int = 0
+    _masked: bool = False
+
+    @property
+    def pending(self) -> bool:
+        """Whether something is held back."""
+        return len(self._held) > self._given
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next chunk and return what can be told of it so far."""
+        secrets = self._masker.secrets
+
+        if not secrets and not self._held:
+            return data
+
+        text = self._held + data if self._held else data
+        cut = len(text) - _beginning_at_the_end(text, secrets)
+        spans = [(start, end) for start, end in self._masker.spans(text) if start < cut]
+
+        if not spans and not self._given:
+            self._held = text[cut:]
+            return text[:cut] if self._held else text
+
+        return self._split(text, spans, cut)
+
+    def _split(self, text: bytes, spans: list[tuple[int, int]], cut: int) -> bytes:
+        if self._masked:
+            spans = list(_merged([(0, self._given), *spans]))
+
+        given, masked = self._given, self._masked
+        end = spans[-1][1] if spans else 0
+        out = _rendered(text, spans, given, cut, masked=masked)
+        self._held = text[cut:]
+        self._given = max(0, given - cut, end - cut)
+        self._masked = end > cut
+        return out
+
+    def flush(self) -> bytes:
+        """Return what was held back."""
+        if not self.pending:
+            return b""
+
+        rest = self._held[self._given :]
+        known = self._masked or len(self._held) >= MINIMUM
+        out = (b"" if self._masked else _MASK) if known else rest
+        self._given, self._masked = len(self._held), known
+        return out
+
+
+def _masked(text: AnyStr, groups: Groups[AnyStr], mask: AnyStr) -> AnyStr:
+    spans = list(_spans(text, groups))
+
+    if not spans:
+        return text
+
+    parts: list[AnyStr] = []
+    last = 0
+
+    for start, end in spans:
+        parts += [text[last:start], mask]
+        last = end
+
+    parts.append(text[last:])
+    return text[:0].join(parts)
+
+
+def _rendered(text: bytes, spans: list[tuple[int, int]], given: int, cut: int, *, masked: bool) -> bytes:
+    """The text from `given` to `cut` with a mask for each span; a mask that was given out is not repeated."""
+    parts = []
+    last = given
+
+    for start, end in spans:
+        parts.append(text[last:start])
+
+        if not (masked and start == 0):
+            parts.append(_MASK)
+
+        last = max(last, end)
+
+    parts.append(text[last:cut])
+    return b"".join(parts)
+
+
+def _spans(text: AnyStr, groups: Groups[AnyStr]) -> Iterator[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+
+    for word, spelt in groups:
+        if word in text:
+            for secret in spelt:
+                if secret in text:
+                    found += _occurrences(text, secret)
+
+    return _merged(found)
+
+
+def _occurrences(text: AnyStr, secret: AnyStr) -> Iterator[tuple[int, int]]:
+    at = text.find(secret)
+
+    while at >= 0:
+        yield at, at + len(secret)
+        at = text.find(secret, at + 1)
+
+
+def _merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The spans in order, overlapping ones joined."""
+    current: tuple[int, int] | None = None
+
+    for start, end in sorted(spans):
+        if current is not None and start < current[1]:
+            current = current[0], max(end, current[1])
+            continue
+
+        if current is not None:
+            yield current
+
+        current = start, end
+
+    if current is not None:
+        yield current
+
+
+def _beginning_at_the_end(text: AnyStr, secrets: tuple[AnyStr, ...]) -> int:
+    """The length of the longest proper beginning of a secret that `text` ends with."""
+    longest = 0
+    last = text[-1:]
+
+    for secret in secrets:
+        if last and last in secret:
+            longest = max(longest, _overlap(text, secret))
+
+    return longest
+
+
+def _overlap(text: AnyStr, secret: AnyStr) -> int:
+    window = text[-(len(secret) - 1) :]
+    at = window.find(secret[:1])
+
+    while at >= 0:
+        if secret.startswith(window[at:]):
+            return len(window) - at
+
+        at = window.find(secret[:1], at + 1)
+
+    return 0

@@ -1,0 +1,1 @@
+"""Several servers together: registry, order, reload, essential servers."""

@@ -1,0 +1,265 @@
+"""The servers of one supervisor, each with its life. The table changes as a whole, between two awaits."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskGroup
+
+from hostler.engine.lifecycle import Lifecycle
+from hostler.engine.server import DesiredState, Server
+from hostler.events.events import Event
+from hostler.launching.inputs import inputs_of, read_at_starts
+from hostler.model.dependencies import spelled_out
+from hostler.model.graph import in_order
+from hostler.model.spec import ServerSpec
+from hostler.process.context import SupervisorContext
+
+
+class ServerRegistry(Mapping[str, Server]):
+    """The servers by name, in the configuration's order. Used on the event loop's thread."""
+
+    def __init__(
+        self,
+        specs: Mapping[str, ServerSpec],
+        context: SupervisorContext,
+        listener: Callable[[Event], None],
+        files: Sequence[Path] = (),
+    ) -> None:
+        self._files = tuple(files)
+        self._around = context
+        self._listener = listener
+        self._attended = False
+        self._tasks: TaskGroup | None = None
+        self._lives: dict[str, Lifecycle] = {}
+        self._scopes: dict[str, anyio.CancelScope] = {}
+        self._changed = anyio.Event()
+        self.servers: Mapping[str, Server] = {}
+        self.take(specs)
+
+    def __getitem__(self, name: str) -> Server:
+        if name not in self.servers:
+            raise KeyError(f"no server {name!r}; there are: {', '.join(self.servers)}")
+
+        return self.servers[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.servers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.servers)
+
+    def __len__(self) -> int:
+        return len(self.servers)
+
+    @property
+    def specs(self) -> dict[str, ServerSpec]:
+        """What is configured of each."""
+        return {name: server.spec for name, server in self.servers.items()}
+
+    def read_from(self, files: Sequence[Path]) -> None:
+        """Take note of the files that the configuration is read from now."""
+        self._files = tuple(files)
+
+    def inputs(self) -> Iterator[Path]:
+        """What is read at a start or a reload of any server: no server in a sandbox may change it."""
+        named = (path for spec in self.specs.values() for path in inputs_of(spec))
+        yield from dict.fromkeys((*self._files, *named))
+
+    def inputs_of_starts(self) -> dict[Path, bool]:
+        """Those of them that are read whenever a server starts, and whether they have to be there."""
+        return read_at_starts(self.specs.values())
+
+    def outputs(self) -> Iterator[Path]:
+        """The folders in which hostler writes files for servers that run."""
+        runs = (server.run for server in self.servers.values())
+        launches = (run.launch for run in runs if run is not None and run.launch is not None)
+        yield from dict.fromkeys(path for launch in launches for path in launch.outputs)
+
+    def holds(self, name: str) -> bool:
+        """Whether we hold the lock of a server."""
+        life = self._lives.get(name)
+        return life is not None and life.resources.lock is not None and not self._around.residence.forked
+
+    def disown(self) -> None:
+        """Let go of all that is locked in a forked child, so that only its parent holds it."""
+        for life in self._lives.values():
+            if life.resources.lock is not None:
+                life.resources.lock.disown()
+
+            launch = None if life.server.run is None else life.server.run.launch
+
+            for function in () if launch is None else launch.fork_hooks:
+                with suppress(Exception):  # a plugin's fault must not keep the child from the others
+                    function()
+
+    # -- who is there -------------------------------------------------------------------------
+
+    def take(self, specs: Mapping[str, ServerSpec]) -> None:
+        """Have exactly these servers. Those that go or change are at rest; all others are left alone.
+
+        Raises InvalidConfiguration, and nothing has changed, when their needs do not fit together.
+        """
+        servers: dict[str, Server] = {}
+
+        for name in in_order(specs):
+            needs = {need.server: servers[need.server] for need in spelled_out(specs[name].needs)}
+            servers[name] = self._placed(specs[name], needs)
+
+        gone = [name for name in self.servers if name not in servers]
+        new = [name for name in specs if name not in self.servers]
+        self.servers = {name: servers[name] for name in specs}
+
+        for name in gone:
+            self._dismiss(name)
+
+        for name in new:
+            self._engage(servers[name])
+
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+
+    def _placed(self, spec: ServerSpec, needs: Mapping[str, Server]) -> Server:
+        server = self.servers.get(spec.name)
+
+        if server is None:
+            return Server(spec, self._around, needs, self._listener)
+
+        if server.spec != spec:
+            self._unfollow(server)
+            server.spec, server.needs = spec, needs
+            server.published.clear()  # by plugins that may be gone
+            self._lives[spec.name].resources.drop_plugins()  # kept if a start was asked for while it stopped
+
+        return server
+
+    def _unfollow(self, server: Server) -> None:
+        for other in server.needs.values():
+            other.followers.pop(server, None)
+
+    def _engage(self, server: Server) -> None:
+        self._lives[server.name] = Lifecycle(server)
+        server.attended = self._attended
+
+        if self._tasks is not None:
+            self._begin(server)
+
+    def _begin(self, server: Server) -> None:
+        assert self._tasks is not None
+        scope = self._scopes[server.name] = anyio.CancelScope()
+        self._tasks.start_soon(_within, scope, self._lives[server.name].live)
+
+    def _dismiss(self, name: str) -> None:
+        server = self._lives.pop(name).server
+        server.attended = False
+        self._unfollow(server)
+        server.reporter.close()
+
+        if name in self._scopes:  # else it has not begun to live
+            self._scopes.pop(name).cancel()
+
+    # -- their lives --------------------------------------------------------------------------
+
+    def begin(self, tasks: TaskGroup) -> None:
+        """Let all live in this task group, and those that come later."""
+        self._tasks = tasks
+
+        for server in self.servers.values():
+            self._begin(server)
+
+    def attend(self) -> None:
+        """Take commands for them, and for those that come later; start those with `autostart`."""
+        self._attended = True
+
+        for server in self.servers.values():
+            server.attended = True
+
+        self._tell_host()
+
+        for server in self.servers.values():
+            if server.spec.autostart:
+                server.ask_up()
+
+    def _tell_host(self) -> None:
+        """Say what a host program has to do about its children: we set no signal handlers in it."""
+        topic = text = ""
+
+        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+            topic, text = "exits_unknown", "this program ignores SIGCHLD, so no exit code can be known"
+            text += "; signal.signal(signal.SIGCHLD, signal.SIG_DFL) before servers are started cures it"
+        elif os.getpid() == 1 and signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL:
+            topic, text = "first_process", "this program is process 1, and reaps no orphans"
+            text += ": they stay as zombies; start it under an init (docker run --init)"
+
+        for server in tuple(self.servers.values())[:1] if topic else ():
+            server.reporter.notice(topic, text, "warning")
+
+    def leave(self) -> None:
+        """Take no more commands for them."""
+        self._attended = False
+
+        for server in self.servers.values():
+            server.attended = False
+
+    async def stop(self, names: Iterable[str], *, force: bool = False) -> None:
+        """Stop these, each after those that need it; raises the first error when all have been tried."""
+        chosen = [self[name] for name in names]
+        await all_of(partial(_stop_one, server, chosen, force) for server in chosen)
+
+    def kill_now(self) -> None:
+        """Kill all that runs, without waiting for anything."""
+        servers = list(self.servers.values())
+
+        for server in servers:
+            server.wanted = DesiredState.DOWN  # no restart, should the loop still run in another thread
+
+        for server in servers:
+            if server.run is not None:
+                with suppress(Exception):  # whatever is wrong with one: the others are still to be killed
+                    server.run.kill_now()
+
+    async def changed(self, deadline: float) -> None:
+        """Wait until servers come, go or change, or for the deadline (the event loop's clock)."""
+        with anyio.CancelScope(deadline=deadline):
+            await self._changed.wait()
+
+
+async def _within(scope: anyio.CancelScope, work: Callable[[], Awaitable[None]]) -> None:
+    with scope:
+        await work()
+
+
+async def _stop_one(server: Server, chosen: Iterable[Server], force: bool) -> None:
+    """Stop it when those that need it are at rest; not when one of them is started again meanwhile."""
+    dependents = [other for other in chosen if server.name in other.needs and not force]
+
+    for other, rested in [(other, other.resting()) for other in dependents]:
+        await other.until(rested)
+
+    if not any(other.wanted is DesiredState.UP and not other.idle() for other in dependents):
+        await server.stop(force=force)
+
+
+async def all_of(calls: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Await all at the same time; when some fail, wait for the rest and raise the first failure.
+
+    What the others failed with is in its notes.
+    """
+    results = await asyncio.gather(*(call() for call in calls), return_exceptions=True)
+    failures = [result for result in results if isinstance(result, BaseException)]
+
+    if failures:
+        first, *others = dict.fromkeys(failures)
+
+        for note in map(str, others):
+            if note not in getattr(first, "__notes__", ()):  # an error may be raised again and again
+                first.add_note(note)
+
+        raise first

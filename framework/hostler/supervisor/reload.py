@@ -1,0 +1,273 @@
+"""Servers that come, go and change while their supervisor runs: one change after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, TypeVar
+
+from hostler.concurrency.threads import run_in_thread
+from hostler.engine.server import DesiredState, Server
+from hostler.errors import InvalidConfiguration, ServerError
+from hostler.model.diff import Changes, differences
+from hostler.model.graph import in_order, refuse_unset
+from hostler.model.spec import ServerSpec
+from hostler.model.states import State
+from hostler.supervisor.configuration import Given, configuration_of
+from hostler.supervisor.registry import ServerRegistry
+from hostler.supervisor.reload_guard import refuse_exposed
+
+T = TypeVar("T")
+
+
+class Reloader:
+    """The changes of one supervisor's roster. Used on the event loop's thread.
+
+    What is under way goes to its end in a task of its own, though its caller be cancelled. `open` tells
+    whether the supervisor runs, and is not about to end.
+    """
+
+    def __init__(
+        self,
+        registry: ServerRegistry,
+        templates: Mapping[str, Callable[..., ServerSpec]],
+        open_: Callable[[], bool],
+    ) -> None:
+        self._roster = registry
+        self._templates = templates
+        self._open = open_
+        self._turn = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._own: set[str] = set()
+
+    # -- what is asked for --------------------------------------------------------------------
+
+    async def add(self, what: str | ServerSpec, name: str | None, parameters: Mapping[str, object]) -> Server:
+        """See Supervisor.add."""
+        self._refuse_unless_open()
+
+        if isinstance(what, ServerSpec):
+            spec = _alone(what, name, parameters)
+        else:
+            spec = await run_in_thread(self._spec_from, what, name, parameters)
+
+        return await self._to_its_end(self._add(spec))
+
+    async def remove(self, name: str) -> None:
+        """See Supervisor.remove."""
+        self._refuse_unless_open()
+        await self._to_its_end(self._remove(name))
+
+    async def reload(self, configuration: Given) -> Changes:
+        """See Supervisor.reload."""
+        self._refuse_unless_open()
+
+        if isinstance(configuration, str | os.PathLike):
+            await refuse_exposed(self._roster.servers.values())
+
+        wanted = configuration_of(configuration)
+        self._roster.read_from(wanted.files)
+        return await self._to_its_end(self._reload(wanted.servers, wanted.templates))
+
+    def preview(self, configuration: Given) -> Changes:
+        """See Supervisor.changes."""
+        return self._changes(self._with_own(configuration_of(configuration).servers))
+
+    async def finished(self) -> None:
+        """Wait until no change is under way."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # -- how it is done -----------------------------------------------------------------------
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.create_task(self._in_turn(work), name="hostler change")
+        self._tasks.add(task)
+        task.add_done_callback(self._note_end)
+        return await asyncio.shield(task)
+
+    async def _in_turn(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            async with self._turn:
+                self._refuse_unless_open()
+                return await work
+        finally:
+            work.close()
+
+    def _note_end(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+
+        if not task.cancelled():
+            task.exception()  # its caller may be gone: nobody else would look at it
+
+    def _refuse_unless_open(self) -> None:
+        if not self._open():
+            raise ServerError(
+                "the supervisor does not run, or is about to end: its servers stay as they are",
+                hint="change them inside of `async with Supervisor(...)`",
+            )
+
+    # -- add and remove -----------------------------------------------------------------------
+
+    def _spec_from(self, template: str, name: str | None, parameters: Mapping[str, object]) -> ServerSpec:
+        if template not in self._templates:
+            from difflib import get_close_matches  # noqa: PLC0415 - only this message needs it
+
+            close = get_close_matches(template, self._templates, n=1)
+            there_are = f"there are: {', '.join(self._templates)}" if self._templates else "there are none"
+            hint = f'did you mean "{close[0]}"?' if close else "write a table [templates.NAME] and reload"
+            raise InvalidConfiguration(f"there is no template {template!r}; {there_are}", hint=hint)
+
+        if name is None:
+            raise InvalidConfiguration(f"a server made of the template {template!r} needs a name")
+
+        return self._templates[template](name, **parameters)
+
+    async def _add(self, spec: ServerSpec) -> Server:
+        if spec.name in self._roster:
+            raise ServerError(
+                "there is a server of this name",
+                server=spec.name,
+                hint="take another name, or remove it first",
+            )
+
+        self._roster.take({**self._roster.specs, **configuration_of(spec).servers})
+        self._own.add(spec.name)
+        server = self._roster[spec.name]
+        server.notice("server_added", "added")
+
+        if spec.autostart:
+            server.ask_up()
+
+        return server
+
+    async def _remove(self, name: str) -> None:
+        server = self._roster[name]
+        self._refuse_if_needed(server)
+        await self._stop([name], leaving=[name])
+        server.notice("server_removed", "removed")
+        self._own.discard(name)
+        self._roster.take({other: spec for other, spec in self._roster.specs.items() if other != name})
+
+    def _refuse_if_needed(self, server: Server) -> None:
+        others = [other.name for other in self._roster.values() if server.name in other.needs]
+
+        if others:
+            raise ServerError(
+                f"it cannot be removed: {', '.join(others)} {'needs' if len(others) == 1 else 'need'} it",
+                server=server.name,
+                hint=f"remove {', '.join(others)} first",
+            )
+
+    async def _stop(self, names: Iterable[str], *, leaving: Iterable[str] = ()) -> None:
+        """Stop these; those that are leaving take no commands any more, unless they cannot be stopped."""
+        for name in leaving:
+            self._roster[name].attended = False
+
+        try:
+            await self._roster.stop(names)
+        except ServerError:
+            for name in leaving:
+                self._roster[name].attended = self._open()
+
+            raise
+
+    # -- reload -------------------------------------------------------------------------------
+
+    def _with_own(self, specs: Mapping[str, ServerSpec]) -> dict[str, ServerSpec]:
+        """The servers to be: those of the configuration, and those that were added one by one."""
+        own = {name: self._roster.specs[name] for name in self._own if name not in specs}
+        return {**specs, **own}
+
+    def _changes(self, specs: Mapping[str, ServerSpec]) -> Changes:
+        in_order(specs)  # raises, before anything is done, when their needs do not fit together
+        old = self._roster.specs
+        kept = [name for name in specs if name in old]
+        changed = {name: differences(old[name], specs[name]) for name in kept if old[name] != specs[name]}
+
+        restarted = [name for name in changed if _is_up(self._roster[name])]
+        started = [name for name in specs if name not in old and specs[name].autostart]
+
+        if restarted or started:
+            refuse_unset(specs, [*restarted, *started])
+
+        return Changes(
+            added=tuple(name for name in specs if name not in old),
+            removed=tuple(name for name in old if name not in specs),
+            restarted=tuple(restarted),
+            unchanged=tuple(name for name in kept if name not in changed),
+            changed=changed,
+        )
+
+    async def _reload(
+        self, specs: Mapping[str, ServerSpec], templates: Mapping[str, Callable[..., ServerSpec]]
+    ) -> Changes:
+        wanted = self._with_own(specs)
+        changes = self._changes(wanted)
+        await self._make_room(changes)
+        self._refuse_unless_open()
+        self._tell(changes)
+        self._roster.take(wanted)
+        self._own.difference_update(specs)
+        self._templates = templates
+        self._start(changes)
+        return changes
+
+    async def _make_room(self, changes: Changes) -> None:
+        """Stop what goes or changes. Where something cannot be stopped, all comes back as it was."""
+        up = [name for name in (*changes.removed, *changes.restarted) if _is_up(self._roster[name])]
+
+        try:
+            await self._stop([*changes.removed, *self._busy(changes)], leaving=changes.removed)
+
+            while busy := self._busy(changes):  # somebody has started it meanwhile
+                await self._stop(busy)
+        except ServerError:
+            for name in up if self._open() else ():
+                if self._roster[name].stuck is None:
+                    self._roster[name].ask_up()
+
+            raise
+
+    def _busy(self, changes: Changes) -> list[str]:
+        return [name for name in changes.changed if not self._roster[name].state.at_rest]
+
+    def _tell(self, changes: Changes) -> None:
+        for name in changes.removed:
+            self._roster[name].notice("server_removed", "removed")
+
+        for name, keys in changes.changed.items():
+            told = [change.key for change in keys]
+            self._roster[name].notice("server_changed", f"changed: {', '.join(told)}", keys=told)
+
+    def _start(self, changes: Changes) -> None:
+        """Start what is new or was up, and what had failed only because that was down."""
+        registry = self._roster
+        started = [*changes.restarted, *(name for name in changes.added if registry[name].spec.autostart)]
+
+        for name in changes.added:
+            registry[name].notice("server_added", "added")
+
+        for name in in_order(registry.specs):
+            server = registry[name]
+            waits = server.state is State.FAILED and any(need in started for need in server.needs)
+
+            if waits and server.wanted is DesiredState.UP and name not in started:
+                started.append(name)
+
+        for name in started:
+            registry[name].lasting.planned = name in changes.restarted
+            registry[name].ask_up()
+
+
+def _is_up(server: Server) -> bool:
+    """Whether it is wanted up, or is a task that was and has completed: changed, it runs again."""
+    return server.wanted is DesiredState.UP or server.completed
+
+
+def _alone(spec: ServerSpec, name: str | None, parameters: Mapping[str, object]) -> ServerSpec:
+    if name is not None or parameters:
+        raise TypeError("a ServerSpec has its name already, and takes no parameters")
+
+    return spec

@@ -1,0 +1,328 @@
+"""Several servers together: their order, start, stop and events."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import partial
+from types import MappingProxyType, TracebackType
+from typing import Self
+from uuid import uuid4
+
+import anyio
+
+from hostler.concurrency.broadcast import Channel
+from hostler.engine.server import Server
+from hostler.errors import ServerError
+from hostler.events.events import Event, Notice, events_dropped
+from hostler.model.diff import Changes
+from hostler.model.spec import ServerSpec
+from hostler.model.states import State
+from hostler.process.context import SupervisorContext
+from hostler.process.disk.directories import Directories
+from hostler.process.disk.namespace import settled
+from hostler.process.disk.run_record import RunStore
+from hostler.process.output.capture import OutputReader
+from hostler.records.crash_store import CrashStore
+from hostler.records.memory import sample_memory
+from hostler.records.recorder import StateRecorder
+from hostler.records.status_store import StatusStore
+from hostler.runtime.cleanup import sweep
+from hostler.supervisor.configuration import Given, configuration_of
+from hostler.supervisor.essential import EssentialEnd, Essentials
+from hostler.supervisor.registry import ServerRegistry, all_of
+from hostler.supervisor.reload import Reloader
+
+
+class Supervisor:
+    """Keeps the servers of one configuration, between `async with` and its end.
+
+    It may be given as specs, or as the path of a file or a mapping that `load` and `from_dict` would read.
+
+    On entering, the servers with `autostart` are asked to be up (this does not wait for them); on
+    leaving, all are stopped, those that need others first, and nothing of them is left. It can be
+    entered once. All of it runs in tasks of its own: a cancellation of the host's task, even a
+    second one, does not lose the clean-up. Signal handlers and os.environ are left alone.
+    """
+
+    def __init__(
+        self,
+        configuration: Given,
+        *,
+        namespace: str | None = None,
+        directories: Directories | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        given = configuration_of(configuration, environ)
+        place = namespace or given.namespace
+        self._channel: Channel[Event] = Channel(limit=8192, gap=events_dropped)
+        self._listeners: list[Callable[[Event], None]] = []
+        self._engine: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+        self._around = self._surroundings(place, directories, environ)
+        self._roster = ServerRegistry(given.servers, self._around, self._publish, given.files)
+        self._books = self._bookkeeping(place)
+        self._changing = Reloader(self._roster, given.templates, self._is_open)
+        self._essentials = Essentials(self._roster, self.stop)
+        self._listeners += [self._books.hear, self._essentials.hear]
+
+    def _surroundings(
+        self, namespace: str | None, directories: Directories | None, environ: Mapping[str, str] | None
+    ) -> SupervisorContext:
+        directories = directories or Directories.default()
+        namespace = settled(directories, namespace) if namespace else None
+        own = MappingProxyType(dict(os.environ if environ is None else environ))
+        place = namespace or f"{os.getcwd()}/{os.path.basename(sys.argv[0]) or 'python'}"  # noqa: PTH109, PTH119
+
+        return SupervisorContext(
+            namespace=namespace or uuid4().hex,
+            directories=directories,
+            data_dir=directories.data_for(place),
+            pump=OutputReader(),
+            store=RunStore(directories),
+            host_env=own,
+            live_env=os.environ if environ is None else own,
+            ports_in_use=self._ports_in_use,
+            inputs=lambda: tuple(self._roster.inputs()),  # there is none yet
+            inputs_of_starts=lambda: self._roster.inputs_of_starts(),  # noqa: PLW0108 - as above
+            outputs=lambda: tuple(self._roster.outputs()),
+        )
+
+    def _bookkeeping(self, namespace: str | None) -> StateRecorder:
+        data_dir = self._around.data_dir
+        statuses = None if namespace is None else StatusStore(data_dir)  # else nobody could ask for them
+        return StateRecorder(self._roster, CrashStore(data_dir), statuses, self._roster.holds)
+
+    # -- what there is ------------------------------------------------------------------------
+
+    @property
+    def servers(self) -> Mapping[str, Server]:
+        """The servers by name, in the configuration's order, as they are now."""
+        return MappingProxyType(dict(self._roster.servers))
+
+    def __getitem__(self, name: str) -> Server:
+        return self._roster[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._roster)
+
+    def __len__(self) -> int:
+        return len(self._roster)
+
+    def events(self) -> AsyncIterator[Event]:
+        """Every event of every server from now on; ends with the supervisor."""
+        self._around.residence.check()
+        return self._channel.subscribe()
+
+    def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Have `listener` called with every event at once, on the loop's thread; returns how to end that.
+
+        What it raises goes to the loop's exception handler and hurts nobody.
+        """
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    # -- commands -----------------------------------------------------------------------------
+
+    async def start(self, *names: str) -> None:
+        """Start these servers (all, without names) and what they need; wait until they are spawned."""
+        self._around.residence.check()
+        await all_of(partial(self._start_one, self[name]) for name in names or self)
+
+    async def _start_one(self, server: Server) -> None:
+        if server.state is not State.RUNNING or server.end_asked:
+            await server.start()
+
+    async def wait_ready(self, *names: str, timeout: float | None = None) -> None:
+        """Wait until these servers (all that are wanted, without names) may be used; errors as in Server."""
+        wanted = names or tuple(name for name, server in self._roster.items() if server.spec.autostart)
+        await all_of(partial(self[name].wait_ready, timeout) for name in wanted)
+
+    async def stop(self, *names: str, force: bool = False) -> None:
+        """Stop these servers (all, without names), each after those that need it; errors as in Server."""
+        await self._roster.stop(names or tuple(self), force=force)
+
+    async def wait(self) -> None:
+        """Wait until no server does anything any more: all stopped or failed, or all that can be stopped.
+
+        So it ends when an essential server has ended, and all others are stopped.
+        """
+
+        def over(server: Server) -> bool:
+            at_rest = server.idle() and not server.may_come_back
+            return at_rest or (self.ended_by is not None and server.stuck is not None)
+
+        self._around.residence.check()
+        await self._changing.finished()
+
+        while busy := [server for server in self._roster.values() if not over(server)]:
+            await busy[0].until(partial(over, busy[0]))
+            await self._changing.finished()  # which may have stopped it only to start it again
+
+    @property
+    def ended_by(self) -> EssentialEnd | None:
+        """The essential server that has ended for good, and the exit code of the run; else None."""
+        return self._essentials.ended_by
+
+    # -- changes ------------------------------------------------------------------------------
+
+    async def add(self, what: str | ServerSpec, name: str | None = None, /, **parameters: object) -> Server:
+        """Add a server: of the template `what`, called `name`, with these parameters; or of a spec.
+
+        With `autostart` it is started, which this does not wait for. Raises InvalidConfiguration for
+        an unknown template or parameter and for what does not fit together, ServerError for a name
+        that is in use and when the supervisor does not run or is about to end.
+        """
+        return await self._changing.add(what, name, parameters)
+
+    async def remove(self, name: str) -> None:
+        """Stop a server, wait until nothing of it is left, and forget it.
+
+        Raises KeyError for an unknown name, ServerError when others need it and when the supervisor
+        does not run, and ForceKillTimeout when something outlives SIGKILL: then it is still there.
+        """
+        await self._changing.remove(name)
+
+    def changes(self, configuration: Given) -> Changes:
+        """What a reload of this configuration would change. Raises InvalidConfiguration as it would."""
+        return self._changing.preview(configuration)
+
+    async def reload(self, configuration: Given) -> Changes:
+        """Take another configuration: restart what changes, add and remove servers, leave all others alone.
+
+        A changed server that is up is stopped and asked up again, which this does not wait for; one
+        at rest just takes what is new. Servers that `add` has added stay, unless the configuration
+        has their names. Raises InvalidConfiguration, and nothing changes, when needs do not fit
+        together; ForceKillTimeout, and all comes back as it was, when something cannot be stopped.
+        """
+        return await self._changing.reload(configuration)
+
+    def _is_open(self) -> bool:
+        self._around.residence.check()
+        return self._engine is not None and not self._closing.is_set() and not self._engine.done()
+
+    # -- life ---------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        if self._engine is not None:
+            raise ServerError("a Supervisor can be entered once", hint="make a new one")
+
+        self._around.residence.enter(self._let_go_in_child)
+        self._engine = asyncio.create_task(self._run(), name="hostler")
+        atexit.register(self._kill_now)
+        self._roster.attend()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop all servers and end; what leaving `async with` does. Cancelling the caller delays nothing."""
+        if self._engine is None or self._around.residence.forked:
+            return
+
+        self._around.residence.check()
+        self._roster.leave()
+        self._closing.set()
+        cancelled: asyncio.CancelledError | None = None
+
+        with anyio.CancelScope(shield=True):  # keeps anyio's cancellation out; a native one goes through it
+            while not self._engine.done():
+                try:
+                    await asyncio.wait({self._engine})
+                except asyncio.CancelledError as error:
+                    cancelled = error
+
+        if cancelled is not None:
+            raise cancelled
+
+        self._engine.result()
+
+    async def _run(self) -> None:
+        failure: ServerError | None = None
+
+        try:
+            await self._sweep()
+
+            async with anyio.create_task_group() as tasks:
+                self._roster.begin(tasks)
+                tasks.start_soon(sample_memory, self._roster, self._roster.changed)
+                tasks.start_soon(self._around.processes.guard.watch)
+                tasks.start_soon(self._essentials.watch)
+                await self._closing.wait()
+
+                try:
+                    await self.stop()
+                    await self._changing.finished()
+                except ServerError as error:  # raised below: from in here it would come as a group
+                    failure = error
+                finally:
+                    tasks.cancel_scope.cancel()
+
+            await self._books.close()
+        finally:
+            self._end()
+
+        if failure is not None:
+            raise failure
+
+    def _end(self) -> None:
+        self._books.end()
+        self._roster.leave()
+        atexit.unregister(self._kill_now)
+
+        if not self._around.residence.forked:
+            self._kill_now()
+            self._around.residence.leave()
+            self._around.pump.close()
+
+        for server in self._roster.values():
+            server.reporter.close()
+
+        self._channel.close()
+
+    def _kill_now(self) -> None:
+        if not self._around.residence.forked:
+            self._roster.kill_now()
+            self._around.processes.guard.close()
+
+    def _let_go_in_child(self) -> None:
+        """Have a forked child own nothing: no lock, no watchdog, and no task that goes on in it."""
+        self._roster.disown()
+        self._around.processes.guard.disown()
+
+        if self._engine is not None and self._around.residence.loop_runs_here:
+            self._engine.cancel()
+
+    async def _sweep(self) -> None:
+        """Clean up after supervisors that were killed, whichever servers they had."""
+        for recovered in await sweep(self._around):
+            name = recovered.record.server if recovered.record is not None else next(iter(self), "")
+            self._publish(
+                Notice(
+                    server=name,
+                    generation=0,
+                    topic="orphans_removed",
+                    text=recovered.text,
+                    level="warning" if recovered.problem else "info",
+                    details={"pids": list(recovered.pids_killed)},
+                )
+            )
+
+    def _publish(self, event: Event) -> None:
+        self._channel.publish(event)
+
+        for listener in list(self._listeners):
+            try:
+                listener(event)
+            except Exception as error:  # noqa: BLE001 - a listener's fault must not end a server's life
+                context = {"message": "a listener of hostler's events failed", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
+
+    def _ports_in_use(self) -> set[int]:
+        return {server.promised_port for server in self._roster.values() if server.promised_port}

@@ -1,0 +1,1 @@
+"""The library for programs without an event loop."""

@@ -1,0 +1,83 @@
+"""`with hostler.serve(...) as servers:` - the library for programs without an event loop."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ContextDecorator
+from types import TracebackType
+from typing import Any
+
+from hostler.config.load import load
+from hostler.config.source.overrides import Settings
+from hostler.errors import ServerError
+from hostler.supervisor.configuration import Given
+from hostler.supervisor.supervisor import Supervisor
+from hostler.sync.loop_thread import LoopThread
+from hostler.sync.servers import BlockingSupervisor
+
+
+class Block(ContextDecorator, AbstractContextManager[BlockingSupervisor]):
+    """What `serve` returns: keeps its servers up until it is left, dropped, or the program ends.
+
+    It can be entered once. Leaving waits until nothing of the servers is left. One that is dropped
+    without that has its servers stopped soon, and nobody is made to wait for it.
+    """
+
+    def __init__(self, prepare: Callable[[], Callable[[], Supervisor]]) -> None:
+        self._prepare = prepare
+        self._thread: LoopThread | None = None
+        self._entered_on = 0
+
+    def __enter__(self) -> BlockingSupervisor:
+        if self._thread is not None:
+            raise ServerError("a block of hostler.serve can be entered once", hint="make a new one")
+
+        self._entered_on = threading.get_ident()
+        self._thread = thread = LoopThread(self._prepare())
+        supervisor, door = thread.begin()
+        weakref.finalize(self, thread.drop).atexit = False
+        return BlockingSupervisor(supervisor, door)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._thread is not None
+
+        if kind is GeneratorExit and threading.get_ident() != self._entered_on:
+            self._thread.drop()  # the garbage collector ends a generator, on whatever thread it runs
+        else:
+            self._thread.end(hurry=kind is not None)
+
+    def _recreate_cm(self) -> Block:
+        return Block(self._prepare)
+
+
+def serve(
+    configuration: Given,
+    *,
+    profiles: Iterable[str] = (),
+    settings: Settings = (),
+    **options: Any,
+) -> AbstractContextManager[BlockingSupervisor]:
+    """Keep the servers of a configuration (or of its file) up while the block runs.
+
+    Yields the servers by name; does not wait for them to be ready. `profiles` and `settings` are those
+    of `load`, for a file; `options` are those of Supervisor.
+    """
+
+    def prepare() -> Callable[[], Supervisor]:
+        given = configuration
+
+        if isinstance(given, str | os.PathLike):
+            given = load(given, profiles=profiles, settings=settings)
+        elif profiles or settings:
+            raise ServerError(
+                "profiles and settings go with the path of a file", hint="give them to load(...)"
+            )
+
+        return lambda: Supervisor(given, **options)
+
+    return Block(prepare)

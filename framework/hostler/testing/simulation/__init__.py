@@ -1,0 +1,1 @@
+"""Simulated time, processes and output, for thousands of lives of a server in seconds."""

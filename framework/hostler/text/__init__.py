@@ -1,0 +1,1 @@
+"""Strings from elsewhere: escaped, recognised in the spellings of other programs."""

@@ -1,0 +1,505 @@
+"""resource-limits with control groups (version 2) that are real, as far as the machine has them."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+import control_groups
+import psutil
+import pytest
+from hostler import (
+    Action,
+    Directories,
+    EnvironmentSetupFailed,
+    Exit,
+    ExitCause,
+    Launch,
+    PluginSpec,
+    RestartPolicy,
+    ServerCrashed,
+    ServerSpec,
+    State,
+    Supervisor,
+    Unhealthy,
+)
+from hostler.plugins.options import build
+from hostler.process.spawn.cgroups import pids_in
+from hostler.testing import StandIn
+from hostler_plugins.resource_limits.cgroup import Group, enable, find_parent, make_group, own_group
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="control groups are Linux's")
+
+
+@pytest.fixture
+def parent() -> Iterator[Path]:
+    """A group that was handed to us."""
+    yield from control_groups.new_group()
+
+
+@contextmanager
+def inside(group: Path) -> Iterator[None]:
+    """Be in a group for a while, as a service is."""
+    before = own_group(read("/proc/self/cgroup"), read("/proc/self/mountinfo"))
+    assert before is not None
+    (group / "cgroup.procs").write_text("0")
+
+    try:
+        yield
+    finally:
+        (before / "cgroup.procs").write_text("0")
+
+
+def read(path: str | Path) -> str:
+    return Path(path).read_text()
+
+
+def a_server(parent: Path | str, *command: str, **options: object) -> ServerSpec:
+    return ServerSpec(
+        name="grouped",
+        command=command or ("/bin/sh", "-c", control_groups.ESCAPES),
+        port=None,
+        restart=RestartPolicy(start_retries=0, max_restarts=0),
+        plugins=(PluginSpec("resource-limits", {"cgroup": str(parent), "interval": "20ms"} | options),),
+    )
+
+
+async def escaped(supervisor: Supervisor) -> int:
+    lines = supervisor["grouped"].lines()
+
+    with anyio.fail_after(20):
+        return int((await anext(lines)).text)
+
+
+async def test_a_server_has_a_group_of_its_own_that_nothing_leaves_and_that_goes_with_it(
+    parent: Path, directories: Directories
+) -> None:
+    async with Supervisor(a_server(parent), directories=directories) as supervisor:
+        pid = await escaped(supervisor)
+        (own,) = groups_in(parent)
+        assert own.name.startswith("hostler-grouped-")
+        assert {pid, supervisor["grouped"].pid} <= set(pids_in(own))
+        assert pid in supervisor["grouped"].members()
+        await supervisor["grouped"].restart()
+        again = await escaped(supervisor)
+        assert [group for group in groups_in(parent) if group != own]
+        assert not own.exists()
+        assert not lives(pid)
+
+    assert groups_in(parent) == []
+    assert not lives(again)
+
+
+def lives(pid: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+    return False
+
+
+def groups_in(parent: Path) -> list[Path]:
+    """The groups of runs."""
+    return [path for path in parent.iterdir() if path.is_dir() and path.name.startswith("hostler-")]
+
+
+async def test_without_a_group_the_same_process_escapes(directories: Directories) -> None:
+    """The documented limit: it would be no proof if it did not."""
+    async with Supervisor(a_server("off"), directories=directories) as supervisor:
+        pid = await escaped(supervisor)
+
+    assert lives(pid)
+    psutil.Process(pid).kill()
+
+
+async def test_processor_time_is_told_by_the_group_though_nobody_waited_for_those_who_used_it(
+    parent: Path, directories: Directories
+) -> None:
+    # Each child burns 30 ms and is reaped by nobody's wait: SIGCHLD is ignored.
+    burns = "import os,signal,time\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\nfor _ in range(40):\n"
+    burns += " if os.fork()==0:\n  while time.process_time() < .03: pass\n  os._exit(0)\n time.sleep(.05)\n"
+    spec = a_server(
+        parent, sys.executable, "-I", "-S", "-c", burns + "time.sleep(300)", cpu_time="400ms", interval="1s"
+    )
+
+    async with Supervisor(spec, directories=directories) as supervisor:
+        server = supervisor["grouped"]
+
+        with anyio.fail_after(20):
+            while server.state is not State.FAILED:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+
+        assert server.error is not None
+        assert "of processor time, more than cpu_time = 0.4 s" in server.error.message
+
+
+async def test_a_group_is_removed_too_when_the_start_fails(parent: Path, directories: Directories) -> None:
+    async with Supervisor(a_server(parent, "/no/such/program"), directories=directories) as supervisor:
+        with pytest.raises(Exception, match="/no/such/program"):
+            await supervisor["grouped"].wait_ready(20)
+
+        assert groups_in(parent) == []
+
+
+# -- which group was handed to us ------------------------------------------------------------------
+
+
+def test_a_group_that_systemd_handed_over_is_found_where_we_are_and_right_above(parent: Path) -> None:
+    leaf = parent / "main"
+    leaf.mkdir()
+
+    with inside(leaf):
+        assert find_parent("auto") is None, "nobody has handed it over"
+        os.setxattr(parent, "user.delegate", b"1")
+        assert find_parent("auto") == parent
+        os.setxattr(leaf, "user.delegate", b"1")
+        assert find_parent("auto") == leaf
+
+
+async def test_the_group_that_was_handed_over_is_used_by_itself(
+    parent: Path, directories: Directories
+) -> None:
+    os.setxattr(parent, "user.delegate", b"1")
+
+    with inside(parent):
+        async with Supervisor(a_server("auto"), directories=directories) as supervisor:
+            pid = await escaped(supervisor)
+            (own,) = groups_in(parent)
+            assert pid in pids_in(own)
+
+        assert groups_in(parent) == []
+
+
+def test_a_group_that_may_not_be_written_is_not_used(parent: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs another user")
+
+    os.setxattr(parent, "user.delegate", b"1")
+
+    with inside(parent):
+        os.seteuid(65534)
+
+        try:
+            assert find_parent("auto") is None
+
+            with pytest.raises(EnvironmentSetupFailed, match="may not be written by this user"):
+                find_parent(str(parent))
+        finally:
+            os.seteuid(0)
+
+
+def test_where_no_more_groups_can_be_made_the_server_runs_without_unless_one_was_named(parent: Path) -> None:
+    (parent / "cgroup.max.descendants").write_text("0")
+    os.setxattr(parent, "user.delegate", b"1")
+
+    with inside(parent):
+        assert make_group("auto", "web") is None
+
+        with pytest.raises(EnvironmentSetupFailed, match="cannot be used: Resource temporarily unavailable"):
+            make_group(str(parent), "web")
+
+
+async def test_a_group_that_is_none_is_told_before_anything_is_started(
+    tmp_path: Path, directories: Directories
+) -> None:
+    async with Supervisor(a_server(tmp_path), directories=directories) as supervisor:
+        with pytest.raises(EnvironmentSetupFailed, match="no control group") as caught:
+            await supervisor["grouped"].wait_ready(20)
+
+    assert caught.value.permanent
+    assert "Delegate=yes" in caught.value.context.hint
+
+
+async def test_check_tells_what_cannot_be_kept(tmp_path: Path, launch: Launch) -> None:
+    plugin: Any = build(PluginSpec("resource-limits", {"cpus": 1.5, "cgroup": "off"}))
+    (text,) = plugin.check(ServerSpec(name="web"), launch)
+    assert text.startswith("cpus: only a control group")
+    fine: Any = build(PluginSpec("resource-limits", {"memory_hard": "1 GiB", "cgroup": "off"}))
+    assert list(fine.check(ServerSpec(name="web"), launch)) == []
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Launch:
+    return Launch(
+        server="web",
+        generation=1,
+        argv=["true"],
+        cwd=tmp_path,
+        env={},
+        host="127.0.0.1",
+        port=None,
+        data_dir=tmp_path,
+        cache_dir=tmp_path,
+    )
+
+
+@pytest.mark.parametrize(
+    ("membership", "mounts", "found"),
+    [
+        (
+            "0::/a.slice/b.service\n",
+            "30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw",
+            "/sys/fs/cgroup/a.slice/b.service",
+        ),
+        (
+            "4:memory:/x\n0::/\n",
+            "31 1 0:2 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 none rw",
+            "/sys/fs/cgroup/unified",
+        ),
+        ("0::/box/in\n", "30 24 0:26 /box /sys/fs/cgroup rw - cgroup2 cgroup2 rw", "/sys/fs/cgroup/in"),
+        ("0::/elsewhere\n", "30 24 0:26 /box /sys/fs/cgroup rw - cgroup2 cgroup2 rw", None),
+        ("0::/a\n", "30 24 0:26 / /proc rw - proc proc rw", None),
+        ("1:cpu:/a\n", "30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw", None),
+        ("", "", None),
+    ],
+)
+def test_our_own_group_is_read_from_the_kernels_tables(
+    membership: str, mounts: str, found: str | None
+) -> None:
+    assert own_group(membership, mounts) == (None if found is None else Path(found))
+
+
+# -- controllers -----------------------------------------------------------------------------------
+# The machine may have given memory, pids and cpu to groups of version 1. The one that is left takes their
+# place here: what is written, and what the kernel refuses, is the same for all.
+
+
+def controller_of(root: Path) -> str:
+    """One that no group may hand on while a process is in it."""
+    free = read(root / "cgroup.controllers").split()
+    found = [name for name in ("memory", "hugetlb", "io") if name in free]
+    return found[0] if found else pytest.skip("no controller is left for groups of version 2 on this machine")
+
+
+def handed_on(parent: Path) -> str:
+    """Hand a controller on from the root, to get one at all."""
+    root = parent.parent
+    name = controller_of(root)
+
+    if name not in read(root / "cgroup.subtree_control").split():
+        (root / "cgroup.subtree_control").write_text(f"+{name}")
+
+    return name
+
+
+@pytest.fixture
+def controller(parent: Path) -> Iterator[str]:
+    before = read(parent.parent / "cgroup.subtree_control").split()
+    name = handed_on(parent)
+    yield name
+    control_groups.end(parent)
+
+    if name not in before:
+        (parent.parent / "cgroup.subtree_control").write_text(f"-{name}")
+
+    parent.mkdir()
+
+
+def test_a_controller_is_handed_on_to_the_groups_below(parent: Path, controller: str) -> None:
+    enable(parent, frozenset({controller, "none-such"}))
+    assert read(parent / "cgroup.subtree_control").split() == [controller]
+    group = make_group(str(parent), "web")
+    assert group is not None
+    name = max(path.name for path in group.path.glob(f"{controller}.*max"))
+    assert group.set(name, "0")
+    assert read(group.path / name).split()[-1].endswith("0")
+    assert not group.set("none-such.max", "1")
+    enable(parent, frozenset({controller}))
+
+
+def test_who_is_in_the_group_goes_to_a_leaf_so_that_controllers_can_be_handed_on(
+    parent: Path, controller: str
+) -> None:
+    with inside(parent):
+        enable(parent, frozenset({controller}))
+        assert read(parent / "cgroup.subtree_control").split() == [controller]
+        assert str(os.getpid()) in read(parent / "hostler" / "cgroup.procs").split()
+
+
+async def test_a_group_that_strangers_are_in_hands_nothing_on_and_nobody_is_moved(
+    parent: Path, controller: str
+) -> None:
+    async with await anyio.open_process(["/bin/sleep", "300"]) as stranger:
+        (parent / "cgroup.procs").write_text(str(stranger.pid))
+        enable(parent, frozenset({controller}))
+        assert read(parent / "cgroup.subtree_control").split() == []
+        assert pids_in(parent) == [stranger.pid]
+        stranger.kill()
+
+
+# -- what the kernel keeps -------------------------------------------------------------------------
+
+
+GROWS = """
+import os, time
+print("up", flush=True)
+if os.fork(): time.sleep(300)
+held = []
+while len(held) < 400:
+    held.append(b"x" * 2**20)
+    time.sleep(0.002)
+"""
+FORKS = """
+import os, time
+children = 0
+try:
+    while children < 40:
+        if not os.fork(): time.sleep(300)
+        children += 1
+except OSError as error: print("refused", error.strerror, flush=True)
+time.sleep(300)
+"""
+BURNS = """
+import time
+began, used = time.monotonic(), time.process_time()
+while time.monotonic() - began < 2: pass
+print(round((time.process_time() - used) / 2, 2), flush=True)
+time.sleep(300)
+"""
+
+
+@pytest.fixture
+def all_controllers(parent: Path) -> Iterator[Path]:
+    """A group with memory, pids and cpu: where version 1 has them, these tests cannot be run."""
+    root = parent.parent
+
+    if not {"memory", "pids", "cpu"} <= set(read(root / "cgroup.controllers").split()):
+        pytest.skip("groups of version 2 have no memory, pids and cpu on this machine")
+
+    (root / "cgroup.subtree_control").write_text("+memory +pids +cpu")
+    yield parent
+    control_groups.end(parent)
+    parent.mkdir()
+
+
+def a_program(parent: Path, program: str, **options: object) -> ServerSpec:
+    return a_server(parent, sys.executable, "-I", "-S", "-c", program, **options)
+
+
+async def test_the_kernel_ends_all_of_a_server_that_needs_too_much_memory_and_is_named(
+    all_controllers: Path, directories: Directories
+) -> None:
+    spec = a_program(all_controllers, GROWS, memory_hard="80 MiB", interval="300ms")
+
+    async with Supervisor(spec, directories=directories) as supervisor:
+        server = supervisor["grouped"]
+
+        with anyio.fail_after(60):
+            while server.state is not State.FAILED:  # noqa: ASYNC110
+                await anyio.sleep(0.02)
+
+        assert server.error is not None
+        assert re.search(r"the kernel ended it: .* \(80 MiB\); .* largest was .* MiB\)", server.error.message)
+        assert server.crashes[-1].signal == 9
+        assert server.members() == []
+
+
+async def test_the_kernel_refuses_to_start_too_many_tasks(
+    all_controllers: Path, directories: Directories
+) -> None:
+    async with Supervisor(a_program(all_controllers, FORKS, tasks=20), directories=directories) as supervisor:
+        with anyio.fail_after(30):
+            line = await anext(supervisor["grouped"].lines())
+
+        assert line.text.startswith("refused")
+        assert len(supervisor["grouped"].members()) == 20
+        assert supervisor["grouped"].state is State.RUNNING
+
+
+async def test_the_kernel_shares_out_processors(all_controllers: Path, directories: Directories) -> None:
+    async with Supervisor(
+        a_program(all_controllers, BURNS, cpus=0.25), directories=directories
+    ) as supervisor:
+        with anyio.fail_after(30):
+            line = await anext(supervisor["grouped"].lines())
+
+        assert float(line.text) < 0.4
+
+
+async def test_all_limits_are_written_below_a_group_that_was_handed_over(
+    all_controllers: Path, directories: Directories
+) -> None:
+    os.setxattr(all_controllers, "user.delegate", b"1")
+    limits = {"memory_hard": "64 MiB", "memory_throttle": "48 MiB", "tasks": 9, "cpus": 1.5}
+
+    with inside(all_controllers):
+        async with Supervisor(
+            a_server("auto", "/bin/sleep", "300", **limits), directories=directories
+        ) as supervisor:
+            await supervisor["grouped"].wait_ready(20)
+            (own,) = groups_in(all_controllers)
+            names = ("memory.max", "memory.high", "memory.oom.group", "pids.max", "cpu.max")
+            assert [read(own / name).strip() for name in names] == [
+                str(64 << 20),
+                str(48 << 20),
+                "1",
+                "9",
+                "150000 100000",
+            ]
+
+
+# -- the kernel's own kills ------------------------------------------------------------------------
+# A machine may have no group with a memory limit, so this file is written by the test, as the kernel does it.
+
+
+async def killed_by_the_kernel(tmp_path: Path, events: str, exit_: Exit) -> Any:
+    plugin: Any = build(PluginSpec("resource-limits", {"memory_hard": "64 MiB", "cgroup": "off"}))
+    plugin._group = Group(tmp_path)
+    (tmp_path / "memory.events").write_text(events)
+    return await plugin.on_crash(exit_)
+
+
+async def test_a_kill_by_the_kernel_is_named(tmp_path: Path) -> None:
+    events = "low 0\nhigh 0\nmax 12\noom 1\noom_kill 3\noom_group_kill 1\n"
+    advice = await killed_by_the_kernel(tmp_path, events, Exit(ExitCause.EXITED, 1, signal=9))
+    assert advice.action is Action.BACK_OFF
+    assert isinstance(advice.error, ServerCrashed)
+    assert "the kernel ended it" in advice.error.message
+    assert "memory_hard (64 MiB)" in advice.error.message
+
+
+@pytest.mark.parametrize("events", ["oom_kill 0\n", "", "oom_kill\n"])
+async def test_any_other_end_is_not_the_kernels(events: str, tmp_path: Path) -> None:
+    assert await killed_by_the_kernel(tmp_path, events, Exit(ExitCause.EXITED, 1, signal=9)) is None
+
+
+async def test_what_we_ended_ourselves_has_its_own_reason(tmp_path: Path) -> None:
+    exit_ = Exit(ExitCause.UNHEALTHY, 1, signal=9, unhealthy=Unhealthy("too much"))
+    assert await killed_by_the_kernel(tmp_path, "oom_kill 3\n", exit_) is None
+
+
+async def test_without_a_group_nobody_knows_of_the_kernel() -> None:
+    plugin: Any = build(PluginSpec("resource-limits", {"cgroup": "off"}))
+    assert await plugin.on_crash(Exit(ExitCause.EXITED, 1, signal=9)) is None
+
+
+def texts_in(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+async def test_each_limit_goes_into_the_file_of_its_controller(tmp_path: Path, launch: Launch) -> None:
+    """Controllers that this machine does not have are a folder with their files."""
+    for name in ("memory.max", "memory.high", "memory.oom.group", "pids.max", "cpu.max"):
+        (tmp_path / name).touch()
+
+    options = {
+        "memory_hard": "1 GiB",
+        "memory_throttle": "512 MiB",
+        "tasks": 99,
+        "cpus": 1.5,
+        "cgroup": "off",
+    }
+    plugin: Any = build(PluginSpec("resource-limits", options))
+    plugin._enforce(StandIn(), Group(tmp_path))
+    assert texts_in(tmp_path) == {
+        "memory.max": str(2**30),
+        "memory.high": str(2**29),
+        "memory.oom.group": "1",
+        "pids.max": "99",
+        "cpu.max": "150000 100000",
+    }

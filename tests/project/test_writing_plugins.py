@@ -1,0 +1,50 @@
+"""The guide for those who write plugins: what it shows is right, and does what it says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hostler import PluginSpec, testing
+from hostler.plugins.discovery import find_class
+from hostler.testing import assert_plugin_contract
+
+PAGE = Path(__file__).parents[2] / "docs" / "writing-plugins.md"
+TESTING = PAGE.with_name("testing.md")
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+CLASSES = {name: text for text in BLOCKS for name in re.findall(r"^class (\w+):", text, re.MULTILINE)}
+CONFTEST = 'import pytest\n\n@pytest.fixture\ndef anyio_backend():\n    return "asyncio"\n'
+OPTIONS: Mapping[str, Mapping[str, object]] = {"Options": {"command": ["true"]}}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_plugin_that_is_shown_keeps_what_a_plugin_promises(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "shown.py"
+    file.write_text(CLASSES[name])
+    assert_plugin_contract(find_class(PluginSpec("shown", use=f"{file}:{name}")), OPTIONS.get(name))
+
+
+@pytest.mark.parametrize("page", [PAGE, TESTING], ids=lambda page: page.name)
+def test_the_tests_that_are_shown_pass(page: Path, tmp_path: Path) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    tests = [text for text in blocks if "def test_" in text]
+
+    for number, text in enumerate(tests):
+        (tmp_path / f"test_shown_{number}.py").write_text(text)
+
+    (tmp_path / "mailpit.py").write_text(CLASSES["Mailpit"])
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "pytest.ini").touch()
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'tmp'}"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{sum(text.count('def test_') for text in tests)} passed" in done.stdout
+
+
+@pytest.mark.parametrize("name", [*testing.__all__, "hostler_server", "fake_server", "virtual_clock"])
+def test_all_that_helps_to_test_is_documented(name: str) -> None:
+    assert re.search(rf"\b{name}\b", TESTING.read_text())

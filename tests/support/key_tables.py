@@ -1,0 +1,32 @@
+"""The tables of keys in docs/configuration.md: `python tests/support/key_tables.py` writes them anew."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hostler.config.keys import RESTART_KEYS, SERVER_KEYS
+
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+HEAD = "| key | type | default | meaning |\n|---|---|---|---|\n"
+
+
+def rows() -> dict[str, str]:
+    """The row of each key."""
+    return {
+        name: f"| `{name}` | {key.type} | {key.default} | {key.meaning} |"
+        for name, key in {**SERVER_KEYS, **RESTART_KEYS}.items()
+    }
+
+
+def page(text: str) -> str:
+    """The page with its tables of keys as they should be."""
+    known = rows()
+    tables = ["\n".join(known[name] for name in keys) for keys in (SERVER_KEYS, RESTART_KEYS)]
+    parts = re.split(re.escape(HEAD) + r"(?:\|.*\n)*", text)
+    assert len(parts) == 3, "two tables of keys are expected"
+    return parts[0] + HEAD + tables[0] + "\n" + parts[1] + HEAD + tables[1] + "\n" + parts[2]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text()))

@@ -1,0 +1,91 @@
+"""docs/plugins.md, made from the plugins themselves: `python tests/support/plugin_page.py` writes it anew."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tomllib
+from pathlib import Path
+
+from hostler import PluginSpec
+from hostler.plugins.describe import OptionDescription, describe
+from hostler.plugins.discovery import find_class
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "plugins.md"
+BUNDLED = tuple(
+    tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["hostler.plugins"]
+)
+
+HEAD = """\
+# The bundled plugins
+
+This page is made from the plugins by `python tests/support/plugin_page.py`; `hostler plugins` shows the
+same. A plugin is in use because its key stands in `[servers.NAME.plugins]`: `true` takes the defaults
+below, a table sets options, `false` switches it off. Durations and sizes are strings with a unit:
+`"500ms"`, `"10 MiB"`. Where no default is shown, the meaning says what happens without the option.
+"""
+
+_WORDS = {
+    "str": "string",
+    "Path": "path",
+    "Duration": "duration",
+    "Secret": "secret",
+    "Size": "size",
+    "int": "integer",
+    "float": "number",
+    "bool": "boolean",
+    "list[str]": "list of strings",
+    "list[Path]": "list of paths",
+    "list[int]": "list of integers",
+    "dict[str, Any]": "table",
+    "dict[str, int]": "table of integers",
+    "dict[str, str]": "table of strings",
+    "dict[str, str | Secret]": "table of strings and secrets",
+}
+
+
+def kind(type_: str) -> str:
+    """The type as it is written in TOML: "string or list of strings"."""
+    if type_ in _WORDS:
+        return _WORDS[type_]
+
+    literal = re.fullmatch(r"Literal\[(.*?)\](?: \| None)?", type_)
+
+    if literal is not None:
+        return " or ".join(f"`{word.strip()}`" for word in literal[1].replace("'", '"').split(","))
+
+    return " or ".join(_WORDS[word] for word in type_.split(" | ") if word != "None")
+
+
+def default(option: OptionDescription) -> str:
+    if not option.default:
+        return "required"
+
+    return "" if option.default == "none" else f"`{option.default}`"
+
+
+def row(option: OptionDescription) -> str:
+    cells = (
+        f"`{option.name}`",
+        kind(option.type),
+        default(option),
+        option.meaning[:1].upper() + option.meaning[1:],
+    )
+    return "| " + " | ".join(cell.replace("|", "\\|").rstrip(".") for cell in cells) + " |"
+
+
+def section(name: str) -> str:
+    plugin = describe(name)
+    hooks = ", ".join(f"`{hook}`" for hook in plugin.hooks)
+    text = inspect.getdoc(find_class(PluginSpec(name))) or ""
+    table = ["| option | type | default | meaning |", "|---|---|---|---|", *map(row, plugin.options)]
+    return "\n".join([f"## {name}", "", text, "", f"Hooks: {hooks}.", "", *table, ""])
+
+
+def page() -> str:
+    return "\n".join([HEAD, *map(section, BUNDLED)])
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

@@ -1,0 +1,31 @@
+"""Specs of fake servers, and how the engine finds what those announce."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hostler import Endpoint, PluginSpec, RestartPolicy, ServerSpec, hookimpl
+
+QUICK = RestartPolicy(initial_delay=0.01, max_delay=0.05, stable_after=60.0)
+
+
+@dataclass(eq=False)
+class Announced:
+    """Finds what the fake server announces, so that tests of the engine need no bundled plugin."""
+
+    @hookimpl
+    def parse_port(self, line: str) -> Endpoint | None:
+        found = re.search(r"listening on (https?)://([^/]+):(\d+)", line)
+        return None if found is None else Endpoint(found[2], int(found[3]), found[1])
+
+
+def announced() -> PluginSpec:
+    return PluginSpec("announced", instance=Announced())
+
+
+class MakeSpec(Protocol):
+    """Makes the spec of a fake server from its switches."""
+
+    def __call__(self, *switches: str, plugins: tuple[Any, ...] = ..., **fields: Any) -> ServerSpec: ...

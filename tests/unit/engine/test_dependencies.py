@@ -1,0 +1,581 @@
+"""Servers that need others: what they wait for, in which order they end, what follows when those restart."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from hostler import (
+    Condition,
+    Directories,
+    Event,
+    InvalidConfiguration,
+    Kind,
+    Need,
+    OnRestart,
+    PluginSpec,
+    RestartMode,
+    Secret,
+    Server,
+    ServerCrashed,
+    ServerError,
+    ServerSpec,
+    State,
+    StateChanged,
+    Supervisor,
+    hookimpl,
+)
+from hostler.launching.inputs import ResolvedInputs, resolve_inputs
+from hostler.testing import World, run_virtually
+from specs import QUICK, MakeSpec, announced
+
+NEVER = replace(QUICK, policy=RestartMode.NEVER, start_retries=0)
+
+
+class Story:
+    """What all servers went through, in order: "web stopping"."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.told: list[str] = []
+        supervisor.listen(self._hear)
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, StateChanged):
+            self.told.append(f"{event.server} {event.state.value}")
+
+    def has(self, *order: str) -> bool:
+        """Whether these came in this order, the last ones of each kind."""
+        places = [len(self.told) - 1 - self.told[::-1].index(one) for one in order]
+        return places == sorted(places)
+
+
+def task(script: str, **fields: Any) -> ServerSpec:
+    given: dict[str, Any] = {"name": "task", "kind": Kind.TASK, "restart": NEVER} | fields
+    return ServerSpec(command=("sh", "-c", script), **given)
+
+
+async def ready(*servers: Server) -> None:
+    with anyio.fail_after(20):
+        for server in servers:
+            await server.wait_ready()
+
+
+async def until(server: Server, condition: Callable[[], bool]) -> None:
+    with anyio.fail_after(20):
+        await server.until(condition)
+
+
+def kill(server: Server) -> None:
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+
+
+# -- conditions ------------------------------------------------------------------------------------
+
+
+async def test_a_server_that_needs_another_one_started_does_not_wait_until_that_is_ready(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    specs = [
+        make_spec("--announce-delay", "60", name="db", startup_timeout=60.0),
+        make_spec(name="web", needs=(Need("db", Condition.STARTED),)),
+    ]
+
+    async with Supervisor(specs, directories=directories) as supervisor:
+        await ready(supervisor["web"])
+        assert supervisor["db"].state is State.WAITING_READY
+
+
+async def test_a_server_that_needs_a_task_completed_starts_after_its_end(
+    make_spec: MakeSpec, directories: Directories, tmp_path: Path
+) -> None:
+    specs = [
+        make_spec(name="web", needs=(Need("task", Condition.COMPLETED), "db")),
+        task("sleep 0.3", needs=("db",)),
+        make_spec(name="db"),
+    ]
+
+    async with Supervisor(specs, directories=directories) as supervisor:
+        story = Story(supervisor)
+        await ready(supervisor["web"])
+        assert story.has("db running", "task running", "task stopped", "web waiting_ready")
+
+
+@pytest.mark.parametrize("condition", Condition)
+async def test_a_task_that_has_completed_fulfils_every_condition(
+    make_spec: MakeSpec, directories: Directories, condition: Condition
+) -> None:
+    specs = [task("exit 0"), make_spec(name="web", needs=(Need("task", condition),), autostart=False)]
+
+    async with Supervisor(specs, directories=directories) as supervisor:
+        await supervisor["task"].wait_completed(10)
+        await supervisor.start("web")
+        await ready(supervisor["web"])
+        assert supervisor["task"].generation == 1
+
+
+async def test_a_task_that_failed_is_the_reason_of_those_that_need_it(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    specs = [task("exit 3"), make_spec(name="web", needs=(Need("task", Condition.COMPLETED),))]
+
+    async with Supervisor(specs, directories=directories) as supervisor:
+        message = r"it needs task to complete, which failed: it did not complete: exit code 3"
+
+        with pytest.raises(ServerCrashed, match=message) as caught:
+            await supervisor["web"].wait_ready(10)
+
+        assert caught.value.context.hint == "see why task is failed, then start both"
+        assert supervisor["web"].generation == 1
+
+
+async def test_a_task_that_was_stopped_is_the_reason_too(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    specs = [task("sleep 1000"), make_spec(name="web", needs=(Need("task", Condition.COMPLETED),))]
+
+    async with Supervisor(specs, directories=directories) as supervisor:
+        await ready(supervisor["task"])
+        await supervisor.stop("task")
+
+        with pytest.raises(ServerCrashed, match="it needs task to complete, which is stopped"):
+            await supervisor["web"].wait_ready(10)
+
+
+async def test_those_that_wait_for_a_server_go_on_waiting_while_it_is_restarted(
+    make_spec: MakeSpec, directories: Directories, tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    db = make_spec(name="db", restart=replace(QUICK, initial_delay=0.3, max_delay=0.3))
+    script = 'test -e "$0" && exec "$@"; touch "$0"; exit 1'
+    db = replace(db, command=("sh", "-c", script, str(again), *db.command))
+
+    async with Supervisor([db, make_spec(name="web", needs=("db",))], directories=directories) as supervisor:
+        await ready(supervisor["web"])
+        assert (supervisor["db"].generation, supervisor["web"].generation) == (2, 1)
+
+
+async def test_a_server_is_not_spawned_when_one_that_it_needs_went_while_it_was_prepared(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    slow = SlowStart()
+    plugins = (announced(), PluginSpec("slow", instance=slow))
+    specs = [make_spec(name="db"), make_spec(name="web", needs=("db",), plugins=plugins, essential=True)]
+    reasons: list[str] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, StateChanged) and event.server == "web" and event.state is State.STOPPED:
+            reasons.append(event.reason)
+
+    async with Supervisor(specs, directories=directories) as supervisor:
+        supervisor.listen(hear)
+        story = Story(supervisor)
+
+        with anyio.fail_after(20):
+            await slow.begun.wait()
+            kill(supervisor["db"])
+            await supervisor["db"].until(lambda: supervisor["db"].state is not State.RUNNING)
+            slow.go_on.set()
+
+        await ready(supervisor["web"])
+        assert story.has("web stopped", "web starting", "db running", "web waiting_ready")
+        assert supervisor["web"].generation == 2
+        assert reasons == ["db went away while it was prepared"]
+        assert supervisor.ended_by is None, "it is on its way"
+
+
+async def test_a_needed_server_that_is_back_before_all_is_read_holds_nothing_up(
+    make_spec: MakeSpec, directories: Directories, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "key"
+    file.touch(mode=0o600)
+    file.write_text("sesame-open-sesame")
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(*given: Any) -> ResolvedInputs:  # a file on a slow disk
+        begun.set()
+        go_on.wait(20)
+        return resolve_inputs(*given)
+
+    monkeypatch.setattr("hostler.engine.startup.take_readings", slowly)
+    specs = [make_spec(name="db"), make_spec(name="web", needs=("db",), env={"KEY": Secret(f"file:{file}")})]
+
+    async with Supervisor(specs, directories=directories) as supervisor:
+        db, web = supervisor["db"], supervisor["web"]
+        await asyncio.to_thread(begun.wait, 20)
+        kill(db)
+        await until(db, lambda: db.generation == 2)
+        await ready(db)
+        go_on.set()
+        await ready(web)
+        assert web.generation == 1
+
+
+def test_a_stop_does_not_wait_for_a_follower_that_outlives_sigkill(directories: Directories) -> None:
+    """The child is made up: nothing real outlives SIGKILL on command."""
+
+    async def main() -> None:
+        world = World()
+
+        def behave(child: Any) -> None:
+            child.immortal = child.launch.server == "web"
+
+        world.on_child = behave
+        needs = (Need("db", on_restart=OnRestart.STOP),)
+        specs = [
+            ServerSpec(name="db", command=("x",), port=None),
+            ServerSpec(name="web", command=("x",), port=None, needs=needs),
+        ]
+
+        async with world.supervisor(specs, directories=directories) as supervisor:
+            await supervisor.wait_ready(timeout=10)
+
+            with anyio.fail_after(300):
+                await supervisor["db"].stop()
+
+            assert supervisor["db"].state is State.STOPPED
+            assert supervisor["web"].state is State.STOPPING
+            world.children_of("web")[0].let_go()
+            await supervisor["web"].wait_stopped()
+
+    run_virtually(main)
+
+
+@dataclass(eq=False)
+class SlowStart:
+    """Prepares a start until it is told to go on."""
+
+    begun: anyio.Event = field(default_factory=anyio.Event)
+    go_on: anyio.Event = field(default_factory=anyio.Event)
+
+    @hookimpl
+    async def pre_spawn(self) -> None:
+        self.begun.set()
+        await self.go_on.wait()
+
+
+# -- order -----------------------------------------------------------------------------------------
+
+
+async def test_a_diamond_starts_in_parallel_and_stops_in_reverse(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    slow = ("--announce-delay", "0.4", "--term-delay", "0.4")
+    specs = [
+        make_spec(name="top", needs=("left", "right")),
+        make_spec(*slow, name="left", needs=("root",)),
+        make_spec(*slow, name="right", needs=("root",)),
+        make_spec(name="root"),
+    ]
+
+    async with Supervisor(specs, directories=directories) as supervisor:
+        story = Story(supervisor)
+        await ready(supervisor["top"])
+
+        for one, other in (("left", "right"), ("right", "left")):
+            assert story.has("root running", f"{one} waiting_ready", f"{other} running", "top waiting_ready")
+
+        story.told.clear()
+
+    for one, other in (("left", "right"), ("right", "left")):
+        assert story.has("top stopped", f"{one} stopping", f"{other} stopped", "root stopping")
+
+
+def test_a_circle_is_told_without_the_way_to_it(make_spec: MakeSpec, directories: Directories) -> None:
+    specs = [make_spec(name=name, needs=(need,)) for name, need in ("ab", "bc", "cb")]
+
+    with pytest.raises(InvalidConfiguration, match=r"servers need each other: b -> c -> b$"):
+        Supervisor(specs, directories=directories)
+
+
+def test_what_never_completes_cannot_be_waited_for(make_spec: MakeSpec, directories: Directories) -> None:
+    specs = [make_spec(name="db"), make_spec(name="web", needs=(Need("db", Condition.COMPLETED),))]
+
+    with pytest.raises(InvalidConfiguration, match=r"servers\.web\.needs: 'db' never completes"):
+        Supervisor(specs, directories=directories)
+
+
+async def test_a_stop_of_all_that_a_start_overtakes_stops_nothing_later(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    specs = [make_spec(name="db"), make_spec("--term-delay", "0.3", name="web", needs=("db",))]
+
+    async with Supervisor(specs, directories=directories) as supervisor:
+        await ready(supervisor["web"])
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(supervisor.stop)
+                await supervisor["web"].until(lambda: supervisor["web"].state is State.STOPPING)
+                tasks.start_soon(supervisor.start)
+
+        await ready(supervisor["web"], supervisor["db"])
+        assert (supervisor["db"].generation, supervisor["web"].generation) == (1, 2)
+
+
+# -- on_restart ------------------------------------------------------------------------------------
+
+
+def pair(make_spec: MakeSpec, on_restart: OnRestart, *switches: str, **fields: Any) -> list[ServerSpec]:
+    """A db, and a web that needs it."""
+    needs = (Need("db", on_restart=on_restart),)
+    return [make_spec(name="db", **fields), make_spec(*switches, name="web", needs=needs)]
+
+
+async def test_a_server_runs_on_when_one_that_it_needs_is_lost(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    async with Supervisor(pair(make_spec, OnRestart.KEEP), directories=directories) as supervisor:
+        db, web = supervisor["db"], supervisor["web"]
+        await ready(db, web)
+        kill(db)
+        await until(db, lambda: db.generation == 2)
+        await ready(db)
+        await db.restart()
+        await ready(db)
+        await db.stop()
+        assert (web.generation, web.state) == (1, State.RUNNING)
+
+
+async def test_a_server_is_restarted_as_soon_as_the_one_that_it_needs_is_back(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    async with Supervisor(pair(make_spec, OnRestart.RESTART), directories=directories) as supervisor:
+        story, db, web = Story(supervisor), supervisor["db"], supervisor["web"]
+        await ready(web)
+        pid = web.pid
+        kill(db)
+        await until(web, lambda: web.generation == 2)
+        await ready(web)
+        assert story.has("db crashed", "db running", "web stopping", "web running")
+        assert web.pid != pid
+        assert web.restarts == 0
+        await db.stop()
+        assert web.state is State.RUNNING
+        await db.start()
+        await until(web, lambda: web.generation == 3)
+        await ready(web)
+
+
+async def test_a_server_that_stops_with_another_comes_back_with_it(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    async with Supervisor(pair(make_spec, OnRestart.STOP), directories=directories) as supervisor:
+        story, db, web = Story(supervisor), supervisor["db"], supervisor["web"]
+        await ready(web)
+        kill(db)
+        await until(web, lambda: web.generation == 2)
+        await ready(web)
+        assert story.has("db crashed", "web stopping", "web stopped", "db running", "web waiting_ready")
+        assert web.restarts == 0
+
+
+async def test_a_server_that_stops_with_another_is_stopped_before_it_is_restarted_or_stopped(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    specs = pair(make_spec, OnRestart.STOP, "--term-delay", "0.3")
+    reasons: list[str] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, StateChanged) and event.server == "web" and event.reason:
+            reasons.append(f"{event.state.value}: {event.reason}")
+
+    async with Supervisor(specs, directories=directories) as supervisor:
+        supervisor.listen(hear)
+        story, db, web = Story(supervisor), supervisor["db"], supervisor["web"]
+        await ready(web)
+        await db.restart()
+        await ready(web)
+        assert story.has("db stopping", "web stopped", "db stopped", "db running", "web running")
+        await db.stop()
+        assert story.told[-4:] == ["db stopping", "web stopping", "web stopped", "db stopped"]
+        assert reasons == [
+            "stopping: db is away",
+            "stopping: db is away; it comes back with it",
+            "stopped: db is away; it comes back with it",
+        ]
+
+        with pytest.raises(ServerError, match="it is stopped"):
+            await web.wait_ready(5)
+
+        await db.start()
+        await ready(web)
+
+
+async def test_servers_that_stop_with_each_other_do_so_in_a_row(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    specs = pair(make_spec, OnRestart.STOP)
+    specs.append(make_spec(name="page", needs=(Need("web", on_restart=OnRestart.STOP),)))
+
+    async with Supervisor(specs, directories=directories) as supervisor:
+        story, db, page = Story(supervisor), supervisor["db"], supervisor["page"]
+        await ready(page)
+        await db.stop()
+        assert story.has("page stopped", "web stopped", "db stopped")
+        await db.start()
+        await ready(page)
+        assert story.has("db running", "web running", "page running")
+
+
+async def test_a_command_ends_the_wait_for_the_server_that_is_away(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    async with Supervisor(pair(make_spec, OnRestart.STOP), directories=directories) as supervisor:
+        db, web = supervisor["db"], supervisor["web"]
+        await ready(web)
+        await db.stop()
+        await web.stop()
+        await db.start()
+        await ready(db)
+        assert (web.state, web.generation) == (State.STOPPED, 1)
+        await web.start()
+        await ready(web)
+
+
+async def test_a_server_that_stopped_with_one_that_gave_up_fails_and_still_comes_back_with_it(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    specs = pair(make_spec, OnRestart.STOP, restart=NEVER)
+
+    async with Supervisor(specs, directories=directories) as supervisor:
+        db, web = supervisor["db"], supervisor["web"]
+        await ready(web)
+        kill(db)
+
+        await until(web, lambda: web.state is State.FAILED)
+
+        with pytest.raises(ServerCrashed, match="it needs db, which is failed"):
+            await web.wait_ready(5)
+
+        await db.start()
+        await ready(web)
+
+
+async def test_a_server_is_stopped_while_it_waits_for_one_that_is_stopped_before_it_is_back(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    slow = replace(QUICK, initial_delay=60.0, max_delay=60.0, max_restarts=1)
+
+    async with Supervisor(
+        pair(make_spec, OnRestart.STOP, restart=slow), directories=directories
+    ) as supervisor:
+        db, web = supervisor["db"], supervisor["web"]
+        await ready(web)
+        kill(db)
+        await until(web, lambda: web.generation == 2 and web.state is State.STARTING)
+        await until(db, lambda: db.state is State.BACKOFF)
+        await db.stop()
+        await until(web, lambda: web.state is State.STOPPED)
+        await db.start()
+        await ready(web)
+
+
+async def test_a_forced_stop_does_not_wait_for_those_that_stop_with_it(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    specs = [
+        replace(spec, force_kill_timeout=60.0) for spec in pair(make_spec, OnRestart.STOP, "--ignore-term")
+    ]
+
+    async with Supervisor(specs, directories=directories) as supervisor:
+        await ready(supervisor["web"])
+
+        with anyio.fail_after(5):
+            await supervisor["db"].force_stop()
+
+        assert supervisor["web"].state is State.STOPPING
+        await supervisor.stop(force=True)
+
+
+@dataclass(eq=False)
+class SlowCrash(SlowStart):
+    """Hears of a crash until it is told to go on."""
+
+    @hookimpl
+    async def pre_spawn(self) -> None:
+        pass
+
+    @hookimpl
+    async def on_crash(self) -> None:
+        self.begun.set()
+        await self.go_on.wait()
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_server_that_crashed_by_itself_does_not_come_back_with_another(
+    make_spec: MakeSpec, directories: Directories, at_once: bool
+) -> None:
+    """Its budget is used up: the return of a server that it needs is no reason to try again."""
+    slow = SlowCrash()
+    specs = pair(make_spec, OnRestart.STOP, restart=replace(QUICK, initial_delay=0.2, max_delay=0.2))
+    specs[1] = replace(
+        specs[1], restart=NEVER, plugins=(*specs[1].plugins, PluginSpec("slow", instance=slow))
+    )
+
+    async with Supervisor(specs, directories=directories) as supervisor:
+        db, web = supervisor["db"], supervisor["web"]
+        await ready(web)
+        kill(web)
+        await slow.begun.wait()
+
+        if at_once:
+            kill(db)
+            await until(db, lambda: db.state is not State.RUNNING)
+
+        slow.go_on.set()
+        await until(web, lambda: web.state is State.FAILED)
+
+        if not at_once:
+            kill(db)
+
+        await until(db, lambda: db.generation == 2)
+        await ready(db)
+        assert (web.state, web.generation) == (State.FAILED, 1)
+
+
+@pytest.mark.parametrize(
+    ("on_restart", "order"),
+    [
+        (OnRestart.RESTART, ("task stopped", "web stopping", "web running")),
+        (OnRestart.STOP, ("task starting", "web running")),
+    ],
+)
+async def test_a_task_that_is_run_again_counts_as_a_restart(
+    make_spec: MakeSpec, directories: Directories, on_restart: OnRestart, order: tuple[str, ...]
+) -> None:
+    need = Need("task", Condition.COMPLETED, on_restart)
+
+    async with Supervisor(
+        [task("sleep 0.2"), make_spec(name="web", needs=(need,))], directories=directories
+    ) as s:
+        story, web = Story(s), s["web"]
+        await ready(web)
+        await s["task"].start()
+        await until(web, lambda: web.generation == 2)
+        await ready(web)
+        assert story.has(*order)
+        assert s["task"].generation == 2
+
+
+async def test_servers_that_were_removed_are_forgotten_by_those_that_they_needed(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    async with Supervisor(pair(make_spec, OnRestart.RESTART), directories=directories) as supervisor:
+        db, web = supervisor["db"], supervisor["web"]
+        await ready(web)
+
+        for _ in range(2):
+            await supervisor.remove("web")
+            await supervisor.add(web.spec)
+            await ready(supervisor["web"])
+
+        assert list(db.followers) == [supervisor["web"]]

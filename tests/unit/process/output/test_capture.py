@@ -1,0 +1,432 @@
+"""Captured output: real children, pipes and sinks; sinks that fail or hang are in test_output_sinks.py."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import resource
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import pytest
+from capturing import (
+    DEADLINE,
+    Collector,
+    Spawn,
+    Troubles,
+    captured_children,
+    is_open,
+    open_fds,
+    opened,
+    output_threads,
+    running_pump,
+    steps,
+    until,
+)
+from hostler.model.values import Line
+from hostler.process.output.capture import MOST_LARGE_PIPES, PIPE_SIZE, OutputReader
+from hostler.secrets.credentials import MASK
+from hostler.secrets.masking import Masker
+
+SECRET = "sk-ant-0123456789"
+
+
+@pytest.fixture
+def pump() -> Iterator[OutputReader]:
+    with running_pump() as pump:
+        yield pump
+
+
+@pytest.fixture
+def spawned() -> Iterator[Spawn]:
+    with captured_children() as spawn:
+        yield spawn
+
+
+async def test_both_streams_reach_sinks_tail_and_followers(pump: OutputReader, spawned: Spawn) -> None:
+    sink = Collector()
+    capture = opened(pump, sink)
+    lines: list[Line] = []
+    capture.follow(lines.extend)
+
+    spawned(capture, "echo one; echo two; echo bad >&2; printf last")
+
+    assert await capture.drained(DEADLINE)
+    assert sink.text("stdout") == b"one\ntwo\nlast"
+    assert sink.text("stderr") == b"bad\n"
+    assert capture.tail("stdout") == "one\ntwo\nlast"
+    assert capture.tail("stderr") == "bad\n"
+    assert [line for line in lines if line.stream == "stdout"] == [
+        Line("stdout", "one", 1, 7),
+        Line("stdout", "two", 2, 7),
+        Line("stdout", "last", 3, 7),
+    ]
+    assert [line for line in lines if line.stream == "stderr"] == [Line("stderr", "bad", 1, 7)]
+    await capture.close()
+    assert sink.closed == 1
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})])
+async def test_it_works_under_uvloop(pump: OutputReader, spawned: Spawn) -> None:
+    assert type(asyncio.get_running_loop()).__module__.startswith("uvloop")
+    capture = opened(pump, sink := Collector())
+    lines: list[Line] = []
+    capture.follow(lines.extend)
+
+    spawned(capture, "echo hello")
+
+    assert await capture.drained(DEADLINE)
+    await capture.close()
+    assert [line.text for line in lines] == ["hello"]
+    assert sink.text() == b"hello\n"
+
+
+async def test_a_secret_is_masked_for_everybody_even_in_pieces(pump: OutputReader, spawned: Spawn) -> None:
+    capture = opened(pump, sink := Collector(), masker=Masker([SECRET]))
+    lines: list[Line] = []
+    capture.follow(lines.extend)
+
+    spawned(capture, f"printf 'key {SECRET[:6]}'; sleep 0.01; echo '{SECRET[6:]} end'; echo {SECRET} >&2")
+
+    assert await capture.drained(DEADLINE)
+    assert sink.text() == f"key {MASK} end\n".encode()
+    assert capture.tail("stdout") == f"key {MASK} end\n"
+    assert capture.tail("stderr") == f"{MASK}\n"
+    assert sorted(line.text for line in lines) == [MASK, f"key {MASK} end"]
+    await capture.close()
+
+
+async def test_what_may_begin_a_secret_is_given_out_after_a_moment_of_quiet(
+    pump: OutputReader, spawned: Spawn
+) -> None:
+    capture = opened(pump, sink := Collector(), masker=Masker([SECRET]))
+
+    spawned(capture, "printf 'prompt sk-'; sleep 60")
+
+    await until(lambda: sink.text() == b"prompt sk-")
+    await capture.close()
+
+
+async def test_a_flood_is_not_held_up_by_a_blocked_loop(pump: OutputReader, spawned: Spawn) -> None:
+    capture = opened(pump, sink := Collector())
+    program = "import os\nfor n in range(400): os.write(1, b'x' * 65536)"
+
+    process = spawned(capture, sys.executable, "-I", "-S", "-c", program)
+    process.wait(DEADLINE)  # blocks the loop: only the thread can empty the pipe
+
+    assert await capture.drained(DEADLINE)
+    assert len(sink.text()) == 400 * 65536
+    await capture.close()
+
+
+def switches(thread: threading.Thread) -> list[str]:
+    status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
+    return [line for line in status.splitlines() if "ctxt_switches" in line]
+
+
+async def test_idle_children_cost_one_thread_that_sleeps(pump: OutputReader, spawned: Spawn) -> None:
+    captures = [opened(pump, Collector()) for _ in range(20)]
+
+    for capture in captures:
+        spawned(capture, "echo up; exec sleep 60")
+
+    await until(lambda: all(capture.tail("stdout") == "up\n" for capture in captures))
+    await until(lambda: len(output_threads()) == 1)
+    (thread,) = output_threads()
+    before = switches(thread)
+    await anyio.sleep(0.5)
+    assert switches(thread) == before
+
+    for capture in captures:
+        await capture.close()
+
+
+async def test_no_thread_is_started_before_it_is_needed() -> None:
+    before = open_fds()
+    pump = OutputReader()
+
+    assert not output_threads()
+    pump.close()
+    assert open_fds() == before
+
+
+async def test_a_grandchild_that_holds_the_pipe_delays_the_end_but_not_the_close(
+    pump: OutputReader, spawned: Spawn
+) -> None:
+    capture = opened(pump, sink := Collector())
+
+    process = spawned(capture, "sleep 60 & echo started")
+    process.wait(DEADLINE)
+
+    assert not await capture.drained(0.2)
+    start = time.monotonic()
+    await capture.close()
+    assert time.monotonic() - start < 1
+    assert sink.text() == b"started\n"
+    assert sink.closed == 1
+
+
+async def test_close_takes_what_is_left_and_can_be_called_twice(pump: OutputReader, spawned: Spawn) -> None:
+    capture = opened(pump, sink := Collector())
+    lines: list[Line] = []
+    capture.follow(lines.extend)
+    process = spawned(capture, "head -c 200000 /dev/zero | tr '\\0' x")
+    process.wait(DEADLINE)
+
+    await capture.close()
+    await capture.close()
+
+    assert len(sink.text()) == 200000
+    assert sink.closed == 1
+    assert [len(line.text) for line in lines] == [8192]
+
+
+async def test_nothing_is_left_open(spawned: Spawn) -> None:
+    await anyio.lowlevel.checkpoint()
+    before = open_fds()
+    pump = OutputReader()
+    capture = opened(pump, Collector())
+    spawned(capture, "echo hello")
+    assert await capture.drained(DEADLINE)
+    await capture.close()
+
+    pump.close()
+
+    assert open_fds() == before
+    assert not output_threads()
+
+
+async def test_closing_the_pump_ends_captures_that_are_open(spawned: Spawn) -> None:
+    before = open_fds()
+    pump = OutputReader()
+    capture = opened(pump, sink := Collector())
+    spawned(capture, "echo hello; exec sleep 60")
+    await until(lambda: sink.text() == b"hello\n")
+
+    pump.close()
+
+    assert sink.closed == 1
+    assert open_fds() == before
+    await capture.close()
+
+
+async def test_a_closed_pump_opens_nothing() -> None:
+    pump = OutputReader()
+    pump.close()
+
+    with pytest.raises(RuntimeError, match="closed"):
+        opened(pump)
+
+
+async def test_closed_captures_are_forgotten(pump: OutputReader) -> None:
+    for _ in range(5):
+        capture = opened(pump, Collector())
+        await capture.close()
+
+    assert not pump._captures
+
+
+async def test_a_stream_that_is_not_captured_has_no_descriptor(pump: OutputReader) -> None:
+    capture = pump.open(generation=1, masker=Masker(), sinks=[], on_trouble=Troubles(), streams=["stderr"])
+
+    assert capture.write_fd("stdout") is None
+    assert capture.write_fd("stderr") is not None
+    assert capture.tail("stdout") == ""
+    capture.close_write_fds()
+    assert capture.write_fd("stderr") is None
+    assert await capture.drained(DEADLINE)
+    await capture.close()
+
+
+async def test_without_any_stream_the_sinks_are_closed_all_the_same(pump: OutputReader) -> None:
+    sink = Collector()
+    capture = pump.open(generation=1, masker=Masker(), sinks=[sink], on_trouble=Troubles(), streams=[])
+
+    assert await capture.drained(0)
+    await capture.close()
+    assert sink.closed == 1
+
+
+async def test_without_descriptors_it_fails_and_leaves_nothing(pump: OutputReader) -> None:
+    await opened(pump).close()  # the thread and its own descriptors exist
+    sink = Collector()
+    before = open_fds()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = [number for number in range(1000) if not is_open(number)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[2] + 1, limits[1]))  # three: one pipe, but not two
+
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            opened(pump, sink)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    await until(lambda: sink.closed)
+    assert open_fds() == before
+
+
+async def test_the_tail_is_the_last_64_kib(pump: OutputReader, spawned: Spawn) -> None:
+    capture = opened(pump)
+    program = "import os\nfor n in range(30000): os.write(1, b'%07d\\n' % n)\nos.write(2, b'y' * 300000)"
+
+    spawned(capture, sys.executable, "-I", "-S", "-c", program)
+
+    assert await capture.drained(DEADLINE)
+    assert capture.tail("stdout") == "".join(f"{n:07}\n" for n in range(30000))[-65536:]
+    assert capture.tail("stdout", 2) == "0029998\n0029999\n"
+    assert capture.tail("stdout", 0) == ""
+    assert capture.tail("stderr") == "y" * 65536
+    await capture.close()
+
+
+async def test_bytes_that_are_no_text_pass_through(pump: OutputReader, spawned: Spawn) -> None:
+    capture = opened(pump, sink := Collector())
+    lines: list[Line] = []
+    capture.follow(lines.extend)
+
+    spawned(capture, r"printf 'nul[\000] bad[\377\376] ansi[\033[31m]\r\n'")
+
+    assert await capture.drained(DEADLINE)
+    assert sink.text() == b"nul[\0] bad[\xff\xfe] ansi[\x1b[31m]\r\n"
+    assert [line.text for line in lines] == ["nul[\0] bad[\ufffd\ufffd] ansi[\x1b[31m]"]
+    await capture.close()
+
+
+async def test_an_overlong_line_is_one_line_of_which_the_beginning_is_told(
+    pump: OutputReader, spawned: Spawn
+) -> None:
+    capture = opened(pump)
+    lines: list[Line] = []
+    capture.follow(lines.extend)
+
+    spawned(capture, "head -c 300000 /dev/zero | tr '\\0' x; echo; echo next")
+
+    assert await capture.drained(DEADLINE)
+    assert [(len(line.text), line.number) for line in lines] == [(8192, 1), (4, 2)]
+    await capture.close()
+
+
+async def test_a_follower_that_comes_in_the_middle_of_a_line_gets_the_whole_line(
+    pump: OutputReader, spawned: Spawn, tmp_path: Path
+) -> None:
+    capture = opened(pump)
+    first, second = steps(tmp_path)
+    spawned(
+        capture,
+        f"echo past; printf begin; read x <{first}; echo -end; printf rest; read x <{second}; echo -over",
+    )
+    await until(lambda: capture.tail("stdout") == "past\nbegin")
+    lines: list[Line] = []
+
+    unfollow = capture.follow(lines.extend)
+    first.write_text("\n")
+    await until(lambda: [line.text for line in lines] == ["begin-end"])
+    unfollow()
+    second.write_text("\n")
+
+    assert await capture.drained(DEADLINE)
+    assert len(lines) == 1
+    await capture.close()
+
+
+async def test_a_follower_that_fails_does_not_disturb_the_others(pump: OutputReader, spawned: Spawn) -> None:
+    faults: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: faults.append(context["message"]))
+    capture = opened(pump)
+    lines: list[Line] = []
+
+    def fail(_: list[Line]) -> None:
+        raise RuntimeError("broken")
+
+    capture.follow(fail)
+    capture.follow(lines.extend)
+    spawned(capture, "echo hello")
+
+    assert await capture.drained(DEADLINE)
+    assert [line.text for line in lines] == ["hello"]
+    assert faults == ["a follower of output failed"]
+    await capture.close()
+
+
+async def test_a_loop_that_is_too_slow_loses_the_oldest_lines_and_is_told(
+    pump: OutputReader, spawned: Spawn
+) -> None:
+    told = Troubles()
+    capture = opened(pump, told=told)
+    lines: list[Line] = []
+    capture.follow(lines.extend)
+    program = "import os\nfor n in range(1000): os.write(1, b'%06d\\n' % n * 200)"
+
+    process = spawned(capture, sys.executable, "-I", "-S", "-c", program)
+    process.wait(DEADLINE)
+
+    assert await capture.drained(DEADLINE)
+    assert capture.dropped > 0
+    assert len(lines) + capture.dropped == 200_000
+    assert sum(line.missed for line in lines) == capture.dropped
+    assert [line.number - before.number - 1 for before, line in pairwise(lines)] == [
+        line.missed for line in lines[1:]
+    ]
+    assert lines[-1] == Line("stdout", "000999", 200_000, 7)
+    assert set(told.topics) == {"output_dropped"}
+    assert sum(int(str(details["lines"])) for _, _, details in told) == capture.dropped
+    await capture.close()
+
+
+async def test_lines_that_a_follower_is_too_slow_for_at_the_end_are_told(
+    pump: OutputReader, spawned: Spawn
+) -> None:
+    told = Troubles()
+    capture = opened(pump, told=told)
+    lines: list[Line] = []
+
+    def slowly(some: list[Line]) -> None:
+        time.sleep(0.02 * len(some))
+        lines.extend(some)
+
+    capture.follow(slowly)
+    spawned(capture, "seq 1 1000")
+
+    assert not await capture.drained(0.1, 0.1)
+    assert capture.dropped > 0
+    assert len(lines) + capture.dropped == 1000
+    assert [text for _, text, _ in told] == [
+        f"{capture.dropped} lines of output were not shown: the program was busy"
+    ]
+    await capture.close()
+
+
+async def test_a_loop_that_is_closed_harms_nobody(spawned: Spawn) -> None:
+    pump = OutputReader()
+    sink = Collector()
+
+    def in_another_loop() -> None:
+        async def start() -> None:
+            capture = opened(pump, sink)
+            capture.follow(lambda _lines: None)
+            spawned(capture, "sleep 0.2; echo late")
+
+        asyncio.run(start())
+
+    await asyncio.to_thread(in_another_loop)
+    await until(lambda: sink.text() == b"late\n")
+    pump.close()
+    assert sink.closed == 1
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_GETPIPE_SZ"), reason="other systems do not tell the size of a pipe")
+async def test_only_so_many_pipes_are_large(pump: OutputReader) -> None:
+    captures = [opened(pump) for _ in range(MOST_LARGE_PIPES // 2 + 1)]
+    fds = [fd for capture in captures if (fd := capture.write_fd("stdout")) is not None]
+    sizes = [fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) for fd in fds]
+    assert sizes[:-1] == [PIPE_SIZE] * (MOST_LARGE_PIPES // 2)
+    assert sizes[-1] < PIPE_SIZE
+
+    for capture in captures:
+        await capture.close()

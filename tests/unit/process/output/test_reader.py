@@ -1,0 +1,114 @@
+"""Output where no thread or no descriptor can be had: told, nothing lost for good, nothing left open."""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from hostler.model.values import StreamName
+from hostler.process.output.capture import OutputReader
+from hostler.secrets.masking import Masker
+
+
+class Bucket:
+    """A sink that keeps everything."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.closed = 0
+
+    def write(self, stream: StreamName, data: bytes) -> None:
+        self.data += data
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Shortage:
+    """Refuses threads or selectors while it lasts; the real limits would stop the test's own, too."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.threads = self.selectors = False
+        start, selector = threading.Thread.start, selectors.DefaultSelector
+
+        def start_or_refuse(thread: threading.Thread) -> None:
+            if self.threads and thread.name == "hostler-output":
+                raise RuntimeError("can't start new thread")
+
+            start(thread)
+
+        def make_or_refuse() -> selectors.BaseSelector:
+            if self.selectors:
+                raise OSError(errno.EMFILE, "Too many open files")
+
+            return selector()
+
+        monkeypatch.setattr(threading.Thread, "start", start_or_refuse)
+        monkeypatch.setattr("hostler.process.output.reader.selectors.DefaultSelector", make_or_refuse)
+
+
+@pytest.fixture
+def shortage(monkeypatch: pytest.MonkeyPatch) -> Shortage:
+    return Shortage(monkeypatch)
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    yield
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def open_capture(pump: OutputReader, sink: Bucket) -> None:
+    pump.open(generation=1, masker=Masker(), sinks=[sink], on_trouble=lambda *_: None)
+
+
+@pytest.mark.parametrize("what", ["threads", "selectors"])
+async def test_output_that_nobody_can_read_is_refused_and_its_sink_closed_at_the_end(
+    shortage: Shortage, what: str
+) -> None:
+    sink = Bucket()
+
+    with no_descriptor_left():
+        pump = OutputReader()
+        setattr(shortage, what, True)
+
+        with pytest.raises(OSError, match=r"(Resource temporarily unavailable|Too many open files)"):
+            open_capture(pump, sink)
+
+        pump.close()
+
+    assert sink.closed == 1
+
+
+@pytest.mark.parametrize("what", ["threads", "selectors"])
+async def test_output_is_read_as_soon_as_somebody_can(shortage: Shortage, what: str) -> None:
+    refused, sink = Bucket(), Bucket()
+
+    with no_descriptor_left():
+        pump = OutputReader()
+        setattr(shortage, what, True)
+
+        with pytest.raises(OSError, match=r"(Resource temporarily unavailable|Too many open files)"):
+            open_capture(pump, refused)
+
+        setattr(shortage, what, False)
+        capture = pump.open(generation=2, masker=Masker(), sinks=[sink], on_trouble=lambda *_: None)
+        os.write(capture.write_fd("stdout") or -1, b"here again\n")
+        capture.close_write_fds()
+
+        with anyio.fail_after(5):
+            assert await capture.drained(5)
+            await capture.close()
+
+        pump.close()
+
+    assert sink.data == b"here again\n"
+    assert (sink.closed, refused.closed) == (1, 1)

@@ -1,0 +1,61 @@
+import subprocess
+import sys
+
+from namespaces import unshared
+
+ADOPTS = """
+import ctypes, os, subprocess, sys, time
+from hostler.process.tree.reaper import reap_strangers
+
+PR_SET_CHILD_SUBREAPER = 36
+assert ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+def ended(*argv, **options):
+    child = subprocess.Popen(argv, stdout=subprocess.PIPE, **options)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    return child
+
+server = ended("sh", "-c", "exit 3", start_new_session=True)
+of_a_plugin = ended("sh", "-c", "exit 4")
+launches = "exec 3<&0; setsid sh -c 'read _; exit 5' <&3 & echo $!"
+launcher = ended("sh", "-c", launches, start_new_session=True, stdin=subprocess.PIPE)
+launcher.stdin.close()  # only now does the orphan end: before, the shell could reap it
+orphan = int(launcher.stdout.read())
+os.waitid(os.P_PID, orphan, os.WEXITED | os.WNOWAIT)
+
+known = {server.pid, launcher.pid}
+assert reap_strangers(known.__contains__) == [orphan]
+assert reap_strangers(known.__contains__) == []
+print(server.wait(), of_a_plugin.wait(), launcher.wait())
+"""
+AS_FIRST_PROCESS = """
+import os, signal, subprocess, time
+from hostler.process.tree.reaper import reap_strangers
+
+assert os.getpid() == 1
+orphans = []
+for _ in range(3):
+    launches = ["sh", "-c", "exec 3<&0; setsid cat <&3 & echo $!"]
+    launcher = subprocess.Popen(launches, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    launcher.wait()
+    launcher.stdin.close()  # only now does the orphan end: before, the shell could reap it
+    orphans.append(int(launcher.stdout.read()))
+deadline = time.monotonic() + 60
+reaped = set()
+while set(orphans) - reaped and time.monotonic() < deadline:
+    reaped |= set(reap_strangers(lambda pid: False))
+    time.sleep(0.01)
+print(sorted(set(orphans) - reaped), [name for name in os.listdir("/proc") if name.isdigit()])
+"""
+
+
+def test_only_adopted_children_are_reaped() -> None:
+    result = subprocess.run([sys.executable, "-c", ADOPTS], capture_output=True, text=True, check=False)
+
+    assert (result.stdout, result.stderr) == ("3 4 0\n", "")
+
+
+def test_the_first_process_of_a_namespace_leaves_no_zombies() -> None:
+    result = unshared(["--pid", "--fork", "--mount-proc", sys.executable, "-c", AS_FIRST_PROCESS])
+
+    assert (result.stdout, result.stderr) == ("[] ['1']\n", "")

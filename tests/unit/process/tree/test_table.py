@@ -1,0 +1,293 @@
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from hostler.process.tree import members, table
+from hostler.process.tree.members import find_tree
+from hostler.process.tree.memory import tree_memory
+from hostler.process.tree.table import (
+    Register,
+    Row,
+    count_forks,
+    find_marks,
+    read_row,
+    read_table,
+    start_time,
+    until_settled,
+)
+from namespaces import unshared
+
+Start = Callable[..., Any]
+
+DAEMON = """
+import os, pathlib, time
+def fork_as(pid):
+    pathlib.Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+    return os.fork()
+ready, tell = os.pipe()
+if fork_as(500) == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.setsid()
+        os.write(tell, str(os.getpid()).encode())
+    time.sleep(60)
+lower = int(os.read(ready, 9))
+higher = fork_as(30000)
+if higher:
+    print(lower < 1000 and higher == 30000, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_name_with_parentheses_and_spaces_does_not_confuse(tmp_path: Path) -> None:
+    program = tmp_path / "a) R 1 (b"
+    program.symlink_to("/bin/sleep")
+    child = subprocess.Popen([program, "60"])
+
+    try:
+        row = read_row(child.pid)
+        assert row is not None
+        assert (row.name, row.parent, row.session) == ("a) R 1 (b", os.getpid(), os.getsid(0))
+    finally:
+        child.kill()
+        child.wait()
+
+    assert read_row(child.pid) is None
+    assert start_time(child.pid) == 0
+
+
+def test_a_zombie_has_a_start_time_and_no_row() -> None:
+    child = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+    assert start_time(child.pid) > 0
+    assert read_row(child.pid) is None
+    child.wait()
+
+
+def test_threads_of_the_kernel_are_not_in_the_table() -> None:
+    assert 2 not in read_table().rows or Path("/proc/2/comm").read_text() != "kthreadd\n"
+
+
+@pytest.mark.parametrize(
+    ("environment", "marks"),
+    [
+        (b"", []),
+        (b"A=1\0HOSTLER_RUN_ID=x\0B=2\0", ["x"]),
+        (b"HOSTLER_RUN_ID=outer:inner\0", ["outer", "inner"]),
+        (b"A=1\0MY_HOSTLER_RUN_ID=x\0", []),
+        (b"A=HOSTLER_RUN_ID=x\0", []),
+    ],
+)
+def test_markers_are_read_from_an_environment(environment: bytes, marks: list[str]) -> None:
+    assert find_marks(environment) == marks
+
+
+def test_forks_are_counted() -> None:
+    before = count_forks()
+    subprocess.run(["true"], check=True)
+
+    assert count_forks() > before
+
+
+NUMBERS = (
+    """
+import asyncio, os, pathlib, signal, sys
+from hostler.model.launch import Launch
+from hostler.process.spawn.spawn import spawn
+from hostler.process.tree.terminate import ProcessTableSnapshot, find_tree, stop_tree
+
+DAEMON = """
+    + repr(DAEMON)
+    + """
+
+def next_pid(pid):
+    pathlib.Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+
+async def main():
+    here, census = pathlib.Path("/tmp"), Census()
+    next_pid(20000)
+    launch = Launch(server="a", generation=1, argv=[sys.executable, "-c", DAEMON], cwd=here,
+                    env={"PATH": "/usr/bin:/bin"}, host="127.0.0.1", port=None, data_dir=here, cache_dir=here)
+    out, write = os.pipe()
+    process = spawn(launch, run_id="a", stdout_fd=write, stderr_fd=write)
+    await census.look(process)
+    os.write(1, os.read(out, 100))
+    print(process.pid >= 20000, len(find_tree(process, table=await census.look(process))), flush=True)
+    print(await stop_tree(process, grace=5, census=census), find_tree(process), flush=True)
+
+asyncio.run(main())
+"""
+)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a pid namespace of its own needs root")
+def test_descendants_are_found_whatever_their_numbers() -> None:
+    done = unshared(["--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-c", NUMBERS])
+
+    assert (done.stdout, done.stderr) == ("True\nTrue 4\n() []\n", "")
+
+
+async def test_who_is_older_than_the_server_is_read_once(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    really_read = table._read
+
+    def note_and_read(path: str) -> bytes:
+        read.append(path)
+        return really_read(path)
+
+    await anyio.sleep(0.02)  # two ticks of the kernel's clock
+    child, register = start("sleep", "60"), Register()
+    register.look(child.process.start_time)
+    monkeypatch.setattr(table, "_read", note_and_read)
+
+    assert child.pid in register.look(child.process.start_time).rows
+    assert f"/proc/{child.pid}/stat" in read
+    assert f"/proc/{os.getpid()}/stat" not in read
+
+
+async def test_a_number_that_was_given_out_again_is_read_again(start: Start) -> None:
+    child, register = start("sleep", "60"), Register()
+    since = child.process.start_time
+    register.look(0)
+    folder, _ = register._seen[child.pid]
+    register._seen[child.pid] = folder - 1, since - 1  # as if one that was older had had it then
+    assert child.pid in register.look(since).rows
+
+
+def test_a_look_during_which_something_was_started_is_not_the_last() -> None:
+    looks = 0
+
+    for _ in until_settled():
+        looks += 1
+
+        if looks < 3:
+            subprocess.run(["true"], check=True)
+
+    assert looks >= 3
+
+
+async def test_processes_older_than_the_server_are_not_asked_for_their_environment(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    read = table._environment
+
+    def note_and_read(pid: int) -> bytes:
+        asked.append(pid)
+        return read(pid)
+
+    monkeypatch.setattr(table, "_environment", note_and_read)
+    await anyio.sleep(0.02)  # two ticks of the kernel's clock
+    child = start("sleep", "60")
+    find_tree(child.process)
+
+    assert child.pid in asked
+    assert os.getpid() not in asked
+
+
+async def test_a_process_without_environment_hurts_nobody(start: Start) -> None:
+    child = start("env", "-i", "sleep", "60")
+
+    with anyio.fail_after(5):
+        while table._environment(child.pid):  # noqa: ASYNC110  (nobody tells an exec)
+            await anyio.sleep(0.005)
+
+    assert [member.pid for member in find_tree(child.process)] == [child.pid]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes the user")
+async def test_environments_of_other_users_are_passed_over(start: Start) -> None:
+    child = start("sleep", "60")
+    os.setegid(65534)
+    os.seteuid(65534)
+
+    try:
+        assert [member.pid for member in find_tree(child.process)] == [child.pid]
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+async def test_memory_is_that_of_the_whole_tree(start: Start) -> None:
+    code = "import os, time; block = bytearray(30 << 20); print('ready', flush=True); time.sleep(60)"
+    child = start("sh", "-c", '"$@" & wait', "sh", sys.executable, "-I", "-S", "-c", code)
+    assert await child.line() == "ready"
+
+    memory = tree_memory(child.process)
+    assert memory.processes == 2
+    assert 30 << 20 < memory.rss < 80 << 20
+    assert tree_memory(child.process, read_table()) == memory
+
+
+async def test_a_dead_server_uses_no_memory(start: Start) -> None:
+    child = start("true")
+    await child.process.wait()
+
+    assert (tree_memory(child.process).rss, tree_memory(child.process).processes) == (0, 0)
+
+
+def test_sessions_and_groups_of_members_belong_to_them() -> None:
+    def row(pid: int, parent: int, group: int, session: int) -> Row:
+        return Row(pid, "", "S", parent, group, session, 1, 0)
+
+    rows = [
+        row(10, 1, 10, 10),
+        row(11, 10, 11, 10),
+        row(12, 1, 11, 10),
+        row(13, 1, 13, 9),
+        row(14, 12, 14, 14),
+    ]
+    look = table.Table(iter([*rows, row(15, 1, 15, 14)]))
+
+    found = members._members(look, [look.rows[11]], set())
+    assert {member.pid for member in found} == {11, 12, 14, 15}
+    assert {member.pid for member in members._members(look, [look.rows[10]], {12})} == {10, 11}
+
+
+def test_a_stopped_process_shows_as_stopped() -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    child.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+
+    try:
+        row = read_row(child.pid)
+        assert row is not None
+        assert row.state == "T"
+    finally:
+        child.kill()
+        child.wait()
+
+
+async def test_a_marker_behind_a_large_environment_is_found(start: Start) -> None:
+    env = {f"V{number}": "x" * 60_000 for number in range(5)} | {"PATH": "/usr/bin:/bin"}
+    child = start("sh", "-c", "setsid sleep 60 & echo $!; exit 0", env=env)
+    orphan = int(await child.line())
+    await child.process.wait()
+
+    with anyio.fail_after(5):
+        while os.getsid(orphan) != orphan:  # noqa: ASYNC110  (nobody tells a setsid)
+            await anyio.sleep(0.005)
+
+    assert [member.pid for member in find_tree(child.process)] == [orphan]
+
+
+async def test_a_program_is_waited_for_while_it_is_being_loaded(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # how long the kernel takes to load a program cannot be arranged
+    child, empty = start("sleep", "60", run_id="loaded"), [b""] * 5
+    read = table._environment
+    monkeypatch.setattr(table, "_environment", lambda pid: empty.pop() if empty else read(pid))
+    monkeypatch.setattr(table, "_has_arguments", lambda pid: not empty)
+    look = Register().look(child.process.start_time)
+
+    assert child.pid in [row.pid for row in look.marked("loaded", child.process.start_time)]
