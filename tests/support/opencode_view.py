@@ -138,7 +138,7 @@ class View(Unasked):
             namespace="view",
             directories=directories,
             data_dir=self.data_dir,
-            pump=self.pump,
+            output=self.pump,
             store=RunStore(directories),
             host_env={},
         )

@@ -94,8 +94,8 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def _in_child(residence: weakref.ref[LoopAffinity]) -> None:
-    it = residence()
+def _in_child(affinity: weakref.ref[LoopAffinity]) -> None:
+    it = affinity()
 
     if it is not None:
         it.forget_in_child()

@@ -178,12 +178,12 @@ class ServerFacts(AsServer):
 
     def events(self) -> AsyncIterator[Event]:
         """Every event of this server from now on; ends with the supervisor."""
-        self.context.residence.check()
+        self.context.affinity.check()
         return self.reporter.events.subscribe()
 
     def stream_events(self) -> AsyncIterator[StreamEvent | StreamGap]:
         """The parsed events of the health connection from now on, with marks where some were lost."""
-        self.context.residence.check()
+        self.context.affinity.check()
         return self.reporter.stream.subscribe()
 
     def lines(self, buffer: int = 4096) -> AsyncIterator[Line]:
@@ -192,7 +192,7 @@ class ServerFacts(AsServer):
         At most `buffer` lines wait for you, and 16 MiB of them. Beyond that the oldest are dropped, and
         `missed` of the next line is their number.
         """
-        self.context.residence.check()
+        self.context.affinity.check()
 
         if buffer < 1:
             raise ValueError(f"buffer: expected 1 or more lines, got {buffer}")

@@ -57,7 +57,7 @@ class Lifecycle:
         try:
             await self._keep_up()
         except Exception as error:  # noqa: BLE001 - a mistake of ours must leave no process and no silence
-            if not self.server.context.residence.forked:
+            if not self.server.context.affinity.forked:
                 await self._collapse(error)
 
     async def _keep_up(self) -> None:

@@ -146,7 +146,7 @@ class RestartDecision:
             server.budget = Budget(server.budget.used, delay)
             return ""
 
-        spent = spend(server.budget, policy, server.context.chance())
+        spent = spend(server.budget, policy, server.context.jitter())
 
         if spent is None:
             return f"gave up after {server.budget.used} restarts"

@@ -107,7 +107,7 @@ class Run:
 
         try:
             if self.spec.guard:
-                self.context.processes.guard.add(run_id, self._trouble)
+                self.context.processes.watchdog.add(run_id, self._trouble)
 
             self.process = self.context.processes.spawn(
                 launch,
@@ -119,13 +119,13 @@ class Run:
             capture.close_write_fds()
 
         process = self.process
-        self.context.processes.guard.complete(run_id, process.pid, process.start_time, process.cgroup)
+        self.context.processes.watchdog.complete(run_id, process.pid, process.start_time, process.cgroup)
         recording.complete(pid=self.process.pid, start_time=self.process.start_time)
         self.facts = MappingProxyType(dict(launch.facts))
 
     def _open_capture(self, launch: Launch, on_line: Callable[[Line], None]) -> Capture:
         sinks, launch.sinks = launch.sinks, []  # from here on the capture closes them
-        self.capture = self.context.pump.open(
+        self.capture = self.context.output.open(
             generation=self.generation,
             masker=self.reporter.masker,
             sinks=sinks,
@@ -259,7 +259,7 @@ class Run:
 
     async def stop_tree(self, grace: float, tell: Callable[[int], None]) -> tuple[int, ...]:
         """Ask it to end, grace, SIGKILL; the pids still there. `tell` hears who may not be signalled."""
-        if self.process is None or self.context.residence.forked:
+        if self.process is None or self.context.affinity.forked:
             return ()
 
         self.told_to_end = self.told_to_end or self.process.alive()
@@ -315,7 +315,7 @@ class Run:
         if self.health is not None:
             self.health.cancel()
 
-        if self.context.residence.forked or (self.process and self.context.processes.kill_now(self.process)):
+        if self.context.affinity.forked or (self.process and self.context.processes.kill_now(self.process)):
             return False
 
         if self._recording is not None:

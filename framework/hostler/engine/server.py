@@ -66,7 +66,7 @@ class Server(ServerFacts):
         Raises ProcessAlreadyRunning when it runs, and what made it fail when it could not start.
         A stop that is asked for meanwhile wins, and ends the wait.
         """
-        self.context.residence.check()
+        self.context.affinity.check()
         if self.state is State.RUNNING and not self.end_asked:
             raise runs_already(self)
 
@@ -150,7 +150,7 @@ class Server(ServerFacts):
         await self._wait(lambda: self.completed, "completed", timeout)
 
     async def _wait(self, condition: Callable[[], bool], what: str, timeout: float | None) -> None:
-        self.context.residence.check()
+        self.context.affinity.check()
 
         with anyio.move_on_after(timeout):
             while not condition():
@@ -169,7 +169,7 @@ class Server(ServerFacts):
 
     def ask_up(self) -> None:
         """Want it up, and what it needs, without waiting. ServerError where nobody would see to it."""
-        self.context.residence.check()
+        self.context.affinity.check()
         if not self.attended:
             raise not_attended(self)
 
@@ -188,7 +188,7 @@ class Server(ServerFacts):
 
     def ask_down(self, because: str = "") -> None:
         """Want it down, without waiting; this run ends, even if it is wanted up again at once."""
-        self.context.residence.check()
+        self.context.affinity.check()
         self.wanted, self.because = DesiredState.DOWN, because
         self.end_asked_of = self.generation
         self.lasting.planned = False
@@ -283,7 +283,7 @@ class Server(ServerFacts):
 
     async def changed(self) -> None:
         """Wait for the next change."""
-        self.context.residence.check()
+        self.context.affinity.check()
         await self._changed.wait()
 
     def _nudge(self) -> None:

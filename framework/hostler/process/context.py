@@ -19,11 +19,11 @@ from hostler.process.system import Processes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorContext:
-    """One supervisor's means: directories, the output thread, run records, hostler's own environment.
+    """One supervisor's resources: directories, the output thread, run records, hostler's own environment.
 
     `host_env` is that environment as it was in the beginning, `live_env` as it is: where secrets are read.
-    `clock` is the event loop's, in seconds. `chance` gives numbers from 0 to 1 for jitter.
-    `residence` is where it may be used.
+    `clock` is the event loop's, in seconds. `jitter` gives random numbers from 0 to 1.
+    `affinity` is the process and the event loop that may use it.
     `inputs` gives the files that hostler reads at a start or a reload of any of its servers.
     `inputs_of_starts` gives those that are read whenever one of its servers starts, and whether they have to
     be there. `outputs` gives the folders in which hostler writes files for its servers that run.
@@ -34,14 +34,14 @@ class SupervisorContext:
     namespace: str
     directories: Directories
     data_dir: Path
-    pump: OutputReader
+    output: OutputReader
     store: RunStore
     host_env: Mapping[str, str]
     live_env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     processes: Processes = field(default_factory=Processes)
     clock: Callable[[], float] = time.monotonic
-    chance: Callable[[], float] = field(default=random.random)
-    residence: LoopAffinity = field(default_factory=LoopAffinity)
+    jitter: Callable[[], float] = field(default=random.random)
+    affinity: LoopAffinity = field(default_factory=LoopAffinity)
     ports_in_use: Callable[[], set[int]] = field(default=set)
     inputs: Callable[[], tuple[Path, ...]] = field(default=tuple)
     inputs_of_starts: Callable[[], Mapping[Path, bool]] = field(default=dict)

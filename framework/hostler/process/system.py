@@ -28,12 +28,12 @@ from hostler.process.tree.usage import tree_usage
 class Processes:
     """The processes of this machine. Errors and deadlines are those of the functions behind it.
 
-    `guard` is the watchdog of the servers that ask for one.
+    `watchdog` ends the servers with `guard = true` when this process dies.
     """
 
     def __init__(self) -> None:
-        self._census = ProcessTableSnapshot()
-        self.guard = WatchdogClient()
+        self._snapshot = ProcessTableSnapshot()
+        self.watchdog = WatchdogClient()
 
     def spawn(self, launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int | None) -> Process:
         """Start the command of a launch, watched by the running event loop."""
@@ -53,7 +53,7 @@ class Processes:
             process,
             grace=grace,
             cut_short=cut_short,
-            census=self._census,
+            census=self._snapshot,
             order=order,
             on_refused=on_refused,
         )
@@ -64,19 +64,19 @@ class Processes:
 
     def members(self, process: Process) -> list[int]:
         """The pids of the living tree."""
-        return [member.pid for member in find_tree(process, table=self._census.look_now(process))]
+        return [member.pid for member in find_tree(process, table=self._snapshot.look_now(process))]
 
     def memory(self, process: Process) -> TreeMemory:
         """How much memory the living tree uses."""
-        return tree_memory(process, self._census.look_now(process))
+        return tree_memory(process, self._snapshot.look_now(process))
 
     async def memory_soon(self, process: Process) -> TreeMemory:
         """The same, by one look for all who ask at the same moment."""
-        return tree_memory(process, await self._census.look(process))
+        return tree_memory(process, await self._snapshot.look(process))
 
     async def usage(self, process: Process, *, shared_once: bool = False) -> tuple[ProcessUsage, ...]:
         """What each process of the living tree uses, the largest first."""
-        table = await self._census.look(process)
+        table = await self._snapshot.look(process)
 
         if not shared_once:
             return tree_usage(process, table)

@@ -57,7 +57,7 @@ class CommandRunner:
         marks = [mark for mark in (self.launch.host_env.get(MARKER), self.run_id) if mark]
         launch.host_env = {MARKER: ":".join(marks)} if marks else {}
         masker = self.reporter.masker if order.masked else Masker()
-        capture = self.context.pump.open(
+        capture = self.context.output.open(
             generation=launch.generation, masker=masker, sinks=(), on_trouble=_nothing
         )
 

@@ -63,7 +63,7 @@ class RunRecorder:
     def unguard(self) -> None:
         """Nothing is left that the watchdog would have to end."""
         if self.record is not None:
-            self.context.processes.guard.remove(self.record.run_id)
+            self.context.processes.watchdog.remove(self.record.run_id)
 
     def end(self) -> None:
         """Forget the run: its tree is gone."""

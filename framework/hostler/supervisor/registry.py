@@ -86,7 +86,7 @@ class ServerRegistry(Mapping[str, Server]):
     def holds(self, name: str) -> bool:
         """Whether we hold the lock of a server."""
         life = self._lives.get(name)
-        return life is not None and life.resources.lock is not None and not self._around.residence.forked
+        return life is not None and life.resources.lock is not None and not self._around.affinity.forked
 
     def disown(self) -> None:
         """Let go of all that is locked in a forked child, so that only its parent holds it."""

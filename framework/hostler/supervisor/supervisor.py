@@ -81,7 +81,7 @@ class Supervisor:
             namespace=namespace or uuid4().hex,
             directories=directories,
             data_dir=directories.data_for(place),
-            pump=OutputReader(),
+            output=OutputReader(),
             store=RunStore(directories),
             host_env=own,
             live_env=os.environ if environ is None else own,
@@ -114,7 +114,7 @@ class Supervisor:
 
     def events(self) -> AsyncIterator[Event]:
         """Every event of every server from now on; ends with the supervisor."""
-        self._around.residence.check()
+        self._around.affinity.check()
         return self._channel.subscribe()
 
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
@@ -129,7 +129,7 @@ class Supervisor:
 
     async def start(self, *names: str) -> None:
         """Start these servers (all, without names) and what they need; wait until they are spawned."""
-        self._around.residence.check()
+        self._around.affinity.check()
         await all_of(partial(self._start_one, self[name]) for name in names or self)
 
     async def _start_one(self, server: Server) -> None:
@@ -155,7 +155,7 @@ class Supervisor:
             at_rest = server.idle() and not server.may_come_back
             return at_rest or (self.ended_by is not None and server.stuck is not None)
 
-        self._around.residence.check()
+        self._around.affinity.check()
         await self._changing.finished()
 
         while busy := [server for server in self._roster.values() if not over(server)]:
@@ -201,7 +201,7 @@ class Supervisor:
         return await self._changing.reload(configuration)
 
     def _is_open(self) -> bool:
-        self._around.residence.check()
+        self._around.affinity.check()
         return self._engine is not None and not self._closing.is_set() and not self._engine.done()
 
     # -- life ---------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ class Supervisor:
         if self._engine is not None:
             raise ServerError("a Supervisor can be entered once", hint="make a new one")
 
-        self._around.residence.enter(self._let_go_in_child)
+        self._around.affinity.enter(self._let_go_in_child)
         self._engine = asyncio.create_task(self._run(), name="hostler")
         atexit.register(self._kill_now)
         self._roster.attend()
@@ -223,10 +223,10 @@ class Supervisor:
 
     async def close(self) -> None:
         """Stop all servers and end; what leaving `async with` does. Cancelling the caller delays nothing."""
-        if self._engine is None or self._around.residence.forked:
+        if self._engine is None or self._around.affinity.forked:
             return
 
-        self._around.residence.check()
+        self._around.affinity.check()
         self._roster.leave()
         self._closing.set()
         cancelled: asyncio.CancelledError | None = None
@@ -252,7 +252,7 @@ class Supervisor:
             async with anyio.create_task_group() as tasks:
                 self._roster.begin(tasks)
                 tasks.start_soon(sample_memory, self._roster, self._roster.changed)
-                tasks.start_soon(self._around.processes.guard.watch)
+                tasks.start_soon(self._around.processes.watchdog.watch)
                 tasks.start_soon(self._essentials.watch)
                 await self._closing.wait()
 
@@ -276,10 +276,10 @@ class Supervisor:
         self._roster.leave()
         atexit.unregister(self._kill_now)
 
-        if not self._around.residence.forked:
+        if not self._around.affinity.forked:
             self._kill_now()
-            self._around.residence.leave()
-            self._around.pump.close()
+            self._around.affinity.leave()
+            self._around.output.close()
 
         for server in self._roster.values():
             server.reporter.close()
@@ -287,16 +287,16 @@ class Supervisor:
         self._channel.close()
 
     def _kill_now(self) -> None:
-        if not self._around.residence.forked:
+        if not self._around.affinity.forked:
             self._roster.kill_now()
-            self._around.processes.guard.close()
+            self._around.processes.watchdog.close()
 
     def _let_go_in_child(self) -> None:
         """Have a forked child own nothing: no lock, no watchdog, and no task that goes on in it."""
         self._roster.disown()
-        self._around.processes.guard.disown()
+        self._around.processes.watchdog.disown()
 
-        if self._engine is not None and self._around.residence.loop_runs_here:
+        if self._engine is not None and self._around.affinity.loop_runs_here:
             self._engine.cancel()
 
     async def _sweep(self) -> None:

@@ -34,7 +34,7 @@ _FIRST_PORT = 20_000
 _STRANGER = 2**22
 
 
-class _NoGuard(WatchdogClient):
+class _NoWatchdog(WatchdogClient):
     """Starts no watchdog: processes that are made up end with this program."""
 
     def add(self, run_id: str, tell: Tell) -> None:
@@ -51,7 +51,7 @@ class World(Processes):
 
     def __init__(self, *, chance: float = 1.0) -> None:
         super().__init__()
-        self.guard = _NoGuard()
+        self.watchdog = _NoWatchdog()
         self.children: list[FakeChild] = []
         self.strangers: set[int] = set()
         self.on_spawn: Callable[[Launch], None] = lambda launch: None
@@ -204,9 +204,9 @@ class _WorldSupervisor(Supervisor):
         return replace(
             super()._surroundings(namespace, directories, environ),
             processes=self._world,
-            pump=self._world.pump,
+            output=self._world.pump,
             clock=loop_time,
-            chance=lambda: self._world.chance,
+            jitter=lambda: self._world.chance,
         )
 
 
