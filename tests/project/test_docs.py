@@ -16,6 +16,7 @@ import pytest
 from hostler import InvalidConfiguration, ServerSpec, from_dict
 from hostler.cli.commands import group
 from hostler.model.schema.server_keys import RESTART, SERVER
+from hostler.model.states import MOVES
 from hostler.plugins.describe import describe
 from hostler.plugins.discovery import installed
 from hostler.plugins.signatures import FORMS
@@ -27,6 +28,7 @@ PAGES = [
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 BENCHMARKS = ROOT / "benchmarks" / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 ALL = "\n".join(page.read_text() for page in PAGES)
@@ -140,6 +142,20 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             broken.append(link)
 
     assert broken == []
+
+
+def test_every_module_and_test_named_on_the_page_of_the_architecture_exists() -> None:
+    named = re.findall(r"`((?:\w+/)*\w+\.py)`", ARCHITECTURE.read_text())
+    places = (ROOT, Path(hostler.__file__).parent)
+    gone = [path for path in named if not any((place / path).exists() for place in places)]
+    assert not gone, f"docs/architecture.md names them: write there where that is now, {gone}"
+    assert len(named) > 40
+
+
+def test_the_diagram_of_the_states_has_every_move_and_no_other() -> None:
+    drawn = re.findall(r"<title>(\w+) to (\w+)</title>", (ROOT / "docs/images/states.svg").read_text())
+    moves = [(state.value, after.value) for state in MOVES for after in MOVES[state]]
+    assert sorted(drawn) == sorted(moves)
 
 
 def anchors(page: Path) -> set[str]:

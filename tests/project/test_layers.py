@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import types
@@ -97,6 +98,14 @@ def where(path: Path, line: int) -> str:
 def test_every_part_of_the_framework_has_its_layer() -> None:
     parts = {part_of(path) for path in FRAMEWORK.rglob("*.py")} - {"__init__"}
     assert parts == set(RANKS)
+
+
+def test_the_page_of_the_architecture_has_every_part_on_its_floor() -> None:
+    page = Path(__file__).parents[2] / "docs" / "architecture.md"
+    rows = re.findall(r"^\| (\d+) \| `(\w+)", page.read_text(), re.MULTILINE)
+    assert {name: int(floor) for floor, name in rows} == {
+        part: rank + 1 for part, rank in RANKS.items() if part != "version"
+    }
 
 
 def parts_imported(found: Import) -> list[str]:
