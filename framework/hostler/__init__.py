@@ -3,325 +3,160 @@
 Names are imported when they are first used, so that a program pays only for what it uses.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from hostler.lazy_exports import lazy_exports
+
 if TYPE_CHECKING:
-    from hostler.config.dump import dump
-    from hostler.config.load import from_dict, load
-    from hostler.engine.server import Server
+    from hostler.config.dump import dump as dump
+    from hostler.config.load import from_dict as from_dict, load as load
+    from hostler.engine.server import Server as Server
     from hostler.errors import (
-        EnvironmentSetupFailed,
-        ErrorContext,
-        EventStreamConnectionFailed,
-        ForceKillTimeout,
-        InvalidConfiguration,
-        ListensTooWide,
-        LogFileCreationFailed,
-        PluginError,
-        PortInUse,
-        PortParsingFailed,
-        Problem,
-        ProcessAlreadyRunning,
-        ProcessSpawnFailed,
-        ServerCrashed,
-        ServerError,
-        StartupTimeout,
+        EnvironmentSetupFailed as EnvironmentSetupFailed,
+        ErrorContext as ErrorContext,
+        EventStreamConnectionFailed as EventStreamConnectionFailed,
+        ForceKillTimeout as ForceKillTimeout,
+        InvalidConfiguration as InvalidConfiguration,
+        ListensTooWide as ListensTooWide,
+        LogFileCreationFailed as LogFileCreationFailed,
+        PluginError as PluginError,
+        PortInUse as PortInUse,
+        PortParsingFailed as PortParsingFailed,
+        Problem as Problem,
+        ProcessAlreadyRunning as ProcessAlreadyRunning,
+        ProcessSpawnFailed as ProcessSpawnFailed,
+        ServerCrashed as ServerCrashed,
+        ServerError as ServerError,
+        StartupTimeout as StartupTimeout,
     )
-    from hostler.events.crash import CrashRecord, MemoryPoint, PluginWord
+    from hostler.events.crash import (
+        CrashRecord as CrashRecord,
+        MemoryPoint as MemoryPoint,
+        PluginWord as PluginWord,
+    )
     from hostler.events.events import (
-        CrashRecorded,
-        EndpointFound,
-        Event,
-        Exited,
-        HealthReported,
-        MemorySampled,
-        Notice,
-        PluginFailed,
-        Progress,
-        RestartScheduled,
-        Spawned,
-        StateChanged,
-        StreamReceived,
+        CrashRecorded as CrashRecorded,
+        EndpointFound as EndpointFound,
+        Event as Event,
+        Exited as Exited,
+        HealthReported as HealthReported,
+        MemorySampled as MemorySampled,
+        Notice as Notice,
+        PluginFailed as PluginFailed,
+        Progress as Progress,
+        RestartScheduled as RestartScheduled,
+        Spawned as Spawned,
+        StateChanged as StateChanged,
+        StreamReceived as StreamReceived,
     )
-    from hostler.hooks import ServerView, hookimpl, hookspec
-    from hostler.launching.server_user import is_ours, read_head, read_input
-    from hostler.launching.tempdir import private_folder
-    from hostler.model.choices import HealthRule, IdentityCheck, InputMode, Kind, OutputMode, RestartMode
-    from hostler.model.command_result import CommandResult
-    from hostler.model.dependencies import Condition, Need, OnRestart
-    from hostler.model.diff import Change, Changes
-    from hostler.model.heartbeat import is_heartbeat
-    from hostler.model.launch import Confinement, Launch, Sink
-    from hostler.model.spec import Configuration, EnvFile, PluginSpec, RestartPolicy, ServerSpec
-    from hostler.model.states import MOVES, State
-    from hostler.model.stop_order import StopMode, StopSignal
-    from hostler.model.units import Duration, Size, option
-    from hostler.model.usage import ProcessUsage
+    from hostler.hooks import ServerView as ServerView, hookimpl as hookimpl, hookspec as hookspec
+    from hostler.launching.server_user import (
+        is_ours as is_ours,
+        read_head as read_head,
+        read_input as read_input,
+    )
+    from hostler.launching.tempdir import private_folder as private_folder
+    from hostler.model.choices import (
+        HealthRule as HealthRule,
+        IdentityCheck as IdentityCheck,
+        InputMode as InputMode,
+        Kind as Kind,
+        OutputMode as OutputMode,
+        RestartMode as RestartMode,
+    )
+    from hostler.model.command_result import CommandResult as CommandResult
+    from hostler.model.dependencies import Condition as Condition, Need as Need, OnRestart as OnRestart
+    from hostler.model.diff import Change as Change, Changes as Changes
+    from hostler.model.heartbeat import is_heartbeat as is_heartbeat
+    from hostler.model.launch import Confinement as Confinement, Launch as Launch, Sink as Sink
+    from hostler.model.spec import (
+        Configuration as Configuration,
+        EnvFile as EnvFile,
+        PluginSpec as PluginSpec,
+        RestartPolicy as RestartPolicy,
+        ServerSpec as ServerSpec,
+    )
+    from hostler.model.states import MOVES as MOVES, State as State
+    from hostler.model.stop_order import StopMode as StopMode, StopSignal as StopSignal
+    from hostler.model.units import Duration as Duration, Size as Size, option as option
+    from hostler.model.usage import ProcessUsage as ProcessUsage
     from hostler.model.values import (
-        Action,
-        Advice,
-        Auth,
-        Endpoint,
-        Exit,
-        ExitCause,
-        Healthy,
-        Line,
-        Report,
-        StreamEvent,
-        StreamGap,
-        StreamName,
-        Unhealthy,
+        Action as Action,
+        Advice as Advice,
+        Auth as Auth,
+        Endpoint as Endpoint,
+        Exit as Exit,
+        ExitCause as ExitCause,
+        Healthy as Healthy,
+        Line as Line,
+        Report as Report,
+        StreamEvent as StreamEvent,
+        StreamGap as StreamGap,
+        StreamName as StreamName,
+        Unhealthy as Unhealthy,
     )
-    from hostler.plugins.poll import poll
-    from hostler.process.disk.directories import Directories, why_not_writable
-    from hostler.process.disk.trusted_folder import trusted_folder
-    from hostler.secrets.credentials import is_secret_name
-    from hostler.secrets.reference import Secret
-    from hostler.supervisor.essential import EssentialEnd
-    from hostler.supervisor.supervisor import Supervisor
-    from hostler.sync.serve import serve
-    from hostler.sync.servers import BlockingServer, BlockingSupervisor
-    from hostler.version import __version__
+    from hostler.plugins.poll import poll as poll
+    from hostler.process.disk.directories import (
+        Directories as Directories,
+        why_not_writable as why_not_writable,
+    )
+    from hostler.process.disk.trusted_folder import trusted_folder as trusted_folder
+    from hostler.secrets.credentials import is_secret_name as is_secret_name
+    from hostler.secrets.reference import Secret as Secret
+    from hostler.supervisor.essential import EssentialEnd as EssentialEnd
+    from hostler.supervisor.supervisor import Supervisor as Supervisor
+    from hostler.sync.serve import serve as serve
+    from hostler.sync.servers import (
+        BlockingServer as BlockingServer,
+        BlockingSupervisor as BlockingSupervisor,
+    )
+    from hostler.version import __version__ as __version__
 
-__all__ = [
-    "MOVES",
-    "Action",
-    "Advice",
-    "Auth",
-    "BlockingServer",
-    "BlockingSupervisor",
-    "Change",
-    "Changes",
-    "CommandResult",
-    "Condition",
-    "Configuration",
-    "Confinement",
-    "CrashRecord",
-    "CrashRecorded",
-    "Directories",
-    "Duration",
-    "Endpoint",
-    "EndpointFound",
-    "EnvFile",
-    "EnvironmentSetupFailed",
-    "ErrorContext",
-    "EssentialEnd",
-    "Event",
-    "EventStreamConnectionFailed",
-    "Exit",
-    "ExitCause",
-    "Exited",
-    "ForceKillTimeout",
-    "HealthReported",
-    "HealthRule",
-    "Healthy",
-    "IdentityCheck",
-    "InputMode",
-    "InvalidConfiguration",
-    "Kind",
-    "Launch",
-    "Line",
-    "ListensTooWide",
-    "LogFileCreationFailed",
-    "MemoryPoint",
-    "MemorySampled",
-    "Need",
-    "Notice",
-    "OnRestart",
-    "OutputMode",
-    "PluginError",
-    "PluginFailed",
-    "PluginSpec",
-    "PluginWord",
-    "PortInUse",
-    "PortParsingFailed",
-    "Problem",
-    "ProcessAlreadyRunning",
-    "ProcessSpawnFailed",
-    "ProcessUsage",
-    "Progress",
-    "Report",
-    "RestartMode",
-    "RestartPolicy",
-    "RestartScheduled",
-    "Secret",
-    "Server",
-    "ServerCrashed",
-    "ServerError",
-    "ServerSpec",
-    "ServerView",
-    "Sink",
-    "Size",
-    "Spawned",
-    "StartupTimeout",
-    "State",
-    "StateChanged",
-    "StopMode",
-    "StopSignal",
-    "StreamEvent",
-    "StreamGap",
-    "StreamName",
-    "StreamReceived",
-    "Supervisor",
-    "Unhealthy",
-    "__version__",
-    "dump",
-    "from_dict",
-    "hookimpl",
-    "hookspec",
-    "is_heartbeat",
-    "is_ours",
-    "is_secret_name",
-    "load",
-    "option",
-    "poll",
-    "private_folder",
-    "read_head",
-    "read_input",
-    "serve",
-    "trusted_folder",
-    "why_not_writable",
-]
-
-_NAMES = {
-    "hostler.config.dump": ("dump",),
-    "hostler.config.load": (
-        "from_dict",
-        "load",
-    ),
-    "hostler.engine.server": ("Server",),
-    "hostler.errors": (
-        "EnvironmentSetupFailed",
-        "ErrorContext",
-        "EventStreamConnectionFailed",
-        "ForceKillTimeout",
-        "InvalidConfiguration",
-        "ListensTooWide",
-        "LogFileCreationFailed",
-        "PluginError",
-        "PortInUse",
-        "PortParsingFailed",
-        "Problem",
-        "ProcessAlreadyRunning",
-        "ProcessSpawnFailed",
-        "ServerCrashed",
-        "ServerError",
-        "StartupTimeout",
-    ),
-    "hostler.events.crash": (
-        "CrashRecord",
-        "MemoryPoint",
-        "PluginWord",
-    ),
-    "hostler.events.events": (
-        "CrashRecorded",
-        "EndpointFound",
-        "Event",
-        "Exited",
-        "HealthReported",
-        "MemorySampled",
-        "Notice",
-        "PluginFailed",
-        "Progress",
-        "RestartScheduled",
-        "Spawned",
-        "StateChanged",
-        "StreamReceived",
-    ),
-    "hostler.hooks": (
-        "ServerView",
-        "hookimpl",
-        "hookspec",
-    ),
-    "hostler.launching.server_user": (
-        "is_ours",
-        "read_head",
-        "read_input",
-    ),
-    "hostler.launching.tempdir": ("private_folder",),
-    "hostler.model.choices": (
-        "HealthRule",
-        "IdentityCheck",
-        "InputMode",
-        "Kind",
-        "OutputMode",
-        "RestartMode",
-    ),
-    "hostler.model.command_result": ("CommandResult",),
-    "hostler.model.dependencies": (
-        "Condition",
-        "Need",
-        "OnRestart",
-    ),
-    "hostler.model.diff": (
-        "Change",
-        "Changes",
-    ),
-    "hostler.model.heartbeat": ("is_heartbeat",),
-    "hostler.model.launch": (
-        "Confinement",
-        "Launch",
-        "Sink",
-    ),
-    "hostler.model.spec": (
-        "Configuration",
-        "EnvFile",
-        "PluginSpec",
-        "RestartPolicy",
-        "ServerSpec",
-    ),
-    "hostler.model.states": (
-        "MOVES",
-        "State",
-    ),
-    "hostler.model.stop_order": (
-        "StopMode",
-        "StopSignal",
-    ),
-    "hostler.model.units": (
-        "Duration",
-        "Size",
-        "option",
-    ),
-    "hostler.model.usage": ("ProcessUsage",),
-    "hostler.model.values": (
-        "Action",
-        "Advice",
-        "Auth",
-        "Endpoint",
-        "Exit",
-        "ExitCause",
-        "Healthy",
-        "Line",
-        "Report",
-        "StreamEvent",
-        "StreamGap",
-        "StreamName",
-        "Unhealthy",
-    ),
-    "hostler.plugins.poll": ("poll",),
-    "hostler.process.disk.directories": (
-        "Directories",
-        "why_not_writable",
-    ),
-    "hostler.process.disk.trusted_folder": ("trusted_folder",),
-    "hostler.secrets.credentials": ("is_secret_name",),
-    "hostler.secrets.reference": ("Secret",),
-    "hostler.supervisor.essential": ("EssentialEnd",),
-    "hostler.supervisor.supervisor": ("Supervisor",),
-    "hostler.sync.serve": ("serve",),
-    "hostler.sync.servers": (
-        "BlockingServer",
-        "BlockingSupervisor",
-    ),
-    "hostler.version": ("__version__",),
-}
-_MODULES = {name: module for module, names in _NAMES.items() for name in names}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-    return getattr(import_module(_MODULES[name]), name)
+# For the running program what the lines above are for type checkers.
+__all__, __getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "config.dump": "dump",
+        "config.load": "from_dict load",
+        "engine.server": "Server",
+        "errors": """
+            EnvironmentSetupFailed ErrorContext EventStreamConnectionFailed ForceKillTimeout
+            InvalidConfiguration ListensTooWide LogFileCreationFailed PluginError PortInUse
+            PortParsingFailed Problem ProcessAlreadyRunning ProcessSpawnFailed ServerCrashed
+            ServerError StartupTimeout
+        """,
+        "events.crash": "CrashRecord MemoryPoint PluginWord",
+        "events.events": """
+            CrashRecorded EndpointFound Event Exited HealthReported MemorySampled Notice PluginFailed
+            Progress RestartScheduled Spawned StateChanged StreamReceived
+        """,
+        "hooks": "ServerView hookimpl hookspec",
+        "launching.server_user": "is_ours read_head read_input",
+        "launching.tempdir": "private_folder",
+        "model.choices": "HealthRule IdentityCheck InputMode Kind OutputMode RestartMode",
+        "model.command_result": "CommandResult",
+        "model.dependencies": "Condition Need OnRestart",
+        "model.diff": "Change Changes",
+        "model.heartbeat": "is_heartbeat",
+        "model.launch": "Confinement Launch Sink",
+        "model.spec": "Configuration EnvFile PluginSpec RestartPolicy ServerSpec",
+        "model.states": "MOVES State",
+        "model.stop_order": "StopMode StopSignal",
+        "model.units": "Duration Size option",
+        "model.usage": "ProcessUsage",
+        "model.values": """
+            Action Advice Auth Endpoint Exit ExitCause Healthy Line Report StreamEvent StreamGap
+            StreamName Unhealthy
+        """,
+        "plugins.poll": "poll",
+        "process.disk.directories": "Directories why_not_writable",
+        "process.disk.trusted_folder": "trusted_folder",
+        "secrets.credentials": "is_secret_name",
+        "secrets.reference": "Secret",
+        "supervisor.essential": "EssentialEnd",
+        "supervisor.supervisor": "Supervisor",
+        "sync.serve": "serve",
+        "sync.servers": "BlockingServer BlockingSupervisor",
+        "version": "__version__",
+    },
+)

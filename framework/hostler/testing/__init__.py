@@ -6,52 +6,35 @@ what is wanted at the right moment. What real processes, sockets and disks do, o
 Names are imported when they are first used: pytest loads our plugin in every project's tests.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from hostler.lazy_exports import lazy_exports
+
 if TYPE_CHECKING:
-    from hostler.testing.conformance import assert_plugin_contract
-    from hostler.testing.fake_command import fake_server_command
-    from hostler.testing.fake_context import StandIn, Told
-    from hostler.testing.servers import Servers
-    from hostler.testing.simulation.child import FakeChild
-    from hostler.testing.simulation.clock import Stalled, VirtualLoop, run_virtually, settle
-    from hostler.testing.simulation.host import World
-    from hostler.testing.simulation.virtual_clock import VirtualClock
+    from hostler.testing.conformance import assert_plugin_contract as assert_plugin_contract
+    from hostler.testing.fake_command import fake_server_command as fake_server_command
+    from hostler.testing.fake_context import StandIn as StandIn, Told as Told
+    from hostler.testing.servers import Servers as Servers
+    from hostler.testing.simulation.child import FakeChild as FakeChild
+    from hostler.testing.simulation.clock import (
+        Stalled as Stalled,
+        VirtualLoop as VirtualLoop,
+        run_virtually as run_virtually,
+        settle as settle,
+    )
+    from hostler.testing.simulation.host import World as World
+    from hostler.testing.simulation.virtual_clock import VirtualClock as VirtualClock
 
-__all__ = [
-    "FakeChild",
-    "Servers",
-    "Stalled",
-    "StandIn",
-    "Told",
-    "VirtualClock",
-    "VirtualLoop",
-    "World",
-    "assert_plugin_contract",
-    "fake_server_command",
-    "run_virtually",
-    "settle",
-]
-
-_WHERE = {
-    "FakeChild": "hostler.testing.simulation.child",
-    "Servers": "hostler.testing.servers",
-    "Stalled": "hostler.testing.simulation.clock",
-    "StandIn": "hostler.testing.fake_context",
-    "Told": "hostler.testing.fake_context",
-    "VirtualClock": "hostler.testing.simulation.virtual_clock",
-    "VirtualLoop": "hostler.testing.simulation.clock",
-    "World": "hostler.testing.simulation.host",
-    "assert_plugin_contract": "hostler.testing.conformance",
-    "fake_server_command": "hostler.testing.fake_command",
-    "run_virtually": "hostler.testing.simulation.clock",
-    "settle": "hostler.testing.simulation.clock",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-    return getattr(import_module(_WHERE[name]), name)
+__all__, __getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "conformance": "assert_plugin_contract",
+        "fake_command": "fake_server_command",
+        "fake_context": "StandIn Told",
+        "servers": "Servers",
+        "simulation.child": "FakeChild",
+        "simulation.clock": "Stalled VirtualLoop run_virtually settle",
+        "simulation.host": "World",
+        "simulation.virtual_clock": "VirtualClock",
+    },
+)

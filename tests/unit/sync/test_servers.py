@@ -65,7 +65,7 @@ FOR_PLUGINS = {
 FOR_THE_ENGINE = {
     "may_come_back",
     "lasting",
-    "around",
+    "context",
     "ask_again",
     "ask_down",
     "ask_up",
@@ -98,7 +98,7 @@ FOR_THE_ENGINE = {
     "stuck",
     "until",
     "usable",
-    "voice",
+    "reporter",
     "wake",
     "wanted",
 }
