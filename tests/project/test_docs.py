@@ -117,14 +117,12 @@ def test_every_toml_block_loads(place: str, text: str, tmp_path: Path) -> None:
 
 def lend_plugins(folder: Path) -> None:
     """Write the plugins that the pages show into the files in which they say that they are."""
+    (folder / "plugins").mkdir()
+
     for _, text in blocks("python"):
         if named := re.match(r"# (\w+\.py)\n", text):
             (folder / named[1]).write_text(text)
-
-        if "class Caddy" in text:
-            (folder / "caddy.py").write_text(text)
-            (folder / "plugins").mkdir()
-            (folder / "plugins" / "caddy.py").write_text(text)
+            (folder / "plugins" / named[1]).write_text(text)
 
 
 @pytest.mark.requirement("R44")
