@@ -14,7 +14,7 @@ import anyio
 import pytest
 import uvloop
 from hostler import Directories, Endpoint, Event, Launch, Line, PluginSpec, ServerSpec, Supervisor, hookimpl
-from hostler.testing import FakeChild, World, run_virtually
+from hostler.testing import FakeChild, SimulatedHost, run_virtually
 from specs import Announced, MakeSpec
 
 
@@ -75,7 +75,7 @@ def test_the_time_that_they_get_is_the_virtual_one(make_spec: MakeSpec, director
     now: list[float] = []
 
     async def main() -> None:
-        world = World()
+        world = SimulatedHost()
         world.on_child = listen_and_tell
         await be_ready(world.supervisor(spec_with(timing, make_spec), directories=directories), timing)
         now.append(anyio.current_time())

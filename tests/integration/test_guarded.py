@@ -16,7 +16,7 @@ import anyio
 import psutil
 import pytest
 from hostler import Directories, Event, Notice, ProcessSpawnFailed, ServerError, ServerSpec, Supervisor
-from hostler.testing import World, run_virtually
+from hostler.testing import SimulatedHost, run_virtually
 from specs import MakeSpec
 
 Marked: TypeAlias = Callable[[str], list[int]]
@@ -202,11 +202,11 @@ async def test_without_a_watchdog_a_guarded_server_is_not_started(
     assert "guard = false" in caught.value.context.hint
 
 
-def test_a_server_that_is_made_up_has_no_watchdog(directories: Directories, marked: Marked) -> None:
+def test_a_simulated_server_has_no_watchdog(directories: Directories, marked: Marked) -> None:
     async def live() -> None:
         spec = ServerSpec(name="fake", command=("anything",), port=None, guard=True)
 
-        async with World().supervisor(spec, directories=directories) as supervisor:
+        async with SimulatedHost().supervisor(spec, directories=directories) as supervisor:
             await supervisor["fake"].wait_ready(20)
             assert watchdogs_of(os.getpid(), marked) == []
 

@@ -32,7 +32,7 @@ from hostler import (
     Unhealthy,
     hookimpl,
 )
-from hostler.testing import FakeChild, World, settle
+from hostler.testing import FakeChild, SimulatedHost, settle
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Script:
 class Scene:
     """A supervisor in a world of its own, one script and one witness for each server, open commands."""
 
-    world: World
+    world: SimulatedHost
     supervisor: Supervisor
     directories: Directories
     scripts: list[Script]
@@ -386,7 +386,7 @@ def set_the_scene(
     specs: list[ServerSpec], natures: list[list[Nature]], health: list[bool], folder: Path
 ) -> Scene:
     """A world with one scripted server for each spec; natures are for one run after the other."""
-    world = World()
+    world = SimulatedHost()
     temporary = folder / "cache" / "temporary"  # only what is in a directory of its own is removed
     temporary.mkdir(parents=True, mode=0o700)
     scripts = [

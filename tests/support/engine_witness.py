@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 from hostler import EndpointFound, Event, Exited, RestartScheduled, Server, Spawned, State, StateChanged
-from hostler.testing import World
+from hostler.testing import SimulatedHost
 
 S = State
 # The table of the design, written down a second time: the engine's own is not to be believed here.
@@ -29,7 +29,7 @@ EMPTY = {S.STOPPED, S.FAILED, S.BACKOFF, S.STARTING}
 class Witness:
     """Listens to one server. `broken` is what it saw that must not be."""
 
-    world: World
+    world: SimulatedHost
     server: Server
     broken: list[str] = field(default_factory=list)
     wanted: bool = False

@@ -25,7 +25,7 @@ from hostler import (
     ServerView,
     hookimpl,
 )
-from hostler.testing import FakeChild, World, run_virtually
+from hostler.testing import FakeChild, SimulatedHost, run_virtually
 
 
 @dataclass(eq=False)
@@ -54,7 +54,7 @@ def live_a_minute(child: FakeChild) -> None:
 
 async def lead(folder: Path) -> int:
     """Five hours, 300 restarts, 18,000 reports: what is held more at the end, in bytes."""
-    world = World()
+    world = SimulatedHost()
     world.on_child = live_a_minute
     policy = RestartPolicy(initial_delay=0.1, stable_after=10)
     plugins = (PluginSpec("busy", instance=Busy()),)

@@ -15,7 +15,9 @@ from hostler.version import __version__
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 40
-_IMPORTED = {"ClassVar", "Endpoint", "InvalidConfiguration", "Notice", "Path", "ServerView", "StandIn"}
+_IMPORTED = frozenset(
+    ["ClassVar", "Endpoint", "FakeServerContext", "InvalidConfiguration", "Notice", "Path", "ServerView"]
+)
 _TEMPLATES = Path(__file__).with_name("new_plugin")
 _FILES = {
     "pyproject.toml": "pyproject.toml",

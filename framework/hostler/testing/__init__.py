@@ -1,9 +1,8 @@
-"""For tests of plugins: a contract, real servers that are kept for a test, and lives that are made up.
+"""For tests of plugins: a contract, real servers for the length of a test, and simulated ones.
 
-Time and processes that are made up (`World`, `run_virtually`) give thousands of lives of a server in
-seconds, each the same again, for tests where real children would be too slow or could not be made to do
-what is wanted at the right moment. What real processes, sockets and disks do, only real ones show.
-Names are imported when they are first used: pytest loads our plugin in every project's tests.
+Simulated time and processes (`run_virtually`, `SimulatedHost`) run thousands of lifecycles in seconds, each
+repeatable, for tests where real children would be too slow or could not be made to fail at the right
+moment. What real processes, sockets and disks do, only real ones show.
 """
 
 from typing import TYPE_CHECKING
@@ -13,7 +12,12 @@ from hostler.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from hostler.testing.conformance import assert_plugin_contract as assert_plugin_contract
     from hostler.testing.fake_command import fake_server_command as fake_server_command
-    from hostler.testing.fake_context import StandIn as StandIn, Told as Told
+    from hostler.testing.fake_context import (
+        FakeServerContext as FakeServerContext,
+        RecordedNotice as RecordedNotice,
+        StandIn as StandIn,
+        Told as Told,
+    )
     from hostler.testing.servers import Servers as Servers
     from hostler.testing.simulation.child import FakeChild as FakeChild
     from hostler.testing.simulation.clock import (
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
         run_virtually as run_virtually,
         settle as settle,
     )
-    from hostler.testing.simulation.host import World as World
+    from hostler.testing.simulation.host import SimulatedHost as SimulatedHost, World as World
     from hostler.testing.simulation.virtual_clock import VirtualClock as VirtualClock
 
 __all__, __getattr__, __dir__ = lazy_exports(
@@ -30,11 +34,11 @@ __all__, __getattr__, __dir__ = lazy_exports(
     {
         "conformance": "assert_plugin_contract",
         "fake_command": "fake_server_command",
-        "fake_context": "StandIn Told",
+        "fake_context": "FakeServerContext RecordedNotice StandIn Told",
         "servers": "Servers",
         "simulation.child": "FakeChild",
         "simulation.clock": "Stalled VirtualLoop run_virtually settle",
-        "simulation.host": "World",
+        "simulation.host": "SimulatedHost World",
         "simulation.virtual_clock": "VirtualClock",
     },
 )

@@ -1,4 +1,4 @@
-"""A stand-in for a server: what a plugin sees of one, and a memory of what the plugin told it."""
+"""What a plugin sees of a server, without a server: it records what the plugin reports."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from hostler.model.usage import ProcessUsage
 from hostler.model.values import Auth, Endpoint, Line, StreamEvent, StreamGap
 
 
-class Told(NamedTuple):
-    """One notice, as a plugin told it."""
+class RecordedNotice(NamedTuple):
+    """One notice, as the plugin reported it."""
 
     topic: str
     text: str
@@ -27,13 +27,13 @@ class Told(NamedTuple):
 
 
 @dataclass(eq=False)
-class StandIn:
-    """Plugins are called with it where the life of a real server does not matter: it only remembers.
+class FakeServerContext:
+    """Plugins are called with it where the lifecycle of a real server does not matter.
 
     What a plugin reads can be set: `output` are the lines that `lines()` gives, `usage` is what `processes()`
-    says, `command_result` is what every command ends with. What a plugin told is kept, and nothing of it is
-    done: `notices`, `published`, `redacted`, `progressed`, `delivered`, `commands` (their argv), `beside`
-    (what it wants to have run).
+    returns, `command_result` is the result of every command. What a plugin does has no effect and is kept in
+    `notices`, `published`, `redacted`, `progressed`, `delivered`, `commands` (their argv), `beside` (what it
+    passed to `start_soon`).
     """
 
     name: str = "stand-in"
@@ -50,7 +50,7 @@ class StandIn:
     usage: Sequence[ProcessUsage] = ()
     quiet_for: float = math.inf
     command_result: CommandResult = field(default_factory=lambda: CommandResult(0, None))
-    notices: list[Told] = field(default_factory=list)
+    notices: list[RecordedNotice] = field(default_factory=list)
     published: dict[str, str] = field(default_factory=dict)
     redacted: list[str] = field(default_factory=list)
     progressed: list[str] = field(default_factory=list)
@@ -65,16 +65,16 @@ class StandIn:
 
     @property
     def auth(self) -> Auth | None:
-        """What the facts say."""
+        """The `auth` among the facts."""
         auth = self.facts.get("auth")
         return auth if isinstance(auth, Auth) else None
 
     def stranger(self) -> str:
-        """Nobody."""
+        """No other program listens."""
         return ""
 
     def verify_listener(self, *, secret: bool = False, at: Endpoint | None = None) -> None:
-        """Nobody else listens."""
+        """No other program listens."""
 
     def is_secret(self, text: str) -> bool:
         """Whether it holds something redacted."""
@@ -85,11 +85,11 @@ class StandIn:
         return [] if self.pid is None else [self.pid]
 
     async def processes(self, *, shared_once: bool = False) -> tuple[ProcessUsage, ...]:
-        """What `usage` says."""
+        """The processes in `usage`."""
         return tuple(self.usage)
 
     def command_env(self) -> dict[str, str]:
-        """What was published."""
+        """The published variables."""
         return dict(self.published)
 
     async def run_command(
@@ -125,21 +125,21 @@ class StandIn:
         await anyio.Path(path).unlink(missing_ok=True)
 
     def publish(self, name: str, value: str, *, secret: bool = False) -> None:
-        """Keep a variable."""
+        """Record a variable."""
         self.published[name] = value
         self.redacted += [value] if secret else []
 
     def redact(self, value: str) -> None:
-        """Keep a secret."""
+        """Record a secret."""
         self.redacted.append(value)
 
     def progress(self, text: str, fraction: float | None = None) -> None:
-        """Keep what is being done."""
+        """Record a progress message."""
         self.progressed.append(text)
 
     def notice(self, topic: str, text: str, *, level: str = "info", **details: object) -> None:
-        """Keep a notice."""
-        self.notices.append(Told(topic, text, level, details))
+        """Record a notice."""
+        self.notices.append(RecordedNotice(topic, text, level, details))
 
     async def lines(self, buffer: int = 4096) -> AsyncIterator[Line]:
         """The lines of `output`, and no more."""
@@ -147,7 +147,7 @@ class StandIn:
             yield line
 
     def deliver(self, item: StreamEvent | StreamGap) -> None:
-        """Keep an event."""
+        """Record an event."""
         self.delivered.append(item)
 
     def start_soon(
@@ -157,9 +157,12 @@ class StandIn:
         over_restarts: bool = False,
         while_failed: str = "",
     ) -> None:
-        """Keep what is to be run; nobody runs it."""
+        """Record the function without running it."""
         self.beside.append(function)
 
     def ask_restart(self, reason: str) -> None:
-        """Take note of the wish; nobody fulfils it."""
+        """Record the request without restarting anything."""
         self.notice("restart_asked", reason)
+
+
+StandIn, Told = FakeServerContext, RecordedNotice  # deprecated

@@ -45,7 +45,7 @@ async def hostler_server(
 async def virtual_clock(
     anyio_backend_name: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncIterator[VirtualClock]:
-    """Time that jumps, and servers whose children are made up: `await virtual_clock.server(plugins=...)`."""
+    """Time that jumps, and servers with simulated children: `await virtual_clock.server(plugins=...)`."""
     from hostler.testing.simulation.virtual_clock import VirtualClock  # noqa: PLC0415
 
     clock = VirtualClock(tmp_path / "hostler-home", request.path.parent)

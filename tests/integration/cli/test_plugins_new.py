@@ -84,7 +84,7 @@ def test_the_next_steps_are_told(run: Run, tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     done = run("plugins", "new", "caddy", "--into", "code")
     assert "code/hostler-caddy: a package for the plugin caddy" in done.stdout
-    assert "  tests/integration/test_caddy.py" in done.stdout
+    assert "  tests/test_caddy.py" in done.stdout
     assert "pip install -e '.[test]'" in done.stdout
     project = tomllib.loads((tmp_path / "code" / "hostler-caddy" / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["hostler.plugins"] == {"caddy": "hostler_caddy:Caddy"}

@@ -33,7 +33,7 @@ from hostler import (
 from hostler.model.choices import HealthRule
 from hostler.model.usage import ProcessUsage
 from hostler.plugins.options import option_problems
-from hostler.testing import StandIn
+from hostler.testing import FakeServerContext
 from hostler_plugins.resource_limits.soft_limit import Patience, ProcessorTime
 from hostler_plugins.resource_limits.watch import FINE, Bounds, Watch, in_words
 
@@ -308,7 +308,7 @@ def one(pid: int, rss: int = 0, cpu: float = 0.0, waited: float = 0.0) -> Proces
     return ProcessUsage(pid, f"name-{pid}", rss, cpu, waited)
 
 
-async def busy_after(server: StandIn, change: Callable[[], None]) -> bool:
+async def busy_after(server: FakeServerContext, change: Callable[[], None]) -> bool:
     """Whether the second of two looks sees work."""
     watch = a_watch(server, memory_soft=10)
     await watch.look()
@@ -319,7 +319,7 @@ async def busy_after(server: StandIn, change: Callable[[], None]) -> bool:
 
 
 async def test_busy_is_who_uses_processors_or_has_news_or_says_so() -> None:
-    server = StandIn(usage=[one(1, 5, cpu=1.0)])
+    server = FakeServerContext(usage=[one(1, 5, cpu=1.0)])
     assert not await busy_after(server, lambda: None)
     assert await busy_after(server, lambda: setattr(server, "usage", [one(1, 5, cpu=1.01)]))
     assert not await busy_after(server, lambda: setattr(server, "quiet_for", 5.0))
@@ -332,7 +332,7 @@ async def test_busy_is_who_uses_processors_or_has_news_or_says_so() -> None:
 
 
 async def test_a_look_that_cannot_be_taken_says_nothing() -> None:
-    class Blind(StandIn):
+    class Blind(FakeServerContext):
         async def processes(self, *, shared_once: bool = False) -> tuple[ProcessUsage, ...]:
             raise OSError(24, "Too many open files")
 
@@ -340,7 +340,7 @@ async def test_a_look_that_cannot_be_taken_says_nothing() -> None:
 
 
 async def test_a_tree_that_has_just_ended_is_no_trouble() -> None:
-    assert await a_watch(StandIn(), memory_hard=1, memory_soft=1, processes=1).look() is FINE
+    assert await a_watch(FakeServerContext(), memory_hard=1, memory_soft=1, processes=1).look() is FINE
 
 
 async def test_the_quiet_of_an_event_stream_is_counted_without_heartbeats(directories: Directories) -> None:

@@ -31,7 +31,7 @@ from hostler import (
 )
 from hostler.plugins.options import build
 from hostler.process.spawn.cgroups import pids_in
-from hostler.testing import StandIn
+from hostler.testing import FakeServerContext
 from hostler_plugins.resource_limits.cgroup import Group, enable, find_parent, make_group, own_group
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="control groups are Linux's")
@@ -495,7 +495,7 @@ async def test_each_limit_goes_into_the_file_of_its_controller(tmp_path: Path, l
         "cgroup": "off",
     }
     plugin: Any = build(PluginSpec("resource-limits", options))
-    plugin._enforce(StandIn(), Group(tmp_path))
+    plugin._enforce(FakeServerContext(), Group(tmp_path))
     assert texts_in(tmp_path) == {
         "memory.max": str(2**30),
         "memory.high": str(2**29),

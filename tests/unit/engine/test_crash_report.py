@@ -44,7 +44,7 @@ from hostler import (
 )
 from hostler.records.crash_store import CrashStore
 from hostler.records.status_store import Status, StatusStore
-from hostler.testing import World, run_virtually
+from hostler.testing import SimulatedHost, run_virtually
 from specs import QUICK, MakeSpec, announced
 
 NO_RETRY = replace(QUICK, start_retries=0, max_restarts=0)
@@ -443,7 +443,7 @@ def plant(path: Path, target: Path | None) -> None:
 
 def test_nothing_is_written_between_a_crash_and_the_next_spawn(directories: Directories) -> None:
     async def main() -> list[list[str]]:
-        world, seen = World(), []
+        world, seen = SimulatedHost(), []
         policy = replace(QUICK, initial_delay=0.0, max_delay=0.0, max_restarts=2)
         spec = ServerSpec(name="fake", command=("fake",), port=None, restart=policy)
 

@@ -34,7 +34,7 @@ from hostler import (
     hookimpl,
 )
 from hostler.launching.inputs import ResolvedInputs, resolve_inputs
-from hostler.testing import World, run_virtually
+from hostler.testing import SimulatedHost, run_virtually
 from specs import QUICK, MakeSpec, announced
 
 NEVER = replace(QUICK, policy=RestartMode.NEVER, start_retries=0)
@@ -220,10 +220,10 @@ async def test_a_needed_server_that_is_back_before_all_is_read_holds_nothing_up(
 
 
 def test_a_stop_does_not_wait_for_a_follower_that_outlives_sigkill(directories: Directories) -> None:
-    """The child is made up: nothing real outlives SIGKILL on command."""
+    """The child is simulated: nothing real outlives SIGKILL on command."""
 
     async def main() -> None:
-        world = World()
+        world = SimulatedHost()
 
         def behave(child: Any) -> None:
             child.immortal = child.launch.server == "web"

@@ -30,7 +30,7 @@ from hostler import (
     hookimpl,
 )
 from hostler.engine.health import HealthWatch, PluginHealth
-from hostler.testing import World, run_virtually, settle
+from hostler.testing import SimulatedHost, run_virtually, settle
 from hypothesis import given
 from hypothesis import strategies as st
 from specs import QUICK
@@ -66,7 +66,7 @@ class Words:
 
 @dataclass
 class Life:
-    """One made-up server and its health plugins by name."""
+    """One simulated server and its health plugins by name."""
 
     server: Server
     plugins: dict[str, Words]
@@ -88,14 +88,14 @@ def live(directories: Directories, rule: HealthRule, main: Any, *, names: str = 
         } | fields
         spec = ServerSpec(
             name="web",
-            command=("made-up",),
+            command=("simulated",),
             cwd=Path("/"),
             health=rule,
             plugins=tuple(PluginSpec(name, instance=plugin) for name, plugin in plugins.items()),
             **given,
         )
 
-        async with World().supervisor(spec, directories=directories, namespace="test") as supervisor:
+        async with SimulatedHost().supervisor(spec, directories=directories, namespace="test") as supervisor:
             await settle()
             await main(Life(supervisor["web"], plugins))
 
@@ -391,7 +391,7 @@ def test_a_check_that_fails_itself_is_started_less_and_less_often(directories: D
         plugins = (PluginSpec("breaks", instance=breaks),)
         spec = ServerSpec(name="web", command=("x",), port=None, startup_timeout=600.0, plugins=plugins)
 
-        async with World().supervisor(spec, directories=directories):
+        async with SimulatedHost().supervisor(spec, directories=directories):
             await anyio.sleep(150)
 
     run_virtually(main)

@@ -1,6 +1,6 @@
 """Random lives of servers on the real engine, in virtual time: what must hold in every one of them.
 
-The children are made up (`hostler.testing`), because thousands of lives in seconds cannot be had with real
+The children are simulated (`hostler.testing`), because thousands of lives in seconds cannot be had with real
 ones; what real processes do is shown by the other tests. Every rule is the witness's (engine_witness.py),
 which knows the design and not the engine.
 """
@@ -91,7 +91,7 @@ def specs(name: str, needs: tuple[str, ...]) -> st.SearchStrategy[ServerSpec]:
     return st.builds(
         ServerSpec,
         name=st.just(name),
-        command=st.just(("made-up",)),
+        command=st.just(("simulated",)),
         cwd=st.just(Path("/")),
         port=st.sampled_from([0, 0, 0, None, {"db": 4000, "web": 5000}[name]]),
         prepare_timeout=st.just(20.0),

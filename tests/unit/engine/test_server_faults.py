@@ -45,7 +45,7 @@ from hostler import (
     hookimpl,
 )
 from hostler.process.disk.lock import NameLock
-from hostler.testing import FakeChild, World, run_virtually
+from hostler.testing import FakeChild, SimulatedHost, run_virtually
 from specs import QUICK, MakeSpec, announced
 
 NO_RETRY = replace(QUICK, start_retries=0)
@@ -562,7 +562,7 @@ def test_of_several_advices_the_strongest_counts_and_the_error_of_the_strongest_
     )
 
     async def main() -> None:
-        world = World()
+        world = SimulatedHost()
         spec = ServerSpec(name="web", command=("x",), port=None, restart=QUICK, plugins=plugins)
 
         async with world.supervisor(spec, directories=directories) as supervisor:
@@ -589,7 +589,7 @@ async def test_advice_to_restart_now_skips_the_delay_of_a_failed_start_too(
         assert supervisor["fake"].generation == 2
 
 
-class LeftOver(World):
+class LeftOver(SimulatedHost):
     """A machine on which connections of a former run keep every port from who binds it.
 
     Each child says its word and ends, or listens where it has none to say.

@@ -1,6 +1,6 @@
 """Random graphs of servers and tasks that need each other, in virtual time: what must hold in all of them.
 
-The children are made up, as in test_engine_properties.py. What is known here of conditions, order and
+The children are simulated, as in test_lifecycle_properties.py. What is known here of conditions, order and
 essential servers is taken from the documentation, and kept up from the events alone.
 """
 
@@ -37,7 +37,7 @@ from hostler import (
     Supervisor,
     hookimpl,
 )
-from hostler.testing import FakeChild, World, run_virtually, settle
+from hostler.testing import FakeChild, SimulatedHost, run_virtually, settle
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,7 +93,7 @@ def graphs(draw: st.DrawFn) -> list[ServerSpec]:
             ServerSpec(
                 name=f"s{number}",
                 kind=Kind.TASK if task else Kind.SERVER,
-                command=("made-up",),
+                command=("simulated",),
                 cwd=Path("/"),
                 port=draw(st.sampled_from([0, 0, None])),
                 needs=tuple(needs),
@@ -143,7 +143,7 @@ class Prepares:
 class Watcher:
     """Knows of every server what the events told, and holds them to the rules."""
 
-    world: World
+    world: SimulatedHost
     supervisor: Supervisor
     broken: list[str] = field(default_factory=list)
     states: dict[str, State] = field(default_factory=dict)
@@ -229,7 +229,7 @@ def test_conditions_hold_at_each_spawn_and_ends_come_in_order(
 
 async def live(specs: list[ServerSpec], natures: list[list[Nature]], steps: list[Step], folder: Path) -> None:
     """From the first step to the end, with a look at everything after each step."""
-    world = World()
+    world = SimulatedHost()
     slower = (Nature(ends_after=0.2 * number) for number in range(5))  # than those that it needs
     plugins = [
         Prepares(itertools.chain(own, itertools.repeat(last)))

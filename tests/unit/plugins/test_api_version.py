@@ -10,7 +10,7 @@ from hostler import Directories, PluginError, PluginSpec, ServerSpec, State, hoo
 from hostler.plugins.api_version import api_fault
 from hostler.plugins.host import PluginHost
 from hostler.plugins.options import option_problems
-from hostler.testing import FakeChild, World, run_virtually
+from hostler.testing import FakeChild, SimulatedHost, run_virtually
 
 
 @dataclass(eq=False)
@@ -159,7 +159,7 @@ def test_a_plugin_with_a_deprecated_argument_still_works_and_its_user_is_told(
         notices.extend([event.text] if getattr(event, "topic", "") == "deprecated" else [])  # type: ignore[attr-defined]
 
     async def main() -> None:
-        world = World()
+        world = SimulatedHost()
         world.on_child = FakeChild.listen
 
         async with world.supervisor(spec, directories=directories) as supervisor:

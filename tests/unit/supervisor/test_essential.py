@@ -25,7 +25,7 @@ from hostler import (
     Supervisor,
     serve,
 )
-from hostler.testing import World, run_virtually
+from hostler.testing import SimulatedHost, run_virtually
 from specs import QUICK, MakeSpec
 
 NEVER = replace(QUICK, policy=RestartMode.NEVER, start_retries=0)
@@ -162,10 +162,10 @@ async def test_the_first_of_two_essential_servers_decides(directories: Directori
 
 
 def test_the_end_is_not_held_up_by_a_server_that_cannot_be_killed(directories: Directories) -> None:
-    """The child is made up: nothing real outlives SIGKILL on command."""
+    """The child is simulated: nothing real outlives SIGKILL on command."""
 
     async def main() -> None:
-        world = World()
+        world = SimulatedHost()
 
         def behave(child: Any) -> None:
             child.immortal = child.launch.server == "stuck"

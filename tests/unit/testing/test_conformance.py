@@ -10,7 +10,7 @@ from textwrap import dedent, indent
 import pytest
 from hostler import PluginSpec, ServerView, hooks, hookspec
 from hostler.plugins.discovery import find_class
-from hostler.testing import StandIn, assert_plugin_contract
+from hostler.testing import FakeServerContext, assert_plugin_contract
 from hostler.testing.conformance import (
     Breach,
     Findings,
@@ -536,16 +536,16 @@ def test_what_is_deprecated_is_told_and_no_breach(author: Author, monkeypatch: p
     assert findings.deprecated[0] in findings.text("Mine")
 
 
-# -- the stand-in ------------------------------------------------------------------------------------
+# -- the fake context ------------------------------------------------------------------------------------
 
 
-def test_a_stand_in_has_all_that_a_plugin_may_use() -> None:
+def test_a_fake_context_has_all_that_a_plugin_may_use() -> None:
     wanted = {name for name in vars(ServerView) if not name.startswith("_")}
-    assert {name for name in wanted if not hasattr(StandIn(), name)} == set()
+    assert {name for name in wanted if not hasattr(FakeServerContext(), name)} == set()
 
 
-async def test_a_stand_in_remembers_what_it_was_told(tmp_path: Path) -> None:
-    server = StandIn(name="web", data_dir=tmp_path)
+async def test_a_fake_context_records_what_it_is_told(tmp_path: Path) -> None:
+    server = FakeServerContext(name="web", data_dir=tmp_path)
     server.publish("TOKEN", "hush", secret=True)
     server.redact("hidden")
     server.progress("working", 0.5)

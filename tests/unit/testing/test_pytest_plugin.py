@@ -202,7 +202,7 @@ async def test_hours_take_no_time(virtual_clock: VirtualClock) -> None:
     assert len(virtual_clock.world.children) > 1
 
 
-async def test_a_made_up_child_does_what_the_test_says(virtual_clock: VirtualClock) -> None:
+async def test_a_simulated_child_does_what_the_test_says(virtual_clock: VirtualClock) -> None:
     server = await virtual_clock.server(on_child=FakeChild.listen, name="web")
     virtual_clock.world.children[-1].exit(3)
     await virtual_clock.settle()

@@ -31,12 +31,21 @@ from hostler import (
     StopSignal,
     Unhealthy,
     hookimpl,
+    testing,
 )
 from hostler.concurrency.threads import run_in_thread
 from hostler.process.output.capture import Capture, OutputReader
 from hostler.process.system import Processes
-from hostler.testing import FakeChild, Stalled, World, run_virtually, settle
+from hostler.testing import FakeChild, SimulatedHost, Stalled, run_virtually, settle
 from hostler.testing.simulation.output import FakeCapture, FakePump
+
+
+@pytest.mark.parametrize(
+    ("deprecated", "current"),
+    [("StandIn", "FakeServerContext"), ("Told", "RecordedNotice"), ("World", "SimulatedHost")],
+)
+def test_the_old_names_are_still_importable(deprecated: str, current: str) -> None:
+    assert getattr(testing, deprecated) is getattr(testing, current)
 
 
 def test_an_hour_takes_no_time() -> None:
@@ -129,7 +138,7 @@ def methods(kind: type) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("real", "fake"), [(Processes, World), (OutputReader, FakePump), (Capture, FakeCapture)]
+    ("real", "fake"), [(Processes, SimulatedHost), (OutputReader, FakePump), (Capture, FakeCapture)]
 )
 def test_no_method_of_the_real_one_is_left(real: type, fake: type) -> None:
     """One that is not overridden would act on the machine that runs the tests."""
@@ -139,7 +148,7 @@ def test_no_method_of_the_real_one_is_left(real: type, fake: type) -> None:
 def a_spec(*plugins: object, **fields: object) -> ServerSpec:
     given = [PluginSpec(f"p{number}", instance=plugin) for number, plugin in enumerate(plugins)]
     made: dict[str, object] = {
-        "name": "made-up",
+        "name": "simulated",
         "command": ("x",),
         "cwd": Path("/"),
         "plugins": tuple(given),
@@ -149,11 +158,11 @@ def a_spec(*plugins: object, **fields: object) -> ServerSpec:
 
 def test_a_server_lives_an_hour_and_its_crash_costs_no_time(directories: Directories) -> None:
     async def main() -> None:
-        world = World()
+        world = SimulatedHost()
         world.on_child = FakeChild.listen
 
         async with world.supervisor(a_spec(), directories=directories) as supervisor:
-            server = supervisor["made-up"]
+            server = supervisor["simulated"]
             await server.wait_ready(5)
             await anyio.sleep(3600)
             assert server.uptime == pytest.approx(3600)
@@ -164,7 +173,7 @@ def test_a_server_lives_an_hour_and_its_crash_costs_no_time(directories: Directo
             await anyio.sleep(0.5)
             await server.wait_ready(5)
             assert server.uptime < 1
-            assert [child.alive() for child in world.children_of("made-up")] == [False, True]
+            assert [child.alive() for child in world.children_of("simulated")] == [False, True]
 
         assert world.children[-1].signals == [signal.SIGTERM]
 
@@ -188,13 +197,13 @@ def test_a_plugin_that_asks_twice_a_minute_is_tested_for_an_hour(directories: Di
     plugin = Polling()
 
     async def main() -> None:
-        world = World()
+        world = SimulatedHost()
         world.on_child = FakeChild.listen
 
         async with world.supervisor(
             a_spec(plugin, max_connection_failures=3), directories=directories
         ) as supervisor:
-            server = supervisor["made-up"]
+            server = supervisor["simulated"]
             await server.wait_ready(5)
             await anyio.sleep(3600)
             assert server.generation == 1
@@ -239,11 +248,11 @@ def test_output_reaches_followers_tails_and_sinks(directories: Directories) -> N
             launch.set_secret("PASSWORD", "hunter2-zebra")
 
     async def main() -> None:
-        world = World()
+        world = SimulatedHost()
         world.on_child = FakeChild.announce
 
         async with world.supervisor(a_spec(Announced(), Logging()), directories=directories) as supervisor:
-            server = supervisor["made-up"]
+            server = supervisor["simulated"]
             lines = server.lines()
             await settle()
             assert server.state is State.WAITING_READY
@@ -274,11 +283,11 @@ def test_what_ignores_sigterm_is_killed_and_what_outlives_sigkill_is_told(direct
         child.listen()
 
     async def main() -> None:
-        world = World()
+        world = SimulatedHost()
         world.on_child = behave
 
         async with world.supervisor(a_spec(force_kill_timeout=5), directories=directories) as supervisor:
-            server = supervisor["made-up"]
+            server = supervisor["simulated"]
             await server.wait_ready(5)
             began = anyio.current_time()
 
@@ -296,14 +305,14 @@ def test_what_ignores_sigterm_is_killed_and_what_outlives_sigkill_is_told(direct
 
 def test_the_main_process_is_asked_with_the_signal_of_its_specification(directories: Directories) -> None:
     async def main() -> None:
-        world = World()
+        world = SimulatedHost()
         world.on_child = lambda child: child.listen()
 
         async with world.supervisor(
             a_spec(stop_signal=StopSignal.INT), directories=directories
         ) as supervisor:
-            await supervisor["made-up"].wait_ready(5)
-            await supervisor["made-up"].stop()
+            await supervisor["simulated"].wait_ready(5)
+            await supervisor["simulated"].stop()
             assert world.children[-1].signals == [signal.SIGINT]
 
     run_virtually(main)
@@ -315,11 +324,11 @@ def test_a_forced_stop_waits_for_nobody(directories: Directories) -> None:
         child.listen()
 
     async def main() -> None:
-        world = World()
+        world = SimulatedHost()
         world.on_child = behave
 
         async with world.supervisor(a_spec(force_kill_timeout=60), directories=directories) as supervisor:
-            server = supervisor["made-up"]
+            server = supervisor["simulated"]
             await server.wait_ready(5)
             stop = asyncio.ensure_future(server.stop())
             await anyio.sleep(1)
@@ -340,12 +349,12 @@ def test_a_server_that_is_killed_at_once_is_asked_by_nobody_before(directories: 
             self.asked = True
 
     async def main() -> None:
-        world, plugin = World(), Asks()
+        world, plugin = SimulatedHost(), Asks()
         world.on_child = lambda child: child.listen()
 
         async with world.supervisor(a_spec(plugin), directories=directories) as supervisor:
-            await supervisor["made-up"].wait_ready(5)
-            await supervisor["made-up"].force_stop()
+            await supervisor["simulated"].wait_ready(5)
+            await supervisor["simulated"].force_stop()
             assert (plugin.asked, world.children[-1].signals) == (False, [signal.SIGKILL])
 
     run_virtually(main)
@@ -356,7 +365,7 @@ def test_strangers_and_other_children_hold_their_ports(directories: Directories)
         child.announce()
         world.strangers.add(child.launch.port or 0)
 
-    world = World()
+    world = SimulatedHost()
     world.on_child = come
 
     async def main() -> None:
@@ -364,7 +373,7 @@ def test_strangers_and_other_children_hold_their_ports(directories: Directories)
 
         async with world.supervisor(specs, directories=directories) as supervisor:
             with pytest.raises(PortInUse, match="stranger"):
-                await supervisor["made-up"].wait_ready(60)
+                await supervisor["simulated"].wait_ready(60)
 
             world.strangers = {4000}
 
@@ -376,12 +385,12 @@ def test_strangers_and_other_children_hold_their_ports(directories: Directories)
 
 def test_a_server_that_listens_in_silence_is_told_where(directories: Directories) -> None:
     async def main() -> None:
-        world = World()
+        world = SimulatedHost()
         world.on_child = lambda child: child.listen(port=7777)
 
         async with world.supervisor(a_spec(Announced()), directories=directories) as supervisor:
             with pytest.raises(PortParsingFailed, match="7777"):
-                await supervisor["made-up"].wait_ready(120)
+                await supervisor["simulated"].wait_ready(120)
 
     run_virtually(main)
 
@@ -391,12 +400,12 @@ def test_a_spawn_can_be_refused(directories: Directories) -> None:
         raise ProcessSpawnFailed("no such program", permanent=True)
 
     async def main() -> None:
-        world = World()
+        world = SimulatedHost()
         world.on_spawn = refuse
 
         async with world.supervisor(a_spec(), directories=directories) as supervisor:
             with pytest.raises(ProcessSpawnFailed, match="no such program"):
-                await supervisor["made-up"].start()
+                await supervisor["simulated"].start()
 
         assert world.children == []
 
@@ -404,13 +413,13 @@ def test_a_spawn_can_be_refused(directories: Directories) -> None:
 
 
 def test_a_program_that_is_torn_down_kills_its_fakes_too(directories: Directories) -> None:
-    world, before = World(), set(threading.enumerate())
+    world, before = SimulatedHost(), set(threading.enumerate())
     world.on_child = FakeChild.listen
 
     async def main() -> None:
         supervisor = world.supervisor(a_spec(), directories=directories)
         await supervisor.__aenter__()
-        await supervisor["made-up"].wait_ready(5)
+        await supervisor["simulated"].wait_ready(5)
 
     run_virtually(main)
     assert [child.alive() for child in world.children] == [False]
@@ -425,11 +434,11 @@ def test_a_program_that_is_torn_down_kills_its_fakes_too(directories: Directorie
 
 def test_a_dead_child_does_nothing(directories: Directories) -> None:
     async def main() -> None:
-        world = World()
+        world = SimulatedHost()
         world.on_child = lambda child: child.exit(0)
 
         async with world.supervisor(a_spec(port=None), directories=directories) as supervisor:
-            await supervisor["made-up"].wait_stopped()
+            await supervisor["simulated"].wait_stopped()
 
         child = world.children[0]
         assert child.fork() is None

@@ -16,7 +16,7 @@ from hostler.model.states import State
 from hostler.model.values import Endpoint, Exit, ExitCause
 from hostler.process.net.ports import free_port
 from hostler.process.spawn.environment import safe_base
-from hostler.testing.fake_context import StandIn
+from hostler.testing.fake_context import FakeServerContext
 
 IMPOSSIBLE_PID = 2**22 + 1  # above all that a kernel gives out
 _NAME = "stand-in"
@@ -24,7 +24,7 @@ _NAME = "stand-in"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One server that is made up, in folders below `root`. `plugin` is the plugin's name there."""
+    """One server without a process, in folders below `root`. `plugin` is the plugin's name there."""
 
     root: Path
     plugin: str
@@ -42,9 +42,9 @@ class Stage:
         """Where it would listen."""
         return Endpoint("127.0.0.1", self.port)
 
-    def view(self, generation: int) -> StandIn:
+    def view(self, generation: int) -> FakeServerContext:
         """What the plugin sees in one run, before anything has happened."""
-        return StandIn(
+        return FakeServerContext(
             _NAME,
             self.spec,
             State.STARTING,

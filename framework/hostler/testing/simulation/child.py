@@ -1,4 +1,4 @@
-"""A child process that is made up: it does what the test says, when the test says it."""
+"""A simulated child process: it does what the test says, when the test says it."""
 
 from __future__ import annotations
 

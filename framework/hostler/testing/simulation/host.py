@@ -1,4 +1,4 @@
-"""The processes of a machine that is made up, and supervisors that live on it."""
+"""A simulated host: its processes and ports, and supervisors that run on it."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ _STRANGER = 2**22
 
 
 class _NoWatchdog(WatchdogClient):
-    """Starts no watchdog: processes that are made up end with this program."""
+    """Starts no watchdog: simulated processes end with this program."""
 
     def add(self, run_id: str, tell: Tell) -> None:
         """List nothing."""
 
 
-class World(Processes):
-    """Everything outside of hostler but the disk. Used inside of `run_virtually`.
+class SimulatedHost(Processes):
+    """Everything outside of hostler except the disk. Use it inside `run_virtually`.
 
     `on_spawn` is called with each launch before its child is there, and may raise what a spawn would;
-    `on_child` with each new child: it says what this one does. `children` are all that there ever
-    were, oldest first. `strangers` are ports that other programs listen at. `chance` is the jitter.
+    `on_child` with each new child: it says what this one does. `children` are all that were
+    ever spawned, oldest first. `strangers` are ports that other programs listen at. `chance` is the jitter.
     """
 
     def __init__(self, *, chance: float = 1.0) -> None:
@@ -68,8 +68,8 @@ class World(Processes):
         namespace: str | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> Supervisor:
-        """A real Supervisor of this world. Locks and records are real files in `directories`."""
-        return _WorldSupervisor(
+        """A real Supervisor on this host. Locks and records are real files in `directories`."""
+        return _SimulatedSupervisor(
             self, configuration, namespace=namespace, directories=directories, environ=environ
         )
 
@@ -189,13 +189,19 @@ class World(Processes):
         return [bound for child in self.children for bound in child.bound]
 
 
-class _WorldSupervisor(Supervisor):
-    """A Supervisor whose surroundings are a World."""
+World = SimulatedHost  # deprecated
+
+
+class _SimulatedSupervisor(Supervisor):
+    """A Supervisor of servers on a SimulatedHost."""
 
     def __init__(
-        self, world: World, configuration: Configuration | ServerSpec | Iterable[ServerSpec], **given: object
+        self,
+        host: SimulatedHost,
+        configuration: Configuration | ServerSpec | Iterable[ServerSpec],
+        **given: object,
     ) -> None:
-        self._world = world
+        self._host = host
         super().__init__(configuration, **given)  # type: ignore[arg-type]
 
     def _surroundings(
@@ -203,10 +209,10 @@ class _WorldSupervisor(Supervisor):
     ) -> SupervisorContext:
         return replace(
             super()._surroundings(namespace, directories, environ),
-            processes=self._world,
-            output=self._world.pump,
+            processes=self._host,
+            output=self._host.pump,
             clock=loop_time,
-            jitter=lambda: self._world.chance,
+            jitter=lambda: self._host.chance,
         )
 
 

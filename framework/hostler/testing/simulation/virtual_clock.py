@@ -12,7 +12,7 @@ from hostler.supervisor.supervisor import Supervisor
 from hostler.testing.servers import Servers
 from hostler.testing.simulation.child import FakeChild
 from hostler.testing.simulation.clock import settle
-from hostler.testing.simulation.host import World
+from hostler.testing.simulation.host import SimulatedHost
 
 
 def _come_up(child: FakeChild) -> None:
@@ -23,13 +23,13 @@ def _come_up(child: FakeChild) -> None:
 class VirtualClock(Servers):
     """The test runs on a loop whose time jumps to the next timer when nothing else is left to do.
 
-    `await anyio.sleep(3600)` takes no time. Real children would lag behind, so those of `server` are made
-    up: they live in `world`, announce where they listen, and do what the test says.
+    `await anyio.sleep(3600)` takes no time. Real children would lag behind, so those of `server` are
+    simulated: they live in `world`, announce where they listen, and do what the test says.
     """
 
     def __init__(self, home: Path, base: Path) -> None:
         super().__init__(home, base)
-        self.world = World()
+        self.world = SimulatedHost()
 
     @property
     def now(self) -> float:
@@ -48,9 +48,9 @@ class VirtualClock(Servers):
         timeout: float | None = 30.0,
         **keys: object,
     ) -> Server:
-        """Start a server whose children are made up: `on_child` says what each does; else as `__call__`."""
+        """Start a server with simulated children: `on_child` says what each does; else as `__call__`."""
         self.world.on_child = on_child
-        return await self(("made-up",), plugins=plugins, timeout=timeout, **keys)  # type: ignore[arg-type]
+        return await self(("simulated",), plugins=plugins, timeout=timeout, **keys)  # type: ignore[arg-type]
 
     def _supervisor(self, configuration: Configuration) -> Supervisor:
         return self.world.supervisor(configuration, directories=self.directories, environ=self.environ)
