@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
-from enum import Enum
+from datetime import datetime
 from typing import Any, Self
 
+from hostler.events.serialization import Serializable
 from hostler.model.states import State
 from hostler.model.values import ExitCause
 
@@ -16,7 +16,7 @@ KEPT = 20
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryPoint:
+class MemoryPoint(Serializable):
     """The resident memory of a whole process tree, in bytes, `uptime` seconds after the spawn."""
 
     uptime: float
@@ -25,7 +25,7 @@ class MemoryPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class PluginWord:
+class PluginWord(Serializable):
     """What one plugin said about a run, or what was wrong with the plugin itself, in words."""
 
     plugin: str
@@ -34,7 +34,7 @@ class PluginWord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CrashRecord:
+class CrashRecord(Serializable):
     """One end of a run that was not asked for; every text in it is masked.
 
     `how` is the end in words ("killed by SIGKILL"), `reason` the sentence of the error and `error` its
@@ -80,10 +80,6 @@ class CrashRecord:
         changed: dict[str, Any] = texts | {"server": self.server, "plugins": words}
         return replace(self, **changed)
 
-    def as_dict(self) -> dict[str, object]:
-        """The record as plain values for JSON."""
-        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
-
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
         """Read what `as_dict` gave; unknown keys are left out. ValueError when it is something else."""
@@ -96,17 +92,3 @@ class CrashRecord:
                 raise ValueError(f"no time of a crash: {time}")
 
         return record
-
-
-def _plain(value: object) -> object:
-    match value:
-        case Enum():
-            return value.value
-        case datetime():
-            return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        case MemoryPoint() | PluginWord():
-            return {f.name: getattr(value, f.name) for f in fields(value)}
-        case tuple():
-            return [_plain(item) for item in value]
-        case _:
-            return value

@@ -5,28 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from enum import Enum
 from typing import ClassVar
 
 from hostler.events.crash import CrashRecord
+from hostler.events.serialization import to_json
 from hostler.model.states import State
 from hostler.model.values import Endpoint, Exit, Report, StreamEvent, StreamGap
-
-
-def _plain(value: object) -> object:
-    match value:
-        case Enum():
-            return value.value
-        case Endpoint():
-            return value.url
-        case Mapping():
-            return {str(key): _plain(item) for key, item in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [_plain(item) for item in value]
-        case str() | int() | float() | bool() | None:
-            return value
-        case _:
-            return str(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +25,9 @@ class Event:
 
     def as_dict(self) -> dict[str, object]:
         """The event as plain values for JSON: time, server, event, generation, then its own fields."""
-        stamp = self.time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        head: dict[str, object] = {"time": stamp, "server": self.server, "event": self.kind}
-        own = {
-            f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name not in {"time", "server"}
-        }
-        return head | own
+        head: dict[str, object] = {"time": to_json(self.time), "server": self.server, "event": self.kind}
+        own = [field.name for field in fields(self) if field.name not in {"time", "server"}]
+        return head | {name: to_json(getattr(self, name)) for name in own}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

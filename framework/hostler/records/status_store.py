@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
-from enum import Enum
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
 from hostler.events.events import Spawned, StateChanged
+from hostler.events.serialization import Serializable
 from hostler.model.states import State
 from hostler.process.disk.files import file_name, found_folder, own_folder, read_replaced, replace_file
 from hostler.process.disk.run_record import boot_id
@@ -19,7 +19,7 @@ from hostler.process.tree.table import own_start_time, start_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Variables:
+class Variables(Serializable):
     """Who set each variable of a server's environment, and who took some away, at one spawn."""
 
     generation: int
@@ -36,7 +36,7 @@ class Variables:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class Status(Serializable):
     """One server's state, since when and why; texts are masked. `health` is what plugins say, in words.
 
     `variables` are those of its last spawn; `hooks_out` tells which hooks are out of use, and why.
@@ -102,7 +102,7 @@ class StatusStore:
         OSError when the disk is full or refuses, EnvironmentSetupFailed when the data directory is not
         to be trusted.
         """
-        data = json.dumps(_plain(status)).encode()
+        data = json.dumps(status.as_dict()).encode()
 
         with own_folder(self._data_dir, "status") as folder:
             replace_file(f"{file_name(status.server)}.json", data, folder)
@@ -120,17 +120,3 @@ class StatusStore:
             return None
 
         return status if status.server == server and status.since.tzinfo is not None else None
-
-
-def _plain(value: object) -> object:
-    match value:
-        case Status() | Variables():
-            return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-        case Mapping():
-            return dict(value)
-        case Enum():
-            return value.value
-        case datetime():
-            return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        case _:
-            return value

@@ -1,0 +1,49 @@
+"""Values as JSON has them: the one form of events, crash records and status files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+from hostler.model.values import Endpoint
+
+
+class Serializable:
+    """A dataclass that JSON holds as an object with its fields."""
+
+    __slots__ = ()
+
+    def as_dict(self) -> dict[str, object]:
+        """The fields as plain values for JSON."""
+        own: Any = self
+        return {field.name: to_json(getattr(self, field.name)) for field in fields(own)}
+
+
+def to_json(value: object) -> object:
+    """The value in JSON's types. Text stands for what JSON has no type for, such as an object of a plugin."""
+    match value:
+        case Serializable():
+            return value.as_dict()
+        case Mapping():
+            return {str(key): to_json(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [to_json(item) for item in value]
+        case _:
+            return _scalar(value)
+
+
+def _scalar(value: object) -> str | float | None:
+    match value:
+        case Enum():
+            return _scalar(value.value)
+        case Endpoint():
+            return value.url
+        case datetime():
+            return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        case str() | int() | float() | None:
+            return value
+        case _:
+            return str(value)
