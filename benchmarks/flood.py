@@ -2,7 +2,7 @@
 
     python benchmarks/flood.py [--megabytes 200] [--rounds 5] [--secrets 0]
 
-Both copy from the same kind of child, in turn, in one run; the ratio of the medians is the figure. Every
+Both copy from the same kind of child, in lease, in one run; the ratio of the medians is the figure. Every
 line is numbered: lines that are lost, torn or out of order in the rotated files are counted.
 """
 
@@ -85,13 +85,13 @@ def bare(lines: int, folder: Path) -> Result:
 
 
 async def captured(lines: int, folder: Path, secrets: int) -> Result:
-    """The same child through hostler's pump, a rotated file behind it."""
-    pump = OutputReader()
+    """The same child through hostler's reader, a rotated file behind it."""
+    reader = OutputReader()
     log = LogFile(folder / "hostler.log", max_size=10 * 2**20, keep=1000, timestamps=False)
     log.open()
     sinks: list[Sink] = [log]
     masker = Masker(f"sk-secret-{number:020}" for number in range(secrets))
-    capture = pump.open(generation=1, masker=masker, sinks=sinks, on_trouble=print, streams=("stdout",))
+    capture = reader.open(generation=1, masker=masker, sinks=sinks, on_trouble=print, streams=("stdout",))
     out = capture.write_fd("stdout")
     assert out is not None
     process = child(lines, out)
@@ -101,7 +101,7 @@ async def captured(lines: int, folder: Path, secrets: int) -> Result:
     assert await capture.drained(120)
     result = Result(time.perf_counter() - start, time.process_time() - cpu)
     await capture.close()
-    pump.close()
+    reader.close()
     process.communicate()
     check(result, folder, lines)
     return result

@@ -1,4 +1,4 @@
-"""What the tests of captured output share: a sink in memory, captured children, what was told."""
+"""What the tests of captured output share: a sink in memory, captured children, what was reported."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Collector:
 
 
 class Troubles(list[tuple[str, str, Mapping[str, object]]]):
-    """What on_trouble was told, and that it was told on the loop's thread."""
+    """What on_trouble was reported, and that it was reported on the loop's thread."""
 
     def __call__(self, topic: str, text: str, details: Mapping[str, object]) -> None:
         assert threading.current_thread() is threading.main_thread()
@@ -79,10 +79,10 @@ def steps(folder: Path) -> tuple[Path, Path]:
 
 
 @contextlib.contextmanager
-def running_pump() -> Iterator[OutputReader]:
-    pump = OutputReader()
-    yield pump
-    pump.close()
+def running_reader() -> Iterator[OutputReader]:
+    reader = OutputReader()
+    yield reader
+    reader.close()
     assert not output_threads()
 
 
@@ -113,10 +113,10 @@ def captured_children() -> Iterator[Spawn]:
 
 
 def opened(
-    pump: OutputReader, *sinks: Sink, masker: Masker | None = None, told: Troubles | None = None
+    reader: OutputReader, *sinks: Sink, masker: Masker | None = None, reported: Troubles | None = None
 ) -> Capture:
-    troubles = Troubles() if told is None else told
-    return pump.open(generation=7, masker=masker or Masker(), sinks=sinks, on_trouble=troubles)
+    troubles = Troubles() if reported is None else reported
+    return reader.open(generation=7, masker=masker or Masker(), sinks=sinks, on_trouble=troubles)
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -63,7 +63,10 @@ async def lead(folder: Path) -> int:
 
     async def held_at(server: Server, generation: int) -> int:
         await server.until(lambda: server.generation >= generation)
-        del world.children[:-1], world.pump.captures[:-1]  # the world remembers everything, hostler must not
+        del (
+            world.children[:-1],
+            world.output.captures[:-1],
+        )  # the world keeps everything, hostler must not
         gc.collect()
         return tracemalloc.get_traced_memory()[0]
 

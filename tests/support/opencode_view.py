@@ -42,7 +42,7 @@ class View(Unasked):
     """A server as plugins see it; it keeps what it is told."""
 
     root: Path
-    pump: OutputReader
+    reader: OutputReader
     env: Mapping[str, str] = field(default_factory=dict)
     plugins: tuple[PluginSpec, ...] = ()
     name: str = "oc"
@@ -138,7 +138,7 @@ class View(Unasked):
             namespace="view",
             directories=directories,
             data_dir=self.data_dir,
-            output=self.pump,
+            output=self.reader,
             store=RunStore(directories),
             host_env={},
         )

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from capturing import DEADLINE, Spawn, Troubles, captured_children, opened, running_pump, until
+from capturing import DEADLINE, Spawn, Troubles, captured_children, opened, running_reader, until
 from hostler import Launch, LogFileCreationFailed, ServerSpec, ServerView, Size
 from hostler.process.output.capture import OutputReader
 from hostler_plugins.log_rotation import LogRotation
@@ -29,9 +29,9 @@ from hypothesis import strategies as st
 
 
 @pytest.fixture
-def pump() -> Iterator[OutputReader]:
-    with running_pump() as pump:
-        yield pump
+def reader() -> Iterator[OutputReader]:
+    with running_reader() as reader:
+        yield reader
 
 
 @pytest.fixture
@@ -253,9 +253,9 @@ def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
 
 
 async def test_a_child_s_output_is_kept_byte_for_byte(
-    pump: OutputReader, spawned: Spawn, log: Callable[..., LogFile], path: Path
+    reader: OutputReader, spawned: Spawn, log: Callable[..., LogFile], path: Path
 ) -> None:
-    capture = opened(pump, log())
+    capture = opened(reader, log())
 
     spawned(capture, r"printf 'nul[\000]\nbad[\377\376]\nansi[\033[31m]\ncr[\r]\nlast-without-newline'")
 
@@ -267,9 +267,9 @@ async def test_a_child_s_output_is_kept_byte_for_byte(
 
 
 async def test_a_flood_on_both_streams_is_rotated_and_no_line_is_lost_or_torn(
-    pump: OutputReader, spawned: Spawn, log: Callable[..., LogFile], path: Path
+    reader: OutputReader, spawned: Spawn, log: Callable[..., LogFile], path: Path
 ) -> None:
-    capture = opened(pump, log(max_size=300_000, keep=1000))
+    capture = opened(reader, log(max_size=300_000, keep=1000))
     program = (
         "import os, sys, threading\n"
         "def flood(fd, mark):\n"
@@ -491,10 +491,10 @@ def test_a_deleted_file_is_made_again_with_the_line_that_is_unfinished(
 
 
 async def test_a_deleted_folder_is_made_again_while_the_child_goes_on(
-    pump: OutputReader, spawned: Spawn, log: Callable[..., LogFile], path: Path
+    reader: OutputReader, spawned: Spawn, log: Callable[..., LogFile], path: Path
 ) -> None:
     troubles = Troubles()
-    capture = opened(pump, log(max_size=5000), told=troubles)
+    capture = opened(reader, log(max_size=5000), reported=troubles)
     process = spawned(capture, "n=0; while :; do n=$((n+1)); echo line $n; sleep 0.005; done")
     await until(lambda: path.exists() and path.stat().st_size)
 
@@ -509,10 +509,10 @@ async def test_a_deleted_folder_is_made_again_while_the_child_goes_on(
 
 
 async def test_a_folder_that_cannot_be_used_is_said_counted_and_left_again(
-    pump: OutputReader, spawned: Spawn, log: Callable[..., LogFile], path: Path
+    reader: OutputReader, spawned: Spawn, log: Callable[..., LogFile], path: Path
 ) -> None:
     troubles = Troubles()
-    capture = opened(pump, log(), told=troubles)
+    capture = opened(reader, log(), reported=troubles)
     process = spawned(capture, "n=0; while :; do n=$((n+1)); echo line $n; sleep 0.005; done")
     await until(lambda: path.stat().st_size)
 
@@ -757,14 +757,14 @@ def test_a_line_lost_on_one_stream_is_told_before_the_unfinished_line_of_the_oth
 
 
 async def test_a_full_disk_keeps_the_child_running_and_every_byte_is_kept_or_counted(
-    pump: OutputReader, spawned: Spawn, log: Callable[..., LogFile], small_disk: Path
+    reader: OutputReader, spawned: Spawn, log: Callable[..., LogFile], small_disk: Path
 ) -> None:
     """The disk may be full several times: a small piece can fit where a large one did not."""
     troubles = Troubles()
     path = small_disk / "web.log"
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * 900_000)
-    capture = opened(pump, log(path), told=troubles)
+    capture = opened(reader, log(path), reported=troubles)
     program = (
         "import os, time\n"
         "for n in range(100000):\n"

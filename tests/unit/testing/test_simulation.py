@@ -37,7 +37,7 @@ from hostler.concurrency.threads import run_in_thread
 from hostler.process.output.capture import Capture, OutputReader
 from hostler.process.system import Processes
 from hostler.testing import FakeChild, SimulatedHost, Stalled, run_virtually, settle
-from hostler.testing.simulation.output import FakeCapture, FakePump
+from hostler.testing.simulation.output import FakeCapture, FakeOutputReader
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def methods(kind: type) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("real", "fake"), [(Processes, SimulatedHost), (OutputReader, FakePump), (Capture, FakeCapture)]
+    ("real", "fake"), [(Processes, SimulatedHost), (OutputReader, FakeOutputReader), (Capture, FakeCapture)]
 )
 def test_no_method_of_the_real_one_is_left(real: type, fake: type) -> None:
     """One that is not overridden would act on the machine that runs the tests."""

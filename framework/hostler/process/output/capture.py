@@ -1,4 +1,4 @@
-"""Captured output of all children of one supervisor: to sinks, to followers, and the last of it kept."""
+"""Capturing the output of all children of one supervisor: its way to sinks and followers, and its tail."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import anyio
 
 from hostler.model.launch import Sink
 from hostler.model.values import StreamName
-from hostler.process.output.lines import LineCutter, LineFeed, LinesCallback, Tail, tell
+from hostler.process.output.lines import LineCutter, LineFeed, LinesCallback, Tail, call_on_loop
 from hostler.process.output.pipe import Pipe
 from hostler.process.output.reader import ReaderThread
-from hostler.process.output.reader_lease import PATIENCE
-from hostler.process.output.sink_writer import SinkWriter, Tell
+from hostler.process.output.reader_lease import SINK_TIMEOUT
+from hostler.process.output.sink_writer import OnTrouble, SinkWriter
 from hostler.secrets.masking import Masker
 
 PIPE_SIZE = 256 * 1024
 MOST_LARGE_PIPES = 64
 """The kernel counts large pipes against all programs of the user: only so many are made."""
 
-CLOSING = 3.0
+CLOSE_TIMEOUT = 3.0
 """Seconds that the closing of a capture may take, sinks included."""
 
 
@@ -35,7 +35,7 @@ class OutputReader:
     """
 
     def __init__(self) -> None:
-        self._pump = ReaderThread()
+        self._reader = ReaderThread()
         self._captures: set[Capture] = set()
 
     def open(
@@ -44,20 +44,20 @@ class OutputReader:
         generation: int,
         masker: Masker,
         sinks: Sequence[Sink],
-        on_trouble: Tell,
+        on_trouble: OnTrouble,
         streams: Sequence[StreamName] = ("stdout", "stderr"),
     ) -> Capture:
         """Make the pipes of one run and read them from now on.
 
-        Raises OSError when there are no descriptors left, RuntimeError when the pump is closed.
+        Raises OSError when there are no descriptors left, RuntimeError when the reader is closed.
 
-        The sinks belong to the capture in any case. `on_trouble(topic, text, details)` hears of
+        The sinks belong to the capture in any case. `on_trouble(topic, text, details)` is called for
         output_dropped, sink_failed and sink_recovered.
         """
-        if self._pump.closed:
-            raise RuntimeError("the output pump is closed")
+        if self._reader.closed:
+            raise RuntimeError("the output reader is closed")
 
-        capture = Capture(self._pump, generation, masker, sinks, on_trouble, self._captures.discard)
+        capture = Capture(self._reader, generation, masker, sinks, on_trouble, self._captures.discard)
         capture.open_pipes(streams, large=2 * len(self._captures) < MOST_LARGE_PIPES)
         self._captures.add(capture)
         return capture
@@ -67,7 +67,7 @@ class OutputReader:
         for capture in tuple(self._captures):
             capture.retire()
 
-        self._pump.close(2 * PATIENCE)
+        self._reader.close(2 * SINK_TIMEOUT)
 
 
 class Capture:
@@ -75,26 +75,27 @@ class Capture:
 
     def __init__(
         self,
-        pump: ReaderThread,
+        reader: ReaderThread,
         generation: int,
         masker: Masker,
         sinks: Sequence[Sink],
-        on_trouble: Tell,
+        on_trouble: OnTrouble,
         on_closed: Callable[[Capture], None],
     ) -> None:
-        self._pump = pump
+        self._reader = reader
         self._generation = generation
         self._loop = asyncio.get_running_loop()
         self._on_trouble = on_trouble
         self._masker = masker
-        self._feed = LineFeed(self._loop, self._say_dropped)
-        self._outlets = tuple(
-            SinkWriter(sink, self._say_later, lambda: tell(self._loop, self._sink_closed)) for sink in sinks
+        self._feed = LineFeed(self._loop, self._report_dropped)
+        self._writers = tuple(
+            SinkWriter(sink, self._report_trouble, lambda: call_on_loop(self._loop, self._sink_closed))
+            for sink in sinks
         )
         self._pipes: dict[StreamName, Pipe] = {}
         self._write_fds: dict[StreamName, int] = {}
-        self._running = 0
-        self._unclosed = len(sinks)
+        self._open_streams = 0
+        self._open_sinks = len(sinks)
         self._ended = asyncio.Event()
         self._closed = asyncio.Event()
         self._retired = False
@@ -112,7 +113,7 @@ class Capture:
 
     def open_pipes(self, streams: Sequence[StreamName], *, large: bool) -> None:
         """Make one pipe for each stream; OSError when there are no descriptors left."""
-        self._running = len(streams)
+        self._open_streams = len(streams)
 
         try:
             self._make_pipes(streams, large=large)
@@ -149,17 +150,17 @@ class Capture:
     async def drained(self, timeout: float, patience: float = 0.0) -> bool:
         """Wait until every stream has ended and its lines are delivered; False after `timeout` seconds.
 
-        Lines that wait when the streams have ended get `patience` more; those that are left are told.
+        Lines that wait when the streams have ended get `patience` seconds more; what is left is reported.
         """
         with anyio.move_on_after(timeout):
             await self._ended.wait()
 
-        if patience and not self._ended.is_set() and not self._running:
+        if patience and not self._ended.is_set() and not self._open_streams:
             with anyio.move_on_after(patience):
                 await self._ended.wait()
 
         if not self._ended.is_set():
-            self._feed.give_up()
+            self._feed.discard()
 
         return self._ended.is_set()
 
@@ -168,10 +169,10 @@ class Capture:
         self.close_write_fds()
         self.retire()
 
-        with anyio.move_on_after(CLOSING):
+        with anyio.move_on_after(CLOSE_TIMEOUT):
             await self._closed.wait()
 
-        self._end()
+        self._mark_closed()
 
     def retire(self) -> None:
         """Begin to close: the pipes are read once more and ended, the sinks closed, on the output thread."""
@@ -182,19 +183,19 @@ class Capture:
 
         for pipe in self._pipes.values():
             if pipe.open:  # else its thread need not be woken
-                self._pump.retire(pipe)
+                self._reader.retire(pipe)
 
-        for outlet in self._outlets:
-            self._pump.end(outlet)
+        for writer in self._writers:
+            self._reader.end(writer)
 
-        self._see_whether_closed()
+        self._check_closed()
 
     def _make_pipes(self, streams: Sequence[StreamName], *, large: bool) -> None:
         try:
             for stream in streams:
                 self._open_pipe(stream, large=large)
         finally:
-            self._pump.add(*self._pipes.values())  # at once: the thread is woken once
+            self._reader.add(*self._pipes.values())  # at once: the thread is woken once
 
     def _open_pipe(self, stream: StreamName, *, large: bool) -> None:
         ours, childs = os.pipe()
@@ -210,34 +211,34 @@ class Capture:
             mask=self._masker.stream(),
             cutter=LineCutter(stream, self._generation),
             feed=self._feed,
-            outlets=self._outlets,
-            on_end=lambda: tell(self._loop, self._pipe_ended),
+            writers=self._writers,
+            on_end=lambda: call_on_loop(self._loop, self._pipe_ended),
         )
 
     def _pipe_ended(self) -> None:
-        self._running -= 1
+        self._open_streams -= 1
 
-        if not self._running:
+        if not self._open_streams:
             self._feed.when_delivered(self._ended.set)
 
-        self._see_whether_closed()
+        self._check_closed()
 
     def _sink_closed(self) -> None:
-        self._unclosed -= 1
-        self._see_whether_closed()
+        self._open_sinks -= 1
+        self._check_closed()
 
-    def _see_whether_closed(self) -> None:
-        if self._retired and not self._unclosed and (not self._running or not self._pipes):
-            self._end()
+    def _check_closed(self) -> None:
+        if self._retired and not self._open_sinks and (not self._open_streams or not self._pipes):
+            self._mark_closed()
 
-    def _end(self) -> None:
+    def _mark_closed(self) -> None:
         self._closed.set()
         self._on_closed(self)
 
-    def _say_later(self, topic: str, text: str, details: Mapping[str, object]) -> None:
-        tell(self._loop, self._on_trouble, topic, self._masker.text(text), details)
+    def _report_trouble(self, topic: str, text: str, details: Mapping[str, object]) -> None:
+        call_on_loop(self._loop, self._on_trouble, topic, self._masker.text(text), details)
 
-    def _say_dropped(self, lines: int) -> None:
+    def _report_dropped(self, lines: int) -> None:
         text = f"{lines} lines of output were not shown: the program was busy"
         self._on_trouble("output_dropped", text, {"lines": lines})
 

@@ -1,4 +1,4 @@
-"""What is kept of one output stream: its last bytes, and its lines while somebody follows them."""
+"""One output stream as text: its tail, the cutting into lines, and the delivery of lines to followers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LONGEST_LINE = 8 * 1024
 MOST_LINES_WAITING = 65_536
 MOST_BYTES_WAITING = 16 * 1024 * 1024
 _SMALL = 4 * 1024
-_TURN = 0.01  # seconds at a time on the loop's thread
+_SLICE = 0.01  # seconds at a time on the loop's thread
 _LARGEST_PIECE = 64
 
 LinesCallback: TypeAlias = Callable[[list[Line]], None]
 
 
-def tell(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:
+def call_on_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:
     """Call `function` on the loop's thread, or not at all when the loop is closed."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(function, *args)
@@ -66,46 +66,46 @@ class LineCutter:
     def __init__(self, stream: StreamName, generation: int) -> None:
         self._stream = stream
         self._generation = generation
-        self._held: bytearray | None = None
+        self._partial: bytearray | None = None
         self._number = 0
 
     @property
     def running(self) -> bool:
         """Whether it was started and not stopped since."""
-        return self._held is not None
+        return self._partial is not None
 
     def start(self, before: bytes) -> None:
         """Begin, perhaps in the middle of a line: `before` is what came until now."""
-        self._held = bytearray(before[before.rfind(b"\n") + 1 :][:LONGEST_LINE])
+        self._partial = bytearray(before[before.rfind(b"\n") + 1 :][:LONGEST_LINE])
 
     def stop(self) -> None:
         """Forget the unfinished line; lines that pass now are not counted."""
-        self._held = None
+        self._partial = None
 
     def feed(self, data: bytes) -> list[Line]:
         """Take a chunk and return the lines that it completes."""
-        assert self._held is not None
+        assert self._partial is not None
         first, *others = data.split(b"\n")
-        self._hold(first)
+        self._extend(first)
 
         if not others:
             return []
 
-        lines = [self._line(self._held)]
+        lines = [self._line(self._partial)]
         lines += [self._line(piece) for piece in others[:-1]]
-        self._held.clear()
-        self._hold(others[-1])
+        self._partial.clear()
+        self._extend(others[-1])
         return lines
 
     def end(self) -> list[Line]:
         """Return the unfinished last line, if there is one."""
-        lines = [self._line(self._held)] if self._held else []
+        lines = [self._line(self._partial)] if self._partial else []
         self.stop()
         return lines
 
-    def _hold(self, piece: bytes) -> None:
-        assert self._held is not None
-        self._held += piece[: LONGEST_LINE - len(self._held)]
+    def _extend(self, piece: bytes) -> None:
+        assert self._partial is not None
+        self._partial += piece[: LONGEST_LINE - len(self._partial)]
 
     def _line(self, piece: bytes | bytearray) -> Line:
         self._number += 1
@@ -121,19 +121,19 @@ class LineFeed:
         self._on_dropped = on_dropped
         self._callbacks: tuple[LinesCallback, ...] = ()
         self._lock = threading.Lock()
-        self._batches: deque[tuple[list[Line], int]] = deque()
+        self._queue: deque[tuple[list[Line], int]] = deque()
         self._waiting = 0
         self._bytes = 0
-        self._untold = 0
+        self._unreported = 0
         self._idle = True
-        self._batch: list[Line] = []  # what is being delivered, and how far it is
-        self._at = 0
+        self._batch: list[Line] = []  # what is being delivered, and how much of it was
+        self._delivered = 0
         self._piece = 1
-        self._afterwards: list[Callable[[], None]] = []
+        self._when_idle: list[Callable[[], None]] = []
         self.dropped = 0
 
     @property
-    def wanted(self) -> bool:
+    def followed(self) -> bool:
         """Whether anybody follows."""
         return bool(self._callbacks)
 
@@ -153,36 +153,36 @@ class LineFeed:
         """Queue a batch (on the output thread) of so many bytes; the oldest ones go when too much waits."""
         with self._lock:
             idle, self._idle = self._idle, False
-            self._batches.append((lines, size))
+            self._queue.append((lines, size))
             self._waiting += len(lines)
             self._bytes += size
 
-            while len(self._batches) > 1 and self._is_too_much():
-                gone = len(self._take())
-                self._untold += gone
-                self.dropped += gone
+            while len(self._queue) > 1 and self._is_overfull():
+                dropped = len(self._take())
+                self._unreported += dropped
+                self.dropped += dropped
 
         if idle:
-            tell(self._loop, self._deliver)
+            call_on_loop(self._loop, self._deliver)
 
-    def give_up(self) -> None:
-        """Drop what waits, and tell it: its followers were too slow (on the loop's thread)."""
+    def discard(self) -> None:
+        """Drop what waits and report it: its followers were too slow (on the loop's thread)."""
         with self._lock:
-            left = self._waiting + len(self._batch) - self._at
-            self._batches.clear()
+            left = self._waiting + len(self._batch) - self._delivered
+            self._queue.clear()
             self._waiting = self._bytes = 0
 
-        self._batch, self._at = [], 0
+        self._batch, self._delivered = [], 0
 
         if left and self._callbacks:
             self.dropped += left
             self._on_dropped(left)
 
-    def _is_too_much(self) -> bool:
+    def _is_overfull(self) -> bool:
         return self._waiting > MOST_LINES_WAITING or self._bytes > MOST_BYTES_WAITING
 
     def _take(self) -> list[Line]:
-        lines, size = self._batches.popleft()
+        lines, size = self._queue.popleft()
         self._waiting -= len(lines)
         self._bytes -= size
         return lines
@@ -192,22 +192,22 @@ class LineFeed:
         with self._lock:
             idle = self._idle
 
-        function() if idle else self._afterwards.append(function)
+        function() if idle else self._when_idle.append(function)
 
     def _deliver(self) -> None:
         """Hand out lines for a moment: when followers are slow the loop has other things to do, too."""
         began = time.monotonic()
-        until = began + _TURN
+        until = began + _SLICE
 
         while self._fetch():
-            lines = self._batch[self._at : self._at + self._piece]
-            self._at += len(lines)
+            lines = self._batch[self._delivered : self._delivered + self._piece]
+            self._delivered += len(lines)
 
             for callback in self._callbacks:
                 self._call(callback, lines)
 
             now = time.monotonic()
-            self._piece = min(2 * self._piece, _LARGEST_PIECE) if now - began < _TURN / 4 else 1
+            self._piece = min(2 * self._piece, _LARGEST_PIECE) if now - began < _SLICE / 4 else 1
             began = now
 
             if now >= until:
@@ -216,21 +216,21 @@ class LineFeed:
 
     def _fetch(self) -> bool:
         """Whether there is something to hand out."""
-        if self._at < len(self._batch):
+        if self._delivered < len(self._batch):
             return True
 
         with self._lock:
-            untold, self._untold = self._untold, 0
-            self._batch, self._at = self._take() if self._batches else [], 0
+            unreported, self._unreported = self._unreported, 0
+            self._batch, self._delivered = self._take() if self._queue else [], 0
             self._idle = not self._batch
 
-        if untold:
-            self._batch[0] = replace(self._batch[0], missed=untold)
-            self._on_dropped(untold)
+        if unreported:
+            self._batch[0] = replace(self._batch[0], missed=unreported)
+            self._on_dropped(unreported)
 
         if not self._batch:
-            while self._afterwards:
-                self._afterwards.pop()()
+            while self._when_idle:
+                self._when_idle.pop()()
 
         return bool(self._batch)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -20,43 +21,45 @@ class Pipe:
     mask: MaskedStream
     cutter: LineCutter
     feed: LineFeed
-    outlets: Sequence[SinkWriter]
+    writers: Sequence[SinkWriter]
     on_end: Callable[[], None]
     tail: Tail = field(default_factory=Tail)
     open: bool = True
 
     def take(self, data: bytes) -> None:
-        """Distribute masked bytes; outlets only queue them."""
+        """Distribute masked bytes; writers only queue them."""
         if not data:
             return
 
-        if self.feed.wanted:
+        if self.feed.followed:
             self._cut(data)
         elif self.cutter.running:
             self.cutter.stop()
 
         self.tail.add(data)
 
-        for outlet in self.outlets:
-            outlet.put(self.stream, data)
+        for writer in self.writers:
+            writer.put(self.stream, data)
 
     def _cut(self, data: bytes) -> None:
-        self._follow()
+        self._ensure_cutting()
         lines = self.cutter.feed(data)
 
         if lines:
             self.feed.offer(lines, len(data))
 
-    def _follow(self) -> None:
+    def _ensure_cutting(self) -> None:
         if not self.cutter.running:
             self.cutter.start(self.tail.data())
 
-    def finish(self) -> None:
-        """Give out what was held back and the unfinished last line."""
+    def close(self) -> None:
+        """Close the descriptor, and give out what was held back and the unfinished last line."""
+        self.open = False
+        os.close(self.fd)
         self.take(self.mask.flush())
 
-        if self.feed.wanted:
-            self._follow()
+        if self.feed.followed:
+            self._ensure_cutting()
             lines = self.cutter.end()
 
             if lines:

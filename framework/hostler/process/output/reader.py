@@ -1,4 +1,4 @@
-"""The one thread that reads the output of all children, and its replacement when a sink hangs."""
+"""The thread that reads the output of all children, and its replacement when a sink hangs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from functools import partial
 from typing import TypeAlias
 
 from hostler.process.output.pipe import Pipe
-from hostler.process.output.reader_lease import PATIENCE, ReaderLease
+from hostler.process.output.reader_lease import SINK_TIMEOUT, ReaderLease
 from hostler.process.output.sink_writer import SinkWriter
 
 READ_SIZES = (64 * 1024,) + (256 * 1024,) * 4
 """Bytes of the reads in a row from one pipe while each gets all that it asked for."""
 
-QUIET = 0.05
+FLUSH_DELAY = 0.05
 """Seconds after which an end that may begin a secret is given out."""
 
 
@@ -31,39 +31,38 @@ class ReaderThread:
     """Reads pipes in a daemon thread that is started by the first command.
 
     While sinks are called a second thread watches the first, so that one that hangs in a sink for
-    `PATIENCE` seconds is replaced: it comes back to its sink's queue only. The watcher ends when no
+    `SINK_TIMEOUT` seconds is replaced: it comes back to its sink's queue only. The watcher ends when no
     sink is called any more: idle children cost one thread that sleeps.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._commands: deque[Command] = deque()
-        self._quiet: dict[Pipe, float] = {}
+        self._flush_at: dict[Pipe, float] = {}
         self._threads: list[threading.Thread] = []
         self._selector: selectors.BaseSelector | None = None
-        self._bell = -1
-        self._turn = ReaderLease(self._watch_from_now_on)
-        self._quit = threading.Event()
+        self._wakeup_w = -1
+        self._lease = ReaderLease(self._start_watching)
+        self._closing = threading.Event()
 
     @property
     def closed(self) -> bool:
         """Whether nothing is read any more."""
-        return self._quit.is_set()
+        return self._closing.is_set()
 
     def post(self, *commands: Command) -> None:
         """Have `commands` executed by the thread, which is started if need be. Does nothing once closed.
 
         A command that hangs in a sink is executed again by the next thread: it must bear that.
         """
-        if self._quit.is_set():
+        if self._closing.is_set():
             return
 
         self._commands.extend(commands)
 
         with contextlib.suppress(OSError, RuntimeError):  # no descriptor or no thread: the next may have one
-            self._begin()
+            self._start()
 
-        self._ring()
+        self._wake_up()
 
     def add(self, *pipes: Pipe) -> None:
         """Read `pipes` from now on, to their ends. OSError when nobody can do it: they are to be retired."""
@@ -71,57 +70,57 @@ class ReaderThread:
             self.post(*(partial(self._register, pipe) for pipe in pipes))
 
             if not self._threads:
-                self._begin_or_raise()
+                self._start_or_raise()
 
-    def _begin_or_raise(self) -> None:
+    def _start_or_raise(self) -> None:
         """Try once more, and have the error say what is short."""
         try:
-            self._begin()
+            self._start()
         except RuntimeError as error:  # no thread
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
 
-        self._ring()
+        self._wake_up()
 
     def retire(self, pipe: Pipe) -> None:
         """Take what is in `pipe` and end it, whoever else still holds it."""
 
-        def finish(turn: ReaderLease) -> None:
+        def finish(lease: ReaderLease) -> None:
             if pipe.open:
-                self._read(pipe, turn)
+                self._read(pipe, lease)
 
-            if pipe.open and not turn.over:
-                self._end(pipe, turn)
+            if pipe.open and not lease.expired:
+                self._end(pipe, lease)
 
         self.post(finish)
 
-    def end(self, outlet: SinkWriter) -> None:
-        """Close the sink of `outlet` after all that is queued for it."""
+    def end(self, writer: SinkWriter) -> None:
+        """Close the sink of `writer` after all that is queued for it."""
 
-        def finish(turn: ReaderLease) -> None:
-            outlet.end()
-            outlet.drain(turn)
+        def finish(lease: ReaderLease) -> None:
+            writer.end()
+            writer.drain(lease)
 
         self.post(finish)
 
     def close(self, timeout: float) -> bool:
         """Execute what was posted, end the threads and release all; False when one hangs in a sink."""
         if self._selector is None and not self._commands:
-            self._quit.set()
+            self._closing.set()
             return True
 
-        self.post(lambda _turn: self._quit.set())
+        self.post(lambda _lease: self._closing.set())
 
         if not self._threads:
-            self._work_off(self._turn)
+            self._run_commands(self._lease)
 
-        self._quit.wait(timeout)
-        self._quit.set()
+        self._closing.wait(timeout)
+        self._closing.set()
         deadline = time.monotonic() + timeout / 4
 
         for thread in tuple(self._threads):
             thread.join(max(0.0, deadline - time.monotonic()))
 
-        self._turn.over = True
+        self._lease.expire()
         self._release()
         return not any(thread.is_alive() for thread in self._threads)
 
@@ -130,87 +129,87 @@ class ReaderThread:
             for key in tuple(self._selector.get_map().values()):
                 os.close(key.fd)
 
-            os.close(self._bell)
+            os.close(self._wakeup_w)
             self._selector.close()
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         """Start the thread if there is none. Raises OSError or RuntimeError; the next call tries again."""
         if self._selector is None:
-            self._open()
+            self._open_selector()
 
         if not self._threads:
-            self._thread(self._serve, self._turn)
+            self._start_thread(self._serve, self._lease)
 
-    def _open(self) -> None:
-        ear, bell = os.pipe()
+    def _open_selector(self) -> None:
+        wakeup_r, wakeup_w = os.pipe()
 
         try:
             selector = selectors.DefaultSelector()
         except OSError:
-            os.close(ear)
-            os.close(bell)
+            os.close(wakeup_r)
+            os.close(wakeup_w)
             raise
 
-        os.set_blocking(ear, False)
-        os.set_blocking(bell, False)
-        selector.register(ear, selectors.EVENT_READ, None)
-        self._selector, self._bell = selector, bell
+        os.set_blocking(wakeup_r, False)
+        os.set_blocking(wakeup_w, False)
+        selector.register(wakeup_r, selectors.EVENT_READ, None)
+        self._selector, self._wakeup_w = selector, wakeup_w
 
-    def _thread(self, function: Callable[[ReaderLease], None], turn: ReaderLease) -> None:
-        thread = threading.Thread(target=function, args=(turn,), name="hostler-output", daemon=True)
+    def _start_thread(self, function: Callable[[ReaderLease], None], lease: ReaderLease) -> None:
+        thread = threading.Thread(target=function, args=(lease,), name="hostler-output", daemon=True)
         self._threads = [one for one in self._threads if one.is_alive()]
         thread.start()
         self._threads.append(thread)
 
-    def _ring(self) -> None:
+    def _wake_up(self) -> None:
         if self._selector is not None:
-            with contextlib.suppress(BlockingIOError):  # full: it rings already
-                os.write(self._bell, b"!")
+            with contextlib.suppress(BlockingIOError):  # full: it wakes up already
+                os.write(self._wakeup_w, b"!")
 
-    def _serve(self, turn: ReaderLease) -> None:
+    def _serve(self, lease: ReaderLease) -> None:
         selector = self._selector
         assert selector is not None
 
-        while not self._quit.is_set():
-            for key, _ in selector.select(self._until_quiet()):
-                self._serve_one(key, turn)
+        while not self._closing.is_set():
+            for key, _ in selector.select(self._next_flush()):
+                self._serve_one(key, lease)
 
-                if turn.over:
+                if lease.expired:
                     return
 
-            self._flush(turn)
+            self._flush(lease)
 
-            if turn.over:
+            if lease.expired:
                 return
 
-    def _serve_one(self, key: selectors.SelectorKey, turn: ReaderLease) -> None:
+    def _serve_one(self, key: selectors.SelectorKey, lease: ReaderLease) -> None:
         pipe: Pipe | None = key.data
 
         if pipe is None:
-            self._obey(key.fd, turn)
-        elif pipe.open and self._read(pipe, turn):
-            self._end(pipe, turn)
+            self._read_wakeup(key.fd, lease)
+        elif pipe.open and self._read(pipe, lease):
+            self._end(pipe, lease)
 
-    def _obey(self, ear: int, turn: ReaderLease) -> None:
+    def _read_wakeup(self, wakeup_r: int, lease: ReaderLease) -> None:
         with contextlib.suppress(BlockingIOError):
-            os.read(ear, 4096)
+            os.read(wakeup_r, 4096)
 
-        self._work_off(turn)
+        self._run_commands(lease)
 
-    def _work_off(self, turn: ReaderLease) -> None:
+    def _run_commands(self, lease: ReaderLease) -> None:
         while self._commands:
-            self._commands[0](turn)
+            self._commands[0](lease)
 
-            if turn.over:  # it hung in a sink: whoever took over executes it again
+            if lease.expired:  # it hung in a sink: whoever took over executes it again
                 return
 
             self._commands.popleft()
 
-    def _register(self, pipe: Pipe, _turn: ReaderLease) -> None:
+    def _register(self, pipe: Pipe, _lease: ReaderLease) -> None:
         if self._selector is not None:
             self._selector.register(pipe.fd, selectors.EVENT_READ, pipe)
 
-    def _read(self, pipe: Pipe, turn: ReaderLease) -> bool:
+    def _read(self, pipe: Pipe, lease: ReaderLease) -> bool:
         """Read what is there, within a bound; True at the end of the stream."""
         for size in READ_SIZES:
             try:
@@ -222,94 +221,80 @@ class ReaderThread:
                 return True
 
             pipe.take(pipe.mask.feed(data))
-            self._note_pending(pipe)
-            self._drain(pipe, turn)
+            self._schedule_flush(pipe)
+            self._write_to_sinks(pipe, lease)
 
-            if len(data) < size or turn.over:
+            if len(data) < size or lease.expired:
                 return False
 
         return False
 
-    def _note_pending(self, pipe: Pipe) -> None:
+    def _schedule_flush(self, pipe: Pipe) -> None:
         if pipe.mask.pending:
-            self._quiet[pipe] = time.monotonic() + QUIET
-        elif self._quiet:
-            self._quiet.pop(pipe, None)
+            self._flush_at[pipe] = time.monotonic() + FLUSH_DELAY
+        elif self._flush_at:
+            self._flush_at.pop(pipe, None)
 
-    def _drain(self, pipe: Pipe, turn: ReaderLease) -> None:
-        for outlet in pipe.outlets:
-            outlet.drain(turn)
+    def _write_to_sinks(self, pipe: Pipe, lease: ReaderLease) -> None:
+        for writer in pipe.writers:
+            writer.drain(lease)
 
-    def _end(self, pipe: Pipe, turn: ReaderLease) -> None:
-        pipe.open = False
-        self._quiet.pop(pipe, None)
+    def _end(self, pipe: Pipe, lease: ReaderLease) -> None:
+        self._flush_at.pop(pipe, None)
 
         if self._selector is not None:
             self._selector.unregister(pipe.fd)
 
-        os.close(pipe.fd)
-        pipe.finish()
-        self._drain(pipe, turn)
+        pipe.close()
+        self._write_to_sinks(pipe, lease)
 
-    def _until_quiet(self) -> float | None:
-        if not self._quiet:
+    def _next_flush(self) -> float | None:
+        if not self._flush_at:
             return None
 
-        return max(0.0, min(self._quiet.values()) - time.monotonic())
+        return max(0.0, min(self._flush_at.values()) - time.monotonic())
 
-    def _flush(self, turn: ReaderLease) -> None:
-        now = time.monotonic() if self._quiet else 0.0
+    def _flush(self, lease: ReaderLease) -> None:
+        now = time.monotonic() if self._flush_at else 0.0
 
-        for pipe in [one for one, when in self._quiet.items() if when <= now]:
-            del self._quiet[pipe]
+        for pipe in [one for one, when in self._flush_at.items() if when <= now]:
+            del self._flush_at[pipe]
             pipe.take(pipe.mask.flush())
-            self._drain(pipe, turn)
+            self._write_to_sinks(pipe, lease)
 
-            if turn.over:
+            if lease.expired:
                 return
 
-    def _watch_from_now_on(self, turn: ReaderLease) -> None:
-        with self._lock:
-            if turn.watched or self._quit.is_set():
-                return
-
-            turn.watched = True
+    def _start_watching(self, lease: ReaderLease) -> None:
+        if self._closing.is_set() or not lease.start_watching():
+            return
 
         try:
-            self._thread(self._watch, turn)
+            self._start_thread(self._watch, lease)
         except RuntimeError:  # no more threads: nobody watches until there are
-            turn.watched = False
+            lease.drop_watch()
 
-    def _watch(self, turn: ReaderLease) -> None:
+    def _watch(self, lease: ReaderLease) -> None:
         """Sleep until a call has taken too long, and take the pipes over; or end when there are no calls."""
-        calls, wait = -1, PATIENCE
+        calls, wait = -1, SINK_TIMEOUT
 
-        while not self._quit.wait(wait):
-            if turn.hangs():
-                self._take_over(turn)
+        while not self._closing.wait(wait):
+            if lease.expire_if_hung():
+                self._take_over(lease)
                 return
 
-            since = turn.since
+            since = lease.since
 
-            if since is None and turn.calls == calls and self._at_rest(turn):
+            if since is None and lease.calls == calls and lease.stop_watching():
                 return
 
-            calls = turn.calls
-            wait = PATIENCE if since is None else max(0.001, since + PATIENCE - time.monotonic())
+            calls = lease.calls
+            wait = SINK_TIMEOUT if since is None else max(0.001, since + SINK_TIMEOUT - time.monotonic())
 
-    def _at_rest(self, turn: ReaderLease) -> bool:
-        if turn.unwatch():
-            return True
+    def _take_over(self, lease: ReaderLease) -> None:
+        if lease.writer is not None:
+            lease.writer.report_hanging(SINK_TIMEOUT)
 
-        with self._lock:
-            other, turn.watched = turn.watched, True
-
-        return other
-
-    def _take_over(self, turn: ReaderLease) -> None:
-        if turn.outlet is not None:
-            turn.outlet.stuck(PATIENCE)
-
-        self._turn = ReaderLease(self._watch_from_now_on)
-        self._ring()
-        self._serve(self._turn)
+        self._lease = ReaderLease(self._start_watching)
+        self._wake_up()
+        self._serve(self._lease)

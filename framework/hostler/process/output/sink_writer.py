@@ -1,4 +1,4 @@
-"""One sink of one run behind a bounded queue, so that one that fails or hangs loses its own output only."""
+"""Writing to one sink behind a bounded queue: a sink that fails or hangs loses its own output only."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hostler.model.values import StreamName
 
 MOST_BYTES_WAITING = 4 * 1024 * 1024
 
-Tell: TypeAlias = Callable[[str, str, Mapping[str, object]], None]
+OnTrouble: TypeAlias = Callable[[str, str, Mapping[str, object]], None]
 
 
-class Watch(Protocol):
-    """Is told when a call that may hang begins and ends."""
+class CallObserver(Protocol):
+    """Notices when a call that may hang begins and ends."""
 
-    def begin(self, outlet: SinkWriter) -> None:
+    def begin(self, writer: SinkWriter) -> None:
         """A sink is being called from now on."""
         ...
 
@@ -39,20 +39,20 @@ class _Gap:
 class SinkWriter:
     """A sink and its queue. `put` and `end` belong to the thread that serves the pipes, `drain` to any."""
 
-    def __init__(self, sink: Sink, tell: Tell, on_closed: Callable[[], None]) -> None:
+    def __init__(self, sink: Sink, on_trouble: OnTrouble, on_closed: Callable[[], None]) -> None:
         self._sink = sink
-        self._tell = tell
+        self._on_trouble = on_trouble
         self._on_closed = on_closed
         self._name = str(getattr(sink, "name", type(sink).__name__))
         self._queue: deque[tuple[StreamName, bytes] | None] = deque()
-        self._came = 0  # bytes put in, counted by the one thread that puts
-        self._went = 0  # bytes taken out, counted by the one thread that holds the lock
+        self._bytes_in = 0  # bytes put in, counted by the one thread that puts
+        self._bytes_out = 0  # bytes taken out, counted by the one thread that holds the lock
         self._lock = threading.Lock()
         self._in_line: dict[StreamName, bool] = {}
         self._gaps: dict[StreamName, _Gap] = {}
         self._ended = False
-        self._books = threading.Lock()
-        self._said: set[str] = set()
+        self._stats_lock = threading.Lock()
+        self._reported: set[str] = set()
         self._lost_bytes = 0
         self._lost_lines = 0
 
@@ -61,11 +61,11 @@ class SinkWriter:
         if self._ended:
             return
 
-        if self._gaps or self._came - self._went + len(data) > MOST_BYTES_WAITING:
-            data = self._admitted(stream, data)
+        if self._gaps or self._bytes_in - self._bytes_out + len(data) > MOST_BYTES_WAITING:
+            data = self._admit(stream, data)
 
         if data:
-            self._came += len(data)
+            self._bytes_in += len(data)
             self._in_line[stream] = data[-1] != 10  # a line end
             self._queue.append((stream, data))
 
@@ -75,44 +75,46 @@ class SinkWriter:
             return
 
         self._ended = True
-        self._queue.extend((stream, self._note(stream)) for stream in tuple(self._gaps))
+        self._queue.extend((stream, self._gap_marker(stream)) for stream in tuple(self._gaps))
         self._queue.append(None)
 
-    def drain(self, watch: Watch) -> None:
+    def drain(self, observer: CallObserver) -> None:
         """Write what is queued, unless another thread is at it."""
         while self._queue and self._lock.acquire(blocking=False):
             try:
-                self._write_all(watch)
+                self._write_all(observer)
             finally:
                 self._lock.release()
 
-    def stuck(self, seconds: float) -> None:
-        """Say that the sink hangs in a call: its queue fills from now on."""
-        self._say("sink_failed", f"{self._name} has been stuck for {seconds:.0f} s; its output waits")
+    def report_hanging(self, seconds: float) -> None:
+        """Report that the sink hangs in a call: its queue fills from now on."""
+        self._report_once("sink_failed", f"{self._name} has been stuck for {seconds:.0f} s; its output waits")
 
-    def _write_all(self, watch: Watch) -> None:
-        good = False
+    def _write_all(self, observer: CallObserver) -> None:
+        succeeded = False
 
         while self._queue:
             piece = self._queue.popleft()
-            watch.begin(self)
+            observer.begin(self)
 
             if piece is None:
-                self._recover(good)
+                self._report_recovery(succeeded)
                 self._close()
             else:
-                good = self._write(*piece)
-                self._went += len(piece[1])
+                succeeded = self._write(*piece)
+                self._bytes_out += len(piece[1])
 
-            watch.end()
+            observer.end()
 
-        self._recover(good)
+        self._report_recovery(succeeded)
 
     def _write(self, stream: StreamName, data: bytes) -> bool:
         try:
             self._sink.write(stream, data)
-        except BaseException as error:  # noqa: BLE001 - whatever a sink raises, the pump goes on
-            self._lose(data, "sink_failed", f"{self._name} failed: {_described(error)}; its output is lost")
+        except BaseException as error:  # noqa: BLE001 - whatever a sink raises, reading goes on
+            self._count_lost(
+                data, "sink_failed", f"{self._name} failed: {_describe(error)}; its output is lost"
+            )
             return False
 
         return True
@@ -121,17 +123,17 @@ class SinkWriter:
         try:
             self._sink.close()
         except BaseException as error:  # noqa: BLE001 - as above
-            self._say("sink_failed", f"{self._name} failed to close: {_described(error)}")
+            self._report_once("sink_failed", f"{self._name} failed to close: {_describe(error)}")
 
         if self._lost_bytes:
-            self._settle("output_dropped", f"{self._name} is closed")
+            self._report_losses("output_dropped", f"{self._name} is closed")
 
         self._on_closed()
 
-    def _admitted(self, stream: StreamName, data: bytes) -> bytes:
+    def _admit(self, stream: StreamName, data: bytes) -> bytes:
         gap = self._gaps.get(stream)
         most = MOST_BYTES_WAITING if gap is None else MOST_BYTES_WAITING // 2
-        full = self._came - self._went + len(data) > most
+        full = self._bytes_in - self._bytes_out + len(data) > most
 
         if gap is None:
             return self._open_gap(stream, data) if full else data
@@ -153,53 +155,53 @@ class SinkWriter:
         if data:
             gap.size += len(data)
             gap.in_line = data[-1] != 10
-            self._lose(
+            self._count_lost(
                 data, "output_dropped", f"{self._name} is stuck and its queue is full: output is dropped"
             )
 
     def _close_gap(self, stream: StreamName, gap: _Gap, data: bytes) -> bytes:
-        """Go on at the beginning of a line, after a line that says what is missing."""
+        """Go on at the beginning of a line, after a marker line with the number of bytes dropped."""
         cut = 0
 
         if gap.in_line:
             cut = data.find(b"\n") + 1 or len(data)
             self._widen(gap, data[:cut])
 
-        return b"" if gap.in_line else self._note(stream) + data[cut:]
+        return b"" if gap.in_line else self._gap_marker(stream) + data[cut:]
 
-    def _note(self, stream: StreamName) -> bytes:
+    def _gap_marker(self, stream: StreamName) -> bytes:
         start = b"\n" if self._in_line.get(stream) else b""
         return b"%s[hostler: %d bytes dropped]\n" % (start, self._gaps.pop(stream).size)
 
-    def _lose(self, data: bytes, topic: str, text: str) -> None:
-        with self._books:
+    def _count_lost(self, data: bytes, topic: str, text: str) -> None:
+        with self._stats_lock:
             self._lost_bytes += len(data)
             self._lost_lines += data.count(b"\n")
 
-        self._say(topic, text)
+        self._report_once(topic, text)
 
-    def _say(self, topic: str, text: str) -> None:
-        with self._books:
-            known = topic in self._said
-            self._said.add(topic)
+    def _report_once(self, topic: str, text: str) -> None:
+        with self._stats_lock:
+            known = topic in self._reported
+            self._reported.add(topic)
 
         if not known:
-            self._tell(topic, text, {"sink": self._name})
+            self._on_trouble(topic, text, {"sink": self._name})
 
-    def _recover(self, good: bool) -> None:
-        if good and self._said:
-            self._settle("sink_recovered", f"{self._name} works again")
+    def _report_recovery(self, succeeded: bool) -> None:
+        if succeeded and self._reported:
+            self._report_losses("sink_recovered", f"{self._name} works again")
 
-    def _settle(self, topic: str, text: str) -> None:
-        """Say how much was lost, and begin to count anew."""
-        with self._books:
+    def _report_losses(self, topic: str, text: str) -> None:
+        """Report how much was lost, and begin to count anew."""
+        with self._stats_lock:
             size, lines = self._lost_bytes, self._lost_lines
             self._lost_bytes = self._lost_lines = 0
-            self._said.clear()
+            self._reported.clear()
 
         details = {"sink": self._name, "bytes": size, "lines": lines}
-        self._tell(topic, f"{text}; lost: {size} bytes, {lines} lines", details)
+        self._on_trouble(topic, f"{text}; lost: {size} bytes, {lines} lines", details)
 
 
-def _described(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"

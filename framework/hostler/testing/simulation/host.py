@@ -27,7 +27,7 @@ from hostler.process.tree.memory import TreeMemory
 from hostler.process.tree.terminate import within
 from hostler.supervisor.supervisor import Supervisor
 from hostler.testing.simulation.child import Bound, FakeChild, impossible_pids
-from hostler.testing.simulation.output import FakePump
+from hostler.testing.simulation.output import FakeOutputReader
 
 _KILL_SECONDS = 2.0
 _FIRST_PORT = 20_000
@@ -57,7 +57,7 @@ class SimulatedHost(Processes):
         self.on_spawn: Callable[[Launch], None] = lambda launch: None
         self.on_child: Callable[[FakeChild], None] = lambda child: None
         self.chance = chance
-        self.pump = FakePump()
+        self.output = FakeOutputReader()
         self._pids = impossible_pids()
 
     def supervisor(
@@ -85,7 +85,7 @@ class SimulatedHost(Processes):
         """Make a child."""
         self.on_spawn(launch)
         now = loop_time()
-        child = FakeChild(launch, ProcessIdentity(run_id, now, now), self._pids, self.pump.captures[-1])
+        child = FakeChild(launch, ProcessIdentity(run_id, now, now), self._pids, self.output.captures[-1])
         self.children.append(child)
         self.on_child(child)
         return child
@@ -210,7 +210,7 @@ class _SimulatedSupervisor(Supervisor):
         return replace(
             super()._surroundings(namespace, directories, environ),
             processes=self._host,
-            output=self._host.pump,
+            output=self._host.output,
             clock=loop_time,
             jitter=lambda: self._host.chance,
         )

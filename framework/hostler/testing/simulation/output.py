@@ -12,14 +12,14 @@ from hostler.model.launch import Sink
 from hostler.model.values import Line, StreamName
 from hostler.process.output.capture import Capture, OutputReader
 from hostler.process.output.lines import LinesCallback, Tail
-from hostler.process.output.sink_writer import Tell
+from hostler.process.output.sink_writer import OnTrouble
 from hostler.secrets.masking import Masker
 
 
 class FakeCapture(Capture):
     """The output of one fake child. A sink that raises is told of, as by the real one."""
 
-    def __init__(self, generation: int, masker: Masker, sinks: Sequence[Sink], on_trouble: Tell) -> None:
+    def __init__(self, generation: int, masker: Masker, sinks: Sequence[Sink], on_trouble: OnTrouble) -> None:
         # Not Capture.__init__, which is made of pipes.
         self.sinks = tuple(sinks)
         self._generation = generation
@@ -102,7 +102,7 @@ class FakeCapture(Capture):
             self._on_trouble("sink_failed", f"{name} failed: {error!r}", {"sink": name})
 
 
-class FakePump(OutputReader):
+class FakeOutputReader(OutputReader):
     """Makes the captures of fake children. `newest` is what the next child writes to."""
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class FakePump(OutputReader):
         generation: int,
         masker: Masker,
         sinks: Sequence[Sink],
-        on_trouble: Tell,
+        on_trouble: OnTrouble,
         streams: Sequence[StreamName] = ("stdout", "stderr"),
     ) -> FakeCapture:
         """Begin the output of one run."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from capturing import running_pump
+from capturing import running_reader
 from opencode_view import View, clean_up
 
 
@@ -17,8 +17,8 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def view(tmp_path: Path) -> Iterator[View]:
-    with running_pump() as pump:
-        given = View(tmp_path, pump)
+    with running_reader() as reader:
+        given = View(tmp_path, reader)
         yield given
 
         for launch in given.launches:

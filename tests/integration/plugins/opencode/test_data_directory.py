@@ -30,7 +30,7 @@ def nothing() -> None:
     """Nobody needs to be told."""
 
 
-def turn(tmp_path: Path, version: str = "1.2.3") -> FirstStart:
+def lease(tmp_path: Path, version: str = "1.2.3") -> FirstStart:
     (tmp_path / "data").mkdir(exist_ok=True)
     return FirstStart(tmp_path / "data", tmp_path, version)
 
@@ -47,7 +47,7 @@ async def is_free(start: FirstStart) -> bool:
 
 
 async def test_the_second_waits_until_the_first_is_ready(tmp_path: Path) -> None:
-    first, second, third = turn(tmp_path), turn(tmp_path), turn(tmp_path)
+    first, second, third = lease(tmp_path), lease(tmp_path), lease(tmp_path)
     told: list[str] = []
     await first.take(nothing)
 
@@ -69,7 +69,7 @@ async def test_the_second_waits_until_the_first_is_ready(tmp_path: Path) -> None
 
 
 async def test_a_start_that_failed_lets_the_next_one_try_alone(tmp_path: Path) -> None:
-    first, second, third = turn(tmp_path), turn(tmp_path), turn(tmp_path)
+    first, second, third = lease(tmp_path), lease(tmp_path), lease(tmp_path)
     await first.take(nothing)
     first.release()
     assert await is_free(second)
@@ -78,7 +78,7 @@ async def test_a_start_that_failed_lets_the_next_one_try_alone(tmp_path: Path) -
 
 
 async def test_a_cancelled_wait_gives_the_lock_back(tmp_path: Path) -> None:
-    first, second, third = turn(tmp_path), turn(tmp_path), turn(tmp_path)
+    first, second, third = lease(tmp_path), lease(tmp_path), lease(tmp_path)
     await first.take(nothing)
     assert not await is_free(second)
     first.release()
@@ -90,17 +90,17 @@ async def test_a_cancelled_wait_gives_the_lock_back(tmp_path: Path) -> None:
 
 
 async def test_a_new_version_and_a_data_directory_that_was_made_anew_are_alone_again(tmp_path: Path) -> None:
-    first = turn(tmp_path)
+    first = lease(tmp_path)
     await first.take(nothing)
     (tmp_path / "data" / "opencode.db").touch()
     first.ready()
-    newer, holder = turn(tmp_path, "1.2.4"), turn(tmp_path, "1.2.4")
+    newer, holder = lease(tmp_path, "1.2.4"), lease(tmp_path, "1.2.4")
     await newer.take(nothing)
     assert not await is_free(holder)
     newer.release()
 
     shutil.rmtree(tmp_path / "data")
-    anew, other = turn(tmp_path), turn(tmp_path)
+    anew, other = lease(tmp_path), lease(tmp_path)
     await anew.take(nothing)
     assert not await is_free(other)
     anew.release()
@@ -161,7 +161,7 @@ def test_a_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
 @pytest.mark.opencode
 async def test_four_servers_on_one_fresh_data_directory_all_start(view: View) -> None:
     """Without the turns, one to three of them fail with "CREATE TABLE"."""
-    views = [View(view.root, view.pump, name=f"oc{number}") for number in range(4)]
+    views = [View(view.root, view.reader, name=f"oc{number}") for number in range(4)]
     running: list[str] = []
 
     async def start(one: View) -> None:

@@ -64,14 +64,14 @@ async def test_a_checkout_is_run_with_bun_after_its_dependencies_were_installed(
     assert isinstance(reports[-1], Healthy)
     assert view.progresses == ["installing 1 dependencies of OpenCode (bun install)"]
 
-    again = View(view.root / "again", view.pump)
+    again = View(view.root / "again", view.reader)
     await plugin.pre_spawn(again, launch := a_launch(again))
     clean_up(launch)
     assert again.progresses == []
 
 
 async def test_two_hostlers_install_the_dependencies_once(checkout: Path, view: View) -> None:
-    views = [view, View(view.root, view.pump)]
+    views = [view, View(view.root, view.reader)]
 
     async def start(one: View) -> None:
         launch = a_launch(one, XDG_DATA_HOME=str(one.root / str(views.index(one))))

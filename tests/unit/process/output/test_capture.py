@@ -25,7 +25,7 @@ from capturing import (
     open_fds,
     opened,
     output_threads,
-    running_pump,
+    running_reader,
     steps,
     until,
 )
@@ -38,9 +38,9 @@ SECRET = "sk-ant-0123456789"
 
 
 @pytest.fixture
-def pump() -> Iterator[OutputReader]:
-    with running_pump() as pump:
-        yield pump
+def reader() -> Iterator[OutputReader]:
+    with running_reader() as reader:
+        yield reader
 
 
 @pytest.fixture
@@ -49,9 +49,9 @@ def spawned() -> Iterator[Spawn]:
         yield spawn
 
 
-async def test_both_streams_reach_sinks_tail_and_followers(pump: OutputReader, spawned: Spawn) -> None:
+async def test_both_streams_reach_sinks_tail_and_followers(reader: OutputReader, spawned: Spawn) -> None:
     sink = Collector()
-    capture = opened(pump, sink)
+    capture = opened(reader, sink)
     lines: list[Line] = []
     capture.follow(lines.extend)
 
@@ -73,9 +73,9 @@ async def test_both_streams_reach_sinks_tail_and_followers(pump: OutputReader, s
 
 
 @pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})])
-async def test_it_works_under_uvloop(pump: OutputReader, spawned: Spawn) -> None:
+async def test_it_works_under_uvloop(reader: OutputReader, spawned: Spawn) -> None:
     assert type(asyncio.get_running_loop()).__module__.startswith("uvloop")
-    capture = opened(pump, sink := Collector())
+    capture = opened(reader, sink := Collector())
     lines: list[Line] = []
     capture.follow(lines.extend)
 
@@ -87,8 +87,8 @@ async def test_it_works_under_uvloop(pump: OutputReader, spawned: Spawn) -> None
     assert sink.text() == b"hello\n"
 
 
-async def test_a_secret_is_masked_for_everybody_even_in_pieces(pump: OutputReader, spawned: Spawn) -> None:
-    capture = opened(pump, sink := Collector(), masker=Masker([SECRET]))
+async def test_a_secret_is_masked_for_everybody_even_in_pieces(reader: OutputReader, spawned: Spawn) -> None:
+    capture = opened(reader, sink := Collector(), masker=Masker([SECRET]))
     lines: list[Line] = []
     capture.follow(lines.extend)
 
@@ -103,9 +103,9 @@ async def test_a_secret_is_masked_for_everybody_even_in_pieces(pump: OutputReade
 
 
 async def test_what_may_begin_a_secret_is_given_out_after_a_moment_of_quiet(
-    pump: OutputReader, spawned: Spawn
+    reader: OutputReader, spawned: Spawn
 ) -> None:
-    capture = opened(pump, sink := Collector(), masker=Masker([SECRET]))
+    capture = opened(reader, sink := Collector(), masker=Masker([SECRET]))
 
     spawned(capture, "printf 'prompt sk-'; sleep 60")
 
@@ -113,8 +113,8 @@ async def test_what_may_begin_a_secret_is_given_out_after_a_moment_of_quiet(
     await capture.close()
 
 
-async def test_a_flood_is_not_held_up_by_a_blocked_loop(pump: OutputReader, spawned: Spawn) -> None:
-    capture = opened(pump, sink := Collector())
+async def test_a_flood_is_not_held_up_by_a_blocked_loop(reader: OutputReader, spawned: Spawn) -> None:
+    capture = opened(reader, sink := Collector())
     program = "import os\nfor n in range(400): os.write(1, b'x' * 65536)"
 
     process = spawned(capture, sys.executable, "-I", "-S", "-c", program)
@@ -130,8 +130,8 @@ def switches(thread: threading.Thread) -> list[str]:
     return [line for line in status.splitlines() if "ctxt_switches" in line]
 
 
-async def test_idle_children_cost_one_thread_that_sleeps(pump: OutputReader, spawned: Spawn) -> None:
-    captures = [opened(pump, Collector()) for _ in range(20)]
+async def test_idle_children_cost_one_thread_that_sleeps(reader: OutputReader, spawned: Spawn) -> None:
+    captures = [opened(reader, Collector()) for _ in range(20)]
 
     for capture in captures:
         spawned(capture, "echo up; exec sleep 60")
@@ -149,17 +149,17 @@ async def test_idle_children_cost_one_thread_that_sleeps(pump: OutputReader, spa
 
 async def test_no_thread_is_started_before_it_is_needed() -> None:
     before = open_fds()
-    pump = OutputReader()
+    reader = OutputReader()
 
     assert not output_threads()
-    pump.close()
+    reader.close()
     assert open_fds() == before
 
 
 async def test_a_grandchild_that_holds_the_pipe_delays_the_end_but_not_the_close(
-    pump: OutputReader, spawned: Spawn
+    reader: OutputReader, spawned: Spawn
 ) -> None:
-    capture = opened(pump, sink := Collector())
+    capture = opened(reader, sink := Collector())
 
     process = spawned(capture, "sleep 60 & echo started")
     process.wait(DEADLINE)
@@ -172,8 +172,8 @@ async def test_a_grandchild_that_holds_the_pipe_delays_the_end_but_not_the_close
     assert sink.closed == 1
 
 
-async def test_close_takes_what_is_left_and_can_be_called_twice(pump: OutputReader, spawned: Spawn) -> None:
-    capture = opened(pump, sink := Collector())
+async def test_close_takes_what_is_left_and_can_be_called_twice(reader: OutputReader, spawned: Spawn) -> None:
+    capture = opened(reader, sink := Collector())
     lines: list[Line] = []
     capture.follow(lines.extend)
     process = spawned(capture, "head -c 200000 /dev/zero | tr '\\0' x")
@@ -190,50 +190,50 @@ async def test_close_takes_what_is_left_and_can_be_called_twice(pump: OutputRead
 async def test_nothing_is_left_open(spawned: Spawn) -> None:
     await anyio.lowlevel.checkpoint()
     before = open_fds()
-    pump = OutputReader()
-    capture = opened(pump, Collector())
+    reader = OutputReader()
+    capture = opened(reader, Collector())
     spawned(capture, "echo hello")
     assert await capture.drained(DEADLINE)
     await capture.close()
 
-    pump.close()
+    reader.close()
 
     assert open_fds() == before
     assert not output_threads()
 
 
-async def test_closing_the_pump_ends_captures_that_are_open(spawned: Spawn) -> None:
+async def test_closing_the_reader_ends_captures_that_are_open(spawned: Spawn) -> None:
     before = open_fds()
-    pump = OutputReader()
-    capture = opened(pump, sink := Collector())
+    reader = OutputReader()
+    capture = opened(reader, sink := Collector())
     spawned(capture, "echo hello; exec sleep 60")
     await until(lambda: sink.text() == b"hello\n")
 
-    pump.close()
+    reader.close()
 
     assert sink.closed == 1
     assert open_fds() == before
     await capture.close()
 
 
-async def test_a_closed_pump_opens_nothing() -> None:
-    pump = OutputReader()
-    pump.close()
+async def test_a_closed_reader_opens_nothing() -> None:
+    reader = OutputReader()
+    reader.close()
 
     with pytest.raises(RuntimeError, match="closed"):
-        opened(pump)
+        opened(reader)
 
 
-async def test_closed_captures_are_forgotten(pump: OutputReader) -> None:
+async def test_closed_captures_are_forgotten(reader: OutputReader) -> None:
     for _ in range(5):
-        capture = opened(pump, Collector())
+        capture = opened(reader, Collector())
         await capture.close()
 
-    assert not pump._captures
+    assert not reader._captures
 
 
-async def test_a_stream_that_is_not_captured_has_no_descriptor(pump: OutputReader) -> None:
-    capture = pump.open(generation=1, masker=Masker(), sinks=[], on_trouble=Troubles(), streams=["stderr"])
+async def test_a_stream_that_is_not_captured_has_no_descriptor(reader: OutputReader) -> None:
+    capture = reader.open(generation=1, masker=Masker(), sinks=[], on_trouble=Troubles(), streams=["stderr"])
 
     assert capture.write_fd("stdout") is None
     assert capture.write_fd("stderr") is not None
@@ -244,17 +244,17 @@ async def test_a_stream_that_is_not_captured_has_no_descriptor(pump: OutputReade
     await capture.close()
 
 
-async def test_without_any_stream_the_sinks_are_closed_all_the_same(pump: OutputReader) -> None:
+async def test_without_any_stream_the_sinks_are_closed_all_the_same(reader: OutputReader) -> None:
     sink = Collector()
-    capture = pump.open(generation=1, masker=Masker(), sinks=[sink], on_trouble=Troubles(), streams=[])
+    capture = reader.open(generation=1, masker=Masker(), sinks=[sink], on_trouble=Troubles(), streams=[])
 
     assert await capture.drained(0)
     await capture.close()
     assert sink.closed == 1
 
 
-async def test_without_descriptors_it_fails_and_leaves_nothing(pump: OutputReader) -> None:
-    await opened(pump).close()  # the thread and its own descriptors exist
+async def test_without_descriptors_it_fails_and_leaves_nothing(reader: OutputReader) -> None:
+    await opened(reader).close()  # the thread and its own descriptors exist
     sink = Collector()
     before = open_fds()
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -263,7 +263,7 @@ async def test_without_descriptors_it_fails_and_leaves_nothing(pump: OutputReade
 
     try:
         with pytest.raises(OSError, match="Too many open files"):
-            opened(pump, sink)
+            opened(reader, sink)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
@@ -271,8 +271,8 @@ async def test_without_descriptors_it_fails_and_leaves_nothing(pump: OutputReade
     assert open_fds() == before
 
 
-async def test_the_tail_is_the_last_64_kib(pump: OutputReader, spawned: Spawn) -> None:
-    capture = opened(pump)
+async def test_the_tail_is_the_last_64_kib(reader: OutputReader, spawned: Spawn) -> None:
+    capture = opened(reader)
     program = "import os\nfor n in range(30000): os.write(1, b'%07d\\n' % n)\nos.write(2, b'y' * 300000)"
 
     spawned(capture, sys.executable, "-I", "-S", "-c", program)
@@ -285,8 +285,8 @@ async def test_the_tail_is_the_last_64_kib(pump: OutputReader, spawned: Spawn) -
     await capture.close()
 
 
-async def test_bytes_that_are_no_text_pass_through(pump: OutputReader, spawned: Spawn) -> None:
-    capture = opened(pump, sink := Collector())
+async def test_bytes_that_are_no_text_pass_through(reader: OutputReader, spawned: Spawn) -> None:
+    capture = opened(reader, sink := Collector())
     lines: list[Line] = []
     capture.follow(lines.extend)
 
@@ -298,10 +298,10 @@ async def test_bytes_that_are_no_text_pass_through(pump: OutputReader, spawned: 
     await capture.close()
 
 
-async def test_an_overlong_line_is_one_line_of_which_the_beginning_is_told(
-    pump: OutputReader, spawned: Spawn
+async def test_an_overlong_line_is_one_line_of_which_the_beginning_is_delivered(
+    reader: OutputReader, spawned: Spawn
 ) -> None:
-    capture = opened(pump)
+    capture = opened(reader)
     lines: list[Line] = []
     capture.follow(lines.extend)
 
@@ -313,9 +313,9 @@ async def test_an_overlong_line_is_one_line_of_which_the_beginning_is_told(
 
 
 async def test_a_follower_that_comes_in_the_middle_of_a_line_gets_the_whole_line(
-    pump: OutputReader, spawned: Spawn, tmp_path: Path
+    reader: OutputReader, spawned: Spawn, tmp_path: Path
 ) -> None:
-    capture = opened(pump)
+    capture = opened(reader)
     first, second = steps(tmp_path)
     spawned(
         capture,
@@ -335,10 +335,12 @@ async def test_a_follower_that_comes_in_the_middle_of_a_line_gets_the_whole_line
     await capture.close()
 
 
-async def test_a_follower_that_fails_does_not_disturb_the_others(pump: OutputReader, spawned: Spawn) -> None:
+async def test_a_follower_that_fails_does_not_disturb_the_others(
+    reader: OutputReader, spawned: Spawn
+) -> None:
     faults: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: faults.append(context["message"]))
-    capture = opened(pump)
+    capture = opened(reader)
     lines: list[Line] = []
 
     def fail(_: list[Line]) -> None:
@@ -354,11 +356,11 @@ async def test_a_follower_that_fails_does_not_disturb_the_others(pump: OutputRea
     await capture.close()
 
 
-async def test_a_loop_that_is_too_slow_loses_the_oldest_lines_and_is_told(
-    pump: OutputReader, spawned: Spawn
+async def test_a_loop_that_is_too_slow_loses_the_oldest_lines_and_is_reported(
+    reader: OutputReader, spawned: Spawn
 ) -> None:
-    told = Troubles()
-    capture = opened(pump, told=told)
+    reported = Troubles()
+    capture = opened(reader, reported=reported)
     lines: list[Line] = []
     capture.follow(lines.extend)
     program = "import os\nfor n in range(1000): os.write(1, b'%06d\\n' % n * 200)"
@@ -374,16 +376,16 @@ async def test_a_loop_that_is_too_slow_loses_the_oldest_lines_and_is_told(
         line.missed for line in lines[1:]
     ]
     assert lines[-1] == Line("stdout", "000999", 200_000, 7)
-    assert set(told.topics) == {"output_dropped"}
-    assert sum(int(str(details["lines"])) for _, _, details in told) == capture.dropped
+    assert set(reported.topics) == {"output_dropped"}
+    assert sum(int(str(details["lines"])) for _, _, details in reported) == capture.dropped
     await capture.close()
 
 
-async def test_lines_that_a_follower_is_too_slow_for_at_the_end_are_told(
-    pump: OutputReader, spawned: Spawn
+async def test_lines_that_a_follower_is_too_slow_for_at_the_end_are_reported(
+    reader: OutputReader, spawned: Spawn
 ) -> None:
-    told = Troubles()
-    capture = opened(pump, told=told)
+    reported = Troubles()
+    capture = opened(reader, reported=reported)
     lines: list[Line] = []
 
     def slowly(some: list[Line]) -> None:
@@ -396,19 +398,19 @@ async def test_lines_that_a_follower_is_too_slow_for_at_the_end_are_told(
     assert not await capture.drained(0.1, 0.1)
     assert capture.dropped > 0
     assert len(lines) + capture.dropped == 1000
-    assert [text for _, text, _ in told] == [
+    assert [text for _, text, _ in reported] == [
         f"{capture.dropped} lines of output were not shown: the program was busy"
     ]
     await capture.close()
 
 
 async def test_a_loop_that_is_closed_harms_nobody(spawned: Spawn) -> None:
-    pump = OutputReader()
+    reader = OutputReader()
     sink = Collector()
 
     def in_another_loop() -> None:
         async def start() -> None:
-            capture = opened(pump, sink)
+            capture = opened(reader, sink)
             capture.follow(lambda _lines: None)
             spawned(capture, "sleep 0.2; echo late")
 
@@ -416,13 +418,13 @@ async def test_a_loop_that_is_closed_harms_nobody(spawned: Spawn) -> None:
 
     await asyncio.to_thread(in_another_loop)
     await until(lambda: sink.text() == b"late\n")
-    pump.close()
+    reader.close()
     assert sink.closed == 1
 
 
 @pytest.mark.skipif(not hasattr(fcntl, "F_GETPIPE_SZ"), reason="other systems do not tell the size of a pipe")
-async def test_only_so_many_pipes_are_large(pump: OutputReader) -> None:
-    captures = [opened(pump) for _ in range(MOST_LARGE_PIPES // 2 + 1)]
+async def test_only_so_many_pipes_are_large(reader: OutputReader) -> None:
+    captures = [opened(reader) for _ in range(MOST_LARGE_PIPES // 2 + 1)]
     fds = [fd for capture in captures if (fd := capture.write_fd("stdout")) is not None]
     sizes = [fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) for fd in fds]
     assert sizes[:-1] == [PIPE_SIZE] * (MOST_LARGE_PIPES // 2)

@@ -1,4 +1,4 @@
-"""Output where no thread or no descriptor can be had: told, nothing lost for good, nothing left open."""
+"""Output where no thread or no descriptor can be had: reported, nothing lost for good, nothing left open."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def no_descriptor_left() -> Iterator[None]:
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def open_capture(pump: OutputReader, sink: Bucket) -> None:
-    pump.open(generation=1, masker=Masker(), sinks=[sink], on_trouble=lambda *_: None)
+def open_capture(reader: OutputReader, sink: Bucket) -> None:
+    reader.open(generation=1, masker=Masker(), sinks=[sink], on_trouble=lambda *_: None)
 
 
 @pytest.mark.parametrize("what", ["threads", "selectors"])
@@ -77,13 +77,13 @@ async def test_output_that_nobody_can_read_is_refused_and_its_sink_closed_at_the
     sink = Bucket()
 
     with no_descriptor_left():
-        pump = OutputReader()
+        reader = OutputReader()
         setattr(shortage, what, True)
 
         with pytest.raises(OSError, match=r"(Resource temporarily unavailable|Too many open files)"):
-            open_capture(pump, sink)
+            open_capture(reader, sink)
 
-        pump.close()
+        reader.close()
 
     assert sink.closed == 1
 
@@ -93,14 +93,14 @@ async def test_output_is_read_as_soon_as_somebody_can(shortage: Shortage, what: 
     refused, sink = Bucket(), Bucket()
 
     with no_descriptor_left():
-        pump = OutputReader()
+        reader = OutputReader()
         setattr(shortage, what, True)
 
         with pytest.raises(OSError, match=r"(Resource temporarily unavailable|Too many open files)"):
-            open_capture(pump, refused)
+            open_capture(reader, refused)
 
         setattr(shortage, what, False)
-        capture = pump.open(generation=2, masker=Masker(), sinks=[sink], on_trouble=lambda *_: None)
+        capture = reader.open(generation=2, masker=Masker(), sinks=[sink], on_trouble=lambda *_: None)
         os.write(capture.write_fd("stdout") or -1, b"here again\n")
         capture.close_write_fds()
 
@@ -108,7 +108,7 @@ async def test_output_is_read_as_soon_as_somebody_can(shortage: Shortage, what: 
             assert await capture.drained(5)
             await capture.close()
 
-        pump.close()
+        reader.close()
 
     assert sink.data == b"here again\n"
     assert (sink.closed, refused.closed) == (1, 1)

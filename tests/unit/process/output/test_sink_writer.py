@@ -20,13 +20,12 @@ from capturing import (
     open_fds,
     opened,
     output_threads,
-    running_pump,
+    running_reader,
     steps,
     until,
 )
 from hostler.model.values import StreamName
 from hostler.process.output.capture import Capture, OutputReader
-from hostler.process.output.reader import ReaderThread
 from hostler.process.output.reader_lease import ReaderLease
 from hostler.process.output.sink_writer import MOST_BYTES_WAITING, SinkWriter
 from hostler.secrets.masking import Masker
@@ -94,9 +93,9 @@ class Failing(Collector):
 
 
 @pytest.fixture
-def pump() -> Iterator[OutputReader]:
-    with running_pump() as pump:
-        yield pump
+def reader() -> Iterator[OutputReader]:
+    with running_reader() as reader:
+        yield reader
 
 
 @pytest.fixture
@@ -116,18 +115,18 @@ def flood(lines: int) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "reported"),
     [
         (OSError(28, "No space left on device"), "Failing failed: [Errno 28] No space left on device"),
         (ValueError("a bug"), "Failing failed: ValueError: a bug"),
     ],
 )
-async def test_a_sink_that_fails_is_told_once_and_again_when_it_works(
-    pump: OutputReader, spawned: Spawn, tmp_path: Path, error: Exception, told: str
+async def test_a_sink_that_fails_is_reported_once_and_again_when_it_works(
+    reader: OutputReader, spawned: Spawn, tmp_path: Path, error: Exception, reported: str
 ) -> None:
     sink, other, troubles = Failing(), Collector(), Troubles()
     sink.error = error
-    capture = opened(pump, sink, other, told=troubles)
+    capture = opened(reader, sink, other, reported=troubles)
     first, second = steps(tmp_path)
     spawned(capture, f"echo one; read x <{first}; echo two; read x <{second}; echo three")
 
@@ -140,17 +139,19 @@ async def test_a_sink_that_fails_is_told_once_and_again_when_it_works(
     assert await capture.drained(DEADLINE)
     await until(lambda: len(troubles) == 2)
     assert troubles.topics == ["sink_failed", "sink_recovered"]
-    assert troubles[0][1].startswith(told)
+    assert troubles[0][1].startswith(reported)
     assert troubles[1][2] == {"sink": "Failing", "bytes": 8, "lines": 2}
     assert sink.text() == b"three\n"
     assert other.text() == b"one\ntwo\nthree\n"
     await capture.close()
 
 
-async def test_what_a_sink_lost_to_its_end_is_told_at_the_close(pump: OutputReader, spawned: Spawn) -> None:
+async def test_what_a_sink_lost_to_its_end_is_reported_at_the_close(
+    reader: OutputReader, spawned: Spawn
+) -> None:
     sink, troubles = Failing(), Troubles()
     sink.error = OSError("gone")
-    capture = opened(pump, sink, told=troubles)
+    capture = opened(reader, sink, reported=troubles)
     spawned(capture, "echo lost")
     assert await capture.drained(DEADLINE)
 
@@ -160,10 +161,10 @@ async def test_what_a_sink_lost_to_its_end_is_told_at_the_close(pump: OutputRead
     assert troubles[1][2] == {"sink": "Failing", "bytes": 5, "lines": 1}
 
 
-async def test_a_sink_that_fails_to_close_is_told_and_harms_nobody(pump: OutputReader) -> None:
+async def test_a_sink_that_fails_to_close_is_reported_and_harms_nobody(reader: OutputReader) -> None:
     sink, other, troubles = Failing(), Collector(), Troubles()
     sink.error_on_close = OSError("broken")
-    capture = opened(pump, sink, other, told=troubles)
+    capture = opened(reader, sink, other, reported=troubles)
 
     await capture.close()
 
@@ -172,10 +173,10 @@ async def test_a_sink_that_fails_to_close_is_told_and_harms_nobody(pump: OutputR
     assert other.closed == 1
 
 
-async def test_a_secret_in_the_error_of_a_sink_is_masked(pump: OutputReader, spawned: Spawn) -> None:
+async def test_a_secret_in_the_error_of_a_sink_is_masked(reader: OutputReader, spawned: Spawn) -> None:
     sink, troubles = Failing(), Troubles()
     sink.error = ValueError("bad key sk-0123456789")
-    capture = opened(pump, sink, told=troubles, masker=Masker(["sk-0123456789"]))
+    capture = opened(reader, sink, reported=troubles, masker=Masker(["sk-0123456789"]))
     spawned(capture, "echo hello")
 
     await until(lambda: troubles)
@@ -184,11 +185,11 @@ async def test_a_secret_in_the_error_of_a_sink_is_masked(pump: OutputReader, spa
 
 
 async def test_a_sink_that_hangs_is_passed_by_and_its_losses_are_whole_lines(
-    pump: OutputReader, spawned: Spawn, tmp_path: Path
+    reader: OutputReader, spawned: Spawn, tmp_path: Path
 ) -> None:
     stuck, beside, other, troubles = Fifo(tmp_path / "stuck"), Collector(), Collector(), Troubles()
-    hanging = opened(pump, stuck, beside, told=troubles)
-    healthy = opened(pump, other)
+    hanging = opened(reader, stuck, beside, reported=troubles)
+    healthy = opened(reader, other)
     lines = 200_000
 
     process = spawned(hanging, *flood(lines))
@@ -202,10 +203,10 @@ async def test_a_sink_that_hangs_is_passed_by_and_its_losses_are_whole_lines(
     assert time.monotonic() - start < 5
 
     read: list[bytes] = []
-    reader = threading.Thread(target=lambda: read.append(stuck.read_all()))
-    reader.start()
+    emptying = threading.Thread(target=lambda: read.append(stuck.read_all()))
+    emptying.start()
     await hanging.close()
-    reader.join(DEADLINE)
+    emptying.join(DEADLINE)
 
     assert stuck.closed.is_set()
     assert troubles.topics == ["sink_failed", "output_dropped", "sink_recovered"]
@@ -221,34 +222,34 @@ async def test_a_sink_that_hangs_is_passed_by_and_its_losses_are_whole_lines(
 
 
 async def test_a_sink_that_hangs_for_ever_does_not_hold_up_the_close(spawned: Spawn, tmp_path: Path) -> None:
-    pump, stuck = OutputReader(), Fifo(tmp_path / "stuck")
-    capture = opened(pump, stuck)
+    reader, stuck = OutputReader(), Fifo(tmp_path / "stuck")
+    capture = opened(reader, stuck)
     spawned(capture, *flood(3000), "")
     assert await capture.drained(DEADLINE)
 
     start = time.monotonic()
     await capture.close()
     assert 2.5 < time.monotonic() - start < 4
-    pump.close()
+    reader.close()
     assert time.monotonic() - start < 5
 
     stuck.read_all()
     await until(lambda: stuck.closed.is_set() and not output_threads())
 
 
-async def test_closing_the_pump_while_a_sink_hangs_takes_bounded_time_and_closes_the_rest(
+async def test_closing_the_reader_while_a_sink_hangs_takes_bounded_time_and_closes_the_rest(
     spawned: Spawn, tmp_path: Path
 ) -> None:
     before = open_fds()
-    pump, stuck, other = OutputReader(), Fifo(tmp_path / "stuck"), Collector()
-    hanging = opened(pump, stuck)
-    healthy = opened(pump, other)
+    reader, stuck, other = OutputReader(), Fifo(tmp_path / "stuck"), Collector()
+    hanging = opened(reader, stuck)
+    healthy = opened(reader, other)
     spawned(hanging, *flood(3000))
     spawned(healthy, "echo hello; exec sleep 60")
     await until(lambda: len(output_threads()) == 2)
 
     start = time.monotonic()
-    pump.close()
+    reader.close()
 
     assert time.monotonic() - start < 3
     assert other.closed == 1
@@ -259,10 +260,10 @@ async def test_closing_the_pump_while_a_sink_hangs_takes_bounded_time_and_closes
 
 
 async def test_a_sink_that_hangs_while_its_capture_is_closed_is_left_to_another_thread(
-    pump: OutputReader, spawned: Spawn, tmp_path: Path
+    reader: OutputReader, spawned: Spawn, tmp_path: Path
 ) -> None:
     brake, gate, beside = Gate(), Gate(), Collector()
-    braked, hanging = opened(pump, brake), opened(pump, gate, beside)
+    braked, hanging = opened(reader, brake), opened(reader, gate, beside)
     go = tmp_path / "go"
     os.mkfifo(go)
     process = spawned(hanging, f"read x <{go}; echo late; sleep 60")
@@ -289,11 +290,11 @@ def readable(capture: Capture) -> bool:
 
 
 async def test_a_sink_that_hangs_on_what_was_held_back_is_passed_by(
-    pump: OutputReader, spawned: Spawn
+    reader: OutputReader, spawned: Spawn
 ) -> None:
     gate, other = Gate(), Collector()
-    hanging = opened(pump, gate, masker=Masker(["sk-0123456789"]))
-    healthy = opened(pump, other)
+    hanging = opened(reader, gate, masker=Masker(["sk-0123456789"]))
+    healthy = opened(reader, other)
     spawned(hanging, "printf sk-; sleep 60")
     assert gate.entered.wait(DEADLINE)
 
@@ -308,11 +309,11 @@ async def test_a_sink_that_hangs_on_what_was_held_back_is_passed_by(
 
 
 async def test_without_a_thread_to_spare_output_goes_on_unwatched(
-    pump: OutputReader, spawned: Spawn, monkeypatch: pytest.MonkeyPatch
+    reader: OutputReader, spawned: Spawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = Collector(), Collector()
-    await opened(pump).close()
-    capture = opened(pump, first)
+    await opened(reader).close()
+    capture = opened(reader, first)
     await until(output_threads)
 
     def refuse(_: object) -> None:  # root cannot run out of threads
@@ -323,7 +324,7 @@ async def test_without_a_thread_to_spare_output_goes_on_unwatched(
     assert await capture.drained(DEADLINE)
     assert len(output_threads()) == 1
     monkeypatch.undo()
-    watched = opened(pump, second)
+    watched = opened(reader, second)
     spawned(watched, "echo two")
     assert await watched.drained(DEADLINE)
     assert len(output_threads()) == 2
@@ -333,26 +334,27 @@ async def test_without_a_thread_to_spare_output_goes_on_unwatched(
 
 
 def test_a_watcher_that_wants_to_end_stays_when_a_call_has_begun_meanwhile() -> None:
-    pump = ReaderThread()
-    turn = ReaderLease(lambda _: None)
-    turn.watched = True
-    turn.begin(full_outlet(Collector()))
+    lease = ReaderLease(lambda _: None)
+    assert lease.start_watching()
+    lease.begin(full_writer(Collector()))
 
-    assert not pump._at_rest(turn)
-    assert turn.watched
-    turn.end()
-    assert pump._at_rest(turn)
-    assert not turn.watched
+    assert not lease.stop_watching()
+    assert lease.watched
+    lease.end()
+    assert lease.stop_watching()
+    assert not lease.watched
 
 
-async def test_a_slow_sink_holds_the_child_back_and_loses_nothing(pump: OutputReader, spawned: Spawn) -> None:
+async def test_a_slow_sink_holds_the_child_back_and_loses_nothing(
+    reader: OutputReader, spawned: Spawn
+) -> None:
     class Slow(Collector):
         def write(self, stream: StreamName, data: bytes) -> None:
             time.sleep(0.02)
             super().write(stream, data)
 
     sink, troubles = Slow(), Troubles()
-    capture = opened(pump, sink, told=troubles)
+    capture = opened(reader, sink, reported=troubles)
 
     spawned(capture, *flood(100_000))
 
@@ -363,31 +365,31 @@ async def test_a_slow_sink_holds_the_child_back_and_loses_nothing(pump: OutputRe
 
 
 class Unwatched:
-    def begin(self, outlet: SinkWriter) -> None:
+    def begin(self, writer: SinkWriter) -> None:
         pass
 
     def end(self) -> None:
         pass
 
 
-def full_outlet(sink: Collector) -> SinkWriter:
-    """An outlet whose queue has room for 10 bytes."""
-    outlet = SinkWriter(sink, lambda *_: None, lambda: None)
-    outlet.put("stderr", b"y" * (MOST_BYTES_WAITING - 11) + b"\n")
-    return outlet
+def full_writer(sink: Collector) -> SinkWriter:
+    """An writer whose queue has room for 10 bytes."""
+    writer = SinkWriter(sink, lambda *_: None, lambda: None)
+    writer.put("stderr", b"y" * (MOST_BYTES_WAITING - 11) + b"\n")
+    return writer
 
 
 def test_a_line_that_was_begun_is_finished_before_a_gap() -> None:
     sink = Collector()
-    outlet = full_outlet(sink)
+    writer = full_writer(sink)
 
     for piece in (b"beg", b"in\nlost", b" still lost\nand lost\n", b"lost too"):
-        outlet.put("stdout", piece if piece == b"beg" else piece + b"." * 20)
+        writer.put("stdout", piece if piece == b"beg" else piece + b"." * 20)
 
-    outlet.put("stdout", b"beg")
-    outlet.drain(Unwatched())
-    outlet.put("stdout", b"never seen\nseen\n")
-    outlet.drain(Unwatched())
+    writer.put("stdout", b"beg")
+    writer.drain(Unwatched())
+    writer.put("stdout", b"never seen\nseen\n")
+    writer.drain(Unwatched())
 
     text = sink.text()
     assert text.startswith(b"begin\n" + MARK)
@@ -396,26 +398,26 @@ def test_a_line_that_was_begun_is_finished_before_a_gap() -> None:
 
 def test_a_gap_that_ends_with_a_line_loses_no_more() -> None:
     sink = Collector()
-    outlet = full_outlet(sink)
+    writer = full_writer(sink)
 
-    outlet.put("stdout", b"lost line, whole\n")
-    outlet.drain(Unwatched())
-    outlet.put("stderr", b"other\n")
-    outlet.put("stdout", b"next\n")
-    outlet.drain(Unwatched())
+    writer.put("stdout", b"lost line, whole\n")
+    writer.drain(Unwatched())
+    writer.put("stderr", b"other\n")
+    writer.put("stdout", b"next\n")
+    writer.drain(Unwatched())
 
     assert sink.text() == MARK + b"17 bytes dropped]\nnext\n"
 
 
 def test_a_gap_at_the_end_is_marked_before_the_sink_is_closed() -> None:
     sink = Collector()
-    outlet = full_outlet(sink)
+    writer = full_writer(sink)
 
-    outlet.put("stdout", b"x" * 20)
-    outlet.end()
-    outlet.end()
-    outlet.put("stdout", b"late")
-    outlet.drain(Unwatched())
+    writer.put("stdout", b"x" * 20)
+    writer.end()
+    writer.end()
+    writer.put("stdout", b"late")
+    writer.drain(Unwatched())
 
     assert sink.text() == MARK + b"20 bytes dropped]\n"
     assert sink.closed == 1
@@ -423,13 +425,13 @@ def test_a_gap_at_the_end_is_marked_before_the_sink_is_closed() -> None:
 
 def test_a_line_that_cannot_be_finished_is_ended_before_the_mark() -> None:
     sink = Collector()
-    outlet = full_outlet(sink)
+    writer = full_writer(sink)
 
-    outlet.put("stdout", b"begin")
-    outlet.put("stdout", b"no line end here")
-    outlet.drain(Unwatched())
-    outlet.put("stdout", b"rest\nnext\n")
-    outlet.drain(Unwatched())
+    writer.put("stdout", b"begin")
+    writer.put("stdout", b"no line end here")
+    writer.drain(Unwatched())
+    writer.put("stdout", b"rest\nnext\n")
+    writer.drain(Unwatched())
 
     assert sink.text() == b"begin\n" + MARK + b"21 bytes dropped]\nnext\n"
 
@@ -446,11 +448,11 @@ def test_a_sink_that_is_too_slow_has_few_large_gaps_and_not_one_after_the_other(
 
             for _ in range(min(left, 2)):
                 left -= 1
-                outlet.put("stdout", piece)
+                writer.put("stdout", piece)
 
     sink = Slow()
-    outlet = SinkWriter(sink, lambda *_: None, lambda: None)
-    outlet.put("stdout", piece)
-    outlet.drain(Unwatched())
+    writer = SinkWriter(sink, lambda *_: None, lambda: None)
+    writer.put("stdout", piece)
+    writer.drain(Unwatched())
     gaps = sink.text().count(MARK)
     assert 1 <= gaps <= 600 * len(piece) / (MOST_BYTES_WAITING / 2)
