@@ -15,7 +15,7 @@ import plugin_page
 import pytest
 from hostler import InvalidConfiguration, ServerSpec, from_dict
 from hostler.cli.commands import group
-from hostler.model.schema.server_keys import RESTART, SERVER
+from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS
 from hostler.model.states import MOVES
 from hostler.plugins.describe import describe
 from hostler.plugins.discovery import installed
@@ -85,8 +85,8 @@ def test_every_bundled_plugin_has_its_page() -> None:
 def test_every_key_of_a_server_is_in_the_page_of_the_configuration() -> None:
     rows = re.findall(r"^\| `([a-z_]+)` \|", CONFIGURATION.read_text(), re.MULTILINE)
     keys = [field.name for field in fields(ServerSpec) if field.name not in {"name", "secrets", "unset"}]
-    assert sorted(rows) == sorted([*keys, *RESTART])
-    assert set(SERVER) <= set(rows)
+    assert sorted(rows) == sorted([*keys, *RESTART_KEYS])
+    assert set(SERVER_KEYS) <= set(rows)
 
 
 def test_the_tables_of_keys_are_up_to_date() -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from hostler.config.keys import RESTART_KEYS, SERVER_KEYS
+from hostler import RestartPolicy, ServerSpec
+from hostler.config.dump import as_written
+from hostler.config.provenance import as_toml
+from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS, Key
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 HEAD = "| key | type | default | meaning |\n|---|---|---|---|\n"
@@ -13,10 +16,16 @@ HEAD = "| key | type | default | meaning |\n|---|---|---|---|\n"
 
 def rows() -> dict[str, str]:
     """The row of each key."""
+    specs = ((SERVER_KEYS, ServerSpec(name="any")), (RESTART_KEYS, RestartPolicy()))
     return {
-        name: f"| `{name}` | {key.type} | {key.default} | {key.meaning} |"
-        for name, key in {**SERVER_KEYS, **RESTART_KEYS}.items()
+        name: f"| `{name}` | {key.type} | {_default(name, key, spec)} | {key.meaning} |"
+        for keys, spec in specs
+        for name, key in keys.items()
     }
+
+
+def _default(name: str, key: Key, spec: ServerSpec | RestartPolicy) -> str:
+    return key.default or f"`{as_toml(as_written(name, getattr(spec, name)))}`"
 
 
 def page(text: str) -> str:

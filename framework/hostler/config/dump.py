@@ -12,25 +12,14 @@ from hostler.config.resolve.plugin_tables import is_file
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.dependencies import Need, OnRestart
 from hostler.model.interpolation import escape
+from hostler.model.schema.server_keys import TEMPLATES
 from hostler.model.spec import Configuration, EnvFile, PluginSpec, RestartPolicy, ServerSpec
 from hostler.model.units import Duration, Size
 from hostler.secrets.reference import Secret
 from hostler.text.sanitize import escaped
 
-_DURATIONS = frozenset(
-    {
-        "prepare_timeout",
-        "startup_timeout",
-        "task_timeout",
-        "force_kill_timeout",
-        "memory_interval",
-        "initial_delay",
-        "max_delay",
-        "stable_after",
-    }
-)
-# The engine itself expands the strings of these, so they are templates already.
-_TEMPLATES = frozenset({"command", "env"})
+# Not a field of its own in TOML, or written in another way than the rest.
+APART = frozenset({"name", "needs", "plugins", "restart", "secrets", "unset"})
 
 
 def dump(configuration: Configuration) -> str:
@@ -87,7 +76,7 @@ def _foreign(key: str, value: object) -> Iterator[Problem]:
 
 def _server(spec: ServerSpec) -> dict[str, object]:
     default = ServerSpec(name=spec.name, cwd=spec.cwd)
-    server = _changed(spec, default, without={"name", "needs", "plugins", "restart", "secrets", "unset"})
+    server = _changed(spec, default, without=APART)
     server["cwd"] = escape(str(spec.cwd))
 
     if spec.port is None:
@@ -132,10 +121,10 @@ def _changed(
 
 def as_written(name: str, value: object) -> object:
     """The value of a field of a spec as it stands in TOML."""
-    if name in _DURATIONS and isinstance(value, float | int):
+    if isinstance(value, float):  # every one of a spec is a time
         return _seconds(value)
 
-    return _written(value) if name in _TEMPLATES or not isinstance(value, str) else escape(value)
+    return _written(value) if name in TEMPLATES or not isinstance(value, str) else escape(value)
 
 
 def _plugin(plugin: PluginSpec) -> dict[str, object]:

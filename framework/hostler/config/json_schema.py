@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from hostler.config.keys import RESTART_KEYS, SERVER_KEYS, TEXTS, Key
-from hostler.plugins.json_schema import JsonSchema
+from hostler.model.schema.json_forms import TEXTS, JsonSchema
+from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS, Key
 
 # The draft that the TOML language servers of the common editors read.
 DRAFT = "http://json-schema.org/draft-07/schema#"

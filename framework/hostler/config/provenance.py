@@ -7,15 +7,13 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, fields
 from datetime import date, time
 
-from hostler.config.dump import as_written
+from hostler.config.dump import APART, as_written
 from hostler.config.resolve.server_table import ResolvedServer
 from hostler.model.schema.masked import masked
 from hostler.model.schema.tree import Node, Place, below, unfilled
 from hostler.model.spec import PluginSpec, RestartPolicy, ServerSpec
 
 DEFAULT = "default"
-
-_APART = frozenset({"name", "needs", "plugins", "restart", "secrets", "unset"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,7 @@ def _of(spec: ServerSpec | RestartPolicy, key: str, given: Container[str]) -> It
         if field.name == "port" and value is None:
             value = False
 
-        if field.name not in given and field.name not in _APART and value is not None:
+        if field.name not in given and field.name not in APART and value is not None:
             yield Origin(below(key, field.name), as_toml(value), DEFAULT)
 
 

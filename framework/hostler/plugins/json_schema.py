@@ -4,39 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
+from hostler.model.schema.json_forms import SECRET, JsonSchema, duration_schema, one_of, quantity
 from hostler.model.units import Duration, Size
 from hostler.plugins.options import option_fields, option_type
-
-JsonSchema: TypeAlias = dict[str, Any]
-
-REFERENCE = (
-    r"\$\{"  # `${...}` is filled in before a value is read: any text that holds one may come out right
-)
-
-SECRET: JsonSchema = {
-    "type": "object",
-    "properties": {"secret": {"type": "string", "pattern": rf"^(env|file):.|{REFERENCE}"}},
-    "required": ["secret"],
-    "additionalProperties": False,
-    "description": "Where a secret is: env:NAME or file:PATH; read at each start, masked everywhere",
-}
-
-
-def one_of(words: list[str]) -> JsonSchema:
-    """One of a few words, or a reference to one."""
-    return {"anyOf": [{"enum": words}, {"type": "string", "pattern": REFERENCE}]}
-
-
-def quantity(units: str) -> JsonSchema:
-    """A number with a unit, as a string."""
-    return {"type": "string", "pattern": rf"^\s*\d+(\.\d+)?\s*({units})\s*$|{REFERENCE}"}
-
-
-def duration_schema() -> JsonSchema:
-    """A duration such as "500ms"."""
-    return quantity("ms|s|min|m|h|d")
 
 
 def options_schema(class_: type) -> JsonSchema:

@@ -9,7 +9,7 @@ import tomli_w
 from hostler.config.dump import dump
 from hostler.config.load import from_dict, load
 from hostler.errors import InvalidConfiguration
-from hostler.model.schema.server_keys import RESTART, SERVER, TOP
+from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS, TOP
 from hostler.model.spec import Configuration
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -47,8 +47,8 @@ STRINGS = [
     "json:JSONDecoder",
     "a\x00b\n",
 ]
-OWN = ["command", "cwd", "plugins", "use", "base", "pattern", "A", "a.b", "web", ""]
-KEYS = [*TOP, *SERVER, *RESTART, *OWN, *PLUGINS]
+OWN = ["use", "base", "pattern", "A", "a.b", "web", ""]
+KEYS = [*TOP, *SERVER_KEYS, *RESTART_KEYS, *OWN, *PLUGINS]
 MARKS = [*"[]{}=.,#'\"\\\n \0\r\x1b\u2028é1", "[[", "]]", '"""', "'''"]
 WORDS = ["servers", "a", "command", "true", "1979-05-27"]
 

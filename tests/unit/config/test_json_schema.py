@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from hostler import InvalidConfiguration, PluginSpec, Secret, from_dict, hookimpl
 from hostler.config.json_schema import json_schema
-from hostler.config.keys import RESTART_KEYS, SERVER_KEYS
-from hostler.model.schema.server_keys import RESTART
-from hostler.model.spec import ServerSpec
+from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS
+from hostler.model.spec import RestartPolicy, ServerSpec
 from hostler.plugins.discovery import installed
 from hostler.plugins.json_schema import options_schema
 from hostler.plugins.options import option_fields, plugin_class
@@ -179,7 +178,7 @@ def test_a_class_of_ones_own_may_have_any_options(validator: Draft7Validator) ->
 
 
 @pytest.mark.parametrize(
-    "around",
+    "context",
     [
         'extends = ["base.toml"]\n[servers.web.plugins]\nmine = { path = 1 }',
         '[servers.web]\ntemplate = "t"\n[servers.web.plugins]\nmine = { path = 1 }',
@@ -192,7 +191,7 @@ def test_a_plugin_whose_class_is_named_elsewhere_is_taken(validator: Draft7Valid
 
 
 @pytest.mark.parametrize(
-    "around",
+    "context",
     [
         "[servers.web.plugins]\nmine = { path = 1 }",
         "[servers.web.plugins]\nregx-port = true",
@@ -222,7 +221,7 @@ def test_an_option_that_is_a_secret_is_a_table_with_its_place() -> None:
 
 def test_every_key_of_a_server_and_no_other_is_described() -> None:
     assert set(SERVER_KEYS) == set(ServerSpec.__dataclass_fields__) - {"name", "secrets", "unset"}
-    assert set(RESTART_KEYS) == set(RESTART)
+    assert set(RESTART_KEYS) == set(RestartPolicy.__dataclass_fields__)
 
 
 @pytest.mark.parametrize("name", installed())

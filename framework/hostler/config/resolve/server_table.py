@@ -12,11 +12,11 @@ from hostler.config.resolve.plugin_tables import read_plugins
 from hostler.model.choices import Kind
 from hostler.model.interpolation import escape, expand, names
 from hostler.model.schema.diagnostics import Diagnostics
-from hostler.model.schema.external_values import env_files, variables
-from hostler.model.schema.fields import Reader, entries, texts, word
-from hostler.model.schema.paths import absolute, is_path
+from hostler.model.schema.external_values import env_files, path, variables
+from hostler.model.schema.fields import Reader, command, entries
+from hostler.model.schema.paths import is_path
 from hostler.model.schema.python_values import server_name
-from hostler.model.schema.server_keys import SERVER, TEMPLATES
+from hostler.model.schema.server_keys import SERVER_KEYS, TEMPLATES, readers
 from hostler.model.schema.tree import Node
 from hostler.model.spec import ServerSpec
 
@@ -94,9 +94,9 @@ def _fields(context: ResolveContext) -> dict[str, Reader]:
     environ = context.environ
 
     return {
+        **readers(SERVER_KEYS),
         "command": lambda node, found: _command(node, environ, found),
-        "cwd": lambda node, found: _path(node, environ, found),
-        **SERVER,
+        "cwd": path(environ),
         "env": variables(environ),
         "env_file": env_files(environ),
         "plugins": lambda node, found: read_plugins(node, environ, found),
@@ -136,31 +136,12 @@ def _has_no_port(node: Node) -> bool:
     return is_task or ("port" in node.value and node.value["port"].value is False)
 
 
-def _path(node: Node, environ: Mapping[str, str], found: Diagnostics) -> Path | None:
-    text = word(node, found)
-
-    try:
-        return None if text is None else absolute(text, node.place.base, environ)
-    except ValueError as error:
-        found.expected(node, str(error))
-        return None
-
-
 def _command(node: Node, environ: Mapping[str, str], found: Diagnostics) -> tuple[str, ...] | None:
     """The command, its program made absolute where that is given by a path."""
-    command = texts(node, found)
+    words = command(node, found)
 
-    if not command:
-        return command
+    if not words or not is_path(words[0]) or names(words[0]):
+        return words
 
-    program = node.value[0]
-
-    if not command[0]:
-        found.expected(program, "a program")
-        return None
-
-    if not is_path(command[0]) or names(command[0]):
-        return command
-
-    path = _path(replace(program, value=expand(command[0], lambda _: None)), environ, found)
-    return None if path is None else (escape(str(path)), *command[1:])
+    program = path(environ)(replace(node.value[0], value=expand(words[0], lambda _: None)), found)
+    return None if program is None else (escape(str(program)), *words[1:])

@@ -10,7 +10,7 @@ from hostler.config.source.merge import merge, with_switches
 from hostler.config.source.overrides import Setting, tree_of
 from hostler.errors import Problem
 from hostler.model.schema.diagnostics import Diagnostics, likely
-from hostler.model.schema.server_keys import LAYER, RESTART
+from hostler.model.schema.server_keys import LAYER, RESTART_KEYS
 from hostler.model.schema.tree import Node, labelled, moved, quoted
 
 _MAKES_A_SERVER = frozenset({"command", "template", "plugins"})
@@ -80,8 +80,8 @@ def _check_keys(servers: Node, allowed: Sequence[str], found: Diagnostics) -> No
                 found.unknown(child, name, allowed)
             elif name == "restart" and isinstance(child.value, dict):
                 for key, node in child.value.items():
-                    if key not in RESTART:
-                        found.unknown(node, key, RESTART)
+                    if key not in RESTART_KEYS:
+                        found.unknown(node, key, RESTART_KEYS)
 
 
 def _note_unknown(name: str, profiles: Mapping[str, Node], tree: Node, found: Diagnostics) -> None:

@@ -1,10 +1,11 @@
-"""Values that stand elsewhere: secrets, and files of variables. Only where they stand is configured."""
+"""Paths, secrets, and files of variables: only where they stand is configured."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from hostler.model.interpolation import escape
@@ -18,6 +19,21 @@ from hostler.secrets.reference import FORM, Secret
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _FILE = "file:"
 _SCHEMES = ("env", "file")
+
+
+def path(environ: Mapping[str, str]) -> Reader:
+    """A path, seen from where it is written; `~` is the home of `environ`."""
+
+    def read(node: Node, found: Diagnostics) -> Path | None:
+        written = word(node, found)
+
+        try:
+            return None if written is None else absolute(written, node.place.base, environ)
+        except ValueError as error:
+            found.expected(node, str(error))
+            return None
+
+    return read
 
 
 # -- secrets ---------------------------------------------------------------------------------------

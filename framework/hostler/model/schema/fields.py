@@ -185,6 +185,17 @@ def texts(node: Node, found: Diagnostics) -> tuple[str, ...] | None:
     return None if None in values else tuple(value for value in values if value is not None)
 
 
+def command(node: Node, found: Diagnostics) -> tuple[str, ...] | None:
+    """An argv; it may be empty, its program may not."""
+    words = texts(node, found)
+
+    if words and not words[0]:
+        found.expected(node.value[0], "a program")
+        return None
+
+    return words
+
+
 def needs(node: Node, found: Diagnostics) -> Needs | None:
     """A list of servers, or a table that tells what each of them has to be."""
     if isinstance(node.value, list) and any(isinstance(item.value, Need) for item in node.value):
@@ -224,6 +235,12 @@ def _need(name: str, node: Node, found: Diagnostics) -> str | Need | None:
 
     need = Need(name, **values)
     return name if need == Need(name) else need
+
+
+def any_table(node: Node, found: Diagnostics) -> None:
+    """A table, read by those who know what it may hold."""
+    if not isinstance(node.value, dict):
+        found.expected(node, "a table")
 
 
 def table(fields: Mapping[str, Reader], build: Callable[..., object]) -> Reader:

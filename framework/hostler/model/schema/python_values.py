@@ -12,10 +12,9 @@ from typing import Any
 
 from hostler.errors import InvalidConfiguration
 from hostler.model.schema.diagnostics import Diagnostics
-from hostler.model.schema.external_values import env_files, variables
-from hostler.model.schema.fields import Reader, flag, port, table, texts, word
-from hostler.model.schema.paths import absolute
-from hostler.model.schema.server_keys import RESTART, SERVER
+from hostler.model.schema.external_values import path
+from hostler.model.schema.fields import Reader, any_table, flag, port, word
+from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS, readers
 from hostler.model.schema.tree import Node, Place, Unusable, below, grow, plain
 from hostler.model.spec import PluginSpec, RestartPolicy
 from hostler.model.units import Duration
@@ -100,7 +99,7 @@ def _port(node: Node, found: Diagnostics) -> int | None:
 def _signal(node: Node, found: Diagnostics) -> Any:
     """A signal as TOML names it, or as the module `signal` does."""
     named = node.value.name if isinstance(node.value, signal.Signals) else node.value
-    return SERVER["stop_signal"](replace(node, value=named), found)
+    return SERVER_KEYS["stop_signal"].read(replace(node, value=named), found)
 
 
 def _exit_codes(node: Node, found: Diagnostics) -> Any:
@@ -112,27 +111,7 @@ def _exit_codes(node: Node, found: Diagnostics) -> Any:
         ]
         node = replace(node, value=named)
 
-    return SERVER["success_exit_codes"](node, found)
-
-
-def _command(node: Node, found: Diagnostics) -> tuple[str, ...] | None:
-    command = texts(node, found)
-
-    if command and not command[0]:
-        found.expected(node.value[0], "a program")
-        return None
-
-    return command
-
-
-def _path(node: Node, found: Diagnostics) -> Path | None:
-    value = word(node, found)
-
-    try:
-        return None if value is None else absolute(value, node.place.base, {})
-    except ValueError as error:
-        found.expected(node, str(error))
-        return None
+    return SERVER_KEYS["success_exit_codes"].read(node, found)
 
 
 def _restart(node: Node, found: Diagnostics) -> Any:
@@ -147,7 +126,7 @@ def _restart(node: Node, found: Diagnostics) -> Any:
         }
         node = replace(node, value=table_)
 
-    return table(RESTART, RestartPolicy)(node, found)
+    return SERVER_KEYS["restart"].read(node, found)
 
 
 def _plugins(node: Node, found: Diagnostics) -> tuple[PluginSpec, ...] | None:
@@ -184,30 +163,21 @@ def _plugin(name: str, node: Node, found: Diagnostics) -> PluginSpec | None:
             return PluginSpec(name, instance=instance)
 
 
-def _options(node: Node, found: Diagnostics) -> None:
-    if not isinstance(node.value, dict):
-        found.expected(node, "a table")
-
-
 _READERS: Mapping[str, Mapping[str, Reader]] = MappingProxyType(
     {
         "ServerSpec": MappingProxyType(
             {
-                **SERVER,
+                **readers(SERVER_KEYS),
                 "name": server_name,
-                "command": _command,
-                "cwd": _path,
                 "port": _port,
                 "stop_signal": _signal,
                 "success_exit_codes": _exit_codes,
-                "env": variables({}),
-                "env_file": env_files({}),
                 "restart": _restart,
                 "plugins": _plugins,
             }
         ),
-        "RestartPolicy": RESTART,
-        "PluginSpec": MappingProxyType({"name": word, "options": _options, "use": word, "base": _path}),
-        "EnvFile": MappingProxyType({"path": _path, "optional": flag}),
+        "RestartPolicy": readers(RESTART_KEYS),
+        "PluginSpec": MappingProxyType({"name": word, "options": any_table, "use": word, "base": path({})}),
+        "EnvFile": MappingProxyType({"path": path({}), "optional": flag}),
     }
 )
