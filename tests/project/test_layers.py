@@ -96,7 +96,7 @@ def where(path: Path, line: int) -> str:
 
 
 def test_every_part_of_the_framework_has_its_layer() -> None:
-    parts = {part_of(path) for path in FRAMEWORK.rglob("*.py")} - {"__init__"}
+    parts = {part_of(path) for path in FRAMEWORK.rglob("*.py")} - {"__init__", "__main__"}
     assert parts == set(RANKS)
 
 
@@ -124,8 +124,8 @@ def test_every_part_imports_only_what_is_below_it() -> None:
     for path in FRAMEWORK.rglob("*.py"):
         own = part_of(path)
 
-        if own == "__init__":
-            continue  # the public names: a lazy table
+        if own in {"__init__", "__main__"}:
+            continue  # the public names: a lazy table; the command, run as a module
 
         for found in imports_of(path):
             others = [other for other in parts_imported(found) if other != own]
