@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from children import has_children
-from fetching import cache_folder, npm_with_network
+from downloads import cache_folder, npm_with_network
 from hostler import Directories, Launch, ServerSpec
 from hypothesis import HealthCheck, settings
 from servers import fake_server

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acceptance_world import Freezer, World, eventually
+from cli_project import Freezer, Project, eventually
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path) -> Iterator[Project]:
     """A home of the test's own; what the test started in it is gone at its end."""
-    world = World(tmp_path / "home")
+    world = Project(tmp_path / "home")
     yield world
 
     for command in world.started:

@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import fields, replace
 
 import pytest
-from acceptance_world import QUICK, World
+from cli_project import QUICK, Project
 from hostler import (
     Configuration,
     InvalidConfiguration,
@@ -41,7 +41,7 @@ command = ["true"]
 
 
 @pytest.mark.requirement("R8")
-def test_a_server_has_the_defaults_that_were_asked_for(world: World) -> None:
+def test_a_server_has_the_defaults_that_were_asked_for(world: Project) -> None:
     file = world.write('[servers.web]\ncommand = ["serve"]\nplugins.opencode = true\n')
     spec = world.load(file).servers["web"]
     assert (spec.port, spec.host, dict(spec.env)) == (0, "127.0.0.1", {})
@@ -64,7 +64,7 @@ def test_an_option_has_the_default_that_was_asked_for(plugin: str, option: str, 
 
 
 @pytest.mark.requirement("R8", "R30")
-async def test_a_log_file_has_the_name_of_its_server(world: World) -> None:
+async def test_a_log_file_has_the_name_of_its_server(world: Project) -> None:
     file = world.fake("--print", "hello", name="web", plugins={"regex-port": {}, "log-rotation": {}})
 
     async with world.supervisor(file) as supervisor:
@@ -74,7 +74,7 @@ async def test_a_log_file_has_the_name_of_its_server(world: World) -> None:
 
 
 @pytest.mark.requirement("R9")
-def test_all_mistakes_are_told_at_once_with_their_lines_and_what_was_meant(world: World) -> None:
+def test_all_mistakes_are_told_at_once_with_their_lines_and_what_was_meant(world: Project) -> None:
     command = world.hostler("check", world.write(MISTAKES))
     assert command.end() == 2
     told = "\n".join(command.err)
@@ -96,7 +96,7 @@ def test_all_mistakes_are_told_at_once_with_their_lines_and_what_was_meant(world
 
 
 @pytest.mark.requirement("R9", "R18")
-def test_nothing_is_started_by_a_wrong_configuration(world: World) -> None:
+def test_nothing_is_started_by_a_wrong_configuration(world: Project) -> None:
     good = world.fake_table("--touch", str(world.home / "touched"))
     file = world.configure(good=good, bad=good | {"prot": 1})
     command = world.hostler("run", file)
@@ -106,7 +106,7 @@ def test_nothing_is_started_by_a_wrong_configuration(world: World) -> None:
 
 
 @pytest.mark.requirement("R10")
-def test_the_environment_keeps_the_usual_takes_the_configured_and_leaves_secrets_out(world: World) -> None:
+def test_the_environment_keeps_the_usual_takes_the_configured_and_leaves_secrets_out(world: Project) -> None:
     names = ("PATH", "HOME", "OWN", "MY_API_KEY", "GITHUB_TOKEN", "NODE_OPTIONS", "STRAY")
     plugins = {"regex-port": {}, "env-sanitizer": {"allow": ["MY_API_KEY"]}}
     file = world.fake("--print-env", *names, plugins=plugins, env={"OWN": "of ${server.name}"})
@@ -135,7 +135,7 @@ def test_every_setting_has_a_key_in_toml_and_a_field_in_python() -> None:
 
 
 @pytest.mark.requirement("R11", "R48")
-async def test_a_spec_made_in_python_runs_like_one_from_toml(world: World) -> None:
+async def test_a_spec_made_in_python_runs_like_one_from_toml(world: Project) -> None:
     text = world.fake().read_text()
     from_toml = world.load(world.project / "hostler.toml").servers["fake"]
     from_python = from_dict(tomllib.loads(text), base=world.project, environ=world.environ).servers["fake"]
@@ -147,7 +147,7 @@ async def test_a_spec_made_in_python_runs_like_one_from_toml(world: World) -> No
 
 
 @pytest.mark.requirement("R47")
-def test_files_are_composed_and_what_is_in_force_can_be_written_back(world: World) -> None:
+def test_files_are_composed_and_what_is_in_force_can_be_written_back(world: Project) -> None:
     world.write(
         '[servers.web]\ncommand = ["serve"]\nenv = { A = "1", B = "${HOME}" }\nneeds = []\n'
         "[servers.web.plugins]\nregex-port = true\nlog-rotation = { keep = 2 }\nsse-health = true\n",
@@ -173,7 +173,7 @@ def same(one: Configuration, other: Configuration) -> bool:
 
 
 @pytest.mark.requirement("R9")
-def test_a_mistake_in_an_extended_file_names_that_file(world: World) -> None:
+def test_a_mistake_in_an_extended_file_names_that_file(world: Project) -> None:
     world.write('[servers.web]\ncommand = ["serve"]\nport = "8080"\n', "base.toml")
     file = world.write('extends = ["base.toml"]\n')
 
@@ -182,7 +182,7 @@ def test_a_mistake_in_an_extended_file_names_that_file(world: World) -> None:
 
 
 @pytest.mark.requirement("R9")
-def test_a_fixed_port_of_two_servers_is_a_mistake(world: World) -> None:
+def test_a_fixed_port_of_two_servers_is_a_mistake(world: Project) -> None:
     table = {"command": ["serve"], "port": 4096, "restart": QUICK}
 
     with pytest.raises(InvalidConfiguration, match="4096"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from acceptance_world import NOTHING, Freezer, World, five_plugins
+from cli_project import NOTHING, Freezer, Project, five_plugins
 from hostler import (
     EnvironmentSetupFailed,
     EventStreamConnectionFailed,
@@ -33,11 +33,11 @@ NO_RESTART = {"policy": "never", "start_retries": 0}
 TALKATIVE = ("--print", "words on stdout", "--print-error", "words on stderr")
 
 
-def told(world: World, *switches: str, **keys: object) -> Path:
+def told(world: Project, *switches: str, **keys: object) -> Path:
     return world.fake(*TALKATIVE, *switches, **{"restart": NO_RESTART, "startup_timeout": "1500ms", **keys})  # type: ignore[arg-type]
 
 
-CAUSES: dict[type[ServerError], Callable[[World], Path]] = {
+CAUSES: dict[type[ServerError], Callable[[Project], Path]] = {
     StartupTimeout: lambda world: told(world, "--no-listen"),
     EventStreamConnectionFailed: lambda world: told(world, "--events", "status", "500"),
     ServerCrashed: lambda world: told(world, "--exit-after", "0", "--exit-code", "3"),
@@ -45,7 +45,7 @@ CAUSES: dict[type[ServerError], Callable[[World], Path]] = {
 }
 """What fails with a process that has printed."""
 
-BEFORE: dict[type[ServerError], Callable[[World], Path]] = {
+BEFORE: dict[type[ServerError], Callable[[Project], Path]] = {
     ProcessSpawnFailed: lambda world: told(world, cwd=str(world.home / "missing")),
     LogFileCreationFailed: lambda world: told(
         world, plugins=five_plugins(log_rotation={"path": "/proc/nowhere/fake.log"})
@@ -57,7 +57,7 @@ BEFORE: dict[type[ServerError], Callable[[World], Path]] = {
 """What fails before anything is started."""
 
 
-async def failure(world: World, file: Path, wanted: type[ServerError]) -> ServerError:
+async def failure(world: Project, file: Path, wanted: type[ServerError]) -> ServerError:
     world.environ["GITHUB_TOKEN"] = "ghp_0123456789abcdef"
 
     async with world.supervisor(file) as supervisor:
@@ -71,7 +71,7 @@ async def failure(world: World, file: Path, wanted: type[ServerError]) -> Server
 
 @pytest.mark.requirement("R28", "R29")
 @pytest.mark.parametrize("wanted", CAUSES, ids=lambda kind: kind.__name__)
-async def test_a_failed_server_tells_its_last_words(wanted: type[ServerError], world: World) -> None:
+async def test_a_failed_server_tells_its_last_words(wanted: type[ServerError], world: Project) -> None:
     error = await failure(world, CAUSES[wanted](world), wanted)
     assert error.context.server == "fake"
     assert error.context.message
@@ -82,7 +82,7 @@ async def test_a_failed_server_tells_its_last_words(wanted: type[ServerError], w
 
 
 @pytest.mark.requirement("R29")
-async def test_the_message_has_the_last_lines_of_stderr(world: World) -> None:
+async def test_the_message_has_the_last_lines_of_stderr(world: Project) -> None:
     complaints = [word for number in range(12) for word in ("--print-error", f"complaint {number:02}")]
     file = told(world, *complaints, "--exit-after", "0", "--exit-code", "3")
     text = str(await failure(world, file, ServerCrashed))
@@ -94,7 +94,7 @@ async def test_the_message_has_the_last_lines_of_stderr(world: World) -> None:
 
 @pytest.mark.requirement("R28")
 @pytest.mark.parametrize("wanted", BEFORE, ids=lambda kind: kind.__name__)
-async def test_a_start_that_cannot_be_tells_why(wanted: type[ServerError], world: World) -> None:
+async def test_a_start_that_cannot_be_tells_why(wanted: type[ServerError], world: Project) -> None:
     error = await failure(world, BEFORE[wanted](world), wanted)
     assert error.context.server == "fake"
     assert error.context.message
@@ -104,7 +104,7 @@ async def test_a_start_that_cannot_be_tells_why(wanted: type[ServerError], world
 
 
 @pytest.mark.requirement("R28")
-async def test_a_port_in_use_tells_who_uses_it(world: World) -> None:
+async def test_a_port_in_use_tells_who_uses_it(world: Project) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         error = await failure(world, told(world, port=port), PortInUse)
@@ -114,7 +114,7 @@ async def test_a_port_in_use_tells_who_uses_it(world: World) -> None:
 
 
 @pytest.mark.requirement("R28")
-async def test_a_wrong_configuration_and_a_second_start_are_errors_of_their_own(world: World) -> None:
+async def test_a_wrong_configuration_and_a_second_start_are_errors_of_their_own(world: Project) -> None:
     with pytest.raises(InvalidConfiguration) as wrong:
         world.load(world.fake(port=-1))
 
@@ -146,7 +146,7 @@ class Broken:
 
 
 @pytest.mark.requirement("R28")
-async def test_a_broken_plugin_is_an_error_of_its_own(world: World) -> None:
+async def test_a_broken_plugin_is_an_error_of_its_own(world: Project) -> None:
     world.write(BROKEN, "broken.py")
 
     with pytest.raises(InvalidConfiguration, match="of the plugin"):
@@ -162,7 +162,7 @@ async def test_a_broken_plugin_is_an_error_of_its_own(world: World) -> None:
 
 
 @pytest.mark.requirement("R28")
-async def test_what_outlives_sigkill_is_told_by_pid(world: World, freezer: Freezer) -> None:
+async def test_what_outlives_sigkill_is_told_by_pid(world: Project, freezer: Freezer) -> None:
     async with world.supervisor(world.fake(*TALKATIVE, force_kill_timeout="200ms")) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(20)
@@ -185,7 +185,7 @@ async def test_what_outlives_sigkill_is_told_by_pid(world: World, freezer: Freez
 
 
 @pytest.mark.requirement("R29", "R35")
-async def test_no_secret_is_in_an_error(world: World) -> None:
+async def test_no_secret_is_in_an_error(world: Project) -> None:
     secret = "sk-0123456789abcdef"
     env = {"MY_API_KEY": secret}
     plugins = five_plugins(env_sanitizer={"allow": ["MY_API_KEY"]})
@@ -198,7 +198,7 @@ async def test_no_secret_is_in_an_error(world: World) -> None:
 
 
 @pytest.mark.requirement("R28", "R29")
-def test_the_command_line_tells_a_failure_with_last_words_and_fails(world: World) -> None:
+def test_the_command_line_tells_a_failure_with_last_words_and_fails(world: Project) -> None:
     command = world.hostler("run", CAUSES[ServerCrashed](world))
     assert command.end() == 1
     told_lines = "\n".join(command.err)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from acceptance_world import World, five_plugins
+from cli_project import Project, five_plugins
 from hostler import Event, HealthReported, State, StreamEvent, StreamGap
 
 # A server that sends the given bytes, a write for each word, to whoever asks for anything, and then nothing.
@@ -38,7 +38,7 @@ CONNECTED = '{"type":"server.connected","properties":{}}'
     ["{}", CONNECTED, '{"id":"evt_1","type":"server.connected","properties":{}}'],
     ids=["oldest", "old", "new"],
 )
-async def test_the_first_event_makes_ready(first: str, world: World) -> None:
+async def test_the_first_event_makes_ready(first: str, world: Project) -> None:
     async with world.supervisor(world.fake("--first", first, "--log-requests")) as supervisor:
         stream = supervisor["fake"].stream_events()
         await supervisor["fake"].wait_ready(20)
@@ -53,18 +53,18 @@ async def test_the_first_event_makes_ready(first: str, world: World) -> None:
 
 
 @pytest.mark.requirement("R24")
-async def test_a_comment_confirms_the_stream_too(world: World) -> None:
+async def test_a_comment_confirms_the_stream_too(world: Project) -> None:
     async with world.supervisor(raw(world, b": nothing but a comment\n")) as supervisor:
         await supervisor["raw"].wait_ready(20)
 
 
-def raw(world: World, *pieces: bytes) -> Path:
+def raw(world: Project, *pieces: bytes) -> Path:
     command = [sys.executable, "-c", RAW, "${server.port}", *(piece.hex() for piece in pieces)]
     return world.configure(raw={"command": command, "plugins": {"regex-port": {}, "sse-health": {}}})
 
 
 @pytest.mark.requirement("R25")
-async def test_a_lost_stream_is_connected_to_again_and_failures_are_counted_and_reset(world: World) -> None:
+async def test_a_lost_stream_is_connected_to_again_and_failures_are_counted_and_reset(world: Project) -> None:
     events: list[Event] = []
     modes = ["end-after 2", "status 503", "ok"]
     switches = [word for mode in modes for word in ("--events", *mode.split())]
@@ -89,7 +89,7 @@ async def test_a_lost_stream_is_connected_to_again_and_failures_are_counted_and_
 
 
 @pytest.mark.requirement("R25")
-async def test_the_waits_between_connections_grow(world: World) -> None:
+async def test_the_waits_between_connections_grow(world: Project) -> None:
     events: list[Event] = []
     plugins = five_plugins(sse_health={"reconnect": "100ms", "max_reconnect": "10s"})
     switches = ("--events", "end-after", "1", "--events", "status", "503")
@@ -107,7 +107,7 @@ async def test_the_waits_between_connections_grow(world: World) -> None:
 
 
 @pytest.mark.requirement("R26")
-async def test_events_are_counted_and_the_last_one_has_a_time(world: World) -> None:
+async def test_events_are_counted_and_the_last_one_has_a_time(world: Project) -> None:
     began = datetime.now(UTC)
 
     async with world.supervisor(world.fake("--events", "burst", "1000")) as supervisor:
@@ -125,7 +125,7 @@ async def test_events_are_counted_and_the_last_one_has_a_time(world: World) -> N
 
 
 @pytest.mark.requirement("R26")
-async def test_the_time_is_that_of_the_last_event(world: World) -> None:
+async def test_the_time_is_that_of_the_last_event(world: Project) -> None:
     async with world.supervisor(world.fake("--heartbeat", "0.1")) as supervisor:
         server = supervisor["fake"]
         stream = server.stream_events()
@@ -151,7 +151,7 @@ UNUSUAL = (
 
 
 @pytest.mark.requirement("R26")
-async def test_events_are_read_as_the_standard_says(world: World) -> None:
+async def test_events_are_read_as_the_standard_says(world: Project) -> None:
     pieces = [UNUSUAL[at : at + 5] for at in range(0, len(UNUSUAL), 5)]
 
     async with world.supervisor(raw(world, *pieces)) as supervisor:
@@ -169,7 +169,7 @@ async def test_events_are_read_as_the_standard_says(world: World) -> None:
 
 
 @pytest.mark.requirement("R27")
-async def test_a_stream_that_falls_silent_is_noticed(world: World) -> None:
+async def test_a_stream_that_falls_silent_is_noticed(world: Project) -> None:
     events: list[Event] = []
     plugins = five_plugins(sse_health={"stall_timeout": "300ms", "reconnect": "20ms"})
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from acceptance_world import NOTHING, World, eventually, five_plugins
+from cli_project import NOTHING, Project, eventually, five_plugins
 from hostler import (
     Event,
     InvalidConfiguration,
@@ -82,7 +82,7 @@ SWAPPED = {
 }
 
 
-def plugin(world: World, body: str, name: str = "mine") -> dict[str, object]:
+def plugin(world: Project, body: str, name: str = "mine") -> dict[str, object]:
     """The table of a plugin written into a file beside the configuration."""
     text = f"""
         import asyncio, time
@@ -99,7 +99,7 @@ def plugin(world: World, body: str, name: str = "mine") -> dict[str, object]:
 
 
 @pytest.mark.requirement("R45")
-async def test_the_six_hooks_are_called_in_the_course_of_a_life(world: World) -> None:
+async def test_the_six_hooks_are_called_in_the_course_of_a_life(world: Project) -> None:
     world.write(ALL_HOOKS, "teller.py")
     told = world.home / "told"
     plugins = {"teller": {"use": "teller.py:Teller", "file": str(told)}} | five_plugins()
@@ -117,7 +117,7 @@ async def test_the_six_hooks_are_called_in_the_course_of_a_life(world: World) ->
 
 @pytest.mark.requirement("R45")
 @pytest.mark.parametrize("name", SWAPPED)
-async def test_every_bundled_plugin_can_be_swapped_by_changing_its_line(name: str, world: World) -> None:
+async def test_every_bundled_plugin_can_be_swapped_by_changing_its_line(name: str, world: Project) -> None:
     assert name in installed()
     events: list[Event] = []
     file = world.fake(plugins=five_plugins() | {name: plugin(world, SWAPPED[name])})
@@ -131,7 +131,7 @@ async def test_every_bundled_plugin_can_be_swapped_by_changing_its_line(name: st
 
 @pytest.mark.requirement("R45")
 @pytest.mark.parametrize("name", ["opencode", "sse-health", "log-rotation", "env-sanitizer"])
-async def test_a_bundled_plugin_can_be_left_out(name: str, world: World) -> None:
+async def test_a_bundled_plugin_can_be_left_out(name: str, world: Project) -> None:
     plugins = {key: value for key, value in five_plugins().items() if key != name}
 
     async with world.supervisor(world.fake(plugins=plugins | {name: False})) as supervisor:
@@ -163,7 +163,7 @@ class Elsewhere:
 
 @pytest.mark.requirement("R46")
 @pytest.mark.parametrize("how", ["by path", "installed"])
-def test_a_plugin_of_others_serves_another_server(how: str, world: World) -> None:
+def test_a_plugin_of_others_serves_another_server(how: str, world: Project) -> None:
     options: dict[str, object] = {"word": "here:"}
     variables = {}
 
@@ -208,7 +208,9 @@ def install(site: Path) -> Path:
     ],
     ids=["misspelt hook", "def for async def", "async def for def", "no generator", "misspelt argument"],
 )
-def test_a_malformed_plugin_is_told_before_anything_starts(body: str, words: list[str], world: World) -> None:
+def test_a_malformed_plugin_is_told_before_anything_starts(
+    body: str, words: list[str], world: Project
+) -> None:
     file = world.fake(plugins=five_plugins() | {"mine": plugin(world, body)})
     command = world.hostler("check", file)
     assert command.end() in {1, 2}
@@ -240,7 +242,7 @@ FAULTS = {
 
 @pytest.mark.requirement("R45")
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_faulty_plugin_is_named_and_does_not_take_the_others_down(fault: str, world: World) -> None:
+async def test_a_faulty_plugin_is_named_and_does_not_take_the_others_down(fault: str, world: Project) -> None:
     body, hook, words = FAULTS[fault]
     events: list[Event] = []
     world.write(ALL_HOOKS, "teller.py")
@@ -270,7 +272,7 @@ async def test_a_faulty_plugin_is_named_and_does_not_take_the_others_down(fault:
 
 
 @pytest.mark.requirement("R45")
-async def test_a_hook_that_fails_three_times_in_a_row_is_taken_out(world: World) -> None:
+async def test_a_hook_that_fails_three_times_in_a_row_is_taken_out(world: Project) -> None:
     events: list[Event] = []
     body = "def parse_port(self, line): raise RuntimeError('bad day')"
     lines = [word for number in range(6) for word in ("--print", f"line {number}")]
@@ -292,7 +294,7 @@ async def test_a_hook_that_fails_three_times_in_a_row_is_taken_out(world: World)
     ],
     ids=["raises", "hangs"],
 )
-async def test_nothing_is_spawned_when_a_preparation_fails(body: str, words: str, world: World) -> None:
+async def test_nothing_is_spawned_when_a_preparation_fails(body: str, words: str, world: Project) -> None:
     touched = world.home / "touched"
     plugins = five_plugins() | {"mine": plugin(world, body)}
     file = world.fake("--touch", str(touched), plugins=plugins, prepare_timeout="500ms")
@@ -308,7 +310,7 @@ async def test_nothing_is_spawned_when_a_preparation_fails(body: str, words: str
 
 @pytest.mark.requirement("R45")
 async def test_a_health_plugin_that_fails_says_unknown_and_ends_in_an_error_with_its_name(
-    world: World,
+    world: Project,
 ) -> None:
     body = "async def health_check(self):\n    raise RuntimeError('bad day')\n    yield"
     file = world.fake(
@@ -323,7 +325,7 @@ async def test_a_health_plugin_that_fails_says_unknown_and_ends_in_an_error_with
 
 
 @pytest.mark.requirement("R45")
-async def test_a_plugin_that_floods_with_reports_does_not_stop_the_server(world: World) -> None:
+async def test_a_plugin_that_floods_with_reports_does_not_stop_the_server(world: Project) -> None:
     body = "async def health_check(self):\n    while True:\n        yield Healthy()"
     file = world.fake(plugins=five_plugins() | {"mine": plugin(world, body)})
 
@@ -337,7 +339,7 @@ async def test_a_plugin_that_floods_with_reports_does_not_stop_the_server(world:
 
 
 @pytest.mark.requirement("R45")
-async def test_a_plugin_that_floods_with_notices_does_not_stop_the_server(world: World) -> None:
+async def test_a_plugin_that_floods_with_notices_does_not_stop_the_server(world: Project) -> None:
     events: list[Event] = []
     body = "async def on_ready(self, server):\n    for n in range(100000): server.notice('flood', str(n))"
     file = world.fake(plugins=five_plugins() | {"mine": plugin(world, body)})
@@ -349,7 +351,7 @@ async def test_a_plugin_that_floods_with_notices_does_not_stop_the_server(world:
     assert [event.state for event in events if isinstance(event, StateChanged)][-1] is State.STOPPED
 
 
-def test_a_plugin_that_nobody_names_hurts_nobody(world: World) -> None:
+def test_a_plugin_that_nobody_names_hurts_nobody(world: Project) -> None:
     site = install(world.home / "site")
     (site / "elsewhere.py").write_text("raise RuntimeError('broken at import')\n")
     command = world.hostler("check", world.fake(), PYTHONPATH=str(site))
@@ -382,7 +384,7 @@ asyncio.run(main())
 
 
 @pytest.mark.requirement("R48")
-def test_a_program_keeps_two_configurations_and_stays_as_it_was(world: World) -> None:
+def test_a_program_keeps_two_configurations_and_stays_as_it_was(world: Project) -> None:
     one = world.fake()
     other = world.project / "other.toml"
     other.write_text(one.read_text())
@@ -395,7 +397,7 @@ def test_a_program_keeps_two_configurations_and_stays_as_it_was(world: World) ->
 
 
 @pytest.mark.requirement("R44", "R48")
-def test_the_example_of_the_library_runs(world: World) -> None:
+def test_the_example_of_the_library_runs(world: Project) -> None:
     root = Path(__file__).parents[2]
     example, demo = root / "examples" / "library.py", root / "configs" / "demo.toml"
     command = world.start([sys.executable, str(example), str(demo)])
@@ -404,6 +406,6 @@ def test_the_example_of_the_library_runs(world: World) -> None:
     assert world.what_is_left() == NOTHING
 
 
-def test_a_wrong_option_of_a_plugin_is_told_with_what_was_meant(world: World) -> None:
+def test_a_wrong_option_of_a_plugin_is_told_with_what_was_meant(world: Project) -> None:
     with pytest.raises(InvalidConfiguration, match='did you mean "max_size"'):
         world.load(world.fake(plugins=five_plugins(log_rotation={"max_sice": "1 MiB"})))

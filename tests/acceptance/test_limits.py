@@ -11,7 +11,7 @@ from pathlib import Path
 import control_groups
 import psutil
 import pytest
-from acceptance_world import QUICK, World, eventually
+from cli_project import QUICK, Project, eventually
 from hostler import Server, ServerCrashed, State
 from hostler.process.spawn.cgroups import pids_in
 
@@ -60,7 +60,7 @@ async def until_given_up(server: Server) -> None:
     ids=["memory", "cpu", "processes", "tasks"],
 )
 async def test_too_much_ends_the_whole_tree_with_its_reason_and_by_the_one_restart_law(
-    program: str, options: dict[str, object], reason: str, world: World
+    program: str, options: dict[str, object], reason: str, world: Project
 ) -> None:
     async with world.supervisor(world.configure(worker=limited(program, **options))) as supervisor:
         server = supervisor["worker"]
@@ -75,7 +75,7 @@ async def test_too_much_ends_the_whole_tree_with_its_reason_and_by_the_one_resta
 
 
 @pytest.mark.requirement("R41")
-async def test_open_files_are_limited_by_the_kernel(world: World) -> None:
+async def test_open_files_are_limited_by_the_kernel(world: Project) -> None:
     table = limited(OPENS, open_files=64)
 
     async with world.supervisor(world.configure(worker=table)) as supervisor:
@@ -115,7 +115,7 @@ def lives(pid: int) -> bool:
 
 
 @pytest.mark.requirement("R42")
-def test_each_run_has_a_control_group_that_ends_with_it(world: World, group: Path) -> None:
+def test_each_run_has_a_control_group_that_ends_with_it(world: Project, group: Path) -> None:
     hostler = world.hostler("run", world.configure(worker=escaping(group)), "--json")
     pid = hostler.event(event="state", state="running")["pid"]
     (own,) = groups_in(group)
@@ -130,7 +130,7 @@ def test_each_run_has_a_control_group_that_ends_with_it(world: World, group: Pat
 @pytest.mark.requirement("R42")
 @pytest.mark.parametrize("guard", [True, False])
 def test_what_a_killed_hostler_left_in_a_control_group_is_ended(
-    guard: bool, world: World, group: Path
+    guard: bool, world: Project, group: Path
 ) -> None:
     file = world.configure(worker=escaping(group, guard=guard))
     killed = world.hostler("run", file, "--json")

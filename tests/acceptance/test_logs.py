@@ -13,14 +13,14 @@ import time
 from pathlib import Path
 
 import pytest
-from acceptance_world import NOTHING, QUICK, World, eventually, five_plugins
+from cli_project import NOTHING, QUICK, Project, eventually, five_plugins
 from hostler import Event, MemorySampled
 
 SECRET = "sk-acceptance-0123456789abcdef"
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def numbered_lines(world: World, name: str) -> list[int]:
+def numbered_lines(world: Project, name: str) -> list[int]:
     """The numbers of the flood's lines in the log file and its older ones, oldest first."""
     (folder,) = {path.parent for path in world.directories.data.rglob(f"{name}*")}
     files = [*sorted(folder.glob(f"{name}.*"), key=lambda path: -int(path.suffix[1:])), folder / name]
@@ -29,7 +29,7 @@ def numbered_lines(world: World, name: str) -> list[int]:
 
 
 @pytest.mark.requirement("R30")
-async def test_rotation_by_size_loses_no_line(world: World) -> None:
+async def test_rotation_by_size_loses_no_line(world: Project) -> None:
     plugins = five_plugins(log_rotation={"path": "fake.log", "max_size": "1 MiB", "keep": 10})
     file = world.fake("--flood", "5000000", plugins=plugins)
 
@@ -45,7 +45,7 @@ async def test_rotation_by_size_loses_no_line(world: World) -> None:
     assert {oct(path.stat().st_mode & 0o777) for path in logs} == {"0o600"}
 
 
-def on_a_terminal(world: World, file: Path) -> str:
+def on_a_terminal(world: Project, file: Path) -> str:
     """What `hostler run` shows at a terminal, up to the end after a Ctrl-C."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -75,7 +75,7 @@ def on_a_terminal(world: World, file: Path) -> str:
 
 
 @pytest.mark.requirement("R31")
-def test_a_terminal_shows_a_spinner_while_the_server_starts(world: World) -> None:
+def test_a_terminal_shows_a_spinner_while_the_server_starts(world: Project) -> None:
     shown = on_a_terminal(world, world.fake("--announce-delay", "0.5"))
     assert re.search("[\u2800-\u28ff]", shown)
     assert "Starting OpenCode server..." in shown
@@ -89,7 +89,7 @@ def test_a_terminal_shows_a_spinner_while_the_server_starts(world: World) -> Non
 
 
 @pytest.mark.requirement("R31", "R32")
-def test_plain_lines_are_shown_elsewhere(world: World) -> None:
+def test_plain_lines_are_shown_elsewhere(world: Project) -> None:
     file = world.fake(title="OpenCode")
     command = world.hostler("run", file)
     command.line("started")
@@ -104,7 +104,7 @@ def test_plain_lines_are_shown_elsewhere(world: World) -> None:
 
 
 @pytest.mark.requirement("R33")
-async def test_memory_is_told_at_an_interval_and_the_rest_is_known(world: World) -> None:
+async def test_memory_is_told_at_an_interval_and_the_rest_is_known(world: Project) -> None:
     events: list[Event] = []
     file = world.fake("--allocate", "50000000", memory_interval="100ms")
     began = time.monotonic()
@@ -131,14 +131,14 @@ async def test_memory_is_told_at_an_interval_and_the_rest_is_known(world: World)
 
 
 @pytest.mark.requirement("R33")
-def test_the_command_line_tells_the_memory_too(world: World) -> None:
+def test_the_command_line_tells_the_memory_too(world: Project) -> None:
     command = world.hostler("run", world.fake(memory_interval="100ms"))
     command.line(r"uses \d+ MiB in 1 process after")
     assert command.stop(signal.SIGTERM) == 0
 
 
 @pytest.mark.requirement("R34", "R35")
-def test_debug_shows_all_output_and_the_environment_without_secrets(world: World) -> None:
+def test_debug_shows_all_output_and_the_environment_without_secrets(world: Project) -> None:
     plugins = five_plugins(env_sanitizer={"allow": ["MY_API_KEY"]})
     file = world.fake(
         "--print", "on stdout", "--print-error", "on stderr", plugins=plugins, env={"OWN": "value"}
@@ -156,7 +156,7 @@ def test_debug_shows_all_output_and_the_environment_without_secrets(world: World
 
 
 @pytest.mark.requirement("R34")
-def test_every_event_of_the_stream_can_be_logged(world: World) -> None:
+def test_every_event_of_the_stream_can_be_logged(world: Project) -> None:
     plugins = five_plugins(sse_health={"log_events": True})
     command = world.hostler("run", world.fake("--events", "burst", "5", plugins=plugins), "--json")
     told = [command.event(event="notice", topic="stream_event")["text"] for _ in range(5)]
@@ -166,7 +166,7 @@ def test_every_event_of_the_stream_can_be_logged(world: World) -> None:
 
 @pytest.mark.requirement("R35")
 @pytest.mark.parametrize("flags", [("--debug",), ("--debug", "--json")], ids=" ".join)
-def test_secrets_reach_no_log(flags: tuple[str, ...], world: World) -> None:
+def test_secrets_reach_no_log(flags: tuple[str, ...], world: Project) -> None:
     plugins = five_plugins(env_sanitizer={"allow": ["MY_API_KEY"]})
     switches = ("--print-env", "MY_API_KEY", "OPENCODE_SERVER_PASSWORD", "--print-secret-split", "MY_API_KEY")
     file = world.fake(
@@ -181,7 +181,7 @@ def test_secrets_reach_no_log(flags: tuple[str, ...], world: World) -> None:
 
 
 @pytest.mark.requirement("R30")
-async def test_a_log_outlives_its_server_and_is_written_on_by_the_next(world: World) -> None:
+async def test_a_log_outlives_its_server_and_is_written_on_by_the_next(world: Project) -> None:
     file = world.fake("--print", "hello", "--print-error", "on stderr")
 
     for _ in range(2):

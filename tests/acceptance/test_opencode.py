@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from acceptance_world import NOTHING, World, five_plugins
-from fetching import cache_folder
+from cli_project import NOTHING, Project, five_plugins
+from downloads import cache_folder
 from hostler_plugins.opencode import VERSION
 from hostler_plugins.opencode.platforms import bun_package, package_names
 from hostler_plugins.opencode.source import BUN_VERSION
@@ -32,13 +32,13 @@ console.log(`opencode server listening on http://${server.hostname}:${server.por
 """
 
 
-def opencode(world: World, **options: object) -> Path:
+def opencode(world: Project, **options: object) -> Path:
     plugins = five_plugins(opencode={"offline": True, **options}, log_rotation={})
     return world.configure(opencode={"cwd": str(world.project), "plugins": plugins})
 
 
 @pytest.mark.requirement("R36")
-def test_an_opencode_on_the_path_is_run(world: World) -> None:
+def test_an_opencode_on_the_path_is_run(world: Project) -> None:
     folder = world.home / "bin"
     folder.mkdir()
     (folder / "opencode").symlink_to(opencode_binary(NEWEST))
@@ -51,7 +51,7 @@ def test_an_opencode_on_the_path_is_run(world: World) -> None:
 
 
 @pytest.mark.requirement("R36", "R28")
-def test_a_missing_opencode_is_told_with_where_it_was_looked_for(world: World) -> None:
+def test_a_missing_opencode_is_told_with_where_it_was_looked_for(world: Project) -> None:
     world.environ["PATH"] = "/usr/bin:/bin"
     command = world.hostler("run", opencode(world))
     assert command.end() == 1
@@ -62,7 +62,7 @@ def test_a_missing_opencode_is_told_with_where_it_was_looked_for(world: World) -
 
 
 @pytest.fixture
-def checkout(world: World) -> Path:
+def checkout(world: Project) -> Path:
     """A checkout laid out as OpenCode's own, with a dependency that needs no network."""
     root = world.home / "checkout"
     package, greeting = root / "packages" / "opencode", root / "packages" / "greeting"
@@ -79,7 +79,7 @@ def checkout(world: World) -> Path:
 
 @pytest.mark.requirement("R36")
 def test_a_checkout_is_run_with_bun_after_its_dependencies_were_installed(
-    world: World, checkout: Path
+    world: Project, checkout: Path
 ) -> None:
     bun = npm_package(bun_package(), BUN_VERSION) / "bin" / "bun"
     file = opencode(world, source=str(checkout), bun=str(bun))
@@ -95,7 +95,7 @@ def test_a_checkout_is_run_with_bun_after_its_dependencies_were_installed(
 
 @pytest.mark.usefixtures("network")
 @pytest.mark.requirement("R36", "R37")
-def test_a_missing_opencode_is_installed_into_the_cache_once_with_mode_0755(world: World) -> None:
+def test_a_missing_opencode_is_installed_into_the_cache_once_with_mode_0755(world: Project) -> None:
     world.environ["npm_config_cache"] = str(cache_folder() / "npm")
     world.environ["PATH"] = without_opencode(world.environ["PATH"])
     file = opencode(world, install="if-missing")
@@ -124,7 +124,7 @@ def without_opencode(path: str) -> str:
 
 
 @pytest.mark.requirement("R38")
-def test_an_update_is_looked_for_beside_the_start(world: World) -> None:
+def test_an_update_is_looked_for_beside_the_start(world: Project) -> None:
     folder = world.home / "bin"
     folder.mkdir()
     # A registry that does not answer before the server runs.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from acceptance_world import NOTHING, World, five_plugins
+from cli_project import NOTHING, Project, five_plugins
 from hostler import (
     Event,
     HealthReported,
@@ -35,7 +35,7 @@ HAS_A_SHELL = {"0.5.29", "1.0.0", "1.0.185", "1.14.34", "1.17.18", NEWEST}  # 1.
 VERSIONS = ["0.5.29", "1.0.0", "1.0.185", "1.1.34", "1.14.34", "1.17.18", NEWEST, PREVIEW]
 
 
-def opencode_table(world: World, binary: Path, **keys: object) -> dict[str, object]:
+def opencode_table(world: Project, binary: Path, **keys: object) -> dict[str, object]:
     plugins = five_plugins(
         opencode={"binary": str(binary), "offline": True},
         sse_health={"reconnect": "1s"},
@@ -63,7 +63,7 @@ def order_of(events: list[Event]) -> list[str]:
     return told
 
 
-async def a_child_of_the_shell_tool(server: Server, world: World) -> int:
+async def a_child_of_the_shell_tool(server: Server, world: Project) -> int:
     """Start one; it lives in a session of its own."""
     assert server.url is not None
     session = await asyncio.to_thread(new_session, server.url, server.auth)
@@ -84,7 +84,7 @@ def nobody_listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def secrets_on_disk(world: World, *secrets: str) -> list[str]:
+def secrets_on_disk(world: Project, *secrets: str) -> list[str]:
     return [
         str(path)
         for path in world.written()
@@ -95,7 +95,7 @@ def secrets_on_disk(world: World, *secrets: str) -> list[str]:
 @pytest.mark.requirement("R13", "R21", "R22", "R24", "R35", "R36", "R39")
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_version_becomes_ready_comes_back_when_killed_and_leaves_nothing(
-    version: str, world: World
+    version: str, world: Project
 ) -> None:
     binary = opencode_binary(version)
     file = world.configure(opencode=opencode_table(world, binary))
@@ -145,7 +145,7 @@ async def test_a_version_becomes_ready_comes_back_when_killed_and_leaves_nothing
 
 @pytest.mark.requirement("R39")
 async def test_three_servers_that_share_a_fresh_data_directory_are_ready_within_30_seconds(
-    world: World,
+    world: Project,
 ) -> None:
     table = opencode_table(world, opencode_binary(NEWEST))
     file = world.configure(one=table, two=table, three=table)
@@ -164,7 +164,7 @@ async def test_three_servers_that_share_a_fresh_data_directory_are_ready_within_
 
 
 @pytest.mark.requirement("R20")
-async def test_a_broken_project_configuration_is_told_and_not_tried_again(world: World) -> None:
+async def test_a_broken_project_configuration_is_told_and_not_tried_again(world: Project) -> None:
     (world.project / "opencode.json").write_text('{"model": 5, "nonsense": true')
     file = world.configure(opencode=opencode_table(world, opencode_binary(NEWEST)))
 
@@ -182,7 +182,7 @@ async def test_a_broken_project_configuration_is_told_and_not_tried_again(world:
 
 
 @pytest.mark.requirement("R16", "R28")
-async def test_a_version_that_is_too_old_fails_in_time_with_what_it_said(world: World) -> None:
+async def test_a_version_that_is_too_old_fails_in_time_with_what_it_said(world: Project) -> None:
     table = opencode_table(world, opencode_binary("0.1.174"), startup_timeout="4s")
     table["restart"] = {"start_retries": 0}
 

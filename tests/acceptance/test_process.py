@@ -15,7 +15,7 @@ import anyio
 import hostler
 import psutil
 import pytest
-from acceptance_world import NOTHING, QUICK, Freezer, World, eventually
+from cli_project import NOTHING, QUICK, Freezer, Project, eventually
 from hostler import Event, ExitCause, Exited, StartupTimeout, State, StateChanged
 
 SHOW_ITSELF = (
@@ -32,14 +32,14 @@ STUBBORN = (
 )
 
 
-def worker(world: World, program: str, *words: str, **keys: object) -> Path:
+def worker(world: Project, program: str, *words: str, **keys: object) -> Path:
     """A configuration with one server without a port, a small program."""
     table = {"command": [sys.executable, "-c", program, *words], "port": False, "restart": QUICK, **keys}
     return world.configure(worker={"plugins": {"env-sanitizer": {}}, **table})
 
 
 @pytest.mark.requirement("R1")
-async def test_a_child_has_its_own_arguments_directory_and_variables(world: World) -> None:
+async def test_a_child_has_its_own_arguments_directory_and_variables(world: Project) -> None:
     folder = world.home / "elsewhere"
     folder.mkdir()
     file = worker(world, SHOW_ITSELF, "a b", "--c=$HOME;d", cwd=str(folder), env={"OWN": "value"})
@@ -59,7 +59,7 @@ async def test_a_child_has_its_own_arguments_directory_and_variables(world: Worl
 @pytest.mark.requirement("R2")
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 @pytest.mark.parametrize("mode", ["capture", "inherit", "ignore"])
-def test_each_stream_is_captured_inherited_or_ignored(mode: str, stream: str, world: World) -> None:
+def test_each_stream_is_captured_inherited_or_ignored(mode: str, stream: str, world: Project) -> None:
     program = f"import sys, time; print('some words', file=sys.{stream}, flush=True); time.sleep(300)"
     table = {"command": [sys.executable, "-c", program], "port": False, stream: mode}
     file = world.configure(worker=table | {"plugins": {"log-rotation": {"path": "worker.log"}}})
@@ -84,7 +84,7 @@ def test_each_stream_is_captured_inherited_or_ignored(mode: str, stream: str, wo
     ("switch", "code", "number"), [("--exit-code", 7, None), ("--exit-signal", None, 10)]
 )
 async def test_an_exit_tells_its_code_or_its_signal(
-    switch: str, code: int | None, number: int | None, world: World
+    switch: str, code: int | None, number: int | None, world: Project
 ) -> None:
     events: list[Event] = []
     file = world.fake(
@@ -99,7 +99,7 @@ async def test_an_exit_tells_its_code_or_its_signal(
 
 
 @pytest.mark.requirement("R3", "R13")
-async def test_a_dead_server_is_not_ready_even_before_its_death_was_noticed(world: World) -> None:
+async def test_a_dead_server_is_not_ready_even_before_its_death_was_noticed(world: Project) -> None:
     async with world.supervisor(world.fake()) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(20)
@@ -111,7 +111,7 @@ async def test_a_dead_server_is_not_ready_even_before_its_death_was_noticed(worl
 
 
 @pytest.mark.requirement("R3")
-async def test_a_zombie_does_not_live(world: World) -> None:
+async def test_a_zombie_does_not_live(world: Project) -> None:
     async with world.supervisor(world.fake("--exit-on-stop", "1")) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(20)
@@ -126,7 +126,7 @@ async def test_a_zombie_does_not_live(world: World) -> None:
 
 
 @pytest.mark.requirement("R3")
-async def test_a_server_that_is_being_killed_is_not_ready(world: World, freezer: Freezer) -> None:
+async def test_a_server_that_is_being_killed_is_not_ready(world: Project, freezer: Freezer) -> None:
     async with world.supervisor(world.fake()) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(20)
@@ -144,7 +144,7 @@ async def test_a_server_that_is_being_killed_is_not_ready(world: World, freezer:
 
 
 @pytest.mark.requirement("R3", "R21")
-async def test_a_server_that_is_terminated_ends_in_its_own_way(world: World) -> None:
+async def test_a_server_that_is_terminated_ends_in_its_own_way(world: Project) -> None:
     events: list[Event] = []
 
     async with world.supervisor(world.fake("--exit-on-stop", "7"), events) as supervisor:
@@ -159,7 +159,7 @@ async def test_a_server_that_is_terminated_ends_in_its_own_way(world: World) -> 
 
 
 @pytest.mark.requirement("R3", "R13")
-async def test_a_server_can_be_killed_at_once(world: World) -> None:
+async def test_a_server_can_be_killed_at_once(world: Project) -> None:
     events: list[Event] = []
 
     async with world.supervisor(world.fake(*STUBBORN, force_kill_timeout="60s"), events) as supervisor:
@@ -174,7 +174,7 @@ async def test_a_server_can_be_killed_at_once(world: World) -> None:
 
 @pytest.mark.requirement("R4")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_to_hostler_reaches_the_server(number: int, world: World) -> None:
+def test_a_signal_to_hostler_reaches_the_server(number: int, world: Project) -> None:
     command = world.hostler("run", world.fake("--exit-on-stop", "7"), "--json")
     command.event(event="state", state="running")
     assert command.stop(number) == 0
@@ -183,7 +183,7 @@ def test_a_signal_to_hostler_reaches_the_server(number: int, world: World) -> No
 
 
 @pytest.mark.requirement("R4", "R21")
-async def test_a_server_that_does_not_obey_is_killed_after_the_grace_period(world: World) -> None:
+async def test_a_server_that_does_not_obey_is_killed_after_the_grace_period(world: Project) -> None:
     events: list[Event] = []
 
     async with world.supervisor(world.fake(*STUBBORN, force_kill_timeout="500ms"), events) as supervisor:
@@ -241,7 +241,9 @@ else:
 @pytest.mark.parametrize(
     ("how", "code"), [("exception", 1), ("exit", 3), ("abandoned", 1), ("blocking", -signal.SIGINT)]
 )
-def test_nothing_stays_when_a_program_ends_without_saying_goodbye(how: str, code: int, world: World) -> None:
+def test_nothing_stays_when_a_program_ends_without_saying_goodbye(
+    how: str, code: int, world: Project
+) -> None:
     file = world.fake("--spawn-session-child", "--double-fork-child")
     program = world.write(PROGRAM, "program.py")
     command = world.start([sys.executable, str(program), str(file), how])
@@ -251,7 +253,7 @@ def test_nothing_stays_when_a_program_ends_without_saying_goodbye(how: str, code
 
 
 @pytest.mark.requirement("R5")
-def test_a_program_that_forgets_its_servers_takes_them_with_it_at_its_exit(world: World) -> None:
+def test_a_program_that_forgets_its_servers_takes_them_with_it_at_its_exit(world: Project) -> None:
     file = world.fake("--spawn-session-child", "--double-fork-child")
     program = world.write(PROGRAM, "program.py")
     command = world.start([sys.executable, str(program), str(file), "forgotten"])
@@ -263,7 +265,7 @@ def test_a_program_that_forgets_its_servers_takes_them_with_it_at_its_exit(world
 
 
 @pytest.mark.requirement("R5")
-async def test_no_zombie_stays_after_crashes(world: World) -> None:
+async def test_no_zombie_stays_after_crashes(world: Project) -> None:
     file = world.fake("--crash-when-ready", "0.1", "--spawn-child", restart={**QUICK, "max_restarts": 3})
 
     async with world.supervisor(file) as supervisor:
@@ -276,7 +278,7 @@ async def test_no_zombie_stays_after_crashes(world: World) -> None:
 
 
 @pytest.mark.requirement("R6")
-def test_what_a_killed_hostler_left_behind_is_removed_by_the_next_start(world: World) -> None:
+def test_what_a_killed_hostler_left_behind_is_removed_by_the_next_start(world: Project) -> None:
     file = world.fake("--spawn-session-child", "--children-ignore-term")
     command = world.hostler("run", file, "--json")
     server = command.event(event="state", state="running")["pid"]
@@ -327,7 +329,7 @@ def test_the_modules_of_both_systems_can_be_imported_and_ask_for_the_system() ->
 
 
 @pytest.mark.requirement("R12")
-async def test_the_states_of_a_life_are_told_with_rising_times(world: World) -> None:
+async def test_the_states_of_a_life_are_told_with_rising_times(world: Project) -> None:
     events: list[Event] = []
 
     async with world.supervisor(world.fake(), events) as supervisor:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from acceptance_world import World, eventually, five_plugins
+from cli_project import Project, eventually, five_plugins
 from hostler import Server
 from opencode_binaries import NEWEST, opencode_binary
 from opencode_requests import new_session, request, run_in_shell
@@ -120,7 +120,7 @@ def lives(pid: int) -> bool:
     return False
 
 
-def temporary_folders(world: World) -> list[Path]:
+def temporary_folders(world: Project) -> list[Path]:
     """Those that the run records name."""
     texts = [path.read_text() for path in (world.directories.state / "runs").glob("*.json")]
     return [Path(name) for name in set(re.findall(r"/tmp/hostler-\w+-[0-9a-f]{16}", " ".join(texts)))]
@@ -138,7 +138,7 @@ async def tried(server: Server, place: Place) -> list[str]:
 
 @pytest.mark.requirement("R36", "R40")
 async def test_opencode_works_in_a_sandbox_writes_where_it_may_and_leaves_nothing(
-    place: Place, world: World
+    place: Place, world: Project
 ) -> None:
     async with world.supervisor(world.configure(opencode=place.table())) as supervisor:
         server = supervisor["opencode"]
@@ -178,7 +178,7 @@ async def test_opencode_works_in_a_sandbox_writes_where_it_may_and_leaves_nothin
 
 
 @pytest.mark.requirement("R5", "R40")
-def test_a_killed_hostler_leaves_nothing_of_a_sandbox(place: Place, world: World) -> None:
+def test_a_killed_hostler_leaves_nothing_of_a_sandbox(place: Place, world: Project) -> None:
     escapes = f"setsid sh -c 'env -i sleep {SLEEPS} &'; exec sleep 300"
     own = {"privileges": {"user": place.user}} if place.user else {}
     other = {

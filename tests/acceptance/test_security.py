@@ -9,7 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from acceptance_world import World, five_plugins
+from cli_project import Project, five_plugins
 from hostler import InvalidConfiguration, ListensTooWide
 
 
@@ -20,7 +20,7 @@ def status_of(pid: int, name: str) -> str:
 
 
 @pytest.mark.requirement("R40")
-async def test_a_server_gains_no_privileges(world: World) -> None:
+async def test_a_server_gains_no_privileges(world: Project) -> None:
     async with world.supervisor(world.fake()) as supervisor:
         await supervisor["fake"].wait_ready(20)
         assert supervisor["fake"].pid is not None
@@ -30,7 +30,7 @@ async def test_a_server_gains_no_privileges(world: World) -> None:
 @pytest.mark.requirement("R40")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may run a server as another user")
 def test_a_server_runs_as_another_user_on_request(
-    world: World, tmp_path_factory: pytest.TempPathFactory
+    world: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     program = (
         "import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=${server.port}, bind='127.0.0.1')"
@@ -58,7 +58,7 @@ def test_a_server_runs_as_another_user_on_request(
 
 @pytest.mark.requirement("R40")
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])
-def test_a_host_that_others_can_reach_needs_to_be_asked_for(host: str, world: World) -> None:
+def test_a_host_that_others_can_reach_needs_to_be_asked_for(host: str, world: Project) -> None:
     with pytest.raises(InvalidConfiguration, match="expose"):
         world.load(world.fake(host=host))
 
@@ -66,7 +66,7 @@ def test_a_host_that_others_can_reach_needs_to_be_asked_for(host: str, world: Wo
 
 
 @pytest.mark.requirement("R40")
-async def test_a_server_that_binds_wider_than_asked_is_refused(world: World) -> None:
+async def test_a_server_that_binds_wider_than_asked_is_refused(world: Project) -> None:
     table = world.fake_table("--host", "0.0.0.0", "--announce", "listening on http://127.0.0.1:{port}")
 
     async with world.supervisor(world.configure(fake=table)) as supervisor:
@@ -75,7 +75,7 @@ async def test_a_server_that_binds_wider_than_asked_is_refused(world: World) -> 
 
 
 @pytest.mark.requirement("R40")
-async def test_what_hostler_writes_is_for_its_user_alone_whatever_the_umask(world: World) -> None:
+async def test_what_hostler_writes_is_for_its_user_alone_whatever_the_umask(world: Project) -> None:
     before = os.umask(0)
 
     try:
@@ -91,7 +91,7 @@ async def test_what_hostler_writes_is_for_its_user_alone_whatever_the_umask(worl
 
 
 @pytest.mark.requirement("R40")
-async def test_a_server_is_guarded_by_a_password_of_its_own(world: World) -> None:
+async def test_a_server_is_guarded_by_a_password_of_its_own(world: Project) -> None:
     passwords = set()
 
     for _ in range(2):

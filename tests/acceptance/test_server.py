@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import psutil
 import pytest
-from acceptance_world import NOTHING, QUICK, World, five_plugins
+from cli_project import NOTHING, QUICK, Project, five_plugins
 from hostler import (
     EndpointFound,
     Event,
@@ -57,7 +57,7 @@ def spawns(file: Path) -> list[int]:
 
 
 @pytest.mark.requirement("R12")
-async def test_every_move_is_logged_with_its_time(world: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_every_move_is_logged_with_its_time(world: Project, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="hostler")
     events: list[Event] = []
     file = world.fake("--crash-when-ready", "0.2", restart={**QUICK, "max_restarts": 1})
@@ -79,7 +79,7 @@ async def test_every_move_is_logged_with_its_time(world: World, caplog: pytest.L
 
 
 @pytest.mark.requirement("R12")
-def test_the_command_line_tells_every_move_with_its_time(world: World) -> None:
+def test_the_command_line_tells_every_move_with_its_time(world: Project) -> None:
     command = world.hostler("run", world.fake(), "--json")
     command.event(event="state", state="running")
     assert command.stop(signal.SIGTERM) == 0
@@ -95,7 +95,7 @@ def test_the_command_line_tells_every_move_with_its_time(world: World) -> None:
 
 
 @pytest.mark.requirement("R13", "R14")
-async def test_a_server_can_be_commanded_and_read(world: World) -> None:
+async def test_a_server_can_be_commanded_and_read(world: Project) -> None:
     async with world.supervisor(world.fake(autostart=False)) as supervisor:
         server = supervisor["fake"]
         assert seen(server) == ("stopped", None, None)
@@ -124,7 +124,7 @@ async def test_a_server_can_be_commanded_and_read(world: World) -> None:
 
 
 @pytest.mark.requirement("R13", "R24")
-async def test_waiting_for_ready_ends_at_its_timeout(world: World) -> None:
+async def test_waiting_for_ready_ends_at_its_timeout(world: Project) -> None:
     async with world.supervisor(world.fake("--events", "silent")) as supervisor:
         began = time.monotonic()
 
@@ -136,7 +136,7 @@ async def test_waiting_for_ready_ends_at_its_timeout(world: World) -> None:
 
 
 @pytest.mark.requirement("R14")
-def test_a_second_hostler_does_not_start_the_same_server(world: World) -> None:
+def test_a_second_hostler_does_not_start_the_same_server(world: Project) -> None:
     file = world.fake()
     first = world.hostler("run", file, "--json")
     first.event(event="state", state="running")
@@ -148,7 +148,7 @@ def test_a_second_hostler_does_not_start_the_same_server(world: World) -> None:
 
 
 @pytest.mark.requirement("R15")
-async def test_port_0_takes_a_free_port_and_tells_which(world: World) -> None:
+async def test_port_0_takes_a_free_port_and_tells_which(world: Project) -> None:
     one, other = world.fake_table(port=0), world.fake_table(port=0)
     other["plugins"] = five_plugins(log_rotation={"path": "other.log"})
 
@@ -162,7 +162,7 @@ async def test_port_0_takes_a_free_port_and_tells_which(world: World) -> None:
 
 
 @pytest.mark.requirement("R15")
-async def test_a_fixed_port_is_used(world: World, free_port: int) -> None:
+async def test_a_fixed_port_is_used(world: Project, free_port: int) -> None:
     async with world.supervisor(world.fake(port=free_port)) as supervisor:
         await supervisor["fake"].wait_ready(20)
         assert supervisor["fake"].url == f"http://127.0.0.1:{free_port}"
@@ -177,7 +177,7 @@ def free_port() -> int:
 
 
 @pytest.mark.requirement("R15", "R28")
-async def test_a_port_that_is_taken_is_told_with_who_has_it(world: World) -> None:
+async def test_a_port_that_is_taken_is_told_with_who_has_it(world: Project) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
 
@@ -206,7 +206,7 @@ async def test_a_port_that_is_taken_is_told_with_who_has_it(world: World) -> Non
     ],
     ids=" ".join,
 )
-async def test_the_port_is_read_however_it_is_told(switches: tuple[str, ...], world: World) -> None:
+async def test_the_port_is_read_however_it_is_told(switches: tuple[str, ...], world: Project) -> None:
     events: list[Event] = []
     file = world.fake(*switches)
 
@@ -218,7 +218,7 @@ async def test_the_port_is_read_however_it_is_told(switches: tuple[str, ...], wo
 
 
 @pytest.mark.requirement("R16", "R28")
-async def test_a_port_that_is_never_told_is_not_guessed_and_the_output_is_shown(world: World) -> None:
+async def test_a_port_that_is_never_told_is_not_guessed_and_the_output_is_shown(world: Project) -> None:
     file = world.fake(
         "--port", "0", "--no-announce", "--print", "up and well", startup_timeout="1s", restart=NO_RESTART
     )
@@ -232,7 +232,7 @@ async def test_a_port_that_is_never_told_is_not_guessed_and_the_output_is_shown(
 
 
 @pytest.mark.requirement("R17")
-async def test_an_announced_port_that_does_not_answer_yet_is_waited_for(world: World) -> None:
+async def test_an_announced_port_that_does_not_answer_yet_is_waited_for(world: Project) -> None:
     events: list[Event] = []
 
     async with world.supervisor(world.fake("--listen-delay", "0.7"), events) as supervisor:
@@ -253,7 +253,7 @@ async def test_an_announced_port_that_does_not_answer_yet_is_waited_for(world: W
 
 
 @pytest.mark.requirement("R18", "R32")
-async def test_a_start_goes_its_way_in_order(world: World) -> None:
+async def test_a_start_goes_its_way_in_order(world: Project) -> None:
     events: list[Event] = []
 
     async with world.supervisor(world.fake(), events) as supervisor:
@@ -280,7 +280,7 @@ async def test_a_start_goes_its_way_in_order(world: World) -> None:
 
 
 @pytest.mark.requirement("R18", "R21")
-async def test_a_server_has_a_temporary_folder_of_its_own_as_long_as_it_runs(world: World) -> None:
+async def test_a_server_has_a_temporary_folder_of_its_own_as_long_as_it_runs(world: Project) -> None:
     async with world.supervisor(world.fake()) as supervisor:
         await supervisor["fake"].wait_ready(20)
         folder = Path(psutil.Process(supervisor["fake"].pid).environ()["TMPDIR"])
@@ -295,7 +295,7 @@ def mode_of(path: Path) -> str | None:
 
 
 @pytest.mark.requirement("R18")
-def test_the_url_reaches_those_that_are_to_talk_to_the_server(world: World) -> None:
+def test_the_url_reaches_those_that_are_to_talk_to_the_server(world: Project) -> None:
     needing = world.fake_table("--print-env", "OPENCODE_SERVER", needs=["fake"])
     needing["plugins"] = {"regex-port": {}, "env-sanitizer": {}}
     file = world.configure(fake=world.fake_table(), needing=needing)
@@ -310,7 +310,7 @@ def test_the_url_reaches_those_that_are_to_talk_to_the_server(world: World) -> N
 
 
 @pytest.mark.requirement("R19")
-async def test_a_first_start_that_fails_is_tried_once_more_after_a_wait(world: World) -> None:
+async def test_a_first_start_that_fails_is_tried_once_more_after_a_wait(world: Project) -> None:
     touched = world.home / "touched"
     switches = ("--touch", str(touched), "--exit-after", "0", "--exit-code", "9", "--print-error", "no disk")
     file = world.fake(*switches, restart={"initial_delay": "300ms", "policy": "never"})
@@ -341,7 +341,7 @@ async def test_a_first_start_that_fails_is_tried_once_more_after_a_wait(world: W
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
 async def test_each_partial_start_is_told_apart(
-    switches: tuple[str, ...], kind: type[ServerError], words: str, world: World
+    switches: tuple[str, ...], kind: type[ServerError], words: str, world: Project
 ) -> None:
     file = world.fake(*switches, startup_timeout="1500ms", restart=NO_RESTART)
 
@@ -354,7 +354,7 @@ async def test_each_partial_start_is_told_apart(
 
 
 @pytest.mark.requirement("R21")
-async def test_a_shutdown_lets_go_of_the_stream_before_the_first_signal(world: World) -> None:
+async def test_a_shutdown_lets_go_of_the_stream_before_the_first_signal(world: Project) -> None:
     file = world.fake("--term-waits-for-streams", "--log-requests")
 
     async with world.supervisor(file) as supervisor:
@@ -369,7 +369,7 @@ async def test_a_shutdown_lets_go_of_the_stream_before_the_first_signal(world: W
 
 
 @pytest.mark.requirement("R21", "R30")
-async def test_a_shutdown_closes_the_logs_and_keeps_the_last_words(world: World) -> None:
+async def test_a_shutdown_closes_the_logs_and_keeps_the_last_words(world: Project) -> None:
     file = world.fake("--exit-on-stop", "0", "--term-delay", "0.2", "--unfinished", "last words")
 
     async with world.supervisor(file) as supervisor:
@@ -381,7 +381,7 @@ async def test_a_shutdown_closes_the_logs_and_keeps_the_last_words(world: World)
 
 
 @pytest.mark.requirement("R22")
-async def test_a_killed_server_is_back_within_milliseconds_and_the_configured_delay(world: World) -> None:
+async def test_a_killed_server_is_back_within_milliseconds_and_the_configured_delay(world: Project) -> None:
     events: list[Event] = []
 
     async with world.supervisor(world.fake(restart={"initial_delay": "0ms"}), events) as supervisor:
@@ -400,7 +400,7 @@ async def test_a_killed_server_is_back_within_milliseconds_and_the_configured_de
 
 
 @pytest.mark.requirement("R22")
-async def test_the_delay_grows_and_the_budget_ends(world: World) -> None:
+async def test_the_delay_grows_and_the_budget_ends(world: Project) -> None:
     events: list[Event] = []
     restart = {"initial_delay": "40ms", "max_delay": "200ms", "max_restarts": 3}
     file = world.fake("--crash-when-ready", "0.05", restart=restart)
@@ -418,7 +418,7 @@ async def test_the_delay_grows_and_the_budget_ends(world: World) -> None:
 
 
 @pytest.mark.requirement("R22", "R25")
-async def test_three_connection_failures_in_a_row_are_a_crash(world: World) -> None:
+async def test_three_connection_failures_in_a_row_are_a_crash(world: Project) -> None:
     events: list[Event] = []
     touched = world.home / "touched"
     modes = ("--events", "end-after", "2", "--events", "status", "503")
@@ -440,7 +440,7 @@ async def test_three_connection_failures_in_a_row_are_a_crash(world: World) -> N
 
 
 @pytest.mark.requirement("R23")
-async def test_an_unexpected_exit_is_noticed_at_once_and_told_with_its_reason(world: World) -> None:
+async def test_an_unexpected_exit_is_noticed_at_once_and_told_with_its_reason(world: Project) -> None:
     events: list[Event] = []
     file = world.fake("--print-error", "about to break", restart=NO_RESTART)
 
@@ -463,7 +463,7 @@ async def test_an_unexpected_exit_is_noticed_at_once_and_told_with_its_reason(wo
 
 
 @pytest.mark.requirement("R23")
-async def test_an_unexpected_exit_is_told_with_its_code(world: World) -> None:
+async def test_an_unexpected_exit_is_told_with_its_code(world: Project) -> None:
     events: list[Event] = []
     file = world.fake("--crash-when-ready", "0.1", "--exit-code", "7", restart=NO_RESTART)
 
@@ -476,7 +476,7 @@ async def test_an_unexpected_exit_is_told_with_its_code(world: World) -> None:
 
 
 @pytest.mark.requirement("R13")
-async def test_several_servers_start_in_order_and_stop_in_reverse(world: World) -> None:
+async def test_several_servers_start_in_order_and_stop_in_reverse(world: Project) -> None:
     events: list[Event] = []
     tables = {
         "db": world.fake_table(),

@@ -8,7 +8,7 @@ import urllib.request
 import anyio
 import psutil
 import pytest
-from acceptance_world import NOTHING, World
+from cli_project import NOTHING, Project
 from hostler import EndpointFound, Event, HealthReported, Server
 from servers import fake_server
 
@@ -92,7 +92,7 @@ class Only:
 class Swapped:
     """One server of a file in which one line was changed, and what it told."""
 
-    def __init__(self, world: World, name: str, line: str) -> None:
+    def __init__(self, world: Project, name: str, line: str) -> None:
         world.write(OTHERS, "others.py")
         self.text = FILE.replace(LINES[name], line)
         assert len(set(self.text.splitlines()) ^ set(FILE.splitlines())) == 2
@@ -121,7 +121,7 @@ def environ_of(server: Server) -> dict[str, str]:
 
 
 @pytest.mark.requirement("R45")
-async def test_opencode_is_swapped_for_the_launcher_of_another_server(world: World) -> None:
+async def test_opencode_is_swapped_for_the_launcher_of_another_server(world: Project) -> None:
     line = 'launcher = { use = "others.py:Launcher", greets = "/hello" }'
 
     async with Swapped(world, "opencode", line) as server:
@@ -130,7 +130,7 @@ async def test_opencode_is_swapped_for_the_launcher_of_another_server(world: Wor
 
 
 @pytest.mark.requirement("R45")
-async def test_regex_port_is_swapped_for_another_reader_of_lines(world: World) -> None:
+async def test_regex_port_is_swapped_for_another_reader_of_lines(world: Project) -> None:
     swapped = Swapped(world, "regex-port", 'last-number = { use = "others.py:LastNumber" }')
 
     async with swapped as server:
@@ -140,7 +140,7 @@ async def test_regex_port_is_swapped_for_another_reader_of_lines(world: World) -
 
 
 @pytest.mark.requirement("R45")
-async def test_sse_health_is_swapped_for_another_health_plugin(world: World) -> None:
+async def test_sse_health_is_swapped_for_another_health_plugin(world: Project) -> None:
     swapped = Swapped(
         world, "sse-health", 'http-health = { path = "/global/health", json = { healthy = true } }'
     )
@@ -153,7 +153,7 @@ async def test_sse_health_is_swapped_for_another_health_plugin(world: World) -> 
 
 
 @pytest.mark.requirement("R45")
-async def test_log_rotation_is_swapped_for_another_sink(world: World) -> None:
+async def test_log_rotation_is_swapped_for_another_sink(world: Project) -> None:
     async with Swapped(world, "log-rotation", 'one-file = { use = "others.py:OneFile" }') as server:
         assert server.endpoint is not None
         announced = f":{server.endpoint.port}"
@@ -163,7 +163,7 @@ async def test_log_rotation_is_swapped_for_another_sink(world: World) -> None:
 
 
 @pytest.mark.requirement("R45")
-async def test_env_sanitizer_is_swapped_for_another(world: World) -> None:
+async def test_env_sanitizer_is_swapped_for_another(world: Project) -> None:
     line = 'only = { use = "others.py:Only", names = ["PATH", "HOME", "KEPT"] }'
 
     async with Swapped(world, "env-sanitizer", line) as server:
@@ -173,7 +173,7 @@ async def test_env_sanitizer_is_swapped_for_another(world: World) -> None:
         assert "LANG" not in environ
 
 
-async def test_the_file_with_the_five_as_they_are_is_right_too(world: World) -> None:
+async def test_the_file_with_the_five_as_they_are_is_right_too(world: Project) -> None:
     world.write(FILE)
     checked = world.hostler("check")
     assert checked.end() == 0, checked.err

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from acceptance_world import NOTHING, World
+from cli_project import NOTHING, Project
 
 MILLISECONDS = 1000
 
@@ -43,7 +43,7 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
 
 @pytest.mark.requirement("R42")
 def test_systemd_hears_when_all_is_ready_and_that_hostler_lives(
-    world: World, manager: Manager, tmp_path: Path
+    world: Project, manager: Manager, tmp_path: Path
 ) -> None:
     first = world.fake_table(plugins={"regex-port": {}})
     last = world.fake_table(plugins={"regex-port": {}, "systemd": {}}, needs=["first"])

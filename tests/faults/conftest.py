@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from acceptance.conftest import world
-from acceptance_world import NOTHING, World, eventually
-from capturing import open_fds
-from faulty import SECRET, Mounts
+from cli_project import NOTHING, Project, eventually
+from fault_setup import SECRET, Mounts
+from output_capture import open_fds
 
 __all__ = ["world"]
 
@@ -25,7 +25,7 @@ def mounts() -> Iterator[Mounts]:
 
 
 @pytest.fixture
-def nothing_is_left(world: World, mounts: Mounts) -> Iterator[None]:
+def nothing_is_left(world: Project, mounts: Mounts) -> Iterator[None]:
     """Afterwards: no process, thread, descriptor, record or temporary file, and no secret in any file."""
     threads, descriptors = set(threading.enumerate()), open_fds()
     yield

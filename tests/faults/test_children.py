@@ -33,8 +33,8 @@ from hostler import (
     StateChanged,
     Supervisor,
 )
+from leaks import assert_no_leaks
 from specs import QUICK, MakeSpec, announced
-from traces import no_trace
 
 Marked: TypeAlias = Callable[[str], list[int]]
 PYTHON = (sys.executable, "-I", "-S", "-c")
@@ -44,7 +44,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 @pytest.fixture(autouse=True)
 def no_trace_is_left(directories: Directories) -> Iterator[None]:
-    with no_trace(directories):
+    with assert_no_leaks(directories):
         yield
 
 

@@ -15,8 +15,8 @@ import anyio
 import psutil
 import pytest
 from hostler import Directories, Event, Notice, PluginSpec, ServerSpec, State, Supervisor
+from leaks import assert_no_leaks
 from specs import MakeSpec, announced
-from traces import no_trace
 
 PYTHON = (sys.executable, "-I", "-S", "-c")
 MIB = 2**20
@@ -27,7 +27,7 @@ PIECE = bytes(byte for byte in range(256) if byte != 0x0A) * 257
 
 @pytest.fixture(autouse=True)
 def no_trace_is_left(directories: Directories) -> Iterator[None]:
-    with no_trace(directories):
+    with assert_no_leaks(directories):
         yield
 
 

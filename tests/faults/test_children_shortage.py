@@ -27,8 +27,8 @@ from hostler import (
     Supervisor,
     hookimpl,
 )
+from leaks import assert_no_leaks
 from specs import QUICK, MakeSpec
-from traces import no_trace
 
 PYTHON = (sys.executable, "-I", "-S", "-c")
 PROGRAM = str(Path(__file__).parents[1] / "support" / "shortage_program.py")
@@ -40,7 +40,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 @pytest.fixture(autouse=True)
 def no_trace_is_left(directories: Directories) -> Iterator[None]:
-    with no_trace(directories):
+    with assert_no_leaks(directories):
         yield
 
 

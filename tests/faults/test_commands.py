@@ -17,7 +17,7 @@ import anyio
 import hostler
 import psutil
 import pytest
-from acceptance_world import NOTHING, World, five_plugins
+from cli_project import NOTHING, Project, five_plugins
 from hostler import (
     Directories,
     Event,
@@ -36,7 +36,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from specs import QUICK, MakeSpec, announced
 
-HOLDING = f"{Path(__file__).with_name('holding.py')}:Holding"
+HANGING = f"{Path(__file__).with_name('hanging_hook.py')}:HangingHook"
 SLOW = RestartPolicy(initial_delay=60.0, max_delay=60.0)
 
 
@@ -343,9 +343,9 @@ WHILE = {
 
 
 @pytest.mark.parametrize("state", WHILE)
-def test_a_signal_to_hostler_in_any_state_ends_it_soon_with_nothing_left(world: World, state: str) -> None:
+def test_a_signal_to_hostler_in_any_state_ends_it_soon_with_nothing_left(world: Project, state: str) -> None:
     hook, switches = WHILE[state]
-    plugins = {**five_plugins(), "holding": {"use": HOLDING, "hook": hook, "seconds": 1.0}}
+    plugins = {**five_plugins(), "holding": {"use": HANGING, "hook": hook, "seconds": 1.0}}
     restart = {"initial_delay": "60s", "max_delay": "60s"}
     file = world.fake(*switches, plugins=plugins, restart=restart, force_kill_timeout="300ms")
     running = world.hostler("run", file, "--json")

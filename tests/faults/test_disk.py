@@ -16,9 +16,8 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
-from acceptance_world import World
-from capturing import until
-from faulty import ONCE, Mounts, failure_of, faulty, notices, supervising
+from cli_project import Project
+from fault_setup import ONCE, Mounts, configure, failure_of, notices, supervising
 from hostler import (
     EnvironmentSetupFailed,
     Event,
@@ -33,6 +32,7 @@ from hostler import (
 from hostler.process.disk.lock import NameLock
 from hostler.process.disk.run_record import RunRecord, RunStore
 from hostler.process.tree.table import start_time
+from output_capture import until
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 NO_ROOM = os.strerror(errno.ENOSPC)
@@ -66,7 +66,7 @@ async def write_until(server: Server, condition: Callable[[], object]) -> None:
                     await stream.receive()
 
 
-def log_of(world: World) -> Path:
+def log_of(world: Project) -> Path:
     (path,) = world.directories.data.rglob("fake.log")
     return path
 
@@ -90,11 +90,11 @@ def read_only_instead(folder: Path, mounts: Mounts) -> Callable[[], object]:
 
 @pytest.mark.parametrize("from_the_start", [True, False], ids=["full before the start", "full later"])
 async def test_a_full_disk_costs_output_that_is_counted_and_never_the_server(
-    from_the_start: bool, world: World, mounts: Mounts
+    from_the_start: bool, world: Project, mounts: Mounts
 ) -> None:
     events: list[Event] = []
     disk = mounts.small(world.directories.data, "256k")
-    file = faulty(world, "--log-requests", restart=QUICK)
+    file = configure(world, "--log-requests", restart=QUICK)
 
     if from_the_start:
         fill(disk)
@@ -114,13 +114,13 @@ async def test_a_full_disk_costs_output_that_is_counted_and_never_the_server(
 
 
 async def test_a_server_is_restarted_on_a_full_disk_and_what_could_not_be_written_is_told(
-    world: World, mounts: Mounts
+    world: Project, mounts: Mounts
 ) -> None:
     events: list[Event] = []
     disk = mounts.small(world.directories.data, "256k")
 
     with anyio.fail_after(40):
-        async with supervising(world, faulty(world, restart=QUICK), events) as supervisor:
+        async with supervising(world, configure(world, restart=QUICK), events) as supervisor:
             server = supervisor["fake"]
             await server.wait_ready()
             fill(disk)
@@ -131,10 +131,10 @@ async def test_a_server_is_restarted_on_a_full_disk_and_what_could_not_be_writte
             await until(lambda: told in notices(events, "not_written"))
 
 
-async def test_a_log_file_that_cannot_be_made_fails_before_the_start(world: World, mounts: Mounts) -> None:
+async def test_a_log_file_that_cannot_be_made_fails_before_the_start(world: Project, mounts: Mounts) -> None:
     events: list[Event] = []
     folder = mounts.read_only(world.home / "logs")
-    file = faulty(world, plugins={"log_rotation": {"path": str(folder / "fake.log")}}, restart=ONCE)
+    file = configure(world, plugins={"log_rotation": {"path": str(folder / "fake.log")}}, restart=ONCE)
     error = await failure_of(world, file, LogFileCreationFailed, events)
     assert f"the log file {folder}/fake.log cannot be opened: Read-only file system" in error.message
     assert "another path for the plugin log-rotation" in error.context.hint
@@ -144,10 +144,10 @@ async def test_a_log_file_that_cannot_be_made_fails_before_the_start(world: Worl
 @pytest.mark.parametrize("used_before", [True, False])
 @pytest.mark.parametrize("kind", ["state", "data"])
 async def test_a_directory_that_is_read_only_fails_before_the_start(
-    kind: str, used_before: bool, world: World, mounts: Mounts
+    kind: str, used_before: bool, world: Project, mounts: Mounts
 ) -> None:
     events: list[Event] = []
-    file = faulty(world, restart=ONCE)
+    file = configure(world, restart=ONCE)
     folder: Path = getattr(world.directories, kind)
 
     if used_before:
@@ -162,10 +162,10 @@ async def test_a_directory_that_is_read_only_fails_before_the_start(
 
 
 @pytest.mark.parametrize("kind", ["state", "data"])
-async def test_a_file_in_the_place_of_a_directory_fails_before_the_start(kind: str, world: World) -> None:
+async def test_a_file_in_the_place_of_a_directory_fails_before_the_start(kind: str, world: Project) -> None:
     folder: Path = getattr(world.directories, kind)
     undo = file_instead(folder)
-    error = await failure_of(world, faulty(world, restart=ONCE), EnvironmentSetupFailed)
+    error = await failure_of(world, configure(world, restart=ONCE), EnvironmentSetupFailed)
     assert str(folder) in error.message
     assert "Not a directory" in error.message
     undo()
@@ -177,12 +177,12 @@ async def test_a_file_in_the_place_of_a_directory_fails_before_the_start(kind: s
     ids=["read-only", "replaced by a file"],
 )
 async def test_a_log_directory_that_refuses_later_is_told_and_used_again_when_it_works(
-    harm: Callable[[Path, Mounts], Callable[[], object]], said: str, world: World, mounts: Mounts
+    harm: Callable[[Path, Mounts], Callable[[], object]], said: str, world: Project, mounts: Mounts
 ) -> None:
     events: list[Event] = []
 
     with anyio.fail_after(40):
-        async with supervising(world, faulty(world, "--log-requests"), events) as supervisor:
+        async with supervising(world, configure(world, "--log-requests"), events) as supervisor:
             server = supervisor["fake"]
             await server.wait_ready()
             undo = harm(log_of(world).parent, mounts)
@@ -196,12 +196,14 @@ async def test_a_log_directory_that_refuses_later_is_told_and_used_again_when_it
 
 
 async def test_a_data_directory_that_is_deleted_is_made_again_for_the_log_and_for_the_next_run(
-    world: World,
+    world: Project,
 ) -> None:
     events: list[Event] = []
 
     with anyio.fail_after(40):
-        async with supervising(world, faulty(world, "--log-requests", restart=QUICK), events) as supervisor:
+        async with supervising(
+            world, configure(world, "--log-requests", restart=QUICK), events
+        ) as supervisor:
             server = supervisor["fake"]
             await server.wait_ready()
             shutil.rmtree(world.directories.data)
@@ -218,7 +220,7 @@ async def test_a_data_directory_that_is_deleted_is_made_again_for_the_log_and_fo
 # -- the state -------------------------------------------------------------------------------
 
 
-def leave_a_record(world: World, file: Path, change: Callable[[NameLock], object]) -> None:
+def leave_a_record(world: Project, file: Path, change: Callable[[NameLock], object]) -> None:
     """What a killed hostler may have left of the server."""
     namespace = world.load(file).namespace
     assert namespace is not None
@@ -238,7 +240,7 @@ def bystander() -> Iterator[int]:
     os.kill(pid, signal.SIGKILL)
 
 
-async def runs(world: World, file: Path, events: list[Event]) -> None:
+async def runs(world: Project, file: Path, events: list[Event]) -> None:
     with anyio.fail_after(20):
         async with supervising(world, file, events) as supervisor:
             await supervisor["fake"].wait_ready()
@@ -246,10 +248,10 @@ async def runs(world: World, file: Path, events: list[Event]) -> None:
 
 @pytest.mark.parametrize("text", [b"", b'{"run_id": "3f', b"\xff\x00", b"[]"])
 async def test_a_torn_run_record_is_told_and_does_not_keep_the_server_from_starting(
-    text: bytes, world: World
+    text: bytes, world: Project
 ) -> None:
     events: list[Event] = []
-    file = faulty(world)
+    file = configure(world)
     leave_a_record(world, file, lambda lock: lock.record_path.write_bytes(text))
     await runs(world, file, events)
     (told,) = notices(events, "orphans_removed")
@@ -258,9 +260,9 @@ async def test_a_torn_run_record_is_told_and_does_not_keep_the_server_from_start
 
 @pytest.mark.parametrize("changed", [{"boot_id": "of another machine"}, {"start_time": 1.0}], ids=str)
 async def test_a_run_record_of_another_machine_boot_or_process_kills_nobody(
-    changed: dict[str, Any], world: World, bystander: int
+    changed: dict[str, Any], world: Project, bystander: int
 ) -> None:
-    file = faulty(world)
+    file = configure(world)
     temporary = world.tmp / "of the former run"
     temporary.mkdir()
 
@@ -277,12 +279,12 @@ async def test_a_run_record_of_another_machine_boot_or_process_kills_nobody(
 
 
 async def test_a_state_directory_that_is_full_before_the_spawn_spawns_nothing(
-    world: World, mounts: Mounts
+    world: Project, mounts: Mounts
 ) -> None:
     events: list[Event] = []
     disk = mounts.small(world.directories.state, "64k")
     fill(disk)
-    error = await failure_of(world, faulty(world, restart=ONCE), EnvironmentSetupFailed, events)
+    error = await failure_of(world, configure(world, restart=ONCE), EnvironmentSetupFailed, events)
     assert NO_ROOM in error.message
     assert "make room" in error.context.hint
     assert not any(isinstance(event, Spawned) for event in events)
@@ -302,11 +304,11 @@ class FillUp:
 
 
 async def test_a_state_directory_that_is_full_after_the_spawn_ends_what_was_spawned(
-    world: World, mounts: Mounts
+    world: Project, mounts: Mounts
 ) -> None:
     events: list[Event] = []
     disk = mounts.small(world.directories.state, "64k")
-    file = faulty(world, "--print", "x" * 6000, restart=ONCE)
+    file = configure(world, "--print", "x" * 6000, restart=ONCE)
     error = await failure_of(world, file, EnvironmentSetupFailed, events, fill=FillUp(disk))
     assert NO_ROOM in error.message
     assert "the run record" in error.message
@@ -317,12 +319,12 @@ async def test_a_state_directory_that_is_full_after_the_spawn_ends_what_was_spaw
 
 
 async def test_a_state_directory_that_is_full_later_hurts_neither_the_run_nor_its_end(
-    world: World, mounts: Mounts
+    world: Project, mounts: Mounts
 ) -> None:
     disk = mounts.small(world.directories.state, "64k")
 
     with anyio.fail_after(30):
-        async with supervising(world, faulty(world)) as supervisor:
+        async with supervising(world, configure(world)) as supervisor:
             server = supervisor["fake"]
             await server.wait_ready()
             ballast = fill(disk)
@@ -331,9 +333,9 @@ async def test_a_state_directory_that_is_full_later_hurts_neither_the_run_nor_it
             ballast.unlink()
 
 
-async def test_a_state_directory_that_is_deleted_hurts_neither_the_run_nor_the_next(world: World) -> None:
+async def test_a_state_directory_that_is_deleted_hurts_neither_the_run_nor_the_next(world: Project) -> None:
     with anyio.fail_after(30):
-        async with supervising(world, faulty(world, restart=QUICK)) as supervisor:
+        async with supervising(world, configure(world, restart=QUICK)) as supervisor:
             server = supervisor["fake"]
             await server.wait_ready()
             shutil.rmtree(world.directories.state)
@@ -344,11 +346,11 @@ async def test_a_state_directory_that_is_deleted_hurts_neither_the_run_nor_the_n
             assert world.processes() == {}
 
 
-async def test_a_state_directory_that_is_out_of_reach_is_told_at_the_next_start(world: World) -> None:
+async def test_a_state_directory_that_is_out_of_reach_is_told_at_the_next_start(world: Project) -> None:
     state = world.directories.state
 
     with anyio.fail_after(30):
-        async with supervising(world, faulty(world, restart=QUICK)) as supervisor:
+        async with supervising(world, configure(world, restart=QUICK)) as supervisor:
             server = supervisor["fake"]
             await server.wait_ready()
             state.rename(state.with_name("elsewhere"))
@@ -363,11 +365,11 @@ async def test_a_state_directory_that_is_out_of_reach_is_told_at_the_next_start(
     assert world.processes() == {}
     state.unlink()
     state.with_name("elsewhere").rename(state)
-    await runs(world, faulty(world), [])
+    await runs(world, configure(world), [])
 
 
-async def test_of_two_hostlers_with_one_state_directory_only_one_runs_the_server(world: World) -> None:
-    file = faulty(world)
+async def test_of_two_hostlers_with_one_state_directory_only_one_runs_the_server(world: Project) -> None:
+    file = configure(world)
 
     with anyio.fail_after(30):
         async with supervising(world, file) as first:

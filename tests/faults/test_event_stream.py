@@ -12,8 +12,8 @@ from typing import Any
 
 import anyio
 import pytest
-from acceptance_world import World
-from faulty import ONCE, faulty, faulty_table, supervising
+from cli_project import Project
+from fault_setup import ONCE, configure, server_table, supervising
 from hostler import (
     Event,
     EventStreamConnectionFailed,
@@ -51,7 +51,7 @@ MODES: Mapping[str, str] = {
 
 
 def one_for_each(
-    world: World, *before: str, after: tuple[str, ...] = (), modes: Iterable[str] = MODES, **keys: object
+    world: Project, *before: str, after: tuple[str, ...] = (), modes: Iterable[str] = MODES, **keys: object
 ) -> Path:
     """A configuration with one server for each mode, called after it."""
     servers: dict[str, dict[str, Any]] = {}
@@ -63,7 +63,7 @@ def one_for_each(
         # Without a password nobody else asks; with a folder of its own none waits for another to be ready.
         plugins = {"sse_health": health, "log_rotation": {}, "opencode": NO_PASSWORD}
         words += ["--body", "out of order"]
-        servers[named(mode)] = faulty_table(world, *words, plugins=plugins, **keys)
+        servers[named(mode)] = server_table(world, *words, plugins=plugins, **keys)
         servers[named(mode)]["env"] |= {"XDG_DATA_HOME": str(world.home / named(mode))}
 
     return world.configure(**servers)
@@ -73,7 +73,7 @@ def named(mode: str) -> str:
     return mode.replace(" ", "-")
 
 
-async def test_a_stream_that_cannot_be_used_at_the_start_is_an_error_of_its_own(world: World) -> None:
+async def test_a_stream_that_cannot_be_used_at_the_start_is_an_error_of_its_own(world: Project) -> None:
     told = {}
 
     with anyio.fail_after(60):
@@ -91,7 +91,7 @@ async def test_a_stream_that_cannot_be_used_at_the_start_is_an_error_of_its_own(
     assert [f"{mode}: {text}" for mode, text in told.items() if MODES[mode] not in text] == []
 
 
-async def test_a_stream_that_is_lost_is_asked_for_again_without_a_restart(world: World) -> None:
+async def test_a_stream_that_is_lost_is_asked_for_again_without_a_restart(world: Project) -> None:
     events: list[Event] = []
     file = one_for_each(world, "end-after 1", after=("ok",), max_connection_failures=50)
 
@@ -107,7 +107,7 @@ async def test_a_stream_that_is_lost_is_asked_for_again_without_a_restart(world:
         )
 
 
-async def test_a_server_whose_stream_stays_lost_is_restarted(world: World) -> None:
+async def test_a_server_whose_stream_stays_lost_is_restarted(world: Project) -> None:
     events: list[Event] = []
     modes = ("refuse", "never-headers", "status 500", "html")
     restart = {"initial_delay": "10ms", "max_restarts": 1}
@@ -128,11 +128,11 @@ async def test_a_server_whose_stream_stays_lost_is_restarted(world: World) -> No
         assert [crash.reason.endswith("(3 times in a row)") for crash in crashes] == [True, True]
 
 
-async def test_a_server_that_does_not_listen_any_more_is_restarted(world: World) -> None:
+async def test_a_server_that_does_not_listen_any_more_is_restarted(world: Project) -> None:
     events: list[Event] = []
 
     with anyio.fail_after(30):
-        async with supervising(world, faulty(world, "--events", "unlisten"), events) as supervisor:
+        async with supervising(world, configure(world, "--events", "unlisten"), events) as supervisor:
             server = supervisor["fake"]
             await server.until(lambda: server.generation == 2 and server.usable)
 
@@ -141,13 +141,13 @@ async def test_a_server_that_does_not_listen_any_more_is_restarted(world: World)
 
 
 @pytest.mark.parametrize("mode", ["retry-after 1", "retry-date 3"])
-async def test_a_server_that_asks_for_a_wait_is_left_alone_for_so_long(mode: str, world: World) -> None:
+async def test_a_server_that_asks_for_a_wait_is_left_alone_for_so_long(mode: str, world: Project) -> None:
     events: list[Event] = []
     modes = ["--events", "end-after", "1", "--events", *mode.split(), "--events", "ok"]
     plugins = {"sse_health": {"reconnect": "10ms", "max_reconnect": "5s"}, "opencode": NO_PASSWORD}
 
     with anyio.fail_after(30):
-        async with supervising(world, faulty(world, *modes, plugins=plugins), events) as supervisor:
+        async with supervising(world, configure(world, *modes, plugins=plugins), events) as supervisor:
             server = supervisor["fake"]
             await server.until(lambda: len(complaints(events)) == 2 and is_well(server))
 
@@ -156,9 +156,13 @@ async def test_a_server_that_asks_for_a_wait_is_left_alone_for_so_long(mode: str
 
 
 @pytest.mark.parametrize("mode", [f"large {20 * 2**20}", "endless"])
-async def test_events_without_bounds_need_bounded_memory_and_are_no_sickness(mode: str, world: World) -> None:
+async def test_events_without_bounds_need_bounded_memory_and_are_no_sickness(
+    mode: str, world: Project
+) -> None:
     events: list[Event] = []
-    file = faulty(world, "--events", *mode.split(), "--heartbeat", "0.05", plugins={"opencode": NO_PASSWORD})
+    file = configure(
+        world, "--events", *mode.split(), "--heartbeat", "0.05", plugins={"opencode": NO_PASSWORD}
+    )
     tracemalloc.start()
 
     try:
@@ -183,9 +187,9 @@ async def test_events_without_bounds_need_bounded_memory_and_are_no_sickness(mod
     assert "raise max_event of sse-health" in notice.text
 
 
-async def test_a_large_event_is_taken_where_that_is_allowed(world: World) -> None:
+async def test_a_large_event_is_taken_where_that_is_allowed(world: Project) -> None:
     size = 20 * 2**20
-    file = faulty(world, "--events", "large", str(size), plugins={"sse_health": {"max_event": "32 MiB"}})
+    file = configure(world, "--events", "large", str(size), plugins={"sse_health": {"max_event": "32 MiB"}})
 
     with anyio.fail_after(30):
         async with supervising(world, file) as supervisor:
@@ -196,8 +200,10 @@ async def test_a_large_event_is_taken_where_that_is_allowed(world: World) -> Non
             assert len(item.data) == size
 
 
-async def test_a_hundred_thousand_events_at_once_are_counted_and_kept_in_bounded_memory(world: World) -> None:
-    file = faulty(world, "--events", "burst", "100000", plugins={"opencode": NO_PASSWORD})
+async def test_a_hundred_thousand_events_at_once_are_counted_and_kept_in_bounded_memory(
+    world: Project,
+) -> None:
+    file = configure(world, "--events", "burst", "100000", plugins={"opencode": NO_PASSWORD})
 
     with anyio.fail_after(60):
         async with supervising(world, file) as supervisor:
@@ -218,13 +224,13 @@ async def test_a_hundred_thousand_events_at_once_are_counted_and_kept_in_bounded
             assert gap.missed > 50_000
 
 
-def test_proxies_in_the_environment_are_never_asked_for_loopback(world: World) -> None:
+def test_proxies_in_the_environment_are_never_asked_for_loopback(world: Project) -> None:
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         proxy.setblocking(False)
         url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
         names = ("http_proxy", "https_proxy", "all_proxy")
         variables = dict.fromkeys([*names, *map(str.upper, names)], url) | {"no_proxy": "", "NO_PROXY": ""}
-        hostler = world.hostler("run", faulty(world), "--json", **variables)
+        hostler = world.hostler("run", configure(world), "--json", **variables)
         hostler.event(event="state", state="running")
         assert hostler.stop(signal.SIGTERM) == 0
 

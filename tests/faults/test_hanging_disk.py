@@ -8,8 +8,8 @@ from pathlib import Path
 
 import anyio
 import pytest
-from acceptance_world import World, eventually
-from faulty import ONCE, Mounts, failure_of, faulty, frozen, notices, supervising
+from cli_project import Project, eventually
+from fault_setup import ONCE, Mounts, configure, failure_of, frozen, notices, supervising
 from hostler import EnvironmentSetupFailed, Event, Launch, ProcessAlreadyRunning, State, hookimpl
 from hostler.process.disk.lock import NameLock
 from hostler.process.disk.run_record import RunRecord, RunStore
@@ -18,14 +18,14 @@ pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 @pytest.fixture
-def disk(world: World, mounts: Mounts) -> Iterator[Path]:
+def disk(world: Project, mounts: Mounts) -> Iterator[Path]:
     """A disk in one of hostler's own folders; in the end nothing is left on it."""
     disk = mounts.freezable(world.directories.cache / "disk", world.home / "image")
     yield disk
     eventually(lambda: [path.name for path in disk.iterdir()] == ["lost+found"])
 
 
-def leave(world: World, namespace: str | None, folder: Path) -> None:
+def leave(world: Project, namespace: str | None, folder: Path) -> None:
     """A run that a killed hostler left, with a temporary folder."""
     folder.mkdir()
     assert namespace is not None
@@ -49,13 +49,13 @@ class Leaves:
 
 
 async def test_a_stop_does_not_wait_without_end_for_a_disk_that_hangs(
-    world: World, disk: Path, monkeypatch: pytest.MonkeyPatch
+    world: Project, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hostler.runtime.cleanup._REMOVE_SECONDS", 0.5)  # not 30 s, for a test's sake
     events: list[Event] = []
     folder = disk / "temporary"
 
-    async with supervising(world, faulty(world), events, leaves=Leaves(folder)) as supervisor:
+    async with supervising(world, configure(world), events, leaves=Leaves(folder)) as supervisor:
         await supervisor["fake"].wait_ready(20)
 
         with frozen(disk), anyio.fail_after(10):
@@ -66,14 +66,14 @@ async def test_a_stop_does_not_wait_without_end_for_a_disk_that_hangs(
 
 
 async def test_a_start_does_not_wait_without_end_for_what_another_server_left(
-    world: World, disk: Path, monkeypatch: pytest.MonkeyPatch
+    world: Project, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hostler.runtime.cleanup._SWEEP_SECONDS", 0.5)
     events: list[Event] = []
     leave(world, "another configuration", disk / "temporary")
 
     with frozen(disk), anyio.fail_after(20):
-        async with supervising(world, faulty(world), events) as supervisor:
+        async with supervising(world, configure(world), events) as supervisor:
             await supervisor["fake"].wait_ready()
 
     (told,) = notices(events, "orphans_removed")
@@ -82,11 +82,11 @@ async def test_a_start_does_not_wait_without_end_for_what_another_server_left(
 
 
 async def test_a_server_whose_own_leftovers_hang_says_so(
-    world: World, disk: Path, monkeypatch: pytest.MonkeyPatch
+    world: Project, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hostler.runtime.cleanup._SWEEP_SECONDS", 0.5)
     monkeypatch.setattr("hostler.process.disk.lock._PATIENCE_WITH_A_SWEEP", 0.5)
-    file = faulty(world, restart=ONCE)
+    file = configure(world, restart=ONCE)
     leave(world, world.load(file).namespace, disk / "temporary")
 
     with frozen(disk):
@@ -97,9 +97,9 @@ async def test_a_server_whose_own_leftovers_hang_says_so(
 
 
 async def test_leftovers_that_hang_while_the_server_is_started_end_the_start_in_its_time(
-    world: World, disk: Path
+    world: Project, disk: Path
 ) -> None:
-    file = faulty(world, restart=ONCE, autostart=False, prepare_timeout="1s")
+    file = configure(world, restart=ONCE, autostart=False, prepare_timeout="1s")
 
     async with supervising(world, file) as supervisor:
         await anyio.sleep(0.2)  # the supervisor has looked for leftovers, and found none

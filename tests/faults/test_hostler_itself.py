@@ -19,8 +19,8 @@ from typing import Any
 
 import anyio
 import pytest
-from acceptance_world import NOTHING, World, eventually, five_plugins
-from faulty import supervising
+from cli_project import NOTHING, Project, eventually, five_plugins
+from fault_setup import supervising
 from hostler import (
     Directories,
     Endpoint,
@@ -43,13 +43,13 @@ from hostler import (
 )
 from specs import QUICK, MakeSpec, announced
 
-HOLDING = f"{Path(__file__).with_name('holding.py')}:Holding"
+HANGING = f"{Path(__file__).with_name('hanging_hook.py')}:HangingHook"
 ONCE = replace(QUICK, start_retries=0)
 
 
-def held(world: World, hook: str, *switches: str, seconds: float = 60.0, **keys: str) -> Path:
+def held(world: Project, hook: str, *switches: str, seconds: float = 60.0, **keys: str) -> Path:
     """A configuration of a fake server with all five plugins, and one that holds it up in a hook."""
-    holding = {"use": HOLDING, "hook": hook, "seconds": seconds}
+    holding = {"use": HANGING, "hook": hook, "seconds": seconds}
     return world.fake(*switches, plugins={**five_plugins(), "holding": holding}, **keys)
 
 
@@ -58,7 +58,7 @@ def held(world: World, hook: str, *switches: str, seconds: float = 60.0, **keys:
 
 @pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGABRT, signal.SIGSEGV])
 def test_a_signal_that_ends_hostler_without_a_word_takes_the_server_along(
-    world: World, number: signal.Signals
+    world: Project, number: signal.Signals
 ) -> None:
     file = world.fake("--spawn-session-child", "--children-ignore-term", force_kill_timeout="200ms")
     running = world.start(
@@ -76,7 +76,7 @@ def test_a_signal_that_ends_hostler_without_a_word_takes_the_server_along(
     assert world.what_is_left() == NOTHING
 
 
-def test_a_hostler_that_is_killed_at_any_moment_of_a_start_is_cleaned_up_behind(world: World) -> None:
+def test_a_hostler_that_is_killed_at_any_moment_of_a_start_is_cleaned_up_behind(world: Project) -> None:
     file = world.fake("--spawn-session-child", "--children-ignore-term", force_kill_timeout="200ms")
 
     for moment in range(7):
@@ -94,7 +94,7 @@ def test_a_hostler_that_is_killed_at_any_moment_of_a_start_is_cleaned_up_behind(
 
 
 def test_what_was_made_for_a_start_is_removed_though_hostler_was_killed_before_the_spawn(
-    world: World,
+    world: Project,
 ) -> None:
     running = world.hostler("run", held(world, "pre_spawn"), "--json")
     eventually(lambda: temporary_paths(world) != [])
@@ -109,7 +109,7 @@ def test_what_was_made_for_a_start_is_removed_though_hostler_was_killed_before_t
     assert world.what_is_left() == NOTHING
 
 
-def temporary_paths(world: World) -> list[Path]:
+def temporary_paths(world: Project) -> list[Path]:
     """What the run records say is to be removed."""
     paths = [*(world.directories.state / "runs").glob("*.json")]
     return [
@@ -118,7 +118,7 @@ def temporary_paths(world: World) -> list[Path]:
 
 
 @pytest.mark.parametrize("hook", ["pre_spawn", "on_ready", "on_shutdown"])
-def test_two_signals_at_once_in_the_middle_of_a_hook_leave_nothing(world: World, hook: str) -> None:
+def test_two_signals_at_once_in_the_middle_of_a_hook_leave_nothing(world: Project, hook: str) -> None:
     running = world.hostler("run", held(world, hook, "--spawn-session-child"), "--json")
     running.event(event="state", state="starting" if hook == "pre_spawn" else "running")
     began = time.monotonic()
@@ -132,7 +132,7 @@ def test_two_signals_at_once_in_the_middle_of_a_hook_leave_nothing(world: World,
     assert world.what_is_left() == NOTHING
 
 
-def test_a_storm_of_signals_leaves_nothing(world: World) -> None:
+def test_a_storm_of_signals_leaves_nothing(world: Project) -> None:
     running = world.hostler("run", world.fake("--spawn-session-child", "--term-delay", "0.2"), "--json")
     running.event(event="state", state="running")
 
@@ -147,7 +147,7 @@ def test_a_storm_of_signals_leaves_nothing(world: World) -> None:
     assert world.what_is_left() == NOTHING
 
 
-def test_a_ctrl_c_before_anything_is_started_ends_hostler_without_a_traceback(world: World) -> None:
+def test_a_ctrl_c_before_anything_is_started_ends_hostler_without_a_traceback(world: Project) -> None:
     argv = [sys.executable, "-X", "importtime", "-m", "hostler.cli", "run", str(world.fake())]
 
     for moment in range(8):
@@ -322,7 +322,7 @@ TICKS = "import time\nfor n in range(10**6): print(f'tick {n}', flush=True); tim
 
 
 async def test_five_seconds_of_a_blocked_loop_change_nothing_with_the_settings_as_they_are(
-    world: World,
+    world: Project,
 ) -> None:
     events: list[Event] = []
     fake = world.fake_table("--heartbeat", "0.3", "--password-from-env", plugins=five_plugins(sse_health={}))
@@ -443,7 +443,7 @@ def wall_clock(tmp_path: Path) -> WallClock:
 
 @pytest.mark.parametrize("shift", [-3600, 400 * 24 * 3600])
 def test_a_clock_that_is_set_changes_no_deadline_no_delay_and_no_duration(
-    world: World, wall_clock: WallClock, shift: int
+    world: Project, wall_clock: WallClock, shift: int
 ) -> None:
     restart = {"initial_delay": "400ms", "max_delay": "400ms"}
     file = world.fake("--ignore-term", "--announce-delay", "0.3", restart=restart, force_kill_timeout="400ms")
@@ -493,7 +493,9 @@ def sleeps(pids: list[int], seconds: float) -> None:
 
 
 @pytest.mark.parametrize("with_its_server", [False, True])
-def test_a_hostler_that_slept_finds_its_server_as_well_as_before(world: World, with_its_server: bool) -> None:
+def test_a_hostler_that_slept_finds_its_server_as_well_as_before(
+    world: Project, with_its_server: bool
+) -> None:
     plugins = {**five_plugins(), **SLEEPY}
     running = world.hostler("run", world.fake(*BEATS, plugins=plugins, max_connection_failures=1), "--json")
     server = running.event(event="state", state="running")["pid"]
@@ -507,7 +509,7 @@ def test_a_hostler_that_slept_finds_its_server_as_well_as_before(world: World, w
     assert world.what_is_left() == NOTHING
 
 
-def test_a_hostler_that_slept_through_the_start_of_its_server_takes_it_as_started(world: World) -> None:
+def test_a_hostler_that_slept_through_the_start_of_its_server_takes_it_as_started(world: Project) -> None:
     running = world.hostler("run", world.fake("--announce-delay", "1", startup_timeout="5s"), "--json")
     running.event(event="state", state="waiting_ready")
     sleeps([running.process.pid], 6.0)
@@ -515,7 +517,7 @@ def test_a_hostler_that_slept_through_the_start_of_its_server_takes_it_as_starte
     assert running.stop(signal.SIGTERM) == 0
 
 
-def test_a_hostler_that_slept_through_the_end_of_its_server_does_not_kill_it(world: World) -> None:
+def test_a_hostler_that_slept_through_the_end_of_its_server_does_not_kill_it(world: Project) -> None:
     running = world.hostler("run", world.fake("--term-delay", "0.3", force_kill_timeout="1s"), "--json")
     running.event(event="state", state="running")
     running.signal(signal.SIGTERM)

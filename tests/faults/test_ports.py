@@ -13,8 +13,8 @@ from pathlib import Path
 
 import anyio
 import pytest
-from acceptance_world import World
-from faulty import ONCE, failure_of, faulty, supervising
+from cli_project import Project
+from fault_setup import ONCE, configure, failure_of, supervising
 from hostler import (
     Auth,
     Event,
@@ -72,10 +72,10 @@ def stranger() -> Iterator[Stranger]:
 
 
 async def test_a_port_that_is_taken_before_the_start_is_told_with_pid_and_name(
-    world: World, stranger: Stranger
+    world: Project, stranger: Stranger
 ) -> None:
     events: list[Event] = []
-    error = await failure_of(world, faulty(world, port=stranger.port), PortInUse, events)
+    error = await failure_of(world, configure(world, port=stranger.port), PortInUse, events)
     assert error.message == (
         f"port {stranger.port} on 127.0.0.1 is in use by {stranger.name} (pid {stranger.pid})"
     )
@@ -85,10 +85,10 @@ async def test_a_port_that_is_taken_before_the_start_is_told_with_pid_and_name(
 
 
 async def test_a_port_that_becomes_free_before_the_second_try_is_used(
-    world: World, stranger: Stranger
+    world: Project, stranger: Stranger
 ) -> None:
     events: list[Event] = []
-    file = faulty(world, port=stranger.port, restart={"initial_delay": "300ms"})
+    file = configure(world, port=stranger.port, restart={"initial_delay": "300ms"})
 
     with anyio.fail_after(20):
         async with world.supervisor(file, events) as supervisor:
@@ -137,12 +137,12 @@ def snatch() -> Iterator[Snatch]:
 
 
 async def test_a_port_that_is_taken_between_choice_and_spawn_is_replaced_by_another(
-    world: World, snatch: Snatch
+    world: Project, snatch: Snatch
 ) -> None:
     events: list[Event] = []
 
     with anyio.fail_after(20):
-        async with supervising(world, faulty(world), events, snatch=snatch) as supervisor:
+        async with supervising(world, configure(world), events, snatch=snatch) as supervisor:
             server = supervisor["fake"]
             await server.wait_ready()
             assert (server.generation, server.restarts) == (2, 1)
@@ -154,22 +154,22 @@ async def test_a_port_that_is_taken_between_choice_and_spawn_is_replaced_by_anot
 
 
 async def test_ports_that_are_snatched_again_and_again_are_told_as_in_use(
-    world: World, snatch: Snatch
+    world: Project, snatch: Snatch
 ) -> None:
     snatch.times = 9
-    error = await failure_of(world, faulty(world), PortInUse, snatch=snatch)
+    error = await failure_of(world, configure(world), PortInUse, snatch=snatch)
     assert len(set(snatch.ports)) == 2
     assert f"port {snatch.ports[-1]} is in use" in error.message
     assert "Is port" in error.context.stderr
 
 
 async def test_a_chosen_port_that_is_snatched_is_told_with_its_owner_at_the_second_try(
-    world: World, snatch: Snatch
+    world: Project, snatch: Snatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as one:
         port = one.getsockname()[1]
 
-    error = await failure_of(world, faulty(world, port=port), PortInUse, snatch=snatch)
+    error = await failure_of(world, configure(world, port=port), PortInUse, snatch=snatch)
     assert f"port {port} on 127.0.0.1 is in use by" in error.message
     assert snatch.ports == [port]
 
@@ -187,10 +187,10 @@ async def test_a_chosen_port_that_is_snatched_is_told_with_its_owner_at_the_seco
     ids=["late", "split", "twice", "wrong first", "wrong last", "a stranger's last"],
 )
 async def test_a_port_is_found_however_it_is_announced(
-    switches: tuple[str, ...], within: str, world: World, nobody: str, stranger: Stranger
+    switches: tuple[str, ...], within: str, world: Project, nobody: str, stranger: Stranger
 ) -> None:
     given = (word.replace(NOBODY, nobody).replace(STRANGER, stranger.url) for word in switches)
-    file = faulty(world, *given, startup_timeout=within)
+    file = configure(world, *given, startup_timeout=within)
 
     with anyio.fail_after(20):
         async with supervising(world, file) as supervisor:
@@ -201,10 +201,10 @@ async def test_a_port_is_found_however_it_is_announced(
 
 
 async def test_a_wrong_announcement_is_told_with_what_the_server_really_does(
-    world: World, nobody: str
+    world: Project, nobody: str
 ) -> None:
     elsewhere = ("--port", "0", "--announce", f"listening on {nobody}")
-    file = faulty(world, *elsewhere, startup_timeout="1s", restart=ONCE)
+    file = configure(world, *elsewhere, startup_timeout="1s", restart=ONCE)
     error = await failure_of(world, file, StartupTimeout)
     assert error.message == f"nothing of this server listens at {nobody} (told by regex-port)"
     assert "it listens at 127.0.0.1:" in error.context.hint
@@ -213,31 +213,31 @@ async def test_a_wrong_announcement_is_told_with_what_the_server_really_does(
 
 
 async def test_an_announced_port_of_a_stranger_is_told_with_pid_and_name(
-    world: World, stranger: Stranger
+    world: Project, stranger: Stranger
 ) -> None:
     elsewhere = ("--port", "0", "--announce", f"listening on {stranger.url}")
-    error = await failure_of(world, faulty(world, *elsewhere, restart=ONCE), PortInUse)
+    error = await failure_of(world, configure(world, *elsewhere, restart=ONCE), PortInUse)
     assert f"pid {stranger.pid} ({stranger.name})" in error.message
     assert "port = 0" in error.context.hint
 
 
 @pytest.mark.parametrize(("bound", "asked"), [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("::", "127.0.0.1")])
 async def test_a_server_that_listens_wider_than_asked_is_stopped_unless_that_is_allowed(
-    bound: str, asked: str, world: World
+    bound: str, asked: str, world: Project
 ) -> None:
     switches = ("--announce", "listening on port {port}", "--host", bound)
-    error = await failure_of(world, faulty(world, *switches, host=asked), ListensTooWide)
+    error = await failure_of(world, configure(world, *switches, host=asked), ListensTooWide)
     assert f"the server listens on {bound}, which is wider than {asked}" in error.message
     assert "expose = true" in error.context.hint
 
     with anyio.fail_after(20):
-        async with supervising(world, faulty(world, *switches, host=asked, expose=True)) as supervisor:
+        async with supervising(world, configure(world, *switches, host=asked, expose=True)) as supervisor:
             await supervisor["fake"].wait_ready()
 
 
 @pytest.mark.parametrize("announced", ["{url}", "http://{host}:{port}", "[{host}]:{port}"])
-async def test_a_server_on_ipv6_is_kept_however_it_writes_its_address(announced: str, world: World) -> None:
-    file = faulty(world, "--announce", f"listening on {announced}", host="::1")
+async def test_a_server_on_ipv6_is_kept_however_it_writes_its_address(announced: str, world: Project) -> None:
+    file = configure(world, "--announce", f"listening on {announced}", host="::1")
 
     with anyio.fail_after(20):
         async with supervising(world, file) as supervisor:
@@ -247,17 +247,17 @@ async def test_a_server_on_ipv6_is_kept_however_it_writes_its_address(announced:
             assert server.url.startswith("http://[::1]:")
 
 
-async def test_a_port_that_is_never_announced_is_offered_where_there_is_only_one(world: World) -> None:
+async def test_a_port_that_is_never_announced_is_offered_where_there_is_only_one(world: Project) -> None:
     switches = ("--port", "0", "--no-announce", "--print", "up and well")
-    file = faulty(world, *switches, startup_timeout="1s", restart=ONCE)
+    file = configure(world, *switches, startup_timeout="1s", restart=ONCE)
     error = await failure_of(world, file, PortParsingFailed)
     assert "it listens at 127.0.0.1:" in error.context.hint
     assert "port_from_socket = true" in error.context.hint
     assert "up and well" in str(error)
 
 
-async def test_a_port_that_is_never_announced_is_used_where_that_is_wanted(world: World) -> None:
-    file = faulty(world, "--port", "0", "--no-announce", startup_timeout="3s", port_from_socket=True)
+async def test_a_port_that_is_never_announced_is_used_where_that_is_wanted(world: Project) -> None:
+    file = configure(world, "--port", "0", "--no-announce", startup_timeout="3s", port_from_socket=True)
 
     with anyio.fail_after(20):
         async with supervising(world, file) as supervisor:
@@ -291,7 +291,7 @@ class Guarded:
 
 
 async def test_a_stranger_who_takes_the_port_of_a_living_server_never_gets_its_password(
-    world: World, tmp_path: Path
+    world: Project, tmp_path: Path
 ) -> None:
     sign = tmp_path / "let-go"
     command = [sys.executable, "-c", LETS_GO, "${server.port}", str(sign)]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import anyio
 import pytest
-from acceptance_world import QUICK, World
-from faulty import ONCE, notices
+from cli_project import QUICK, Project
+from fault_setup import ONCE, notices
 from hostler import Event, Server, State
 from hostler.process.net.ports import free_port
 from hostler.process.net.sockets import has_leftovers
@@ -57,7 +57,7 @@ PAGE = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 STREAM = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: hello\n\n"
 
 
-def plain(world: World, port: int, **keys: object) -> Path:
+def plain(world: Project, port: int, **keys: object) -> Path:
     command = [sys.executable, "-I", "-S", "-c", SERVER, "${server.port}"]
     return world.configure(web={"command": command, "port": port, "plugins": {"regex-port": {}}, **keys})
 
@@ -96,7 +96,7 @@ async def told_to_wait(events: list[Event]) -> None:
             await anyio.sleep(0.01)
 
 
-async def test_a_fixed_port_is_waited_for_while_connections_of_the_former_run_keep_it(world: World) -> None:
+async def test_a_fixed_port_is_waited_for_while_connections_of_the_former_run_keep_it(world: Project) -> None:
     events: list[Event] = []
     port = free_port("127.0.0.1")
 
@@ -117,7 +117,7 @@ async def test_a_fixed_port_is_waited_for_while_connections_of_the_former_run_ke
     assert f"port {port}" in notices(events, "port_not_free_yet")[0]
 
 
-async def test_a_server_that_cannot_bind_its_port_for_that_reason_spends_no_try(world: World) -> None:
+async def test_a_server_that_cannot_bind_its_port_for_that_reason_spends_no_try(world: Project) -> None:
     events: list[Event] = []
 
     with anyio.fail_after(20), left_over() as (port, client):
@@ -133,7 +133,7 @@ async def test_a_server_that_cannot_bind_its_port_for_that_reason_spends_no_try(
     assert (crash.restarts_used, crash.restarts_allowed) == (0, 0)
 
 
-async def test_a_stop_ends_the_wait_for_a_port(world: World) -> None:
+async def test_a_stop_ends_the_wait_for_a_port(world: Project) -> None:
     events: list[Event] = []
 
     with anyio.fail_after(20), left_over() as (port, _):
@@ -143,7 +143,7 @@ async def test_a_stop_ends_the_wait_for_a_port(world: World) -> None:
             assert supervisor["web"].state is State.STOPPED
 
 
-async def test_a_chosen_port_that_is_kept_by_connections_is_replaced_by_another(world: World) -> None:
+async def test_a_chosen_port_that_is_kept_by_connections_is_replaced_by_another(world: Project) -> None:
     events: list[Event] = []
 
     with anyio.fail_after(20):
@@ -172,7 +172,7 @@ async def test_a_chosen_port_that_is_kept_by_connections_is_replaced_by_another(
     ],
 )
 async def test_no_connection_of_hostler_keeps_the_port_of_a_server_that_is_gone(
-    plugin: str, options: dict[str, object], page: str, then: str, world: World
+    plugin: str, options: dict[str, object], page: str, then: str, world: Project
 ) -> None:
     port = free_port("127.0.0.1")
     command = [sys.executable, "-I", "-S", "-c", ANSWERING, "${server.port}", page, then]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from acceptance_world import eventually
+from cli_project import eventually
 from hostler import Directories, PluginSpec, Supervisor, serve
 from specs import MakeSpec, announced
 

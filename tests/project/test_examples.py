@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from packages import build_into, run_tests
+from third_party_packages import build_into, run_tests
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PACKAGES = sorted(path.parent.name for path in EXAMPLES.glob("*/pyproject.toml"))

@@ -14,7 +14,6 @@ from typing import cast
 
 import anyio
 import pytest
-from health_watching import Host, unhealthy, watching
 from hostler import Auth, Endpoint, IdentityCheck, PortInUse
 from hostler.process.spawn.exits import Process
 from hostler.runtime.endpoint_owner import verify_listener
@@ -22,6 +21,7 @@ from hostler_plugins.http_health import HttpHealth
 from hostler_plugins.opencode.client import Place, status_of
 from hostler_plugins.sse_health import SseHealth
 from hostler_plugins.tcp_health import TcpHealth
+from http_pages import Host, unhealthy, watching
 from listeners import LISTENER, THIEF, Leader, Tree, as_root
 
 PASSWORD = "planted-password-of-a-test"

@@ -16,7 +16,6 @@ from typing import Any, cast
 
 import anyio
 import pytest
-from health_watching import Host, Pages, answer, next_report, pages, unhealthy, watching
 from hostler import Auth, Duration, Endpoint, Healthy, IdentityCheck, PortInUse, Secret, Unhealthy
 from hostler.process.net.sockets import Listener
 from hostler.process.spawn.exits import Process
@@ -26,6 +25,7 @@ from hostler_plugins.http_health import HttpHealth
 from hostler_plugins.opencode.client import Place, status_of
 from hostler_plugins.sse_health import SseHealth
 from hostler_plugins.tcp_health import TcpHealth
+from http_pages import Host, Pages, answer, next_report, pages, unhealthy, watching
 from listeners import LISTENER, SERVER, THIEF, Leader, Tree, as_root
 
 CAP_SYS_PTRACE = 19

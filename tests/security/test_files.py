@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from acceptance_world import NOTHING, CommandLine, World, five_plugins
+from cli_project import NOTHING, CommandLine, Project, five_plugins
 from hostler_plugins.opencode import file_lock as locking
 from hostler_plugins.opencode import versions
 
@@ -22,7 +22,7 @@ NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
 
 
-def run_with_umask(world: World, umask: str, file: Path) -> CommandLine:
+def run_with_umask(world: Project, umask: str, file: Path) -> CommandLine:
     shell = ["sh", "-c", 'umask "$0" && exec "$@"', umask]
     return world.start([*shell, sys.executable, "-m", "hostler.cli", "run", str(file), "--json"])
 
@@ -44,7 +44,7 @@ def open_to_others(*folders: Path) -> dict[Path, str]:
 
 
 @pytest.mark.parametrize("umask", ["0000", "0022", "0777"])
-def test_all_that_is_written_in_a_life_is_private_whatever_the_umask(world: World, umask: str) -> None:
+def test_all_that_is_written_in_a_life_is_private_whatever_the_umask(world: Project, umask: str) -> None:
     plugins = five_plugins(log_rotation={"path": "logs/fake.log", "max_size": "1 kB"})
     running = run_with_umask(world, umask, world.fake("--flood", "5000", plugins=plugins))
     server = running.event(event="state", state="running")["pid"]
@@ -113,7 +113,7 @@ def plants(*command: str | Path) -> None:
 @as_root
 @pytest.mark.parametrize("kind", ["state", "data", "cache"])
 def test_a_link_in_the_place_of_a_folder_of_hostler_is_refused(
-    world: World, shared: Path, treasure: Path, kind: str
+    world: Project, shared: Path, treasure: Path, kind: str
 ) -> None:
     plants("ln", "-s", treasure.parent, shared / "planted")
     file = world.fake("--touch", str(world.home / "started"))
@@ -126,7 +126,7 @@ def test_a_link_in_the_place_of_a_folder_of_hostler_is_refused(
 @as_root
 @pytest.mark.parametrize("kind", ["state", "data", "cache"])
 def test_a_folder_of_another_user_in_the_place_of_one_of_hostler_is_refused(
-    world: World, shared: Path, treasure: Path, kind: str
+    world: Project, shared: Path, treasure: Path, kind: str
 ) -> None:
     plants("mkdir", shared / "planted")
     plants("ln", "-s", treasure.parent, shared / "planted" / "hostler")
@@ -138,7 +138,7 @@ def test_a_folder_of_another_user_in_the_place_of_one_of_hostler_is_refused(
 @as_root
 @pytest.mark.parametrize("planted", ["a link", "a link on the way", "a file", "a folder"])
 def test_a_log_in_a_shared_folder_follows_nothing_that_another_user_planted(
-    world: World, shared: Path, treasure: Path, planted: str
+    world: Project, shared: Path, treasure: Path, planted: str
 ) -> None:
     path, words = {
         "a link": ("fake.log", ("ln", "-s", treasure)),
@@ -155,7 +155,7 @@ def test_a_log_in_a_shared_folder_follows_nothing_that_another_user_planted(
 
 @as_root
 def test_a_rotation_in_a_shared_folder_follows_no_link_that_another_user_planted(
-    world: World, shared: Path, treasure: Path
+    world: Project, shared: Path, treasure: Path
 ) -> None:
     plants("ln", "-s", treasure, shared / "fake.log.1")
     log = {"path": str(shared / "fake.log"), "max_size": "1 kB", "keep": 2}

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from health_watching import certificate
 from hostler import (
     Directories,
     EnvFile,
@@ -31,6 +30,7 @@ from hostler.launching.env_file import read_env_file
 from hostler.model.spec import Configuration
 from hostler_plugins.opencode import VERSION
 from hostler_plugins.opencode import install as installing
+from http_pages import certificate
 
 __all__ = ["certificate"]
 

@@ -10,7 +10,7 @@ import urllib.request
 
 import psutil
 import pytest
-from acceptance_world import World, five_plugins
+from cli_project import Project, five_plugins
 from hostler_plugins.demo_server import DemoServer
 
 
@@ -30,7 +30,7 @@ def status_of(url: str, password: str | None, **headers: str) -> int:
             return error.code
 
 
-def test_hostler_itself_listens_nowhere(world: World) -> None:
+def test_hostler_itself_listens_nowhere(world: Project) -> None:
     running = world.hostler("run", world.fake(), "--json")
     server = running.event(event="state", state="running")["pid"]
     listening = [
@@ -42,7 +42,7 @@ def test_hostler_itself_listens_nowhere(world: World) -> None:
     assert running.stop(signal.SIGTERM) == 0
 
 
-def test_a_server_answers_nobody_who_does_not_know_its_password(world: World) -> None:
+def test_a_server_answers_nobody_who_does_not_know_its_password(world: Project) -> None:
     running = world.hostler("run", world.fake("--password-from-env", plugins=five_plugins()), "--json")
     ready = running.event(event="state", state="running")
     password = psutil.Process(ready["pid"]).environ()["OPENCODE_SERVER_PASSWORD"]

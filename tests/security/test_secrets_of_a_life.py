@@ -16,7 +16,7 @@ from urllib.parse import quote
 import click
 import psutil
 import pytest
-from acceptance_world import World, five_plugins
+from cli_project import Project, five_plugins
 from hostler.cli.commands import group
 
 HERE = Path(__file__).parent
@@ -58,7 +58,7 @@ def planted() -> dict[str, str]:
 class Life:
     """One run of hostler with a leaky server and a careless plugin, and all that was written meanwhile."""
 
-    def __init__(self, world: World, *options: str, seconds: float = 300.0, **leaky: object) -> None:
+    def __init__(self, world: Project, *options: str, seconds: float = 300.0, **leaky: object) -> None:
         self.world = world
         self.secrets = planted()
         self.withheld = secrets.token_hex(20)
@@ -137,7 +137,7 @@ class Life:
 # With --debug stands all that is told without it, or with --quiet.
 @pytest.mark.parametrize("options", [("--debug",), ("--debug", "--json")], ids=" ".join)
 def test_no_secret_is_written_while_a_server_starts_crashes_is_restarted_and_fails(
-    world: World, options: tuple[str, ...]
+    world: Project, options: tuple[str, ...]
 ) -> None:
     life = Life(world, *options, seconds=0.3)
 
@@ -156,7 +156,7 @@ def test_no_secret_is_written_while_a_server_starts_crashes_is_restarted_and_fai
     assert any("********" in text for text in life.texts.values())
 
 
-def test_no_secret_is_written_while_a_server_is_stopped(world: World) -> None:
+def test_no_secret_is_written_while_a_server_is_stopped(world: Project) -> None:
     life = Life(world, "--debug", "--json")
     life.running.event(event="state", state="running")
     life.look("while it runs")
@@ -168,7 +168,7 @@ def test_no_secret_is_written_while_a_server_is_stopped(world: World) -> None:
     assert life.leaks() == []
 
 
-def test_no_secret_is_written_when_a_plugin_fails_before_the_start(world: World) -> None:
+def test_no_secret_is_written_when_a_plugin_fails_before_the_start(world: Project) -> None:
     life = Life(world, "--debug", fails_at_the_start=True)
     assert life.running.end() == 1
     life.look("at the end")

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from fetching import EVERYTHING, cache_folder, fetched, fetches_everything, npm_with_network
+from downloads import EVERYTHING, cache_folder, fetched, fetches_everything, npm_with_network
 
 NEWEST = "1.18.34"
 PREVIEW = "2.x-preview"

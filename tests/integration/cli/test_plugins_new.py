@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hostler.cli import plugins_new
 from hostler_process import Run
-from packages import build_into, run_tests
+from third_party_packages import build_into, run_tests
 
 
 @pytest.mark.requirement("R46")

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
+from health_servers import Host, healthy, silent, unhealthy, watching
 from hostler import Endpoint
 from hostler_plugins.demo_server import DemoServer
 from hostler_plugins.sse_health import SseHealth
-from sse_watching import Host, healthy, silent, unhealthy, watching
 
 COMMAND = [sys.executable, "-m", "hostler_plugins.demo_server"]
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import anyio
 import pytest
-from health_watching import Host, answer, certificate, healthy, next_report, pages, unhealthy, watching
+from health_servers import answering, open_files, request, running, until_closed
 from hostler import Auth, Duration, Endpoint, Healthy, InvalidConfiguration, PluginSpec, Unhealthy
 from hostler.plugins.options import build, option_problems
 from hostler_plugins.http_health import HttpHealth
-from sse_watching import answering, open_files, request, running, until_closed
+from http_pages import Host, answer, certificate, healthy, next_report, pages, unhealthy, watching
 
 __all__ = ["certificate"]
 JSON = "application/json"

@@ -12,7 +12,6 @@ from typing import Any
 
 import anyio
 import pytest
-from health_watching import Host, healthy, watching
 from hostler import (
     Directories,
     Duration,
@@ -26,6 +25,7 @@ from hostler import (
     from_dict,
 )
 from hostler_plugins.http_health import HttpHealth
+from http_pages import Host, healthy, watching
 from specs import QUICK
 
 SECRET, SIGNED = "sk-0123456789abcdef", "tk-fedcba9876543210"

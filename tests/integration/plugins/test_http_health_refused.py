@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 import pytest
-from health_watching import Host, answer, certificate, healthy, pages, unhealthy, watching
+from health_servers import answering, request
 from hostler import (
     Directories,
     Duration,
@@ -27,7 +27,7 @@ from hostler import (
 )
 from hostler.process.net.ports import free_port
 from hostler_plugins.http_health import HttpHealth
-from sse_watching import answering, request
+from http_pages import Host, answer, certificate, healthy, pages, unhealthy, watching
 
 __all__ = ["certificate"]
 SECRET = "sesame-0f1e2d3c"

@@ -17,7 +17,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from capturing import DEADLINE, Spawn, Troubles, captured_children, opened, running_reader, until
 from hostler import Launch, LogFileCreationFailed, ServerSpec, ServerView, Size
 from hostler.process.output.capture import OutputReader
 from hostler_plugins.log_rotation import LogRotation
@@ -26,6 +25,7 @@ from hostler_plugins.log_rotation.file import RotatedFile
 from hostler_plugins.log_rotation.sink import LONGEST, LogFile
 from hypothesis import given
 from hypothesis import strategies as st
+from output_capture import DEADLINE, Spawn, Troubles, captured_children, open_capture, running_reader, until
 
 
 @pytest.fixture
@@ -255,7 +255,7 @@ def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
 async def test_a_child_s_output_is_kept_byte_for_byte(
     reader: OutputReader, spawned: Spawn, log: Callable[..., LogFile], path: Path
 ) -> None:
-    capture = opened(reader, log())
+    capture = open_capture(reader, log())
 
     spawned(capture, r"printf 'nul[\000]\nbad[\377\376]\nansi[\033[31m]\ncr[\r]\nlast-without-newline'")
 
@@ -269,7 +269,7 @@ async def test_a_child_s_output_is_kept_byte_for_byte(
 async def test_a_flood_on_both_streams_is_rotated_and_no_line_is_lost_or_torn(
     reader: OutputReader, spawned: Spawn, log: Callable[..., LogFile], path: Path
 ) -> None:
-    capture = opened(reader, log(max_size=300_000, keep=1000))
+    capture = open_capture(reader, log(max_size=300_000, keep=1000))
     program = (
         "import os, sys, threading\n"
         "def flood(fd, mark):\n"
@@ -494,7 +494,7 @@ async def test_a_deleted_folder_is_made_again_while_the_child_goes_on(
     reader: OutputReader, spawned: Spawn, log: Callable[..., LogFile], path: Path
 ) -> None:
     troubles = Troubles()
-    capture = opened(reader, log(max_size=5000), reported=troubles)
+    capture = open_capture(reader, log(max_size=5000), reported=troubles)
     process = spawned(capture, "n=0; while :; do n=$((n+1)); echo line $n; sleep 0.005; done")
     await until(lambda: path.exists() and path.stat().st_size)
 
@@ -512,7 +512,7 @@ async def test_a_folder_that_cannot_be_used_is_said_counted_and_left_again(
     reader: OutputReader, spawned: Spawn, log: Callable[..., LogFile], path: Path
 ) -> None:
     troubles = Troubles()
-    capture = opened(reader, log(), reported=troubles)
+    capture = open_capture(reader, log(), reported=troubles)
     process = spawned(capture, "n=0; while :; do n=$((n+1)); echo line $n; sleep 0.005; done")
     await until(lambda: path.stat().st_size)
 
@@ -764,7 +764,7 @@ async def test_a_full_disk_keeps_the_child_running_and_every_byte_is_kept_or_cou
     path = small_disk / "web.log"
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * 900_000)
-    capture = opened(reader, log(path), reported=troubles)
+    capture = open_capture(reader, log(path), reported=troubles)
     program = (
         "import os, time\n"
         "for n in range(100000):\n"

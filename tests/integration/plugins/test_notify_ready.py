@@ -18,6 +18,7 @@ from typing import Any
 
 import anyio
 import pytest
+from health_servers import open_files
 from hostler import (
     Directories,
     EnvironmentSetupFailed,
@@ -37,7 +38,6 @@ from hostler_plugins.notify_ready.senders import Senders
 from hostler_plugins.notify_ready.sockets import Datagram
 from servers import OF_PYTHON
 from specs import QUICK
-from sse_watching import open_files
 from witness import Witness
 
 # A worker that says what it is told to through a named pipe: parts of a message with | between them.

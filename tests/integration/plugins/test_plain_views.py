@@ -8,12 +8,12 @@ from typing import cast
 
 import anyio
 import pytest
-from health_watching import answer, healthy, pages, unhealthy, watching
 from hostler import CommandResult, Healthy, ServerSpec, ServerView, StreamEvent, StreamGap
 from hostler_plugins.exec_health import ExecHealth
 from hostler_plugins.http_health import HttpHealth
 from hostler_plugins.sse_health import SseHealth
 from hostler_plugins.tcp_health import TcpHealth
+from http_pages import answer, healthy, pages, unhealthy, watching
 
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: one\n\n"
 

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from hostler import Auth, Duration, EventStreamConnectionFailed, InvalidConfiguration, Launch, StreamEvent
-from hostler_plugins.sse_health import SseHealth
-from sse_watching import (
+from health_servers import (
     HEAD,
     Host,
     answering,
@@ -21,6 +19,8 @@ from sse_watching import (
     until_closed,
     watching,
 )
+from hostler import Auth, Duration, EventStreamConnectionFailed, InvalidConfiguration, Launch, StreamEvent
+from hostler_plugins.sse_health import SseHealth
 
 CONNECTED = '{"type":"server.connected","properties":{}}'
 

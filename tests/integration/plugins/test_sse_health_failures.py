@@ -10,10 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hostler import Auth, Duration, Endpoint, EventStreamConnectionFailed, InvalidConfiguration
-from hostler_plugins.retry_after import retry_after
-from hostler_plugins.sse_health import SseHealth
-from sse_watching import (
+from health_servers import (
     FIRST,
     HEAD,
     Host,
@@ -25,6 +22,9 @@ from sse_watching import (
     until_closed,
     watching,
 )
+from hostler import Auth, Duration, Endpoint, EventStreamConnectionFailed, InvalidConfiguration
+from hostler_plugins.retry_after import retry_after
+from hostler_plugins.sse_health import SseHealth
 
 QUICK = Duration(0.2)
 

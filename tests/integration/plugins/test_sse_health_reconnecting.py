@@ -5,9 +5,7 @@ from itertools import pairwise
 
 import anyio
 import pytest
-from hostler import Duration, HealthRule, Report, StreamGap, Unhealthy
-from hostler_plugins.sse_health import SseHealth
-from sse_watching import (
+from health_servers import (
     FIRST,
     HEAD,
     Answer,
@@ -20,6 +18,8 @@ from sse_watching import (
     until_closed,
     watching,
 )
+from hostler import Duration, HealthRule, Report, StreamGap, Unhealthy
+from hostler_plugins.sse_health import SseHealth
 
 QUICK = Duration(0.2)
 

@@ -3,9 +3,7 @@ import signal
 import time
 
 import pytest
-from hostler import Duration
-from hostler_plugins.sse_health import SseHealth, timing
-from sse_watching import (
+from health_servers import (
     FIRST,
     HEAD,
     Host,
@@ -18,6 +16,8 @@ from sse_watching import (
     until_closed,
     watching,
 )
+from hostler import Duration
+from hostler_plugins.sse_health import SseHealth, timing
 
 BEAT = '{"type":"server.heartbeat","properties":{}}'
 QUICK = Duration(0.2)

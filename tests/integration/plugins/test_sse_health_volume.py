@@ -2,9 +2,7 @@ import asyncio
 
 import anyio
 import pytest
-from hostler import Duration, Size, StreamEvent
-from hostler_plugins.sse_health import SseHealth
-from sse_watching import (
+from health_servers import (
     FIRST,
     HEAD,
     Host,
@@ -17,6 +15,8 @@ from sse_watching import (
     until_closed,
     watching,
 )
+from hostler import Duration, Size, StreamEvent
+from hostler_plugins.sse_health import SseHealth
 
 BEAT = '{"type":"server.heartbeat","properties":{}}'
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
-from health_watching import Host, healthy, next_report, unhealthy, watching
+from health_servers import answering, open_files, running, until_closed
 from hostler import (
     Directories,
     Duration,
@@ -26,7 +26,7 @@ from hostler import (
 )
 from hostler.plugins.options import option_problems
 from hostler_plugins.tcp_health import TcpHealth
-from sse_watching import answering, open_files, running, until_closed
+from http_pages import Host, healthy, next_report, unhealthy, watching
 
 
 def quick(**options: Any) -> TcpHealth:

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from acceptance_world import NOTHING, World, eventually
+from cli_project import NOTHING, Project, eventually
 from hostler import Server, load
-from other_servers import python_programs, system_program, vite_modules
+from third_party_servers import python_programs, system_program, vite_modules
 
 RECIPES = Path(__file__).parents[3] / "configs" / "recipes"
 FILES = sorted(RECIPES.glob("*.toml"))
@@ -29,7 +29,7 @@ NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class Case:
     """How a recipe's program is had, what it needs in its folder, and what it answers."""
 
-    prepare: Callable[[World], None]
+    prepare: Callable[[Project], None]
     ask: Callable[[Server], None]
     path: Callable[[], Path]
     environ: dict[str, str] = field(default_factory=dict)
@@ -43,8 +43,8 @@ def get(server: Server, path: str, words: str, **headers: str) -> None:
         assert words in answer.read().decode()
 
 
-def write(name: str, text: str) -> Callable[[World], None]:
-    def prepare(world: World) -> None:
+def write(name: str, text: str) -> Callable[[Project], None]:
+    def prepare(world: Project) -> None:
         (world.project / name).write_text(text)
 
     return prepare
@@ -102,13 +102,13 @@ INITIALIZE = {
 }
 
 
-def jupyter(world: World) -> None:
+def jupyter(world: Project) -> None:
     """Root has to be allowed; a user's own settings are not to be read."""
     (world.project / "jupyter_server_config.py").write_text("c.ServerApp.allow_root = True\n")
     world.environ["JUPYTER_CONFIG_DIR"] = str(world.project)
 
 
-def vite(world: World) -> None:
+def vite(world: Project) -> None:
     (world.project / "node_modules").symlink_to(vite_modules())
     (world.project / "index.html").write_text("<title>vite answers</title>")
 
@@ -166,7 +166,7 @@ CASES = {
 
 
 @pytest.fixture
-def nothing_is_left(world: World) -> Iterator[None]:
+def nothing_is_left(world: Project) -> Iterator[None]:
     yield
     assert world.what_is_left() == NOTHING
 
@@ -184,7 +184,7 @@ def test_a_recipe_starts_with_a_comment_and_loads_without_any_variable(file: Pat
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.usefixtures("nothing_is_left")
 async def test_another_server_is_kept_by_toml_alone(
-    world: World, name: str, request: pytest.FixtureRequest
+    world: Project, name: str, request: pytest.FixtureRequest
 ) -> None:
     case = CASES[name]
     program = case.path()
@@ -224,7 +224,7 @@ def answers(host: str, port: int) -> bool:
     return True
 
 
-def as_postgres(world: World, file: Path, request: pytest.FixtureRequest) -> Path:
+def as_postgres(world: Project, file: Path, request: pytest.FixtureRequest) -> Path:
     """PostgreSQL refuses to be root: its own user, in a folder that it may reach."""
     user = pwd.getpwnam("postgres")
     folder = Path(tempfile.mkdtemp(prefix="hostler-postgres-", dir="/tmp"))

@@ -15,7 +15,7 @@ from typing import Any
 
 import anyio
 import pytest
-from faulty import Mounts
+from fault_setup import Mounts
 from hostler import (
     Action,
     Advice,

@@ -1,7 +1,7 @@
 """Random lives of servers on the real engine, in virtual time: what must hold in every one of them.
 
 The children are simulated (`hostler.testing`), because thousands of lives in seconds cannot be had with real
-ones; what real processes do is shown by the other tests. Every rule is the witness's (engine_witness.py),
+ones; what real processes do is shown by the other tests. The rules are in lifecycle_invariants.py,
 which knows the design and not the engine.
 """
 
@@ -15,28 +15,28 @@ from collections import Counter
 from pathlib import Path
 
 import anyio
-from engine_steps import (
-    GOOD,
-    Advises,
-    ChildDoes,
-    Nature,
-    Passes,
-    Restart,
-    Says,
-    Scene,
-    Start,
-    Step,
-    Stop,
-    Stranger,
-    WaitReady,
-    set_the_scene,
-    take,
-)
-from engine_witness import left_on_disk
 from hostler import Action, IdentityCheck, RestartMode, RestartPolicy, ServerSpec, State
 from hostler.testing import run_virtually, settle
 from hypothesis import given
 from hypothesis import strategies as st
+from lifecycle_invariants import left_on_disk
+from lifecycle_steps import (
+    GOOD,
+    Advises,
+    ChildDoes,
+    ForeignListener,
+    Reports,
+    Restart,
+    RunBehavior,
+    Simulation,
+    Start,
+    Step,
+    Stop,
+    TimePasses,
+    WaitReady,
+    build_simulation,
+    run_step,
+)
 
 MEMORY = Path("/dev/shm")  # a disk would take more time than all the rest
 
@@ -52,17 +52,17 @@ steps: st.SearchStrategy[Step] = st.one_of(
         which,
         st.sampled_from(["die", "die", "announce", "listen", "listen with a worker", "let go"]),
     ),
-    st.builds(Stranger, which, st.booleans()),
+    st.builds(ForeignListener, which, st.booleans()),
     st.builds(
-        Says, which, st.sampled_from(["healthy", "unhealthy", "unhealthy", "fatal", "permanent", "fault"])
+        Reports, which, st.sampled_from(["healthy", "unhealthy", "unhealthy", "fatal", "permanent", "fault"])
     ),
     st.builds(Advises, which, st.sampled_from([None, *Action]), st.sampled_from([0.0, 1.0, math.inf])),
-    st.builds(Passes, st.sampled_from([0.001, 0.05, 0.5, 1.0, 3.0, 6.0, 40.0])),
+    st.builds(TimePasses, st.sampled_from([0.001, 0.05, 0.5, 1.0, 3.0, 6.0, 40.0])),
 )
-natures = st.lists(
+behaviors = st.lists(
     st.just(GOOD)
     | st.builds(
-        Nature,
+        RunBehavior,
         prepare=st.sampled_from(["at once", "at once", "slow", "fails", "hangs"]),
         spawn=st.sampled_from(["works", "works", "works", "temporary", "permanent"]),
         announces=st.booleans(),
@@ -111,14 +111,14 @@ both = st.tuples(specs("db", ()), specs("web", ("db",)) | specs("web", ())).map(
 
 @given(
     both,
-    st.tuples(natures, natures).map(list),
+    st.tuples(behaviors, behaviors).map(list),
     st.tuples(st.booleans(), st.booleans()).map(list),
     st.lists(steps, min_size=8, max_size=60),
     st.sampled_from(["healed", "left", "torn"]),
 )
 def test_whatever_happens_the_rules_of_the_engine_hold(
     both: list[ServerSpec],
-    natures: list[list[Nature]],
+    behaviors: list[list[RunBehavior]],
     health: list[bool],
     steps: list[Step],
     end: str,
@@ -126,7 +126,7 @@ def test_whatever_happens_the_rules_of_the_engine_hold(
     folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.exists() else None))
 
     async def life() -> None:
-        await live(set_the_scene(both, natures, health, folder), steps, end)
+        await live(build_simulation(both, behaviors, health, folder), steps, end)
 
     try:
         run_virtually(life)
@@ -135,14 +135,14 @@ def test_whatever_happens_the_rules_of_the_engine_hold(
         shutil.rmtree(folder)
 
 
-async def live(scene: Scene, steps: list[Step], end: str) -> None:
+async def live(simulation: Simulation, steps: list[Step], end: str) -> None:
     """From the first step to the end; then nothing may be left, and nobody may wait any more."""
-    host = asyncio.create_task(_host(scene, steps, end))
+    host = asyncio.create_task(_host(simulation, steps, end))
     await settle()
 
     if end == "torn":
         await anyio.sleep(1.5)
-        await scene.be_mortal()
+        await simulation.let_children_die()
         host.cancel()
         await settle()
         host.cancel()
@@ -153,57 +153,57 @@ async def live(scene: Scene, steps: list[Step], end: str) -> None:
     if not host.cancelled():
         host.result()
 
-    assert_released(scene)
+    assert_released(simulation)
 
 
-async def _host(scene: Scene, steps: list[Step], end: str) -> None:
-    async with scene.supervisor:
+async def _host(simulation: Simulation, steps: list[Step], end: str) -> None:
+    async with simulation.supervisor:
         try:
             for step in steps:
-                await take(step, scene)
+                await run_step(step, simulation)
 
             if end == "healed":
-                await _heal(scene)
+                await _heal(simulation)
         finally:
-            await scene.be_mortal()
+            await simulation.let_children_die()
 
 
-async def _heal(scene: Scene) -> None:
+async def _heal(simulation: Simulation) -> None:
     """However it came: from here on everything behaves, so everything that is asked for gets ready."""
-    await scene.be_mortal()
-    scene.world.strangers.clear()
-    scene.world.on_spawn = lambda launch: None
+    await simulation.let_children_die()
+    simulation.world.strangers.clear()
+    simulation.world.on_spawn = lambda launch: None
 
-    for script in scene.scripts:
-        script.natures = iter([GOOD] * 100)
+    for script in simulation.scripts:
+        script.behaviors = iter([GOOD] * 100)
         script.watches_health = False
         script.advice, script.shutdown_seconds = None, 0.0
-        script.news.clear()
+        script.pending.clear()
 
     await anyio.sleep(100)
 
-    for index, witness in enumerate(scene.witnesses):
-        if witness.server.idle():
-            await take(Start(index), scene)
+    for index, checker in enumerate(simulation.checkers):
+        if checker.server.idle():
+            await run_step(Start(index), simulation)
 
         with anyio.fail_after(100):
-            await witness.server.wait_ready()
+            await checker.server.wait_ready()
 
-    await take(Passes(100), scene)
-    assert not scene.commands, "a command is waiting although everything is up"
+    await run_step(TimePasses(100), simulation)
+    assert not simulation.commands, "a command is waiting although everything is up"
 
 
-def assert_released(scene: Scene) -> None:
+def assert_released(simulation: Simulation) -> None:
     """Everything that any run ever held was let go of, once."""
     own = {asyncio.current_task()}
-    commands = {task for task in scene.commands if not task.done()}
+    commands = {task for task in simulation.commands if not task.done()}
     assert not commands, "a command waits for ever"
-    scene.commands = {task: lambda: None for task in scene.commands}
-    assert scene.look() == []
+    simulation.commands = {task: lambda: None for task in simulation.commands}
+    assert simulation.find_violations() == []
     assert {task.get_name() for task in asyncio.all_tasks() - own} == set()
-    assert left_on_disk(scene.directories.state) == []
-    assert [witness.living() for witness in scene.witnesses] == [[], []]
-    assert {witness.state for witness in scene.witnesses} <= {State.STOPPED, State.FAILED}
-    assert [script.open_streams for script in scene.scripts] == [0, 0]
-    held = Counter((held.what, held.released) for script in scene.scripts for held in script.held)
+    assert left_on_disk(simulation.directories.state) == []
+    assert [checker.living() for checker in simulation.checkers] == [[], []]
+    assert {checker.state for checker in simulation.checkers} <= {State.STOPPED, State.FAILED}
+    assert [script.open_streams for script in simulation.scripts] == [0, 0]
+    held = Counter((held.what, held.released) for script in simulation.scripts for held in script.held)
     assert {released for _, released in held} <= {1}, held

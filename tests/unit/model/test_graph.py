@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
-from engine_witness import left_on_disk
 from hostler import (
     Condition,
     Directories,
@@ -40,6 +39,7 @@ from hostler import (
 from hostler.testing import FakeChild, SimulatedHost, run_virtually, settle
 from hypothesis import given
 from hypothesis import strategies as st
+from lifecycle_invariants import left_on_disk
 
 MEMORY = Path("/dev/shm")  # a disk would take more time than all the rest
 UP = {State.WAITING_READY, State.RUNNING}
@@ -145,13 +145,13 @@ class Watcher:
 
     world: SimulatedHost
     supervisor: Supervisor
-    broken: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
     states: dict[str, State] = field(default_factory=dict)
     completed: set[str] = field(default_factory=set)
     stopping_all: bool = False
     forced: bool = False
 
-    def hear(self, event: Event) -> None:
+    def observe(self, event: Event) -> None:
         match event:
             case StateChanged():
                 self._moved(event)
@@ -167,7 +167,7 @@ class Watcher:
 
     def _require(self, holds: bool, rule: str) -> None:
         if not holds:
-            self.broken.append(rule)
+            self.violations.append(rule)
 
     def _moved(self, event: StateChanged) -> None:
         name = event.server
@@ -242,7 +242,7 @@ async def live(specs: list[ServerSpec], natures: list[list[Nature]], steps: list
     ]
     supervisor = world.supervisor(specs, directories=directories, environ={"PATH": "/bin"})
     watcher = Watcher(world, supervisor)
-    supervisor.listen(watcher.hear)
+    supervisor.listen(watcher.observe)
     by_name = {spec.name: plugin for spec, plugin in zip(specs, plugins, strict=False)}
     world.on_child = lambda child: behave(child, by_name[child.launch.server].nature)
     commands: set[asyncio.Task[None]] = set()
@@ -253,12 +253,12 @@ async def live(specs: list[ServerSpec], natures: list[list[Nature]], steps: list
                 break
 
             await take(step, watcher, commands)
-            assert not watcher.broken, watcher.broken
+            assert not watcher.violations, watcher.violations
 
         await over(watcher, commands)
         watcher.stopping_all, watcher.forced = True, False
 
-    assert not watcher.broken, watcher.broken
+    assert not watcher.violations, watcher.violations
     assert [child for child in world.children if child.members] == []
     assert {server.state for server in supervisor.servers.values()} <= {State.STOPPED, State.FAILED}
     await asyncio.wait(commands, timeout=1) if commands else None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from acceptance_world import eventually
+from cli_project import eventually
 from hostler import BlockingServer, Directories, Event, Server, ServerError, ServerSpec, Supervisor, serve
 from specs import MakeSpec
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from capturing import running_reader
-from opencode_view import View, clean_up
+from opencode_context import Context, clean_up
+from output_capture import running_reader
 
 
 @pytest.fixture
@@ -16,9 +16,9 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def view(tmp_path: Path) -> Iterator[View]:
+def view(tmp_path: Path) -> Iterator[Context]:
     with running_reader() as reader:
-        given = View(tmp_path, reader)
+        given = Context(tmp_path, reader)
         yield given
 
         for launch in given.launches:

@@ -11,11 +11,11 @@ from pathlib import Path
 import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
-from fetching import npm_with_network
+from downloads import npm_with_network
 from hostler import Auth, Endpoint, Healthy, Launch, Unhealthy
 from hostler_plugins.opencode import OpenCode, updates
 from hostler_plugins.opencode.client import Place, status_of
-from opencode_view import View, a_launch, clean_up, free_port
+from opencode_context import Context, a_launch, clean_up, free_port
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def program(tmp_path: Path) -> Path:
     return path
 
 
-def npm_that_says(view: View, text: str) -> Launch:
+def npm_that_says(view: Context, text: str) -> Launch:
     npm = view.root / "bin" / "npm"
     npm.parent.mkdir(exist_ok=True)
     npm.write_text(f"#!/bin/sh\n{text}\n")
@@ -37,7 +37,7 @@ def npm_that_says(view: View, text: str) -> Launch:
     return launch
 
 
-async def test_a_newer_version_is_told_beside_the_start(view: View, program: Path) -> None:
+async def test_a_newer_version_is_told_beside_the_start(view: Context, program: Path) -> None:
     launch = npm_that_says(view, f"echo '{json.dumps('1.19.0')}'")
     await OpenCode(binary=program, check_updates=True).pre_spawn(view, launch)
     clean_up(launch)
@@ -49,12 +49,12 @@ async def test_a_newer_version_is_told_beside_the_start(view: View, program: Pat
 
 
 @pytest.mark.parametrize("says", ["echo '\"1.18.3\"'", "exit 1", "echo nonsense", "echo '[]'"])
-async def test_nothing_is_told_when_npm_knows_nothing_newer(says: str, view: View) -> None:
+async def test_nothing_is_told_when_npm_knows_nothing_newer(says: str, view: Context) -> None:
     await updates.look_for_update(view, npm_that_says(view, says), "1.18.3")
     assert not view.notices
 
 
-async def test_an_npm_that_cannot_run_or_is_missing_hurts_nobody(view: View) -> None:
+async def test_an_npm_that_cannot_run_or_is_missing_hurts_nobody(view: Context) -> None:
     launch = npm_that_says(view, "")
     (view.root / "bin" / "npm").write_bytes(b"\x7fELF")
     await updates.look_for_update(view, launch, "1.18.3")
@@ -64,19 +64,19 @@ async def test_an_npm_that_cannot_run_or_is_missing_hurts_nobody(view: View) -> 
     assert not view.notices
 
 
-async def test_the_real_npm_knows_a_version(view: View) -> None:
+async def test_the_real_npm_knows_a_version(view: Context) -> None:
     newest = await updates.newest_version(Path(npm_with_network()), a_launch(view))
     assert newest.startswith("1.")
 
 
-async def test_updates_are_not_looked_for_unless_asked(view: View, program: Path) -> None:
+async def test_updates_are_not_looked_for_unless_asked(view: Context, program: Path) -> None:
     launch = a_launch(view)
     await OpenCode(binary=program).pre_spawn(view, launch)
     clean_up(launch)
     assert not view.beside
 
 
-async def test_each_try_that_finds_nobody_is_reported_until_the_server_answers(view: View) -> None:
+async def test_each_try_that_finds_nobody_is_reported_until_the_server_answers(view: Context) -> None:
     plugin, endpoint = OpenCode(), Endpoint("127.0.0.1", free_port())
     reports = plugin.health_check(view, endpoint)
 
@@ -116,11 +116,11 @@ async def silence(stream: SocketStream) -> None:
         await anyio.sleep_forever()
 
 
-async def test_a_server_without_a_port_needs_no_answer(view: View) -> None:
+async def test_a_server_without_a_port_needs_no_answer(view: Context) -> None:
     assert [report async for report in OpenCode().health_check(view, None)] == [Healthy()]
 
 
-async def test_a_server_that_does_not_answer_the_farewell_is_not_waited_for(view: View) -> None:
+async def test_a_server_that_does_not_answer_the_farewell_is_not_waited_for(view: Context) -> None:
     view.facts["auth"] = Auth("opencode", "secret")
 
     with anyio.fail_after(2):
@@ -129,14 +129,14 @@ async def test_a_server_that_does_not_answer_the_farewell_is_not_waited_for(view
             await OpenCode().on_shutdown(view)
 
 
-async def test_a_server_that_is_gone_or_never_listened_needs_no_farewell(view: View) -> None:
+async def test_a_server_that_is_gone_or_never_listened_needs_no_farewell(view: Context) -> None:
     await OpenCode().on_shutdown(view)
     view.endpoint = Endpoint("127.0.0.1", free_port())
     await OpenCode().on_shutdown(view)
     await OpenCode().on_ready()
 
 
-async def test_silence_is_a_timeout(view: View) -> None:
+async def test_silence_is_a_timeout(view: Context) -> None:
     async with served(silence) as port:
         with pytest.raises(TimeoutError, match="did not answer"):
             await status_of(Place(view, Endpoint("127.0.0.1", port), "/"), None, deadline=0.2)

@@ -15,7 +15,7 @@ from hostler_plugins.opencode import OpenCode
 from hostler_plugins.opencode import file_lock as locking
 from hostler_plugins.opencode.data_directory import FirstStart
 from opencode_binaries import NEWEST, opencode_binary
-from opencode_view import View, a_launch, clean_up, spawned
+from opencode_context import Context, a_launch, clean_up, spawned
 
 HOLDER = """
 import fcntl, sys
@@ -159,12 +159,12 @@ def test_a_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.opencode
-async def test_four_servers_on_one_fresh_data_directory_all_start(view: View) -> None:
+async def test_four_servers_on_one_fresh_data_directory_all_start(view: Context) -> None:
     """Without the turns, one to three of them fail with "CREATE TABLE"."""
-    views = [View(view.root, view.reader, name=f"oc{number}") for number in range(4)]
+    views = [Context(view.root, view.reader, name=f"oc{number}") for number in range(4)]
     running: list[str] = []
 
-    async def start(one: View) -> None:
+    async def start(one: Context) -> None:
         plugin = OpenCode(binary=opencode_binary(NEWEST), offline=True)
         launch = a_launch(one)
         await plugin.pre_spawn(one, launch)
@@ -181,7 +181,7 @@ async def test_four_servers_on_one_fresh_data_directory_all_start(view: View) ->
     assert any("another OpenCode" in text for one in views for text in one.progresses)
 
 
-def run_it(view: View, launch: Launch, done: Callable[[str], None]) -> None:
+def run_it(view: Context, launch: Launch, done: Callable[[str], None]) -> None:
 
     with spawned(view, launch):
         done(view.name)

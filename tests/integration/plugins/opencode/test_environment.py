@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hostler import Auth, EnvironmentSetupFailed, Launch
 from hostler_plugins.opencode import OpenCode, environment, passwords
-from opencode_view import View, a_launch, clean_up
+from opencode_context import Context, a_launch, clean_up
 
 root_only = pytest.mark.skipif(os.getuid() != 0, reason="mounting a file system needs root")
 
@@ -26,7 +26,7 @@ def program(tmp_path: Path) -> Path:
     return path
 
 
-async def prepared(view: View, program: Path, **options: object) -> Launch:
+async def prepared(view: Context, program: Path, **options: object) -> Launch:
     launch = a_launch(view)
     launch.env |= {"OPENCODE": "1", "OPENCODE_PID": "5", "AGENT": "1"} | dict(view.env)
 
@@ -38,7 +38,7 @@ async def prepared(view: View, program: Path, **options: object) -> Launch:
     return launch
 
 
-async def test_a_server_is_told_not_to_update_itself_and_who_started_it(view: View, program: Path) -> None:
+async def test_a_server_is_told_not_to_update_itself_and_who_started_it(view: Context, program: Path) -> None:
     env = (await prepared(view, program)).env
     assert env["OPENCODE_DISABLE_AUTOUPDATE"] == "1"
     assert env["BUN_FEATURE_FLAG_NO_ORPHANS"] == "1"
@@ -47,7 +47,7 @@ async def test_a_server_is_told_not_to_update_itself_and_who_started_it(view: Vi
     assert "OPENCODE_DISABLE_MODELS_FETCH" not in env
 
 
-async def test_offline_sets_the_three_variables(view: View, program: Path) -> None:
+async def test_offline_sets_the_three_variables(view: Context, program: Path) -> None:
     env = (await prepared(view, program, offline=True, client="cli")).env
     offline = (
         "OPENCODE_DISABLE_MODELS_FETCH",
@@ -58,7 +58,7 @@ async def test_offline_sets_the_three_variables(view: View, program: Path) -> No
     assert env["OPENCODE_CLIENT"] == "cli"
 
 
-async def test_what_the_user_set_wins(view: View, program: Path) -> None:
+async def test_what_the_user_set_wins(view: Context, program: Path) -> None:
     view.env = {
         "OPENCODE_DISABLE_AUTOUPDATE": "0",
         "OPENCODE_CLIENT": "mine",
@@ -73,14 +73,14 @@ async def test_what_the_user_set_wins(view: View, program: Path) -> None:
     assert "OPENCODE_SERVER_PASSWORD" in launch.allowed
 
 
-async def test_an_empty_password_of_the_user_asks_for_none(view: View, program: Path) -> None:
+async def test_an_empty_password_of_the_user_asks_for_none(view: Context, program: Path) -> None:
     view.env = {"OPENCODE_SERVER_PASSWORD": ""}
     launch = await prepared(view, program)
     assert "OPENCODE_SERVER_PASSWORD" not in launch.env
     assert "auth" not in launch.facts
 
 
-async def test_the_password_is_random_and_stays_over_restarts(view: View, program: Path) -> None:
+async def test_the_password_is_random_and_stays_over_restarts(view: Context, program: Path) -> None:
     plugin, other = OpenCode(binary=program), OpenCode(binary=program)
     seen = []
 
@@ -98,7 +98,9 @@ async def test_the_password_is_random_and_stays_over_restarts(view: View, progra
     assert view.published["OPENCODE_SERVER_USERNAME"] == ("opencode", False)
 
 
-async def test_the_password_of_a_server_that_is_needed_is_not_taken_over(view: View, program: Path) -> None:
+async def test_the_password_of_a_server_that_is_needed_is_not_taken_over(
+    view: Context, program: Path
+) -> None:
     launch = a_launch(view, OPENCODE_SERVER_PASSWORD="of-another", OPENCODE_SERVER_USERNAME="other")
     await OpenCode(binary=program).pre_spawn(view, launch)
     clean_up(launch)
@@ -108,7 +110,7 @@ async def test_the_password_of_a_server_that_is_needed_is_not_taken_over(view: V
     assert launch.env["OPENCODE_SERVER_USERNAME"] == auth.user == "opencode"
 
 
-async def test_options_win_over_what_the_version_says(view: View, program: Path) -> None:
+async def test_options_win_over_what_the_version_says(view: Context, program: Path) -> None:
     launch = await prepared(view, program, health_path="/mine", profile="next")
     assert launch.facts["health_path"] == "/mine"
     assert (view.root / "home" / ".local" / "state" / "opencode" / "password").is_file()
@@ -150,7 +152,7 @@ def full(tmp_path: Path) -> Iterator[Path]:
 
 @root_only
 async def test_a_home_that_cannot_be_written_is_told_before_the_spawn(
-    view: View, program: Path, read_only: Path
+    view: Context, program: Path, read_only: Path
 ) -> None:
     view.env = {"HOME": str(read_only)}
 
@@ -162,14 +164,14 @@ async def test_a_home_that_cannot_be_written_is_told_before_the_spawn(
 
 
 @root_only
-async def test_the_four_folders_may_lie_elsewhere(view: View, program: Path, read_only: Path) -> None:
+async def test_the_four_folders_may_lie_elsewhere(view: Context, program: Path, read_only: Path) -> None:
     kinds = ("DATA", "CONFIG", "STATE", "CACHE")
     view.env = {"HOME": str(read_only)} | {f"XDG_{kind}_HOME": str(view.root / kind) for kind in kinds}
     assert (await prepared(view, program)).argv
 
 
 @root_only
-async def test_a_full_disk_is_told_and_not_permanent(view: View, program: Path, full: Path) -> None:
+async def test_a_full_disk_is_told_and_not_permanent(view: Context, program: Path, full: Path) -> None:
     view.env = {"XDG_DATA_HOME": str(full)}
 
     with pytest.raises(EnvironmentSetupFailed, match="is full") as caught:
@@ -178,7 +180,7 @@ async def test_a_full_disk_is_told_and_not_permanent(view: View, program: Path, 
     assert not caught.value.permanent
 
 
-async def test_a_file_in_the_place_of_a_folder_is_told(view: View, program: Path) -> None:
+async def test_a_file_in_the_place_of_a_folder_is_told(view: Context, program: Path) -> None:
     (view.root / "file").touch()
     view.env = {"XDG_STATE_HOME": str(view.root / "file" / "deeper")}
 
@@ -188,7 +190,7 @@ async def test_a_file_in_the_place_of_a_folder_is_told(view: View, program: Path
 
 @root_only
 def test_a_temporary_folder_that_cannot_be_made_is_told(
-    view: View, read_only: Path, monkeypatch: pytest.MonkeyPatch
+    view: Context, read_only: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hostler.launching.tempdir._SHORT", str(read_only))
     monkeypatch.setattr("tempfile.tempdir", str(read_only))
@@ -200,7 +202,7 @@ def test_a_temporary_folder_that_cannot_be_made_is_told(
 
 
 @root_only
-def test_what_is_made_for_another_user_belongs_to_that_user(view: View) -> None:
+def test_what_is_made_for_another_user_belongs_to_that_user(view: Context) -> None:
     launch = a_launch(view)
     launch.user, launch.group = "nobody", "nogroup"
     environment.give_private_tmpdir(launch)
@@ -229,11 +231,11 @@ def test_a_user_without_home_and_account_is_told_to_set_one(becoming: Callable[[
     assert "HOME" in caught.value.context.hint
 
 
-def password_file(view: View) -> Path:
+def password_file(view: Context) -> Path:
     return view.root / "home" / ".local" / "state" / "opencode" / "password"
 
 
-async def test_a_password_file_is_made_for_the_user_alone_and_used_from_then_on(view: View) -> None:
+async def test_a_password_file_is_made_for_the_user_alone_and_used_from_then_on(view: Context) -> None:
     os.umask(0o000)
 
     try:
@@ -248,7 +250,9 @@ async def test_a_password_file_is_made_for_the_user_alone_and_used_from_then_on(
     assert [path.name for path in password_file(view).parent.iterdir()] == ["password"]
 
 
-async def test_an_empty_password_file_is_replaced_and_a_configured_password_goes_into_it(view: View) -> None:
+async def test_an_empty_password_file_is_replaced_and_a_configured_password_goes_into_it(
+    view: Context,
+) -> None:
     launch = a_launch(view, OPENCODE_SERVER_PASSWORD="of-the-user")
     password_file(view).parent.mkdir(parents=True)
     password_file(view).touch()
@@ -257,7 +261,7 @@ async def test_an_empty_password_file_is_replaced_and_a_configured_password_goes
 
 
 async def test_of_two_that_make_the_password_file_at_once_both_use_the_one_that_is_there(
-    view: View, monkeypatch: pytest.MonkeyPatch
+    view: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create = view.create_file
 
@@ -271,7 +275,7 @@ async def test_of_two_that_make_the_password_file_at_once_both_use_the_one_that_
     assert launch.env["OPENCODE_SERVER_PASSWORD"] == "of-the-other"
 
 
-async def test_a_password_file_that_cannot_be_read_is_told(view: View) -> None:
+async def test_a_password_file_that_cannot_be_read_is_told(view: Context) -> None:
     password_file(view).mkdir(parents=True)
     launch = a_launch(view)
 

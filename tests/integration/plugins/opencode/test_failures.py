@@ -25,7 +25,7 @@ from hostler import (
 )
 from hostler_plugins.opencode import OpenCode
 from opencode_binaries import NEWEST, PREVIEW, opencode_binary
-from opencode_view import View, a_launch, clean_up
+from opencode_context import Context, a_launch, clean_up
 
 
 def an_exit(
@@ -34,7 +34,9 @@ def an_exit(
     return Exit(ExitCause.EXITED, 1, code=code, signal=signal, stderr=stderr, ready=ready)
 
 
-async def advice_of(version: str, view: View, spoil: Callable[[Launch], None], *words: str) -> Advice | None:
+async def advice_of(
+    version: str, view: Context, spoil: Callable[[Launch], None], *words: str
+) -> Advice | None:
     """Start a real OpenCode that cannot live, and ask what its end means."""
     plugin = OpenCode(binary=opencode_binary(version), offline=True)
     launch = a_launch(view, *words)
@@ -65,7 +67,7 @@ def assert_advice(advice: Advice | None, action: Action, error: type[ServerError
 
 @pytest.mark.opencode
 @pytest.mark.parametrize("version", ["0.5.29", "1.0.0", "1.1.34", "1.14.34", NEWEST, PREVIEW])
-async def test_a_port_that_is_taken_is_told_in_every_version(version: str, view: View) -> None:
+async def test_a_port_that_is_taken_is_told_in_every_version(version: str, view: Context) -> None:
     with socket.socket() as holder:
 
         def take(launch: Launch) -> None:
@@ -81,7 +83,7 @@ async def test_a_port_that_is_taken_is_told_in_every_version(version: str, view:
 @pytest.mark.parametrize("version", ["1.1.34", "1.14.34", NEWEST])
 @pytest.mark.parametrize("text", ['{ "model": 5, ', '{ "nonsense": [1], "model": 5 }'])
 async def test_a_broken_global_configuration_is_shown_and_permanent(
-    text: str, version: str, view: View
+    text: str, version: str, view: Context
 ) -> None:
     folder = view.root / "home" / ".config" / "opencode"
     folder.mkdir(parents=True)
@@ -92,14 +94,14 @@ async def test_a_broken_global_configuration_is_shown_and_permanent(
 
 @pytest.mark.opencode
 @pytest.mark.parametrize("version", ["1.1.34", NEWEST, PREVIEW])
-async def test_an_unknown_argument_is_permanent(version: str, view: View) -> None:
+async def test_an_unknown_argument_is_permanent(version: str, view: Context) -> None:
     advice = await advice_of(version, view, nothing, "opencode", "serve", "--nonsense")
     assert "argument" in assert_advice(advice, Action.GIVE_UP, ProcessSpawnFailed)
 
 
 @pytest.mark.opencode
 @pytest.mark.skipif(os.getuid() != 0, reason="mounting a file system needs root")
-async def test_a_home_that_became_unwritable_is_permanent(view: View) -> None:
+async def test_a_home_that_became_unwritable_is_permanent(view: Context) -> None:
     home = view.root / "ro"
     home.mkdir()
 
@@ -116,7 +118,7 @@ async def test_a_home_that_became_unwritable_is_permanent(view: View) -> None:
 
 
 @pytest.mark.opencode
-async def test_a_deleted_working_directory_is_permanent(view: View) -> None:
+async def test_a_deleted_working_directory_is_permanent(view: Context) -> None:
     def delete_it(launch: Launch) -> None:
         launch.argv = [
             "/bin/sh",
@@ -167,7 +169,7 @@ async def test_what_says_nothing_is_left_to_the_engine() -> None:
     assert await OpenCode().on_crash(an_exit("Error: Unexpected error\n\nServeError")) is None
 
 
-async def test_a_bare_error_while_the_port_is_free_is_no_port_in_use(view: View) -> None:
+async def test_a_bare_error_while_the_port_is_free_is_no_port_in_use(view: Context) -> None:
     program = view.root / "bin" / "opencode"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\necho 1.18.34\n")

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import anyio
 import pytest
-from fetching import npm_program
+from downloads import npm_program
 from hostler import ProcessSpawnFailed
 from hostler_plugins.opencode import VERSION, OpenCode
 from hostler_plugins.opencode.install import Installation
 from hostler_plugins.opencode.platforms import bun_package, package_names
 from hostler_plugins.opencode.versions import Version, ask
 from opencode_binaries import npm_package
-from opencode_view import View, a_launch, clean_up
+from opencode_context import Context, a_launch, clean_up
 
 # A small package of the public registry with a program in it, in place of 60 MB.
 SMALL, SMALL_VERSION, SMALL_NAME = "semver", "7.6.0", "semver.js"
@@ -37,7 +37,7 @@ print(anyio.run(Installation(launch, "{SMALL}", "{SMALL_VERSION}", "{SMALL_NAME}
 """
 
 
-def small(view: View, path: str | None = None, **host: str) -> Installation:
+def small(view: Context, path: str | None = None, **host: str) -> Installation:
     launch = a_launch(view)
     launch.host_env = {**os.environ, **host}
     launch.env["PATH"] = path or str(Path(npm_program()).parent)
@@ -48,11 +48,11 @@ def small(view: View, path: str | None = None, **host: str) -> Installation:
     return Installation(launch, SMALL, SMALL_VERSION, SMALL_NAME, view.progress)
 
 
-def leftovers(view: View) -> list[str]:
+def leftovers(view: Context) -> list[str]:
     return [path.name for path in (view.cache_dir / "opencode").glob(".installing-*")]
 
 
-def fake_npm(view: View, text: str) -> str:
+def fake_npm(view: Context, text: str) -> str:
     """A PATH with an npm that behaves as the text says, and else is the real one."""
     folder = view.root / "fake"
     folder.mkdir()
@@ -62,7 +62,7 @@ def fake_npm(view: View, text: str) -> str:
 
 
 @pytest.mark.usefixtures("network")
-async def test_a_package_is_installed_once_with_its_program_executable(view: View) -> None:
+async def test_a_package_is_installed_once_with_its_program_executable(view: Context) -> None:
     program = await small(view).ensure()
     said, first = len(view.progresses), os.stat(program)  # noqa: PTH116 - the async rules know no Path
     again = await small(view).ensure()
@@ -76,7 +76,7 @@ async def test_a_package_is_installed_once_with_its_program_executable(view: Vie
 
 @pytest.mark.opencode
 @pytest.mark.usefixtures("network")
-async def test_a_missing_opencode_is_installed_and_started_from_the_cache(view: View) -> None:
+async def test_a_missing_opencode_is_installed_and_started_from_the_cache(view: Context) -> None:
     launch = a_launch(view)
     await OpenCode(install="if-missing").pre_spawn(view, launch)
 
@@ -103,7 +103,9 @@ def test_two_processes_that_install_at_once_agree(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("network")
-async def test_an_interrupted_install_leaves_no_program_and_the_next_one_clears_it_away(view: View) -> None:
+async def test_an_interrupted_install_leaves_no_program_and_the_next_one_clears_it_away(
+    view: Context,
+) -> None:
     interrupt_one(small(view).launch.cache_dir)
     assert leftovers(view)
     assert not small(view).program.exists()
@@ -122,7 +124,7 @@ def interrupt_one(cache: Path) -> None:
         os.killpg(child.pid, signal.SIGKILL)
 
 
-async def test_a_cancelled_install_ends_its_npm_and_leaves_nothing(view: View) -> None:
+async def test_a_cancelled_install_ends_its_npm_and_leaves_nothing(view: Context) -> None:
     os.mkfifo(view.root / "told")
     path = fake_npm(view, f"echo $$ > {view.root}/told; sleep 300")
 
@@ -138,7 +140,7 @@ async def test_a_cancelled_install_ends_its_npm_and_leaves_nothing(view: View) -
         os.kill(pid, 0)
 
 
-async def test_without_npm_and_bun_the_error_says_what_to_install(view: View) -> None:
+async def test_without_npm_and_bun_the_error_says_what_to_install(view: Context) -> None:
     with pytest.raises(ProcessSpawnFailed, match="neither npm nor bun") as caught:
         await small(view, "/proc/nowhere").ensure()
 
@@ -147,7 +149,7 @@ async def test_without_npm_and_bun_the_error_says_what_to_install(view: View) ->
     assert leftovers(view) == []
 
 
-async def test_an_unreachable_registry_is_told_and_worth_another_try(view: View) -> None:
+async def test_an_unreachable_registry_is_told_and_worth_another_try(view: Context) -> None:
     broken = small(
         view,
         npm_config_registry="http://127.0.0.1:9",
@@ -163,7 +165,7 @@ async def test_an_unreachable_registry_is_told_and_worth_another_try(view: View)
 
 
 @pytest.mark.usefixtures("network")
-async def test_a_version_that_does_not_exist_is_permanent(view: View) -> None:
+async def test_a_version_that_does_not_exist_is_permanent(view: Context) -> None:
     wanted = small(view)
     missing = Installation(wanted.launch, SMALL, "99.99.99", SMALL_NAME, view.progress)
 
@@ -175,7 +177,7 @@ async def test_a_version_that_does_not_exist_is_permanent(view: View) -> None:
 
 @pytest.mark.usefixtures("network")
 @pytest.mark.parametrize("answer", ['"sha512-AAAA"', '"sha1-AAAA"', ""])
-async def test_a_download_that_is_not_what_was_promised_is_refused(answer: str, view: View) -> None:
+async def test_a_download_that_is_not_what_was_promised_is_refused(answer: str, view: Context) -> None:
     path = fake_npm(view, f"if [ \"$1\" = view ]; then echo '{answer}'; exit 0; fi")
 
     with pytest.raises(ProcessSpawnFailed, match="not what the registry promised") as caught:
@@ -193,12 +195,12 @@ async def test_a_download_that_is_not_what_was_promised_is_refused(answer: str, 
         ("exit 0", "npm ended without a word and without a package"),
     ],
 )
-async def test_an_npm_that_ends_without_a_word_is_told_by_its_end(end: str, told: str, view: View) -> None:
+async def test_an_npm_that_ends_without_a_word_is_told_by_its_end(end: str, told: str, view: Context) -> None:
     with pytest.raises(ProcessSpawnFailed, match=told):
         await small(view, fake_npm(view, end)).ensure()
 
 
-async def test_an_npm_that_cannot_be_run_is_told(view: View) -> None:
+async def test_an_npm_that_cannot_be_run_is_told(view: Context) -> None:
     path = fake_npm(view, "")
     (view.root / "fake" / "npm").write_bytes(b"\x7fELF nonsense")
 
@@ -207,7 +209,7 @@ async def test_an_npm_that_cannot_be_run_is_told(view: View) -> None:
 
 
 @pytest.mark.usefixtures("network")
-async def test_a_full_or_broken_cache_is_told(view: View) -> None:
+async def test_a_full_or_broken_cache_is_told(view: Context) -> None:
     # A file where the unpacked package should go: what a disk does that refuses.
     path = fake_npm(view, 'if [ "$1" = pack ]; then touch ../package; fi')
 
@@ -218,7 +220,7 @@ async def test_a_full_or_broken_cache_is_told(view: View) -> None:
 
 
 @pytest.mark.usefixtures("network")
-async def test_bun_installs_where_npm_is_missing(view: View) -> None:
+async def test_bun_installs_where_npm_is_missing(view: Context) -> None:
     bun = npm_package(bun_package(), "1.4.5") / "bin" / "bun"
     (view.root / "bin").mkdir()
     (view.root / "bin" / "bun").symlink_to(bun)
@@ -232,7 +234,7 @@ async def test_bun_installs_where_npm_is_missing(view: View) -> None:
     assert time.monotonic() - started < 120
 
 
-def with_bun(view: View, program: str) -> Installation:
+def with_bun(view: Context, program: str) -> Installation:
     """No npm, and a bun that links node_modules to what it unpacked, with the program made so."""
     bun = view.root / "bin" / "bun"
     bun.parent.mkdir()
@@ -242,13 +244,13 @@ def with_bun(view: View, program: str) -> Installation:
     return small(view, str(bun.parent))
 
 
-async def test_a_package_that_bun_links_to_is_kept_with_what_is_behind_the_link(view: View) -> None:
+async def test_a_package_that_bun_links_to_is_kept_with_what_is_behind_the_link(view: Context) -> None:
     program = await with_bun(view, f"echo here > store/bin/{SMALL_NAME}").ensure()
     assert program.read_text() == "here\n"
     assert leftovers(view) == []
 
 
-async def test_a_link_that_bun_unpacked_in_the_place_of_the_program_is_refused(view: View) -> None:
+async def test_a_link_that_bun_unpacked_in_the_place_of_the_program_is_refused(view: Context) -> None:
     wanted = with_bun(view, f"ln -s /bin/sh store/bin/{SMALL_NAME}")
 
     with pytest.raises(ProcessSpawnFailed, match="in it is no file"):

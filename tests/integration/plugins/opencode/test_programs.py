@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fetching import fetched, npm_with_network
+from downloads import fetched, npm_with_network
 from hostler_plugins.opencode.platforms import bun_package, has_avx2, is_musl, package_names, platform_name
 from hostler_plugins.opencode.programs import Program, is_program, resolve
 from hostler_plugins.opencode.versions import Version, ask
 from opencode_binaries import NEWEST, only_with_every_version, opencode_binary
-from opencode_view import View, a_launch
+from opencode_context import Context, a_launch
 from other_user import as_user
 
 NODE = "#!/usr/bin/env node\nconst envPath = process.env.OPENCODE_BIN_PATH\n"
@@ -50,7 +50,7 @@ def a_wrapper(path: Path, text: str = NODE) -> Path:
     ("version", "flags"), [("1.0.0", ()), ("1.1.34", ()), ("1.18.33", ("--ignore-scripts",))]
 )
 async def test_what_npm_installs_is_resolved_to_the_native_program(
-    version: str, flags: tuple[str, ...], view: View
+    version: str, flags: tuple[str, ...], view: Context
 ) -> None:
     modules = npm_install(version, *flags)
     link = modules / ".bin" / "opencode"
@@ -64,14 +64,14 @@ async def test_what_npm_installs_is_resolved_to_the_native_program(
     assert await ask(program.path, view, a_launch(view)) == Version(version)
 
 
-def test_a_nested_package_of_a_global_install_is_found(view: View, tmp_path: Path) -> None:
+def test_a_nested_package_of_a_global_install_is_found(view: Context, tmp_path: Path) -> None:
     package = tmp_path / "lib" / "node_modules" / "opencode-ai"
     wrapper = a_wrapper(package / "bin" / "opencode")
     native = a_native(package / "node_modules" / package_names()[0] / "bin" / "opencode")
     assert resolve(wrapper, "test", a_launch(view)).path == native
 
 
-def test_a_copy_beside_the_wrapper_comes_before_the_packages(view: View, tmp_path: Path) -> None:
+def test_a_copy_beside_the_wrapper_comes_before_the_packages(view: Context, tmp_path: Path) -> None:
     package = tmp_path / "node_modules" / "opencode-ai"
     wrapper = a_wrapper(package / "bin" / "opencode")
     a_native(tmp_path / "node_modules" / package_names()[0] / "bin" / "opencode")
@@ -79,7 +79,7 @@ def test_a_copy_beside_the_wrapper_comes_before_the_packages(view: View, tmp_pat
     assert resolve(wrapper, "test", a_launch(view)).path == native
 
 
-def test_the_folders_of_pnpm_are_followed(view: View, tmp_path: Path) -> None:
+def test_the_folders_of_pnpm_are_followed(view: Context, tmp_path: Path) -> None:
     store = tmp_path / "node_modules" / ".pnpm" / "opencode-ai@1.2.3" / "node_modules"
     native = a_native(store / package_names()[0] / "bin" / "opencode")
     a_wrapper(store / "opencode-ai" / "bin" / "opencode")
@@ -91,25 +91,25 @@ def test_the_folders_of_pnpm_are_followed(view: View, tmp_path: Path) -> None:
     assert resolve(shim, "test", a_launch(view)).path == native
 
 
-def test_opencode_bin_path_comes_first(view: View, tmp_path: Path) -> None:
+def test_opencode_bin_path_comes_first(view: Context, tmp_path: Path) -> None:
     wrapper = a_wrapper(tmp_path / "node_modules" / "opencode-ai" / "bin" / "opencode")
     a_native(tmp_path / "node_modules" / package_names()[0] / "bin" / "opencode")
     mine = a_native(tmp_path / "mine")
     assert resolve(wrapper, "test", a_launch(view, OPENCODE_BIN_PATH=str(mine))).path == mine
 
 
-def test_a_wrapper_without_a_native_program_is_only_a_wrapper(view: View, tmp_path: Path) -> None:
+def test_a_wrapper_without_a_native_program_is_only_a_wrapper(view: Context, tmp_path: Path) -> None:
     wrapper = a_wrapper(tmp_path / "node_modules" / "opencode-ai" / "bin" / "opencode")
     assert resolve(wrapper, "test", a_launch(view)) == Program(wrapper, native=False, found="test")
 
 
-def test_a_script_of_the_users_own_is_not_looked_behind(view: View, tmp_path: Path) -> None:
+def test_a_script_of_the_users_own_is_not_looked_behind(view: Context, tmp_path: Path) -> None:
     script = a_wrapper(tmp_path / "bin" / "opencode", "#!/bin/sh\nexec bwrap opencode\n")
     a_native(tmp_path / "node_modules" / package_names()[0] / "bin" / "opencode")
     assert resolve(script, "test", a_launch(view)).path == script
 
 
-def test_a_file_that_cannot_be_read_is_no_native_program(view: View, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_no_native_program(view: Context, tmp_path: Path) -> None:
     assert not resolve(tmp_path / "gone", "test", a_launch(view)).native
 
 

@@ -15,7 +15,7 @@ import pytest
 from hostler import Auth, Healthy, Launch, Report
 from hostler_plugins.opencode import OpenCode
 from opencode_binaries import NEWEST, PREVIEW, opencode_binary
-from opencode_view import View, a_launch, clean_up, spawned
+from opencode_context import Context, a_launch, clean_up, spawned
 
 pytestmark = pytest.mark.opencode
 
@@ -47,14 +47,14 @@ def request(
             return error.code, str(error.headers["content-type"]), error.read()
 
 
-async def first_healthy(plugin: OpenCode, view: View) -> list[Report]:
+async def first_healthy(plugin: OpenCode, view: Context) -> list[Report]:
     with anyio.fail_after(30):
         return [report async for report in plugin.health_check(view, view.endpoint)]
 
 
 @pytest.mark.parametrize("version", EVERY)
 async def test_a_version_listens_where_it_was_told_and_answers_on_its_health_path(
-    version: str, view: View
+    version: str, view: Context
 ) -> None:
     plugin = the_plugin(version)
     launch = a_launch(view)
@@ -81,7 +81,7 @@ async def test_a_version_listens_where_it_was_told_and_answers_on_its_health_pat
 
 
 @pytest.mark.parametrize("version", ["1.1.34", NEWEST, PREVIEW])
-async def test_the_password_is_asked_for(version: str, view: View) -> None:
+async def test_the_password_is_asked_for(version: str, view: Context) -> None:
     plugin = the_plugin(version)
     launch = a_launch(view)
     await plugin.pre_spawn(view, launch)
@@ -98,7 +98,7 @@ async def test_the_password_is_asked_for(version: str, view: View) -> None:
     assert (without[0], wrong[0], right[0]) == (401, 401, 200)
 
 
-async def test_a_server_that_refuses_the_password_is_not_healthy(view: View) -> None:
+async def test_a_server_that_refuses_the_password_is_not_healthy(view: Context) -> None:
     plugin = the_plugin(NEWEST)
     launch = a_launch(view)
     await plugin.pre_spawn(view, launch)
@@ -113,7 +113,7 @@ async def test_a_server_that_refuses_the_password_is_not_healthy(view: View) -> 
     assert "refuses the password" in getattr(report, "reason", "")
 
 
-async def test_without_a_password_the_server_is_healthy_and_open(view: View) -> None:
+async def test_without_a_password_the_server_is_healthy_and_open(view: Context) -> None:
     plugin = the_plugin(NEWEST, password=False)
     launch = a_launch(view)
     await plugin.pre_spawn(view, launch)
@@ -130,7 +130,7 @@ async def test_without_a_password_the_server_is_healthy_and_open(view: View) -> 
     assert not view.notices
 
 
-async def test_the_preview_keeps_the_password_that_is_in_its_file(view: View) -> None:
+async def test_the_preview_keeps_the_password_that_is_in_its_file(view: Context) -> None:
     file = view.root / "home" / ".local" / "state" / "opencode" / "password"
     file.parent.mkdir(parents=True)
     file.write_text("of-another-client")
@@ -147,7 +147,7 @@ async def test_the_preview_keeps_the_password_that_is_in_its_file(view: View) ->
     assert "of-another-client" in launch.secrets.values()
 
 
-async def test_on_shutdown_ends_what_sigterm_would_leave_behind(view: View) -> None:
+async def test_on_shutdown_ends_what_sigterm_would_leave_behind(view: Context) -> None:
     plugin = the_plugin(NEWEST)
     launch = a_launch(view)
     await plugin.pre_spawn(view, launch)
@@ -165,7 +165,7 @@ async def test_on_shutdown_ends_what_sigterm_would_leave_behind(view: View) -> N
     clean_up(launch)
 
 
-async def test_the_private_tmpdir_catches_what_opencode_leaves(view: View) -> None:
+async def test_the_private_tmpdir_catches_what_opencode_leaves(view: Context) -> None:
     plugin = the_plugin("1.14.34")
     launch = a_launch(view)
     await plugin.pre_spawn(view, launch)
@@ -182,7 +182,7 @@ async def test_the_private_tmpdir_catches_what_opencode_leaves(view: View) -> No
     assert look_into(tmpdir) is None
 
 
-async def test_a_wrapper_is_resolved_and_the_port_passed_in_a_configured_command(view: View) -> None:
+async def test_a_wrapper_is_resolved_and_the_port_passed_in_a_configured_command(view: Context) -> None:
     (view.root / "bin").mkdir()
     (view.root / "bin" / "opencode").symlink_to(opencode_binary(NEWEST))
     launch = a_launch(view, "opencode", "serve", "--print-logs")

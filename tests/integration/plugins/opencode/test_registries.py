@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fetching import npm_program
+from downloads import npm_program
 from hostler import Launch, ProcessSpawnFailed
 from hostler_plugins.opencode.install import Installation
 from hostler_plugins.opencode.platforms import bun_package
 from hostler_plugins.opencode.source import BUN_VERSION, wanted_bun
 from opencode_binaries import npm_package
-from opencode_view import View, a_launch
+from opencode_context import Context, a_launch
 
 NAME, VERSION = "hostler-test-program", "1.0.0"
 PLAIN = "plain"
@@ -102,7 +102,7 @@ def registry() -> Iterator[Callable[[str], Registry]]:
         one.close()
 
 
-def launch_of(view: View, tool: Path, **host: str) -> Launch:
+def launch_of(view: Context, tool: Path, **host: str) -> Launch:
     """The launch of a hostler whose user has a home of its own, and that finds this tool."""
     launch = a_launch(view)
     own = {"HOME": str(view.root / "home"), "npm_config_fetch_retries": "0"}
@@ -115,7 +115,7 @@ def configure(launch: Launch, registry: Registry) -> None:
     Path(launch.env["HOME"], ".npmrc").write_text(f"registry={registry.url}\n")
 
 
-def installation(view: View, launch: Launch) -> Installation:
+def installation(view: Context, launch: Launch) -> Installation:
     return Installation(launch, NAME, VERSION, "program", view.progress)
 
 
@@ -136,7 +136,7 @@ def real_tool(name: str) -> Path:
 
 @pytest.mark.parametrize("name", ["npm", "bun"])
 async def test_a_project_around_the_cache_does_not_choose_where_programs_come_from(
-    name: str, view: View, registry: Callable[[str], Registry]
+    name: str, view: Context, registry: Callable[[str], Registry]
 ) -> None:
     users, projects = registry(PLAIN), registry(PLAIN)
     launch = launch_of(view, real_tool(name))
@@ -156,7 +156,7 @@ async def test_a_project_around_the_cache_does_not_choose_where_programs_come_fr
 
 
 async def test_what_npm_run_made_of_a_projects_settings_does_not_count(
-    view: View, registry: Callable[[str], Registry]
+    view: Context, registry: Callable[[str], Registry]
 ) -> None:
     users, projects = registry(PLAIN), registry(PLAIN)
     launch = launch_of(
@@ -173,7 +173,7 @@ async def test_what_npm_run_made_of_a_projects_settings_does_not_count(
 
 
 async def test_the_users_own_environment_still_chooses_the_registry(
-    view: View, registry: Callable[[str], Registry]
+    view: Context, registry: Callable[[str], Registry]
 ) -> None:
     mirror = registry(PLAIN)
     await installation(view, launch_of(view, Path(npm_program()), npm_config_registry=mirror.url)).ensure()
@@ -191,7 +191,7 @@ async def test_the_users_own_environment_still_chooses_the_registry(
     ],
 )
 async def test_a_package_that_cannot_be_used_is_told_in_words_and_not_installed(
-    kind: str, words: str, view: View, registry: Callable[[str], Registry]
+    kind: str, words: str, view: Context, registry: Callable[[str], Registry]
 ) -> None:
     url = registry(kind).url
     wanted = installation(view, launch_of(view, Path(npm_program()), npm_config_registry=url))
@@ -207,7 +207,7 @@ async def test_a_package_that_cannot_be_used_is_told_in_words_and_not_installed(
     "asked", ["bun@https://example.org/x.tgz", "bun@../../x", "bun@npm:x@1.0.0", "bun@1"]
 )
 def test_a_checkout_names_a_version_of_bun_and_no_place_to_get_it_from(
-    asked: str, view: View, tmp_path: Path
+    asked: str, view: Context, tmp_path: Path
 ) -> None:
     (tmp_path / "package.json").write_text(json.dumps({"packageManager": asked}))
     assert wanted_bun(tmp_path, a_launch(view)) == BUN_VERSION

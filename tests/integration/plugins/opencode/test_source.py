@@ -12,7 +12,7 @@ from hostler_plugins.opencode import OpenCode
 from hostler_plugins.opencode.platforms import bun_package
 from hostler_plugins.opencode.source import BUN_VERSION, missing_dependencies, wanted_bun
 from opencode_binaries import npm_package
-from opencode_view import View, a_launch, clean_up, spawned
+from opencode_context import Context, a_launch, clean_up, spawned
 
 SERVER = """
 import { word } from "greeting"
@@ -48,7 +48,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 async def test_a_checkout_is_run_with_bun_after_its_dependencies_were_installed(
-    checkout: Path, view: View
+    checkout: Path, view: Context
 ) -> None:
     plugin = OpenCode(source=checkout, bun=real_bun())
     launch = a_launch(view)
@@ -64,16 +64,16 @@ async def test_a_checkout_is_run_with_bun_after_its_dependencies_were_installed(
     assert isinstance(reports[-1], Healthy)
     assert view.progresses == ["installing 1 dependencies of OpenCode (bun install)"]
 
-    again = View(view.root / "again", view.reader)
+    again = Context(view.root / "again", view.reader)
     await plugin.pre_spawn(again, launch := a_launch(again))
     clean_up(launch)
     assert again.progresses == []
 
 
-async def test_two_hostlers_install_the_dependencies_once(checkout: Path, view: View) -> None:
-    views = [view, View(view.root, view.reader)]
+async def test_two_hostlers_install_the_dependencies_once(checkout: Path, view: Context) -> None:
+    views = [view, Context(view.root, view.reader)]
 
-    async def start(one: View) -> None:
+    async def start(one: Context) -> None:
         launch = a_launch(one, XDG_DATA_HOME=str(one.root / str(views.index(one))))
         await OpenCode(source=checkout, bun=real_bun()).pre_spawn(one, launch)
         clean_up(launch)
@@ -87,7 +87,7 @@ async def test_two_hostlers_install_the_dependencies_once(checkout: Path, view: 
     assert sum("bun install" in text for text in said) == 1
 
 
-async def test_a_failed_bun_install_is_told_with_its_words(checkout: Path, view: View) -> None:
+async def test_a_failed_bun_install_is_told_with_its_words(checkout: Path, view: Context) -> None:
     package = checkout / "packages" / "opencode" / "package.json"
     package.write_text(json.dumps({"name": "opencode", "dependencies": {"gone": "workspace:*"}}))
     launch = a_launch(view)
@@ -99,7 +99,7 @@ async def test_a_failed_bun_install_is_told_with_its_words(checkout: Path, view:
     assert "gone" in str(caught.value)
 
 
-async def test_a_folder_that_is_no_checkout_is_told(view: View) -> None:
+async def test_a_folder_that_is_no_checkout_is_told(view: Context) -> None:
     launch = a_launch(view)
 
     with pytest.raises(ProcessSpawnFailed, match="no checkout of OpenCode") as caught:
@@ -110,7 +110,9 @@ async def test_a_folder_that_is_no_checkout_is_told(view: View) -> None:
 
 
 @pytest.mark.parametrize(("configured", "said"), [("gone", "is no file"), (None, "need bun")])
-async def test_a_missing_bun_is_told(configured: str | None, said: str, checkout: Path, view: View) -> None:
+async def test_a_missing_bun_is_told(
+    configured: str | None, said: str, checkout: Path, view: Context
+) -> None:
     launch = a_launch(view)
     launch.host_env = {"PATH": "/proc/nowhere"}
     plugin = OpenCode(source=checkout, bun=None if configured is None else Path(configured))
@@ -122,7 +124,7 @@ async def test_a_missing_bun_is_told(configured: str | None, said: str, checkout
     assert caught.value.permanent
 
 
-async def test_bun_is_found_in_the_home_folder(checkout: Path, view: View) -> None:
+async def test_bun_is_found_in_the_home_folder(checkout: Path, view: Context) -> None:
     folder = view.root / "home" / ".bun" / "bin"
     launch = a_launch(view)
     launch.host_env = {"PATH": "/proc/nowhere", "HOME": str(view.root / "home")}
@@ -133,7 +135,7 @@ async def test_bun_is_found_in_the_home_folder(checkout: Path, view: View) -> No
     assert launch.argv[0] == str(folder / "bun")
 
 
-async def test_a_bun_that_cannot_run_is_told(checkout: Path, view: View) -> None:
+async def test_a_bun_that_cannot_run_is_told(checkout: Path, view: Context) -> None:
     bun = view.root / "bun"
     bun.write_bytes(b"\x7fELF nonsense")
     bun.chmod(0o755)
@@ -146,7 +148,7 @@ async def test_a_bun_that_cannot_run_is_told(checkout: Path, view: View) -> None
 
 
 @pytest.mark.usefixtures("network")
-async def test_a_missing_bun_is_installed_when_that_is_allowed(checkout: Path, view: View) -> None:
+async def test_a_missing_bun_is_installed_when_that_is_allowed(checkout: Path, view: Context) -> None:
     (checkout / "package.json").write_text(
         json.dumps({"name": "all", "workspaces": ["packages/*"], "packageManager": f"bun@{BUN_VERSION}"})
     )
@@ -157,7 +159,7 @@ async def test_a_missing_bun_is_installed_when_that_is_allowed(checkout: Path, v
     assert launch.argv[1:3] == ["run", "src/index.ts"]
 
 
-def test_the_checkout_says_which_bun_it_wants(checkout: Path, view: View) -> None:
+def test_the_checkout_says_which_bun_it_wants(checkout: Path, view: Context) -> None:
     assert wanted_bun(checkout, a_launch(view)) == BUN_VERSION
     (checkout / "package.json").write_text('{"packageManager": "bun@1.3.5"}')
     assert wanted_bun(checkout, a_launch(view)) == "1.3.5"
@@ -165,5 +167,5 @@ def test_the_checkout_says_which_bun_it_wants(checkout: Path, view: View) -> Non
     assert wanted_bun(checkout, a_launch(view)) == BUN_VERSION
 
 
-def test_a_checkout_without_a_readable_package_has_nothing_to_install(view: View, tmp_path: Path) -> None:
+def test_a_checkout_without_a_readable_package_has_nothing_to_install(view: Context, tmp_path: Path) -> None:
     assert missing_dependencies(tmp_path, a_launch(view)) == []

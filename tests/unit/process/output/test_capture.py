@@ -15,24 +15,24 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 import pytest
-from capturing import (
-    DEADLINE,
-    Collector,
-    Spawn,
-    Troubles,
-    captured_children,
-    is_open,
-    open_fds,
-    opened,
-    output_threads,
-    running_reader,
-    steps,
-    until,
-)
 from hostler.model.values import Line
 from hostler.process.output.capture import MOST_LARGE_PIPES, PIPE_SIZE, OutputReader
 from hostler.secrets.credentials import MASK
 from hostler.secrets.masking import Masker
+from output_capture import (
+    DEADLINE,
+    MemorySink,
+    Spawn,
+    Troubles,
+    captured_children,
+    is_open,
+    open_capture,
+    open_fds,
+    output_threads,
+    running_reader,
+    two_fifos,
+    until,
+)
 
 SECRET = "sk-ant-0123456789"
 
@@ -50,8 +50,8 @@ def spawned() -> Iterator[Spawn]:
 
 
 async def test_both_streams_reach_sinks_tail_and_followers(reader: OutputReader, spawned: Spawn) -> None:
-    sink = Collector()
-    capture = opened(reader, sink)
+    sink = MemorySink()
+    capture = open_capture(reader, sink)
     lines: list[Line] = []
     capture.follow(lines.extend)
 
@@ -75,7 +75,7 @@ async def test_both_streams_reach_sinks_tail_and_followers(reader: OutputReader,
 @pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})])
 async def test_it_works_under_uvloop(reader: OutputReader, spawned: Spawn) -> None:
     assert type(asyncio.get_running_loop()).__module__.startswith("uvloop")
-    capture = opened(reader, sink := Collector())
+    capture = open_capture(reader, sink := MemorySink())
     lines: list[Line] = []
     capture.follow(lines.extend)
 
@@ -88,7 +88,7 @@ async def test_it_works_under_uvloop(reader: OutputReader, spawned: Spawn) -> No
 
 
 async def test_a_secret_is_masked_for_everybody_even_in_pieces(reader: OutputReader, spawned: Spawn) -> None:
-    capture = opened(reader, sink := Collector(), masker=Masker([SECRET]))
+    capture = open_capture(reader, sink := MemorySink(), masker=Masker([SECRET]))
     lines: list[Line] = []
     capture.follow(lines.extend)
 
@@ -105,7 +105,7 @@ async def test_a_secret_is_masked_for_everybody_even_in_pieces(reader: OutputRea
 async def test_what_may_begin_a_secret_is_given_out_after_a_moment_of_quiet(
     reader: OutputReader, spawned: Spawn
 ) -> None:
-    capture = opened(reader, sink := Collector(), masker=Masker([SECRET]))
+    capture = open_capture(reader, sink := MemorySink(), masker=Masker([SECRET]))
 
     spawned(capture, "printf 'prompt sk-'; sleep 60")
 
@@ -114,7 +114,7 @@ async def test_what_may_begin_a_secret_is_given_out_after_a_moment_of_quiet(
 
 
 async def test_a_flood_is_not_held_up_by_a_blocked_loop(reader: OutputReader, spawned: Spawn) -> None:
-    capture = opened(reader, sink := Collector())
+    capture = open_capture(reader, sink := MemorySink())
     program = "import os\nfor n in range(400): os.write(1, b'x' * 65536)"
 
     process = spawned(capture, sys.executable, "-I", "-S", "-c", program)
@@ -131,7 +131,7 @@ def switches(thread: threading.Thread) -> list[str]:
 
 
 async def test_idle_children_cost_one_thread_that_sleeps(reader: OutputReader, spawned: Spawn) -> None:
-    captures = [opened(reader, Collector()) for _ in range(20)]
+    captures = [open_capture(reader, MemorySink()) for _ in range(20)]
 
     for capture in captures:
         spawned(capture, "echo up; exec sleep 60")
@@ -159,7 +159,7 @@ async def test_no_thread_is_started_before_it_is_needed() -> None:
 async def test_a_grandchild_that_holds_the_pipe_delays_the_end_but_not_the_close(
     reader: OutputReader, spawned: Spawn
 ) -> None:
-    capture = opened(reader, sink := Collector())
+    capture = open_capture(reader, sink := MemorySink())
 
     process = spawned(capture, "sleep 60 & echo started")
     process.wait(DEADLINE)
@@ -173,7 +173,7 @@ async def test_a_grandchild_that_holds_the_pipe_delays_the_end_but_not_the_close
 
 
 async def test_close_takes_what_is_left_and_can_be_called_twice(reader: OutputReader, spawned: Spawn) -> None:
-    capture = opened(reader, sink := Collector())
+    capture = open_capture(reader, sink := MemorySink())
     lines: list[Line] = []
     capture.follow(lines.extend)
     process = spawned(capture, "head -c 200000 /dev/zero | tr '\\0' x")
@@ -191,7 +191,7 @@ async def test_nothing_is_left_open(spawned: Spawn) -> None:
     await anyio.lowlevel.checkpoint()
     before = open_fds()
     reader = OutputReader()
-    capture = opened(reader, Collector())
+    capture = open_capture(reader, MemorySink())
     spawned(capture, "echo hello")
     assert await capture.drained(DEADLINE)
     await capture.close()
@@ -205,7 +205,7 @@ async def test_nothing_is_left_open(spawned: Spawn) -> None:
 async def test_closing_the_reader_ends_captures_that_are_open(spawned: Spawn) -> None:
     before = open_fds()
     reader = OutputReader()
-    capture = opened(reader, sink := Collector())
+    capture = open_capture(reader, sink := MemorySink())
     spawned(capture, "echo hello; exec sleep 60")
     await until(lambda: sink.text() == b"hello\n")
 
@@ -221,12 +221,12 @@ async def test_a_closed_reader_opens_nothing() -> None:
     reader.close()
 
     with pytest.raises(RuntimeError, match="closed"):
-        opened(reader)
+        open_capture(reader)
 
 
 async def test_closed_captures_are_forgotten(reader: OutputReader) -> None:
     for _ in range(5):
-        capture = opened(reader, Collector())
+        capture = open_capture(reader, MemorySink())
         await capture.close()
 
     assert not reader._captures
@@ -245,7 +245,7 @@ async def test_a_stream_that_is_not_captured_has_no_descriptor(reader: OutputRea
 
 
 async def test_without_any_stream_the_sinks_are_closed_all_the_same(reader: OutputReader) -> None:
-    sink = Collector()
+    sink = MemorySink()
     capture = reader.open(generation=1, masker=Masker(), sinks=[sink], on_trouble=Troubles(), streams=[])
 
     assert await capture.drained(0)
@@ -254,8 +254,8 @@ async def test_without_any_stream_the_sinks_are_closed_all_the_same(reader: Outp
 
 
 async def test_without_descriptors_it_fails_and_leaves_nothing(reader: OutputReader) -> None:
-    await opened(reader).close()  # the thread and its own descriptors exist
-    sink = Collector()
+    await open_capture(reader).close()  # the thread and its own descriptors exist
+    sink = MemorySink()
     before = open_fds()
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     free = [number for number in range(1000) if not is_open(number)]
@@ -263,7 +263,7 @@ async def test_without_descriptors_it_fails_and_leaves_nothing(reader: OutputRea
 
     try:
         with pytest.raises(OSError, match="Too many open files"):
-            opened(reader, sink)
+            open_capture(reader, sink)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
@@ -272,7 +272,7 @@ async def test_without_descriptors_it_fails_and_leaves_nothing(reader: OutputRea
 
 
 async def test_the_tail_is_the_last_64_kib(reader: OutputReader, spawned: Spawn) -> None:
-    capture = opened(reader)
+    capture = open_capture(reader)
     program = "import os\nfor n in range(30000): os.write(1, b'%07d\\n' % n)\nos.write(2, b'y' * 300000)"
 
     spawned(capture, sys.executable, "-I", "-S", "-c", program)
@@ -286,7 +286,7 @@ async def test_the_tail_is_the_last_64_kib(reader: OutputReader, spawned: Spawn)
 
 
 async def test_bytes_that_are_no_text_pass_through(reader: OutputReader, spawned: Spawn) -> None:
-    capture = opened(reader, sink := Collector())
+    capture = open_capture(reader, sink := MemorySink())
     lines: list[Line] = []
     capture.follow(lines.extend)
 
@@ -301,7 +301,7 @@ async def test_bytes_that_are_no_text_pass_through(reader: OutputReader, spawned
 async def test_an_overlong_line_is_one_line_of_which_the_beginning_is_delivered(
     reader: OutputReader, spawned: Spawn
 ) -> None:
-    capture = opened(reader)
+    capture = open_capture(reader)
     lines: list[Line] = []
     capture.follow(lines.extend)
 
@@ -315,8 +315,8 @@ async def test_an_overlong_line_is_one_line_of_which_the_beginning_is_delivered(
 async def test_a_follower_that_comes_in_the_middle_of_a_line_gets_the_whole_line(
     reader: OutputReader, spawned: Spawn, tmp_path: Path
 ) -> None:
-    capture = opened(reader)
-    first, second = steps(tmp_path)
+    capture = open_capture(reader)
+    first, second = two_fifos(tmp_path)
     spawned(
         capture,
         f"echo past; printf begin; read x <{first}; echo -end; printf rest; read x <{second}; echo -over",
@@ -340,7 +340,7 @@ async def test_a_follower_that_fails_does_not_disturb_the_others(
 ) -> None:
     faults: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: faults.append(context["message"]))
-    capture = opened(reader)
+    capture = open_capture(reader)
     lines: list[Line] = []
 
     def fail(_: list[Line]) -> None:
@@ -360,7 +360,7 @@ async def test_a_loop_that_is_too_slow_loses_the_oldest_lines_and_is_reported(
     reader: OutputReader, spawned: Spawn
 ) -> None:
     reported = Troubles()
-    capture = opened(reader, reported=reported)
+    capture = open_capture(reader, reported=reported)
     lines: list[Line] = []
     capture.follow(lines.extend)
     program = "import os\nfor n in range(1000): os.write(1, b'%06d\\n' % n * 200)"
@@ -385,7 +385,7 @@ async def test_lines_that_a_follower_is_too_slow_for_at_the_end_are_reported(
     reader: OutputReader, spawned: Spawn
 ) -> None:
     reported = Troubles()
-    capture = opened(reader, reported=reported)
+    capture = open_capture(reader, reported=reported)
     lines: list[Line] = []
 
     def slowly(some: list[Line]) -> None:
@@ -406,11 +406,11 @@ async def test_lines_that_a_follower_is_too_slow_for_at_the_end_are_reported(
 
 async def test_a_loop_that_is_closed_harms_nobody(spawned: Spawn) -> None:
     reader = OutputReader()
-    sink = Collector()
+    sink = MemorySink()
 
     def in_another_loop() -> None:
         async def start() -> None:
-            capture = opened(reader, sink)
+            capture = open_capture(reader, sink)
             capture.follow(lambda _lines: None)
             spawned(capture, "sleep 0.2; echo late")
 
@@ -424,7 +424,7 @@ async def test_a_loop_that_is_closed_harms_nobody(spawned: Spawn) -> None:
 
 @pytest.mark.skipif(not hasattr(fcntl, "F_GETPIPE_SZ"), reason="other systems do not tell the size of a pipe")
 async def test_only_so_many_pipes_are_large(reader: OutputReader) -> None:
-    captures = [opened(reader) for _ in range(MOST_LARGE_PIPES // 2 + 1)]
+    captures = [open_capture(reader) for _ in range(MOST_LARGE_PIPES // 2 + 1)]
     fds = [fd for capture in captures if (fd := capture.write_fd("stdout")) is not None]
     sizes = [fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) for fd in fds]
     assert sizes[:-1] == [PIPE_SIZE] * (MOST_LARGE_PIPES // 2)

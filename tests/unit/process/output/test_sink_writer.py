@@ -11,24 +11,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from capturing import (
-    DEADLINE,
-    Collector,
-    Spawn,
-    Troubles,
-    captured_children,
-    open_fds,
-    opened,
-    output_threads,
-    running_reader,
-    steps,
-    until,
-)
 from hostler.model.values import StreamName
 from hostler.process.output.capture import Capture, OutputReader
 from hostler.process.output.reader_lease import ReaderLease
 from hostler.process.output.sink_writer import MOST_BYTES_WAITING, SinkWriter
 from hostler.secrets.masking import Masker
+from output_capture import (
+    DEADLINE,
+    MemorySink,
+    Spawn,
+    Troubles,
+    captured_children,
+    open_capture,
+    open_fds,
+    output_threads,
+    running_reader,
+    two_fifos,
+    until,
+)
 
 MARK = b"[hostler: "
 
@@ -59,7 +59,7 @@ class Fifo:
             return file.read()
 
 
-class Gate(Collector):
+class Gate(MemorySink):
     """A sink that hangs in every write until it is let through."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class Gate(Collector):
         super().write(stream, data)
 
 
-class Failing(Collector):
+class Failing(MemorySink):
     """A sink that raises while `error` is set."""
 
     error: Exception | None = None
@@ -124,10 +124,10 @@ def flood(lines: int) -> list[str]:
 async def test_a_sink_that_fails_is_reported_once_and_again_when_it_works(
     reader: OutputReader, spawned: Spawn, tmp_path: Path, error: Exception, reported: str
 ) -> None:
-    sink, other, troubles = Failing(), Collector(), Troubles()
+    sink, other, troubles = Failing(), MemorySink(), Troubles()
     sink.error = error
-    capture = opened(reader, sink, other, reported=troubles)
-    first, second = steps(tmp_path)
+    capture = open_capture(reader, sink, other, reported=troubles)
+    first, second = two_fifos(tmp_path)
     spawned(capture, f"echo one; read x <{first}; echo two; read x <{second}; echo three")
 
     await until(lambda: troubles)
@@ -151,7 +151,7 @@ async def test_what_a_sink_lost_to_its_end_is_reported_at_the_close(
 ) -> None:
     sink, troubles = Failing(), Troubles()
     sink.error = OSError("gone")
-    capture = opened(reader, sink, reported=troubles)
+    capture = open_capture(reader, sink, reported=troubles)
     spawned(capture, "echo lost")
     assert await capture.drained(DEADLINE)
 
@@ -162,9 +162,9 @@ async def test_what_a_sink_lost_to_its_end_is_reported_at_the_close(
 
 
 async def test_a_sink_that_fails_to_close_is_reported_and_harms_nobody(reader: OutputReader) -> None:
-    sink, other, troubles = Failing(), Collector(), Troubles()
+    sink, other, troubles = Failing(), MemorySink(), Troubles()
     sink.error_on_close = OSError("broken")
-    capture = opened(reader, sink, other, reported=troubles)
+    capture = open_capture(reader, sink, other, reported=troubles)
 
     await capture.close()
 
@@ -176,7 +176,7 @@ async def test_a_sink_that_fails_to_close_is_reported_and_harms_nobody(reader: O
 async def test_a_secret_in_the_error_of_a_sink_is_masked(reader: OutputReader, spawned: Spawn) -> None:
     sink, troubles = Failing(), Troubles()
     sink.error = ValueError("bad key sk-0123456789")
-    capture = opened(reader, sink, reported=troubles, masker=Masker(["sk-0123456789"]))
+    capture = open_capture(reader, sink, reported=troubles, masker=Masker(["sk-0123456789"]))
     spawned(capture, "echo hello")
 
     await until(lambda: troubles)
@@ -187,9 +187,9 @@ async def test_a_secret_in_the_error_of_a_sink_is_masked(reader: OutputReader, s
 async def test_a_sink_that_hangs_is_passed_by_and_its_losses_are_whole_lines(
     reader: OutputReader, spawned: Spawn, tmp_path: Path
 ) -> None:
-    stuck, beside, other, troubles = Fifo(tmp_path / "stuck"), Collector(), Collector(), Troubles()
-    hanging = opened(reader, stuck, beside, reported=troubles)
-    healthy = opened(reader, other)
+    stuck, beside, other, troubles = Fifo(tmp_path / "stuck"), MemorySink(), MemorySink(), Troubles()
+    hanging = open_capture(reader, stuck, beside, reported=troubles)
+    healthy = open_capture(reader, other)
     lines = 200_000
 
     process = spawned(hanging, *flood(lines))
@@ -223,7 +223,7 @@ async def test_a_sink_that_hangs_is_passed_by_and_its_losses_are_whole_lines(
 
 async def test_a_sink_that_hangs_for_ever_does_not_hold_up_the_close(spawned: Spawn, tmp_path: Path) -> None:
     reader, stuck = OutputReader(), Fifo(tmp_path / "stuck")
-    capture = opened(reader, stuck)
+    capture = open_capture(reader, stuck)
     spawned(capture, *flood(3000), "")
     assert await capture.drained(DEADLINE)
 
@@ -241,9 +241,9 @@ async def test_closing_the_reader_while_a_sink_hangs_takes_bounded_time_and_clos
     spawned: Spawn, tmp_path: Path
 ) -> None:
     before = open_fds()
-    reader, stuck, other = OutputReader(), Fifo(tmp_path / "stuck"), Collector()
-    hanging = opened(reader, stuck)
-    healthy = opened(reader, other)
+    reader, stuck, other = OutputReader(), Fifo(tmp_path / "stuck"), MemorySink()
+    hanging = open_capture(reader, stuck)
+    healthy = open_capture(reader, other)
     spawned(hanging, *flood(3000))
     spawned(healthy, "echo hello; exec sleep 60")
     await until(lambda: len(output_threads()) == 2)
@@ -262,8 +262,8 @@ async def test_closing_the_reader_while_a_sink_hangs_takes_bounded_time_and_clos
 async def test_a_sink_that_hangs_while_its_capture_is_closed_is_left_to_another_thread(
     reader: OutputReader, spawned: Spawn, tmp_path: Path
 ) -> None:
-    brake, gate, beside = Gate(), Gate(), Collector()
-    braked, hanging = opened(reader, brake), opened(reader, gate, beside)
+    brake, gate, beside = Gate(), Gate(), MemorySink()
+    braked, hanging = open_capture(reader, brake), open_capture(reader, gate, beside)
     go = tmp_path / "go"
     os.mkfifo(go)
     process = spawned(hanging, f"read x <{go}; echo late; sleep 60")
@@ -292,9 +292,9 @@ def readable(capture: Capture) -> bool:
 async def test_a_sink_that_hangs_on_what_was_held_back_is_passed_by(
     reader: OutputReader, spawned: Spawn
 ) -> None:
-    gate, other = Gate(), Collector()
-    hanging = opened(reader, gate, masker=Masker(["sk-0123456789"]))
-    healthy = opened(reader, other)
+    gate, other = Gate(), MemorySink()
+    hanging = open_capture(reader, gate, masker=Masker(["sk-0123456789"]))
+    healthy = open_capture(reader, other)
     spawned(hanging, "printf sk-; sleep 60")
     assert gate.entered.wait(DEADLINE)
 
@@ -311,9 +311,9 @@ async def test_a_sink_that_hangs_on_what_was_held_back_is_passed_by(
 async def test_without_a_thread_to_spare_output_goes_on_unwatched(
     reader: OutputReader, spawned: Spawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = Collector(), Collector()
-    await opened(reader).close()
-    capture = opened(reader, first)
+    first, second = MemorySink(), MemorySink()
+    await open_capture(reader).close()
+    capture = open_capture(reader, first)
     await until(output_threads)
 
     def refuse(_: object) -> None:  # root cannot run out of threads
@@ -324,7 +324,7 @@ async def test_without_a_thread_to_spare_output_goes_on_unwatched(
     assert await capture.drained(DEADLINE)
     assert len(output_threads()) == 1
     monkeypatch.undo()
-    watched = opened(reader, second)
+    watched = open_capture(reader, second)
     spawned(watched, "echo two")
     assert await watched.drained(DEADLINE)
     assert len(output_threads()) == 2
@@ -336,7 +336,7 @@ async def test_without_a_thread_to_spare_output_goes_on_unwatched(
 def test_a_watcher_that_wants_to_end_stays_when_a_call_has_begun_meanwhile() -> None:
     lease = ReaderLease(lambda _: None)
     assert lease.start_watching()
-    lease.begin(full_writer(Collector()))
+    lease.begin(full_writer(MemorySink()))
 
     assert not lease.stop_watching()
     assert lease.watched
@@ -348,13 +348,13 @@ def test_a_watcher_that_wants_to_end_stays_when_a_call_has_begun_meanwhile() -> 
 async def test_a_slow_sink_holds_the_child_back_and_loses_nothing(
     reader: OutputReader, spawned: Spawn
 ) -> None:
-    class Slow(Collector):
+    class Slow(MemorySink):
         def write(self, stream: StreamName, data: bytes) -> None:
             time.sleep(0.02)
             super().write(stream, data)
 
     sink, troubles = Slow(), Troubles()
-    capture = opened(reader, sink, reported=troubles)
+    capture = open_capture(reader, sink, reported=troubles)
 
     spawned(capture, *flood(100_000))
 
@@ -372,7 +372,7 @@ class Unwatched:
         pass
 
 
-def full_writer(sink: Collector) -> SinkWriter:
+def full_writer(sink: MemorySink) -> SinkWriter:
     """An writer whose queue has room for 10 bytes."""
     writer = SinkWriter(sink, lambda *_: None, lambda: None)
     writer.put("stderr", b"y" * (MOST_BYTES_WAITING - 11) + b"\n")
@@ -380,7 +380,7 @@ def full_writer(sink: Collector) -> SinkWriter:
 
 
 def test_a_line_that_was_begun_is_finished_before_a_gap() -> None:
-    sink = Collector()
+    sink = MemorySink()
     writer = full_writer(sink)
 
     for piece in (b"beg", b"in\nlost", b" still lost\nand lost\n", b"lost too"):
@@ -397,7 +397,7 @@ def test_a_line_that_was_begun_is_finished_before_a_gap() -> None:
 
 
 def test_a_gap_that_ends_with_a_line_loses_no_more() -> None:
-    sink = Collector()
+    sink = MemorySink()
     writer = full_writer(sink)
 
     writer.put("stdout", b"lost line, whole\n")
@@ -410,7 +410,7 @@ def test_a_gap_that_ends_with_a_line_loses_no_more() -> None:
 
 
 def test_a_gap_at_the_end_is_marked_before_the_sink_is_closed() -> None:
-    sink = Collector()
+    sink = MemorySink()
     writer = full_writer(sink)
 
     writer.put("stdout", b"x" * 20)
@@ -424,7 +424,7 @@ def test_a_gap_at_the_end_is_marked_before_the_sink_is_closed() -> None:
 
 
 def test_a_line_that_cannot_be_finished_is_ended_before_the_mark() -> None:
-    sink = Collector()
+    sink = MemorySink()
     writer = full_writer(sink)
 
     writer.put("stdout", b"begin")
@@ -441,7 +441,7 @@ def test_a_sink_that_is_too_slow_has_few_large_gaps_and_not_one_after_the_other(
     piece = b"x" * 65535 + b"\n"
     left = 600
 
-    class Slow(Collector):
+    class Slow(MemorySink):
         def write(self, stream: StreamName, data: bytes) -> None:
             nonlocal left
             super().write(stream, data)

@@ -23,7 +23,7 @@ DEADLINE = 10.0
 Spawn: TypeAlias = Callable[..., subprocess.Popen[bytes]]
 
 
-class Collector:
+class MemorySink:
     """A sink in memory."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ def open_fds() -> set[int]:
     return {fd for fd in [int(path.name) for path in Path("/proc/self/fd").iterdir()] if is_open(fd)}
 
 
-def steps(folder: Path) -> tuple[Path, Path]:
+def two_fifos(folder: Path) -> tuple[Path, Path]:
     """Two pipes that a child waits at: one alone could be opened again before its writer has closed it."""
     first, second = folder / "first", folder / "second"
     os.mkfifo(first)
@@ -112,7 +112,7 @@ def captured_children() -> Iterator[Spawn]:
         process.wait()
 
 
-def opened(
+def open_capture(
     reader: OutputReader, *sinks: Sink, masker: Masker | None = None, reported: Troubles | None = None
 ) -> Capture:
     troubles = Troubles() if reported is None else reported

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from fetching import fetched, npm_with_network, pip_with_network
+from downloads import fetched, npm_with_network, pip_with_network
 
 PYPI = ("uvicorn==0.54.0", "flask==3.1.3", "jupyter-server==2.21.1", "mcp==2.3.0")
 VITE = "vite@8.3.8"

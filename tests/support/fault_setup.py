@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import anyio
 import pytest
-from acceptance_world import World, five_plugins
+from cli_project import Project, five_plugins
 from hostler import Event, Notice, PluginSpec, ServerError, Supervisor
 
 NAME, SECRET = "FAULT_API_KEY", "sk-0f1e2d3c4b5a6978"
@@ -22,13 +22,15 @@ ONCE = {"policy": "never", "start_retries": 0}
 E = TypeVar("E", bound=ServerError)
 
 
-def faulty(world: World, *switches: str, plugins: Mapping[str, object] | None = None, **keys: object) -> Path:
+def configure(
+    world: Project, *switches: str, plugins: Mapping[str, object] | None = None, **keys: object
+) -> Path:
     """The configuration of a fake server that prints its secret, kept by the five bundled plugins."""
-    return world.configure(fake=faulty_table(world, *switches, plugins=plugins, **keys))
+    return world.configure(fake=server_table(world, *switches, plugins=plugins, **keys))
 
 
-def faulty_table(
-    world: World, *switches: str, plugins: Mapping[str, object] | None = None, **keys: object
+def server_table(
+    world: Project, *switches: str, plugins: Mapping[str, object] | None = None, **keys: object
 ) -> dict[str, object]:
     """The same as a table, for a configuration with several."""
     world.environ[NAME] = SECRET
@@ -37,7 +39,9 @@ def faulty_table(
     return world.fake_table("--print-env", NAME, *switches, plugins=kept, **given)
 
 
-def supervising(world: World, file: Path, events: list[Event] | None = None, **plugins: object) -> Supervisor:
+def supervising(
+    world: Project, file: Path, events: list[Event] | None = None, **plugins: object
+) -> Supervisor:
     """The supervisor of a configuration, with further plugins as ready-made objects."""
     loaded = world.load(file)
     more = tuple(PluginSpec(name, instance=plugin) for name, plugin in plugins.items())
@@ -50,7 +54,7 @@ def supervising(world: World, file: Path, events: list[Event] | None = None, **p
 
 
 async def failure_of(
-    world: World, file: Path, kind: type[E], events: list[Event] | None = None, **plugins: object
+    world: Project, file: Path, kind: type[E], events: list[Event] | None = None, **plugins: object
 ) -> E:
     """Start the server and return the error with which it gives up: it says to whom, and what to do."""
     with anyio.fail_after(20):

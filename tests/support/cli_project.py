@@ -47,7 +47,7 @@ def eventually(condition: Callable[[], bool], timeout: float = 10) -> None:
 
 
 @dataclass
-class World:
+class Project:
     """One user: all that hostler and its servers write goes below `home`, and their processes show it."""
 
     home: Path

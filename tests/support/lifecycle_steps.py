@@ -1,4 +1,4 @@
-"""What may happen to servers: commands, children that do this and that, words of plugins, time."""
+"""What may happen to servers: commands, children that end or hang, reports of plugins, time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import anyio
-from engine_witness import Witness, left_on_disk
 from hostler import (
     Action,
     Advice,
@@ -33,10 +32,11 @@ from hostler import (
     hookimpl,
 )
 from hostler.testing import FakeChild, SimulatedHost, settle
+from lifecycle_invariants import InvariantChecker, left_on_disk
 
 
 @dataclass(frozen=True)
-class Nature:
+class RunBehavior:
     """What one run is like: how its launch is prepared, and what its child does by itself."""
 
     prepare: str = "at once"  # "slow", "fails", "hangs"
@@ -51,11 +51,11 @@ class Nature:
     stranger: bool = False
 
 
-GOOD = Nature()
+GOOD = RunBehavior()
 
 
 @dataclass(eq=False)
-class Held:
+class LaunchResource:
     """Something that a launch holds, and how often it was released."""
 
     what: str
@@ -72,25 +72,25 @@ class Held:
 
 
 @dataclass(eq=False)
-class Script:
+class ScriptedPlugin:
     """The plugin of one server: it does what the steps say, and remembers what is held by launches."""
 
     watches_health: bool
-    natures: Iterator[Nature]
+    behaviors: Iterator[RunBehavior]
     folder: Path
-    held: list[Held] = field(default_factory=list)
+    held: list[LaunchResource] = field(default_factory=list)
     advice: Advice | None = None
     shutdown_seconds: float = 0.0
-    news: list[Report | Exception] = field(default_factory=list)
+    pending: list[Report | Exception] = field(default_factory=list)
     open_streams: int = 0
     failures_in_a_row: int = 0
-    nature: Nature = GOOD
+    behavior: RunBehavior = GOOD
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @hookimpl
     async def pre_spawn(self, launch: Launch) -> None:
-        self.nature = next(self.natures)
-        sink, first, last = (Held(what) for what in ("sink", "clean-up", "slow clean-up"))
+        self.behavior = next(self.behaviors)
+        sink, first, last = (LaunchResource(what) for what in ("sink", "clean-up", "slow clean-up"))
         self.held += [sink, first, last]
         launch.sinks.append(sink)
         launch.defer(first.close)
@@ -99,7 +99,7 @@ class Script:
         temporary.mkdir()
         launch.remove_at_end(temporary)
 
-        match self.nature.prepare:
+        match self.behavior.prepare:
             case "slow":
                 await anyio.sleep(2)
             case "hangs":
@@ -128,11 +128,11 @@ class Script:
             self.open_streams -= 1
 
     async def _next(self) -> Report:
-        while not self.news:
+        while not self.pending:
             self._changed.clear()
             await self._changed.wait()
 
-        report = self.news.pop(0)
+        report = self.pending.pop(0)
 
         if isinstance(report, Exception):
             raise report
@@ -149,31 +149,31 @@ class Script:
         await anyio.sleep(self.shutdown_seconds)
 
     def report(self, report: Report | Exception) -> None:
-        self.news.append(report)
+        self.pending.append(report)
         self._changed.set()
 
 
 @dataclass(eq=False)
-class Scene:
-    """A supervisor in a world of its own, one script and one witness for each server, open commands."""
+class Simulation:
+    """A supervisor in a world of its own, one script and one checker for each server, open commands."""
 
     world: SimulatedHost
     supervisor: Supervisor
     directories: Directories
-    scripts: list[Script]
-    witnesses: list[Witness]
+    scripts: list[ScriptedPlugin]
+    checkers: list[InvariantChecker]
     commands: dict[asyncio.Task[None], Callable[[], None]] = field(default_factory=dict)
-    broken: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
     mortal: bool = False
 
     def server(self, index: int) -> Server:
-        return self.witnesses[index % len(self.witnesses)].server
+        return self.checkers[index % len(self.checkers)].server
 
     def child(self, index: int) -> FakeChild | None:
         children = self.world.children_of(self.server(index).name)
         return children[-1] if children else None
 
-    async def be_mortal(self) -> None:
+    async def let_children_die(self) -> None:
         """From now on SIGKILL ends everything."""
         self.mortal = True
 
@@ -182,18 +182,18 @@ class Scene:
 
         await settle()
 
-    def want(self, server: Server, up: bool) -> None:
-        witness = next(one for one in self.witnesses if one.server is server)
-        witness.want(up)
+    def desire(self, server: Server, up: bool) -> None:
+        checker = next(one for one in self.checkers if one.server is server)
+        checker.desire(up)
 
         for other in server.needs.values() if up else ():
-            self.want(other, up=True)
+            self.desire(other, up=True)
 
     def command(self, work: Coroutine[Any, Any, None], then: Callable[[], None] = lambda: None) -> None:
         """Give a command beside all others; `then` checks what it promised when it has returned."""
         self.commands[asyncio.ensure_future(work)] = then
 
-    def look(self) -> list[str]:
+    def find_violations(self) -> list[str]:
         """What must not be, right now."""
         for task in [task for task in self.commands if task.done()]:
             then = self.commands.pop(task)
@@ -202,37 +202,37 @@ class Scene:
             if error is None:
                 then()
             elif not isinstance(error, ServerError):
-                self.broken.append(f"a command raised {error!r}")
+                self.violations.append(f"a command raised {error!r}")
 
-        for witness, script in zip(self.witnesses, self.scripts, strict=True):
-            self._look_at(witness, script)
+        for checker, script in zip(self.checkers, self.scripts, strict=True):
+            self._check_server(checker, script)
 
-        busy = [one.server for one in self.witnesses if not one.server.idle()]
+        busy = [one.server for one in self.checkers if not one.server.idle()]
         files = left_on_disk(self.directories.state)
         locks = [name for name in files if name.endswith(".lock")]
         records = [name for name in files if not name.endswith(".lock")]
         runs = [server for server in busy if server.run is not None]
 
         if len(locks) > len(busy) or len(records) > len(runs):
-            self.broken.append(f"{files} on disk with {len(busy)} servers up and {len(runs)} runs")
+            self.violations.append(f"{files} on disk with {len(busy)} servers up and {len(runs)} runs")
 
-        return self.broken + [word for witness in self.witnesses for word in witness.broken]
+        return self.violations + [one for checker in self.checkers for one in checker.violations]
 
-    def _look_at(self, witness: Witness, script: Script) -> None:
-        limit, failures = witness.server.spec.max_connection_failures, script.failures_in_a_row
-        lost = witness.state is State.RUNNING and failures >= limit
-        witness.require(not lost, f"runs after {failures} failures in a row")
-        witness.require(witness.server.state is witness.state, f"its state is {witness.server.state.value}")
+    def _check_server(self, checker: InvariantChecker, script: ScriptedPlugin) -> None:
+        limit, failures = checker.server.spec.max_connection_failures, script.failures_in_a_row
+        lost = checker.state is State.RUNNING and failures >= limit
+        checker.require(not lost, f"runs after {failures} failures in a row")
+        checker.require(checker.server.state is checker.state, f"its state is {checker.server.state.value}")
 
 
 @dataclass(frozen=True)
 class Start:
     server: int
 
-    def do(self, scene: Scene) -> None:
-        server = scene.server(self.server)
-        scene.want(server, up=True)
-        scene.command(server.start())
+    def do(self, simulation: Simulation) -> None:
+        server = simulation.server(self.server)
+        simulation.desire(server, up=True)
+        simulation.command(server.start())
 
 
 @dataclass(frozen=True)
@@ -240,16 +240,16 @@ class Stop:
     server: int
     force: bool = False
 
-    def do(self, scene: Scene) -> None:
-        server = scene.server(self.server)
-        witness = scene.witnesses[self.server % len(scene.witnesses)]
-        scene.want(server, up=False)
+    def do(self, simulation: Simulation) -> None:
+        server = simulation.server(self.server)
+        checker = simulation.checkers[self.server % len(simulation.checkers)]
+        simulation.desire(server, up=False)
 
         def check() -> None:
-            at_rest = witness.wanted or witness.server.state.at_rest
-            witness.require(at_rest, "a stop has returned, and it is not at rest")
+            at_rest = checker.wanted or checker.server.state.at_rest
+            checker.require(at_rest, "a stop has returned, and it is not at rest")
 
-        scene.command(server.stop(force=self.force), check)
+        simulation.command(server.stop(force=self.force), check)
 
 
 @dataclass(frozen=True)
@@ -259,14 +259,14 @@ class Restart:
     server: int
     back: int | None = None
 
-    def do(self, scene: Scene) -> None:
-        server = scene.server(self.server)
+    def do(self, simulation: Simulation) -> None:
+        server = simulation.server(self.server)
         generation = None if self.back is None else server.generation - self.back
 
         if generation is None or generation == server.generation:
-            scene.want(server, up=True)
+            simulation.desire(server, up=True)
 
-        scene.command(server.restart(generation=generation))
+        simulation.command(server.restart(generation=generation))
 
 
 @dataclass(frozen=True)
@@ -277,8 +277,8 @@ class ChildDoes:
     what: str
     number: int = 0
 
-    def do(self, scene: Scene) -> None:
-        child = scene.child(self.server)
+    def do(self, simulation: Simulation) -> None:
+        child = simulation.child(self.server)
 
         if child is None:
             return
@@ -299,38 +299,38 @@ class ChildDoes:
 
 
 @dataclass(frozen=True)
-class Stranger:
+class ForeignListener:
     """Another program begins to listen where a server wants to, or all such programs end."""
 
     server: int
     comes: bool
 
-    def do(self, scene: Scene) -> None:
-        server = scene.server(self.server)
+    def do(self, simulation: Simulation) -> None:
+        server = simulation.server(self.server)
         port = server.spec.port or server.promised_port
 
         if not self.comes:
-            scene.world.strangers.clear()
+            simulation.world.strangers.clear()
         elif port:
-            scene.world.strangers.add(port)
+            simulation.world.strangers.add(port)
 
 
 @dataclass(frozen=True)
-class Says:
+class Reports:
     """The plugin of a server reports this, or fails with it."""
 
     server: int
-    word: str
+    outcome: str
 
-    def do(self, scene: Scene) -> None:
-        words: dict[str, Report | Exception] = {
+    def do(self, simulation: Simulation) -> None:
+        outcomes: dict[str, Report | Exception] = {
             "healthy": Healthy(),
             "unhealthy": Unhealthy("it does not answer"),
             "fatal": Unhealthy("out of memory", fatal=True),
             "permanent": Unhealthy("a broken configuration", permanent=True),
             "fault": ValueError("the plugin is broken"),
         }
-        scene.scripts[self.server % len(scene.scripts)].report(words[self.word])
+        simulation.scripts[self.server % len(simulation.scripts)].report(outcomes[self.outcome])
 
 
 @dataclass(frozen=True)
@@ -341,19 +341,19 @@ class Advises:
     action: Action | None
     shutdown_seconds: float = 0.0
 
-    def do(self, scene: Scene) -> None:
-        script = scene.scripts[self.server % len(scene.scripts)]
+    def do(self, simulation: Simulation) -> None:
+        script = simulation.scripts[self.server % len(simulation.scripts)]
         script.advice = None if self.action is None else Advice(self.action)
         script.shutdown_seconds = self.shutdown_seconds
 
 
 @dataclass(frozen=True)
-class Passes:
+class TimePasses:
     """Time goes by."""
 
     seconds: float
 
-    def do(self, scene: Scene) -> None: ...
+    def do(self, simulation: Simulation) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -362,36 +362,38 @@ class WaitReady:
 
     server: int
 
-    def do(self, scene: Scene) -> None:
-        scene.command(scene.server(self.server).wait_ready(timeout=50))
+    def do(self, simulation: Simulation) -> None:
+        simulation.command(simulation.server(self.server).wait_ready(timeout=50))
 
 
-Step: TypeAlias = Start | Stop | Restart | WaitReady | ChildDoes | Stranger | Says | Advises | Passes
+Step: TypeAlias = (
+    Start | Stop | Restart | WaitReady | ChildDoes | ForeignListener | Reports | Advises | TimePasses
+)
 
 
-async def take(step: Step, scene: Scene) -> None:
-    """Take a step, let all that follows from it happen, and look."""
-    step.do(scene)
+async def run_step(step: Step, simulation: Simulation) -> None:
+    """Take a step, let all that follows from it happen, and look for violations."""
+    step.do(simulation)
     await settle()
 
-    if isinstance(step, Passes):
+    if isinstance(step, TimePasses):
         await anyio.sleep(step.seconds)
         await settle()
 
-    broken = scene.look()
-    assert not broken, "\n".join(broken)
+    violations = simulation.find_violations()
+    assert not violations, "\n".join(violations)
 
 
-def set_the_scene(
-    specs: list[ServerSpec], natures: list[list[Nature]], health: list[bool], folder: Path
-) -> Scene:
-    """A world with one scripted server for each spec; natures are for one run after the other."""
+def build_simulation(
+    specs: list[ServerSpec], behaviors: list[list[RunBehavior]], health: list[bool], folder: Path
+) -> Simulation:
+    """A world with one scripted server for each spec; behaviors are for one run after the other."""
     world = SimulatedHost()
     temporary = folder / "cache" / "temporary"  # only what is in a directory of its own is removed
     temporary.mkdir(parents=True, mode=0o700)
     scripts = [
-        Script(watches, itertools.chain(given, itertools.repeat(GOOD)), temporary)
-        for given, watches in zip(natures, health, strict=True)
+        ScriptedPlugin(watches, itertools.chain(given, itertools.repeat(GOOD)), temporary)
+        for given, watches in zip(behaviors, health, strict=True)
     ]
     directories = Directories(folder / "state", folder / "data", folder / "cache")
     supervisor = world.supervisor(
@@ -399,54 +401,54 @@ def set_the_scene(
         directories=directories,
         environ={"PATH": "/usr/bin:/bin"},
     )
-    witnesses = [Witness(world, supervisor[spec.name]) for spec in specs]
-    scene = Scene(world, supervisor, directories, scripts, witnesses)
+    checkers = [InvariantChecker(world, supervisor[spec.name]) for spec in specs]
+    simulation = Simulation(world, supervisor, directories, scripts, checkers)
 
-    for witness in witnesses:
-        supervisor.listen(witness.hear)
+    for checker in checkers:
+        supervisor.listen(checker.observe)
 
-    world.on_spawn = lambda launch: _refuse(scene, launch)
-    world.on_child = lambda child: _behave(scene, child)
-    return scene
+    world.on_spawn = lambda launch: _check_spawn(simulation, launch)
+    world.on_child = lambda child: _start_child(simulation, child)
+    return simulation
 
 
-def _with_plugin(spec: ServerSpec, script: Script) -> ServerSpec:
+def _with_plugin(spec: ServerSpec, script: ScriptedPlugin) -> ServerSpec:
     return replace(spec, plugins=(PluginSpec("script", instance=script),))
 
 
-def _script(scene: Scene, launch: Launch) -> Script:
-    names = [witness.server.name for witness in scene.witnesses]
-    return scene.scripts[names.index(launch.server)]
+def _script(simulation: Simulation, launch: Launch) -> ScriptedPlugin:
+    names = [checker.server.name for checker in simulation.checkers]
+    return simulation.scripts[names.index(launch.server)]
 
 
-def _refuse(scene: Scene, launch: Launch) -> None:
-    living = [pid for child in scene.world.children_of(launch.server) for pid in child.members]
+def _check_spawn(simulation: Simulation, launch: Launch) -> None:
+    living = [pid for child in simulation.world.children_of(launch.server) for pid in child.members]
 
     if living:
-        scene.broken.append(f"{launch.server} is spawned while {living} of a former run live")
+        simulation.violations.append(f"{launch.server} is spawned while {living} of a former run live")
 
-    kind = _script(scene, launch).nature.spawn
+    kind = _script(simulation, launch).behavior.spawn
 
     if kind != "works":
         raise ProcessSpawnFailed("refused", permanent=kind == "permanent")
 
 
-def _behave(scene: Scene, child: FakeChild) -> None:
-    nature = _script(scene, child.launch).nature
-    child.ends_after = nature.ends_after
-    child.immortal = nature.immortal and not scene.mortal
+def _start_child(simulation: Simulation, child: FakeChild) -> None:
+    behavior = _script(simulation, child.launch).behavior
+    child.ends_after = behavior.ends_after
+    child.immortal = behavior.immortal and not simulation.mortal
 
-    for _ in range(nature.helpers):
+    for _ in range(behavior.helpers):
         child.fork()
 
-    if nature.stranger and not scene.mortal and child.launch.port is not None:
-        scene.world.strangers.add(child.launch.port)
+    if behavior.stranger and not simulation.mortal and child.launch.port is not None:
+        simulation.world.strangers.add(child.launch.port)
 
-    if nature.announces:
+    if behavior.announces:
         child.announce()
 
-    if nature.listens:
+    if behavior.listens:
         child.listen()
 
-    if nature.ends_with is not None:
-        asyncio.get_running_loop().call_later(nature.lives, child.exit, nature.ends_with)
+    if behavior.ends_with is not None:
+        asyncio.get_running_loop().call_later(behavior.lives, child.exit, behavior.ends_with)

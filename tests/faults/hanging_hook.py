@@ -1,4 +1,4 @@
-"""A plugin that holds its server up in one hook: `{ use = "holding.py:Holding", hook = "on_ready" }`."""
+"""A plugin that hangs in one hook: `{ use = "hanging_hook.py:HangingHook", hook = "on_ready" }`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hostler import Exit, hookimpl
 
 
 @dataclass(eq=False)
-class Holding:
+class HangingHook:
     """Waits in the hook of this name for so many seconds, whatever hostler does meanwhile."""
 
     hook: str = ""

@@ -38,7 +38,7 @@ START_SECONDS = 90.0  # a busy machine with two cores
 
 
 @dataclass(eq=False)
-class View(Unasked):
+class Context(Unasked):
     """A server as plugins see it; it keeps what it is told."""
 
     root: Path
@@ -153,7 +153,7 @@ def free_port() -> int:
         return port
 
 
-def a_launch(view: View, *argv: str, **env: str) -> Launch:
+def a_launch(view: Context, *argv: str, **env: str) -> Launch:
     """A launch as the engine hands it over, with home, project and PATH of its own under the root."""
     home, project = view.root / "home", view.root / "project"
     home.mkdir(exist_ok=True)
@@ -177,7 +177,7 @@ def a_launch(view: View, *argv: str, **env: str) -> Launch:
 
 
 @contextmanager
-def spawned(view: View, launch: Launch) -> Iterator[subprocess.Popen[bytes]]:
+def spawned(view: Context, launch: Launch) -> Iterator[subprocess.Popen[bytes]]:
     """The launched process, once it has announced that it listens; its session is killed at the end."""
     log = view.root / f"{view.name}.log"
 

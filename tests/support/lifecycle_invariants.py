@@ -26,12 +26,12 @@ EMPTY = {S.STOPPED, S.FAILED, S.BACKOFF, S.STARTING}
 
 
 @dataclass(eq=False)
-class Witness:
-    """Listens to one server. `broken` is what it saw that must not be."""
+class InvariantChecker:
+    """Listens to one server. `violations` is what it saw that must not be."""
 
     world: SimulatedHost
     server: Server
-    broken: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
     wanted: bool = False
     asked_at: float = 0.0
     crashed_at: float = 0.0
@@ -42,7 +42,7 @@ class Witness:
     backoff: tuple[float, float] | None = None
     moves: Counter[tuple[State, State]] = field(default_factory=Counter)
 
-    def hear(self, event: Event) -> None:
+    def observe(self, event: Event) -> None:
         """Compare an event with the rules."""
         if event.server != self.server.name:
             return
@@ -62,7 +62,7 @@ class Witness:
             case _:
                 pass
 
-    def want(self, up: bool) -> None:
+    def desire(self, up: bool) -> None:
         """Take note of what was asked for just now."""
         self.wanted = up
         self.asked_at = anyio.current_time() if up else self.asked_at
@@ -70,7 +70,7 @@ class Witness:
     def require(self, holds: bool, rule: str) -> None:
         """Note it when a rule is broken."""
         if not holds:
-            self.broken.append(
+            self.violations.append(
                 f"{self.server.name} (generation {self.generation}, {self.state.value}): {rule}"
             )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from hostler import Directories
 
 
-def descriptors() -> set[tuple[int, str]]:
+def open_descriptors() -> set[tuple[int, str]]:
     """The open descriptors of this process, and what they lead to."""
     found = set()
 
@@ -26,15 +26,15 @@ def descriptors() -> set[tuple[int, str]]:
 
 
 @contextmanager
-def no_trace(directories: Directories) -> Iterator[None]:
+def assert_no_leaks(directories: Directories) -> Iterator[None]:
     """Afterwards there are no more of them than before."""
-    before, threads = descriptors(), threading.active_count()
+    before, threads = open_descriptors(), threading.active_count()
     yield
     gc.collect()
     runs = directories.state / "runs"
     assert [path for path in runs.rglob("*") if path.is_file()] == []
     assert _soon(lambda: threading.active_count() <= threads), threading.enumerate()
-    assert _soon(lambda: len(descriptors()) <= len(before)), descriptors() - before
+    assert _soon(lambda: len(open_descriptors()) <= len(before)), open_descriptors() - before
 
 
 def _soon(condition: Callable[[], bool], seconds: float = 5.0) -> bool:

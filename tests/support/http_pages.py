@@ -13,8 +13,8 @@ from ssl import SSLContext
 from typing import Protocol
 
 import pytest
+from health_servers import Host, answering, healthy, next_report, request, silent, unhealthy
 from hostler import Endpoint, Report, ServerView
-from sse_watching import Host, answering, healthy, next_report, request, silent, unhealthy
 
 __all__ = [
     "Host",
