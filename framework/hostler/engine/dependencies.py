@@ -6,7 +6,7 @@ from functools import partial
 
 import anyio
 
-from hostler.engine.server import DesiredState, Server
+from hostler.engine.server import Server
 from hostler.errors import ServerCrashed
 from hostler.model.dependencies import Condition, Need, OnRestart
 from hostler.model.states import State
@@ -30,12 +30,12 @@ async def wait_for_needed(server: Server) -> None:
         if holds(need, other):
             continue
 
-        if other.state is State.STOPPED and other.name in server.away:
+        if other.state is State.STOPPED and other.name in server.desired.away:
             _step_aside(server, other)
             await anyio.sleep_forever()  # this start ends now
 
         if other.may_come_back:
-            server.away.add(other.name)
+            server.desired.note_away(other.name)
             other.followers[server] = partial(_come_back, server)
 
         raise _never(server, need, other)
@@ -58,7 +58,9 @@ def follow_needed(server: Server) -> None:
     """From its spawn on: look at each needed server when it changes, unless its restart is of no concern."""
     for need in server.spec.needed:
         other = server.needs[need.server]
-        other.followers = {one: look for one, look in other.followers.items() if one.attended}  # not removed
+        other.followers = {
+            one: look for one, look in other.followers.items() if one.desired.attended
+        }  # not removed
 
         match need.on_restart:
             case OnRestart.KEEP:
@@ -87,15 +89,15 @@ def _restart_with(server: Server, need: Need, other: Server) -> None:
 
 
 def _stop_with(server: Server, need: Need, other: Server) -> None:
-    if server.wanted is DesiredState.DOWN or server.idle():
+    if not server.desired.is_up or server.idle():
         _come_back(server)
     elif holds(need, other):
-        server.away.discard(other.name)
+        server.desired.note_back(other.name)
     else:
         if server.has_started:
             _step_aside(server, other)
 
-        server.away.add(other.name)
+        server.desired.note_away(other.name)
 
 
 def _step_aside(server: Server, other: Server) -> None:
@@ -107,20 +109,21 @@ def _step_aside(server: Server, other: Server) -> None:
     else:
         server.ask_down(f"{because}; it comes back with it")
 
-    server.away.add(other.name)
+    server.desired.note_away(other.name)
 
 
 def _come_back(server: Server) -> None:
     """Start what has stepped aside again when all for which it did are on their way: it waits for them."""
     failed_by_itself = server.state is State.FAILED and server.spawned_generation == server.generation
-    coming = bool(server.away) and all(_is_coming(server.needs[name]) for name in server.away)
+    away = server.desired.away
+    coming = bool(away) and all(_is_coming(server.needs[name]) for name in away)
 
-    if coming and server.attended and not failed_by_itself:
+    if coming and server.desired.attended and not failed_by_itself:
         server.ask_up()
 
 
 def _is_coming(server: Server) -> bool:
-    return server.wanted is DesiredState.UP and not server.idle()
+    return server.desired.is_up and not server.idle()
 
 
 def _never(server: Server, need: Need, other: Server) -> ServerCrashed:

@@ -7,15 +7,13 @@ import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-import anyio
-
 from hostler.engine.dependencies import follow_needed, lost_meanwhile
 from hostler.engine.monitor import Monitor, RunOutcome
 from hostler.engine.resources import ServerResources
 from hostler.engine.restart import Budget
 from hostler.engine.restart_decision import RestartDecision
 from hostler.engine.run import Run
-from hostler.engine.server import DesiredState, Server
+from hostler.engine.server import Server
 from hostler.engine.shutdown import Crash, Shutdown
 from hostler.engine.startup import Startup
 from hostler.errors import ServerError
@@ -43,10 +41,9 @@ class Lifecycle:
 
         try:
             while True:
-                await server.start_asked.wait()
-                server.start_asked = anyio.Event()
+                await server.desired.until_start_asked()
 
-                if server.wanted is DesiredState.UP:
+                if server.desired.is_up:
                     await self._keep_up_or_collapse()
 
         except BaseException:
@@ -62,7 +59,7 @@ class Lifecycle:
 
     async def _keep_up(self) -> None:
         server = self.server
-        planned, server.lasting.planned = server.lasting.planned, False
+        planned = server.desired.take_planned()
 
         if server.state is State.FAILED and not planned:
             self.resources.drop_plugins()
@@ -79,9 +76,9 @@ class Lifecycle:
         """One generation; None when it was stopped as asked."""
         server = self.server
         server.generation += 1
-        server.because, server.stuck = "", None
+        server.stuck = None
         server.reporter.generation = server.generation
-        server.start_asked = anyio.Event()
+        server.desired.begin()
         run = server.run = Run(server.spec, server.context, server.reporter, server.generation)
         server.enter(State.STARTING)
         return await self._through(run)
@@ -116,9 +113,8 @@ class Lifecycle:
         """Read after the clean-up: with a stop asked for, it is none of the needed servers."""
         server = self.server
         lost = "" if server.end_asked else lost_meanwhile(server)
-        return (
-            f"{lost} went away while it was prepared" if lost else server.because or "stopped while starting"
-        )
+        gone = f"{lost} went away while it was prepared" if lost else ""
+        return gone or server.desired.reason or "stopped while starting"
 
     def _spawn(self, run: Run, watching: Monitor | None) -> ServerError | None:
         assert watching is not None
@@ -137,7 +133,7 @@ class Lifecycle:
     def _end_at_once(self) -> None:
         """The engine is torn down: no time for anything but the end of the tree."""
         server = self.server
-        server.wanted = DesiredState.DOWN
+        server.desired.give_up()
         gone = server.run is None or server.run.kill_now()
 
         while gone and not server.state.at_rest:
@@ -152,7 +148,7 @@ class Lifecycle:
         server.reporter.own(failure)
         trace = server.reporter.masker.text("".join(traceback.format_exception(error)))
         logging.getLogger("hostler").error("%s: %s\n%s", server.name, failure.message, trace)
-        server.wanted = DesiredState.DOWN
+        server.desired.give_up()
 
         with suppress(Exception):
             if run is not None and run.kill_now():

@@ -17,7 +17,7 @@ from hostler.engine.run_events import (
     RunEvent,
     RunFailed,
 )
-from hostler.engine.server import DesiredState, Server
+from hostler.engine.server import Server
 from hostler.errors import ServerCrashed, ServerError
 from hostler.events.events import EndpointFound, HealthReported, Spawned
 from hostler.model.launch import Launch
@@ -156,8 +156,8 @@ class Monitor:
             case HealthChanged(health):
                 return self._health_news(health)
             case CommandReceived() if self.server.end_asked:
-                what = "stop" if self.server.wanted is DesiredState.DOWN else "restart"
-                return RunOutcome(ExitCause.STOPPED, self.server.because or f"{what} asked for")
+                desired = self.server.desired
+                return RunOutcome(ExitCause.STOPPED, desired.reason or desired.what_ends_it)
 
         return None
 

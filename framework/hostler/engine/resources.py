@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hostler.engine.server import DesiredState, Server
+from hostler.engine.server import Server
 from hostler.errors import ServerError
 from hostler.events.crash import PluginWord
 from hostler.events.events import PluginFailed
@@ -33,10 +33,10 @@ class ServerResources:
 
     def rest(self, state: State, *, reason: str = "", error: ServerError | None = None) -> None:
         """Enter a state of rest, then let go of what nobody wants any more."""
-        ends = state is State.FAILED or self.server.wanted is DesiredState.DOWN
+        ends = state is State.FAILED or not self.server.desired.is_up
 
-        if state is State.STOPPED and self.server.wanted is DesiredState.UP:
-            self.server.start_asked.set()  # a restart, or a start that was asked for while it stopped
+        if state is State.STOPPED:
+            self.server.desired.rested()
 
         self.server.promised_port = None
         self.server.run = None

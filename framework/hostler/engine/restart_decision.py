@@ -12,7 +12,6 @@ import anyio
 
 from hostler.engine.resources import ServerResources
 from hostler.engine.restart import Budget, at_once, spend
-from hostler.engine.server import DesiredState
 from hostler.engine.shutdown import Crash
 from hostler.events.events import RestartScheduled
 from hostler.model.choices import Kind, RestartMode
@@ -43,13 +42,10 @@ class RestartDecision:
         self.was_ready = self.was_ready or crash.exit.ready
 
         if server.end_asked:
-            return self._rest(crash, State.STOPPED, self._asked())
+            return self._rest(crash, State.STOPPED, server.desired.what_ends_it)
 
         if self._is_done(crash.exit):
-            if not server.start_asked.is_set():
-                server.wanted = DesiredState.DOWN
-                server.away.clear()
-
+            server.desired.done()
             return self._rest(crash, State.STOPPED, DONE)
 
         refusal = "" if self._needs_only_time(crash) else self._why_no_restart(crash)
@@ -58,9 +54,6 @@ class RestartDecision:
             return self._rest(crash, State.FAILED, refusal)
 
         return await self._back_off(crash)
-
-    def _asked(self) -> str:
-        return f"{'stop' if self.resources.server.wanted is DesiredState.DOWN else 'restart'} asked for"
 
     def _rest(self, crash: Crash, state: State, decision: str) -> bool:
         self._record(crash, state, decision)
@@ -173,10 +166,10 @@ class RestartDecision:
 
         if delay > 0:
             with anyio.move_on_after(delay):
-                await server.until(lambda: server.end_asked or server.start_asked.is_set())
+                await server.until(lambda: server.end_asked or server.desired.start_asked)
 
         if server.end_asked:
-            self.resources.rest(State.STOPPED, reason=self._asked())
+            self.resources.rest(State.STOPPED, reason=server.desired.what_ends_it)
             return False
 
         return True

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
 
 import anyio
 
 from hostler.engine.command_errors import at_rest, not_attended, runs_already
+from hostler.engine.desired import DesiredState
 from hostler.engine.diagnosis import not_in_time
 from hostler.engine.facts import ServerFacts
 from hostler.engine.restart import Budget
@@ -20,13 +20,6 @@ from hostler.model.dependencies import Condition
 from hostler.model.spec import ServerSpec
 from hostler.model.states import MOVES, State
 from hostler.process.context import SupervisorContext
-
-
-class DesiredState(Enum):
-    """What the user wants of a server, apart from what is."""
-
-    UP = "up"
-    DOWN = "down"
 
 
 class Server(ServerFacts):
@@ -44,18 +37,12 @@ class Server(ServerFacts):
     ) -> None:
         super().__init__(spec, context, listener)
         self.needs = needs
-        self.wanted = DesiredState.DOWN
+        self.desired = DesiredState()
         self.budget = Budget()
         self.spawned_generation = 0
         self.promised_port: int | None = None
-        self.end_asked_of = 0
-        self.attended = False
-        self.completed = False
         self.bound: Mapping[str, int] = {}
-        self.away: set[str] = set()
         self.followers: dict[Server, Callable[[], None]] = {}
-        self.because = ""
-        self.start_asked = anyio.Event()
         self.stuck: ServerError | None = None
         self._rests = 0
         self._changed = anyio.Event()
@@ -108,21 +95,19 @@ class Server(ServerFacts):
             await self.start()
             return
 
-        self.lasting.planned = True
         self.ask_up()
-        self.end_asked_of = self.generation
+        self.desired.restart(self.generation)
         await self._until_spawned(after=self.generation)
 
     def ask_restart(self, reason: str) -> None:
         """Have a plugin's wish for a restart fulfilled, without waiting; a stop that is asked for wins."""
-        revives = self.may_come_back and not self.start_asked.is_set()
+        revives = self.may_come_back and not self.desired.start_asked
 
         if not revives and (not self.state.has_begun or self.end_asked):
             return
 
         self.notice("restart_asked", f"a plugin asks for a restart: {reason}")
-        self.lasting.planned = True
-        self.ask_up() if revives else self.ask_again("")
+        self.ask_up(planned=True) if revives else self.ask_again("")
 
     async def wait_ready(self, timeout: float | None = None) -> None:
         """Wait until the server may be used; a task, until it runs or has completed.
@@ -155,7 +140,7 @@ class Server(ServerFacts):
         with anyio.move_on_after(timeout):
             while not condition():
                 if self.idle():
-                    raise at_rest(self, self.attended, self.because)
+                    raise at_rest(self, self.desired.attended, self.desired.reason)
 
                 await self.changed()
 
@@ -167,21 +152,17 @@ class Server(ServerFacts):
         """Wait until the server is at rest, stopped or failed, and nobody has asked for it to be up."""
         await self.until(self.idle)
 
-    def ask_up(self) -> None:
+    def ask_up(self, *, planned: bool | None = None) -> None:
         """Want it up, and what it needs, without waiting. ServerError where nobody would see to it."""
         self.context.affinity.check()
-        if not self.attended:
+        if not self.desired.attended:
             raise not_attended(self)
 
-        self.wanted, self.because = DesiredState.UP, ""
-        self.away.clear()
-
-        if self.state not in {State.STARTING, State.WAITING_READY, State.RUNNING}:
-            self.completed = False
-            self.start_asked.set()
+        under_way = self.state in {State.STARTING, State.WAITING_READY, State.RUNNING}
+        self.desired.up(starts=not under_way, planned=planned)
 
         for other in self.needs.values():
-            if not other.completed and (other.wanted is DesiredState.DOWN or other.idle()):
+            if not other.completed and (not other.desired.is_up or other.idle()):
                 other.ask_up()
 
         self._nudge()
@@ -189,10 +170,7 @@ class Server(ServerFacts):
     def ask_down(self, because: str = "") -> None:
         """Want it down, without waiting; this run ends, even if it is wanted up again at once."""
         self.context.affinity.check()
-        self.wanted, self.because = DesiredState.DOWN, because
-        self.end_asked_of = self.generation
-        self.lasting.planned = False
-        self.away.clear()
+        self.desired.down(self.generation, because)
 
         if self.state.at_rest:
             self.lasting.end()
@@ -201,9 +179,7 @@ class Server(ServerFacts):
 
     def ask_again(self, because: str) -> None:
         """Have this run end and another one begin, without waiting."""
-        self.because = because
-        self.lasting.planned = True
-        self.end_asked_of = self.generation
+        self.desired.restart(self.generation, because)
         self._nudge()
 
     def enter(
@@ -245,21 +221,26 @@ class Server(ServerFacts):
         self.reporter.say(CrashRecorded(server=self.name, generation=record.generation, record=record))
 
     @property
+    def completed(self) -> bool:
+        """Whether the task has ended with exit code 0, and was not started again."""
+        return self.desired.completed
+
+    @property
     def end_asked(self) -> bool:
         """Whether the present run is to end, for a stop or a restart."""
-        return self.wanted is DesiredState.DOWN or self.end_asked_of == self.generation
+        return self.desired.ends(self.generation)
 
     def idle(self) -> bool:
         """Whether it is at rest and nobody has asked for it."""
-        return self.state.at_rest and not (self.start_asked.is_set() and self.wanted is DesiredState.UP)
+        return self.state.at_rest and not (self.desired.start_asked and self.desired.is_up)
 
     @property
     def may_come_back(self) -> bool:
         """Whether it has failed, and a plugin may start it anew."""
         return (
             self.state is State.FAILED
-            and self.wanted is DesiredState.UP
-            and self.attended
+            and self.desired.is_up
+            and self.desired.attended
             and bool(self.lasting.hope)
         )
 
@@ -298,9 +279,7 @@ class Server(ServerFacts):
         def gave_up() -> bool:
             return self.state is State.FAILED and self.generation > after
 
-        await self.until(
-            lambda: self.spawned_generation > after or gave_up() or self.wanted is DesiredState.DOWN
-        )
+        await self.until(lambda: self.spawned_generation > after or gave_up() or not self.desired.is_up)
 
         if gave_up() and self.error is not None:
             raise self.error

@@ -23,7 +23,6 @@ from hostler.engine.monitor import RunOutcome
 from hostler.engine.resources import ServerResources
 from hostler.engine.restart import after_running
 from hostler.engine.run import Run
-from hostler.engine.server import DesiredState
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord
 from hostler.events.events import Exited
@@ -98,18 +97,12 @@ class Shutdown:
         if ending.cause is ExitCause.EXITED:
             self._complete()
         else:
-            self.resources.rest(
-                State.STOPPED, reason=server.because if server.wanted is DesiredState.DOWN else ""
-            )
+            self.resources.rest(State.STOPPED, reason="" if server.desired.is_up else server.desired.reason)
 
     def _complete(self) -> None:
         """It has done its work, unless it was started again meanwhile."""
         server = self.resources.server
-
-        if not server.start_asked.is_set():
-            server.completed = server.spec.kind is Kind.TASK
-            server.wanted = DesiredState.DOWN
-
+        server.desired.done(task=server.spec.kind is Kind.TASK, returns=True)
         self.resources.rest(State.STOPPED, reason=self._success)
 
     async def _empty_tree(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import anyio
 
 from hostler.concurrency.threads import run_in_thread
-from hostler.engine.server import DesiredState, Server
+from hostler.engine.server import Server
 from hostler.errors import ProcessAlreadyRunning, ServerError
 from hostler.events.crash import CrashRecord
 from hostler.events.events import (
@@ -122,7 +122,7 @@ class StateRecorder:
         if event.state.at_rest:
             self._write_status(name)  # now: the lock is let go next, and then it is not ours to write
 
-            if event.state is State.FAILED or self._servers[name].wanted is DesiredState.DOWN:
+            if event.state is State.FAILED or not self._servers[name].desired.is_up:
                 self._hooks_out.pop(name, None)  # the plugins go too, and come back new
 
     def _forget(self, name: str) -> None:

@@ -9,10 +9,9 @@ from hostler.concurrency.tasks import TaskSet
 
 
 class ServerTasks:
-    """The lasting work of one server's plugins. `planned` says that its next start is a restart by plan."""
+    """The lasting work of one server's plugins."""
 
     def __init__(self) -> None:
-        self.planned = False
         self._tasks = TaskSet()
         self._hopes: list[str] = []
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from hostler.engine.server import DesiredState, Server
+from hostler.engine.server import Server
 from hostler.errors import ServerError
 from hostler.events.events import Event, StateChanged
 from hostler.model.states import State
@@ -94,5 +94,5 @@ def exit_code(server: Server) -> int:
 
 def _ended_for_good(server: Server, state: State) -> bool:
     """Whether it failed, or is stopped though nobody asked for it."""
-    asked = server.end_asked_of == server.generation or server.wanted is DesiredState.UP
+    asked = server.desired.end_asked_of == server.generation or server.desired.is_up
     return (state is State.FAILED and not server.may_come_back) or (state is State.STOPPED and not asked)

@@ -14,7 +14,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from hostler.engine.lifecycle import Lifecycle
-from hostler.engine.server import DesiredState, Server
+from hostler.engine.server import Server
 from hostler.events.events import Event
 from hostler.launching.inputs import inputs_of, read_at_starts
 from hostler.model.dependencies import spelled_out
@@ -146,7 +146,7 @@ class ServerRegistry(Mapping[str, Server]):
 
     def _engage(self, server: Server) -> None:
         self._lives[server.name] = Lifecycle(server)
-        server.attended = self._attended
+        server.desired.attend(self._attended)
 
         if self._tasks is not None:
             self._begin(server)
@@ -158,7 +158,7 @@ class ServerRegistry(Mapping[str, Server]):
 
     def _dismiss(self, name: str) -> None:
         server = self._lives.pop(name).server
-        server.attended = False
+        server.desired.attend(False)
         self._unfollow(server)
         server.reporter.close()
 
@@ -179,7 +179,7 @@ class ServerRegistry(Mapping[str, Server]):
         self._attended = True
 
         for server in self.servers.values():
-            server.attended = True
+            server.desired.attend(True)
 
         self._tell_host()
 
@@ -206,7 +206,7 @@ class ServerRegistry(Mapping[str, Server]):
         self._attended = False
 
         for server in self.servers.values():
-            server.attended = False
+            server.desired.attend(False)
 
     async def stop(self, names: Iterable[str], *, force: bool = False) -> None:
         """Stop these, each after those that need it; raises the first error when all have been tried."""
@@ -218,7 +218,7 @@ class ServerRegistry(Mapping[str, Server]):
         servers = list(self.servers.values())
 
         for server in servers:
-            server.wanted = DesiredState.DOWN  # no restart, should the loop still run in another thread
+            server.desired.give_up()  # no restart, should the loop still run in another thread
 
         for server in servers:
             if server.run is not None:
@@ -243,7 +243,7 @@ async def _stop_one(server: Server, chosen: Iterable[Server], force: bool) -> No
     for other, rested in [(other, other.resting()) for other in dependents]:
         await other.until(rested)
 
-    if not any(other.wanted is DesiredState.UP and not other.idle() for other in dependents):
+    if not any(other.desired.is_up and not other.idle() for other in dependents):
         await server.stop(force=force)
 
 

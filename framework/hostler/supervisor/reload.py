@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 from hostler.concurrency.threads import run_in_thread
-from hostler.engine.server import DesiredState, Server
+from hostler.engine.server import Server
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.model.diff import Changes, differences
 from hostler.model.graph import in_order, refuse_unset
@@ -163,13 +163,13 @@ class Reloader:
     async def _stop(self, names: Iterable[str], *, leaving: Iterable[str] = ()) -> None:
         """Stop these; those that are leaving take no commands any more, unless they cannot be stopped."""
         for name in leaving:
-            self._roster[name].attended = False
+            self._roster[name].desired.attend(False)
 
         try:
             await self._roster.stop(names)
         except ServerError:
             for name in leaving:
-                self._roster[name].attended = self._open()
+                self._roster[name].desired.attend(self._open())
 
             raise
 
@@ -253,17 +253,16 @@ class Reloader:
             server = registry[name]
             waits = server.state is State.FAILED and any(need in started for need in server.needs)
 
-            if waits and server.wanted is DesiredState.UP and name not in started:
+            if waits and server.desired.is_up and name not in started:
                 started.append(name)
 
         for name in started:
-            registry[name].lasting.planned = name in changes.restarted
-            registry[name].ask_up()
+            registry[name].ask_up(planned=name in changes.restarted)
 
 
 def _is_up(server: Server) -> bool:
     """Whether it is wanted up, or is a task that was and has completed: changed, it runs again."""
-    return server.wanted is DesiredState.UP or server.completed
+    return server.desired.is_up or server.completed
 
 
 def _alone(spec: ServerSpec, name: str | None, parameters: Mapping[str, object]) -> ServerSpec:

@@ -205,7 +205,7 @@ async def test_a_needed_server_that_is_back_before_all_is_read_holds_nothing_up(
         go_on.wait(20)
         return resolve_inputs(*given)
 
-    monkeypatch.setattr("hostler.engine.startup.take_readings", slowly)
+    monkeypatch.setattr("hostler.engine.startup.resolve_inputs", slowly)
     specs = [make_spec(name="db"), make_spec(name="web", needs=("db",), env={"KEY": Secret(f"file:{file}")})]
 
     async with Supervisor(specs, directories=directories) as supervisor:
