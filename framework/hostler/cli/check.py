@@ -13,10 +13,10 @@ from hostler.cli.arguments import Layers, file_argument, layer_options
 from hostler.cli.import_deadline import bounded_imports
 from hostler.config.load import load_drafts
 from hostler.config.preflight import Inspector, Observation
-from hostler.config.resolve.server_table import ResolvedServer
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.schema.diagnostics import without_echoes
 from hostler.model.spec import Configuration, ServerSpec
+from hostler.model.validation import ResolvedServer
 from hostler.process.disk.directories import Directories
 
 

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 from hostler.cli.formatting import at
 from hostler.config.provenance import origins_of, place_of
-from hostler.config.resolve.server_table import ResolvedServer
 from hostler.errors import EnvironmentSetupFailed
 from hostler.launching.env_file import read_env_file
 from hostler.launching.spec_secrets import secrets_of_spec
 from hostler.launching.variables import OF_ENV, OF_HOSTLER
+from hostler.model.validation import ResolvedServer
 from hostler.plugins.discovery import find_class
 from hostler.process.spawn.environment import safe_base
 from hostler.records.status_store import Variables

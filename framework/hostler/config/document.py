@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from hostler.config.resolve.plugin_secrets import anchored_secrets
 from hostler.config.resolve.plugin_tables import is_file
-from hostler.config.resolve.server_table import ResolvedServer
 from hostler.model.interpolation import escape
 from hostler.model.schema.external_values import anchored_env_file, anchored_secret
 from hostler.model.schema.paths import is_anchored, is_path, tidy
 from hostler.model.schema.tree import Node, portable
 from hostler.model.spec import PluginSpec
+from hostler.model.validation import ResolvedServer
 
 
 def document(drafts: Iterable[ResolvedServer]) -> dict[str, object]:

@@ -8,11 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from hostler.config.document import document
-from hostler.config.resolve.cross_checks import check
-from hostler.config.resolve.implied_needs import with_implied_needs
+from hostler.config.resolve.cross_checks import check, with_implied_needs
 from hostler.config.resolve.instantiate import TemplateInstantiator, check_template
 from hostler.config.resolve.misplaced import place_of
-from hostler.config.resolve.server_table import ResolveContext, ResolvedServer, read_server
+from hostler.config.resolve.server_table import ResolveContext, read_server
 from hostler.config.resolve.templates import Template, made, read_templates
 from hostler.config.source.compose import Composer
 from hostler.config.source.layers import Layers
@@ -24,6 +23,7 @@ from hostler.model.schema.diagnostics import Diagnostics, without_echoes
 from hostler.model.schema.server_keys import TOP
 from hostler.model.schema.tree import Node, Place, Unusable, grow
 from hostler.model.spec import Configuration
+from hostler.model.validation import ResolvedServer
 
 
 def load(

@@ -8,10 +8,10 @@ from dataclasses import dataclass, fields
 from datetime import date, time
 
 from hostler.config.dump import APART, as_written
-from hostler.config.resolve.server_table import ResolvedServer
 from hostler.model.schema.masked import masked
 from hostler.model.schema.tree import Node, Place, below, unfilled
 from hostler.model.spec import PluginSpec, RestartPolicy, ServerSpec
+from hostler.model.validation import ResolvedServer
 
 DEFAULT = "default"
 

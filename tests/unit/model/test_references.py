@@ -93,5 +93,5 @@ async def test_a_reference_to_a_server_without_an_address_is_told_at_the_start(
 
 
 def test_a_reference_to_nobody_is_refused_before_anything_starts(directories: Directories) -> None:
-    with pytest.raises(InvalidConfiguration, match="there is no server 'fake'"):
+    with pytest.raises(InvalidConfiguration, match='there is no server "fake"'):
         Supervisor([worker()], directories=directories)

@@ -178,7 +178,7 @@ async def test_what_cannot_be_added_is_told_and_nothing_changes(
         with pytest.raises(InvalidConfiguration, match="made of the template 'fake' needs a name"):
             await supervisor.add("fake", word="x")
 
-        with pytest.raises(InvalidConfiguration, match=r"servers\.new\.needs: there is no server 'db'"):
+        with pytest.raises(InvalidConfiguration, match=r'servers\.new\.needs\[0\]: there is no server "db"'):
             await supervisor.add(make_spec(name="new", needs=("db",)))
 
         with pytest.raises(TypeError, match="has its name already"):
@@ -593,7 +593,7 @@ async def test_servers_that_a_program_added_stay_unless_the_configuration_takes_
         assert (changes.unchanged, changes.removed) == (("base", "added"), ())
         assert pids(supervisor)["added"] == before["added"]
 
-        with pytest.raises(InvalidConfiguration, match="there is no server 'base'"):
+        with pytest.raises(InvalidConfiguration, match='there is no server "base"'):
             await supervisor.reload([make_spec(name="new")])  # the added one needs it
 
         await supervisor.reload([base, added])  # now it is the configuration's

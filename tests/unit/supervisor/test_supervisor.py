@@ -127,7 +127,7 @@ async def test_servers_that_need_each_other_are_refused(
 
 
 def test_an_unknown_need_is_told_with_its_place(make_spec: MakeSpec, directories: Directories) -> None:
-    with pytest.raises(InvalidConfiguration, match=r"servers\.web\.needs: there is no server 'db'"):
+    with pytest.raises(InvalidConfiguration, match=r'servers\.web\.needs\[0\]: there is no server "db"'):
         Supervisor(make_spec(name="web", needs=("db",)), directories=directories)
 
 

@@ -1,199 +1,155 @@
-"""What must hold between the values of a server, and between servers."""
+"""What must hold between the values of a server, and between servers, with their plugins and references."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
-from hostler.config.resolve.needs import check_needs
-from hostler.config.resolve.server_table import ResolvedServer
 from hostler.errors import PluginError, Problem
-from hostler.model.choices import InputMode, Kind, RestartMode
-from hostler.model.schema.diagnostics import Diagnostics, likely, shown
-from hostler.model.schema.tree import Place, grow, quoted
+from hostler.model.choices import Kind
+from hostler.model.references import Reference, needing, references_in
+from hostler.model.schema.diagnostics import Diagnostics, likely
+from hostler.model.schema.server_keys import TEMPLATES
+from hostler.model.schema.tree import Node, quoted
 from hostler.model.spec import PluginSpec, ServerSpec
-
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-_WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what is compared with, not bound
+from hostler.model.validation import ResolvedServer, check_between, check_values
 
 
-def check(drafts: Mapping[str, ResolvedServer], found: Diagnostics) -> None:
+def check(servers: Mapping[str, ResolvedServer], found: Diagnostics) -> None:
     """Note what does not fit together."""
-    for draft in drafts.values():
-        check_alone(draft, found)
+    for server in servers.values():
+        check_alone(server, found)
 
-    check_needs(drafts, found)
-    _check_between(drafts, found)
+    check_between(servers, found)
 
 
 def problems_of(specs: Iterable[ServerSpec]) -> list[Problem]:
-    """What does not fit together in what a program made; whom a server needs is looked at elsewhere."""
-    found, here = Diagnostics(), Place(None, None, Path())
-    drafts = {}
+    """What does not fit together in what a program made."""
+    found, servers = Diagnostics(), {spec.name: ResolvedServer.of(spec) for spec in specs}
 
-    for spec in specs:
-        table = {
-            "host": spec.host,
-            "port": spec.port,
-            "stdin": spec.stdin.value,
-            "restart": dict[str, object](),
-        }
-        node = grow(table, lambda _: here, key=f"servers.{spec.name}")
-        drafts[spec.name] = draft = ResolvedServer(node, spec)
-        _check_command(draft, found)
-        _check_host(draft, found)
-        _check_delays(draft, found)
+    for server in servers.values():
+        _check_command(server, found)
+        check_values(server, found)
 
-    _check_between(drafts, found)
+    check_between(servers, found)
     return found.problems
 
 
-def _check_between(drafts: Mapping[str, ResolvedServer], found: Diagnostics) -> None:
-    fixed = [draft for draft in drafts.values() if draft.spec.port]
-
-    for one, other in combinations(fixed, 2):
-        _check_ports(one, other, found)
-
-    _check_inputs([draft for draft in drafts.values() if draft.spec.stdin is InputMode.INHERIT], found)
-
-
-def check_alone(draft: ResolvedServer, found: Diagnostics) -> None:
+def check_alone(server: ResolvedServer, found: Diagnostics) -> None:
     """Note what does not fit together within one server."""
-    _check_command(draft, found)
-    _check_host(draft, found)
-    _check_delays(draft, found)
-    _check_kind(draft, found)
-    _check_plugins(draft, found)
+    _check_command(server, found)
+    check_values(server, found)
+    _check_plugins(server, found)
 
 
-def _check_command(draft: ResolvedServer, found: Diagnostics) -> None:
-    spec = draft.spec
-    node = draft.at("command")
+# -- plugins ---------------------------------------------------------------------------------------
 
-    if spec.command or any(_may_supply(plugin) for plugin in spec.plugins):
+
+def _check_command(server: ResolvedServer, found: Diagnostics) -> None:
+    """Note a server that nothing could be run for."""
+    if server.spec.command or any(_may_supply_command(plugin) for plugin in server.spec.plugins):
         return
 
-    meant = {"command", "plugins", *(key for key in draft.node.value if likely(key, ("command",)))}
+    table = server.node.value
+    meant = {"command", "plugins", *(key for key in table if likely(key, ("command",)))}
 
-    if any(found.has_noted(draft.node.value[key]) for key in meant if key in draft.node.value):
-        return
-
-    message = "there is no command, and no plugin that could supply one (with the hook pre_spawn)"
-    found.add(node, message, key=f"{draft.node.key}.command")
-
-
-def _may_supply(plugin: PluginSpec) -> bool:
-    from hostler.plugins.discovery import find_class  # noqa: PLC0415 - imports what only servers with plugins need
-
-    try:
-        return hasattr(find_class(plugin), "pre_spawn")
-    except PluginError:
-        return True  # told already, at the plugin's own line
+    if not any(found.has_noted(table[key]) for key in meant if key in table):
+        message = "there is no command, and no plugin that could supply one (with the hook pre_spawn)"
+        found.add(server.at("command"), message, key=f"{server.node.key}.command")
 
 
-def _check_host(draft: ResolvedServer, found: Diagnostics) -> None:
-    host = draft.spec.host
-    node = draft.at("host")
-
-    if host in _LOOPBACK or found.has_noted(node):
-        return
-
-    if any(letter in "/[]@%" or letter.isspace() or not letter.isprintable() for letter in host):
-        found.expected(node, "the name or address of a host, without scheme, port or brackets")
-    elif not draft.spec.expose and not _is_loopback(host):
-        found.add(
-            node,
-            f"{shown(node)} may be reached from outside; allowed: 127.0.0.0/8, ::1, localhost, or any host "
-            "with expose = true",
-        )
+def _may_supply_command(plugin: PluginSpec) -> bool:
+    class_ = _class_of(plugin)
+    return class_ is None or hasattr(class_, "pre_spawn")
 
 
-def _is_loopback(host: str) -> bool:
-    from ipaddress import ip_address  # noqa: PLC0415 - rarely needed
-
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _check_delays(draft: ResolvedServer, found: Diagnostics) -> None:
-    restart = draft.spec.restart
-    node = draft.at("restart", "initial_delay")
-
-    if restart.initial_delay > restart.max_delay and not found.has_noted(draft.at("restart")):
-        found.add(
-            node, f"{_delay(draft, 'initial_delay')} is longer than max_delay, {_delay(draft, 'max_delay')}"
-        )
-
-
-def _delay(draft: ResolvedServer, key: str) -> str:
-    restart = draft.at("restart")
-    return shown(restart.value[key]) if key in restart.value else f'"{getattr(draft.spec.restart, key):g}s"'
-
-
-def _check_kind(draft: ResolvedServer, found: Diagnostics) -> None:
-    """A task has no port and an end; a server has none that would be a success."""
-    spec, port, timeout = draft.spec, draft.at("port"), draft.at("task_timeout")
-
-    if spec.kind is Kind.SERVER:
-        if timeout is not draft.node and not found.has_noted(timeout):
-            found.add(timeout, 'only a task (kind = "task") has a time in which it has to complete')
-
-        return
-
-    if port is not draft.node and port.value is not False and not found.has_noted(port):
-        found.add(port, f"a task has no port: it runs to completion; leave it out, found {shown(port)}")
-
-    if spec.restart.policy is RestartMode.ALWAYS:
-        found.add(
-            draft.at("restart", "policy"), 'a task ends when it is done; allowed: "on-failure", "never"'
-        )
-
-
-def _check_plugins(draft: ResolvedServer, found: Diagnostics) -> None:
+def _check_plugins(server: ResolvedServer, found: Diagnostics) -> None:
     """Note plugins that cannot do anything for a server without a port: its start would only fail later."""
-    if draft.spec.port is not None:
+    if server.spec.port is not None:
         return
 
-    why = "this is a task" if draft.spec.kind is Kind.TASK else "port = false"
+    why = "this is a task" if server.spec.kind is Kind.TASK else "port = false"
 
-    for plugin in draft.spec.plugins:
+    for plugin in server.spec.plugins:
         if _needs_port(plugin):
-            node = draft.at("plugins").value[plugin.name]
+            node = server.at("plugins").value[plugin.name]
             found.add(node, f"{plugin.name} needs a server with a port, and there is none ({why})")
 
 
 def _needs_port(plugin: PluginSpec) -> bool:
     """Whether the class of a plugin says so, or names the options that would do instead of its port."""
-    from hostler.plugins.discovery import find_class  # noqa: PLC0415 - imports what only servers with plugins need
-
-    try:
-        needs = getattr(find_class(plugin), "needs_port", False)
-    except PluginError:
-        return False  # told already, at the plugin's own line
-
+    needs = getattr(_class_of(plugin), "needs_port", False)
     others = (needs,) if isinstance(needs, str) else needs
     return not any(name in plugin.options for name in others) if isinstance(others, tuple) else bool(others)
 
 
-def _check_ports(one: ResolvedServer, other: ResolvedServer, found: Diagnostics) -> None:
-    if one.spec.port == other.spec.port and _overlap(one.spec.host, other.spec.host):
-        node = other.at("port")
-        found.add(
-            node, f"{shown(node)} is already the port of {quoted(one.spec.name)} on this host (0: a free one)"
-        )
+def _class_of(plugin: PluginSpec) -> type | None:
+    """The class, None where there is none: that is told at the plugin's own line."""
+    from hostler.plugins.discovery import find_class  # noqa: PLC0415 - imports what only servers with plugins need
+
+    try:
+        return find_class(plugin)
+    except PluginError:
+        return None
 
 
-def _check_inputs(inheriting: Sequence[ResolvedServer], found: Diagnostics) -> None:
-    for draft in inheriting[1:]:
-        first = quoted(inheriting[0].spec.name)
-        found.add(
-            draft.at("stdin"), f"{first} reads what hostler itself reads already, and only one server can"
-        )
+# -- references to other servers -------------------------------------------------------------------
 
 
-def _overlap(one: str, other: str) -> bool:
-    hosts = {one, other}
-    return len(hosts) == 1 or bool(hosts & _WILDCARDS) or ("localhost" in hosts and hosts <= _LOOPBACK)
+def with_implied_needs(
+    servers: Mapping[str, ResolvedServer], found: Diagnostics
+) -> dict[str, ResolvedServer]:
+    """The same servers, each with all that it refers to among its needs; what cannot be is noted."""
+    return {name: _with_needs(server, servers, found) for name, server in servers.items()}
+
+
+def _with_needs(
+    server: ResolvedServer, servers: Mapping[str, ResolvedServer], found: Diagnostics
+) -> ResolvedServer:
+    implied: dict[str, Node] = {}
+
+    for node, reference in _references(server.node):
+        if _may_be(node, reference, server, servers, found):
+            implied.setdefault(reference.server, node)
+
+    return replace(server, spec=needing(server.spec, *implied), implied=implied)
+
+
+def _references(server: Node) -> Iterator[tuple[Node, Reference]]:
+    """The references to other servers, each with the string that holds it."""
+    for key, child in server.value.items():
+        for node in _active(child) if key in TEMPLATES else ():
+            if node.raw is not None and isinstance(node.value, str):
+                yield from ((node, reference) for reference in references_in(node.value))
+
+
+def _active(node: Node) -> Iterator[Node]:
+    """A value and all below it, without plugins that are switched off."""
+    if not node.off:
+        yield node
+
+        for child in node.children:
+            yield from _active(child)
+
+
+def _may_be(
+    node: Node,
+    reference: Reference,
+    server: ResolvedServer,
+    servers: Mapping[str, ResolvedServer],
+    found: Diagnostics,
+) -> bool:
+    name = reference.server
+    written = f"${{servers.{name}.{reference.part}}}"
+
+    if name == server.spec.name:
+        found.add(node, f"{written} names the server itself; write ${{server.{reference.part}}}")
+    elif name not in servers:
+        others = [other for other in servers if other != server.spec.name]
+        found.unknown(node, name, others, what=f"{written}: there is no server {quoted(name)}")
+    elif servers[name].spec.port is None:
+        found.add(node, f"{written} means nothing: {name} has no port (port = false)")
+    else:
+        return True
+
+    return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from hostler.model.schema.python_values import server_name
 from hostler.model.schema.server_keys import SERVER_KEYS, TEMPLATES, readers
 from hostler.model.schema.tree import Node
 from hostler.model.spec import ServerSpec
+from hostler.model.validation import ResolvedServer
 
 _DEFAULT_HOST = "127.0.0.1"
 
@@ -29,30 +30,6 @@ class ResolveContext:
 
     environ: Mapping[str, str]
     folder: Path
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedServer:
-    """A server as far as it could be read: its tree with `${...}` filled in, and its spec.
-
-    `implied` tells where it refers to other servers, and so needs them.
-    """
-
-    node: Node
-    spec: ServerSpec
-    implied: Mapping[str, Node] = field(default_factory=dict)
-
-    def at(self, *keys: str) -> Node:
-        """The value at a path, or the last table on the way where there is none."""
-        node = self.node
-
-        for key in keys:
-            if not isinstance(node.value, dict) or key not in node.value:
-                break
-
-            node = node.value[key]
-
-        return node
 
 
 def read_server(name: str, node: Node, context: ResolveContext, found: Diagnostics) -> ResolvedServer | None:
