@@ -14,9 +14,9 @@ from hostler.model.spec import PluginSpec
 from hostler.plugins.host import PluginHost
 from hostler.process.output.lines import LONGEST_LINE, TAIL, LineCutter, Tail
 from hostler.process.tree.table import MARKER, find_marks
+from hostler.testing import FakeServerContext
 from hypothesis import example, given
 from hypothesis import strategies as st
-from witness import Witness
 
 PIECES = [
     b"\n",
@@ -96,7 +96,7 @@ def test_no_output_makes_the_finder_fail_or_find_a_port_that_is_none(
     finder: PluginHost, data: bytes, places: list[int]
 ) -> None:
     for line in lines_of(cut(data, places)):
-        found = finder.parse_port(Witness(), line, "stdout")
+        found = finder.parse_port(FakeServerContext(), line, "stdout")
         assert found is None or isinstance(found[1], Endpoint)
 
     assert [blame.failures for blame in finder.blame.values() if blame.failures] == []

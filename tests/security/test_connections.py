@@ -21,7 +21,7 @@ from hostler_plugins.http_health import HttpHealth
 from hostler_plugins.opencode.client import Place, status_of
 from hostler_plugins.sse_health import SseHealth
 from hostler_plugins.tcp_health import TcpHealth
-from http_pages import Host, unhealthy, watching
+from http_pages import HealthContext, unhealthy, watching
 from listeners import LISTENER, THIEF, Leader, Tree, as_root
 
 PASSWORD = "planted-password-of-a-test"
@@ -41,7 +41,7 @@ async def listening(uid: int) -> AsyncIterator[tuple[int, int]]:
 
 
 @dataclass(eq=False)
-class Toggled(Host):
+class Toggled(HealthContext):
     """A server at 127.0.0.1; once it was looked up, this process listens at ::1 until somebody has come."""
 
     own: int = 0

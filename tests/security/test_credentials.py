@@ -25,7 +25,7 @@ from hostler_plugins.http_health import HttpHealth
 from hostler_plugins.opencode.client import Place, status_of
 from hostler_plugins.sse_health import SseHealth
 from hostler_plugins.tcp_health import TcpHealth
-from http_pages import Host, Pages, answer, next_report, pages, unhealthy, watching
+from http_pages import HealthContext, Pages, answer, next_report, pages, unhealthy, watching
 from listeners import LISTENER, SERVER, THIEF, Leader, Tree, as_root
 
 CAP_SYS_PTRACE = 19
@@ -121,7 +121,7 @@ async def test_a_listener_is_judged_by_its_user_where_its_process_cannot_be_seen
 
 
 @dataclass(eq=False)
-class Looked(Host):
+class Looked(HealthContext):
     """A server whose listener is looked up; from the look with that number on it is a stranger's."""
 
     thief_comes_at: int = sys.maxsize

@@ -1,4 +1,4 @@
-"""What the tests of sse-health share: real servers, and a host that remembers what it was told."""
+"""Servers for health checks: real ones, ones in this process, and reports with a deadline."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from ssl import SSLContext
 
 import anyio
-from hostler import Endpoint, HealthRule, Healthy, Report, ServerSpec, StreamEvent, StreamGap, Unhealthy
+from hostler import Auth, Endpoint, HealthRule, Healthy, Report, ServerSpec, StreamEvent, StreamGap, Unhealthy
+from hostler.testing import FakeServerContext
 from hostler_plugins.sse_health import SseHealth
 from servers import fake_server
-from witness import Witness
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -22,21 +22,21 @@ FIRST = b"data: first\n\n"
 
 
 @dataclass(eq=False)
-class Host(Witness):
-    """Stands in for the engine, whose only part here is to call the plugin and to be told."""
+class HealthContext(FakeServerContext):
+    """The fake context of a health check; a test can wait for what the check delivers."""
 
+    name: str = "web"
+    auth: Auth | None = None
     startup_timeout: float = 30.0
     rule: HealthRule = HealthRule.ALL
-    delivered: list[StreamEvent | StreamGap] = field(default_factory=list)
     enough: asyncio.Event = field(default_factory=asyncio.Event)
     awaited: int | None = None
 
-    @property
-    def spec(self) -> ServerSpec:
-        return ServerSpec(name=self.name, startup_timeout=self.startup_timeout, health=self.rule)
+    def __post_init__(self) -> None:
+        self.spec = ServerSpec(name=self.name, startup_timeout=self.startup_timeout, health=self.rule)
 
     def deliver(self, item: StreamEvent | StreamGap) -> None:
-        self.delivered.append(item)
+        super().deliver(item)
 
         if len(self.delivered) == self.awaited:
             self.enough.set()
@@ -137,7 +137,7 @@ async def until_closed(reader: asyncio.StreamReader) -> None:
 
 @asynccontextmanager
 async def watching(
-    health: SseHealth, host: Host, endpoint: Endpoint | None
+    health: SseHealth, host: HealthContext, endpoint: Endpoint | None
 ) -> AsyncIterator[AsyncGenerator[Report, None]]:
     async with aclosing(health.health_check(host, endpoint)) as reports:
         yield reports

@@ -13,11 +13,11 @@ from ssl import SSLContext
 from typing import Protocol
 
 import pytest
-from health_servers import Host, answering, healthy, next_report, request, silent, unhealthy
+from health_servers import HealthContext, answering, healthy, next_report, request, silent, unhealthy
 from hostler import Endpoint, Report, ServerView
 
 __all__ = [
-    "Host",
+    "HealthContext",
     "Pages",
     "answer",
     "certificate",

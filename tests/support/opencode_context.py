@@ -1,4 +1,4 @@
-"""What the opencode plugin meets in its tests: a server that only remembers, launches, a real child."""
+"""What tests of the opencode plugin run it with: a context with real commands, launches, a real child."""
 
 from __future__ import annotations
 
@@ -8,23 +8,17 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
 from hostler import (
-    Auth,
     CommandResult,
     Directories,
     Endpoint,
     Launch,
-    Line,
-    PluginSpec,
     ServerSpec,
-    State,
-    StreamEvent,
-    StreamGap,
 )
 from hostler.launching import server_user as as_server
 from hostler.process.context import SupervisorContext
@@ -32,86 +26,41 @@ from hostler.process.disk.run_record import RunStore
 from hostler.process.output.capture import OutputReader
 from hostler.runtime.command import CommandRunner, Order
 from hostler.runtime.reporter import Reporter
-from witness import Unasked
+from hostler.testing import FakeServerContext
 
 START_SECONDS = 90.0  # a busy machine with two cores
 
 
-@dataclass(eq=False)
-class Context(Unasked):
-    """A server as plugins see it; it keeps what it is told."""
+class Context(FakeServerContext):
+    """A fake context whose folders, files and commands are real."""
 
-    root: Path
-    reader: OutputReader
-    env: Mapping[str, str] = field(default_factory=dict)
-    plugins: tuple[PluginSpec, ...] = ()
-    name: str = "oc"
-    state: State = State.STARTING
-    generation: int = 1
-    pid: int | None = None
-    endpoint: Endpoint | None = None
-    facts: dict[str, object] = field(default_factory=dict)
-    published: dict[str, tuple[str, bool]] = field(default_factory=dict)
-    progresses: list[str] = field(default_factory=list)
-    notices: dict[str, str] = field(default_factory=dict)
-    beside: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
-    launches: list[Launch] = field(default_factory=list)
+    def __init__(self, root: Path, reader: OutputReader, *, name: str = "oc") -> None:
+        super().__init__(
+            name,
+            ServerSpec(name=name),
+            data_dir=root / "data",
+            cache_dir=root / "cache",
+            state_dir=root / "state",
+        )
+        self.root = root
+        self.reader = reader
+        self.launches: list[Launch] = []
 
-    def __post_init__(self) -> None:
         for folder in (self.data_dir, self.cache_dir, self.state_dir):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @property
-    def spec(self) -> ServerSpec:
-        return ServerSpec(name=self.name, env=self.env, plugins=self.plugins)
+    def env(self) -> Mapping[str, str]:
+        """The variables of the server's configuration."""
+        return {name: value for name, value in self.spec.env.items() if isinstance(value, str)}
 
-    @property
-    def url(self) -> str | None:
-        return None if self.endpoint is None else self.endpoint.url
+    @env.setter
+    def env(self, env: Mapping[str, str]) -> None:
+        self.spec = replace(self.spec, env=env)
 
-    @property
-    def auth(self) -> Auth | None:
-        auth = self.facts.get("auth")
-        return auth if isinstance(auth, Auth) else None
-
-    @property
-    def data_dir(self) -> Path:
-        return self.root / "data"
-
-    @property
-    def cache_dir(self) -> Path:
-        return self.root / "cache"
-
-    @property
-    def state_dir(self) -> Path:
-        return self.root / "state"
-
-    def publish(self, name: str, value: str, *, secret: bool = False) -> None:
-        self.published[name] = (value, secret)
-
-    def redact(self, value: str) -> None:
-        raise NotImplementedError
-
-    def progress(self, text: str, fraction: float | None = None) -> None:
-        self.progresses.append(text)
-
-    def notice(self, topic: str, text: str, *, level: str = "info", **details: object) -> None:
-        self.notices[topic] = text
-
-    def lines(self, buffer: int = 4096) -> AsyncIterator[Line]:
-        raise NotImplementedError
-
-    def deliver(self, item: StreamEvent | StreamGap) -> None:
-        raise NotImplementedError
-
-    def start_soon(
-        self,
-        function: Callable[[], Awaitable[None]],
-        *,
-        over_restarts: bool = False,
-        while_failed: str = "",
-    ) -> None:
-        self.beside.append(function)
+    def noticed(self, topic: str) -> str:
+        """The text of the notice with this topic; "" without one."""
+        return next((notice.text for notice in self.notices if notice.topic == topic), "")
 
     async def run_command(
         self,

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
-from health_servers import Host, healthy, silent, unhealthy, watching
+from health_servers import HealthContext, healthy, silent, unhealthy, watching
 from hostler import Endpoint
 from hostler_plugins.demo_server import DemoServer
 from hostler_plugins.sse_health import SseHealth
@@ -72,7 +72,7 @@ async def get(endpoint: Endpoint, path: str, host: str = "localhost", extra: str
 
 
 async def test_it_announces_itself_serves_a_stream_and_ends_at_once_on_sigterm() -> None:
-    host = Host()
+    host = HealthContext()
 
     async with started() as (process, endpoint), watching(SseHealth(), host, endpoint) as reports:
         await healthy(reports)
@@ -117,7 +117,7 @@ async def test_its_password_comes_from_the_environment() -> None:
             "HTTP/1.1 200 "
         )
 
-        async with watching(SseHealth(), Host(), endpoint) as reports:
+        async with watching(SseHealth(), HealthContext(), endpoint) as reports:
             assert (await unhealthy(reports)).details["kind"] == "unauthorized"
 
 
@@ -130,7 +130,7 @@ async def test_a_password_is_asked_for_where_there_is_one() -> None:
 
 
 async def test_ticks_and_heartbeats_follow_the_first_event() -> None:
-    host = Host()
+    host = HealthContext()
 
     demo = DemoServer(tick=0.05, heartbeat=0.12)
 

@@ -11,7 +11,7 @@ import pytest
 from hostler import Launch, PluginSpec, hookimpl
 from hostler.plugins.host import PluginHost
 from hostler.plugins.options import build, option_problems
-from witness import Witness
+from hostler.testing import FakeServerContext
 
 SECRET = "sk-0123456789abcdef"
 
@@ -38,14 +38,14 @@ def a_launch(host: Mapping[str, str], env: Mapping[str, str] | None = None) -> L
     )
 
 
-async def sanitize(launch: Launch, **options: object) -> Witness:
+async def sanitize(launch: Launch, **options: object) -> FakeServerContext:
     plugin: Any = build(PluginSpec("env-sanitizer", options))
-    server = Witness("web")
+    server = FakeServerContext("web")
     await plugin.pre_spawn(server, launch)
     return server
 
 
-def withheld(server: Witness) -> list[object]:
+def withheld(server: FakeServerContext) -> list[object]:
     return [name for _, _, _, details in server.notices for name in details["names"]]  # type: ignore[attr-defined]
 
 
@@ -261,6 +261,6 @@ async def test_it_comes_last_whatever_its_place_in_the_configuration() -> None:
     specs = [PluginSpec("env-sanitizer"), PluginSpec("launcher", instance=Launcher())]
     launch = a_launch({})
     await PluginHost.build(specs, on_failure=lambda failure: None).pre_spawn(
-        Witness("web"), launch, deadline=5
+        FakeServerContext("web"), launch, deadline=5
     )
     assert launch.env == {"PATH": "/bin"}

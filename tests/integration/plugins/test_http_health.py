@@ -17,7 +17,7 @@ from health_servers import answering, open_files, request, running, until_closed
 from hostler import Auth, Duration, Endpoint, Healthy, InvalidConfiguration, PluginSpec, Unhealthy
 from hostler.plugins.options import build, option_problems
 from hostler_plugins.http_health import HttpHealth
-from http_pages import Host, answer, certificate, healthy, next_report, pages, unhealthy, watching
+from http_pages import HealthContext, answer, certificate, healthy, next_report, pages, unhealthy, watching
 
 __all__ = ["certificate"]
 JSON = "application/json"
@@ -28,7 +28,7 @@ def quick(**options: Any) -> HttpHealth:
 
 
 async def first(plugin: HttpHealth, page: bytes) -> Healthy | Unhealthy:
-    async with pages(page) as server, watching(plugin, Host(), server.endpoint) as reports:
+    async with pages(page) as server, watching(plugin, HealthContext(), server.endpoint) as reports:
         return await next_report(reports)
 
 
@@ -36,7 +36,10 @@ async def first(plugin: HttpHealth, page: bytes) -> Healthy | Unhealthy:
 
 
 async def test_an_answer_of_200_is_healthy_and_tells_what_was_asked() -> None:
-    async with pages(answer()) as server, watching(quick(path="/up?x=1"), Host(), server.endpoint) as reports:
+    async with (
+        pages(answer()) as server,
+        watching(quick(path="/up?x=1"), HealthContext(), server.endpoint) as reports,
+    ):
         report = await healthy(reports)
 
     assert server.requests[0].startswith("GET /up?x=1 HTTP/1.1\r\n")
@@ -156,7 +159,10 @@ async def test_no_more_than_64_kib_of_a_body_are_read() -> None:
                 writer.write(b"x" * 4096)
                 await writer.drain()
 
-    async with answering(endless) as endpoint, watching(quick(body="BEGIN"), Host(), endpoint) as reports:
+    async with (
+        answering(endless) as endpoint,
+        watching(quick(body="BEGIN"), HealthContext(), endpoint) as reports,
+    ):
         await healthy(reports)
 
 
@@ -173,7 +179,7 @@ async def test_an_answer_without_end_is_healthy_where_nobody_asks_for_its_body()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
         await until_closed(reader)
 
-    async with answering(endless) as endpoint, watching(quick(), Host(), endpoint) as reports:
+    async with answering(endless) as endpoint, watching(quick(), HealthContext(), endpoint) as reports:
         await healthy(reports)
         await healthy(reports)
 
@@ -184,14 +190,17 @@ async def test_a_refusal_whose_body_never_comes_is_told_soon() -> None:
         writer.write(b"HTTP/1.1 500 Oh\r\nContent-Length: 10\r\n\r\n")
         await until_closed(reader)
 
-    async with answering(stuck) as endpoint, watching(quick(), Host(), endpoint) as reports:
+    async with answering(stuck) as endpoint, watching(quick(), HealthContext(), endpoint) as reports:
         assert (await unhealthy(reports)).reason.endswith("500 Oh")
 
 
 async def test_head_is_asked_on_request() -> None:
     page = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
 
-    async with pages(page) as server, watching(quick(method="HEAD"), Host(), server.endpoint) as reports:
+    async with (
+        pages(page) as server,
+        watching(quick(method="HEAD"), HealthContext(), server.endpoint) as reports,
+    ):
         await healthy(reports)
         await healthy(reports)
 
@@ -205,10 +214,10 @@ async def test_a_redirect_is_itself_the_answer_unless_it_is_to_be_followed() -> 
         return answer() if there else answer("302 Found", "", "text/plain", "Location: /there?secret=1")
 
     async with pages(page) as server:
-        async with watching(quick(), Host(), server.endpoint) as reports:
+        async with watching(quick(), HealthContext(), server.endpoint) as reports:
             assert (await unhealthy(reports)).reason.endswith("302 Found to /there")
 
-        async with watching(quick(follow_redirects=True), Host(), server.endpoint) as reports:
+        async with watching(quick(follow_redirects=True), HealthContext(), server.endpoint) as reports:
             await healthy(reports)
 
 
@@ -225,7 +234,7 @@ async def test_a_server_that_is_not_there_is_refused() -> None:
     async with pages(answer()) as server:
         gone = server.endpoint
 
-    async with watching(quick(path="/?token=1"), Host(), gone) as reports:
+    async with watching(quick(path="/?token=1"), HealthContext(), gone) as reports:
         report = await unhealthy(reports)
 
     assert report.reason == f"GET {gone.url}/: connection refused"
@@ -244,7 +253,7 @@ async def test_what_is_no_answer_is_told_apart(page: bytes, reason: str) -> None
         await request(reader)
         writer.write(page)
 
-    async with answering(serve) as endpoint, watching(quick(body="f"), Host(), endpoint) as reports:
+    async with answering(serve) as endpoint, watching(quick(body="f"), HealthContext(), endpoint) as reports:
         assert reason in (await unhealthy(reports)).reason
 
 
@@ -253,15 +262,15 @@ async def test_a_server_that_does_not_answer_is_told_within_the_timeout_and_a_th
         await until_closed(reader)
 
     async with answering(hang) as endpoint:
-        async with watching(quick(timeout=Duration(0.2)), Host(), endpoint) as reports:
+        async with watching(quick(timeout=Duration(0.2)), HealthContext(), endpoint) as reports:
             assert (await unhealthy(reports)).reason == "no answer within 0.2 s"
 
-        async with watching(quick(), Host(startup_timeout=0.9), endpoint) as reports:
+        async with watching(quick(), HealthContext(startup_timeout=0.9), endpoint) as reports:
             assert (await unhealthy(reports)).reason == "no answer within 0.3 s"
 
 
 async def test_without_a_port_it_is_a_mistake_in_the_configuration() -> None:
-    async with watching(quick(), Host(), None) as reports:
+    async with watching(quick(), HealthContext(), None) as reports:
         report = await unhealthy(reports)
         assert [one async for one in reports] == []
 
@@ -274,7 +283,7 @@ async def test_without_a_port_it_is_a_mistake_in_the_configuration() -> None:
 
 
 async def test_the_password_of_the_server_is_sent() -> None:
-    host = Host(auth=Auth("opencode", "open sesame"))
+    host = HealthContext(auth=Auth("opencode", "open sesame"))
 
     async with (
         running("--password", "open sesame") as server,
@@ -285,7 +294,7 @@ async def test_the_password_of_the_server_is_sent() -> None:
 
 @pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
 async def test_an_authorization_of_ones_own_is_sent_instead_of_the_password(name: str) -> None:
-    host, plugin = Host(auth=Auth("opencode", "open sesame")), quick(headers={name: "Bearer mine"})
+    host, plugin = HealthContext(auth=Auth("opencode", "open sesame")), quick(headers={name: "Bearer mine"})
     plugin.sent_headers = {name: "Bearer mine"}
 
     async with pages(answer()) as server, watching(plugin, host, server.endpoint) as reports:
@@ -305,7 +314,7 @@ async def test_a_proxy_in_the_environment_is_no_way_to_loopback(monkeypatch: pyt
 async def test_a_server_on_ipv6_is_reached() -> None:
     async with (
         running("--host", "::1") as server,
-        watching(quick(path="/config"), Host(), server.endpoint) as reports,
+        watching(quick(path="/config"), HealthContext(), server.endpoint) as reports,
     ):
         await healthy(reports)
 
@@ -318,11 +327,11 @@ async def test_a_certificate_of_ones_own_is_refused_trusted_by_its_file_or_not_l
     async with pages(answer(), context) as server:
         assert server.endpoint.scheme == "https"
 
-        async with watching(quick(), Host(), server.endpoint) as reports:
+        async with watching(quick(), HealthContext(), server.endpoint) as reports:
             assert "no TLS connection (see the options verify and ca)" in (await unhealthy(reports)).reason
 
         for trusting in (quick(ca=file), quick(verify=False), quick(verify=False, ca=Path("nowhere"))):
-            async with watching(trusting, Host(), server.endpoint) as reports:
+            async with watching(trusting, HealthContext(), server.endpoint) as reports:
                 await healthy(reports)
 
 
@@ -335,7 +344,7 @@ async def test_a_file_of_certificates_that_cannot_be_used_is_a_mistake(
     if content is not None:
         file.write_text(content)
 
-    async with watching(quick(ca=file), Host(), Endpoint("127.0.0.1", 9, "https")) as reports:
+    async with watching(quick(ca=file), HealthContext(), Endpoint("127.0.0.1", 9, "https")) as reports:
         report = await unhealthy(reports)
 
     assert report.permanent
@@ -350,7 +359,7 @@ async def test_one_connection_is_kept_while_all_is_well_and_a_new_one_made_after
 
     async with (
         pages(lambda _: next(answers)) as server,
-        watching(quick(), Host(), server.endpoint) as reports,
+        watching(quick(), HealthContext(), server.endpoint) as reports,
     ):
         connections = []
 
@@ -367,14 +376,14 @@ async def test_a_kept_connection_that_the_server_closed_meanwhile_is_no_failure(
         writer.write(answer())
         await asyncio.sleep(0.02)
 
-    async with answering(once) as endpoint, watching(quick(), Host(), endpoint) as reports:
+    async with answering(once) as endpoint, watching(quick(), HealthContext(), endpoint) as reports:
         for _ in range(5):
             await healthy(reports)
 
 
 async def test_closing_it_within_a_request_and_between_two_leaves_nothing() -> None:
     async with pages(answer()) as server:
-        async with watching(quick(interval=Duration(60)), Host(), server.endpoint) as reports:
+        async with watching(quick(interval=Duration(60)), HealthContext(), server.endpoint) as reports:
             await healthy(reports)
             files = open_files()
             start = time.monotonic()
@@ -395,7 +404,7 @@ async def test_closing_it_within_a_request_and_between_two_leaves_nothing() -> N
 
     async with answering(hang) as endpoint:
         with anyio.move_on_after(0.3):
-            async with watching(quick(), Host(), endpoint) as reports:
+            async with watching(quick(), HealthContext(), endpoint) as reports:
                 await anext(reports)
 
         with anyio.fail_after(5):

@@ -25,7 +25,7 @@ from hostler import (
     from_dict,
 )
 from hostler_plugins.http_health import HttpHealth
-from http_pages import Host, healthy, watching
+from http_pages import HealthContext, healthy, watching
 from specs import QUICK
 
 SECRET, SIGNED = "sk-0123456789abcdef", "tk-fedcba9876543210"
@@ -186,7 +186,7 @@ async def test_between_two_requests_it_costs_nothing(counting: Counting, tmp_pat
         endpoint = Endpoint("127.0.0.1", int(await process.stdout.readline()))
         plugin = HttpHealth(interval=Duration(0.4))
 
-        async with watching(plugin, Host(), endpoint) as reports:
+        async with watching(plugin, HealthContext(), endpoint) as reports:
             await healthy(reports)
             task = asyncio.ensure_future(anext(reports))
             await asyncio.sleep(0.05)

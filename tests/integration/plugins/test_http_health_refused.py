@@ -27,7 +27,7 @@ from hostler import (
 )
 from hostler.process.net.ports import free_port
 from hostler_plugins.http_health import HttpHealth
-from http_pages import Host, answer, certificate, healthy, pages, unhealthy, watching
+from http_pages import HealthContext, answer, certificate, healthy, pages, unhealthy, watching
 
 __all__ = ["certificate"]
 SECRET = "sesame-0f1e2d3c"
@@ -57,7 +57,7 @@ def quick(**options: Any) -> HttpHealth:
     ],
 )
 async def test_a_refusal_names_the_option_that_cures_it(page: bytes, option: str) -> None:
-    async with answering_once(page) as endpoint, watching(quick(), Host(), endpoint) as reports:
+    async with answering_once(page) as endpoint, watching(quick(), HealthContext(), endpoint) as reports:
         assert option in (await unhealthy(reports)).hint
 
 
@@ -69,7 +69,7 @@ async def test_a_host_header_of_ones_own_is_sent_instead() -> None:
     plugin.sent_headers["Host"] = "app.example"  # as its pre_spawn reads the option headers
 
     async with pages(page) as server:
-        async with watching(plugin, Host(), server.endpoint) as reports:
+        async with watching(plugin, HealthContext(), server.endpoint) as reports:
             await healthy(reports)
 
         assert [head.lower().count("host:") for head in server.requests] == [1]
@@ -84,7 +84,7 @@ def answering_once(page: bytes) -> Any:
 
 
 async def test_an_answer_that_time_does_not_change_ends_the_start_and_no_server_that_was_ready() -> None:
-    host = Host(startup_timeout=0.3)
+    host = HealthContext(startup_timeout=0.3)
 
     async with pages(answer("401 Unauthorized")) as server:
         async with watching(quick(), host, server.endpoint) as reports:
@@ -102,7 +102,7 @@ async def test_an_answer_that_time_does_not_change_ends_the_start_and_no_server_
 
 
 @dataclass(eq=False)
-class Owner(Host):
+class Owner(HealthContext):
     """Notes what was asked about who listens, and says that somebody else does."""
 
     asked: list[tuple[bool, int | None]] = field(default_factory=list)
@@ -124,7 +124,7 @@ async def test_a_server_that_wants_a_certificate_gets_it_where_the_server_itself
     ours = quick(ca=file, certificate=file, key=file.with_name("key.pem"))
 
     async with pages(answer(), context) as server:
-        async with watching(quick(ca=file), Host(), server.endpoint) as reports:
+        async with watching(quick(ca=file), HealthContext(), server.endpoint) as reports:
             assert "set certificate, and key, of http-health" in (await unhealthy(reports)).hint
 
         owner = Owner()
@@ -152,7 +152,7 @@ async def test_a_post_carries_its_body_and_reads_json_out_of_an_event_stream() -
     call = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     plugin = quick(method="POST", path="/mcp", send=call, json={"result.ok": True})
 
-    async with answering(serve) as endpoint, watching(plugin, Host(), endpoint) as reports:
+    async with answering(serve) as endpoint, watching(plugin, HealthContext(), endpoint) as reports:
         await healthy(reports)
         await healthy(reports)
 

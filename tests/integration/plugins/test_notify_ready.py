@@ -34,11 +34,11 @@ from hostler import (
     Supervisor,
 )
 from hostler.plugins.options import option_problems
+from hostler.testing import FakeServerContext
 from hostler_plugins.notify_ready.senders import Senders
 from hostler_plugins.notify_ready.sockets import Datagram
 from servers import OF_PYTHON
 from specs import QUICK
-from witness import Witness
 
 # A worker that says what it is told to through a named pipe: parts of a message with | between them.
 SPEAKER = """
@@ -594,7 +594,7 @@ def test_systemd_notify_is_of_use_in_this_environment() -> None:
 def test_whose_a_number_is_is_asked_again_after_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may be another's by then."""
     monkeypatch.setattr("hostler_plugins.notify_ready.senders._BELIEVED", -1.0)
-    server = Witness("web")
+    server = FakeServerContext("web")
     living: list[int] = [7]
     monkeypatch.setattr(server, "members", lambda: tuple(living), raising=False)
     senders, message = Senders(server), Datagram(b"READY=1", 7, (), whole=True)

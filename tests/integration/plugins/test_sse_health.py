@@ -8,7 +8,7 @@ import anyio
 import pytest
 from health_servers import (
     HEAD,
-    Host,
+    HealthContext,
     answering,
     healthy,
     next_report,
@@ -26,7 +26,7 @@ CONNECTED = '{"type":"server.connected","properties":{}}'
 
 
 async def test_the_first_event_means_healthy_and_is_delivered() -> None:
-    host = Host()
+    host = HealthContext()
 
     async with running() as server, watching(SseHealth(), host, server.endpoint) as reports:
         report = await healthy(reports)
@@ -36,7 +36,7 @@ async def test_the_first_event_means_healthy_and_is_delivered() -> None:
 
 
 async def test_the_empty_first_event_of_old_versions_counts() -> None:
-    host = Host()
+    host = HealthContext()
 
     async with running("--first", "{}") as server, watching(SseHealth(), host, server.endpoint) as reports:
         await healthy(reports)
@@ -50,7 +50,7 @@ async def test_a_comment_is_a_first_sign_of_life() -> None:
         writer.write(HEAD + b": hello\n\n")
         await until_closed(reader)
 
-    async with answering(comment) as endpoint, watching(SseHealth(), Host(), endpoint) as reports:
+    async with answering(comment) as endpoint, watching(SseHealth(), HealthContext(), endpoint) as reports:
         await healthy(reports)
 
 
@@ -59,7 +59,7 @@ async def test_a_server_that_listens_and_answers_later_is_ready_soon_after() -> 
 
     async with (
         running(*switches, "--events", "ok") as server,
-        watching(SseHealth(), Host(), server.endpoint) as reports,
+        watching(SseHealth(), HealthContext(), server.endpoint) as reports,
     ):
         start = time.monotonic()
         kinds = [(await unhealthy(reports)).details["kind"] for _ in range(4)]
@@ -72,13 +72,13 @@ async def test_a_server_that_listens_and_answers_later_is_ready_soon_after() -> 
 async def test_a_slow_first_answer_is_waited_for() -> None:
     async with (
         running("--events-delay", "0.5") as server,
-        watching(SseHealth(), Host(), server.endpoint) as reports,
+        watching(SseHealth(), HealthContext(), server.endpoint) as reports,
     ):
         await healthy(reports)
 
 
 async def test_a_start_learns_what_is_missing_before_its_time_is_up() -> None:
-    host = Host(startup_timeout=1.2)
+    host = HealthContext(startup_timeout=1.2)
 
     async with (
         running("--events", "never-headers") as server,
@@ -91,7 +91,7 @@ async def test_a_start_learns_what_is_missing_before_its_time_is_up() -> None:
 
 
 async def test_the_first_attempts_of_a_short_start_are_given_ever_more_time() -> None:
-    host = Host(startup_timeout=0.6)
+    host = HealthContext(startup_timeout=0.6)
 
     async with (
         running("--events-delay", "0.5") as server,
@@ -108,7 +108,7 @@ async def test_a_server_that_is_ready_is_found_so_within_a_few_milliseconds() ->
 
     async with running() as server:
         for _ in range(5):
-            async with watching(SseHealth(), Host(), server.endpoint) as reports:
+            async with watching(SseHealth(), HealthContext(), server.endpoint) as reports:
                 start = time.perf_counter()
                 await healthy(reports)
                 times.append(time.perf_counter() - start)
@@ -117,7 +117,7 @@ async def test_a_server_that_is_ready_is_found_so_within_a_few_milliseconds() ->
 
 
 async def test_the_credentials_of_the_server_are_sent() -> None:
-    host = Host(auth=Auth("opencode", "open sesame"))
+    host = HealthContext(auth=Auth("opencode", "open sesame"))
 
     async with (
         running("--password", "open sesame") as server,
@@ -128,7 +128,7 @@ async def test_the_credentials_of_the_server_are_sent() -> None:
 
 async def test_headers_from_the_options_go_first() -> None:
     health = SseHealth(headers={"Authorization": Auth("opencode", "right").header})
-    host = Host(auth=Auth("opencode", "wrong"))
+    host = HealthContext(auth=Auth("opencode", "wrong"))
 
     async with (
         running("--password", "right") as server,
@@ -140,14 +140,14 @@ async def test_headers_from_the_options_go_first() -> None:
 async def test_the_path_is_the_option_else_the_fact_else_event() -> None:
     async with running("--event-path", "/api/event") as server:
         for health, host in [
-            (SseHealth(), Host(facts={"health_path": "/api/event"})),
-            (SseHealth(path="/api/event"), Host(facts={"health_path": "/wrong"})),
-            (SseHealth(path="/api/event?token=%2F"), Host()),
+            (SseHealth(), HealthContext(facts={"health_path": "/api/event"})),
+            (SseHealth(path="/api/event"), HealthContext(facts={"health_path": "/wrong"})),
+            (SseHealth(path="/api/event?token=%2F"), HealthContext()),
         ]:
             async with watching(health, host, server.endpoint) as reports:
                 await healthy(reports)
 
-        async with watching(SseHealth(), Host(), server.endpoint) as reports:
+        async with watching(SseHealth(), HealthContext(), server.endpoint) as reports:
             assert (await unhealthy(reports)).details["kind"] == "not_found"
 
 
@@ -155,18 +155,21 @@ async def test_a_proxy_in_the_environment_is_no_way_to_loopback(monkeypatch: pyt
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
 
-    async with running() as server, watching(SseHealth(), Host(), server.endpoint) as reports:
+    async with running() as server, watching(SseHealth(), HealthContext(), server.endpoint) as reports:
         await healthy(reports)
 
 
 async def test_a_server_on_ipv6_is_reached() -> None:
-    async with running("--host", "::1") as server, watching(SseHealth(), Host(), server.endpoint) as reports:
+    async with (
+        running("--host", "::1") as server,
+        watching(SseHealth(), HealthContext(), server.endpoint) as reports,
+    ):
         await healthy(reports)
 
 
 async def test_closing_ends_the_connection_and_leaves_nothing() -> None:
     async with running("--log-requests") as server:
-        async with watching(SseHealth(), Host(), server.endpoint) as reports:
+        async with watching(SseHealth(), HealthContext(), server.endpoint) as reports:
             await healthy(reports)
             files = open_files()
             start = time.monotonic()
@@ -181,7 +184,7 @@ async def test_cancelling_twice_while_it_reads_ends_the_connection_too() -> None
         ready = asyncio.Event()
 
         async def follow() -> None:
-            async with watching(SseHealth(), Host(), server.endpoint) as reports:
+            async with watching(SseHealth(), HealthContext(), server.endpoint) as reports:
                 async for _ in reports:
                     ready.set()
 
@@ -198,7 +201,7 @@ async def test_cancelling_twice_while_it_reads_ends_the_connection_too() -> None
 async def test_a_cancelled_scope_of_anyio_ends_the_connection_too() -> None:
     async with running("--log-requests") as server:
         with anyio.move_on_after(0.3):
-            async with watching(SseHealth(), Host(), server.endpoint) as reports:
+            async with watching(SseHealth(), HealthContext(), server.endpoint) as reports:
                 async for _ in reports:
                     pass
 
@@ -206,7 +209,7 @@ async def test_a_cancelled_scope_of_anyio_ends_the_connection_too() -> None:
 
 
 async def test_events_are_told_as_notices_on_request() -> None:
-    host = Host()
+    host = HealthContext()
 
     async with running() as server, watching(SseHealth(log_events=True), host, server.endpoint) as reports:
         await healthy(reports)
@@ -217,7 +220,7 @@ async def test_events_are_told_as_notices_on_request() -> None:
 
 
 async def test_a_server_without_a_port_is_a_mistake_in_the_configuration() -> None:
-    async with watching(SseHealth(), Host(), None) as reports:
+    async with watching(SseHealth(), HealthContext(), None) as reports:
         report = await unhealthy(reports)
         assert await anext(reports, None) is None
 
@@ -252,7 +255,7 @@ async def test_aiohttp_is_imported_while_the_child_starts(tmp_path: Path) -> Non
         data_dir=tmp_path,
         cache_dir=tmp_path,
     )
-    await SseHealth().pre_spawn(Host(), launch)
+    await SseHealth().pre_spawn(HealthContext(), launch)
 
     imported = [getattr(warm_up(), "__name__", "") for warm_up in launch.warm_ups]
     assert imported == ["aiohttp", "hostler_plugins.sse_health.watch"]

@@ -13,7 +13,7 @@ import pytest
 from health_servers import (
     FIRST,
     HEAD,
-    Host,
+    HealthContext,
     answering,
     healthy,
     request,
@@ -32,7 +32,10 @@ QUICK = Duration(0.2)
 async def test_headers_alone_are_no_first_event() -> None:
     health = SseHealth(first_event_timeout=QUICK)
 
-    async with running("--events", "silent") as server, watching(health, Host(), server.endpoint) as reports:
+    async with (
+        running("--events", "silent") as server,
+        watching(health, HealthContext(), server.endpoint) as reports,
+    ):
         report = await unhealthy(reports)
 
     assert report.details["kind"] == "no_first_event"
@@ -45,7 +48,7 @@ async def test_headers_alone_are_no_first_event() -> None:
 async def test_missing_and_wrong_credentials_are_told_apart(auth: Auth | None, words: str) -> None:
     async with (
         running("--password", "open sesame") as server,
-        watching(SseHealth(), Host(auth=auth), server.endpoint) as reports,
+        watching(SseHealth(), HealthContext(auth=auth), server.endpoint) as reports,
     ):
         report = await unhealthy(reports)
 
@@ -62,7 +65,7 @@ BROKEN = """{"name":"ConfigInvalidError",
 @pytest.mark.parametrize("by_fact", [True, False])
 async def test_a_broken_configuration_is_permanent_and_shown(status: str, by_fact: bool) -> None:
     pattern = r'"name":\s*"Config\w+Error"'
-    host = Host(facts={"permanent_bodies": (pattern,)} if by_fact else {})
+    host = HealthContext(facts={"permanent_bodies": (pattern,)} if by_fact else {})
     health = SseHealth(permanent_bodies=[] if by_fact else [pattern])
 
     async with (
@@ -81,7 +84,7 @@ async def test_other_error_bodies_are_not_permanent_and_shown_too() -> None:
 
     async with (
         running("--events", "status", "500", "--body", body) as server,
-        watching(SseHealth(permanent_bodies=["Config"]), Host(), server.endpoint) as reports,
+        watching(SseHealth(permanent_bodies=["Config"]), HealthContext(), server.endpoint) as reports,
     ):
         report = await unhealthy(reports)
 
@@ -93,7 +96,7 @@ async def test_other_error_bodies_are_not_permanent_and_shown_too() -> None:
 async def test_what_stands_in_the_query_is_not_shown() -> None:
     async with (
         running() as server,
-        watching(SseHealth(path="/nothing?token=abc"), Host(), server.endpoint) as reports,
+        watching(SseHealth(path="/nothing?token=abc"), HealthContext(), server.endpoint) as reports,
     ):
         report = await unhealthy(reports)
 
@@ -120,7 +123,7 @@ async def test_reasons_are_told_apart(mode: list[str], kind: str, words: str) ->
 
     async with (
         running("--events", *mode, "--body", "the body") as server,
-        watching(health, Host(), server.endpoint) as reports,
+        watching(health, HealthContext(), server.endpoint) as reports,
     ):
         report = await unhealthy(reports)
 
@@ -163,7 +166,7 @@ async def test_answers_that_no_server_should_give_have_a_reason_too(
         await request(reader)
         writer.write(answer)
 
-    async with answering(give) as endpoint, watching(SseHealth(), Host(), endpoint) as reports:
+    async with answering(give) as endpoint, watching(SseHealth(), HealthContext(), endpoint) as reports:
         report = await unhealthy(reports)
 
     assert report.details["kind"] == kind
@@ -175,7 +178,7 @@ async def test_the_query_of_a_redirect_is_not_shown() -> None:
         await request(reader)
         writer.write(b"HTTP/1.1 302 Found\r\nLocation: /login?token=abc\r\nContent-Length: 0\r\n\r\n")
 
-    async with answering(give) as endpoint, watching(SseHealth(), Host(), endpoint) as reports:
+    async with answering(give) as endpoint, watching(SseHealth(), HealthContext(), endpoint) as reports:
         report = await unhealthy(reports)
 
     assert report.reason.endswith("it redirects (302 Found) to /login")
@@ -189,7 +192,7 @@ async def test_any_spelling_of_the_content_type_will_do(content_type: str) -> No
         writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\n\r\n".encode() + FIRST)
         await until_closed(reader)
 
-    async with answering(give) as endpoint, watching(SseHealth(), Host(), endpoint) as reports:
+    async with answering(give) as endpoint, watching(SseHealth(), HealthContext(), endpoint) as reports:
         await healthy(reports)
 
 
@@ -205,7 +208,7 @@ async def test_a_first_event_that_never_ends_is_no_first_event() -> None:
 
     health = SseHealth(first_event_timeout=Duration(0.3))
 
-    async with answering(trickle) as endpoint, watching(health, Host(), endpoint) as reports:
+    async with answering(trickle) as endpoint, watching(health, HealthContext(), endpoint) as reports:
         report = await unhealthy(reports)
 
     assert report.details["kind"] == "no_first_event"
@@ -220,7 +223,7 @@ async def test_a_body_of_an_error_that_never_ends_is_shown_up_to_a_bound() -> No
             writer.write(b"error " * 1000)
             await writer.drain()
 
-    async with answering(endless) as endpoint, watching(SseHealth(), Host(), endpoint) as reports:
+    async with answering(endless) as endpoint, watching(SseHealth(), HealthContext(), endpoint) as reports:
         report = await unhealthy(reports)
 
     assert len(str(report.details["body"])) <= 4096
@@ -259,7 +262,7 @@ async def test_nobody_listening_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
-    async with watching(SseHealth(), Host(), Endpoint("127.0.0.1", port)) as reports:
+    async with watching(SseHealth(), HealthContext(), Endpoint("127.0.0.1", port)) as reports:
         reports_in_a_row = [await unhealthy(reports) for _ in range(3)]
 
     assert [report.details["kind"] for report in reports_in_a_row] == ["refused"] * 3
@@ -267,7 +270,7 @@ async def test_nobody_listening_is_refused() -> None:
 
 
 async def test_a_host_that_does_not_exist_is_unreachable() -> None:
-    async with watching(SseHealth(), Host(), Endpoint("no-such-host.invalid", 80)) as reports:
+    async with watching(SseHealth(), HealthContext(), Endpoint("no-such-host.invalid", 80)) as reports:
         report = await unhealthy(reports, seconds=20)
 
     assert report.details["kind"] == "unreachable"
@@ -286,7 +289,7 @@ async def test_a_connect_that_is_never_answered_has_its_own_limit() -> None:
 
         endpoint = Endpoint("127.0.0.1", listener.getsockname()[1])
 
-        async with watching(SseHealth(connect_timeout=QUICK), Host(), endpoint) as reports:
+        async with watching(SseHealth(connect_timeout=QUICK), HealthContext(), endpoint) as reports:
             report = await unhealthy(reports)
 
     assert report.details["kind"] == "connect_timeout"
@@ -295,7 +298,7 @@ async def test_a_connect_that_is_never_answered_has_its_own_limit() -> None:
 
 @pytest.mark.parametrize("switches", [[], ["--no-chunks"]])
 async def test_a_reset_in_the_middle_is_no_end(switches: list[str]) -> None:
-    host = Host()
+    host = HealthContext()
 
     async with (
         running("--events", "reset-after", "3", *switches) as server,
@@ -312,7 +315,7 @@ async def test_a_reset_in_the_middle_is_no_end(switches: list[str]) -> None:
 async def test_a_reset_that_nobody_asked_about_is_no_noise(caplog: pytest.LogCaptureFixture) -> None:
     async with (
         running("--events", "reset-after", "3") as server,
-        watching(SseHealth(), Host(), server.endpoint) as reports,
+        watching(SseHealth(), HealthContext(), server.endpoint) as reports,
     ):
         await healthy(reports)
         await unhealthy(reports)
@@ -354,10 +357,10 @@ async def test_a_certificate_is_checked_unless_told_otherwise(certificate: tuple
     context.load_cert_chain(certificate[1], certificate[0])
 
     async with answering(give, ssl=context) as endpoint:
-        async with watching(SseHealth(), Host(), endpoint) as reports:
+        async with watching(SseHealth(), HealthContext(), endpoint) as reports:
             report = await unhealthy(reports)
 
-        async with watching(SseHealth(verify=False), Host(), endpoint) as reports:
+        async with watching(SseHealth(verify=False), HealthContext(), endpoint) as reports:
             await healthy(reports)
 
     assert report.details["kind"] == "tls"
@@ -373,7 +376,7 @@ async def test_plain_http_where_https_is_expected_is_a_tls_failure() -> None:
     async with answering(give) as endpoint:
         expected = Endpoint(endpoint.host, endpoint.port, "https")
 
-        async with watching(SseHealth(verify=False), Host(), expected) as reports:
+        async with watching(SseHealth(verify=False), HealthContext(), expected) as reports:
             report = await unhealthy(reports)
 
     assert report.details["kind"] == "tls"
@@ -382,7 +385,7 @@ async def test_plain_http_where_https_is_expected_is_a_tls_failure() -> None:
 async def test_a_header_that_cannot_be_sent_is_told() -> None:
     async with (
         running() as server,
-        watching(SseHealth(headers={"X-Broken": "a\nb"}), Host(), server.endpoint) as reports,
+        watching(SseHealth(headers={"X-Broken": "a\nb"}), HealthContext(), server.endpoint) as reports,
     ):
         report = await unhealthy(reports)
 

@@ -9,7 +9,7 @@ from health_servers import (
     FIRST,
     HEAD,
     Answer,
-    Host,
+    HealthContext,
     answering,
     healthy,
     request,
@@ -25,7 +25,7 @@ QUICK = Duration(0.2)
 
 
 async def test_a_stream_that_ends_is_a_gap_and_is_connected_to_again() -> None:
-    host = Host()
+    host = HealthContext()
 
     async with (
         running("--events", "end-after", "2", "--events", "ok") as server,
@@ -44,7 +44,7 @@ async def test_a_stream_that_held_is_connected_to_again_at_once() -> None:
     async with running("--events", "ok", "--exit-after", "100") as server:
         health = SseHealth(reconnect=Duration(0.3), max_reconnect=Duration(30), stall_timeout=Duration(0.4))
 
-        async with watching(health, Host(), server.endpoint) as reports:
+        async with watching(health, HealthContext(), server.endpoint) as reports:
             await healthy(reports)
             await unhealthy(reports)
             start = time.monotonic()
@@ -68,7 +68,7 @@ async def test_the_count_of_failures_is_reset_by_a_first_event_and_not_by_a_conn
     ]
     health = SseHealth(reconnect=Duration(0.02), first_event_timeout=QUICK)
 
-    async with running(*modes) as server, watching(health, Host(), server.endpoint) as reports:
+    async with running(*modes) as server, watching(health, HealthContext(), server.endpoint) as reports:
         await healthy(reports)
         attempts = [(await unhealthy(reports)).details["attempt"] for _ in range(3)]
         await healthy(reports)
@@ -88,7 +88,7 @@ async def test_streams_that_end_at_once_and_ask_for_no_wait_do_not_make_it_spin(
 
     async with (
         answering(end_at_once) as endpoint,
-        watching(SseHealth(reconnect=QUICK), Host(), endpoint) as reports,
+        watching(SseHealth(reconnect=QUICK), HealthContext(), endpoint) as reports,
     ):
         with anyio.move_on_after(1):
             async for _ in reports:
@@ -104,7 +104,7 @@ async def test_a_wait_that_the_server_asks_for_is_bounded() -> None:
 
     health = SseHealth(reconnect=Duration(0.05), max_reconnect=Duration(0.3))
 
-    async with answering(wait_a_day) as endpoint, watching(health, Host(), endpoint) as reports:
+    async with answering(wait_a_day) as endpoint, watching(health, HealthContext(), endpoint) as reports:
         await healthy(reports)
         await unhealthy(reports)
         start = time.monotonic()
@@ -122,7 +122,7 @@ async def test_a_retry_after_is_waited_for_and_bounded() -> None:
 
     health = SseHealth(reconnect=Duration(0.01), max_reconnect=Duration(0.3))
 
-    async with answering(busy) as endpoint, watching(health, Host(), endpoint) as reports:
+    async with answering(busy) as endpoint, watching(health, HealthContext(), endpoint) as reports:
         await healthy(reports)
         assert (await unhealthy(reports)).details["kind"] == "ended"
         assert (await unhealthy(reports)).details["status"] == 503
@@ -141,7 +141,7 @@ async def test_the_last_event_id_is_sent_with_the_next_connection() -> None:
 
     async with (
         answering(numbered) as endpoint,
-        watching(SseHealth(reconnect=QUICK), Host(), endpoint) as reports,
+        watching(SseHealth(reconnect=QUICK), HealthContext(), endpoint) as reports,
     ):
         await healthy(reports)
         await unhealthy(reports)
@@ -161,7 +161,7 @@ async def test_an_event_id_that_fits_in_no_header_is_not_sent(last: str) -> None
 
     async with (
         answering(numbered) as endpoint,
-        watching(SseHealth(reconnect=QUICK), Host(), endpoint) as reports,
+        watching(SseHealth(reconnect=QUICK), HealthContext(), endpoint) as reports,
     ):
         await healthy(reports)
         await unhealthy(reports)
@@ -215,7 +215,7 @@ async def test_an_answer_that_is_meant_ends_the_asking_soon_and_with_what_cures_
     line: str, head: str, hint: str
 ) -> None:
     answer, times = refusing(line, head)
-    host = Host(startup_timeout=4.5)
+    host = HealthContext(startup_timeout=4.5)
 
     async with answering(answer) as endpoint, watching(SseHealth(reconnect=QUICK), host, endpoint) as reports:
         report = await last(reports)
@@ -233,7 +233,7 @@ async def test_who_answers_204_is_asked_no_more(opened: bool) -> None:
 
     async with (
         answering(answer) as endpoint,
-        watching(SseHealth(reconnect=QUICK), Host(), endpoint) as reports,
+        watching(SseHealth(reconnect=QUICK), HealthContext(), endpoint) as reports,
     ):
         report = await last(reports)
 
@@ -246,7 +246,7 @@ async def test_who_answers_204_is_asked_no_more(opened: bool) -> None:
 async def test_what_is_served_a_moment_after_the_port_is_open_is_waited_for(line: str) -> None:
     answer, _ = refusing(line, before=4)
 
-    async with answering(answer) as endpoint, watching(SseHealth(), Host(), endpoint) as reports:
+    async with answering(answer) as endpoint, watching(SseHealth(), HealthContext(), endpoint) as reports:
         for _ in range(4):
             assert not (await unhealthy(reports)).permanent
 
@@ -255,7 +255,7 @@ async def test_what_is_served_a_moment_after_the_port_is_open_is_waited_for(line
 
 async def test_a_refusal_ends_nothing_where_another_plugin_may_find_the_server_well() -> None:
     answer, _ = refusing("404 Not Found")
-    host = Host(startup_timeout=0.3, rule=HealthRule.ANY)
+    host = HealthContext(startup_timeout=0.3, rule=HealthRule.ANY)
 
     async with answering(answer) as endpoint, watching(SseHealth(), host, endpoint) as reports:
         for _ in range(4):
@@ -267,7 +267,7 @@ async def test_a_retry_after_is_kept_while_it_starts_too(line: str) -> None:
     answer, times = refusing(line, "Retry-After: 3600\r\n")
     health = SseHealth(reconnect=Duration(0.01), max_reconnect=Duration(0.3))
 
-    async with answering(answer) as endpoint, watching(health, Host(), endpoint) as reports:
+    async with answering(answer) as endpoint, watching(health, HealthContext(), endpoint) as reports:
         for _ in range(3):
             await unhealthy(reports)
 

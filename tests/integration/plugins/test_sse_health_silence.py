@@ -6,7 +6,7 @@ import pytest
 from health_servers import (
     FIRST,
     HEAD,
-    Host,
+    HealthContext,
     answering,
     healthy,
     request,
@@ -24,7 +24,7 @@ QUICK = Duration(0.2)
 
 
 async def test_a_stream_that_falls_silent_for_the_stall_timeout_has_stalled() -> None:
-    host = Host()
+    host = HealthContext()
     health = SseHealth(stall_timeout=Duration(0.3))
 
     async with (
@@ -46,7 +46,7 @@ async def test_heartbeats_of_any_kind_keep_a_stream_alive(kind: str) -> None:
 
     async with (
         running("--heartbeat", "0.1", "--heartbeat-kind", kind) as server,
-        watching(health, Host(), server.endpoint) as reports,
+        watching(health, HealthContext(), server.endpoint) as reports,
     ):
         await healthy(reports)
         assert await silent(reports, 1.2)
@@ -70,7 +70,7 @@ async def test_heartbeats_that_stop_are_noticed_without_any_setting(
 
     async with (
         answering(stop_after_three) as endpoint,
-        watching(SseHealth(), Host(), endpoint) as reports,
+        watching(SseHealth(), HealthContext(), endpoint) as reports,
     ):
         await healthy(reports)
         start = time.monotonic()
@@ -84,7 +84,7 @@ async def test_a_silent_server_without_heartbeats_is_asked_by_a_second_connectio
     health = SseHealth(probe_interval=QUICK)
 
     async with running("--log-requests") as server:
-        async with watching(health, Host(), server.endpoint) as reports:
+        async with watching(health, HealthContext(), server.endpoint) as reports:
             await healthy(reports)
             assert await silent(reports, 0.7)
 
@@ -94,7 +94,7 @@ async def test_a_silent_server_without_heartbeats_is_asked_by_a_second_connectio
 
 
 async def test_a_frozen_server_without_heartbeats_is_noticed() -> None:
-    host = Host()
+    host = HealthContext()
     health = SseHealth(probe_interval=QUICK, first_event_timeout=QUICK)
 
     async with running() as server, watching(health, host, server.endpoint) as reports:

@@ -5,7 +5,7 @@ import pytest
 from health_servers import (
     FIRST,
     HEAD,
-    Host,
+    HealthContext,
     answering,
     healthy,
     request,
@@ -22,7 +22,7 @@ BEAT = '{"type":"server.heartbeat","properties":{}}'
 
 
 async def test_every_event_is_delivered_in_order() -> None:
-    host = Host()
+    host = HealthContext()
 
     async with (
         running("--events", "burst", "5000", "--heartbeat", "0.05") as server,
@@ -37,7 +37,7 @@ async def test_every_event_is_delivered_in_order() -> None:
 
 
 async def test_a_burst_of_events_leaves_the_loop_to_others() -> None:
-    host = Host()
+    host = HealthContext()
     most = 0
     event = b"data: " + b"x" * 192 + b"\n\n"
 
@@ -70,7 +70,7 @@ async def test_a_burst_of_events_leaves_the_loop_to_others() -> None:
 
 
 async def test_large_events_are_skipped_and_told_once_while_the_connection_and_its_health_go_on() -> None:
-    host = Host()
+    host = HealthContext()
     connections = 0
     large = b"id: %d\ndata: " + b"x" * 5000 + b"\n\n"
 
@@ -101,7 +101,7 @@ async def test_large_events_are_skipped_and_told_once_while_the_connection_and_i
     "piece", [b"data: x\n" * 8192, b"x" * 65536, b": " + b"x" * 65536], ids=["event", "line", "comment"]
 )
 async def test_what_never_ends_is_no_sickness_as_long_as_it_goes_on(piece: bytes) -> None:
-    host = Host()
+    host = HealthContext()
 
     async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request(reader)
@@ -129,7 +129,7 @@ async def test_a_first_event_that_is_too_large_is_a_first_event_once_it_has_ende
 
     health = SseHealth(max_event=Size(1000), first_event_timeout=Duration(0.3))
 
-    async with answering(large) as endpoint, watching(health, Host(), endpoint) as reports:
+    async with answering(large) as endpoint, watching(health, HealthContext(), endpoint) as reports:
         if ends:
             await healthy(reports)
         else:

@@ -26,7 +26,7 @@ from hostler import (
 )
 from hostler.plugins.options import option_problems
 from hostler_plugins.tcp_health import TcpHealth
-from http_pages import Host, healthy, next_report, unhealthy, watching
+from http_pages import HealthContext, healthy, next_report, unhealthy, watching
 
 
 def quick(**options: Any) -> TcpHealth:
@@ -52,7 +52,7 @@ async def hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def test_to_accept_is_enough() -> None:
-    async with running() as server, watching(quick(), Host(), server.endpoint) as reports:
+    async with running() as server, watching(quick(), HealthContext(), server.endpoint) as reports:
         report = await healthy(reports)
 
     assert report.details == {"address": f"127.0.0.1:{server.endpoint.port}"}
@@ -62,19 +62,19 @@ async def test_nobody_there_is_told() -> None:
     async with answering(hello) as gone:
         pass
 
-    async with watching(quick(), Host(), gone) as reports:
+    async with watching(quick(), HealthContext(), gone) as reports:
         assert (await unhealthy(reports)).reason == f"127.0.0.1:{gone.port}: connection refused"
 
 
 async def test_a_host_without_an_address_is_told() -> None:
-    async with watching(quick(host="no-such-host.invalid", port=1), Host(), None) as reports:
+    async with watching(quick(host="no-such-host.invalid", port=1), HealthContext(), None) as reports:
         assert "no-such-host.invalid:1: " in (await unhealthy(reports)).reason
 
 
 async def test_an_answer_to_what_is_sent_is_waited_for_in_pieces() -> None:
     plugin = quick(send="PING\r\n", expect=r"^\+PONG")
 
-    async with answering(pong) as endpoint, watching(plugin, Host(), endpoint) as reports:
+    async with answering(pong) as endpoint, watching(plugin, HealthContext(), endpoint) as reports:
         await healthy(reports)
         await healthy(reports)
 
@@ -82,7 +82,7 @@ async def test_an_answer_to_what_is_sent_is_waited_for_in_pieces() -> None:
 async def test_another_answer_is_a_failure_that_shows_it() -> None:
     plugin = quick(send="HELP\r\n", expect=r"^\+PONG")
 
-    async with answering(pong) as endpoint, watching(plugin, Host(), endpoint) as reports:
+    async with answering(pong) as endpoint, watching(plugin, HealthContext(), endpoint) as reports:
         report = await unhealthy(reports)
 
     assert report.reason.endswith(
@@ -93,7 +93,7 @@ async def test_another_answer_is_a_failure_that_shows_it() -> None:
 async def test_a_server_that_speaks_first_is_heard_byte_for_byte() -> None:
     async with (
         answering(hello) as endpoint,
-        watching(quick(expect="^220 .*\xff"), Host(), endpoint) as reports,
+        watching(quick(expect="^220 .*\xff"), HealthContext(), endpoint) as reports,
     ):
         await healthy(reports)
 
@@ -108,22 +108,22 @@ async def test_a_server_that_hangs_up_or_resets_is_told() -> None:
 
     async with (
         answering(hang_up) as endpoint,
-        watching(quick(expect="hello"), Host(), endpoint) as reports,
+        watching(quick(expect="hello"), HealthContext(), endpoint) as reports,
     ):
         assert "it says nothing, in which nothing matches 'hello'" in (await unhealthy(reports)).reason
 
     plugin = quick(send="x" * 4_000_000, expect="hello")
 
-    async with answering(reset) as endpoint, watching(plugin, Host(), endpoint) as reports:
+    async with answering(reset) as endpoint, watching(plugin, HealthContext(), endpoint) as reports:
         assert "the connection broke off: " in (await unhealthy(reports)).reason
 
 
 async def test_silence_is_a_failure_after_the_timeout_or_a_third_of_the_start() -> None:
     async with answering(pong) as endpoint:
-        async with watching(quick(expect="x", timeout=Duration(0.2)), Host(), endpoint) as reports:
+        async with watching(quick(expect="x", timeout=Duration(0.2)), HealthContext(), endpoint) as reports:
             assert (await unhealthy(reports)).reason == "no answer within 0.2 s"
 
-        async with watching(quick(expect="x"), Host(startup_timeout=0.9), endpoint) as reports:
+        async with watching(quick(expect="x"), HealthContext(startup_timeout=0.9), endpoint) as reports:
             assert (await unhealthy(reports)).reason == "no answer within 0.3 s"
 
 
@@ -133,7 +133,10 @@ async def test_no_more_than_64_kib_are_read() -> None:
             writer.write(b"x" * 10000)
             await writer.drain()
 
-    async with answering(flood) as endpoint, watching(quick(expect="y"), Host(), endpoint) as reports:
+    async with (
+        answering(flood) as endpoint,
+        watching(quick(expect="y"), HealthContext(), endpoint) as reports,
+    ):
         report = await unhealthy(reports)
 
     assert "it says 'xxx" in report.reason
@@ -147,17 +150,20 @@ async def test_host_and_port_may_be_told_also_where_the_server_has_none() -> Non
             (quick(host="127.0.0.1", port=endpoint.port), Endpoint("192.0.2.1", 1)),
             (quick(), Endpoint("0.0.0.0", endpoint.port)),
         ):
-            async with watching(plugin, Host(), known) as reports:
+            async with watching(plugin, HealthContext(), known) as reports:
                 await healthy(reports)
 
 
 async def test_ipv6_is_reached_and_written_in_brackets() -> None:
-    async with running("--host", "::1") as server, watching(quick(), Host(), server.endpoint) as reports:
+    async with (
+        running("--host", "::1") as server,
+        watching(quick(), HealthContext(), server.endpoint) as reports,
+    ):
         assert (await healthy(reports)).details["address"] == f"[::1]:{server.endpoint.port}"
 
 
 async def test_without_any_port_it_is_a_mistake_in_the_configuration() -> None:
-    async with watching(quick(), Host(), None) as reports:
+    async with watching(quick(), HealthContext(), None) as reports:
         report = await unhealthy(reports)
 
     assert report.permanent
@@ -201,7 +207,7 @@ async def test_a_unix_socket_is_ready_when_it_accepts_and_not_when_it_is_there(
 
 
 @dataclass(eq=False)
-class Keeper(Host):
+class Keeper(HealthContext):
     """Knows a secret, and its own processes."""
 
     own: list[int] = field(default_factory=list)
@@ -249,7 +255,7 @@ async def test_thresholds_are_passed_on() -> None:
 
     plugin = quick(expect="yes", successes=2, failures=4)
 
-    async with answering(serve) as endpoint, watching(plugin, Host(), endpoint) as reports:
+    async with answering(serve) as endpoint, watching(plugin, HealthContext(), endpoint) as reports:
         said = [await next_report(reports) for _ in range(3)]
 
     assert [type(report) for report in said] == [Unhealthy, Healthy, Unhealthy]
@@ -267,7 +273,7 @@ async def test_closing_it_within_an_attempt_closes_the_connection() -> None:
         files = open_files()
 
         with anyio.move_on_after(0.2):
-            async with watching(quick(expect="x"), Host(), endpoint) as reports:
+            async with watching(quick(expect="x"), HealthContext(), endpoint) as reports:
                 await anext(reports)
 
         with anyio.fail_after(5):

@@ -31,10 +31,10 @@ from hostler import (
 from hostler.plugins import host as plugin_set
 from hostler.plugins.accounting import Failure
 from hostler.plugins.host import PluginHost
-from witness import Witness
+from hostler.testing import FakeServerContext
 
 EXIT = Exit(ExitCause.EXITED, 1, code=1)
-SERVER = Witness("web")
+SERVER = FakeServerContext("web")
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ async def test_a_hook_gets_the_arguments_that_it_names() -> None:
             got.append((endpoint, own))
 
         @hookimpl
-        async def on_shutdown(self, reason: str, server: Witness) -> None:
+        async def on_shutdown(self, reason: str, server: FakeServerContext) -> None:
             got.append((reason, server))
 
         @hookimpl

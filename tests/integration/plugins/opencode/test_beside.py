@@ -41,11 +41,11 @@ async def test_a_newer_version_is_told_beside_the_start(view: Context, program: 
     launch = npm_that_says(view, f"echo '{json.dumps('1.19.0')}'")
     await OpenCode(binary=program, check_updates=True).pre_spawn(view, launch)
     clean_up(launch)
-    assert "update_available" not in view.notices
+    assert not view.noticed("update_available")
     (look,) = view.beside
     await look()
-    assert "1.19.0" in view.notices["update_available"]
-    assert "1.18.3" in view.notices["update_available"]
+    assert "1.19.0" in view.noticed("update_available")
+    assert "1.18.3" in view.noticed("update_available")
 
 
 @pytest.mark.parametrize("says", ["echo '\"1.18.3\"'", "exit 1", "echo nonsense", "echo '[]'"])
@@ -121,7 +121,7 @@ async def test_a_server_without_a_port_needs_no_answer(view: Context) -> None:
 
 
 async def test_a_server_that_does_not_answer_the_farewell_is_not_waited_for(view: Context) -> None:
-    view.facts["auth"] = Auth("opencode", "secret")
+    view.facts = {"auth": Auth("opencode", "secret")}
 
     with anyio.fail_after(2):
         async with served(silence) as port:

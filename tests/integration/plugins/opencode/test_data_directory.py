@@ -178,7 +178,7 @@ async def test_four_servers_on_one_fresh_data_directory_all_start(view: Context)
                 tasks.start_soon(start, one)
 
     assert sorted(running) == ["oc0", "oc1", "oc2", "oc3"]
-    assert any("another OpenCode" in text for one in views for text in one.progresses)
+    assert any("another OpenCode" in text for one in views for text in one.progressed)
 
 
 def run_it(view: Context, launch: Launch, done: Callable[[str], None]) -> None:

@@ -93,9 +93,10 @@ async def test_the_password_is_random_and_stays_over_restarts(view: Context, pro
     assert seen[0] == seen[1] != seen[2]
     assert len(seen[0]) >= 32
     assert seen[0] not in repr(plugin)
-    assert view.published["OPENCODE_SERVER"] == ("${server.url}", False)
-    assert view.published["OPENCODE_SERVER_PASSWORD"] == (seen[2], True)
-    assert view.published["OPENCODE_SERVER_USERNAME"] == ("opencode", False)
+    assert view.published["OPENCODE_SERVER"] == "${server.url}"
+    assert view.published["OPENCODE_SERVER_PASSWORD"] == seen[2]
+    assert view.published["OPENCODE_SERVER_USERNAME"] == "opencode"
+    assert view.redacted == seen
 
 
 async def test_the_password_of_a_server_that_is_needed_is_not_taken_over(

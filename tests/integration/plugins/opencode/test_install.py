@@ -64,12 +64,12 @@ def fake_npm(view: Context, text: str) -> str:
 @pytest.mark.usefixtures("network")
 async def test_a_package_is_installed_once_with_its_program_executable(view: Context) -> None:
     program = await small(view).ensure()
-    said, first = len(view.progresses), os.stat(program)  # noqa: PTH116 - the async rules know no Path
+    said, first = len(view.progressed), os.stat(program)  # noqa: PTH116 - the async rules know no Path
     again = await small(view).ensure()
 
     assert again == program
     assert first.st_mode & 0o777 == 0o755
-    assert (os.stat(again).st_ino, len(view.progresses)) == (first.st_ino, said)  # noqa: PTH116
+    assert (os.stat(again).st_ino, len(view.progressed)) == (first.st_ino, said)  # noqa: PTH116
     assert said == 3
     assert leftovers(view) == []
 
@@ -230,7 +230,7 @@ async def test_bun_installs_where_npm_is_missing(view: Context) -> None:
     program = await wanted.ensure()
 
     assert program.stat().st_mode & 0o777 == 0o755
-    assert "with bun" in view.progresses[0]
+    assert "with bun" in view.progressed[0]
     assert time.monotonic() - started < 120
 
 

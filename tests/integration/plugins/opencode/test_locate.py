@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hostler import Launch, PluginSpec, ProcessSpawnFailed
+from hostler import Launch, PluginSpec, ProcessSpawnFailed, ServerSpec
 from hostler_plugins.opencode import OpenCode
 from hostler_plugins.opencode import locate as finding
 from hostler_plugins.opencode.command import arguments, completed
@@ -76,7 +76,7 @@ async def test_a_configured_binary_wins_and_may_be_relative_or_a_folder(view: Co
 
 async def test_a_relative_binary_is_seen_from_the_file_that_names_it(view: Context) -> None:
     mine = a_program(view.root / "configs" / "tools" / "opencode")
-    view.plugins = (PluginSpec("opencode", base=view.root / "configs"),)
+    view.spec = ServerSpec(name="oc", plugins=(PluginSpec("opencode", base=view.root / "configs"),))
     assert await found(view, a_launch(view), binary=Path("tools/opencode")) == str(mine)
 
 
@@ -135,7 +135,7 @@ async def test_a_script_is_run_and_named_as_a_wrapper(view: Context) -> None:
     launch = a_launch(view)
 
     assert await found(view, launch) == str(script)
-    assert str(script) in view.notices["wrapper_only"]
+    assert str(script) in view.noticed("wrapper_only")
     assert launch.facts["version"] == "1.2.3"
 
 

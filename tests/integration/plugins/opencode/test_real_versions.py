@@ -75,7 +75,7 @@ async def test_a_version_listens_where_it_was_told_and_answers_on_its_health_pat
     assert seen[:2] == (200, "text/event-stream")
     assert b"server.connected" in seen[2]
     assert status in {-15, 0, 130}
-    assert ("password_ignored" in view.notices) == (version not in ASKS)
+    assert bool(view.noticed("password_ignored")) == (version not in ASKS)
     assert launch.facts["version"] == (version if version != PREVIEW else "1.18.18")
     assert auth.password not in (view.root / "oc.log").read_text()
 
@@ -104,7 +104,7 @@ async def test_a_server_that_refuses_the_password_is_not_healthy(view: Context) 
     await plugin.pre_spawn(view, launch)
 
     with spawned(view, launch):
-        view.facts["auth"] = Auth("opencode", "another one")
+        view.facts = {**view.facts, "auth": Auth("opencode", "another one")}
         reports = plugin.health_check(view, view.endpoint)
         report = await anext(reports)
         await reports.aclose()

@@ -62,12 +62,12 @@ async def test_a_checkout_is_run_with_bun_after_its_dependencies_were_installed(
     assert launch.cwd == checkout / "packages" / "opencode"
     assert launch.facts["version"] == "1.2.3"
     assert isinstance(reports[-1], Healthy)
-    assert view.progresses == ["installing 1 dependencies of OpenCode (bun install)"]
+    assert view.progressed == ["installing 1 dependencies of OpenCode (bun install)"]
 
     again = Context(view.root / "again", view.reader)
     await plugin.pre_spawn(again, launch := a_launch(again))
     clean_up(launch)
-    assert again.progresses == []
+    assert again.progressed == []
 
 
 async def test_two_hostlers_install_the_dependencies_once(checkout: Path, view: Context) -> None:
@@ -83,7 +83,7 @@ async def test_two_hostlers_install_the_dependencies_once(checkout: Path, view: 
             for one in views:
                 tasks.start_soon(start, one)
 
-    said = [text for one in views for text in one.progresses]
+    said = [text for one in views for text in one.progressed]
     assert sum("bun install" in text for text in said) == 1
 
 
