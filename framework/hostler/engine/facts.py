@@ -292,7 +292,7 @@ class ServerFacts(AsServer):
             Progress(
                 server=self.name,
                 generation=self.generation,
-                text=self.reporter.masker.text(text),
+                text=text,
                 fraction=fraction,
             )
         )

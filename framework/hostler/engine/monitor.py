@@ -79,9 +79,8 @@ class Monitor:
             self.server.reporter.notice("processes_hidden", process.doubt, "warning")
 
     def _spawned(self, launch: Launch, pid: int) -> Spawned:
-        masked = self.server.reporter.masker.text
         env = {
-            name: MASK if name in launch.secrets and not is_address(value) else masked(value)
+            name: MASK if name in launch.secrets and not is_address(value) else value
             for name, value in launch.env.items()
         }
         origins = launch.origins | {MARKER: "hostler itself"}
@@ -90,10 +89,10 @@ class Monitor:
             generation=self.run.generation,
             pid=pid,
             argv=self.run.argv(),
-            cwd=masked(str(launch.cwd)),
+            cwd=str(launch.cwd),
             env=dict(sorted(env.items())),
-            origins={name: masked(who) for name, who in sorted(origins.items())},
-            removed={name: masked(who) for name, who in sorted(launch.removed.items())},
+            origins=dict(sorted(origins.items())),
+            removed=dict(sorted(launch.removed.items())),
         )
 
     def on_line(self, line: Line) -> None:
@@ -235,22 +234,14 @@ class Monitor:
             self.plugins.health_failed(news.name, news.fault)
 
         if news.told:
-            server = self.server
             report = news.last
-
-            if report is not None:
-                reporter = server.reporter
-                report = (
-                    reporter.healthy(report) if isinstance(report, Healthy) else reporter.unhealthy(report)
-                )
-
-            server.reporter.say(
+            self.server.reporter.say(
                 HealthReported(
-                    server=server.name,
+                    server=self.server.name,
                     generation=self.run.generation,
                     plugin=news.name,
                     healthy=None if report is None else isinstance(report, Healthy),
-                    reason=server.reporter.masker.text(news.reason),
+                    reason=news.reason,
                     failures=news.failures,
                     report=report,
                 )

@@ -95,7 +95,7 @@ class ServerResources:
                 generation=self.server.generation,
                 plugin=failure.plugin,
                 hook=failure.hook,
-                reason=self.server.reporter.masker.text(failure.reason),
+                reason=failure.reason,
                 seconds=failure.seconds,
                 disabled=failure.disabled,
             )

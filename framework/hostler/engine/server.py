@@ -207,9 +207,9 @@ class Server(ServerFacts):
                 previous=previous,
                 pid=self.pid,
                 url=self.url,
-                reason=self.reporter.masker.text(reason),
+                reason=reason,
                 seconds=None if seconds is None else round(seconds, 3),
-                error=None if error is None else self.reporter.masker.text(str(error)),
+                error=None if error is None else str(error),
             )
         )
         self.wake()

@@ -219,7 +219,7 @@ class Shutdown:
             uptime=run.uptime,
             stdout=stdout,
             stderr=stderr,
-            unhealthy=None if unhealthy is None else reporter.unhealthy(unhealthy),
+            unhealthy=None if unhealthy is None else reporter.report(unhealthy),
             error=None if error is None else reporter.own(error, stdout=stdout, stderr=stderr),
         )
 

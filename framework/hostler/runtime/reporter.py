@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from hostler.concurrency.broadcast import Channel, Marks
 from hostler.concurrency.event_loop import call_out
 from hostler.errors import ServerError
+from hostler.events.crash import CrashRecord
 from hostler.events.events import Event, Notice, Progress
 from hostler.events.messages import in_words, log_level
-from hostler.model.values import Healthy, Line, StreamEvent, StreamGap, Unhealthy
+from hostler.model.values import Exit, Healthy, Line, StreamEvent, StreamGap, Unhealthy
 from hostler.secrets.masking import Masker
 from hostler.text.sanitize import harmless
 
+_IDENTIFIERS = frozenset({"server", "plugin", "hook", "source", "topic", "level", "url", "time"})
 E = TypeVar("E", bound=ServerError)
+R = TypeVar("R", bound=Healthy | Unhealthy)
 
 
 class Reporter:
@@ -39,7 +42,9 @@ class Reporter:
         self._log = logging.getLogger("hostler")
 
     def say(self, event: Event) -> None:
-        """Publish an event to subscribers, to the listener and to the "hostler" logger."""
+        """Mask an event, and publish it to subscribers, to the listener and to the "hostler" logger."""
+        event = self._masked_event(event)
+
         if isinstance(event, Progress):
             self.note_activity(in_words(event))
 
@@ -52,6 +57,7 @@ class Reporter:
 
         # Without a handler of the host's, logging would print warnings on stderr by itself.
         if self._log.isEnabledFor(level) and self._log.hasHandlers():
+            # Once more: a secret may stand across several texts of an event, as in an argv.
             self._write(level, harmless(self.masker.text(in_words(event))))
 
     def note_activity(self, text: str) -> None:
@@ -74,15 +80,15 @@ class Reporter:
     def notice(
         self, topic: str, text: str, level: str = "info", details: Mapping[str, object] | None = None
     ) -> None:
-        """Publish a Notice, masked."""
+        """Publish a Notice."""
         self.say(
             Notice(
                 server=self.name,
                 generation=self.generation,
                 topic=topic,
-                text=self.masker.text(text),
+                text=text,
                 level=level,
-                details=self._masked(details or {}),
+                details=details or {},
             )
         )
 
@@ -112,21 +118,42 @@ class Reporter:
         self._cut_off_causes(error)
         return error
 
-    def healthy(self, report: Healthy) -> Healthy:
-        """A good report, masked."""
-        return replace(report, details=self._masked(report.details))
+    def report(self, report: R) -> R:
+        """A report of a health plugin, masked."""
+        changed: dict[str, Any] = {"details": self._masked(report.details)}
 
-    def unhealthy(self, report: Unhealthy) -> Unhealthy:
-        """A bad report, masked."""
-        error = None if report.error is None else self.own(report.error)
-        reason, details = self.masker.text(report.reason), self._masked(report.details)
-        hint = self.masker.text(report.hint)
-        return replace(report, reason=reason, details=details, error=error, hint=hint)
+        if isinstance(report, Unhealthy):
+            changed["reason"], changed["hint"] = self._masked(report.reason), self._masked(report.hint)
+            changed["error"] = None if report.error is None else self.own(report.error)
+
+        return replace(report, **changed)
 
     def close(self) -> None:
         """End all subscriptions."""
         for channel in (self.events, self.stream, self.lines):
             channel.close()
+
+    def _masked_event(self, event: Event) -> Event:
+        """The event with every text masked, but those by which others know a thing."""
+        values = {field.name: getattr(event, field.name) for field in fields(event)}
+        texts = {n: self._masked_field(n, value) for n, value in values.items() if n not in _IDENTIFIERS}
+        return replace(event, **texts)
+
+    def _masked_field(self, name: str, value: Any) -> Any:
+        match value:
+            case Mapping() if name != "details":
+                return {variable: self._masked(text) for variable, text in value.items()}
+            case str() | Mapping() | tuple():
+                return self._masked(value)
+            case CrashRecord():
+                return value.masked(self.masker.text)
+            case Exit():
+                stdout, stderr = self.masker.text(value.stdout), self.masker.text(value.stderr)
+                return replace(value, stdout=stdout, stderr=stderr)
+            case Healthy() | Unhealthy():
+                return self.report(value)
+            case _:
+                return value
 
     def _masked(self, value: Any) -> Any:
         match value:
