@@ -85,7 +85,7 @@ async def test_a_server_whose_own_leftovers_hang_says_so(
     world: Project, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hostler.runtime.cleanup._SWEEP_SECONDS", 0.5)
-    monkeypatch.setattr("hostler.process.disk.lock._PATIENCE_WITH_A_SWEEP", 0.5)
+    monkeypatch.setattr("hostler.process.disk.lock._CLEANUP_TIMEOUT", 0.5)
     file = configure(world, restart=ONCE)
     leave(world, world.load(file).namespace, disk / "temporary")
 

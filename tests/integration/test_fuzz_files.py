@@ -142,7 +142,7 @@ def test_whatever_stands_in_a_lock_it_is_held_and_told(directories: Directories,
         lock.path.write_bytes(data.replace(b"true", b"null"))  # one who sweeps is waited for: 10 s
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("hostler.process.disk.lock._PATIENCE_WITH_A_NEWCOMER", 0.0)
+            patch.setattr("hostler.process.disk.lock._UNNAMED_OWNER_TIMEOUT", 0.0)
 
             with pytest.raises(ProcessAlreadyRunning):
                 NameLock.take(directories, "here", "web")

@@ -13,7 +13,7 @@ from hostler.cli.import_deadline import bounded_imports
 from hostler.config.load import load_drafts
 from hostler.model.spec import Configuration
 from hostler.process.disk.directories import Directories
-from hostler.process.disk.namespace import settled
+from hostler.process.disk.namespace import resolve_namespace
 from hostler.records.crash_store import CrashStore, StoredCrash
 
 
@@ -45,7 +45,7 @@ def command(words: tuple[str, ...], layers: Layers, number: int | None, last: bo
 
 def _found(configuration: Configuration, names: Sequence[str]) -> list[StoredCrash]:
     directories = Directories.default()
-    store = CrashStore(directories.data_for(settled(directories, configuration.namespace or "")))
+    store = CrashStore(directories.data_for(resolve_namespace(directories, configuration.namespace or "")))
     found = [crash for name in names for crash in store.read(name)]
     return sorted(found, key=lambda crash: crash.record.when) if len(names) > 1 else found
 

@@ -9,7 +9,7 @@ from hostler.cli.import_deadline import bounded_imports
 from hostler.config.load import load_drafts
 from hostler.model.spec import ServerSpec
 from hostler.process.disk.directories import Directories
-from hostler.process.disk.namespace import settled
+from hostler.process.disk.namespace import resolve_namespace
 
 
 @click.command("explain")
@@ -32,7 +32,7 @@ def command(words: tuple[str, ...], layers: Layers) -> None:
 
     names = list(configuration.servers) if name is None else [known_name(configuration, file, name)]
     directories = Directories.default()
-    namespace = settled(directories, configuration.namespace or "")
+    namespace = resolve_namespace(directories, configuration.namespace or "")
     data_dir = directories.data_for(namespace)
     situations = [look_at(one, namespace, directories, data_dir) for one in names]
     texts = [

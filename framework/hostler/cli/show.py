@@ -44,11 +44,11 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
 
     from hostler.cli.provenance import told  # noqa: PLC0415
     from hostler.process.disk.directories import Directories  # noqa: PLC0415
-    from hostler.process.disk.namespace import settled  # noqa: PLC0415
+    from hostler.process.disk.namespace import resolve_namespace  # noqa: PLC0415
     from hostler.records.status_store import StatusStore  # noqa: PLC0415
 
     directories = Directories.default()
-    store = StatusStore(directories.data_for(settled(directories, configuration.namespace or "")))
+    store = StatusStore(directories.data_for(resolve_namespace(directories, configuration.namespace or "")))
     statuses = {one: store.read(one) for one in names}
     texts = [told(drafts[one], None if it is None else it.variables) for one, it in statuses.items()]
     click.echo(harmless(notes + "\n\n".join(texts)))

@@ -22,7 +22,7 @@ from hostler.model.spec import Configuration, ServerSpec
 from hostler.plugins.options import build, option_fields
 from hostler.plugins.signatures import marked_hooks
 from hostler.process.disk.directories import Directories, why_not_writable
-from hostler.process.disk.namespace import settled
+from hostler.process.disk.namespace import resolve_namespace
 from hostler.process.spawn.environment import refuse_leaks, secrets_of
 from hostler.process.spawn.executable import check_directory, find_program
 from hostler.process.tree.proc import check_proc, doubt
@@ -73,7 +73,7 @@ class Inspector:
 
     def _data_dir(self) -> Path:
         namespace, ours = self.configuration.namespace, self.directories
-        return ours.data if namespace is None else ours.data_for(settled(ours, namespace))
+        return ours.data if namespace is None else ours.data_for(resolve_namespace(ours, namespace))
 
     def _server(self, spec: ServerSpec, launch: Launch) -> Iterator[Observation]:
         key = f"servers.{spec.name}"

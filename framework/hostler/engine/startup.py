@@ -17,7 +17,7 @@ from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ServerE
 from hostler.launching.build import Given, choose_port
 from hostler.launching.inputs import ResolvedInputs, points_elsewhere, resolve_inputs
 from hostler.launching.spec_secrets import secrets_of_spec
-from hostler.process.disk.lock import PAUSE, NameLock
+from hostler.process.disk.lock import RETRY_INTERVAL, NameLock
 from hostler.process.disk.run_record import kill_recorded
 from hostler.runtime.certificates import tell_unreadable
 
@@ -149,7 +149,7 @@ class Startup:
         attempts = NameLock.attempts(context.directories, context.namespace, server.name)
 
         while (lock := next(attempts)) is None:  # noqa: ASYNC110 - nobody tells when a file is unlocked
-            await anyio.sleep(PAUSE)
+            await anyio.sleep(RETRY_INTERVAL)
 
         return lock
 

@@ -13,7 +13,7 @@ from hostler.concurrency.threads import run_in_thread
 from hostler.model.launch import Cleanup, Launch, Sink
 from hostler.plugins.calls import Caller, Outcome
 from hostler.process.context import SupervisorContext
-from hostler.process.disk.namespace import remember
+from hostler.process.disk.namespace import remember_namespace
 from hostler.process.disk.run_record import Recovered, RunStore, kill_recorded
 from hostler.process.spawn.cgroups import remove_group
 
@@ -35,7 +35,7 @@ async def sweep(context: SupervisorContext) -> list[Recovered]:
 
 
 def _sweep(context: SupervisorContext) -> list[Recovered]:
-    remember(context.directories, context.namespace)
+    remember_namespace(context.directories, context.namespace)
     return context.store.sweep(kill_recorded)
 
 

@@ -23,7 +23,7 @@ from hostler.model.spec import ServerSpec
 from hostler.model.states import State
 from hostler.process.context import SupervisorContext
 from hostler.process.disk.directories import Directories
-from hostler.process.disk.namespace import settled
+from hostler.process.disk.namespace import resolve_namespace
 from hostler.process.disk.run_record import RunStore
 from hostler.process.output.capture import OutputReader
 from hostler.records.crash_store import CrashStore
@@ -73,7 +73,7 @@ class Supervisor:
         self, namespace: str | None, directories: Directories | None, environ: Mapping[str, str] | None
     ) -> SupervisorContext:
         directories = directories or Directories.default()
-        namespace = settled(directories, namespace) if namespace else None
+        namespace = resolve_namespace(directories, namespace) if namespace else None
         own = MappingProxyType(dict(os.environ if environ is None else environ))
         place = namespace or f"{os.getcwd()}/{os.path.basename(sys.argv[0]) or 'python'}"  # noqa: PTH109, PTH119
 

@@ -20,9 +20,9 @@ from hostler.process.resource_hint import advice
 from hostler.process.tree.table import own_start_time, start_time
 
 # A sweep holds the locks of dead supervisors while it cleans up after them: that is worth waiting for.
-_PATIENCE_WITH_A_SWEEP = 10.0
-_PATIENCE_WITH_A_NEWCOMER = 0.2
-PAUSE = 0.005
+_CLEANUP_TIMEOUT = 10.0
+_UNNAMED_OWNER_TIMEOUT = 0.2
+RETRY_INTERVAL = 0.005
 """Seconds between two attempts."""
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -56,7 +56,7 @@ class NameLock:
         attempts = cls.attempts(directories, namespace, name)
 
         while (lock := next(attempts)) is None:
-            time.sleep(PAUSE)
+            time.sleep(RETRY_INTERVAL)
 
         return lock
 
@@ -64,7 +64,7 @@ class NameLock:
     def attempts(cls, directories: Directories, namespace: str, name: str) -> Iterator[Self | None]:
         """Try as `take` does, at each step: None while somebody cleans up there, then the lock.
 
-        For those who must not block: rest `PAUSE` seconds between the steps.
+        For those who must not block: rest `RETRY_INTERVAL` seconds between the steps.
         """
         secure_directory(runs_folder(directories))
         path = lock_path(directories, namespace, name).absolute()
@@ -133,9 +133,9 @@ class NameLock:
 
         while (lock := cls._try(path, owner)) is None:
             holder, waited = _read_owner(path), time.monotonic() - begun
-            patience = _PATIENCE_WITH_A_SWEEP if holder and holder.sweeps else _PATIENCE_WITH_A_NEWCOMER
+            timeout = _CLEANUP_TIMEOUT if holder and holder.sweeps else _UNNAMED_OWNER_TIMEOUT
 
-            if (holder and not holder.sweeps) or waited > patience:
+            if (holder and not holder.sweeps) or waited > timeout:
                 raise _already_running(path, owner.server, holder)
 
             yield None
@@ -151,7 +151,7 @@ class NameLock:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
                 if _is_file_at(descriptor, path):
-                    _describe(descriptor, owner)
+                    _write_owner(descriptor, owner)
                     return cls(path, descriptor)
 
             except OSError as error:
@@ -196,7 +196,7 @@ def _is_file_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _describe(descriptor: int, owner: Owner) -> None:
+def _write_owner(descriptor: int, owner: Owner) -> None:
     # A full disk makes a message poorer, not the lock weaker.
     with suppress(OSError):
         os.fchmod(descriptor, 0o600)
@@ -218,7 +218,7 @@ def _read_owner(path: Path) -> Owner | None:
 
 def _already_running(path: Path, name: str, owner: Owner | None) -> ProcessAlreadyRunning:
     pid = None if owner is None else owner.pid
-    who = _in_words(pid)
+    who = _describe_owner(pid)
     message, hint = f"it is already run by {who}", _advice(pid)
 
     if owner is not None and owner.sweeps:
@@ -233,7 +233,7 @@ def _already_running(path: Path, name: str, owner: Owner | None) -> ProcessAlrea
     )
 
 
-def _in_words(pid: int | None) -> str:
+def _describe_owner(pid: int | None) -> str:
     if pid is None:
         return "another hostler"
 

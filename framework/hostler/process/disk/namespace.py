@@ -13,7 +13,7 @@ from hostler.process.disk.files import found_folder, own_folder, read_replaced, 
 _FOLDER = "links"
 
 
-def settled(directories: Directories, namespace: str) -> str:
+def resolve_namespace(directories: Directories, namespace: str) -> str:
     """The namespace that the state of a configuration is found under, whichever way leads to its folder.
 
     That is the path by which it was run first, as long as this leads to the same folder: a link that is
@@ -29,7 +29,7 @@ def settled(directories: Directories, namespace: str) -> str:
     return real if of_real.is_dir() and not own.is_dir() else namespace
 
 
-def remember(directories: Directories, namespace: str) -> None:
+def remember_namespace(directories: Directories, namespace: str) -> None:
     """Note, where links lead to the folder of a configuration, that it is run under this namespace now."""
     real = _real(namespace)
 

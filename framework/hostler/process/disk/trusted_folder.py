@@ -36,16 +36,16 @@ def trusted_folder(path: Path, *, make: bool = False) -> Iterator[int]:
     `filename`; it is `Untrusted` for what belongs to another user, and for a folder without the sticky bit
     in which everybody may write, or in one of our own a group that others are in.
     """
-    way = _Way()
+    walk = _PathWalk()
 
     try:
-        way.go(path.absolute().parts, make=make)
-        yield way.folder
+        walk.enter_all(path.absolute().parts, make=make)
+        yield walk.folder
     finally:
-        way.close()
+        walk.close()
 
 
-class _Way:
+class _PathWalk:
     """A walk by descriptors: what lies behind us cannot be swapped any more."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class _Way:
         self._roots = {0, os.fstat(self.folder).st_uid}
         self._trusted = self._roots | {os.geteuid()}
 
-    def go(self, parts: Sequence[str], *, make: bool) -> None:
+    def enter_all(self, parts: Sequence[str], *, make: bool) -> None:
         for part in parts:
             try:
                 target = self._target(part)
@@ -64,13 +64,13 @@ class _Way:
                 if target is None:
                     self._enter(part, make=make)
                 else:
-                    self.go(Path(target).parts, make=False)
+                    self.enter_all(Path(target).parts, make=False)
 
             except OSError as error:
-                if not Path(error.filename or "").is_absolute():
-                    error.filename = str(self._at / part)
+                if Path(error.filename or "").is_absolute():
+                    raise
 
-                raise
+                raise OSError(error.errno, error.strerror, str(self._at / part)) from error
 
     def close(self) -> None:
         os.close(self.folder)

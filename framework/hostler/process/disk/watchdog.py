@@ -19,7 +19,7 @@ if __name__ == "__main__":  # first of all: what ends hostler is often sent to a
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
-    sys.path += sys.argv[2:]
+    sys.path.extend(sys.argv[2:])
 
 from hostler.process.spawn.cgroups import kill_group
 from hostler.process.tree.members import Member, find_leftovers, find_tree
@@ -47,8 +47,8 @@ class Run:
         return find_leftovers(self.run_id, None, 0, known)
 
 
-def take(runs: dict[str, Run], text: str) -> None:
-    """Enter what one line says."""
+def update(runs: dict[str, Run], text: str) -> None:
+    """Add or remove a run, as one line says."""
     match text.split(maxsplit=4):
         case ["add", run_id]:
             runs[run_id] = Run(run_id)
@@ -58,15 +58,15 @@ def take(runs: dict[str, Run], text: str) -> None:
             runs.pop(run_id, None)
 
 
-def listen(hostler: int, wire: int) -> dict[str, Run]:
+def listen(hostler: int, channel: int) -> dict[str, Run]:
     """Take line after line until hostler is gone; what is listed then."""
     runs: dict[str, Run] = {}
     end = open_end(hostler)
     rest = b""
 
     while True:
-        gone = end is not None and select.select([wire, end], [], [])[0] == [end]
-        data = b"" if gone else os.read(wire, 65536)
+        gone = end is not None and select.select([channel, end], [], [])[0] == [end]
+        data = b"" if gone else os.read(channel, 65536)
 
         if not data:
             return runs
@@ -74,7 +74,7 @@ def listen(hostler: int, wire: int) -> dict[str, Run]:
         *lines, rest = (rest + data).split(b"\n")
 
         for line in lines:
-            take(runs, line.decode())
+            update(runs, line.decode())
 
 
 def open_end(pid: int) -> int | None:

@@ -1,4 +1,4 @@
-"""The watchdog as hostler sees it: started when needed, told what to end, replaced when it dies."""
+"""The client of the watchdog: starts it when needed, lists the runs that it ends, replaces one that dies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeAlias
@@ -18,24 +18,24 @@ from typing import TypeAlias
 import anyio
 
 from hostler.errors import ProcessSpawnFailed
-from hostler.process.spawn.exits import ExitStatus, Process, ProcessIdentity
+from hostler.process.spawn.exits import ExitStatus, Process, ProcessIdentity, UnwaitedPopen
 from hostler.process.tree.table import MARKER, start_time
 
-Tell: TypeAlias = Callable[[str, str, Mapping[str, object]], None]
+OnLost: TypeAlias = Callable[[str, str, Mapping[str, object]], None]
 
-_KEPT = (MARKER, "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-_PATIENCE = 1.0
-_LAST_WORK = 3.0
-_LONGEST_PAUSE = 60.0
-_PAUSE = 0.002
+_KEPT_VARIABLES = (MARKER, "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_EXIT_TIMEOUT = 1.0
+_FINAL_KILL_TIMEOUT = 3.0
+_MAX_RESTART_DELAY = 60.0
+_POLL_INTERVAL = 0.002
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Entry:
-    """One run on the list: its line, and who is told when nobody guards it."""
+    """One run on the list: its line, and what is called when nobody guards it."""
 
     line: str
-    tell: Tell
+    on_lost: OnLost
 
 
 class WatchdogClient:
@@ -48,7 +48,7 @@ class WatchdogClient:
     def __init__(self) -> None:
         self._runs: dict[str, _Entry] = {}
         self._process: Process | None = None
-        self._wire: socket.socket | None = None
+        self._channel: socket.socket | None = None
         self._started = asyncio.Event()
 
     @property
@@ -56,15 +56,15 @@ class WatchdogClient:
         """The pid of the watchdog, None without one."""
         return None if self._process is None else self._process.pid
 
-    def add(self, run_id: str, tell: Tell) -> None:
-        """List a run that is about to be spawned; `tell` hears of it when the watchdog is lost.
+    def add(self, run_id: str, on_lost: OnLost) -> None:
+        """List a run that is about to be spawned; `on_lost` is called when the watchdog is lost.
 
         Raises ProcessSpawnFailed when there is no watchdog and none can be started.
         """
-        self._runs[run_id] = _Entry(f"add {run_id}", tell)
+        self._runs[run_id] = _Entry(f"add {run_id}", on_lost)
 
         try:
-            self._begin() if self._process is None else self._send(self._runs[run_id].line)
+            self._start() if self._process is None else self._send(self._runs[run_id].line)
         except OSError as error:
             del self._runs[run_id]
             raise ProcessSpawnFailed(
@@ -76,8 +76,9 @@ class WatchdogClient:
         """Say which process a run is, once it was spawned; `started` is its start time."""
         if run_id in self._runs:
             group = "" if cgroup is None else f" {cgroup}"
-            self._runs[run_id].line = f"add {run_id} {pid} {started!r}{group}"
-            self._send(self._runs[run_id].line)
+            line = f"add {run_id} {pid} {started!r}{group}"
+            self._runs[run_id] = replace(self._runs[run_id], line=line)
+            self._send(line)
 
     def remove(self, run_id: str) -> None:
         """Take a run off the list: its tree is gone. One that is not listed is passed over."""
@@ -85,7 +86,7 @@ class WatchdogClient:
             self._send(f"remove {run_id}")
 
     async def watch(self) -> None:
-        """Notice when the watchdog dies, tell whom it guarded, and start another; until cancelled."""
+        """Notice when the watchdog dies, report it for each run, and start another; until cancelled."""
         pause = 0.0
 
         while True:
@@ -97,101 +98,101 @@ class WatchdogClient:
                 continue
 
             status = await process.wait()
-            pause = 0.0 if time.monotonic() - began > _LONGEST_PAUSE else pause
-            self._lost(process, status)
+            pause = 0.0 if time.monotonic() - began > _MAX_RESTART_DELAY else pause
+            self._handle_exit(process, status)
 
             while self._runs and self._process is None:
                 await anyio.sleep(pause)
-                pause = min(max(2 * pause, 0.5), _LONGEST_PAUSE)
-                self._begin_again()
+                pause = min(max(2 * pause, 0.5), _MAX_RESTART_DELAY)
+                self._restart()
 
     def close(self) -> None:
         """End the watchdog, blocking: at once, or when it has ended what is still listed, 3 s at most."""
         process, self._process = self._process, None
-        patience = _LAST_WORK if self._runs else 0.0
+        timeout = _FINAL_KILL_TIMEOUT if self._runs else 0.0
         self._runs.clear()
-        self._hang_up()
+        self._close_channel()
 
         if process is not None:
-            _wait_for(process, patience)
+            _wait_for(process, timeout)
             process.send_signal(signal.SIGKILL)
-            _wait_for(process, _PATIENCE)
+            _wait_for(process, _EXIT_TIMEOUT)
 
     def disown(self) -> None:
         """Let go of the watchdog in a forked child: else it would not notice the end of its parent."""
         self._process = None
         self._runs.clear()
-        self._hang_up()
+        self._close_channel()
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         """Start a watchdog and give it the whole list. Raises OSError."""
         ours, theirs = socket.socketpair()
 
         try:
             with theirs:
-                self._process = _start(theirs)
+                self._process = _spawn(theirs)
         except BaseException:
             ours.close()
             raise
 
-        ours.settimeout(_PATIENCE)
-        self._wire = ours
+        ours.settimeout(_EXIT_TIMEOUT)
+        self._channel = ours
         self._send(*(entry.line for entry in self._runs.values()))
         self._started.set()
 
-    def _begin_again(self) -> None:
+    def _restart(self) -> None:
         if not self._runs or self._process is not None:
             return
 
         try:
-            self._begin()
+            self._start()
         except OSError as error:
-            self._tell(f"no watchdog can be started: {error.strerror or error}; it is tried again")
+            self._report(f"no watchdog can be started: {error.strerror or error}; it is tried again")
 
     def _send(self, *lines: str) -> None:
         """Write to the watchdog; one that does not read is replaced like one that died."""
         text = "".join(f"{line}\n" for line in lines).encode()
 
         try:
-            if self._wire is not None:
-                self._wire.sendall(text, getattr(socket, "MSG_NOSIGNAL", 0))
+            if self._channel is not None:
+                self._channel.sendall(text, getattr(socket, "MSG_NOSIGNAL", 0))
         except OSError:
-            self._hang_up()
+            self._close_channel()
 
             if self._process is not None:
                 self._process.send_signal(signal.SIGKILL)
 
-    def _lost(self, process: Process, status: ExitStatus) -> None:
+    def _handle_exit(self, process: Process, status: ExitStatus) -> None:
         if self._process is process:
             self._process = None
-            self._hang_up()
-            how = _in_words(status)
-            self._tell(f"the watchdog (pid {process.pid}) is gone: {how}; another one is started")
+            self._close_channel()
+            how = _describe(status)
+            self._report(f"the watchdog (pid {process.pid}) is gone: {how}; another one is started")
 
-    def _tell(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         for entry in tuple(self._runs.values()):
-            entry.tell("guard_lost", text, {})
+            entry.on_lost("guard_lost", text, {})
 
-    def _hang_up(self) -> None:
-        if self._wire is not None:
-            self._wire.close()
-            self._wire = None
+    def _close_channel(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
 
 
-def _start(wire: socket.socket) -> Process:
-    """Start the program, in a session of its own, with one end of the wire as its standard input."""
+def _spawn(channel: socket.socket) -> Process:
+    """Start the program, in a session of its own, with one end of the channel as its standard input."""
     program = Path(__file__).with_name("watchdog.py")
     began = time.monotonic()
-    child = subprocess.Popen(
+    child = UnwaitedPopen(
         [sys.executable, "-I", "-S", str(program), str(os.getpid()), *_folders()],
         cwd="/",
-        env={name: os.environ[name] for name in _KEPT if name in os.environ},
-        stdin=wire.fileno(),
+        env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
+        stdin=channel.fileno(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    child.returncode = 0  # Process reaps it: Popen is neither to wait nor to warn
+    child.leave_to_process()
 
     try:
         return Process(child.pid, ProcessIdentity("", began, start_time(child.pid)))
@@ -212,7 +213,7 @@ def _folders() -> list[str]:
     return folders
 
 
-def _in_words(status: ExitStatus) -> str:
+def _describe(status: ExitStatus) -> str:
     return signal.Signals(status.signal).name if status.signal else f"exit code {status.code}"
 
 
@@ -220,4 +221,4 @@ def _wait_for(process: Process, seconds: float) -> None:
     until = time.monotonic() + seconds
 
     while process.alive() and time.monotonic() < until:
-        time.sleep(_PAUSE)
+        time.sleep(_POLL_INTERVAL)

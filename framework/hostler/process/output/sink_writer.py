@@ -35,6 +35,11 @@ class _Gap:
     size: int = 0
     in_line: bool = False
 
+    def widen(self, data: bytes) -> None:
+        """Add output that did not fit either."""
+        self.size += len(data)
+        self.in_line = data[-1] != 10
+
 
 class SinkWriter:
     """A sink and its queue. `put` and `end` belong to the thread that serves the pipes, `drain` to any."""
@@ -153,8 +158,7 @@ class SinkWriter:
 
     def _widen(self, gap: _Gap, data: bytes) -> None:
         if data:
-            gap.size += len(data)
-            gap.in_line = data[-1] != 10
+            gap.widen(data)
             self._count_lost(
                 data, "output_dropped", f"{self._name} is stuck and its queue is full: output is dropped"
             )

@@ -6,6 +6,7 @@ import asyncio
 import os
 import select
 import signal
+import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -142,6 +143,14 @@ class Process:
 
         os.close(self.exit_fd)
         self.exit_fd = None
+
+
+class UnwaitedPopen(subprocess.Popen[bytes]):
+    """A Popen whose child a `Process` reaps."""
+
+    def leave_to_process(self) -> None:
+        """Neither wait for the child nor warn that nobody did."""
+        self.returncode = 0
 
 
 def open_exit_fd(pid: int) -> int | None:

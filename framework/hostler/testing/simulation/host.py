@@ -19,7 +19,7 @@ from hostler.model.usage import ProcessUsage
 from hostler.model.values import Endpoint
 from hostler.process.context import SupervisorContext
 from hostler.process.disk.directories import Directories
-from hostler.process.disk.watchdog_client import Tell, WatchdogClient
+from hostler.process.disk.watchdog_client import OnLost, WatchdogClient
 from hostler.process.net.sockets import Listener, ListenerKind
 from hostler.process.spawn.exits import Process, ProcessIdentity
 from hostler.process.system import Processes
@@ -37,7 +37,7 @@ _STRANGER = 2**22
 class _NoWatchdog(WatchdogClient):
     """Starts no watchdog: simulated processes end with this program."""
 
-    def add(self, run_id: str, tell: Tell) -> None:
+    def add(self, run_id: str, tell: OnLost) -> None:
         """List nothing."""
 
 

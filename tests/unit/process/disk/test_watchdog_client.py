@@ -19,7 +19,7 @@ import psutil
 import pytest
 from hostler.errors import ProcessSpawnFailed
 from hostler.process.disk import watchdog as program
-from hostler.process.disk import watchdog_client as guard_module
+from hostler.process.disk import watchdog_client as client_module
 from hostler.process.disk.watchdog_client import WatchdogClient
 from hostler.process.tree.members import Member
 from hostler.process.tree.table import MARKER
@@ -27,7 +27,7 @@ from run_marks import mark
 
 Start: TypeAlias = Callable[..., Any]
 Gone: TypeAlias = Callable[[int], bool]
-Told: TypeAlias = list[tuple[str, str]]
+Reports: TypeAlias = list[tuple[str, str]]
 PYTHON = (sys.executable, "-I", "-S", "-c")
 
 # Prints the pids of one in a session of its own, and of one that left session, parent and environment.
@@ -59,36 +59,36 @@ if os.fork() == 0:
 """
 
 
-def watchdog_of(guard: WatchdogClient) -> int:
-    assert guard.pid is not None
-    return guard.pid
+def watchdog_of(client: WatchdogClient) -> int:
+    assert client.pid is not None
+    return client.pid
 
 
 @asynccontextmanager
 async def guarding() -> AsyncIterator[
-    tuple[WatchdogClient, Told, Callable[[str, str, Mapping[str, object]], None]]
+    tuple[WatchdogClient, Reports, Callable[[str, str, Mapping[str, object]], None]]
 ]:
-    """A guard that is watched, what it tells, and the function that it tells it by."""
-    guard = WatchdogClient()
-    told: Told = []
+    """A client that is watched, what it tells, and the function that it tells it by."""
+    client = WatchdogClient()
+    reports: Reports = []
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(guard.watch)
+        tasks.start_soon(client.watch)
 
         try:
-            yield guard, told, lambda topic, text, _: told.append((topic, text))
+            yield client, reports, lambda topic, text, _: reports.append((topic, text))
         finally:
             tasks.cancel_scope.cancel()
-            guard.close()
+            client.close()
 
 
-def replaced(guard: WatchdogClient, pid: int) -> bool:
-    return guard.pid not in {None, pid}
+def replaced(client: WatchdogClient, pid: int) -> bool:
+    return client.pid not in {None, pid}
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     with anyio.fail_after(seconds):
-        while not condition():  # noqa: ASYNC110 - other processes tell no event
+        while not condition():  # noqa: ASYNC110 - other processes report no event
             await anyio.sleep(0.005)
 
 
@@ -97,7 +97,7 @@ async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 @contextmanager
 def watchdog() -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
-    """A watchdog whose hostler is this process, and its wire."""
+    """A watchdog whose hostler is this process, and its channel."""
     ours, theirs = socket.socketpair()
     folder = Path(program.__file__).parents[3]
     argv = [sys.executable, "-I", "-S", program.__file__, str(os.getpid()), str(folder)]
@@ -111,26 +111,26 @@ def watchdog() -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
             process.kill()
 
 
-async def test_at_the_end_of_the_wire_everything_listed_dies_and_the_watchdog_ends(
+async def test_at_the_end_of_the_channel_everything_listed_dies_and_the_watchdog_ends(
     start: Start, gone: Gone
 ) -> None:
     child = start(*PYTHON, ESCAPES, run_id=mark("guarded"))
     inner = int(await child.line())
 
-    with watchdog() as (process, wire):
-        wire.sendall(f"add {mark('guarded')} {child.pid} {child.process.start_time}\n".encode())
-        wire.close()
+    with watchdog() as (process, channel):
+        channel.sendall(f"add {mark('guarded')} {child.pid} {child.process.start_time}\n".encode())
+        channel.close()
         assert gone(child.pid)
         assert gone(inner)
         assert process.wait(10) == 0
 
 
 async def test_a_run_that_was_not_spawned_yet_is_found_by_its_mark(start: Start, gone: Gone) -> None:
-    with watchdog() as (process, wire):
-        wire.sendall(f"add {mark('marked')}\n".encode())
+    with watchdog() as (process, channel):
+        channel.sendall(f"add {mark('marked')}\n".encode())
         child = start(*PYTHON, ESCAPES, run_id=mark("marked"))
         inner = int(await child.line())
-        wire.close()
+        channel.close()
         assert gone(child.pid)
         assert gone(inner)
         assert process.wait(10) == 0
@@ -140,9 +140,9 @@ async def test_a_process_without_the_mark_is_found_by_its_number(start: Start, g
     child = start(*PYTHON, FORGETS_ITS_MARK, run_id=mark("forgotten"))
     await child.line()
 
-    with watchdog() as (process, wire):
-        wire.sendall(f"add {mark('forgotten')} {child.pid} {child.process.start_time}\n".encode())
-        wire.close()
+    with watchdog() as (process, channel):
+        channel.sendall(f"add {mark('forgotten')} {child.pid} {child.process.start_time}\n".encode())
+        channel.close()
         assert gone(child.pid)
         assert process.wait(10) == 0
 
@@ -152,9 +152,9 @@ async def test_the_session_of_a_dead_leader_is_emptied(start: Start, gone: Gone)
     inner = int(await child.line())
     await child.process.wait()
 
-    with watchdog() as (process, wire):
-        wire.sendall(f"add {mark('session')} {child.pid} {child.process.start_time}\n".encode())
-        wire.close()
+    with watchdog() as (process, channel):
+        channel.sendall(f"add {mark('session')} {child.pid} {child.process.start_time}\n".encode())
+        channel.close()
         assert gone(inner)
         assert process.wait(10) == 0
 
@@ -162,24 +162,24 @@ async def test_the_session_of_a_dead_leader_is_emptied(start: Start, gone: Gone)
 async def test_what_was_removed_and_who_only_has_the_number_stays(start: Start) -> None:
     removed, reused, unlisted = (start("sleep", "300", run_id=name) for name in ("removed", "reused", "none"))
 
-    with watchdog() as (process, wire):
-        wire.sendall(f"add removed {removed.pid} {removed.process.start_time}\nremove removed\n".encode())
-        wire.sendall(f"add former {reused.pid} {reused.process.start_time - 1}\n".encode())
-        wire.close()
+    with watchdog() as (process, channel):
+        channel.sendall(f"add removed {removed.pid} {removed.process.start_time}\nremove removed\n".encode())
+        channel.sendall(f"add former {reused.pid} {reused.process.start_time - 1}\n".encode())
+        channel.close()
         assert process.wait(10) == 0
         assert all(child.process.alive() for child in (removed, reused, unlisted))
 
 
 async def test_lines_may_come_in_pieces_and_the_last_may_be_torn(start: Start, gone: Gone) -> None:
-    told, torn = mark("told"), mark("torn")
-    child, other = start("sleep", "300", run_id=told), start("sleep", "300", run_id=torn)
+    reports, torn = mark("reports"), mark("torn")
+    child, other = start("sleep", "300", run_id=reports), start("sleep", "300", run_id=torn)
 
-    with watchdog() as (process, wire):
-        for piece in ("ad", f"d {told[:2]}", f"{told[2:]}\nadd {torn[:2]}", torn[2:]):
-            wire.sendall(piece.encode())
+    with watchdog() as (process, channel):
+        for piece in ("ad", f"d {reports[:2]}", f"{reports[2:]}\nadd {torn[:2]}", torn[2:]):
+            channel.sendall(piece.encode())
             await anyio.sleep(0.05)
 
-        wire.close()
+        channel.close()
         assert gone(child.pid)
         assert process.wait(10) == 0
         assert other.process.alive()
@@ -188,15 +188,15 @@ async def test_lines_may_come_in_pieces_and_the_last_may_be_torn(start: Start, g
 async def test_signals_that_end_hostler_do_not_end_it(start: Start, gone: Gone) -> None:
     child = start("sleep", "300", run_id=mark("deaf"))
 
-    with watchdog() as (process, wire):
-        wire.sendall(f"add {mark('deaf')}\n".encode())
+    with watchdog() as (process, channel):
+        channel.sendall(f"add {mark('deaf')}\n".encode())
         await until(lambda: ignores(process.pid, signal.SIGTERM))
 
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
             process.send_signal(number)
 
         assert process.poll() is None
-        wire.close()
+        channel.close()
         assert gone(child.pid)
         assert process.wait(10) == 0
 
@@ -253,8 +253,8 @@ from hostler.process.disk.watchdog_client import WatchdogClient
 import asyncio
 
 async def main():
-    guard = WatchdogClient()
-    guard.add(sys.argv[1], print)
+    client = WatchdogClient()
+    client.add(sys.argv[1], print)
     os.kill(int(sys.argv[2]), 0)
     if os.fork() == 0:
         print(os.getpid(), flush=True)
@@ -265,7 +265,7 @@ asyncio.run(main())
 """
 
 
-async def test_a_fork_of_hostler_that_holds_the_wire_does_not_keep_it_waiting(
+async def test_a_fork_of_hostler_that_holds_the_channel_does_not_keep_it_waiting(
     start: Start, gone: Gone, stray: Callable[[int], int]
 ) -> None:
     child = start("sleep", "300", run_id=mark("forked"))
@@ -283,32 +283,32 @@ async def test_a_fork_of_hostler_that_holds_the_wire_does_not_keep_it_waiting(
 
 
 async def test_there_is_no_watchdog_before_it_is_needed_and_none_afterwards(gone: Gone) -> None:
-    async with guarding() as (guard, told, tell):
-        assert guard.pid is None
-        guard.add("one", tell)
-        pid = watchdog_of(guard)
-        guard.add("two", tell)
-        assert watchdog_of(guard) == pid
-        guard.remove("one")
-        guard.remove("two")
-        guard.remove("two")
-        guard.complete("two", 1, 1)
+    async with guarding() as (client, reports, report):
+        assert client.pid is None
+        client.add("one", report)
+        pid = watchdog_of(client)
+        client.add("two", report)
+        assert watchdog_of(client) == pid
+        client.remove("one")
+        client.remove("two")
+        client.remove("two")
+        client.complete("two", 1, 1)
 
-    assert guard.pid is None
+    assert client.pid is None
     assert gone(pid)
-    assert told == []
-    guard.close()
+    assert reports == []
+    client.close()
 
 
 async def test_a_watchdog_is_started_without_delay_is_small_and_knows_nothing() -> None:
     os.environ["SOME_SECRET"] = "sesame-open-sesame"
 
     try:
-        async with guarding() as (guard, _, tell):
+        async with guarding() as (client, _, report):
             began = time.monotonic()
-            guard.add("one", tell)
+            client.add("one", report)
             assert time.monotonic() - began < 0.1
-            process = psutil.Process(watchdog_of(guard))
+            process = psutil.Process(watchdog_of(client))
             await until(lambda: ignores(process.pid, signal.SIGTERM))
             await anyio.sleep(0.2)
             assert set(process.environ()) <= {MARKER, "LD_LIBRARY_PATH", "LC_CTYPE"}
@@ -325,99 +325,99 @@ async def test_a_watchdog_inside_a_server_of_another_hostler_carries_its_mark(
 ) -> None:
     monkeypatch.setenv(MARKER, "outer")
 
-    async with guarding() as (guard, _, tell):
-        guard.add("one", tell)
-        pid = watchdog_of(guard)
+    async with guarding() as (client, _, report):
+        client.add("one", report)
+        pid = watchdog_of(client)
         await until(lambda: psutil.Process(pid).environ().get(MARKER) == "outer")
 
 
-async def test_a_lost_watchdog_is_told_and_replaced_and_the_next_knows_the_whole_list(
+async def test_a_lost_watchdog_is_reported_and_replaced_and_the_next_knows_the_whole_list(
     start: Start, gone: Gone
 ) -> None:
     child = start(*PYTHON, FORGETS_ITS_MARK, run_id=mark("kept"))
     await child.line()
 
-    async with guarding() as (guard, told, tell):
-        guard.add(mark("kept"), tell)
-        guard.complete(mark("kept"), child.pid, child.process.start_time)
-        first = watchdog_of(guard)
+    async with guarding() as (client, reports, report):
+        client.add(mark("kept"), report)
+        client.complete(mark("kept"), child.pid, child.process.start_time)
+        first = watchdog_of(client)
         os.kill(first, signal.SIGKILL)
-        await until(partial(replaced, guard, first))
-        assert told == [
+        await until(partial(replaced, client, first))
+        assert reports == [
             ("guard_lost", f"the watchdog (pid {first}) is gone: SIGKILL; another one is started")
         ]
-        guard._hang_up()  # what the end of this process would do
+        client._close_channel()  # what the end of this process would do
         assert gone(child.pid)
 
 
 async def test_a_watchdog_that_ends_again_and_again_is_started_less_and_less_often() -> None:
-    async with guarding() as (guard, told, tell):
-        guard.add(mark("kept"), tell)
+    async with guarding() as (client, reports, report):
+        client.add(mark("kept"), report)
 
         for _ in range(2):
-            pid = watchdog_of(guard)
+            pid = watchdog_of(client)
             began = time.monotonic()
             os.kill(pid, signal.SIGKILL)
-            await until(partial(replaced, guard, pid))
+            await until(partial(replaced, client, pid))
 
         assert time.monotonic() - began > 0.4
-        assert len(told) == 2
+        assert len(reports) == 2
 
 
 async def test_nobody_is_told_of_a_watchdog_that_guarded_nobody_and_the_next_run_gets_one() -> None:
-    async with guarding() as (guard, told, tell):
-        guard.add("one", tell)
-        guard.remove("one")
-        os.kill(watchdog_of(guard), signal.SIGKILL)
-        await until(lambda: guard.pid is None)
-        assert told == []
-        guard.add("two", tell)
-        assert psutil.pid_exists(watchdog_of(guard))
+    async with guarding() as (client, reports, report):
+        client.add("one", report)
+        client.remove("one")
+        os.kill(watchdog_of(client), signal.SIGKILL)
+        await until(lambda: client.pid is None)
+        assert reports == []
+        client.add("two", report)
+        assert psutil.pid_exists(watchdog_of(client))
 
 
 async def test_a_run_that_is_added_while_the_watchdog_is_dead_is_guarded_by_the_next(
     start: Start, gone: Gone
 ) -> None:
-    async with guarding() as (guard, _, tell):
-        guard.add("one", tell)
-        pid = watchdog_of(guard)
+    async with guarding() as (client, _, report):
+        client.add("one", report)
+        pid = watchdog_of(client)
         os.kill(pid, signal.SIGKILL)
         assert gone(pid)
-        guard.add(mark("late"), tell)  # before the loop could notice
+        client.add(mark("late"), report)  # before the loop could notice
         child = start("sleep", "300", run_id=mark("late"))
-        await until(partial(replaced, guard, pid))
-        guard._hang_up()
+        await until(partial(replaced, client, pid))
+        client._close_channel()
         assert gone(child.pid)
 
 
 async def test_a_watchdog_that_does_not_read_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard_module, "_PATIENCE", 0.1)
+    monkeypatch.setattr(client_module, "_EXIT_TIMEOUT", 0.1)
 
-    async with guarding() as (guard, told, tell):
-        guard.add("one", tell)
-        pid = watchdog_of(guard)
+    async with guarding() as (client, reports, report):
+        client.add("one", report)
+        pid = watchdog_of(client)
         os.kill(pid, signal.SIGSTOP)
 
         for number in range(5000):
-            guard.add(f"run-{number}", tell)
+            client.add(f"run-{number}", report)
 
-            if guard._wire is None:
+            if client._channel is None:
                 break
 
-        await until(partial(replaced, guard, pid))
-        assert {topic for topic, _ in told} == {"guard_lost"}
+        await until(partial(replaced, client, pid))
+        assert {topic for topic, _ in reports} == {"guard_lost"}
 
 
 async def test_without_a_program_for_it_nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/python")
 
-    async with guarding() as (guard, _, tell):
+    async with guarding() as (client, _, report):
         with pytest.raises(ProcessSpawnFailed, match="watchdog") as caught:
-            guard.add("one", tell)
+            client.add("one", report)
 
         assert not caught.value.permanent
-        assert guard._runs == {}
-        assert guard.pid is None
+        assert client._runs == {}
+        assert client.pid is None
 
 
 async def test_a_watchdog_that_cannot_be_started_again_is_told_and_tried_again(
@@ -425,37 +425,37 @@ async def test_a_watchdog_that_cannot_be_started_again_is_told_and_tried_again(
 ) -> None:
     python = sys.executable
 
-    async with guarding() as (guard, told, tell):
-        guard.add("one", tell)
+    async with guarding() as (client, reports, report):
+        client.add("one", report)
         monkeypatch.setattr(sys, "executable", "/no/such/python")
-        os.kill(watchdog_of(guard), signal.SIGKILL)
-        await until(lambda: len(told) >= 2)
-        assert "no watchdog can be started: No such file or directory" in told[1][1]
+        os.kill(watchdog_of(client), signal.SIGKILL)
+        await until(lambda: len(reports) >= 2)
+        assert "no watchdog can be started: No such file or directory" in reports[1][1]
         monkeypatch.setattr(sys, "executable", python)
-        await until(lambda: guard.pid is not None)
+        await until(lambda: client.pid is not None)
 
 
 async def test_closing_with_runs_on_the_list_lets_the_watchdog_end_them(start: Start) -> None:
     child = start("sleep", "300", run_id=mark("still"))
     other = start("sleep", "300", run_id=mark("other"))
 
-    async with guarding() as (guard, _, tell):
-        guard.add(mark("still"), tell)
-        guard.complete(mark("still"), child.pid, child.process.start_time)
-        pid = watchdog_of(guard)
-        guard.close()
+    async with guarding() as (client, _, report):
+        client.add(mark("still"), report)
+        client.complete(mark("still"), child.pid, child.process.start_time)
+        pid = watchdog_of(client)
+        client.close()
         assert not child.process.alive()
         assert other.process.alive()
         assert not psutil.pid_exists(pid)
 
 
 async def test_the_wire_is_not_inherited_by_children(start: Start) -> None:
-    async with guarding() as (guard, _, tell):
-        guard.add("one", tell)
-        assert guard._wire is not None
-        assert not guard._wire.get_inheritable()
+    async with guarding() as (client, _, report):
+        client.add("one", report)
+        assert client._channel is not None
+        assert not client._channel.get_inheritable()
         child = start("sleep", "300")
-        assert f"socket:[{os.fstat(guard._wire.fileno()).st_ino}]" not in links_of(child.pid)
+        assert f"socket:[{os.fstat(client._channel.fileno()).st_ino}]" not in links_of(child.pid)
 
 
 def links_of(pid: int) -> list[str]:
