@@ -18,7 +18,7 @@ from typing import TypeAlias
 import anyio
 
 from hostler.errors import ProcessSpawnFailed
-from hostler.process.spawn.exits import ExitStatus, Process, ProcessIdentity, UnwaitedPopen
+from hostler.process.spawn.exits import ExitStatus, Process, ProcessIdentity, leave_to_process
 from hostler.process.tree.table import MARKER, start_time
 
 OnLost: TypeAlias = Callable[[str, str, Mapping[str, object]], None]
@@ -183,7 +183,7 @@ def _spawn(channel: socket.socket) -> Process:
     """Start the program, in a session of its own, with one end of the channel as its standard input."""
     program = Path(__file__).with_name("watchdog.py")
     began = time.monotonic()
-    child = UnwaitedPopen(
+    child = subprocess.Popen(
         [sys.executable, "-I", "-S", str(program), str(os.getpid()), *_folders()],
         cwd="/",
         env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
@@ -192,7 +192,7 @@ def _spawn(channel: socket.socket) -> Process:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    child.leave_to_process()
+    leave_to_process(child)
 
     try:
         return Process(child.pid, ProcessIdentity("", began, start_time(child.pid)))

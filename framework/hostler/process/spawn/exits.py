@@ -145,12 +145,9 @@ class Process:
         self.exit_fd = None
 
 
-class UnwaitedPopen(subprocess.Popen[bytes]):
-    """A Popen whose child a `Process` reaps."""
-
-    def leave_to_process(self) -> None:
-        """Neither wait for the child nor warn that nobody did."""
-        self.returncode = 0
+def leave_to_process(child: subprocess.Popen[bytes]) -> None:
+    """Have a `Process` reap a child: its Popen neither waits for it nor warns that nobody did."""
+    child.returncode = 0  # the one way to say so to a Popen
 
 
 def open_exit_fd(pid: int) -> int | None:

@@ -21,7 +21,7 @@ from hostler.process.resource_hint import advice
 from hostler.process.spawn.cgroups import join
 from hostler.process.spawn.environment import steers_programs
 from hostler.process.spawn.executable import find_program
-from hostler.process.spawn.exits import Process, ProcessIdentity, UnwaitedPopen
+from hostler.process.spawn.exits import Process, ProcessIdentity, leave_to_process
 from hostler.process.spawn.privileges import Account, Prefix, build_prefix, find_account
 from hostler.process.tree.proc import doubt
 from hostler.process.tree.table import MARKER, start_time
@@ -101,7 +101,7 @@ def _start(
     prefix: Prefix,
 ) -> tuple[int, IO[bytes] | None]:
     """The pid, and the other end of its input where that is ours to hold."""
-    child = UnwaitedPopen(
+    child = subprocess.Popen(
         argv,
         cwd=launch.cwd,
         env=env,
@@ -112,7 +112,7 @@ def _start(
         umask=-1 if launch.umask is None else launch.umask,
         **_identity(prefix.account),
     )
-    child.leave_to_process()
+    leave_to_process(child)
     return child.pid, child.stdin
 
 
