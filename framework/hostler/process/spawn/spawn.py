@@ -22,7 +22,8 @@ from hostler.process.spawn.cgroups import join
 from hostler.process.spawn.environment import steers_programs
 from hostler.process.spawn.executable import find_program
 from hostler.process.spawn.exits import Process, ProcessIdentity, leave_to_process
-from hostler.process.spawn.privileges import Account, Prefix, build_prefix, find_account
+from hostler.process.spawn.privileges import Account, Prefix, build_prefix, find_account, limit_prefix
+from hostler.process.tree.limit_mark import mark_option, mark_process
 from hostler.process.tree.proc import doubt
 from hostler.process.tree.table import MARKER, start_time
 
@@ -47,9 +48,9 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
     pid = wire = None
 
     try:
-        argv, prefix = _command(launch)
+        argv, prefix = _command(launch, run_id)
         started = time.monotonic()
-        pid, wire = _start(argv, launch, _environment(launch, run_id), streams, prefix)
+        pid, wire = _start(argv, launch, run_id, streams, prefix)
         birth = ProcessIdentity(
             run_id, started, start_time(pid), prefix.missing, _doubt(), launch.cgroup, wire
         )
@@ -76,7 +77,7 @@ def _doubt() -> str:
     return doubt() if sys.platform == "linux" else ""
 
 
-def _command(launch: Launch) -> tuple[list[str], Prefix]:
+def _command(launch: Launch, run_id: str) -> tuple[list[str], Prefix]:
     """The words to execute, and what stands in front of them. Variables that steer programs come last of
     those: what stands before the command has other rights than it, and may not load what it can write."""
     account = find_account(launch.user, launch.group, launch.groups)
@@ -88,7 +89,8 @@ def _command(launch: Launch) -> tuple[list[str], Prefix]:
 
     prefix = build_prefix(launch, account)
     enter = [] if launch.cgroup is None else join(launch.cgroup, launch.env)  # as long as we may
-    before = [*enter, *prefix.argv, *launch.wrapper]
+    mark = limit_prefix(mark_option(run_id, launch.limits))
+    before = [*enter, *mark, *prefix.argv, *launch.wrapper]
     late = [f"{name}={value}" for name, value in launch.env.items() if steers_programs(name)]
     return [*before, *([_ENV, *late] if late else []), program, *launch.argv[1:]], prefix
 
@@ -96,7 +98,7 @@ def _command(launch: Launch) -> tuple[list[str], Prefix]:
 def _start(
     argv: list[str],
     launch: Launch,
-    env: dict[str, str],
+    run_id: str,
     streams: tuple[int, int],
     prefix: Prefix,
 ) -> tuple[int, IO[bytes] | None]:
@@ -104,7 +106,7 @@ def _start(
     child = subprocess.Popen(
         argv,
         cwd=launch.cwd,
-        env=env,
+        env=_environment(launch, run_id),
         stdin=_input(launch.stdin),
         stdout=streams[0],
         stderr=streams[1],
@@ -113,6 +115,11 @@ def _start(
         **_identity(prefix.account),
     )
     leave_to_process(child)
+    mark = mark_option(run_id, launch.limits)
+
+    if mark and mark not in argv:
+        mark_process(child.pid, run_id)
+
     return child.pid, child.stdin
 
 

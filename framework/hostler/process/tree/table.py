@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
+from hostler.process.tree.limit_mark import limit_mark, read_mark
 from hostler.process.tree.proc import folder, links, list_folders
 
 MARKER = "HOSTLER_RUN_ID"
@@ -45,6 +46,7 @@ class Table:
         self.groups: dict[int, list[Row]] = defaultdict(list)
         self.sessions: dict[int, list[Row]] = defaultdict(list)
         self._marked: dict[str, list[Row]] = defaultdict(list)
+        self._limited: dict[int, list[Row]] = defaultdict(list)
 
         for row in rows:
             self.rows[row.pid] = row
@@ -55,11 +57,12 @@ class Table:
         self._unread = sorted(self.rows.values(), key=lambda row: row.start_time)
 
     def marked(self, run_id: str, since: float) -> list[Row]:
-        """Find who carries the marker of a run; nobody who is older than `since` is asked."""
+        """Find who carries a mark of a run; nobody who is older than `since` is asked."""
         empty: list[Row] = []
 
         while self._unread and self._unread[-1].start_time >= since:
             row = self._unread.pop()
+            self._limited[read_mark(row.pid)].append(row)
 
             if not self._note(row):
                 empty.append(row)
@@ -71,7 +74,7 @@ class Table:
             time.sleep(_LOADING)
             empty = [row for row in empty if not any([_has_arguments(row.pid), self._note(row)])]
 
-        return self._marked.get(run_id, [])
+        return [*self._marked.get(run_id, ()), *self._limited.get(limit_mark(run_id), ())]
 
     def _note(self, row: Row) -> bool:
         """Enter the marks of one process; False when it showed no environment at all."""

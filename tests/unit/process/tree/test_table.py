@@ -111,7 +111,7 @@ def next_pid(pid):
     pathlib.Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
 
 async def main():
-    here, census = pathlib.Path("/tmp"), Census()
+    here, census = pathlib.Path("/tmp"), ProcessTableSnapshot()
     next_pid(20000)
     launch = Launch(server="a", generation=1, argv=[sys.executable, "-c", DAEMON], cwd=here,
                     env={"PATH": "/usr/bin:/bin"}, host="127.0.0.1", port=None, data_dir=here, cache_dir=here)

@@ -1,0 +1,89 @@
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hostler.process.tree.limit_mark import limit_mark, mark_option, mark_process, read_mark
+from hostler.process.tree.terminate import find_tree, kill_leftovers, stop_tree
+
+Start = Callable[..., Any]
+Gone = Callable[[int], bool]
+
+pytestmark = pytest.mark.skipif(not mark_option("", ()), reason="the system has no limit to mark with")
+
+HIDES = 'env -i setsid -f sh -c "echo \\$\\$; exec sleep 60"; exec sleep 60'
+
+
+def test_marks_differ_and_limit_nobody() -> None:
+    numbers = {limit_mark(uuid4().hex) for _ in range(1000)}
+    assert len(numbers) == 1000
+    assert min(numbers) >= 1 << 62
+    assert max(numbers) < 1 << 63
+
+
+@pytest.mark.parametrize("tool", [True, False], ids=["prlimit", "without prlimit"])
+async def test_who_drops_everything_else_is_found_and_ended(
+    start: Start, gone: Gone, monkeypatch: pytest.MonkeyPatch, tool: bool
+) -> None:
+    if not tool:
+        monkeypatch.setattr("hostler.process.spawn.privileges._find_tool", lambda _: None)
+
+    child = start("sh", "-c", "sleep 0.2; " + HIDES)
+    hidden = int(await child.line())
+    assert hidden in [member.pid for member in find_tree(child.process)]
+    assert await stop_tree(child.process, grace=5) == ()
+    assert gone(hidden)
+
+
+async def test_a_later_hostler_finds_it_by_the_mark_alone(start: Start, gone: Gone) -> None:
+    child = start("sh", "-c", HIDES)
+    hidden = int(await child.line())
+    assert read_mark(hidden) == limit_mark(child.process.run_id)
+    assert kill_leftovers(child.process.run_id) == (hidden,)
+    assert gone(hidden)
+    assert await stop_tree(child.process, grace=5) == ()
+
+
+def test_the_mark_of_another_users_process_is_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        mark_process(child.pid, "a")
+
+        def refuse(*_: object) -> None:
+            raise PermissionError
+
+        monkeypatch.setattr(resource, "prlimit", refuse)
+        assert read_mark(child.pid) == limit_mark("a")
+        child.kill()
+
+
+def test_a_process_without_a_mark_has_none() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        kind, hard = resource.RLIMIT_RTTIME, resource.prlimit(child.pid, resource.RLIMIT_RTTIME)[1]
+        resource.prlimit(child.pid, kind, (200_000, hard))
+        assert read_mark(child.pid) == 0
+
+    assert read_mark(child.pid) == 0
+
+
+@pytest.mark.parametrize(
+    ("own", "marked"),
+    [((-1, -1), True), ((1 << 62, -1), True), ((200_000, -1), False), ((200_000, 200_000), False)],
+)
+def test_who_limits_that_time_already_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, own: tuple[int, int], marked: bool
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: own)
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    assert bool(mark_option("a", ())) is marked
+    assert mark_option("a", {"rttime"}) == ""
+
+
+def test_a_system_that_refuses_to_set_it_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert mark_option("a", ()) == ""
