@@ -15,8 +15,8 @@ import pytest
 from cli_project import QUICK, Project
 from fault_setup import ONCE, notices
 from hostler import Event, Server, State
+from hostler.process.net.ownership import has_closing_connections
 from hostler.process.net.ports import free_port
-from hostler.process.net.sockets import has_leftovers
 
 pytestmark = [
     pytest.mark.usefixtures("nothing_is_left"),
@@ -185,4 +185,4 @@ async def test_no_connection_of_hostler_keeps_the_port_of_a_server_that_is_gone(
             assert server.pid is not None
             os.kill(server.pid, 9)
             await server.until(lambda: server.state is State.FAILED)
-            assert not has_leftovers(port)
+            assert not has_closing_connections(port)

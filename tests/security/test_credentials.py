@@ -17,7 +17,7 @@ from typing import Any, cast
 import anyio
 import pytest
 from hostler import Auth, Duration, Endpoint, Healthy, IdentityCheck, PortInUse, Secret, Unhealthy
-from hostler.process.net.sockets import Listener
+from hostler.process.net.ownership import Listener
 from hostler.process.spawn.exits import Process
 from hostler.runtime.endpoint_owner import verify_listener
 from hostler_plugins.exec_health import ExecHealth

@@ -14,8 +14,8 @@ from hostler.model.usage import ProcessUsage
 from hostler.model.values import Endpoint
 from hostler.process.disk.watchdog_client import WatchdogClient
 from hostler.process.net.listeners import may_read_descriptors, user_of
+from hostler.process.net.ownership import Listener, listening_sockets, who_listens
 from hostler.process.net.ports import check_port_free, free_port, needs_only_time
-from hostler.process.net.sockets import Listener, listening_sockets, who_listens
 from hostler.process.spawn.exits import Process
 from hostler.process.spawn.spawn import spawn
 from hostler.process.tree.memory import TreeMemory, tree_memory

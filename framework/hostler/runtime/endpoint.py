@@ -12,8 +12,8 @@ from hostler.errors import ListensTooWide, ServerError
 from hostler.model.choices import IdentityCheck
 from hostler.model.spec import ServerSpec
 from hostler.model.values import Endpoint
-from hostler.process.net.listeners import parse_address
-from hostler.process.net.sockets import Listener, ListenerKind, is_loopback, is_wider, is_wildcard
+from hostler.process.net.addresses import is_loopback, is_wider, is_wildcard, parse_address
+from hostler.process.net.ownership import Listener, ListenerKind
 from hostler.process.spawn.exits import Process
 from hostler.process.system import Processes
 from hostler.runtime.endpoint_failure import explain_missing

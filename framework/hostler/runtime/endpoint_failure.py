@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from hostler.errors import PortInUse, PortParsingFailed, ServerError, StartupTimeout
 from hostler.model.spec import ServerSpec
 from hostler.model.values import Endpoint
-from hostler.process.net.sockets import Listener, ListenerKind
+from hostler.process.net.ownership import Listener, ListenerKind
 
 
 def explain_missing(

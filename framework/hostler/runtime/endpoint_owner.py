@@ -10,7 +10,8 @@ from dataclasses import replace
 from hostler.errors import PortInUse
 from hostler.model.choices import IdentityCheck
 from hostler.model.values import Endpoint
-from hostler.process.net.sockets import Listener, ListenerKind, far_end, leads_here
+from hostler.process.net.addresses import leads_here
+from hostler.process.net.ownership import Listener, ListenerKind, peer_socket
 from hostler.process.spawn.exits import Process
 from hostler.process.system import Processes
 
@@ -98,7 +99,7 @@ def verify_listener(
 
 def _verify_far_end(connection: Endpoint, listener: Listener, users: set[int]) -> None:
     """Raise where somebody took it who listened there for a moment, before the server did."""
-    far = far_end(connection)
+    far = peer_socket(connection)
 
     if far is None:
         raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))

@@ -19,7 +19,7 @@ from hostler import (
     StartupTimeout,
     Supervisor,
 )
-from hostler.process.net.sockets import Listener, ListenerKind
+from hostler.process.net.ownership import Listener, ListenerKind
 from hostler.process.spawn.exits import Process
 from hostler.process.system import Processes
 from hostler.runtime.endpoint import EndpointDiscovery

@@ -1,4 +1,4 @@
-"""The listening sockets of the system, as it tells them, and the processes that hold them."""
+"""The sockets of the system, read from /proc or by psutil, and the processes that hold them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from pathlib import Path
-from typing import TypeAlias
 
+from hostler.process.net.addresses import Address, parse_address, unmapped
 from hostler.process.tree.proc import folder
-
-Address: TypeAlias = IPv4Address | IPv6Address
 
 # local address and port, remote (none), state LISTEN, queues, timer, retransmits; then uid, timeout, inode
 _LISTENING = re.compile(
     rb"([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) [0-9A-F]+:0000 0A \S+ \S+ \S+ +(\d+) +\d+ (\d+) "
 )
 # FIN_WAIT1, FIN_WAIT2, TIME_WAIT, LAST_ACK and CLOSING: somebody closed the connection
-LEAVING = (4, 5, 6, 9, 11)
+CLOSING_STATES = (4, 5, 6, 9, 11)
 _LOCAL_END = re.compile(
     rb"[0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) \S+ \S+ \S+ +\d+ +\d+ (\d+) "
 )
@@ -61,20 +59,20 @@ def read_listening(pid: int | str, port: int | None = None) -> list[Socket]:
     return found
 
 
-def read_leaving(port: int) -> list[int]:
+def read_closing(port: int) -> list[int]:
     """The inodes of the connections on one port that are about to be over; 0 for one of a dead process."""
     found = []
 
     for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
         with suppress(OSError):
             for number, state, inode in _LOCAL_END.findall(Path(table).read_bytes()):
-                if int(number, 16) == port and int(state, 16) in LEAVING:
+                if int(number, 16) == port and int(state, 16) in CLOSING_STATES:
                     found.append(int(inode))
 
     return found
 
 
-def read_connected(far: tuple[Address, int], near: tuple[Address, int]) -> Socket | None:
+def read_peer(far: tuple[Address, int], near: tuple[Address, int]) -> Socket | None:
     """The end of a connection at `far`, read from /proc; its inode is 0 while nobody has taken it."""
     for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
         with suppress(OSError):
@@ -167,14 +165,6 @@ def process_name(pid: int) -> str:
         return ""
 
 
-def parse_address(host: str) -> Address | None:
-    """Read an IP address, IPv4 also where it stands in IPv6, without its zone; None for a name."""
-    try:
-        return unmapped(ip_address(host.partition("%")[0]))
-    except ValueError:
-        return None
-
-
 def portable_sockets(pids: Iterable[int]) -> Iterator[Socket]:  # pragma: other-system
     """The listening sockets of some processes where there is no /proc; none of other users' processes."""
     import psutil  # noqa: PLC0415 - heavy
@@ -192,8 +182,3 @@ def _decode(text: bytes) -> Address:
     """An address as the kernel prints it: words of 32 bits in the byte order of the machine."""
     words = [int(text[i : i + 8], 16).to_bytes(4, sys.byteorder) for i in range(0, len(text), 8)]
     return unmapped(ip_address(b"".join(words)))
-
-
-def unmapped(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address stands for, else itself."""
-    return getattr(address, "ipv4_mapped", None) or address

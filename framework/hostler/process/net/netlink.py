@@ -1,4 +1,4 @@
-"""The TCP sockets as Linux tells them over netlink: in no time, where /proc/net/tcp takes milliseconds.
+"""The TCP sockets as Linux reports them over netlink: in no time, where /proc/net/tcp takes milliseconds.
 
 The table in /proc also holds every connection, and the kernel walks through all of its buckets for it.
 """
@@ -13,7 +13,8 @@ import sys
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 
-from hostler.process.net.listeners import LEAVING, Address, Socket, unmapped
+from hostler.process.net.addresses import Address, unmapped
+from hostler.process.net.listeners import CLOSING_STATES, Socket
 
 _SOCK_DIAG = 4
 _BY_FAMILY = 20
@@ -21,7 +22,7 @@ _REQUEST, _REQUEST_DUMP = 0x1, 0x301
 _ERROR, _DONE = 2, 3
 _LISTENS = 10
 _LISTEN = 1 << _LISTENS
-_LEAVING = sum(1 << state for state in LEAVING)
+_CLOSING = sum(1 << state for state in CLOSING_STATES)
 _V6_ONLY = 11
 
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, pid
@@ -41,12 +42,12 @@ def ask_listening(port: int | None = None) -> list[Socket]:
     return _ask_both(_LISTEN, port)
 
 
-def ask_leaving(port: int) -> list[Socket]:
+def ask_closing(port: int) -> list[Socket]:
     """The local ends of connections on one port that are about to be over; OSError as `ask_listening`."""
-    return _ask_both(_LEAVING, port)
+    return _ask_both(_CLOSING, port)
 
 
-def ask_connected(far: tuple[Address, int], near: tuple[Address, int]) -> Socket:
+def ask_peer(far: tuple[Address, int], near: tuple[Address, int]) -> Socket:
     """The end of a connection at `far`; its inode is 0 while nobody has taken it from the queue.
 
     OSError where there is none, and as `ask_listening`.

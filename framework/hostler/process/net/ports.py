@@ -9,8 +9,8 @@ import sys
 from collections.abc import Collection
 
 from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, PortInUse, Problem, ServerError
-from hostler.process.net.listeners import parse_address
-from hostler.process.net.sockets import Listener, ListenerKind, accepts, has_leftovers, is_loopback, who_holds
+from hostler.process.net.addresses import is_loopback, parse_address
+from hostler.process.net.ownership import Listener, ListenerKind, accepts, has_closing_connections, who_holds
 
 _TRIES = 200
 
@@ -71,7 +71,7 @@ def needs_only_time(host: str, port: int, *, reuse: bool) -> bool:
 
 
 def _is_left_over(port: int) -> bool:
-    return sys.platform != "linux" or has_leftovers(port)
+    return sys.platform != "linux" or has_closing_connections(port)
 
 
 def _addresses(host: str) -> list[tuple[int, str]]:

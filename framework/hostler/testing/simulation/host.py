@@ -20,7 +20,7 @@ from hostler.model.values import Endpoint
 from hostler.process.context import SupervisorContext
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.watchdog_client import OnLost, WatchdogClient
-from hostler.process.net.sockets import Listener, ListenerKind
+from hostler.process.net.ownership import Listener, ListenerKind
 from hostler.process.spawn.exits import Process, ProcessIdentity
 from hostler.process.system import Processes
 from hostler.process.tree.memory import TreeMemory

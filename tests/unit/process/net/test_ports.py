@@ -75,7 +75,7 @@ def test_what_is_left_of_a_port_is_seen_without_netlink(monkeypatch: pytest.Monk
     def forbidden(port: int) -> None:
         raise PermissionError(errno.EPERM, f"no sandbox allows to ask for {port}")
 
-    monkeypatch.setattr("hostler.process.net.sockets.ask_leaving", forbidden)
+    monkeypatch.setattr("hostler.process.net.ownership.ask_closing", forbidden)
     assert needs_only_time("127.0.0.1", leave_a_lingering_connection(), reuse=False)
 
 

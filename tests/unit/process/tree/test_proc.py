@@ -16,7 +16,7 @@ import asyncio, os, pathlib, socket
 from hostler.model.launch import Launch
 from hostler.model.values import Endpoint
 from hostler.process.tree.proc import doubt
-from hostler.process.net.sockets import who_listens
+from hostler.process.net.ownership import who_listens
 from hostler.process.spawn.spawn import spawn
 from hostler.process.tree.table import list_zombies
 from hostler.process.tree.terminate import ProcessTableSnapshot, find_tree, stop_tree

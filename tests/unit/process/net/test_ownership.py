@@ -11,14 +11,13 @@ from dataclasses import replace
 
 import pytest
 from hostler.model.values import Endpoint
-from hostler.process.net import netlink, sockets
+from hostler.process.net import netlink, ownership
+from hostler.process.net.addresses import is_loopback, is_wider
 from hostler.process.net.listeners import process_name, read_listening
 from hostler.process.net.netlink import ask_listening
-from hostler.process.net.sockets import (
+from hostler.process.net.ownership import (
     Listener,
     ListenerKind,
-    is_loopback,
-    is_wider,
     listening_sockets,
     who_holds,
     who_listens,
@@ -395,7 +394,7 @@ def test_without_netlink_proc_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError
 
     # A kernel without the diagnostics, or a sandbox without netlink, cannot be had here.
-    monkeypatch.setattr(sockets, "ask_listening", refuse)
+    monkeypatch.setattr(ownership, "ask_listening", refuse)
 
     with bound("127.0.0.1") as child, listening("127.0.0.1") as foreign:
         own = child.listen()
