@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import datetime
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, Concatenate, Generic, Never, NoReturn, ParamSpec, Self, TypeVar, overload
 
 from hostler.engine.server import Server
 from hostler.errors import ServerError
@@ -21,245 +22,165 @@ from hostler.supervisor.essential import EssentialEnd
 from hostler.supervisor.supervisor import Supervisor
 from hostler.sync.portal import LoopPortal
 
+A = TypeVar("A")
+P = ParamSpec("P")
+T = TypeVar("T")
 
-class BlockingServer:
-    """A server for programs without an event loop; each method is the twin of `Server`'s."""
 
-    def __init__(self, server: Server, door: LoopPortal) -> None:
-        self._server = server
+class Twin(Generic[A]):
+    """The blocking side of something that lives on the loop's thread."""
+
+    def __init__(self, original: A, door: LoopPortal) -> None:
+        self._original = original
         self._door = door
 
-    @property
-    def name(self) -> str:
-        """The name in the configuration."""
-        return self._server.name
 
-    @property
-    def spec(self) -> ServerSpec:
-        """All that was configured."""
-        return self._server.spec
+class Attribute(property, Generic[T]):
+    """A property with the value that the original has; one that has to be worked out is `read_there`."""
 
-    @property
-    def state(self) -> State:
-        """Where it is in its life."""
-        return self._server.state
+    def __init__(self, doc: str, *, read_there: bool = False) -> None:
+        super().__init__()
+        self.__doc__ = doc
+        self._read_there = read_there
 
-    @property
-    def generation(self) -> int:
-        """The number of the present run."""
-        return self._server.generation
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
 
-    @property
-    def pid(self) -> int | None:
-        """The pid of the spawned process, None without one."""
-        return self._server.pid
+    @overload
+    def __get__(self, twin: None, owner: type, /) -> Self: ...
 
-    @property
-    def endpoint(self) -> Endpoint | None:
-        """Where it listens, once that is confirmed."""
-        return self._server.endpoint
+    @overload
+    def __get__(self, twin: Any, owner: type | None = None, /) -> T: ...
 
-    @property
-    def url(self) -> str | None:
-        """The URL with the actual port, once that is confirmed."""
-        return self._server.url
+    def __get__(self, twin: Any, owner: type | None = None, /) -> Any:
+        if twin is None:
+            return self  # as a property does: help() takes the sentence from it
 
-    @property
-    def auth(self) -> Auth | None:
-        """The credentials of this run, where a plugin set some."""
-        return self._server.auth
+        original, door = twin._original, twin._door  # noqa: SLF001 - this is a part of the twin
+        return door.read(original, self._name) if self._read_there else getattr(original, self._name)
 
-    @property
-    def facts(self) -> Mapping[str, object]:
-        """What plugins noted about this run; empty before the spawn."""
-        return self._server.facts
+    def __set__(self, twin: Any, value: Never) -> NoReturn:  # for type checkers, too
+        raise AttributeError(f"{self._name} can only be read")
 
-    @property
-    def data_dir(self) -> Path:
-        """Where logs and other outputs go."""
-        return self._server.data_dir
 
-    @property
-    def cache_dir(self) -> Path:
-        """hostler's cache, shared by all servers."""
-        return self._server.cache_dir
+def blocking(method: Callable[Concatenate[A, P], Awaitable[T]]) -> Callable[Concatenate[Twin[A], P], T]:
+    """The twin of a coroutine function: it returns when that has ended."""
 
-    @property
-    def state_dir(self) -> Path:
-        """Where locks and run records are kept."""
-        return self._server.state_dir
+    @wraps(method)
+    def call(self: Twin[A], /, *arguments: P.args, **named: P.kwargs) -> T:
+        result: T = self._door.call(partial(method, self._original, *arguments, **named))
+        return result
 
-    @property
-    def uptime(self) -> float:
-        """Seconds since the spawn of the present process."""
-        return self._server.uptime
+    return call
 
-    @property
-    def memory(self) -> int:
-        """Resident memory of the whole process tree in bytes."""
-        memory: int = self._door.read(self._server, "memory")
-        return memory
 
-    @property
-    def health(self) -> str:
-        """What the health plugins say now."""
-        health: str = self._door.read(self._server, "health")
-        return health
+class BlockingServer(Twin[Server]):
+    """A server for programs without an event loop; each method is the twin of `Server`'s."""
 
-    @property
-    def completed(self) -> bool:
-        """Whether the task has ended with exit code 0 since it was last started."""
-        return self._server.completed
+    name = Attribute[str]("The name in the configuration.")
+    spec = Attribute[ServerSpec]("All that was configured.")
+    state = Attribute[State]("Where it is in its life.")
+    generation = Attribute[int]("The number of the present run.")
+    pid = Attribute[int | None]("The pid of the spawned process, None without one.")
+    endpoint = Attribute[Endpoint | None]("Where it listens, once that is confirmed.")
+    url = Attribute[str | None]("The URL with the actual port, once that is confirmed.")
+    auth = Attribute[Auth | None]("The credentials of this run, where a plugin set some.")
+    facts = Attribute[Mapping[str, object]]("What plugins noted about this run; empty before the spawn.")
+    data_dir = Attribute[Path]("Where logs and other outputs go.")
+    cache_dir = Attribute[Path]("hostler's cache, shared by all servers.")
+    state_dir = Attribute[Path]("Where locks and run records are kept.")
+    uptime = Attribute[float]("Seconds since the spawn of the present process.")
+    memory = Attribute[int]("Resident memory of the whole process tree in bytes.", read_there=True)
+    health = Attribute[str]("What the health plugins say now.", read_there=True)
+    completed = Attribute[bool]("Whether the task has ended with exit code 0 since it was last started.")
+    crashes = Attribute[tuple[CrashRecord, ...]](
+        "The records of its last ends that nobody asked for, oldest first.", read_there=True
+    )
+    restarts = Attribute[int]("How often it was restarted by itself.")
+    event_count = Attribute[int]("How many events of its own event stream have been seen.")
+    skipped_events = Attribute[int]("How many more came and were skipped, being larger than `max_event`.")
+    last_event_at = Attribute[datetime | None]("When the last of them was seen (UTC).")
+    error = Attribute[ServerError | None]("What made it crash or fail last.")
 
-    @property
-    def crashes(self) -> tuple[CrashRecord, ...]:
-        """The records of its last ends that nobody asked for, oldest first."""
-        crashes: tuple[CrashRecord, ...] = self._door.read(self._server, "crashes")
-        return crashes
-
-    @property
-    def restarts(self) -> int:
-        """How often it was restarted by itself."""
-        return self._server.restarts
-
-    @property
-    def event_count(self) -> int:
-        """How many events of its own event stream have been seen."""
-        return self._server.event_count
-
-    @property
-    def skipped_events(self) -> int:
-        """How many more came and were skipped, being larger than `max_event`."""
-        return self._server.skipped_events
-
-    @property
-    def last_event_at(self) -> datetime | None:
-        """When the last of them was seen (UTC)."""
-        return self._server.last_event_at
-
-    @property
-    def error(self) -> ServerError | None:
-        """What made it crash or fail last."""
-        return self._server.error
-
-    def start(self) -> None:
-        """See Server.start."""
-        self._door.call(self._server.start)
-
-    def stop(self, *, force: bool = False) -> None:
-        """See Server.stop."""
-        self._door.call(lambda: self._server.stop(force=force))
-
-    def force_stop(self) -> None:
-        """See Server.force_stop."""
-        self._door.call(self._server.force_stop)
-
-    def restart(self, *, generation: int | None = None) -> None:
-        """See Server.restart."""
-        self._door.call(lambda: self._server.restart(generation=generation))
-
-    def wait_ready(self, timeout: float | None = None) -> None:
-        """See Server.wait_ready."""
-        self._door.call(self._server.wait_ready, timeout)
-
-    def wait_completed(self, timeout: float | None = None) -> None:
-        """See Server.wait_completed."""
-        self._door.call(self._server.wait_completed, timeout)
-
-    def wait_stopped(self) -> None:
-        """See Server.wait_stopped."""
-        self._door.call(self._server.wait_stopped)
+    start = blocking(Server.start)
+    stop = blocking(Server.stop)
+    force_stop = blocking(Server.force_stop)
+    restart = blocking(Server.restart)
+    wait_ready = blocking(Server.wait_ready)
+    wait_completed = blocking(Server.wait_completed)
+    wait_stopped = blocking(Server.wait_stopped)
 
     def child_env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
         """See Server.child_env."""
-        env: dict[str, str] = self._door.call(self._server.child_env, base)
+        env: dict[str, str] = self._door.call(self._original.child_env, base)
         return env
 
     def events(self) -> Iterator[Event]:
         """See Server.events; the iterator blocks until there is one."""
-        return self._door.follow(self._server.events)
+        return self._door.follow(self._original.events)
 
     def stream_events(self) -> Iterator[StreamEvent | StreamGap]:
         """See Server.stream_events; the iterator blocks until there is one."""
-        return self._door.follow(self._server.stream_events)
+        return self._door.follow(self._original.stream_events)
 
     def lines(self, buffer: int = 4096) -> Iterator[Line]:
         """See Server.lines; the iterator blocks until there is one."""
-        return self._door.follow(partial(self._server.lines, buffer))
+        return self._door.follow(partial(self._original.lines, buffer))
 
 
-class BlockingSupervisor(Mapping[str, BlockingServer]):
+class BlockingSupervisor(Twin[Supervisor], Mapping[str, BlockingServer]):
     """The servers by name, for programs without an event loop; each method is the twin of `Supervisor`'s."""
 
     def __init__(self, supervisor: Supervisor, door: LoopPortal) -> None:
-        self._supervisor = supervisor
-        self._door = door
+        super().__init__(supervisor, door)
         self._twins: dict[Server, BlockingServer] = {}
 
     @property
     def servers(self) -> Mapping[str, BlockingServer]:
         """The servers by name, in the configuration's order, as they are now."""
-        servers = self._supervisor.servers
+        servers = self._original.servers
         return MappingProxyType({name: self._twin(server) for name, server in servers.items()})
 
     def __getitem__(self, name: str) -> BlockingServer:
-        return self._twin(self._supervisor[name])
+        return self._twin(self._original[name])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._supervisor.servers)
+        return iter(self._original.servers)
 
     def __len__(self) -> int:
-        return len(self._supervisor)
+        return len(self._original)
 
     def _twin(self, server: Server) -> BlockingServer:
         return self._twins.setdefault(server, BlockingServer(server, self._door))
 
-    def start(self, *names: str) -> None:
-        """See Supervisor.start."""
-        self._door.call(self._supervisor.start, *names)
-
-    def wait_ready(self, *names: str, timeout: float | None = None) -> None:
-        """See Supervisor.wait_ready."""
-        self._door.call(lambda: self._supervisor.wait_ready(*names, timeout=timeout))
-
-    def stop(self, *names: str, force: bool = False) -> None:
-        """See Supervisor.stop."""
-        self._door.call(lambda: self._supervisor.stop(*names, force=force))
-
-    def wait(self) -> None:
-        """See Supervisor.wait."""
-        self._door.call(self._supervisor.wait)
+    start = blocking(Supervisor.start)
+    wait_ready = blocking(Supervisor.wait_ready)
+    stop = blocking(Supervisor.stop)
+    wait = blocking(Supervisor.wait)
 
     def add(self, what: str | ServerSpec, name: str | None = None, /, **parameters: object) -> BlockingServer:
         """See Supervisor.add."""
-        return self._twin(self._door.call(lambda: self._supervisor.add(what, name, **parameters)))
+        return self._twin(self._door.call(lambda: self._original.add(what, name, **parameters)))
 
     def remove(self, name: str) -> None:
         """See Supervisor.remove."""
-        server = self._door.call(self._supervisor.__getitem__, name)
-        self._door.call(self._supervisor.remove, name)
+        server = self._door.call(self._original.__getitem__, name)
+        self._door.call(self._original.remove, name)
         self._twins.pop(server, None)
 
     def changes(self, configuration: Given) -> Changes:
         """See Supervisor.changes."""
-        changes: Changes = self._door.call(self._supervisor.changes, configuration)
+        changes: Changes = self._door.call(self._original.changes, configuration)
         return changes
 
-    def reload(self, configuration: Given) -> Changes:
-        """See Supervisor.reload."""
-        changes: Changes = self._door.call(self._supervisor.reload, configuration)
-        return changes
-
-    @property
-    def ended_by(self) -> EssentialEnd | None:
-        """See Supervisor.ended_by."""
-        return self._supervisor.ended_by
+    reload = blocking(Supervisor.reload)
+    ended_by = Attribute[EssentialEnd | None]("See Supervisor.ended_by.")
 
     def events(self) -> Iterator[Event]:
         """See Supervisor.events; the iterator blocks until there is one."""
-        return self._door.follow(self._supervisor.events)
+        return self._door.follow(self._original.events)
 
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """See Supervisor.listen; `listener` is called on the loop's thread, and must not call back."""
-        end: Callable[[], None] = self._door.call(self._supervisor.listen, listener)
+        end: Callable[[], None] = self._door.call(self._original.listen, listener)
         return lambda: self._door.call(end)

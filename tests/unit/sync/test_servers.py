@@ -224,7 +224,7 @@ def test_errors_pass_through_as_they_are(served: Served, make_spec: MakeSpec) ->
 
 
 def test_a_mistake_in_the_specs_is_told_before_anything_starts(served: Served, make_spec: MakeSpec) -> None:
-    with pytest.raises(InvalidConfiguration, match="no server 'db'"), served(make_spec(needs=("db",))):
+    with pytest.raises(InvalidConfiguration, match='no server "db"'), served(make_spec(needs=("db",))):
         pytest.fail("entered")
 
 
