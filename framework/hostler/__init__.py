@@ -63,8 +63,9 @@ if TYPE_CHECKING:
         Kind as Kind,
         OutputMode as OutputMode,
         RestartMode as RestartMode,
+        StopMode as StopMode,
+        StopSignal as StopSignal,
     )
-    from hostler.model.command_result import CommandResult as CommandResult
     from hostler.model.dependencies import Condition as Condition, Need as Need, OnRestart as OnRestart
     from hostler.model.diff import Change as Change, Changes as Changes
     from hostler.model.heartbeat import is_heartbeat as is_heartbeat
@@ -77,18 +78,18 @@ if TYPE_CHECKING:
         ServerSpec as ServerSpec,
     )
     from hostler.model.states import MOVES as MOVES, State as State
-    from hostler.model.stop_order import StopMode as StopMode, StopSignal as StopSignal
     from hostler.model.units import Duration as Duration, Size as Size, option as option
-    from hostler.model.usage import ProcessUsage as ProcessUsage
     from hostler.model.values import (
         Action as Action,
         Advice as Advice,
         Auth as Auth,
+        CommandResult as CommandResult,
         Endpoint as Endpoint,
         Exit as Exit,
         ExitCause as ExitCause,
         Healthy as Healthy,
         Line as Line,
+        ProcessUsage as ProcessUsage,
         Report as Report,
         StreamEvent as StreamEvent,
         StreamGap as StreamGap,
@@ -133,20 +134,19 @@ __all__, __getattr__, __dir__ = lazy_exports(
         "hooks": "ServerView hookimpl hookspec",
         "launching.server_user": "is_ours read_head read_input",
         "launching.tempdir": "private_folder",
-        "model.choices": "HealthRule IdentityCheck InputMode Kind OutputMode RestartMode",
-        "model.command_result": "CommandResult",
+        "model.choices": """
+            HealthRule IdentityCheck InputMode Kind OutputMode RestartMode StopMode StopSignal
+        """,
         "model.dependencies": "Condition Need OnRestart",
         "model.diff": "Change Changes",
         "model.heartbeat": "is_heartbeat",
         "model.launch": "Confinement Launch Sink",
         "model.spec": "Configuration EnvFile PluginSpec RestartPolicy ServerSpec",
         "model.states": "MOVES State",
-        "model.stop_order": "StopMode StopSignal",
         "model.units": "Duration Size option",
-        "model.usage": "ProcessUsage",
         "model.values": """
-            Action Advice Auth Endpoint Exit ExitCause Healthy Line Report StreamEvent StreamGap
-            StreamName Unhealthy
+            Action Advice Auth CommandResult Endpoint Exit ExitCause Healthy Line ProcessUsage Report
+            StreamEvent StreamGap StreamName Unhealthy
         """,
         "plugins.poll": "poll",
         "process.disk.directories": "Directories why_not_writable",

@@ -16,17 +16,17 @@ from typing import Protocol
 
 import pluggy
 
-from hostler.model.command_result import CommandResult
 from hostler.model.launch import Launch
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
-from hostler.model.usage import ProcessUsage
 from hostler.model.values import (
     Advice,
     Auth,
+    CommandResult,
     Endpoint,
     Exit,
     Line,
+    ProcessUsage,
     Report,
     StreamEvent,
     StreamGap,

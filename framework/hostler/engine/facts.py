@@ -18,8 +18,7 @@ from hostler.model.heartbeat import is_heartbeat
 from hostler.model.launch import a_string
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
-from hostler.model.usage import ProcessUsage
-from hostler.model.values import Auth, Endpoint, Line, StreamEvent, StreamGap
+from hostler.model.values import Auth, Endpoint, Line, ProcessUsage, StreamEvent, StreamGap
 from hostler.process.context import SupervisorContext
 from hostler.process.spawn.environment import MARKER, safe_base
 from hostler.runtime.command import AsServer, CommandRunner

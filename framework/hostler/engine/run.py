@@ -16,10 +16,9 @@ from hostler.errors import ProcessSpawnFailed, ServerError
 from hostler.events.crash import MemoryPoint, PluginWord
 from hostler.hooks import ServerView
 from hostler.launching.build import Given, build_launch, filling
-from hostler.model.choices import OutputMode
+from hostler.model.choices import OutputMode, StopOrder
 from hostler.model.launch import Launch
 from hostler.model.spec import ServerSpec
-from hostler.model.stop_order import StopOrder
 from hostler.model.values import Endpoint, Line, StreamName
 from hostler.plugins.host import PluginHost
 from hostler.process.context import SupervisorContext

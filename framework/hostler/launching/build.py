@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, TypedDict
 from hostler.errors import InvalidConfiguration
 from hostler.launching.inputs import ResolvedInputs
 from hostler.launching.variables import set_variables
-from hostler.model.interpolation import InterpolationError, expand
+from hostler.model.interpolation import InterpolationError, Reference, expand
 from hostler.model.launch import Launch
-from hostler.model.references import Reference
 from hostler.model.spec import ServerSpec
 from hostler.model.values import Endpoint
 from hostler.process.disk.directories import secure_directory

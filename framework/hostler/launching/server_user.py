@@ -14,8 +14,8 @@ from secrets import token_hex
 
 from hostler.files.bounded_read import read_plain
 from hostler.files.trusted_path import outsiders, read_as
-from hostler.model.command_result import CommandResult
 from hostler.model.launch import Launch
+from hostler.model.values import CommandResult
 from hostler.process.spawn.privileges import Account, find_account
 
 Run = Callable[[list[str], dict[str, str]], Awaitable[CommandResult]]

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, cast
+
+from hostler.errors import EnvironmentSetupFailed
+from hostler.model.values import Endpoint
 
 # Names of servers may hold a `-`, so what follows the first dot may too; `:-` begins the default.
 # The alternatives exclude each other by their first characters, so a text is read once, whatever it holds.
@@ -120,3 +125,53 @@ def _value(found: re.Match[str], lookup: Callable[[str], str | None]) -> str:
         raise UndefinedName(found["name"], found.start())
 
     return value
+
+
+# -- references to other servers -------------------------------------------------------------------
+
+Part: TypeAlias = Literal["port", "host", "url"]
+PARTS: tuple[Part, ...] = ("port", "host", "url")
+
+_FORM = re.compile(rf"servers\.(?P<server>[A-Za-z0-9_-]+)\.(?P<part>{'|'.join(PARTS)})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One `${servers.NAME.PART}`."""
+
+    server: str
+    part: Part
+
+    @classmethod
+    def parse(cls, name: str) -> Reference | None:
+        """Read the name between the braces; None where it means something else."""
+        found = _FORM.fullmatch(name)
+        return None if found is None else cls(found["server"], cast("Part", found["part"]))
+
+    def value(self, endpoints: Mapping[str, Endpoint | None]) -> str | None:
+        """The value, given where the needed servers listen; None for a server that is not among them.
+
+        Raises EnvironmentSetupFailed when that server has no address.
+        """
+        if self.server not in endpoints:
+            return None
+
+        endpoint = endpoints[self.server]
+
+        if endpoint is None:
+            raise EnvironmentSetupFailed(
+                f"${{servers.{self.server}.{self.part}}} is not known: {self.server} has no address",
+                hint=f"{self.server} needs a port, and has to be ready before this server starts",
+            )
+
+        return {"port": str(endpoint.port), "host": endpoint.reachable_host, "url": endpoint.url}[self.part]
+
+
+def references_in(text: str) -> list[Reference]:
+    """The references to other servers in a text, in order; none in one that is malformed."""
+    try:
+        found = [Reference.parse(name) for name in names(text)]
+    except MalformedReference:  # told where the text is filled in
+        return []
+
+    return [one for one in found if one is not None]

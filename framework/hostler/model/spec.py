@@ -7,10 +7,17 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from hostler.errors import Problem
-from hostler.model.choices import HealthRule, IdentityCheck, InputMode, Kind, OutputMode, RestartMode
-from hostler.model.coercion import settle
+from hostler.model.choices import (
+    HealthRule,
+    IdentityCheck,
+    InputMode,
+    Kind,
+    OutputMode,
+    RestartMode,
+    StopMode,
+    StopSignal,
+)
 from hostler.model.dependencies import Need, Needs, spelled_out
-from hostler.model.stop_order import StopMode, StopSignal
 from hostler.secrets.masking import Masker
 from hostler.secrets.reference import Secret
 
@@ -27,7 +34,7 @@ class RestartPolicy:
     start_retries: int = 1
 
     def __post_init__(self) -> None:
-        settle(self, "restart")
+        _settle(self, "restart")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class PluginSpec:
     base: Path | None = None
 
     def __post_init__(self) -> None:
-        settle(self, "plugin")
+        _settle(self, "plugin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,7 @@ class EnvFile:
     optional: bool = False
 
     def __post_init__(self) -> None:
-        settle(self, "env_file")
+        _settle(self, "env_file")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +119,7 @@ class ServerSpec:
     unset: tuple[Problem, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        settle(self, f"servers.{self.name}")
+        _settle(self, f"servers.{self.name}")
 
         if self.kind is Kind.TASK and self.port == 0:
             object.__setattr__(self, "port", None)
@@ -146,3 +153,23 @@ class Configuration:
     templates: Mapping[str, Callable[..., ServerSpec]] = field(
         default_factory=dict, repr=False, compare=False
     )
+
+
+def _settle(made: EnvFile | PluginSpec | RestartPolicy | ServerSpec, key: str) -> None:
+    """Have every field of a new value hold what it should; `key` is where it would stand in TOML.
+
+    Raises InvalidConfiguration with every mistake that was found.
+    """
+    known = made.__dataclass_fields__
+    given = {name: getattr(made, name) for name, one in known.items()}
+    given = {name: value for name, value in given.items() if not _is(value, known[name].default)}
+
+    if given:
+        from hostler.model.schema.python_values import read  # noqa: PLC0415 - the readers import this package
+
+        for name, value in read(made, given, key).items():
+            object.__setattr__(made, name, value)
+
+
+def _is(value: object, default: object) -> bool:
+    return value is default or (type(value) is type(default) and value == default)

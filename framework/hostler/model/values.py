@@ -190,3 +190,38 @@ class StreamGap:
 
     reason: str
     missed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """How a command ended: `code`, or `signal`; both None when it was stopped because its time was up.
+
+    `stdout` and `stderr` are the last 64 KiB of each, masked.
+    """
+
+    code: int | None
+    signal: int | None
+    stdout: str = ""
+    stderr: str = ""
+
+    @property
+    def last_line(self) -> str:
+        """The last line that is not empty, of stderr where there is one."""
+        lines = [line.strip() for text in (self.stdout, self.stderr) for line in text.splitlines()]
+        return next((line for line in reversed(lines) if line), "")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessUsage:
+    """What one living process of a server uses: memory in bytes, times in seconds.
+
+    `cpu` is the time of the processors that it has used itself, `waited_cpu` that of its children that have
+    ended, and of theirs. `threads` counts its first one too.
+    """
+
+    pid: int
+    name: str
+    rss: int
+    cpu: float = 0.0
+    waited_cpu: float = 0.0
+    threads: int = 1

@@ -8,10 +8,9 @@ from functools import partial
 import anyio
 
 from hostler.concurrency.threads import run_in_thread
+from hostler.model.choices import StopOrder
 from hostler.model.launch import Launch
-from hostler.model.stop_order import StopOrder
-from hostler.model.usage import ProcessUsage
-from hostler.model.values import Endpoint
+from hostler.model.values import Endpoint, ProcessUsage
 from hostler.process.disk.watchdog_client import WatchdogClient
 from hostler.process.net.listeners import may_read_descriptors, user_of
 from hostler.process.net.ownership import Listener, listening_sockets, who_listens

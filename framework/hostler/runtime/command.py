@@ -12,8 +12,8 @@ import anyio
 
 from hostler.launching import server_user as as_server
 from hostler.launching.server_user import command_for, confined
-from hostler.model.command_result import CommandResult
 from hostler.model.launch import Launch
+from hostler.model.values import CommandResult
 from hostler.process.context import SupervisorContext
 from hostler.process.output.capture import Capture
 from hostler.process.spawn.environment import MARKER

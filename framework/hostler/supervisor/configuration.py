@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.choices import InputMode
-from hostler.model.references import with_implied_needs
+from hostler.model.graph import with_implied_needs
 from hostler.model.spec import Configuration, ServerSpec
 
 Given: TypeAlias = (

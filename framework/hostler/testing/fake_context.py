@@ -10,11 +10,9 @@ from typing import NamedTuple
 
 import anyio
 
-from hostler.model.command_result import CommandResult
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
-from hostler.model.usage import ProcessUsage
-from hostler.model.values import Auth, Endpoint, Line, StreamEvent, StreamGap
+from hostler.model.values import Auth, CommandResult, Endpoint, Line, ProcessUsage, StreamEvent, StreamGap
 
 
 class RecordedNotice(NamedTuple):

@@ -31,7 +31,7 @@ from hostler import (
     Supervisor,
 )
 from hostler.model.choices import HealthRule
-from hostler.model.usage import ProcessUsage
+from hostler.model.values import ProcessUsage
 from hostler.plugins.options import option_problems
 from hostler.testing import FakeServerContext
 from hostler_plugins.resource_limits.soft_limit import Patience, ProcessorTime

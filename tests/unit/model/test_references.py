@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from hostler import Directories, Endpoint, PluginSpec, ServerSpec, Spawned, State, Supervisor
 from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration
-from hostler.model.references import Reference, references_in, with_implied_needs
+from hostler.model.graph import with_implied_needs
+from hostler.model.interpolation import Reference, references_in
 from specs import MakeSpec
 
 

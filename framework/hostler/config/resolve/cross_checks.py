@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from hostler.errors import PluginError, Problem
 from hostler.model.choices import Kind
-from hostler.model.references import Reference, needing, references_in
+from hostler.model.graph import needing
+from hostler.model.interpolation import Reference, references_in
 from hostler.model.schema.diagnostics import Diagnostics, likely
 from hostler.model.schema.server_keys import TEMPLATES
 from hostler.model.schema.tree import Node, quoted

@@ -6,8 +6,15 @@ import sys
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 
-from hostler.model.interpolation import InterpolationError, UndefinedName, defaults, expand, names
-from hostler.model.references import PARTS, Reference
+from hostler.model.interpolation import (
+    PARTS,
+    InterpolationError,
+    Reference,
+    UndefinedName,
+    defaults,
+    expand,
+    names,
+)
 from hostler.model.schema.diagnostics import Diagnostics, likely, shown
 from hostler.model.schema.tree import Node
 from hostler.secrets.credentials import is_secret_name

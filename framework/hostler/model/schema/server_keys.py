@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from hostler.model.choices import HealthRule, IdentityCheck, InputMode, Kind, OutputMode, RestartMode
+from hostler.model.choices import (
+    HealthRule,
+    IdentityCheck,
+    InputMode,
+    Kind,
+    OutputMode,
+    RestartMode,
+    StopMode,
+    StopSignal,
+)
 from hostler.model.schema import json_forms as forms
 from hostler.model.schema.external_values import env_files, path, variables
 from hostler.model.schema.fields import (
@@ -30,7 +39,6 @@ from hostler.model.schema.fields import (
     word,
 )
 from hostler.model.spec import RestartPolicy
-from hostler.model.stop_order import StopMode, StopSignal
 
 LAYER = ("servers", "templates")
 TOP = ("extends", *LAYER, "profiles")

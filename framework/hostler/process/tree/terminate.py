@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 
 from hostler.errors import ForceKillTimeout
-from hostler.model.stop_order import StopMode, StopOrder
+from hostler.model.choices import StopMode, StopOrder
 from hostler.process.spawn.cgroups import kill_group
 from hostler.process.spawn.exits import Process
 from hostler.process.tree.handles import ProcessHandles

@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from hostler.model.usage import ProcessUsage
+from hostler.model.values import ProcessUsage
 from hostler.process.spawn.exits import Process
 from hostler.process.tree.members import Member, find_tree
 from hostler.process.tree.proc import folder

@@ -12,11 +12,10 @@ import anyio
 
 from hostler.concurrency.event_loop import loop_time
 from hostler.errors import PortInUse
+from hostler.model.choices import StopMode, StopOrder
 from hostler.model.launch import Launch
 from hostler.model.spec import Configuration, ServerSpec
-from hostler.model.stop_order import StopMode, StopOrder
-from hostler.model.usage import ProcessUsage
-from hostler.model.values import Endpoint
+from hostler.model.values import Endpoint, ProcessUsage
 from hostler.process.context import SupervisorContext
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.watchdog_client import OnLost, WatchdogClient

@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
-from hostler.model.stop_order import StopMode, StopOrder, StopSignal
+from hostler.model.choices import StopMode, StopOrder, StopSignal
 from hostler.process.tree.terminate import stop_tree
 
 Start = Callable[..., Any]
