@@ -3,110 +3,56 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import anyio
 import control_groups
 import psutil
 import pytest
-import tomli_w
 from hostler import (
     Directories,
-    EnvironmentSetupFailed,
     Launch,
     PluginSpec,
-    RestartPolicy,
-    Server,
     ServerSpec,
     Supervisor,
     hookimpl,
     private_folder,
 )
 from hostler.model.choices import IdentityCheck
-from hostler.plugins.options import build, option_problems
-from hostler_plugins.sandbox.paths import Access, Place, arrange, expanded, mounts, real_path
+from sandboxed_servers import a_script, folder, owned, refusal, running
 from servers import OF_PYTHON
 
+__all__ = ["folder"]
+
+
 BWRAP = shutil.which("bwrap")
+
+
 TRIAL = ["bwrap", "--ro-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "/bin/true"]
+
+
 works = BWRAP is not None and subprocess.run(TRIAL, capture_output=True, check=False).returncode == 0
+
+
 needs_bwrap = pytest.mark.skipif(
     not works, reason="bubblewrap is not installed, or the kernel refuses it here"
 )
+
+
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may run a server as another user")
-ONCE = RestartPolicy(start_retries=0, max_restarts=0)
+
+
 USERS = [None, pytest.param("nobody", marks=needs_root)]
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that is not in /tmp, which a sandbox has for itself, and that every user may enter."""
-    found = Path(
-        subprocess.check_output(["mktemp", "-d", "/var/tmp/hostler-test-XXXXXXXX"], text=True).strip()
-    )
-    found.chmod(0o755)
-    yield found
-    shutil.rmtree(found)
-
-
-def owned(path: Path, user: str | None) -> Path:
-    path.mkdir(parents=True)
-
-    if user is not None:
-        shutil.chown(path, user)
-
-    return path
-
-
-def a_script(
-    folder: Path, text: str, *, user: str | None = None, env: dict[str, str] | None = None, **options: object
-) -> ServerSpec:
-    """A shell script in a sandbox, which works in the folder "work"."""
-    (folder / "work").exists() or owned(folder / "work", user)
-    (folder / "home").exists() or owned(folder / "home", user)
-    privileges = () if user is None else (PluginSpec("privileges", {"user": user}),)
-    return ServerSpec(
-        name="boxed",
-        command=("/bin/sh", "-c", text),
-        cwd=folder / "work",
-        port=None,
-        restart=ONCE,
-        env={"HOME": str(folder / "home")} | (env or {}),
-        plugins=(*privileges, PluginSpec("sandbox", options)),
-    )
 
 
 def names_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
-
-
-@asynccontextmanager
-async def running(spec: ServerSpec, directories: Directories) -> AsyncIterator[tuple[Server, list[str]]]:
-    """The server, and what it printed up to the line "end"."""
-    async with Supervisor(spec, directories=directories) as supervisor:
-        server = supervisor["boxed"]
-        lines = server.lines()
-        said: list[str] = []
-
-        with anyio.fail_after(20):
-            await server.wait_ready()
-
-            async for line in lines:
-                if line.text == "end":
-                    break
-
-                said.append(line.text)
-
-        yield server, said
 
 
 @needs_bwrap
@@ -388,209 +334,3 @@ async def test_the_tmpdir_that_a_launcher_made_for_the_run_stays(
         assert not made[0].exists()
 
     assert not made[1].exists()
-
-
-# -- what cannot be had ----------------------------------------------------------------------------
-
-
-async def refusal(spec: ServerSpec, directories: Directories) -> EnvironmentSetupFailed:
-    async with Supervisor(spec, directories=directories) as supervisor:
-        with pytest.raises(EnvironmentSetupFailed) as caught:
-            await supervisor["boxed"].wait_ready(20)
-
-    assert caught.value.permanent
-    return caught.value
-
-
-async def test_a_missing_bubblewrap_is_told_with_what_to_install(
-    folder: Path, directories: Directories
-) -> None:
-    error = await refusal(a_script(folder, "true", bwrap="/no/such/bwrap"), directories)
-    assert "/no/such/bwrap is not there" in error.message
-    assert "the package bubblewrap" in error.context.hint
-    plugin: Any = build(PluginSpec("sandbox", {"bwrap": "/no/such/bwrap"}))
-
-    with pytest.raises(EnvironmentSetupFailed, match="/no/such/bwrap"):
-        list(plugin.check(None, None))
-
-
-@needs_bwrap
-async def test_where_no_tmp_can_be_made_this_is_told(
-    folder: Path, directories: Directories, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hostler.launching.tempdir._SHORT", "/proc")  # where nobody can make anything
-    monkeypatch.setattr("tempfile.tempdir", "/proc")
-
-    async with Supervisor(a_script(folder, "true"), directories=directories) as supervisor:
-        with pytest.raises(EnvironmentSetupFailed, match="no temporary folder can be made for the sandbox"):
-            await supervisor["boxed"].wait_ready(20)
-
-
-@needs_bwrap
-def test_check_finds_nothing_wrong_where_all_is_there(folder: Path) -> None:
-    plugin: Any = build(PluginSpec("sandbox"))
-    spec = a_script(folder, "true")
-    assert list(plugin.check(spec, spec)) == []
-
-
-@needs_bwrap
-async def test_the_whole_system_as_working_folder_is_refused(folder: Path, directories: Directories) -> None:
-    spec = ServerSpec(
-        name="boxed",
-        command=("/bin/true",),
-        cwd=Path("/"),
-        port=None,
-        restart=ONCE,
-        plugins=(PluginSpec("sandbox"),),
-    )
-    assert "the working folder is /" in (await refusal(spec, directories)).message
-    allowed = ServerSpec(
-        name="boxed",
-        command=("/bin/sh", "-c", "pwd; (echo x > /written) 2>/dev/null || echo no; echo end; sleep 300"),
-        cwd=Path("/"),
-        port=None,
-        restart=ONCE,
-        plugins=(PluginSpec("sandbox", {"cwd": "read-only"}),),
-    )
-
-    async with running(allowed, directories) as (_, said):
-        assert said == ["/", "no"]
-
-
-@needs_bwrap
-async def test_a_working_folder_can_be_read_only(folder: Path, directories: Directories) -> None:
-    script = "(echo x > written) 2>/dev/null || echo no; echo end; sleep 300"
-
-    async with running(a_script(folder, script, cwd="read-only"), directories) as (_, said):
-        assert said == ["no"]
-
-
-@needs_bwrap
-@needs_root
-async def test_a_folder_that_its_user_may_not_make_is_told(folder: Path, directories: Directories) -> None:
-    closed = folder / "closed"
-    closed.mkdir(0o700)
-    error = await refusal(a_script(folder, "true", user="nobody", writable=[f"{closed}/mine"]), directories)
-    assert "its folders cannot be made" in error.message
-    assert f"'{closed}" in error.message
-
-
-@needs_bwrap
-async def test_a_link_that_the_server_planted_opens_nothing_at_the_next_start(
-    folder: Path, directories: Directories
-) -> None:
-    spec = a_script(folder, "true", writable=[str(folder / "work" / "sub" / "deep")])
-    (folder / "work" / "sub").symlink_to("/etc")
-    error = await refusal(spec, directories)
-    assert f"{folder / 'work' / 'sub'} is a link in a folder that the server may write to" in error.message
-
-
-NO_NAMESPACES = 'echo 0 > /proc/sys/user/max_pid_namespaces && exec "$@"'
-
-
-@needs_bwrap
-def test_a_kernel_that_refuses_namespaces_is_told_in_words(folder: Path) -> None:
-    argv = ["unshare", "--user", "--map-root-user", "sh", "-c", NO_NAMESPACES, "sh"]
-    table: dict[str, object] = {"command": ["/bin/sleep", "300"], "cwd": str(folder), "port": False}
-    table["plugins"] = {"sandbox": True}
-    file = folder / "hostler.toml"
-    file.write_text(tomli_w.dumps({"servers": {"boxed": table}}))
-    own = {"HOME": str(folder / "home"), "PATH": os.environ["PATH"]}
-
-    if subprocess.run([*argv, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("a machine without user namespaces, where nothing can be forbidden in one")
-
-    done = subprocess.run(
-        [*argv, sys.executable, "-m", "hostler.cli", "run", str(file)],
-        env=own,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert "the kernel refuses a sandbox: bwrap: " in done.stderr + done.stdout
-    assert "in a container allow them" in done.stderr + done.stdout
-
-
-# -- places ----------------------------------------------------------------------------------------
-
-
-def test_a_tilde_is_each_home_there_is() -> None:
-    assert expanded(["~", "~/a", "/b"], "/home/x", "", "/home/y", "/home/y") == [
-        Path("/home/x"),
-        Path("/home/y"),
-        Path("/home/x/a"),
-        Path("/home/y/a"),
-        Path("/b"),
-    ]
-
-
-def test_places_are_made_real_and_those_that_change_nothing_are_left_out(tmp_path: Path) -> None:
-    for name in ("w/in/deep", "h"):
-        (tmp_path / name).mkdir(parents=True)
-
-    (tmp_path / "link").symlink_to("w")
-    places = arrange(
-        [
-            Place(tmp_path / "w" / "in", Access.WRITE),
-            Place(tmp_path / "link", Access.WRITE),
-            Place(tmp_path / "nowhere", Access.HIDDEN),
-            Place(tmp_path / "h", Access.READ),
-            Place(tmp_path / "w" / "in" / "deep", Access.HIDDEN),
-        ]
-    )
-    real = tmp_path.resolve()
-    assert places == [
-        Place(real / "w", Access.WRITE),
-        Place(real / "w" / "in" / "deep", Access.HIDDEN),
-    ]
-
-
-def test_of_two_words_about_one_place_the_last_counts(tmp_path: Path) -> None:
-    assert arrange([Place(tmp_path, Access.HIDDEN), Place(tmp_path, Access.WRITE)]) == [
-        Place(tmp_path.resolve(), Access.WRITE)
-    ]
-
-
-def test_hidden_folders_are_closed_when_all_that_is_shown_in_them_has_its_place(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "file").touch()
-    hidden, shown, file = (
-        Place(tmp_path, Access.HIDDEN),
-        Place(tmp_path / "in", Access.READ),
-        tmp_path / "file",
-    )
-    words = list(mounts([hidden, shown, Place(file, Access.HIDDEN)]))
-    assert words == [
-        *("--tmpfs", str(tmp_path), "--ro-bind", str(tmp_path / "in"), str(tmp_path / "in")),
-        *("--ro-bind", "/dev/null", str(file), "--remount-ro", str(tmp_path)),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("options", "key", "message"),
-    [
-        ({"writable": ["data"]}, "writable", 'expected a path that starts with "/" or "~/"'),
-        ({"writable": ["/"]}, "writable", "/ is the whole system"),
-        ({"hidden": ["/"]}, "hidden", "/ is the whole system"),
-        ({"cwd": "none"}, "cwd", "expected one of"),
-    ],
-)
-def test_a_wrong_option_is_told_before_anything_is_started(
-    options: dict[str, Any], key: str, message: str
-) -> None:
-    (problem,) = option_problems(PluginSpec("sandbox", options))
-    assert problem.key == key
-    assert re.search(re.escape(message), problem.message)
-
-
-@pytest.mark.parametrize("place", ["link", "deep/er/link"])
-def test_a_link_anywhere_below_where_the_server_may_write_is_not_followed(tmp_path: Path, place: str) -> None:
-    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / place).symlink_to("/etc")
-
-    with pytest.raises(EnvironmentSetupFailed, match="is a link in a folder that the server may write to"):
-        real_path(tmp_path / place / "passwd", [tmp_path])
-
-    assert real_path(tmp_path / place / "passwd", []) == Path("/etc/passwd")

@@ -1,0 +1,77 @@
+"""Plugins of one host, and what it reported of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hostler import (
+    Launch,
+    hookimpl,
+)
+from hostler.plugins.accounting import Failure
+from hostler.plugins.host import PluginHost
+
+
+@dataclass
+class Heard:
+    """A set of plugins, and the failures that it told."""
+
+    plugins: PluginHost
+    failures: list[Failure]
+
+    @property
+    def reasons(self) -> list[str]:
+        return [failure.reason for failure in self.failures]
+
+
+def a_launch(tmp_path: Path) -> Launch:
+    return Launch(
+        server="web",
+        generation=1,
+        argv=[],
+        cwd=tmp_path,
+        env={},
+        host="127.0.0.1",
+        port=None,
+        data_dir=tmp_path,
+        cache_dir=tmp_path,
+    )
+
+
+def telling(hook: str, body: Callable[[], Coroutine[Any, Any, object]]) -> object:
+    """A plugin with one async hook."""
+
+    @hookimpl(specname=hook)
+    async def call(self: object) -> object:
+        return await body()
+
+    return type("Telling", (), {"call": call})()
+
+
+async def swallow(seconds: float, seen: list[str]) -> None:
+    """Sleep, and go on sleeping when cancelled."""
+    ends = time.monotonic() + seconds
+
+    while (left := ends - time.monotonic()) > 0:
+        try:
+            await asyncio.sleep(left)
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+
+    seen.append("ended")
+
+
+class Noting:
+    """Notes its name when it is called."""
+
+    def __init__(self, name: str, calls: list[str]) -> None:
+        self.name, self.calls = name, calls
+
+    @hookimpl
+    async def on_ready(self) -> None:
+        self.calls.append(self.name)

@@ -1,0 +1,203 @@
+"""The hooks that are awaited: each failure is contained, each has a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+from hostler import (
+    Action,
+    Advice,
+    Exit,
+    ExitCause,
+    PluginSpec,
+)
+from hostler.plugins import host as plugin_set
+from hostler.plugins.accounting import Failure
+from hostler.plugins.host import PluginHost
+from hostler.testing import FakeServerContext
+from plugin_calls import Heard, Noting, a_launch, swallow, telling
+
+EXIT = Exit(ExitCause.EXITED, 1, code=1)
+
+
+SERVER = FakeServerContext("web")
+
+
+def together(**instances: object) -> Heard:
+    failures: list[Failure] = []
+    specs = [PluginSpec(name, instance=instance) for name, instance in instances.items()]
+    return Heard(PluginHost.build(specs, on_failure=failures.append), failures)
+
+
+async def nothing() -> None:
+    return None
+
+
+async def raise_it(error: BaseException) -> None:
+    await asyncio.sleep(0)
+    raise error
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    with anyio.fail_after(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for knows no event
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError()]
+)
+async def test_a_failure_is_reported_and_the_rest_still_run(error: BaseException) -> None:
+    calls: list[str] = []
+    heard = together(wrong=telling("on_ready", lambda: raise_it(error)), right=Noting("right", calls))
+    await heard.plugins.on_ready(SERVER, None)
+    assert calls == ["right"]
+    assert [(failure.plugin, failure.hook, failure.reason) for failure in heard.failures] == [
+        ("wrong", "on_ready", f"raised {error!r}")
+    ]
+
+
+async def test_each_plugin_has_its_own_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin_set, "_HOOK_SECONDS", 0.2)  # 5 s: as they are, the test would take as long
+    calls: list[str] = []
+    heard = together(stuck=telling("on_ready", lambda: asyncio.sleep(60)), right=Noting("right", calls))
+    started = time.monotonic()
+    await heard.plugins.on_ready(SERVER, None)
+    assert time.monotonic() - started < 10
+    assert calls == ["right"]
+    assert heard.reasons == ["took longer than 0.2 s"]
+    assert 0.2 <= heard.failures[0].seconds < 10
+
+
+async def test_three_overruns_take_the_hook_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin_set, "_HOOK_SECONDS", 0.01)  # 5 s: as they are, the test would take as long
+    heard = together(stuck=telling("on_ready", lambda: asyncio.sleep(60)))
+
+    for _ in range(4):
+        await heard.plugins.on_ready(SERVER, None)
+
+    assert [failure.disabled for failure in heard.failures] == [False, False, True]
+    assert heard.plugins.blame["stuck", "on_ready"].calls == 3
+
+
+async def test_a_swallowed_cancellation_is_named_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin_set, "_HOOK_SECONDS", 0.1)  # 5 s: as they are, the test would take as long
+    seen: list[str] = []
+    calls: list[str] = []
+    heard = together(deaf=telling("on_ready", lambda: swallow(3, seen)), right=Noting("right", calls))
+    started = time.monotonic()
+    await heard.plugins.on_ready(SERVER, None)
+    assert 1.1 <= time.monotonic() - started < 2.9
+    assert heard.reasons == ["took longer than 0.1 s and swallowed its cancellation: it is left running"]
+    assert calls == ["right"]
+    assert seen == ["cancelled"]
+
+    gc.collect()
+
+    await until(lambda: "ended" in seen)
+
+    assert seen == ["cancelled", "ended"]
+
+
+async def test_clean_up_in_a_cancelled_hook_may_take_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin_set, "_HOOK_SECONDS", 0.1)  # 5 s: as they are, the test would take as long
+    seen: list[str] = []
+
+    async def tidy() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.1)
+            seen.append("tidied")
+
+    heard = together(tidy=telling("on_ready", tidy))
+    await heard.plugins.on_ready(SERVER, None)
+    assert seen == ["tidied"]
+    assert heard.reasons == ["took longer than 0.1 s"]
+
+
+async def test_hooks_can_use_anyio(tmp_path: Path) -> None:
+    seen: list[object] = []
+
+    async def work() -> None:
+        with anyio.move_on_after(0.01) as scope:
+            await anyio.sleep(60)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.sleep, 0)
+
+        done = await anyio.run_process(["echo", "hello"])
+        seen.extend([scope.cancelled_caught, done.stdout, await anyio.to_thread.run_sync(lambda: 5)])
+
+    heard = together(a=telling("pre_spawn", work))
+    await heard.plugins.pre_spawn(SERVER, a_launch(tmp_path), deadline=10)
+    assert seen == [True, b"hello\n", 5]
+
+
+async def test_a_hook_that_blocks_the_loop_is_measured_and_named() -> None:
+    async def block() -> None:
+        await asyncio.sleep(0.15)
+        time.sleep(0.12)  # noqa: ASYNC251 - this is what is measured
+        await asyncio.sleep(0.15)
+
+    heard = together(block=telling("on_ready", block), wait=telling("on_ready", lambda: asyncio.sleep(0.3)))
+    await heard.plugins.on_ready(SERVER, None)
+    assert [failure.plugin for failure in heard.failures] == ["block"]
+    assert heard.reasons[0].startswith("blocked the event loop for 0.1")
+    assert heard.plugins.blame["block", "on_ready"].failures == 0
+
+
+async def test_advice_is_gathered_with_the_names_of_the_plugins() -> None:
+    async def give_up() -> Advice:
+        return Advice(Action.GIVE_UP)
+
+    async def nonsense() -> str:
+        return "give up"
+
+    heard = together(
+        silent=telling("on_crash", nothing),
+        wrong=telling("on_crash", nonsense),
+        broken=telling("on_crash", lambda: raise_it(ValueError())),
+        right=telling("on_crash", give_up),
+    )
+    assert await heard.plugins.on_crash(SERVER, EXIT) == [("right", Advice(Action.GIVE_UP))]
+    assert heard.reasons == ["returned str, not Advice or None", "raised ValueError()"]
+
+
+async def test_on_shutdown_has_two_seconds_for_each_and_three_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plugin_set, "_SHUTDOWN_SECONDS", 0.2)
+    monkeypatch.setattr(plugin_set, "_SHUTDOWN_TOGETHER", 0.3)  # a tenth, so that the test takes as long
+    calls: list[str] = []
+
+    async def note() -> None:
+        calls.append("called")
+
+    heard = together(
+        one=telling("on_shutdown", lambda: asyncio.sleep(60)),
+        two=telling("on_shutdown", lambda: asyncio.sleep(60)),
+        three=telling("on_shutdown", note),
+    )
+    await heard.plugins.on_shutdown(SERVER, "stop")
+    assert heard.reasons[0] == "took longer than 0.2 s"
+    (left,) = re.findall(r"took longer than ([\d.e-]+) s", heard.reasons[1])
+    assert float(left) <= 0.1, "what the first one has left of it"
+    assert heard.reasons[2] == "not called: the plugins before it used up the time"
+    assert calls == []
+    assert ("three", "on_shutdown") not in heard.plugins.blame
+
+
+def test_the_deadlines_are_those_of_the_specification() -> None:
+    assert (plugin_set._HOOK_SECONDS, plugin_set._SHUTDOWN_SECONDS, plugin_set._SHUTDOWN_TOGETHER) == (
+        5,
+        2,
+        3,
+    )
