@@ -1,4 +1,4 @@
-"""hostler keeps local servers up: starts them, finds their port, restarts them, leaves nothing behind.
+"""hostler supervises local servers: starts them, finds their port, restarts them, leaves nothing behind.
 
 Names are imported when they are first used, so that a program pays only for what it uses.
 """

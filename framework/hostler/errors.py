@@ -142,7 +142,7 @@ class ProcessSpawnFailed(ServerError):
 
 
 class ServerCrashed(ServerError):
-    """Raised when a server ended unasked and will not be restarted."""
+    """Raised when a server exited unexpectedly and will not be restarted."""
 
 
 class PortParsingFailed(ServerError):

@@ -1,4 +1,4 @@
-"""What a server may use, set in TOML: seen on real processes, kept by the kernel or by looking."""
+"""What a server may use, set in TOML: seen on real processes, enforced by the kernel or by polling."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def test_a_file_of_variables_that_the_user_decides_about_is_read_as_that_user(fo
         with pytest.raises(EnvironmentSetupFailed, match="cannot be read"):
             read_env_file(EnvFile(path))
 
-        with pytest.raises(EnvironmentSetupFailed, match="cannot be had"):
+        with pytest.raises(EnvironmentSetupFailed, match="cannot read secret"):
             Secret(f"file:{path}").read()
 
     assert read_env_file(EnvFile(own)) == read_env_file(EnvFile(of_root)) == {"A": "of the user"}

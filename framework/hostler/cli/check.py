@@ -48,7 +48,7 @@ def command(file: Path, layers: Layers, strict: bool) -> None:
 
     names = list(configuration.servers)
     count = "1 server" if len(names) == 1 else f"{len(names)} servers"
-    click.echo(f"{file}: right, {count}: {', '.join(names) or 'templates alone'}")
+    click.echo(f"{file}: OK, {count}: {', '.join(names) or 'templates alone'}")
 
 
 def _look(configuration: Configuration) -> Iterator[Observation]:

@@ -35,9 +35,9 @@ class Commands(LazyGroup):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="hostler", message="%(prog)s %(version)s")
 def group() -> None:
-    """Keep local servers up: start them, know when they are ready, restart them, leave nothing behind.
+    """Supervise local servers: start them, know when they are ready, restart them, leave nothing behind.
 
-    Exit codes: 0 after a wanted stop, 1 when a server failed, 2 for a mistake in the call or in the
+    Exit codes: 0 after a requested stop, 1 when a server failed, 2 for a usage error or an invalid
     configuration.
     """
 

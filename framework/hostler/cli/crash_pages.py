@@ -25,7 +25,7 @@ def page(crash: StoredCrash, now: datetime) -> str:
     """All that is known of one."""
     record = crash.record
     ago = lasting((now - record.when).total_seconds())
-    how = "ended unasked" if record.started else "could not be started"
+    how = "exited unexpectedly" if record.started else "could not be started"
     title = f"{record.server}, crash {crash.number}: run {record.generation} {how}"
     lines = [f"{title} at {at(record.when, now)}, {ago} ago", *_facts(record, now)]
 

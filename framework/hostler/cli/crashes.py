@@ -1,4 +1,4 @@
-"""`hostler crashes`: the ends that nobody asked for."""
+"""`hostler crashes`: unexpected exits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hostler.records.crash_store import CrashStore, StoredCrash
 @click.option("--last", is_flag=True, help="Show the newest one in full.")
 @click.option("--json", "as_json", is_flag=True, help="Print one record per line as JSON, for programs.")
 def command(words: tuple[str, ...], layers: Layers, number: int | None, last: bool, as_json: bool) -> None:
-    """List what is on record of servers that ended unasked, the newest last: 20 of each are kept.
+    """List what is on record of servers that exited unexpectedly, the newest last: 20 of each are kept.
 
     FILE is ./hostler.toml by default, NAME one of its servers. No hostler needs to run for it.
     """

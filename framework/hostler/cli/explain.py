@@ -21,7 +21,7 @@ def command(words: tuple[str, ...], layers: Layers) -> None:
     Without NAME all are explained. What is said comes from what is on disk: the server's lock, its
     records, and the last state that was written down; whoever runs it is not disturbed.
     """
-    from hostler.cli.explanation import explained  # noqa: PLC0415 - a mistake in the call needs none of it
+    from hostler.cli.explanation import explained  # noqa: PLC0415 - a usage error needs none of it
     from hostler.records.inspect import look_at  # noqa: PLC0415
     from hostler.text.sanitize import harmless  # noqa: PLC0415
 

@@ -46,7 +46,7 @@ def _state(it: ServerInspection) -> Iterator[str]:
     if it.state is not None and it.status is not None:
         yield from _of_status(it, it.status)
     elif it.owner is not None:
-        yield f"{it.server} is kept by hostler (pid {it.owner.pid}), which has not written down its state."
+        yield f"{it.server} is supervised by hostler (pid {it.owner.pid}), which has not recorded its state."
         yield from _of_run(it)
     elif it.lost and it.status is not None:
         yield from _lost(it, it.status)
@@ -56,7 +56,7 @@ def _state(it: ServerInspection) -> Iterator[str]:
 
 def _of_status(it: ServerInspection, status: Status) -> Iterator[str]:
     since = at(status.since, it.now)
-    keeper = f"kept by hostler pid {status.supervisor_pid}"
+    keeper = f"supervised by hostler (pid {status.supervisor_pid})"
     where = f"at {it.url}" if it.url else "without a known address"
 
     match status.state:
@@ -70,16 +70,16 @@ def _of_status(it: ServerInspection, status: Status) -> Iterator[str]:
             yield f"({where}), {keeper}."
             yield from _health(status)
         case State.STARTING:
-            yield f"{it.server} is being prepared since {since}, {keeper}: what comes before its start"
+            yield f"{it.server} has been starting since {since}, {keeper}: what comes before its start"
             yield "(an installation, a server that it needs) is not done yet."
         case State.BACKOFF:
-            yield f"{it.server} waits for its next start since {since}, {keeper}."
+            yield f"{it.server} has been waiting for its next start since {since}, {keeper}."
             yield from _next_try(it)
         case State.CRASHED:
-            yield f"{it.server} has just ended unasked, at {since}, and is being cleaned up ({keeper})."
+            yield f"{it.server} has just exited unexpectedly, at {since}, and is being cleaned up, {keeper}."
             yield from _because(status.reason)
         case State.STOPPING:
-            yield f"{it.server} is being stopped since {since}, {keeper}."
+            yield f"{it.server} has been stopping since {since}, {keeper}."
             yield from _because(status.reason)
         case State.FAILED:
             yield from _failed(it, status)
@@ -91,7 +91,7 @@ def _stopped(it: ServerInspection, status: Status) -> Iterator[str]:
     since = at(status.since, it.now)
 
     if it.owner is not None:
-        yield f"{it.server} is stopped since {since}; hostler pid {it.owner.pid} is about to start it again."
+        yield f"{it.server} has been stopped since {since}; hostler (pid {it.owner.pid}) will start it again."
         return
 
     if status.reason == COMPLETED:
@@ -99,7 +99,7 @@ def _stopped(it: ServerInspection, status: Status) -> Iterator[str]:
         yield "It runs again when it is started again."
         return
 
-    yield f"{it.server} is stopped since {since}: {status.reason or 'a stop was asked for'}."
+    yield f"{it.server} has been stopped since {since}: {status.reason or 'a stop was asked for'}."
     yield "Nobody has started it since."
 
 
@@ -107,10 +107,10 @@ def _failed(it: ServerInspection, status: Status) -> Iterator[str]:
     crash = it.last_crash
 
     if crash is None or crash.outcome is not State.FAILED or crash.generation != status.generation:
-        yield f"{it.server} is failed since {at(status.since, it.now)}: {status.reason}."
+        yield f"{it.server} failed at {at(status.since, it.now)}: {status.reason}."
         return
 
-    yield f"{it.server} is failed since {at(status.since, it.now)}: {_with_subject(crash.decision)}."
+    yield f"{it.server} failed at {at(status.since, it.now)}: {_with_subject(crash.decision)}."
     yield f"The last time: {crash.reason}."
     yield "Nobody has started it since."
 
@@ -140,7 +140,7 @@ def _of_run(it: ServerInspection) -> Iterator[str]:
 
 def _health(status: Status) -> Iterator[str]:
     if status.health:
-        yield f"Its health: {'; '.join(status.health)}."
+        yield f"Health: {'; '.join(status.health)}."
 
     for hook in status.hooks_out:
         yield f"Out of use until it is stopped and started, after three failures in a row: {hook}."
@@ -161,7 +161,7 @@ def _next_try(it: ServerInspection) -> Iterator[str]:
 
 
 def _with_subject(decision: str) -> str:
-    return f"it {decision}" if decision.startswith("gave up") else decision or "it ended unasked"
+    return f"it {decision}" if decision.startswith("gave up") else decision or "it exited unexpectedly"
 
 
 # -- how it came to this ---------------------------------------------------------------------------
@@ -172,13 +172,13 @@ def _history(it: ServerInspection, last: CrashRecord) -> str:
     times = _TIMES.get(recent, f"{recent} times" if recent < KEPT else f"at least {recent} times")
     how = f"{ending(last)} after {lasting(last.uptime)}" if last.started else last.reason
     how += f", then {what_followed(last)}"
-    what = "ended unasked" if last.started else "could not be started"
+    what = "exited unexpectedly" if last.started else "could not be started"
 
     if not recent:
         return f"It last {what} at {at(last.when, it.now)}: {how}."
 
     if any(crash.started for crash in it.crashes):
-        what = "ended unasked"
+        what = "exited unexpectedly"
 
     return f"It {what} {times} in the last hour, the last time at {at(last.when, it.now)}: {how}."
 

@@ -96,7 +96,7 @@ def _shown(name: str, findings: Findings, *, given: bool) -> bool:
     text = findings.text(name)
 
     if not findings.breaches:
-        verdict = "right, as far as could be seen" if findings.unbuilt else "keeps what a plugin promises"
+        verdict = "OK, as far as could be checked" if findings.unbuilt else "conforms to the hook contract"
         text = f"{name}: {verdict}\n{text}".rstrip()
 
     if findings.unbuilt:

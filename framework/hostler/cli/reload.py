@@ -23,7 +23,7 @@ from hostler.supervisor.supervisor import Supervisor
 
 @dataclass(slots=True)
 class Reloading:
-    """Loads, says what will change, and applies it. Whatever is wrong with it: all stays as it was."""
+    """Loads, says what will change, and applies it. If anything is wrong, the running configuration stays."""
 
     supervisor: Supervisor
     load: Callable[[], Configuration]
@@ -44,7 +44,7 @@ class Reloading:
                 changes = await self._reload()
             except ServerError as error:
                 self.view.say(str(error), error=True)
-                self.view.say("not reloaded: all stays as it was", error=True)
+                self.view.say("reload failed; the running configuration is unchanged", error=True)
                 continue
 
             for name in changes.added:

@@ -1,4 +1,4 @@
-"""`hostler run`: keep the servers of a configuration up in the foreground."""
+"""`hostler run`: supervise the servers of a configuration in the foreground."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Keep the servers of FILE (./hostler.toml by default; only NAMES and what they need) up until Ctrl-C.
+    """Supervise the servers of FILE (default ./hostler.toml; only NAMES and what they need) until Ctrl-C.
 
     With "-- CMD ARGS" at the end, CMD is run when all are ready, with OPENCODE_SERVER and the like in
     its environment; then all are stopped, and hostler ends with CMD's exit code. At a terminal Ctrl-C is

@@ -1,4 +1,4 @@
-"""`hostler show`: the configuration as it is in force, and where it comes from."""
+"""`hostler show`: the effective configuration, and where it comes from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
     each value is told with the file and line it comes from, and each variable of the environment with who
     set it at the last start.
     """
-    from hostler.text.sanitize import harmless  # noqa: PLC0415 - a mistake in the call needs none of it
+    from hostler.text.sanitize import harmless  # noqa: PLC0415 - a usage error needs none of it
 
     file, name = file_and_name(words)
 

@@ -1,4 +1,4 @@
-"""What is known about a run that nobody asked to end: gathered before it is let go."""
+"""What is known about a run that exited unexpectedly: gathered before it is let go."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def error_of(run: Run, exit_: Exit, left: Sequence[int]) -> ServerCrashed:
         return ServerCrashed(f"it did not complete: {how}", hint=hint)
 
     when = "while it ran" if exit_.ready else "before it was ready"
-    return ServerCrashed(f"it ended unasked {when}: {how}", hint=hint)
+    return ServerCrashed(f"it exited unexpectedly {when}: {how}", hint=hint)
 
 
 def names_its_input(run: Run, exit_: Exit) -> bool:

@@ -138,7 +138,7 @@ class ServerFacts(AsServer):
 
     @property
     def crashes(self) -> tuple[CrashRecord, ...]:
-        """The records of its last 20 ends that nobody asked for, oldest first; of this supervisor only."""
+        """The records of its last 20 unexpected exits, oldest first; of this supervisor only."""
         return self._crashes
 
     @property

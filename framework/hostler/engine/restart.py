@@ -1,4 +1,4 @@
-"""The restart law: how often, and after which delay. Pure arithmetic; clock and chance are passed in."""
+"""The restart policy: how often, and after which delay. Pure arithmetic; clock and chance are passed in."""
 
 from __future__ import annotations
 

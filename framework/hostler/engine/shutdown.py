@@ -38,7 +38,7 @@ _STRENGTH = tuple(Action)
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """A run that ended unasked, when its tree is gone and the plugins have been heard."""
+    """A run that exited unexpectedly, when its tree is gone and the plugins have been heard."""
 
     exit: Exit
     error: ServerError

@@ -1,4 +1,4 @@
-"""What is kept of a run that nobody asked to end: the crash record."""
+"""What is kept of a run that exited unexpectedly: the crash record."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ class RestartScheduled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrashRecorded(Event):
-    """A run ended unasked and it is decided what follows; all that is known of it."""
+    """A run exited unexpectedly and it is decided what follows; all that is known of it."""
 
     kind = "crash"
 

@@ -57,9 +57,9 @@ def _(event: HealthReported) -> str:
         return f"health unknown: {event.plugin} failed: {event.reason}"
 
     if event.healthy:
-        return f"healthy, says {event.plugin}"
+        return f"healthy ({event.plugin})"
 
-    return f"unhealthy, says {event.plugin} ({event.failures} in a row): {event.reason}"
+    return f"unhealthy ({event.plugin}, {event.failures} in a row): {event.reason}"
 
 
 @in_words.register
@@ -116,7 +116,7 @@ def what_followed(record: CrashRecord) -> str:
 @in_words.register
 def _(event: PluginFailed) -> str:
     text = f"plugin {event.plugin} failed in {event.hook}: {event.reason}"
-    return f"{text}; it is not asked again" if event.disabled else text
+    return f"{text}; the hook has been disabled" if event.disabled else text
 
 
 @in_words.register

@@ -31,7 +31,7 @@ class Kind(Enum):
 
 
 class RestartMode(Enum):
-    """When a server that ended unasked is started again."""
+    """When a server that exited unexpectedly is started again."""
 
     ON_FAILURE = "on-failure"
     ALWAYS = "always"

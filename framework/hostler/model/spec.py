@@ -24,7 +24,7 @@ from hostler.secrets.reference import Secret
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
-    """The restart law of one server; times in seconds."""
+    """The restart policy of one server; times in seconds."""
 
     policy: RestartMode = RestartMode.ON_FAILURE
     max_restarts: int = 5

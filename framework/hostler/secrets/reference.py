@@ -54,7 +54,7 @@ class Secret:
             value = self._of_variable(environ) if self.path is None else _of_file(self.path, warn)
         except Unreadable as error:
             raise EnvironmentSetupFailed(
-                f"the secret {self.secret} cannot be had: {error}",
+                f"cannot read secret {self.secret}: {error}",
                 details={"source": self.secret},
                 permanent=self.path is None and environ is not os.environ,
             ) from None

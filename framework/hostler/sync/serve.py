@@ -62,7 +62,7 @@ def serve(
     settings: Settings = (),
     **options: Any,
 ) -> AbstractContextManager[BlockingSupervisor]:
-    """Keep the servers of a configuration (or of its file) up while the block runs.
+    """Supervise the servers of a configuration (or of its file) while the block runs.
 
     Yields the servers by name; does not wait for them to be ready. `profiles` and `settings` are those
     of `load`, for a file; `options` are those of Supervisor.

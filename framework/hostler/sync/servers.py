@@ -94,7 +94,7 @@ class BlockingServer(Twin[Server]):
     health = Attribute[str]("What the health plugins say now.", read_there=True)
     completed = Attribute[bool]("Whether the task has ended with exit code 0 since it was last started.")
     crashes = Attribute[tuple[CrashRecord, ...]](
-        "The records of its last ends that nobody asked for, oldest first.", read_there=True
+        "The records of its last unexpected exits, oldest first.", read_there=True
     )
     restarts = Attribute[int]("How often it was restarted by itself.")
     event_count = Attribute[int]("How many events of its own event stream have been seen.")

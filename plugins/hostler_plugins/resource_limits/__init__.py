@@ -196,5 +196,5 @@ class ResourceLimits:
 def _no_group(names: list[str]) -> str:
     return (
         f"{', '.join(names)}: only a control group (version 2) can keep this, and none with its controllers "
-        "was handed to hostler; under systemd set Delegate=yes"
+        "is delegated to hostler; under systemd set Delegate=yes"
     )

@@ -13,9 +13,9 @@ from hostler_process import HOSTLER, Configure, Run, server_table
 def test_check_counts_the_servers(configure: Configure, run: Run) -> None:
     configure()
     done = run("check")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "hostler.toml: right, 1 server: fake\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hostler.toml: OK, 1 server: fake\n", "")
     file = configure(text=server_table(name="db") + server_table(name="web", needs='["db"]'))
-    assert run("check", str(file)).stdout == f"{file}: right, 2 servers: db, web\n"
+    assert run("check", str(file)).stdout == f"{file}: OK, 2 servers: db, web\n"
 
 
 def test_check_shows_all_mistakes_at_once_with_their_lines(configure: Configure, run: Run) -> None:
@@ -143,7 +143,7 @@ def test_with_strict_a_warning_is_a_mistake(configure: Configure, run: Run) -> N
     file = configure(text='[servers.web]\ncommand = ["true"]\nport = false\nplugins.regex-port = true\n')
     done = run("check", str(file))
     assert done.returncode == 0
-    assert done.stdout == f"{file}: right, 1 server: web\n"
+    assert done.stdout == f"{file}: OK, 1 server: web\n"
     strict = run("check", "--strict", str(file))
     assert (strict.returncode, strict.stdout) == (2, "")
     assert f"warning: {strict.stderr}" == done.stderr

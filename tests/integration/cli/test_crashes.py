@@ -44,7 +44,7 @@ def test_a_crash_is_listed_and_shown_after_a_real_run(configure: Configure, run:
     assert "fake    1    exit code 7" in line
     assert line.endswith("failed: gave up after 0 restarts")
     full = run("crashes", "fake", "--last").stdout
-    assert full.startswith("fake, crash 1: run 1 ended unasked at ")
+    assert full.startswith("fake, crash 1: run 1 exited unexpectedly at ")
     assert "  last lines of stderr:\n    boom\n" in full
     record = CrashRecord.from_dict(json.loads(run("crashes", "--json").stdout))
     assert (record.code, record.stderr) == (7, "boom\n")
@@ -113,11 +113,11 @@ def test_what_a_server_wrote_does_not_play_with_the_terminal(keep: Keep, run: Ru
 
 def test_a_page_tells_all() -> None:
     text = page(StoredCrash(3, crash()), NOON + timedelta(minutes=3)).splitlines()
-    assert text[0].startswith("fake, crash 3: run 1 ended unasked at ")
+    assert text[0].startswith("fake, crash 3: run 1 exited unexpectedly at ")
     assert text[0].endswith(", 3 min 0 s ago")
     assert text[1:3] == [
         "  how: exit code 3 after 3.8 s (pid 4711); it had been ready",
-        "  why: it ended unasked while it ran: exit code 3 after 3.8 s (ServerCrashed, exited)",
+        "  why: it exited unexpectedly while it ran: exit code 3 after 3.8 s (ServerCrashed, exited)",
     ]
     assert text[3].startswith("  what followed: restart 1 of 5 at ")
     assert text[4:] == [

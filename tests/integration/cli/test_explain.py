@@ -24,7 +24,7 @@ from hostler_process import Configure, Run, Start, server_table
 
 OURSELVES = os.getpid()
 OWNER = Owner(OURSELVES, start_time(OURSELVES), "ns", "fake")
-KEPT = f"kept by hostler pid {OURSELVES}"
+KEPT = f"supervised by hostler (pid {OURSELVES})"
 
 
 def status(state: State, **changes: Any) -> Status:
@@ -47,10 +47,10 @@ def told(**known: Any) -> str:
 
 
 def test_each_state_of_a_server_that_is_kept_has_its_sentence() -> None:
-    running = status(State.RUNNING, pid=552, url="http://127.0.0.1:1", health=("healthy, says sse-health",))
+    running = status(State.RUNNING, pid=552, url="http://127.0.0.1:1", health=("healthy (sse-health)",))
     assert told(owner=OWNER, status=running) == (
         f"fake is running: pid 552 since 12:00:00, at http://127.0.0.1:1, {KEPT}. "
-        "Its health: healthy, says sse-health."
+        "Health: healthy (sse-health)."
     )
     assert told(owner=OWNER, status=status(State.RUNNING, pid=552)) == (
         f"fake is running: pid 552 since 12:00:00, {KEPT}."
@@ -60,17 +60,17 @@ def test_each_state_of_a_server_that_is_kept_has_its_sentence() -> None:
         f"{KEPT}."
     )
     assert told(owner=OWNER, status=status(State.STARTING)) == (
-        f"fake is being prepared since 12:00:00, {KEPT}: what comes before its start "
+        f"fake has been starting since 12:00:00, {KEPT}: what comes before its start "
         "(an installation, a server that it needs) is not done yet."
     )
     assert told(owner=OWNER, status=status(State.STOPPING, reason="stop asked for")) == (
-        f"fake is being stopped since 12:00:00, {KEPT}. The reason: stop asked for."
+        f"fake has been stopping since 12:00:00, {KEPT}. The reason: stop asked for."
     )
     assert told(owner=OWNER, status=status(State.CRASHED)) == (
-        f"fake has just ended unasked, at 12:00:00, and is being cleaned up ({KEPT})."
+        f"fake has just exited unexpectedly, at 12:00:00, and is being cleaned up, {KEPT}."
     )
     assert told(owner=OWNER, status=status(State.STOPPED)) == (
-        f"fake is stopped since 12:00:00; hostler pid {OURSELVES} is about to start it again."
+        f"fake has been stopped since 12:00:00; hostler (pid {OURSELVES}) will start it again."
     )
 
 
@@ -92,11 +92,11 @@ def test_a_server_that_waits_for_its_next_start_tells_when() -> None:
     soon = crash(next_try=NOON + timedelta(seconds=4), when=NOON)
     text = told(owner=OWNER, status=status(State.BACKOFF), crashes=[soon])
     assert text.startswith(
-        f"fake waits for its next start since 12:00:00, {KEPT}. "
+        f"fake has been waiting for its next start since 12:00:00, {KEPT}. "
         "1 of 5 restarts are used; the next try is in 4.0 s, at "
     )
     assert (
-        "\nIt ended unasked once in the last hour, the last time at 12:00:00: exit code 3 after 3.8 s, "
+        "\nIt exited unexpectedly once in the last hour, the last time at 12:00:00: exit code 3 after 3.8 s, "
         in text
     )
     assert "\nThe last lines of stderr were:\n    err\n" in text
@@ -110,29 +110,29 @@ def test_a_server_that_waits_for_its_next_start_tells_when() -> None:
 def test_a_failed_server_tells_its_last_crash_and_what_to_do() -> None:
     last = crash(outcome=State.FAILED, decision="gave up after 5 restarts", next_try=None, stderr="")
     assert told(status=status(State.FAILED), crashes=[last]) == (
-        "fake is failed since 12:00:00: it gave up after 5 restarts. "
-        "The last time: it ended unasked while it ran: exit code 3 after 3.8 s. "
+        "fake failed at 12:00:00: it gave up after 5 restarts. "
+        "The last time: it exited unexpectedly while it ran: exit code 3 after 3.8 s. "
         "Nobody has started it since.\n"
-        "It ended unasked once in the last hour, the last time at 12:00:00: exit code 3 after 3.8 s, "
+        "It exited unexpectedly once in the last hour, the last time at 12:00:00: exit code 3 after 3.8 s, "
         "then failed: gave up after 5 restarts.\n"
         "The last lines of stdout were:\n    out\n"
         "What to do: look at it."
     )
     never = replace(last, decision="it never became ready")
-    assert "since 12:00:00: it never became ready." in told(status=status(State.FAILED), crashes=[never])
+    assert "failed at 12:00:00: it never became ready." in told(status=status(State.FAILED), crashes=[never])
 
 
 def test_a_failed_server_without_its_record_tells_what_the_state_says() -> None:
     failed = status(State.FAILED, generation=2, reason="gave up after 5 restarts: it died")
     assert told(status=failed, crashes=[crash()]).startswith(
-        "fake is failed since 12:00:00: gave up after 5 restarts: it died.\n"
+        "fake failed at 12:00:00: gave up after 5 restarts: it died.\n"
     )
     assert "last lines" not in told(status=failed, crashes=[crash()])
 
 
 def test_a_stopped_server_says_since_when_and_why() -> None:
     assert told(status=status(State.STOPPED)) == (
-        "fake is stopped since 12:00:00: a stop was asked for. Nobody has started it since."
+        "fake has been stopped since 12:00:00: a stop was asked for. Nobody has started it since."
     )
     done = status(State.STOPPED, reason="it has done its work")
     assert "since 12:00:00: it has done its work." in told(status=done)
@@ -158,7 +158,7 @@ def test_a_server_whose_state_is_not_on_record_is_told_by_its_lock_and_its_run()
     run = replace(
         RunRecord.begin("id", "ns", "fake", argv=()), pid=OURSELVES, start_time=start_time(OURSELVES)
     )
-    head = f"fake is kept by hostler (pid {OURSELVES}), which has not written down its state. "
+    head = f"fake is supervised by hostler (pid {OURSELVES}), which has not recorded its state. "
     assert told(owner=OWNER) == head + "There is no process of it now."
     assert told(owner=OWNER, run=run) == head + f"Its process is pid {OURSELVES}."
     foreign = status(State.FAILED, supervisor_pid=1)
@@ -172,13 +172,13 @@ def test_a_server_whose_state_is_not_on_record_is_told_by_its_lock_and_its_run()
 def test_crashes_of_the_last_hour_are_counted(count: int, times: str) -> None:
     old = [crash(when=NOON - timedelta(days=1))] if count < 20 else []
     text = told(owner=OWNER, status=status(State.RUNNING), crashes=[*old, *[crash()] * count])
-    assert f"It ended unasked {times} in the last hour, the last time at 12:00:00: " in text
+    assert f"It exited unexpectedly {times} in the last hour, the last time at 12:00:00: " in text
     assert "last lines" not in text
 
 
 def test_an_old_crash_is_told_with_its_date() -> None:
     text = told(owner=OWNER, status=status(State.RUNNING), crashes=[crash(when=NOON - timedelta(days=30))])
-    assert "\nIt last ended unasked at 2025-12-03 " in text
+    assert "\nIt last exited unexpectedly at 2025-12-03 " in text
 
 
 def test_what_plugins_complained_of_and_who_killed_it_are_clues() -> None:
@@ -222,16 +222,16 @@ def test_the_life_of_a_real_server_is_explained(configure: Configure, start: Sta
     pid = hostler.wait_for("fake server started").partition("pid ")[2].partition(",")[0]
     text = until("fake is running")
     assert f"pid {pid} since " in text
-    assert f"kept by hostler pid {hostler.process.pid}." in text
+    assert f"supervised by hostler (pid {hostler.process.pid})." in text
     assert "at http://127.0.0.1:" in text
     os.kill(int(pid), signal.SIGKILL)
-    text = until("fake waits for its next start")
+    text = until("fake has been waiting for its next start")
     assert "1 of 1 restarts are used; the next try is " in text
     assert "killed by SIGKILL after " in text
     assert "hostler did not kill it" in text
     hostler.send(signal.SIGTERM)
     assert hostler.end() == 0
-    text = until("fake is stopped since ")
+    text = until("fake has been stopped since ")
     assert "Nobody has started it since." in text
     assert "once in the last hour" in text
 
@@ -252,7 +252,7 @@ def test_a_failed_server_is_explained_from_its_file_alone(
 ) -> None:
     configure("--exit-after", "0.2", "--print-error", "boom", restart="{ max_restarts = 0 }")
     run("run")
-    text = until("fake is failed since ", "hostler.toml", "fake")
+    text = until("fake failed at ", "hostler.toml", "fake")
     assert "it gave up after 0 restarts." in text
     assert "    boom\n" in text
 

@@ -68,7 +68,7 @@ def test_what_is_behind_a_link_that_is_turned_over_is_the_same_configuration(
     hostler.wait_for("restart")
     turn_over(link, targets[1])
     assert ALREADY in run("run", file).stderr
-    assert f"kept by hostler pid {hostler.process.pid}" in run("explain", file).stdout
+    assert f"supervised by hostler (pid {hostler.process.pid})" in run("explain", file).stdout
     assert "SIGKILL" in run("crashes", file).stdout
     end(hostler)
 
@@ -82,7 +82,7 @@ def test_whichever_way_leads_to_it_a_configuration_is_run_once(
     assert ALREADY in run("run", "releases/42/hostler.toml").stderr
     assert ALREADY in run("run", **entered).stderr
     turn_over(tmp_path / "current", releases[1])
-    assert "kept by" in run("explain", cwd=releases[0], env=entered["env"]).stdout, "an old shell"
+    assert "supervised by" in run("explain", cwd=releases[0], env=entered["env"]).stdout, "an old shell"
     assert "nobody has started it yet" in run("explain", "releases/42/hostler.toml").stdout
     end(hostler)
 
@@ -110,7 +110,7 @@ def test_a_configuration_comes_through_a_pipe_as_if_it_stood_in_the_current_fold
     assert "is running" in run("explain", "-", input=web).stdout
     hostler.send(signal.SIGHUP)
     hostler.wait_for("cannot be read again")
-    hostler.wait_for("not reloaded: all stays as it was")
+    hostler.wait_for("reload failed; the running configuration is unchanged")
     end(hostler)
 
 

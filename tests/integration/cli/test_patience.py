@@ -63,6 +63,6 @@ def test_a_reload_that_hangs_in_an_import_changes_nothing(
     configure(text=TABLE)
     hostler.send(signal.SIGHUP)
     hostler.wait_for("reading the configuration has not ended after 10 s", seconds=60)
-    hostler.wait_for("not reloaded: all stays as it was")
+    hostler.wait_for("reload failed; the running configuration is unchanged")
     hostler.send(signal.SIGTERM)
     assert hostler.end() == 0

@@ -59,7 +59,7 @@ def site(tmp_path: Path, mine: Path, environ: dict[str, str]) -> dict[str, str]:
 
 def test_a_class_in_a_file_is_checked(run: Run, mine: Path) -> None:
     done = run("plugins", "check", "mine.py:Good")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "Good: keeps what a plugin promises\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Good: conforms to the hook contract\n", "")
 
 
 def test_a_broken_promise_is_told_on_stderr_and_ends_with_1(run: Run, mine: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_plugin_that_must_be_told_something_can_be(run: Run, mine: Path, words
     done = run("plugins", "check", f"{mine}:Needy", *words)
     assert done.returncode == 0
     assert ("give it what it needs: --set OPTION=VALUE" in done.stdout) == (not words)
-    assert ("keeps what a plugin promises" in done.stdout) == bool(words)
+    assert ("conforms to the hook contract" in done.stdout) == bool(words)
 
 
 def test_what_is_told_wrongly_is_a_failure(run: Run, mine: Path) -> None:
@@ -85,7 +85,7 @@ def test_what_is_told_wrongly_is_a_failure(run: Run, mine: Path) -> None:
 
 
 def test_an_installed_plugin_is_checked_by_its_name(run: Run, site: dict[str, str]) -> None:
-    assert run("plugins", "check", "good", env=site).stdout == "good: keeps what a plugin promises\n"
+    assert run("plugins", "check", "good", env=site).stdout == "good: conforms to the hook contract\n"
     assert run("plugins", "check", "mine:Good", env=site).returncode == 0
 
 
@@ -93,7 +93,7 @@ def test_an_installed_plugin_is_checked_by_its_name(run: Run, site: dict[str, st
 def test_all_plugins_of_an_installed_package_are_checked(run: Run, site: dict[str, str], name: str) -> None:
     done = run("plugins", "check", name, env=site)
     assert done.returncode == 1
-    assert "good: keeps what a plugin promises" in done.stdout
+    assert "good: conforms to the hook contract" in done.stdout
     assert "bad breaks 1 promise of a plugin:" in done.stderr
     assert "NEEDY: is not in kebab-case" in done.stderr
     assert 'plugin "gone": there is no Gone' in done.stderr
@@ -112,7 +112,7 @@ def test_a_folder_of_a_project_stands_for_its_package(run: Run, site: dict[str, 
     assert done.returncode == 2
     assert "the package in code is not installed: pip install -e code" in done.stderr
     (tmp_path / "code" / "pyproject.toml").write_text('[project]\nname = "hostler-mine"\n')
-    assert "good: keeps what a plugin promises" in run("plugins", "check", "code", env=site).stdout
+    assert "good: conforms to the hook contract" in run("plugins", "check", "code", env=site).stdout
 
 
 @pytest.mark.parametrize(

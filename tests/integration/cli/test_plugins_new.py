@@ -46,7 +46,7 @@ def test_a_new_package_is_a_plugin_as_soon_as_it_is_installed(
     shown = run("plugins", "caddy", env=env)
     assert shown.stdout.startswith("caddy 0.1.0\n  Finds where the server listens")
     checked = run("plugins", "check", "caddy", env=env)
-    assert (checked.returncode, checked.stdout) == (0, "caddy: keeps what a plugin promises\n")
+    assert (checked.returncode, checked.stdout) == (0, "caddy: conforms to the hook contract\n")
 
 
 def test_no_class_of_a_new_package_hides_what_its_files_import() -> None:

@@ -84,7 +84,7 @@ def test_a_wrong_file_changes_nothing_and_its_mistakes_are_told(configure: Confi
     hostler = start("run")
     pid = pid_in(hostler.wait_for("started on port"))
     file.write_text(right.replace("[servers.fake]", "[servers.fake]\nprot = 1\nhots = 'x'"))
-    reload(hostler, "not reloaded: all stays as it was")
+    reload(hostler, "reload failed; the running configuration is unchanged")
     assert hostler.stderr[:2] == [
         'hostler.toml:2: servers.fake.prot: unknown key; did you mean "port"?',
         'hostler.toml:3: servers.fake.hots: unknown key; did you mean "host"?',

@@ -122,7 +122,7 @@ def test_a_server_that_fails_is_exit_code_1_with_its_last_lines(configure: Confi
     done = run("run")
     assert done.returncode == 1
     assert "fake server crashed: exit code 7" in done.stdout
-    assert "fake server failed: it ended unasked before it was ready: exit code 7" in done.stderr
+    assert "fake server failed: it exited unexpectedly before it was ready: exit code 7" in done.stderr
     assert "    no luck today" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 

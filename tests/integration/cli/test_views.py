@@ -89,7 +89,7 @@ def test_what_people_need_to_know_is_a_line_each() -> None:
         "web server: installing (10%)",
         "web server: unpacking",
         "web server started on port 80: http://127.0.0.1:80 (pid 7, 1.3 s)",
-        "web server: unhealthy, says sse (2 in a row): 503",
+        "web server: unhealthy (sse, 2 in a row): 503",
         "web server: uses 1 MiB in 1 process after 60 s",
         "web server: plugin x failed in on_ready: kaput",
         "web server crashed: exit code 1",
@@ -110,7 +110,7 @@ def test_debug_tells_health_and_endpoints_too() -> None:
     ]
     assert plain(*events) == []
     assert plain(*events, debug=True) == [
-        "web server: healthy, says sse",
+        "web server: healthy (sse)",
         "web server: listens at http://[::1]:80 (told by x)",
     ]
 

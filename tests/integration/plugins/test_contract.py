@@ -1,4 +1,4 @@
-"""Every bundled plugin keeps what a plugin promises; a new one is looked at without being named here."""
+"""Every bundled plugin conforms to the hook contract; a new one is looked at without being named here."""
 
 from __future__ import annotations
 

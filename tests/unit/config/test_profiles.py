@@ -1,4 +1,4 @@
-"""Profiles: chosen tables that are laid over the files; and the one law of precedence."""
+"""Profiles: chosen tables that are laid over the files; and the one order of precedence."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_a_misspelt_server_in_a_chosen_profile_is_no_new_server(write: Write) ->
     ]
 
 
-# -- the law of precedence -----------------------------------------------------------------------
+# -- the order of precedence -----------------------------------------------------------------------
 
 STEPS = {
     "template": "[templates.t]\nstartup_timeout = '1s'\n",

@@ -85,7 +85,7 @@ async def test_each_crash_is_kept_told_and_written(make_spec: MakeSpec, director
     assert abs(first.when - datetime.now(UTC)) < timedelta(minutes=1)
     assert (first.generation, first.code, first.signal, first.how) == (1, 3, None, "exit code 3")
     assert (first.cause, first.ready, first.killed) == (ExitCause.EXITED, True, False)
-    assert first.reason.startswith("it ended unasked while it ran: exit code 3 after 0.")
+    assert first.reason.startswith("it exited unexpectedly while it ran: exit code 3 after 0.")
     assert (first.error, bool(first.hint)) == ("ServerCrashed", True)
     assert 0.3 <= first.uptime < 5
     assert first.stdout.startswith("so far\nfake server listening on")

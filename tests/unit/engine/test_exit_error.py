@@ -72,7 +72,7 @@ async def test_one_that_has_done_its_work_and_left_some_in_the_background_is_tol
 async def test_a_server_that_ends_with_0_alone_did_not_go_to_the_background(directories: Directories) -> None:
     spec = ServerSpec(name="short", command=("sh", "-c", "exit 0"), restart=ONCE)
     error = await failure_of(spec, directories)
-    assert error.message.startswith("it ended unasked before it was ready: exit code 0")
+    assert error.message.startswith("it exited unexpectedly before it was ready: exit code 0")
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,7 @@ def test_what_each_has_said_stands_on_disk_for_explain(directories: Directories)
         await anyio.sleep(1)
         (file,) = directories.data.rglob("status/web.json")
         assert json.loads(file.read_text())["health"] == [
-            "unhealthy, says a (1 in a row): no",
+            "unhealthy (a, 1 in a row): no",
             "no report yet from b",
         ]
 

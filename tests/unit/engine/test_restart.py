@@ -1,4 +1,4 @@
-"""The restart law in numbers."""
+"""The restart policy in numbers."""
 
 from __future__ import annotations
 

@@ -524,7 +524,7 @@ async def test_health_tasks_end_when_the_loop_is_torn_down_hard(
     assert plugin.yields <= yields + 1
 
 
-# -- the restart law ------------------------------------------------------------------------------
+# -- the restart policy ------------------------------------------------------------------------------
 
 
 RESTART_NOW = Advice(Action.RESTART_NOW)
@@ -550,7 +550,7 @@ class Advises:
             "no key",
         ),
         ((Advice(Action.GIVE_UP), Advice(Action.RESTART_NOW, ServerError("busy"))), "busy"),
-        ((Advice(Action.GIVE_UP), Advice(Action.BACK_OFF)), "it ended unasked"),
+        ((Advice(Action.GIVE_UP), Advice(Action.BACK_OFF)), "it exited unexpectedly"),
     ],
 )
 def test_of_several_advices_the_strongest_counts_and_the_error_of_the_strongest_that_has_one(

@@ -141,13 +141,13 @@ EVENTS: list[tuple[Event, str, int, dict[str, object]]] = [
             failures=2,
             report=Unhealthy("503", {"body": "long"}),
         ),
-        "unhealthy, says sse-health (2 in a row): 503",
+        "unhealthy (sse-health, 2 in a row): 503",
         logging.WARNING,
         {"event": "health", "plugin": "sse-health", "healthy": False, "reason": "503", "failures": 2},
     ),
     (
         HealthReported(**HEAD, plugin="sse-health", healthy=True, report=Healthy()),
-        "healthy, says sse-health",
+        "healthy (sse-health)",
         logging.DEBUG,
         {"event": "health", "plugin": "sse-health", "healthy": True, "reason": "", "failures": 0},
     ),
@@ -246,7 +246,7 @@ EVENTS: list[tuple[Event, str, int, dict[str, object]]] = [
     ),
     (
         PluginFailed(**HEAD, plugin="mine", hook="on_ready", reason="kaput", seconds=0.5, disabled=True),
-        "plugin mine failed in on_ready: kaput; it is not asked again",
+        "plugin mine failed in on_ready: kaput; the hook has been disabled",
         logging.WARNING,
         {
             "event": "plugin_failed",

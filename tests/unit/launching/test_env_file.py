@@ -331,7 +331,7 @@ def test_check_finds_what_is_missing_or_wrong_before_a_start(tmp_path: Path) -> 
     ]
     assert f"{tmp_path}/missing cannot be read: there is no such file" in seen[0][2]
     assert f"{wrong}:2: a name without a value" in seen[1][2]
-    assert "env:NOT_THERE cannot be had" in seen[2][2]
+    assert "cannot read secret env:NOT_THERE" in seen[2][2]
     assert "chmod" in seen[3][2]
 
 

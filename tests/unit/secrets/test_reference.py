@@ -107,7 +107,7 @@ def test_a_variable_that_is_missing_cannot_come_into_a_fixed_environment(
     with pytest.raises(EnvironmentSetupFailed) as caught:
         Secret("env:A").read(environ)
 
-    assert caught.value.message == f"the secret env:A cannot be had: {reason}"
+    assert caught.value.message == f"cannot read secret env:A: {reason}"
     assert caught.value.permanent
 
 
@@ -148,7 +148,7 @@ def test_what_no_variable_can_hold_is_refused_without_being_shown(
     with pytest.raises(EnvironmentSetupFailed) as caught:
         Secret(f"file:{file}").read()
 
-    assert caught.value.message == f"the secret file:{file} cannot be had: {reason}"
+    assert caught.value.message == f"cannot read secret file:{file}: {reason}"
     assert caught.value.__cause__ is None
     assert not caught.value.permanent
 
@@ -245,7 +245,7 @@ async def test_a_secret_that_is_missing_is_told_with_server_variable_and_source(
 
     error = caught.value
     assert error.message == (
-        f"its variable TOKEN: the secret file:{tmp_path}/missing cannot be had: there is no such file"
+        f"its variable TOKEN: cannot read secret file:{tmp_path}/missing: there is no such file"
     )
     assert error.context.server == "fake"
     assert error.context.details["variable"] == "TOKEN"
@@ -266,7 +266,7 @@ async def test_a_variable_that_can_never_come_is_not_waited_for(directories: Dir
     environ = {"PATH": os.environ["PATH"]}
 
     async with Supervisor(spec, directories=directories, environ=environ) as supervisor:
-        with pytest.raises(EnvironmentSetupFailed, match="env:NOT_THERE cannot be had"):
+        with pytest.raises(EnvironmentSetupFailed, match="cannot read secret env:NOT_THERE"):
             await supervisor["fake"].start()
 
         assert supervisor["fake"].generation == 1
@@ -356,7 +356,7 @@ async def test_a_secret_of_an_option_that_misses_fails_the_start(directories: Di
     async with Supervisor(
         printing(plugins=(plugin,)), directories=directories, environ=environ
     ) as supervisor:
-        with pytest.raises(EnvironmentSetupFailed, match="env:NOT_THERE cannot be had") as caught:
+        with pytest.raises(EnvironmentSetupFailed, match="cannot read secret env:NOT_THERE") as caught:
             await supervisor["fake"].start()
 
     assert caught.value.context.server == "fake"

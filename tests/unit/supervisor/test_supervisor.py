@@ -110,7 +110,7 @@ async def test_a_needed_server_that_fails_is_the_reason_of_those_that_need_it(
         assert "see why db is failed" in caught.value.context.hint
         assert supervisor["web"].generation == 1
 
-        with pytest.raises(ServerCrashed, match="^db: it ended unasked"):
+        with pytest.raises(ServerCrashed, match="^db: it exited unexpectedly"):
             await supervisor.wait_ready(timeout=5)
 
 

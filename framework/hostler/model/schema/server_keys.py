@@ -90,8 +90,8 @@ RESTART_KEYS: Mapping[str, Key] = MappingProxyType(
     {
         "policy": _choice(
             RestartMode,
-            "When a server that ended unasked is started again. `always` also restarts a server without a "
-            "port that ended with 0",
+            "When a server that exited unexpectedly is started again. `always` also restarts a server "
+            "without a port that ended with 0",
         ),
         "max_restarts": _count(0, "How many restarts before it is failed; cleared by running long enough"),
         "initial_delay": _duration(
