@@ -70,7 +70,7 @@ class Reloading:
 
         try:
             with anyio.fail_after(SECONDS):
-                configuration = await run_in_thread(self.load, abandon=True)
+                configuration = await run_in_thread(self.load, abandon_on_cancel=True)
         except TimeoutError:
             what = f"reading the configuration has not ended after {SECONDS} s"
             raise InvalidConfiguration(f"{what}: the import of a plugin hangs, or a disk") from None

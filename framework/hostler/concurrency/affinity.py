@@ -1,4 +1,4 @@
-"""Where a supervisor lives: one process and one event loop. It may be used nowhere else."""
+"""The process and the event loop that a supervisor belongs to. It may be used nowhere else."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LoopAffinity:
         self._on_fork: Callable[[], None] | None = None
 
     def enter(self, on_fork: Callable[[], None]) -> None:
-        """Live in this process and on the running loop; ServerError where that is not one of asyncio.
+        """Belong to this process and the running loop; ServerError where that is not one of asyncio.
 
         `on_fork` is called in every forked child from now on, until this is left or nobody holds it.
         """
@@ -79,7 +79,7 @@ class LoopAffinity:
         return self._thread == threading.get_ident()
 
     def forget_in_child(self) -> None:
-        """In a forked child: take its copy of the loop apart from ours, and let go of everything."""
+        """In a forked child: take its copy of the loop apart from ours, and release everything."""
         if self._loop is not None and self._on_fork is not None:
             with suppress(OSError, AttributeError):
                 _isolate(self._loop, runs_here=self.loop_runs_here)

@@ -1,4 +1,4 @@
-"""Bounded streams from the engine to whoever listens: a slow listener loses the oldest, and is told so."""
+"""Bounded streams from the engine to whoever listens: a slow listener loses the oldest, and learns that."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _HEAVIEST = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Marks(Generic[T]):
-    """For items that tell themselves how many were lost before them: how that is read, and written."""
+    """For items that carry the number of those lost before them: how that is read, and written."""
 
     read: Callable[[T], int]
     write: Callable[[T, int], T]
 
 
 class Subscription(Generic[T]):
-    """One listener's queue, an async iterator; it ends when the channel is closed or it is itself."""
+    """One listener's queue, an async iterator; it ends when the broadcast is closed or it is itself."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Subscription(Generic[T]):
         self._weight = 0
         self._lost = 0
         self._closed = False
-        self._news = anyio.Event()
+        self._wakeup = anyio.Event()
 
     def push(self, item: T) -> None:
         """Add an item; where there is no room the oldest is dropped and counted."""
@@ -56,12 +56,12 @@ class Subscription(Generic[T]):
         if self._weigh is not None:
             self._weight += self._weigh(item)
 
-        self._news.set()
+        self._wakeup.set()
 
     def close(self) -> None:
         """End the iteration once what is queued has been taken."""
         self._closed = True
-        self._news.set()
+        self._wakeup.set()
 
     def __aiter__(self) -> Subscription[T]:
         return self
@@ -71,10 +71,10 @@ class Subscription(Generic[T]):
             if self._closed:
                 raise StopAsyncIteration
 
-            if self._news.is_set():  # several may wait: all of them are to be woken
-                self._news = anyio.Event()
+            if self._wakeup.is_set():  # several may wait: all of them are to be woken
+                self._wakeup = anyio.Event()
 
-            await self._news.wait()
+            await self._wakeup.wait()
 
         if self._lost and self._gap is not None:
             lost, self._lost = self._lost, 0
@@ -104,10 +104,10 @@ class Subscription(Generic[T]):
         return item
 
 
-class Channel(Generic[T]):
+class Broadcast(Generic[T]):
     """Carries items to any number of subscriptions; one that nobody holds any more is forgotten.
 
-    `limit` is how many wait for a slow listener at most. With `weigh`, which tells the size of an item,
+    `limit` is how many wait for a slow listener at most. With `weigh`, which gives the size of an item,
     they are also 16 MiB together at most, the oldest and the newest not counted. Where some were lost,
     `gap` makes an item that says so; with `marks` the next one says it.
     """
@@ -133,7 +133,7 @@ class Channel(Generic[T]):
         return len(self._subscriptions) > 0
 
     def subscribe(self, limit: int | None = None) -> Subscription[T]:
-        """Listen from now on, with a limit of one's own or the channel's."""
+        """Listen from now on, with a limit of one's own or the broadcast's."""
         subscription = Subscription(limit or self._limit, self._gap, self._weigh, self._marks)
 
         if self._closed:

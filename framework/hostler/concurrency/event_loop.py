@@ -20,8 +20,8 @@ def loop_time() -> float:
     return asyncio.get_running_loop().time()
 
 
-def call_out(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call what is not ours on the loop's thread: it may use anyio as in a task, also beside sniffio."""
+def call_user_code(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call code of others on the loop's thread: it may use anyio as in a task, also beside sniffio."""
     sniffio = sys.modules.get("sniffio")
 
     if sniffio is None:

@@ -1,4 +1,4 @@
-"""Where the watchers of one run leave word for the coroutine that lives it."""
+"""Where the watchers of one run post events for the coroutine that manages it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ class Mailbox(Generic[T]):
 
     def __init__(self) -> None:
         self._items: deque[T] = deque()
-        self._news = anyio.Event()
+        self._wakeup = anyio.Event()
 
     def post(self, item: T) -> None:
-        """Leave word."""
+        """Add an item and wake the reader up."""
         self._items.append(item)
-        self._news.set()
+        self._wakeup.set()
 
     async def take(self, deadline: float | None = None) -> T | None:
         """The next item, or None when `deadline` (the event loop's clock, seconds) comes first."""
         with anyio.CancelScope(deadline=float("inf") if deadline is None else deadline):
             while not self._items:
-                self._news = anyio.Event()
-                await self._news.wait()
+                self._wakeup = anyio.Event()
+                await self._wakeup.wait()
 
             return self._items.popleft()
 

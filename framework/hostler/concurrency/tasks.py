@@ -1,4 +1,4 @@
-"""Tasks that run beside something and end with it."""
+"""Tasks that are cancelled together when what they serve ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blocking work beside the event loop, on a thread that ends with the work."""
+"""Blocking calls off the event loop, each on a thread that ends with the call."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any, TypeVar
 import anyio
 
 T = TypeVar("T")
-THREAD = "hostler-aside"
+THREAD_NAME = "hostler-blocking"
 
 
 async def run_in_thread(
-    function: Callable[..., T], *arguments: Any, abandon: bool = False, outlive: bool = True
+    function: Callable[..., T], *arguments: Any, abandon_on_cancel: bool = False, daemon: bool = True
 ) -> T:
     """Call `function` on a thread of its own and return what it does; its errors pass through.
 
-    A cancel scope waits for it, unless `abandon`. The thread is a daemon and no worker of a pool: a
+    A cancel scope waits for it, unless `abandon_on_cancel`. The thread is a daemon and no worker of a pool: a
     pool's idle threads would outlive us, and hold up the end of a program whose loop was torn down.
-    With `outlive` false that end waits for it: Python may crash when it is taken to pieces within an
-    import. Where no thread can be had, the call is made right here.
+    With `daemon` false that end waits for it: Python may crash when it is taken to pieces within an
+    import. Where no thread can be started, the call is made right here.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -31,22 +31,22 @@ async def run_in_thread(
         try:
             result = function(*arguments)
         except StopIteration as error:  # which no future takes
-            tell(future.set_exception, RuntimeError(f"raised {error!r}"))
+            settle(future.set_exception, RuntimeError(f"raised {error!r}"))
         except BaseException as error:  # noqa: BLE001 - raised where it is awaited
-            tell(future.set_exception, error)
+            settle(future.set_exception, error)
         else:
-            tell(future.set_result, result)
+            settle(future.set_result, result)
 
-    def tell(setter: Callable[[Any], None], value: Any) -> None:
+    def settle(setter: Callable[[Any], None], value: Any) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(lambda: None if future.done() else setter(value))
 
     try:
-        threading.Thread(target=work, name=THREAD, daemon=outlive).start()
+        threading.Thread(target=work, name=THREAD_NAME, daemon=daemon).start()
     except RuntimeError:  # too many processes, or the interpreter is about to end
         work()
 
-    with anyio.CancelScope(shield=not abandon):
+    with anyio.CancelScope(shield=not abandon_on_cancel):
         await future
 
     return future.result()

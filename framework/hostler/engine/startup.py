@@ -125,7 +125,9 @@ class Startup:
         server.reporter.note_activity("reading its secrets and env_file")
 
         with anyio.move_on_after(server.spec.prepare_timeout):
-            readings = await run_in_thread(resolve_inputs, server.spec, server.context.live_env, abandon=True)
+            readings = await run_in_thread(
+                resolve_inputs, server.spec, server.context.live_env, abandon_on_cancel=True
+            )
 
         if readings is None:
             raise EnvironmentSetupFailed("reading its secrets and env_file took longer than prepare_timeout")
@@ -163,7 +165,7 @@ class Startup:
         self.resources.server.reporter.note_activity("cleaning up behind a former hostler that was killed")
 
         with anyio.move_on_after(self.resources.server.spec.prepare_timeout):
-            recovered = await run_in_thread(store.recover, lock, kill_recorded, abandon=True)
+            recovered = await run_in_thread(store.recover, lock, kill_recorded, abandon_on_cancel=True)
 
         if recovered is None:
             raise EnvironmentSetupFailed(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hostler.files.bounded_read import is_handed_over, read_plain
-from hostler.files.trusted_path import EVERYBODY, outsiders, read_as_owner
+from hostler.files.trusted_path import EVERYBODY, other_writers, read_as_owner
 
 _OTHERS = stat.S_IROTH | stat.S_IWOTH
 
@@ -65,7 +65,7 @@ def read_private(path: Path, *, largest: int) -> PrivateText:
 
 def _outsiders(path: Path) -> set[int]:
     try:
-        return outsiders(path)
+        return other_writers(path)
     except FileNotFoundError:
         if not is_handed_over(path):
             raise

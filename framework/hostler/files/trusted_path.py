@@ -25,7 +25,7 @@ _MISSING, _NO_FILE = 3, 4
 _READ = f'[ -e "$1" ] || exit {_MISSING}; [ -f "$1" ] || exit {_NO_FILE}; exec head -c "$2" -- "$1"'
 
 
-def outsiders(path: Path) -> set[int]:
+def other_writers(path: Path) -> set[int]:
     """The users but root and ourselves who can change what a path leads to: folders, links, the file.
 
     OSError when the way cannot be walked.

@@ -13,7 +13,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from hostler.files.bounded_read import read_plain
-from hostler.files.trusted_path import outsiders, read_as
+from hostler.files.trusted_path import other_writers, read_as
 from hostler.model.launch import Launch
 from hostler.model.values import CommandResult
 from hostler.process.spawn.privileges import Account, find_account
@@ -45,7 +45,7 @@ def is_ours(launch: Launch, path: Path) -> bool:
         return False
 
     try:
-        return account_of(launch) is None or not outsiders(path)
+        return account_of(launch) is None or not other_writers(path)
     except OSError:
         return False
 

@@ -11,17 +11,17 @@ from hostler.model.launch import Launch
 
 @dataclass(slots=True, eq=False)
 class Exposure:
-    """Those that runs which have ended could have changed, with the server, until somebody is told."""
+    """The files that ended runs could have changed, with the server's name, until they are reported."""
 
     _files: dict[Path, str] = field(default_factory=dict)
 
     def note(self, launch: Launch | None, inputs: Iterable[Path]) -> None:
-        """Take note of what a run could change, before it is forgotten."""
+        """Note what a run could change, before the run is forgotten."""
         name = "" if launch is None else launch.server
         self._files.update(dict.fromkeys(exposed(launch, inputs), name))
 
     def take(self) -> Mapping[Path, str]:
-        """What is known, which is forgotten by that."""
+        """Return what was noted, and forget it."""
         files, self._files = self._files, {}
         return files
 

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Mapping
 from types import MappingProxyType
 
-_ADVICE: Mapping[int, str] = MappingProxyType(
+_HINTS: Mapping[int, str] = MappingProxyType(
     {
         errno.EAGAIN: "too many processes: stop some, or raise the limit (ulimit -u)",
         errno.ENOMEM: "free some memory",
@@ -16,6 +16,6 @@ _ADVICE: Mapping[int, str] = MappingProxyType(
 )
 
 
-def advice(number: int | None, otherwise: str) -> str:
-    """What to do about an error number: `otherwise` where nothing is short."""
-    return _ADVICE.get(number or 0, otherwise)
+def shortage_hint(number: int | None, otherwise: str) -> str:
+    """What to do about an error number that means a shortage, else `otherwise`."""
+    return _HINTS.get(number or 0, otherwise)

@@ -190,7 +190,7 @@ class StateRecorder:
             record = self._records.popleft()
 
             try:
-                await run_in_thread(self._crashes.write, record, abandon=True)
+                await run_in_thread(self._crashes.write, record, abandon_on_cancel=True)
             except (OSError, ServerError) as error:
                 self._refuse(record.server, "its crash record", error)
             else:

@@ -31,7 +31,7 @@ async def tell_unreadable(command_runner: CommandRunner, told: set[str]) -> None
     ours: list[str] = []
 
     with anyio.move_on_after(_SECONDS):
-        ours = await run_in_thread(_readable, list(named), abandon=True) if named else []
+        ours = await run_in_thread(_readable, list(named), abandon_on_cancel=True) if named else []
 
     kept = await _kept(command_runner, ours, sandboxed=True) if ours else []
     outside = await _kept(command_runner, kept, sandboxed=False) if kept and launch.confinement else kept
@@ -60,7 +60,9 @@ async def _kept(command_runner: CommandRunner, paths: Sequence[str], *, sandboxe
     launch = command_runner.launch
 
     if _is_as_we_are(launch):
-        seen = await run_in_thread(_readable, [str(launch.cwd / path) for path in paths], abandon=True)
+        seen = await run_in_thread(
+            _readable, [str(launch.cwd / path) for path in paths], abandon_on_cancel=True
+        )
         return [path for path in paths if str(launch.cwd / path) not in seen]
 
     with suppress(ServerError, OSError):

@@ -29,7 +29,7 @@ async def sweep(context: SupervisorContext) -> list[Recovered]:
     What it writes down first is where the state of this one is found.
     """
     with anyio.move_on_after(_SWEEP_SECONDS, shield=True):
-        return await run_in_thread(_sweep, context, abandon=True)
+        return await run_in_thread(_sweep, context, abandon_on_cancel=True)
 
     return [Recovered(problem="it takes too long and goes on beside: a disk hangs, perhaps")]
 
@@ -49,7 +49,7 @@ async def clean_up(launch: Launch, store: RunStore, tell: Callable[[str], None])
 
     if sinks:
         with anyio.move_on_after(_SINK_SECONDS):
-            await run_in_thread(_close, sinks, tell, abandon=True)
+            await run_in_thread(_close, sinks, tell, abandon_on_cancel=True)
 
     caller = Caller()
 
@@ -71,7 +71,7 @@ async def _remove(paths: Sequence[Path], store: RunStore, tell: Callable[[str], 
     problems = [f"{path} may be left behind: removing it takes too long" for path in paths]
 
     with anyio.move_on_after(_REMOVE_SECONDS, shield=True):
-        _, problems = await run_in_thread(store.remove_temporary, paths, abandon=True)
+        _, problems = await run_in_thread(store.remove_temporary, paths, abandon_on_cancel=True)
 
     for problem in problems:
         tell(problem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hostler.concurrency.event_loop import call_out
+from hostler.concurrency.event_loop import call_user_code
 from hostler.model.values import Line
 from hostler.process.output.capture import Capture
 
@@ -39,7 +39,7 @@ class LineFollower:
             unfollow()
 
     def _take(self, lines: list[Line]) -> None:
-        call_out(self._hand_on, lines)
+        call_user_code(self._hand_on, lines)
 
     def _hand_on(self, lines: list[Line]) -> None:
         for line in lines:

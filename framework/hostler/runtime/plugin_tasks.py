@@ -26,7 +26,7 @@ async def run_beside(function: Callable[[], Awaitable[None]], reporter: Reporter
 async def warm_up(function: Callable[[], object], reporter: Reporter) -> None:
     """Call a function on a thread; only a cancellation comes out of it."""
     try:
-        await run_in_thread(function, abandon=True, outlive=False)
+        await run_in_thread(function, abandon_on_cancel=True, daemon=False)
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001 - it is only warmth: who needs it will fail and be named

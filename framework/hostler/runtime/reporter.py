@@ -9,8 +9,8 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from hostler.concurrency.broadcast import Channel, Marks
-from hostler.concurrency.event_loop import call_out
+from hostler.concurrency.broadcast import Broadcast, Marks
+from hostler.concurrency.event_loop import call_user_code
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord
 from hostler.events.events import Event, Notice, Progress
@@ -31,9 +31,9 @@ class Reporter:
         self.name = name
         self.generation = 0
         self.masker = Masker()
-        self.events: Channel[Event] = Channel(gap=self._events_dropped)
-        self.stream: Channel[StreamEvent | StreamGap] = Channel(gap=_stream_dropped, weigh=_size)
-        self.lines: Channel[Line] = Channel(weigh=_length, marks=Marks(_missed, _with_missed))
+        self.events: Broadcast[Event] = Broadcast(gap=self._events_dropped)
+        self.stream: Broadcast[StreamEvent | StreamGap] = Broadcast(gap=_stream_dropped, weigh=_size)
+        self.lines: Broadcast[Line] = Broadcast(weigh=_length, marks=Marks(_missed, _with_missed))
         self.event_count = 0
         self.skipped_events = 0
         self.last_event_at: datetime | None = None
@@ -49,7 +49,7 @@ class Reporter:
             self.note_activity(in_words(event))
 
         self.events.publish(event)
-        call_out(self._tell, event)
+        call_user_code(self._tell, event)
 
     def _tell(self, event: Event) -> None:
         self._listener(event)

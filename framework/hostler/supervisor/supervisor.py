@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import anyio
 
-from hostler.concurrency.broadcast import Channel
+from hostler.concurrency.broadcast import Broadcast
 from hostler.engine.server import Server
 from hostler.errors import ServerError
 from hostler.events.events import Event, Notice, events_dropped
@@ -58,7 +58,7 @@ class Supervisor:
     ) -> None:
         given = configuration_of(configuration, environ)
         place = namespace or given.namespace
-        self._channel: Channel[Event] = Channel(limit=8192, gap=events_dropped)
+        self._channel: Broadcast[Event] = Broadcast(limit=8192, gap=events_dropped)
         self._listeners: list[Callable[[Event], None]] = []
         self._engine: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()

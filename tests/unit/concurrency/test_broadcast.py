@@ -6,7 +6,7 @@ import gc
 
 import anyio
 import pytest
-from hostler.concurrency.broadcast import Channel, Marks, Subscription
+from hostler.concurrency.broadcast import Broadcast, Marks, Subscription
 from hostler.concurrency.mailbox import Mailbox
 
 
@@ -20,7 +20,7 @@ def lost(count: int) -> str:
 
 
 async def test_every_listener_gets_everything_in_order() -> None:
-    channel: Channel[str] = Channel()
+    channel: Broadcast[str] = Broadcast()
     first, second = channel.subscribe(), channel.subscribe()
 
     for item in "abc":
@@ -31,7 +31,7 @@ async def test_every_listener_gets_everything_in_order() -> None:
 
 
 async def test_a_slow_listener_loses_the_oldest_and_is_told_how_many() -> None:
-    channel: Channel[str] = Channel(limit=3, gap=lost)
+    channel: Broadcast[str] = Broadcast(limit=3, gap=lost)
     slow = channel.subscribe()
 
     for number in range(10):
@@ -43,7 +43,7 @@ async def test_a_slow_listener_loses_the_oldest_and_is_told_how_many() -> None:
 
 async def test_items_that_are_marked_tell_all_that_was_lost_before_them() -> None:
     marks: Marks[tuple[str, int]] = Marks(lambda item: item[1], lambda item, lost: (item[0], lost))
-    channel: Channel[tuple[str, int]] = Channel(marks=marks)
+    channel: Broadcast[tuple[str, int]] = Broadcast(marks=marks)
     slow, prompt = channel.subscribe(2), channel.subscribe()
 
     for item in (("a", 0), ("b", 5), ("c", 0), ("d", 7)):
@@ -55,7 +55,7 @@ async def test_items_that_are_marked_tell_all_that_was_lost_before_them() -> Non
 
 
 async def test_large_items_are_bounded_by_their_size_and_one_that_is_larger_still_arrives() -> None:
-    channel: Channel[str] = Channel(gap=lost, weigh=len)
+    channel: Broadcast[str] = Broadcast(gap=lost, weigh=len)
     slow, prompt = channel.subscribe(), channel.subscribe()
     large = "x" * (20 << 20)
 
@@ -75,7 +75,7 @@ async def test_large_items_are_bounded_by_their_size_and_one_that_is_larger_stil
 
 
 async def test_two_gaps_are_told_one_by_one() -> None:
-    channel: Channel[str] = Channel(limit=1, gap=lost)
+    channel: Broadcast[str] = Broadcast(limit=1, gap=lost)
     slow = channel.subscribe()
     channel.publish("a")
     channel.publish("b")
@@ -88,7 +88,7 @@ async def test_two_gaps_are_told_one_by_one() -> None:
 
 
 async def test_a_channel_without_a_mark_drops_silently() -> None:
-    channel: Channel[str] = Channel(limit=2)
+    channel: Broadcast[str] = Broadcast(limit=2)
     slow = channel.subscribe()
 
     for item in "abcd":
@@ -99,7 +99,7 @@ async def test_a_channel_without_a_mark_drops_silently() -> None:
 
 
 async def test_a_late_listener_hears_from_then_on() -> None:
-    channel: Channel[str] = Channel()
+    channel: Broadcast[str] = Broadcast()
     channel.publish("before")
     late = channel.subscribe()
     channel.publish("after")
@@ -108,13 +108,13 @@ async def test_a_late_listener_hears_from_then_on() -> None:
 
 
 async def test_a_closed_channel_ends_those_who_come_later() -> None:
-    channel: Channel[str] = Channel()
+    channel: Broadcast[str] = Broadcast()
     channel.close()
     assert await all_of(channel.subscribe()) == []
 
 
 async def test_a_waiting_listener_is_woken_by_an_item_and_by_the_end() -> None:
-    channel: Channel[str] = Channel()
+    channel: Broadcast[str] = Broadcast()
     subscription = channel.subscribe()
     heard: list[str] = []
 
@@ -132,7 +132,7 @@ async def test_a_waiting_listener_is_woken_by_an_item_and_by_the_end() -> None:
 
 
 async def test_two_readers_of_one_subscription_share_it_and_both_end() -> None:
-    channel: Channel[str] = Channel()
+    channel: Broadcast[str] = Broadcast()
     subscription = channel.subscribe()
     heard: list[str] = []
 
@@ -152,7 +152,7 @@ async def test_two_readers_of_one_subscription_share_it_and_both_end() -> None:
 
 
 async def test_a_closed_subscription_gives_out_what_it_has_and_takes_no_more() -> None:
-    channel: Channel[str] = Channel()
+    channel: Broadcast[str] = Broadcast()
     subscription = channel.subscribe()
     channel.publish("a")
     subscription.close()
@@ -161,7 +161,7 @@ async def test_a_closed_subscription_gives_out_what_it_has_and_takes_no_more() -
 
 
 async def test_a_subscription_that_nobody_holds_is_forgotten() -> None:
-    channel: Channel[str] = Channel()
+    channel: Broadcast[str] = Broadcast()
     subscription = channel.subscribe()
     assert channel.followed
     del subscription
@@ -190,7 +190,7 @@ async def _post_later(inbox: Mailbox[str]) -> None:
 
 @pytest.mark.parametrize("limit", [1, 2, 1024])
 async def test_memory_is_bounded_by_the_limit(limit: int) -> None:
-    channel: Channel[str] = Channel(limit=limit)
+    channel: Broadcast[str] = Broadcast(limit=limit)
     slow = channel.subscribe()
 
     for number in range(5000):

@@ -31,8 +31,10 @@ async def test_the_work_is_done_on_a_thread_of_its_own() -> None:
 @pytest.mark.usefixtures("no_threads")
 @pytest.mark.parametrize("abandon", [False, True])
 async def test_without_a_thread_the_work_is_done_here(abandon: bool) -> None:
-    assert await run_in_thread(threading.current_thread, abandon=abandon) is threading.current_thread()
-    assert await run_in_thread(max, 1, 2, abandon=abandon) == 2
+    assert (
+        await run_in_thread(threading.current_thread, abandon_on_cancel=abandon) is threading.current_thread()
+    )
+    assert await run_in_thread(max, 1, 2, abandon_on_cancel=abandon) == 2
 
 
 @pytest.mark.usefixtures("no_threads")
@@ -54,7 +56,7 @@ def work():
     print("done", flush=True)
 
 async def main():
-    task = asyncio.create_task(run_in_thread(work, abandon=True, outlive=%s))
+    task = asyncio.create_task(run_in_thread(work, abandon_on_cancel=True, daemon=%s))
     await asyncio.to_thread(begun.wait)
     task.cancel()
 

@@ -16,7 +16,7 @@ from typing import Self
 from hostler.errors import EnvironmentSetupFailed
 from hostler.process.disk.remove_tree import empty
 from hostler.process.disk.trusted_folder import Untrusted, trusted_folder
-from hostler.process.resource_hint import advice
+from hostler.process.resource_hint import shortage_hint
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._]+")
 _LONGEST_SLUG = 60
@@ -178,7 +178,7 @@ def _refusal(path: Path, error: OSError) -> EnvironmentSetupFailed:
     otherwise = f"{repair}, or choose others with XDG_STATE_HOME, XDG_DATA_HOME and XDG_CACHE_HOME"
     return EnvironmentSetupFailed(
         f"the directory {where} cannot be used: {why}",
-        hint=advice(error.errno, otherwise),
+        hint=shortage_hint(error.errno, otherwise),
         details={"path": str(where)},
         permanent=isinstance(error, Untrusted),
     )

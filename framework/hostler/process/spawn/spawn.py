@@ -17,7 +17,7 @@ from hostler.errors import EnvironmentSetupFailed, ProcessSpawnFailed, ServerErr
 from hostler.files.run_as import run_as
 from hostler.model.choices import InputMode, OutputMode
 from hostler.model.launch import Launch
-from hostler.process.resource_hint import advice
+from hostler.process.resource_hint import shortage_hint
 from hostler.process.spawn.cgroups import join
 from hostler.process.spawn.environment import steers_programs
 from hostler.process.spawn.executable import find_program
@@ -199,11 +199,14 @@ def explain(error: Exception, program: str) -> ProcessSpawnFailed:
     """Make what the system refused into an error that says what to do; `permanent` unless it may pass."""
     number = error.errno if isinstance(error, OSError) else None
     reason = os.strerror(number) if number is not None else str(error)
-    hint = advice(number, _TOO_LARGE if number == errno.E2BIG else _REFUSED)
+    hint = shortage_hint(number, _TOO_LARGE if number == errno.E2BIG else _REFUSED)
     other = _other_file(error, program)
 
     if other:  # the program itself was looked at before
-        reason, hint = f"{reason}: {other}", advice(number, f"see that {other} is there and may be used")
+        reason, hint = (
+            f"{reason}: {other}",
+            shortage_hint(number, f"see that {other} is there and may be used"),
+        )
 
     return ProcessSpawnFailed(
         f"cannot start {program}: {reason}",

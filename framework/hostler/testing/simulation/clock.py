@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from hostler.concurrency.threads import THREAD
+from hostler.concurrency.threads import THREAD_NAME
 
 T = TypeVar("T")
 _BEGINNING = 1000.0  # not 0: a time that is false would hide mistakes, or make some
@@ -55,7 +55,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if timeout == 0:
             return 0.0
 
-        if any(thread.name == THREAD for thread in threading.enumerate()):
+        if any(thread.name == THREAD_NAME for thread in threading.enumerate()):
             return _REAL_WAIT
 
         if self._waiting:

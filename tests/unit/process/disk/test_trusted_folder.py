@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hostler.files.trusted_path import outsiders, read_as
+from hostler.files.trusted_path import other_writers, read_as
 from hostler.process.disk.trusted_folder import Untrusted, trusted_folder
 from other_user import as_user
 
@@ -160,19 +160,19 @@ def test_a_group_of_which_another_user_is_a_member_is_refused(
 
 def test_we_ourselves_are_no_outsiders_and_a_group_that_may_write_is(base: Path) -> None:
     ours, shared = folder(base / "ours", OURS), folder(base / "shared", 0, 0o775, NOGROUP)
-    assert as_user(OURS, lambda: outsiders(ours)) == "set()"
+    assert as_user(OURS, lambda: other_writers(ours)) == "set()"
     nobody = pwd.getpwnam("nobody")
     assert nobody.pw_gid == NOGROUP
-    assert nobody.pw_uid in outsiders(shared)
+    assert nobody.pw_uid in other_writers(shared)
 
 
 def test_who_may_write_by_an_access_list_is_an_outsider(base: Path) -> None:
     with_access_list(folder(base / "user", 0), THEIRS)
     with_access_list(folder(base / "group", 0), NOGROUP, GROUP)
     with_access_list(folder(base / "reader", 0), THEIRS, rights=5)
-    assert outsiders(base / "user" / ".." / "user") == {THEIRS}
-    assert pwd.getpwnam("nobody").pw_uid in outsiders(base / "group")
-    assert outsiders(base / "reader") == set()
+    assert other_writers(base / "user" / ".." / "user") == {THEIRS}
+    assert pwd.getpwnam("nobody").pw_uid in other_writers(base / "group")
+    assert other_writers(base / "reader") == set()
 
 
 def test_what_is_read_as_another_user_is_read_with_the_groups_of_that_user(base: Path) -> None:
