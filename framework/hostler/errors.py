@@ -73,6 +73,11 @@ class ServerError(Exception):
         )
         return self
 
+    def replace_context(self, context: ErrorContext) -> None:
+        """Have it say something else, such as the same with its secrets masked."""
+        self.context = context
+        self.args = (context.message,)
+
     def __str__(self) -> str:
         context = self.context
         text = f"{context.server}: {context.message}" if context.server else context.message

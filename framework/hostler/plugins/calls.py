@@ -49,6 +49,49 @@ class Outcome:
 
         return f"{trouble or 'was cancelled'} and swallowed its cancellation: it is left running"
 
+    async def contain(self, function: Callable[..., object], arguments: Mapping[str, object]) -> None:
+        """Call an async function and keep what it returns or raises."""
+        try:
+            self.value = await self.timed(function(**arguments))  # type: ignore[arg-type]
+        except BaseException as error:  # noqa: BLE001 - SystemExit would end the host's loop, a stray cancellation its task
+            self.error = error
+
+    async def follow(self, task: asyncio.Task[None], limit: float) -> None:
+        """Wait for the task of `contain`; cancel it when it overruns `limit`, or when this is cancelled."""
+        started = loop_time()
+
+        try:
+            await _wait(task, limit)
+            self.overran = None if task.done() else limit
+        finally:
+            if not task.done():
+                self.swallowed = not await _ended(task)
+
+            self.seconds = loop_time() - started
+
+    @coroutine
+    def timed(self, call: Awaitable[object]) -> Generator[Any, Any, object]:
+        """Drive an awaitable as `await` does, and note how long each of its steps kept the loop to itself."""
+        steps = call.__await__()
+        step: Callable[[], object] = partial(next, steps)
+
+        while True:
+            started = time.monotonic()
+
+            try:
+                waiting = step()
+            except StopIteration as end:
+                return end.value
+            finally:
+                self.held = max(self.held, time.monotonic() - started)
+
+            try:
+                sent = yield waiting
+            except BaseException as error:  # noqa: BLE001 - handed on to where it is awaited
+                step = partial(steps.throw, error)
+            else:
+                step = partial(steps.send, sent)
+
 
 class Caller:
     """Calls async hooks. A call that swallows its cancellation is left behind, never waited for."""
@@ -64,19 +107,10 @@ class Caller:
         `limit` is in seconds; a call that overruns it is cancelled and has one more second to end.
         Nothing that the plugin raises comes out of here; a cancellation of the caller does.
         """
-        started = loop_time()
-        task = asyncio.create_task(_contain(function, arguments, outcome))
+        task = asyncio.create_task(outcome.contain(function, arguments))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-        try:
-            await _wait(task, max(limit, 0.0))
-            outcome.overran = None if task.done() else max(limit, 0.0)
-        finally:
-            if not task.done():
-                await _end(task, outcome)
-
-            outcome.seconds = loop_time() - started
+        await outcome.follow(task, max(limit, 0.0))
 
 
 class TimedReports(AsyncGenerator[Report, None]):
@@ -102,7 +136,7 @@ class TimedReports(AsyncGenerator[Report, None]):
         outcome = Outcome()
 
         try:
-            return cast("T", await _timed(step, outcome))
+            return cast("T", await outcome.timed(step))
         finally:
             if outcome.held > SLOW_STEP:
                 self._on_held(outcome.held)
@@ -117,44 +151,12 @@ async def _wait(task: asyncio.Task[None], limit: float) -> None:
         await asyncio.wait({task}, timeout=min(limit, _SECOND_CHANCE))
 
 
-async def _end(task: asyncio.Task[None], outcome: Outcome) -> None:
+async def _ended(task: asyncio.Task[None]) -> bool:
+    """Cancel a task; whether it has ended by that."""
     task.cancel()
 
     # Shielded: anyio cancels a scope's task again and again, and one more second is owed to the plugin.
     with anyio.CancelScope(shield=True):
         await asyncio.wait({task}, timeout=_GRACE)
 
-    outcome.swallowed = not task.done()
-
-
-async def _contain(
-    function: Callable[..., object], arguments: Mapping[str, object], outcome: Outcome
-) -> None:
-    try:
-        outcome.value = await _timed(function(**arguments), outcome)  # type: ignore[arg-type]
-    except BaseException as error:  # noqa: BLE001 - SystemExit would end the host's loop, a stray cancellation its task
-        outcome.error = error
-
-
-@coroutine
-def _timed(call: Awaitable[object], outcome: Outcome) -> Generator[Any, Any, object]:
-    """Drive an awaitable as `await` does, and note how long each of its steps kept the loop to itself."""
-    steps = call.__await__()
-    step: Callable[[], object] = partial(next, steps)
-
-    while True:
-        started = time.monotonic()
-
-        try:
-            waiting = step()
-        except StopIteration as end:
-            return end.value
-        finally:
-            outcome.held = max(outcome.held, time.monotonic() - started)
-
-        try:
-            sent = yield waiting
-        except BaseException as error:  # noqa: BLE001 - handed on to where it is awaited
-            step = partial(steps.throw, error)
-        else:
-            step = partial(steps.send, sent)
+    return task.done()

@@ -106,15 +106,16 @@ class Reporter:
         """Complete an error with the server's name and last lines, and mask what stands in it."""
         error.with_context(server=self.name, stdout=stdout, stderr=stderr)
         context = error.context
-        error.context = replace(
-            context,
-            message=self.masker.text(context.message),
-            hint=self.masker.text(context.hint),
-            details=self._masked(context.details),
-            stdout=self.masker.text(context.stdout),
-            stderr=self.masker.text(context.stderr),
+        error.replace_context(
+            replace(
+                context,
+                message=self.masker.text(context.message),
+                hint=self.masker.text(context.hint),
+                details=self._masked(context.details),
+                stdout=self.masker.text(context.stdout),
+                stderr=self.masker.text(context.stderr),
+            )
         )
-        error.args = (error.context.message,)
         self._cut_off_causes(error)
         return error
 

@@ -128,4 +128,4 @@ class LoopThread:
                 self._begun.set_result((supervisor, door))
                 await self._asked.wait()
         finally:
-            door.open = False
+            door.shut()

@@ -21,11 +21,15 @@ class LoopPortal:
     def __init__(self, portal: BlockingPortal) -> None:
         self._portal = portal
         self._pid = os.getpid()
-        self.open = True
+        self._open = True
+
+    def shut(self) -> None:
+        """Nothing goes through it any more."""
+        self._open = False
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function, or await a coroutine function, over there."""
-        if not self.open:
+        if not self._open:
             raise ServerError("the block of hostler.serve has ended", hint="use its servers inside of it")
 
         refuse_forked(self._pid)
@@ -33,7 +37,7 @@ class LoopPortal:
 
     def read(self, thing: object, name: str) -> Any:
         """Read an attribute over there, or here when nothing runs any more."""
-        return self.call(getattr, thing, name) if self.open else getattr(thing, name)
+        return self.call(getattr, thing, name) if self._open else getattr(thing, name)
 
     def follow(self, subscribe: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
         """Subscribe at once (not at the first `next`), and take item after item."""
@@ -43,11 +47,11 @@ class LoopPortal:
     def _take(self, items: AsyncIterator[T]) -> Iterator[T]:
         while True:
             try:
-                item = self.call(items.__anext__) if self.open else _without_loop(items)
+                item = self.call(items.__anext__) if self._open else _without_loop(items)
             except StopAsyncIteration:
                 return
             except (RuntimeError, CancelledError):
-                if self.open:
+                if self._open:
                     raise
 
                 continue  # it was shut while we waited
