@@ -6,17 +6,20 @@ import logging
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import anyio
 
 from hostler.engine.dependencies import follow_needed, lost_meanwhile
 from hostler.engine.monitor import Monitor, RunOutcome
 from hostler.engine.resources import ServerResources
-from hostler.engine.restart import Budget
-from hostler.engine.restart_decision import RestartDecision
+from hostler.engine.restart import Budget, Crash, blames_its_port, decide
 from hostler.engine.run import Run
 from hostler.engine.server import Server
-from hostler.engine.shutdown import Crash, Shutdown
+from hostler.engine.shutdown import Shutdown
 from hostler.engine.startup import Startup
 from hostler.errors import ServerError
+from hostler.events.events import RestartScheduled
 from hostler.model.states import MOVES, State
 from hostler.model.values import ExitCause
 from hostler.process.spawn.spawn import explain
@@ -30,7 +33,6 @@ class Lifecycle:
 
     server: Server
     resources: ServerResources = field(init=False)
-    _was_ready: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.resources = ServerResources(self.server)
@@ -64,12 +66,10 @@ class Lifecycle:
         if server.state is State.FAILED and not planned:
             self.resources.drop_plugins()
 
-        server.budget = Budget()
-        self._was_ready = self._was_ready and planned
-        comeback = RestartDecision(self.resources, server.spec.restart.start_retries, self._was_ready)
+        server.budget = Budget(was_ready=server.budget.was_ready and planned)
 
         while (crash := await self._run_once()) is not None:
-            if not await comeback.after(crash):
+            if not await self._runs_again_after(crash):
                 return
 
     async def _run_once(self) -> Crash | None:
@@ -106,7 +106,7 @@ class Lifecycle:
         server.enter(State.WAITING_READY)
         watching.begin()
         ending = await watching.until_ending()
-        self._was_ready = self._was_ready or run.ready_at is not None
+        server.budget = replace(server.budget, was_ready=server.budget.was_ready or run.ready_at is not None)
         return await leaving.leave(ending)
 
     def _why_not_spawned(self) -> str:
@@ -129,6 +129,86 @@ class Lifecycle:
             return ServerError(f"the process could not be started: {error!r}")
 
         return None
+
+    async def _runs_again_after(self, crash: Crash) -> bool:
+        server = self.server
+        decision = decide(
+            crash,
+            server.spec,
+            server.budget,
+            command=server.desired.what_ends_it if server.end_asked else "",
+            port_lingers=not server.end_asked and self._port_lingers_after(crash),
+            jitter=server.context.jitter(),
+        )
+        server.budget = decision.budget
+
+        if decision.outcome is State.BACKOFF:
+            return await self._back_off(crash)
+
+        if decision.done:
+            server.desired.done()
+
+        self._record(crash, decision.outcome, decision.reason)
+        failed = decision.outcome is State.FAILED
+        reason = f"{decision.reason}: {crash.error.message}" if failed else decision.reason
+        self.resources.rest(decision.outcome, reason=reason, error=crash.error if failed else None)
+        return False
+
+    def _port_lingers_after(self, crash: Crash) -> bool:
+        """Whether connections of a former run kept its port: then the next start waits for it."""
+        resources, spec = self.resources, self.server.spec
+        port, looked = resources.last_port, self.server.context.processes.needs_only_time
+
+        if port is None or not blames_its_port(crash, spec, self.server.budget):
+            return False
+
+        if not looked(spec.host, port, reuse=False):
+            return False
+
+        resources.port_refused, resources.last_port = True, None
+        return True
+
+    def _record(self, crash: Crash, outcome: State, decision: str, next_try: datetime | None = None) -> None:
+        budget = self.server.budget
+        used, allowed = budget.spent(self.server.spec.restart)
+        self.server.note_crash(
+            replace(
+                crash.record,
+                outcome=outcome,
+                decision=decision,
+                restarts_used=used,
+                restarts_allowed=allowed,
+                first_start=not budget.was_ready,
+                next_try=next_try,
+            )
+        )
+
+    async def _back_off(self, crash: Crash) -> bool:
+        """Wait for the next run, which a start begins at once; False when a stop came first."""
+        server, delay = self.server, self.server.budget.last_delay
+        used, allowed = server.budget.spent(server.spec.restart)
+        server.restarts += 1
+        self._record(crash, State.BACKOFF, "", datetime.now(UTC) + timedelta(seconds=delay))
+        server.enter(State.BACKOFF, reason=crash.error.message, error=crash.error)
+        server.reporter.say(
+            RestartScheduled(
+                server=server.name,
+                generation=server.generation,
+                used=used,
+                allowed=allowed,
+                delay=delay,
+                first_start=not server.budget.was_ready,
+            )
+        )
+
+        if delay > 0:
+            with anyio.move_on_after(delay):
+                await server.until(lambda: server.end_asked or server.desired.start_asked)
+
+        if server.end_asked:
+            self.resources.rest(State.STOPPED, reason=server.desired.what_ends_it)
+
+        return not server.end_asked
 
     def _end_at_once(self) -> None:
         """The engine is torn down: no time for anything but the end of the tree."""

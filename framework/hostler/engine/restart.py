@@ -1,42 +1,171 @@
-"""The restart policy: how often, and after which delay. Pure arithmetic; clock and chance are passed in."""
+"""After a crash: is there another run, and when? Pure: time, jitter and commands are passed in."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import errno
+import os
+import re
+from dataclasses import dataclass, replace
 
-from hostler.model.spec import RestartPolicy
+from hostler.errors import ServerError
+from hostler.events.crash import CrashRecord
+from hostler.model.choices import Kind, RestartMode
+from hostler.model.spec import RestartPolicy, ServerSpec
+from hostler.model.states import DONE, State
+from hostler.model.values import Action, Exit, ExitCause
+
+# As libraries and runtimes say it; where the language of the system is another one, by its number.
+_IN_USE = re.compile(
+    rf"address (is )?(already )?in use|EADDRINUSE|AddrInUse|AddressInUse"
+    rf"|(errno|os error)\W{{1,3}}{errno.EADDRINUSE}\b|\({errno.EADDRINUSE}: "
+    rf"|{re.escape(os.strerror(errno.EADDRINUSE))}",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """A run that exited unexpectedly, when its tree is gone and the plugins have been heard."""
+
+    exit: Exit
+    error: ServerError
+    action: Action | None
+    record: CrashRecord
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether a restart cannot help."""
+        return self.error.permanent or self.action is Action.GIVE_UP
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What has been spent: automatic restarts since the last stable run, and the last delay in seconds."""
+    """What has been spent since the start that somebody asked for.
+
+    `used` are automatic restarts since the last stable run, `last_delay` is the last delay in seconds.
+    Until it `was_ready` once, only the `retries` of its first start count. `waited` tells that the last
+    restart waited for connections of a former run that kept its port.
+    """
 
     used: int = 0
     last_delay: float = 0.0
+    retries: int = 0
+    was_ready: bool = False
+    waited: bool = False
+
+    def spent(self, policy: RestartPolicy) -> tuple[int, int]:
+        """The restarts that are used, and how many there are."""
+        if self.was_ready:
+            return self.used, policy.max_restarts
+
+        return self.retries, policy.start_retries
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows a crash: backoff and another run, or rest for this `reason`; `done` is no failure."""
+
+    outcome: State
+    budget: Budget
+    reason: str = ""
+    done: bool = False
 
 
 def after_running(budget: Budget, policy: RestartPolicy, seconds: float) -> Budget:
-    """Give the budget back after a run that was ready without interruption for long enough.
+    """Give the restarts back after a run that was ready without interruption for long enough.
 
     Long enough is max(`stable_after`, twice the last delay): a child that dies just after it looks
     healthy must not loop for ever.
     """
-    return Budget() if seconds >= max(policy.stable_after, 2 * budget.last_delay) else budget
+    stable = seconds >= max(policy.stable_after, 2 * budget.last_delay)
+    return replace(budget, used=0, last_delay=0.0) if stable else budget
 
 
-def spend(budget: Budget, policy: RestartPolicy, chance: float) -> Budget | None:
+def spend(budget: Budget, policy: RestartPolicy, jitter: float) -> Budget | None:
     """Take one restart out of the budget; None when none is left.
 
     The new budget's `last_delay` is the time to wait: exponential from `initial_delay` to
-    `max_delay`, times `chance` (0 to 1: full jitter).
+    `max_delay`, times `jitter` (0 to 1: full jitter).
     """
     if budget.used >= policy.max_restarts:
         return None
 
     ceiling = policy.initial_delay * 2.0 ** min(budget.used, 64)
-    return Budget(budget.used + 1, min(ceiling, policy.max_delay) * chance)
+    return replace(budget, used=budget.used + 1, last_delay=min(ceiling, policy.max_delay) * jitter)
 
 
 def at_once(budget: Budget) -> Budget:
     """Keep what was spent but wait no time: what "restart now" means."""
-    return Budget(budget.used, 0.0)
+    return replace(budget, last_delay=0.0)
+
+
+def blames_its_port(crash: Crash, spec: ServerSpec, budget: Budget) -> bool:
+    """Whether it may have failed only for connections that are not over yet and keep its port.
+
+    The next start waits for a fixed port, and takes another one where that is free to choose. Who cannot
+    bind it after that has another reason.
+    """
+    exit_ = crash.exit
+
+    if exit_.ready or exit_.pid is None or crash.hopeless or spec.kind is Kind.TASK or budget.waited:
+        return False
+
+    output = f"{exit_.stdout}{exit_.stderr}"  # none, where it goes elsewhere
+    return not output.strip() or _IN_USE.search(output) is not None
+
+
+def decide(
+    crash: Crash, spec: ServerSpec, budget: Budget, *, command: str, port_lingers: bool, jitter: float
+) -> Decision:
+    """Decide what follows a crash.
+
+    `command` is the stop or restart that was asked for meanwhile, or "". `port_lingers` tells that only
+    connections of a former run keep its port, which takes time and spends no restart.
+    """
+    if command:
+        return Decision(State.STOPPED, budget, command)
+
+    if _is_done(crash.exit, spec):
+        return Decision(State.STOPPED, budget, DONE, done=True)
+
+    budget = replace(budget, waited=port_lingers or (budget.waited and not crash.exit.ready))
+
+    if port_lingers:
+        return Decision(State.BACKOFF, at_once(budget))
+
+    if refusal := _why_none_can_be(crash, spec, budget):
+        return Decision(State.FAILED, budget, refusal)
+
+    return _spend_one(crash, spec.restart, budget, jitter)
+
+
+def _is_done(exit_: Exit, spec: ServerSpec) -> bool:
+    """A worker without a port that ends with 0 has done its work; a server never has."""
+    done = exit_.cause is ExitCause.EXITED and exit_.code == 0 and exit_.ready
+    return done and spec.port is None and spec.restart.policy is not RestartMode.ALWAYS
+
+
+def _why_none_can_be(crash: Crash, spec: ServerSpec, budget: Budget) -> str:
+    if crash.hopeless:
+        awaited = crash.error.context.details.get("needs")
+        return f"it waits for {awaited}" if awaited else "a restart cannot help"
+
+    never = spec.restart.policy is RestartMode.NEVER and (budget.was_ready or spec.kind is Kind.TASK)
+    return "it is not to be restarted" if never else ""
+
+
+def _spend_one(crash: Crash, policy: RestartPolicy, budget: Budget, jitter: float) -> Decision:
+    now = crash.action is Action.RESTART_NOW
+
+    if budget.was_ready:
+        spent = spend(budget, policy, jitter)
+        refusal = f"gave up after {budget.used} restarts"
+    else:
+        left = budget.retries < policy.start_retries
+        first = replace(budget, retries=budget.retries + 1, last_delay=policy.initial_delay)
+        spent, refusal = first if left else None, "it never became ready"
+
+    if spent is None:
+        return Decision(State.FAILED, budget, refusal)
+
+    return Decision(State.BACKOFF, at_once(spent) if now else spent)

@@ -21,7 +21,7 @@ from hostler.engine.exit_error import (
 )
 from hostler.engine.monitor import RunOutcome
 from hostler.engine.resources import ServerResources
-from hostler.engine.restart import after_running
+from hostler.engine.restart import Crash, after_running
 from hostler.engine.run import Run
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord
@@ -34,16 +34,6 @@ from hostler.runtime.survivors import Unstoppable
 
 _LAST_TRY_SECONDS = 5.0
 _STRENGTH = tuple(Action)
-
-
-@dataclass(frozen=True, slots=True)
-class Crash:
-    """A run that exited unexpectedly, when its tree is gone and the plugins have been heard."""
-
-    exit: Exit
-    error: ServerError
-    action: Action | None
-    record: CrashRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,7 +249,7 @@ def test_serve_and_load_take_a_mapping(directories: Directories) -> None:
 async def test_a_server_whose_start_broke_is_failed_with_that_error(
     make_spec: MakeSpec, directories: Directories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken() -> None:
+    def broken(**_: object) -> None:
         raise TypeError("no budget today")
 
     monkeypatch.setattr("hostler.engine.lifecycle.Budget", broken)
