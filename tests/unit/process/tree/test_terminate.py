@@ -24,33 +24,18 @@ from hostler.process.tree.terminate import (
     kill_tree_now,
     stop_tree,
 )
+from process_trees import ESCAPES, IGNORES_SIGTERM
 from run_marks import mark
 
 Start = Callable[..., Any]
+
+
 Gone = Callable[[int], bool]
 
+
 PYTHON = (sys.executable, "-I", "-S", "-c")
-IGNORES_SIGTERM = """
-import signal, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-print("ready", flush=True)
-time.sleep(60)
-"""
-ESCAPES = """
-import os, sys, time
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        print(os.getpid(), flush=True)
-        if "close" in sys.argv:
-            os.closerange(0, 10)
-        time.sleep(60)
-    os._exit(0)
-os.wait()
-if "die" in sys.argv:
-    os._exit(3)
-time.sleep(60)
-"""
+
+
 FORKS_WHEN_TOLD_TO_STOP = """
 import os, signal, time
 def leave_one_behind(number, frame):
@@ -66,6 +51,8 @@ print("ready", flush=True)
 while True:
     time.sleep(60)
 """
+
+
 GOES_TO_THE_BACKGROUND = """
 import os, time
 for step in range(60):
@@ -76,12 +63,16 @@ for step in range(60):
     time.sleep(0.001)
 time.sleep(60)
 """
+
+
 LEAVES_AN_ORPHAN = """
 import subprocess
 orphan = subprocess.Popen(["sleep", "60"], start_new_session=True, stdout=subprocess.DEVNULL)
 print(orphan.pid)
 orphan.returncode = 0
 """
+
+
 SPARES_ITSELF = """
 import subprocess, sys
 from hostler.process.tree.terminate import kill_leftovers
@@ -90,17 +81,9 @@ print(kill_leftovers(sys.argv[1]), child.poll())
 child.kill()
 child.wait()
 """
+
+
 STOPS_ITSELF = "import os, signal; print('ready', flush=True); os.kill(os.getpid(), signal.SIGSTOP)"
-MAIN_THREAD_ENDS = """
-import ctypes, threading, time
-threading.Thread(target=time.sleep, args=(60,)).start()
-print("ready", flush=True)
-ctypes.CDLL(None).pthread_exit(0)
-"""
-
-
-def pids(members: list[Member]) -> set[int]:
-    return {member.pid for member in members}
 
 
 def stat_fields(pid: int) -> list[str]:
@@ -187,60 +170,6 @@ async def test_a_cut_that_never_comes_does_not_delay(start: Start) -> None:
         assert await stop_tree(child.process, grace=60, cut_short=anyio.Event()) == ()
 
 
-@pytest.mark.parametrize("switches", [(), ("close",), ("die",), ("close", "die")])
-async def test_a_process_that_forked_twice_into_its_own_session_is_found_by_the_marker(
-    start: Start, gone: Gone, switches: tuple[str, ...]
-) -> None:
-    child = start(*PYTHON, ESCAPES, *switches)
-    escaped = int(await child.line())
-
-    if "die" in switches:
-        assert await child.process.wait() == ExitStatus(code=3)
-
-    assert escaped in pids(find_tree(child.process))
-    assert os.getsid(escaped) != child.pid
-    assert await stop_tree(child.process, grace=5) == ()
-    assert gone(escaped)
-    assert find_tree(child.process) == []
-
-
-async def test_a_child_that_cleared_its_environment_is_found_by_its_session(start: Start, gone: Gone) -> None:
-    child = start("sh", "-c", "env -i sleep 60 & echo $!; exit 0")
-    orphan = int(await child.line())
-    await child.process.wait()
-
-    assert pids(find_tree(child.process)) == {orphan}
-    assert await stop_tree(child.process, grace=5) == ()
-    assert gone(orphan)
-
-
-async def test_a_child_in_its_own_session_without_marker_is_found_by_its_parent(
-    start: Start, gone: Gone
-) -> None:
-    child = start("sh", "-c", "setsid env -i sh -c 'echo $$; sleep 60; :' & wait")
-    inner = int(await child.line())
-
-    with anyio.fail_after(5):
-        while len(found := pids(find_tree(child.process))) < 3:  # noqa: ASYNC110  (nobody tells a fork)
-            await anyio.sleep(0.01)
-
-    assert {child.pid, inner} < found  # the third is its sleep
-    assert await stop_tree(child.process, grace=5) == ()
-    assert all(gone(pid) for pid in found)
-
-
-async def test_those_known_before_the_first_signal_stay_known(start: Start, gone: Gone) -> None:
-    # the parent dies at once and takes the only link to a child without marker with it
-    code = "import os,sys; os.setsid(); print(os.getpid(), flush=True)\nimport time; " + IGNORES_SIGTERM
-    child = start("sh", "-c", 'env -i "$@" & wait', "sh", *PYTHON, code)
-    inner = int(await child.line())
-    assert await child.line() == "ready"
-
-    assert await stop_tree(child.process, grace=0.3) == ()
-    assert child.process.exit_status == ExitStatus(signal=signal.SIGTERM)
-    assert gone(inner)
-
-
 async def test_what_is_started_while_stopping_is_stopped_too(start: Start) -> None:
     child = start(*PYTHON, FORKS_WHEN_TOLD_TO_STOP)
     assert await child.line() == "ready"
@@ -283,48 +212,6 @@ async def test_a_stopped_grandchild_is_woken_up_to_obey(start: Start, gone: Gone
     assert await stop_tree(child.process, grace=10) == ()
     assert gone(inner)
     assert time.monotonic() - before < 5
-
-
-async def test_a_process_whose_main_thread_has_ended_is_still_there(start: Start) -> None:
-    child = start(*PYTHON, MAIN_THREAD_ENDS)
-    assert await child.line() == "ready"
-    await wait_for_state(child.pid, "Z")
-
-    assert child.process.alive()
-    assert pids(find_tree(child.process)) == {child.pid}
-    assert await stop_tree(child.process, grace=10) == ()
-    assert not child.process.alive()
-
-
-async def test_zombies_are_no_members(start: Start) -> None:
-    child = start("sh", "-c", "sleep 0 & echo $!; exec sleep 60")
-    zombie = int(await child.line())
-    await wait_for_state(zombie, "Z")
-
-    assert pids(find_tree(child.process)) == {child.pid}
-
-
-async def test_other_servers_and_we_ourselves_are_left_alone(start: Start) -> None:
-    child, other = start("sleep", "60"), start("sleep", "60")
-
-    assert pids(find_tree(child.process)) == {child.pid}
-    assert await stop_tree(child.process, grace=5) == ()
-    assert other.process.alive()
-
-
-async def test_a_marker_inside_a_longer_one_is_not_taken_for_it(start: Start) -> None:
-    child, other = start("sleep", "60", run_id="a"), start("sleep", "60", run_id="ab")
-
-    assert pids(find_tree(child.process)) == {child.pid}
-    assert pids(find_tree(other.process)) == {other.pid}
-
-
-async def test_a_nested_server_belongs_to_the_outer_one_too(start: Start) -> None:
-    outer = start("sleep", "60", run_id="outer")
-    inner = start("sleep", "60", run_id="inner", host_env={"HOSTLER_RUN_ID": "outer"})
-
-    assert pids(find_tree(outer.process)) == {outer.pid, inner.pid}
-    assert pids(find_tree(inner.process)) == {inner.pid}
 
 
 async def test_a_dead_leader_s_number_in_the_hands_of_another_is_not_believed(start: Start) -> None:
