@@ -1,1 +1,4 @@
-"""The bundled plugins: one file, one plugin, one class."""
+"""The bundled plugins: one file or folder, one plugin, one class.
+
+What several of them share stands in modules with an underscore. `demo_server` is a program to try them with.
+"""

@@ -26,8 +26,8 @@ from hostler import (
     poll,
 )
 
-from hostler_plugins.own_listener import holds_secret, verify_place
-from hostler_plugins.thresholds import check_positive
+from hostler_plugins._connections.own_listener import holds_secret, verify_place
+from hostler_plugins._option_checks import check_positive
 
 _STOPPING = 5.0  # seconds beyond the timeout, in which the tree of a command is ended
 _SHOWN = 500

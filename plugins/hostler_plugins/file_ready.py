@@ -23,7 +23,7 @@ from hostler import (
     poll,
 )
 
-from hostler_plugins.thresholds import check_positive
+from hostler_plugins._option_checks import check_positive
 
 _PAUSE = 0.05
 _SECONDS = 5.0

@@ -23,7 +23,7 @@ from hostler import (
     option,
 )
 
-from hostler_plugins.thresholds import check_pattern, check_positive
+from hostler_plugins._option_checks import check_pattern, check_positive
 
 _COLOUR = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]")  # ECMA-48: CSI, parameters, intermediates, final
 _SHOWN = 300

@@ -29,9 +29,9 @@ from hostler import (
     poll,
 )
 
-from hostler_plugins.connection_close import close_by_reset
-from hostler_plugins.own_listener import holds_secret, verify_connection, verify_place
-from hostler_plugins.thresholds import check_pattern, check_positive
+from hostler_plugins._connections.connection_close import close_by_reset
+from hostler_plugins._connections.own_listener import holds_secret, verify_connection, verify_place
+from hostler_plugins._option_checks import check_pattern, check_positive
 
 _MOST = 64 * 1024
 _PEER = struct.Struct("=iII")  # pid, uid, gid

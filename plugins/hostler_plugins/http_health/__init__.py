@@ -25,9 +25,9 @@ from hostler import (
     poll,
 )
 
+from hostler_plugins._connections.secret_headers import check_headers, read_headers, redact_headers
+from hostler_plugins._option_checks import check_pattern, check_positive
 from hostler_plugins.http_health.status_ranges import accepted
-from hostler_plugins.secret_headers import check_headers, read_headers, redact_headers
-from hostler_plugins.thresholds import check_pattern, check_positive
 
 _NO_PORT = "http-health needs a server with a port"
 

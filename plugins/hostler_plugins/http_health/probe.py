@@ -26,14 +26,14 @@ from hostler import (
 )
 from yarl import URL
 
+from hostler_plugins._connections.own_connector import OwnConnector
+from hostler_plugins._connections.own_listener import holds_secret
+from hostler_plugins._connections.retry_after import retry_after
 from hostler_plugins.http_health.answers import brief, differences
 from hostler_plugins.http_health.failures import explained
 from hostler_plugins.http_health.hints import Cure, cure_of_answer, cure_of_error
 from hostler_plugins.http_health.status_ranges import accepted
 from hostler_plugins.http_health.tls import make_trust
-from hostler_plugins.own_connector import OwnConnector
-from hostler_plugins.own_listener import holds_secret
-from hostler_plugins.retry_after import retry_after
 
 if TYPE_CHECKING:
     from hostler_plugins.http_health import HttpHealth

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from hostler import Duration, Launch, Report, ServerView, Unhealthy, hookimpl, option
 
+from hostler_plugins._option_checks import check_positive
 from hostler_plugins.notify_ready.listener import Hearing
 from hostler_plugins.notify_ready.sockets import bind_socket
-from hostler_plugins.thresholds import check_positive
 
 
 @dataclass(eq=False)

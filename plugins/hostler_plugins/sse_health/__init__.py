@@ -27,7 +27,7 @@ from hostler import (
     option,
 )
 
-from hostler_plugins.secret_headers import read_headers
+from hostler_plugins._connections.secret_headers import read_headers
 from hostler_plugins.sse_health.event_stream import EventStreamParser
 
 __all__ = ["EventStreamParser", "SseHealth"]

@@ -1,4 +1,8 @@
-"""What the options of health plugins that ask have to keep to."""
+"""Checks of options that several plugins have.
+
+The options themselves (interval, timeout, successes, failures) are declared in each plugin: a shared base
+class would put them before a plugin's own ones in its documentation, and could not say what they count there.
+"""
 
 from __future__ import annotations
 
