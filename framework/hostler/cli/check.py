@@ -11,7 +11,7 @@ import click
 
 from hostler.cli.arguments import Layers, file_argument, layer_options
 from hostler.cli.import_deadline import bounded_imports
-from hostler.config.load import load_drafts
+from hostler.config.load import load_resolved
 from hostler.config.preflight import Inspector, Observation
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.schema.diagnostics import without_echoes
@@ -32,7 +32,7 @@ def command(file: Path, layers: Layers, strict: bool) -> None:
     """
     with bounded_imports():
         mistakes: list[Problem] = []
-        configuration, drafts = load_drafts(file, **layers, mistakes=mistakes)
+        configuration, drafts = load_resolved(file, **layers, mistakes=mistakes)
 
     unset = [problem for spec in configuration.servers.values() for problem in spec.unset]
     mistakes = mistakes or without_echoes(unset)

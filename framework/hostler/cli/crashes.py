@@ -10,7 +10,7 @@ import click
 
 from hostler.cli.arguments import Layers, file_and_name, known_name, layer_options, words_argument
 from hostler.cli.import_deadline import bounded_imports
-from hostler.config.load import load_drafts
+from hostler.config.load import load_resolved
 from hostler.model.spec import Configuration
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.namespace import resolve_namespace
@@ -31,7 +31,7 @@ def command(words: tuple[str, ...], layers: Layers, number: int | None, last: bo
     file, name = file_and_name(words)
 
     with bounded_imports():
-        configuration, _ = load_drafts(file, **layers)
+        configuration, _ = load_resolved(file, **layers)
 
     names = list(configuration.servers) if name is None else [known_name(configuration, file, name)]
 

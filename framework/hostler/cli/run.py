@@ -12,7 +12,7 @@ import click
 from hostler.cli.arguments import Layers, file_argument, layer_options
 from hostler.cli.import_deadline import bounded_imports
 from hostler.cli.run_arguments import check_call
-from hostler.config.load import load_drafts
+from hostler.config.load import load_resolved
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.spec import Configuration
 
@@ -70,7 +70,7 @@ def command(
 
 def _read(file: Path, layers: Layers) -> Configuration:
     """The configuration; what only a server that is not started cannot do without may be missing."""
-    return load_drafts(file, **layers)[0]
+    return load_resolved(file, **layers)[0]
 
 
 def _refuse_again(file: Path) -> Configuration:

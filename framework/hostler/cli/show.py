@@ -9,7 +9,7 @@ import click
 from hostler.cli.arguments import Layers, file_and_name, known_name, layer_options, words_argument
 from hostler.cli.import_deadline import bounded_imports
 from hostler.config.dump import dump
-from hostler.config.load import load_drafts
+from hostler.config.load import load_resolved
 from hostler.model.schema.diagnostics import without_echoes
 from hostler.model.schema.masked import masked
 from hostler.model.spec import Configuration
@@ -31,7 +31,7 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
     file, name = file_and_name(words)
 
     with bounded_imports():
-        configuration, drafts = load_drafts(file, **layers)
+        configuration, drafts = load_resolved(file, **layers)
 
     names = list(configuration.servers) if name is None else [known_name(configuration, file, name)]
 

@@ -1,20 +1,24 @@
-"""A configuration written back as TOML."""
+"""A configuration written back as TOML: what was read, before any `${VAR}`, or the specs of a program."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import date, time
 from enum import Enum
 from pathlib import Path
 
-from hostler.config.resolve.plugin_tables import is_file
+from hostler.config.resolve.plugin_tables import anchored_secrets, is_file
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.dependencies import Need, OnRestart
 from hostler.model.interpolation import escape
+from hostler.model.schema.external_values import anchored_env_file, anchored_secret
+from hostler.model.schema.paths import is_anchored, is_path, tidy
 from hostler.model.schema.server_keys import TEMPLATES
+from hostler.model.schema.tree import Node, portable
 from hostler.model.spec import Configuration, EnvFile, PluginSpec, RestartPolicy, ServerSpec
 from hostler.model.units import Duration, Size
+from hostler.model.validation import ResolvedServer
 from hostler.secrets.reference import Secret
 from hostler.text.sanitize import escaped
 
@@ -31,6 +35,72 @@ def dump(configuration: Configuration) -> str:
     import tomli_w  # noqa: PLC0415 - only who writes needs it
 
     return escaped(tomli_w.dumps(configuration.document or _document(configuration.servers)))
+
+
+def document(resolved: Iterable[ResolvedServer]) -> dict[str, object]:
+    """Everything that was configured, written so that it means the same in any folder."""
+    return {"servers": {server.spec.name: _server_table(server) for server in resolved}}
+
+
+def _server_table(server: ResolvedServer) -> dict[str, object]:
+    table: dict[str, object] = portable(server.node)
+    command = server.at("command")
+
+    if server.spec.command and is_path(command.value[0].value):
+        table["command"] = [_anchored(command.value[0]), *portable(command)[1:]]
+
+    cwd = server.at("cwd")
+    table["cwd"] = escape(str(server.spec.cwd)) if cwd is server.node else _anchored(cwd)
+
+    if "env" in table:
+        table["env"] = {name: _variable(node) for name, node in server.at("env").value.items()}
+
+    if "env_file" in table:
+        table["env_file"] = portable(anchored_env_file(server.at("env_file")))
+
+    if "plugins" in table:
+        specs = {spec.name: spec for spec in server.spec.plugins}
+        plugins = server.at("plugins").value
+        table["plugins"] = {name: _plugin_table(node, specs.get(name)) for name, node in plugins.items()}
+
+    return table
+
+
+def _variable(node: Node) -> object:
+    return portable(anchored_secret(node) if isinstance(node.value, dict) else node)
+
+
+def _plugin_table(node: Node, spec: PluginSpec | None) -> object:
+    if spec is None:  # switched off
+        return False
+
+    options: dict[str, object] = portable(anchored_secrets(node, spec))
+    use = node.value.get("use")
+
+    if use is not None and is_file(use.value):
+        options["use"] = _anchored(use)
+
+    return options
+
+
+def _anchored(node: Node) -> str:
+    """The source text of a path, made absolute where what it stands for is relative."""
+    text = str(portable(node))
+
+    if is_anchored(node.value):
+        return text
+
+    # A variable that is not set may be absolute.
+    if node.value == node.source_text and text.startswith("${"):
+        return text
+
+    if node.source_text is None:
+        return escape(str(tidy(node.place.base / text)))
+
+    return f"{escape(str(node.place.base))}/{text}"
+
+
+# -- specs of a program ----------------------------------------------------------------------------
 
 
 def _document(servers: Mapping[str, ServerSpec]) -> dict[str, object]:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from hostler.model.schema.json_forms import TEXTS, JsonSchema
 from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS, Key
 
-# The draft that the TOML language servers of the common editors read.
-DRAFT = "http://json-schema.org/draft-07/schema#"
+# The server that the TOML language servers of the common editors read.
+DRAFT = "http://json-schema.org/server-07/schema#"
 _PARAMETER = {"type": "string", "pattern": r"^\$\{parameter\.[A-Za-z_][A-Za-z0-9_]*\}$"}
 _VALUE = {"type": ["string", "number", "boolean", "array"]}
 _TEMPLATE: JsonSchema = {
@@ -141,7 +141,7 @@ def _table(keys: Mapping[str, Key]) -> JsonSchema:
 
 
 def _property(key: Key) -> JsonSchema:
-    if "$ref" in key.schema:  # beside it, this draft reads nothing
+    if "$ref" in key.schema:  # beside it, this server reads nothing
         return {"allOf": [key.schema], "description": key.meaning}
 
     return {**key.schema, "description": key.meaning}

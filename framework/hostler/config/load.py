@@ -7,21 +7,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from hostler.config.document import document
+from hostler.config.dump import document
 from hostler.config.resolve.cross_checks import check, with_implied_needs
 from hostler.config.resolve.instantiate import TemplateInstantiator, check_template
-from hostler.config.resolve.misplaced import place_of
-from hostler.config.resolve.server_table import ResolveContext, read_server
+from hostler.config.resolve.server_table import ResolveContext, read_server, where_it_belongs
 from hostler.config.resolve.templates import Template, made, read_templates
 from hostler.config.source.compose import Composer
 from hostler.config.source.layers import Layers
-from hostler.config.source.location import Source
 from hostler.config.source.overrides import Settings, settings_of
+from hostler.config.source.read import Source
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.graph import refuse_unset
 from hostler.model.schema.diagnostics import Diagnostics, without_echoes
 from hostler.model.schema.server_keys import TOP
-from hostler.model.schema.tree import Node, Place, Unusable, grow
+from hostler.model.schema.tree import Node, Place, Unusable, parse_tree
 from hostler.model.spec import Configuration
 from hostler.model.validation import ResolvedServer
 
@@ -46,12 +45,12 @@ def load(
     if isinstance(path, Mapping):
         return from_dict(path, base=Path.cwd(), profiles=profiles, settings=settings, environ=environ)
 
-    configuration, _ = load_drafts(path, profiles=profiles, settings=settings, environ=environ)
+    configuration, _ = load_resolved(path, profiles=profiles, settings=settings, environ=environ)
     refuse_unset(configuration.servers)
     return configuration
 
 
-def load_drafts(
+def load_resolved(
     path: str | os.PathLike[str],
     *,
     profiles: Iterable[str] = (),
@@ -66,7 +65,7 @@ def load_drafts(
     """
     source = Source(Path(path))
     environ = os.environ if environ is None else environ
-    found = Diagnostics(place_of)
+    found = Diagnostics(where_it_belongs)
     layers = Layers(_names(profiles), settings_of(settings))
 
     composer = Composer(environ, found)
@@ -77,9 +76,9 @@ def load_drafts(
         raise _unreadable(source.named, error) from error
 
     context = ResolveContext(environ, source.folder)
-    configuration, drafts = _configuration(tree, layers, context, found, mistakes)
+    configuration, resolved = _configuration(tree, layers, context, found, mistakes)
     namespace, files = source.namespace, tuple(composer.files)
-    return replace(configuration, namespace=namespace, path=source.file, files=files), drafts
+    return replace(configuration, namespace=namespace, path=source.file, files=files), resolved
 
 
 def from_dict(
@@ -95,12 +94,12 @@ def from_dict(
     Raises InvalidConfiguration with every mistake that was found.
     """
     environ = os.environ if environ is None else environ
-    found = Diagnostics(place_of)
+    found = Diagnostics(where_it_belongs)
     place = Place(None, None, Path(base).absolute())
     layers = Layers(_names(profiles), settings_of(settings))
 
     try:
-        tree = grow(mapping, lambda _: place)
+        tree = parse_tree(mapping, lambda _: place)
     except Unusable as error:
         raise InvalidConfiguration([Problem(error.node.key, str(error))]) from None
 
@@ -136,21 +135,21 @@ def _configuration(
     for template in templates.values():
         check_template(template, context, found)
 
-    drafts = _drafts(tree, templates, context, found)
+    resolved = _resolve(tree, templates, context, found)
 
     if found.problems:
-        drafts = _sound(drafts, found, mistakes)
+        resolved = _sound(resolved, found, mistakes)
 
     configuration = Configuration(
-        servers={name: draft.spec for name, draft in drafts.items()},
-        document=document(drafts.values()),
+        servers={name: server.spec for name, server in resolved.items()},
+        document=document(resolved.values()),
         templates={name: TemplateInstantiator(template, context) for name, template in templates.items()},
     )
-    return configuration, drafts
+    return configuration, resolved
 
 
 def _sound(
-    drafts: Mapping[str, ResolvedServer], found: Diagnostics, mistakes: list[Problem] | None
+    resolved: Mapping[str, ResolvedServer], found: Diagnostics, mistakes: list[Problem] | None
 ) -> dict[str, ResolvedServer]:
     """The servers without a mistake; all mistakes go to `mistakes`, or are raised where that is None."""
     problems = sorted(without_echoes([*found.problems, *found.unset]), key=_position)
@@ -159,32 +158,32 @@ def _sound(
         raise InvalidConfiguration(problems)
 
     mistakes += problems
-    return {name: draft for name, draft in drafts.items() if not _is_wrong(draft, found.problems)}
+    return {name: server for name, server in resolved.items() if not _is_wrong(server, found.problems)}
 
 
-def _is_wrong(draft: ResolvedServer, problems: Iterable[Problem]) -> bool:
+def _is_wrong(server: ResolvedServer, problems: Iterable[Problem]) -> bool:
     """Whether one of these stands in the table of a server, or in what was laid over it."""
-    own = draft.node.key
-    keys = {child.key for child in draft.node.walk()}
+    own = server.node.key
+    keys = {child.key for child in server.node.walk()}
     return any(one.key in keys or one.key.startswith(f"{own}.") for one in problems)
 
 
-def _drafts(
+def _resolve(
     tree: Node, templates: Mapping[str, Template], context: ResolveContext, found: Diagnostics
 ) -> dict[str, ResolvedServer]:
     """Every server that can be read; what they are to each other is checked when that is all of them."""
     nodes = {name: made(node, templates, found) for name, node in _servers(tree, templates, found)}
-    drafts = {
-        name: draft
+    resolved = {
+        name: server
         for name, node in nodes.items()
-        if node is not None and (draft := read_server(name, node, context, found))
+        if node is not None and (server := read_server(name, node, context, found))
     }
 
     if None not in nodes.values():
-        drafts = with_implied_needs(drafts, found)
-        check(drafts, found)
+        resolved = with_implied_needs(resolved, found)
+        check(resolved, found)
 
-    return drafts
+    return resolved
 
 
 def _servers(tree: Node, templates: Mapping[str, Template], found: Diagnostics) -> list[tuple[str, Node]]:

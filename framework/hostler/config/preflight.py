@@ -83,7 +83,7 @@ class Inspector:
         launches = any(getattr(plugin, "supplies_command", False) for plugin in plugins.values())
 
         yield from _account(spec, key)
-        yield from _elsewhere(spec, self.environ, key)
+        yield from _external_values(spec, self.environ, key)
 
         if spec.port:
             yield from _port(spec, f"{key}.port")
@@ -210,7 +210,7 @@ def _account(spec: ServerSpec, key: str) -> Iterator[Observation]:
         yield Observation(f"{key}.{'group' if spec.user is None else 'user'}", _sentence(error))
 
 
-def _elsewhere(spec: ServerSpec, environ: Mapping[str, str], key: str) -> Iterator[Observation]:
+def _external_values(spec: ServerSpec, environ: Mapping[str, str], key: str) -> Iterator[Observation]:
     """Read the secrets and files of variables, as a start would."""
     weight: Weight = "warning" if spec.needs else "mistake"  # a task that it needs may write them
     exposed: list[str] = []

@@ -25,16 +25,16 @@ class Origin:
     place: str
 
 
-def origins_of(draft: ResolvedServer) -> Iterator[Origin]:
+def origins_of(server: ResolvedServer) -> Iterator[Origin]:
     """Every value of a server: what was configured, in its order, then what it implies, then defaults."""
-    yield from _configured(draft.node, draft.spec.name)
+    yield from _configured(server.node, server.spec.name)
 
-    for name, node in draft.implied.items():
-        if not _is_listed(draft, name):
+    for name, node in server.implied.items():
+        if not _is_listed(server, name):
             because = f"implied: {node.key} refers to it, {place_of(node.place)}"
-            yield Origin(f"{draft.node.key}.needs", as_toml([name]), because)
+            yield Origin(f"{server.node.key}.needs", as_toml([name]), because)
 
-    yield from _defaults(draft)
+    yield from _defaults(server)
 
 
 def place_of(place: Place) -> str:
@@ -46,10 +46,10 @@ def place_of(place: Place) -> str:
     return f"{place.within} ({where})" if place.within else where
 
 
-def _is_listed(draft: ResolvedServer, name: str) -> bool:
-    needs = draft.at("needs")
+def _is_listed(server: ResolvedServer, name: str) -> bool:
+    needs = server.at("needs")
 
-    if needs is draft.node:
+    if needs is server.node:
         return False
 
     return name in (needs.value if isinstance(needs.value, dict) else [item.value for item in needs.value])
@@ -92,14 +92,14 @@ def as_toml(value: object) -> str:
 # -- defaults --------------------------------------------------------------------------------------
 
 
-def _defaults(draft: ResolvedServer) -> Iterator[Origin]:
-    key, given = draft.node.key, draft.node.value
+def _defaults(server: ResolvedServer) -> Iterator[Origin]:
+    key, given = server.node.key, server.node.value
     restart = given["restart"].value if "restart" in given else {}
-    yield from _of(draft.spec, key, given)
-    yield from _of(draft.spec.restart, below(key, "restart"), restart)
+    yield from _of(server.spec, key, given)
+    yield from _of(server.spec.restart, below(key, "restart"), restart)
 
-    for plugin in draft.spec.plugins:
-        yield from _of_plugin(plugin, draft.at("plugins", plugin.name))
+    for plugin in server.spec.plugins:
+        yield from _of_plugin(plugin, server.at("plugins", plugin.name))
 
 
 def _of(spec: ServerSpec | RestartPolicy, key: str, given: Container[str]) -> Iterator[Origin]:

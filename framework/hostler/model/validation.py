@@ -16,7 +16,7 @@ from hostler.errors import Problem
 from hostler.model.choices import InputMode, Kind, RestartMode
 from hostler.model.dependencies import Condition
 from hostler.model.schema.diagnostics import Diagnostics, shown
-from hostler.model.schema.tree import Node, Place, grow, quoted
+from hostler.model.schema.tree import Node, Place, parse_tree, quoted
 from hostler.model.spec import ServerSpec
 
 NeedNodes: TypeAlias = Mapping[str, Mapping[str, Node]]
@@ -48,7 +48,7 @@ class ResolvedServer:
             "needs": [need.server for need in spec.needed],
             "restart": {"policy": spec.restart.policy.value},
         }
-        return cls(grow(table, lambda _: place, key=f"servers.{spec.name}"), spec)
+        return cls(parse_tree(table, lambda _: place, key=f"servers.{spec.name}"), spec)
 
     def at(self, *keys: str) -> Node:
         """The value at a path, or the last table on the way where there is none."""
@@ -213,7 +213,7 @@ def _check_need(
         _check_completion(server, servers[other], node, found)
     else:
         listed = isinstance(server.at("needs").value, list)
-        word = "" if listed and node.raw is not None else other  # never the value of a variable
+        word = "" if listed and node.source_text is not None else other  # never the value of a variable
         what = f"there is no server {shown(node) if listed else quoted(other)}"
         found.unknown(node, word, [name for name in servers if name != server.spec.name], what=what)
 

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from hostler.config.load import load_drafts
+from hostler.config.load import load_resolved
 from hostler.config.provenance import Origin, as_toml, origins_of, place_of
 from hostler.config.source.overrides import read_setting
 from hostler.model.schema.tree import Place
@@ -58,7 +58,7 @@ def rows(text: str) -> dict[str, str]:
 
 
 def values_of(file: Path, name: str, **layers: object) -> dict[str, Origin]:
-    _, drafts = load_drafts(file, environ=os.environ, **layers)  # type: ignore[arg-type]
+    _, drafts = load_resolved(file, environ=os.environ, **layers)  # type: ignore[arg-type]
     return {origin.key: origin for origin in origins_of(drafts[name])}
 
 
@@ -177,7 +177,7 @@ def test_what_is_needed_anyway_is_not_told_as_implied(tmp_path: Path) -> None:
 
     for needs in ("['b']", "{ b = 'ready' }"):
         file = write(tmp_path, hostler=text % needs + rest)
-        _, drafts = load_drafts(file)
+        _, drafts = load_resolved(file)
         needed = [origin for origin in origins_of(drafts["a"]) if origin.key.startswith("servers.a.needs")]
         assert [origin.value for origin in needed][-1] == '["c"]'
         assert len(needed) == 2

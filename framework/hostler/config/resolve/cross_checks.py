@@ -120,7 +120,7 @@ def _references(server: Node) -> Iterator[tuple[Node, Reference]]:
     """The references to other servers, each with the string that holds it."""
     for key, child in server.value.items():
         for node in _active(child) if key in TEMPLATES else ():
-            if node.raw is not None and isinstance(node.value, str):
+            if node.source_text is not None and isinstance(node.value, str):
                 yield from ((node, reference) for reference in references_in(node.value))
 
 

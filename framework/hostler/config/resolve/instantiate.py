@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from hostler.config.resolve.cross_checks import check_alone
-from hostler.config.resolve.misplaced import place_of
-from hostler.config.resolve.server_table import ResolveContext, read_server, template_keys
+from hostler.config.resolve.server_table import ResolveContext, read_server, template_keys, where_it_belongs
 from hostler.config.resolve.templates import Template
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.interpolation import escape
 from hostler.model.schema.diagnostics import Diagnostics
-from hostler.model.schema.tree import Node, Place, Unusable, below, grow
+from hostler.model.schema.tree import Node, Place, Unusable, below, parse_tree
 from hostler.model.spec import ServerSpec
 
 
@@ -29,28 +28,28 @@ class TemplateInstantiator:
 
         Raises InvalidConfiguration with every mistake that was found.
         """
-        found = Diagnostics(place_of)
-        given = _grown(parameters)
+        found = Diagnostics(where_it_belongs)
+        given = _parsed(parameters)
         values = self.template.values(given.value, given, found)
 
         if values is not None:
             node = self.template.filled(below("servers", name), values, found)
-            draft = read_server(name, node, self.context, found)
+            server = read_server(name, node, self.context, found)
 
-            if draft is not None:
-                check_alone(draft, found)
+            if server is not None:
+                check_alone(server, found)
 
-        if found.problems or found.unset or values is None or draft is None:
+        if found.problems or found.unset or values is None or server is None:
             raise InvalidConfiguration([*found.problems, *found.unset])
 
-        return draft.spec
+        return server.spec
 
 
-def _grown(parameters: Mapping[str, object]) -> Node:
+def _parsed(parameters: Mapping[str, object]) -> Node:
     place = Place(None, None, Path.cwd())
 
     try:
-        return grow(_literal(parameters), lambda _: place, key="template")
+        return parse_tree(_literal(parameters), lambda _: place, key="template")
     except Unusable as error:
         raise InvalidConfiguration([Problem(error.node.key, str(error))]) from None
 

@@ -1,4 +1,4 @@
-"""`${...}` filled into the strings of a tree; each string remembers its raw text for messages."""
+"""`${...}` filled into the strings of a tree; each string remembers its source text for messages."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def fill(node: Node, known: Names, found: Diagnostics, *, keep: Container[str] =
         case list() as items:
             return replace(node, value=[fill(child, known, found, keep=keep) for child in items])
         case str() as text if "$" in text:
-            return replace(node, value=_filled(node, text, known, found, keep), raw=text)
+            return replace(node, value=_filled(node, text, known, found, keep), source_text=text)
         case _:
             return node
 

@@ -16,7 +16,7 @@ from hostler.model.schema.external_values import env_files, path, variables
 from hostler.model.schema.fields import Reader, command, entries
 from hostler.model.schema.paths import is_path
 from hostler.model.schema.python_values import server_name
-from hostler.model.schema.server_keys import SERVER_KEYS, TEMPLATES, readers
+from hostler.model.schema.server_keys import SERVER_KEYS, TEMPLATES, TOP, readers
 from hostler.model.schema.tree import Node
 from hostler.model.spec import ServerSpec
 from hostler.model.validation import ResolvedServer
@@ -64,6 +64,16 @@ def server_keys() -> list[str]:
 def template_keys() -> list[str]:
     """The keys that the table of a template may have."""
     return [*(key for key in server_keys() if key != "template"), "parameters"]
+
+
+def where_it_belongs(name: str) -> str:
+    """Where a key belongs, for a message; "" where that is not known."""
+    from hostler.plugins.discovery import installed  # noqa: PLC0415 - only this message needs it
+
+    if name in TOP:
+        return "; it belongs to the top of the file, above the first [table]"
+
+    return f"; it is a plugin: write plugins.{name}" if name in installed() else ""
 
 
 def _fields(context: ResolveContext) -> dict[str, Reader]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from hostler.config.source.merge import merge
+from hostler.config.source.layers import merge
 from hostler.model.interpolation import MalformedReference, escape, insert, names
 from hostler.model.schema.diagnostics import Diagnostics, shown
 from hostler.model.schema.tree import Node, below, moved, portable, quoted
@@ -229,7 +229,7 @@ def _with_values(node: Node, key: str, values: Values, as_text: bool, found: Dia
         found.fill(node, len(text), key=key)
         return text
 
-    text = insert(portable(replace(node, raw=node.value)), lookup)
+    text = insert(portable(replace(node, source_text=node.value)), lookup)
     return replace(node, key=key, value=text, place=replace(node.place, base=_base(node, values)))
 
 
@@ -247,7 +247,7 @@ def _base(node: Node, values: Values) -> Path:
 def _as_text(value: Node, name: str, key: str, node: Node, found: Diagnostics) -> str:
     match value.value:
         case str():
-            return str(portable(replace(value, raw=value.value)))
+            return str(portable(replace(value, source_text=value.value)))
         case bool() as flag:
             return "true" if flag else "false"
         case list():

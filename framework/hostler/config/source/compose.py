@@ -8,9 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from hostler.config.resolve.interpolation import Names, fill
-from hostler.config.source.location import Source
-from hostler.config.source.merge import merge, with_switches
-from hostler.config.source.read import read
+from hostler.config.source.layers import merge, with_switches
+from hostler.config.source.read import Source, read
 from hostler.errors import InvalidConfiguration
 from hostler.model.schema.diagnostics import Diagnostics, likely, shown
 from hostler.model.schema.paths import absolute, is_anchored, tidy
@@ -123,4 +122,4 @@ def _neighbour(path: Path, node: Node) -> str:
         return ""
 
     name = likely(path.name, there)
-    return node.value.removesuffix(path.name) + name if name and node.raw is None else ""
+    return node.value.removesuffix(path.name) + name if name and node.source_text is None else ""

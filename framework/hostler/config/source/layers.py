@@ -1,12 +1,11 @@
-"""What is laid over the files: the chosen profiles in their order, then single settings."""
+"""How one layer lies over another, and what lies over the files: chosen profiles, then single settings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hostler.config.resolve.server_table import server_keys, template_keys
-from hostler.config.source.merge import merge, with_switches
 from hostler.config.source.overrides import Setting, tree_of
 from hostler.errors import Problem
 from hostler.model.schema.diagnostics import Diagnostics, likely
@@ -123,3 +122,49 @@ def _without_misspelt(base: Node, merged: Node, found: Diagnostics) -> Node:
 def _servers(tree: Node) -> dict[str, Node]:
     servers = tree.value.get("servers")
     return servers.value if servers is not None and isinstance(servers.value, dict) else {}
+
+
+# -- one layer over another ------------------------------------------------------------------------
+
+
+def merge(old: Node, new: Node) -> Node:
+    """Lay `new` over `old`; a key keeps the place in the order where it first appeared."""
+    if not isinstance(old.value, dict) or not isinstance(new.value, dict):
+        return new
+
+    table = dict(old.value)
+
+    for name, child in new.value.items():
+        table[name] = merge(table[name], child) if name in table else child
+
+    return replace(new, value=table)
+
+
+def with_switches(tree: Node) -> Node:
+    """Make every plugin's `true` and `false` a table that is on or off, and so merges as any other."""
+    return _each(_switched(tree), "profiles", _switched)
+
+
+def _switched(tree: Node) -> Node:
+    return _each(_each(tree, "servers", _plugins_of), "templates", _plugins_of)
+
+
+def _plugins_of(server: Node) -> Node:
+    return _each(server, "plugins", _switch)
+
+
+def _switch(plugin: Node) -> Node:
+    return replace(plugin, value={}, off=not plugin.value) if isinstance(plugin.value, bool) else plugin
+
+
+def _each(node: Node, name: str, change: Callable[[Node], Node]) -> Node:
+    if not isinstance(node.value, dict) or name not in node.value:
+        return node
+
+    table = node.value[name]
+
+    if not isinstance(table.value, dict):
+        return node
+
+    changed = replace(table, value={key: change(child) for key, child in table.value.items()})
+    return replace(node, value=node.value | {name: changed})

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from hostler.errors import InvalidConfiguration, Problem
-from hostler.model.schema.tree import Node, Place, Unusable, grow
+from hostler.model.schema.tree import Node, Place, Unusable, parse_tree
 from hostler.secrets.credentials import MASK, is_secret_name
 
 _PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
@@ -82,7 +82,7 @@ def tree_of(setting: Setting) -> Node:
         value = {key: value}
 
     try:
-        return grow(value, lambda _: place)
+        return parse_tree(value, lambda _: place)
     except Unusable as error:
         raise InvalidConfiguration([Problem(error.node.key, str(error), setting.label)]) from None
 

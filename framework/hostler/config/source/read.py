@@ -1,21 +1,57 @@
-"""One TOML file on disk to one tree."""
+"""One TOML file on disk to one tree; where it is, and what its syntax errors mostly mean."""
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from hostler.config.source.location import Source
 from hostler.config.source.positions import lines
-from hostler.config.source.toml_hints import hint
 from hostler.errors import InvalidConfiguration, Problem
-from hostler.files.bounded_read import read_plain
-from hostler.model.schema.tree import KeyPath, Node, Place, Unusable, grow
+from hostler.files.bounded_read import is_handed_over, read_plain
+from hostler.model.schema.paths import tidy
+from hostler.model.schema.tree import KeyPath, Node, Place, Unusable, parse_tree
 
 _LARGEST_FILE = 4 * 2**20
 _EXCERPT_WIDTH = 100
+_TWICE = re.compile(r"Cannot declare \((?P<keys>.*?),?\) twice")
+_WORD = re.compile(r"[A-Za-z_./~-]")
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file as it was named, or what was handed over open: "-" (standard input), `<(command)` of a shell."""
+
+    named: Path
+
+    @property
+    def file(self) -> Path | None:
+        """The file, absolute; None for what can be read once alone."""
+        return None if is_handed_over(self.named) else self.named.absolute()
+
+    @property
+    def label(self) -> Path | str:
+        """How it is called in messages."""
+        return self.named if self.file else str(self.named)
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths start: the folder of the file, be it that of a link; else the current one."""
+        return Path.cwd() if self.file is None else self.file.parent
+
+    @property
+    def namespace(self) -> str:
+        """What is the same for one configuration, whatever its links lead to: its path as it was named."""
+        if self.file is None:
+            return str(Path.cwd() / "-")
+
+        path = tidy(_current_folder() / self.named)
+        return str(path) if ".." not in path.parts else str(Path(os.path.realpath(path.parent), path.name))
 
 
 def read(path: Path) -> Node:
@@ -31,7 +67,7 @@ def read(path: Path) -> Node:
     try:
         values = tomllib.loads(text)
         found = lines(text)
-        return grow(values, lambda at: Place(label, _nearest(found, at), base))
+        return parse_tree(values, lambda at: Place(label, _nearest(found, at), base))
     except RecursionError:
         raise _invalid(path, "nested too deeply") from None
     except Unusable as error:
@@ -77,7 +113,7 @@ def _syntax_error(path: Path, text: str, error: ValueError) -> InvalidConfigurat
     rows = text.replace("\r\n", "\n").rstrip("\n").split("\n")
     line, column = (int(position[1]), int(position[2])) if position[1] else (len(rows), len(rows[-1]) + 1)
     row = rows[min(line, len(rows)) - 1]
-    what = hint(str(error)[: position.start()], row, column)
+    what = _with_hint(str(error)[: position.start()], row, column)
     excerpt = _excerpt(row, column)
     return InvalidConfiguration(
         [Problem("", f"not valid TOML: {what}\n{excerpt}", path, line, column=column)]
@@ -89,3 +125,51 @@ def _excerpt(row: str, column: int) -> str:
     first = 0 if len(row) <= _EXCERPT_WIDTH else max(0, column - 1 - _EXCERPT_WIDTH // 2)
     piece = "".join(letter if letter.isprintable() else " " for letter in row[first : first + _EXCERPT_WIDTH])
     return f"    {piece}\n    {' ' * (column - 1 - first)}^"
+
+
+# -- where a file is -------------------------------------------------------------------------------
+
+
+def _current_folder() -> Path:
+    """The current folder as the shell calls it, with the links that it was entered by."""
+    named = os.environ.get("PWD", "")
+
+    with suppress(OSError):
+        if named.startswith("/") and Path(named).samefile("."):
+            return Path(named)
+
+    return Path.cwd()
+
+
+# -- syntax errors ---------------------------------------------------------------------------------
+
+
+def _with_hint(message: str, row: str, column: int) -> str:
+    """The message, with what to do about it where the line that it is about tells that."""
+    return message + next(_advice(message, row[: column - 1].rstrip(), row[column - 1 : column]), "")
+
+
+def _advice(message: str, before: str, here: str) -> Iterator[str]:
+    twice = _TWICE.fullmatch(message)
+
+    if twice is not None:
+        name = ".".join(key.strip().strip("'\"") for key in twice["keys"].split(","))
+        yield f": write the keys of this [{name}] where {name} stands first"
+
+    if message == "Cannot overwrite a value":
+        yield ": this key is here for the second time"
+
+    if message.startswith("Cannot mutate immutable namespace"):
+        yield ": it was written as { ... } above; write the key in there"
+
+    if message.startswith("Invalid initial character for a key part") and before.endswith(("{", ",")):
+        yield "; { ... } has to stand on one line, without a comma at its end"
+
+    if message == "Invalid value" and _WORD.match(here) and before.endswith(("=", "[", ",")):
+        yield "; a text needs quotes"
+
+    if message.startswith(r"Illegal character '\n'"):
+        yield "; is a quote missing at the end?"
+
+    if "hex value" in message or message.startswith("Unescaped '\\'"):
+        yield r"; in double quotes a \ is written \\, in single quotes it is itself"

@@ -21,14 +21,14 @@ _OWNER = re.compile(rf"(?:profiles\.{_PART}\.)?(?:servers|templates)\.{_PART}")
 class Diagnostics:
     """What was found wrong so far, in the order of finding.
 
-    `elsewhere` tells where an unknown key of a server belongs, "" where that is not known. `unset` are
+    `right_place` tells where an unknown key of a server belongs, "" where that is not known. `unset` are
     variables without a value: what only the server that refers to them cannot do without.
     """
 
-    def __init__(self, elsewhere: Callable[[str], str] = lambda _: "") -> None:
+    def __init__(self, right_place: Callable[[str], str] = lambda _: "") -> None:
         self.problems: list[Problem] = []
         self.unset: list[Problem] = []
-        self._elsewhere = elsewhere
+        self._right_place = right_place
         self._keys: set[str] = set()
         self._filled = 0
 
@@ -77,8 +77,8 @@ class Diagnostics:
         """Note a name that does not exist, with the likely word, or else with all that are allowed."""
         words = list(allowed)
         word = likely(name, words)
-        elsewhere = "" if word or "command" not in words else self._elsewhere(name)
-        rest = elsewhere or ("" if word or not words else f"; allowed: {', '.join(words)}")
+        belongs = "" if word or "command" not in words else self._right_place(name)
+        rest = belongs or ("" if word or not words else f"; allowed: {', '.join(words)}")
         self.add(node, what + rest, proposal=word)
 
 
@@ -117,13 +117,13 @@ def _mistake(problem: Problem) -> Problem:
 def shown(node: Node) -> str:
     """What was found, for a message: never the value of a variable, but its `${...}`, and no secret."""
     name = node.key.rpartition(".")[2]
-    is_secret = node.raw is None and name != "secret" and is_secret_name(name)
+    is_secret = node.source_text is None and name != "secret" and is_secret_name(name)
     is_scalar = isinstance(node.value, str | int | float) and not isinstance(node.value, bool)
     return MASK if is_secret and is_scalar else _shown(node)
 
 
 def _shown(node: Node) -> str:
-    match node.value if node.raw is None else without_defaults(node.raw):
+    match node.value if node.source_text is None else without_defaults(node.source_text):
         case str() as text:
             return quoted(text)
         case bool() as flag:

@@ -89,7 +89,7 @@ def _secret(node: Node, environ: Mapping[str, str], found: Diagnostics) -> Secre
     try:
         Secret(source)
     except ValueError as error:
-        found.add(node, str(error), proposal="" if node.raw is not None else _proposal(source))
+        found.add(node, str(error), proposal="" if node.source_text is not None else _proposal(source))
         return None
 
     if not source.startswith(_FILE):
@@ -127,7 +127,7 @@ def anchored_secret(node: Node) -> Node:
 
 
 def _at_base(node: Node, text: str, before: str = "") -> Node:
-    return replace(node, raw=f"{before}{escape(str(node.place.base))}/{text}")
+    return replace(node, source_text=f"{before}{escape(str(node.place.base))}/{text}")
 
 
 # -- files of variables ----------------------------------------------------------------------------
@@ -182,6 +182,6 @@ def anchored_env_file(node: Node) -> Node:
         case dict() as table:
             return replace(node, value=table | {"path": anchored_env_file(table["path"])})
         case str() as path if not is_anchored(path):
-            return _at_base(node, str(portable(node)) if node.raw is not None else escape(path))
+            return _at_base(node, str(portable(node)) if node.source_text is not None else escape(path))
         case _:
             return node

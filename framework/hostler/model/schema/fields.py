@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import Enum
 from typing import Any, TypeAlias
@@ -67,11 +67,14 @@ def _exit_code(node: Node, found: Diagnostics) -> int | str | None:
         return node.value
 
     names = [*signal.Signals.__members__]
-    proposal = likely(node.value, names) if isinstance(node.value, str) and node.raw is None else ""
-    found.expected(
-        node, 'an exit code from 0 to 255, or the name of a signal, such as "SIGTERM"', proposal=proposal
-    )
+    what = 'an exit code from 0 to 255, or the name of a signal, such as "SIGTERM"'
+    found.expected(node, what, proposal=_likely(node, names))
     return None
+
+
+def _likely(node: Node, words: Iterable[str]) -> str:
+    """The word that was probably meant, where one was written."""
+    return likely(node.value, words) if isinstance(node.value, str) and node.source_text is None else ""
 
 
 def scheme(node: Node, found: Diagnostics) -> str | None:
@@ -166,8 +169,7 @@ def choice(options: type[Enum]) -> Reader:
             return options(node.value)
 
         allowed = ", ".join(quoted(one) for one in words)
-        proposal = likely(node.value, words) if isinstance(node.value, str) and node.raw is None else ""
-        found.expected(node, f"one of {allowed}", proposal=proposal)
+        found.expected(node, f"one of {allowed}", proposal=_likely(node, words))
         return None
 
     return read
@@ -279,7 +281,11 @@ def _whole(node: Node) -> int | None:
     if isinstance(node.value, int) and not isinstance(node.value, bool):
         return node.value
 
-    if node.raw is not None and isinstance(node.value, str) and re.fullmatch(r"[0-9]{1,18}", node.value):
+    if (
+        node.source_text is not None
+        and isinstance(node.value, str)
+        and re.fullmatch(r"[0-9]{1,18}", node.value)
+    ):
         return int(node.value)
 
     return None
@@ -296,7 +302,7 @@ def _words(node: Node) -> str:
     """The words of a command line as they would stand in a list."""
     import shlex  # noqa: PLC0415 - only this message needs it
 
-    line = node.raw if node.raw is not None else node.value
+    line = node.source_text if node.source_text is not None else node.value
 
     try:
         return ", ".join(quoted(one) for one in shlex.split(line))

@@ -15,7 +15,7 @@ from hostler.model.schema.diagnostics import Diagnostics
 from hostler.model.schema.external_values import path
 from hostler.model.schema.fields import Reader, any_table, flag, port, word
 from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS, readers
-from hostler.model.schema.tree import Node, Place, Unusable, below, grow, plain
+from hostler.model.schema.tree import Node, Place, Unusable, below, parse_tree, plain
 from hostler.model.spec import PluginSpec, RestartPolicy
 from hostler.model.units import Duration
 
@@ -35,7 +35,7 @@ def read(made: object, given: Mapping[str, object], key: str) -> dict[str, Any]:
         if name not in readers:
             continue
 
-        node = _grown(_seconds(value) if name in durations else value, below(key, name), place, found)
+        node = _parsed(_seconds(value) if name in durations else value, below(key, name), place, found)
         read_value = None if node is None else readers[name](node, found)
 
         if read_value is not None or (name == "port" and value is False):
@@ -56,9 +56,9 @@ def server_name(node: Node, found: Diagnostics) -> str | None:
     return None
 
 
-def _grown(value: object, key: str, place: Place, found: Diagnostics) -> Node | None:
+def _parsed(value: object, key: str, place: Place, found: Diagnostics) -> Node | None:
     try:
-        return grow(value, lambda _: place, key=key)
+        return parse_tree(value, lambda _: place, key=key)
     except Unusable as error:
         found.add(error.node, str(error))
         return None

@@ -36,14 +36,14 @@ class Place:
 class Node:
     """One value: a dict or list of nodes, or a scalar.
 
-    `raw` is the text before `${...}` was filled in, where there was any. `off` marks a plugin that
+    `source_text` is the text before `${...}` was filled in, where there was any. `off` marks a plugin that
     is switched off; its options are kept.
     """
 
     value: Any
     place: Place
     key: str
-    raw: str | None = None
+    source_text: str | None = None
     off: bool = False
 
     @property
@@ -70,7 +70,7 @@ class Unusable(Exception):
         self.node = node
 
 
-def grow(value: object, place: Callable[[KeyPath], Place], path: KeyPath = (), key: str = "") -> Node:
+def parse_tree(value: object, place: Callable[[KeyPath], Place], path: KeyPath = (), key: str = "") -> Node:
     """Build the tree of plain values; `place` tells where the value at a path stands. Raises Unusable."""
     here = place(path)
 
@@ -81,7 +81,7 @@ def grow(value: object, place: Callable[[KeyPath], Place], path: KeyPath = (), k
         case Mapping():
             return Node(_branches(value, place, path, key), here, key)
         case list() | tuple():
-            items = [grow(v, place, (*path, i), below(key, i)) for i, v in enumerate(value)]
+            items = [parse_tree(v, place, (*path, i), below(key, i)) for i, v in enumerate(value)]
             return Node(items, here, key)
         case int() if abs(value) >= _WIDEST_INTEGER:
             raise Unusable(Node(None, here, key), "a number of more than 64 bits")
@@ -100,7 +100,7 @@ def _branches(
         if not isinstance(name, str):
             raise Unusable(Node(None, place(path), key), "a key that is not a string")
 
-        branches[name] = grow(value, place, (*path, name), below(key, name))
+        branches[name] = parse_tree(value, place, (*path, name), below(key, name))
 
     return branches
 
@@ -157,7 +157,7 @@ def plain(node: Node) -> Any:
 
 def unfilled(node: Node) -> Any:
     """The values alone, with every `${...}` as it was written."""
-    return _values(node, lambda scalar: scalar.value if scalar.raw is None else scalar.raw)
+    return _values(node, lambda scalar: scalar.value if scalar.source_text is None else scalar.source_text)
 
 
 def portable(node: Node) -> Any:
@@ -187,7 +187,7 @@ class _AllBut(Container[str]):
 
 
 def _without_folder(node: Node) -> object:
-    if node.raw is None:
+    if node.source_text is None:
         return node.value
 
-    return expand(node.raw, lambda _: str(node.place.base), keep=_AllBut("config.dir"))
+    return expand(node.source_text, lambda _: str(node.place.base), keep=_AllBut("config.dir"))
