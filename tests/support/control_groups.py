@@ -12,9 +12,10 @@ from secrets import token_hex
 import pytest
 from hostler.process.spawn.cgroups import kill_group, pids_in, remove_group
 
-# It escapes from a process tree: its grandchild, which says its pid, has another session, no living parent
-# and no environment.
-ESCAPES = """setsid sh -c 'env -i sh -c "echo \\$\\$; exec sleep 301.5" &'; exec sleep 300"""
+# It escapes from a process tree: its grandchild, which says its pid, has another session, no living parent,
+# no environment and no mark among its limits.
+_HIDES = """prlimit --rttime=unlimited: env -i sh -c "echo \\$\\$; exec sleep 301.5" &"""
+ESCAPES = f"setsid sh -c '{_HIDES}'; exec sleep 300"
 
 
 def root() -> Path | None:

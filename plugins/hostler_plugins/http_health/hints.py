@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
 
 from hostler_plugins.http_health.answers import brief
 
@@ -42,9 +43,9 @@ def cure_of_answer(options: HttpHealth, response: aiohttp.ClientResponse, body: 
 
     if 300 <= status < 400 and "Location" in response.headers:
         place = brief(response.headers["Location"].partition("?")[0])
+        also = "or path to where it leads" if _leads_here(response) else "as it leads elsewhere"
         return Cure(
-            f"set follow_redirects = true of http-health, or path to where it leads ({place}), "
-            f'or status = "2xx, {status}"'
+            f'set follow_redirects = true of http-health, {also} ({place}), or status = "2xx, {status}"'
         )
 
     if status == 421 or (400 <= status < 500 and _HOST.search(body)):
@@ -62,6 +63,16 @@ def cure_of_answer(options: HttpHealth, response: aiohttp.ClientResponse, body: 
         return Cure("check user, password and headers of http-health" if sent else CREDENTIALS, lasting=True)
 
     return _cure_of_request(options, status)
+
+
+def _leads_here(response: aiohttp.ClientResponse) -> bool:
+    """Whether a redirect stays at this host and port: only then another path can be asked in its place."""
+    try:
+        there = urlsplit(urljoin(str(response.url), response.headers["Location"]))
+    except ValueError:
+        return False
+
+    return (there.scheme, there.netloc) == (response.url.scheme, response.url.authority)
 
 
 def _cure_of_request(options: HttpHealth, status: int) -> Cure:

@@ -27,6 +27,7 @@ _DEADLINE = 540.0  # seconds; below prepare_timeout, so that the error is ours
 _LOOK = 20.0  # for what takes milliseconds, on a busy machine
 _OF_THE_SYSTEM = Path("/var/cache/hostler")
 _HALF = ".installing-"
+_NO_PROGRAM = 127  # of env and of shells
 _MISSING = ("E404", "ETARGET", "No version matching", "- 404")
 _CHANGED = ("EINTEGRITY", "ntegrity check")
 _CUT = ("ECONNRESET", "EBADSIZE", "Z_BUF_ERROR", "TAR_BAD_ARCHIVE", "aborted", "Fail extracting tarball")
@@ -197,6 +198,12 @@ class Installation:
             return self._failed(
                 f"the download ended before all of it had come; {tool} said: {outcome.text.splitlines()[0]}",
                 "try again; if it stays, see to the network and the proxy between you and the registry",
+            )
+
+        if outcome.code == _NO_PROGRAM:
+            return self._failed(
+                f"{tool} cannot be run: {outcome.text or 'a program that it needs is missing'}",
+                f"install Node.js, or see that node, which runs {tool}, is in the PATH of hostler",
             )
 
         return self._failed(

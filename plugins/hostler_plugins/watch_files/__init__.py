@@ -192,12 +192,16 @@ class WatchFiles:
 def _changed(seen: Iterable[tuple[int, str]], contents: Contents) -> list[str]:
     """The paths at which something is new, another or gone; `seen` is what watchfiles tells.
 
-    What came and went is the temporary file of a save.
+    What came and went is the temporary file of a save, and a new folder counts for the files in it.
     """
-    real = [one for one in seen if one[0] != _MODIFIED or not Path(one[1]).is_dir()]
+    real = [one for one in seen if not Path(one[1]).is_dir() or (one[0] != _MODIFIED and _has_files(one[1]))]
     come = (path for kind, path in real if kind == _ADDED and path not in contents)
     brief = {path for path in come if not os.path.lexists(path)}
     return [path for _, path in real if path not in brief and contents.have_changed(path)]
+
+
+def _has_files(folder: str) -> bool:
+    return any(files for _, _, files in os.walk(folder))
 
 
 def _inside(path: str, cwd: Path) -> Path:

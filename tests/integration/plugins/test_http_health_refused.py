@@ -61,6 +61,31 @@ async def test_a_refusal_names_the_option_that_cures_it(page: bytes, option: str
         assert option in (await unhealthy(reports)).hint
 
 
+@pytest.mark.parametrize(
+    ("location", "by_path"),
+    [
+        ("/login?next=/", True),
+        ("login", True),
+        ("http://{here}/login", True),
+        ("https://{here}/", False),
+        ("//other.example/", False),
+        ("http://other.example/login", False),
+        ("http://[/", False),
+    ],
+)
+async def test_a_redirect_names_path_only_where_it_stays_at_this_server(location: str, by_path: bool) -> None:
+    async with pages(b"") as server:
+        here = f"{server.endpoint.host}:{server.endpoint.port}"
+        page = answer("302 Found", "", "", f"Location: {location.format(here=here)}")
+        server.page = lambda _: page
+
+        async with watching(quick(), HealthContext(), server.endpoint) as reports:
+            hint = (await unhealthy(reports)).hint
+
+    assert "follow_redirects = true" in hint
+    assert ("or path to where it leads" in hint) is by_path
+
+
 async def test_a_host_header_of_ones_own_is_sent_instead() -> None:
     def page(head: str) -> bytes:
         return answer() if "Host: app.example\r\n" in head else answer("400 Bad Request")

@@ -114,6 +114,30 @@ async def test_only_what_counts_restarts_it(keep: Keep, events: list[Event], app
     assert set(told(events, "restart_asked")) == {"a plugin asks for a restart: main.py changed"}
 
 
+async def test_an_empty_new_folder_is_no_change_and_one_with_files_is(
+    keep: Keep, events: list[Event], app: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    full = tmp_path_factory.mktemp("outside") / "full"
+    (full / "deep").mkdir(parents=True)
+    (full / "deep" / "x.py").write_text("")
+
+    async with asyncio.timeout(DEADLINE), keep() as supervisor:
+        server = supervisor["fake"]
+        await watched(server, events, app)
+        await asyncio.sleep(1)  # the last of the changes that it began with
+        await server.wait_ready(DEADLINE)
+        generation = server.generation
+        (app / "new" / "deep").mkdir(parents=True)
+        await asyncio.sleep(1)
+        assert server.generation == generation
+        full.rename(app / "full")
+
+        await server.until(lambda: server.generation > generation)
+        await server.wait_ready(DEADLINE)
+
+    assert told(events, "restart_asked")[-1].endswith(" full changed")
+
+
 async def test_a_new_time_and_new_rights_of_a_file_are_no_change(
     keep: Keep, events: list[Event], app: Path
 ) -> None:

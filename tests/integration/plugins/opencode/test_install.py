@@ -244,6 +244,19 @@ def with_bun(view: Context, program: str) -> Installation:
     return small(view, str(bun.parent))
 
 
+async def test_an_npm_whose_node_is_missing_is_told_with_what_is_missing(view: Context) -> None:
+    npm = view.root / "bin" / "npm"
+    npm.parent.mkdir()
+    npm.write_text("#!/usr/bin/env node\n")
+    npm.chmod(0o755)
+
+    with pytest.raises(ProcessSpawnFailed, match="npm cannot be run: .*node") as caught:
+        await small(view, str(npm.parent)).ensure()
+
+    assert "install Node.js" in caught.value.context.hint
+    assert "registry" not in caught.value.context.hint
+
+
 async def test_a_package_that_bun_links_to_is_kept_with_what_is_behind_the_link(view: Context) -> None:
     program = await with_bun(view, f"echo here > store/bin/{SMALL_NAME}").ensure()
     assert program.read_text() == "here\n"
