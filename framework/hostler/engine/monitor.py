@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hostler.concurrency.event_loop import loop_time
 from hostler.engine.diagnosis import why_not_ready
@@ -103,11 +103,6 @@ class Monitor:
 
             if answer is not None:
                 self.run.search.offer(answer[1], answer[0])
-
-        text = self.server.reporter.masker.text(line.text)  # a plugin may have found a secret in it just now
-        line = line if text is line.text else replace(line, text=text)
-        self.run.hand_out(line)
-        self.server.reporter.lines.publish(line)
 
     async def until_ending(self) -> RunOutcome:
         """Take word after word until one ends the run."""

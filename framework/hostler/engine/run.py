@@ -29,8 +29,8 @@ from hostler.process.spawn.exits import Process
 from hostler.runtime.cleanup import clean_up, clean_up_now
 from hostler.runtime.command import CommandRunner
 from hostler.runtime.endpoint import Confirmed, EndpointDiscovery
-from hostler.runtime.line_feed import LineFollower
-from hostler.runtime.plugin_tasks import run_beside, wants_more, warm_up
+from hostler.runtime.line_broadcast import LineBroadcast
+from hostler.runtime.plugin_tasks import run_beside, warm_up
 from hostler.runtime.reporter import Reporter
 from hostler.runtime.run_record import Noted, RunRecorder
 from hostler.secrets.credentials import masked_words
@@ -63,7 +63,7 @@ class Run:
     told_to_end: bool = False
     memory: tuple[MemoryPoint, ...] = ()
     failures: tuple[PluginWord, ...] = ()
-    following: LineFollower | None = None
+    lines: LineBroadcast | None = None
     _recording: RunRecorder | None = None
 
     async def prepare(self, view: ServerView, plugins: PluginHost, lock: NameLock, given: Given) -> None:
@@ -131,8 +131,10 @@ class Run:
             on_trouble=self._trouble,
             streams=self.captured,
         )
-        self.following = LineFollower(self.capture, on_line, self._lines_needed)
-        self.following.look()
+        self.lines = LineBroadcast(
+            self.capture, self.reporter, launch.followers, on_line, self._awaits_endpoint
+        )
+        self.lines.look()
         return self.capture
 
     @property
@@ -191,19 +193,11 @@ class Run:
 
     def follow_lines(self) -> None:
         """Have lines cut, if somebody needs them."""
-        if self.following is not None:
-            self.following.look()
+        if self.lines is not None:
+            self.lines.look()
 
-    def _lines_needed(self) -> bool:
-        announces = self.launch is not None and self.launch.port is not None and self.endpoint is None
-        followed = self.launch is not None and bool(self.launch.followers)
-        return announces or followed or self.reporter.lines.followed
-
-    def hand_out(self, line: Line) -> None:
-        """Hand a line to the plugins that follow this run from its first line on."""
-        if self.launch is not None and self.launch.followers:
-            followers = self.launch.followers
-            followers[:] = [one for one in followers if wants_more(one, line, self.reporter)]
+    def _awaits_endpoint(self) -> bool:
+        return self.launch is not None and self.launch.port is not None and self.endpoint is None
 
     def command_runner(self) -> CommandRunner:
         """What runs commands for this run; ServerError before it is prepared."""
@@ -288,8 +282,8 @@ class Run:
         self.context.exposure.note(self.launch, self.context.inputs())
         await self.background.close()
 
-        if self.following is not None:
-            self.following.end()
+        if self.lines is not None:
+            self.lines.end()
 
         if self.capture is not None:
             await self.capture.close()

@@ -63,8 +63,8 @@ async def test_a_worker_is_ready_with_its_line_and_no_line_is_cut_after_it(direc
         await server.wait_ready(10)
         assert time.monotonic() - began >= 0.3
         assert server.run is not None
-        assert server.run.following is not None
-        assert not server.run.following.active
+        assert server.run.lines is not None
+        assert not server.run.lines.active
 
     said = [(event.healthy, event.reason) for event in events if isinstance(event, HealthReported)]
     assert said == [(False, "no line in which '^all set$' is found has come yet"), (True, "")]

@@ -53,7 +53,7 @@ def printing(script: str, *readers: Reader, **fields: Any) -> ServerSpec:
 
 async def until_unread(server: Server) -> None:
     with anyio.fail_after(20):
-        while server.run is None or server.run.following is None or server.run.following.active:  # noqa: ASYNC110
+        while server.run is None or server.run.lines is None or server.run.lines.active:  # noqa: ASYNC110
             await anyio.sleep(0.01)
 
 
