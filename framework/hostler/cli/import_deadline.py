@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-_LOADING = os.path.join("hostler", "plugins", "loading.py")  # noqa: PTH118 - the end of a file name
+_LOADING = os.path.join("hostler", "plugins", "discovery.py")  # noqa: PTH118 - the end of a file name
 SECONDS = 10
 _STDERR = 2
 _EXIT_CODE = 2  # as for any mistake in a configuration

@@ -138,7 +138,7 @@ def test_the_second_signal_kills_a_command_that_does_not_obey(configure: Configu
     hostler.send(signal.SIGTERM)
     hostler.wait_for("fake server started")
     time.sleep(0.1)
-    hostler.send(signal.SIGTERM)
+    hostler.send(signal.SIGINT)  # a second SIGTERM as soon as this could be the first, sent by `timeout`
     assert hostler.end() == 128 + signal.SIGKILL
 
 
