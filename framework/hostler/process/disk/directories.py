@@ -6,15 +6,14 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
 from hostler.errors import EnvironmentSetupFailed
-from hostler.process.disk.remove_tree import empty
 from hostler.process.disk.trusted_folder import Untrusted, trusted_folder
 from hostler.process.resource_hint import shortage_hint
 
@@ -83,26 +82,6 @@ def why_not_writable(path: Path) -> str:
     return ""
 
 
-def remove_inside(path: Path, roots: Iterable[Path]) -> bool:
-    """Remove a file or a whole tree that lies in one of `roots`; False where there is nothing to remove.
-
-    EnvironmentSetupFailed when it lies elsewhere, when the way to it leads through a symbolic link, when
-    another user made it, or when the system refuses. A link at `path` itself is removed, not followed.
-    """
-    try:
-        for root in roots:
-            for name in (root, Path(os.path.realpath(root))):  # resolve() does not bear loops of links
-                if name in path.parents and ".." not in path.parts:
-                    return _remove(name, path.relative_to(name).parts)
-
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise _not_removed(path, error.strerror or str(error)) from error
-
-    raise _not_removed(path, "it is in no temporary directory and in none of hostler's own")
-
-
 def _choose(value: str | None, usual: Callable[[str], Path]) -> Path:
     # A relative value is to be ignored: that is what the XDG specification says.
     if value and Path(value).is_absolute():
@@ -140,35 +119,6 @@ def _check(path: Path) -> None:
         raise OSError(errno.EACCES, "its file system is read-only" if read_only else "it is not writable")
 
 
-def _remove(root: Path, parts: Sequence[str]) -> bool:
-    """Walk down by descriptors, so that nobody can swap a directory for a link while we look."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-
-    with ExitStack() as opened:
-        folder = os.open(root, flags)
-        opened.callback(os.close, folder)
-
-        for part in parts[:-1]:
-            folder = os.open(part, flags | os.O_NOFOLLOW, dir_fd=folder)
-            opened.callback(os.close, folder)
-
-        found = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
-
-        if found.st_uid != os.geteuid():
-            raise _not_removed(root.joinpath(*parts), f"it belongs to user {found.st_uid}")
-
-        if not stat.S_ISDIR(found.st_mode):
-            os.unlink(parts[-1], dir_fd=folder)
-            return True
-
-        inner = os.open(parts[-1], flags | os.O_NOFOLLOW, dir_fd=folder)
-        opened.callback(os.close, inner)
-        empty(inner)
-        os.rmdir(parts[-1], dir_fd=folder)
-
-    return True
-
-
 def _refusal(path: Path, error: OSError) -> EnvironmentSetupFailed:
     where, why, repair = path, error.strerror or str(error), "repair it"
 
@@ -181,12 +131,4 @@ def _refusal(path: Path, error: OSError) -> EnvironmentSetupFailed:
         hint=shortage_hint(error.errno, otherwise),
         details={"path": str(where)},
         permanent=isinstance(error, Untrusted),
-    )
-
-
-def _not_removed(path: Path, reason: str) -> EnvironmentSetupFailed:
-    return EnvironmentSetupFailed(
-        f"{path} is left behind: {reason}",
-        hint="look at it and remove it yourself",
-        details={"path": str(path)},
     )

@@ -1,22 +1,76 @@
-"""Emptying a folder, however deep it is, without leaving its disk."""
+"""Removing a tree of files inside of folders that are ours to clean, however deep it is."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import suppress
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from itertools import count
+from pathlib import Path
+
+from hostler.errors import EnvironmentSetupFailed
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def empty(folder: int) -> None:
+def remove_inside(path: Path, roots: Iterable[Path]) -> bool:
+    """Remove a file or a whole tree that lies in one of `roots`; False where there is nothing to remove.
+
+    EnvironmentSetupFailed when it lies elsewhere, when the way to it leads through a symbolic link, when
+    another user made it, or when the system refuses. A link at `path` itself is removed, not followed.
+    """
+    try:
+        for root in roots:
+            for name in (root, Path(os.path.realpath(root))):  # resolve() does not bear loops of links
+                if name in path.parents and ".." not in path.parts:
+                    return _remove(name, path.relative_to(name).parts)
+
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _not_removed(path, error.strerror or str(error)) from error
+
+    raise _not_removed(path, "it is in no temporary directory and in none of hostler's own")
+
+
+def _remove(root: Path, parts: Sequence[str]) -> bool:
+    """Walk down by descriptors, so that nobody can swap a directory for a link while we look."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+    with ExitStack() as opened:
+        folder = os.open(root, flags)
+        opened.callback(os.close, folder)
+
+        for part in parts[:-1]:
+            folder = os.open(part, flags | os.O_NOFOLLOW, dir_fd=folder)
+            opened.callback(os.close, folder)
+
+        found = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
+
+        if found.st_uid != os.geteuid():
+            raise _not_removed(root.joinpath(*parts), f"it belongs to user {found.st_uid}")
+
+        if not stat.S_ISDIR(found.st_mode):
+            os.unlink(parts[-1], dir_fd=folder)
+            return True
+
+        inner = os.open(parts[-1], flags | os.O_NOFOLLOW, dir_fd=folder)
+        opened.callback(os.close, inner)
+        _remove_contents(inner)
+        os.rmdir(parts[-1], dir_fd=folder)
+
+    return True
+
+
+def _remove_contents(folder: int) -> None:
     """Remove all that is in an open folder; links are removed, not followed. OSError where that cannot be.
 
     Each folder inside is first moved to the top. So its depth is limited neither by the stack nor by
-    descriptors (shutil.rmtree ends at 1,000 levels), and a disk that somebody mounted inside is not
-    emptied: a mount point cannot be moved.
+    descriptors, and a disk that somebody mounted inside is not emptied: a mount point cannot be moved.
     """
+    # Not shutil.rmtree: it holds a descriptor for each level (before Python 3.13 a stack frame, too), leaves
+    # read-only folders behind, and empties what is mounted inside, which may be of the same device (--bind).
     with suppress(OSError):
         os.fchmod(folder, 0o700)
 
@@ -72,3 +126,11 @@ def _is_there(name: str, folder: int) -> bool:
         return False
 
     return True
+
+
+def _not_removed(path: Path, reason: str) -> EnvironmentSetupFailed:
+    return EnvironmentSetupFailed(
+        f"{path} is left behind: {reason}",
+        hint="look at it and remove it yourself",
+        details={"path": str(path)},
+    )

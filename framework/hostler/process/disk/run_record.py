@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Self, TypeAlias
 
 from hostler.errors import EnvironmentSetupFailed, ServerError
-from hostler.process.disk.directories import Directories, remove_inside, secure_directory
+from hostler.process.disk.directories import Directories, secure_directory
 from hostler.process.disk.files import append, found_folder, read_small, write_new
 from hostler.process.disk.lock import NameLock, lock_path, runs_folder
+from hostler.process.disk.remove_tree import remove_inside
 from hostler.process.spawn.cgroups import remove_group
 from hostler.process.tree.table import own_start_time
 from hostler.process.tree.terminate import kill_leftovers
