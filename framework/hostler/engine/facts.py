@@ -23,9 +23,8 @@ from hostler.process.context import SupervisorContext
 from hostler.process.spawn.environment import MARKER, safe_base
 from hostler.runtime.command import AsServer, CommandRunner
 from hostler.runtime.endpoint_owner import find_stranger, verify_listener
-from hostler.runtime.plugin_tasks import run_beside
+from hostler.runtime.plugin_tasks import ServerTasks, run_beside
 from hostler.runtime.reporter import Reporter
-from hostler.runtime.server_tasks import ServerTasks
 
 
 class ServerFacts(AsServer):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
@@ -17,7 +18,6 @@ from hostler.plugins.accounting import Failure, HookAccounting, HookStats
 from hostler.plugins.api_version import Deprecation
 from hostler.plugins.calls import SLOW_STEP, Caller, Outcome, TimedReports
 from hostler.plugins.messages import said
-from hostler.plugins.provenance import noted
 from hostler.plugins.registration import Implementation, built, in_order
 from hostler.plugins.templates import OptionTemplates
 from hostler.plugins.validation import advice_fault, endpoint_fault, launch_fault
@@ -98,7 +98,7 @@ class PluginHost:
         for each in self._implementations["pre_spawn"]:
             outcome = Outcome()
 
-            with noted(launch, f"plugin {each.plugin}"):
+            with _noted(launch, f"plugin {each.plugin}"):
                 await self._call(each, offered, ends - loop_time(), outcome)
                 fault = self._edits_fault(each, launch)
 
@@ -254,6 +254,26 @@ class PluginHost:
 
         self._ledger.called(each.plugin, each.hook, 0.0)
         return TimedReports(cast("AsyncGenerator[Report, None]", each.function(**each.pick(offered))), held)
+
+
+@contextmanager
+def _noted(launch: Launch, who: str) -> Iterator[None]:
+    """Note which variables are set, changed or taken away meanwhile, and that it was `who`."""
+    before, launch.editor = dict(launch.env), who
+
+    try:
+        yield
+    finally:
+        launch.editor = ""
+
+        for name in before.keys() - launch.env.keys():
+            launch.origins.pop(name, None)
+            launch.removed[name] = who
+
+        for name, value in launch.env.items():
+            if before.get(name) != value:
+                launch.origins[name] = who
+                launch.removed.pop(name, None)
 
 
 def _setup_failed(
