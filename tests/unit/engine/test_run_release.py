@@ -1,0 +1,239 @@
+"""What a launch holds is released once, however the run ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import pytest
+from hostler import (
+    Directories,
+    Launch,
+    PluginSpec,
+    RestartPolicy,
+    Server,
+    State,
+    StateChanged,
+    StreamName,
+    Supervisor,
+    hookimpl,
+)
+from specs import QUICK, MakeSpec, announced
+
+NO_RETRY = replace(QUICK, start_retries=0)
+
+
+SLOW = RestartPolicy(initial_delay=60.0, max_delay=60.0, start_retries=1)
+
+
+async def reaches(server: Server, *wanted: State) -> None:
+    with anyio.fail_after(20):
+        await server.until(lambda: server.state in wanted)
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def with_plugin(plugin: object) -> tuple[PluginSpec, ...]:
+    return (announced(), PluginSpec("odd", instance=plugin))
+
+
+@dataclass(eq=False)
+class Bucket:
+    """A sink that counts how often it is closed."""
+
+    closed: int = 0
+
+    def write(self, stream: StreamName, data: bytes) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@dataclass(eq=False)
+class Holds:
+    """Gives the launch something of everything that has to be released, then ends in its own way."""
+
+    folder: Path
+    ending: Callable[[Launch], Awaitable[None]]
+    sinks: list[Bucket] = field(init=False, default_factory=list)
+    deferred: list[str] = field(init=False, default_factory=list)
+    begun: anyio.Event = field(init=False, default_factory=anyio.Event)
+
+    @hookimpl
+    async def pre_spawn(self, launch: Launch) -> None:
+        self.sinks.append(Bucket())
+        launch.sinks.append(self.sinks[-1])
+        launch.defer(lambda: self.deferred.append("first"))
+        launch.defer(self._second)
+        launch.defer(_fails)
+        self.folder.mkdir(exist_ok=True)
+        launch.remove_at_end(self.folder)
+        self.begun.set()
+        await self.ending(launch)
+
+    async def _second(self) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.deferred.append("second")
+
+
+def _fails() -> None:
+    raise RuntimeError("this clean-up is broken")
+
+
+async def _goes_on(_: Launch) -> None:
+    pass
+
+
+async def _raises(_: Launch) -> None:
+    raise RuntimeError("half way")
+
+
+async def _hangs(_: Launch) -> None:
+    await anyio.sleep_forever()
+
+
+async def _names_no_program(launch: Launch) -> None:
+    launch.argv[:] = ["no-such-program-here"]
+
+
+async def _leaks(launch: Launch) -> None:
+    launch.env["SOME_TOKEN"] = "sesame-open-sesame"
+
+
+async def _gives_nonsense(launch: Launch) -> None:
+    launch.argv.append(3)  # type: ignore[arg-type]
+
+
+ENDINGS = [
+    (_goes_on, ()),
+    (_goes_on, ("--exit-after", "0")),
+    (_goes_on, ("--ignore-term",)),
+    (_raises, ()),
+    (_hangs, ()),
+    (_names_no_program, ()),
+    (_leaks, ()),
+    (_gives_nonsense, ()),
+]
+
+
+@pytest.mark.parametrize(("ending", "switches"), ENDINGS)
+async def test_what_a_launch_holds_is_released_once_however_it_ends(
+    make_spec: MakeSpec,
+    directories: Directories,
+    tmp_path: Path,
+    ending: Callable[[Launch], Awaitable[None]],
+    switches: tuple[str, ...],
+) -> None:
+    plugin = Holds(tmp_path / "scratch", ending)
+    spec = make_spec(*switches, plugins=with_plugin(plugin), restart=NO_RETRY, force_kill_timeout=0.2)
+
+    async with Supervisor(spec, directories=directories) as supervisor:
+        server = supervisor["fake"]
+        await plugin.begun.wait()
+
+        if ending is not _hangs:
+            await reaches(server, State.RUNNING, State.FAILED)
+
+        await server.stop()
+        assert [sink.closed for sink in plugin.sinks] == [1]
+        assert plugin.deferred == ["second", "first"]
+        assert not plugin.folder.exists()
+        assert files_in(directories.state) == []
+
+
+@dataclass(eq=False)
+class EndsSlowly:
+    """Is at it when it is cancelled, and goes on for a moment: it holds one thing more then."""
+
+    released: list[str] = field(default_factory=list)
+    begun: anyio.Event = field(default_factory=anyio.Event)
+
+    @hookimpl
+    async def pre_spawn(self, launch: Launch) -> None:
+        self.begun.set()
+
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.2)
+            launch.defer(lambda: self.released.append("late"))
+
+
+async def test_what_a_start_holds_that_ends_slowly_is_released_too(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    plugin = EndsSlowly()
+
+    async with Supervisor(make_spec(plugins=with_plugin(plugin)), directories=directories) as supervisor:
+        await plugin.begun.wait()
+        await supervisor["fake"].stop()
+        assert plugin.released == ["late"]
+
+
+@pytest.mark.parametrize("ending", [_goes_on, _hangs])
+async def test_what_a_launch_holds_is_released_when_the_loop_is_torn_down(
+    make_spec: MakeSpec, directories: Directories, tmp_path: Path, ending: Callable[[Launch], Awaitable[None]]
+) -> None:
+    plugin = Holds(tmp_path / "scratch", ending)
+    supervisor = Supervisor(make_spec(plugins=with_plugin(plugin)), directories=directories)
+
+    async with torn_down(supervisor) as server:
+        await (plugin.begun.wait() if ending is _hangs else server.wait_ready(10))
+
+    assert [sink.closed for sink in plugin.sinks] == [1]
+    assert plugin.deferred == ["first"]  # a coroutine cannot be run any more
+    assert not plugin.folder.exists()
+    assert files_in(directories.state) == []
+
+
+@asynccontextmanager
+async def torn_down(supervisor: Supervisor) -> AsyncIterator[Server]:
+    """Enter it and never leave; at the end cancel all tasks that came up, as asyncio.run does."""
+    before = asyncio.all_tasks()
+    await supervisor.__aenter__()
+    yield supervisor["fake"]
+    tasks = asyncio.all_tasks() - before
+
+    for task in tasks:
+        task.cancel()
+
+    _, left = await asyncio.wait(tasks, timeout=10)
+    assert not left
+
+
+async def test_a_server_whose_loop_is_torn_down_is_stopped_and_says_so(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    heard: list[State] = []
+    supervisor = Supervisor(make_spec(), directories=directories)
+
+    async with torn_down(supervisor) as server:
+        await server.wait_ready(10)
+        supervisor.listen(
+            lambda event: heard.append(event.state) if isinstance(event, StateChanged) else None
+        )
+
+    assert heard == [State.STOPPING, State.STOPPED]
+    assert supervisor["fake"].pid is None
+
+
+async def test_a_server_that_waits_for_its_restart_lets_go_of_its_lock_when_the_loop_is_torn_down(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    supervisor = Supervisor(
+        make_spec("--exit-after", "0", restart=SLOW), directories=directories, namespace="n"
+    )
+
+    async with torn_down(supervisor) as server:
+        await reaches(server, State.BACKOFF)
+
+    async with Supervisor(make_spec(), directories=directories, namespace="n") as other:
+        await other["fake"].wait_ready(10)
