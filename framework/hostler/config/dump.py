@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date, time
 from enum import Enum
 from pathlib import Path
 
-from hostler.config.resolve.plugin_tables import anchored_secrets, is_file
+from hostler.config.resolve.plugin_tables import is_file, with_changed_secrets
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.dependencies import Need, OnRestart
 from hostler.model.interpolation import escape
-from hostler.model.schema.external_values import anchored_env_file, anchored_secret
 from hostler.model.schema.paths import is_anchored, is_path, tidy
 from hostler.model.schema.server_keys import TEMPLATES
 from hostler.model.schema.tree import Node, portable
@@ -22,6 +22,7 @@ from hostler.model.validation import ResolvedServer
 from hostler.secrets.reference import Secret
 from hostler.text.sanitize import escaped
 
+_FILE = "file:"
 # Not a field of its own in TOML, or written in another way than the rest.
 APART = frozenset({"name", "needs", "plugins", "restart", "secrets", "unset"})
 
@@ -56,7 +57,7 @@ def _server_table(server: ResolvedServer) -> dict[str, object]:
         table["env"] = {name: _variable(node) for name, node in server.at("env").value.items()}
 
     if "env_file" in table:
-        table["env_file"] = portable(anchored_env_file(server.at("env_file")))
+        table["env_file"] = portable(_anchored_env_file(server.at("env_file")))
 
     if "plugins" in table:
         specs = {spec.name: spec for spec in server.spec.plugins}
@@ -67,14 +68,14 @@ def _server_table(server: ResolvedServer) -> dict[str, object]:
 
 
 def _variable(node: Node) -> object:
-    return portable(anchored_secret(node) if isinstance(node.value, dict) else node)
+    return portable(_anchored_secret(node) if isinstance(node.value, dict) else node)
 
 
 def _plugin_table(node: Node, spec: PluginSpec | None) -> object:
     if spec is None:  # switched off
         return False
 
-    options: dict[str, object] = portable(anchored_secrets(node, spec))
+    options: dict[str, object] = portable(with_changed_secrets(node, spec, _anchored_secret))
     use = node.value.get("use")
 
     if use is not None and is_file(use.value):
@@ -98,6 +99,37 @@ def _anchored(node: Node) -> str:
         return escape(str(tidy(node.place.base / text)))
 
     return f"{escape(str(node.place.base))}/{text}"
+
+
+def _anchored_secret(node: Node) -> Node:
+    """The table of a secret whose file is written so that it is the same one seen from any folder."""
+    source = node.value["secret"]
+    written, raw = str(source.value), str(portable(source))
+
+    if not written.startswith(_FILE) or is_anchored(written.removeprefix(_FILE)):
+        return node
+
+    if not raw.startswith(_FILE):  # it comes out of a variable, which is not to be written
+        return node
+
+    return replace(node, value={"secret": _at_base(source, raw.removeprefix(_FILE), _FILE)})
+
+
+def _at_base(node: Node, text: str, before: str = "") -> Node:
+    return replace(node, source_text=f"{before}{escape(str(node.place.base))}/{text}")
+
+
+def _anchored_env_file(node: Node) -> Node:
+    """What `env_file` holds, written so that it means the same files in any folder."""
+    match node.value:
+        case list() as items:
+            return replace(node, value=[_anchored_env_file(item) for item in items])
+        case dict() as table:
+            return replace(node, value=table | {"path": _anchored_env_file(table["path"])})
+        case str() as path if not is_anchored(path):
+            return _at_base(node, str(portable(node)) if node.source_text is not None else escape(path))
+        case _:
+            return node
 
 
 # -- specs of a program ----------------------------------------------------------------------------

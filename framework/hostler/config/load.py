@@ -20,7 +20,7 @@ from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.graph import refuse_unset
 from hostler.model.schema.diagnostics import Diagnostics, without_echoes
 from hostler.model.schema.server_keys import TOP
-from hostler.model.schema.tree import Node, Place, Unusable, parse_tree
+from hostler.model.schema.tree import Node, Place, parse_tree
 from hostler.model.spec import Configuration
 from hostler.model.validation import ResolvedServer
 
@@ -98,13 +98,8 @@ def from_dict(
     place = Place(None, None, Path(base).absolute())
     layers = Layers(_names(profiles), settings_of(settings))
 
-    try:
-        tree = parse_tree(mapping, lambda _: place)
-    except Unusable as error:
-        raise InvalidConfiguration([Problem(error.node.key, str(error))]) from None
-
     composer = Composer(environ, found)
-    tree = composer.extended(tree)
+    tree = composer.extended(parse_tree(mapping, lambda _: place))
     configuration, _ = _configuration(tree, layers, ResolveContext(environ, place.base), found)
     refuse_unset(configuration.servers)
     return replace(configuration, files=tuple(composer.files))

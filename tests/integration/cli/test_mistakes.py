@@ -157,7 +157,7 @@ TOLD = [
     "unset.command: no-such-program was not found",
     "files.cwd: the working directory",
     "files.env_file: the env_file",
-    "files.env.KEY: the secret",
+    "files.env.KEY: cannot read secret",
     "user.command: no shell is used: $PORT",
     "user.plugins.privileges: there is no user",
 ]

@@ -9,10 +9,10 @@ from pathlib import Path, PurePath
 from hostler.config.resolve.cross_checks import check_alone
 from hostler.config.resolve.server_table import ResolveContext, read_server, template_keys, where_it_belongs
 from hostler.config.resolve.templates import Template
-from hostler.errors import InvalidConfiguration, Problem
+from hostler.errors import InvalidConfiguration
 from hostler.model.interpolation import escape
 from hostler.model.schema.diagnostics import Diagnostics
-from hostler.model.schema.tree import Node, Place, Unusable, below, parse_tree
+from hostler.model.schema.tree import Node, Place, below, parse_tree
 from hostler.model.spec import ServerSpec
 
 
@@ -48,10 +48,7 @@ class TemplateInstantiator:
 def _parsed(parameters: Mapping[str, object]) -> Node:
     place = Place(None, None, Path.cwd())
 
-    try:
-        return parse_tree(_literal(parameters), lambda _: place, key="template")
-    except Unusable as error:
-        raise InvalidConfiguration([Problem(error.node.key, str(error))]) from None
+    return parse_tree(_literal(parameters), lambda _: place, key="template")
 
 
 def _literal(value: object) -> object:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from hostler.errors import PluginError, Problem
 from hostler.model.interpolation import escape, expand, names
 from hostler.model.schema.diagnostics import Diagnostics, shown
-from hostler.model.schema.external_values import anchored_secret, secret
+from hostler.model.schema.external_values import secret
 from hostler.model.schema.fields import word
 from hostler.model.schema.paths import absolute
 from hostler.model.schema.tree import Node, plain, unfilled
@@ -119,15 +119,11 @@ def _placed(problem: Problem, node: Node) -> Problem:
 
 def _with_secrets(node: Node, spec: PluginSpec, environ: Mapping[str, str], found: Diagnostics) -> Node:
     """The table of a plugin with its secrets checked, and their files absolute."""
-    return _changed(node, spec, lambda table: _read_secret(table, environ, found))
+    return with_changed_secrets(node, spec, lambda table: _read_secret(table, environ, found))
 
 
-def anchored_secrets(node: Node, spec: PluginSpec) -> Node:
-    """The table of a plugin with the files of its secrets written so that any folder sees the same."""
-    return _changed(node, spec, anchored_secret)
-
-
-def _changed(node: Node, spec: PluginSpec, change: Callable[[Node], Node]) -> Node:
+def with_changed_secrets(node: Node, spec: PluginSpec, change: Callable[[Node], Node]) -> Node:
+    """The table of a plugin with each secret in it, a table itself, changed."""
     changed = {table.key: change(table) for table in _secrets(node, spec)}
     return _with(node, changed) if changed else node
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from hostler.errors import InvalidConfiguration, Problem
-from hostler.model.schema.tree import Node, Place, Unusable, parse_tree
+from hostler.model.schema.tree import Node, Place, parse_tree
 from hostler.secrets.credentials import MASK, is_secret_name
 
 _PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
@@ -81,10 +81,7 @@ def tree_of(setting: Setting) -> Node:
     for key in reversed(setting.keys):
         value = {key: value}
 
-    try:
-        return parse_tree(value, lambda _: place)
-    except Unusable as error:
-        raise InvalidConfiguration([Problem(error.node.key, str(error), setting.label)]) from None
+    return parse_tree(value, lambda _: place)
 
 
 def _from_python(key: str, value: object) -> Setting:

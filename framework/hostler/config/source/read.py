@@ -14,7 +14,7 @@ from hostler.config.source.positions import lines
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.files.bounded_read import is_handed_over, read_plain
 from hostler.model.schema.paths import tidy
-from hostler.model.schema.tree import KeyPath, Node, Place, Unusable, parse_tree
+from hostler.model.schema.tree import KeyPath, Node, Place, parse_tree
 
 _LARGEST_FILE = 4 * 2**20
 _EXCERPT_WIDTH = 100
@@ -70,9 +70,6 @@ def read(path: Path) -> Node:
         return parse_tree(values, lambda at: Place(label, _nearest(found, at), base))
     except RecursionError:
         raise _invalid(path, "nested too deeply") from None
-    except Unusable as error:
-        place = error.node.place
-        raise InvalidConfiguration([Problem(error.node.key, str(error), path, place.line)]) from None
     except ValueError as error:
         raise _syntax_error(path, text, error) from None
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hostler.model.interpolation import escape
 from hostler.model.schema.diagnostics import Diagnostics, likely, shown
 from hostler.model.schema.fields import Reader, entries, flag, text, word
-from hostler.model.schema.paths import absolute, is_anchored
-from hostler.model.schema.tree import Node, portable
+from hostler.model.schema.paths import absolute
+from hostler.model.schema.tree import Node
 from hostler.model.spec import EnvFile
 from hostler.secrets.reference import FORM, Secret
 
@@ -112,24 +110,6 @@ def _proposal(source: str) -> str:
     return f"{_FILE}{source}" if source.startswith(("/", "./", "../", "~/")) else ""
 
 
-def anchored_secret(node: Node) -> Node:
-    """The table of a secret whose file is written so that it is the same one seen from any folder."""
-    source = node.value["secret"]
-    written, raw = str(source.value), str(portable(source))
-
-    if not written.startswith(_FILE) or is_anchored(written.removeprefix(_FILE)):
-        return node
-
-    if not raw.startswith(_FILE):  # it comes out of a variable, which is not to be written
-        return node
-
-    return replace(node, value={"secret": _at_base(source, raw.removeprefix(_FILE), _FILE)})
-
-
-def _at_base(node: Node, text: str, before: str = "") -> Node:
-    return replace(node, source_text=f"{before}{escape(str(node.place.base))}/{text}")
-
-
 # -- files of variables ----------------------------------------------------------------------------
 
 
@@ -172,16 +152,3 @@ def _table(node: Node, found: Diagnostics) -> dict[str, Any]:
         found.add(node, f"there is no path, found {shown(node)}", key=f"{node.key}.path")
 
     return values
-
-
-def anchored_env_file(node: Node) -> Node:
-    """What `env_file` holds, written so that it means the same files in any folder."""
-    match node.value:
-        case list() as items:
-            return replace(node, value=[anchored_env_file(item) for item in items])
-        case dict() as table:
-            return replace(node, value=table | {"path": anchored_env_file(table["path"])})
-        case str() as path if not is_anchored(path):
-            return _at_base(node, str(portable(node)) if node.source_text is not None else escape(path))
-        case _:
-            return node

@@ -15,7 +15,7 @@ from hostler.model.schema.diagnostics import Diagnostics
 from hostler.model.schema.external_values import path
 from hostler.model.schema.fields import Reader, any_table, flag, port, word
 from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS, readers
-from hostler.model.schema.tree import Node, Place, Unusable, below, parse_tree, plain
+from hostler.model.schema.tree import Node, Place, below, parse_tree, plain
 from hostler.model.spec import PluginSpec, RestartPolicy
 from hostler.model.units import Duration
 
@@ -59,8 +59,8 @@ def server_name(node: Node, found: Diagnostics) -> str | None:
 def _parsed(value: object, key: str, place: Place, found: Diagnostics) -> Node | None:
     try:
         return parse_tree(value, lambda _: place, key=key)
-    except Unusable as error:
-        found.add(error.node, str(error))
+    except InvalidConfiguration as error:
+        found.problems.extend(error.problems)
         return None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
+from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.interpolation import expand
 
 KeyPath: TypeAlias = tuple[str | int, ...]
@@ -62,20 +63,15 @@ class Node:
             yield from child.walk()
 
 
-class Unusable(Exception):
-    """Raised when a tree holds what no configuration can hold; `node` is the culprit."""
-
-    def __init__(self, node: Node, message: str) -> None:
-        super().__init__(message)
-        self.node = node
-
-
 def parse_tree(value: object, place: Callable[[KeyPath], Place], path: KeyPath = (), key: str = "") -> Node:
-    """Build the tree of plain values; `place` tells where the value at a path stands. Raises Unusable."""
+    """Build the tree of plain values; `place` tells where the value at a path stands.
+
+    Raises InvalidConfiguration for what no configuration can hold.
+    """
     here = place(path)
 
     if len(path) > _DEEPEST:
-        raise Unusable(Node(None, here, key), f"nested deeper than {_DEEPEST} levels")
+        raise _unusable(here, key, f"nested deeper than {_DEEPEST} levels")
 
     match value:
         case Mapping():
@@ -84,11 +80,15 @@ def parse_tree(value: object, place: Callable[[KeyPath], Place], path: KeyPath =
             items = [parse_tree(v, place, (*path, i), below(key, i)) for i, v in enumerate(value)]
             return Node(items, here, key)
         case int() if abs(value) >= _WIDEST_INTEGER:
-            raise Unusable(Node(None, here, key), "a number of more than 64 bits")
+            raise _unusable(here, key, "a number of more than 64 bits")
         case PurePath():
             return Node(str(value), here, key)
         case _:
             return Node(value, here, key)
+
+
+def _unusable(place: Place, key: str, message: str) -> InvalidConfiguration:
+    return InvalidConfiguration([Problem(key, message, place.file, place.line)])
 
 
 def _branches(
@@ -98,7 +98,7 @@ def _branches(
 
     for name, value in table.items():
         if not isinstance(name, str):
-            raise Unusable(Node(None, place(path), key), "a key that is not a string")
+            raise _unusable(place(path), key, "a key that is not a string")
 
         branches[name] = parse_tree(value, place, (*path, name), below(key, name))
 
