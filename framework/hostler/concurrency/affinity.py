@@ -104,8 +104,8 @@ def _in_child(affinity: weakref.ref[LoopAffinity]) -> None:
 def _isolate(loop: Any, *, runs_here: bool) -> None:
     """Give the child's copy of a loop an epoll of its own, and a pipe that wakes it up.
 
-    An epoll is shared over a fork: what the child takes out of it, its parent would never hear of. There
-    is no public way to it; a loop that is not asyncio's own (uvloop) sees to this itself.
+    An epoll is shared over a fork: the parent would never see the events that the child takes out of it.
+    There is no public way to it; a loop that is not asyncio's own (uvloop) sees to this itself.
     """
     selector = loop._selector  # noqa: SLF001
 

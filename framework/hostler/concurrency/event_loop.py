@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def loop_time() -> float:
-    """The time of the running loop, as `anyio.current_time()` tells it to a task."""
+    """The time of the running loop, as `anyio.current_time()` returns it in a task."""
     return asyncio.get_running_loop().time()
 
 

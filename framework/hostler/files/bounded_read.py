@@ -15,7 +15,7 @@ STDIN = "-"
 """What people write for standard input where the path of a file is expected."""
 
 _OF_OURS = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/(self|thread-self|\d+)/fd/\d+")
-_PATIENCE = 10.0
+_PIPE_TIMEOUT = 10.0
 """Seconds for all that comes through a pipe that we were given."""
 
 
@@ -67,12 +67,14 @@ def _read(descriptor: int, most: int) -> bytes:
 
 
 def _piped(descriptor: int, path: Path, most: int) -> bytes:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _PIPE_TIMEOUT
     data = b""
 
     while len(data) < most:
         if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            raise TimeoutError(errno.ETIMEDOUT, f"the pipe was not closed within {_PATIENCE:g} s", str(path))
+            raise TimeoutError(
+                errno.ETIMEDOUT, f"the pipe was not closed within {_PIPE_TIMEOUT:g} s", str(path)
+            )
 
         piece = os.read(descriptor, min(most - len(data), 2**16))
 

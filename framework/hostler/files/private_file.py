@@ -1,4 +1,4 @@
-"""Files with values that are not for everybody: read with bounds, and a word when others can get at them."""
+"""Private files: read with bounds, and with a warning when other users can read or change them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OTHERS = stat.S_IROTH | stat.S_IWOTH
 
 
 class Unreadable(Exception):
-    """Raised when a value cannot be had; the text is the reason, and never what stands there."""
+    """Raised when a value cannot be read; the text is the reason, and never the value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class PrivateText:
 
     @property
     def warning(self) -> str:
-        """What to say when it is exposed."""
+        """The warning when it is exposed."""
         return f"every user of this machine may read or change {self.path}: chmod o-rwx {self.path}"
 
 
@@ -94,5 +94,5 @@ def _text(data: bytes, largest: int) -> str:
 
     try:
         return data.decode("utf-8-sig")
-    except UnicodeDecodeError:  # the error itself would tell what stands there
+    except UnicodeDecodeError:  # the error itself would show the value
         raise Unreadable("it is not UTF-8") from None

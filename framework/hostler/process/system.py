@@ -1,4 +1,4 @@
-"""All that the engine asks of processes: the one seam where `hostler.testing` puts its own in."""
+"""Everything that the engine does with processes: the seam where `hostler.testing` puts its fakes in."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Processes:
         return listening_sockets(members)
 
     def users(self, pids: Collection[int]) -> set[int]:
-        """The users that these processes run as, where the system tells."""
+        """The users that these processes run as, where the system shows them."""
         return {user for pid in pids if (user := user_of(pid)) is not None}
 
     def hidden_users(self, pids: Collection[int]) -> set[int]:
@@ -111,5 +111,5 @@ class Processes:
         check_port_free(host, port)
 
     def needs_only_time(self, host: str, port: int, *, reuse: bool) -> bool:
-        """Whether a port is kept by nothing but connections that are not over yet."""
+        """Whether a port is in use by nothing but connections that are not over yet."""
         return needs_only_time(host, port, reuse=reuse)

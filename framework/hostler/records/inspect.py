@@ -10,7 +10,7 @@ from pathlib import Path
 from hostler.events.crash import CrashRecord
 from hostler.model.states import State
 from hostler.process.disk.directories import Directories
-from hostler.process.disk.lock import Owner, holder
+from hostler.process.disk.lock import Owner, lock_owner
 from hostler.process.disk.run_record import RunRecord, boot_id, recorded_run
 from hostler.process.tree.table import read_row
 from hostler.records.crash_store import CrashStore
@@ -75,7 +75,7 @@ def look_at(server: str, namespace: str, directories: Directories, data_dir: Pat
     return ServerInspection(
         server=server,
         now=datetime.now(UTC),
-        owner=holder(directories, namespace, server),
+        owner=lock_owner(directories, namespace, server),
         status=StatusStore(data_dir).read(server),
         run=recorded_run(directories, namespace, server),
         crashes=[crash.record for crash in CrashStore(data_dir).read(server)],

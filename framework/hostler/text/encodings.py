@@ -1,4 +1,4 @@
-"""How programs write a text that they have to escape: in JSON, HTML, XML, URLs, shells and reprs."""
+"""The encoded forms of a text in JSON, HTML, XML, URLs, shells and reprs, by which masking recognises it."""
 
 from __future__ import annotations
 

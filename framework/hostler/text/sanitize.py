@@ -1,4 +1,4 @@
-"""Text of others made harmless: nothing in it plays with a terminal."""
+"""Text from elsewhere without control characters: nothing in it can steer a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ANSI = re.compile(r"\x1b\[[;?0-9]*[a-zA-Z]")
 
 
 def harmless(text: str) -> str:
-    """What servers, files and plugins say, without colours and without what would play with a terminal."""
+    """The text of a server, file or plugin without colours and without control characters."""
     if text.isascii() and text.isprintable():
         return text
 

@@ -1,4 +1,4 @@
-"""Dollars on command lines that do not mean there what they would mean to a shell."""
+"""Shell syntax in commands that no shell runs: dollars that do not mean what they would mean to a shell."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _messages(words: Sequence[str]) -> Iterator[str]:
 
 
 def _scripts(words: Sequence[str]) -> Iterator[str]:
-    """What a shell among the words is told to run, with `-c`."""
+    """The scripts that a shell among the words runs, with `-c`."""
     for number, word in enumerate(words):
         if _name(word) in _SHELLS:
             yield from _script_of(words[number + 1 :])

@@ -59,7 +59,7 @@ def test_a_pipe_that_we_were_given_is_read_to_its_end() -> None:
 
 
 def test_a_pipe_that_nobody_closes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hostler.files.bounded_read._PATIENCE", 0.1)
+    monkeypatch.setattr("hostler.files.bounded_read._PIPE_TIMEOUT", 0.1)
     reading, writing = os.pipe()
 
     with os.fdopen(reading), os.fdopen(writing, "w"):

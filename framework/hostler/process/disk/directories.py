@@ -1,4 +1,4 @@
-"""Where hostler keeps what outlives a program: state (records, locks), data (logs) and cache."""
+"""The directories that hostler writes to: state (records, locks), data (logs) and cache."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def why_not_writable(path: Path) -> str:
 
 
 def _choose(value: str | None, usual: Callable[[str], Path]) -> Path:
-    # A relative value is to be ignored: that is what the XDG specification says.
+    # The XDG specification has relative values ignored.
     if value and Path(value).is_absolute():
         return Path(value) / "hostler"
 

@@ -48,10 +48,10 @@ class NameLock:
 
     @classmethod
     def take(cls, directories: Directories, namespace: str, name: str) -> Self:
-        """Lock the server `name` of `namespace` for this process and say so in the lock's file.
+        """Lock the server `name` of `namespace` for this process, and write the owner into the lock's file.
 
         ProcessAlreadyRunning names the process that has it, in this process or another;
-        EnvironmentSetupFailed when no lock can be had at all.
+        EnvironmentSetupFailed when the lock cannot be made at all.
         """
         attempts = cls.attempts(directories, namespace, name)
 
@@ -82,7 +82,7 @@ class NameLock:
 
     @classmethod
     def take_stale(cls, path: Path) -> Self | None:
-        """Take the lock in the file `path` to clean up behind a dead supervisor; None if it cannot be had."""
+        """Take the lock in the file `path` to clean up behind a dead supervisor; None where that fails."""
         with suppress(OSError):
             return cls._try(path, Owner(os.getpid(), own_start_time(), "", "", sweeps=True))
 
@@ -97,7 +97,7 @@ class NameLock:
     def held(self) -> bool:
         """Whether this object has the lock alone: without its file, others could have one too.
 
-        Where nobody can look it does not: who takes it anew is told what is wrong.
+        False where the file cannot be looked at: the next attempt to take it raises the reason.
         """
         try:
             return self._descriptor is not None and _is_file_at(self._descriptor, self.path)
@@ -105,7 +105,7 @@ class NameLock:
             return False
 
     def release(self) -> None:
-        """Let go and remove the file; again and again if you like."""
+        """Unlock it and remove the file. Idempotent."""
         descriptor, self._descriptor = self._descriptor, None
 
         if descriptor is None:
@@ -121,7 +121,7 @@ class NameLock:
         os.close(descriptor)
 
     def disown(self) -> None:
-        """Let go of it in a forked child: its parent goes on holding it, and alone."""
+        """Close it in a forked child: its parent goes on holding it, alone."""
         descriptor, self._descriptor = self._descriptor, None
 
         if descriptor is not None:
@@ -179,14 +179,14 @@ def _key(namespace: str, name: str) -> str:
     return sha256(f"{namespace}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def holder(directories: Directories, namespace: str, name: str) -> Owner | None:
-    """Who keeps a server up, as its lock's file says; None for nobody who still lives.
+def lock_owner(directories: Directories, namespace: str, name: str) -> Owner | None:
+    """The living supervisor of a server, as its lock's file names it; None where there is none.
 
-    The lock is not touched: a look must not be in the way of a start.
+    The lock is not touched: reading must not get in the way of a start.
     """
     owner = _read_owner(lock_path(directories, namespace, name))
-    keeps = owner is not None and not owner.sweeps and start_time(owner.pid) == owner.start_time
-    return owner if keeps else None
+    supervises = owner is not None and not owner.sweeps and start_time(owner.pid) == owner.start_time
+    return owner if supervises else None
 
 
 def _is_file_at(descriptor: int, path: Path) -> bool:

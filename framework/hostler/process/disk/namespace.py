@@ -1,4 +1,4 @@
-"""Under which name the state of a configuration is kept, when links lead to its folder."""
+"""The namespace of a configuration, by which its state is found on disk, when links lead to its folder."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def remove_inside(path: Path, roots: Iterable[Path]) -> bool:
     """
     try:
         for root in roots:
-            for name in (root, Path(os.path.realpath(root))):  # resolve() does not bear loops of links
+            for name in (root, Path(os.path.realpath(root))):  # resolve() raises at loops of links
                 if name in path.parents and ".." not in path.parts:
                     return _remove(name, path.relative_to(name).parts)
 
@@ -104,7 +104,7 @@ def _move_up(inner: int, folder: int, names: Iterator[str]) -> Iterator[str]:
 
 def _make_writable(name: str, inner: int) -> None:
     """Caches of programs are read-only sometimes."""
-    with suppress(OSError):  # moving it tells what is wrong
+    with suppress(OSError):  # moving it raises the reason
         found = os.open(name, _FOLDER, dir_fd=inner)
 
         try:

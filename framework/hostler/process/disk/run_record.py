@@ -1,4 +1,4 @@
-"""What is kept on disk about a run, so that nothing of it stays when its supervisor was killed."""
+"""Run records: what is on disk about a run, so that nothing of it is left after its supervisor was killed."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Leftover:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What was cleaned up behind a dead supervisor, and in words what could not be."""
+    """What was cleaned up behind a dead supervisor, and why something could not be."""
 
     record: RunRecord | None = None
     pids_killed: tuple[int, ...] = ()
@@ -90,12 +90,12 @@ class Recovered:
 
     @property
     def anything(self) -> bool:
-        """Whether there is something to tell."""
+        """Whether there is something to report."""
         return self.record is not None or bool(self.problem)
 
     @property
     def text(self) -> str:
-        """All of it in words."""
+        """All of it as a sentence."""
         if self.record is None or (self.problem and not (self.pids_killed or self.paths_removed)):
             return f"what a killed hostler may have left is not cleaned up: {self.problem}"
 
@@ -119,7 +119,7 @@ class RunStore:
         """Put `record` in the place of the one before, as a whole or not at all.
 
         EnvironmentSetupFailed when the disk is full or refuses. It is not synced: a record matters while
-        the system stays up, and is told by its boot id afterwards.
+        the system stays up, and its boot id shows whether it did.
         """
         path, temporary = lock.record_path, _temporary_path(lock)
 
@@ -181,7 +181,7 @@ class RunStore:
     def sweep(self, kill: Kill) -> list[Recovered]:
         """Recover every server of this state directory whose supervisor is dead, whatever its name.
 
-        No ServerError and no OSError is raised: it is told in a `problem`, and the record stays.
+        No ServerError and no OSError is raised: a `problem` has its text, and the record stays.
         """
         try:
             with closing(self.stale_locks()) as locks:
@@ -211,7 +211,7 @@ class RunStore:
                     lock.release()
 
     def remove_temporary(self, paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
-        """Remove what is in temporary directories or hostler's own; tell which were, and why others not."""
+        """Remove what is in temporary directories or hostler's own; which were, and why others were not."""
         removed, problems = [], []
 
         for path in paths:
@@ -250,7 +250,7 @@ def kill_recorded(record: RunRecord) -> tuple[int, ...]:
 
 @cache
 def boot_id() -> str:
-    """What tells this boot of this machine from all others."""
+    """The identity of this boot of this machine."""
     # A sandbox may hide it, and macOS has none.
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
@@ -261,7 +261,7 @@ def boot_id() -> str:
 
 
 def recorded_run(directories: Directories, namespace: str, name: str) -> RunRecord | None:
-    """What stands on record about the run of a server now, whoever keeps it; None for nothing of sense.
+    """The record of a server's present run, whoever supervises it; None where none can be read.
 
     For a look from outside: without the lock it may change at any moment.
     """

@@ -18,7 +18,7 @@ _MOST_LINKS = 40
 class Untrusted(PermissionError):
     """A part of the way to a folder that another user made or may change.
 
-    `strerror` tells which and why, `reason` why alone, `hint` how to repair it.
+    `strerror` has which part and why, `reason` why alone, `hint` how to repair it.
     """
 
     def __init__(self, path: Path, reason: str, hint: str = "") -> None:
@@ -144,7 +144,7 @@ class _PathWalk:
 
 
 def _others_in(group: int) -> list[str]:
-    """Who is in a group beside us and root, as far as the accounts of this machine tell."""
+    """Who is in a group beside us and root, as far as the accounts of this machine show."""
     import grp  # noqa: PLC0415 - seldom needed
     import pwd  # noqa: PLC0415
 

@@ -1,7 +1,7 @@
 """The watchdog: a program of its own that ends the listed processes when hostler is gone.
 
 Started by `watchdog_client.py` as `python -I -S watchdog.py PID FOLDER...`: the pid of hostler, and
-folders to import from. Its standard input says who is listed: "add RUN_ID",
+folders to import from. Its standard input lists the runs: "add RUN_ID",
 "add RUN_ID PID START_TIME [CONTROL_GROUP]", "remove RUN_ID".
 """
 

@@ -31,7 +31,7 @@ _USER = re.compile(rb"^Uid:\t\d+\t(\d+)", re.MULTILINE)  # real, effective
 
 @dataclass(frozen=True, slots=True)
 class Socket:
-    """One listening TCP socket; an inode leads to its process where the system does not tell the pid."""
+    """One listening TCP socket; an inode leads to its process where the system does not name the pid."""
 
     address: Address
     port: int
@@ -138,7 +138,7 @@ def user_of(pid: int) -> int | None:
 
 
 def network_namespace(pid: int | str) -> int | None:
-    """What tells the network namespace of a process; None where it is gone or another user's."""
+    """The identity of the network namespace of a process; None where it is gone or another user's."""
     with suppress(OSError):
         return Path(_folder(pid), "ns/net").stat().st_ino
 

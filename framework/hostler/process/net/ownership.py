@@ -28,7 +28,7 @@ from hostler.process.tree.proc import list_folders
 
 
 class ListenerKind(Enum):
-    """Whose process listens: of the tree, of somebody else, of one that cannot be told, or of none."""
+    """Who listens: a process of the tree, a foreign one, one that cannot be identified, or nobody."""
 
     OWN = "own"
     FOREIGN = "foreign"
@@ -48,7 +48,7 @@ class Listener:
 
     @property
     def who(self) -> str:
-        """The process in words, or whose it is where that is all that is known."""
+        """The process for a message, or its user where that is all that is known."""
         if self.pid is not None:
             return f"pid {self.pid} ({self.name})"
 
@@ -56,11 +56,11 @@ class Listener:
 
 
 def who_listens(endpoint: Endpoint, members: Callable[[], Collection[int]]) -> Listener:
-    """Who would answer a connection from here to `endpoint`; `members` tells the pids of the tree.
+    """Who would answer a connection from here to `endpoint`; `members` returns the pids of the tree.
 
     Of several sockets the one bound most closely answers. Where a foreign one may answer (it shares the
-    port, or `localhost` means it too), it is told, not our own. Unknown is the owner of a socket that
-    belongs to another user, to another network namespace, or whose address cannot be tied to this machine.
+    port, or `localhost` means it too), that one is returned. Unknown is the owner of a socket that belongs
+    to another user, to another network namespace, or whose address cannot be tied to this machine.
     """
     find = _find_listener if sys.platform == "linux" else _find_listener_portably
     listener = find(endpoint, members())
@@ -83,7 +83,7 @@ def who_holds(host: str, port: int) -> Listener:
 
 
 def peer_socket(connection: Endpoint) -> Socket | None:
-    """The other end of one of our connections within this machine, where the system tells."""
+    """The other end of one of our connections within this machine, where the system shows it."""
     far = parse_address(connection.host)
     near = None if connection.near is None else parse_address(connection.near[0])
 
@@ -144,7 +144,7 @@ def _find_listener(endpoint: Endpoint, members: Collection[int]) -> Listener:
     if not targets:
         return _listener(ListenerKind.UNKNOWN, None, foreign[0])
 
-    # What forwards a port into a container is a stranger that serves the tree.
+    # What forwards a port into a container is a foreign process that serves the tree.
     return _in_other_namespace(endpoint.port, members) or _foreign_listener(foreign)
 
 
@@ -213,7 +213,7 @@ def _match(found: Socket, target: Address) -> int:
     if bound.version == target.version:
         return 2
 
-    return 0 if bound.version == 4 or found.only_v6 else 1  # "::" takes IPv4 too, unless it was told not to
+    return 0 if bound.version == 4 or found.only_v6 else 1  # "::" takes IPv4 too, unless it is IPV6_V6ONLY
 
 
 def _find_listener_portably(endpoint: Endpoint, members: Collection[int]) -> Listener:  # pragma: other-system

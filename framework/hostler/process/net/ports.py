@@ -1,4 +1,4 @@
-"""Free ports: choosing one, and saying who has one that was asked for."""
+"""Free ports: choosing one, and naming the process that has one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def check_port_free(host: str, port: int) -> None:
 def needs_only_time(host: str, port: int, *, reuse: bool) -> bool:
     """Whether a server cannot bind `port` now, and only because connections of a former one are not over.
 
-    `reuse` tells whether it sets SO_REUSEADDR, as most servers do: then it is free if the former did so too.
+    `reuse` is whether it sets SO_REUSEADDR, as most servers do: then it is free if the former did so too.
     """
     for family, address in _addresses(host):
         try:
@@ -75,7 +75,7 @@ def _is_left_over(port: int) -> bool:
 
 
 def _addresses(host: str) -> list[tuple[int, str]]:
-    """The addresses, with their families, that a server told to listen on `host` may bind."""
+    """The addresses, with their families, that a server may bind when it is to listen on `host`."""
     named = {"localhost": ["127.0.0.1", "::1"], "": ["0.0.0.0", "::"], "*": ["0.0.0.0", "::"]}  # noqa: S104
     hosts = named.get("localhost" if is_loopback(host) and not parse_address(host) else host, [host])
 

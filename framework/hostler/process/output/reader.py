@@ -52,7 +52,7 @@ class ReaderThread:
     def post(self, *commands: Command) -> None:
         """Have `commands` executed by the thread, which is started if need be. Does nothing once closed.
 
-        A command that hangs in a sink is executed again by the next thread: it must bear that.
+        A command that hangs in a sink is executed again by the next thread: it has to be idempotent.
         """
         if self._closing.is_set():
             return
@@ -73,7 +73,7 @@ class ReaderThread:
                 self._start_or_raise()
 
     def _start_or_raise(self) -> None:
-        """Try once more, and have the error say what is short."""
+        """Try once more; the error names what there is too little of."""
         try:
             self._start()
         except RuntimeError as error:  # no thread

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning
 from hostler.process.disk.directories import Directories
-from hostler.process.disk.lock import NameLock, holder, lock_path
+from hostler.process.disk.lock import NameLock, lock_owner, lock_path
 
 HOLDS = """
 import sys
@@ -318,13 +318,13 @@ def test_a_lock_whose_writer_has_ended_is_nobodys_though_its_pid_is_anothers_now
     directories: Directories, tmp_path: Path
 ) -> None:
     with other_supervisor(tmp_path) as child:
-        owner = holder(directories, "here", "web")
+        owner = lock_owner(directories, "here", "web")
         assert owner is not None
         assert owner.pid == child.pid
         path = lock_path(directories, "here", "web")
         child.kill()
         child.wait(10)
-        assert holder(directories, "here", "web") is None
+        assert lock_owner(directories, "here", "web") is None
 
         path.write_text(json.dumps(asdict(owner) | {"pid": os.getpid()}))  # as if we had got its pid
-        assert holder(directories, "here", "web") is None
+        assert lock_owner(directories, "here", "web") is None
