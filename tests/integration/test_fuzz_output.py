@@ -99,4 +99,4 @@ def test_no_output_makes_the_finder_fail_or_find_a_port_that_is_none(
         found = finder.parse_port(FakeServerContext(), line, "stdout")
         assert found is None or isinstance(found[1], Endpoint)
 
-    assert [blame.failures for blame in finder.blame.values() if blame.failures] == []
+    assert [stats.failures for stats in finder.stats.values() if stats.failures] == []

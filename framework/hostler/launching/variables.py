@@ -48,5 +48,5 @@ def set_variables(
 
 
 def _lay(launch: Launch, origin: str, values: Mapping[str, str]) -> None:
-    launch.env |= values
-    launch.origins |= dict.fromkeys(values, origin)
+    launch.env.update(values)
+    launch.origins.update(dict.fromkeys(values, origin))

@@ -40,10 +40,10 @@ class PluginHost:
         plugins = built(specs)
         self._plugins: Mapping[str, object] = MappingProxyType(plugins)
         self._implementations = in_order(plugins)
-        self._filling = OptionTemplates(
+        self._templates = OptionTemplates(
             {spec.name: (plugins[spec.name], spec.options) for spec in specs if spec.instance is None}
         )
-        self._ledger = HookAccounting(on_failure)
+        self._accounting = HookAccounting(on_failure)
         self._caller = Caller()
 
     @classmethod
@@ -66,9 +66,9 @@ class PluginHost:
         return tuple(found for one in each for found in one.deprecations)
 
     @property
-    def blame(self) -> Mapping[tuple[str, str], HookStats]:
+    def stats(self) -> Mapping[tuple[str, str], HookStats]:
         """Calls, failures and time by plugin and hook; a snapshot."""
-        return self._ledger.accounts
+        return self._accounting.accounts
 
     def has(self, hook: str) -> bool:
         """Whether any plugin implements this hook, one that was taken out included."""
@@ -84,7 +84,7 @@ class PluginHost:
         `values` gives the filled text for a text. A plugin whose options changed by it has its
         `__post_init__` run again. Raises PluginError where a filled option is refused.
         """
-        self._filling.apply(values)
+        self._templates.apply(values)
 
     async def pre_spawn(self, server: ServerView, launch: Launch, *, deadline: float) -> None:
         """Let every plugin edit the launch; `deadline` is in seconds, for all of them together.
@@ -145,7 +145,7 @@ class PluginHost:
 
     def health_failed(self, plugin: str, reason: str, seconds: float = 0.0) -> None:
         """Note that a stream of `health_checks` raised or ended without a report; told to `on_failure`."""
-        self._ledger.failed(plugin, "health_check", reason, seconds)
+        self._accounting.failed(plugin, "health_check", reason, seconds)
 
     async def on_ready(self, server: ServerView, endpoint: Endpoint | None) -> None:
         """Tell every plugin that the server is running; failures are reported, the rest still run."""
@@ -171,7 +171,7 @@ class PluginHost:
             if left > 0:
                 await self._call(each, offered, min(_SHUTDOWN_SECONDS, left), Outcome())
             else:
-                self._ledger.tell(
+                self._accounting.tell(
                     each.plugin, each.hook, "not called: the plugins before it used up the time"
                 )
 
@@ -179,7 +179,7 @@ class PluginHost:
 
     def _active(self, hook: str) -> Iterator[Implementation]:
         for each in self._implementations[hook]:
-            if not self._ledger.account(each.plugin, hook).disabled:
+            if not self._accounting.account(each.plugin, hook).disabled:
                 yield each
 
     async def _tell(self, hook: str, offered: Mapping[str, object]) -> list[tuple[str, object]]:
@@ -207,14 +207,14 @@ class PluginHost:
         reason = "" if cut_off and not outcome.swallowed else _fault(each.hook, outcome)
 
         if reason:
-            self._ledger.failed(each.plugin, each.hook, reason, outcome.seconds)
+            self._accounting.failed(each.plugin, each.hook, reason, outcome.seconds)
         elif cut_off:
-            self._ledger.called(each.plugin, each.hook, outcome.seconds)
+            self._accounting.called(each.plugin, each.hook, outcome.seconds)
         else:
-            self._ledger.succeeded(each.plugin, each.hook, outcome.seconds)
+            self._accounting.succeeded(each.plugin, each.hook, outcome.seconds)
 
         if outcome.held > SLOW_STEP:
-            self._ledger.slow(each.plugin, each.hook, "blocked the event loop", outcome.held)
+            self._accounting.slow(each.plugin, each.hook, "blocked the event loop", outcome.held)
 
     def _edits_fault(self, each: Implementation, launch: Launch) -> str:
         """What is wrong with the edits of a plugin, which is told; nothing is started with them."""
@@ -222,7 +222,7 @@ class PluginHost:
 
         if fault:
             launch.env = {}
-            self._ledger.failed(each.plugin, each.hook, fault, 0.0)
+            self._accounting.failed(each.plugin, each.hook, fault, 0.0)
 
         return fault
 
@@ -238,21 +238,21 @@ class PluginHost:
         seconds = time.monotonic() - started
 
         if reason:
-            self._ledger.failed(each.plugin, each.hook, reason, seconds)
+            self._accounting.failed(each.plugin, each.hook, reason, seconds)
             return None
 
-        self._ledger.succeeded(each.plugin, each.hook, seconds)
+        self._accounting.succeeded(each.plugin, each.hook, seconds)
 
         if seconds > _SLOW_LINE:
-            self._ledger.slow(each.plugin, each.hook, "held up a line of output", seconds)
+            self._accounting.slow(each.plugin, each.hook, "held up a line of output", seconds)
 
         return cast("Endpoint | None", answer)
 
     def _open(self, each: Implementation, offered: Mapping[str, object]) -> AsyncGenerator[Report, None]:
         def held(seconds: float) -> None:
-            self._ledger.slow(each.plugin, each.hook, "blocked the event loop", seconds)
+            self._accounting.slow(each.plugin, each.hook, "blocked the event loop", seconds)
 
-        self._ledger.called(each.plugin, each.hook, 0.0)
+        self._accounting.called(each.plugin, each.hook, 0.0)
         return TimedReports(cast("AsyncGenerator[Report, None]", each.function(**each.pick(offered))), held)
 
 

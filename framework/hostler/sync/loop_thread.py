@@ -111,21 +111,21 @@ class LoopThread:
     async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()
 
-        async with BlockingPortal() as portal:
+        async with BlockingPortal() as blocking_portal:
             try:
-                await self._supervise(portal)
+                await self._supervise(blocking_portal)
             except BaseException as error:  # noqa: BLE001 - from in here it would come as a group
                 self._fail(error)
 
-            await portal.stop(cancel_remaining=self._hurry)
+            await blocking_portal.stop(cancel_remaining=self._hurry)
 
-    async def _supervise(self, portal: BlockingPortal) -> None:
+    async def _supervise(self, blocking_portal: BlockingPortal) -> None:
         supervisor = self._make()
-        door = LoopPortal(portal)
+        portal = LoopPortal(blocking_portal)
 
         try:
             async with supervisor:
-                self._begun.set_result((supervisor, door))
+                self._begun.set_result((supervisor, portal))
                 await self._asked.wait()
         finally:
-            door.shut()
+            portal.shut()

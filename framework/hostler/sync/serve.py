@@ -37,9 +37,9 @@ class Block(ContextDecorator, AbstractContextManager[BlockingSupervisor]):
 
         self._entered_on = threading.get_ident()
         self._thread = thread = LoopThread(self._prepare())
-        supervisor, door = thread.begin()
+        supervisor, portal = thread.begin()
         weakref.finalize(self, thread.drop).atexit = False
-        return BlockingSupervisor(supervisor, door)
+        return BlockingSupervisor(supervisor, portal)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -30,9 +30,9 @@ T = TypeVar("T")
 class Twin(Generic[A]):
     """The blocking side of something that lives on the loop's thread."""
 
-    def __init__(self, original: A, door: LoopPortal) -> None:
+    def __init__(self, original: A, portal: LoopPortal) -> None:
         self._original = original
-        self._door = door
+        self._portal = portal
 
 
 class Attribute(property, Generic[T]):
@@ -56,8 +56,8 @@ class Attribute(property, Generic[T]):
         if twin is None:
             return self  # as a property does: help() takes the sentence from it
 
-        original, door = twin._original, twin._door  # noqa: SLF001 - this is a part of the twin
-        return door.read(original, self._name) if self._read_there else getattr(original, self._name)
+        original, portal = twin._original, twin._portal  # noqa: SLF001 - this is a part of the twin
+        return portal.read(original, self._name) if self._read_there else getattr(original, self._name)
 
     def __set__(self, twin: Any, value: Never) -> NoReturn:  # for type checkers, too
         raise AttributeError(f"{self._name} can only be read")
@@ -68,7 +68,7 @@ def blocking(method: Callable[Concatenate[A, P], Awaitable[T]]) -> Callable[Conc
 
     @wraps(method)
     def call(self: Twin[A], /, *arguments: P.args, **named: P.kwargs) -> T:
-        result: T = self._door.call(partial(method, self._original, *arguments, **named))
+        result: T = self._portal.call(partial(method, self._original, *arguments, **named))
         return result
 
     return call
@@ -112,27 +112,27 @@ class BlockingServer(Twin[Server]):
 
     def child_env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
         """See Server.child_env."""
-        env: dict[str, str] = self._door.call(self._original.child_env, base)
+        env: dict[str, str] = self._portal.call(self._original.child_env, base)
         return env
 
     def events(self) -> Iterator[Event]:
         """See Server.events; the iterator blocks until there is one."""
-        return self._door.follow(self._original.events)
+        return self._portal.follow(self._original.events)
 
     def stream_events(self) -> Iterator[StreamEvent | StreamGap]:
         """See Server.stream_events; the iterator blocks until there is one."""
-        return self._door.follow(self._original.stream_events)
+        return self._portal.follow(self._original.stream_events)
 
     def lines(self, buffer: int = 4096) -> Iterator[Line]:
         """See Server.lines; the iterator blocks until there is one."""
-        return self._door.follow(partial(self._original.lines, buffer))
+        return self._portal.follow(partial(self._original.lines, buffer))
 
 
 class BlockingSupervisor(Twin[Supervisor], Mapping[str, BlockingServer]):
     """The servers by name, for programs without an event loop; each method is the twin of `Supervisor`'s."""
 
-    def __init__(self, supervisor: Supervisor, door: LoopPortal) -> None:
-        super().__init__(supervisor, door)
+    def __init__(self, supervisor: Supervisor, portal: LoopPortal) -> None:
+        super().__init__(supervisor, portal)
         self._twins: dict[Server, BlockingServer] = {}
 
     @property
@@ -151,7 +151,7 @@ class BlockingSupervisor(Twin[Supervisor], Mapping[str, BlockingServer]):
         return len(self._original)
 
     def _twin(self, server: Server) -> BlockingServer:
-        return self._twins.setdefault(server, BlockingServer(server, self._door))
+        return self._twins.setdefault(server, BlockingServer(server, self._portal))
 
     start = blocking(Supervisor.start)
     wait_ready = blocking(Supervisor.wait_ready)
@@ -160,17 +160,17 @@ class BlockingSupervisor(Twin[Supervisor], Mapping[str, BlockingServer]):
 
     def add(self, what: str | ServerSpec, name: str | None = None, /, **parameters: object) -> BlockingServer:
         """See Supervisor.add."""
-        return self._twin(self._door.call(lambda: self._original.add(what, name, **parameters)))
+        return self._twin(self._portal.call(lambda: self._original.add(what, name, **parameters)))
 
     def remove(self, name: str) -> None:
         """See Supervisor.remove."""
-        server = self._door.call(self._original.__getitem__, name)
-        self._door.call(self._original.remove, name)
+        server = self._portal.call(self._original.__getitem__, name)
+        self._portal.call(self._original.remove, name)
         self._twins.pop(server, None)
 
     def changes(self, configuration: Given) -> Changes:
         """See Supervisor.changes."""
-        changes: Changes = self._door.call(self._original.changes, configuration)
+        changes: Changes = self._portal.call(self._original.changes, configuration)
         return changes
 
     reload = blocking(Supervisor.reload)
@@ -178,9 +178,9 @@ class BlockingSupervisor(Twin[Supervisor], Mapping[str, BlockingServer]):
 
     def events(self) -> Iterator[Event]:
         """See Supervisor.events; the iterator blocks until there is one."""
-        return self._door.follow(self._original.events)
+        return self._portal.follow(self._original.events)
 
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """See Supervisor.listen; `listener` is called on the loop's thread, and must not call back."""
-        end: Callable[[], None] = self._door.call(self._original.listen, listener)
-        return lambda: self._door.call(end)
+        end: Callable[[], None] = self._portal.call(self._original.listen, listener)
+        return lambda: self._portal.call(end)

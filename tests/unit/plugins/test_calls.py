@@ -180,7 +180,7 @@ async def test_all_pre_spawns_share_one_deadline(tmp_path: Path) -> None:
     (told,) = re.findall(r"took longer than ([\d.e-]+) s", str(caught.value))
     assert float(told) <= 0.15, "what the first one has left of it"
     assert "prepare_timeout (0.3 s)" in str(caught.value)
-    assert heard.plugins.blame["a", "pre_spawn"].failures == 0
+    assert heard.plugins.stats["a", "pre_spawn"].failures == 0
 
 
 async def test_a_pre_spawn_that_fails_again_and_again_is_never_taken_out(tmp_path: Path) -> None:
@@ -190,8 +190,8 @@ async def test_a_pre_spawn_that_fails_again_and_again_is_never_taken_out(tmp_pat
         with pytest.raises(EnvironmentSetupFailed):
             await heard.plugins.pre_spawn(SERVER, a_launch(tmp_path), deadline=5)
 
-    assert heard.plugins.blame["a", "pre_spawn"].in_a_row == 5
-    assert not heard.plugins.blame["a", "pre_spawn"].disabled
+    assert heard.plugins.stats["a", "pre_spawn"].in_a_row == 5
+    assert not heard.plugins.stats["a", "pre_spawn"].disabled
 
 
 async def test_no_time_left_is_a_timeout_too(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ async def test_health_checks_are_fresh_streams_whose_code_has_not_run() -> None:
     again = plugins.health_openers(SERVER, Endpoint("h", 1))["a"]()
     assert [report async for report in again] == [Healthy()]
     assert ran == [None, Endpoint("h", 1)]
-    assert plugins.blame["a", "health_check"].calls == 2
+    assert plugins.stats["a", "health_check"].calls == 2
 
 
 def test_a_failed_health_check_is_counted_and_never_taken_out() -> None:
@@ -237,20 +237,20 @@ def test_a_failed_health_check_is_counted_and_never_taken_out() -> None:
         heard.plugins.health_failed("a", "raised ValueError()", 1.5)
 
     assert heard.failures[-1] == Failure("a", "health_check", "raised ValueError()", 1.5)
-    assert heard.plugins.blame["a", "health_check"].failures == 4
+    assert heard.plugins.stats["a", "health_check"].failures == 4
     assert len(heard.plugins.health_checks(SERVER, None)) == 1
 
 
-# -- blame and independence -------------------------------------------------------------------
+# -- stats and independence -------------------------------------------------------------------
 
 
 async def test_every_call_is_counted_and_timed() -> None:
     heard = together(a=telling("on_ready", lambda: asyncio.sleep(0.05)))
     await heard.plugins.on_ready(SERVER, None)
     await heard.plugins.on_ready(SERVER, None)
-    blame = heard.plugins.blame["a", "on_ready"]
-    assert blame.calls == 2
-    assert 0.1 <= blame.seconds < 10
+    stats = heard.plugins.stats["a", "on_ready"]
+    assert stats.calls == 2
+    assert 0.1 <= stats.seconds < 10
 
 
 async def test_two_sets_know_nothing_of_each_other() -> None:
@@ -258,4 +258,4 @@ async def test_two_sets_know_nothing_of_each_other() -> None:
     one, two = together(a=Noting("one", calls)), together(a=Noting("two", calls))
     await one.plugins.on_ready(SERVER, None)
     assert calls == ["one"]
-    assert dict(two.plugins.blame) == {}
+    assert dict(two.plugins.stats) == {}

@@ -72,8 +72,8 @@ async def test_a_cancelled_host_cancels_the_hook_and_is_cancelled() -> None:
     assert long.seen == ["cancelled"]
     assert calls == []
     assert heard.failures == []
-    blame = heard.plugins.blame["long", "on_ready"]
-    assert (blame.calls, blame.failures) == (1, 0)
+    stats = heard.plugins.stats["long", "on_ready"]
+    assert (stats.calls, stats.failures) == (1, 0)
 
 
 async def test_a_host_that_is_cancelled_twice_is_cancelled_at_once_and_the_hook_still_ends() -> None:

@@ -84,7 +84,7 @@ async def test_three_overruns_take_the_hook_out(monkeypatch: pytest.MonkeyPatch)
         await heard.plugins.on_ready(SERVER, None)
 
     assert [failure.disabled for failure in heard.failures] == [False, False, True]
-    assert heard.plugins.blame["stuck", "on_ready"].calls == 3
+    assert heard.plugins.stats["stuck", "on_ready"].calls == 3
 
 
 async def test_a_swallowed_cancellation_is_named_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +151,7 @@ async def test_a_hook_that_blocks_the_loop_is_measured_and_named() -> None:
     await heard.plugins.on_ready(SERVER, None)
     assert [failure.plugin for failure in heard.failures] == ["block"]
     assert heard.reasons[0].startswith("blocked the event loop for 0.1")
-    assert heard.plugins.blame["block", "on_ready"].failures == 0
+    assert heard.plugins.stats["block", "on_ready"].failures == 0
 
 
 async def test_advice_is_gathered_with_the_names_of_the_plugins() -> None:
@@ -192,7 +192,7 @@ async def test_on_shutdown_has_two_seconds_for_each_and_three_for_all(
     assert float(left) <= 0.1, "what the first one has left of it"
     assert heard.reasons[2] == "not called: the plugins before it used up the time"
     assert calls == []
-    assert ("three", "on_shutdown") not in heard.plugins.blame
+    assert ("three", "on_shutdown") not in heard.plugins.stats
 
 
 def test_the_deadlines_are_those_of_the_specification() -> None:

@@ -106,7 +106,7 @@ def test_a_plugin_that_is_slow_on_a_line_is_named_and_its_answer_counts() -> Non
 
     heard.plugins.parse_port(SERVER, "0.3", "stdout")
     assert len(heard.failures) == 2
-    assert heard.plugins.blame["slow", "parse_port"].failures == 0
+    assert heard.plugins.stats["slow", "parse_port"].failures == 0
 
 
 def test_three_failures_in_a_row_take_a_hook_out_and_this_is_told() -> None:
@@ -118,7 +118,7 @@ def test_three_failures_in_a_row_take_a_hook_out_and_this_is_told() -> None:
 
     assert [failure.disabled for failure in heard.failures] == [False, False, True]
     assert (wrong.asked, right.asked) == (3, 5)
-    assert heard.plugins.blame["wrong", "parse_port"].disabled
+    assert heard.plugins.stats["wrong", "parse_port"].disabled
     assert heard.plugins.has("parse_port")
 
 
@@ -135,8 +135,8 @@ def test_a_success_in_between_forgives() -> None:
 
     assert plugin.asked == 6
     assert not any(failure.disabled for failure in heard.failures)
-    blame = heard.plugins.blame["moody", "parse_port"]
-    assert (blame.calls, blame.failures, blame.in_a_row) == (6, 4, 0)
+    stats = heard.plugins.stats["moody", "parse_port"]
+    assert (stats.calls, stats.failures, stats.in_a_row) == (6, 4, 0)
 
 
 async def test_one_hook_of_a_plugin_is_taken_out_and_its_others_stay() -> None:
