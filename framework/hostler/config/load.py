@@ -11,7 +11,7 @@ from hostler.config.dump import document
 from hostler.config.resolve.cross_checks import check, with_implied_needs
 from hostler.config.resolve.instantiate import TemplateInstantiator, check_template
 from hostler.config.resolve.server_table import ResolveContext, read_server, where_it_belongs
-from hostler.config.resolve.templates import Template, made, read_templates
+from hostler.config.resolve.templates import Template, from_template, read_templates
 from hostler.config.source.compose import Composer
 from hostler.config.source.layers import Layers
 from hostler.config.source.overrides import Settings, settings_of
@@ -167,7 +167,7 @@ def _resolve(
     tree: Node, templates: Mapping[str, Template], context: ResolveContext, found: Diagnostics
 ) -> dict[str, ResolvedServer]:
     """Every server that can be read; what they are to each other is checked when that is all of them."""
-    nodes = {name: made(node, templates, found) for name, node in _servers(tree, templates, found)}
+    nodes = {name: from_template(node, templates, found) for name, node in _servers(tree, templates, found)}
     resolved = {
         name: server
         for name, node in nodes.items()

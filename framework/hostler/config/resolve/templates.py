@@ -75,7 +75,7 @@ def read_templates(tree: Node, found: Diagnostics) -> dict[str, Template]:
     return {name: template for name, template in read.items() if template is not None}
 
 
-def made(node: Node, templates: Mapping[str, Template], found: Diagnostics) -> Node | None:
+def from_template(node: Node, templates: Mapping[str, Template], found: Diagnostics) -> Node | None:
     """The table of a server laid over the template that it names; None where that cannot be."""
     if not isinstance(node.value, dict) or "template" not in node.value:
         return node
