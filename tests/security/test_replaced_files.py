@@ -103,7 +103,7 @@ def test_a_reload_refuses_what_the_server_could_write_until_its_user_has_looked_
         assert "could write it in its sandbox" in hostler.wait_for(
             "was replaced or made while the server boxed"
         )
-        hostler.wait_for("not reloaded")
+        hostler.wait_for("reload failed")
         file.write_text(wanted)  # in place: it stays protected
         hostler.send(signal.SIGHUP)
         hostler.wait_for("title: one -> two")
