@@ -30,7 +30,7 @@ async def test_every_listener_gets_everything_in_order() -> None:
     assert await all_of(first) == await all_of(second) == ["a", "b", "c"]
 
 
-async def test_a_slow_listener_loses_the_oldest_and_is_told_how_many() -> None:
+async def test_a_slow_listener_loses_the_oldest_and_learns_how_many() -> None:
     channel: Broadcast[str] = Broadcast(limit=3, gap=lost)
     slow = channel.subscribe()
 
@@ -41,7 +41,7 @@ async def test_a_slow_listener_loses_the_oldest_and_is_told_how_many() -> None:
     assert await all_of(slow) == ["7 lost", "7", "8", "9"]
 
 
-async def test_items_that_are_marked_tell_all_that_was_lost_before_them() -> None:
+async def test_marked_items_carry_the_number_of_those_lost_before_them() -> None:
     marks: Marks[tuple[str, int]] = Marks(lambda item: item[1], lambda item, lost: (item[0], lost))
     channel: Broadcast[tuple[str, int]] = Broadcast(marks=marks)
     slow, prompt = channel.subscribe(2), channel.subscribe()
@@ -74,7 +74,7 @@ async def test_large_items_are_bounded_by_their_size_and_one_that_is_larger_stil
     assert int(taken[0].split()[0]) == 3 + 100 - 6
 
 
-async def test_two_gaps_are_told_one_by_one() -> None:
+async def test_two_gaps_are_reported_one_by_one() -> None:
     channel: Broadcast[str] = Broadcast(limit=1, gap=lost)
     slow = channel.subscribe()
     channel.publish("a")

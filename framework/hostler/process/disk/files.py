@@ -6,8 +6,8 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,40 +24,18 @@ UNFINISHED = ".tmp"
 """What the names of files end with that are being written."""
 
 
-@contextmanager
-def own_folder(root: Path, *parts: str) -> Iterator[int]:
+def own_folder(root: Path, *parts: str) -> AbstractContextManager[int]:
     """Open the folder `parts` in `root`, made where it is missing, with mode 0700 whatever the umask.
 
     Gives a descriptor. A symbolic link in the place of a part is refused: OSError, as when the disk
     refuses; EnvironmentSetupFailed when `root` is not to be trusted.
     """
-    with trusted_folder(secure_directory(root)) as trusted:
-        descriptor = os.open(".", _FOLDER, dir_fd=trusted)
-
-    try:
-        for part in parts:
-            parent, descriptor = descriptor, _made(part, descriptor)
-            os.close(parent)
-
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    return _folder_in(secure_directory(root), parts, _made)
 
 
-@contextmanager
-def found_folder(root: Path, *parts: str) -> Iterator[int]:
+def found_folder(root: Path, *parts: str) -> AbstractContextManager[int]:
     """Open the folder `parts` in `root` to read in it. OSError when it is missing or not to be trusted."""
-    with trusted_folder(root) as trusted:
-        descriptor = os.open(".", _FOLDER, dir_fd=trusted)
-
-    try:
-        for part in parts:
-            parent, descriptor = descriptor, os.open(part, _FOLDER, dir_fd=descriptor)
-            os.close(parent)
-
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    return _folder_in(root, parts, lambda part, parent: os.open(part, _FOLDER, dir_fd=parent))
 
 
 def replace_file(name: str, data: bytes, folder: int) -> None:
@@ -139,6 +117,21 @@ def file_name(server: str) -> str:
         return server
 
     return "." + sha256(server.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+@contextmanager
+def _folder_in(root: Path, parts: Sequence[str], open_part: Callable[[str, int], int]) -> Iterator[int]:
+    with trusted_folder(root) as trusted:
+        descriptor = os.open(".", _FOLDER, dir_fd=trusted)  # one that can be listed
+
+    try:
+        for part in parts:
+            parent, descriptor = descriptor, open_part(part, descriptor)
+            os.close(parent)
+
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _made(part: str, parent: int) -> int:

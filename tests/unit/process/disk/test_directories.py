@@ -135,7 +135,7 @@ def test_a_directory_of_another_user_is_refused_and_nothing_is_created_in_it(ope
 
 
 @as_root
-def test_what_roots_directory_forbids_is_told_to_another_user(open_folder: Path) -> None:
+def test_what_roots_directory_forbids_is_reported_to_another_user(open_folder: Path) -> None:
     (open_folder / "shut").mkdir(mode=0o755)
     (open_folder / "dark").mkdir(mode=0o700)
     assert "EnvironmentSetupFailed" in as_user(NOBODY, lambda: secure_directory(open_folder / "shut"))

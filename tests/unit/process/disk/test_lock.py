@@ -71,7 +71,7 @@ def other_supervisor(base: Path) -> Iterator[subprocess.Popen[bytes]]:
             child.kill()
 
 
-def test_a_second_supervisor_in_this_process_is_told_that_it_is_this_process(
+def test_a_second_supervisor_in_this_process_learns_that_it_is_this_process(
     directories: Directories,
 ) -> None:
     lock = NameLock.take(directories, "here", "web")
@@ -303,7 +303,7 @@ except ProcessAlreadyRunning as error:
         ({"PYTEST_XDIST_WORKER": "gw1"}, ['namespace=os.environ["PYTEST_XDIST_WORKER"]']),
     ],
 )
-def test_a_reloader_and_workers_of_tests_are_told_what_cures_it(
+def test_a_reloader_and_workers_of_tests_get_advice(
     directories: Directories, tmp_path: Path, worker: dict[str, str], told: list[str]
 ) -> None:
     lock = NameLock.take(directories, "here", "web")

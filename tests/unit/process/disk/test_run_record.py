@@ -194,7 +194,7 @@ def test_a_record_between_its_two_names_is_found(directories: Directories, store
         json.dumps({"pid": "seven"}).encode(),
     ],
 )
-def test_a_torn_or_foreign_record_is_told_and_forgotten_never_raised(
+def test_a_torn_or_foreign_record_is_reported_and_forgotten_never_raised(
     directories: Directories, store: RunStore, text: bytes
 ) -> None:
     lock = NameLock.take(directories, "here", "web")
@@ -215,7 +215,7 @@ def test_a_record_of_a_later_version_is_understood(directories: Directories, sto
     lock.release()
 
 
-def test_where_nothing_was_left_nothing_is_told(directories: Directories, store: RunStore) -> None:
+def test_where_nothing_was_left_nothing_is_reported(directories: Directories, store: RunStore) -> None:
     lock = NameLock.take(directories, "here", "web")
     recovered = store.recover(lock, no_kill)
     assert recovered == Recovered()
@@ -296,7 +296,7 @@ def test_a_path_that_is_gone_already_is_no_problem(store: RunStore, tmp_path: Pa
     assert store.remove_temporary([tmp_path / "c" / "gone"]) == ([], [])
 
 
-def test_a_sweep_that_cannot_look_tells_it_and_raises_nothing(
+def test_a_sweep_that_cannot_look_reports_it_and_raises_nothing(
     directories: Directories, store: RunStore
 ) -> None:
     directories.state.write_text("a file where the directory should be")
@@ -377,7 +377,7 @@ def elsewhere() -> Iterator[Path]:
     pytest.skip("every folder that can be written is a temporary one")
 
 
-def test_paths_elsewhere_are_left_and_told(
+def test_paths_elsewhere_are_left_and_reported(
     directories: Directories, store: RunStore, tmp_path: Path, elsewhere: Path
 ) -> None:
     theirs = elsewhere / "theirs"
@@ -430,7 +430,7 @@ def test_a_planted_link_in_the_place_of_a_record_is_replaced_and_not_followed(
     lock.release()
 
 
-def test_a_full_disk_is_told_and_keeps_the_former_record(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_keeps_the_former_record(tmp_path: Path) -> None:
     if os.geteuid() != 0 or sys.platform != "linux":
         pytest.skip("needs a mount")
 

@@ -364,7 +364,7 @@ async def test_a_watchdog_that_ends_again_and_again_is_started_less_and_less_oft
         assert len(reports) == 2
 
 
-async def test_nobody_is_told_of_a_watchdog_that_guarded_nobody_and_the_next_run_gets_one() -> None:
+async def test_a_watchdog_without_runs_is_lost_silently_and_the_next_run_gets_one() -> None:
     async with guarding() as (client, reports, report):
         client.add("one", report)
         client.remove("one")
@@ -420,7 +420,7 @@ async def test_without_a_program_for_it_nothing_is_started(monkeypatch: pytest.M
         assert client.pid is None
 
 
-async def test_a_watchdog_that_cannot_be_started_again_is_told_and_tried_again(
+async def test_a_watchdog_that_cannot_be_started_again_is_reported_and_tried_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     python = sys.executable

@@ -140,7 +140,7 @@ def test_nobody_listens_before_listen_is_called_and_after_the_end() -> None:
     assert kind("127.0.0.1", port, child) is ListenerKind.NOBODY
 
 
-def test_a_stranger_is_told_with_pid_and_name() -> None:
+def test_a_foreign_listener_is_named_with_its_pid() -> None:
     with bound("127.0.0.1") as child, listening("127.0.0.1") as port:
         listener = who_listens(Endpoint("127.0.0.1", port), child.members)
         assert (listener.kind, listener.pid) == (ListenerKind.FOREIGN, os.getpid())
@@ -196,7 +196,7 @@ def test_a_socket_for_ipv6_alone_does_not_answer_ipv4() -> None:
         ("127.0.0.1", "127.0.0.1", ListenerKind.FOREIGN),
     ],
 )
-def test_of_two_sockets_on_one_port_the_one_that_answers_is_told(
+def test_of_two_sockets_on_one_port_the_one_that_answers_is_returned(
     ours: str, theirs: str, expected: ListenerKind
 ) -> None:
     with bound(ours, share=True) as child:
@@ -226,7 +226,7 @@ def connects_to(listener: socket.socket, port: int) -> bool:
     return True
 
 
-def test_localhost_is_foreign_where_a_stranger_has_the_other_family() -> None:
+def test_localhost_is_foreign_where_a_foreign_process_has_the_other_family() -> None:
     with bound("127.0.0.1") as child:
         port = child.listen()
 
@@ -277,7 +277,7 @@ def test_a_multipath_listener_as_go_programs_open_it_is_found() -> None:
 
 @linux
 @as_root
-def test_a_member_in_another_network_namespace_cannot_be_told() -> None:
+def test_a_member_in_another_network_namespace_cannot_be_identified() -> None:
     with bound("0.0.0.0", 8123, prefix=["unshare", "--net"]) as child:
         assert kind("127.0.0.1", 8123, child) is ListenerKind.NOBODY
         assert child.listen() == 8123
@@ -292,7 +292,7 @@ def test_a_member_in_another_network_namespace_cannot_be_told() -> None:
 
 @linux
 @as_root
-def test_the_process_of_another_user_cannot_be_told_but_its_user_can() -> None:
+def test_the_process_of_another_user_cannot_be_identified_but_its_user_can() -> None:
     with listening("127.0.0.1") as port:
         reading, writing = os.pipe()
 
@@ -352,7 +352,7 @@ def test_all_sockets_of_the_tree_are_listed_once() -> None:
 
 @linux
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1"])
-def test_netlink_and_proc_tell_the_same(host: str) -> None:
+def test_netlink_and_proc_agree(host: str) -> None:
     with listening(host) as port, listening("127.0.0.1"):
         by_netlink = [replace(found, only_v6=False) for found in ask_listening(port)]
         assert by_netlink == read_listening("self", port)
@@ -361,7 +361,7 @@ def test_netlink_and_proc_tell_the_same(host: str) -> None:
 
 
 @linux
-def test_hundreds_of_sockets_are_all_told() -> None:
+def test_hundreds_of_sockets_are_all_found() -> None:
     opened = [socket.create_server(("127.0.0.1", 0)) for _ in range(400)]
     ports = {one.getsockname()[1] for one in opened}
     assert ports <= {found.port for found in ask_listening()}
@@ -380,7 +380,7 @@ def test_what_the_kernel_refuses_over_netlink_is_an_error() -> None:
             list(netlink._ask(kernel, 200, netlink._LISTEN, None))
 
 
-def test_a_kernel_that_does_not_tell_is_taken_to_have_both_families_on_a_wildcard() -> None:
+def test_a_kernel_that_does_not_report_v6only_is_taken_to_have_both_families_on_a_wildcard() -> None:
     assert not netlink._is_only_v6(b"")
 
 

@@ -127,7 +127,7 @@ def test_a_port_that_is_bound_but_not_listened_on_is_in_use_by_nobody_we_can_nam
 
 @linux
 @as_root
-def test_without_privileges_a_low_port_and_a_process_out_of_reach_are_told_as_such() -> None:
+def test_without_privileges_a_low_port_and_a_process_out_of_reach_are_reported_as_such() -> None:
     if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 80:
         pytest.skip("port 80 is for everybody here")
 
@@ -184,7 +184,7 @@ def test_a_port_that_does_not_exist_is_a_mistake_in_the_configuration() -> None:
 
 @linux
 @as_root
-def test_when_no_port_is_left_it_is_said() -> None:
+def test_when_no_port_is_left_the_error_says_so() -> None:
     code = (
         "from pathlib import Path\n"
         "Path('/proc/sys/net/ipv4/ip_local_port_range').write_text('40000 40000')\n"
@@ -204,7 +204,7 @@ def test_when_no_port_is_left_it_is_said() -> None:
     assert "EnvironmentSetupFailed('no free port was found on 0.0.0.0')" == avoided == taken
 
 
-def test_too_many_open_files_are_told_as_such() -> None:
+def test_too_many_open_files_are_reported_as_such() -> None:
     code = (
         "import resource\n"
         "from hostler.process.net.ports import free_port\n"
