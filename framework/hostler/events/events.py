@@ -224,8 +224,13 @@ class StreamReceived(Event):
         return head | {"type": self.item.type, "data": self.item.data, "id": self.item.id}
 
 
-def events_dropped(count: int) -> Event:
+def events_dropped(count: int, server: str = "", generation: int = 0) -> Event:
     """What a listener gets in the place of events that came faster than it took them."""
-    text = f"{count} events were dropped: this listener is too slow"
-    told = {"count": count}
-    return Notice(server="", generation=0, topic="events_dropped", text=text, level="warning", details=told)
+    return Notice(
+        server=server,
+        generation=generation,
+        topic="events_dropped",
+        text=f"{count} events were dropped: this listener is too slow",
+        level="warning",
+        details={"count": count},
+    )

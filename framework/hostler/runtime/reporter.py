@@ -13,7 +13,7 @@ from hostler.concurrency.broadcast import Broadcast, Marks
 from hostler.concurrency.event_loop import call_user_code
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord
-from hostler.events.events import Event, Notice, Progress
+from hostler.events.events import Event, Notice, Progress, events_dropped
 from hostler.events.messages import in_words, log_level
 from hostler.model.values import Exit, Healthy, Line, StreamEvent, StreamGap, Unhealthy
 from hostler.secrets.masking import Masker
@@ -183,14 +183,7 @@ class Reporter:
             self._cut_off_causes(cause)
 
     def _events_dropped(self, count: int) -> Event:
-        return Notice(
-            server=self.name,
-            generation=self.generation,
-            topic="events_dropped",
-            text=f"{count} events were dropped: this listener is too slow",
-            level="warning",
-            details={"count": count},
-        )
+        return events_dropped(count, self.name, self.generation)
 
 
 def _size(item: StreamEvent | StreamGap) -> int:
