@@ -264,7 +264,7 @@ class ServerFacts(AsServer):
         known = {f"HOSTLER_{name}": str(value) for name, value in facts.items() if value is not None}
         return self.child_env(safe_base(self.context.host_env)) | known
 
-    def _errand(self) -> CommandRunner:
+    def _command_runner(self) -> CommandRunner:
         if self.run is None:
             raise ServerError("no command can be run for it before it is started", server=self.name)
 

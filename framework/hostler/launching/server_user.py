@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
@@ -90,12 +91,10 @@ def command_for(launch: Launch, argv: list[str], env: dict[str, str], cwd: Path 
 async def confined(command: Launch, launch: Launch) -> Launch:
     """The same command in the sandbox of the server, where it has one."""
     if launch.confinement is None:
-        command.wrapper = list(launch.wrapper)
-    else:
-        wrapper, command.capabilities = await launch.confinement.enter(command.cwd)
-        command.wrapper = list(wrapper)
+        return replace(command, wrapper=list(launch.wrapper))
 
-    return command
+    wrapper, capabilities = await launch.confinement.enter(command.cwd)
+    return replace(command, wrapper=list(wrapper), capabilities=capabilities)
 
 
 async def read_text(run: Run, path: Path) -> str:

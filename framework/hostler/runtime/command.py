@@ -1,10 +1,10 @@
-"""Errands: small programs that are run for a server, and never outlive their time."""
+"""Commands that are run for a server, as the server itself, and never outlive their time."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -55,7 +55,7 @@ class CommandRunner:
         launch = command_for(self.launch, list(order.argv), dict(order.env), order.cwd)
         launch = await confined(launch, self.launch) if order.sandboxed else launch
         marks = [mark for mark in (self.launch.host_env.get(MARKER), self.run_id) if mark]
-        launch.host_env = {MARKER: ":".join(marks)} if marks else {}
+        launch = replace(launch, host_env={MARKER: ":".join(marks)} if marks else {})
         masker = self.reporter.masker if order.masked else Masker()
         capture = self.context.output.open(
             generation=launch.generation, masker=masker, sinks=(), on_trouble=_nothing
@@ -116,7 +116,7 @@ class AsServer(ABC):
         """The environment for a command that is run for this server."""
 
     @abstractmethod
-    def _errand(self) -> CommandRunner:
+    def _command_runner(self) -> CommandRunner:
         """What runs commands for its run now; ServerError without one."""
 
     async def run_command(
@@ -136,22 +136,22 @@ class AsServer(ABC):
         cannot be started.
         """
         env = self.command_env() if env is None else env
-        return await self._errand().run(Order(argv, env, timeout, cwd, sandboxed))
+        return await self._command_runner().run(Order(argv, env, timeout, cwd, sandboxed))
 
     async def read_file(self, path: Path) -> str:
         """The text of a plain file of at most 64 KiB, read as this server could: as its user, in its sandbox.
 
         OSError as the server itself would get it.
         """
-        return await as_server.read_text(self._errand().run_unmasked, path)
+        return await as_server.read_text(self._command_runner().run_unmasked, path)
 
     async def create_file(self, path: Path, text: str) -> bool:
         """Make a file (0600) and the folders above it (0700) as this server could, whole or not at all.
 
         False where one is there that is not empty. OSError as the server itself would get it.
         """
-        return await as_server.create(self._errand().run_unmasked, path, text)
+        return await as_server.create(self._command_runner().run_unmasked, path, text)
 
     async def remove_file(self, path: Path) -> None:
         """Remove a file as this server could, if it is there. OSError as the server itself would get it."""
-        await as_server.remove(self._errand().run_unmasked, path)
+        await as_server.remove(self._command_runner().run_unmasked, path)
