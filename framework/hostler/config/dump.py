@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, time
 from enum import Enum
@@ -24,7 +24,7 @@ from hostler.text.sanitize import escaped
 
 _FILE = "file:"
 # Not a field of its own in TOML, or written in another way than the rest.
-APART = frozenset({"name", "needs", "plugins", "restart", "secrets", "unset"})
+_APART = frozenset({"name", "needs", "plugins", "restart", "secrets", "unset"})
 
 
 def dump(configuration: Configuration) -> str:
@@ -178,10 +178,10 @@ def _foreign(key: str, value: object) -> Iterator[Problem]:
 
 def _server(spec: ServerSpec) -> dict[str, object]:
     default = ServerSpec(name=spec.name, cwd=spec.cwd)
-    server = _changed(spec, default, without=APART)
+    server = _changed(spec, default)
     server["cwd"] = escape(str(spec.cwd))
 
-    if spec.port is None:
+    if spec.port is None:  # to `_changed`, False is the default, 0
         server["port"] = False
 
     if spec.needs:
@@ -209,16 +209,20 @@ def _needs(spec: ServerSpec) -> object:
     }
 
 
-def _changed(
-    value: ServerSpec | RestartPolicy, default: ServerSpec | RestartPolicy, *, without: Container[str] = ()
-) -> dict[str, object]:
-    """The fields that are not at their defaults, as TOML values."""
-    names = [field.name for field in dataclasses.fields(value) if field.name not in without]
-    return {
-        name: as_written(name, getattr(value, name))
-        for name in names
-        if getattr(value, name) != getattr(default, name) and getattr(value, name) is not None
-    }
+def _changed(value: ServerSpec | RestartPolicy, default: ServerSpec | RestartPolicy) -> dict[str, object]:
+    """The fields that are not at their defaults."""
+    usual = dict(written_fields(default))
+    return {name: one for name, one in written_fields(value) if name not in usual or one != usual[name]}
+
+
+def written_fields(spec: ServerSpec | RestartPolicy) -> Iterator[tuple[str, object]]:
+    """The fields that have a value and a key of their own, as TOML values."""
+    for field in dataclasses.fields(spec):
+        value = getattr(spec, field.name)
+        value = False if field.name == "port" and value is None else value
+
+        if field.name not in _APART and value is not None:
+            yield field.name, as_written(field.name, value)
 
 
 def as_written(name: str, value: object) -> object:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date, time
 
-from hostler.config.dump import APART, as_written
+from hostler.config.dump import written_fields
 from hostler.model.schema.masked import masked
 from hostler.model.schema.tree import Node, Place, below, unfilled
 from hostler.model.spec import PluginSpec, RestartPolicy, ServerSpec
@@ -103,14 +103,9 @@ def _defaults(server: ResolvedServer) -> Iterator[Origin]:
 
 
 def _of(spec: ServerSpec | RestartPolicy, key: str, given: Container[str]) -> Iterator[Origin]:
-    for field in fields(spec):
-        value = as_written(field.name, getattr(spec, field.name))
-
-        if field.name == "port" and value is None:
-            value = False
-
-        if field.name not in given and field.name not in APART and value is not None:
-            yield Origin(below(key, field.name), as_toml(value), DEFAULT)
+    for name, value in written_fields(spec):
+        if name not in given:
+            yield Origin(below(key, name), as_toml(value), DEFAULT)
 
 
 def _of_plugin(plugin: PluginSpec, node: Node) -> Iterator[Origin]:
