@@ -60,8 +60,10 @@ class ServerError(Exception):
         stdout: str = "",
         stderr: str = "",
         details: Mapping[str, object] | None = None,
+        permanent: bool = False,
     ) -> Self:
         """Fill in what the raiser did not know (the server's name, its last lines) and return self."""
+        self.permanent = self.permanent or permanent
         old = self.context
         self.context = ErrorContext(
             old.message,

@@ -237,6 +237,35 @@ def test_no_module_holds_state() -> None:
     assert [found for path in SOURCES for found in state_of(path)] == []
 
 
+# -- one owner for what changes --------------------------------------------------------------------
+
+# Whose attributes others assign, by the name that they have there, and why.
+ASSIGNED_ELSEWHERE = {
+    "launch": "a Launch is there to be edited, by us and by plugins, until its process is spawned",
+    "command": "a Launch, too: that of one command",
+    "sys": "Python's own",
+    "error": "Python's own: what an exception came from",
+    "child": "Python's own: what Popen has not seen of an exit",
+    "found": "Python's own: a module's spec",
+    "weakref": "Python's own",
+}
+
+
+def assigned_elsewhere(path: Path) -> Iterator[str]:
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+            owner = ast.unparse(node.value)
+
+            if owner not in {"self", "cls"} and re.split(r"\W", owner)[0] not in ASSIGNED_ELSEWHERE:
+                yield f"{where(path, node.lineno)}: {ast.unparse(node)}: give its class a method that does it"
+
+
+def test_an_attribute_is_assigned_by_its_own_object_only() -> None:
+    """`hostler.testing` is left out: a simulation arranges what it simulates."""
+    paths = [path for path in FRAMEWORK.rglob("*.py") if part_of(path) != "testing"]
+    assert [found for path in paths for found in assigned_elsewhere(path)] == []
+
+
 # -- anyio and plain callbacks ---------------------------------------------------------------------
 
 # `anyio.Event` can be made anywhere; the scope of a life is made by `_begin`, which only tasks call.

@@ -307,7 +307,7 @@ class ForeignListener:
 
     def do(self, simulation: Simulation) -> None:
         server = simulation.server(self.server)
-        port = server.spec.port or server.promised_port
+        port = server.spec.port or server.status.promised_port
 
         if not self.comes:
             simulation.world.strangers.clear()

@@ -35,7 +35,7 @@ def build_crash_report(
         uptime=round(exit_.uptime, 3),
         stdout=exit_.stdout,
         stderr=exit_.stderr,
-        memory=run.memory,
+        memory=tuple(run.memory),
         plugins=(*_health(run), *run.failures, *(_advised(name, one) for name, one in advice)),
     )
 

@@ -40,7 +40,7 @@ async def wait_for_needed(server: Server) -> None:
 
         raise _never(server, need, other)
 
-    server.bound = {name: other.generation for name, other in server.needs.items()}
+    server.note_needed()
 
 
 def lost_meanwhile(server: Server) -> str:
@@ -58,9 +58,9 @@ def follow_needed(server: Server) -> None:
     """From its spawn on: look at each needed server when it changes, unless its restart is of no concern."""
     for need in server.spec.needed:
         other = server.needs[need.server]
-        other.followers = {
-            one: look for one, look in other.followers.items() if one.desired.attended
-        }  # not removed
+
+        for removed in [one for one in other.followers if not one.desired.attended]:
+            del other.followers[removed]
 
         match need.on_restart:
             case OnRestart.KEEP:
@@ -75,7 +75,11 @@ async def until_followers_are_gone(server: Server) -> None:
     """Wait for the end of those that stop while this one is away."""
     for other in tuple(server.followers):
         if _stops_with(other, server):
-            await other.until(lambda other=other: not other.state.has_process or other.stuck is not None)  # type: ignore[misc]
+            await other.until(partial(_is_gone, other))
+
+
+def _is_gone(other: Server) -> bool:
+    return not other.state.has_process or other.status.stuck is not None
 
 
 def _stops_with(server: Server, other: Server) -> bool:
@@ -114,7 +118,7 @@ def _step_aside(server: Server, other: Server) -> None:
 
 def _come_back(server: Server) -> None:
     """Start what has stepped aside again when all for which it did are on their way: it waits for them."""
-    failed_by_itself = server.state is State.FAILED and server.spawned_generation == server.generation
+    failed_by_itself = server.state is State.FAILED and server.status.spawned_generation == server.generation
     away = server.desired.away
     coming = bool(away) and all(_is_coming(server.needs[name]) for name in away)
 

@@ -8,9 +8,8 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import MappingProxyType
 
-from hostler.engine.run import Run
+from hostler.engine.status import StatusFacts
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord
 from hostler.events.events import Event, Progress
@@ -18,34 +17,27 @@ from hostler.model.heartbeat import is_heartbeat
 from hostler.model.launch import a_string
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
-from hostler.model.values import Auth, Endpoint, Line, ProcessUsage, StreamEvent, StreamGap
+from hostler.model.values import Endpoint, Line, ProcessUsage, StreamEvent, StreamGap
 from hostler.process.context import SupervisorContext
 from hostler.process.spawn.environment import MARKER, safe_base
-from hostler.runtime.command import AsServer, CommandRunner
+from hostler.runtime.command import CommandRunner
 from hostler.runtime.endpoint_owner import find_stranger, verify_listener
 from hostler.runtime.plugin_tasks import ServerTasks, run_beside
 from hostler.runtime.reporter import Reporter
 
 
-class ServerFacts(AsServer):
+class ServerFacts(StatusFacts):
     """One server as programs and plugins see it. Its methods are used on the event loop's thread."""
-
-    # Seldom set, so not for each object; see Server.
-    published_secrets: frozenset[str] = frozenset()
 
     def __init__(
         self, spec: ServerSpec, context: SupervisorContext, listener: Callable[[Event], None]
     ) -> None:
+        super().__init__()
         self.spec = spec
         self.context = context
         self.reporter = Reporter(spec.name, listener)
-        self.state = State.STOPPED
-        self.since = context.clock()
-        self.error: ServerError | None = None
-        self.generation = 0
-        self.restarts = 0
-        self.run: Run | None = None
         self.published: dict[str, str] = {}
+        self.published_secrets: frozenset[str] = frozenset()
         self.lasting = ServerTasks()
         self._active_at: float | None = None
         self._crashes: tuple[CrashRecord, ...] = ()
@@ -56,33 +48,6 @@ class ServerFacts(AsServer):
     def name(self) -> str:
         """The server's name in the configuration."""
         return self.spec.name
-
-    @property
-    def pid(self) -> int | None:
-        """The pid of the spawned process, None without a living run."""
-        process = None if self.run is None else self.run.process
-        return None if process is None else process.pid
-
-    @property
-    def endpoint(self) -> Endpoint | None:
-        """Where it listens, once that is confirmed."""
-        return None if self.run is None else self.run.endpoint
-
-    @property
-    def url(self) -> str | None:
-        """The URL with the actual port, once that is confirmed."""
-        return None if self.endpoint is None else self.endpoint.url
-
-    @property
-    def facts(self) -> Mapping[str, object]:
-        """What plugins noted about this run; empty before the spawn."""
-        return MappingProxyType({}) if self.run is None else self.run.facts
-
-    @property
-    def auth(self) -> Auth | None:
-        """The credentials of this run, where a plugin set some."""
-        auth = self.facts.get("auth")
-        return auth if isinstance(auth, Auth) else None
 
     @property
     def uptime(self) -> float:

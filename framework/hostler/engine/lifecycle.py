@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 import traceback
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
 
 from hostler.engine.dependencies import follow_needed, lost_meanwhile
+from hostler.engine.lifecycle_state import LifecycleState
 from hostler.engine.monitor import Monitor, RunOutcome
-from hostler.engine.resources import ServerResources
 from hostler.engine.restart import Budget, Crash, blames_its_port, decide
 from hostler.engine.run import Run
-from hostler.engine.server import Server
 from hostler.engine.shutdown import Shutdown
 from hostler.engine.startup import Startup
 from hostler.errors import ServerError
@@ -27,15 +26,8 @@ from hostler.process.spawn.spawn import explain
 _WHOSE_MISTAKE = 'the logger "hostler" has the traceback: report it where it leads to nothing of yours'
 
 
-@dataclass(slots=True)
-class Lifecycle:
+class Lifecycle(LifecycleState):
     """Drives one server from rest to rest, for as long as `live` is not cancelled."""
-
-    server: Server
-    resources: ServerResources = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.resources = ServerResources(self.server)
 
     async def live(self) -> None:
         """At rest, kept up, at rest, and so on."""
@@ -64,49 +56,39 @@ class Lifecycle:
         planned = server.desired.take_planned()
 
         if server.state is State.FAILED and not planned:
-            self.resources.drop_plugins()
+            self.drop_plugins()
 
-        server.budget = Budget(was_ready=server.budget.was_ready and planned)
+        self.set_budget(Budget(was_ready=server.status.budget.was_ready and planned))
 
-        while (crash := await self._run_once()) is not None:
+        while (crash := await self._run_once(self.begin_run())) is not None:
             if not await self._runs_again_after(crash):
                 return
 
-    async def _run_once(self) -> Crash | None:
-        """One generation; None when it was stopped as asked."""
-        server = self.server
-        server.generation += 1
-        server.stuck = None
-        server.reporter.generation = server.generation
-        server.desired.begin()
-        run = server.run = Run(server.spec, server.context, server.reporter, server.generation)
-        server.enter(State.STARTING)
-        return await self._through(run)
-
-    async def _through(self, run: Run) -> Crash | None:
-        """The run from its beginning to its end: starting, waiting_ready, running, stopping or crashed."""
-        server, leaving = self.server, Shutdown(self.resources, run)
-        prepared = await Startup(self.resources).prepare(run)
+    async def _run_once(self, run: Run) -> Crash | None:
+        """One generation: starting, waiting_ready, running, stopping or crashed; None when it was stopped."""
+        server, leaving = self.server, Shutdown(self, run)
+        prepared = await Startup(self).prepare(run)
 
         if prepared is None or (prepared.error is None and (server.end_asked or lost_meanwhile(server))):
             await run.close()
-            self.resources.rest(State.STOPPED, reason=self._why_not_spawned())
+            self.rest(State.STOPPED, reason=self._why_not_spawned())
             return None
 
-        plugins = self.resources.plugins
-        watching = None if plugins is None else Monitor(server, plugins, run)
+        plugins = self.plugins
+        watching = None if plugins is None else Monitor(self, plugins, run)
         error = prepared.error or self._spawn(run, watching)
 
         if error is not None or watching is None:
             reason = "" if error is None else error.message
             return await leaving.crash(RunOutcome(ExitCause.SPAWN_FAILED, reason, error))
 
-        server.spawned_generation = server.generation
+        self.note_spawned()
         follow_needed(server)
-        server.enter(State.WAITING_READY)
+        self.enter(State.WAITING_READY)
         watching.begin()
         ending = await watching.until_ending()
-        server.budget = replace(server.budget, was_ready=server.budget.was_ready or run.ready_at is not None)
+        was_ready = server.status.budget.was_ready or run.ready_at is not None
+        self.set_budget(replace(server.status.budget, was_ready=was_ready))
         return await leaving.leave(ending)
 
     def _why_not_spawned(self) -> str:
@@ -131,16 +113,17 @@ class Lifecycle:
         return None
 
     async def _runs_again_after(self, crash: Crash) -> bool:
+        """Do what is decided; True when the next run may begin."""
         server = self.server
         decision = decide(
             crash,
             server.spec,
-            server.budget,
+            server.status.budget,
             command=server.desired.what_ends_it if server.end_asked else "",
             port_lingers=not server.end_asked and self._port_lingers_after(crash),
             jitter=server.context.jitter(),
         )
-        server.budget = decision.budget
+        self.set_budget(decision.budget)
 
         if decision.outcome is State.BACKOFF:
             return await self._back_off(crash)
@@ -151,25 +134,25 @@ class Lifecycle:
         self._record(crash, decision.outcome, decision.reason)
         failed = decision.outcome is State.FAILED
         reason = f"{decision.reason}: {crash.error.message}" if failed else decision.reason
-        self.resources.rest(decision.outcome, reason=reason, error=crash.error if failed else None)
+        self.rest(decision.outcome, reason=reason, error=crash.error if failed else None)
         return False
 
     def _port_lingers_after(self, crash: Crash) -> bool:
         """Whether connections of a former run kept its port: then the next start waits for it."""
-        resources, spec = self.resources, self.server.spec
-        port, looked = resources.last_port, self.server.context.processes.needs_only_time
+        server, port = self.server, self.last_port
 
-        if port is None or not blames_its_port(crash, spec, self.server.budget):
+        if port is None or not blames_its_port(crash, server.spec, server.status.budget):
             return False
 
-        if not looked(spec.host, port, reuse=False):
-            return False
+        lingers = server.context.processes.needs_only_time(server.spec.host, port, reuse=False)
 
-        resources.port_refused, resources.last_port = True, None
-        return True
+        if lingers:
+            self.refuse_port()
+
+        return lingers
 
     def _record(self, crash: Crash, outcome: State, decision: str, next_try: datetime | None = None) -> None:
-        budget = self.server.budget
+        budget = self.server.status.budget
         used, allowed = budget.spent(self.server.spec.restart)
         self.server.note_crash(
             replace(
@@ -185,11 +168,11 @@ class Lifecycle:
 
     async def _back_off(self, crash: Crash) -> bool:
         """Wait for the next run, which a start begins at once; False when a stop came first."""
-        server, delay = self.server, self.server.budget.last_delay
-        used, allowed = server.budget.spent(server.spec.restart)
-        server.restarts += 1
+        server, delay = self.server, self.server.status.budget.last_delay
+        used, allowed = server.status.budget.spent(server.spec.restart)
+        self.note_restart()
         self._record(crash, State.BACKOFF, "", datetime.now(UTC) + timedelta(seconds=delay))
-        server.enter(State.BACKOFF, reason=crash.error.message, error=crash.error)
+        self.enter(State.BACKOFF, reason=crash.error.message, error=crash.error)
         server.reporter.say(
             RestartScheduled(
                 server=server.name,
@@ -197,7 +180,7 @@ class Lifecycle:
                 used=used,
                 allowed=allowed,
                 delay=delay,
-                first_start=not server.budget.was_ready,
+                first_start=not server.status.budget.was_ready,
             )
         )
 
@@ -206,9 +189,10 @@ class Lifecycle:
                 await server.until(lambda: server.end_asked or server.desired.start_asked)
 
         if server.end_asked:
-            self.resources.rest(State.STOPPED, reason=server.desired.what_ends_it)
+            self.rest(State.STOPPED, reason=server.desired.what_ends_it)
+            return False
 
-        return not server.end_asked
+        return True
 
     def _end_at_once(self) -> None:
         """The engine is torn down: no time for anything but the end of the tree."""
@@ -218,9 +202,9 @@ class Lifecycle:
 
         while gone and not server.state.at_rest:
             last = State.STOPPED in MOVES[server.state]
-            self.resources.rest(State.STOPPED) if last else server.enter(State.STOPPING)
+            self.rest(State.STOPPED) if last else self.enter(State.STOPPING)
 
-        self.resources.let_go()
+        self.let_go()
 
     async def _collapse(self, error: Exception) -> None:
         server, run = self.server, self.server.run
@@ -235,17 +219,17 @@ class Lifecycle:
                 await run.close()
 
         if server.state.at_rest or server.state is State.BACKOFF:
-            server.enter(State.STARTING)  # that is what broke; and only what had started can have failed
+            self.enter(State.STARTING)  # that is what broke; and only what had started can have failed
 
         if server.state not in {State.CRASHED, State.STOPPING}:
-            server.enter(State.CRASHED, reason=failure.message, error=failure)
+            self.enter(State.CRASHED, reason=failure.message, error=failure)
 
         last = State.FAILED if server.state is State.CRASHED else State.STOPPED
-        server.stuck = failure if last is State.STOPPED else None
+        self.set_stuck(failure if last is State.STOPPED else None)
 
         with suppress(Exception):
             if run is not None:
-                record = Shutdown(self.resources, run).broken_off(failure)
+                record = Shutdown(self, run).broken_off(failure)
                 server.note_crash(replace(record, outcome=last, decision="hostler itself failed"))
 
-        self.resources.rest(last, reason=failure.message, error=failure)
+        self.rest(last, reason=failure.message, error=failure)

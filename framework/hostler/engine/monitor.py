@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hostler.concurrency.event_loop import loop_time
 from hostler.engine.diagnosis import why_not_ready
 from hostler.engine.health import HealthWatch, PluginHealth
+from hostler.engine.lifecycle_state import LifecycleState
 from hostler.engine.run import Run
 from hostler.engine.run_events import (
     CommandReceived,
@@ -45,9 +46,14 @@ class RunOutcome:
 class Monitor:
     """The paragraph of the life that is the states waiting_ready and running."""
 
-    server: Server
+    life: LifecycleState
     plugins: PluginHost
     run: Run
+
+    @property
+    def server(self) -> Server:
+        """The server that is monitored."""
+        return self.life.server
 
     def begin(self) -> None:
         """Tell of the spawn, and start to watch for the exit and the endpoint."""
@@ -64,12 +70,8 @@ class Monitor:
 
     def _tell_what_is_lacking(self, process: Process) -> None:
         """Once, and again when it has changed."""
-        lacking = (*process.missing_tools, process.doubt)
-
-        if lacking == self.server.lacking:
+        if not self.server.is_news(*process.missing_tools, process.doubt):
             return
-
-        self.server.lacking = lacking
 
         if process.missing_tools:
             names = ", ".join(process.missing_tools)
@@ -220,7 +222,7 @@ class Monitor:
         )
 
         if report.permanent:
-            error.permanent = True
+            error = error.with_context(permanent=True)
 
         return RunOutcome(ExitCause.UNHEALTHY, reason, error, report)
 
@@ -249,6 +251,6 @@ class Monitor:
         self.server.reporter.notice("not_ready_hint", text, "warning", details)
 
     def _ready(self) -> None:
-        self.run.ready_at = self.server.context.clock()
-        self.server.enter(State.RUNNING, seconds=self.run.uptime)
+        self.run.note_ready()
+        self.life.enter(State.RUNNING, seconds=self.run.uptime)
         self.run.background.start(self.plugins.on_ready(self.server, self.run.endpoint), "on_ready")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 
 import anyio
@@ -38,6 +40,7 @@ from hostler.secrets.credentials import masked_words
 _DRAIN_SECONDS = 1.0
 _LAST_LINES = 3.0  # seconds more for followers to take the last lines of a process that ended by itself
 _TAIL_LINES = 20
+_PLUGIN_FAILURES, _MEMORY_POINTS = 50, 30
 
 
 @dataclass(slots=True)
@@ -61,15 +64,15 @@ class Run:
     ready_at: float | None = None
     ended_at: float | None = None
     told_to_end: bool = False
-    memory: tuple[MemoryPoint, ...] = ()
-    failures: tuple[PluginWord, ...] = ()
+    memory: deque[MemoryPoint] = field(default_factory=partial(deque, maxlen=_MEMORY_POINTS))
+    failures: deque[PluginWord] = field(default_factory=partial(deque, maxlen=_PLUGIN_FAILURES))
     lines: LineBroadcast | None = None
     _recording: RunRecorder | None = None
 
     async def prepare(self, view: ServerView, plugins: PluginHost, lock: NameLock, given: Given) -> None:
         """Build the launch and let the plugins edit it; raises a ServerError when it cannot be spawned."""
         self._recording = RunRecorder(self.context, self.reporter, lock)
-        learn, warn = self.reporter.masker.add, self._warn
+        learn, warn = self.reporter.masker.add, partial(self._warn, "secret_exposed")
         self.launch = launch = build_launch(
             self.spec, self.context, generation=self.generation, given=given, learn=learn, warn=warn
         )
@@ -89,8 +92,8 @@ class Run:
 
         refuse_leaks(launch)
 
-    def _warn(self, text: str) -> None:
-        self.reporter.notice("secret_exposed", text, "warning")
+    def _warn(self, topic: str, text: str) -> None:
+        self.reporter.notice(topic, text, "warning")
 
     def _learn_secrets(self, launch: Launch) -> None:
         for value in secrets_of(launch):
@@ -108,18 +111,15 @@ class Run:
             if self.spec.guard:
                 self.context.processes.watchdog.add(run_id, self._trouble)
 
-            self.process = self.context.processes.spawn(
-                launch,
-                run_id=run_id,
-                stdout_fd=capture.write_fd("stdout"),
-                stderr_fd=capture.write_fd("stderr"),
+            stdout_fd, stderr_fd = capture.write_fd("stdout"), capture.write_fd("stderr")
+            self.process = process = self.context.processes.spawn(
+                launch, run_id=run_id, stdout_fd=stdout_fd, stderr_fd=stderr_fd
             )
         finally:
             capture.close_write_fds()
 
-        process = self.process
         self.context.processes.watchdog.complete(run_id, process.pid, process.start_time, process.cgroup)
-        recording.complete(pid=self.process.pid, start_time=self.process.start_time)
+        recording.complete(pid=process.pid, start_time=process.start_time)
         self.facts = MappingProxyType(dict(launch.facts))
 
     def _open_capture(self, launch: Launch, on_line: Callable[[Line], None]) -> Capture:
@@ -241,6 +241,10 @@ class Run:
         """Seconds from ready to now, or to the end."""
         return 0.0 if self.ready_at is None else (self.ended_at or self.context.clock()) - self.ready_at
 
+    def note_ready(self) -> None:
+        """It may be used from now on."""
+        self.ready_at = self.context.clock()
+
     async def close_health(self) -> None:
         """Close the health streams: before on_shutdown and before the first signal."""
         late = [] if self.health is None else await self.health.close()
@@ -289,13 +293,10 @@ class Run:
             await self.capture.close()
 
         if self.launch is not None:
-            await clean_up(self.launch, self.context.store, self._cleanup_failed)
+            await clean_up(self.launch, self.context.store, partial(self._warn, "cleanup_failed"))
 
         if self._recording is not None:
             self._recording.end()
-
-    def _cleanup_failed(self, text: str) -> None:
-        self.reporter.notice("cleanup_failed", text, "warning")
 
     def kill_now(self) -> bool:
         """SIGKILL the whole tree and clean up, without the loop: when the program ends under us.

@@ -10,23 +10,20 @@ from hostler.engine.command_errors import at_rest, not_attended, runs_already
 from hostler.engine.desired import DesiredState
 from hostler.engine.diagnosis import not_in_time
 from hostler.engine.facts import ServerFacts
-from hostler.engine.restart import Budget
 from hostler.engine.run_events import CommandReceived
+from hostler.engine.status import ServerStatus
 from hostler.errors import ServerError
 from hostler.events.crash import KEPT, CrashRecord
-from hostler.events.events import CrashRecorded, Event, StateChanged
+from hostler.events.events import CrashRecorded, Event
 from hostler.model.choices import Kind
 from hostler.model.dependencies import Condition
 from hostler.model.spec import ServerSpec
-from hostler.model.states import MOVES, State
+from hostler.model.states import State
 from hostler.process.context import SupervisorContext
 
 
 class Server(ServerFacts):
     """One server of a supervisor. Its methods are used on the event loop's thread."""
-
-    # Seldom set, so not for each object: one with more than 29 attributes of its own takes 1.3 KiB more.
-    lacking: tuple[str, ...] = ("",)
 
     def __init__(
         self,
@@ -38,13 +35,9 @@ class Server(ServerFacts):
         super().__init__(spec, context, listener)
         self.needs = needs
         self.desired = DesiredState()
-        self.budget = Budget()
-        self.spawned_generation = 0
-        self.promised_port: int | None = None
         self.bound: Mapping[str, int] = {}
+        self.lacking: tuple[str, ...] = ("",)
         self.followers: dict[Server, Callable[[], None]] = {}
-        self.stuck: ServerError | None = None
-        self._rests = 0
         self._changed = anyio.Event()
 
     async def start(self) -> None:
@@ -75,8 +68,8 @@ class Server(ServerFacts):
 
         await self.until(rested)
 
-        if self.stuck is not None:
-            raise self.stuck
+        if self.status.stuck is not None:
+            raise self.status.stuck
 
     async def force_stop(self) -> None:
         """Stop with SIGKILL at once; otherwise as `stop`."""
@@ -182,37 +175,34 @@ class Server(ServerFacts):
         self.desired.restart(self.generation, because)
         self._nudge()
 
-    def enter(
-        self,
-        state: State,
-        *,
-        reason: str = "",
-        seconds: float | None = None,
-        error: ServerError | None = None,
-    ) -> None:
-        """Move to `state`: checked against MOVES, stamped, told. Nothing else writes the state."""
-        previous = self.state
+    def publish_status(self, status: ServerStatus) -> None:
+        """Show this from now on. Only the lifecycle calls it, and wakes those who wait when it is told."""
+        self.status = status
 
-        if state not in MOVES[previous]:
-            raise AssertionError(f"illegal move of {self.name}: {previous.value} -> {state.value}")
+    def reconfigure(self, spec: ServerSpec, needs: Mapping[str, Server]) -> None:
+        """Be this server from now on; it is at rest."""
+        self._unfollow_needed()
+        self.spec, self.needs = spec, needs
+        self.published.clear()  # by plugins that may be gone
 
-        self.state, self.since = state, self.context.clock()
-        self._rests += state.at_rest
-        self.error = error or (self.error if state is not State.RUNNING else None)
-        self.reporter.say(
-            StateChanged(
-                server=self.name,
-                generation=self.generation,
-                state=state,
-                previous=previous,
-                pid=self.pid,
-                url=self.url,
-                reason=reason,
-                seconds=None if seconds is None else round(seconds, 3),
-                error=None if error is None else str(error),
-            )
-        )
-        self.wake()
+    def dismiss(self) -> None:
+        """Take no more commands: it is removed."""
+        self.desired.attend(False)
+        self._unfollow_needed()
+        self.reporter.close()
+
+    def _unfollow_needed(self) -> None:
+        for other in self.needs.values():
+            other.followers.pop(self, None)
+
+    def note_needed(self) -> None:
+        """Note which runs of the needed servers it starts with."""
+        self.bound = {name: other.generation for name, other in self.needs.items()}
+
+    def is_news(self, *lacking: str) -> bool:
+        """Whether it lacks something else than it was told to lack at its last spawn."""
+        was, self.lacking = self.lacking, lacking
+        return lacking != was
 
     def note_crash(self, record: CrashRecord) -> None:
         """Keep the record of an end that was not asked for, masked, and tell it."""
@@ -246,8 +236,8 @@ class Server(ServerFacts):
 
     def resting(self) -> Callable[[], bool]:
         """A condition: now or later it has been at rest, or what is left of it cannot be stopped."""
-        before = self._rests - self.state.at_rest
-        return lambda: self._rests > before or self.stuck is not None
+        before = self.status.rests - self.state.at_rest
+        return lambda: self.status.rests > before or self.status.stuck is not None
 
     def wake(self) -> None:
         """Let everybody who waits look again."""
@@ -279,7 +269,9 @@ class Server(ServerFacts):
         def gave_up() -> bool:
             return self.state is State.FAILED and self.generation > after
 
-        await self.until(lambda: self.spawned_generation > after or gave_up() or not self.desired.is_up)
+        await self.until(
+            lambda: self.status.spawned_generation > after or gave_up() or not self.desired.is_up
+        )
 
         if gave_up() and self.error is not None:
             raise self.error

@@ -19,8 +19,8 @@ from hostler.engine.exit_error import (
     names_its_input,
     went_to_background,
 )
+from hostler.engine.lifecycle_state import LifecycleState
 from hostler.engine.monitor import RunOutcome
-from hostler.engine.resources import ServerResources
 from hostler.engine.restart import Crash, after_running
 from hostler.engine.run import Run
 from hostler.errors import ServerError
@@ -40,7 +40,7 @@ _STRENGTH = tuple(Action)
 class Shutdown:
     """The paragraph of the life that is the states stopping and crashed."""
 
-    resources: ServerResources
+    life: LifecycleState
     run: Run
 
     async def leave(self, ending: RunOutcome) -> Crash | None:
@@ -55,7 +55,7 @@ class Shutdown:
         return None
 
     def _has_succeeded(self) -> bool:
-        server, process = self.resources.server, self.run.process
+        server, process = self.life.server, self.run.process
         status = None if process is None else process.exit_status
 
         if status is None or server.end_asked or server.spec.restart.policy is RestartMode.ALWAYS:
@@ -66,17 +66,17 @@ class Shutdown:
 
     @property
     def _success(self) -> str:
-        return COMPLETED if self.resources.server.spec.kind is Kind.TASK else DONE
+        return COMPLETED if self.life.server.spec.kind is Kind.TASK else DONE
 
     async def _stop(self, ending: RunOutcome) -> None:
         """Everything in order: dependents, streams, plugins, tree, clean-up, rest."""
-        server = self.resources.server
-        server.enter(State.STOPPING, reason=ending.reason)
+        server = self.life.server
+        self.life.enter(State.STOPPING, reason=ending.reason)
         await _unless(self.run.cut_short, until_followers_are_gone(server))
         await self.run.close_health()
 
-        if self.resources.plugins is not None and self.resources.plugins.has("on_shutdown"):
-            await _unless(self.run.cut_short, self.resources.plugins.on_shutdown(server, ending.reason))
+        if self.life.plugins is not None and self.life.plugins.has("on_shutdown"):
+            await _unless(self.run.cut_short, self.life.plugins.on_shutdown(server, ending.reason))
 
         left = left_behind(self.run) if ending.cause is ExitCause.EXITED else ()
         self._tell_background(left)
@@ -87,34 +87,34 @@ class Shutdown:
         if ending.cause is ExitCause.EXITED:
             self._complete()
         else:
-            self.resources.rest(State.STOPPED, reason="" if server.desired.is_up else server.desired.reason)
+            self.life.rest(State.STOPPED, reason="" if server.desired.is_up else server.desired.reason)
 
     def _complete(self) -> None:
         """It has done its work, unless it was started again meanwhile."""
-        server = self.resources.server
+        server = self.life.server
         server.desired.done(task=server.spec.kind is Kind.TASK, returns=True)
-        self.resources.rest(State.STOPPED, reason=self._success)
+        self.life.rest(State.STOPPED, reason=self._success)
 
     async def _empty_tree(self) -> None:
         """Stop the tree; "stopped" is not said before it is empty."""
-        server = self.resources.server
+        server = self.life.server
         unstoppable = Unstoppable(server.context.processes, server.reporter)
         left = await self.run.stop_tree(server.spec.force_kill_timeout, unstoppable.refuse)
 
         while left:
             stuck = unstoppable.error(left)
             stdout, stderr = self.run.tails()
-            server.stuck = server.reporter.own(stuck, stdout=stdout, stderr=stderr)
+            self.life.set_stuck(server.reporter.own(stuck, stdout=stdout, stderr=stderr))
             text = f"{stuck.message}; what to do: {stuck.context.hint}"
             server.reporter.notice("still_alive", text, "warning", {"pids": list(left)})
             server.wake()
             left = await self.run.stop_tree(_LAST_TRY_SECONDS, unstoppable.refuse)
 
-        server.stuck = None
+        self.life.set_stuck(None)
 
     async def crash(self, ending: RunOutcome) -> Crash:
         """Empty the tree if it lives, hear the plugins, clean up; what happened, as a value."""
-        server, ran = self.resources.server, self.run.ready_for
+        server, ran = self.life.server, self.run.ready_for
         left = () if ending.error is not None else left_behind(self.run)
         reason = ending.reason or self._why(left)
 
@@ -124,7 +124,7 @@ class Shutdown:
         if ending.error is not None:
             server.reporter.own(ending.error)
 
-        server.enter(State.CRASHED, reason=reason, error=ending.error)
+        self.life.enter(State.CRASHED, reason=reason, error=ending.error)
         await self.run.close_health()
         await self._empty_tree()
         exit_ = self._exit(ending.cause, ending.error, ending.unhealthy)
@@ -138,10 +138,10 @@ class Shutdown:
         self._tell_exit(exit_)
         advice = await self._hear_plugins(exit_)
         await self.run.close()
-        server.run = None
+        self.life.end_run()
 
         if exit_.ready and server.spec.kind is Kind.SERVER:  # a task that fails late has failed all the same
-            server.budget = after_running(server.budget, server.spec.restart, ran)
+            self.life.set_budget(after_running(server.status.budget, server.spec.restart, ran))
 
         return self._judge(exit_, advice)
 
@@ -151,10 +151,10 @@ class Shutdown:
 
     async def _hear_plugins(self, exit_: Exit) -> list[tuple[str, Advice]]:
         advice: list[tuple[str, Advice]] = []
-        plugins = self.resources.plugins
+        plugins = self.life.plugins
 
         async def hear(plugins: PluginHost) -> None:
-            advice.extend(await plugins.on_crash(self.resources.server, exit_))
+            advice.extend(await plugins.on_crash(self.life.server, exit_))
 
         if plugins is not None and plugins.has("on_crash"):
             await _unless(self.run.cut_short, hear(plugins))
@@ -167,7 +167,7 @@ class Shutdown:
 
         if went_to_background(self.run, exit_, left):
             text = background_notice(exit_, left)
-            self.resources.server.reporter.notice("went_to_background", text, "warning", {"pids": list(left)})
+            self.life.server.reporter.notice("went_to_background", text, "warning", {"pids": list(left)})
 
     def _why(self, left: tuple[int, ...]) -> str:
         """How it ended, as long as its last lines are not all there."""
@@ -181,7 +181,7 @@ class Shutdown:
         error = exit_.error or ServerError("it failed")
 
         if own is not None:
-            error = self.resources.server.reporter.own(own, stdout=exit_.stdout, stderr=exit_.stderr)
+            error = self.life.server.reporter.own(own, stdout=exit_.stdout, stderr=exit_.stderr)
 
         return Crash(
             exit_,
@@ -214,8 +214,8 @@ class Shutdown:
         )
 
     def _tell_exit(self, exit_: Exit) -> None:
-        self.resources.server.reporter.say(
-            Exited(server=self.resources.server.name, generation=self.run.generation, exit=exit_)
+        self.life.server.reporter.say(
+            Exited(server=self.life.server.name, generation=self.run.generation, exit=exit_)
         )
 
 

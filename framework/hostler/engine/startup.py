@@ -10,7 +10,7 @@ import anyio
 
 from hostler.concurrency.threads import run_in_thread
 from hostler.engine.dependencies import wait_for_needed
-from hostler.engine.resources import ServerResources
+from hostler.engine.lifecycle_state import LifecycleState
 from hostler.engine.run import Run
 from hostler.engine.run_events import Prepared
 from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ServerError
@@ -30,16 +30,16 @@ _LEFTOVER_PAUSE = 0.25
 class Startup:
     """The paragraph of the life that is the state starting."""
 
-    resources: ServerResources
+    life: LifecycleState
 
     async def prepare(self, run: Run) -> Prepared | None:
         """Prepare the spawn; None when a stop came first."""
         outcome: Prepared | None = None
 
-        work = asyncio.create_task(self._prepare_and_tell(run), name=f"start of {self.resources.server.name}")
+        work = asyncio.create_task(self._prepare_and_tell(run), name=f"start of {self.life.server.name}")
 
         try:
-            while not self.resources.server.end_asked and outcome is None:
+            while not self.life.server.end_asked and outcome is None:
                 happening = await run.inbox.take()
                 outcome = happening if isinstance(happening, Prepared) else None
         finally:
@@ -59,24 +59,18 @@ class Startup:
             run.inbox.post(Prepared())
 
     async def _prepare(self, run: Run) -> None:
-        resources, server = self.resources, self.resources.server
+        life, server = self.life, self.life.server
         context = server.context
 
         if server.spec.unset:
             raise InvalidConfiguration(server.spec.unset)
 
-        if resources.lock is not None and not resources.lock.held:  # the state directory was deleted under us
-            resources.lock.release()
-            resources.lock = None
-
-        if resources.lock is None:
-            resources.lock = await self._take_lock()
-            await self._recover(resources.lock)
+        lock = await self._own_lock()
 
         for value in secrets_of_spec(server.spec):
             server.reporter.masker.add(value)
 
-        plugins = resources.build_plugins()
+        plugins = life.build_plugins()
         await wait_for_needed(server)
 
         for value in (value for other in server.needs.values() for value in other.published_secrets):
@@ -84,16 +78,14 @@ class Startup:
 
         readings = await self._readings()
         await self._wait_for_port()
-        resources.last_port = choose_port(server.spec, context, resources.last_port)
-        server.promised_port = resources.last_port
-        await run.prepare(server, plugins, resources.lock, self._given(readings))
-        await tell_unreadable(run.command_runner(), resources.untrusted)
+        life.promise_port(choose_port(server.spec, context, life.last_port))
+        await run.prepare(server, plugins, lock, self._given(readings))
+        await tell_unreadable(run.command_runner(), life.untrusted)
 
     async def _wait_for_port(self) -> None:
         """A port that only connections of a former run still have needs nothing but time."""
-        server, reuse = self.resources.server, not self.resources.port_refused
+        server, reuse = self.life.server, not self.life.take_port_refused()
         host, port = server.spec.host, server.spec.port
-        self.resources.port_refused = False
 
         if not port or not 1 <= port <= 65535:
             return
@@ -116,7 +108,7 @@ class Startup:
 
     async def _readings(self) -> ResolvedInputs:
         """Read what the configuration points at, now that all that may write it is ready."""
-        server = self.resources.server
+        server = self.life.server
 
         if not points_elsewhere(server.spec):
             return ResolvedInputs()
@@ -137,17 +129,33 @@ class Startup:
 
     def _given(self, readings: ResolvedInputs) -> Given:
         """What is known now that the needed servers are ready."""
-        needs = self.resources.server.needs
+        needs = self.life.server.needs
 
         return Given(
-            port=self.resources.last_port,
+            port=self.life.last_port,
             needed={name: other.child_env({}) for name, other in needs.items()},
             others={name: other.endpoint for name, other in needs.items()},
             readings=readings,
         )
 
+    async def _own_lock(self) -> NameLock:
+        """The lock that is held since the last start, or a new one: then we clean up behind who had it."""
+        life, lock = self.life, self.life.lock
+
+        if lock is not None and lock.held:
+            return lock
+
+        if lock is not None:  # the state directory was deleted under us
+            lock.release()
+            life.hold(None)
+
+        lock = await self._take_lock()
+        life.hold(lock)
+        await self._recover(lock)
+        return lock
+
     async def _take_lock(self) -> NameLock:
-        server, context = self.resources.server, self.resources.server.context
+        server, context = self.life.server, self.life.server.context
         attempts = NameLock.attempts(context.directories, context.namespace, server.name)
 
         while (lock := next(attempts)) is None:  # noqa: ASYNC110 - nobody tells when a file is unlocked
@@ -156,15 +164,15 @@ class Startup:
         return lock
 
     async def _recover(self, lock: NameLock) -> None:
-        store = self.resources.server.context.store
+        store = self.life.server.context.store
 
         if store.is_clean(lock):
             return
 
         recovered = None
-        self.resources.server.reporter.note_activity("cleaning up behind a former hostler that was killed")
+        self.life.server.reporter.note_activity("cleaning up behind a former hostler that was killed")
 
-        with anyio.move_on_after(self.resources.server.spec.prepare_timeout):
+        with anyio.move_on_after(self.life.server.spec.prepare_timeout):
             recovered = await run_in_thread(store.recover, lock, kill_recorded, abandon_on_cancel=True)
 
         if recovered is None:
@@ -176,9 +184,9 @@ class Startup:
         if recovered.pids_killed:
             pids = ", ".join(map(str, recovered.pids_killed))
             text = f"a former hostler was killed and left processes behind; they are gone now: {pids}"
-            self.resources.server.reporter.notice(
+            self.life.server.reporter.notice(
                 "orphans_removed", text, "warning", {"pids": list(recovered.pids_killed)}
             )
 
         if recovered.problem:
-            self.resources.server.reporter.notice("record_unusable", recovered.problem, "warning")
+            self.life.server.reporter.notice("record_unusable", recovered.problem, "warning")

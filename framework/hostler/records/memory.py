@@ -13,8 +13,6 @@ from hostler.events.events import MemorySampled
 from hostler.model.states import State
 from hostler.process.tree.memory import TreeMemory
 
-_MEMORY_POINTS = 30
-
 
 async def sample_memory(servers: Mapping[str, Server], changed: Callable[[float], Awaitable[None]]) -> None:
     """Say what running servers use, at each one's `memory_interval`; never ends.
@@ -76,5 +74,4 @@ async def note_memory(run: Run) -> None:
 
 
 def _note(run: Run, memory: TreeMemory) -> None:
-    point = MemoryPoint(round(run.uptime, 3), memory.rss, memory.processes)
-    run.memory = (*run.memory, point)[-_MEMORY_POINTS:]
+    run.memory.append(MemoryPoint(round(run.uptime, 3), memory.rss, memory.processes))

@@ -60,6 +60,10 @@ class Reporter:
             # Once more: a secret may stand across several texts of an event, as in an argv.
             self._write(level, harmless(self.masker.text(in_words(event))))
 
+    def begin_run(self, generation: int) -> None:
+        """Speak of this run from now on."""
+        self.generation = generation
+
     def note_activity(self, text: str) -> None:
         """Take note of what is being done for this run, for whoever asks why it is not ready."""
         self._activity = self.generation, text

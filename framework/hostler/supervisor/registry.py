@@ -86,13 +86,13 @@ class ServerRegistry(Mapping[str, Server]):
     def holds(self, name: str) -> bool:
         """Whether we hold the lock of a server."""
         life = self._lives.get(name)
-        return life is not None and life.resources.lock is not None and not self._around.affinity.forked
+        return life is not None and life.lock is not None and not self._around.affinity.forked
 
     def disown(self) -> None:
         """Let go of all that is locked in a forked child, so that only its parent holds it."""
         for life in self._lives.values():
-            if life.resources.lock is not None:
-                life.resources.lock.disown()
+            if life.lock is not None:
+                life.lock.disown()
 
             launch = None if life.server.run is None else life.server.run.launch
 
@@ -133,16 +133,10 @@ class ServerRegistry(Mapping[str, Server]):
             return Server(spec, self._around, needs, self._listener)
 
         if server.spec != spec:
-            self._unfollow(server)
-            server.spec, server.needs = spec, needs
-            server.published.clear()  # by plugins that may be gone
-            self._lives[spec.name].resources.drop_plugins()  # kept if a start was asked for while it stopped
+            server.reconfigure(spec, needs)
+            self._lives[spec.name].drop_plugins()  # kept if a start was asked for while it stopped
 
         return server
-
-    def _unfollow(self, server: Server) -> None:
-        for other in server.needs.values():
-            other.followers.pop(server, None)
 
     def _engage(self, server: Server) -> None:
         self._lives[server.name] = Lifecycle(server)
@@ -157,10 +151,7 @@ class ServerRegistry(Mapping[str, Server]):
         self._tasks.start_soon(_within, scope, self._lives[server.name].live)
 
     def _dismiss(self, name: str) -> None:
-        server = self._lives.pop(name).server
-        server.desired.attend(False)
-        self._unfollow(server)
-        server.reporter.close()
+        self._lives.pop(name).server.dismiss()
 
         if name in self._scopes:  # else it has not begun to live
             self._scopes.pop(name).cancel()

@@ -225,7 +225,7 @@ class Reloader:
                 await self._stop(busy)
         except ServerError:
             for name in up if self._open() else ():
-                if self._roster[name].stuck is None:
+                if self._roster[name].status.stuck is None:
                     self._roster[name].ask_up()
 
             raise

@@ -153,7 +153,7 @@ class Supervisor:
 
         def over(server: Server) -> bool:
             at_rest = server.idle() and not server.may_come_back
-            return at_rest or (self.ended_by is not None and server.stuck is not None)
+            return at_rest or (self.ended_by is not None and server.status.stuck is not None)
 
         self._around.affinity.check()
         await self._changing.finished()
@@ -325,4 +325,4 @@ class Supervisor:
                 asyncio.get_running_loop().call_exception_handler(context)
 
     def _ports_in_use(self) -> set[int]:
-        return {server.promised_port for server in self._roster.values() if server.promised_port}
+        return {port for server in self._roster.values() if (port := server.status.promised_port)}

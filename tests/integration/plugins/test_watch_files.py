@@ -276,7 +276,7 @@ async def test_after_a_broken_save_the_mended_file_starts_it_anew_with_a_full_bu
         ended = asyncio.ensure_future(supervisor.wait())
         await saved_until(server, app, "echo up; sleep 1000", State.RUNNING)
         assert not ended.done()
-        assert server.budget.used == 0
+        assert server.status.budget.used == 0
         ended.cancel()
 
     assert told(events, "waits_while_failed") == ["it waits: a change of its files starts it anew"]

@@ -76,7 +76,7 @@ async def test_a_restart_that_a_plugin_asks_for_is_in_order_and_uses_none_up(mak
         plugin.view.ask_restart("and another")
         await server.until(lambda: server.generation == 2)
         await server.wait_ready(20)
-        assert (server.generation, server.restarts, server.budget.used) == (2, 0, 0)
+        assert (server.generation, server.restarts, server.status.budget.used) == (2, 0, 0)
 
     told = [event.text for event in events if isinstance(event, Notice) and event.topic == "restart_asked"]
     assert told == ["a plugin asks for a restart: the file has changed"]
