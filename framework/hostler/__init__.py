@@ -5,7 +5,7 @@ Names are imported when they are first used, so that a program pays only for wha
 
 from typing import TYPE_CHECKING
 
-from hostler.lazy_exports import lazy_exports
+from hostler.imports.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from hostler.config.dump import dump as dump

@@ -7,7 +7,7 @@ moment. What real processes, sockets and disks do, only real ones show.
 
 from typing import TYPE_CHECKING
 
-from hostler.lazy_exports import lazy_exports
+from hostler.imports.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from hostler.testing.conformance import assert_plugin_contract as assert_plugin_contract

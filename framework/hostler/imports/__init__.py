@@ -1,0 +1,1 @@
+"""How modules are imported: late, where that spares a program what it does not use."""
