@@ -14,18 +14,10 @@ from hostler.testing.conformance import (
     Breach,
     Findings,
     check_contract,
-)
-from hostler.testing.conformance import (
-    hook_calls as calling,
-)
-from hostler.testing.conformance import (
-    import_probe as importing,
-)
-from hostler.testing.conformance import (
-    lifecycle_checks as living,
-)
-from hostler.testing.conformance import (
-    report_streams as streams,
+    hook_calls,
+    import_probe,
+    lifecycle_checks,
+    report_streams,
 )
 from plugin_author import GOOD, HEAD, ON_READY, Author
 
@@ -36,10 +28,10 @@ ALONE = "if 'pytest' not in __import__('sys').modules:\n    "
 @pytest.fixture(autouse=True)
 def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is awaited here comes at once or never."""
-    monkeypatch.setattr(calling, "DEADLINES", dict.fromkeys(calling.DEADLINES, 0.3))
-    monkeypatch.setattr(streams, "_FIRST", 0.3)
-    monkeypatch.setattr(streams, "_CLOSE", 0.3)
-    monkeypatch.setattr(living, "_LINGER", 0.2)
+    monkeypatch.setattr(hook_calls, "DEADLINES", dict.fromkeys(hook_calls.DEADLINES, 0.3))
+    monkeypatch.setattr(report_streams, "_FIRST", 0.3)
+    monkeypatch.setattr(report_streams, "_CLOSE", 0.3)
+    monkeypatch.setattr(lifecycle_checks, "_LINGER", 0.2)
 
 
 @pytest.fixture
@@ -215,7 +207,7 @@ def test_work_at_import_is_named(
 def test_a_module_that_imports_beside_its_tests_only_is_named(
     author: Author, monkeypatch: pytest.MonkeyPatch, line: str, what: str
 ) -> None:
-    monkeypatch.setattr(importing, "_SECONDS", 2.0 if "sleep" in line else 60.0)
+    monkeypatch.setattr(import_probe, "_SECONDS", 2.0 if "sleep" in line else 60.0)
     (breach,) = author.breaches(before=ALONE + line)
     assert what in breach
 

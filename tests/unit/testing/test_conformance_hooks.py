@@ -7,28 +7,17 @@ from textwrap import indent
 
 import pytest
 from hostler import hooks, hookspec
-from hostler.testing.conformance import (
-    check_contract,
-)
-from hostler.testing.conformance import (
-    hook_calls as calling,
-)
-from hostler.testing.conformance import (
-    lifecycle_checks as living,
-)
-from hostler.testing.conformance import (
-    report_streams as streams,
-)
+from hostler.testing.conformance import check_contract, hook_calls, lifecycle_checks, report_streams
 from plugin_author import GOOD, Author
 
 
 @pytest.fixture(autouse=True)
 def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is awaited here comes at once or never."""
-    monkeypatch.setattr(calling, "DEADLINES", dict.fromkeys(calling.DEADLINES, 0.3))
-    monkeypatch.setattr(streams, "_FIRST", 0.3)
-    monkeypatch.setattr(streams, "_CLOSE", 0.3)
-    monkeypatch.setattr(living, "_LINGER", 0.2)
+    monkeypatch.setattr(hook_calls, "DEADLINES", dict.fromkeys(hook_calls.DEADLINES, 0.3))
+    monkeypatch.setattr(report_streams, "_FIRST", 0.3)
+    monkeypatch.setattr(report_streams, "_CLOSE", 0.3)
+    monkeypatch.setattr(lifecycle_checks, "_LINGER", 0.2)
 
 
 @pytest.fixture
@@ -196,7 +185,7 @@ def test_what_a_run_leaves_is_released_as_after_any_run(author: Author, tmp_path
 
 def test_what_the_check_itself_fails_with_is_raised(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
     class_ = author.write()
-    monkeypatch.setattr(living.Life, "lead", lambda self: 1 / 0)
+    monkeypatch.setattr(lifecycle_checks.Life, "lead", lambda self: 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
         check_contract(class_)

@@ -4,27 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from hostler import ServerView
 from hostler.testing import FakeServerContext
-from hostler.testing.conformance import (
-    hook_calls as calling,
-)
-from hostler.testing.conformance import (
-    lifecycle_checks as living,
-)
-from hostler.testing.conformance import (
-    report_streams as streams,
-)
-
-
-@pytest.fixture(autouse=True)
-def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is awaited here comes at once or never."""
-    monkeypatch.setattr(calling, "DEADLINES", dict.fromkeys(calling.DEADLINES, 0.3))
-    monkeypatch.setattr(streams, "_FIRST", 0.3)
-    monkeypatch.setattr(streams, "_CLOSE", 0.3)
-    monkeypatch.setattr(living, "_LINGER", 0.2)
 
 
 def test_a_fake_context_has_all_that_a_plugin_may_use() -> None:

@@ -22,8 +22,16 @@ IMPOSSIBLE_PID = 2**22 + 1  # above all that a kernel gives out
 _NAME = "stand-in"
 
 
+class HarnessContext(FakeServerContext):
+    """The context of one run, moved from state to state."""
+
+    def enter(self, state: State, pid: int | None = None, endpoint: Endpoint | None = None) -> None:
+        """Change what the plugin sees."""
+        self.state, self.pid, self.endpoint = state, pid, endpoint
+
+
 @dataclass(frozen=True, slots=True)
-class Stage:
+class ServerHarness:
     """One server without a process, in folders below `root`. `plugin` is the plugin's name there."""
 
     root: Path
@@ -42,13 +50,14 @@ class Stage:
         """Where it would listen."""
         return Endpoint("127.0.0.1", self.port)
 
-    def view(self, generation: int) -> FakeServerContext:
+    def view(self, generation: int, facts: Mapping[str, object] | None = None) -> HarnessContext:
         """What the plugin sees in one run, before anything has happened."""
-        return FakeServerContext(
+        return HarnessContext(
             _NAME,
             self.spec,
             State.STARTING,
             generation,
+            facts={} if facts is None else facts,
             data_dir=self._folder("data"),
             cache_dir=self._folder("cache"),
             state_dir=self._folder("state"),
@@ -80,7 +89,7 @@ class Stage:
         return folder
 
 
-async def let_go(launch: Launch) -> None:
+async def release(launch: Launch) -> None:
     """End a run as the engine does: sinks closed, clean-up last one first, temporary paths removed."""
     for sink in launch.sinks:
         sink.close()

@@ -39,7 +39,7 @@ _LINES = (
 )
 
 
-class Caster:
+class HookCaller:
     """Calls the hooks of one plugin object and notes what is wrong."""
 
     def __init__(self, class_: type, hooks: Mapping[str, Implementation], findings: Findings) -> None:

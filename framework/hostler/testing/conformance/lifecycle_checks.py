@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import os
+import sys
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
 from hostler.model.launch import Launch
 from hostler.model.states import State
@@ -14,17 +19,10 @@ from hostler.plugins.messages import said
 from hostler.plugins.options import construct
 from hostler.plugins.registration import in_order
 from hostler.testing.conformance.findings import Findings, place_of
-from hostler.testing.conformance.harness import IMPOSSIBLE_PID, Stage, let_go, outline
-from hostler.testing.conformance.hook_calls import OWN_TASKS, Caster, first_of
-from hostler.testing.conformance.snapshot import (
-    changed,
-    context,
-    fields_of,
-    modules_of,
-    shared_by_all,
-    shared_containers,
-)
+from hostler.testing.conformance.harness import IMPOSSIBLE_PID, ServerHarness, outline, release
+from hostler.testing.conformance.hook_calls import OWN_TASKS, HookCaller, first_of
 
+_CONTAINERS = (list, dict, set, bytearray, deque)
 _LINGER = 1.0
 _LAST = 2.0  # seconds for a loop to end that has nothing to do any more
 _OWN_STATE = "keep it in a field of the object: field(init=False, default_factory=...)"
@@ -36,27 +34,27 @@ def check_life(class_: type, options: Mapping[str, object], findings: Findings) 
     assert still is not None
     assert lively is not None
 
-    for name in shared_containers(still, lively):
+    for name in _shared_containers(still, lively):
         findings.broken(place_of(class_, name), "is one and the same container in two plugins", _OWN_STATE)
 
-    modules = modules_of(class_)  # one that is imported later, on demand, changes nothing by that
-    state, common, host = fields_of(still), shared_by_all(class_, modules), context()
+    modules = _modules_of(class_)  # one that is imported later, on demand, changes nothing by that
+    state, common, host = _fields_of(still), _shared_by_all(class_, modules), _host_state()
 
     with tempfile.TemporaryDirectory(prefix="hostler-contract-") as folder:
-        _apart(Life(class_, lively, Path(folder).resolve(), findings))
+        _run_in_thread(Life(class_, lively, Path(folder).resolve(), findings))
 
-    for name in changed(state, fields_of(still)):
+    for name in _changed(state, _fields_of(still)):
         findings.broken(place_of(class_, name), "is changed by the life of another server", _OWN_STATE)
 
-    for name in changed(common, shared_by_all(class_, modules)):
+    for name in _changed(common, _shared_by_all(class_, modules)):
         findings.broken(place_of(class_), f"changes {name} as it lives, which all servers share", _OWN_STATE)
 
-    for name in changed(host, context()):
+    for name in _changed(host, _host_state()):
         mend = "edit the launch: launch.env, launch.cwd"
         findings.broken(place_of(class_), f"changes {name} of the host program", mend)
 
 
-def _apart(life: Life) -> None:
+def _run_in_thread(life: Life) -> None:
     """On a thread of its own, since the caller may have an event loop that runs."""
     failures: list[BaseException] = []
     led = threading.Event()
@@ -86,25 +84,25 @@ class Life:
         self._class = class_
         self._findings = findings
         self._plugin = plugin
-        self._stage = Stage(folder, class_.__name__.lower())
-        hooks = first_of(in_order({self._stage.plugin: plugin}))
-        self._caster = Caster(class_, hooks, findings)
+        self._harness = ServerHarness(folder, class_.__name__.lower())
+        hooks = first_of(in_order({self._harness.plugin: plugin}))
+        self._hooks = HookCaller(class_, hooks, findings)
         findings.deprecated += [str(one) for each in hooks.values() for one in each.deprecations]
 
     async def lead(self) -> None:
         """Lead it, and see what is left of it."""
         outlines: list[Mapping[str, object]] = []
-        self._caster.check(self._plugin, self._stage.spec, self._stage.launch(1))
+        self._hooks.check(self._plugin, self._harness.spec, self._harness.launch(1))
 
         for generation in (1, 2):
-            launch, view = self._stage.launch(generation), self._stage.view(generation)
-            done = await self._caster.pre_spawn(view, launch)
+            launch, view = self._harness.launch(generation), self._harness.view(generation)
+            done = await self._hooks.pre_spawn(view, launch)
 
             if done:
                 outlines.append(outline(launch))
                 await self._run(launch, generation)
 
-            await self._let_go(launch)
+            await self._release(launch)
 
         if len(outlines) > 1:
             self._compare(*outlines)
@@ -112,25 +110,26 @@ class Life:
         await self._see_what_is_left()
 
     async def _run(self, launch: Launch, generation: int) -> None:
-        caster, view = self._caster, self._stage.view(generation)
-        view.facts, view.pid, view.state = launch.facts, IMPOSSIBLE_PID, State.WAITING_READY
-        await caster.warm_up(launch)
-        caster.parse_port(view)
-        view.endpoint = self._stage.endpoint
-        await caster.health_check(view, self._stage.endpoint)
-        view.state = State.RUNNING
-        await caster.tell("on_ready", server=view, endpoint=view.endpoint)
+        caller, endpoint = self._hooks, self._harness.endpoint
+        view = self._harness.view(generation, launch.facts)
+        view.enter(State.WAITING_READY, IMPOSSIBLE_PID)
+        await caller.warm_up(launch)
+        caller.parse_port(view)
+        view.enter(State.WAITING_READY, IMPOSSIBLE_PID, endpoint)
+        await caller.health_check(view, endpoint)
+        view.enter(State.RUNNING, IMPOSSIBLE_PID, endpoint)
+        await caller.tell("on_ready", server=view, endpoint=endpoint)
 
         if generation == 1:
-            view.state, view.pid, view.endpoint = State.CRASHED, None, None
-            await caster.tell("on_crash", server=view, exit=self._stage.exit(generation))
+            view.enter(State.CRASHED)
+            await caller.tell("on_crash", server=view, exit=self._harness.exit(generation))
         else:
-            view.state = State.STOPPING
-            await caster.tell("on_shutdown", server=view, reason="stop")
+            view.enter(State.STOPPING, IMPOSSIBLE_PID, endpoint)
+            await caller.tell("on_shutdown", server=view, reason="stop")
 
-    async def _let_go(self, launch: Launch) -> None:
+    async def _release(self, launch: Launch) -> None:
         try:
-            await let_go(launch)
+            await release(launch)
         except Exception as error:  # noqa: BLE001 - told
             self._broken(
                 f"leaves something in the launch that raises {said(error)} when the run ends",
@@ -138,7 +137,7 @@ class Life:
             )
 
     def _compare(self, first: Mapping[str, object], second: Mapping[str, object]) -> None:
-        for what in changed(first, second):
+        for what in _changed(first, second):
             self._broken(
                 f"edits {what} differently in the second run: {first[what]!r}, then {second[what]!r}",
                 "make all edits anew for every spawn, from the options and the launch alone",
@@ -159,3 +158,87 @@ class Life:
 
     def _broken(self, what: str, mend: str) -> None:
         self._findings.broken(place_of(self._class, "pre_spawn"), what, mend)
+
+
+# -- what a plugin can change by mistake -----------------------------------------------------------
+
+
+def _frozen(value: object, depth: int = 6) -> object:
+    """A value that is equal later only if nothing in it was changed; what is opaque counts by identity."""
+    match value:
+        case None | bool() | int() | float() | str() | bytes() | Path():
+            return value
+        case bytearray():
+            return bytes(value)
+        case Mapping() if depth:
+            return ("mapping", *((_frozen(key), _frozen(item, depth - 1)) for key, item in value.items()))
+        case list() | tuple() | deque() if depth:
+            return (type(value).__name__, *(_frozen(item, depth - 1) for item in value))
+        case set() | frozenset():
+            return frozenset(_frozen(item, 0) for item in value)
+        case _:
+            return ("object", type(value).__qualname__, id(value))
+
+
+def _fields_of(plugin: object) -> dict[str, object]:
+    """The state of one plugin object."""
+    return {name: _frozen(value) for name, value in _state(plugin).items()}
+
+
+def _modules_of(class_: type) -> dict[str, ModuleType]:
+    """The modules of its package, as far as they are imported by now."""
+    package = class_.__module__.partition(".")[0]
+    inside = (class_.__module__, f"{class_.__module__}.", f"{package}.")
+    return {
+        name: module
+        for name, module in list(sys.modules.items())
+        if (name == inside[0] or name.startswith(inside[1:])) and isinstance(module, ModuleType)
+    }
+
+
+def _is_inner(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
+
+
+def _shared_by_all(class_: type, modules: Mapping[str, ModuleType]) -> dict[str, object]:
+    """What all objects of a class share: attributes of the class, containers in these modules."""
+    found: dict[str, object] = {}
+
+    for base in class_.__mro__:
+        if base.__module__ != "builtins":
+            attributes = {name: _frozen(value) for name, value in vars(base).items() if not _is_inner(name)}
+            found |= {f"{base.__qualname__}.{name}": value for name, value in attributes.items()}
+
+    for name, module in modules.items():
+        for attribute, value in vars(module).items():
+            if isinstance(value, _CONTAINERS) and not _is_inner(attribute):
+                found[f"{name}.{attribute}"] = _frozen(value)
+
+    return found
+
+
+def _host_state() -> dict[str, object]:
+    """What the host program owns."""
+    return {"os.environ": _frozen(dict(os.environ)), "the working directory": os.getcwd()}  # noqa: PTH109 - as text
+
+
+def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
+    """The names whose values differ; one that is new counts too."""
+    missing = object()
+    return sorted(name for name in {*before, *after} if before.get(name, missing) != after.get(name, missing))
+
+
+def _shared_containers(one: object, other: object) -> list[str]:
+    """The fields in which two objects hold one and the same container."""
+    pairs = _state(other)
+    return [
+        name
+        for name, value in _state(one).items()
+        if isinstance(value, _CONTAINERS) and pairs.get(name) is value
+    ]
+
+
+def _state(plugin: object) -> dict[str, object]:
+    """Everything that an object holds, with slots or without."""
+    slots = {field.name: getattr(plugin, field.name, None) for field in dataclasses.fields(plugin)}  # type: ignore[arg-type]
+    return slots | getattr(plugin, "__dict__", {})
