@@ -14,12 +14,15 @@ BUNDLED = {
     if point.dist and point.dist.name == "hostler"
 }
 
-# What those need that cannot be built without.
+# What some cannot be built without; short intervals, and a watchdog, have more of the others run.
 OPTIONS: Mapping[str, Mapping[str, object]] = {
     "commands": {"on_ready": ["true"]},
-    "exec-health": {"command": ["true"]},
+    "exec-health": {"command": ["true"], "interval": "50ms"},
     "file-ready": {"path": "ready"},
+    "http-health": {"interval": "50ms"},
     "log-ready": {"pattern": "ready"},
+    "notify-ready": {"watchdog": "1s"},
+    "tcp-health": {"interval": "50ms"},
 }
 
 

@@ -16,8 +16,6 @@ from hostler import (
     EnvironmentSetupFailed,
     Event,
     InvalidConfiguration,
-    ListensTooWide,
-    PortInUse,
     PortParsingFailed,
     ProcessAlreadyRunning,
     ProcessSpawnFailed,
@@ -213,29 +211,6 @@ async def test_a_port_that_never_listens_is_a_startup_timeout(
             await supervisor["fake"].wait_ready(10)
 
 
-async def test_a_configured_port_that_is_taken_names_its_owner(
-    make_spec: MakeSpec, directories: Directories
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        spec = make_spec(port=taken.getsockname()[1], restart=NO_RETRY)
-
-        async with supervised(spec, directories) as supervisor:
-            with pytest.raises(PortInUse, match=str(os.getpid())):
-                await supervisor["fake"].wait_ready(10)
-
-
-async def test_an_announced_port_of_a_stranger_is_told_as_taken(
-    make_spec: MakeSpec, directories: Directories
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as stranger:
-        url = f"http://127.0.0.1:{stranger.getsockname()[1]}"
-        spec = make_spec("--port", "0", "--announce", f"listening on {url}", restart=NO_RETRY)
-
-        async with supervised(spec, directories) as supervisor:
-            with pytest.raises(PortInUse, match="belongs to another process"):
-                await supervisor["fake"].wait_ready(10)
-
-
 async def test_a_decoy_before_the_announcement_is_replaced(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
@@ -248,21 +223,6 @@ async def test_a_decoy_before_the_announcement_is_replaced(
             await server.wait_ready(10)
             assert server.endpoint is not None
             assert server.endpoint.port != port
-
-
-async def test_a_socket_wider_than_asked_is_refused_unless_exposed(
-    make_spec: MakeSpec, directories: Directories
-) -> None:
-    command = tuple(fake_command("--host", "0.0.0.0"))
-    spec = make_spec(command=command)
-
-    async with supervised(spec, directories) as supervisor:
-        with pytest.raises(ListensTooWide, match="wider"):
-            await supervisor["fake"].wait_ready(10)
-
-    async with supervised(replace(spec, expose=True), directories) as supervisor:
-        await supervisor["fake"].wait_ready(10)
-        assert supervisor["fake"].url == f"http://127.0.0.1:{port_of(supervisor['fake'])}"
 
 
 def fake_command(*switches: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,21 +48,6 @@ def supervised(spec: ServerSpec, directories: Directories, into: list[Event] | N
 async def reaches(server: Server, *wanted: State) -> None:
     with anyio.fail_after(20):
         await server.until(lambda: server.state in wanted)
-
-
-async def test_a_server_that_ignores_sigterm_is_killed_after_the_grace_period(
-    make_spec: MakeSpec, directories: Directories
-) -> None:
-    spec = make_spec("--ignore-term", force_kill_timeout=0.3)
-
-    async with supervised(spec, directories) as supervisor:
-        server = supervisor["fake"]
-        await server.wait_ready(10)
-        pid, started = server.pid, time.monotonic()
-        await server.stop()
-        assert 0.3 <= time.monotonic() - started < 3
-        assert pid is not None
-        assert not lives(pid)
 
 
 async def test_a_forced_stop_does_not_wait(make_spec: MakeSpec, directories: Directories) -> None:
