@@ -251,7 +251,7 @@ class ServerFacts(StatusFacts):
 
     def progress(self, text: str, fraction: float | None = None) -> None:
         """Say what is being done."""
-        self.reporter.say(
+        self.reporter.emit(
             Progress(
                 server=self.name,
                 generation=self.generation,

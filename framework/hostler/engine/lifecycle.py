@@ -173,7 +173,7 @@ class Lifecycle(LifecycleState):
         self.note_restart()
         self._record(crash, State.BACKOFF, "", datetime.now(UTC) + timedelta(seconds=delay))
         self.enter(State.BACKOFF, reason=crash.error.message, error=crash.error)
-        server.reporter.say(
+        server.reporter.emit(
             RestartScheduled(
                 server=server.name,
                 generation=server.generation,

@@ -54,7 +54,7 @@ class LifecycleState:
 
         kept = None if state is State.RUNNING else status.error
         self._publish(state=state, rests=status.rests + state.at_rest, error=error or kept)
-        server.reporter.say(
+        server.reporter.emit(
             StateChanged(
                 server=server.name,
                 generation=status.generation,
@@ -180,7 +180,7 @@ class LifecycleState:
             self._tell_slow(failure)
             return
 
-        self.server.reporter.say(
+        self.server.reporter.emit(
             PluginFailed(
                 server=self.server.name,
                 generation=self.server.generation,

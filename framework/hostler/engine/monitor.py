@@ -60,7 +60,7 @@ class Monitor:
         assert self.run.process is not None
         assert self.run.launch is not None
         server = self.server
-        server.reporter.say(self._spawned(self.run.launch, self.run.process.pid))
+        server.reporter.emit(self._spawned(self.run.launch, self.run.process.pid))
 
         self._tell_what_is_lacking(self.run.process)
         self.run.watch(announced=self.plugins.has("parse_port") and bool(self.run.captured))
@@ -160,7 +160,7 @@ class Monitor:
     def _found(self, found: EndpointConfirmed) -> None:
         server, confirmed = self.server, found.confirmed
         self.run.confirm(confirmed)
-        server.reporter.say(
+        server.reporter.emit(
             EndpointFound(
                 server=server.name,
                 generation=self.run.generation,
@@ -232,7 +232,7 @@ class Monitor:
 
         if news.told:
             report = news.last
-            self.server.reporter.say(
+            self.server.reporter.emit(
                 HealthReported(
                     server=self.server.name,
                     generation=self.run.generation,

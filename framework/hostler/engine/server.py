@@ -208,7 +208,7 @@ class Server(ServerFacts):
         """Keep the record of an end that was not asked for, masked, and tell it."""
         record = record.masked(self.reporter.masker.text)
         self._crashes = (*self._crashes, record)[-KEPT:]
-        self.reporter.say(CrashRecorded(server=self.name, generation=record.generation, record=record))
+        self.reporter.emit(CrashRecorded(server=self.name, generation=record.generation, record=record))
 
     @property
     def completed(self) -> bool:

@@ -214,7 +214,7 @@ class Shutdown:
         )
 
     def _tell_exit(self, exit_: Exit) -> None:
-        self.life.server.reporter.say(
+        self.life.server.reporter.emit(
             Exited(server=self.life.server.name, generation=self.run.generation, exit=exit_)
         )
 

@@ -48,7 +48,7 @@ def _say(server: Server) -> None:
         return
 
     _note(server.run, memory)
-    server.reporter.say(
+    server.reporter.emit(
         MemorySampled(
             server=server.name,
             generation=server.generation,

@@ -41,7 +41,7 @@ class Reporter:
         self._listener = listener
         self._log = logging.getLogger("hostler")
 
-    def say(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Mask an event, and publish it to subscribers, to the listener and to the "hostler" logger."""
         event = self._masked_event(event)
 
@@ -49,9 +49,9 @@ class Reporter:
             self.note_activity(in_words(event))
 
         self.events.publish(event)
-        call_user_code(self._tell, event)
+        call_user_code(self._forward, event)
 
-    def _tell(self, event: Event) -> None:
+    def _forward(self, event: Event) -> None:
         self._listener(event)
         level = log_level(event)
 
@@ -85,7 +85,7 @@ class Reporter:
         self, topic: str, text: str, level: str = "info", details: Mapping[str, object] | None = None
     ) -> None:
         """Publish a Notice."""
-        self.say(
+        self.emit(
             Notice(
                 server=self.name,
                 generation=self.generation,

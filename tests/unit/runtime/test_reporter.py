@@ -85,7 +85,7 @@ async def test_no_text_of_an_event_tells_a_secret(event: Event) -> None:
     heard: list[Event] = []
     reporter = Reporter("web", heard.append)
     reporter.masker.add(SECRET)
-    reporter.say(event)
+    reporter.emit(event)
 
     (told,) = heard
     assert SECRET not in repr(told)
@@ -98,7 +98,7 @@ async def test_the_names_by_which_others_know_a_thing_stay_as_they_are() -> None
     reporter = Reporter("web-server-1", heard.append)
     reporter.masker.add("web-server-1")
     reporter.masker.add("http-health")
-    reporter.say(
+    reporter.emit(
         PluginFailed(
             server="web-server-1", generation=1, plugin="http-health", hook="on_ready", reason="none"
         )
