@@ -22,8 +22,8 @@ from hostler.process.spawn.cgroups import join
 from hostler.process.spawn.environment import steers_programs
 from hostler.process.spawn.executable import find_program
 from hostler.process.spawn.exits import Process, ProcessIdentity, leave_to_process
-from hostler.process.spawn.privileges import Account, Prefix, build_prefix, find_account, limit_prefix
-from hostler.process.tree.limit_mark import mark_option, mark_process
+from hostler.process.spawn.privileges import Account, Prefix, build_prefix, find_account
+from hostler.process.tree.limit_mark import mark_process, may_mark
 from hostler.process.tree.proc import doubt
 from hostler.process.tree.table import MARKER, start_time
 
@@ -89,8 +89,7 @@ def _command(launch: Launch, run_id: str) -> tuple[list[str], Prefix]:
 
     prefix = build_prefix(launch, account)
     enter = [] if launch.cgroup is None else join(launch.cgroup, launch.env)  # as long as we may
-    mark = limit_prefix(mark_option(run_id, launch.limits))
-    before = [*enter, *mark, *prefix.argv, *launch.wrapper]
+    before = [*enter, *prefix.argv, *launch.wrapper]
     late = [f"{name}={value}" for name, value in launch.env.items() if steers_programs(name)]
     return [*before, *([_ENV, *late] if late else []), program, *launch.argv[1:]], prefix
 
@@ -115,9 +114,8 @@ def _start(
         **_identity(prefix.account),
     )
     leave_to_process(child)
-    mark = mark_option(run_id, launch.limits)
 
-    if mark and mark not in argv:
+    if may_mark(launch.limits):
         mark_process(child.pid, run_id)
 
     return child.pid, child.stdin

@@ -6,13 +6,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hostler.process.tree.limit_mark import limit_mark, mark_option, mark_process, read_mark
+from hostler.process.tree.limit_mark import limit_mark, mark_process, may_mark, read_mark
 from hostler.process.tree.terminate import find_tree, kill_leftovers, stop_tree
 
 Start = Callable[..., Any]
 Gone = Callable[[int], bool]
 
-pytestmark = pytest.mark.skipif(not mark_option("", ()), reason="the system has no limit to mark with")
+pytestmark = pytest.mark.skipif(not may_mark(), reason="the system has no limit to mark with")
 
 HIDES = 'env -i setsid -f sh -c "echo \\$\\$; exec sleep 60"; exec sleep 60'
 
@@ -24,18 +24,24 @@ def test_marks_differ_and_limit_nobody() -> None:
     assert max(numbers) < 1 << 63
 
 
-@pytest.mark.parametrize("tool", [True, False], ids=["prlimit", "without prlimit"])
-async def test_who_drops_everything_else_is_found_and_ended(
-    start: Start, gone: Gone, monkeypatch: pytest.MonkeyPatch, tool: bool
-) -> None:
-    if not tool:
-        monkeypatch.setattr("hostler.process.spawn.privileges._find_tool", lambda _: None)
-
-    child = start("sh", "-c", "sleep 0.2; " + HIDES)
+async def test_who_drops_everything_else_is_found_and_ended(start: Start, gone: Gone) -> None:
+    child = start("sh", "-c", HIDES)
     hidden = int(await child.line())
     assert hidden in [member.pid for member in find_tree(child.process)]
     assert await stop_tree(child.process, grace=5) == ()
     assert gone(hidden)
+
+
+async def test_what_was_started_before_the_mark_could_be_set_is_marked_too(
+    start: Start, gone: Gone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hostler.process.spawn.spawn.mark_process", lambda *_: None)  # a machine that is busy
+    child = start("sh", "-c", "sleep 60 & echo $!; wait")
+    started = int(await child.line())
+    mark_process(child.process.pid, child.process.run_id)
+    assert read_mark(started) == limit_mark(child.process.run_id)
+    assert await stop_tree(child.process, grace=5) == ()
+    assert gone(started)
 
 
 async def test_a_later_hostler_finds_it_by_the_mark_alone(start: Start, gone: Gone) -> None:
@@ -77,8 +83,8 @@ def test_who_limits_that_time_already_is_left_alone(
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: own)
     monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
-    assert bool(mark_option("a", ())) is marked
-    assert mark_option("a", {"rttime"}) == ""
+    assert may_mark() is marked
+    assert not may_mark({"rttime"})
 
 
 def test_a_system_that_refuses_to_set_it_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,4 +92,4 @@ def test_a_system_that_refuses_to_set_it_is_not_asked(monkeypatch: pytest.Monkey
         raise ValueError
 
     monkeypatch.setattr(resource, "setrlimit", refuse)
-    assert mark_option("a", ()) == ""
+    assert not may_mark()
