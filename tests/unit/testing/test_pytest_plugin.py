@@ -257,7 +257,7 @@ def test_another_projects_tests_are_not_disturbed(tmp_path: Path) -> None:
 
             def test_nothing_of_hostler_is_imported():
                 loaded = {name for name in sys.modules if name.partition(".")[0] == "hostler"}
-                names = {"hostler", "hostler.lazy_exports", "hostler.testing"}
+                names = {"hostler", "hostler.imports", "hostler.imports.lazy_exports", "hostler.testing"}
                 assert loaded == {*names, "hostler.testing.pytest_plugin"}
 
             def test_no_fixture_is_used(request):
