@@ -34,7 +34,7 @@ class ServerRegistry(Mapping[str, Server]):
         files: Sequence[Path] = (),
     ) -> None:
         self._files = tuple(files)
-        self._around = context
+        self._context = context
         self._listener = listener
         self._attended = False
         self._tasks: TaskGroup | None = None
@@ -42,7 +42,7 @@ class ServerRegistry(Mapping[str, Server]):
         self._scopes: dict[str, anyio.CancelScope] = {}
         self._changed = anyio.Event()
         self.servers: Mapping[str, Server] = {}
-        self.take(specs)
+        self.apply(specs)
 
     def __getitem__(self, name: str) -> Server:
         if name not in self.servers:
@@ -86,7 +86,7 @@ class ServerRegistry(Mapping[str, Server]):
     def holds(self, name: str) -> bool:
         """Whether we hold the lock of a server."""
         life = self._lives.get(name)
-        return life is not None and life.lock is not None and not self._around.affinity.forked
+        return life is not None and life.lock is not None and not self._context.affinity.forked
 
     def disown(self) -> None:
         """Let go of all that is locked in a forked child, so that only its parent holds it."""
@@ -102,7 +102,7 @@ class ServerRegistry(Mapping[str, Server]):
 
     # -- who is there -------------------------------------------------------------------------
 
-    def take(self, specs: Mapping[str, ServerSpec]) -> None:
+    def apply(self, specs: Mapping[str, ServerSpec]) -> None:
         """Have exactly these servers. Those that go or change are at rest; all others are left alone.
 
         Raises InvalidConfiguration, and nothing has changed, when their needs do not fit together.
@@ -111,26 +111,26 @@ class ServerRegistry(Mapping[str, Server]):
 
         for name in in_order(specs):
             needs = {need.server: servers[need.server] for need in spelled_out(specs[name].needs)}
-            servers[name] = self._placed(specs[name], needs)
+            servers[name] = self._server_for(specs[name], needs)
 
         gone = [name for name in self.servers if name not in servers]
         new = [name for name in specs if name not in self.servers]
         self.servers = {name: servers[name] for name in specs}
 
         for name in gone:
-            self._dismiss(name)
+            self._unregister(name)
 
         for name in new:
-            self._engage(servers[name])
+            self._register(servers[name])
 
         changed, self._changed = self._changed, anyio.Event()
         changed.set()
 
-    def _placed(self, spec: ServerSpec, needs: Mapping[str, Server]) -> Server:
+    def _server_for(self, spec: ServerSpec, needs: Mapping[str, Server]) -> Server:
         server = self.servers.get(spec.name)
 
         if server is None:
-            return Server(spec, self._around, needs, self._listener)
+            return Server(spec, self._context, needs, self._listener)
 
         if server.spec != spec:
             server.reconfigure(spec, needs)
@@ -138,7 +138,7 @@ class ServerRegistry(Mapping[str, Server]):
 
         return server
 
-    def _engage(self, server: Server) -> None:
+    def _register(self, server: Server) -> None:
         self._lives[server.name] = Lifecycle(server)
         server.desired.attend(self._attended)
 
@@ -150,7 +150,7 @@ class ServerRegistry(Mapping[str, Server]):
         scope = self._scopes[server.name] = anyio.CancelScope()
         self._tasks.start_soon(_within, scope, self._lives[server.name].live)
 
-    def _dismiss(self, name: str) -> None:
+    def _unregister(self, name: str) -> None:
         self._lives.pop(name).server.dismiss()
 
         if name in self._scopes:  # else it has not begun to live

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Reloader:
-    """The changes of one supervisor's roster. Used on the event loop's thread.
+    """The changes of one supervisor's registry. Used on the event loop's thread.
 
     What is under way goes to its end in a task of its own, though its caller be cancelled. `open` tells
     whether the supervisor runs, and is not about to end.
@@ -34,7 +34,7 @@ class Reloader:
         templates: Mapping[str, Callable[..., ServerSpec]],
         open_: Callable[[], bool],
     ) -> None:
-        self._roster = registry
+        self._registry = registry
         self._templates = templates
         self._open = open_
         self._turn = asyncio.Lock()
@@ -64,10 +64,10 @@ class Reloader:
         self._refuse_unless_open()
 
         if isinstance(configuration, str | os.PathLike):
-            await refuse_exposed(self._roster.servers.values())
+            await refuse_exposed(self._registry.servers.values())
 
         wanted = configuration_of(configuration)
-        self._roster.read_from(wanted.files)
+        self._registry.read_from(wanted.files)
         return await self._to_its_end(self._reload(wanted.servers, wanted.templates))
 
     def preview(self, configuration: Given) -> Changes:
@@ -125,16 +125,16 @@ class Reloader:
         return self._templates[template](name, **parameters)
 
     async def _add(self, spec: ServerSpec) -> Server:
-        if spec.name in self._roster:
+        if spec.name in self._registry:
             raise ServerError(
                 "there is a server of this name",
                 server=spec.name,
                 hint="take another name, or remove it first",
             )
 
-        self._roster.take({**self._roster.specs, **configuration_of(spec).servers})
+        self._registry.apply({**self._registry.specs, **configuration_of(spec).servers})
         self._own.add(spec.name)
-        server = self._roster[spec.name]
+        server = self._registry[spec.name]
         server.notice("server_added", "added")
 
         if spec.autostart:
@@ -143,15 +143,15 @@ class Reloader:
         return server
 
     async def _remove(self, name: str) -> None:
-        server = self._roster[name]
+        server = self._registry[name]
         self._refuse_if_needed(server)
         await self._stop([name], leaving=[name])
         server.notice("server_removed", "removed")
         self._own.discard(name)
-        self._roster.take({other: spec for other, spec in self._roster.specs.items() if other != name})
+        self._registry.apply({other: spec for other, spec in self._registry.specs.items() if other != name})
 
     def _refuse_if_needed(self, server: Server) -> None:
-        others = [other.name for other in self._roster.values() if server.name in other.needs]
+        others = [other.name for other in self._registry.values() if server.name in other.needs]
 
         if others:
             raise ServerError(
@@ -163,13 +163,13 @@ class Reloader:
     async def _stop(self, names: Iterable[str], *, leaving: Iterable[str] = ()) -> None:
         """Stop these; those that are leaving take no commands any more, unless they cannot be stopped."""
         for name in leaving:
-            self._roster[name].desired.attend(False)
+            self._registry[name].desired.attend(False)
 
         try:
-            await self._roster.stop(names)
+            await self._registry.stop(names)
         except ServerError:
             for name in leaving:
-                self._roster[name].desired.attend(self._open())
+                self._registry[name].desired.attend(self._open())
 
             raise
 
@@ -177,16 +177,16 @@ class Reloader:
 
     def _with_own(self, specs: Mapping[str, ServerSpec]) -> dict[str, ServerSpec]:
         """The servers to be: those of the configuration, and those that were added one by one."""
-        own = {name: self._roster.specs[name] for name in self._own if name not in specs}
+        own = {name: self._registry.specs[name] for name in self._own if name not in specs}
         return {**specs, **own}
 
     def _changes(self, specs: Mapping[str, ServerSpec]) -> Changes:
         in_order(specs)  # raises, before anything is done, when their needs do not fit together
-        old = self._roster.specs
+        old = self._registry.specs
         kept = [name for name in specs if name in old]
         changed = {name: differences(old[name], specs[name]) for name in kept if old[name] != specs[name]}
 
-        restarted = [name for name in changed if _is_up(self._roster[name])]
+        restarted = [name for name in changed if _is_up(self._registry[name])]
         started = [name for name in specs if name not in old and specs[name].autostart]
 
         if restarted or started:
@@ -208,7 +208,7 @@ class Reloader:
         await self._make_room(changes)
         self._refuse_unless_open()
         self._tell(changes)
-        self._roster.take(wanted)
+        self._registry.apply(wanted)
         self._own.difference_update(specs)
         self._templates = templates
         self._start(changes)
@@ -216,7 +216,7 @@ class Reloader:
 
     async def _make_room(self, changes: Changes) -> None:
         """Stop what goes or changes. Where something cannot be stopped, all comes back as it was."""
-        up = [name for name in (*changes.removed, *changes.restarted) if _is_up(self._roster[name])]
+        up = [name for name in (*changes.removed, *changes.restarted) if _is_up(self._registry[name])]
 
         try:
             await self._stop([*changes.removed, *self._busy(changes)], leaving=changes.removed)
@@ -225,25 +225,25 @@ class Reloader:
                 await self._stop(busy)
         except ServerError:
             for name in up if self._open() else ():
-                if self._roster[name].status.stuck is None:
-                    self._roster[name].ask_up()
+                if self._registry[name].status.stuck is None:
+                    self._registry[name].ask_up()
 
             raise
 
     def _busy(self, changes: Changes) -> list[str]:
-        return [name for name in changes.changed if not self._roster[name].state.at_rest]
+        return [name for name in changes.changed if not self._registry[name].state.at_rest]
 
     def _tell(self, changes: Changes) -> None:
         for name in changes.removed:
-            self._roster[name].notice("server_removed", "removed")
+            self._registry[name].notice("server_removed", "removed")
 
         for name, keys in changes.changed.items():
             told = [change.key for change in keys]
-            self._roster[name].notice("server_changed", f"changed: {', '.join(told)}", keys=told)
+            self._registry[name].notice("server_changed", f"changed: {', '.join(told)}", keys=told)
 
     def _start(self, changes: Changes) -> None:
         """Start what is new or was up, and what had failed only because that was down."""
-        registry = self._roster
+        registry = self._registry
         started = [*changes.restarted, *(name for name in changes.added if registry[name].spec.autostart)]
 
         for name in changes.added:

@@ -62,14 +62,14 @@ class Supervisor:
         self._listeners: list[Callable[[Event], None]] = []
         self._engine: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
-        self._around = self._surroundings(place, directories, environ)
-        self._roster = ServerRegistry(given.servers, self._around, self._publish, given.files)
-        self._books = self._bookkeeping(place)
-        self._changing = Reloader(self._roster, given.templates, self._is_open)
-        self._essentials = Essentials(self._roster, self.stop)
-        self._listeners += [self._books.hear, self._essentials.hear]
+        self._context = self._make_context(place, directories, environ)
+        self._registry = ServerRegistry(given.servers, self._context, self._publish, given.files)
+        self._recorder = self._make_recorder(place)
+        self._reloader = Reloader(self._registry, given.templates, self._is_open)
+        self._essentials = Essentials(self._registry, self.stop)
+        self._listeners += [self._recorder.hear, self._essentials.hear]
 
-    def _surroundings(
+    def _make_context(
         self, namespace: str | None, directories: Directories | None, environ: Mapping[str, str] | None
     ) -> SupervisorContext:
         directories = directories or Directories.default()
@@ -86,35 +86,35 @@ class Supervisor:
             host_env=own,
             live_env=os.environ if environ is None else own,
             ports_in_use=self._ports_in_use,
-            inputs=lambda: tuple(self._roster.inputs()),  # there is none yet
-            inputs_of_starts=lambda: self._roster.inputs_of_starts(),  # noqa: PLW0108 - as above
-            outputs=lambda: tuple(self._roster.outputs()),
+            inputs=lambda: tuple(self._registry.inputs()),  # there is none yet
+            inputs_of_starts=lambda: self._registry.inputs_of_starts(),  # noqa: PLW0108 - as above
+            outputs=lambda: tuple(self._registry.outputs()),
         )
 
-    def _bookkeeping(self, namespace: str | None) -> StateRecorder:
-        data_dir = self._around.data_dir
+    def _make_recorder(self, namespace: str | None) -> StateRecorder:
+        data_dir = self._context.data_dir
         statuses = None if namespace is None else StatusStore(data_dir)  # else nobody could ask for them
-        return StateRecorder(self._roster, CrashStore(data_dir), statuses, self._roster.holds)
+        return StateRecorder(self._registry, CrashStore(data_dir), statuses, self._registry.holds)
 
     # -- what there is ------------------------------------------------------------------------
 
     @property
     def servers(self) -> Mapping[str, Server]:
         """The servers by name, in the configuration's order, as they are now."""
-        return MappingProxyType(dict(self._roster.servers))
+        return MappingProxyType(dict(self._registry.servers))
 
     def __getitem__(self, name: str) -> Server:
-        return self._roster[name]
+        return self._registry[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._roster)
+        return iter(self._registry)
 
     def __len__(self) -> int:
-        return len(self._roster)
+        return len(self._registry)
 
     def events(self) -> AsyncIterator[Event]:
         """Every event of every server from now on; ends with the supervisor."""
-        self._around.affinity.check()
+        self._context.affinity.check()
         return self._channel.subscribe()
 
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
@@ -129,7 +129,7 @@ class Supervisor:
 
     async def start(self, *names: str) -> None:
         """Start these servers (all, without names) and what they need; wait until they are spawned."""
-        self._around.affinity.check()
+        self._context.affinity.check()
         await all_of(partial(self._start_one, self[name]) for name in names or self)
 
     async def _start_one(self, server: Server) -> None:
@@ -138,12 +138,12 @@ class Supervisor:
 
     async def wait_ready(self, *names: str, timeout: float | None = None) -> None:
         """Wait until these servers (all that are wanted, without names) may be used; errors as in Server."""
-        wanted = names or tuple(name for name, server in self._roster.items() if server.spec.autostart)
+        wanted = names or tuple(name for name, server in self._registry.items() if server.spec.autostart)
         await all_of(partial(self[name].wait_ready, timeout) for name in wanted)
 
     async def stop(self, *names: str, force: bool = False) -> None:
         """Stop these servers (all, without names), each after those that need it; errors as in Server."""
-        await self._roster.stop(names or tuple(self), force=force)
+        await self._registry.stop(names or tuple(self), force=force)
 
     async def wait(self) -> None:
         """Wait until no server does anything any more: all stopped or failed, or all that can be stopped.
@@ -155,12 +155,12 @@ class Supervisor:
             at_rest = server.idle() and not server.may_come_back
             return at_rest or (self.ended_by is not None and server.status.stuck is not None)
 
-        self._around.affinity.check()
-        await self._changing.finished()
+        self._context.affinity.check()
+        await self._reloader.finished()
 
-        while busy := [server for server in self._roster.values() if not over(server)]:
+        while busy := [server for server in self._registry.values() if not over(server)]:
             await busy[0].until(partial(over, busy[0]))
-            await self._changing.finished()  # which may have stopped it only to start it again
+            await self._reloader.finished()  # which may have stopped it only to start it again
 
     @property
     def ended_by(self) -> EssentialEnd | None:
@@ -176,7 +176,7 @@ class Supervisor:
         an unknown template or parameter and for what does not fit together, ServerError for a name
         that is in use and when the supervisor does not run or is about to end.
         """
-        return await self._changing.add(what, name, parameters)
+        return await self._reloader.add(what, name, parameters)
 
     async def remove(self, name: str) -> None:
         """Stop a server, wait until nothing of it is left, and forget it.
@@ -184,11 +184,11 @@ class Supervisor:
         Raises KeyError for an unknown name, ServerError when others need it and when the supervisor
         does not run, and ForceKillTimeout when something outlives SIGKILL: then it is still there.
         """
-        await self._changing.remove(name)
+        await self._reloader.remove(name)
 
     def changes(self, configuration: Given) -> Changes:
         """What a reload of this configuration would change. Raises InvalidConfiguration as it would."""
-        return self._changing.preview(configuration)
+        return self._reloader.preview(configuration)
 
     async def reload(self, configuration: Given) -> Changes:
         """Take another configuration: restart what changes, add and remove servers, leave all others alone.
@@ -198,10 +198,10 @@ class Supervisor:
         has their names. Raises InvalidConfiguration, and nothing changes, when needs do not fit
         together; ForceKillTimeout, and all comes back as it was, when something cannot be stopped.
         """
-        return await self._changing.reload(configuration)
+        return await self._reloader.reload(configuration)
 
     def _is_open(self) -> bool:
-        self._around.affinity.check()
+        self._context.affinity.check()
         return self._engine is not None and not self._closing.is_set() and not self._engine.done()
 
     # -- life ---------------------------------------------------------------------------------
@@ -210,10 +210,10 @@ class Supervisor:
         if self._engine is not None:
             raise ServerError("a Supervisor can be entered once", hint="make a new one")
 
-        self._around.affinity.enter(self._let_go_in_child)
+        self._context.affinity.enter(self._let_go_in_child)
         self._engine = asyncio.create_task(self._run(), name="hostler")
         atexit.register(self._kill_now)
-        self._roster.attend()
+        self._registry.attend()
         return self
 
     async def __aexit__(
@@ -223,11 +223,11 @@ class Supervisor:
 
     async def close(self) -> None:
         """Stop all servers and end; what leaving `async with` does. Cancelling the caller delays nothing."""
-        if self._engine is None or self._around.affinity.forked:
+        if self._engine is None or self._context.affinity.forked:
             return
 
-        self._around.affinity.check()
-        self._roster.leave()
+        self._context.affinity.check()
+        self._registry.leave()
         self._closing.set()
         cancelled: asyncio.CancelledError | None = None
 
@@ -250,21 +250,21 @@ class Supervisor:
             await self._sweep()
 
             async with anyio.create_task_group() as tasks:
-                self._roster.begin(tasks)
-                tasks.start_soon(sample_memory, self._roster, self._roster.changed)
-                tasks.start_soon(self._around.processes.watchdog.watch)
+                self._registry.begin(tasks)
+                tasks.start_soon(sample_memory, self._registry, self._registry.changed)
+                tasks.start_soon(self._context.processes.watchdog.watch)
                 tasks.start_soon(self._essentials.watch)
                 await self._closing.wait()
 
                 try:
                     await self.stop()
-                    await self._changing.finished()
+                    await self._reloader.finished()
                 except ServerError as error:  # raised below: from in here it would come as a group
                     failure = error
                 finally:
                     tasks.cancel_scope.cancel()
 
-            await self._books.close()
+            await self._recorder.close()
         finally:
             self._end()
 
@@ -272,36 +272,36 @@ class Supervisor:
             raise failure
 
     def _end(self) -> None:
-        self._books.end()
-        self._roster.leave()
+        self._recorder.end()
+        self._registry.leave()
         atexit.unregister(self._kill_now)
 
-        if not self._around.affinity.forked:
+        if not self._context.affinity.forked:
             self._kill_now()
-            self._around.affinity.leave()
-            self._around.output.close()
+            self._context.affinity.leave()
+            self._context.output.close()
 
-        for server in self._roster.values():
+        for server in self._registry.values():
             server.reporter.close()
 
         self._channel.close()
 
     def _kill_now(self) -> None:
-        if not self._around.affinity.forked:
-            self._roster.kill_now()
-            self._around.processes.watchdog.close()
+        if not self._context.affinity.forked:
+            self._registry.kill_now()
+            self._context.processes.watchdog.close()
 
     def _let_go_in_child(self) -> None:
         """Have a forked child own nothing: no lock, no watchdog, and no task that goes on in it."""
-        self._roster.disown()
-        self._around.processes.watchdog.disown()
+        self._registry.disown()
+        self._context.processes.watchdog.disown()
 
-        if self._engine is not None and self._around.affinity.loop_runs_here:
+        if self._engine is not None and self._context.affinity.loop_runs_here:
             self._engine.cancel()
 
     async def _sweep(self) -> None:
         """Clean up after supervisors that were killed, whichever servers they had."""
-        for recovered in await sweep(self._around):
+        for recovered in await sweep(self._context):
             name = recovered.record.server if recovered.record is not None else next(iter(self), "")
             self._publish(
                 Notice(
@@ -325,4 +325,4 @@ class Supervisor:
                 asyncio.get_running_loop().call_exception_handler(context)
 
     def _ports_in_use(self) -> set[int]:
-        return {port for server in self._roster.values() if (port := server.status.promised_port)}
+        return {port for server in self._registry.values() if (port := server.status.promised_port)}

@@ -203,11 +203,11 @@ class _SimulatedSupervisor(Supervisor):
         self._host = host
         super().__init__(configuration, **given)  # type: ignore[arg-type]
 
-    def _surroundings(
+    def _make_context(
         self, namespace: str | None, directories: Directories | None, environ: Mapping[str, str] | None
     ) -> SupervisorContext:
         return replace(
-            super()._surroundings(namespace, directories, environ),
+            super()._make_context(namespace, directories, environ),
             processes=self._host,
             output=self._host.output,
             clock=loop_time,
