@@ -1,4 +1,4 @@
-"""Servers that are kept for the length of one test, in a home of the test's own."""
+"""Servers that run for the length of one test, in a home directory of its own."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Servers:
     """Starts servers and stops them at the end of the test: what the fixture `hostler_server` gives.
 
     `home` is the home directory of all of them, `environ` what hostler takes for its own environment (a
-    test may add to it), `directories` where hostler writes. `events` is everything that was told so far,
-    `supervisors` are those that were made, one for each call.
+    test may add to it), `directories` where hostler writes. `events` are all events so far,
+    `supervisors` has one for each call.
     """
 
     def __init__(self, home: Path, base: Path) -> None:
@@ -80,9 +80,9 @@ class Servers:
         ]
 
     async def wait_for(self, kind: type[E], *, seconds: float = 10.0, **wanted: object) -> E:
-        """The first event of a kind with these attributes, one that was told already included.
+        """The first event of a kind with these attributes, past ones included.
 
-        AssertionError, with what was told, when none comes in time.
+        AssertionError, with all events so far, when none comes in time.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -103,7 +103,7 @@ class Servers:
         assert not left, "left behind by servers of this test: " + "; ".join(left)
 
     def left(self) -> list[str]:
-        """What lives or lies about now: processes of this home, run records and locks."""
+        """What is left now: processes of this home, run records and locks."""
         records = sorted(path.name for path in (self.directories.state / "runs").glob("*"))
         return [*_processes(self.home), *(f"run record {name}" for name in records)]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """One promise that a plugin breaks: where ("caddy.py:12 Caddy.on_ready"), what, and how to mend it."""
+    """One promise that a plugin breaks: where ("caddy.py:12 Caddy.on_ready"), what, and how to fix it."""
 
     where: str
     what: str

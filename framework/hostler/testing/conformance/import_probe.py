@@ -1,4 +1,4 @@
-"""No work at import: a plugin's module is imported in a program of its own, which tells what that did."""
+"""No work at import: a plugin's module is imported in a program of its own, which reports what that did."""
 
 from __future__ import annotations
 

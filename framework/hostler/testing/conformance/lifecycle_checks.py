@@ -1,4 +1,4 @@
-"""The behaviour of a plugin: one of two objects lives through two runs, and the other must not notice."""
+"""The behaviour of a plugin: one of two objects goes through two runs, and the other must not change."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def check_life(class_: type, options: Mapping[str, object], findings: Findings) 
 
 
 def _run_in_thread(life: Life) -> None:
-    """On a thread of its own, since the caller may have an event loop that runs."""
+    """Run it on a thread of its own, since the caller may have a running event loop."""
     failures: list[BaseException] = []
     led = threading.Event()
 
@@ -78,7 +78,7 @@ def _run_in_thread(life: Life) -> None:
 
 
 class Life:
-    """Two runs of one server, as the engine would lead it: a crash ends the first, a stop the second."""
+    """Two runs of one server, as the engine would run it: a crash ends the first, a stop the second."""
 
     def __init__(self, class_: type, plugin: object, folder: Path, findings: Findings) -> None:
         self._class = class_

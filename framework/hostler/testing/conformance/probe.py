@@ -1,4 +1,4 @@
-"""Imports one module in a program of its own and tells what that did: `python -c ... JSON`, see importing.py.
+"""Imports one module in a program of its own and reports what that did; import_probe.py starts it.
 
 Nothing of hostler is imported here before the watching begins but what every plugin imports.
 """

@@ -1,4 +1,4 @@
-"""What the fake server can be told: one switch for each way in which real servers behave or misbehave."""
+"""The switches of the fake server: one for each way in which real servers behave or misbehave."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Simulated time, processes and output, for thousands of lives of a server in seconds."""
+"""Simulated time, processes and output, for thousands of server lifecycles in seconds."""

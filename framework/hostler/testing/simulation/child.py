@@ -83,17 +83,17 @@ class FakeChild(Process):
         return pid
 
     def exit(self, code: int = 0) -> None:
-        """End the child itself; what it started lives on."""
+        """End the child itself; what it started goes on."""
         self._leave(ExitStatus(code=code))
 
     def die(self, number: int = signal.SIGKILL) -> None:
-        """End the child itself by a signal; what it started lives on."""
+        """End the child itself by a signal; what it started goes on."""
         self._leave(ExitStatus(signal=number))
 
     # -- what is done to it -------------------------------------------------------------------
 
     def alive(self) -> bool:
-        """Whether the child itself lives."""
+        """Whether the child itself is alive."""
         return self._status is None
 
     def send_signal(self, number: int) -> bool:

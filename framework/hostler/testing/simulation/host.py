@@ -76,6 +76,10 @@ class SimulatedHost(Processes):
         """All children that a server ever had, oldest first."""
         return [child for child in self.children if child.launch.server == server]
 
+    def on_each_child(self, action: Callable[[FakeChild], None]) -> None:
+        """Set `on_child`."""
+        self.on_child = action
+
     # -- what the engine asks -----------------------------------------------------------------
 
     def spawn(
@@ -139,7 +143,7 @@ class SimulatedHost(Processes):
         return not any(pid in child.members for child in self.children)
 
     def who_listens(self, endpoint: Endpoint, members: Callable[[], Collection[int]]) -> Listener:
-        """Strangers are seen first, as by the real one."""
+        """Foreign listeners are found first, as by the real one."""
         if endpoint.port in self.strangers:
             return Listener(ListenerKind.FOREIGN, _STRANGER, "stranger", endpoint.host)
 
@@ -173,7 +177,7 @@ class SimulatedHost(Processes):
         return next(port for port in range(_FIRST_PORT, 2**16) if port not in taken)
 
     def check_port_free(self, host: str, port: int) -> None:
-        """PortInUse when somebody listens there."""
+        """Raises PortInUse when the port is taken."""
         if port in self._taken():
             raise PortInUse(f"port {port} on {host} is in use", details={"port": port})
 

@@ -17,7 +17,7 @@ from hostler.secrets.masking import Masker
 
 
 class FakeCapture(Capture):
-    """The output of one fake child. A sink that raises is told of, as by the real one."""
+    """The output of one fake child. A sink that raises is reported, as by the real one."""
 
     def __init__(self, generation: int, masker: Masker, sinks: Sequence[Sink], on_trouble: OnTrouble) -> None:
         # Not Capture.__init__, which is made of pipes.
@@ -97,7 +97,7 @@ class FakeCapture(Capture):
     def _guard(self, sink: Sink, call: Callable[[], None]) -> None:
         try:
             call()
-        except Exception as error:  # noqa: BLE001 - a sink's failure is told, and hurts nobody
+        except Exception as error:  # noqa: BLE001 - a sink's failure is reported, and affects nothing else
             name = type(sink).__name__
             self._on_trouble("sink_failed", f"{name} failed: {error!r}", {"sink": name})
 

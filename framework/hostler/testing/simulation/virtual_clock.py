@@ -49,7 +49,7 @@ class VirtualClock(Servers):
         **keys: object,
     ) -> Server:
         """Start a server with simulated children: `on_child` says what each does; else as `__call__`."""
-        self.world.on_child = on_child
+        self.world.on_each_child(on_child)
         return await self(("simulated",), plugins=plugins, timeout=timeout, **keys)  # type: ignore[arg-type]
 
     def _supervisor(self, configuration: Configuration) -> Supervisor:
