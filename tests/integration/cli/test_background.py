@@ -13,12 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hostler.process.tree.limit_mark import may_mark
+from hostler.process.tree.limit_mark import mark_option
 from hostler_process import Configure, Run, Start, server_table
 from opencode_context import free_port
 from third_party_servers import system_program
 
-pytestmark = pytest.mark.skipif(not may_mark(), reason="the system has no limit to mark with")
+pytestmark = pytest.mark.skipif(not mark_option("", ()), reason="the system has no limit to mark with")
 
 FORKS = """
 import os, sys, time

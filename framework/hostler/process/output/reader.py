@@ -16,6 +16,7 @@ from typing import TypeAlias
 from hostler.process.output.pipe import Pipe
 from hostler.process.output.reader_lease import SINK_TIMEOUT, ReaderLease
 from hostler.process.output.sink_writer import SinkWriter
+from hostler.process.tree.limit_mark import OUTPUT_THREAD_NAME
 
 READ_SIZES = (64 * 1024,) + (256 * 1024,) * 4
 """Bytes of the reads in a row from one pipe while each gets all that it asked for."""
@@ -156,7 +157,7 @@ class ReaderThread:
         self._selector, self._wakeup_w = selector, wakeup_w
 
     def _start_thread(self, function: Callable[[ReaderLease], None], lease: ReaderLease) -> None:
-        thread = threading.Thread(target=function, args=(lease,), name="hostler-output", daemon=True)
+        thread = threading.Thread(target=function, args=(lease,), name=OUTPUT_THREAD_NAME, daemon=True)
         self._threads = [one for one in self._threads if one.is_alive()]
         thread.start()
         self._threads.append(thread)

@@ -96,6 +96,12 @@ def build_prefix(launch: Launch, account: Account | None) -> Prefix:
     return Prefix((*argv, *_become(account), "--"), tuple(missing), None)
 
 
+def limit_prefix(option: str) -> list[str]:
+    """What sets a limit before the command can start anything; nothing where the tool is missing."""
+    tool = _find_tool("prlimit") if option else None
+    return [] if tool is None else [tool, option]
+
+
 def _become(account: Account | None) -> Sequence[str]:
     if account is None:
         return ()

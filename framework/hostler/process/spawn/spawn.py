@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,8 +22,8 @@ from hostler.process.spawn.cgroups import join
 from hostler.process.spawn.environment import steers_programs
 from hostler.process.spawn.executable import find_program
 from hostler.process.spawn.exits import Process, ProcessIdentity, leave_to_process
-from hostler.process.spawn.privileges import Account, Prefix, build_prefix, find_account
-from hostler.process.tree.limit_mark import mark_process, may_mark
+from hostler.process.spawn.privileges import Account, Prefix, build_prefix, find_account, limit_prefix
+from hostler.process.tree.limit_mark import lent_mark, mark_option, mark_process, may_lend
 from hostler.process.tree.proc import doubt
 from hostler.process.tree.table import MARKER, start_time
 
@@ -89,7 +89,8 @@ def _command(launch: Launch, run_id: str) -> tuple[list[str], Prefix]:
 
     prefix = build_prefix(launch, account)
     enter = [] if launch.cgroup is None else join(launch.cgroup, launch.env)  # as long as we may
-    before = [*enter, *prefix.argv, *launch.wrapper]
+    mark = [] if may_lend() else limit_prefix(mark_option(run_id, launch.limits))
+    before = [*enter, *mark, *prefix.argv, *launch.wrapper]
     late = [f"{name}={value}" for name, value in launch.env.items() if steers_programs(name)]
     return [*before, *([_ENV, *late] if late else []), program, *launch.argv[1:]], prefix
 
@@ -102,20 +103,25 @@ def _start(
     prefix: Prefix,
 ) -> tuple[int, IO[bytes] | None]:
     """The pid, and the other end of its input where that is ours to hold."""
-    child = subprocess.Popen(
-        argv,
-        cwd=launch.cwd,
-        env=_environment(launch, run_id),
-        stdin=_input(launch.stdin),
-        stdout=streams[0],
-        stderr=streams[1],
-        start_new_session=True,
-        umask=-1 if launch.umask is None else launch.umask,
-        **_identity(prefix.account),
-    )
+    mark = mark_option(run_id, launch.limits)
+    unmarked = bool(mark) and mark not in argv
+
+    with lent_mark(run_id) if unmarked and may_lend() else nullcontext():
+        child = subprocess.Popen(
+            argv,
+            cwd=launch.cwd,
+            env=_environment(launch, run_id),
+            stdin=_input(launch.stdin),
+            stdout=streams[0],
+            stderr=streams[1],
+            start_new_session=True,
+            umask=-1 if launch.umask is None else launch.umask,
+            **_identity(prefix.account),
+        )
+
     leave_to_process(child)
 
-    if may_mark(launch.limits):
+    if unmarked:
         mark_process(child.pid, run_id)
 
     return child.pid, child.stdin

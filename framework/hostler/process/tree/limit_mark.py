@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Collection
-from contextlib import suppress
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hostler.process.tree.proc import folder
@@ -18,6 +19,8 @@ from hostler.process.tree.proc import folder
 _LEAST = 1 << 62
 _IDS = (1 << 61) - 1  # a prime: ids in hexadecimal digits are spread over all of it
 _NAME = "rttime"
+OUTPUT_THREAD_NAME = "hostler-output"
+"""That of the thread which reads what children write, and starts none."""
 
 
 def limit_mark(run_id: str) -> int:
@@ -25,36 +28,35 @@ def limit_mark(run_id: str) -> int:
     return _LEAST + int.from_bytes(run_id.encode(), "big") % _IDS
 
 
-def may_mark(limits: Collection[str] = ()) -> bool:
-    """Whether marks can be set: not where somebody limits that time, as `limits` of a launch may.
+def mark_option(run_id: str, limits: Collection[str]) -> str:
+    """The option of prlimit that marks a run; "" where somebody limits that time, as `limits` of it may."""
+    return "" if _NAME in limits or not _may_mark() else f"--{_NAME}={limit_mark(run_id)}:"
 
-    Some containers know no such limit, and refuse to set what is set.
-    """
-    if sys.platform != "linux" or _NAME in limits:
-        return False
+
+def may_lend() -> bool:
+    """Whether no thread but the output reader runs beside this one: nobody else starts a child just now."""
+    own = threading.current_thread()
+    return all(thread is own or thread.name == OUTPUT_THREAD_NAME for thread in threading.enumerate())
+
+
+@contextmanager
+def lent_mark(run_id: str) -> Iterator[None]:
+    """Have the mark ourselves while a child is spawned, which inherits it: saves the exec of a `prlimit`."""
+    own = resource.getrlimit(resource.RLIMIT_RTTIME)
+    resource.setrlimit(resource.RLIMIT_RTTIME, (limit_mark(run_id), own[1]))
 
     try:
-        soft, hard = own = resource.getrlimit(resource.RLIMIT_RTTIME)
+        yield
+    finally:
         resource.setrlimit(resource.RLIMIT_RTTIME, own)
-    except (OSError, ValueError):
-        return False
-
-    return hard == resource.RLIM_INFINITY and (soft == resource.RLIM_INFINITY or soft >= _LEAST)
 
 
 def mark_process(pid: int, run_id: str) -> None:
-    """Mark a child that was just spawned, and what it has started already.
-
-    From outside, since a `prlimit` in front of the command would cost every start an exec. The tools that
-    stand there take longer to begin it than this takes; where a busy machine lets them not, its children
-    are marked.
-    """
-    with suppress(OSError, ValueError):
-        hard = resource.prlimit(pid, resource.RLIMIT_RTTIME)[1]
-        resource.prlimit(pid, resource.RLIMIT_RTTIME, (limit_mark(run_id), hard))
-
-        for child in Path(folder(pid), "task", str(pid), "children").read_bytes().split():
-            mark_process(int(child), run_id)
+    """Mark a process from outside, where there is no prlimit: what it has started before stays unmarked."""
+    if sys.platform == "linux":
+        with suppress(OSError, ValueError):
+            hard = resource.prlimit(pid, resource.RLIMIT_RTTIME)[1]
+            resource.prlimit(pid, resource.RLIMIT_RTTIME, (limit_mark(run_id), hard))
 
 
 def read_mark(pid: int) -> int:
@@ -70,6 +72,20 @@ def read_mark(pid: int) -> int:
         return 0
 
     return soft if soft >= _LEAST else 0
+
+
+def _may_mark() -> bool:
+    """Some containers know no such limit, and refuse to set what is set."""
+    if sys.platform != "linux":  # pragma: other-system
+        return False
+
+    try:
+        soft, hard = own = resource.getrlimit(resource.RLIMIT_RTTIME)
+        resource.setrlimit(resource.RLIMIT_RTTIME, own)
+    except (OSError, ValueError):
+        return False
+
+    return hard == resource.RLIM_INFINITY and (soft == resource.RLIM_INFINITY or soft >= _LEAST)
 
 
 def _read_folder(pid: int) -> int:

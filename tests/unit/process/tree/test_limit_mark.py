@@ -1,18 +1,27 @@
+import os
 import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from hostler.process.tree.limit_mark import limit_mark, mark_process, may_mark, read_mark
+from hostler.process.tree.limit_mark import (
+    OUTPUT_THREAD_NAME,
+    lent_mark,
+    limit_mark,
+    mark_option,
+    mark_process,
+    read_mark,
+)
 from hostler.process.tree.terminate import find_tree, kill_leftovers, stop_tree
 
 Start = Callable[..., Any]
 Gone = Callable[[int], bool]
 
-pytestmark = pytest.mark.skipif(not may_mark(), reason="the system has no limit to mark with")
+pytestmark = pytest.mark.skipif(not mark_option("", ()), reason="the system has no limit to mark with")
 
 HIDES = 'env -i setsid -f sh -c "echo \\$\\$; exec sleep 60"; exec sleep 60'
 
@@ -24,24 +33,44 @@ def test_marks_differ_and_limit_nobody() -> None:
     assert max(numbers) < 1 << 63
 
 
-async def test_who_drops_everything_else_is_found_and_ended(start: Start, gone: Gone) -> None:
-    child = start("sh", "-c", HIDES)
+@pytest.mark.parametrize("way", ["lent", "prlimit", "without prlimit"])
+async def test_who_drops_everything_else_is_found_and_ended(
+    start: Start, gone: Gone, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr("hostler.process.spawn.spawn.may_lend", lambda: way == "lent")
+
+    if way == "without prlimit":
+        monkeypatch.setattr("hostler.process.spawn.privileges._find_tool", lambda _: None)
+
+    child = start("sh", "-c", "sleep 0.2; " + HIDES)
     hidden = int(await child.line())
     assert hidden in [member.pid for member in find_tree(child.process)]
     assert await stop_tree(child.process, grace=5) == ()
     assert gone(hidden)
 
 
-async def test_what_was_started_before_the_mark_could_be_set_is_marked_too(
-    start: Start, gone: Gone, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hostler.process.spawn.spawn.mark_process", lambda *_: None)  # a machine that is busy
-    child = start("sh", "-c", "sleep 60 & echo $!; wait")
-    started = int(await child.line())
-    mark_process(child.process.pid, child.process.run_id)
-    assert read_mark(started) == limit_mark(child.process.run_id)
-    assert await stop_tree(child.process, grace=5) == ()
-    assert gone(started)
+def test_our_own_limit_is_lent_for_the_spawn_alone_and_only_where_nobody_else_starts_children() -> None:
+    own = resource.getrlimit(resource.RLIMIT_RTTIME)
+
+    with suppress(ValueError), lent_mark("a"):
+        assert read_mark(os.getpid()) == limit_mark("a")
+        raise ValueError
+
+    assert resource.getrlimit(resource.RLIMIT_RTTIME) == own
+    assert lends_beside(OUTPUT_THREAD_NAME)
+    assert not lends_beside("somebody")
+
+
+def lends_beside(name: str) -> bool:
+    """Asked by a program of its own: that of the tests has threads."""
+    code = (
+        "import sys, threading\n"
+        "from hostler.process.tree.limit_mark import may_lend\n"
+        "threading.Thread(target=threading.Event().wait, name=sys.argv[1], daemon=True).start()\n"
+        "print(may_lend())"
+    )
+    done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, check=True)
+    return done.stdout == "True\n"
 
 
 async def test_a_later_hostler_finds_it_by_the_mark_alone(start: Start, gone: Gone) -> None:
@@ -83,8 +112,8 @@ def test_who_limits_that_time_already_is_left_alone(
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: own)
     monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
-    assert may_mark() is marked
-    assert not may_mark({"rttime"})
+    assert bool(mark_option("a", ())) is marked
+    assert mark_option("a", {"rttime"}) == ""
 
 
 def test_a_system_that_refuses_to_set_it_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,4 +121,4 @@ def test_a_system_that_refuses_to_set_it_is_not_asked(monkeypatch: pytest.Monkey
         raise ValueError
 
     monkeypatch.setattr(resource, "setrlimit", refuse)
-    assert not may_mark()
+    assert mark_option("a", ()) == ""
