@@ -328,6 +328,8 @@ async def main(folder):
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(20)
+        while not Path(f"/proc/{server.pid}").stat().st_uid:  # before that, it may be signalled
+            await anyio.sleep(0.01)
         try:
             await server.stop()
         except ForceKillTimeout as error:
