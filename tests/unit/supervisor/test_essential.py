@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from hostler import (
+    Condition,
     Directories,
     EssentialEnd,
     Event,
@@ -128,10 +129,9 @@ async def test_an_essential_server_that_fails_for_want_of_another_ends_the_run(
 ) -> None:
     specs = [
         worker("exit 4", name="task", kind=Kind.TASK, essential=False),
-        make_spec(name="web", needs=("task",), essential=True, restart=NEVER),
+        make_spec(name="web", needs=(Need("task", Condition.COMPLETED),), essential=True, restart=NEVER),
         make_spec(name="other"),
     ]
-    specs[1] = replace(specs[1], needs=(Need("task"),))
     end, _ = await ended(*specs, directories=directories)
     assert end is not None
     assert (end.server, end.code) == ("web", 1)
