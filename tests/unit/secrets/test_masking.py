@@ -15,7 +15,7 @@ from xml.sax.saxutils import quoteattr
 import pytest
 from hostler.secrets.credentials import MASK, is_secret_name, masked_words
 from hostler.secrets.masking import Masker
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 SECRET = "sk-ant-0123456789"
@@ -410,6 +410,7 @@ def test_secrets_can_be_added_by_many_threads() -> None:
     data=st.text("abc", max_size=80),
     cuts=st.lists(st.integers(0, 80), max_size=10),
 )
+@example(secrets=["abaaaaaa", "abaaaaaaa"], data="abaaaaaa", cuts=[])
 def test_the_way_a_stream_is_cut_changes_nothing(secrets: list[str], data: str, cuts: list[int]) -> None:
     masker = Masker(secrets)
     stream = masker.stream()
@@ -418,7 +419,7 @@ def test_the_way_a_stream_is_cut_changes_nothing(secrets: list[str], data: str, 
 
     fed = b"".join(stream.feed(piece.encode()) for piece in pieces)
     rest = stream._held[stream._given :]
-    told = fed + (b"" if stream._masked else rest)
+    told = fed + (b"" if stream._masked else masker.data(rest))  # what is held back may be a whole secret
 
     assert told == masker.data(data.encode())
 
