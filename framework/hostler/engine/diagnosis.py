@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from hostler.engine.facts import ServerFacts
 from hostler.engine.health import PluginHealth
-from hostler.engine.run import Run
+from hostler.engine.live_run import LiveRun
 from hostler.errors import PluginError, ServerError, StartupTimeout
 from hostler.events.crash import CrashRecord
 from hostler.model.choices import HealthRule
@@ -15,7 +15,7 @@ from hostler.model.states import State
 from hostler.model.values import Unhealthy
 
 
-def why_not_ready(run: Run) -> ServerError:
+def why_not_ready(run: LiveRun) -> ServerError:
     """The error that says how far the start came, and what was missing."""
     return _known_cause(run) or StartupTimeout(
         f"the process is up ({_where(run)}), but it is not ready after {run.spec.startup_timeout:g} s: "
@@ -41,7 +41,7 @@ def not_in_time(server: ServerFacts, what: str, timeout: float) -> StartupTimeou
 # -- a process that is up --------------------------------------------------------------------------
 
 
-def _known_cause(run: Run) -> ServerError | None:
+def _known_cause(run: LiveRun) -> ServerError | None:
     if run.search is not None and run.endpoint is None:
         return run.search.failure()
 
@@ -57,11 +57,11 @@ def _known_cause(run: Run) -> ServerError | None:
     return None
 
 
-def _missing(run: Run) -> list[PluginHealth]:
+def _missing(run: LiveRun) -> list[PluginHealth]:
     return [] if run.health is None else run.health.missing
 
 
-def _hints(run: Run) -> str:
+def _hints(run: LiveRun) -> str:
     """What the plugins know to do."""
     reports = [plugin.last for plugin in _missing(run)]
     return "; ".join(dict.fromkeys(one.hint for one in reports if isinstance(one, Unhealthy) and one.hint))
@@ -75,11 +75,11 @@ def _nothing_known(plugin: PluginHealth) -> ServerError:
     )
 
 
-def _where(run: Run) -> str:
+def _where(run: LiveRun) -> str:
     return run.endpoint.url if run.endpoint is not None else "it has no port"
 
 
-def _health(run: Run) -> str:
+def _health(run: LiveRun) -> str:
     return "; ".join(f"{plugin.name}: {plugin.word}" for plugin in _missing(run))
 
 
@@ -93,7 +93,7 @@ def _so_far(server: ServerFacts, timeout: float) -> tuple[str, str]:
     match server.state:
         case State.STARTING:
             return _preparing(server, timeout)
-        case State.WAITING_READY if run is not None:
+        case State.WAITING_READY if isinstance(run, LiveRun):
             return _waiting(server, run, timeout)
         case State.BACKOFF if crash is not None:
             return _backing_off(crash)
@@ -128,7 +128,7 @@ def _needs(needed: Iterable[ServerFacts], timeout: float) -> str:
     return f"it waits for {'; and for '.join(each)}"
 
 
-def _waiting(server: ServerFacts, run: Run, timeout: float) -> tuple[str, str]:
+def _waiting(server: ServerFacts, run: LiveRun, timeout: float) -> tuple[str, str]:
     cause = _known_cause(run)
     reason = cause.message if cause is not None else f"{_up(server)}; {_health(run)}".removesuffix("; ")
     reason += f"; it last reported: {server.reporter.activity}" if server.reporter.activity else ""

@@ -61,9 +61,7 @@ def names_its_input(run: Run, exit_: Exit) -> bool:
 
 def left_behind(run: Run) -> tuple[int, ...]:
     """What lives on of the tree after its main process has ended with 0; found however fast it forks."""
-    status = None if run.process is None else run.process.exit_status
-
-    if status is not None and status.code == 0:
+    if run.exit_status is not None and run.exit_status.code == 0:
         for _ in until_settled():
             if members := run.members():
                 return tuple(members)

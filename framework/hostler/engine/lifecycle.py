@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import anyio
 
 from hostler.engine.dependencies import follow_needed, lost_meanwhile
 from hostler.engine.lifecycle_state import LifecycleState
+from hostler.engine.live_run import LiveRun
 from hostler.engine.monitor import Monitor, RunOutcome
 from hostler.engine.restart import Budget, Crash, blames_its_port, decide
-from hostler.engine.run import Run
+from hostler.engine.run import PreparedRun, Run
 from hostler.engine.shutdown import Shutdown
 from hostler.engine.startup import Startup
 from hostler.errors import ServerError
 from hostler.events.events import RestartScheduled
+from hostler.model.launch import Launch
 from hostler.model.states import MOVES, State
 from hostler.model.values import ExitCause
 from hostler.process.spawn.spawn import explain
@@ -60,36 +64,26 @@ class Lifecycle(LifecycleState):
 
         self.set_budget(Budget(was_ready=server.status.budget.was_ready and planned))
 
-        while (crash := await self._run_once(self.begin_run())) is not None:
+        while (crash := await self._run_once(Startup(self, self.begin_run()))) is not None:
             if not await self._runs_again_after(crash):
                 return
 
-    async def _run_once(self, run: Run) -> Crash | None:
+    async def _run_once(self, start: Startup) -> Crash | None:
         """One generation: starting, waiting_ready, running, stopping or crashed; None when it was stopped."""
-        server, leaving = self.server, Shutdown(self, run)
-        prepared = await Startup(self).prepare(run)
+        prepared = await start.prepare()
 
-        if prepared is None or (prepared.error is None and (server.end_asked or lost_meanwhile(server))):
-            await run.close()
+        if isinstance(prepared, ServerError):
+            return await self._give_up_start(start.run, prepared)
+
+        if prepared is None or self.server.end_asked or lost_meanwhile(self.server):
+            await start.run.close()
             self.rest(State.STOPPED, reason=self._why_not_spawned())
             return None
 
-        plugins = self.plugins
-        watching = None if plugins is None else Monitor(self, plugins, run)
-        error = prepared.error or self._spawn(run, watching)
+        return await self._spawn_and_watch(prepared)
 
-        if error is not None or watching is None:
-            reason = "" if error is None else error.message
-            return await leaving.crash(RunOutcome(ExitCause.SPAWN_FAILED, reason, error))
-
-        self.note_spawned()
-        follow_needed(server)
-        self.enter(State.WAITING_READY)
-        watching.begin()
-        ending = await watching.until_ending()
-        was_ready = server.status.budget.was_ready or run.ready_at is not None
-        self.set_budget(replace(server.status.budget, was_ready=was_ready))
-        return await leaving.leave(ending)
+    async def _give_up_start(self, run: Run, error: ServerError) -> Crash:
+        return await Shutdown(self, run).crash(RunOutcome(ExitCause.SPAWN_FAILED, error.message, error))
 
     def _why_not_spawned(self) -> str:
         """Read after the clean-up: with a stop asked for, it is none of the needed servers."""
@@ -98,19 +92,27 @@ class Lifecycle(LifecycleState):
         gone = f"{lost} went away while it was prepared" if lost else ""
         return gone or server.desired.reason or "stopped while starting"
 
-    def _spawn(self, run: Run, watching: Monitor | None) -> ServerError | None:
-        assert watching is not None
+    async def _spawn_and_watch(self, prepared: PreparedRun) -> Crash | None:
+        server, plugins = self.server, self.build_plugins()
+        reached = prepared
 
         try:
-            run.spawn(watching.on_line)
+            with _as_server_error(prepared.launch):
+                reached = run = LiveRun(prepared, partial(plugins.parse_port, server))
+                self.show_run(run)  # no await since the spawn: whoever ends us now finds the process
+                run.register()
         except ServerError as error:
-            return error
-        except OSError as error:
-            return explain(error, run.launch.argv[0] if run.launch is not None else run.spec.name)
-        except Exception as error:  # noqa: BLE001 - told as a failed start, and cleaned up like one
-            return ServerError(f"the process could not be started: {error!r}")
+            return await self._give_up_start(reached, error)
 
-        return None
+        self.note_spawned()
+        follow_needed(server)
+        self.enter(State.WAITING_READY)
+        monitor = Monitor(self, plugins, run)
+        monitor.begin()
+        ending = await monitor.until_ending()
+        was_ready = server.status.budget.was_ready or run.ready_at is not None
+        self.set_budget(replace(server.status.budget, was_ready=was_ready))
+        return await Shutdown(self, run).leave(ending)
 
     async def _runs_again_after(self, crash: Crash) -> bool:
         """Do what is decided; True when the next run may begin."""
@@ -233,3 +235,16 @@ class Lifecycle(LifecycleState):
                 server.note_crash(replace(record, outcome=last, decision="hostler itself failed"))
 
         self.rest(last, reason=failure.message, error=failure)
+
+
+@contextmanager
+def _as_server_error(launch: Launch) -> Iterator[None]:
+    """Whatever fails in a spawn is told as a failed start, and cleaned up like one."""
+    try:
+        yield
+    except ServerError:
+        raise
+    except OSError as error:
+        raise explain(error, launch.argv[0]) from error
+    except Exception as error:
+        raise ServerError(f"the process could not be started: {error!r}") from error

@@ -85,6 +85,10 @@ class LifecycleState:
         self.enter(State.STARTING)
         return run
 
+    def show_run(self, run: Run) -> None:
+        """The run has come further."""
+        self._publish(run=run)
+
     def note_spawned(self) -> None:
         """The run has a process."""
         self._publish(spawned_generation=self.server.generation)

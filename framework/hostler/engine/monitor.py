@@ -9,7 +9,7 @@ from hostler.concurrency.event_loop import loop_time
 from hostler.engine.diagnosis import why_not_ready
 from hostler.engine.health import HealthWatch, PluginHealth
 from hostler.engine.lifecycle_state import LifecycleState
-from hostler.engine.run import Run
+from hostler.engine.live_run import LiveRun
 from hostler.engine.run_events import (
     CommandReceived,
     EndpointConfirmed,
@@ -23,7 +23,7 @@ from hostler.errors import ServerCrashed, ServerError
 from hostler.events.events import EndpointFound, HealthReported, Spawned
 from hostler.model.launch import Launch
 from hostler.model.states import State
-from hostler.model.values import ExitCause, Healthy, Line, Report, Unhealthy
+from hostler.model.values import ExitCause, Healthy, Report, Unhealthy
 from hostler.plugins.host import PluginHost
 from hostler.process.spawn.environment import MARKER
 from hostler.process.spawn.exits import Process
@@ -48,7 +48,7 @@ class Monitor:
 
     life: LifecycleState
     plugins: PluginHost
-    run: Run
+    run: LiveRun
 
     @property
     def server(self) -> Server:
@@ -57,11 +57,7 @@ class Monitor:
 
     def begin(self) -> None:
         """Tell of the spawn, and start to watch for the exit and the endpoint."""
-        assert self.run.process is not None
-        assert self.run.launch is not None
-        server = self.server
-        server.reporter.emit(self._spawned(self.run.launch, self.run.process.pid))
-
+        self.server.reporter.emit(self._spawned(self.run.launch, self.run.process.pid))
         self._tell_what_is_lacking(self.run.process)
         self.run.watch(announced=self.plugins.has("parse_port") and bool(self.run.captured))
 
@@ -96,15 +92,6 @@ class Monitor:
             origins=dict(sorted(origins.items())),
             removed=dict(sorted(launch.removed.items())),
         )
-
-    def on_line(self, line: Line) -> None:
-        """Take one line of output: it may announce the endpoint."""
-        if self.run.search is not None and self.run.endpoint is None:
-            self.run.search.heard()
-            answer = self.plugins.parse_port(self.server, line.text, line.stream)
-
-            if answer is not None:
-                self.run.search.offer(answer[1], answer[0])
 
     async def until_ending(self) -> RunOutcome:
         """Take word after word until one ends the run."""

@@ -12,9 +12,7 @@ from hostler.runtime.endpoint import Confirmed
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The launch is ready to be spawned, or cannot be: `error`."""
-
-    error: ServerError | None = None
+    """The preparation is over: the launch can be spawned, or cannot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,8 +55,7 @@ class Shutdown:
         return None
 
     def _has_succeeded(self) -> bool:
-        server, process = self.life.server, self.run.process
-        status = None if process is None else process.exit_status
+        server, status = self.life.server, self.run.exit_status
 
         if status is None or server.end_asked or server.spec.restart.policy is RestartMode.ALWAYS:
             return False
@@ -194,8 +193,7 @@ class Shutdown:
         self, cause: ExitCause, error: ServerError | None = None, unhealthy: Unhealthy | None = None
     ) -> Exit:
         """The end of the run as a value; complete when the tree is gone and the output drained."""
-        run, reporter, process = self.run, self.run.reporter, self.run.process
-        status = None if process is None else process.exit_status
+        run, reporter, status = self.run, self.run.reporter, self.run.exit_status
         stdout, stderr = run.tails()
 
         return Exit(
@@ -203,7 +201,7 @@ class Shutdown:
             generation=run.generation,
             code=None if status is None else status.code,
             signal=None if status is None else status.signal,
-            pid=None if process is None else process.pid,
+            pid=None if run.process is None else run.process.pid,
             ready=run.ready_at is not None,
             killed=run.told_to_end,
             uptime=run.uptime,

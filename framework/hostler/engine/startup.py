@@ -11,7 +11,7 @@ import anyio
 from hostler.concurrency.threads import run_in_thread
 from hostler.engine.dependencies import wait_for_needed
 from hostler.engine.lifecycle_state import LifecycleState
-from hostler.engine.run import Run
+from hostler.engine.run import PreparedRun, Run
 from hostler.engine.run_events import Prepared
 from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ServerError
 from hostler.launching.build import Given, choose_port
@@ -26,39 +26,38 @@ _LONGEST_LEFTOVER = 65.0
 _LEFTOVER_PAUSE = 0.25
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Startup:
-    """The paragraph of the life that is the state starting."""
+    """The paragraph of the life that is the state starting; `run` is as far as it has come."""
 
     life: LifecycleState
+    run: Run
 
-    async def prepare(self, run: Run) -> Prepared | None:
-        """Prepare the spawn; None when a stop came first."""
-        outcome: Prepared | None = None
-
-        work = asyncio.create_task(self._prepare_and_tell(run), name=f"start of {self.life.server.name}")
+    async def prepare(self) -> PreparedRun | ServerError | None:
+        """What can be spawned, or why nothing can; None when a stop came first."""
+        work = asyncio.create_task(self._prepare_and_tell(), name=f"start of {self.life.server.name}")
 
         try:
-            while not self.life.server.end_asked and outcome is None:
-                happening = await run.inbox.take()
-                outcome = happening if isinstance(happening, Prepared) else None
+            while not self.life.server.end_asked:  # a stop beats a start that waits or hangs
+                if isinstance(await self.run.inbox.take(), Prepared):
+                    return await work
         finally:
             work.cancel()
-            await asyncio.wait({work})
+            await asyncio.wait({work})  # what it has begun is closed by the caller: it must have ended
 
-        return outcome
+        return None
 
-    async def _prepare_and_tell(self, run: Run) -> None:
+    async def _prepare_and_tell(self) -> PreparedRun | ServerError:
         try:
-            await self._prepare(run)
+            return await self._prepare()
         except ServerError as error:
-            run.inbox.post(Prepared(error))
+            return error
         except Exception as error:  # noqa: BLE001 - what went wrong here must not end the server's life
-            run.inbox.post(Prepared(ServerError(f"the start could not be prepared: {error!r}")))
-        else:
-            run.inbox.post(Prepared())
+            return ServerError(f"the start could not be prepared: {error!r}")
+        finally:
+            self.run.inbox.post(Prepared())
 
-    async def _prepare(self, run: Run) -> None:
+    async def _prepare(self) -> PreparedRun:
         life, server = self.life, self.life.server
         context = server.context
 
@@ -79,8 +78,12 @@ class Startup:
         readings = await self._readings()
         await self._wait_for_port()
         life.promise_port(choose_port(server.spec, context, life.last_port))
-        await run.prepare(server, plugins, lock, self._given(readings))
+        given = self._given(readings)
+        self.run = run = PreparedRun.build(self.run, lock, given)
+        life.show_run(run)  # from here on plugins may run commands for it
+        await run.edit(server, plugins, given)
         await tell_unreadable(run.command_runner(), life.untrusted)
+        return run
 
     async def _wait_for_port(self) -> None:
         """A port that only connections of a former run still have needs nothing but time."""
