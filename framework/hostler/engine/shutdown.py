@@ -81,7 +81,7 @@ class Shutdown:
         self._tell_background(left)
         await self._empty_tree()
         self._tell_exit(self._exit(ending.cause))
-        await self.run.close()
+        await self.run.close()  # before rest: who waits for that may start another one with the same files
 
         if ending.cause is ExitCause.EXITED:
             self._complete()
@@ -126,7 +126,7 @@ class Shutdown:
         self.life.enter(State.CRASHED, reason=reason, error=ending.error)
         await self.run.close_health()
         await self._empty_tree()
-        exit_ = self._exit(ending.cause, ending.error, ending.unhealthy)
+        exit_ = self._exit(ending.cause, ending.error, ending.unhealthy)  # not before: its last lines are in
 
         if exit_.error is None:
             exit_ = self._exit(ending.cause, error_of(self.run, exit_, left), ending.unhealthy)
@@ -136,7 +136,7 @@ class Shutdown:
 
         self._tell_exit(exit_)
         advice = await self._hear_plugins(exit_)
-        await self.run.close()
+        await self.run.close()  # after the plugins: they may look at what it has left in its files
         self.life.end_run()
 
         if exit_.ready and server.spec.kind is Kind.SERVER:  # a task that fails late has failed all the same

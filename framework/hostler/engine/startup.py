@@ -64,7 +64,7 @@ class Startup:
         if server.spec.unset:
             raise InvalidConfiguration(server.spec.unset)
 
-        lock = await self._own_lock()
+        lock = await self._own_lock()  # before all else: nothing is done beside a run that another one has
 
         for value in secrets_of_spec(server.spec):
             server.reporter.masker.add(value)
@@ -77,6 +77,7 @@ class Startup:
 
         readings = await self._readings()
         await self._wait_for_port()
+        # As late as can be: a port that is free now may be taken by the time that others are ready.
         life.promise_port(choose_port(server.spec, context, life.last_port))
         given = self._given(readings)
         self.run = run = PreparedRun.build(self.run, lock, given)
