@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / ".ci" / "tests"
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / ".ci" / "tests"
 FLAKY = """
 from pathlib import Path
 import pytest
@@ -60,3 +62,14 @@ def test_what_is_wrong_ends_red_with_a_last_line_that_says_it(
     tests: str, words: tuple[str, ...], variables: dict[str, str], said: str, tmp_path: Path
 ) -> None:
     assert last_line_of_ci(tmp_path, tests, *words, **variables) == (1, said)
+
+
+def test_every_test_that_ci_names_is_there() -> None:
+    script = SCRIPT.with_name("run").read_text().replace("$bundled", "tests/integration/plugins")
+    words = re.findall(r"tests/[\w/.{},]+", script)
+    done = subprocess.run(
+        ["bash", "-c", f"printf '%s\\n' {' '.join(words)}"], capture_output=True, text=True, check=True
+    )
+    named = done.stdout.split()
+    assert "tests/integration/plugins/opencode/test_install.py" in named
+    assert [name for name in named if not (ROOT / name).exists()] == []

@@ -18,6 +18,7 @@ _LINES = 8
 _RECENT = timedelta(hours=1)
 _TIMES = {1: "once", 2: "twice"}
 _SIGKILL = 9
+_AFTER_A_CRASH = (State.CRASHED, State.FAILED)
 
 
 def explained(it: ServerInspection) -> Iterator[str]:
@@ -30,13 +31,16 @@ def explained(it: ServerInspection) -> Iterator[str]:
 
     yield _history(it, crash)
 
-    if it.state is not State.RUNNING and _belongs(it, crash):
+    if _belongs(it, crash):
         yield from _clues(crash)
 
 
 def _belongs(it: ServerInspection, crash: CrashRecord) -> bool:
-    """Whether the state is that crash's doing, and no later run's."""
-    return it.status is None or crash.generation >= it.status.generation or it.state is State.BACKOFF
+    """Whether the state is that crash's doing, and not that of a later run or of a command."""
+    if it.state is State.BACKOFF or it.status is None:
+        return True
+
+    return it.status.state in _AFTER_A_CRASH and crash.generation >= it.status.generation
 
 
 # -- the state -------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from hostler.model.schema.json_forms import TEXTS, JsonSchema
 from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS, Key
 
-# The server that the TOML language servers of the common editors read.
-DRAFT = "http://json-schema.org/server-07/schema#"
+# The draft that the TOML language servers of the common editors read.
+DRAFT = "http://json-schema.org/draft-07/schema#"
 _PARAMETER = {"type": "string", "pattern": r"^\$\{parameter\.[A-Za-z_][A-Za-z0-9_]*\}$"}
 _VALUE = {"type": ["string", "number", "boolean", "array"]}
 _TEMPLATE: JsonSchema = {

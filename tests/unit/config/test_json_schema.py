@@ -16,7 +16,8 @@ from hostler.model.spec import RestartPolicy, ServerSpec
 from hostler.plugins.discovery import installed
 from hostler.plugins.json_schema import options_schema
 from hostler.plugins.options import option_fields, plugin_class
-from jsonschema import Draft7Validator
+from jsonschema import Draft7Validator, validators
+from jsonschema.protocols import Validator
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 
@@ -99,6 +100,7 @@ class Locked:
 @pytest.fixture(scope="module")
 def validator() -> Draft7Validator:
     schema = json_schema({name: options_schema(plugin_class(PluginSpec(name))) for name in installed()})
+    assert validators.validator_for(schema, Validator) is Draft7Validator  # as an editor finds it
     Draft7Validator.check_schema(schema)
     return Draft7Validator(schema)
 
@@ -241,6 +243,7 @@ def test_the_command_prints_the_schema(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     schema = json.loads(done.stdout)
+    assert validators.validator_for(schema, Validator) is Draft7Validator  # as an editor finds it
     Draft7Validator.check_schema(schema)
     assert set(installed()) <= set(schema["definitions"]["plugins"]["properties"])
 

@@ -17,7 +17,7 @@ from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning
 from hostler.process.disk.directories import Directories, secure_directory
 from hostler.process.disk.files import found_folder, read_small
 from hostler.process.resource_hint import shortage_hint
-from hostler.process.tree.table import own_start_time, start_time
+from hostler.process.tree.table import own_start_time, read_row
 
 # A sweep holds the locks of dead supervisors while it cleans up after them: that is worth waiting for.
 _CLEANUP_TIMEOUT = 10.0
@@ -185,8 +185,12 @@ def lock_owner(directories: Directories, namespace: str, name: str) -> Owner | N
     The lock is not touched: reading must not get in the way of a start.
     """
     owner = _read_owner(lock_path(directories, namespace, name))
-    supervises = owner is not None and not owner.sweeps and start_time(owner.pid) == owner.start_time
-    return owner if supervises else None
+
+    if owner is None or owner.sweeps:
+        return None
+
+    row = read_row(owner.pid)  # none of a zombie, whose lock is gone
+    return owner if row is not None and row.start_time == owner.start_time else None
 
 
 def _is_file_at(descriptor: int, path: Path) -> bool:

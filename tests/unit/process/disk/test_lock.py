@@ -323,6 +323,8 @@ def test_a_lock_whose_writer_has_ended_is_nobodys_though_its_pid_is_anothers_now
         assert owner.pid == child.pid
         path = lock_path(directories, "here", "web")
         child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert lock_owner(directories, "here", "web") is None  # a zombie
         child.wait(10)
         assert lock_owner(directories, "here", "web") is None
 
