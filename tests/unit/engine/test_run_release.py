@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -13,16 +14,19 @@ import anyio.lowlevel
 import pytest
 from hostler import (
     Directories,
+    ExitCause,
     Launch,
     PluginSpec,
     RestartPolicy,
     Server,
+    ServerError,
     State,
     StateChanged,
     StreamName,
     Supervisor,
     hookimpl,
 )
+from hostler.process.disk.run_record import RunRecord
 from specs import QUICK, MakeSpec, announced
 
 NO_RETRY = replace(QUICK, start_retries=0)
@@ -237,3 +241,26 @@ async def test_a_server_that_waits_for_its_restart_lets_go_of_its_lock_when_the_
 
     async with Supervisor(make_spec(), directories=directories, namespace="n") as other:
         await other["fake"].wait_ready(10)
+
+
+async def test_a_process_that_cannot_be_put_on_record_is_ended_and_told_with_its_pid(
+    make_spec: MakeSpec, directories: Directories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids: list[int] = []
+
+    def refuse(_: object, __: object, record: RunRecord) -> None:
+        pids.append(record.pid or 0)
+        raise ServerError("the disk is full")
+
+    monkeypatch.setattr("hostler.process.disk.run_record.RunStore.amend", refuse)  # after the spawn only
+
+    async with Supervisor(make_spec(restart=NO_RETRY), directories=directories) as supervisor:
+        await reaches(supervisor["fake"], State.FAILED)
+        (crash,) = supervisor["fake"].crashes
+
+    assert (crash.cause, crash.reason, crash.pid) == (ExitCause.SPAWN_FAILED, "the disk is full", pids[0])
+    assert crash.killed
+    assert files_in(directories.state) == []
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
