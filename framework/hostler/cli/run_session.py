@@ -253,7 +253,7 @@ class RunSession:
         showing = [task for task in self._tasks if task in self._showing]
 
         if showing:
-            await asyncio.wait(showing, timeout=2 * _PATIENCE)
+            await asyncio.wait(showing, timeout=10 * _PATIENCE)  # what is not shown is counted, soon
 
     def _start(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
         task = asyncio.ensure_future(_quietly(work))

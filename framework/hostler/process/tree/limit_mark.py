@@ -25,7 +25,7 @@ OUTPUT_THREAD_NAME = "hostler-output"
 
 def limit_mark(run_id: str) -> int:
     """The soft limit that marks a run."""
-    return _LEAST + int.from_bytes(run_id.encode(), "big") % _IDS
+    return _LEAST + int.from_bytes(run_id.encode(errors="surrogatepass"), "big") % _IDS
 
 
 def mark_option(run_id: str, limits: Collection[str]) -> str:
@@ -42,6 +42,10 @@ def may_lend() -> bool:
 @contextmanager
 def lent_mark(run_id: str) -> Iterator[None]:
     """Have the mark ourselves while a child is spawned, which inherits it: saves the exec of a `prlimit`."""
+    if sys.platform != "linux":  # pragma: other-system
+        yield
+        return
+
     own = resource.getrlimit(resource.RLIMIT_RTTIME)
     resource.setrlimit(resource.RLIMIT_RTTIME, (limit_mark(run_id), own[1]))
 

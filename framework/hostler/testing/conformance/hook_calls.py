@@ -20,7 +20,7 @@ from hostler.testing.conformance.findings import Findings, place_of
 from hostler.testing.conformance.report_streams import Stream
 
 # What is left of a hook or stream that swallows its cancellation, which is told already.
-OWN_TASKS = frozenset({"_contain", "Stream._next"})
+OWN_TASKS = frozenset({"Outcome.contain", "Stream._next"})
 DEADLINES = {"pre_spawn": 3.0, "on_ready": 5.0, "on_crash": 5.0, "on_shutdown": 2.0}
 """Seconds. pre_spawn may take minutes (it installs things): here it is only seen to be cancellable."""
 
