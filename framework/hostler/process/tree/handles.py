@@ -50,8 +50,11 @@ class ProcessHandles:
                 self._take(member)
 
     def signal(self, member: Member, number: int) -> None:
-        """Send a signal to one member, if it lives and may be signalled; a stopped one is woken up."""
-        numbers = (number, signal.SIGCONT) if member.stopped else (number,)
+        """Send a signal to one member, if it lives and may be signalled; a stopped one is woken up.
+
+        SIGCONT follows always, as under systemd: who is being stopped just now does not show as stopped yet.
+        """
+        numbers = (number,) if number == signal.SIGKILL else (number, signal.SIGCONT)
 
         try:
             for each in numbers:

@@ -19,13 +19,12 @@ class Member:
     pid: int
     start_time: float
     name: str = field(default="", compare=False)
-    stopped: bool = field(default=False, compare=False)
     rss: int = field(default=0, compare=False)
     parent: int = field(default=0, compare=False)
 
 
 class Leader(Protocol):
-    """What has to be known of the spawned process itself, dead or alive; see `Birth`."""
+    """What has to be known of the spawned process itself, dead or alive; see `ProcessIdentity`."""
 
     run_id: str
     pid: int
@@ -123,7 +122,7 @@ def _members(table: Table, roots: Iterable[Row], barred: set[int]) -> list[Membe
         waiting += table.groups.get(row.pid, ())
 
     return [
-        Member(row.pid, row.start_time, row.name, row.state in "Tt", row.rss, row.parent)
+        Member(row.pid, row.start_time, row.name, row.rss, row.parent)
         for row in found.values()
     ]
 
