@@ -104,7 +104,7 @@ if TYPE_CHECKING:
     from hostler.process.disk.trusted_folder import trusted_folder as trusted_folder
     from hostler.secrets.credentials import is_secret_name as is_secret_name
     from hostler.secrets.reference import Secret as Secret
-    from hostler.supervisor.essential import EssentialEnd as EssentialEnd
+    from hostler.supervisor.essential_servers import EssentialEnd as EssentialEnd
     from hostler.supervisor.supervisor import Supervisor as Supervisor
     from hostler.sync.serve import serve as serve
     from hostler.sync.servers import (
@@ -153,7 +153,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
         "process.disk.trusted_folder": "trusted_folder",
         "secrets.credentials": "is_secret_name",
         "secrets.reference": "Secret",
-        "supervisor.essential": "EssentialEnd",
+        "supervisor.essential_servers": "EssentialEnd",
         "supervisor.supervisor": "Supervisor",
         "sync.serve": "serve",
         "sync.servers": "BlockingServer BlockingSupervisor",

@@ -16,7 +16,7 @@ import anyio
 import pytest
 from hostler import Auth, Endpoint, IdentityCheck, PortInUse
 from hostler.process.spawn.exits import Process
-from hostler.runtime.endpoint_owner import verify_listener
+from hostler.runtime.listener_identity import verify_listener
 from hostler_plugins.http_health import HttpHealth
 from hostler_plugins.opencode.client import Place, status_of
 from hostler_plugins.sse_health import SseHealth

@@ -19,7 +19,7 @@ import pytest
 from hostler import Auth, Duration, Endpoint, Healthy, IdentityCheck, PortInUse, Secret, Unhealthy
 from hostler.process.net.ownership import Listener
 from hostler.process.spawn.exits import Process
-from hostler.runtime.endpoint_owner import verify_listener
+from hostler.runtime.listener_identity import verify_listener
 from hostler_plugins.exec_health import ExecHealth
 from hostler_plugins.http_health import HttpHealth
 from hostler_plugins.opencode.client import Place, status_of

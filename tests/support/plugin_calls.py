@@ -13,7 +13,7 @@ from hostler import (
     Launch,
     hookimpl,
 )
-from hostler.plugins.accounting import Failure
+from hostler.plugins.hook_stats import Failure
 from hostler.plugins.host import PluginHost
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Sequence
 
-from hostler.cli.inherited import start_clean
+from hostler.cli.inherited_state import start_clean
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

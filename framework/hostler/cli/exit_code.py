@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hostler.model.choices import Kind
 from hostler.model.states import State
-from hostler.supervisor.essential import exit_code
+from hostler.supervisor.essential_servers import exit_code
 from hostler.supervisor.supervisor import Supervisor
 
 

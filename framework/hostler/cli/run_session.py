@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakSet
 
-from hostler.cli.companion_environment import addresses
+from hostler.cli.command_environment import addresses
 from hostler.cli.exit_code import verdict
 from hostler.cli.job_control import JobControl
 from hostler.cli.output import CarefulView, View
@@ -27,7 +27,7 @@ from hostler.model.graph import refuse_unset
 from hostler.model.spec import Configuration
 from hostler.model.states import State
 from hostler.process.tree.reaper import reap_strangers
-from hostler.supervisor.essential import ESSENTIAL_ENDED
+from hostler.supervisor.essential_servers import ESSENTIAL_ENDED
 from hostler.supervisor.supervisor import Supervisor
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

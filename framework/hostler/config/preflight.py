@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ProcessSpawnFailed, ServerError
 from hostler.launching.build import filling
 from hostler.launching.env_file import read_env_file, references_in
-from hostler.launching.inputs import ResolvedInputs, resolve_inputs
+from hostler.launching.resolved_inputs import ResolvedInputs, resolve_inputs
 from hostler.launching.server_user import account_of
 from hostler.launching.spec_secrets import credentials_in_clear, secrets_of_spec
 from hostler.launching.variables import set_variables

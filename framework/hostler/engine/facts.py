@@ -21,7 +21,7 @@ from hostler.model.values import Endpoint, Line, ProcessUsage, StreamEvent, Stre
 from hostler.process.context import SupervisorContext
 from hostler.process.spawn.environment import MARKER, safe_base
 from hostler.runtime.command import CommandRunner
-from hostler.runtime.endpoint_owner import find_stranger, verify_listener
+from hostler.runtime.listener_identity import find_stranger, verify_listener
 from hostler.runtime.plugin_tasks import ServerTasks, run_beside
 from hostler.runtime.reporter import Reporter
 

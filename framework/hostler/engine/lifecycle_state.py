@@ -12,7 +12,7 @@ from hostler.errors import ServerError
 from hostler.events.crash import PluginWord
 from hostler.events.events import PluginFailed, StateChanged
 from hostler.model.states import MOVES, State
-from hostler.plugins.accounting import Failure
+from hostler.plugins.hook_stats import Failure
 from hostler.plugins.host import PluginHost
 from hostler.process.disk.lock import NameLock
 

@@ -14,7 +14,7 @@ from hostler.model.values import Endpoint, Line, StreamName
 from hostler.process.output.capture import Capture
 from hostler.process.spawn.exits import ExitStatus, Process
 from hostler.runtime.command import CommandRunner
-from hostler.runtime.endpoint import Confirmed, EndpointDiscovery
+from hostler.runtime.endpoint_discovery import Confirmed, EndpointDiscovery
 from hostler.runtime.line_broadcast import LineBroadcast
 from hostler.runtime.plugin_tasks import warm_up
 

@@ -32,7 +32,7 @@ from hostler.runtime.command import CommandRunner
 from hostler.runtime.line_broadcast import LineBroadcast
 from hostler.runtime.plugin_tasks import run_beside
 from hostler.runtime.reporter import Reporter
-from hostler.runtime.run_record import Noted, RunRecorder
+from hostler.runtime.run_recorder import Noted, RunRecorder
 from hostler.secrets.credentials import masked_words
 
 _PLUGIN_FAILURES, _MEMORY_POINTS = 50, 30

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from hostler.engine.health import PluginHealth
 from hostler.errors import ServerError
-from hostler.runtime.endpoint import Confirmed
+from hostler.runtime.endpoint_discovery import Confirmed
 
 
 @dataclass(frozen=True, slots=True)

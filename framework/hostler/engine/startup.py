@@ -15,7 +15,7 @@ from hostler.engine.run import PreparedRun, Run
 from hostler.engine.run_events import Prepared
 from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ServerError
 from hostler.launching.build import Given, choose_port
-from hostler.launching.inputs import ResolvedInputs, points_elsewhere, resolve_inputs
+from hostler.launching.resolved_inputs import ResolvedInputs, points_elsewhere, resolve_inputs
 from hostler.launching.spec_secrets import secrets_of_spec
 from hostler.process.disk.lock import RETRY_INTERVAL, NameLock
 from hostler.process.disk.run_record import kill_recorded

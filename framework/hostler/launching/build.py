@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypedDict
 
 from hostler.errors import InvalidConfiguration
-from hostler.launching.inputs import ResolvedInputs
+from hostler.launching.resolved_inputs import ResolvedInputs
 from hostler.launching.variables import set_variables
 from hostler.model.interpolation import InterpolationError, Reference, expand
 from hostler.model.launch import Launch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from hostler.launching.inputs import ResolvedInputs
+from hostler.launching.resolved_inputs import ResolvedInputs
 from hostler.model.launch import Launch
 from hostler.model.spec import ServerSpec
 from hostler.process.spawn.environment import safe_base

@@ -14,9 +14,9 @@ from hostler.errors import EnvironmentSetupFailed, ServerError
 from hostler.model.launch import Launch
 from hostler.model.spec import PluginSpec
 from hostler.model.values import Advice, Endpoint, Exit, Report, StreamName
-from hostler.plugins.accounting import Failure, HookAccounting, HookStats
 from hostler.plugins.api_version import Deprecation
 from hostler.plugins.calls import SLOW_STEP, Caller, Outcome, TimedReports
+from hostler.plugins.hook_stats import Failure, HookAccounting, HookStats
 from hostler.plugins.messages import said
 from hostler.plugins.registration import Implementation, built, in_order
 from hostler.plugins.templates import OptionTemplates

@@ -12,8 +12,8 @@ from pathlib import Path
 from hostler.concurrency.affinity import LoopAffinity
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.run_record import RunStore
-from hostler.process.exposure import Exposure
 from hostler.process.output.capture import OutputReader
+from hostler.process.sandbox_exposure import Exposure
 from hostler.process.system import Processes
 
 

@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 from hostler.engine.lifecycle import Lifecycle
 from hostler.engine.server import Server
 from hostler.events.events import Event
-from hostler.launching.inputs import inputs_of, read_at_starts
+from hostler.launching.resolved_inputs import inputs_of, read_at_starts
 from hostler.model.dependencies import spelled_out
 from hostler.model.graph import in_order
 from hostler.model.spec import ServerSpec

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hostler.engine.server import Server
 from hostler.errors import InvalidConfiguration, ServerError
-from hostler.process.exposure import exposed
+from hostler.process.sandbox_exposure import exposed
 
 
 async def refuse_exposed(servers: Iterable[Server]) -> None:

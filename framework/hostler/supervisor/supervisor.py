@@ -32,7 +32,7 @@ from hostler.records.recorder import StateRecorder
 from hostler.records.status_store import StatusStore
 from hostler.runtime.cleanup import sweep
 from hostler.supervisor.configuration import Given, configuration_of
-from hostler.supervisor.essential import EssentialEnd, Essentials
+from hostler.supervisor.essential_servers import EssentialEnd, Essentials
 from hostler.supervisor.registry import ServerRegistry, all_of
 from hostler.supervisor.reload import Reloader
 

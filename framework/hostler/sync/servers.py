@@ -18,7 +18,7 @@ from hostler.model.spec import ServerSpec
 from hostler.model.states import State
 from hostler.model.values import Auth, Endpoint, Line, StreamEvent, StreamGap
 from hostler.supervisor.configuration import Given
-from hostler.supervisor.essential import EssentialEnd
+from hostler.supervisor.essential_servers import EssentialEnd
 from hostler.supervisor.supervisor import Supervisor
 from hostler.sync.portal import LoopPortal
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hostler.process.tree.limit_mark import mark_option
+from hostler.process.tree.run_mark import mark_option
 from hostler_process import Configure, Run, Start, server_table
 from opencode_context import free_port
 from third_party_servers import system_program

@@ -32,7 +32,7 @@ from hostler import (
     StateChanged,
     Supervisor,
 )
-from hostler.launching.inputs import ResolvedInputs, resolve_inputs
+from hostler.launching.resolved_inputs import ResolvedInputs, resolve_inputs
 from hostler.testing import SimulatedHost, run_virtually
 from specs import QUICK, MakeSpec, announced
 

@@ -20,7 +20,7 @@ from hostler import (
     Report,
     hookimpl,
 )
-from hostler.plugins.accounting import Failure
+from hostler.plugins.hook_stats import Failure
 from hostler.plugins.host import PluginHost
 from hostler.testing import FakeServerContext
 from plugin_calls import Heard, Noting, a_launch, telling

@@ -12,7 +12,7 @@ import pytest
 from hostler import (
     PluginSpec,
 )
-from hostler.plugins.accounting import Failure
+from hostler.plugins.hook_stats import Failure
 from hostler.plugins.host import PluginHost
 from hostler.testing import FakeServerContext
 from plugin_calls import Heard, Noting, swallow, telling

@@ -19,7 +19,7 @@ from hostler import (
     PluginSpec,
 )
 from hostler.plugins import host as plugin_set
-from hostler.plugins.accounting import Failure
+from hostler.plugins.hook_stats import Failure
 from hostler.plugins.host import PluginHost
 from hostler.testing import FakeServerContext
 from plugin_calls import Heard, Noting, a_launch, swallow, telling

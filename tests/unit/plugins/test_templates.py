@@ -12,7 +12,7 @@ from hostler import (
     PluginSpec,
     hookimpl,
 )
-from hostler.plugins.accounting import Failure
+from hostler.plugins.hook_stats import Failure
 from hostler.plugins.host import PluginHost
 from plugin_calls import Heard
 

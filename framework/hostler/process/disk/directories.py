@@ -15,7 +15,7 @@ from typing import Self
 
 from hostler.errors import EnvironmentSetupFailed
 from hostler.process.disk.trusted_folder import Untrusted, trusted_folder
-from hostler.process.resource_hint import shortage_hint
+from hostler.process.shortage_hint import shortage_hint
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._]+")
 _LONGEST_SLUG = 60

@@ -16,7 +16,7 @@ from typing import Self
 from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning
 from hostler.process.disk.directories import Directories, secure_directory
 from hostler.process.disk.files import found_folder, read_small
-from hostler.process.resource_hint import shortage_hint
+from hostler.process.shortage_hint import shortage_hint
 from hostler.process.tree.table import own_start_time, read_row
 
 # A sweep holds the locks of dead supervisors while it cleans up after them: that is worth waiting for.

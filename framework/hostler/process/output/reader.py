@@ -16,7 +16,7 @@ from typing import TypeAlias
 from hostler.process.output.pipe import Pipe
 from hostler.process.output.reader_lease import SINK_TIMEOUT, ReaderLease
 from hostler.process.output.sink_writer import SinkWriter
-from hostler.process.tree.limit_mark import OUTPUT_THREAD_NAME
+from hostler.process.tree.run_mark import OUTPUT_THREAD_NAME
 
 READ_SIZES = (64 * 1024,) + (256 * 1024,) * 4
 """Bytes of the reads in a row from one pipe while each gets all that it asked for."""

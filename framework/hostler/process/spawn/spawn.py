@@ -17,14 +17,14 @@ from hostler.errors import EnvironmentSetupFailed, ProcessSpawnFailed, ServerErr
 from hostler.files.run_as import run_as
 from hostler.model.choices import InputMode, OutputMode
 from hostler.model.launch import Launch
-from hostler.process.resource_hint import shortage_hint
+from hostler.process.shortage_hint import shortage_hint
 from hostler.process.spawn.cgroups import join
 from hostler.process.spawn.environment import steers_programs
 from hostler.process.spawn.executable import find_program
 from hostler.process.spawn.exits import Process, ProcessIdentity, leave_to_process
 from hostler.process.spawn.privileges import Account, Prefix, build_prefix, find_account, limit_prefix
-from hostler.process.tree.limit_mark import lent_mark, mark_option, mark_process, may_lend
 from hostler.process.tree.proc import doubt
+from hostler.process.tree.run_mark import lent_mark, mark_option, mark_process, may_lend
 from hostler.process.tree.table import MARKER, start_time
 
 _TEMPORARY = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY, errno.EINTR, errno.EIO}

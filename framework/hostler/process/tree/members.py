@@ -121,10 +121,7 @@ def _members(table: Table, roots: Iterable[Row], barred: set[int]) -> list[Membe
         waiting += table.sessions.get(row.pid, ())
         waiting += table.groups.get(row.pid, ())
 
-    return [
-        Member(row.pid, row.start_time, row.name, row.rss, row.parent)
-        for row in found.values()
-    ]
+    return [Member(row.pid, row.start_time, row.name, row.rss, row.parent) for row in found.values()]
 
 
 def _ancestors(table: Table) -> set[int]:

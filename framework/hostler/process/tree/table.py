@@ -11,8 +11,8 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from hostler.process.tree.limit_mark import limit_mark, read_mark
 from hostler.process.tree.proc import folder, links, list_folders
+from hostler.process.tree.run_mark import limit_mark, read_mark
 
 MARKER = "HOSTLER_RUN_ID"
 _KERNEL_THREAD = 0x00200000

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hostler.process.tree.limit_mark import (
+from hostler.process.tree.run_mark import (
     OUTPUT_THREAD_NAME,
     lent_mark,
     limit_mark,
@@ -65,7 +65,7 @@ def lends_beside(name: str) -> bool:
     """Asked by a program of its own: that of the tests has threads."""
     code = (
         "import sys, threading\n"
-        "from hostler.process.tree.limit_mark import may_lend\n"
+        "from hostler.process.tree.run_mark import may_lend\n"
         "threading.Thread(target=threading.Event().wait, name=sys.argv[1], daemon=True).start()\n"
         "print(may_lend())"
     )

@@ -22,8 +22,8 @@ from hostler import (
 from hostler.process.net.ownership import Listener, ListenerKind
 from hostler.process.spawn.exits import Process
 from hostler.process.system import Processes
-from hostler.runtime.endpoint import EndpointDiscovery
-from hostler.runtime.endpoint_owner import find_stranger
+from hostler.runtime.endpoint_discovery import EndpointDiscovery
+from hostler.runtime.listener_identity import find_stranger
 from specs import QUICK, MakeSpec
 
 PLACE = Endpoint("127.0.0.1", 4096)
@@ -126,7 +126,7 @@ async def test_a_stranger_is_taken_where_identity_is_off(
 async def test_every_announcement_of_a_stranger_s_address_has_its_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hostler.runtime.endpoint._STRANGER_PATIENCE", 0.2)
+    monkeypatch.setattr("hostler.runtime.endpoint_discovery._STRANGER_PATIENCE", 0.2)
     looking = search(IdentityCheck.CHECK, Listener(ListenerKind.FOREIGN, 2, "proxy"))
     looking.offer(PLACE, "a plugin")
 
@@ -146,7 +146,7 @@ async def test_every_announcement_of_a_stranger_s_address_has_its_time(
 
 
 async def test_a_stranger_that_has_gone_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hostler.runtime.endpoint._STRANGER_PATIENCE", 0.1)
+    monkeypatch.setattr("hostler.runtime.endpoint_discovery._STRANGER_PATIENCE", 0.1)
     looking = search_at(at_4096=STRANGER)
     looking.offer(PLACE, "a plugin")
 
@@ -168,7 +168,7 @@ async def test_a_stranger_that_has_gone_is_forgotten(monkeypatch: pytest.MonkeyP
 async def test_an_address_that_was_announced_before_is_held_to_the_same_reach(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hostler.runtime.endpoint._STRANGER_PATIENCE", 0.05)
+    monkeypatch.setattr("hostler.runtime.endpoint_discovery._STRANGER_PATIENCE", 0.05)
     looking = search_at(at_4096=Listener(ListenerKind.OWN, 1, bound_host="0.0.0.0"), at_4097=STRANGER)
     looking.offer(PLACE, "a plugin")
     looking.offer(Endpoint("127.0.0.1", 4097), "a plugin")
@@ -208,7 +208,7 @@ async def test_a_port_that_was_handed_over_and_is_given_up_again_keeps_no_other_
 async def test_a_port_of_which_the_command_was_not_told_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hostler.runtime.endpoint._LATECOMER_PATIENCE", 60.0)
+    monkeypatch.setattr("hostler.runtime.endpoint_discovery._LATECOMER_PATIENCE", 60.0)
     looking = search_at(at_4097=OWN)
     looking.handed_over = PLACE
     looking.offer(ELSEWHERE, "a plugin")
@@ -249,7 +249,7 @@ async def test_an_address_off_the_machine_is_taken_only_with_a_process_of_this_m
 async def test_a_stranger_at_any_of_the_addresses_of_localhost_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hostler.runtime.endpoint._STRANGER_PATIENCE", 0.05)
+    monkeypatch.setattr("hostler.runtime.endpoint_discovery._STRANGER_PATIENCE", 0.05)
     looking = search_on(other=STRANGER)
     looking.offer(Endpoint("localhost", 4096), "a plugin")
 

@@ -17,7 +17,7 @@ from hostler.process.net.ownership import Listener, ListenerKind
 from hostler.process.spawn.exits import Process
 from hostler.process.system import Processes
 from hostler.runtime.endpoint_failure import explain_missing
-from hostler.runtime.endpoint_owner import find_listener
+from hostler.runtime.listener_identity import find_listener
 
 # A stranger at the announced address may be a decoy of the output (a proxy's target) that a better
 # announcement replaces soon; after this many seconds it is taken at its word.
