@@ -22,7 +22,7 @@ class LifecycleState:
 
     Plugins and lock are kept over the restarts of one start, and let go at rest; the port is remembered
     longer. `port_refused` tells that the server itself could not bind it, for connections that are not over
-    yet; `untrusted` are the certificates of which it was told that the server cannot read them.
+    yet; `seen_certificates` are the paths of certificates that were looked at.
     """
 
     def __init__(self, server: Server) -> None:
@@ -31,7 +31,7 @@ class LifecycleState:
         self.lock: NameLock | None = None
         self.last_port: int | None = None
         self.port_refused = False
-        self.untrusted: set[str] = set()
+        self.seen_certificates: set[str] = set()
 
     def _publish(self, **changes: Any) -> None:
         self.server.publish_status(replace(self.server.status, **changes))

@@ -83,7 +83,7 @@ class Startup:
         self.run = run = PreparedRun.build(self.run, lock, given)
         life.show_run(run)  # from here on plugins may run commands for it
         await run.edit(server, plugins, given)
-        await tell_unreadable(run.command_runner(), life.untrusted)
+        await tell_unreadable(run.command_runner(), life.seen_certificates)
         return run
 
     async def _wait_for_port(self) -> None:

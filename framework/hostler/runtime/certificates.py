@@ -24,10 +24,13 @@ for p; do
 done"""
 
 
-async def tell_unreadable(command_runner: CommandRunner, told: set[str]) -> None:
-    """Warn of certificates that we can read and the server cannot, of each file or folder once (`told`)."""
+async def tell_unreadable(command_runner: CommandRunner, seen: set[str]) -> None:
+    """Warn of certificates that we can read and the server cannot.
+
+    Each file or folder is looked at once (`seen`): a look can cost a thread, or a shell as another user.
+    """
     launch = command_runner.launch
-    named = {path: name for name, path in _named(launch) if path not in told}
+    named = {path: name for name, path in _named(launch) if path not in seen}
     ours: list[str] = []
 
     with anyio.move_on_after(_SECONDS):
@@ -36,8 +39,9 @@ async def tell_unreadable(command_runner: CommandRunner, told: set[str]) -> None
     kept = await _kept(command_runner, ours, sandboxed=True) if ours else []
     outside = await _kept(command_runner, kept, sandboxed=False) if kept and launch.confinement else kept
 
+    seen.update(named)
+
     for path in kept:
-        told.add(path)
         who, cure = _who(launch, path, hidden=path not in outside)
         text = f"{named[path]} names {path}, which {who} cannot read, so it will not trust these certificates"
         details = {"variable": named[path], "path": path}
