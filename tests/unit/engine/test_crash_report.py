@@ -12,13 +12,13 @@ from typing import Any
 
 import anyio
 import pytest
+from finished_runs import run_to_end
 from hostler import (
     Action,
     Advice,
     CrashRecord,
     CrashRecorded,
     Directories,
-    Event,
     Exit,
     ExitCause,
     Healthy,
@@ -44,35 +44,9 @@ from specs import QUICK, MakeSpec, announced
 NO_RETRY = replace(QUICK, start_retries=0, max_restarts=0)
 
 
-@dataclass
-class Told:
-    """What was told of a server, and what it kept."""
-
-    events: list[Event]
-    crashes: tuple[CrashRecord, ...]
-    data_dir: Path
-
-    @property
-    def stored(self) -> list[CrashRecord]:
-        return [record for _, record in CrashStore(self.data_dir).read("fake")]
-
-
-async def lived(spec: ServerSpec, directories: Directories, **options: Any) -> Told:
-    """Let a server live until nobody does anything for it any more."""
-    events: list[Event] = []
-
-    with anyio.fail_after(30):
-        async with Supervisor(spec, directories=directories, **options) as supervisor:
-            supervisor.listen(events.append)
-            await supervisor["fake"].wait_stopped()
-            crashes = supervisor["fake"].crashes
-
-    return Told(events, crashes, supervisor["fake"].data_dir)
-
-
 async def test_each_crash_is_kept_told_and_written(make_spec: MakeSpec, directories: Directories) -> None:
     switches = ("--exit-after", "0.3", "--exit-code", "3", "--print", "so far", "--print-error", "boom")
-    told = await lived(make_spec(*switches, restart=replace(QUICK, max_restarts=1)), directories)
+    told = await run_to_end(make_spec(*switches, restart=replace(QUICK, max_restarts=1)), directories)
     first, last = told.crashes
     assert told.stored == [rounded(first), rounded(last)]
     assert [e.record for e in told.events if isinstance(e, CrashRecorded)] == [first, last]
@@ -118,7 +92,7 @@ async def test_the_record_is_there_before_the_state_that_follows_is_told(
 
 async def test_a_signal_and_memory_are_on_record(make_spec: MakeSpec, directories: Directories) -> None:
     spec = make_spec("--exit-after", "1.5", "--exit-signal", "9", restart=NO_RETRY, memory_interval=0.5)
-    (crash,) = (await lived(spec, directories)).crashes
+    (crash,) = (await run_to_end(spec, directories)).crashes
     assert (crash.signal, crash.code, crash.how) == (signal.SIGKILL, None, "killed by SIGKILL")
     first, *others = crash.memory
     assert others
@@ -141,7 +115,7 @@ async def test_what_was_asked_for_is_no_crash(make_spec: MakeSpec, directories: 
 
 async def test_a_start_that_fails_is_on_record_with_its_retry(directories: Directories) -> None:
     spec = ServerSpec(name="fake", command=("no-such-program",), restart=QUICK, port=None)
-    told = await lived(spec, directories)
+    told = await run_to_end(spec, directories)
     (crash,) = told.crashes
     assert (crash.cause, crash.how, crash.pid) == (ExitCause.SPAWN_FAILED, "not started", None)
     assert (crash.outcome, crash.decision) == (State.FAILED, "a restart cannot help")
@@ -152,7 +126,7 @@ async def test_a_start_that_fails_is_on_record_with_its_retry(directories: Direc
 async def test_a_first_start_that_never_is_ready_tells_its_own_budget(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
-    first, last = (await lived(make_spec("--exit-after", "0"), directories)).crashes
+    first, last = (await run_to_end(make_spec("--exit-after", "0"), directories)).crashes
     assert (first.restarts_used, first.restarts_allowed, first.outcome) == (1, 1, State.BACKOFF)
     assert (last.restarts_used, last.decision) == (1, "it never became ready")
 
@@ -167,10 +141,10 @@ async def test_a_stop_in_the_crash_and_work_that_is_done_are_told_as_such(
             server.ask_down()
 
     plugins = (announced(), PluginSpec("stops", instance=Stops()))
-    (crash,) = (await lived(make_spec("--exit-after", "0.2", plugins=plugins), directories)).crashes
+    (crash,) = (await run_to_end(make_spec("--exit-after", "0.2", plugins=plugins), directories)).crashes
     assert (crash.outcome, crash.decision) == (State.STOPPED, "stop asked for")
     worker = ServerSpec(name="fake", command=("true",), port=None)
-    (crash,) = (await lived(worker, directories)).crashes
+    (crash,) = (await run_to_end(worker, directories)).crashes
     assert (crash.outcome, crash.decision) == (State.STOPPED, "it has done its work")
 
 
@@ -211,7 +185,7 @@ class Knows:
 
 async def test_what_each_plugin_said_is_on_record(make_spec: MakeSpec, directories: Directories) -> None:
     plugins = (announced(), PluginSpec("talks", instance=Talks()))
-    (crash,) = (await lived(make_spec(plugins=plugins), directories)).crashes
+    (crash,) = (await run_to_end(make_spec(plugins=plugins), directories)).crashes
     assert (crash.cause, crash.killed) == (ExitCause.UNHEALTHY, True)
     assert (crash.decision, crash.reason) == ("a restart cannot help", "the plugin knows why")
     assert crash.plugins == (
@@ -230,7 +204,7 @@ async def test_of_plugins_that_know_nothing_that_is_told(
         PluginSpec("fails", instance=Knows(True)),
     )
     spec = make_spec("--exit-after", "0.5", plugins=plugins, restart=NO_RETRY)
-    (crash,) = (await lived(spec, directories)).crashes
+    (crash,) = (await run_to_end(spec, directories)).crashes
     words = {word.plugin: word.text for word in crash.plugins if not word.text.startswith("failed: ")}
     assert words["waits"] == "no report yet"
     assert words["fails"] == "failed itself, so that nothing is known: RuntimeError: no idea"
@@ -239,7 +213,7 @@ async def test_of_plugins_that_know_nothing_that_is_told(
 async def test_the_last_twenty_are_kept(directories: Directories) -> None:
     policy = replace(QUICK, max_delay=0.0, initial_delay=0.0, max_restarts=24)
     spec = ServerSpec(name="fake", command=("false",), port=None, restart=policy)
-    told = await lived(spec, directories)
+    told = await run_to_end(spec, directories)
     assert [crash.generation for crash in told.crashes] == list(range(6, 26))
     assert [crash.generation for crash in told.stored] == list(range(6, 26))
 
@@ -271,7 +245,7 @@ async def test_a_mistake_of_hostler_itself_is_on_record(
         raise ValueError("a bug")
 
     monkeypatch.setattr("hostler.engine.monitor.Monitor.begin", fail)  # nothing real makes one
-    (crash,) = (await lived(make_spec(), directories)).crashes
+    (crash,) = (await run_to_end(make_spec(), directories)).crashes
     assert (crash.outcome, crash.decision) == (State.FAILED, "hostler itself failed")
     assert "a bug" in crash.reason
 
@@ -339,7 +313,7 @@ async def test_no_file_tells_a_secret(make_spec: MakeSpec, directories: Director
     switches = ["--print-secret-split", "FAKE_TOKEN", "--print-env", "FAKE_TOKEN", "--exit-after", "0.8"]
     switches += ["--print-error", f"fake --token={LATE} and so on", "--print", LATE, "--unfinished", LATE]
     spec = make_spec(*switches, plugins=plugins, restart=replace(QUICK, max_restarts=1))
-    told = await lived(spec, directories, namespace="one")
+    told = await run_to_end(spec, directories, namespace="one")
     files = files_in(tmp_path)
     texts = [path.read_text() for path in files] + [
         repr(told.crashes),

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +16,10 @@ from hostler import (
     Directories,
     Event,
     InvalidConfiguration,
-    Kind,
     Need,
     OnRestart,
     PluginSpec,
-    RestartMode,
     Secret,
-    Server,
     ServerCrashed,
     ServerSpec,
     State,
@@ -34,31 +28,8 @@ from hostler import (
 )
 from hostler.launching.resolved_inputs import ResolvedInputs, resolve_inputs
 from hostler.testing import SimulatedHost, run_virtually
+from needed_servers import kill, ready, task, until
 from specs import QUICK, MakeSpec, announced
-
-NEVER = replace(QUICK, policy=RestartMode.NEVER, start_retries=0)
-
-
-def task(script: str, **fields: Any) -> ServerSpec:
-    given: dict[str, Any] = {"name": "task", "kind": Kind.TASK, "restart": NEVER} | fields
-    return ServerSpec(command=("sh", "-c", script), **given)
-
-
-async def ready(*servers: Server) -> None:
-    with anyio.fail_after(20):
-        for server in servers:
-            await server.wait_ready()
-
-
-async def until(server: Server, condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(20):
-        await server.until(condition)
-
-
-def kill(server: Server) -> None:
-    assert server.pid is not None
-    os.kill(server.pid, signal.SIGKILL)
-
 
 # -- conditions ------------------------------------------------------------------------------------
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,12 +12,9 @@ from hostler import (
     Condition,
     Directories,
     Event,
-    Kind,
     Need,
     OnRestart,
     PluginSpec,
-    RestartMode,
-    Server,
     ServerCrashed,
     ServerError,
     ServerSpec,
@@ -29,30 +23,8 @@ from hostler import (
     Supervisor,
     hookimpl,
 )
+from needed_servers import NEVER, kill, ready, task, until
 from specs import QUICK, MakeSpec
-
-NEVER = replace(QUICK, policy=RestartMode.NEVER, start_retries=0)
-
-
-def task(script: str, **fields: Any) -> ServerSpec:
-    given: dict[str, Any] = {"name": "task", "kind": Kind.TASK, "restart": NEVER} | fields
-    return ServerSpec(command=("sh", "-c", script), **given)
-
-
-async def ready(*servers: Server) -> None:
-    with anyio.fail_after(20):
-        for server in servers:
-            await server.wait_ready()
-
-
-async def until(server: Server, condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(20):
-        await server.until(condition)
-
-
-def kill(server: Server) -> None:
-    assert server.pid is not None
-    os.kill(server.pid, signal.SIGKILL)
 
 
 def pair(make_spec: MakeSpec, on_restart: OnRestart, *switches: str, **fields: Any) -> list[ServerSpec]:

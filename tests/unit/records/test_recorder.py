@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
 from fault_setup import Mounts
+from finished_runs import run_to_end
 from hostler import (
     CrashRecord,
     Directories,
@@ -35,32 +35,6 @@ from specs import QUICK, MakeSpec, announced
 NO_RETRY = replace(QUICK, start_retries=0, max_restarts=0)
 
 
-@dataclass
-class Told:
-    """What was told of a server, and what it kept."""
-
-    events: list[Event]
-    crashes: tuple[CrashRecord, ...]
-    data_dir: Path
-
-    @property
-    def stored(self) -> list[CrashRecord]:
-        return [record for _, record in CrashStore(self.data_dir).read("fake")]
-
-
-async def lived(spec: ServerSpec, directories: Directories, **options: Any) -> Told:
-    """Let a server live until nobody does anything for it any more."""
-    events: list[Event] = []
-
-    with anyio.fail_after(30):
-        async with Supervisor(spec, directories=directories, **options) as supervisor:
-            supervisor.listen(events.append)
-            await supervisor["fake"].wait_stopped()
-            crashes = supervisor["fake"].crashes
-
-    return Told(events, crashes, supervisor["fake"].data_dir)
-
-
 # -- the disk --------------------------------------------------------------------------------------
 
 
@@ -77,7 +51,7 @@ async def test_a_disk_that_refuses_is_a_notice_and_hurts_nobody(
 ) -> None:
     break_data(trouble, directories.data, mounts)
     spec = make_spec("--exit-after", "0.4", restart=replace(QUICK, max_restarts=2))
-    told = await lived(spec, directories, namespace="one")
+    told = await run_to_end(spec, directories, namespace="one")
     assert [crash.generation for crash in told.crashes] == [1, 2, 3]
     assert told.stored == []
     words = [e.text for e in told.events if isinstance(e, Notice) and e.topic == "not_written"]
@@ -289,7 +263,7 @@ async def test_a_disk_that_hangs_holds_up_the_end_for_three_seconds_at_most(
 
     try:
         began = anyio.current_time()
-        told = await lived(make_spec("--exit-after", "0.2", restart=QUICK), directories)
+        told = await run_to_end(make_spec("--exit-after", "0.2", restart=QUICK), directories)
         took = anyio.current_time() - began
         assert len(told.crashes) == 6
         assert 3.0 <= took < 12.0
@@ -308,5 +282,5 @@ async def test_a_record_that_comes_while_another_is_written_is_written_too(
 
     monkeypatch.setattr(CrashStore, "write", write_slowly)  # no disk is slow at will
     spec = make_spec("--exit-after", "0.1", restart=replace(QUICK, max_restarts=2))
-    told = await lived(spec, directories)
+    told = await run_to_end(spec, directories)
     assert [crash.generation for crash in told.stored] == [1, 2, 3]
