@@ -5,12 +5,11 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import control_groups
-import psutil
 import pytest
+from children import lives
 from cli_project import QUICK, Project, eventually
 from hostler import Server, ServerCrashed, State
 from hostler.process.spawn.cgroups import pids_in
@@ -105,13 +104,6 @@ def escaping(group: Path, **keys: object) -> dict[str, object]:
 
 def groups_in(group: Path) -> list[Path]:
     return [path for path in group.iterdir() if path.is_dir()]
-
-
-def lives(pid: int) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-    return False
 
 
 @pytest.mark.requirement("R42")

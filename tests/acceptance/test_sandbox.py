@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from children import lives
 from cli_project import Project, eventually, five_plugins
 from hostler import Server
 from opencode_binaries import NEWEST, opencode_binary
@@ -111,13 +112,6 @@ def sleepers() -> list[int]:
                 found.append(process.pid)
 
     return found
-
-
-def lives(pid: int) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-    return False
 
 
 def temporary_folders(world: Project) -> list[Path]:

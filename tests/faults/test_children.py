@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import anyio
-import psutil
 import pytest
+from children import lives
 from hostler import (
     Directories,
     Event,
-    Exit,
     ExitCause,
     Exited,
     PluginSpec,
@@ -32,6 +31,7 @@ from hostler import (
 )
 from leaks import assert_no_leaks
 from specs import QUICK, MakeSpec, announced
+from supervised_servers import exits_of
 
 Marked: TypeAlias = Callable[[str], list[int]]
 
@@ -46,13 +46,6 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def no_trace_is_left(directories: Directories) -> Iterator[None]:
     with assert_no_leaks(directories):
         yield
-
-
-def exits_of(supervisor: Supervisor) -> list[Exit]:
-    """The ends of all runs from now on."""
-    exits: list[Exit] = []
-    supervisor.listen(lambda event: exits.append(event.exit) if isinstance(event, Exited) else None)
-    return exits
 
 
 async def reaches(server: Server, *wanted: State) -> None:
@@ -70,13 +63,6 @@ async def comes_back(server: Server, after: int = 1) -> None:
 def worker(make_spec: MakeSpec, *command: str, **fields: Any) -> ServerSpec:
     """A server without a port: ready when it is spawned."""
     return make_spec(command=command, port=None, plugins=(), **fields)
-
-
-def lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:

@@ -12,8 +12,6 @@ import anyio
 import pytest
 from hostler import (
     Directories,
-    Exit,
-    Exited,
     Launch,
     ProcessSpawnFailed,
     Server,
@@ -24,6 +22,7 @@ from hostler import (
 )
 from leaks import assert_no_leaks
 from specs import QUICK, MakeSpec, announced
+from supervised_servers import exits_of
 
 NO_RETRY = replace(QUICK, start_retries=0)
 
@@ -32,13 +31,6 @@ NO_RETRY = replace(QUICK, start_retries=0)
 def no_trace_is_left(directories: Directories) -> Iterator[None]:
     with assert_no_leaks(directories):
         yield
-
-
-def exits_of(supervisor: Supervisor) -> list[Exit]:
-    """The ends of all runs from now on."""
-    exits: list[Exit] = []
-    supervisor.listen(lambda event: exits.append(event.exit) if isinstance(event, Exited) else None)
-    return exits
 
 
 async def reaches(server: Server, *wanted: State) -> None:

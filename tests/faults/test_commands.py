@@ -15,8 +15,8 @@ from typing import Any
 
 import anyio
 import hostler
-import psutil
 import pytest
+from children import lives
 from cli_project import NOTHING, Project, five_plugins
 from hostler import (
     Directories,
@@ -35,16 +35,10 @@ from hostler import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from specs import QUICK, MakeSpec, announced
+from supervised_servers import reaches
 
 HANGING = f"{Path(__file__).with_name('hanging_hook.py')}:HangingHook"
 SLOW = RestartPolicy(initial_delay=60.0, max_delay=60.0)
-
-
-def lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @dataclass
@@ -58,11 +52,6 @@ class Spawns:
         if isinstance(event, Spawned):
             self.too_many += [pid for pid in self.pids if lives(pid)]
             self.pids.append(event.pid)
-
-
-async def reaches(server: Server, *wanted: State) -> None:
-    with anyio.fail_after(20):
-        await server.until(lambda: server.state in wanted)
 
 
 async def all_at_once(*commands: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import anyio
 import psutil
 import pytest
-from children import has_children
+from children import has_children, lives
 from hostler import (
     Directories,
     Event,
@@ -273,13 +273,6 @@ def wait_gone(pids: list[int]) -> None:
     while left := [pid for pid in pids if lives(pid)]:
         assert time.monotonic() < until, f"still alive: {left}"
         time.sleep(0.01)
-
-
-def lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.mark.parametrize(

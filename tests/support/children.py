@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import psutil
+
 
 def has_children() -> bool:
     """Whether there is any child, zombies included; psutil reads every process of the system to say so."""
@@ -13,3 +15,11 @@ def has_children() -> bool:
         return False
 
     return True
+
+
+def lives(pid: int) -> bool:
+    """Whether a process is there and no zombie: init reaps orphans when it likes."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import anyio
-import psutil
 import pytest
+from children import lives
 from hostler import (
     Directories,
     EnvironmentSetupFailed,
@@ -55,13 +55,6 @@ def saved(path: Path) -> dict[str, str]:
 
 def told(events: list[Event]) -> list[str]:
     return [event.text for event in events if isinstance(event, Notice) and event.topic == "command_failed"]
-
-
-def lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # init reaps orphans when it likes
-    except psutil.NoSuchProcess:
-        return False
 
 
 async def until_told(server: Server, events: list[Event]) -> str:

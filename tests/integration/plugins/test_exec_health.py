@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 import psutil
 import pytest
+from children import lives
 from hostler import (
     Directories,
     Event,
@@ -157,13 +158,6 @@ async def test_a_command_over_its_time_is_ended_with_all_that_it_started(
 
 def pids_in(folder: Path) -> list[int]:
     return [int(path.name.removeprefix("pid-")) for path in folder.glob("pid-*")]
-
-
-def lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def started_before(pid: int, when: float) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 import psutil
 import pytest
+from children import lives
 from hostler import (
     Action,
     Directories,
@@ -61,13 +61,6 @@ async def test_a_server_has_a_group_of_its_own_that_nothing_leaves_and_that_goes
 
     assert groups_in(parent) == []
     assert not lives(again)
-
-
-def lives(pid: int) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-    return False
 
 
 def groups_in(parent: Path) -> list[Path]:

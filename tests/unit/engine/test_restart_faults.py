@@ -27,16 +27,12 @@ from hostler import (
 )
 from hostler.testing import FakeChild, SimulatedHost, run_virtually
 from specs import QUICK, MakeSpec, announced
+from supervised_servers import reaches
 
 NO_RETRY = replace(QUICK, start_retries=0)
 
 
 SLOW = RestartPolicy(initial_delay=60.0, max_delay=60.0, start_retries=1)
-
-
-async def reaches(server: Server, *wanted: State) -> None:
-    with anyio.fail_after(20):
-        await server.until(lambda: server.state in wanted)
 
 
 async def reaches_in(seconds: float, server: Server, *wanted: State) -> None:

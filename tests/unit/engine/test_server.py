@@ -7,10 +7,8 @@ import signal
 import socket
 from dataclasses import replace
 
-import anyio
-import anyio.lowlevel
-import psutil
 import pytest
+from children import lives
 from hostler import (
     Directories,
     EnvironmentSetupFailed,
@@ -32,31 +30,11 @@ from hostler import (
 from hostler.model.states import MOVES
 from servers import fake_server
 from specs import QUICK, MakeSpec
-
-
-def lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # init reaps orphans when it likes
-    except psutil.NoSuchProcess:
-        return False
+from supervised_servers import reaches, supervised
 
 
 def states(events: list[Event]) -> list[str]:
     return [event.state.value for event in events if isinstance(event, StateChanged)]
-
-
-def supervised(spec: ServerSpec, directories: Directories, into: list[Event] | None = None) -> Supervisor:
-    supervisor = Supervisor(spec, directories=directories)
-
-    if into is not None:
-        supervisor.listen(into.append)
-
-    return supervisor
-
-
-async def reaches(server: Server, *wanted: State) -> None:
-    with anyio.fail_after(20):
-        await server.until(lambda: server.state in wanted)
 
 
 async def test_a_server_is_ready_when_it_listens_and_stopped_when_it_is_gone(

@@ -24,13 +24,9 @@ from hostler import (
     hookimpl,
 )
 from specs import QUICK, MakeSpec, announced
+from supervised_servers import reaches
 
 NEVER = replace(QUICK, policy=RestartMode.NEVER)
-
-
-async def reaches(server: Server, *wanted: State) -> None:
-    with anyio.fail_after(20):
-        await server.until(lambda: server.state in wanted)
 
 
 async def dies_unnoticed(server: Server) -> None:

@@ -21,7 +21,6 @@ from hostler import (
     Exited,
     Notice,
     PluginSpec,
-    Server,
     ServerError,
     ServerSpec,
     State,
@@ -30,11 +29,7 @@ from hostler import (
 )
 from hostler.process.disk.lock import NameLock
 from specs import MakeSpec, announced
-
-
-async def reaches(server: Server, *wanted: State) -> None:
-    with anyio.fail_after(20):
-        await server.until(lambda: server.state in wanted)
+from supervised_servers import reaches
 
 
 def with_plugin(plugin: object) -> tuple[PluginSpec, ...]:

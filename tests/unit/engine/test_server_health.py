@@ -22,30 +22,15 @@ from hostler import (
     Report,
     Server,
     ServerCrashed,
-    ServerSpec,
     StartupTimeout,
     State,
-    Supervisor,
     Unhealthy,
     hookimpl,
 )
 from specs import QUICK, MakeSpec, announced
+from supervised_servers import reaches, supervised
 
 REGEX = announced()
-
-
-def supervised(spec: ServerSpec, directories: Directories, into: list[Event] | None = None) -> Supervisor:
-    supervisor = Supervisor(spec, directories=directories)
-
-    if into is not None:
-        supervisor.listen(into.append)
-
-    return supervisor
-
-
-async def reaches(server: Server, *wanted: State) -> None:
-    with anyio.fail_after(20):
-        await server.until(lambda: server.state in wanted)
 
 
 NO_RETRY = replace(QUICK, start_retries=0)

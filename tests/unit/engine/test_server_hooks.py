@@ -10,14 +10,13 @@ from pathlib import Path
 
 import anyio
 import anyio.lowlevel
-import psutil
 import pytest
+from children import lives
 from hostler import (
     Action,
     Advice,
     Directories,
     Endpoint,
-    Event,
     Exit,
     InvalidConfiguration,
     Launch,
@@ -26,38 +25,16 @@ from hostler import (
     RestartPolicy,
     Server,
     ServerCrashed,
-    ServerSpec,
     ServerView,
     State,
     StreamEvent,
     StreamGap,
-    Supervisor,
     hookimpl,
 )
 from specs import QUICK, MakeSpec, announced
+from supervised_servers import reaches, supervised
 
 REGEX = announced()
-
-
-def lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # init reaps orphans when it likes
-    except psutil.NoSuchProcess:
-        return False
-
-
-def supervised(spec: ServerSpec, directories: Directories, into: list[Event] | None = None) -> Supervisor:
-    supervisor = Supervisor(spec, directories=directories)
-
-    if into is not None:
-        supervisor.listen(into.append)
-
-    return supervisor
-
-
-async def reaches(server: Server, *wanted: State) -> None:
-    with anyio.fail_after(20):
-        await server.until(lambda: server.state in wanted)
 
 
 def port_of(server: Server) -> int:

@@ -18,18 +18,13 @@ from hostler import (
     Launch,
     Notice,
     PluginSpec,
-    Server,
     ServerView,
     State,
     Supervisor,
     hookimpl,
 )
 from specs import QUICK, MakeSpec, announced
-
-
-async def reaches(server: Server, *wanted: State) -> None:
-    with anyio.fail_after(20):
-        await server.until(lambda: server.state in wanted)
+from supervised_servers import reaches
 
 
 def with_plugin(plugin: object) -> tuple[PluginSpec, ...]:

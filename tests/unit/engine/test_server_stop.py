@@ -8,46 +8,22 @@ from pathlib import Path
 
 import anyio
 import anyio.lowlevel
-import psutil
 import pytest
+from children import lives
 from hostler import (
     Directories,
-    Event,
     Launch,
     PluginSpec,
     RestartPolicy,
-    Server,
     ServerError,
-    ServerSpec,
     StartupTimeout,
     State,
-    Supervisor,
     hookimpl,
 )
 from specs import MakeSpec, announced
+from supervised_servers import reaches, supervised
 
 REGEX = announced()
-
-
-def lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # init reaps orphans when it likes
-    except psutil.NoSuchProcess:
-        return False
-
-
-def supervised(spec: ServerSpec, directories: Directories, into: list[Event] | None = None) -> Supervisor:
-    supervisor = Supervisor(spec, directories=directories)
-
-    if into is not None:
-        supervisor.listen(into.append)
-
-    return supervisor
-
-
-async def reaches(server: Server, *wanted: State) -> None:
-    with anyio.fail_after(20):
-        await server.until(lambda: server.state in wanted)
 
 
 async def test_a_forced_stop_does_not_wait(make_spec: MakeSpec, directories: Directories) -> None:
