@@ -47,10 +47,10 @@ class Mine:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that is not in /tmp, which a sandbox has for itself; "work" is where the server works."""
+    """A folder that is not in /tmp, which a sandbox has for itself; "project" is where the server works."""
     made = subprocess.check_output(["mktemp", "-d", "/var/tmp/hostler-test-XXXXXXXX"], text=True)
     found = Path(made.strip())
-    (found / "work").mkdir()
+    (found / "project").mkdir()
     (found / "home").mkdir()
     yield found
     shutil.rmtree(found)
@@ -69,7 +69,7 @@ def boxed(folder: Path, *plugins: PluginSpec, command: tuple[str, ...] = ()) -> 
     return ServerSpec(
         name="boxed",
         command=command,
-        cwd=folder / "work",
+        cwd=folder / "project",
         port=None,
         restart=ONCE,
         env={"HOME": str(folder / "home")},
@@ -98,8 +98,8 @@ def program(path: Path, text: str) -> Path:
 
 def planted(folder: Path) -> None:
     """An opencode that the server left in its working folder, and that leaves a trace wherever it is run."""
-    told = f"touch {folder}/outside; touch {folder}/work/ran; [ $1 = --version ] && echo 1.18.33; exit 0"
-    program(folder / "work" / "node_modules" / ".bin" / "opencode", told)
+    told = f"touch {folder}/outside; touch {folder}/project/ran; [ $1 = --version ] && echo 1.18.33; exit 0"
+    program(folder / "project" / "node_modules" / ".bin" / "opencode", told)
 
 
 async def test_a_program_that_the_server_left_is_run_in_the_sandbox_alone(
@@ -107,7 +107,7 @@ async def test_a_program_that_the_server_left_is_run_in_the_sandbox_alone(
 ) -> None:
     planted(folder)
     await lived(boxed(folder, PluginSpec("opencode", {})), directories, seen)
-    assert (folder / "work" / "ran").exists()
+    assert (folder / "project" / "ran").exists()
     assert not (folder / "outside").exists()
 
 
@@ -119,8 +119,8 @@ async def test_a_program_that_the_server_left_is_not_preferred_to_the_installed_
     cached = Directories(directories.state, directories.data, folder / "cache")
     program(cached.cache / installed.relative_to(directories.cache), "touch right")
     await lived(boxed(folder, PluginSpec("opencode", {"install": "if-missing"})), cached, seen)
-    assert (folder / "work" / "right").exists()
-    assert not (folder / "work" / "ran").exists()
+    assert (folder / "project" / "right").exists()
+    assert not (folder / "project" / "ran").exists()
 
 
 ATTACK = """
@@ -147,7 +147,7 @@ plugins = { mine = { use = "plugins/mine.py:Mine" }, sandbox = true }
 async def test_what_hostler_reads_at_the_next_start_cannot_be_changed_moved_or_replaced(
     folder: Path, directories: Directories, seen: list[Notice]
 ) -> None:
-    work = folder / "work"
+    work = folder / "project"
     files = {
         "hostler.toml": CONFIGURATION.replace("HOME_FOLDER", str(folder / "home")),
         "conf/base.toml": "[servers.boxed]\nport = false\n",
@@ -183,8 +183,8 @@ async def test_a_configuration_that_is_a_link_the_server_could_change_is_refused
     folder: Path, directories: Directories
 ) -> None:
     (folder / "vars").write_text("A=1\n")
-    (folder / "work" / "vars").symlink_to(folder / "vars")
-    spec = replace(boxed(folder, command=("/bin/true",)), env_file=(EnvFile(folder / "work" / "vars"),))
+    (folder / "project" / "vars").symlink_to(folder / "vars")
+    spec = replace(boxed(folder, command=("/bin/true",)), env_file=(EnvFile(folder / "project" / "vars"),))
 
     with pytest.raises(ServerError, match="is a link in a folder that the server may write to"):
         await lived(spec, directories, [])
@@ -193,18 +193,20 @@ async def test_a_configuration_that_is_a_link_the_server_could_change_is_refused
 async def test_what_hostler_imports_from_cannot_be_written(
     folder: Path, directories: Directories, seen: list[Notice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (folder / "work" / "site").mkdir()
-    monkeypatch.setattr(sys, "path", [*sys.path, str(folder / "work" / "site")])
+    (folder / "project" / "site").mkdir()
+    monkeypatch.setattr(sys, "path", [*sys.path, str(folder / "project" / "site")])
     script = "touch site/evil.py; mv site other; mkdir site; touch site/evil.py; touch done"
     await lived(boxed(folder, command=("/bin/sh", "-c", script)), directories, seen)
-    assert (folder / "work" / "done").exists()
-    assert list((folder / "work" / "site").iterdir()) == []
+    assert (folder / "project" / "done").exists()
+    assert list((folder / "project" / "site").iterdir()) == []
 
 
 async def test_commands_and_health_commands_run_in_the_sandbox_of_the_server(
     folder: Path, directories: Directories, seen: list[Notice]
 ) -> None:
-    left = str(program(folder / "work" / "left", f"touch {folder}/outside; touch {folder}/work/$1; exit 0"))
+    left = str(
+        program(folder / "project" / "left", f"touch {folder}/outside; touch {folder}/project/$1; exit 0")
+    )
     health = PluginSpec("exec-health", {"command": [left, "health"]})
     commands = PluginSpec("commands", {"pre_spawn": [left, "before"], "on_shutdown": [left, "stop"]})
     spec = boxed(folder, health, commands, command=("/bin/sleep", "100"))
@@ -213,7 +215,7 @@ async def test_commands_and_health_commands_run_in_the_sandbox_of_the_server(
     async with Supervisor(spec, directories=directories, environ=environ) as supervisor:
         await supervisor["boxed"].wait_ready(20)
 
-    there = {path.name for path in (folder / "work").iterdir()}
+    there = {path.name for path in (folder / "project").iterdir()}
     assert there >= {"before", "health", "stop"}
     assert not (folder / "outside").exists()
 
@@ -232,30 +234,30 @@ async def test_a_password_that_the_server_linked_to_what_it_may_not_see_is_not_h
     with pytest.raises(ServerError, match="password file"):
         await lived(boxed(folder, PluginSpec("opencode", {"binary": str(binary)})), directories, seen)
 
-    assert not (folder / "work" / "got").exists()
+    assert not (folder / "project" / "got").exists()
 
 
 async def test_dependencies_of_a_checkout_are_installed_in_the_sandbox(
     folder: Path, directories: Directories, seen: list[Notice]
 ) -> None:
-    package = folder / "work" / "packages" / "opencode"
+    package = folder / "project" / "packages" / "opencode"
     (package / "src").mkdir(parents=True)
     (package / "src" / "index.ts").touch()
     (package / "package.json").write_text('{"version": "1.18.33", "dependencies": {"greeting": "1.0.0"}}')
-    bun = program(folder / "bun", f"touch {folder}/outside; touch {folder}/work/$1; exit 0")
-    spec = boxed(folder, PluginSpec("opencode", {"source": str(folder / "work"), "bun": str(bun)}))
+    bun = program(folder / "bun", f"touch {folder}/outside; touch {folder}/project/$1; exit 0")
+    spec = boxed(folder, PluginSpec("opencode", {"source": str(folder / "project"), "bun": str(bun)}))
     await lived(spec, directories, seen)
-    assert (folder / "work" / "install").exists()
+    assert (folder / "project" / "install").exists()
     assert not (folder / "outside").exists()
 
 
 def test_a_link_on_the_way_that_the_server_could_change_counts_as_writable(tmp_path: Path) -> None:
-    (tmp_path / "work").mkdir()
+    (tmp_path / "project").mkdir()
     (tmp_path / "tool").touch()
-    (tmp_path / "work" / "link").symlink_to(tmp_path / "tool")
-    (tmp_path / "bin").symlink_to(tmp_path / "work" / "link")
-    places = [Place(tmp_path / "work", Access.WRITE), Place(tmp_path / "work" / "kept", Access.READ)]
+    (tmp_path / "project" / "link").symlink_to(tmp_path / "tool")
+    (tmp_path / "bin").symlink_to(tmp_path / "project" / "link")
+    places = [Place(tmp_path / "project", Access.WRITE), Place(tmp_path / "project" / "kept", Access.READ)]
     assert may_write(tmp_path / "bin", places)
-    assert may_write(tmp_path / "work" / "new", places)
+    assert may_write(tmp_path / "project" / "new", places)
     assert not may_write(tmp_path / "tool", places)
-    assert not may_write(tmp_path / "work" / "kept", places)
+    assert not may_write(tmp_path / "project" / "kept", places)
