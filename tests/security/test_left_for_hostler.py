@@ -29,7 +29,7 @@ async def planted(folder: Path, file: Path, directories: Directories, seen: list
     command = ("/bin/sh", "-c", PLANT, "sh", str(file), str(folder / "elsewhere"))
     spec = replace(boxed(folder, command=command), plugins=(HOME,))
     await lived(spec, directories, seen)
-    assert (folder / "work" / "done").exists()
+    assert (folder / "project" / "done").exists()
 
 
 @pytest.mark.parametrize("name", [".npmrc", ".bunfig.toml"])
@@ -74,7 +74,7 @@ def with_another(folder: Path, file: EnvFile, command: tuple[str, ...]) -> Confi
 async def test_the_missing_variables_of_another_server_are_not_written_by_the_one_in_the_sandbox(
     folder: Path, directories: Directories
 ) -> None:
-    file = folder / "work" / "conf" / "vars"
+    file = folder / "project" / "conf" / "vars"
     command = ("/bin/sh", "-c", PLANT, "sh", str(file), "/etc/passwd")
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(folder / "home")}
     configured = with_another(folder, EnvFile(file, optional=True), command)
@@ -84,7 +84,7 @@ async def test_the_missing_variables_of_another_server_are_not_written_by_the_on
             await supervisor["boxed"].start()
             await supervisor.wait()
 
-    assert (folder / "work" / "done").exists()
+    assert (folder / "project" / "done").exists()
     assert file.read_bytes() == b""
     assert not file.is_symlink()
 
@@ -93,13 +93,13 @@ async def test_what_another_server_needs_and_is_missing_where_the_first_could_wr
     folder: Path, directories: Directories
 ) -> None:
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(folder / "home")}
-    configured = with_another(folder, EnvFile(folder / "work" / "vars"), ("/usr/bin/touch", "ran"))
+    configured = with_another(folder, EnvFile(folder / "project" / "vars"), ("/usr/bin/touch", "ran"))
 
     async with Supervisor(configured, directories=directories, environ=environ) as supervisor:
         with pytest.raises(ServerError, match="vars is missing, which hostler reads for a server"):
             await supervisor["boxed"].start()
 
-    assert not (folder / "work" / "ran").exists()
+    assert not (folder / "project" / "ran").exists()
 
 
 REPLACE = (
@@ -111,14 +111,14 @@ async def test_the_folder_of_a_log_is_not_replaced_by_a_link_to_where_the_server
     folder: Path, directories: Directories, seen: list[Notice]
 ) -> None:
     (folder / "victim").mkdir()
-    options = {"path": str(folder / "work" / "logs" / "app.log"), "max_size": "1 KiB", "keep": 2}
+    options = {"path": str(folder / "project" / "logs" / "app.log"), "max_size": "1 KiB", "keep": 2}
     command = ("/bin/sh", "-c", REPLACE, "sh", str(folder / "victim"))
     spec = boxed(folder, PluginSpec("log-rotation", options), command=command)
     await lived(spec, directories, seen)
-    logs = folder / "work" / "logs"
+    logs = folder / "project" / "logs"
     assert sorted(path.name for path in logs.glob("app.log*")) == ["app.log", "app.log.1", "app.log.2"]
     assert not logs.is_symlink()
-    logs.rename(folder / "work" / "aside")
+    logs.rename(folder / "project" / "aside")
     logs.symlink_to(folder / "victim")
 
     with pytest.raises(ServerError, match="is a link in a folder that the server may write to"):
