@@ -26,7 +26,6 @@ EVENT = (
 
 def stamp(path: str, what: str) -> None:
     line = f"{what} {time.monotonic_ns()} {os.getpid()}\n"
-
     with Path(path).open("a", encoding="ascii") as file:
         file.write(line)
 
@@ -36,10 +35,8 @@ def answer(client: socket.socket, heartbeat: float, events: int) -> None:
         client.recv(65536)
         client.sendall(HEAD + FIRST)
         many = EVENT * 100
-
         for _ in range(events // 100):
             client.sendall(many)
-
         while True:
             time.sleep(heartbeat)
             client.sendall(BEAT)

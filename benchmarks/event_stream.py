@@ -35,13 +35,10 @@ def bare(chunks: list[bytes]) -> int:
     """What no parser can do without: cut the bytes, and keep what is not complete."""
     count, rest = 0, b""
     end = b"\r\n\r\n" if chunks[0].count(b"\r") else b"\n\n"
-
     for chunk in chunks:
         *blocks, rest = (rest + chunk).split(end)
-
         for _ in blocks:
             count += 1
-
     return count
 
 
@@ -52,12 +49,10 @@ def parse(chunks: list[bytes]) -> int:
 
 def rate(function: Callable[[list[bytes]], int], chunks: list[bytes], events: int) -> float:
     best = 0.0
-
     for _ in range(5):
         start = time.perf_counter()
         function(chunks)
         best = max(best, events / (time.perf_counter() - start))
-
     return best
 
 
@@ -69,7 +64,6 @@ def main() -> None:
 
     for name, make in KINDS.items():
         stream = b"".join(make(number) for number in range(events))
-
         for size in (READ, LENGTH):
             chunks = [stream[start : start + size] for start in range(0, len(stream), size)]
             assert parse(chunks) == events

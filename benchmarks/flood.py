@@ -116,14 +116,12 @@ def check(result: Result, folder: Path, lines: int) -> None:
         *whole, rest = path.read_bytes().split(b"\n")
         result.unfinished = rest == (b"unfinished" if number == len(files) - 1 else b"")
         result.torn += not result.unfinished
-
         for line in whole:
             good = len(line) == LINE - 1 and line[:11].isdigit()
             result.torn += not good
             result.unordered += good and int(line[:11]) <= last
             last = int(line[:11]) if good else last
             seen += good
-
         path.unlink()
 
     result.lost = lines - seen

@@ -66,13 +66,10 @@ async def _idle(stage: Stage, beats: int) -> float:
 async def _events(stage: Stage, count: int) -> float:
     """CPU seconds from the first to the last of `count` events."""
     before = time.process_time()
-
     async with _supervisor(stage, "--events", str(count)) as supervisor:
         await supervisor["web"].wait_ready(20)
-
         while supervisor["web"].event_count <= count:  # noqa: ASYNC110 - a subscription would cost CPU too
             await asyncio.sleep(0.01)
-
         return time.process_time() - before
 
 
@@ -80,10 +77,8 @@ def _parsing(count: int) -> float:
     """The same bytes through the parser, in pieces of 64 KiB."""
     parser, data = EventStreamParser(), EVENT * count
     start = time.process_time()
-
     for at in range(0, len(data), 65536):
         parser.feed(data[at : at + 65536])
-
     return time.process_time() - start
 
 

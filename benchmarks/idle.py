@@ -22,7 +22,6 @@ ALL = (
 
 def measure(quick: bool) -> list[Row]:
     seconds = 3.0 if quick else 10.0
-
     with Stage() as stage:
         return [
             _memory(stage),

@@ -63,11 +63,9 @@ def as_table(rows: Iterable[Row]) -> str:
 def until(condition: Callable[[], bool], seconds: float = 30.0, pause: float = 0.002) -> None:
     """Wait for something that cannot tell by itself. Raises TimeoutError."""
     end = time.monotonic() + seconds
-
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError("it did not come")
-
         time.sleep(pause)
 
 
@@ -75,13 +73,10 @@ def memory(pid: int) -> dict[str, float]:
     """RSS, PSS (shared pages divided) and USS (private pages) in MiB."""
     sizes = {"rss": 0, "pss": 0, "uss": 0}
     names = {"Rss:": "rss", "Pss:": "pss", "Private_Clean:": "uss", "Private_Dirty:": "uss"}
-
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         words = line.split()
-
         if words[0] in names:
             sizes[names[words[0]]] += int(words[1])
-
     return {name: size / 1024 for name, size in sizes.items()}
 
 
@@ -114,12 +109,10 @@ def descriptors(pid: int) -> int:
 def children(pid: int) -> list[int]:
     """The living children of a process, zombies left out."""
     found = []
-
     for child in " ".join(_in_threads(pid, "children")).split():
         with suppress(OSError):
             if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
                 found.append(int(child))
-
     return found
 
 
@@ -129,5 +122,4 @@ def noise() -> str:
         pressure = Path("/proc/pressure/cpu").read_text().split("avg10=")[1].split()[0] + " % CPU pressure"
     except (OSError, IndexError):
         pressure = "CPU pressure not told"
-
     return f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.2f}, {pressure}"

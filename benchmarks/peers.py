@@ -19,13 +19,10 @@ Start: TypeAlias = Callable[[Stage, Sequence[str]], subprocess.Popen[str]]
 def respawning_peers(peers: Path | None) -> dict[str, Start]:
     """How to have one child kept up by each peer, in its fastest setting."""
     starts: dict[str, Start] = {}
-
     if peers is not None and (peers / "bin" / "supervisord").exists():
         starts["supervisord"] = lambda stage, argv: supervisord(stage, peers, [argv])
-
     if peers is not None and (peers / "bin" / "circusd").exists():
         starts["circus"] = lambda stage, argv: circus(stage, peers, [argv])
-
     return starts
 
 

@@ -24,11 +24,9 @@ def microseconds(lines: list[str], rounds: int = 50) -> float:
 
     for _ in range(5):
         started = time.perf_counter()
-
         for _ in range(rounds):
             for line in lines:
                 plugin.parse_port(line, "stdout")
-
         best = min(best, time.perf_counter() - started)
 
     return best / rounds / len(lines) * 1e6

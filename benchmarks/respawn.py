@@ -43,16 +43,12 @@ def measure(quick: bool, peers: Path | None = None) -> list[Row]:
 
     with Stage() as stage:
         keepers = [_bare(stage), _hostler(stage), *_peers(stage, peers)]
-
         for keeper in keepers:
             keeper.pid = next_stamp(keeper.stamps, "exec")[1]
-
         for _ in range(rounds):
             time.sleep(AGE)
-
             for keeper in keepers:
                 keeper.kill()
-
         bare, ours, *others = keepers
         rows = [compared("SIGKILL of the child to its successor", ours.took, bare.name, bare.took, 2.0)]
         rows += [compared("the same", ours.took, one.name, one.took, None) for one in others]
@@ -74,12 +70,10 @@ def _hostler(stage: Stage) -> Keeper:
 
 def _peers(stage: Stage, peers: Path | None) -> list[Keeper]:
     keepers = []
-
     for name, start in respawning_peers(peers).items():
         path = stage.path(name)
         start(stage, [*stage.child, str(path)])
         keepers.append(Keeper(name, path))
-
     return keepers
 
 
@@ -87,7 +81,6 @@ async def _scan(stage: Stage, times: int) -> list[Row]:
     """The look for members of a server that lives, and for those of one that is dead."""
     spec = ServerSpec(name="kid", command=("sleep", "1000"), cwd=stage.folder, port=None)
     folders = Directories(stage.folder / "s", stage.folder / "d", stage.folder / "c")
-
     async with Supervisor(spec, directories=folders) as supervisor:
         await supervisor["kid"].wait_ready(10)
         run = supervisor["kid"].run
@@ -100,7 +93,6 @@ async def _scan(stage: Stage, times: int) -> list[Row]:
         looks = [_timed(lambda: find_tree(process, table=census.look_now(process))) for _ in range(times)]
         await supervisor.stop()
         stops = []
-
         for _ in range(times):
             start = time.perf_counter()
             await stop_tree(process, grace=5, census=census)

@@ -65,7 +65,6 @@ class Scratch:
 def specs(count: int, folder: Path, ledger: Ledger) -> list[ServerSpec]:
     """Servers that are restarted without end, and soon."""
     scratch, counts = folder / "tmp", folder / "counts"
-
     for each in (scratch, counts):
         each.mkdir()
 
@@ -143,7 +142,6 @@ FAULTS: dict[str, Callable[[Server], Awaitable[None]]] = {
 async def strike(server: Server, name: str, ledger: Ledger) -> None:
     """One fault; an error of hostler's own is an answer, anything else is not."""
     ledger.faults[name] += 1
-
     try:
         async with asyncio.timeout(PATIENCE):
             await FAULTS[name](server)
@@ -163,7 +161,6 @@ async def bad_luck(supervisor: Supervisor, seconds: float, ledger: Ledger, chanc
         if now >= pause:
             ledger.samples.append(await quiet(supervisor, ledger))
             pause = time.monotonic() + min(PAUSE_EVERY, seconds / 6)
-
         name = chance.choice([*supervisor])
         ledger.open(strike(supervisor[name], chance.choice([*FAULTS]), ledger))
         await asyncio.sleep(chance.uniform(0.2, 1.6))
@@ -177,11 +174,9 @@ async def quiet(supervisor: Supervisor, ledger: Ledger) -> Sample:
 
     for name in supervisor:
         server = supervisor[name]
-
         try:
             if server.idle():
                 await server.start()
-
             await server.wait_ready(PATIENCE)
         except ServerError as error:
             ledger.hung.append(f"{name} did not get ready again: {error}")
@@ -219,7 +214,6 @@ def main() -> int:
     forget_ignored_signals()
     folder = Path(tempfile.mkdtemp(prefix="hostler-soak-"))
     ledger = Ledger()
-
     try:
         asyncio.run(soak(folder, given, ledger))
         found = rows(ledger, folder, lost_lines(folder))

@@ -146,7 +146,6 @@ def _slope(samples: list[Sample]) -> float:
     """MiB a minute, as a straight line through the samples."""
     if len({sample.at for sample in samples}) < 2:
         return 0.0
-
     fitted = statistics.linear_regression(
         [sample.at / 60 for sample in samples], [sample.rss for sample in samples]
     )
@@ -155,21 +154,17 @@ def _slope(samples: list[Sample]) -> float:
 
 def _zombies() -> int:
     count = 0
-
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             state, parent = stat.read_bytes().rpartition(b")")[2].split()[:2]
             count += state == b"Z" and int(parent) == os.getpid()
-
     return count
 
 
 def _orphans(folder: Path) -> int:
     """Processes that have our folder on their command line."""
     count = 0
-
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             count += str(folder).encode() in path.read_bytes()
-
     return count

@@ -36,15 +36,12 @@ class Clients:
 
     def serve(self, client: socket.socket) -> None:
         self._open.add(client)
-
         with contextlib.suppress(OSError), client:
             client.recv(65536)
             client.sendall(HEAD + FIRST)
-
             while True:
                 time.sleep(0.5)
                 client.sendall(BEAT)
-
         self._open.discard(client)
 
     def hang_up(self) -> None:
@@ -60,19 +57,15 @@ class Lines:
         self._run = f"{time.time_ns():x}-{os.getpid()}"
         path = folder / self._run
         path.write_bytes(bytes(8))
-
         with path.open("r+b") as file:
             self._count = mmap.mmap(file.fileno(), 8)
-
         self._number = 0
 
     def write(self, count: int) -> None:
         numbers = range(self._number + 1, self._number + count + 1)
         data = "".join(f"soak {self._run} {number} and some words\n" for number in numbers).encode()
-
         while data:
             data = data[os.write(1, data) :]
-
         self._number += count
         self._count[:] = self._number.to_bytes(8, "little")
 
@@ -97,7 +90,6 @@ def main() -> None:
     while True:
         for _ in range(FLOOD // AT_ONCE if flood.is_set() else 0):
             lines.write(AT_ONCE)
-
         flood.clear()
         lines.write(1)
         time.sleep(0.02)

@@ -44,7 +44,6 @@ class Stage:
     def __exit__(self, *error: object) -> None:
         for process in self._started:
             self.end(process)
-
         self._sweep()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -65,13 +64,10 @@ class Stage:
     def _build(self) -> list[str]:
         """A C program where there is a compiler, since Python needs 15 ms to its first instruction."""
         compiler, program = shutil.which("gcc") or shutil.which("cc"), self.folder / "child"
-
         for options in (["-static"], []) if compiler else ():
             argv = [str(compiler), "-O2", *options, "-o", str(program), str(HERE / "child.c")]
-
             if subprocess.run(argv, check=False, capture_output=True).returncode == 0:
                 return [str(program)]
-
         return [sys.executable, "-I", "-S", "-c", _PYTHON_CHILD]
 
     def path(self, name: str) -> Path:
@@ -108,7 +104,6 @@ class Stage:
         """SIGTERM, five seconds, SIGKILL."""
         if process.poll() is None:
             process.terminate()
-
             try:
                 process.wait(5)
             except subprocess.TimeoutExpired:

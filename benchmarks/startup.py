@@ -30,23 +30,18 @@ def measure(quick: bool, peers: Path | None = None) -> list[Row]:
             "--version": hostler("--version"),
             "check": hostler("check", str(file)),
         }
-
         if peers is not None and (peers / "bin" / "supervisord").exists():
             ended["supervisord"] = [str(peers / "bin" / "supervisord"), "--version"]
-
         for round_ in range(rounds + 1):
             if round_ == 1:
                 took.clear()  # in the first one modules were compiled
-
             for name, argv in ended.items():
                 took.setdefault(name, []).append(_to_its_end(argv, stage.env))
-
             took.setdefault("spawn", []).append(_bare(stage))
             took.setdefault("run", []).append(_hostler(stage))
             took.setdefault("run all", []).append(
                 _hostler(stage, "sse-health = true", "env-sanitizer = true")
             )
-
             for name, start in respawning_peers(peers).items():
                 path, now = stage.path(name), time.monotonic_ns()
                 process = start(stage, [*stage.child, str(path)])

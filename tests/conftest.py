@@ -35,11 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """The usual signals for children, also below `nohup`, and a HOME that is not the user's."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
     for number in (signal.SIGHUP, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)  # not obeyed here, and not inherited by a program
-
     if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits it
         config.add_cleanup(leave_the_home(cache_folder()))
 
@@ -48,13 +46,10 @@ def leave_the_home(cache: Path) -> Callable[[], None]:
     """Move HOME, and what else says where files of a user go, below the tests' cache; how it is removed."""
     home = tempfile.TemporaryDirectory(dir=cache, prefix="home-", ignore_cleanup_errors=True)
     settings_of_npm = Path.home() / ".npmrc"  # with the user's registry
-
     if settings_of_npm.exists():
         os.environ.setdefault("npm_config_userconfig", str(settings_of_npm))
-
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
         os.environ.pop(name, None)
-
     os.environ |= {"HOME": home.name, "TESTS_CACHE": str(cache), "npm_config_cache": str(cache / "npm")}
     return home.cleanup
 
@@ -121,7 +116,6 @@ def no_private_folder_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     monkeypatch.setattr(Launch, "remove_at_end", note)
     yield
     left = [path for path in made if path.name.startswith("hostler-") and path.exists()]
-
     for path in left:
         shutil.rmtree(path)
 
@@ -134,14 +128,12 @@ def marked(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[int]]:
 
     def find(word: str) -> list[int]:
         found = []
-
         for process in psutil.process_iter():
             try:
                 if process.status() != "zombie" and word in " ".join(process.cmdline()):
                     found.append(process.pid)
             except psutil.Error:
                 continue
-
         return [pid for pid in found if pid != os.getpid()]
 
     return find

@@ -88,7 +88,6 @@ class ServerError(Exception):
             text += f"\n  what to do: {context.hint}"
 
         output = context.stderr or context.stdout
-
         if output.strip():
             lines = output.rstrip().splitlines()[-_TAIL_LINES_IN_MESSAGE:]
             source = "stderr" if context.stderr else "stdout"

@@ -14,7 +14,6 @@ def check_positive(plugin: Any, *names: str) -> None:
     """Raise ValueError, as `__post_init__` does, for the first of these options that is 0 or less."""
     for name in names:
         value = getattr(plugin, name)
-
         if value is not None and value <= 0:
             allowed = "1 or more" if name in {"successes", "failures"} else "longer than 0"
             raise ValueError(f"{name}: must be {allowed}")

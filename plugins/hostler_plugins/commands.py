@@ -44,7 +44,6 @@ class Commands:
     def __post_init__(self) -> None:
         if not any((self.pre_spawn, self.on_ready, self.on_crash, self.on_shutdown)):
             raise ValueError('there is no command; set one, such as on_ready = ["notify-send", "ready"]')
-
         if self.timeout <= 0:
             raise ValueError('timeout: expected more than 0, such as "60s"')
 
@@ -53,7 +52,6 @@ class Commands:
         for hook in ("pre_spawn", "on_ready", "on_crash", "on_shutdown"):
             program, *_ = getattr(self, hook) or [""]
             place = launch.cwd / program if "/" in program else program
-
             if program and shutil.which(place, path=launch.env.get("PATH", "")) is None:
                 yield f"{hook}: there is no program {program}"
 
@@ -64,7 +62,6 @@ class Commands:
             return
 
         result = await server.run_command(self.pre_spawn, timeout=self.timeout)
-
         if result.code != 0:
             raise EnvironmentSetupFailed(
                 f"the command before the start {_ending(result)}",
@@ -123,5 +120,4 @@ def _ending(result: CommandResult) -> str:
         how = f"was killed by signal {result.signal}"
     else:
         how = "took too long, and was stopped"
-
     return f"{how}: {result.last_line}" if result.last_line else how

@@ -64,7 +64,6 @@ class DemoServer:
         try:
             async with asyncio.timeout(_REQUEST_SECONDS):
                 request = await read_request(reader)
-
             await self._answer(request, writer)
         except BadRequest as error:
             send(writer, HTTPStatus.BAD_REQUEST, str(error))
@@ -101,7 +100,6 @@ class DemoServer:
     def _is_allowed(self, request: Request) -> bool:
         if not self.password:
             return True
-
         expected = "Basic " + base64.b64encode(f"demo:{self.password}".encode()).decode()
         given = request.headers.get("authorization", "")
         return hmac.compare_digest(given.encode(), expected.encode())
@@ -117,12 +115,10 @@ class DemoServer:
         while True:
             await writer.drain()
             await asyncio.sleep(min(next_tick, next_beat) - clock())
-
             if clock() >= next_tick:
                 number += 1
                 next_tick += self.tick
                 writer.write(event("tick", number=number))
-
             if clock() >= next_beat:
                 next_beat += self.heartbeat
                 writer.write(event("server.heartbeat"))
@@ -184,7 +180,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="0: any free port (default)")
     options = parser.parse_args(argv)
-
     try:
         asyncio.run(run(options.host, options.port))
     except OSError as error:

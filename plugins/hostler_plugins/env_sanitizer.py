@@ -90,7 +90,6 @@ class EnvSanitizer:
     def __post_init__(self) -> None:
         for name in ("allow", "deny", "hygiene", "mask"):
             _check(name, getattr(self, name))
-
         for word in self.allow:
             if word in self.deny or (_is_name(word) and _matches(word, self.deny)):
                 raise ValueError(f"allow: {word} is in deny too, which wins; take it out of one of them")
@@ -103,7 +102,6 @@ class EnvSanitizer:
 
         overruled = {name for name in launch.allowed & launch.env.keys() if _matches(name, self.deny)}
         withheld = (self._copy(launch) | self._drop(launch)) - overruled
-
         if withheld:
             server.notice("env_withheld", _sentence(withheld), names=sorted(withheld))
 
@@ -115,7 +113,6 @@ class EnvSanitizer:
         for name, value in (*launch.host_env.items(), *launch.env.items()):
             if self._is_secret(name):
                 yield value
-
         yield from launch.secrets.values()
 
     def _copy(self, launch: Launch) -> set[str]:
@@ -125,9 +122,7 @@ class EnvSanitizer:
         for name, value in launch.host_env.items():
             if name in launch.env:
                 continue
-
             wanted = _matches(name, self.allow)
-
             if not self._may_pass(name, named=name in self.allow):
                 withheld |= {name} if wanted or self._is_secret(name) else set()
             elif wanted:
@@ -153,7 +148,6 @@ class EnvSanitizer:
     def _may_pass(self, name: str, *, named: bool) -> bool:
         if _matches(name, self.deny):
             return False
-
         return named or not (self._is_secret(name) or _matches(name, self.hygiene))
 
     def _is_secret(self, name: str) -> bool:

@@ -65,14 +65,12 @@ class ExecHealth:
     def __post_init__(self) -> None:
         if not self.command or not self.command[0]:
             raise ValueError('command: expected an argv, such as ["pg_isready", "-q"]')
-
         check_positive(self, "interval", "timeout", "successes", "failures")
 
     def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
         """For `hostler check`: why the command could not be run."""
         program = self.command[0]
         place = launch.cwd / program if "/" in program else program
-
         if shutil.which(place, path=launch.env.get("PATH", "")) is None:
             yield f"there is no program {program} for exec-health"
 
@@ -95,7 +93,6 @@ class ExecHealth:
             successes=self.successes,
             failures=self.failures,
         )
-
         async with aclosing(reports):
             async for report in reports:
                 patience = self.timeout if isinstance(report, Healthy) else patience
@@ -135,9 +132,7 @@ class ExecHealth:
 def _ending(result: CommandResult, timeout: float) -> str:
     if result.code is not None:
         return f"exit code {result.code}"
-
     if result.signal is not None:
         names = {number.value: number.name for number in signal.Signals}
         return f"killed by {names.get(result.signal, f'signal {result.signal}')}"
-
     return f"no result within {timeout:g} s"

@@ -53,7 +53,6 @@ class FileReady:
     def __post_init__(self) -> None:
         if not self.path.name:
             raise ValueError(f"path: expected a file, found {str(self.path)!r}")
-
         check_positive(self, "interval", "failures")
 
     @hookimpl(trylast=True)
@@ -64,7 +63,6 @@ class FileReady:
         try:
             if self.remove_stale:
                 await server.remove_file(self._file)  # as the server: it may have linked its folder elsewhere
-
             self._before = await anyio.to_thread.run_sync(_mark, self._file)
         except OSError as error:
             raise EnvironmentSetupFailed(
@@ -87,7 +85,6 @@ class FileReady:
             return
 
         reports = poll(self._ask, interval=self.interval, timeout=_SECONDS, failures=self.failures)
-
         async with aclosing(reports):
             async for report in reports:
                 yield report
@@ -107,7 +104,6 @@ def _mark(file: Path) -> Mark | None:
         found = file.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-
     return found.st_dev, found.st_ino, found.st_mtime_ns
 
 

@@ -53,7 +53,6 @@ class LogReady:
     def __post_init__(self) -> None:
         if not self.pattern:
             raise ValueError("pattern: an empty pattern is found in every line")
-
         check_pattern(self, "pattern", "failure")
         check_positive(self, "failures")
 
@@ -61,7 +60,6 @@ class LogReady:
         """For `hostler check`: whether there is anything to read."""
         modes = {"stdout": launch.stdout, "stderr": launch.stderr}
         wanted = tuple(modes) if self.stream == "any" else (self.stream,)
-
         if all(modes[name] is not OutputMode.CAPTURE for name in wanted):
             yield f"log-ready cannot read {' or '.join(wanted)}: it is not captured"
 
@@ -70,7 +68,6 @@ class LogReady:
         """Follow the output from its first line on."""
         for wrong in self.check(server.spec, launch):
             raise InvalidConfiguration(wrong, hint='set stdout = "capture", or switch log-ready off')
-
         self._heard = heard = _Heard()
         launch.follow(lambda line: self._hear(line, heard))
 
@@ -88,10 +85,8 @@ class LogReady:
         while True:
             while heard.reports:
                 yield heard.reports.popleft()
-
             if self._is_done(heard):
                 return
-
             await heard.wait()
 
     def _hear(self, line: Line, heard: _Heard) -> bool:
@@ -99,10 +94,8 @@ class LogReady:
         if self.stream in {"any", line.stream}:
             text = _COLOUR.sub("", line.text)
             report = self._read(text)
-
             if report is not None:
                 heard.say(report)
-
         return not self._is_done(heard)
 
     def _read(self, text: str) -> Report | None:
@@ -113,7 +106,6 @@ class LogReady:
                 permanent=self.on_failure == "give-up",
                 limit=self.failures,
             )
-
         return Healthy({"line": text.strip()[:_SHOWN]}) if re.search(self.pattern, text) else None
 
     def _is_done(self, heard: _Heard) -> bool:

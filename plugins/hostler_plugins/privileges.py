@@ -71,7 +71,6 @@ class Privileges:
         for name, value in self.rlimits.items():
             if not hasattr(resource, f"RLIMIT_{name.upper()}"):
                 raise ValueError(f"rlimits: there is no limit {name}; there are: {', '.join(_limit_names())}")
-
             if value < 0:
                 raise ValueError(f"rlimits: {name} must be 0 or more")
 
@@ -79,7 +78,6 @@ class Privileges:
         """What could not be had on this machine, for `hostler check`; the others look as its user then."""
         problems = list(self._problems())
         yield from problems
-
         if not problems:
             self._take(spec, launch)
 
@@ -90,7 +88,6 @@ class Privileges:
             raise EnvironmentSetupFailed(
                 problem, hint="correct the options of the plugin privileges", permanent=True
             )
-
         self._take(server.spec, launch)
 
     def _take(self, spec: ServerSpec, launch: Launch) -> None:
@@ -116,7 +113,6 @@ class Privileges:
     def _problems(self) -> Iterator[str]:
         """What is asked for and cannot be had, in words."""
         asked = self.user is not None or self.group is not None or self.groups is not None
-
         if asked and os.geteuid() != 0 and not self._is_ourselves():
             who = f"run a server as {self.user or self.group}" if self.user or self.group else "set groups"
             yield f"only root can {who}: run hostler as root, or remove user, group and groups"
@@ -155,7 +151,6 @@ def _live_as(user: str, env: dict[str, str], configured: Mapping[str, object]) -
 def _account(user: str) -> pwd.struct_passwd | None:
     with suppress(KeyError):
         return pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
-
     return None
 
 
@@ -164,7 +159,6 @@ def _is_group(name: str) -> bool:
         grp.getgrnam(name)
     except KeyError:
         return False
-
     return True
 
 

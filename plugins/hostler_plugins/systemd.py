@@ -33,14 +33,11 @@ class Systemd:
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
         """Find the socket, and begin to say that hostler lives."""
         self._socket = launch.host_env.get("NOTIFY_SOCKET", "")
-
         if self._first is None:
             self._first = server.generation
             allowed = watchdog_seconds(launch.host_env, os.getpid())
-
             if self._socket and allowed is not None:
                 server.start_soon(partial(self._beat, server, allowed), over_restarts=True)
-
         self._tell(server, f"{server.name}: starting")
 
     @hookimpl
@@ -61,7 +58,6 @@ class Systemd:
 
     async def _beat(self, server: ServerView, allowed: float) -> None:
         self._send(server, f"WATCHDOG_USEC={allowed * 1_000_000:.0f}")  # a former rest may have ended it
-
         try:
             while True:
                 self._send(server, "WATCHDOG=1")
@@ -71,14 +67,12 @@ class Systemd:
 
     def _tell(self, server: ServerView, text: str, *more: str) -> None:
         status = (f"STATUS={' '.join(text.split())}",) if self.status else ()
-
         if more or status:
             self._send(server, *more, *status)
 
     def _send(self, server: ServerView, *lines: str) -> None:
         if not self._socket:
             return
-
         try:
             send(self._socket, "\n".join(lines))
         except OSError as error:
@@ -90,10 +84,8 @@ class Systemd:
 def watchdog_seconds(environ: Mapping[str, str], pid: int) -> float | None:
     """How long systemd lets us be silent, in seconds; None when it does not ask us."""
     allowed, whose = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
-
     if not allowed.isdecimal() or int(allowed) == 0 or (whose and whose != str(pid)):
         return None
-
     return int(allowed) / 1_000_000
 
 
@@ -101,9 +93,7 @@ def send(address: str, text: str) -> None:
     """Send one datagram; an address with "@" is in the abstract namespace. OSError when it cannot be sent."""
     if address[0] not in "/@":
         raise OSError(f"NOTIFY_SOCKET is no path: {address}")
-
     name = "\0" + address[1:] if address[0] == "@" else address
-
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.setblocking(False)
         notify.sendto(text.encode(), name)

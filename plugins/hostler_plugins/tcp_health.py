@@ -70,7 +70,6 @@ class TcpHealth:
     def __post_init__(self) -> None:
         if self.port is not None and not 1 <= self.port <= 65535:
             raise ValueError(f"port: expected a number from 1 to 65535, found {self.port}")
-
         if self.path is not None and (self.host is not None or self.port is not None):
             raise ValueError("path: a Unix socket has no host and no port; set either")
 
@@ -79,7 +78,6 @@ class TcpHealth:
                 with suppress(UnicodeEncodeError):
                     getattr(self, name).encode("latin-1")
                     continue
-
                 raise ValueError(f"{name}: every letter has to stand for one byte")
 
         check_pattern(self, "expect")
@@ -91,7 +89,6 @@ class TcpHealth:
     ) -> AsyncGenerator[Report, None]:
         """Connect, and report each attempt."""
         target = self._target(server, endpoint)
-
         if target is None:
             yield _without_port()
             return
@@ -104,7 +101,6 @@ class TcpHealth:
             successes=self.successes,
             failures=self.failures,
         )
-
         async with aclosing(reports):
             async for report in reports:
                 yield report
@@ -113,7 +109,6 @@ class TcpHealth:
         """Where to connect to; None where there is no port."""
         if self.path is not None:
             return server.spec.cwd / self.path
-
         host = self.host or (server.spec.host if endpoint is None else endpoint.reachable_host)
         port = self.port or (None if endpoint is None else endpoint.port)
         return None if port is None else Endpoint(host, port)
@@ -140,7 +135,6 @@ class TcpHealth:
         finally:
             with suppress(OSError), writer.get_extra_info("socket").dup() as connection:
                 close_by_reset(connection)
-
             writer.close()
 
         return Unhealthy(f"{where}: {wrong}") if wrong else Healthy({"address": where})
@@ -150,7 +144,6 @@ class TcpHealth:
     ) -> None:
         """Raise where somebody else listens; at a place of the options that matters only for a secret."""
         secret = self.send is not None and _has_secret(server, self.send)
-
         if isinstance(target, Endpoint):
             if (secret or self.port is None) and writer is None:
                 verify_place(server, target, secret=secret)
@@ -169,10 +162,8 @@ class TcpHealth:
             return ""
 
         pattern, data = re.compile(self.expect.encode("latin-1")), b""
-
         while len(data) < _MOST and (piece := await reader.read(_MOST - len(data))):
             data += piece
-
             if pattern.search(data):
                 return ""
 
@@ -188,25 +179,21 @@ def _has_secret(server: ServerView, text: str) -> bool:
 def _shown(target: Endpoint | Path) -> str:
     if isinstance(target, Path):
         return str(target)
-
     return f"[{target.host}]:{target.port}" if ":" in target.host else f"{target.host}:{target.port}"
 
 
 async def _connect(target: Endpoint | Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     if isinstance(target, Path):
         return await asyncio.open_unix_connection(target)
-
     return await asyncio.open_connection(target.host, target.port)
 
 
 def _verify_peer(server: ServerView, writer: asyncio.StreamWriter) -> None:
     """Raise PortInUse unless a process of the server made the Unix socket; where nobody can tell, too."""
     pid = None
-
     if sys.platform == "linux":
         peer = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
         pid = _PEER.unpack(peer)[0]
-
     if pid not in server.members():
         who = "another process" if pid is None else f"another process (pid {pid})"
         raise PortInUse(f"{who} listens there in its place, and is told no secret")

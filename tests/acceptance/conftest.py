@@ -15,13 +15,10 @@ def world(tmp_path: Path) -> Iterator[Project]:
     """A home of the test's own; what the test started in it is gone at its end."""
     world = Project(tmp_path / "home")
     yield world
-
     for command in world.started:
         if command.process.poll() is None:
             command.process.kill()
-
         command.end()
-
     assert world.processes() == {}
 
 
@@ -29,7 +26,6 @@ def world(tmp_path: Path) -> Iterator[Project]:
 def freezer(tmp_path: Path) -> Iterator[Freezer]:
     """A freezer of the test's own, where the system has one."""
     root = Path("/sys/fs/cgroup/freezer")
-
     if not os.access(root, os.W_OK):
         pytest.skip(
             "nothing outlives SIGKILL here: there is no freezer (control groups version 1) to write to"

@@ -66,10 +66,8 @@ def test_an_option_has_the_default_that_was_asked_for(plugin: str, option: str, 
 @pytest.mark.requirement("R8", "R30")
 async def test_a_log_file_has_the_name_of_its_server(world: Project) -> None:
     file = world.fake("--print", "hello", name="web", plugins={"regex-port": {}, "log-rotation": {}})
-
     async with world.supervisor(file) as supervisor:
         await supervisor["web"].wait_ready(20)
-
     assert "hello" in world.logged("web.log")
 
 
@@ -141,7 +139,6 @@ async def test_a_spec_made_in_python_runs_like_one_from_toml(world: Project) -> 
     from_python = from_dict(tomllib.loads(text), base=world.project, environ=world.environ).servers["fake"]
     assert from_python == from_toml
     changed = replace(from_python, name="changed", restart=RestartPolicy(max_restarts=1))
-
     async with Supervisor(changed, directories=world.directories, environ=world.environ) as supervisor:
         await supervisor["changed"].wait_ready(20)
 
@@ -176,7 +173,6 @@ def same(one: Configuration, other: Configuration) -> bool:
 def test_a_mistake_in_an_extended_file_names_that_file(world: Project) -> None:
     world.write('[servers.web]\ncommand = ["serve"]\nport = "8080"\n', "base.toml")
     file = world.write('extends = ["base.toml"]\n')
-
     with pytest.raises(InvalidConfiguration, match=r"base\.toml:3:.*port"):
         load(file)
 
@@ -184,6 +180,5 @@ def test_a_mistake_in_an_extended_file_names_that_file(world: Project) -> None:
 @pytest.mark.requirement("R9")
 def test_a_fixed_port_of_two_servers_is_a_mistake(world: Project) -> None:
     table = {"command": ["serve"], "port": 4096, "restart": QUICK}
-
     with pytest.raises(InvalidConfiguration, match="4096"):
         world.load(world.configure(one=table, two=table))

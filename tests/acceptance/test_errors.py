@@ -59,11 +59,9 @@ BEFORE: dict[type[ServerError], Callable[[Project], Path]] = {
 
 async def failure(world: Project, file: Path, wanted: type[ServerError]) -> ServerError:
     world.environ["GITHUB_TOKEN"] = "ghp_0123456789abcdef"
-
     async with world.supervisor(file) as supervisor:
         with pytest.raises(wanted) as caught:
             await supervisor["fake"].wait_ready(20)
-
     assert type(caught.value) is wanted
     assert world.what_is_left() == NOTHING
     return caught.value
@@ -108,7 +106,6 @@ async def test_a_port_in_use_tells_who_uses_it(world: Project) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         error = await failure(world, told(world, port=port), PortInUse)
-
     assert str(port) in str(error)
     assert error.context.stderr or error.context.details
 
@@ -122,10 +119,8 @@ async def test_a_wrong_configuration_and_a_second_start_are_errors_of_their_own(
 
     async with world.supervisor(world.fake(*TALKATIVE)) as supervisor:
         await supervisor["fake"].wait_ready(20)
-
         with pytest.raises(ProcessAlreadyRunning, match="pid") as again:
             await supervisor["fake"].start()
-
         assert again.value.context.details["url"] == supervisor["fake"].url
         assert "words on stderr" in again.value.context.stderr
 
@@ -155,7 +150,6 @@ async def test_a_broken_plugin_is_an_error_of_its_own(world: Project) -> None:
     # A program that brings specs of its own meets it at the start.
     plugin = PluginSpec("mine", use="broken.py:Broken", base=world.project)
     spec = ServerSpec(name="own", command=("true",), port=None, plugins=(plugin,))
-
     async with Supervisor(spec, directories=world.directories, environ=world.environ) as supervisor:
         with pytest.raises(PluginError, match="of the plugin"):
             await supervisor["own"].wait_ready(20)
@@ -168,16 +162,13 @@ async def test_what_outlives_sigkill_is_told_by_pid(world: Project, freezer: Fre
         await server.wait_ready(20)
         assert server.pid is not None
         freezer.freeze(server.pid)
-
         with pytest.raises(ForceKillTimeout) as caught:
             await server.stop()
-
         context = caught.value.context
         assert context.details["pids"] == [server.pid]
         assert "words on stderr" in context.stderr
         assert server.state is State.STOPPING
         freezer.thaw()
-
         with anyio.fail_after(20):
             await server.wait_stopped()
 

@@ -42,13 +42,10 @@ async def test_the_first_event_makes_ready(first: str, world: Project) -> None:
     async with world.supervisor(world.fake("--first", first, "--log-requests")) as supervisor:
         stream = supervisor["fake"].stream_events()
         await supervisor["fake"].wait_ready(20)
-
         with anyio.fail_after(5):
             item = await anext(stream)
-
         assert isinstance(item, StreamEvent)
         assert item.data == first
-
     assert "request GET /event" in world.logged()
 
 
@@ -68,16 +65,13 @@ async def test_a_lost_stream_is_connected_to_again_and_failures_are_counted_and_
     events: list[Event] = []
     modes = ["end-after 2", "status 503", "ok"]
     switches = [word for mode in modes for word in ("--events", *mode.split())]
-
     async with world.supervisor(world.fake(*switches), events) as supervisor:
         server = supervisor["fake"]
         stream = server.stream_events()
-
         with anyio.fail_after(20):
             await server.wait_ready()
             items = [await anext(stream) for _ in range(4)]
             await server.until(lambda: server.health == "healthy")
-
         told = [
             (e.healthy, e.failures)
             for e in events
@@ -94,7 +88,6 @@ async def test_the_waits_between_connections_grow(world: Project) -> None:
     plugins = five_plugins(sse_health={"reconnect": "100ms", "max_reconnect": "10s"})
     switches = ("--events", "end-after", "1", "--events", "status", "503")
     file = world.fake(*switches, plugins=plugins, max_connection_failures=6)
-
     async with world.supervisor(file, events) as supervisor:
         with anyio.fail_after(30):
             await supervisor["fake"].wait_ready()
@@ -114,11 +107,9 @@ async def test_events_are_counted_and_the_last_one_has_a_time(world: Project) ->
         server = supervisor["fake"]
         stream = server.stream_events()
         await server.wait_ready(20)
-
         with anyio.fail_after(10):
             for _ in range(1000):
                 assert isinstance(await anext(stream), StreamEvent)
-
         assert server.event_count == 1000
         assert server.last_event_at is not None
         assert began <= server.last_event_at <= datetime.now(UTC)
@@ -129,12 +120,10 @@ async def test_the_time_is_that_of_the_last_event(world: Project) -> None:
     async with world.supervisor(world.fake("--heartbeat", "0.1")) as supervisor:
         server = supervisor["fake"]
         stream = server.stream_events()
-
         with anyio.fail_after(20):
             await anext(stream)
             first = server.last_event_at
             await anext(stream)
-
         assert first is not None
         assert server.last_event_at is not None
         assert server.last_event_at > first
@@ -153,13 +142,10 @@ UNUSUAL = (
 @pytest.mark.requirement("R26")
 async def test_events_are_read_as_the_standard_says(world: Project) -> None:
     pieces = [UNUSUAL[at : at + 5] for at in range(0, len(UNUSUAL), 5)]
-
     async with world.supervisor(raw(world, *pieces)) as supervisor:
         stream = supervisor["raw"].stream_events()
-
         with anyio.fail_after(20):
             events = [await anext(stream) for _ in range(4)]
-
         assert events == [
             StreamEvent("message", "one\ntwo\n", ""),
             StreamEvent("named", "é", "7"),
@@ -172,10 +158,8 @@ async def test_events_are_read_as_the_standard_says(world: Project) -> None:
 async def test_a_stream_that_falls_silent_is_noticed(world: Project) -> None:
     events: list[Event] = []
     plugins = five_plugins(sse_health={"stall_timeout": "300ms", "reconnect": "20ms"})
-
     async with world.supervisor(world.fake("--events", "stall", plugins=plugins), events) as supervisor:
         server = supervisor["fake"]
-
         with anyio.fail_after(20):
             await server.wait_ready()
             await server.until(lambda: server.health == "unhealthy" or server.generation > 1)

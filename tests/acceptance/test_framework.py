@@ -104,7 +104,6 @@ async def test_the_six_hooks_are_called_in_the_course_of_a_life(world: Project) 
     told = world.home / "told"
     plugins = {"teller": {"use": "teller.py:Teller", "file": str(told)}} | five_plugins()
     file = world.fake("--crash-when-ready", "0.3", "--exit-code", "10", plugins=plugins)
-
     async with world.supervisor(file) as supervisor:
         with anyio.fail_after(20):
             await supervisor["fake"].until(lambda: supervisor["fake"].restarts == 1)
@@ -121,10 +120,8 @@ async def test_every_bundled_plugin_can_be_swapped_by_changing_its_line(name: st
     assert name in installed()
     events: list[Event] = []
     file = world.fake(plugins=five_plugins() | {name: plugin(world, SWAPPED[name])})
-
     async with world.supervisor(file, events) as supervisor:
         await supervisor["fake"].wait_ready(20)
-
     assert "swapped" in [event.topic for event in events if isinstance(event, Notice)]
     assert world.what_is_left() == NOTHING
 
@@ -133,7 +130,6 @@ async def test_every_bundled_plugin_can_be_swapped_by_changing_its_line(name: st
 @pytest.mark.parametrize("name", ["opencode", "sse-health", "log-rotation", "env-sanitizer"])
 async def test_a_bundled_plugin_can_be_left_out(name: str, world: Project) -> None:
     plugins = {key: value for key, value in five_plugins().items() if key != name}
-
     async with world.supervisor(world.fake(plugins=plugins | {name: False})) as supervisor:
         await supervisor["fake"].wait_ready(20)
         assert [spec.name for spec in supervisor["fake"].spec.plugins] == list(plugins)
@@ -249,16 +245,13 @@ async def test_a_faulty_plugin_is_named_and_does_not_take_the_others_down(fault:
     told = world.home / "told"
     teller = {"use": "teller.py:Teller", "file": str(told)}
     file = world.fake(plugins={"mine": plugin(world, body), **five_plugins(), "teller": teller})
-
     async with world.supervisor(file, events) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(20)
-
         if hook == "on_ready":
             await asyncio.to_thread(
                 eventually, lambda: any(isinstance(event, PluginFailed) for event in list(events))
             )
-
         assert server.state is State.RUNNING
         began = time.monotonic()
         await server.stop()
@@ -277,10 +270,8 @@ async def test_a_hook_that_fails_three_times_in_a_row_is_taken_out(world: Projec
     body = "def parse_port(self, line): raise RuntimeError('bad day')"
     lines = [word for number in range(6) for word in ("--print", f"line {number}")]
     file = world.fake(*lines, plugins={"mine": plugin(world, body), **five_plugins()})
-
     async with world.supervisor(file, events) as supervisor:
         await supervisor["fake"].wait_ready(20)
-
     failed = [event for event in events if isinstance(event, PluginFailed)]
     assert [event.disabled for event in failed] == [False, False, True]
 
@@ -298,7 +289,6 @@ async def test_nothing_is_spawned_when_a_preparation_fails(body: str, words: str
     touched = world.home / "touched"
     plugins = five_plugins() | {"mine": plugin(world, body)}
     file = world.fake("--touch", str(touched), plugins=plugins, prepare_timeout="500ms")
-
     async with world.supervisor(file) as supervisor:
         with pytest.raises(ServerError, match="mine") as caught:
             await supervisor["fake"].wait_ready(20)
@@ -318,7 +308,6 @@ async def test_a_health_plugin_that_fails_says_unknown_and_ends_in_an_error_with
         startup_timeout="1s",
         restart={"start_retries": 0},
     )
-
     async with world.supervisor(file) as supervisor:
         with pytest.raises(PluginError, match="mine"):
             await supervisor["fake"].wait_ready(20)
@@ -328,13 +317,11 @@ async def test_a_health_plugin_that_fails_says_unknown_and_ends_in_an_error_with
 async def test_a_plugin_that_floods_with_reports_does_not_stop_the_server(world: Project) -> None:
     body = "async def health_check(self):\n    while True:\n        yield Healthy()"
     file = world.fake(plugins=five_plugins() | {"mine": plugin(world, body)})
-
     async with world.supervisor(file) as supervisor:
         await supervisor["fake"].wait_ready(20)
         began = time.monotonic()
         await supervisor["fake"].stop()
         assert time.monotonic() - began < 5
-
     assert world.what_is_left() == NOTHING
 
 
@@ -343,11 +330,9 @@ async def test_a_plugin_that_floods_with_notices_does_not_stop_the_server(world:
     events: list[Event] = []
     body = "async def on_ready(self, server):\n    for n in range(100000): server.notice('flood', str(n))"
     file = world.fake(plugins=five_plugins() | {"mine": plugin(world, body)})
-
     async with world.supervisor(file, events) as supervisor:
         await supervisor["fake"].wait_ready(20)
         await supervisor["fake"].stop()
-
     assert [event.state for event in events if isinstance(event, StateChanged)][-1] is State.STOPPED
 
 

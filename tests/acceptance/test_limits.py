@@ -63,10 +63,8 @@ async def test_too_much_ends_the_whole_tree_with_its_reason_and_by_the_one_resta
 ) -> None:
     async with world.supervisor(world.configure(worker=limited(program, **options))) as supervisor:
         server = supervisor["worker"]
-
         with pytest.raises(ServerCrashed, match=reason):
             await until_given_up(server)
-
         assert server.state is State.FAILED
         assert server.restarts == 1
         assert len(server.crashes) == 2
@@ -76,10 +74,8 @@ async def test_too_much_ends_the_whole_tree_with_its_reason_and_by_the_one_resta
 @pytest.mark.requirement("R41")
 async def test_open_files_are_limited_by_the_kernel(world: Project) -> None:
     table = limited(OPENS, open_files=64)
-
     async with world.supervisor(world.configure(worker=table)) as supervisor:
         server = supervisor["worker"]
-
         with pytest.raises(ServerCrashed, match="Too many open files"):
             await until_given_up(server)
 

@@ -32,7 +32,6 @@ def numbered_lines(world: Project, name: str) -> list[int]:
 async def test_rotation_by_size_loses_no_line(world: Project) -> None:
     plugins = five_plugins(log_rotation={"path": "fake.log", "max_size": "1 MiB", "keep": 10})
     file = world.fake("--flood", "5000000", plugins=plugins)
-
     async with world.supervisor(file) as supervisor:
         await supervisor["fake"].wait_ready(30)
 
@@ -58,12 +57,10 @@ def on_a_terminal(world: Project, file: Path) -> str:
     )
     os.close(theirs)
     shown = b""
-
     try:
         while piece := os.read(ours, 65536):
             if b"started on port" in shown + piece and b"started on port" not in shown:
                 process.send_signal(signal.SIGINT)
-
             shown += piece
     except OSError:  # what Linux says when the other side is closed
         pass
@@ -183,10 +180,8 @@ def test_secrets_reach_no_log(flags: tuple[str, ...], world: Project) -> None:
 @pytest.mark.requirement("R30")
 async def test_a_log_outlives_its_server_and_is_written_on_by_the_next(world: Project) -> None:
     file = world.fake("--print", "hello", "--print-error", "on stderr")
-
     for _ in range(2):
         async with world.supervisor(file) as supervisor:
             await supervisor["fake"].wait_ready(20)
-
     assert world.logged().count("hello") == 2
     assert world.logged().count("on stderr") == 2

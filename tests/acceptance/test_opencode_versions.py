@@ -53,13 +53,11 @@ def first_data(item: object) -> Mapping[str, object]:
 def order_of(events: list[Event]) -> list[str]:
     """Health and states in the order of their coming, with the plugin or the state."""
     told = []
-
     for event in events:
         if isinstance(event, HealthReported) and event.healthy:
             told.append(event.plugin)
         elif isinstance(event, StateChanged):
             told.append(event.state.value)
-
     return told
 
 
@@ -101,16 +99,13 @@ async def test_a_version_becomes_ready_comes_back_when_killed_and_leaves_nothing
     file = world.configure(opencode=opencode_table(world, binary))
     world.environ["ANTHROPIC_API_KEY"] = SECRET
     events: list[Event] = []
-
     async with world.supervisor(file, events) as supervisor:
         server = supervisor["opencode"]
         stream = server.stream_events()
         await server.wait_ready(30)
         assert order_of(events).index("sse-health") < order_of(events).index("running")
-
         with anyio.fail_after(5):
             assert first_data(await anext(stream))["type"] == "server.connected"
-
         assert server.event_count >= 1
         assert server.url is not None
         assert server.endpoint is not None
@@ -128,11 +123,9 @@ async def test_a_version_becomes_ready_comes_back_when_killed_and_leaves_nothing
         assert server.endpoint is not None
         assert server.endpoint.port == port
         assert server.restarts == 1, server.crashes
-
         if version in HAS_A_SHELL:
             child = await a_child_of_the_shell_tool(server, world)
             assert version == "0.5.29" or os.getsid(child) != os.getsid(server.pid or 0)
-
         began = time.monotonic()
         await server.stop()
         assert time.monotonic() - began < 5
@@ -150,7 +143,6 @@ async def test_three_servers_that_share_a_fresh_data_directory_are_ready_within_
     table = opencode_table(world, opencode_binary(NEWEST))
     file = world.configure(one=table, two=table, three=table)
     events: list[Event] = []
-
     async with world.supervisor(file, events) as supervisor:
         began = time.monotonic()
         await supervisor.wait_ready(timeout=30)
@@ -167,13 +159,10 @@ async def test_three_servers_that_share_a_fresh_data_directory_are_ready_within_
 async def test_a_broken_project_configuration_is_told_and_not_tried_again(world: Project) -> None:
     (world.project / "opencode.json").write_text('{"model": 5, "nonsense": true')
     file = world.configure(opencode=opencode_table(world, opencode_binary(NEWEST)))
-
     async with world.supervisor(file) as supervisor:
         server = supervisor["opencode"]
-
         with pytest.raises(Exception, match=r"opencode\.json|onfig") as caught:
             await server.wait_ready(30)
-
         assert server.state is State.FAILED
         assert server.restarts == 0
         assert type(caught.value).__name__ == "InvalidConfiguration"
@@ -185,11 +174,9 @@ async def test_a_broken_project_configuration_is_told_and_not_tried_again(world:
 async def test_a_version_that_is_too_old_fails_in_time_with_what_it_said(world: Project) -> None:
     table = opencode_table(world, opencode_binary("0.1.174"), startup_timeout="4s")
     table["restart"] = {"start_retries": 0}
-
     async with world.supervisor(world.configure(opencode=table)) as supervisor:
         with pytest.raises(PortParsingFailed, match="never told") as caught:
             await supervisor["opencode"].wait_ready(10)
-
     assert "Unexpected error" in caught.value.context.stderr
     assert caught.value.context.hint
     assert world.what_is_left() == NOTHING

@@ -47,10 +47,8 @@ async def test_a_child_has_its_own_arguments_directory_and_variables(world: Proj
 
     async with world.supervisor(file) as supervisor:
         lines = supervisor["worker"].lines()
-
         with anyio.fail_after(10):
             arguments, cwd, env = json.loads((await anext(lines)).text)
-
         assert (arguments, cwd, env["OWN"]) == (["a b", "--c=$HOME;d"], str(folder), "value")
         assert Path.cwd() == before
         assert "OWN" not in os.environ
@@ -90,10 +88,8 @@ async def test_an_exit_tells_its_code_or_its_signal(
     file = world.fake(
         "--exit-after", "0.2", switch, str(code or number), restart={"policy": "never", "start_retries": 0}
     )
-
     async with world.supervisor(file, events) as supervisor:
         await supervisor["fake"].wait_stopped()
-
     (ended,) = (event.exit for event in events if isinstance(event, Exited))
     assert (ended.code, ended.signal, ended.cause) == (code, number, ExitCause.EXITED)
 
@@ -134,10 +130,8 @@ async def test_a_server_that_is_being_killed_is_not_ready(world: Project, freeze
         assert pid is not None
         freezer.freeze(pid)
         os.kill(pid, signal.SIGKILL)
-
         with pytest.raises(StartupTimeout):
             await server.wait_ready(0.2)
-
         freezer.thaw()
         await server.wait_ready(20)
         assert server.pid != pid
@@ -146,7 +140,6 @@ async def test_a_server_that_is_being_killed_is_not_ready(world: Project, freeze
 @pytest.mark.requirement("R3", "R21")
 async def test_a_server_that_is_terminated_ends_in_its_own_way(world: Project) -> None:
     events: list[Event] = []
-
     async with world.supervisor(world.fake("--exit-on-stop", "7"), events) as supervisor:
         await supervisor["fake"].wait_ready(20)
         pid = supervisor["fake"].pid
@@ -161,13 +154,11 @@ async def test_a_server_that_is_terminated_ends_in_its_own_way(world: Project) -
 @pytest.mark.requirement("R3", "R13")
 async def test_a_server_can_be_killed_at_once(world: Project) -> None:
     events: list[Event] = []
-
     async with world.supervisor(world.fake(*STUBBORN, force_kill_timeout="60s"), events) as supervisor:
         await supervisor["fake"].wait_ready(20)
         began = time.monotonic()
         await supervisor["fake"].force_stop()
         assert time.monotonic() - began < 5
-
     assert [event.exit.signal for event in events if isinstance(event, Exited)] == [signal.SIGKILL]
     assert world.what_is_left() == NOTHING
 
@@ -185,7 +176,6 @@ def test_a_signal_to_hostler_reaches_the_server(number: int, world: Project) -> 
 @pytest.mark.requirement("R4", "R21")
 async def test_a_server_that_does_not_obey_is_killed_after_the_grace_period(world: Project) -> None:
     events: list[Event] = []
-
     async with world.supervisor(world.fake(*STUBBORN, force_kill_timeout="500ms"), events) as supervisor:
         await supervisor["fake"].wait_ready(20)
         assert len(world.processes()) == 3
@@ -267,11 +257,9 @@ def test_a_program_that_forgets_its_servers_takes_them_with_it_at_its_exit(world
 @pytest.mark.requirement("R5")
 async def test_no_zombie_stays_after_crashes(world: Project) -> None:
     file = world.fake("--crash-when-ready", "0.1", "--spawn-child", restart={**QUICK, "max_restarts": 3})
-
     async with world.supervisor(file) as supervisor:
         with anyio.fail_after(20):
             await supervisor["fake"].wait_stopped()
-
         assert supervisor["fake"].restarts == 3
         children = psutil.Process().children(recursive=True)
         assert [child.pid for child in children if child.status() == psutil.STATUS_ZOMBIE] == []
@@ -300,13 +288,10 @@ def other_system_lines() -> dict[Path, list[str]]:
     """The lines that the tests do not run, by file."""
     root = Path(hostler.__file__).parent
     found: dict[Path, list[str]] = {}
-
     for file in root.rglob("*.py"):
         lines = [line for line in file.read_text().splitlines() if "pragma: other-system" in line]
-
         if lines:
             found[file.relative_to(root)] = lines
-
     return found
 
 
@@ -331,7 +316,6 @@ def test_the_modules_of_both_systems_can_be_imported_and_ask_for_the_system() ->
 @pytest.mark.requirement("R12")
 async def test_the_states_of_a_life_are_told_with_rising_times(world: Project) -> None:
     events: list[Event] = []
-
     async with world.supervisor(world.fake(), events) as supervisor:
         await supervisor["fake"].wait_ready(20)
         assert supervisor["fake"].state is State.RUNNING

@@ -25,13 +25,10 @@ def marks_of(tree: ast.AST) -> Iterator[tuple[str, str]]:
 def shown() -> dict[str, list[str]]:
     """The tests of each requirement, read from the sources: whatever is selected, the answer is the same."""
     tests: dict[str, list[str]] = {}
-
     for file in sorted(TESTS.rglob("test_*.py")):
         text = file.read_text()
-
         for test, number in marks_of(ast.parse(text)) if "mark.requirement" in text else ():
             tests.setdefault(number, []).append(f"{file.relative_to(TESTS)}::{test}")
-
     return tests
 
 

@@ -72,10 +72,8 @@ class Place:
     def _own(self, name: str) -> Path:
         path = self.folder / name
         path.mkdir()
-
         if self.user is not None:
             shutil.chown(path, self.user)
-
         return path
 
     def table(self) -> dict[str, object]:
@@ -105,12 +103,10 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
 
 def sleepers() -> list[int]:
     found = []
-
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.cmdline() == ["sleep", SLEEPS]:
                 found.append(process.pid)
-
     return found
 
 

@@ -61,14 +61,12 @@ def test_a_server_runs_as_another_user_on_request(
 def test_a_host_that_others_can_reach_needs_to_be_asked_for(host: str, world: Project) -> None:
     with pytest.raises(InvalidConfiguration, match="expose"):
         world.load(world.fake(host=host))
-
     assert world.load(world.fake(host=host, expose=True))
 
 
 @pytest.mark.requirement("R40")
 async def test_a_server_that_binds_wider_than_asked_is_refused(world: Project) -> None:
     table = world.fake_table("--host", "0.0.0.0", "--announce", "listening on http://127.0.0.1:{port}")
-
     async with world.supervisor(world.configure(fake=table)) as supervisor:
         with pytest.raises(ListensTooWide, match="wider"):
             await supervisor["fake"].wait_ready(20)

@@ -61,7 +61,6 @@ async def test_every_move_is_logged_with_its_time(world: Project, caplog: pytest
     caplog.set_level(logging.INFO, logger="hostler")
     events: list[Event] = []
     file = world.fake("--crash-when-ready", "0.2", restart={**QUICK, "max_restarts": 1})
-
     async with world.supervisor(file, events) as supervisor:
         await supervisor["fake"].wait_stopped()
 
@@ -104,10 +103,8 @@ async def test_a_server_can_be_commanded_and_read(world: Project) -> None:
         url, pid = server.url, server.pid
         assert seen(server) == ("running", url, pid)
         assert url == f"http://127.0.0.1:{listening_port(pid)}"
-
         with pytest.raises(ProcessAlreadyRunning):
             await server.start()
-
         await server.restart()
         await server.wait_ready(20)
         assert server.url == url
@@ -127,10 +124,8 @@ async def test_a_server_can_be_commanded_and_read(world: Project) -> None:
 async def test_waiting_for_ready_ends_at_its_timeout(world: Project) -> None:
     async with world.supervisor(world.fake("--events", "silent")) as supervisor:
         began = time.monotonic()
-
         with pytest.raises(StartupTimeout, match=r"waiting_ready"):
             await supervisor["fake"].wait_ready(0.5)
-
         assert 0.5 <= time.monotonic() - began < 3
         assert supervisor["fake"].state is State.WAITING_READY
 
@@ -151,12 +146,10 @@ def test_a_second_hostler_does_not_start_the_same_server(world: Project) -> None
 async def test_port_0_takes_a_free_port_and_tells_which(world: Project) -> None:
     one, other = world.fake_table(port=0), world.fake_table(port=0)
     other["plugins"] = five_plugins(log_rotation={"path": "other.log"})
-
     async with world.supervisor(world.configure(one=one, other=other)) as supervisor:
         await supervisor.wait_ready(timeout=20)
         urls = [server.url for server in supervisor.servers.values()]
         ports = [listening_port(server.pid) for server in supervisor.servers.values()]
-
     assert urls == [f"http://127.0.0.1:{port}" for port in ports]
     assert len(set(ports)) == 2
 
@@ -180,11 +173,9 @@ def free_port() -> int:
 async def test_a_port_that_is_taken_is_told_with_who_has_it(world: Project) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-
         async with world.supervisor(world.fake(port=port, restart=NO_RESTART)) as supervisor:
             with pytest.raises(PortInUse) as caught:
                 await supervisor["fake"].wait_ready(20)
-
     assert str(port) in caught.value.message
     assert f"(pid {os.getpid()})" in caught.value.message
     assert world.what_is_left() == NOTHING
@@ -209,10 +200,8 @@ async def test_a_port_that_is_taken_is_told_with_who_has_it(world: Project) -> N
 async def test_the_port_is_read_however_it_is_told(switches: tuple[str, ...], world: Project) -> None:
     events: list[Event] = []
     file = world.fake(*switches)
-
     async with world.supervisor(file, events) as supervisor:
         await supervisor["fake"].wait_ready(20)
-
     (found,) = (event for event in events if isinstance(event, EndpointFound))
     assert found.source == "regex-port"
 
@@ -222,11 +211,9 @@ async def test_a_port_that_is_never_told_is_not_guessed_and_the_output_is_shown(
     file = world.fake(
         "--port", "0", "--no-announce", "--print", "up and well", startup_timeout="1s", restart=NO_RESTART
     )
-
     async with world.supervisor(file) as supervisor:
         with pytest.raises(PortParsingFailed, match="never told") as caught:
             await supervisor["fake"].wait_ready(20)
-
     assert "up and well" in caught.value.context.stdout
     assert "up and well" in str(caught.value)
 
@@ -234,17 +221,14 @@ async def test_a_port_that_is_never_told_is_not_guessed_and_the_output_is_shown(
 @pytest.mark.requirement("R17")
 async def test_an_announced_port_that_does_not_answer_yet_is_waited_for(world: Project) -> None:
     events: list[Event] = []
-
     async with world.supervisor(world.fake("--listen-delay", "0.7"), events) as supervisor:
         server = supervisor["fake"]
         began = time.monotonic()
         lines = server.lines()
-
         with anyio.fail_after(10):
             async for line in lines:
                 if "listening on" in line.text:
                     break
-
         assert server.url is None
         await server.wait_ready(20)
         assert time.monotonic() - began >= 0.7
@@ -255,7 +239,6 @@ async def test_an_announced_port_that_does_not_answer_yet_is_waited_for(world: P
 @pytest.mark.requirement("R18", "R32")
 async def test_a_start_goes_its_way_in_order(world: Project) -> None:
     events: list[Event] = []
-
     async with world.supervisor(world.fake(), events) as supervisor:
         server = supervisor["fake"]
         supervisor.listen(
@@ -314,11 +297,9 @@ async def test_a_first_start_that_fails_is_tried_once_more_after_a_wait(world: P
     touched = world.home / "touched"
     switches = ("--touch", str(touched), "--exit-after", "0", "--exit-code", "9", "--print-error", "no disk")
     file = world.fake(*switches, restart={"initial_delay": "300ms", "policy": "never"})
-
     async with world.supervisor(file) as supervisor:
         with pytest.raises(ServerCrashed, match="exit code 9") as caught:
             await supervisor["fake"].wait_ready(20)
-
         assert supervisor["fake"].state is State.FAILED
 
     first, second = spawns(touched)
@@ -344,11 +325,9 @@ async def test_each_partial_start_is_told_apart(
     switches: tuple[str, ...], kind: type[ServerError], words: str, world: Project
 ) -> None:
     file = world.fake(*switches, startup_timeout="1500ms", restart=NO_RESTART)
-
     async with world.supervisor(file) as supervisor:
         with pytest.raises(kind, match=words) as caught:
             await supervisor["fake"].wait_ready(20)
-
     assert type(caught.value) is kind
     assert world.what_is_left() == NOTHING
 
@@ -356,7 +335,6 @@ async def test_each_partial_start_is_told_apart(
 @pytest.mark.requirement("R21")
 async def test_a_shutdown_lets_go_of_the_stream_before_the_first_signal(world: Project) -> None:
     file = world.fake("--term-waits-for-streams", "--log-requests")
-
     async with world.supervisor(file) as supervisor:
         await supervisor["fake"].wait_ready(20)
         began = time.monotonic()
@@ -371,7 +349,6 @@ async def test_a_shutdown_lets_go_of_the_stream_before_the_first_signal(world: P
 @pytest.mark.requirement("R21", "R30")
 async def test_a_shutdown_closes_the_logs_and_keeps_the_last_words(world: Project) -> None:
     file = world.fake("--exit-on-stop", "0", "--term-delay", "0.2", "--unfinished", "last words")
-
     async with world.supervisor(file) as supervisor:
         await supervisor["fake"].wait_ready(20)
         await supervisor["fake"].stop()
@@ -383,7 +360,6 @@ async def test_a_shutdown_closes_the_logs_and_keeps_the_last_words(world: Projec
 @pytest.mark.requirement("R22")
 async def test_a_killed_server_is_back_within_milliseconds_and_the_configured_delay(world: Project) -> None:
     events: list[Event] = []
-
     async with world.supervisor(world.fake(restart={"initial_delay": "0ms"}), events) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(20)
@@ -404,11 +380,9 @@ async def test_the_delay_grows_and_the_budget_ends(world: Project) -> None:
     events: list[Event] = []
     restart = {"initial_delay": "40ms", "max_delay": "200ms", "max_restarts": 3}
     file = world.fake("--crash-when-ready", "0.05", restart=restart)
-
     async with world.supervisor(file, events) as supervisor:
         with anyio.fail_after(20):
             await supervisor["fake"].wait_stopped()
-
         assert supervisor["fake"].state is State.FAILED
         assert isinstance(supervisor["fake"].error, ServerCrashed)
 
@@ -422,7 +396,6 @@ async def test_three_connection_failures_in_a_row_are_a_crash(world: Project) ->
     events: list[Event] = []
     touched = world.home / "touched"
     modes = ("--events", "end-after", "2", "--events", "status", "503")
-
     async with world.supervisor(world.fake("--touch", str(touched), *modes), events) as supervisor:
         with anyio.fail_after(20):
             await supervisor["fake"].wait_ready()
@@ -443,7 +416,6 @@ async def test_three_connection_failures_in_a_row_are_a_crash(world: Project) ->
 async def test_an_unexpected_exit_is_noticed_at_once_and_told_with_its_reason(world: Project) -> None:
     events: list[Event] = []
     file = world.fake("--print-error", "about to break", restart=NO_RESTART)
-
     async with world.supervisor(file, events) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(20)
@@ -466,10 +438,8 @@ async def test_an_unexpected_exit_is_noticed_at_once_and_told_with_its_reason(wo
 async def test_an_unexpected_exit_is_told_with_its_code(world: Project) -> None:
     events: list[Event] = []
     file = world.fake("--crash-when-ready", "0.1", "--exit-code", "7", restart=NO_RESTART)
-
     async with world.supervisor(file, events) as supervisor:
         await supervisor["fake"].wait_stopped()
-
     (ended,) = (event.exit for event in events if isinstance(event, Exited))
     assert (ended.code, ended.description) == (7, "exit code 7")
     assert "exit code 7" in str(supervisor["fake"].error)
@@ -483,7 +453,6 @@ async def test_several_servers_start_in_order_and_stop_in_reverse(world: Project
         "api": world.fake_table(needs=["db"]),
         "web": world.fake_table("--exit-on-stop", "0", "--term-delay", "0.3", needs=["api"]),
     }
-
     for name, table in tables.items():
         table["plugins"] = five_plugins(log_rotation={"path": f"{name}.log"})
 

@@ -123,7 +123,6 @@ def environ_of(server: Server) -> dict[str, str]:
 @pytest.mark.requirement("R45")
 async def test_opencode_is_swapped_for_the_launcher_of_another_server(world: Project) -> None:
     line = 'launcher = { use = "others.py:Launcher", greets = "/hello" }'
-
     async with Swapped(world, "opencode", line) as server:
         assert server.auth is None
         assert await anyio.to_thread.run_sync(status_of, f"{server.url}/hello") == 200
@@ -132,7 +131,6 @@ async def test_opencode_is_swapped_for_the_launcher_of_another_server(world: Pro
 @pytest.mark.requirement("R45")
 async def test_regex_port_is_swapped_for_another_reader_of_lines(world: Project) -> None:
     swapped = Swapped(world, "regex-port", 'last-number = { use = "others.py:LastNumber" }')
-
     async with swapped as server:
         found = [event for event in swapped.events if isinstance(event, EndpointFound)]
         assert [event.source for event in found] == ["last-number"]
@@ -144,7 +142,6 @@ async def test_sse_health_is_swapped_for_another_health_plugin(world: Project) -
     swapped = Swapped(
         world, "sse-health", 'http-health = { path = "/global/health", json = { healthy = true } }'
     )
-
     async with swapped as server:
         said = {event.plugin for event in swapped.events if isinstance(event, HealthReported)}
         assert "http-health" in said
@@ -157,7 +154,6 @@ async def test_log_rotation_is_swapped_for_another_sink(world: Project) -> None:
     async with Swapped(world, "log-rotation", 'one-file = { use = "others.py:OneFile" }') as server:
         assert server.endpoint is not None
         announced = f":{server.endpoint.port}"
-
     assert announced in world.logged("all.txt")
     assert not list(world.directories.data.rglob("fake.log"))
 
@@ -165,7 +161,6 @@ async def test_log_rotation_is_swapped_for_another_sink(world: Project) -> None:
 @pytest.mark.requirement("R45")
 async def test_env_sanitizer_is_swapped_for_another(world: Project) -> None:
     line = 'only = { use = "others.py:Only", names = ["PATH", "HOME", "KEPT"] }'
-
     async with Swapped(world, "env-sanitizer", line) as server:
         environ = environ_of(server)
         assert environ["KEPT"] == "kept"

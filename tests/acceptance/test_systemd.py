@@ -26,7 +26,6 @@ class Manager:
         """The lines of the next datagram in which one begins like this."""
         while True:
             lines = self._socket.recv(4096).decode().splitlines()
-
             if any(one.startswith(line) for one in lines):
                 return lines
 

@@ -55,15 +55,12 @@ async def test_a_host_that_blocks_the_loop_for_long_makes_no_healthy_server_ill(
 ) -> None:
     events: list[Event] = []
     spec = make_spec(*BEATS, plugins=NERVOUS, max_connection_failures=1)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         supervisor.listen(events.append)
         await supervisor["fake"].wait_ready(20)
-
         for _ in range(2):
             time.sleep(1.0)  # noqa: ASYNC251 - twice the silence that counts as stalled
             await asyncio.sleep(0.2)
-
         assert supervisor["fake"].generation == 1
 
     assert complaints(events) == []
@@ -78,11 +75,9 @@ async def test_five_seconds_of_a_blocked_loop_change_nothing_with_the_settings_a
     events: list[Event] = []
     fake = world.fake_table("--heartbeat", "0.3", "--password-from-env", plugins=five_plugins(sse_health={}))
     ticking = {"command": [sys.executable, "-c", TICKS], "port": False, "plugins": {"log-rotation": True}}
-
     async with supervising(world, world.configure(fake=fake, ticks=ticking), events) as supervisor:
         with anyio.fail_after(20):
             await supervisor.wait_ready()
-
         time.sleep(5.0)  # noqa: ASYNC251 - what a host may do
         assert world.logged("ticks.log").count("tick") > 200  # the output was read meanwhile
         await asyncio.sleep(0.5)
@@ -132,7 +127,6 @@ async def test_a_hook_is_not_blamed_for_the_time_in_which_the_host_blocked_the_l
 
     plugin = TakesAMoment(block_soon)
     spec = make_spec(plugins=(announced(), PluginSpec("moment", instance=plugin)))
-
     async with Supervisor(spec, directories=directories) as supervisor:
         supervisor.listen(events.append)
         await supervisor["fake"].wait_ready(20)

@@ -56,7 +56,6 @@ async def reaches(server: Server, *wanted: State) -> None:
 async def comes_back(server: Server, after: int = 1) -> None:
     with anyio.fail_after(30):
         await server.until(lambda: server.generation > after)
-
     await server.wait_ready(20)
 
 
@@ -67,10 +66,8 @@ def worker(make_spec: MakeSpec, *command: str, **fields: Any) -> ServerSpec:
 
 def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
     until = time.monotonic() + seconds
-
     while not condition() and time.monotonic() < until:
         time.sleep(0.01)
-
     return condition()
 
 
@@ -81,7 +78,6 @@ async def test_one_that_ignores_sigterm_is_killed_after_the_grace_period(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     spec = make_spec("--ignore-term", force_kill_timeout=0.3)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         exits = exits_of(supervisor)
         await supervisor["fake"].wait_ready(20)
@@ -99,15 +95,11 @@ async def test_one_that_ends_at_once_again_and_again_is_failed_soon(
     make_spec: MakeSpec, directories: Directories, code: int
 ) -> None:
     spec = make_spec("--print-error", "no such luck", "--exit-after", "0", "--exit-code", str(code))
-
     async with Supervisor(spec, directories=directories) as supervisor:
         exits = exits_of(supervisor)
-
         with pytest.raises(ServerCrashed, match=f"exit code {code}") as caught:
             await supervisor["fake"].wait_ready(20)
-
         assert supervisor["fake"].state is State.FAILED
-
     assert [exit_.code for exit_ in exits] == [code, code]
     assert "no such luck" in caught.value.context.stderr
 
@@ -118,11 +110,9 @@ async def test_a_worker_that_ends_in_a_loop_uses_up_its_restarts(
 ) -> None:
     always = replace(QUICK, policy=type(QUICK.policy)("always"), max_restarts=3)
     spec = worker(make_spec, "sh", "-c", f"exit {code}", restart=always)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         exits = exits_of(supervisor)
         await reaches(supervisor["fake"], State.FAILED)
-
     assert [exit_.code for exit_ in exits] == [code] * 4
 
 
@@ -152,7 +142,6 @@ async def test_forks_in_sessions_of_their_own_and_without_a_parent_are_stopped_w
     make_spec: MakeSpec, directories: Directories, marked: Marked, tmp_path: Path
 ) -> None:
     spec = make_spec(*SPREADS, "--first", str(tmp_path / "mark"), force_kill_timeout=0.3)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         await supervisor["fake"].wait_ready(20)
         assert len(marked(str(tmp_path / "mark"))) == 4
@@ -196,14 +185,11 @@ async def test_one_that_forked_twice_and_closed_all_is_found_by_its_mark(
     make_spec: MakeSpec, directories: Directories, marked: Marked, tmp_path: Path
 ) -> None:
     mark = str(tmp_path / "mark")
-
     async with Supervisor(worker(make_spec, *PYTHON, HIDES, mark), directories=directories) as supervisor:
         lines = supervisor["fake"].lines()
         await supervisor["fake"].wait_ready(20)
-
         with anyio.fail_after(10):
             assert (await anext(lines)).text == "hidden"
-
         assert len(marked(mark)) == 2
         await supervisor["fake"].stop()
         assert marked(mark) == []
@@ -225,7 +211,6 @@ async def test_a_grandchild_that_holds_stdout_does_not_hide_the_end(
 ) -> None:
     never = replace(QUICK, max_restarts=0)
     spec = worker(make_spec, *PYTHON, LEAVES_A_GRANDCHILD, str(tmp_path / "mark"), restart=never)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         exits = exits_of(supervisor)
         began = time.monotonic()
@@ -268,7 +253,6 @@ async def test_one_that_stops_itself_is_noticed_as_hung_and_replaced(
     spec = make_spec(
         "--heartbeat", "0.1", plugins=(announced(), health), force_kill_timeout=0.3, max_connection_failures=2
     )
-
     async with Supervisor(spec, directories=directories) as supervisor:
         exits = exits_of(supervisor)
         await supervisor["fake"].wait_ready(20)
@@ -361,7 +345,6 @@ def test_what_a_killed_hostler_left_and_cannot_be_killed_keeps_the_next_start_fr
     limited = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill"]
     argv = [*limited, sys.executable, "-c", START_AGAIN, str(tmp_path)]
     streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-
     with subprocess.Popen(argv, **streams) as host:  # type: ignore[call-overload]
         _, pid = host.stdout.readline(), int(host.stdout.readline())
         host.kill()
@@ -382,11 +365,9 @@ def test_what_a_killed_hostler_left_and_cannot_be_killed_keeps_the_next_start_fr
 def test_one_that_cannot_be_killed_is_told_by_pid_and_not_called_stopped(tmp_path: Path) -> None:
     argv = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill", sys.executable, "-c"]
     argv += [WITHOUT_THE_RIGHT_TO_KILL, str(tmp_path)]
-
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as host:
         assert host.stdout is not None
         pid, told, state, message = host.stdout.readline().rstrip().split("|")
-
         try:
             assert told == pid
             assert state == "stopping"
@@ -394,6 +375,5 @@ def test_one_that_cannot_be_killed_is_told_by_pid_and_not_called_stopped(tmp_pat
             assert lives(int(pid))
         finally:
             os.kill(int(pid), signal.SIGKILL)
-
         assert host.stdout.readline() == "stopped\n"
         assert host.wait(20) == 0

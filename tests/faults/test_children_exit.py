@@ -58,7 +58,6 @@ async def test_a_death_by_any_signal_is_told_as_that_signal(
 ) -> None:
     script = f"ulimit -c 0; kill -{int(number)} $$$$; exit 99"
     spec = worker(make_spec, "sh", "-c", script, restart=replace(QUICK, max_restarts=0))
-
     async with Supervisor(spec, directories=directories) as supervisor:
         exits = exits_of(supervisor)
         await reaches(supervisor["fake"], State.FAILED)
@@ -78,7 +77,6 @@ async def refused(spec: ServerSpec, directories: Directories) -> ServerError:
     async with Supervisor(spec, directories=directories) as supervisor:
         with pytest.raises(ServerError) as caught:
             await supervisor["fake"].wait_ready(20)
-
         assert supervisor["fake"].state is State.FAILED
         assert supervisor["fake"].generation == 1
         assert "fake" in str(caught.value)
@@ -138,7 +136,6 @@ async def test_a_program_that_goes_between_the_check_and_the_spawn_is_told(
     # The moment between cannot be hit at will.
     monkeypatch.setattr("hostler.process.spawn.spawn.build_prefix", TakesAway(script))
     spec = make_spec(command=(str(script),), plugins=(announced(),), restart=NO_RETRY)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         with pytest.raises(ServerError) as caught:
             await supervisor["fake"].wait_ready(20)

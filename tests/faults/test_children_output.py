@@ -56,12 +56,10 @@ def chunks(path: Path) -> Iterator[bytes]:
 async def grows_to(directories: Directories, size: int, seconds: float = 60.0) -> int:
     """Wait until the log has this size; the most resident memory of this process on the way."""
     own, most = psutil.Process(), 0
-
     with anyio.fail_after(seconds):
         while size_of(directories) < size:
             most = max(most, own.memory_info().rss)
             await anyio.sleep(0.01)
-
     return most
 
 
@@ -82,7 +80,6 @@ async def test_100_mb_without_a_line_end_are_logged_byte_for_byte_in_little_memo
     count = 100_000_000 // len(PIECE) + 1
     before = psutil.Process().memory_info().rss
     spec = logging_spec(make_spec, *PYTHON, NO_LINE_END, str(count))
-
     async with Supervisor(spec, directories=directories) as supervisor:
         most = await grows_to(directories, count * len(PIECE))
         assert supervisor["fake"].state is State.WAITING_READY
@@ -124,11 +121,9 @@ async def test_odd_bytes_are_logged_as_they_are(
     make_spec: MakeSpec, directories: Directories, data: bytes, stream: int
 ) -> None:
     spec = logging_spec(make_spec, *PYTHON, WRITES, str(stream), data.hex())
-
     async with Supervisor(spec, directories=directories) as supervisor:
         await grows_to(directories, len(data))
         await supervisor["fake"].stop()
-
     log = log_of(directories)
     assert log is not None
     assert log.read_bytes() == data
@@ -140,7 +135,6 @@ async def test_odd_bytes_before_an_announcement_do_not_hide_it(
     odd = ("\udcff\udcfe broken", "\x1b]0;title\x07", "x" * 20000, "\r\r")
     switches = [part for text in odd for part in ("--decoy", text)]
     spec = make_spec(*(os.fsencode(word).decode(errors="replace") for word in switches))
-
     async with Supervisor(spec, directories=directories) as supervisor:
         await supervisor["fake"].wait_ready(20)
 
@@ -168,23 +162,18 @@ async def test_a_flood_on_both_pipes_starves_nobody_and_every_line_is_kept_or_co
     events: list[Event] = []
     before, enough = psutil.Process().memory_info().rss, directories.state / "enough"
     flood = logging_spec(make_spec, *PYTHON, FLOODS, str(enough))
-
     async with Supervisor(flood, directories=directories) as supervisor:
         supervisor.listen(events.append)
         lines = supervisor["fake"].lines()
         await grows_to(directories, MIB)
-
         async with Supervisor(make_spec(name="beside"), directories=directories) as beside:
             await beside["beside"].wait_ready(60)
-
         most = await grows_to(directories, size_of(directories) + 32 * MIB)
         enough.touch()
-
         with anyio.fail_after(60):
             async for line in lines:
                 if line.text == "all is said":
                     break
-
         await supervisor["fake"].stop()
 
     assert most - before < 80 * MIB

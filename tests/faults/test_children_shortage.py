@@ -58,15 +58,11 @@ class Limits:
 async def end_of(spec: ServerSpec, directories: Directories) -> list[Exit]:
     """The ends of its runs until it is failed."""
     exits: list[Exit] = []
-
     async with Supervisor(spec, directories=directories) as supervisor:
         supervisor.listen(lambda event: exits.append(event.exit) if isinstance(event, Exited) else None)
-
         with anyio.fail_after(30):
             await supervisor["fake"].until(lambda: supervisor["fake"].state is State.FAILED)
-
         assert isinstance(supervisor["fake"].error, ServerCrashed)
-
     return exits
 
 
@@ -97,7 +93,6 @@ def small_group(tmp_path: Path) -> Iterator[Path]:
     controllers = unified / "cgroup.controllers"
     is_second = controllers.exists() and "memory" in controllers.read_text().split()
     root, limit = (unified, "memory.max") if is_second else (memory, "memory.limit_in_bytes")
-
     if not os.access(root / "cgroup.procs", os.W_OK):
         pytest.skip("there is no control group for memory to write to")
 

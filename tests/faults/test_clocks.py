@@ -39,7 +39,6 @@ class WallClock:
 @pytest.fixture
 def wall_clock(tmp_path: Path) -> WallClock:
     compiler = shutil.which("cc")
-
     if compiler is None or sys.platform != "linux":
         pytest.skip("the clock of one process alone is changed by a preloaded library, which cc makes")
 
@@ -95,9 +94,7 @@ def sleeps(pids: list[int], seconds: float) -> None:
     """What a laptop does to its processes, and a debugger or a full machine to one of them."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
-
     time.sleep(seconds)
-
     for pid in reversed(pids):
         os.kill(pid, signal.SIGCONT)
 

@@ -131,7 +131,6 @@ async def test_a_thousand_restarts_in_any_state_are_one(
     make_spec: MakeSpec, directories: Directories, state: State
 ) -> None:
     situation = Situation(state, make_spec)
-
     async with Supervisor(situation.spec, directories=directories) as supervisor:
         supervisor.listen(situation.spawns.hear)
         server = supervisor["fake"]
@@ -151,19 +150,16 @@ async def test_starts_from_many_tasks_in_any_state_are_one(
     make_spec: MakeSpec, directories: Directories, state: State
 ) -> None:
     situation = Situation(state, make_spec)
-
     async with Supervisor(situation.spec, directories=directories) as supervisor:
         supervisor.listen(situation.spawns.hear)
         server = supervisor["fake"]
         await situation.come_about(server)
         situation.let_go_soon()
-
         if state is State.RUNNING:
             with pytest.raises(ProcessAlreadyRunning):
                 await server.start()
         else:
             await all_at_once(*[server.start] * 20)
-
         await server.wait_ready(20)
 
     under_way = state in {State.STARTING, State.WAITING_READY, State.RUNNING}
@@ -176,17 +172,14 @@ async def test_a_stop_in_any_state_beats_all_that_was_asked_before_it(
     make_spec: MakeSpec, directories: Directories, state: State
 ) -> None:
     situation = Situation(state, make_spec)
-
     async with Supervisor(situation.spec, directories=directories) as supervisor:
         supervisor.listen(situation.spawns.hear)
         server = supervisor["fake"]
         await situation.come_about(server)
         situation.let_go_soon()
         await all_at_once(*[server.restart] * 100, *[server.stop] * 100)
-
         with anyio.fail_after(20):
             await server.wait_stopped()
-
         assert server.pid is None
         assert server.state is (State.FAILED if state is State.FAILED else State.STOPPED)  # it is at rest
 
@@ -202,15 +195,12 @@ async def test_a_thousand_restarts_within_a_second_end_with_one_process_that_is_
         supervisor.listen(spawns.hear)
         server = supervisor["fake"]
         began = time.monotonic()
-
         with anyio.fail_after(20):
             async with anyio.create_task_group() as tasks:
                 for number in range(1000):
                     tasks.start_soon(server.restart)
                     await asyncio.sleep(max(0.0, began + number / 1000 - time.monotonic()))
-
             await server.wait_ready()
-
         assert server.run is not None
         assert server.run.members() == spawns.pids[-1:]
 
@@ -236,17 +226,13 @@ def test_commands_from_many_threads_end_in_the_state_that_is_asked_for_last(
                     told.append(error)
 
         threads = [threading.Thread(target=command, args=(number,)) for number in range(8)]
-
         for thread in threads:
             thread.start()
-
         for thread in threads:
             thread.join(60)
             assert not thread.is_alive()
-
         with suppress(ProcessAlreadyRunning):
             fake.start()
-
         fake.wait_ready(20)
         assert [pid for pid in spawns.pids if lives(pid)] == [fake.pid]
         fake.stop()
@@ -286,18 +272,15 @@ async def obeys(commands: list[tuple[str, float]], spec: ServerSpec, directories
     async with Supervisor(spec, directories=directories) as supervisor:
         supervisor.listen(spawns.hear)
         server = supervisor["fake"]
-
         with anyio.fail_after(30):
             async with anyio.create_task_group() as tasks:
                 for name, seconds in commands:
                     tasks.start_soon(give, server, name)
                     await asyncio.sleep(seconds)
-
             if commands[-1][0] == "stop":
                 await server.wait_stopped()
             else:
                 await server.wait_ready()
-
         living = [pid for pid in spawns.pids if lives(pid)]
         assert living == ([] if commands[-1][0] == "stop" else [server.pid])
 

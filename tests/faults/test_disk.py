@@ -42,11 +42,9 @@ QUICK = {"initial_delay": "10ms", "max_delay": "50ms"}
 def fill(disk: Path, leave: int = 0) -> Path:
     """Leave no room on a disk, or only so many bytes."""
     ballast = disk / "ballast"
-
     with suppress(OSError), ballast.open("ab", buffering=0) as file:
         while file.write(bytes(4096)):
             pass
-
     os.truncate(ballast, ballast.stat().st_size - leave)
     return ballast
 
@@ -54,13 +52,10 @@ def fill(disk: Path, leave: int = 0) -> Path:
 async def write_until(server: Server, condition: Callable[[], object]) -> None:
     """Have the server write long lines until something has happened."""
     assert server.endpoint is not None
-
     while not condition():
         stream = await anyio.connect_tcp(server.endpoint.host, server.endpoint.port)
-
         async with stream:
             await stream.send(b"GET /%s HTTP/1.1\r\n\r\n" % (b"x" * 3000))
-
             with suppress(anyio.EndOfStream):
                 while True:
                     await stream.receive()

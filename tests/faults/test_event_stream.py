@@ -81,7 +81,6 @@ async def test_a_stream_that_cannot_be_used_at_the_start_is_an_error_of_its_own(
             for mode in MODES:
                 with pytest.raises(EventStreamConnectionFailed) as caught:
                     await supervisor[named(mode)].wait_ready()
-
                 error = caught.value
                 assert error.context.server == named(mode)
                 assert error.context.hint
@@ -94,14 +93,11 @@ async def test_a_stream_that_cannot_be_used_at_the_start_is_an_error_of_its_own(
 async def test_a_stream_that_is_lost_is_asked_for_again_without_a_restart(world: Project) -> None:
     events: list[Event] = []
     file = one_for_each(world, "end-after 1", after=("ok",), max_connection_failures=50)
-
     async with supervising(world, file, events) as supervisor:
         servers = supervisor.servers.values()
-
         with anyio.fail_after(60):
             for server in servers:
                 await server.until(partial(is_well_again, server, events))
-
         assert {server.name: (server.generation, server.restarts) for server in servers} == dict.fromkeys(
             supervisor.servers, (1, 0)
         )
@@ -130,12 +126,10 @@ async def test_a_server_whose_stream_stays_lost_is_restarted(world: Project) -> 
 
 async def test_a_server_that_does_not_listen_any_more_is_restarted(world: Project) -> None:
     events: list[Event] = []
-
     with anyio.fail_after(30):
         async with supervising(world, configure(world, "--events", "unlisten"), events) as supervisor:
             server = supervisor["fake"]
             await server.until(lambda: server.generation == 2 and server.usable)
-
     assert "connection refused" in complaints(events)[1]
     assert all("GET http://127.0.0.1:" in reason for reason in complaints(events))
 
@@ -170,14 +164,11 @@ async def test_events_without_bounds_need_bounded_memory_and_are_no_sickness(
             async with supervising(world, file, events) as supervisor:
                 server = supervisor["fake"]
                 items = server.stream_events()
-
                 while not isinstance(item := await anext(items), StreamGap):
                     pass
-
                 assert item == StreamGap("an event of more than 4194304 bytes was skipped", 1)
                 await server.until(lambda: server.state is State.RUNNING)
                 assert (server.skipped_events, server.health, server.restarts) == (1, "healthy", 0)
-
         assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
     finally:
         tracemalloc.stop()
@@ -210,12 +201,10 @@ async def test_a_hundred_thousand_events_at_once_are_counted_and_kept_in_bounded
             server = supervisor["fake"]
             prompt, slow = server.stream_events(), server.stream_events()
             seen = missed = 0
-
             while seen + missed < 100_000:
                 item = await anext(prompt)
                 seen += isinstance(item, StreamEvent)
                 missed += (item.missed or 0) if isinstance(item, StreamGap) else 0
-
             assert server.event_count == 100_000
             assert (server.health, server.restarts) == ("healthy", 0)
             gap = await anext(slow)
@@ -233,7 +222,6 @@ def test_proxies_in_the_environment_are_never_asked_for_loopback(world: Project)
         hostler = world.hostler("run", configure(world), "--json", **variables)
         hostler.event(event="state", state="running")
         assert hostler.stop(signal.SIGTERM) == 0
-
         with pytest.raises(BlockingIOError):
             proxy.accept()
 

@@ -54,10 +54,8 @@ async def test_a_stop_does_not_wait_without_end_for_a_disk_that_hangs(
     monkeypatch.setattr("hostler.runtime.cleanup._REMOVE_SECONDS", 0.5)  # not 30 s, for a test's sake
     events: list[Event] = []
     folder = disk / "temporary"
-
     async with supervising(world, configure(world), events, leaves=Leaves(folder)) as supervisor:
         await supervisor["fake"].wait_ready(20)
-
         with frozen(disk), anyio.fail_after(10):
             await supervisor["fake"].stop()
             assert supervisor["fake"].state is State.STOPPED
@@ -88,10 +86,8 @@ async def test_a_server_whose_own_leftovers_hang_says_so(
     monkeypatch.setattr("hostler.process.disk.lock._CLEANUP_TIMEOUT", 0.5)
     file = configure(world, restart=ONCE)
     leave(world, world.load(file).namespace, disk / "temporary")
-
     with frozen(disk):
         error = await failure_of(world, file, ProcessAlreadyRunning)
-
     assert "still cleans up behind one that was killed" in error.message
     eventually(lambda: world.records() == [])
 
@@ -100,16 +96,12 @@ async def test_leftovers_that_hang_while_the_server_is_started_end_the_start_in_
     world: Project, disk: Path
 ) -> None:
     file = configure(world, restart=ONCE, autostart=False, prepare_timeout="1s")
-
     async with supervising(world, file) as supervisor:
         await anyio.sleep(0.2)  # the supervisor has looked for leftovers, and found none
         leave(world, world.load(file).namespace, disk / "temporary")
-
         with frozen(disk), anyio.fail_after(20):
             with pytest.raises(EnvironmentSetupFailed, match="took longer than prepare_timeout"):
                 await supervisor["fake"].start()
-
             assert supervisor["fake"].state is State.FAILED
-
         await supervisor["fake"].start()  # what was left is still on record
         await supervisor["fake"].wait_ready(20)

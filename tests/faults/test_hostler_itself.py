@@ -114,7 +114,6 @@ def test_a_storm_of_signals_leaves_nothing(world: Project) -> None:
 
 def test_a_ctrl_c_before_anything_is_started_ends_hostler_without_a_traceback(world: Project) -> None:
     argv = [sys.executable, "-X", "importtime", "-m", "hostler.cli", "run", str(world.fake())]
-
     for moment in range(8):
         running = world.start(argv)
         running.line(r"\| +hostler\.config$")  # what `hostler run` imports first

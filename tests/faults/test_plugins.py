@@ -69,7 +69,6 @@ class Raises:
         self.at("first report")
         yield Healthy()
         self.at("second report")
-
         try:
             yield Healthy()
         finally:
@@ -115,15 +114,12 @@ async def test_whatever_a_plugin_raises_wherever_hurts_nobody_but_its_server(
 
     async with Supervisor(specs, directories=directories) as supervisor:
         servers = list(supervisor.servers.values())
-
         with anyio.fail_after(30):
             for server in servers:
                 await settles(server)
-
         fails = place in {"pre_spawn", "first report"}
         assert {server.state for server in servers} == {State.FAILED if fails else State.RUNNING}
         assert {"raises" in str(server.error) for server in servers} == {fails}
-
         if not fails:
             await each_crashes_once(servers)
 
@@ -142,7 +138,6 @@ async def comes_back(server: Server) -> None:
 async def each_crashes_once(servers: list[Server]) -> None:
     for server in servers:
         os.kill(server.pid or 0, signal.SIGKILL)
-
     with anyio.fail_after(30):
         for server in servers:
             await comes_back(server)

@@ -64,7 +64,6 @@ class Stranger:
 @pytest.fixture
 def stranger() -> Iterator[Stranger]:
     argv = [sys.executable, "-I", "-S", "-c", HOLDER, "0"]
-
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield Stranger(process, int(process.stdout.readline()))
@@ -168,7 +167,6 @@ async def test_a_chosen_port_that_is_snatched_is_told_with_its_owner_at_the_seco
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as one:
         port = one.getsockname()[1]
-
     error = await failure_of(world, configure(world, port=port), PortInUse, snatch=snatch)
     assert f"port {port} on 127.0.0.1 is in use by" in error.message
     assert snatch.ports == [port]
@@ -191,7 +189,6 @@ async def test_a_port_is_found_however_it_is_announced(
 ) -> None:
     given = (word.replace(NOBODY, nobody).replace(STRANGER, stranger.url) for word in switches)
     file = configure(world, *given, startup_timeout=within)
-
     with anyio.fail_after(20):
         async with supervising(world, file) as supervisor:
             server = supervisor["fake"]
@@ -229,7 +226,6 @@ async def test_a_server_that_listens_wider_than_asked_is_stopped_unless_that_is_
     error = await failure_of(world, configure(world, *switches, host=asked), ListensTooWide)
     assert f"the server listens on {bound}, which is wider than {asked}" in error.message
     assert "expose = true" in error.context.hint
-
     with anyio.fail_after(20):
         async with supervising(world, configure(world, *switches, host=asked, expose=True)) as supervisor:
             await supervisor["fake"].wait_ready()
@@ -238,7 +234,6 @@ async def test_a_server_that_listens_wider_than_asked_is_stopped_unless_that_is_
 @pytest.mark.parametrize("announced", ["{url}", "http://{host}:{port}", "[{host}]:{port}"])
 async def test_a_server_on_ipv6_is_kept_however_it_writes_its_address(announced: str, world: Project) -> None:
     file = configure(world, "--announce", f"listening on {announced}", host="::1")
-
     with anyio.fail_after(20):
         async with supervising(world, file) as supervisor:
             server = supervisor["fake"]
@@ -258,7 +253,6 @@ async def test_a_port_that_is_never_announced_is_offered_where_there_is_only_one
 
 async def test_a_port_that_is_never_announced_is_used_where_that_is_wanted(world: Project) -> None:
     file = configure(world, "--port", "0", "--no-announce", startup_timeout="3s", port_from_socket=True)
-
     with anyio.fail_after(20):
         async with supervising(world, file) as supervisor:
             await supervisor["fake"].wait_ready()
@@ -297,29 +291,23 @@ async def test_a_stranger_who_takes_the_port_of_a_living_server_never_gets_its_p
     command = [sys.executable, "-c", LETS_GO, "${server.port}", str(sign)]
     plugins = {"regex-port": {}, "sse-health": {"reconnect": "20ms"}}
     file = world.configure(web={"command": command, "plugins": plugins, "restart": ONCE})
-
     async with supervising(world, file, guarded=Guarded()) as supervisor:
         server = supervisor["web"]
         await server.wait_ready(20)
         assert server.endpoint is not None
         sign.touch()
-
         with anyio.fail_after(20):
             while (stranger := taken(server.endpoint.port)) is None:  # noqa: ASYNC110 - when the server lets go
                 await anyio.sleep(0.01)
-
         with stranger:
             news = server.events()
             sign.unlink()
             told = f"another process listens there in its place: pid {os.getpid()}"
-
             with anyio.fail_after(20):
                 await anext(
                     one async for one in news if isinstance(one, HealthReported) and told in one.reason
                 )
-
             stranger.setblocking(False)
-
             with pytest.raises(BlockingIOError):
                 stranger.accept()
 

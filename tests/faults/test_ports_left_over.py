@@ -75,7 +75,6 @@ def left_over() -> Iterator[tuple[int, socket.socket]]:
     """A port of a former server, which others may bind with SO_REUSEADDR only, and its last client."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = int(server.getsockname()[1])
-
         with connected(port) as client:
             accepted, _ = server.accept()
             server.close()
@@ -104,13 +103,11 @@ async def test_a_fixed_port_is_waited_for_while_connections_of_the_former_run_ke
         async with world.supervisor(plain(world, port, restart={**QUICK, "max_restarts": 1}), events) as kept:
             server = kept["web"]
             await server.wait_ready()
-
             with connected(port) as client:
                 assert client.recv(1)  # it is accepted
                 await kill(server)
                 await told_to_wait(events)
                 assert server.state is State.STARTING
-
             await server.wait_ready()
 
     assert server.restarts == 1
@@ -122,7 +119,6 @@ async def test_a_server_that_cannot_bind_its_port_for_that_reason_spends_no_try(
 
     with anyio.fail_after(20), left_over() as (port, client):
         file = plain(world, port, restart={"start_retries": 0})
-
         async with world.supervisor(file, events) as supervisor:
             await told_to_wait(events)
             client.close()
@@ -135,7 +131,6 @@ async def test_a_server_that_cannot_bind_its_port_for_that_reason_spends_no_try(
 
 async def test_a_stop_ends_the_wait_for_a_port(world: Project) -> None:
     events: list[Event] = []
-
     with anyio.fail_after(20), left_over() as (port, _):
         async with world.supervisor(plain(world, port), events) as supervisor:
             await told_to_wait(events)
@@ -152,7 +147,6 @@ async def test_a_chosen_port_that_is_kept_by_connections_is_replaced_by_another(
             await server.wait_ready()
             assert server.endpoint is not None
             former = server.endpoint.port
-
             with connected(former) as client:
                 assert client.recv(1)
                 await kill(server)

@@ -52,7 +52,6 @@ def spec_with(timing: Timing, make_spec: MakeSpec) -> ServerSpec:
 
 async def be_ready(supervisor: Supervisor, timing: Timing) -> None:
     supervisor.listen(timing.hear)
-
     async with supervisor:
         await supervisor["fake"].wait_ready(20)
 

@@ -63,12 +63,10 @@ async def test_a_forked_child_that_outlives_its_parent_holds_neither_lock_nor_wa
         assert program.stdout.readline().startswith("ready")
         program.wait(20)
         (child,) = in_session(program.pid)
-
         try:
             eventually(lambda: not [one for one in marked_by(tmp_path) if one != child])
 
             spec = make_spec(plugins=(announced(), PluginSpec("log-rotation")))
-
             async with Supervisor(spec, directories=directories, namespace="host") as supervisor:
                 await supervisor["fake"].wait_ready(20)
                 assert in_session(program.pid) == [child]
@@ -85,12 +83,10 @@ def test_a_child_that_lives_on_keeps_no_log_file_from_a_restart(
         servers["fake"].wait_ready(20)
         ear, bell = os.pipe()
         child = os.fork()
-
         if not child:
             os.close(bell)
             os.read(ear, 1)  # until the parent lets it end
             os._exit(0)
-
         try:
             servers["fake"].restart()
             servers["fake"].wait_ready(20)
@@ -114,12 +110,10 @@ def _session(pid: int) -> int:
 def marked_by(folder: Path) -> list[int]:
     """The processes that work in this folder, as the server and what it has started do."""
     found = []
-
     for process in psutil.process_iter():
         try:
             if process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(folder):
                 found.append(process.pid)
         except psutil.Error:
             continue
-
     return found

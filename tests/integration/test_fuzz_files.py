@@ -93,10 +93,8 @@ def test_whatever_a_run_record_holds_it_is_a_record_or_a_problem(
         lock.record_path.write_bytes(data)
         leftover = store.leftover(lock)
         assert (leftover.record is None) == bool(leftover.problem)
-
         if leftover.record is not None:
             assert_typed(leftover.record)
-
         recovered = store.recover(lock, lambda record: asked.append(record) or [])  # type: ignore[func-returns-value]
         assert recovered.paths_removed == ()
         assert store.is_clean(lock)
@@ -137,13 +135,10 @@ def test_a_record_of_nobody_kills_nobody(run_id: str, pid: int | None, start: fl
 @example(b"[" * 100_000)
 def test_whatever_stands_in_a_lock_it_is_held_and_told(directories: Directories, data: bytes) -> None:
     lock = NameLock.take(directories, "here", "web")
-
     try:
         lock.path.write_bytes(data.replace(b"true", b"null"))  # one who sweeps is waited for: 10 s
-
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("hostler.process.disk.lock._UNNAMED_OWNER_TIMEOUT", 0.0)
-
             with pytest.raises(ProcessAlreadyRunning):
                 NameLock.take(directories, "here", "web")
 
@@ -173,5 +168,4 @@ def test_a_limit_of_the_interpreter_is_met_by_the_examples() -> None:
     """The deepest example would not be one if the reader could go that deep."""
     with pytest.raises(RecursionError):
         json.loads(b"[" * 100_000)
-
     assert sys.get_int_max_str_digits() < 5000

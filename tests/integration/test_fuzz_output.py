@@ -64,11 +64,9 @@ def test_a_follower_that_comes_late_gets_the_line_that_was_begun(data: bytes, pl
 @given(written, st.lists(st.integers(0, 10**6), max_size=10), st.integers(1, 20))
 def test_the_tail_is_the_end_of_what_was_written(data: bytes, places: list[int], times: int) -> None:
     tail = Tail()
-
     for _ in range(times):
         for piece in cut(data, places):
             tail.add(piece)
-
     assert tail.data() == (data * times)[-TAIL:]
 
 
@@ -98,5 +96,4 @@ def test_no_output_makes_the_finder_fail_or_find_a_port_that_is_none(
     for line in lines_of(cut(data, places)):
         found = finder.parse_port(FakeServerContext(), line, "stdout")
         assert found is None or isinstance(found[1], Endpoint)
-
     assert [stats.failures for stats in finder.stats.values() if stats.failures] == []

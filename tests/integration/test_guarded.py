@@ -58,7 +58,6 @@ def hosting(ending: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
     """The program, whose server has descendants everywhere."""
     argv = [sys.executable, "-c", PROGRAM, ending, str(folder), *SPREADS, "--first", str(folder / "mark")]
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "support")}
-
     with subprocess.Popen(
         argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env
     ) as host:
@@ -70,7 +69,6 @@ def hosting(ending: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 def is_ready(host: subprocess.Popen[str]) -> None:
     assert host.stdout is not None
-
     while host.stdout.readline() != "ready\n":  # the server's own words come before, when they do
         assert host.poll() is None
 
@@ -81,7 +79,6 @@ def watchdogs_of(pid: int, marked: Marked) -> list[int]:
 
 def wait_until_gone(find: Callable[[], list[int]], seconds: float = 10.0) -> None:
     until = time.monotonic() + seconds
-
     while left := find():
         assert time.monotonic() < until, f"still alive: {left}"
         time.sleep(0.01)
@@ -94,12 +91,10 @@ def test_no_descendant_outlives_hostler_and_no_watchdog_stays(
 ) -> None:
     with hosting(ending, tmp_path) as host:
         is_ready(host)
-
         if ending == "wait":
             assert len(marked(str(tmp_path / "mark"))) == 5  # with the program itself
             assert len(watchdogs_of(host.pid, marked)) == 1
             host.kill()
-
         host.wait(20)
         wait_until_gone(lambda: marked(str(tmp_path / "mark")))
         wait_until_gone(lambda: watchdogs_of(host.pid, marked))
@@ -110,7 +105,6 @@ def test_a_hostler_that_is_killed_at_any_moment_leaves_nothing(tmp_path: Path, m
     for number in range(12):
         folder = tmp_path / str(number)
         folder.mkdir()
-
         with hosting("wait", folder) as host:
             wait_until_gone(lambda folder=folder: [] if (folder / "state").exists() else [host.pid])  # type: ignore[misc]
             time.sleep(0.01 * number)  # from before the spawn until all descendants are there
@@ -126,10 +120,8 @@ def test_a_signal_to_the_whole_terminal_ends_hostler_and_not_its_watchdog_first(
     with hosting("wait", tmp_path) as host:
         is_ready(host)
         (watchdog,) = watchdogs_of(host.pid, marked)
-
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
             os.kill(watchdog, number)
-
         assert watchdogs_of(host.pid, marked) == [watchdog]
         host.send_signal(signal.SIGTERM)  # nothing in the program handles it
         wait_until_gone(lambda: marked(str(tmp_path / "mark")))
@@ -172,18 +164,14 @@ async def test_a_watchdog_that_dies_is_told_and_replaced_and_the_servers_go_on(
         supervisor.listen(events.append)
         (first,) = watchdogs_of(os.getpid(), marked)
         os.kill(first, signal.SIGKILL)
-
         with anyio.fail_after(10):
             notice = await anext(told)
-
         assert isinstance(notice, Notice)
         assert (notice.topic, notice.level) == ("guard_lost", "warning")
         assert str(first) in notice.text
-
         with anyio.fail_after(10):
             while watchdogs_of(os.getpid(), marked) in ([], [first]):  # noqa: ASYNC110 - tells no event
                 await anyio.sleep(0.01)
-
         assert server.generation == 1
 
 
@@ -192,11 +180,9 @@ async def test_without_a_watchdog_a_guarded_server_is_not_started(
 ) -> None:
     spec = make_spec(guard=True)
     monkeypatch.setattr(sys, "executable", "/no/such/python")
-
     async with Supervisor(spec, directories=directories) as supervisor:
         with pytest.raises(ServerError) as caught:
             await supervisor["fake"].wait_ready(20)
-
     assert isinstance(caught.value, ProcessSpawnFailed)
     assert "watchdog" in caught.value.message
     assert "guard = false" in caught.value.context.hint
@@ -205,7 +191,6 @@ async def test_without_a_watchdog_a_guarded_server_is_not_started(
 def test_a_simulated_server_has_no_watchdog(directories: Directories, marked: Marked) -> None:
     async def live() -> None:
         spec = ServerSpec(name="fake", command=("anything",), port=None, guard=True)
-
         async with SimulatedHost().supervisor(spec, directories=directories) as supervisor:
             await supervisor["fake"].wait_ready(20)
             assert watchdogs_of(os.getpid(), marked) == []

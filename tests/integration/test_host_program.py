@@ -65,7 +65,6 @@ async def test_an_error_in_the_body_stops_everything_and_comes_out_as_it_is(
         async with Supervisor(make_spec(), directories=directories) as supervisor:
             await all_ready(supervisor)
             raise ZeroDivisionError
-
     assert supervisor["fake"].state is State.STOPPED
     assert files_in(directories.state) == []
 
@@ -78,7 +77,6 @@ def test_sys_exit_in_the_body_stops_everything(make_spec: MakeSpec, directories:
 
     with pytest.raises(SystemExit):
         asyncio.run(live())
-
     assert files_in(directories.state) == []
 
 
@@ -88,7 +86,6 @@ async def test_a_cancel_scope_around_it_waits_for_the_clean_up(
     with anyio.move_on_after(0.3) as scope:
         async with Supervisor(make_spec("--term-delay", "0.5"), directories=directories) as supervisor:
             await anyio.sleep_forever()
-
     assert scope.cancelled_caught
     assert supervisor["fake"].state is State.STOPPED
 
@@ -178,7 +175,6 @@ class CountingLoop(asyncio.SelectorEventLoop):
     def _run_once(self) -> None:
         super()._run_once()  # type: ignore[misc]
         self.turns += 1
-
         if self.turns in self.at:
             self.call()
 
@@ -198,10 +194,8 @@ def run_and_cancel_at(
         loop.at = turns
         task = loop.create_task(live())
         loop.call = lambda: [one.cancel() for one in (asyncio.all_tasks(loop) if everything else [task])]
-
         with suppress(asyncio.CancelledError):
             loop.run_until_complete(asyncio.wait_for(asyncio.shield(task), 20))
-
         return loop.turns
 
 
@@ -219,7 +213,6 @@ def check_every_turn(
             found = psutil.Process().children(recursive=True) if has_children() else []
             left = [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
             assert (left, files_in(directories.state)) == ([], []), f"after turn {turn} of {turns}"
-
         gc.collect()  # whatever complains does it here
     finally:
         gc.unfreeze()
@@ -255,7 +248,6 @@ PROGRAM = str(Path(__file__).parents[1] / "support" / "host_program.py")
 def program(ending: str, folder: Path, *switches: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A program that hosts a fake server until it ends in its way; and the pid of that server."""
     argv = [sys.executable, "-W", "error", PROGRAM, ending, str(folder), *switches]
-
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as host:
         try:
             assert host.stdout is not None
@@ -269,7 +261,6 @@ def program(ending: str, folder: Path, *switches: str) -> Iterator[tuple[subproc
 def wait_gone(pids: list[int]) -> None:
     """Wait until none of these lives; a zombie is reaped by init when it likes."""
     until = time.monotonic() + 10
-
     while left := [pid for pid in pids if lives(pid)]:
         assert time.monotonic() < until, f"still alive: {left}"
         time.sleep(0.01)
@@ -291,10 +282,8 @@ def test_a_program_that_ends_without_clean_up_leaves_no_process_and_no_record(
     tmp_path: Path, marked: Callable[[str], list[int]], ending: str, code: int
 ) -> None:
     mark = ("--spawn-session-child", "--ignore-term", "--first", str(tmp_path / "mark"))
-
     with program(ending, tmp_path, *mark) as (host, _):
         _, complaints = host.communicate(timeout=20)
-
     assert host.returncode == code
     assert marked(str(tmp_path / "mark")) == []
     assert list((tmp_path / "state").rglob("*.json")) == []
@@ -306,10 +295,8 @@ def test_a_program_that_closes_the_loop_under_its_servers_leaves_no_process_and_
     tmp_path: Path, marked: Callable[[str], list[int]]
 ) -> None:
     mark = ("--spawn-session-child", "--ignore-term", "--first", str(tmp_path / "mark"))
-
     with program("loop-closed", tmp_path, *mark) as (host, _):
         _, complaints = host.communicate(timeout=20)
-
     assert marked(str(tmp_path / "mark")) == []
     assert list((tmp_path / "state").rglob("*.json")) == []
     assert "Traceback" not in complaints
@@ -321,12 +308,10 @@ async def test_a_program_that_dies_takes_its_server_along_and_the_next_one_clean
 ) -> None:
     directories = Directories(tmp_path / "state", tmp_path / "data", tmp_path / "cache")
     mark = ("--spawn-session-child", "--double-fork-child", "--children-ignore-term", "--first")
-
     with program(ending, tmp_path, *mark, str(tmp_path / "mark")) as (host, pid):
         if ending == "wait":
             assert len(marked(str(tmp_path / "mark"))) == 4  # with the program itself
             host.kill()
-
         host.wait(10)
 
     wait_gone([pid])

@@ -126,11 +126,9 @@ def why(test: str, peer: Peer) -> str:
 
 def main() -> int:
     good = True
-
     for name in sys.argv[1:] or PEERS:
         with tempfile.TemporaryDirectory() as folder:
             good = run(name, PEERS[name], Path(folder)) and good
-
     return 0 if good else 1
 
 

@@ -31,7 +31,6 @@ def programs() -> Iterator[Program]:
     for page in PAGES:
         text, configuration = page.read_text(), ""
         files: dict[str, str] = {}
-
         for found in re.finditer(r"^```(python|toml)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
             if found[1] == "toml":
                 configuration = found[2] if "[servers." in found[2] else configuration

@@ -41,7 +41,6 @@ def blocks(kind: str) -> Iterator[tuple[str, str]]:
     """Each fenced block of a kind, with the page and line where it stands."""
     for page in PAGES:
         text = page.read_text()
-
         for found in re.finditer(rf"^```{kind}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
             yield f"{page.name}:{text.count(chr(10), 0, found.start()) + 1}", found[1]
 
@@ -58,7 +57,6 @@ def test_every_command_and_its_options_are_named(name: str) -> None:
     assert f"hostler {name}" in ALL
     command = group.get_command(click.Context(group), name)
     assert command is not None
-
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert parameter.opts[0] in ALL, parameter.opts
@@ -99,7 +97,6 @@ def test_the_tables_of_keys_are_up_to_date() -> None:
 @pytest.mark.parametrize(("place", "text"), list(blocks("toml")), ids=[place for place, _ in blocks("toml")])
 def test_every_toml_block_loads(place: str, text: str, tmp_path: Path) -> None:
     table = tomllib.loads(text)
-
     if not table.get("servers"):
         return  # a part of another file, or pyproject.toml
 
@@ -119,7 +116,6 @@ def test_every_toml_block_loads(place: str, text: str, tmp_path: Path) -> None:
 def lend_plugins(folder: Path) -> None:
     """Write the plugins that the pages show into the files in which they say that they are."""
     (folder / "plugins").mkdir()
-
     for _, text in blocks("python"):
         if named := re.match(r"# (\w+\.py)\n", text):
             (folder / named[1]).write_text(text)
@@ -132,14 +128,11 @@ def lend_plugins(folder: Path) -> None:
 )
 def test_every_link_leads_somewhere(page: Path) -> None:
     broken = []
-
     for link in LINK.findall(page.read_text()):
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
-
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(link)
-
     assert broken == []
 
 

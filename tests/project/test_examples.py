@@ -19,7 +19,6 @@ def test_a_package_of_its_own_is_built_installed_and_passes_its_tests(name: str,
     done = run_tests(package, build_into(tmp_path / "site", package))
     assert done.returncode == 0, done.stdout + done.stderr
     assert sorted(path for path in package.rglob("*") if "__pycache__" not in path.parts) == before
-
     if "skipped" in done.stdout:
         pytest.skip(f"some of its tests were: {done.stdout.strip().splitlines()[-1]}")
 

@@ -111,10 +111,8 @@ def test_the_page_of_the_architecture_has_every_part_on_its_floor() -> None:
 def parts_imported(found: Import) -> list[str]:
     """The parts of the framework that an import reaches; `from hostler import x` may name a part."""
     first, *rest = found.module.split(".")
-
     if first != "hostler":
         return []
-
     return [rest[0]] if rest else [name if name in RANKS else "__init__" for name in found.names or ("",)]
 
 
@@ -123,10 +121,8 @@ def test_every_part_imports_only_what_is_below_it() -> None:
 
     for path in FRAMEWORK.rglob("*.py"):
         own = part_of(path)
-
         if own in {"__init__", "__main__"}:
             continue  # the public names: a lazy table; the command, run as a module
-
         for found in imports_of(path):
             others = [other for other in parts_imported(found) if other != own]
             high = [other for other in others if RANKS.get(other, len(FLOORS)) >= RANKS[own]]
@@ -151,13 +147,10 @@ def test_a_plugin_imports_public_names_only_and_no_other_plugin() -> None:
 
     for path in PLUGINS.rglob("*.py"):
         own = owner_of(path.relative_to(PLUGINS).parts[0].removesuffix(".py"))
-
         for found in imports_of(path):
             package, _, module = found.module.partition(".")
-
             if package == "hostler" and (module or not set(found.names) <= set(hostler.__all__)):
                 wrong.append(f"{where(path, found.line)}: {found.module}: {found.names}")
-
             if package == "hostler_plugins":
                 others = [module.split(".")[0]] if module else found.names
                 wrong += [
@@ -206,14 +199,12 @@ def module_values(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
 def written_to(tree: ast.Module) -> set[str]:
     """The names on which a method is called that changes them, or whose items are assigned."""
     found = set()
-
     for node in ast.walk(tree):
         match node:
             case ast.Attribute(value=ast.Name(id=name), attr=method) if method in CHANGING:
                 found.add(name)
             case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()):
                 found.add(name)
-
     return found
 
 
@@ -225,7 +216,6 @@ def state_of(path: Path) -> list[str]:
     for name, value in module_values(tree):
         constant = name.isupper() or name == "__all__"
         made = isinstance(value, ast.Call) and ast.unparse(value.func) in COLLECTIONS
-
         if made or (isinstance(value, MUTABLE) and (name in written or not constant)):
             wrong.append(f"{where(path, value.lineno)}: {name} can be changed")
 
@@ -255,7 +245,6 @@ def assigned_elsewhere(path: Path) -> Iterator[str]:
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
             owner = ast.unparse(node.value)
-
             if owner not in {"self", "cls"} and re.split(r"\W", owner)[0] not in ASSIGNED_ELSEWHERE:
                 yield f"{where(path, node.lineno)}: {ast.unparse(node)}: give its class a method that does it"
 
@@ -340,7 +329,6 @@ def too_long(path: Path) -> list[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or 0) - body_start(node) + 1
-
             if length > LONGEST_FUNCTION:
                 long.append(f"{where(path, node.lineno)}: {node.name} has {length} lines")
 
@@ -384,7 +372,6 @@ def test_the_public_names_are_sorted_and_each_can_be_imported() -> None:
 def test_each_public_name_comes_from_where_type_checkers_look() -> None:
     checked = {n: i.module for i in imports_of(FRAMEWORK / "__init__.py") if not i.runs for n in i.names}
     assert set(checked) == set(hostler.__all__)
-
     for name, module in checked.items():
         assert getattr(hostler, name) is getattr(import_module(module), name)
 

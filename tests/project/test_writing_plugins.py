@@ -32,7 +32,6 @@ def test_every_plugin_that_is_shown_keeps_what_a_plugin_promises(name: str, tmp_
 def test_the_tests_that_are_shown_pass(page: Path, tmp_path: Path) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
     tests = [text for text in blocks if "def test_" in text]
-
     for number, text in enumerate(tests):
         (tmp_path / f"test_shown_{number}.py").write_text(text)
 

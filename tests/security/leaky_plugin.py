@@ -39,7 +39,6 @@ class Leaky:
         server.publish("LEAKY", self._said(), secret=True)
         launch.defer(self._clean_up)
         launch.sinks.append(self)
-
         if self.fails_at_the_start:
             raise ServerError(f"no luck with {self._said()}", hint=self._said(), details={"seen": self._seen})
 
@@ -58,7 +57,6 @@ class Leaky:
     async def on_ready(self, server: ServerView) -> None:
         for secret in self._seen:
             server.notice("leak", f"it is {secret!r}", level="warning", seen=secret, bytes=secret.encode())
-
         raise KeyError(self._said())
 
     @hookimpl

@@ -23,7 +23,6 @@ FILLING = "so it went on and on " * 30
 
 def write(number: int, text: str) -> None:
     data = text.encode()
-
     while data:
         data = data[os.write(number, data) :]
 
@@ -34,7 +33,6 @@ def let_out(number: int) -> None:
         write(number, f"{name} is {secret[: len(secret) // 2]}")
         time.sleep(0.01)
         write(number, f"{secret[len(secret) // 2 :]}, all of it\n")
-
     write(number, f"Authorization: Basic {BASIC}\n")
 
 
@@ -43,10 +41,8 @@ def let_out_slowly(number: int) -> None:
     for name, secret in SECRETS.items():
         write(number, f"{FILLING * 110}{name} is "[-65536 + len(secret) // 2 :])
         write(number, f"{secret} behind much else\n")
-
         for byte in secret:
             write(number, byte)
-
         write(number, "\n")
 
     for start in range(0, len(next(iter(SECRETS.values()))), 5):

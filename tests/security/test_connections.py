@@ -33,7 +33,6 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="a connection's other
 async def listening(uid: int) -> AsyncIterator[tuple[int, int]]:
     """A process of a user that listens on 127.0.0.1: its pid and port."""
     argv = [sys.executable, "-I", "-S", "-c", LISTENER.format(uid=uid)]
-
     async with await anyio.open_process(argv) as process:
         assert process.stdout is not None
         yield process.pid, int(await process.stdout.receive())
@@ -72,7 +71,6 @@ class Toggled(HealthContext):
         taken = thief.accept()[0]
         thief.close()
         self.gone.set()
-
         with taken:
             try:
                 self.heard.append(taken.recv(4096))
@@ -102,14 +100,12 @@ async def test_nothing_is_said_to_who_listened_for_a_moment_at_another_address_o
             "sse": SseHealth(headers={"X-Api-Key": PASSWORD}),
             "tcp": TcpHealth(send=PASSWORD),
         }
-
         if plugin == "opencode":
             with pytest.raises(OSError, match="http://"):
                 await status_of(Place(server, place, "/"), Auth("user", PASSWORD))
         else:
             async with watching(kinds[plugin], server, place) as reports:
                 await unhealthy(reports)
-
         with anyio.fail_after(20):
             while not server.heard:  # noqa: ASYNC110 - the thief is a thread
                 await anyio.sleep(0.01)
@@ -141,21 +137,17 @@ def test_a_connection_that_another_user_took_before_the_server_listened_is_none_
         monkeypatch.setattr(socket, "AF_NETLINK", 9999)
 
     argv = [sys.executable, "-I", "-S", "-c", TAKER.format(uid=THIEF)]
-
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as taker:
         assert taker.stdout is not None
         port = int(taker.stdout.readline())
-
         with socket.create_connection(("127.0.0.1", port)) as ours:
             taker.stdout.readline()
             tree = Tree(os.getpid(), *[taker.pid] * worker)
-
             with (
                 socket.create_server(("127.0.0.1", port)),
                 nullcontext() if worker else pytest.raises(PortInUse, match=f"user {THIEF}"),
             ):
                 verify_connection_of(ours, tree)
-
         taker.kill()
 
 
@@ -169,16 +161,13 @@ def test_a_connection_to_the_server_counts_from_the_moment_when_it_is_made(
         monkeypatch.setattr(socket, "AF_NETLINK", 9999)
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-
     with (
         socket.create_server((host, 0), family=family) as own,
         socket.create_connection(own.getsockname()[:2]) as ours,
     ):
         verify_connection_of(ours, Tree(os.getpid()))
-
         with own.accept()[0]:
             verify_connection_of(ours, Tree(os.getpid()))
-
         with pytest.raises(ConnectionResetError):
             verify_connection_of(ours, Tree(os.getpid()), port=1)  # there is none from there
 

@@ -67,7 +67,6 @@ def look_at_nobody() -> None:
 def verdict(port: int, tree: Collection[int], check: IdentityCheck, *, secret: bool) -> str:
     """Whether a server's user may connect: "yes", or why not. The tree are these processes."""
     pids = list(tree) or [os.getpid()]
-
     try:
         place, leader = Endpoint("127.0.0.1", port), cast("Process", Leader(pids[0]))
         verify_listener(place, leader, Tree(*pids), check, secret=secret)
@@ -109,14 +108,12 @@ async def test_a_listener_is_judged_by_its_user_where_its_process_cannot_be_seen
     hostler: int, uid: int, member: bool | None, check: IdentityCheck, secret: bool, expected: str
 ) -> None:
     argv = [sys.executable, "-I", "-S", "-c", LISTENER.format(uid=uid)]
-
     async with await anyio.open_process(argv) as process:
         assert process.stdout is not None
         port = int(await process.stdout.receive())
         tree = [process.pid] if member else [] if member is False else [1]
         said = as_user(hostler, lambda: verdict(port, tree, check, secret=secret))
         process.kill()
-
     assert expected in said
 
 
@@ -130,7 +127,6 @@ class Looked(HealthContext):
 
     def verify_listener(self, *, secret: bool = False, at: Endpoint | None = None) -> None:
         self.looks.append(secret)
-
         if len(self.looks) >= self.thief_comes_at:
             raise PortInUse("another process listens there in its place: pid 1 (thief)")
 
@@ -154,11 +150,9 @@ async def test_nothing_is_said_to_a_stranger_who_comes_before_or_while_it_is_con
     plugin: str, look: int
 ) -> None:
     server = Looked(thief_comes_at=look, secrets=(PASSWORD,))
-
     async with pages(answer()) as page:
         reason = await ask(plugin, server, page)
         assert "another process listens there in its place: pid 1 (thief)" in reason
-
     assert page.requests == []
     assert server.looks == [True] * look
 
@@ -168,7 +162,6 @@ async def ask(plugin: str, server: Looked, page: Pages) -> str:
     if plugin == "opencode":
         with pytest.raises(OSError, match="http://") as caught:
             await status_of(Place(server, page.endpoint, "/"), Auth("user", PASSWORD))
-
         return str(caught.value)
 
     sse = SseHealth(headers={**HEADERS})
@@ -177,7 +170,6 @@ async def ask(plugin: str, server: Looked, page: Pages) -> str:
         "sse": sse,
         "tcp": TcpHealth(send=f"AUTH {PASSWORD}\r\n", expect="OK"),
     }
-
     async with watching(kinds[plugin], server, page.endpoint) as reports:
         return (await unhealthy(reports)).reason
 
@@ -194,13 +186,10 @@ async def test_what_tcp_health_sends_to_a_port_of_its_options_is_told_to_no_stra
     send: str, known: tuple[str, ...], told: bool
 ) -> None:
     server = Looked(thief_comes_at=1, secrets=known)
-
     async with pages(answer()) as page:
         plugin = TcpHealth(port=page.endpoint.port, host="127.0.0.1", send=send)
-
         async with watching(plugin, server, None) as reports:
             assert isinstance(await next_report(reports), Healthy) is told
-
     assert server.looks == [True] * (not told)
 
 
@@ -218,10 +207,8 @@ async def test_a_command_that_is_given_a_secret_is_run_only_where_the_server_is_
 ) -> None:
     server = Looked(thief_comes_at=1, secrets=(PASSWORD,), endpoint=Endpoint("127.0.0.1", 4096))
     plugin = ExecHealth(command=["true"], env=env)
-
     async with aclosing(plugin.health_check(server)) as reports:
         report = await anext(reports)
-
     assert isinstance(report, Unhealthy)
     assert report.reason.startswith("true is not run: another process")
     assert server.looks == [strict]
@@ -230,14 +217,11 @@ async def test_a_command_that_is_given_a_secret_is_run_only_where_the_server_is_
 async def test_a_request_that_is_tried_again_unasked_is_looked_up_again() -> None:
     """aiohttp repeats a request by itself where a kept connection turns out to be closed."""
     answers = iter([answer(), b""])
-
     async with pages(lambda _: next(answers, b"")) as page:
         server = Looked(thief_comes_at=5)  # two looks for each connection of a request; then comes the thief
-
         async with watching(quick_http(), server, page.endpoint) as reports:
             assert isinstance(await next_report(reports), Healthy)
             assert "another process" in (await unhealthy(reports)).reason
-
     assert len(page.requests) == 2
     assert len(server.looks) == 5
 
@@ -245,7 +229,6 @@ async def test_a_request_that_is_tried_again_unasked_is_looked_up_again() -> Non
 async def test_a_secret_header_is_not_carried_along_a_redirect() -> None:
     async with pages(answer()) as other:
         away = answer("302 Found", "", "text/plain", f"Location: {other.endpoint.url}/")
-
         async with (
             pages(away) as page,
             watching(quick_http(follow_redirects=True), Looked(), page.endpoint) as reports,
@@ -266,29 +249,23 @@ async def test_a_redirect_within_the_server_is_followed_with_the_header() -> Non
         watching(quick_http(follow_redirects=True), Looked(), page.endpoint) as reports,
     ):
         assert isinstance(await next_report(reports), Healthy)
-
     assert PASSWORD in page.requests[1]
 
 
 async def test_the_server_is_known_however_its_address_is_written() -> None:
     async with pages(answer()) as page:
         place, server = Endpoint("LocalHost", page.endpoint.port), Looked()
-
         async with watching(quick_http(), server, place) as reports:
             assert isinstance(await next_report(reports), Healthy)
-
     assert server.looks == [True, True]
 
 
 async def test_a_request_without_a_secret_may_be_made_of_who_cannot_be_told() -> None:
     server = Looked()
-
     async with pages(answer()) as page:
         plugin = HttpHealth(interval=Duration(0.02))
-
         async with watching(plugin, server, page.endpoint) as reports:
             assert isinstance(await next_report(reports), Healthy)
-
     assert not any(server.looks)
 
 
@@ -296,7 +273,6 @@ def test_a_secret_is_not_sent_off_the_machine_to_a_port_that_is_ours() -> None:
     with socket.create_server(("127.0.0.1", 0)) as own:
         place = Endpoint("host.example", own.getsockname()[1])
         leader = cast("Process", Leader(os.getpid()))
-
         with pytest.raises(PortInUse, match="cannot tell"):
             verify_listener(place, leader, Tree(os.getpid()), IdentityCheck.CHECK, secret=True)
 
@@ -304,12 +280,9 @@ def test_a_secret_is_not_sent_off_the_machine_to_a_port_that_is_ours() -> None:
 def test_a_secret_is_sent_to_no_port_at_which_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as own:
         place = Endpoint("127.0.0.1", own.getsockname()[1])
-
     leader = cast("Process", Leader(os.getpid()))
-
     with pytest.raises(ConnectionRefusedError):
         verify_listener(place, leader, Tree(os.getpid()), IdentityCheck.CHECK, secret=True)
-
     verify_listener(place, leader, Tree(os.getpid()), IdentityCheck.CHECK, secret=False)
 
 
@@ -332,7 +305,6 @@ def test_a_secret_is_sent_nowhere_when_nobody_can_look(
     check: IdentityCheck, secret: bool, refused: bool
 ) -> None:
     place, leader = Endpoint("127.0.0.1", 4096), cast("Process", Leader(os.getpid()))
-
     with pytest.raises(OSError, match="Too many") if refused else nullcontext():
         verify_listener(place, leader, Blind(), check, secret=secret)
 
@@ -350,9 +322,7 @@ async def test_a_secret_is_seen_wherever_in_a_request_it_stands(options: dict[st
     server = Looked(secrets=("hunter2-hunter2",))
     plugin = HttpHealth(interval=Duration(0.02), **options)
     plugin.sent_headers = dict(plugin.headers)  # type: ignore[arg-type]
-
     async with pages(answer()) as page, watching(plugin, server, page.endpoint) as reports:
         assert isinstance(await next_report(reports), Healthy)
-
     assert server.looks
     assert all(server.looks)

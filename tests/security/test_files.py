@@ -30,11 +30,9 @@ def run_with_umask(world: Project, umask: str, file: Path) -> CommandLine:
 def modes_in(*folders: Path) -> dict[Path, str]:
     """The modes of all that is there: files, folders and sockets."""
     found = {}
-
     for path in (path for folder in folders for path in (folder, *folder.rglob("*"))):
         with suppress(FileNotFoundError):  # rotated away while we look
             found[path] = stat.filemode(path.lstat().st_mode)
-
     return found
 
 
@@ -71,13 +69,11 @@ async def test_what_the_opencode_plugin_remembers_is_private_whatever_the_umask(
     tmp_path: Path, mask: int
 ) -> None:
     before = os.umask(mask)
-
     try:
         versions.remember(tmp_path / "opencode" / "versions" / "x.json", versions.Version("1.2.3"))
         (await locking.take(tmp_path / "opencode" / "x.lock")).release()
     finally:
         os.umask(before)
-
     assert set(modes_in(tmp_path / "opencode").values()) == {"-rw-------", "drwx------"}
 
 

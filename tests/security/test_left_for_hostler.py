@@ -78,7 +78,6 @@ async def test_the_missing_variables_of_another_server_are_not_written_by_the_on
     command = ("/bin/sh", "-c", PLANT, "sh", str(file), "/etc/passwd")
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(folder / "home")}
     configured = with_another(folder, EnvFile(file, optional=True), command)
-
     async with Supervisor(configured, directories=directories, environ=environ) as supervisor:
         with anyio.fail_after(30):
             await supervisor["boxed"].start()
@@ -94,11 +93,9 @@ async def test_what_another_server_needs_and_is_missing_where_the_first_could_wr
 ) -> None:
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(folder / "home")}
     configured = with_another(folder, EnvFile(folder / "project" / "vars"), ("/usr/bin/touch", "ran"))
-
     async with Supervisor(configured, directories=directories, environ=environ) as supervisor:
         with pytest.raises(ServerError, match="vars is missing, which hostler reads for a server"):
             await supervisor["boxed"].start()
-
     assert not (folder / "project" / "ran").exists()
 
 

@@ -114,10 +114,8 @@ async def test_a_password_file_that_the_user_linked_elsewhere_is_not_read_for_th
     state.mkdir(parents=True)
     (state / "password").symlink_to(folder / "root" / "secret")
     all_owned(folder / "home")
-
     with pytest.raises(EnvironmentSetupFailed, match="password file"):
         await start(of_the_user(folder, PluginSpec("opencode", {})), directories)
-
     assert not (folder / "home" / "got").exists()
 
 
@@ -127,10 +125,8 @@ async def test_a_folder_that_the_user_linked_elsewhere_gets_no_password_file(
     an_opencode(folder)
     (folder / "home" / ".local").symlink_to(folder / "root")
     all_owned(folder / "home")
-
     with pytest.raises(EnvironmentSetupFailed, match="password file"):
         await start(of_the_user(folder, PluginSpec("opencode", {})), directories)
-
     assert [path.name for path in (folder / "root").iterdir()] == ["secret"]
 
 
@@ -145,7 +141,6 @@ def test_a_file_of_variables_that_the_user_decides_about_is_read_as_that_user(fo
     for path in (link, folder / "home" / "link"):
         with pytest.raises(EnvironmentSetupFailed, match="cannot be read"):
             read_env_file(EnvFile(path))
-
         with pytest.raises(EnvironmentSetupFailed, match="cannot read secret"):
             Secret(f"file:{path}").read()
 
@@ -171,7 +166,6 @@ def test_a_file_that_two_users_or_all_decide_about_is_refused(folder: Path) -> N
 def test_a_pipe_in_the_place_of_a_secret_holds_nobody_up(folder: Path) -> None:
     os.mkfifo(folder / "home" / "secret")
     os.chown(folder / "home" / "secret", UID, UID)
-
     with pytest.raises(EnvironmentSetupFailed, match="no plain file"):
         Secret(f"file:{folder / 'home' / 'secret'}").read()
 
@@ -194,7 +188,6 @@ async def test_a_file_for_https_that_the_user_made_a_pipe_or_linked_is_read_as_t
     health = PluginSpec("http-health", {"port": 9, "scheme": "https", option: "file.pem"})
 
     spec = of_the_user(folder, health, command=("sleep", "100"))
-
     async with Supervisor(spec, directories=directories, environ={"PATH": "/usr/bin:/bin"}) as supervisor:
         with pytest.raises(ServerError, match=reason):
             await supervisor[spec.name].wait_ready(20)
@@ -214,7 +207,6 @@ async def test_what_steers_the_loader_reaches_the_server_and_nothing_that_runs_a
         LD_DEBUG="statistics",
         LD_DEBUG_OUTPUT=str(traces / "loaded"),
     )
-
     async with Supervisor(spec, directories=directories, environ={"PATH": "/usr/bin:/bin"}) as supervisor:
         with anyio.fail_after(20):
             await supervisor[spec.name].start()
@@ -228,10 +220,8 @@ async def test_a_stale_file_is_removed_as_the_user(folder: Path, directories: Di
     (folder / "home" / "run").symlink_to(folder / "root")
     all_owned(folder / "home")
     ready = PluginSpec("file-ready", {"path": "run/secret", "remove_stale": True})
-
     with pytest.raises(ServerError):
         await start(of_the_user(folder, ready, command=("/bin/sleep", "100")), directories)
-
     assert (folder / "root" / "secret").exists()
 
 
@@ -282,10 +272,8 @@ async def test_what_root_installs_for_another_user_can_be_run_by_that_user(
     )
     directories = Directories(root / "state", root / "data", root / "cache")  # which only root may enter
     environ = {"PATH": f"{root}:/usr/bin:/bin", "HOME": str(root)}
-
     async with Supervisor(spec, directories=directories, environ=environ) as supervisor:
         await supervisor["oc"].start()
-
         with anyio.fail_after(20):
             while not (folder / "home" / "got").exists():  # noqa: ASYNC110 - another process tells nobody
                 await anyio.sleep(0.02)

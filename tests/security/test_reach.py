@@ -57,7 +57,6 @@ def test_a_server_answers_nobody_who_does_not_know_its_password(world: Project) 
 @pytest.mark.parametrize("host", ["localhost", "evil.example"])
 async def test_the_demo_server_invites_no_page_of_another_site(path: str, host: str) -> None:
     server = await asyncio.start_server(DemoServer().serve, "127.0.0.1", 0)
-
     async with server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: https://evil.example\r\n\r\n".encode())

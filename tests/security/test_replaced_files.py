@@ -94,7 +94,6 @@ def test_a_reload_refuses_what_the_server_could_write_until_its_user_has_looked_
         stderr=subprocess.PIPE,
     )
     hostler = Hostler(process)
-
     try:
         hostler.wait_for("began")
         wanted = TABLE.replace("TITLE", "two")
@@ -143,7 +142,6 @@ async def test_no_user_namespace_of_its_own_lets_a_server_replace_what_is_protec
     (folder / "attack.py").write_text(LEAVE_THE_NAMESPACE)
     (folder / "evil").write_text("evil")
     file = configure(folder, f"{sys.executable} attack.py; touch done; exec sleep 100")
-
     async with Supervisor(load(file), directories=directories) as supervisor:
         await supervisor["boxed"].wait_ready(20)
         await until((folder / "done").exists)

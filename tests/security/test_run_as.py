@@ -27,6 +27,5 @@ def test_it_has_no_terminal_at_which_it_could_type(tmp_path: Path) -> None:
 def test_what_it_says_without_end_and_a_stop_of_it_hold_nobody_up() -> None:
     with pytest.raises(TimeoutError):
         run_as(UID, UID, [], ["/bin/sh", "-c", "kill -STOP $$"], most=0, seconds=0.1)
-
     with pytest.raises(TimeoutError):
         run_as(UID, UID, [], ["/bin/sh", "-c", "cat /dev/zero"], most=10, seconds=0.1)

@@ -80,10 +80,8 @@ def boxed(folder: Path, *plugins: PluginSpec, command: tuple[str, ...] = ()) -> 
 async def lived(spec: ServerSpec, directories: Directories, seen: list[Notice]) -> None:
     """Start it, and wait until it has ended by itself."""
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(spec.env["HOME"])}
-
     async with Supervisor(spec, directories=directories, environ=environ) as supervisor:
         supervisor.listen(hearing(seen))
-
         with anyio.fail_after(30):
             await supervisor[spec.name].start()
             await supervisor.wait()
@@ -155,18 +153,15 @@ async def test_what_hostler_reads_at_the_next_start_cannot_be_changed_moved_or_r
         "conf/secret": "a-secret-in-a-file",
         "plugins/mine.py": PYTHON_PLUGIN,
     }
-
     for name, text in {**files, "attack.sh": ATTACK}.items():
         (work / name).parent.mkdir(exist_ok=True)
         (work / name).write_text(text)
 
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(folder / "home")}
-
     async with Supervisor(
         load(work / "hostler.toml"), directories=directories, environ=environ
     ) as supervisor:
         supervisor.listen(hearing(seen))
-
         with anyio.fail_after(30):
             await supervisor.wait()
 
@@ -185,7 +180,6 @@ async def test_a_configuration_that_is_a_link_the_server_could_change_is_refused
     (folder / "vars").write_text("A=1\n")
     (folder / "project" / "vars").symlink_to(folder / "vars")
     spec = replace(boxed(folder, command=("/bin/true",)), env_file=(EnvFile(folder / "project" / "vars"),))
-
     with pytest.raises(ServerError, match="is a link in a folder that the server may write to"):
         await lived(spec, directories, [])
 
@@ -211,7 +205,6 @@ async def test_commands_and_health_commands_run_in_the_sandbox_of_the_server(
     commands = PluginSpec("commands", {"pre_spawn": [left, "before"], "on_shutdown": [left, "stop"]})
     spec = boxed(folder, health, commands, command=("/bin/sleep", "100"))
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(folder / "home")}
-
     async with Supervisor(spec, directories=directories, environ=environ) as supervisor:
         await supervisor["boxed"].wait_ready(20)
 

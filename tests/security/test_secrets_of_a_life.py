@@ -101,7 +101,6 @@ class Life:
                 environ = process.environ()
             except psutil.Error:
                 continue
-
             if "OPENCODE_SERVER_PASSWORD" in environ:
                 self.secrets["OPENCODE_SERVER_PASSWORD"] = environ["OPENCODE_SERVER_PASSWORD"]
                 self.given = {name: environ[name] for name in ELSEWHERE if name in environ}
@@ -113,7 +112,6 @@ class Life:
         calls = [(name, str(self.file), *more) for name in names for more in ((), ("fake", "--json"))]
         calls += [("show", "--origin", str(self.file)), ("show", "--origin", str(self.file), "fake")]
         asked = {call: self.world.hostler(*call, **self.variables) for call in calls}
-
         for call, command in asked.items():
             command.end()
             self.texts[" ".join(call)] = "\n".join([*command.out, *command.err])
@@ -140,7 +138,6 @@ def test_no_secret_is_written_while_a_server_starts_crashes_is_restarted_and_fai
     world: Project, options: tuple[str, ...]
 ) -> None:
     life = Life(world, *options, seconds=0.3)
-
     while life.running.process.poll() is None:
         life.look(f"after {len(life.running.out)} lines")
         time.sleep(0.05)

@@ -43,7 +43,6 @@ def test_a_server_with_less_rights_finds_no_key_of_our_session_and_leaves_none_i
 ) -> None:
     if "sandbox" in line and shutil.which("bwrap") is None:
         pytest.skip("bubblewrap is needed")
-
     assert "KEYS False False" in run(tmp_path, line)
 
 

@@ -40,7 +40,6 @@ def five_plugins(**changed: object) -> dict[str, object]:
 def eventually(condition: Callable[[], bool], timeout: float = 10) -> None:
     """Wait for what nothing tells of: the deeds of other processes."""
     deadline = time.monotonic() + timeout
-
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.005)
@@ -103,10 +102,8 @@ class Project:
 
     def supervisor(self, file: Path, into: list[Event] | None = None) -> Supervisor:
         supervisor = Supervisor(self.load(file), directories=self.directories, environ=self.environ)
-
         if into is not None:
             supervisor.listen(into.append)
-
         return supervisor
 
     def hostler(self, *words: str | Path, **variables: str) -> CommandLine:
@@ -125,14 +122,11 @@ class Project:
         """The living processes of this home, without those that the test itself started."""
         own = {os.getpid(), *(command.process.pid for command in self.started)}
         found = {}
-
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 mine = process.environ().get("HOME") == str(self.home)
-
                 if mine and process.pid not in own and process.status() != psutil.STATUS_ZOMBIE:
                     found[process.pid] = " ".join(process.cmdline())
-
         return found
 
     def records(self) -> list[str]:
@@ -220,11 +214,9 @@ class CommandLine:
         def look() -> dict[str, Any] | None:
             for number, line in enumerate(self.out[self._seen :], self._seen + 1):
                 event: dict[str, Any] = json.loads(line)
-
                 if all(event.get(key) == value for key, value in wanted.items()):
                     self._seen = number
                     return event
-
             return None
 
         return self._wait(look, timeout, f"no event {wanted}")
@@ -239,14 +231,12 @@ class CommandLine:
 
     def _wait(self, look: Callable[[], T | None], timeout: float, problem: str) -> T:
         deadline = time.monotonic() + timeout
-
         with self._changed:
             while (found := look()) is None:
                 if not self._changed.wait(deadline - time.monotonic()):
                     raise AssertionError(
                         f"{problem} within {timeout} s; stdout: {self.out}; stderr: {self.err}"
                     )
-
         return found
 
     def signal(self, number: int) -> None:
@@ -255,10 +245,8 @@ class CommandLine:
     def end(self, timeout: float = 20) -> int:
         """Wait for the end and all output; the exit code."""
         code = self.process.wait(timeout)
-
         for reader in self._readers:
             reader.join(timeout)
-
         return code
 
     def stop(self, number: int, timeout: float = 20) -> int:

@@ -29,10 +29,8 @@ def root() -> Path | None:
 def new_group() -> Iterator[Path]:
     """A group of the test's own; what is in it and below it is gone at the end."""
     place = root()
-
     if place is None:
         pytest.skip("no control groups (version 2) that may be written here")
-
     group = place / f"hostler-test-{token_hex(6)}"
     group.mkdir()
     yield group
@@ -43,9 +41,7 @@ def end(group: Path) -> None:
     """Kill and remove."""
     kill_group(group)
     until = time.monotonic() + 10
-
     while pids_in(group) and time.monotonic() < until:
         time.sleep(0.01)
-
     with suppress(FileNotFoundError):
         remove_group(group)

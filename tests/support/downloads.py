@@ -32,15 +32,12 @@ def fetches_everything() -> bool:
 def fetched(name: str, done: str, fetch: Callable[[Path], None]) -> Path:
     """A folder of the cache, filled once: the file `done` in it says so. Safe for tests in parallel."""
     target = cache_folder() / name
-
     with target.with_name(f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-
         if not (target / done).exists():
             shutil.rmtree(target, ignore_errors=True)
             fetch(target)
             (target / done).touch()
-
     return target
 
 
@@ -75,6 +72,5 @@ def _why_not(*probe: str) -> str:
     with tempfile.TemporaryDirectory() as unused:  # npm answers from its own where there is no network
         env = os.environ | {"npm_config_cache": unused}
         tried = subprocess.run(probe, capture_output=True, text=True, check=False, timeout=120, env=env)
-
     said = [line for line in tried.stderr.splitlines() if line.strip()]
     return "" if tried.returncode == 0 else next(iter(said), f"exit code {tried.returncode}")

@@ -103,10 +103,8 @@ class Mounts:
         image.write_bytes(bytes(8 << 20))
 
         mkfs = shutil.which("mkfs.ext4", path="/usr/sbin:/sbin") or pytest.skip("mkfs.ext4 is not installed")
-
         if subprocess.run([mkfs, "-q", str(image)], capture_output=True, check=False).returncode:
             pytest.skip("no disk can be made here")
-
         self._mount(folder, "-o", "loop", str(image))
         return folder
 
@@ -116,10 +114,8 @@ class Mounts:
 
     def _mount(self, folder: Path, *words: str) -> None:
         done = subprocess.run(["mount", *words, str(folder)], capture_output=True, check=False)
-
         if done.returncode:
             pytest.skip(f"a disk cannot be mounted here: {done.stderr.decode().strip()}")
-
         self._undo.callback(subprocess.run, ["umount", "--lazy", str(folder)], check=True)
 
 
@@ -127,7 +123,6 @@ class Mounts:
 def frozen(disk: Path) -> Iterator[None]:
     """All that would change the disk hangs in the kernel, as on a network disk whose server is gone."""
     subprocess.run(["fsfreeze", "--freeze", str(disk)], check=True)
-
     try:
         yield
     finally:

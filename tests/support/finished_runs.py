@@ -27,11 +27,9 @@ class FinishedRun:
 async def run_to_end(spec: ServerSpec, directories: Directories, **options: Any) -> FinishedRun:
     """Run a server until it has stopped or failed for good."""
     events: list[Event] = []
-
     with anyio.fail_after(30):
         async with Supervisor(spec, directories=directories, **options) as supervisor:
             supervisor.listen(events.append)
             await supervisor["fake"].wait_stopped()
             crashes = supervisor["fake"].crashes
-
     return FinishedRun(events, crashes, supervisor["fake"].data_dir)

@@ -24,7 +24,6 @@ from hostler import BlockingServer, Directories, PluginSpec, ServerError, Server
 def forked(child: Callable[[], object]) -> None:
     """Fork; the child does its part and goes on from here, the parent waits for its end."""
     pid = os.fork()
-
     if pid:
         _, status = os.waitpid(pid, 0)
         print("child", os.waitstatus_to_exitcode(status), flush=True)
@@ -48,7 +47,6 @@ def outlive() -> None:
     if not os.fork():
         sys.stdin.read()  # until the test ends it
         os._exit(0)
-
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -63,7 +61,6 @@ def uses(server: BlockingServer, pid: int | None) -> None:
             told = str(error)
         else:
             told = "nothing"
-
         if "was forked from the one that runs the servers" not in told:
             raise AssertionError(told)
 
@@ -82,7 +79,6 @@ PARTS: dict[str, Callable[[], object]] = {"exits": exits, "raises": raises, "lea
 
 def hosted_by_serve(child: str, spec: ServerSpec, directories: Directories) -> None:
     block, host = serve(spec, directories=directories, namespace="host"), os.getpid()
-
     with block as servers:
         server = servers["fake"]
         server.wait_ready(20)
@@ -90,14 +86,11 @@ def hosted_by_serve(child: str, spec: ServerSpec, directories: Directories) -> N
         outlive() if child == "outlives" else None
         parts = {**PARTS, "uses": lambda: uses(server, server.pid), "collects": lambda: collects(block)}
         forked(parts[child])
-
         if os.getpid() == host:
             before = server.generation
             os.kill(server.pid or 0, signal.SIGKILL)
-
             while server.generation == before:
                 time.sleep(0.01)
-
             server.wait_ready(20)
             assert server.memory > 0
             print("well", flush=True)
@@ -112,7 +105,6 @@ async def hosted_by_a_loop(child: str, spec: ServerSpec, directories: Directorie
         tell(server.pid)
         outlive() if child == "outlives" else None
         forked(PARTS[child])
-
         if os.getpid() == host:
             before = server.generation
             os.kill(server.pid or 0, signal.SIGKILL)
@@ -125,7 +117,6 @@ async def hosted_by_a_loop(child: str, spec: ServerSpec, directories: Directorie
 def main(host: str, child: str, folder: Path, guard: str) -> None:
     spec, directories = make(folder, ["--spawn-session-child", "--children-ignore-term"])
     spec = replace(spec, guard=bool(guard), plugins=(*spec.plugins, PluginSpec("log-rotation")))
-
     if host == "serve":
         hosted_by_serve(child, spec, directories)
     else:

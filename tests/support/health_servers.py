@@ -37,14 +37,12 @@ class HealthContext(FakeServerContext):
 
     def deliver(self, item: StreamEvent | StreamGap) -> None:
         super().deliver(item)
-
         if len(self.delivered) == self.awaited:
             self.enough.set()
 
     async def until(self, number: int) -> None:
         """Wait until so many items have been delivered; called once."""
         self.awaited = number
-
         if len(self.delivered) < number:
             await self.enough.wait()
 
@@ -66,7 +64,6 @@ class Running:
 
     async def line(self) -> str:
         assert self.process.stdout is not None
-
         with anyio.fail_after(5):
             return (await self.process.stdout.readline()).decode().rstrip("\n")
 
@@ -74,7 +71,6 @@ class Running:
 @asynccontextmanager
 async def running(*switches: str) -> AsyncIterator[Running]:
     process = await asyncio.create_subprocess_exec(*fake_server(*switches), stdout=asyncio.subprocess.PIPE)
-
     try:
         server = Running(process, Endpoint("127.0.0.1", 0))
         host, _, port = (await server.line()).partition("://")[2].rpartition(":")
@@ -83,7 +79,6 @@ async def running(*switches: str) -> AsyncIterator[Running]:
     finally:
         if process.returncode is None:
             process.kill()
-
         await process.communicate()
 
 
@@ -95,7 +90,6 @@ async def answering(answer: Answer, ssl: SSLContext | None = None) -> AsyncItera
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         serving[writer] = asyncio.current_task()
-
         try:
             await answer(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -104,7 +98,6 @@ async def answering(answer: Answer, ssl: SSLContext | None = None) -> AsyncItera
             writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=ssl)
-
     try:
         yield Endpoint("127.0.0.1", server.sockets[0].getsockname()[1], "http" if ssl is None else "https")
     finally:
@@ -118,10 +111,8 @@ async def _let_go(serving: dict[asyncio.StreamWriter, asyncio.Task[None] | None]
         if task is not None and not task.done():
             task.cancel()
             await asyncio.wait({task}, timeout=5)
-
         with suppress(AttributeError):  # a TLS transport that is closed has nothing to abort: Python 3.11
             writer.transport.abort()
-
         with suppress(Exception):
             await asyncio.wait_for(writer.wait_closed(), 5)
 
@@ -169,5 +160,4 @@ async def silent(reports: AsyncGenerator[Report, None], seconds: float) -> bool:
     with anyio.move_on_after(seconds):
         await anext(reports)
         return False
-
     return True

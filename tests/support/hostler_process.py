@@ -58,7 +58,6 @@ class Hostler:
             for line in [*self.stdout, *self.stderr]:
                 if text in line:
                     return line
-
             try:
                 self._news.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
@@ -70,10 +69,8 @@ class Hostler:
     def end(self, seconds: float = 20.0) -> int:
         """Wait for the end and for the last line; the exit code."""
         code = self.process.wait(seconds)
-
         for thread in self._threads:
             thread.join(seconds)
-
         return code
 
 
@@ -90,7 +87,6 @@ class Terminal:
     ) -> None:
         self.text = ""
         self.pid, self.fd = pty.fork()
-
         if not self.pid:  # the child
             try:
                 os.chdir(folder)
@@ -100,10 +96,8 @@ class Terminal:
 
     def read_until(self, wanted: str, seconds: float = 20.0) -> None:
         until = time.monotonic() + seconds
-
         while wanted not in self.text:
             assert time.monotonic() < until, self.text
-
             if select.select([self.fd], [], [], 0.1)[0]:
                 self.text += os.read(self.fd, 65536).decode(errors="replace")
 
@@ -118,6 +112,5 @@ class Terminal:
                 self.text += data.decode(errors="replace")
         except OSError:  # EIO: nobody is there any more
             pass
-
         os.close(self.fd)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])

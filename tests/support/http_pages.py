@@ -68,7 +68,6 @@ class Pages:
                 data = self.page(self.requests[-1])
                 writer.write(data)
                 await writer.drain()
-
                 if not data:
                     return  # closed without an answer
         finally:
@@ -79,7 +78,6 @@ class Pages:
 async def pages(page: bytes | Callable[[str], bytes], ssl: SSLContext | None = None) -> AsyncIterator[Pages]:
     """Answer every request with this, or with what it gives for a request."""
     served = Pages(page if callable(page) else lambda _: page)
-
     async with answering(served.serve, ssl) as served.endpoint:
         yield served
 

@@ -15,13 +15,11 @@ from hostler import Directories
 def open_descriptors() -> set[tuple[int, str]]:
     """The open descriptors of this process, and what they lead to."""
     found = set()
-
     for entry in Path("/proc/self/fd").iterdir():
         try:
             found.add((int(entry.name), str(entry.readlink())))
         except FileNotFoundError:  # the one that we looked with
             continue
-
     return found
 
 
@@ -39,8 +37,6 @@ def assert_no_leaks(directories: Directories) -> Iterator[None]:
 
 def _soon(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
     until = time.monotonic() + seconds
-
     while not condition() and time.monotonic() < until:
         time.sleep(0.01)
-
     return condition()

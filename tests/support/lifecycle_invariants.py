@@ -124,7 +124,6 @@ class InvariantChecker:
         """An automatic restart: counted here by the law, whatever number the engine tells."""
         policy = self.server.spec.restart
         ran = 0.0 if self.ready_since is None else anyio.current_time() - self.ready_since
-
         if ran >= policy.stable_after:
             self.restarts = 0  # it may have been given back: how long the run was is known from above only
 

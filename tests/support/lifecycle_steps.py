@@ -119,7 +119,6 @@ class ScriptedPlugin:
 
         try:
             yield Healthy()  # most runs get ready
-
             while self.watches_health:
                 report = await self._next()
                 self.failures_in_a_row = self.failures_in_a_row + 1 if isinstance(report, Unhealthy) else 0
@@ -131,12 +130,9 @@ class ScriptedPlugin:
         while not self.pending:
             self._changed.clear()
             await self._changed.wait()
-
         report = self.pending.pop(0)
-
         if isinstance(report, Exception):
             raise report
-
         return report
 
     @hookimpl
@@ -176,16 +172,13 @@ class Simulation:
     async def let_children_die(self) -> None:
         """From now on SIGKILL ends everything."""
         self.mortal = True
-
         for child in self.world.children:
             child.let_go()
-
         await settle()
 
     def desire(self, server: Server, up: bool) -> None:
         checker = next(one for one in self.checkers if one.server is server)
         checker.desire(up)
-
         for other in server.needs.values() if up else ():
             self.desire(other, up=True)
 
@@ -198,7 +191,6 @@ class Simulation:
         for task in [task for task in self.commands if task.done()]:
             then = self.commands.pop(task)
             error = task.exception()
-
             if error is None:
                 then()
             elif not isinstance(error, ServerError):
@@ -212,7 +204,6 @@ class Simulation:
         locks = [name for name in files if name.endswith(".lock")]
         records = [name for name in files if not name.endswith(".lock")]
         runs = [server for server in busy if server.run is not None]
-
         if len(locks) > len(busy) or len(records) > len(runs):
             self.violations.append(f"{files} on disk with {len(busy)} servers up and {len(runs)} runs")
 
@@ -262,10 +253,8 @@ class Restart:
     def do(self, simulation: Simulation) -> None:
         server = simulation.server(self.server)
         generation = None if self.back is None else server.generation - self.back
-
         if generation is None or generation == server.generation:
             simulation.desire(server, up=True)
-
         simulation.command(server.restart(generation=generation))
 
 
@@ -279,7 +268,6 @@ class ChildDoes:
 
     def do(self, simulation: Simulation) -> None:
         child = simulation.child(self.server)
-
         if child is None:
             return
 
@@ -308,7 +296,6 @@ class ForeignListener:
     def do(self, simulation: Simulation) -> None:
         server = simulation.server(self.server)
         port = server.spec.port or server.status.promised_port
-
         if not self.comes:
             simulation.world.strangers.clear()
         elif port:
@@ -375,11 +362,9 @@ async def run_step(step: Step, simulation: Simulation) -> None:
     """Take a step, let all that follows from it happen, and look for violations."""
     step.do(simulation)
     await settle()
-
     if isinstance(step, TimePasses):
         await anyio.sleep(step.seconds)
         await settle()
-
     violations = simulation.find_violations()
     assert not violations, "\n".join(violations)
 
@@ -423,12 +408,9 @@ def _script(simulation: Simulation, launch: Launch) -> ScriptedPlugin:
 
 def _check_spawn(simulation: Simulation, launch: Launch) -> None:
     living = [pid for child in simulation.world.children_of(launch.server) for pid in child.members]
-
     if living:
         simulation.violations.append(f"{launch.server} is spawned while {living} of a former run live")
-
     kind = _script(simulation, launch).behavior.spawn
-
     if kind != "works":
         raise ProcessSpawnFailed("refused", permanent=kind == "permanent")
 

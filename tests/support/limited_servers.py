@@ -28,7 +28,6 @@ def inside(group: Path) -> Iterator[None]:
     before = own_group(read("/proc/self/cgroup"), read("/proc/self/mountinfo"))
     assert before is not None
     (group / "cgroup.procs").write_text("0")
-
     try:
         yield
     finally:

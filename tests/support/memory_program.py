@@ -47,7 +47,6 @@ def live_a_minute(child: FakeChild) -> None:
     child.announce()
     child.listen()
     asyncio.get_running_loop().call_later(60, child.exit, 1)
-
     for number in range(50):
         child.say(f"line {number} " + "x" * 100)
 

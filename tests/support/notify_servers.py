@@ -54,10 +54,8 @@ class Kept:
             pipe = os.open(self.folder / "say", os.O_WRONLY | os.O_NONBLOCK)
         except OSError:
             return False
-
         with os.fdopen(pipe, "w") as file:
             file.write(f"{line}\n")
-
         return True
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -105,7 +103,6 @@ async def kept(
         "plugins": (*before, PluginSpec("notify-ready", options or {})),
     } | fields
     spec = ServerSpec(name="worker", command=command or python(SPEAKER), **given)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         kept = Kept(supervisor["worker"], folder)
         supervisor.listen(kept.events.append)

@@ -34,11 +34,9 @@ def opencode_binary(version: str) -> Path:
     """The native OpenCode of a version (`NEWEST`, `PREVIEW`, "1.0.0"), in a `bin` beside its package.json."""
     if version != NEWEST:
         only_with_every_version()
-
     if version == PREVIEW:
         folder = npm_package(f"@opencode-ai/cli-{platform_name()}", _PREVIEW_PACKAGE_VERSION)
         return next(path for path in (folder / "bin").iterdir() if path.is_file())
-
     return npm_package(f"opencode-{platform_name()}", version) / "bin" / "opencode"
 
 
@@ -59,8 +57,6 @@ def _fetch(package: str, target: Path) -> None:
 
         # Not by tarfile, whose filters came with Python 3.11.4.
         subprocess.run(["tar", "-xzf", archive, "--no-same-owner"], check=True, cwd=scratch)
-
         for program in Path(scratch, "package", "bin").glob("*"):
             program.chmod(0o755)
-
         Path(scratch, "package").rename(target)

@@ -129,7 +129,6 @@ def a_launch(view: Context, *argv: str, **env: str) -> Launch:
 def spawned(view: Context, launch: Launch) -> Iterator[subprocess.Popen[bytes]]:
     """The launched process, once it has announced that it listens; its session is killed at the end."""
     log = view.root / f"{view.name}.log"
-
     with log.open("wb") as output:
         process = subprocess.Popen(
             launch.argv,
@@ -150,7 +149,6 @@ def spawned(view: Context, launch: Launch) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-
         process.wait()
 
 
@@ -158,7 +156,6 @@ def clean_up(launch: Launch) -> None:
     """What the engine does when a run ends; the private TMPDIR among others."""
     while launch.cleanups:
         launch.cleanups.pop()()
-
     while launch.temporary:
         with suppress(FileNotFoundError):  # one is noted before it is made
             shutil.rmtree(launch.temporary.pop())
@@ -166,7 +163,6 @@ def clean_up(launch: Launch) -> None:
 
 def _wait_for_announcement(process: subprocess.Popen[bytes], log: Path) -> None:
     until = time.monotonic() + START_SECONDS
-
     while b"listening on http" not in log.read_bytes():
         text = log.read_text(errors="replace")
         assert process.poll() is None, f"ended with {process.returncode}: {text}"

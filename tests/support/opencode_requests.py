@@ -16,7 +16,6 @@ def request(
     headers = {"Content-Type": "application/json"} | ({"Authorization": auth.header} if auth else {})
     data = None if body is None else json.dumps(body).encode()
     asked = urllib.request.Request(url, data=data, headers=headers, method=method)
-
     try:
         with urllib.request.urlopen(asked, timeout=timeout) as answer:
             return answer.status, answer.read(65536)

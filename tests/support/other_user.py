@@ -16,12 +16,10 @@ def as_user(uid: int, action: Callable[[], object]) -> str:
     if pid == 0:
         os.setgid(uid)
         os.setuid(uid)
-
         try:
             answer = str(action())
         except Exception as error:  # noqa: BLE001 - the child must not return into pytest
             answer = f"{type(error).__name__}: {error}"
-
         os.write(writing, answer.encode())
         os._exit(0)
 

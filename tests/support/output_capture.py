@@ -61,7 +61,6 @@ def is_open(fd: int) -> bool:
         os.fstat(fd)
     except OSError:
         return False
-
     return True
 
 
@@ -108,7 +107,6 @@ def captured_children() -> Iterator[Spawn]:
     for process in processes:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-
         process.wait()
 
 

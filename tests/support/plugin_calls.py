@@ -56,13 +56,11 @@ def telling(hook: str, body: Callable[[], Coroutine[Any, Any, object]]) -> objec
 async def swallow(seconds: float, seen: list[str]) -> None:
     """Sleep, and go on sleeping when cancelled."""
     ends = time.monotonic() + seconds
-
     while (left := ends - time.monotonic()) > 0:
         try:
             await asyncio.sleep(left)
         except asyncio.CancelledError:
             seen.append("cancelled")
-
     seen.append("ended")
 
 

@@ -49,19 +49,15 @@ def kind(type_: str) -> str:
     """The type as it is written in TOML: "string or list of strings"."""
     if type_ in _WORDS:
         return _WORDS[type_]
-
     literal = re.fullmatch(r"Literal\[(.*?)\](?: \| None)?", type_)
-
     if literal is not None:
         return " or ".join(f"`{word.strip()}`" for word in literal[1].replace("'", '"').split(","))
-
     return " or ".join(_WORDS[word] for word in type_.split(" | ") if word != "None")
 
 
 def default(option: OptionDescription) -> str:
     if not option.default:
         return "required"
-
     return "" if option.default == "none" else f"`{option.default}`"
 
 

@@ -63,7 +63,6 @@ def members(class_: type) -> Iterator[tuple[str, str, str]]:
     for name, value in vars(class_).items():
         if name.startswith("_"):
             continue
-
         if isinstance(value, property) and value.fget is not None:
             kind = str(inspect.signature(value.fget).return_annotation).replace("'", "")
             yield name, f"{name}: {kind}", text_of(value.fget)
@@ -80,7 +79,6 @@ def wrapped(code: str) -> list[str]:
     """A signature that is too long for one line, an argument a line."""
     if len(code) <= _WIDTH or "(" not in code:
         return [code]
-
     head, _, rest = code.partition("(")
     arguments, _, tail = rest.rpartition(")")
     return [f"{head}(", *(f"    {one}," for one in split_arguments(arguments)), f"){tail}"]
@@ -89,15 +87,12 @@ def wrapped(code: str) -> list[str]:
 def split_arguments(text: str) -> list[str]:
     """Split at the commas that stand in no bracket."""
     parts, depth = [""], 0
-
     for letter in text:
         depth += (letter in "[(") - (letter in "])")
-
         if letter == "," and depth == 0:
             parts.append("")
         else:
             parts[-1] += letter
-
     return [part.strip() for part in parts]
 
 
@@ -124,13 +119,11 @@ def hooks_page() -> str:
 def commands_page() -> str:
     lines = ["# Commands", "", MADE]
     top = click.Context(group, info_name="hostler")
-
     for words, command in [("hostler", group), *commands(group, "hostler", top)]:
         usage = " ".join([words, *command.collect_usage_pieces(click.Context(command))])
         lines += [f"## {words}", "", "```text", usage, "```", "", inspect.cleandoc(command.help or ""), ""]
         rows = [option_row(one) for one in command.params if isinstance(one, click.Option)]
         lines += ["| option | meaning |", "|---|---|", *rows, ""] if rows else []
-
     return "\n".join(lines)
 
 
@@ -144,7 +137,6 @@ def commands(above: click.Group, words: str, context: click.Context) -> Iterator
         command = above.get_command(context, name)
         assert command is not None
         yield f"{words} {name}", command
-
         if isinstance(command, click.Group):
             yield from commands(command, f"{words} {name}", context)
 
@@ -152,11 +144,9 @@ def commands(above: click.Group, words: str, context: click.Context) -> Iterator
 def errors_page() -> str:
     lines = ["# Errors", "", MADE, text_of(errors), "", *text_of(hostler.ServerError).splitlines(), ""]
     lines += ["| error | permanent | meaning |", "|---|---|---|"]
-
     for class_ in own_classes(errors, hostler.ServerError):
         permanent = "yes" if class_.permanent else ""
         lines.append(f"| `{class_.__name__}` | {permanent} | {first_sentence(class_)} |")
-
     lines += ["", "Each carries a context (`error.context`):", "", text_of(hostler.ErrorContext), ""]
     return "\n".join([*lines, *fields_table(hostler.ErrorContext)])
 
@@ -197,7 +187,6 @@ def library_page() -> str:
 
     for name in ("Supervisor", "Server"):
         lines += ["", f"## {name}", "", text_of(getattr(hostler, name)), ""]
-
         for class_ in reversed(getattr(hostler, name).__mro__):
             if class_.__module__.startswith("hostler"):
                 for member, code, text in members(class_):
@@ -240,10 +229,8 @@ _INNER = frozenset(
 
 def meaning(name: str) -> str:
     value = getattr(hostler, name)
-
     if inspect.isclass(value) or inspect.isroutine(value):
         return first_sentence(value)
-
     return _MEANINGS[name]
 
 

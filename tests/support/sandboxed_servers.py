@@ -36,10 +36,8 @@ def folder() -> Iterator[Path]:
 
 def owned(path: Path, user: str | None) -> Path:
     path.mkdir(parents=True)
-
     if user is not None:
         shutil.chown(path, user)
-
     return path
 
 
@@ -68,16 +66,12 @@ async def running(spec: ServerSpec, directories: Directories) -> AsyncIterator[t
         server = supervisor["boxed"]
         lines = server.lines()
         said: list[str] = []
-
         with anyio.fail_after(20):
             await server.wait_ready()
-
             async for line in lines:
                 if line.text == "end":
                     break
-
                 said.append(line.text)
-
         yield server, said
 
 
@@ -85,6 +79,5 @@ async def refusal(spec: ServerSpec, directories: Directories) -> EnvironmentSetu
     async with Supervisor(spec, directories=directories) as supervisor:
         with pytest.raises(EnvironmentSetupFailed) as caught:
             await supervisor["boxed"].wait_ready(20)
-
     assert caught.value.permanent
     return caught.value

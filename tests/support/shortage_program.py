@@ -29,10 +29,8 @@ def make(what: str, when: str) -> ServerSpec:
     """Another user than root cannot run the Python of a home directory."""
     fields: dict[str, Any] = {"cwd": Path("/"), "autostart": when == "running"}
     fields |= {"restart": BRIEF if when == "ever" else PATIENT}
-
     if what == "processes":
         return ServerSpec(name="short", command=("sleep", "300"), port=None, **fields)
-
     command = tuple(fake_server("--port", "${server.port}"))
     return ServerSpec(name="short", command=command, plugins=(announced(),), **fields)
 
@@ -58,7 +56,6 @@ def descriptors() -> int:
 async def three_times(server: Server, state: State) -> None:
     """Wait until it has been in a state three times."""
     seen = 0
-
     with anyio.fail_after(20):
         while seen < 3:
             await server.until(lambda: server.state is state)
@@ -82,7 +79,6 @@ async def live(supervisor: Supervisor, what: str, when: str) -> None:
     if when == "ever":
         with anyio.fail_after(20):
             await server.until(lambda: server.state is State.FAILED)
-
         await supervisor.close()
         resource.setrlimit(LIMITS[what], before)  # only now: to be counted
         return
@@ -99,11 +95,9 @@ async def main(what: str, when: str, folder: Path) -> None:
     directories = Directories(folder / "state", folder / "data", folder / "cache")
     spec = make(what, when)
     held = descriptors()
-
     async with Supervisor(spec, directories=directories) as supervisor:
         supervisor.listen(tell)
         await live(supervisor, what, when)
-
     left = descriptors() - held
     print(json.dumps({"event": "left", "descriptors": left}), flush=True)
 

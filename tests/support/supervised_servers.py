@@ -9,10 +9,8 @@ from hostler import Directories, Event, Exit, Exited, Server, ServerSpec, State,
 def supervised(spec: ServerSpec, directories: Directories, into: list[Event] | None = None) -> Supervisor:
     """A supervisor of one server; its events go into a list, where one is given."""
     supervisor = Supervisor(spec, directories=directories)
-
     if into is not None:
         supervisor.listen(into.append)
-
     return supervisor
 
 

@@ -18,5 +18,4 @@ def redis_server() -> list[str]:
     """The command of a real Redis server."""
     if shutil.which("redis-server") is None:
         pytest.skip("there is no redis-server here (Debian: apt-get install redis-server)")
-
     return ["redis-server"]

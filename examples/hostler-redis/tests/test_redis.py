@@ -88,7 +88,6 @@ async def test_it_is_shut_down_by_its_own_command(hostler_server, redis_server, 
 async def test_a_redis_that_wants_a_password_is_given_up(hostler_server, redis_server):
     with pytest.raises(ServerCrashed, match="NOAUTH"):
         await hostler_server([*redis_server, "--requirepass", "sesame"], plugins={"redis": {}})
-
     assert [exited.generation for exited in hostler_server.told(Exited)] == [1]
 
 
@@ -141,7 +140,6 @@ async def test_what_is_no_pong_is_unhealthy(answer, permanent):
         reports = Redis().health_check(StandIn(), endpoint)
         report = await anext(reports)
         await reports.aclose()
-
     assert isinstance(report, Unhealthy)
     assert report.permanent == permanent
 
@@ -150,7 +148,6 @@ async def test_a_refusal_to_shut_down_is_told():
     async with answering(b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n") as endpoint:
         server = StandIn(endpoint=endpoint, state=State.STOPPING)
         await Redis().on_shutdown(server)
-
     assert "refused to shut down: -ERR Errors" in server.notices[0].text
 
 

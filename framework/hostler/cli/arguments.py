@@ -68,10 +68,8 @@ def file_and_name(words: Sequence[str]) -> tuple[Path, str | None]:
 def known_name(configuration: Configuration, file: Path, name: str) -> str:
     """The name, when there is a server of that name. Else click.UsageError, with a proposal."""
     names = list(configuration.servers)
-
     if name not in names:
         word = likely(name, names)
         rest = f'; did you mean "{word}"?' if word else f"; there are: {', '.join(names)}"
         raise click.UsageError(f"no server {name!r} in {file}{rest}")
-
     return name

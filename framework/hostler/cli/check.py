@@ -68,9 +68,7 @@ def _problem(seen: Observation, drafts: Mapping[str, ResolvedServer], file: Path
     """The observation with the place of what it is about, or of the table where that would stand."""
     _, _, rest = seen.key.partition(".")
     name, _, keys = rest.partition(".")
-
     if name not in drafts:
         return Problem(seen.key, seen.message, file)
-
     place = drafts[name].at(*keys.split(".")).place
     return Problem(seen.key, seen.message, place.file or file, place.line)

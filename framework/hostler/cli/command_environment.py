@@ -14,11 +14,9 @@ def addresses(servers: Collection[Server]) -> dict[str, str]:
 
     for server in servers:
         env |= server.child_env({})
-
         if server.url is not None:
             name = re.sub(r"[^A-Z0-9]", "_", server.name.upper())
             env[f"HOSTLER_URL_{name}"] = server.url
-
             if len(servers) == 1:
                 env["HOSTLER_URL"] = server.url
 

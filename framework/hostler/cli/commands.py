@@ -47,7 +47,6 @@ def call(arguments: Sequence[str] | None) -> None:
     _prepare_output()
     words = list(sys.argv[1:] if arguments is None else arguments)
     words, command = split_command(words)
-
     try:
         group.main(words, prog_name="hostler", obj=command)
     except InvalidConfiguration as error:
@@ -62,11 +61,9 @@ def _prepare_output() -> None:
     """Make sure that there is something to write to, that no character ends us, and none is an order."""
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()
-
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
     sys.stdout, sys.stderr = guarded(sys.stdout), guarded(sys.stderr)
 
 
@@ -77,9 +74,7 @@ def _nowhere() -> TextIO:
 def split_command(words: Sequence[str]) -> tuple[list[str], list[str] | None]:
     """Split at the first "--"; None where there is none."""
     words = list(words)
-
     if "--" not in words:
         return words, None
-
     place = words.index("--")
     return words[:place], words[place + 1 :]

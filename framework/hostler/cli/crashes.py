@@ -34,7 +34,6 @@ def command(words: tuple[str, ...], layers: Layers, number: int | None, last: bo
         configuration, _ = load_resolved(file, **layers)
 
     names = list(configuration.servers) if name is None else [known_name(configuration, file, name)]
-
     if number is not None and (last or len(names) > 1):
         raise click.UsageError("--number goes with the name of one server, and without --last")
 
@@ -52,11 +51,9 @@ def _found(configuration: Configuration, names: Sequence[str]) -> list[StoredCra
 
 def _numbered(found: Sequence[StoredCrash], number: int) -> list[StoredCrash]:
     chosen = [crash for crash in found if crash.number == number]
-
     if not chosen:
         numbers = f"there are {found[0].number} to {found[-1].number}" if found else "there is none"
         raise click.UsageError(f"no crash of number {number} is on record; {numbers}")
-
     return chosen
 
 

@@ -16,7 +16,6 @@ def verdict(supervisor: Supervisor, code: int) -> int:
     """
     if supervisor.ended_by is not None:
         return supervisor.ended_by.code
-
     failed = [server for server in supervisor.servers.values() if server.state is State.FAILED]
     own = [exit_code(server) for server in failed if server.spec.kind is Kind.TASK]
     return code or next((one for one in own if one > 1), int(bool(failed)))

@@ -25,12 +25,9 @@ def explained(it: ServerInspection) -> Iterator[str]:
     """The paragraphs, most important first."""
     yield " ".join(_state(it))
     crash = it.last_crash
-
     if crash is None:
         return
-
     yield _history(it, crash)
-
     if _belongs(it, crash):
         yield from _clues(crash)
 
@@ -39,7 +36,6 @@ def _belongs(it: ServerInspection, crash: CrashRecord) -> bool:
     """Whether the state is that crash's doing, and not that of a later run or of a command."""
     if it.state is State.BACKOFF or it.status is None:
         return True
-
     return it.status.state in _AFTER_A_CRASH and crash.generation >= it.status.generation
 
 
@@ -97,7 +93,6 @@ def _stopped(it: ServerInspection, status: Status) -> Iterator[str]:
     if it.owner is not None:
         yield f"{it.server} has been stopped since {since}; hostler (pid {it.owner.pid}) will start it again."
         return
-
     if status.reason == COMPLETED:
         yield f"{it.server} has completed, at {since}: it ended with exit code 0."
         yield "It runs again when it is started again."
@@ -109,11 +104,9 @@ def _stopped(it: ServerInspection, status: Status) -> Iterator[str]:
 
 def _failed(it: ServerInspection, status: Status) -> Iterator[str]:
     crash = it.last_crash
-
     if crash is None or crash.outcome is not State.FAILED or crash.generation != status.generation:
         yield f"{it.server} failed at {at(status.since, it.now)}: {status.reason}."
         return
-
     yield f"{it.server} failed at {at(status.since, it.now)}: {_with_subject(crash.decision)}."
     yield f"The last time: {crash.reason}."
     yield "Nobody has started it since."
@@ -145,7 +138,6 @@ def _of_run(it: ServerInspection) -> Iterator[str]:
 def _health(status: Status) -> Iterator[str]:
     if status.health:
         yield f"Health: {'; '.join(status.health)}."
-
     for hook in status.hooks_out:
         yield f"Out of use until it is stopped and started, after three failures in a row: {hook}."
 
@@ -157,7 +149,6 @@ def _because(reason: str) -> Iterator[str]:
 
 def _next_try(it: ServerInspection) -> Iterator[str]:
     crash = it.last_crash
-
     if crash is not None and crash.next_try is not None:
         left = (crash.next_try - it.now).total_seconds()
         when = f"in {lasting(left)}, at {at(crash.next_try, it.now)}" if left > 0 else "now"
@@ -189,12 +180,10 @@ def _history(it: ServerInspection, last: CrashRecord) -> str:
 
 def _clues(crash: CrashRecord) -> Iterator[str]:
     words = [f"{word.plugin}: {word.text}" for word in crash.plugins if word.text != "healthy"]
-
     if words:
         yield "What the plugins said:\n" + indented("\n".join(words))
 
     name, text = ("stderr", crash.stderr) if crash.stderr.strip() else ("stdout", crash.stdout)
-
     if text.strip():
         last = "\n".join(text.rstrip().splitlines()[-_LINES:])
         yield f"The last lines of {name} were:\n{indented(last)}"

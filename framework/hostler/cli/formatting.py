@@ -15,14 +15,11 @@ def lasting(seconds: float) -> str:
     """A duration in its two largest units: "3.8 s", "4 min 3 s", "2 h 5 min", "3 d 0 h"."""
     if seconds < 60:
         return f"{max(seconds, 0.0):.1f} s"
-
     minutes, seconds = divmod(int(min(seconds, 1e12)), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
-
     if days:
         return f"{days} d {hours} h"
-
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
 
 

@@ -47,7 +47,6 @@ def _watch(thread: int, seconds: int, done: threading.Event) -> None:
         _end_when_silent(seconds)
         before, place = place, _imported(sys._current_frames().get(thread))  # noqa: SLF001 - documented
         passed = passed + 1 if place and place == before else 0
-
         if passed >= seconds:
             _end(place, seconds)
 
@@ -62,13 +61,10 @@ def _end_when_silent(seconds: int) -> None:
 def _imported(frame: FrameType | None) -> str:
     """The file of the plugin that is being imported, by the innermost import; "" for none."""
     file = ""
-
     while frame is not None and not frame.f_code.co_filename.endswith(_LOADING):
         if not frame.f_code.co_filename.startswith("<frozen importlib"):
             file = frame.f_code.co_filename
-
         frame = frame.f_back
-
     return "" if frame is None else file
 
 

@@ -14,7 +14,6 @@ def start_clean() -> None:
     """
     _fill_descriptors()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
         if signal.getsignal(number) in (signal.SIG_IGN, signal.default_int_handler):
             signal.signal(number, signal.SIG_DFL)

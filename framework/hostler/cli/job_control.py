@@ -52,14 +52,11 @@ class JobControl:
 
         with suppress(ChildProcessError):
             stopped = os.waitid(os.P_PID, self._command, os.WSTOPPED | os.WNOHANG)
-
             if stopped is None:
                 return
-
             if stopped.si_status in _WANT_IT and self._owner() in (os.getpgrp(), self._command):
                 self._go_on()  # it was faster than we are
                 return
-
             self._take()
             os.killpg(os.getpgrp(), signal.SIGTSTP)
             asyncio.get_running_loop().call_later(_PAUSE, self._go_on)
@@ -68,7 +65,6 @@ class JobControl:
         """Be in front again: the command has ended. What Ctrl-C has ended with it ends our group as well."""
         given, self._command = self._given, 0
         self._take()
-
         if given and code == -signal.SIGINT:
             ours = signal.signal(signal.SIGINT, signal.SIG_IGN)
             os.killpg(os.getpgrp(), signal.SIGINT)
@@ -78,7 +74,6 @@ class JobControl:
         if self._command:
             if self._owner() == os.getpgrp():
                 self._given = self._set_owner(self._command)
-
             with suppress(OSError):
                 os.killpg(self._command, signal.SIGCONT)
 
@@ -91,7 +86,6 @@ class JobControl:
         """The process group in front, None without a terminal."""
         with suppress(OSError):
             return None if self._terminal is None else os.tcgetpgrp(self._terminal)
-
         return None
 
     def _set_owner(self, group: int) -> bool:
@@ -99,12 +93,10 @@ class JobControl:
             if self._terminal is not None:
                 os.tcsetpgrp(self._terminal, group)
                 return True
-
         return False
 
 
 def _open_terminal() -> int | None:
     with suppress(OSError):
         return os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-
     return None

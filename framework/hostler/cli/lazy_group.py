@@ -22,7 +22,6 @@ class LazyGroup(click.Group):
         """The command of this name, or None."""
         if cmd_name not in self.modules:
             return None
-
         command = import_module(f"hostler.cli.{self.modules[cmd_name]}").command
         assert isinstance(command, click.Command)
         return command

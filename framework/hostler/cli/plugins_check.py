@@ -43,7 +43,6 @@ def command(what: str, settings: tuple[str, ...]) -> None:
     specs = targets(what)
     options = _options(settings, specs)
     failed = [spec.name for spec in specs if not _keeps_its_promises(spec, options)]
-
     if failed:
         raise SystemExit(1)
 
@@ -52,17 +51,14 @@ def _options(settings: Sequence[str], specs: Sequence[PluginSpec]) -> dict[str, 
     if settings and len(specs) > 1:
         names = ", ".join(spec.name for spec in specs)
         raise click.UsageError(f"--set is for one plugin, and here are several: {names}; name one of them")
-
     return dict(_option(setting) for setting in settings)
 
 
 def _option(setting: str) -> tuple[str, Any]:
     """An option with its value; what is no value of TOML is a string."""
     name, sign, text = setting.partition("=")
-
     if not sign or not name.strip():
         raise click.UsageError(f'--set {setting}: expected OPTION=VALUE, such as --set path="/health"')
-
     try:
         return name.strip(), tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -75,7 +71,6 @@ def _keeps_its_promises(spec: PluginSpec, options: dict[str, Any]) -> bool:
     try:
         with bounded_imports():
             class_ = find_class(spec)
-
         findings = check_contract(class_, options)
     except ServerError as error:
         click.echo(harmless(str(error)), err=True)

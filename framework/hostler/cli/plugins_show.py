@@ -19,7 +19,6 @@ def command(names: tuple[str, ...] = ()) -> None:
     """Show the installed plugins (or those NAMES): version, hooks, options with defaults and meaning."""
     there = installed()
     unknown = next((name for name in names if name not in there), None)
-
     if unknown is not None:
         proposal = did_you_mean(unknown, [*there, *_COMMANDS])
         raise click.UsageError(
@@ -33,7 +32,6 @@ def command(names: tuple[str, ...] = ()) -> None:
         except ServerError as error:
             if names:
                 raise
-
             click.echo(f"{name}\n  cannot be used: {error}\n", err=True)  # the others are still worth showing
         else:
             click.echo(page)
@@ -42,9 +40,7 @@ def command(names: tuple[str, ...] = ()) -> None:
 def _page(plugin: PluginDescription) -> str:
     lines = [f"{plugin.name} {plugin.version}".rstrip(), f"  {plugin.summary}"]
     lines.append(f"  hooks: {', '.join(plugin.hooks)}")
-
     for option in plugin.options:
         lines.append(f"  {option.name} = {option.default}  ({option.type})")
         lines.append(f"      {option.meaning}")
-
     return "\n".join(lines) + "\n"

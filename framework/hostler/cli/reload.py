@@ -39,14 +39,12 @@ class Reloading:
         while True:
             await self._asked.wait()
             self._asked.clear()
-
             try:
                 changes = await self._reload()
             except ServerError as error:
                 self.view.say(str(error), error=True)
                 self.view.say("reload failed; the running configuration is unchanged", error=True)
                 continue
-
             for name in changes.added:
                 on_added(name)
 
@@ -55,7 +53,6 @@ class Reloading:
         failed = [server.name for server in self.supervisor.servers.values() if server.state is State.FAILED]
         changes = self.supervisor.changes(configuration)
         again = [name for name in failed if name in changes.unchanged]
-
         for line in lines(changes, again):
             self.view.say(line)
 
@@ -81,7 +78,6 @@ class Reloading:
     def _try_again(self, names: Iterable[str]) -> None:
         for name in names:
             server = self.supervisor.servers.get(name)
-
             if server is not None and server.state is State.FAILED:
                 server.ask_up()
 
@@ -102,7 +98,6 @@ def lines(changes: Changes, again: Sequence[str] = ()) -> Iterator[str]:
     yield from (f"  {name}: added" for name in changes.added)
 
     yield from (f"  {name}: had failed, is tried again" for name in again)
-
     if unchanged := [name for name in changes.unchanged if name not in again]:
         yield f"  unchanged: {', '.join(unchanged)}"
 
@@ -113,5 +108,4 @@ def has_terminal() -> bool:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError:
         return False
-
     return True

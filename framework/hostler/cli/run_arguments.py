@@ -20,12 +20,10 @@ def check_call(
 ) -> None:
     """Raise click.UsageError, or InvalidConfiguration, for what cannot be started."""
     unknown = [name for name in names if name not in configuration.servers]
-
     if unknown:
         raise click.UsageError(
             f"no server {unknown[0]!r} in {file}; there are: {', '.join(configuration.servers)}"
         )
-
     if not configuration.servers:
         raise click.UsageError(f"{file} has templates alone; write a table [servers.NAME] to run one")
 
@@ -49,10 +47,8 @@ def _check_program(servers: Sequence[ServerSpec], program: str) -> None:
     from shutil import which  # noqa: PLC0415 - only who has a command needs it
 
     is_path = "/" in program
-
     if which(program) is not None or (is_path and any(server.kind is Kind.TASK for server in servers)):
         return
-
     exists = is_path and Path(program).exists()
     click.echo(f"{program}: {'Permission denied' if exists else 'no such program'}", err=True)
     raise SystemExit(NOT_EXECUTABLE if exists else NOT_FOUND)

@@ -91,7 +91,6 @@ class RunSession:
     def _chosen(self, configuration: Configuration) -> Configuration:
         """The configuration with those started that were named in the call."""
         gone = [name for name in self.names if name not in configuration.servers]
-
         if gone:
             raise InvalidConfiguration(f"there is no server {', '.join(gone)} any more, named in the call")
 
@@ -119,12 +118,10 @@ class RunSession:
 
         if self._stop.is_set():
             return 128 + (self._signal or signal.SIGTERM)
-
         if supervisor.ended_by or any(one.state is State.FAILED for one in supervisor.servers.values()):
             return 1
 
         env = dict(os.environ) | addresses(supervisor.servers.values())
-
         try:
             self._beside = await asyncio.create_subprocess_exec(*command, env=env, **self._front.options)
         except FileNotFoundError:
@@ -150,7 +147,6 @@ class RunSession:
 
     async def _ready_or_failed(self) -> None:
         assert self._supervisor is not None
-
         with suppress(ServerError):  # the view has shown it
             await self._supervisor.wait_ready()
 
@@ -158,12 +154,10 @@ class RunSession:
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
-
         for number in _SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
                 on_signal = self._on_hangup if number == signal.SIGHUP else self._on_signal
                 loop.add_signal_handler(number, on_signal, number)
-
         loop.add_signal_handler(signal.SIGCHLD, self._on_child)
 
     def _ignore_signals(self) -> None:
@@ -201,24 +195,20 @@ class RunSession:
     def _pass_on(self, number: int) -> None:
         if self._beside is None or self._beside.returncode is not None:
             return
-
         if not self._front.heard(number):
             with suppress(ProcessLookupError):
                 self._beside.send_signal(number)
 
     def _on_child(self) -> None:
         self._front.look()
-
         if os.getpid() == 1:
             self._reap()
 
     def _reap(self) -> None:
         assert self._supervisor is not None
         own = {server.pid for server in self._supervisor.servers.values()}
-
         if self._beside is not None:
             own.add(self._beside.pid)
-
         reap_strangers(own.__contains__)
 
     # -- small parts -------------------------------------------------------------------------
@@ -226,7 +216,6 @@ class RunSession:
     def _follow(self, name: str) -> None:
         """Show the lines of a server, where all output is to be shown."""
         assert self._supervisor is not None
-
         if self.debug and name in self._supervisor.servers:
             self._showing.add(self._start(self._show_lines(self._supervisor[name])))
 
@@ -237,9 +226,7 @@ class RunSession:
             if rested > self._shown_until:
                 missed += 1 + line.missed
                 continue
-
             self.view.line(server.name, line)
-
             if loop_time() - rested > _TURN:  # a terminal may be slow, and the loop has other things to do
                 await asyncio.sleep(0)
                 rested = loop_time()
@@ -251,7 +238,6 @@ class RunSession:
         """Show the lines that still wait when all is over, for a moment."""
         self._shown_until = loop_time() + _PATIENCE
         showing = [task for task in self._tasks if task in self._showing]
-
         if showing:
             await asyncio.wait(showing, timeout=10 * _PATIENCE)  # what is not shown is counted, soon
 
@@ -264,16 +250,13 @@ class RunSession:
     async def _first_of(self, *works: Awaitable[Any]) -> None:
         tasks = [asyncio.ensure_future(work) for work in works]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-
         for task in tasks:
             task.cancel()
-
         await asyncio.wait(tasks)
 
     async def _end_tasks(self) -> None:
         for task in list(self._tasks):
             task.cancel()
-
         if self._tasks:
             await asyncio.wait(self._tasks)
 

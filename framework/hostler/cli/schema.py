@@ -22,7 +22,6 @@ def command() -> None:
 
     with bounded_imports():
         schemas = {name: schema for name in installed() if (schema := _options(name)) is not None}
-
     click.echo(json.dumps(json_schema(schemas), indent=2))
 
 

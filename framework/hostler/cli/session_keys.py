@@ -14,6 +14,5 @@ def keep_session_keys(configuration: Configuration) -> None:
     All that is started comes from this thread, and a keyring that was left cannot be joined again.
     """
     specs = configuration.servers.values()
-
     if any(spec.user or spec.group or _LESS & {plugin.name for plugin in spec.plugins} for spec in specs):
         leave_session_keys()

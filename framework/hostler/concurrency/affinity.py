@@ -64,9 +64,7 @@ class LoopAffinity:
         """Raise ServerError in a forked child, and where another event loop runs: there it would hang."""
         if self._loop is None:
             return
-
         refuse_forked(self.pid)
-
         if _running_loop() not in {None, self._loop}:
             raise ServerError(
                 "it is used from another event loop than the one in which its supervisor was entered",
@@ -83,7 +81,6 @@ class LoopAffinity:
         if self._loop is not None and self._on_fork is not None:
             with suppress(OSError, AttributeError):
                 _isolate(self._loop, runs_here=self.loop_runs_here)
-
             self._on_fork()
 
 
@@ -96,7 +93,6 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 def _in_child(affinity: weakref.ref[LoopAffinity]) -> None:
     it = affinity()
-
     if it is not None:
         it.forget_in_child()
 
@@ -108,11 +104,9 @@ def _isolate(loop: Any, *, runs_here: bool) -> None:
     There is no public way to it; a loop that is not asyncio's own (uvloop) sees to this itself.
     """
     selector = loop._selector  # noqa: SLF001
-
     if sys.platform == "linux" and isinstance(selector, selectors.EpollSelector):
         with select.epoll() as fresh:
             os.dup2(fresh.fileno(), selector.fileno(), inheritable=False)
-
     if runs_here:
         loop._close_self_pipe()  # noqa: SLF001
         loop._make_self_pipe()  # noqa: SLF001

@@ -70,10 +70,8 @@ class Subscription(Generic[T]):
         while not self._items:
             if self._closed:
                 raise StopAsyncIteration
-
             if self._wakeup.is_set():  # several may wait: all of them are to be woken
                 self._wakeup = anyio.Event()
-
             await self._wakeup.wait()
 
         if self._lost and self._gap is not None:
@@ -92,15 +90,12 @@ class Subscription(Generic[T]):
         """Whether too much waits behind the oldest: that one may just be taken, however large it is."""
         if self._weigh is None or not self._items:
             return False
-
         return self._weight > _HEAVIEST + self._weigh(self._items[0])
 
     def _pop(self) -> T:
         item = self._items.popleft()
-
         if self._weigh is not None:
             self._weight -= self._weigh(item)
-
         return item
 
 
@@ -135,25 +130,21 @@ class Broadcast(Generic[T]):
     def subscribe(self, limit: int | None = None) -> Subscription[T]:
         """Listen from now on, with a limit of one's own or the broadcast's."""
         subscription = Subscription(limit or self._limit, self._gap, self._weigh, self._marks)
-
         if self._closed:
             subscription.close()
         else:
             self._subscriptions.add(subscription)
-
         return subscription
 
     def publish(self, item: T) -> None:
         """Hand an item to every listener; never blocks."""
         if not self.followed:
             return  # without a list of nobody: a busy event stream comes here for each event
-
         for subscription in list(self._subscriptions):
             subscription.push(item)
 
     def close(self) -> None:
         """End every subscription, those to come included."""
         self._closed = True
-
         for subscription in list(self._subscriptions):
             subscription.close()

@@ -23,7 +23,6 @@ def loop_time() -> float:
 def call_user_code(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call code of others on the loop's thread: it may use anyio as in a task, also beside sniffio."""
     sniffio = sys.modules.get("sniffio")
-
     if sniffio is None:
         return function(*args, **kwargs)
 

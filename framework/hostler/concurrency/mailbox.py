@@ -28,7 +28,5 @@ class Mailbox(Generic[T]):
             while not self._items:
                 self._wakeup = anyio.Event()
                 await self._wakeup.wait()
-
             return self._items.popleft()
-
         return None

@@ -27,7 +27,6 @@ class TaskSet:
         if self._closed:
             work.close()
             return
-
         task = asyncio.create_task(work, name=name)
         self._tasks[task] = name
         task.add_done_callback(self._forget)
@@ -36,22 +35,18 @@ class TaskSet:
         """Cancel all and wait; the names of those that did not end within `timeout` seconds."""
         self.cancel()
         tasks = dict(self._tasks)
-
         if tasks:
             await asyncio.wait(tasks, timeout=timeout)
-
         return [name for task, name in tasks.items() if not task.done()]
 
     def cancel(self) -> None:
         """Cancel all without waiting: for when there is no time left."""
         self._closed = True
-
         for task in list(self._tasks):
             with suppress(RuntimeError):  # its loop is closed: it will never run again
                 task.cancel()
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
-
         if not task.cancelled():
             task.exception()  # taken note of, so that asyncio does not complain; the work reports its own

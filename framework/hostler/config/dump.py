@@ -46,7 +46,6 @@ def document(resolved: Iterable[ResolvedServer]) -> dict[str, object]:
 def _server_table(server: ResolvedServer) -> dict[str, object]:
     table: dict[str, object] = portable(server.node)
     command = server.at("command")
-
     if server.spec.command and is_path(command.value[0].value):
         table["command"] = [_anchored(command.value[0]), *portable(command)[1:]]
 
@@ -74,13 +73,10 @@ def _variable(node: Node) -> object:
 def _plugin_table(node: Node, spec: PluginSpec | None) -> object:
     if spec is None:  # switched off
         return False
-
     options: dict[str, object] = portable(with_changed_secrets(node, spec, _anchored_secret))
     use = node.value.get("use")
-
     if use is not None and is_file(use.value):
         options["use"] = _anchored(use)
-
     return options
 
 
@@ -94,7 +90,6 @@ def _anchored(node: Node) -> str:
     # A variable that is not set may be absolute.
     if node.value == node.source_text and text.startswith("${"):
         return text
-
     if node.source_text is None:
         return escape(str(tidy(node.place.base / text)))
 
@@ -105,13 +100,10 @@ def _anchored_secret(node: Node) -> Node:
     """The table of a secret whose file is written so that it is the same one seen from any folder."""
     source = node.value["secret"]
     written, raw = str(source.value), str(portable(source))
-
     if not written.startswith(_FILE) or is_anchored(written.removeprefix(_FILE)):
         return node
-
     if not raw.startswith(_FILE):  # it comes out of a variable, which is not to be written
         return node
-
     return replace(node, value={"secret": _at_base(source, raw.removeprefix(_FILE), _FILE)})
 
 
@@ -137,10 +129,8 @@ def _anchored_env_file(node: Node) -> Node:
 
 def _document(servers: Mapping[str, ServerSpec]) -> dict[str, object]:
     problems = [problem for name, spec in servers.items() for problem in _unwritable(f"servers.{name}", spec)]
-
     if problems:
         raise InvalidConfiguration(problems)
-
     return {"servers": {name: _server(spec) for name, spec in servers.items()}}
 
 
@@ -149,14 +139,11 @@ def _unwritable(key: str, spec: ServerSpec) -> Iterator[Problem]:
 
     for plugin in spec.plugins:
         place = f"{key}.plugins.{plugin.name}"
-
         if plugin.instance is not None:
             kind = f"{type(plugin.instance).__module__}:{type(plugin.instance).__qualname__}"
             yield Problem(place, f'a plugin object cannot be written as TOML; name its class, use = "{kind}"')
-
         if plugin.name in seen:
             yield Problem(place, "two plugins of one server have this name")
-
         seen.add(plugin.name)
         yield from _foreign(place, plugin.options)
 
@@ -200,7 +187,6 @@ def _needs(spec: ServerSpec) -> object:
     """A list of names where all that is asked for of each is to be ready; else a table."""
     if all(need == Need(need.server) for need in spec.needed):
         return [escape(need.server) for need in spec.needed]
-
     return {
         need.server: need.condition.value
         if need.on_restart is OnRestart.KEEP
@@ -220,7 +206,6 @@ def written_fields(spec: ServerSpec | RestartPolicy) -> Iterator[tuple[str, obje
     for field in dataclasses.fields(spec):
         value = getattr(spec, field.name)
         value = False if field.name == "port" and value is None else value
-
         if field.name not in _APART and value is not None:
             yield field.name, as_written(field.name, value)
 
@@ -229,16 +214,13 @@ def as_written(name: str, value: object) -> object:
     """The value of a field of a spec as it stands in TOML."""
     if isinstance(value, float):  # every one of a spec is a time
         return _seconds(value)
-
     return _written(value) if name in TEMPLATES or not isinstance(value, str) else escape(value)
 
 
 def _plugin(plugin: PluginSpec) -> dict[str, object]:
     options = {name: _written(value) for name, value in plugin.options.items()}
-
     if plugin.use is not None:
         options["use"] = escape(_absolute(plugin))
-
     return options
 
 
@@ -283,9 +265,7 @@ def _seconds(value: float) -> str:
     from decimal import Decimal  # noqa: PLC0415 - only who writes needs it
 
     milliseconds = f"{round(value * 1000)}ms"
-
     if value < 1 and Duration.parse(milliseconds) == value:
         return milliseconds if value else "0s"
-
     text = format(Decimal(repr(float(value))), "f")
     return f"{text.removesuffix('.0')}s"

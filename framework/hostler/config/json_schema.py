@@ -143,7 +143,6 @@ def _table(keys: Mapping[str, Key]) -> JsonSchema:
 def _property(key: Key) -> JsonSchema:
     if "$ref" in key.schema:  # beside it, this server reads nothing
         return {"allOf": [key.schema], "description": key.meaning}
-
     return {**key.schema, "description": key.meaning}
 
 

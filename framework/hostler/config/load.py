@@ -44,7 +44,6 @@ def load(
     """
     if isinstance(path, Mapping):
         return from_dict(path, base=Path.cwd(), profiles=profiles, settings=settings, environ=environ)
-
     configuration, _ = load_resolved(path, profiles=profiles, settings=settings, environ=environ)
     refuse_unset(configuration.servers)
     return configuration
@@ -69,7 +68,6 @@ def load_resolved(
     layers = Layers(_names(profiles), settings_of(settings))
 
     composer = Composer(environ, found)
-
     try:
         tree = composer.file(source.named)
     except (OSError, ValueError) as error:
@@ -126,7 +124,6 @@ def _configuration(
 
     tree = layers.over(tree, found)
     templates = read_templates(tree, found)
-
     for template in templates.values():
         check_template(template, context, found)
 
@@ -148,10 +145,8 @@ def _sound(
 ) -> dict[str, ResolvedServer]:
     """The servers without a mistake; all mistakes go to `mistakes`, or are raised where that is None."""
     problems = sorted(without_echoes([*found.problems, *found.unset]), key=_position)
-
     if mistakes is None:
         raise InvalidConfiguration(problems)
-
     mistakes += problems
     return {name: server for name, server in resolved.items() if not _is_wrong(server, found.problems)}
 
@@ -183,11 +178,9 @@ def _resolve(
 
 def _servers(tree: Node, templates: Mapping[str, Template], found: Diagnostics) -> list[tuple[str, Node]]:
     servers = tree.value.get("servers")
-
     if servers is None or servers.value == {}:
         if templates:
             return []  # they come while it runs
-
         found.add(tree, "there are no servers; write a table [servers.NAME]", key="servers")
     elif not isinstance(servers.value, dict):
         found.expected(servers, "a table of servers, [servers.NAME]")

@@ -57,7 +57,6 @@ class Inspector:
         """Everything that was found, server by server; what is secret of a server is masked."""
         yield from _processes()
         yield from self._folders()
-
         for spec in self.configuration.servers.values():
             launch = self._launch(spec)
             masker = Masker([*secrets_of_spec(spec), *secrets_of(launch)])
@@ -67,7 +66,6 @@ class Inspector:
     def _folders(self) -> Iterator[Observation]:
         for what, folder in (("logs", self._data_dir()), ("run records and locks", self.directories.state)):
             reason = why_not_writable(folder)
-
             if reason:
                 yield Observation("", f"{what} cannot be written to {folder}: {reason}")
 
@@ -123,11 +121,9 @@ class Inspector:
         servers = self.configuration.document.get("servers")
         table = servers.get(spec.name) if isinstance(servers, dict) else None
         commands = {"command": spec.command} if table is None else table
-
         for name in ("command", "plugins"):
             for place, message in surprising_dollars(f"{key}.{name}", commands.get(name)):
                 yield Observation(place, message, "warning")
-
         for below, message in credentials_in_clear(spec, table):
             yield Observation(f"{key}.{below}", message, "warning")
 
@@ -139,7 +135,6 @@ def _processes() -> Iterator[Observation]:
     except EnvironmentSetupFailed as error:
         yield Observation("", f"nothing can be started: {_sentence(error)}")
         return
-
     if sys.platform == "linux" and (text := doubt()):
         yield Observation("", text, "warning")
 
@@ -190,7 +185,6 @@ def _port(spec: ServerSpec, key: str) -> Iterator[Observation]:
     from hostler.process.net.ports import check_port_free, needs_only_time  # noqa: PLC0415 - only a fixed port is looked at
 
     assert spec.port
-
     try:
         if not needs_only_time(spec.host, spec.port, reuse=True):
             check_port_free(spec.host, spec.port)
@@ -201,7 +195,6 @@ def _port(spec: ServerSpec, key: str) -> Iterator[Observation]:
 def _account(spec: ServerSpec, key: str) -> Iterator[Observation]:
     if spec.user is None and spec.group is None:
         return
-
     from hostler.process.spawn.privileges import find_account  # noqa: PLC0415 - few servers have another user
 
     try:
@@ -220,7 +213,6 @@ def _external_values(spec: ServerSpec, environ: Mapping[str, str], key: str) -> 
             read_env_file(file, warn=exposed.append)
         except EnvironmentSetupFailed as error:
             yield Observation(f"{key}.env_file", _sentence(error), weight)
-
         for message in references_in(file):
             yield Observation(f"{key}.env_file", message, "warning")
 
@@ -245,7 +237,6 @@ def _comes_first(plugin: object) -> bool:
 def _uncalled(spec: ServerSpec, plugin: object, key: str) -> Iterator[Observation]:
     """Say so when nobody would ever call one of a plugin's hooks."""
     hooks = {marked.hook for marked in marked_hooks(type(plugin))}
-
     if "parse_port" not in hooks:
         return
 
@@ -263,7 +254,6 @@ def _uncalled(spec: ServerSpec, plugin: object, key: str) -> Iterator[Observatio
 def _own_words(plugin: object, spec: ServerSpec, launch: Launch, key: str) -> Iterator[Observation]:
     """What the plugin itself says, where it has a method `check`."""
     check = getattr(plugin, "check", None)
-
     if not callable(check):
         return
 

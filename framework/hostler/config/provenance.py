@@ -28,12 +28,10 @@ class Origin:
 def origins_of(server: ResolvedServer) -> Iterator[Origin]:
     """Every value of a server: what was configured, in its order, then what it implies, then defaults."""
     yield from _configured(server.node, server.spec.name)
-
     for name, node in server.implied.items():
         if not _is_listed(server, name):
             because = f"implied: {node.key} refers to it, {place_of(node.place)}"
             yield Origin(f"{server.node.key}.needs", as_toml([name]), because)
-
     yield from _defaults(server)
 
 
@@ -41,28 +39,23 @@ def place_of(place: Place) -> str:
     """A place as it stands in a comment: "base.toml:12", "profile ci (base.toml:30)", "--set ..."."""
     if place.file is None:
         return "given from Python"
-
     where = str(place.file) if place.line is None else f"{place.file}:{place.line}"
     return f"{place.within} ({where})" if place.within else where
 
 
 def _is_listed(server: ResolvedServer, name: str) -> bool:
     needs = server.at("needs")
-
     if needs is server.node:
         return False
-
     return name in (needs.value if isinstance(needs.value, dict) else [item.value for item in needs.value])
 
 
 def _configured(node: Node, name: str) -> Iterator[Origin]:
     """The values at and below a node, which stands under this name."""
     table = node.value
-
     if node.off or not isinstance(table, dict) or not table or set(table) == {"secret"}:
         yield Origin(node.key, _text(node, name), place_of(node.place))
         return
-
     for key, child in table.items():
         yield from _configured(child, key)
 
@@ -70,7 +63,6 @@ def _configured(node: Node, name: str) -> Iterator[Origin]:
 def _text(node: Node, name: str) -> str:
     if node.value == {} and ".plugins." in node.key and not node.off:
         return "true"
-
     value = unfilled(node)
     return as_toml(masked(value, name))
 
@@ -97,7 +89,6 @@ def _defaults(server: ResolvedServer) -> Iterator[Origin]:
     restart = given["restart"].value if "restart" in given else {}
     yield from _of(server.spec, key, given)
     yield from _of(server.spec.restart, below(key, "restart"), restart)
-
     for plugin in server.spec.plugins:
         yield from _of_plugin(plugin, server.at("plugins", plugin.name))
 

@@ -17,10 +17,8 @@ def at_rest(server: ServerFacts, attended: bool, because: str) -> ServerError:
     """It has failed, or is stopped `because` of something, and nobody has asked for it."""
     if server.state is State.FAILED and server.error is not None:
         return server.error
-
     if not attended:
         return not_attended(server)
-
     reason = f"it is stopped: {because}" if because else "it is stopped"
     return ServerError(reason, server=server.name, hint="call start() first")
 

@@ -26,18 +26,14 @@ async def wait_for_needed(server: Server) -> None:
         need, other = missing[0], server.needs[missing[0].server]
         server.progress(f"waiting for {other.name}")
         await other.until(lambda need=need, other=other: holds(need, other) or other.idle())  # type: ignore[misc]
-
         if holds(need, other):
             continue
-
         if other.state is State.STOPPED and other.name in server.desired.away:
             _step_aside(server, other)
             await anyio.sleep_forever()  # this start ends now
-
         if other.may_come_back:
             server.desired.note_away(other.name)
             other.followers[server] = partial(_come_back, server)
-
         raise _never(server, need, other)
 
     server.note_needed()
@@ -47,10 +43,8 @@ def lost_meanwhile(server: Server) -> str:
     """Why a start that has waited for all needed servers is stale: the name of one; "" when it is not."""
     for need in server.spec.needed:
         other = server.needs[need.server]
-
         if other.generation != server.bound[other.name] or not holds(need, other):
             return other.name
-
     return ""
 
 
@@ -58,10 +52,8 @@ def follow_needed(server: Server) -> None:
     """From its spawn on: look at each needed server when it changes, unless its restart is of no concern."""
     for need in server.spec.needed:
         other = server.needs[need.server]
-
         for removed in [one for one in other.followers if not one.desired.attended]:
             del other.followers[removed]
-
         match need.on_restart:
             case OnRestart.KEEP:
                 other.followers.pop(server, None)
@@ -100,19 +92,16 @@ def _stop_with(server: Server, need: Need, other: Server) -> None:
     else:
         if server.has_started:
             _step_aside(server, other)
-
         server.desired.note_away(other.name)
 
 
 def _step_aside(server: Server, other: Server) -> None:
     """Stop until another is back. Where that is on its way this is a restart: its start waits."""
     because = f"{other.name} is away"
-
     if _is_coming(other):
         server.ask_again(because)
     else:
         server.ask_down(f"{because}; it comes back with it")
-
     server.desired.note_away(other.name)
 
 
@@ -121,7 +110,6 @@ def _come_back(server: Server) -> None:
     failed_by_itself = server.state is State.FAILED and server.status.spawned_generation == server.generation
     away = server.desired.away
     coming = bool(away) and all(_is_coming(server.needs[name]) for name in away)
-
     if coming and server.desired.attended and not failed_by_itself:
         server.ask_up()
 

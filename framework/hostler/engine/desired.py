@@ -54,7 +54,6 @@ class DesiredState:
         """Want it up; with `starts` there is no run that could fulfil it, so one has to begin."""
         self.is_up, self.reason, self.away = True, "", frozenset()
         self.planned = self.planned if planned is None else planned
-
         if starts:
             self.completed = False
             self._start_asked.set()

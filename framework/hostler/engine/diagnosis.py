@@ -47,10 +47,8 @@ def _known_cause(run: LiveRun) -> ServerError | None:
 
     missing = _missing(run)
     unknown = [plugin for plugin in missing if plugin.fault]
-
     if unknown and (run.spec.health is HealthRule.ALL or len(unknown) == len(missing)):
         return _nothing_known(unknown[0])
-
     if len(missing) == 1 and isinstance(missing[0].last, Unhealthy):
         return missing[0].last.error
 
@@ -112,7 +110,6 @@ def _so_far(server: ServerFacts, timeout: float) -> tuple[str, str]:
 def _preparing(server: ServerFacts, timeout: float) -> tuple[str, str]:
     launch = None if server.run is None else server.run.launch
     needed = server.awaited if launch is None else ()
-
     if needed:
         names = ", ".join(other.name for other in needed)
         return _needs(needed, timeout), f"see to {names} first, or wait longer"
@@ -134,10 +131,8 @@ def _waiting(server: ServerFacts, run: LiveRun, timeout: float) -> tuple[str, st
     reason += f"; it last reported: {server.reporter.activity}" if server.reporter.activity else ""
     longer = _longer(timeout, "startup_timeout", run.spec.startup_timeout)
     hint = _hints(run) if cause is None else cause.context.hint
-
     if not hint or timeout >= run.spec.startup_timeout:
         return reason, hint or longer
-
     return reason, f"{longer}, or {hint}"
 
 
@@ -161,10 +156,8 @@ def _backing_off(crash: CrashRecord) -> tuple[str, str]:
 def _earlier(server: ServerFacts, reason: str) -> str:
     """How the try before this one failed, where there was one."""
     crash = server.last_failure
-
     if crash is None or server.state not in {State.STARTING, State.WAITING_READY}:
         return ""
-
     same = crash.reason in server.reporter.masker.text(reason)
     return "; the try before failed so, too" if same else f"; the try before failed: {crash.reason}"
 

@@ -53,7 +53,6 @@ def left_behind(run: Run) -> tuple[int, ...]:
         for _ in until_settled():
             if members := run.members():
                 return tuple(members)
-
     return ()
 
 

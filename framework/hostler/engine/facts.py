@@ -94,10 +94,8 @@ class ServerFacts(StatusFacts):
     def health(self) -> str:
         """What the health plugins say now: "healthy", "unhealthy", "unknown", or "" without any."""
         watch = None if self.run is None else self.run.health
-
         if watch is None or not watch.plugins:
             return ""
-
         return "healthy" if watch.healthy else "unhealthy" if watch.complaint else "unknown"
 
     @property
@@ -156,15 +154,11 @@ class ServerFacts(StatusFacts):
         `missed` of the next line is their number.
         """
         self.context.affinity.check()
-
         if buffer < 1:
             raise ValueError(f"buffer: expected 1 or more lines, got {buffer}")
-
         lines = self.reporter.lines.subscribe(buffer)
-
         if self.run is not None:
             self.run.follow_lines()
-
         return lines
 
     def child_env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -175,22 +169,18 @@ class ServerFacts(StatusFacts):
         """
         env = dict(os.environ if base is None else base)
         env.pop(MARKER, None)
-
         for name, value in self.published.items():
             if "${server.url}" not in value:
                 env[name] = value
             elif self.url is not None:
                 env[name] = value.replace("${server.url}", self.url)
-
         return env
 
     def stranger(self) -> str:
         """Who listens at the endpoint in its place: "pid 12 (nginx)"; "" where nobody is seen to."""
         run = self.run
-
         if run is None or run.process is None or run.endpoint is None:
             return ""
-
         return find_stranger(run.endpoint, run.process, self.context.processes, self.spec.identity)
 
     def verify_listener(self, *, secret: bool = False, at: Endpoint | None = None) -> None:
@@ -201,7 +191,6 @@ class ServerFacts(StatusFacts):
         `identity = "off"`.
         """
         run, place = self.run, at or self.endpoint
-
         if run is not None and run.process is not None and place is not None:
             verify_listener(place, run.process, self.context.processes, self.spec.identity, secret=secret)
         elif secret:
@@ -222,17 +211,14 @@ class ServerFacts(StatusFacts):
         HOSTLER_STATE, HOSTLER_PID, HOSTLER_URL, HOSTLER_HOST and HOSTLER_PORT as far as they are known.
         """
         facts = {"SERVER": self.name, "STATE": self.state.value, "PID": self.pid, "URL": self.url}
-
         if self.endpoint is not None:
             facts |= {"HOST": self.endpoint.reachable_host, "PORT": self.endpoint.port}
-
         known = {f"HOSTLER_{name}": str(value) for name, value in facts.items() if value is not None}
         return self.child_env(safe_base(self.context.host_env)) | known
 
     def _command_runner(self) -> CommandRunner:
         if self.run is None:
             raise ServerError("no command can be run for it before it is started", server=self.name)
-
         return self.run.command_runner()
 
     # -- what plugins do ----------------------------------------------------------------------
@@ -240,7 +226,6 @@ class ServerFacts(StatusFacts):
     def publish(self, name: str, value: str, *, secret: bool = False) -> None:
         """Add a variable to `child_env()`; TypeError unless it is a string."""
         self.published[name] = a_string(f"the variable {name}", value)
-
         if secret:
             self.reporter.masker.add(value)
             self.published_secrets |= {value}
@@ -268,7 +253,6 @@ class ServerFacts(StatusFacts):
         """Hand an event of the health connection to whoever follows it."""
         if isinstance(item, StreamEvent) and not is_heartbeat(item):
             self._active_at = self.context.clock()
-
         self.reporter.deliver(item)
 
     def start_soon(

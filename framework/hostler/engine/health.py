@@ -62,17 +62,14 @@ class PluginHealth:
         """What stands of it, in words."""
         if self.fault:
             return f"failed itself, so that nothing is known: {self.fault}"
-
         if self.last is None:
             return "no report yet"
-
         return "healthy" if isinstance(self.last, Healthy) else self.last.reason
 
     def past(self, limit: int) -> bool:
         """Whether it failed too often in a row; `limit` counts where its last report names none."""
         if not isinstance(self.last, Unhealthy):
             return False
-
         return self.failures >= (limit if self.last.limit is None else self.last.limit)
 
 
@@ -114,7 +111,6 @@ class HealthWatch:
         """Whether as many plugins as the rule asks for say that it works; True where there is none."""
         if self.rule is HealthRule.ALL:
             return all(isinstance(plugin.last, Healthy) for plugin in self.plugins.values())
-
         said = [isinstance(plugin.last, Healthy) for plugin in self._voters()]
         return any(said) or not said
 
@@ -127,7 +123,6 @@ class HealthWatch:
         """
         if self.rule is HealthRule.ALL:
             return tuple(plugin for plugin in self.plugins.values() if plugin.past(self.limit))
-
         heard = tuple(plugin for plugin in self._voters() if plugin.heard)
         return heard if all(plugin.past(self.limit) for plugin in heard) else ()
 
@@ -168,10 +163,8 @@ class HealthWatch:
 
         while True:
             fault = await self._follow(plugin, opener)
-
             if not fault:
                 return
-
             plugin.note_fault(fault)
             self.on_news(replace(plugin))
             await asyncio.sleep(delay)
@@ -180,21 +173,17 @@ class HealthWatch:
     async def _follow(self, plugin: PluginHealth, opener: Opener) -> str:
         reports = opener()
         heard, since = 0, loop_time()
-
         try:
             async for report in reports:
                 if self._closing:  # it has swallowed its cancellation
                     return ""
-
                 heard += 1
                 self._note(plugin, report)
-
                 if heard % _MOST_REPORTS == 0:
                     since = await self._slow_down(plugin.name, since)
         except asyncio.CancelledError:
             if self._closing or _is_cancelled():
                 raise
-
             return "CancelledError: nobody had cancelled it"
         except BaseException as error:  # noqa: BLE001 - a plugin's failure, SystemExit included, is "unknown"
             return f"{type(error).__name__}: {error}"
@@ -207,21 +196,16 @@ class HealthWatch:
     async def _slow_down(self, name: str, since: float) -> float:
         """Let others run; the rest of the window is waited out by who has used it up."""
         rest = since + _WINDOW - loop_time()
-
         if rest > 0:
             self.on_flood(name)
-
         await asyncio.sleep(max(rest, 0))
         return loop_time()
 
     def _note(self, plugin: PluginHealth, report: object) -> None:
         fault = report_fault(report)
-
         if fault:
             raise TypeError(fault)
-
         plugin.note(cast("Report", report))
-
         if plugin.told:
             self.on_news(replace(plugin))
 

@@ -36,11 +36,9 @@ class Lifecycle(LifecycleState):
     async def live(self) -> None:
         """At rest, kept up, at rest, and so on."""
         server = self.server
-
         try:
             while True:
                 await server.desired.until_start_asked()
-
                 if server.desired.is_up:
                     await self._keep_up_or_collapse()
 
@@ -58,12 +56,9 @@ class Lifecycle(LifecycleState):
     async def _keep_up(self) -> None:
         server = self.server
         planned = server.desired.take_planned()
-
         if server.state is State.FAILED and not planned:
             self.drop_plugins()
-
         self.set_budget(Budget(was_ready=server.status.budget.was_ready and planned))
-
         while (crash := await self._run_once(Startup(self, self.begin_run()))) is not None:
             if not await self._runs_again_after(crash):
                 return
@@ -71,15 +66,12 @@ class Lifecycle(LifecycleState):
     async def _run_once(self, start: Startup) -> Crash | None:
         """One generation: starting, waiting_ready, running, stopping or crashed; None when it was stopped."""
         prepared = await start.prepare()
-
         if isinstance(prepared, ServerError):
             return await self._give_up_start(start.run, prepared)
-
         if prepared is None or self.server.end_asked or lost_meanwhile(self.server):
             await start.run.close()
             self.rest(State.STOPPED, reason=self._why_not_spawned())
             return None
-
         return await self._spawn_and_watch(prepared)
 
     async def _give_up_start(self, run: Run, error: ServerError) -> Crash:
@@ -95,7 +87,6 @@ class Lifecycle(LifecycleState):
     async def _spawn_and_watch(self, prepared: PreparedRun) -> Crash | None:
         server, plugins = self.server, self.build_plugins()
         reached = prepared
-
         try:
             with _as_server_error(prepared.launch):
                 reached = run = LiveRun(prepared, partial(plugins.parse_port, server))
@@ -142,15 +133,11 @@ class Lifecycle(LifecycleState):
     def _port_lingers_after(self, crash: Crash) -> bool:
         """Whether connections of a former run kept its port: then the next start waits for it."""
         server, port = self.server, self.last_port
-
         if port is None or not blames_its_port(crash, server.spec, server.status.budget):
             return False
-
         lingers = server.context.processes.needs_only_time(server.spec.host, port, reuse=False)
-
         if lingers:
             self.refuse_port()
-
         return lingers
 
     def _record(self, crash: Crash, outcome: State, decision: str, next_try: datetime | None = None) -> None:
@@ -201,11 +188,9 @@ class Lifecycle(LifecycleState):
         server = self.server
         server.desired.give_up()
         gone = server.run is None or server.run.kill_now()
-
         while gone and not server.state.at_rest:
             last = State.STOPPED in MOVES[server.state]
             self.rest(State.STOPPED) if last else self.enter(State.STOPPING)
-
         self.let_go()
 
     async def _collapse(self, error: Exception) -> None:

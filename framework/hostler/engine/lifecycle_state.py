@@ -48,7 +48,6 @@ class LifecycleState:
     ) -> None:
         """Move to `state`: checked against MOVES, published, told. Nothing else changes the state."""
         server, status = self.server, self.server.status
-
         if state not in MOVES[status.state]:
             raise AssertionError(f"illegal move of {server.name}: {status.state.value} -> {state.value}")
 
@@ -149,10 +148,8 @@ class LifecycleState:
     def let_go(self) -> None:
         """Release the lock, and drop the plugins with what they still run, unless one may bring it back."""
         lock, self.lock = self.lock, None
-
         if not self.server.may_come_back:
             self.drop_plugins()
-
         if lock is not None:
             lock.release()
 
@@ -165,16 +162,13 @@ class LifecycleState:
         """The plugins, built at the first call of a start. Raises PluginError."""
         if self.plugins is None:
             self.plugins = PluginHost.build(self.server.spec.plugins, on_failure=self._tell_failure)
-
             for one in self.plugins.deprecations:
                 details = {"plugin": one.plugin, "hook": one.hook, "argument": one.argument}
                 self.server.reporter.notice("deprecated", str(one), "warning", details)
-
         return self.plugins
 
     def _tell_failure(self, failure: Failure) -> None:
         run = self.server.run
-
         if run is not None:
             what = failure.reason if failure.slow else f"failed: {failure.reason}"
             word = PluginWord(failure.plugin, failure.hook, what)

@@ -64,11 +64,9 @@ class LiveRun(PreparedRun):
 
     def _spawn(self, run_id: str) -> Process:
         processes, capture = self.context.processes, self._capture
-
         try:
             if self.spec.guard:
                 processes.watchdog.add(run_id, self._trouble)
-
             stdout_fd, stderr_fd = capture.write_fd("stdout"), capture.write_fd("stderr")
             return processes.spawn(self.launch, run_id=run_id, stdout_fd=stdout_fd, stderr_fd=stderr_fd)
         finally:
@@ -122,7 +120,6 @@ class LiveRun(PreparedRun):
         if self.search is not None and self.endpoint is None:
             self.search.heard()
             answer = self._parse_port(line.text, line.stream)
-
             if answer is not None:
                 self.search.offer(answer[1], answer[0])
 
@@ -140,12 +137,10 @@ class LiveRun(PreparedRun):
     def confirm(self, confirmed: Confirmed) -> None:
         """Take the endpoint as found and put it on record."""
         self.endpoint = confirmed.endpoint
-
         try:
             self.recorder.complete(url=confirmed.endpoint.url)
         except ServerError as error:  # the record without the URL is enough to clean up behind us
             self.warn("record_unusable", str(error))
-
         self.follow_lines()
 
     def watch_health(self, health: HealthWatch) -> None:
@@ -187,7 +182,6 @@ class LiveRun(PreparedRun):
     async def close_health(self) -> None:
         """Close the health streams: before on_shutdown and before the first signal."""
         late = [] if self.health is None else await self.health.close()
-
         for name in late:
             self.warn("health_not_closed", f"plugin {name} did not end its health check")
 
@@ -200,7 +194,6 @@ class LiveRun(PreparedRun):
         order = StopOrder(self.spec.stop, self.spec.stop_signal)
         stop = self.context.processes.stop
         left = await stop(self.process, grace=grace, order=order, cut_short=self.cut_short, on_refused=tell)
-
         if not left:
             await self._capture.drained(_DRAIN_SECONDS, 0.0 if self.told_to_end else _LAST_LINES)
 
@@ -209,11 +202,8 @@ class LiveRun(PreparedRun):
     def kill_now(self) -> bool:
         """SIGKILL the whole tree and clean up without the loop; False when something outlives that."""
         self.background.cancel()
-
         if self.health is not None:
             self.health.cancel()
-
         if not self.context.affinity.forked and self.context.processes.kill_now(self.process):
             return False
-
         return super().kill_now()

@@ -60,7 +60,6 @@ class Monitor:
         self.server.reporter.emit(self._spawned(self.run.launch, self.run.process.pid))
         self._tell_what_is_lacking(self.run.process)
         self.run.watch(announced=self.plugins.has("parse_port") and bool(self.run.captured))
-
         if self.run.launch.port is None:
             self._watch_health()
 
@@ -68,11 +67,9 @@ class Monitor:
         """Once, and again when it has changed."""
         if not self.server.is_news(*process.missing_tools, process.doubt):
             return
-
         if process.missing_tools:
             names = ", ".join(process.missing_tools)
             self.server.reporter.notice("tool_missing", f"not found, so gone on without: {names}", "warning")
-
         if process.doubt:
             self.server.reporter.notice("processes_hidden", process.doubt, "warning")
 
@@ -101,13 +98,10 @@ class Monitor:
         while True:
             deadline = max(begun + self._limit(), not_before)
             happening = await self.run.inbox.take(deadline)
-
             if happening is None and loop_time() - deadline > _LATE:
                 not_before = loop_time() + _LATE  # the host held up the loop: nothing could be heard
                 continue
-
             ending = self._too_late() if happening is None else self._consider(happening)
-
             if ending is not None:
                 return ending
 
@@ -119,11 +113,9 @@ class Monitor:
 
     def _too_late(self) -> RunOutcome:
         spec = self.server.spec
-
         if self.run.ready_at is None and self._limit() == spec.startup_timeout:
             reason = f"not ready after {spec.startup_timeout:g} s"
             return RunOutcome(ExitCause.STARTUP_TIMEOUT, reason, why_not_ready(self.run))
-
         reason = f"it did not complete within {spec.task_timeout:g} s"
         error = ServerCrashed(reason, hint="raise task_timeout if it needs longer")
         return RunOutcome(ExitCause.TASK_TIMEOUT, reason, error)
@@ -182,17 +174,13 @@ class Monitor:
         self._tell_health(news)
         self.server.wake()
         report = news.last
-
         if isinstance(report, Unhealthy) and (report.permanent or report.fatal):
             return self._unhealthy(f"{news.name}: {report.reason}", report)
-
         if self.run.ready_at is None:
             if isinstance(report, Unhealthy) and report.hint and self.run.health.is_news(report.hint):
                 self._tell_hint(news.name, report)
-
             if self.run.health.healthy:
                 self._ready()
-
             return None
 
         lost = self.run.health.lost

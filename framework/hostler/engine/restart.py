@@ -57,7 +57,6 @@ class Budget:
         """The restarts that are used, and how many there are."""
         if self.was_ready:
             return self.used, policy.max_restarts
-
         return self.retries, policy.start_retries
 
 
@@ -89,7 +88,6 @@ def spend(budget: Budget, policy: RestartPolicy, jitter: float) -> Budget | None
     """
     if budget.used >= policy.max_restarts:
         return None
-
     ceiling = policy.initial_delay * 2.0 ** min(budget.used, 64)
     return replace(budget, used=budget.used + 1, last_delay=min(ceiling, policy.max_delay) * jitter)
 
@@ -106,10 +104,8 @@ def blames_its_port(crash: Crash, spec: ServerSpec, budget: Budget) -> bool:
     bind it after that has another reason.
     """
     exit_ = crash.exit
-
     if exit_.ready or exit_.pid is None or crash.hopeless or spec.kind is Kind.TASK or budget.waited:
         return False
-
     output = f"{exit_.stdout}{exit_.stderr}"  # none, where it goes elsewhere
     return not output.strip() or _IN_USE.search(output) is not None
 
@@ -124,7 +120,6 @@ def decide(
     """
     if command:
         return Decision(State.STOPPED, budget, command)
-
     if _is_done(crash.exit, spec):
         return Decision(State.STOPPED, budget, DONE, done=True)
 
@@ -132,7 +127,6 @@ def decide(
 
     if port_lingers:
         return Decision(State.BACKOFF, at_once(budget))
-
     if refusal := _why_none_can_be(crash, spec, budget):
         return Decision(State.FAILED, budget, refusal)
 
@@ -149,7 +143,6 @@ def _why_none_can_be(crash: Crash, spec: ServerSpec, budget: Budget) -> str:
     if crash.hopeless:
         awaited = crash.error.context.details.get("needs")
         return f"it waits for {awaited}" if awaited else "a restart cannot help"
-
     never = spec.restart.policy is RestartMode.NEVER and (budget.was_ready or spec.kind is Kind.TASK)
     return "it is not to be restarted" if never else ""
 

@@ -197,7 +197,6 @@ class PreparedRun(Run):
         """Clean up without the loop; False in a forked child."""
         if not super().kill_now():
             return False
-
         self.recorder.unguard()
         clean_up_now(self.launch, self.context.store)
         self.recorder.end()

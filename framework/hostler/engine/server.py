@@ -49,7 +49,6 @@ class Server(ServerFacts):
         self.context.affinity.check()
         if self.state is State.RUNNING and not self.end_asked:
             raise runs_already(self)
-
         under_way = self.state in {State.STARTING, State.WAITING_READY} and not self.end_asked
         self.ask_up()
         await self._until_spawned(after=self.generation - under_way)
@@ -62,12 +61,9 @@ class Server(ServerFacts):
         """
         rested = self.resting()
         self.ask_down()
-
         if force and self.run is not None:
             self.run.cut_short.set()
-
         await self.until(rested)
-
         if self.status.stuck is not None:
             raise self.status.stuck
 
@@ -83,11 +79,9 @@ class Server(ServerFacts):
         """
         if generation is not None and generation != self.generation:
             return
-
         if self.state not in {State.WAITING_READY, State.RUNNING}:
             await self.start()
             return
-
         self.ask_up()
         self.desired.restart(self.generation)
         await self._until_spawned(after=self.generation)
@@ -95,10 +89,8 @@ class Server(ServerFacts):
     def ask_restart(self, reason: str) -> None:
         """Have a plugin's wish for a restart fulfilled, without waiting; a stop that is asked for wins."""
         revives = self.may_come_back and not self.desired.start_asked
-
         if not revives and (not self.state.has_begun or self.end_asked):
             return
-
         self.notice("restart_asked", f"a plugin asks for a restart: {reason}")
         self.ask_up(planned=True) if revives else self.ask_again("")
 
@@ -124,21 +116,16 @@ class Server(ServerFacts):
             raise ServerError(
                 "it never completes: it is no task", server=self.name, hint="use wait_stopped()"
             )
-
         await self._wait(lambda: self.completed, "completed", timeout)
 
     async def _wait(self, condition: Callable[[], bool], what: str, timeout: float | None) -> None:
         self.context.affinity.check()
-
         with anyio.move_on_after(timeout):
             while not condition():
                 if self.idle():
                     raise at_rest(self, self.desired.attended, self.desired.reason)
-
                 await self.changed()
-
             return
-
         raise not_in_time(self, what, timeout or 0.0)
 
     async def wait_stopped(self) -> None:
@@ -164,10 +151,8 @@ class Server(ServerFacts):
         """Want it down, without waiting; this run ends, even if it is wanted up again at once."""
         self.context.affinity.check()
         self.desired.down(self.generation, because)
-
         if self.state.at_rest:
             self.lasting.end()
-
         self._nudge()
 
     def ask_again(self, because: str) -> None:
@@ -243,7 +228,6 @@ class Server(ServerFacts):
         """Let everybody who waits look again."""
         changed, self._changed = self._changed, anyio.Event()
         changed.set()
-
         for look in tuple(self.followers.values()):
             look()
 
@@ -260,7 +244,6 @@ class Server(ServerFacts):
     def _nudge(self) -> None:
         if self.run is not None:
             self.run.inbox.post(CommandReceived())
-
         self.wake()
 
     async def _until_spawned(self, *, after: int) -> None:
@@ -272,7 +255,6 @@ class Server(ServerFacts):
         await self.until(
             lambda: self.status.spawned_generation > after or gave_up() or not self.desired.is_up
         )
-
         if gave_up() and self.error is not None:
             raise self.error
 

@@ -51,15 +51,12 @@ class Shutdown:
             return await self.crash(ending)
         else:
             await self._stop(ending)
-
         return None
 
     def _has_succeeded(self) -> bool:
         server, status = self.life.server, self.run.exit_status
-
         if status is None or server.end_asked or server.spec.restart.policy is RestartMode.ALWAYS:
             return False
-
         done = server.spec.kind is Kind.TASK and status.code == 0
         return done or status.name in server.spec.success_exit_codes
 
@@ -99,7 +96,6 @@ class Shutdown:
         server = self.life.server
         unstoppable = Unstoppable(server.context.processes, server.reporter)
         left = await self.run.stop_tree(server.spec.force_kill_timeout, unstoppable.refuse)
-
         while left:
             stuck = unstoppable.error(left)
             stdout, stderr = self.run.tails()
@@ -127,7 +123,6 @@ class Shutdown:
         await self.run.close_health()
         await self._empty_tree()
         exit_ = self._exit(ending.cause, ending.error, ending.unhealthy)  # not before: its last lines are in
-
         if exit_.error is None:
             exit_ = self._exit(ending.cause, error_of(self.run, exit_, left), ending.unhealthy)
 
@@ -157,13 +152,11 @@ class Shutdown:
 
         if plugins is not None and plugins.has("on_crash"):
             await _unless(self.run.cut_short, hear(plugins))
-
         return advice
 
     def _tell_background(self, left: tuple[int, ...]) -> None:
         """Tell it of what ended with success: nothing else does."""
         exit_ = self._exit(ExitCause.EXITED)
-
         if went_to_background(self.run, exit_, left):
             text = background_notice(exit_, left)
             self.life.server.reporter.notice("went_to_background", text, "warning", {"pids": list(left)})

@@ -36,7 +36,6 @@ class Startup:
     async def prepare(self) -> PreparedRun | ServerError | None:
         """What can be spawned, or why nothing can; None when a stop came first."""
         work = asyncio.create_task(self._prepare_and_tell(), name=f"start of {self.life.server.name}")
-
         try:
             while not self.life.server.end_asked:  # a stop beats a start that waits or hangs
                 if isinstance(await self.run.inbox.take(), Prepared):
@@ -90,12 +89,10 @@ class Startup:
         """A port that only connections of a former run still have needs nothing but time."""
         server, reuse = self.life.server, not self.life.take_port_refused()
         host, port = server.spec.host, server.spec.port
-
         if not port or not 1 <= port <= 65535:
             return
 
         blocked = partial(server.context.processes.needs_only_time, host, port, reuse=reuse)
-
         if not blocked():
             return
 
@@ -113,7 +110,6 @@ class Startup:
     async def _readings(self) -> ResolvedInputs:
         """Read what the configuration points at, now that all that may write it is ready."""
         server = self.life.server
-
         if not points_elsewhere(server.spec):
             return ResolvedInputs()
 
@@ -145,7 +141,6 @@ class Startup:
     async def _own_lock(self) -> NameLock:
         """The lock that is held since the last start, or a new one: then we clean up behind who had it."""
         life, lock = self.life, self.life.lock
-
         if lock is not None and lock.held:
             return lock
 
@@ -161,15 +156,12 @@ class Startup:
     async def _take_lock(self) -> NameLock:
         server, context = self.life.server, self.life.server.context
         attempts = NameLock.attempts(context.directories, context.namespace, server.name)
-
         while (lock := next(attempts)) is None:  # noqa: ASYNC110 - nobody tells when a file is unlocked
             await anyio.sleep(RETRY_INTERVAL)
-
         return lock
 
     async def _recover(self, lock: NameLock) -> None:
         store = self.life.server.context.store
-
         if store.is_clean(lock):
             return
 

@@ -86,9 +86,7 @@ class CrashRecord(Serializable):
         import msgspec  # noqa: PLC0415 - heavy
 
         record = msgspec.convert(values, cls)
-
         for time in (record.when, record.next_try or record.when):
             if time.tzinfo is None or not 2000 <= time.year < 9000:
                 raise ValueError(f"no time of a crash: {time}")
-
         return record

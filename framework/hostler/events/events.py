@@ -217,10 +217,8 @@ class StreamReceived(Event):
         """The stream's event as flat values."""
         head = super(StreamReceived, self).as_dict()
         head.pop("item")
-
         if isinstance(self.item, StreamGap):
             return head | {"gap": self.item.reason, "missed": self.item.missed}
-
         return head | {"type": self.item.type, "data": self.item.data, "id": self.item.id}
 
 

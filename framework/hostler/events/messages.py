@@ -55,10 +55,8 @@ def _(event: EndpointFound) -> str:
 def _(event: HealthReported) -> str:
     if event.healthy is None:
         return f"health unknown: {event.plugin} failed: {event.reason}"
-
     if event.healthy:
         return f"healthy ({event.plugin})"
-
     return f"unhealthy ({event.plugin}, {event.failures} in a row): {event.reason}"
 
 
@@ -72,10 +70,8 @@ def _(event: Exited) -> str:
 @in_words.register
 def _(event: RestartScheduled) -> str:
     when = f"in {event.delay:.1f} s" if event.delay else "now"
-
     if event.first_start:
         return f"{_which_try(event.used, event.allowed)} {when}"
-
     return f"{event.used} of {event.allowed} restarts used, next try {when}"
 
 
@@ -95,10 +91,8 @@ def _(event: CrashRecorded) -> str:
 def spent(record: CrashRecord) -> str:
     """What was used up by then: "3 of 5 restarts used", "1 of 2 tries used"."""
     used, allowed = record.restarts_used, record.restarts_allowed
-
     if record.first_start:  # a retry that is planned has not been made
         return f"{used + (record.outcome is not State.BACKOFF)} of {allowed + 1} tries used"
-
     return f"{used} of {allowed} restarts used"
 
 
@@ -106,10 +100,8 @@ def what_followed(record: CrashRecord) -> str:
     """What was decided after a crash: "restart 3 of 5", "try 2 of 2", "failed: gave up after 5 restarts"."""
     if record.outcome is State.BACKOFF and record.first_start:
         return _which_try(record.restarts_used, record.restarts_allowed)
-
     if record.outcome is State.BACKOFF:
         return f"restart {record.restarts_used} of {record.restarts_allowed}"
-
     return f"{record.outcome.value}: {record.decision}" if record.decision else record.outcome.value
 
 
@@ -139,7 +131,6 @@ def _(event: MemorySampled) -> str:
 def _(event: StreamReceived) -> str:
     if isinstance(event.item, StreamGap):
         return f"gap in the event stream: {event.item.reason}"
-
     return f"event {event.item.type}: {event.item.data}"
 
 

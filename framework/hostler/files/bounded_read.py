@@ -26,19 +26,14 @@ def read_plain(path: Path, most: int) -> tuple[bytes, int]:
     within 10 s.
     """
     descriptor = os.dup(0) if str(path) == STDIN else os.open(path, _FLAGS)
-
     try:
         mode = os.fstat(descriptor).st_mode
-
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-
         if (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)) and is_handed_over(path):
             return _piped(descriptor, path, most), mode
-
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, f"it is {_kind(mode)}, not a file", str(path))
-
         return _read(descriptor, most), mode
     finally:
         os.close(descriptor)
@@ -52,35 +47,28 @@ def is_handed_over(path: Path) -> bool:
 def _kind(mode: int) -> str:
     if stat.S_ISFIFO(mode):
         return "a named pipe (FIFO)"
-
     return "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 def _read(descriptor: int, most: int) -> bytes:
     pieces = []
-
     while most > 0 and (piece := os.read(descriptor, most)):
         pieces.append(piece)
         most -= len(piece)
-
     return b"".join(pieces)
 
 
 def _piped(descriptor: int, path: Path, most: int) -> bytes:
     deadline = time.monotonic() + _PIPE_TIMEOUT
     data = b""
-
     while len(data) < most:
         if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
             raise TimeoutError(
                 errno.ETIMEDOUT, f"the pipe was not closed within {_PIPE_TIMEOUT:g} s", str(path)
             )
-
         piece = os.read(descriptor, min(most - len(data), 2**16))
-
         if not piece:
             break
-
         data += piece
 
     return data

@@ -50,11 +50,9 @@ def read_private(path: Path, *, largest: int) -> PrivateText:
     """
     try:
         others = _outsiders(path) if os.geteuid() == 0 else set()
-
         if others:
             text = _text(_read_for(others, path, largest + 1), largest)
             return PrivateText(path, text, path.stat().st_mode)
-
         data, mode = read_plain(path, largest + 1)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
@@ -69,7 +67,6 @@ def _outsiders(path: Path) -> set[int]:
     except FileNotFoundError:
         if not is_handed_over(path):
             raise
-
         return set()  # a pipe has no path that leads to it
 
 
@@ -77,7 +74,6 @@ def _read_for(others: set[int], path: Path, most: int) -> bytes:
     if len(others) > 1 or EVERYBODY in others:
         who = "every user" if EVERYBODY in others else f"users {', '.join(map(str, sorted(others)))}"
         raise Unreadable(f"{who} can change what it leads to: see to the owner and mode of its folders")
-
     (owner,) = others
     return read_as_owner(owner, path, most)
 
@@ -85,10 +81,8 @@ def _read_for(others: set[int], path: Path, most: int) -> bytes:
 def _text(data: bytes, largest: int) -> str:
     if len(data) > largest:
         raise Unreadable(f"it is larger than {largest // 2**10} KiB")
-
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise Unreadable("it is UTF-16: save it as UTF-8")
-
     if b"\0" in data:
         raise Unreadable("it holds a NUL character, which no variable can")
 

@@ -48,7 +48,6 @@ def _run(
         stderr=subprocess.DEVNULL,
         bufsize=0,
     )
-
     with child:
         try:
             data = _read(child.stdout, most, until) if child.stdout else b""
@@ -69,12 +68,9 @@ def _read(stream: IO[bytes], most: int, until: float) -> bytes:
     while len(data) < most:
         if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
             raise TimeoutError
-
         chunk = os.read(stream.fileno(), min(_CHUNK, most - len(data)))
-
         if not chunk:
             break
-
         data += chunk
 
     return data

@@ -16,14 +16,11 @@ def leave_session_keys() -> None:
     Nothing happens where the system has no keys, or this machine's number of the call is not known.
     """
     number = _KEYCTL.get(os.uname().machine)
-
     if sys.platform != "linux" or number is None or sys.maxsize < 2**32:
         return
-
     import ctypes  # noqa: PLC0415 - few need it
 
     call = ctypes.CDLL(None).syscall
     words = [ctypes.c_long(word) for word in (number, _JOIN, 0)]
-
     if call(*words) > 0:
         call(*(ctypes.c_long(word) for word in (number, _SETPERM, _SESSION, _LOOK)))

@@ -36,12 +36,10 @@ def other_writers(path: Path) -> set[int]:
 def named_writers(folder: Path | str) -> list[tuple[int, int]]:
     """Whom an access list of Linux lets write, if its mask does: kind (2 a user, 8 a group) and id."""
     read = getattr(os, "getxattr", None)  # macOS has none
-
     try:
         data: bytes = read(folder, "system.posix_acl_access") if read else b""
     except OSError:  # there is none
         return []
-
     entries = _ENTRY.iter_unpack(data[4:])
     return [(kind, number) for kind, may, number in entries if kind in {_USER, _GROUP} and may & 2]
 
@@ -53,14 +51,12 @@ def read_as(uid: int, gid: int, groups: Sequence[int], path: Path | str, most: i
     """
     # A child: the rights of a thread alone cannot be changed in Python.
     words = ["/bin/sh", "-c", _READ, "sh", os.path.abspath(path), str(most)]  # noqa: PTH100 - no link is followed
-
     try:
         code, data = run_as(uid, gid, groups, words, most=most, seconds=_SECONDS)
     except TimeoutError:
         raise OSError(errno.ETIMEDOUT, "it cannot be read in time", str(path)) from None
 
     number = {0: 0, _MISSING: errno.ENOENT, _NO_FILE: errno.EINVAL}.get(code, errno.EACCES)
-
     if number:
         reason = "it is no plain file" if number == errno.EINVAL else os.strerror(number)
         raise OSError(number, reason, str(path))
@@ -73,7 +69,6 @@ def read_as_owner(uid: int, path: Path, most: int) -> bytes:
     with suppress(KeyError):
         person = pwd.getpwuid(uid)
         return read_as(uid, person.pw_gid, os.getgrouplist(person.pw_name, person.pw_gid), path, most)
-
     return read_as(uid, uid, [], path, most)
 
 
@@ -85,23 +80,17 @@ def _way(path: Path) -> Iterator[tuple[str, os.stat_result]]:
 
     while parts:
         part = parts.pop()
-
         if part in {"", "."}:
             continue
-
         place = os.path.dirname(here) if part == ".." else os.path.join(here, part)  # noqa: PTH118, PTH120
         found = os.lstat(place)
         yield place, found
-
         if not stat.S_ISLNK(found.st_mode):
             here = place
             continue
-
         links += 1
-
         if links > _MOST_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-
         target = os.readlink(place)  # noqa: PTH115
         here = "/" if target.startswith("/") else here
         parts += target.split("/")[::-1]
@@ -129,7 +118,6 @@ def _who(place: str, found: os.stat_result) -> Iterator[int]:
 
 def _members(gid: int) -> Iterator[int]:
     yield from (person.pw_uid for person in pwd.getpwall() if person.pw_gid == gid)
-
     with suppress(KeyError):
         for name in grp.getgrgid(gid).gr_mem:
             with suppress(KeyError):

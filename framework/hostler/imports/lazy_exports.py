@@ -17,7 +17,6 @@ def lazy_exports(
     def get(name: str) -> object:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-
         return getattr(import_module(f"{package}.{modules[name]}"), name)
 
     return public, get, lambda: public

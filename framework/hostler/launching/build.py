@@ -28,11 +28,9 @@ def choose_port(spec: ServerSpec, context: SupervisorContext, last: int | None) 
     """
     if spec.port is None:
         return None
-
     if spec.port:
         context.processes.check_port_free(spec.host, spec.port)
         return spec.port
-
     return context.processes.free_port(spec.host, preferred=last, avoid=context.ports_in_use() - {last})
 
 

@@ -50,7 +50,6 @@ def read_env_file(file: EnvFile, *, warn: Callable[[str], object] = str) -> dict
         warn(read.warning)
 
     variables = _variables(file, read.text)
-
     if read.exposed and not read.changeable and any(starmap(_is_secret, variables.items())):
         warn(read.warning)
 
@@ -59,10 +58,8 @@ def read_env_file(file: EnvFile, *, warn: Callable[[str], object] = str) -> dict
 
 def _read(file: EnvFile) -> PrivateText:
     read = read_private(file.path, largest=_LARGEST)
-
     if len(_LINE_END.findall(read.text)) > _MOST_LINES:  # each takes the parser a while
         raise Unreadable(f"it has more than {_MOST_LINES} lines")
-
     return read
 
 
@@ -88,7 +85,6 @@ def references_in(file: EnvFile) -> list[str]:
 def _variables(file: EnvFile, text: str) -> dict[str, str]:
     bindings = list(_bindings(text))
     wrong = [f"{file.path}:{line}: {fault}" for line, binding in bindings if (fault := _fault(binding))]
-
     if wrong:
         raise EnvironmentSetupFailed(
             "\n".join(wrong), hint="write NAME=value, with quotes around a value of several lines"
@@ -107,10 +103,8 @@ def _bindings(text: str) -> Iterator[tuple[int, Binding]]:
     from dotenv.parser import Binding, Reader, parse_binding  # noqa: PLC0415 - only who has such a file needs it
 
     reader = Reader(io.StringIO(text))
-
     while reader.has_next():
         quoted = _IN_BACKTICKS.match(reader.string, reader.position.chars)
-
         if quoted is None:
             binding = parse_binding(reader)
         else:
@@ -118,7 +112,6 @@ def _bindings(text: str) -> Iterator[tuple[int, Binding]]:
             reader.position.advance(quoted[0])
             value = quoted["value"].replace("\r\n", "\n")
             binding = Binding(quoted["name"], value, reader.get_marked(), error=False)
-
         written = binding.original.string
         before = written[: len(written) - len(written.lstrip())]
         yield binding.original.line + len(_LINE_END.findall(before)), binding
@@ -128,13 +121,10 @@ def _fault(binding: Binding) -> str:
     """What is wrong with it. Not even the name is told: it may be a part of a key in several lines."""
     if binding.error:
         return "not NAME=value"
-
     if binding.key is None:
         return ""
-
     if _OPEN.match(binding.original.string) and not _IN_BACKTICKS.fullmatch(binding.original.string):
         return "a value in backticks ends with the next backtick, and nothing may follow it but a comment"
-
     if not _NAME.fullmatch(binding.key):
         return "not a name for a variable: letters, digits, _, . and -, a letter or _ first"
 

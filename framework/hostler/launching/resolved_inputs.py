@@ -34,12 +34,10 @@ def inputs_of(spec: ServerSpec) -> Iterator[Path]:
     """The files that are read at each start of a server: its variables, its secrets, its plugins."""
     yield from (file.path for file in spec.env_file)
     yield from _secret_files(spec.env)
-
     for plugin in spec.plugins:
         base = plugin.base or Path.cwd()
         yield from (base / path for path in _secret_files(plugin.options))
         place = (plugin.use or "").rpartition(":")[0]
-
         if place.endswith(".py") or "/" in place:
             yield base / Path(place).expanduser()
 
@@ -72,7 +70,6 @@ def resolve_inputs(spec: ServerSpec, environ: Mapping[str, str]) -> ResolvedInpu
     be had; errors and their permanence are those of Secret.read and read_env_file.
     """
     warnings: list[str] = []
-
     try:
         files = {file.path: read_env_file(file, warn=warnings.append) for file in spec.env_file}
     except EnvironmentSetupFailed as error:

@@ -44,7 +44,6 @@ def is_ours(launch: Launch, path: Path) -> bool:
     way to it."""
     if launch.confinement is not None and launch.confinement.may_write(path):
         return False
-
     try:
         return account_of(launch) is None or not other_writers(path)
     except OSError:
@@ -54,10 +53,8 @@ def is_ours(launch: Launch, path: Path) -> bool:
 def read_head(launch: Launch, path: Path, most: int) -> bytes:
     """The first bytes of a plain file, read as the user of the server; OSError as that one gets it."""
     account = account_of(launch)
-
     if account is not None:
         return read_as(account.uid, account.gid, account.groups, path, most)
-
     return read_plain(path, most)[0]
 
 
@@ -92,7 +89,6 @@ async def confined(command: Launch, launch: Launch) -> Launch:
     """The same command in the sandbox of the server, where it has one."""
     if launch.confinement is None:
         return replace(command, wrapper=list(launch.wrapper))
-
     wrapper, capabilities = await launch.confinement.enter(command.cwd)
     return replace(command, wrapper=list(wrapper), capabilities=capabilities)
 
@@ -111,10 +107,8 @@ async def create(run: Run, path: Path, text: str) -> bool:
     """
     half = path.with_name(f"{path.name}.{token_hex(8)}.tmp")
     result = await run([_SHELL, "-c", _CREATE, "sh", str(path), str(half)], {"HOSTLER_TEXT": text})
-
     if result.code == _THERE:
         return False
-
     _raise_for(result, path)
     return True
 
@@ -127,9 +121,7 @@ async def remove(run: Run, path: Path) -> None:
 def _raise_for(result: CommandResult, path: Path) -> None:
     if result.code == 0:
         return
-
     if result.code == _MISSING:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-
     reason = "it is no plain file" if result.code == _NO_FILE else result.last_line or "it took too long"
     raise OSError(errno.EACCES, reason.rpartition(": ")[2], str(path))

@@ -14,7 +14,6 @@ def secrets_of_spec(spec: ServerSpec) -> Iterator[str]:
     yield from spec.secrets
     yield from _in("command", spec.command)
     yield from _in("env", spec.env)
-
     for plugin in spec.plugins:
         yield from _in(plugin.name, plugin.options)
 
@@ -32,14 +31,12 @@ def _in(name: str, value: object) -> Iterator[str]:
         case list() | tuple():
             for item in value:
                 yield from _in(name, item)
-
             words = [item.replace("$$", "$") for item in value if isinstance(item, str)]
             yield from (secret for _, secret in secrets_in_words(words))
 
 
 def _credentials(name: str, value: str) -> Iterator[str]:
     yield value
-
     if "cookie" in name.lower():
         yield from (one.partition("=")[2].strip() for one in value.partition("\n")[0].split(";"))
 
@@ -59,7 +56,6 @@ def credentials_in_clear(
     options = {plugin.name: plugin.options for plugin in spec.plugins}
     table = {"command": spec.command, "env": spec.env, "plugins": options} if table is None else table
     words = table.get("command")
-
     if isinstance(words, list | tuple):
         yield from (("command", text) for text in exposed_in(map(str, words)))
 

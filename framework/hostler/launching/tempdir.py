@@ -22,7 +22,6 @@ def private_folder(launch: Launch, word: str) -> Path:
     """
     account = find_account(launch.user, launch.group, launch.groups)
     parent = _SHORT if os.access(_SHORT, os.W_OK | os.X_OK) else tempfile.gettempdir()
-
     with trusted_folder(Path(parent)):
         pass
 

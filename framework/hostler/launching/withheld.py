@@ -34,11 +34,9 @@ def _withheld(launch: Launch, output: str) -> Iterator[str]:
 
     for name in sorted(name for name in missing if len(name) > 2):
         lowered = name.lower() if "_" in name else name  # settings are often told as fields of a class
-
         for number, line in enumerate(lines):
             words = _WORD.findall(line)
             near = "\n".join(lines[max(number - _NEAR, 0) : number + _NEAR + 1])
-
             if (name in words or lowered in words) and _MISSING.search(near):
                 yield name
                 break
@@ -47,11 +45,9 @@ def _withheld(launch: Launch, output: str) -> Iterator[str]:
 def _why_unset(launch: Launch, names: Sequence[str]) -> str:
     """Which variables it did not get although hostler has them, and the lines that hand them on."""
     taken = [name for name in names if name in launch.removed]
-
     if taken:
         who = launch.removed[taken[0]]
         return f"{', '.join(taken)}: set for hostler, but {who} took it away from the server"
-
     named = names[:_MOST_NAMED]
     are = "is" if len(named) == 1 else "are"
     lines = ", ".join(_line(name) for name in named)

@@ -63,7 +63,6 @@ def _entries(spec: ServerSpec) -> Iterator[tuple[str, object]]:
     """Every value of a spec with its dotted key."""
     for one in dataclasses.fields(spec):
         value = getattr(spec, one.name)
-
         match one.name:
             case "name" | "secrets" | "unset":
                 continue
@@ -83,7 +82,6 @@ def _entries(spec: ServerSpec) -> Iterator[tuple[str, object]]:
 
 def _entries_of_plugins(plugins: Sequence[PluginSpec]) -> Iterator[tuple[str, object]]:
     yield "plugins", tuple(plugin.name for plugin in plugins)
-
     for plugin in plugins:
         yield from ((f"plugins.{plugin.name}.{name}", value) for name, value in plugin.options.items())
         yield f"plugins.{plugin.name}.use", plugin.instance or plugin.use
@@ -128,5 +126,4 @@ def _scalar(value: object) -> str:
 def _without_passwords(text: str) -> str:
     for password in passwords_in(text):
         text = text.replace(password, MASK)
-
     return text

@@ -24,7 +24,6 @@ def in_order(specs: Mapping[str, ServerSpec]) -> list[str]:
         if name not in order:
             for need in specs[name].needed:
                 visit(need.server)
-
             order[name] = None
 
     for name in specs:
@@ -36,10 +35,8 @@ def in_order(specs: Mapping[str, ServerSpec]) -> list[str]:
 def started(specs: Mapping[str, ServerSpec], names: Iterable[str] = ()) -> list[str]:
     """The names of these (by default all with `autostart`), and of what they need."""
     wanted = list(names) or [name for name, spec in specs.items() if spec.autostart]
-
     for name in wanted:  # it grows on the way
         wanted += [need.server for need in specs[name].needed if need.server not in wanted]
-
     return wanted
 
 
@@ -50,7 +47,6 @@ def refuse_unset(specs: Mapping[str, ServerSpec], names: Iterable[str] = ()) -> 
     """
     wanted = started(specs, names)
     problems = [problem for name in specs if name in wanted for problem in specs[name].unset]
-
     if problems:
         raise InvalidConfiguration(without_echoes(problems))
 
@@ -73,7 +69,6 @@ def _texts(spec: ServerSpec) -> Iterator[str]:
     """Every string that is filled in at the start."""
     yield from spec.command
     yield from _strings(spec.env)
-
     for plugin in spec.plugins:
         yield from _strings(plugin.options)
 

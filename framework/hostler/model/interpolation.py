@@ -54,13 +54,10 @@ def expand(text: str, lookup: Callable[[str], str | None], *, keep: Container[st
     def replacement(found: re.Match[str]) -> str:
         if found["escape"]:
             return "$$" if staged else "$"
-
         if found["broken"]:
             raise MalformedReference(found.start())
-
         if found["name"] in keep:
             return found[0]
-
         value = _value(found, lookup)
         return escape(value) if staged else value
 
@@ -81,10 +78,8 @@ def insert(text: str, lookup: Callable[[str], str | None]) -> str:
 
     def replacement(found: re.Match[str]) -> str:
         value = None if not found["name"] else lookup(found["name"])
-
         if value is None:
             return found[0]
-
         return _closed(value or found["default"] or "")
 
     return _REFERENCE.sub(replacement, text)
@@ -104,26 +99,20 @@ def defaults(text: str) -> list[tuple[str, str]]:
 def names(text: str) -> list[str]:
     """List the names that a text refers to, in order. Raises MalformedReference."""
     listed = []
-
     for found in _REFERENCE.finditer(text):
         if found["broken"]:
             raise MalformedReference(found.start())
-
         if found["name"]:
             listed.append(found["name"])
-
     return listed
 
 
 def _value(found: re.Match[str], lookup: Callable[[str], str | None]) -> str:
     value = lookup(found["name"])
-
     if not value and found["default"] is not None:
         return found["default"].replace("$$", "$")
-
     if value is None:
         raise UndefinedName(found["name"], found.start())
-
     return value
 
 
@@ -157,7 +146,6 @@ class Reference:
             return None
 
         endpoint = endpoints[self.server]
-
         if endpoint is None:
             raise EnvironmentSetupFailed(
                 f"${{servers.{self.server}.{self.part}}} is not known: {self.server} has no address",
@@ -173,5 +161,4 @@ def references_in(text: str) -> list[Reference]:
         found = [Reference.parse(name) for name in names(text)]
     except MalformedReference:  # told where the text is filled in
         return []
-
     return [one for one in found if one is not None]

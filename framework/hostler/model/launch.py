@@ -174,5 +174,4 @@ def a_string(what: str, value: object) -> str:
     """The value, where it is a string; TypeError says what it is otherwise, not which."""
     if not isinstance(value, str):
         raise TypeError(f"{what} has to be a string, not {type(value).__name__}")
-
     return value

@@ -120,7 +120,6 @@ class ServerSpec:
 
     def __post_init__(self) -> None:
         _settle(self, f"servers.{self.name}")
-
         if self.kind is Kind.TASK and self.port == 0:
             object.__setattr__(self, "port", None)
 
@@ -163,7 +162,6 @@ def _settle(made: EnvFile | PluginSpec | RestartPolicy | ServerSpec, key: str) -
     known = made.__dataclass_fields__
     given = {name: getattr(made, name) for name, one in known.items()}
     given = {name: value for name, value in given.items() if not _is(value, known[name].default)}
-
     if given:
         from hostler.model.schema.python_values import read  # noqa: PLC0415 - the readers import this package
 

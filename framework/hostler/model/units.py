@@ -26,15 +26,11 @@ class Duration(float):
     def parse(cls, text: str) -> Self:
         """Read "500ms" or "1.5 s"; ValueError says what is allowed."""
         found = _NUMBER_AND_UNIT.fullmatch(text)
-
         if found is None or found[2] not in _SECONDS:
             raise ValueError('expected a duration with a unit (ms, s, m, h, d), such as "500ms" or "30s"')
-
         seconds = float(found[1]) * _SECONDS[found[2]]
-
         if seconds > LONGEST:
             raise ValueError(f'expected a duration of "{LONGEST // 86400}d" or less')
-
         return cls(seconds)
 
 
@@ -45,15 +41,11 @@ class Size(int):
     def parse(cls, text: str) -> Self:
         """Read "10 MiB" or "64kB"; ValueError says what is allowed."""
         found = _NUMBER_AND_UNIT.fullmatch(text)
-
         if found is None or found[2] not in _BYTES:
             raise ValueError('expected a size with a unit (B, kB, MB, GB, KiB, MiB, GiB), such as "10 MiB"')
-
         size = float(found[1]) * _BYTES[found[2]]
-
         if size > LARGEST:
             raise ValueError(f'expected a size of "{LARGEST // 2**30} GiB" or less')
-
         return cls(size)
 
 
@@ -71,11 +63,8 @@ def option(default: object, meaning: str, *, secret: bool = False) -> Any:
     `...` for the default makes it required. A `secret` one is left out of the plugin's repr.
     """
     settings: dict[str, Any] = {"metadata": {"meaning": meaning}, "repr": not secret}
-
     if default is ...:
         return field(**settings)
-
     if isinstance(default, list | dict | set):
         return field(default_factory=default.copy, **settings)
-
     return field(default=default, **settings)

@@ -53,23 +53,18 @@ class ResolvedServer:
     def at(self, *keys: str) -> Node:
         """The value at a path, or the last table on the way where there is none."""
         node = self.node
-
         for key in keys:
             if not isinstance(node.value, dict) or key not in node.value:
                 break
-
             node = node.value[key]
-
         return node
 
 
 def dependency_problems(specs: Iterable[ServerSpec]) -> list[Problem]:
     """Why these servers cannot be put in an order: what they are, and whom they need."""
     found, servers = Diagnostics(), {spec.name: ResolvedServer.of(spec) for spec in specs}
-
     for server in servers.values():
         _check_kind(server, found)
-
     _check_needs(servers, found)
     return found.problems
 
@@ -84,10 +79,8 @@ def check_values(server: ResolvedServer, found: Diagnostics) -> None:
 def check_between(servers: Mapping[str, ResolvedServer], found: Diagnostics) -> None:
     """Note what does not fit together between servers."""
     _check_needs(servers, found)
-
     for one, other in combinations([server for server in servers.values() if server.spec.port], 2):
         _check_ports(one, other, found)
-
     _check_inputs([one for one in servers.values() if one.spec.stdin is InputMode.INHERIT], found)
 
 
@@ -97,7 +90,6 @@ def check_between(servers: Mapping[str, ResolvedServer], found: Diagnostics) -> 
 def _check_host(server: ResolvedServer, found: Diagnostics) -> None:
     host = server.spec.host
     node = server.at("host")
-
     if host in _LOOPBACK or found.has_noted(node):
         return
 
@@ -123,7 +115,6 @@ def _is_loopback(host: str) -> bool:
 def _check_delays(server: ResolvedServer, found: Diagnostics) -> None:
     restart = server.spec.restart
     node = server.at("restart", "initial_delay")
-
     if restart.initial_delay > restart.max_delay and not found.has_noted(server.at("restart")):
         first, longest = _delay(server, "initial_delay"), _delay(server, "max_delay")
         found.add(node, f"{first} is longer than max_delay, {longest}")
@@ -137,11 +128,9 @@ def _delay(server: ResolvedServer, key: str) -> str:
 def _check_kind(server: ResolvedServer, found: Diagnostics) -> None:
     """A task has no port and an end; a server has none that would be a success."""
     spec, port, timeout = server.spec, server.at("port"), server.at("task_timeout")
-
     if spec.kind is Kind.SERVER:
         if timeout is not server.node and not found.has_noted(timeout):
             found.add(timeout, 'only a task (kind = "task") has a time in which it has to complete')
-
         return
 
     if port is not server.node and port.value is not False and not found.has_noted(port):
@@ -183,20 +172,16 @@ def _check_inputs(inheriting: Sequence[ResolvedServer], found: Diagnostics) -> N
 def _check_needs(servers: Mapping[str, ResolvedServer], found: Diagnostics) -> None:
     """Note needs that cannot be met: of nobody, of itself, of a server that never completes, in a circle."""
     need_nodes = {name: _need_nodes(server, found) for name, server in servers.items()}
-
     for name, named in need_nodes.items():
         for other, node in named.items():
             _check_need(servers[name], other, node, servers, found)
-
     _check_circles(servers, need_nodes, found)
 
 
 def _need_nodes(server: ResolvedServer, found: Diagnostics) -> dict[str, Node]:
     needs = server.at("needs")
-
     if needs is server.node or found.has_noted(needs):
         return {}
-
     return needs.value if isinstance(needs.value, dict) else {item.value: item for item in needs.value}
 
 
@@ -220,7 +205,6 @@ def _check_need(
 
 def _check_completion(server: ResolvedServer, other: ResolvedServer, node: Node, found: Diagnostics) -> None:
     need = next(need for need in server.spec.needed if need.server == other.spec.name)
-
     if need.condition is Condition.COMPLETED and other.spec.kind is not Kind.TASK:
         node = node.value["condition"] if isinstance(node.value, dict) else node
         name = quoted(other.spec.name)
@@ -234,7 +218,6 @@ def _check_circles(servers: Mapping[str, ResolvedServer], need_nodes: NeedNodes,
         name: [need.server for need in server.spec.needed if need.server != name]
         for name, server in servers.items()
     }
-
     while any(needs.values()):
         try:
             TopologicalSorter(needs).prepare()

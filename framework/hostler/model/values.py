@@ -140,7 +140,6 @@ class Exit:
         if self.signal is not None:
             unnamed = f"signal {self.signal}"  # most of the real-time ones
             return f"killed by {next((one.name for one in signal.Signals if one == self.signal), unnamed)}"
-
         unknown = "not started" if self.pid is None else "unknown exit status"
         return unknown if self.code is None else f"exit code {self.code}"
 

@@ -34,20 +34,16 @@ def api_fault(plugin: object) -> str:
     A plugin says what it was written for by `api = "1"`; one that says nothing was written for "1".
     """
     wanted = getattr(plugin, "api", "1")
-
     if _is_option(plugin, "api") or not isinstance(wanted, str | int | float):
         return ""  # a word that a plugin may use for itself
-
     if not isinstance(wanted, str) or not wanted.isdecimal():
         return f'api = {wanted!r} is no version of the hooks: it is a whole number in quotes, such as "{API}"'
-
     if int(wanted) > int(API):
         return (
             f"it was written for version {wanted} of the hook API, "
             f"and hostler {__version__} has version {API}: "
             "install a newer hostler, or an older version of this plugin"
         )
-
     if int(wanted) < int(OLDEST_API):
         return (
             f"it was written for version {wanted} of the hook API, and hostler {__version__} supports "
@@ -63,10 +59,8 @@ def deprecations(caller: pluggy.HookCaller, call: pluggy.HookImpl) -> tuple[Depr
     plugin, whole = call.plugin_name, caller.spec.warn_on_impl
     named = inspect.signature(call.function).parameters
     found = [] if whole is None else [Deprecation(plugin, caller.name, "", str(whole))]
-
     for argument, warning in (caller.spec.warn_on_impl_args or {}).items():
         found += [Deprecation(plugin, caller.name, argument, str(warning))] if argument in named else []
-
     return tuple(found)
 
 

@@ -43,10 +43,8 @@ class Outcome:
             trouble = f"raised {said(self.error)}" if self.error is not None else ""
         else:
             trouble = f"took longer than {self.overran:.3g} s"
-
         if not self.swallowed:
             return trouble
-
         return f"{trouble or 'was cancelled'} and swallowed its cancellation: it is left running"
 
     async def contain(self, function: Callable[..., object], arguments: Mapping[str, object]) -> None:
@@ -59,14 +57,12 @@ class Outcome:
     async def follow(self, task: asyncio.Task[None], limit: float) -> None:
         """Wait for the task of `contain`; cancel it when it overruns `limit`, or when this is cancelled."""
         started = loop_time()
-
         try:
             await _wait(task, limit)
             self.overran = None if task.done() else limit
         finally:
             if not task.done():
                 self.swallowed = not await _ended(task)
-
             self.seconds = loop_time() - started
 
     @coroutine
@@ -77,14 +73,12 @@ class Outcome:
 
         while True:
             started = time.monotonic()
-
             try:
                 waiting = step()
             except StopIteration as end:
                 return end.value
             finally:
                 self.held = max(self.held, time.monotonic() - started)
-
             try:
                 sent = yield waiting
             except BaseException as error:  # noqa: BLE001 - handed on to where it is awaited
@@ -134,7 +128,6 @@ class TimedReports(AsyncGenerator[Report, None]):
 
     async def _step(self, step: Awaitable[T]) -> T:
         outcome = Outcome()
-
         try:
             return cast("T", await outcome.timed(step))
         finally:
@@ -146,7 +139,6 @@ async def _wait(task: asyncio.Task[None], limit: float) -> None:
     """Wait for a task; longer where the host held up the loop meanwhile: the plugin had no time then."""
     ends = loop_time() + limit
     await asyncio.wait({task}, timeout=limit)
-
     if not task.done() and loop_time() > ends + _LATE:
         await asyncio.wait({task}, timeout=min(limit, _SECOND_CHANCE))
 
@@ -158,5 +150,4 @@ async def _ended(task: asyncio.Task[None]) -> bool:
     # Shielded: anyio cancels a scope's task again and again, and one more second is owed to the plugin.
     with anyio.CancelScope(shield=True):
         await asyncio.wait({task}, timeout=_GRACE)
-
     return task.done()

@@ -81,7 +81,6 @@ def _type_text(class_: type, field: dataclasses.Field[Any]) -> str:
 def _default_of(field: dataclasses.Field[Any]) -> str:
     if field.default is not dataclasses.MISSING:
         return _as_toml(field.default)
-
     return "" if field.default_factory is dataclasses.MISSING else _as_toml(field.default_factory())
 
 

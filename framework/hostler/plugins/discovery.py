@@ -32,13 +32,11 @@ def find_class(spec: PluginSpec) -> type:
         return _named(spec, offer.module, offer.attribute, place)
 
     place, colon, class_name = spec.use.rpartition(":")
-
     if not colon or not place or not class_name:
         raise PluginError(
             f'plugin "{spec.name}": use = "{spec.use}" names no class',
             hint='write use = "package.module:Class" or use = "./file.py:Class"',
         )
-
     if place.endswith(".py") or "/" in place:
         path = Path(os.path.realpath((spec.base or Path.cwd()) / Path(place).expanduser()))
         return _class_in(spec, _module_at(spec, path), class_name, str(path))
@@ -58,7 +56,6 @@ def entry_point(name: str) -> EntryPoint:
     """
     there = offers(GROUP)
     found = [offer for offer in there if offer.name == name]
-
     if not found:
         names = sorted({offer.name for offer in there})
         proposal = likely(name, names)
@@ -69,7 +66,6 @@ def entry_point(name: str) -> EntryPoint:
         )
 
     chosen = [offer for offer in found if offer.package != "hostler"] or found
-
     if len({offer.value for offer in chosen}) > 1:
         offered = ", ".join(sorted(f"{package_of(offer)} ({offer.value})" for offer in chosen))
         raise PluginError(
@@ -90,7 +86,6 @@ def _named(spec: PluginSpec, module_name: str, class_name: str, place: str) -> t
         module = import_module(module_name)
     except (Exception, SystemExit) as error:
         raise _not_imported(spec, place, error) from error
-
     return _class_in(spec, module, class_name, place)
 
 
@@ -108,7 +103,6 @@ def _module_at(spec: PluginSpec, path: Path) -> ModuleType:
 
     # One name for one content: an edited file is a new module, an unchanged one is not run twice.
     name = f"{BY_PATH}{path.stem}_{sha256(bytes(path) + content).hexdigest()[:16]}"
-
     if name in sys.modules:
         return sys.modules[name]
 
@@ -116,7 +110,6 @@ def _module_at(spec: PluginSpec, path: Path) -> ModuleType:
     found = ModuleSpec(name, loader, origin=str(path))
     found.has_location = True
     module = sys.modules[name] = module_from_spec(found)
-
     try:
         # The loader itself would leave bytecode beside the user's file, and trust it where it is stale.
         exec(loader.source_to_code(content, str(path)), vars(module))  # noqa: S102 - importing is this

@@ -67,11 +67,9 @@ def _by_library(group: str) -> Iterator[EntryPoint]:
 
 def _in_folders(group: str) -> Iterator[EntryPoint]:
     seen: set[str] = set()
-
     for folder in dict.fromkeys(sys.path):
         for metadata in _metadata_in(folder or "."):
             name = _normalized(metadata)
-
             if name not in seen:
                 seen.add(name)
                 yield from _offered(metadata, group)
@@ -82,7 +80,6 @@ def _metadata_in(folder: str) -> list[str]:
         names = os.listdir(folder)  # noqa: PTH208 - as above
     except OSError:
         return []
-
     return [f"{folder}/{name}" for name in names if name.endswith(_KINDS)]
 
 
@@ -94,13 +91,10 @@ def _normalized(metadata: str) -> str:
 
 def _offered(metadata: str, group: str) -> Iterator[EntryPoint]:
     text = _text(f"{metadata}/entry_points.txt")
-
     if f"[{group}]" not in text:
         return
-
     header = _text(f"{metadata}/METADATA") or _text(f"{metadata}/PKG-INFO")
     about = dict(line.split(": ", 1) for line in header.partition("\n\n")[0].splitlines() if ": " in line)
-
     for name, value in _pairs(text, group):
         yield EntryPoint(name, value, about.get("Name", ""), about.get("Version", ""))
 
@@ -115,7 +109,6 @@ def _text(path: str) -> str:
 
 def _pairs(text: str, group: str) -> Iterator[tuple[str, str]]:
     section = ""
-
     for line in map(str.strip, text.splitlines()):
         if line.startswith("["):
             section = line.strip("[]")

@@ -97,14 +97,11 @@ class PluginHost:
 
         for each in self._implementations["pre_spawn"]:
             outcome = Outcome()
-
             with _noted(launch, f"plugin {each.plugin}"):
                 await self._call(each, offered, ends - loop_time(), outcome)
                 fault = self._edits_fault(each, launch)
-
             if outcome.overran is None and isinstance(outcome.error, ServerError):
                 raise outcome.error.with_context(server=server.name)
-
             if outcome.reason or fault:
                 raise _setup_failed(each, server.name, outcome, deadline, fault) from outcome.error
 
@@ -112,20 +109,16 @@ class PluginHost:
         """Have the sandbox known before anybody acts: a plugin that is one has a method `confine`."""
         for plugin in self._plugins.values():
             confine = getattr(plugin, "confine", None)
-
             if callable(confine):
                 launch.confinement = confine(server, launch)
 
     def parse_port(self, server: ServerView, line: str, stream: StreamName) -> tuple[str, Endpoint] | None:
         """Ask one plugin after the other what a line announces: the first answer, with its plugin's name."""
         offered = {"server": server, "line": line, "stream": stream}
-
         for each in self._active("parse_port"):
             endpoint = self._ask(each, offered)
-
             if endpoint is not None:
                 return each.plugin, endpoint
-
         return None
 
     def health_checks(
@@ -167,7 +160,6 @@ class PluginHost:
 
         for each in self._active("on_shutdown"):
             left = ends - loop_time()
-
             if left > 0:
                 await self._call(each, offered, min(_SHUTDOWN_SECONDS, left), Outcome())
             else:
@@ -184,19 +176,16 @@ class PluginHost:
 
     async def _tell(self, hook: str, offered: Mapping[str, object]) -> list[tuple[str, object]]:
         answers = []
-
         for each in self._active(hook):
             outcome = Outcome()
             await self._call(each, offered, _HOOK_SECONDS, outcome)
             answers.append((each.plugin, outcome.value))
-
         return answers
 
     async def _call(
         self, each: Implementation, offered: Mapping[str, object], limit: float, outcome: Outcome
     ) -> None:
         cut_off = True
-
         try:
             await self._caller.run(each.function, each.pick(offered), limit, outcome)
             cut_off = False
@@ -205,7 +194,6 @@ class PluginHost:
 
     def _note(self, each: Implementation, outcome: Outcome, *, cut_off: bool) -> None:
         reason = "" if cut_off and not outcome.swallowed else _fault(each.hook, outcome)
-
         if reason:
             self._accounting.failed(each.plugin, each.hook, reason, outcome.seconds)
         elif cut_off:
@@ -219,11 +207,9 @@ class PluginHost:
     def _edits_fault(self, each: Implementation, launch: Launch) -> str:
         """What is wrong with the edits of a plugin, which is told; nothing is started with them."""
         fault = launch_fault(launch)
-
         if fault:
             launch.env = {}
             self._accounting.failed(each.plugin, each.hook, fault, 0.0)
-
         return fault
 
     def _ask(self, each: Implementation, offered: Mapping[str, object]) -> Endpoint | None:
@@ -265,11 +251,9 @@ def _noted(launch: Launch, who: str) -> Iterator[None]:
         yield
     finally:
         launch.editor = ""
-
         for name in before.keys() - launch.env.keys():
             launch.origins.pop(name, None)
             launch.removed[name] = who
-
         for name, value in launch.env.items():
             if before.get(name) != value:
                 launch.origins[name] = who
@@ -295,8 +279,6 @@ def _fault(hook: str, outcome: Outcome) -> str:
     if hook == "pre_spawn" and outcome.overran is None and isinstance(outcome.error, ServerError):
         # It did its work: this is what is wrong with the server, not with the plugin.
         return ""
-
     if hook == "on_crash" and (fault := advice_fault(outcome.value)):
         return fault
-
     return outcome.reason

@@ -33,10 +33,8 @@ def _option(class_: type, field: dataclasses.Field[Any]) -> JsonSchema:
 def _own_type(kind: type) -> JsonSchema:
     if kind is Duration:
         return duration_schema()
-
     if kind is Size:
         return quantity("B|KB|kB|MB|GB|KiB|MiB|GiB")
-
     return {"type": "string"} if kind is Path else {}  # what else the class takes, only the class knows
 
 

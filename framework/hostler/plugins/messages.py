@@ -29,7 +29,6 @@ def said(error: BaseException) -> str:
         text = repr(error)
     except Exception:  # noqa: BLE001 - a plugin's exception may be broken itself
         return type(error).__name__
-
     return text if len(text) <= _LONGEST_REPR else text[:_LONGEST_REPR] + "..."
 
 
@@ -37,10 +36,8 @@ def fault_in(error: BaseException, file: str) -> str:
     """What was raised for a plugin's file, with the line of the file where that is known."""
     if isinstance(error, SyntaxError) and error.lineno is not None and error.filename == file:
         return f"line {error.lineno}: {type(error).__name__}: {error.msg}"
-
     if isinstance(error, OSError) and str(error.filename) == file and error.strerror:
         return f"it cannot be read: {error.strerror}"
-
     lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == file]
     return f"line {lines[-1]}: {said(error)}" if lines else said(error)
 
@@ -50,7 +47,6 @@ def place_of(class_: type) -> str:
     # A plugin that is used by its path lives in a module of a made-up name, which helps nobody.
     if class_.__module__.startswith(BY_PATH):
         return f"{file_of(class_)}:{class_.__qualname__}"
-
     return f"{class_.__module__}.{class_.__qualname__}"
 
 

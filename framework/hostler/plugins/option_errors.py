@@ -35,14 +35,12 @@ def wrong_value(hint: Any, name: str, value: object, message: str) -> Problem:
     at = _AT.fullmatch(message)
     path, text = (at["path"], at["message"]) if at else ("", message)
     choices = _choices(hint)
-
     if choices and not path:
         allowed = ", ".join(f'"{choice}"' for choice in choices)
         proposal = likely(value, choices) if isinstance(value, str) else ""
         return Problem(name, f"expected one of {allowed}, found {shown(value)}", proposal=proposal)
 
     types = _TYPES.fullmatch(text)
-
     if types is None:
         return Problem(name + path, text, proposal="" if path else _with_unit(hint, value))
 
@@ -96,5 +94,4 @@ def _with_unit(hint: Any, value: object) -> str:
 def _choices(hint: Any) -> list[str]:
     if get_origin(hint) is Literal:
         return [str(choice) for choice in get_args(hint)]
-
     return [str(member.value) for member in hint] if isinstance(hint, type) and issubclass(hint, Enum) else []

@@ -32,7 +32,6 @@ def build(spec: PluginSpec) -> object:
 
     class_ = plugin_class(spec)
     plugin, problems = construct(class_, spec.options)
-
     if problems:
         raise PluginError(
             f'plugin "{spec.name}" cannot be used:\n' + "\n".join(f"  {problem}" for problem in problems),
@@ -52,7 +51,6 @@ def option_problems(spec: PluginSpec) -> list[Problem]:
         if spec.instance is not None:
             check_plugin(spec.name, spec.instance)
             return []
-
         _, problems = construct(plugin_class(spec), spec.options)
     except PluginError as error:
         proposal = str(error.context.details.get("proposal", ""))
@@ -65,18 +63,15 @@ def option_problems(spec: PluginSpec) -> list[Problem]:
 def plugin_class(spec: PluginSpec) -> type:
     """Find the class of a plugin; raises PluginError unless it is a dataclass with eq=False and a hook."""
     class_ = find_class(spec)
-
     if not dataclasses.is_dataclass(class_):
         raise PluginError(
             f'plugin "{spec.name}": {class_.__qualname__} is no dataclass',
             hint="declare it with @dataclass(eq=False); its fields are its options",
         )
-
     if class_.__eq__ is not object.__eq__:
         raise PluginError(compares_by_value(spec.name, class_))
 
     faults = list(hook_faults(class_))
-
     if faults:
         raise PluginError(f'plugin "{spec.name}" ({place_of(class_)}): ' + "; ".join(faults))
 
@@ -97,7 +92,6 @@ def option_type(class_: type, field: dataclasses.Field[Any]) -> Any:
         known |= vars(sys.modules[base.__module__]) if base.__module__ in sys.modules else {}
 
     holder = SimpleNamespace(__annotations__={field.name: field.type})
-
     try:
         return get_type_hints(holder, globalns=known, localns=dict(vars(class_)), include_extras=True)[
             field.name
@@ -129,11 +123,9 @@ def construct(class_: type, options: Mapping[str, object]) -> tuple[object | Non
         if name not in options:
             problems += [Problem(name, "this option is required")] if _required(field) else []
             continue
-
         if no_number(options[name]):
             problems.append(Problem(name, f"expected a number that is one, found {options[name]}"))
             continue
-
         try:
             values[name] = convert(class_, field, options[name])
         except msgspec.ValidationError as error:
@@ -165,10 +157,8 @@ def _decode(kind: type, value: object) -> object:
 def _path(text: str) -> Path:
     """The path, with the home folder in place of its `~`."""
     found = os.path.expanduser(text)  # noqa: PTH111 - Path.expanduser raises RuntimeError
-
     if found.startswith("~"):
         raise ValueError(f"expected a home directory that exists, found {shown(text)}")
-
     return Path(found)
 
 

@@ -40,17 +40,14 @@ async def poll(
 
     while True:
         report = await _ask(probe, timeout if ready else patience)
-
         if isinstance(report, Unhealthy):
             good = 0
             yield report if report.limit is not None else replace(report, limit=failures)
         else:
             good += 1
-
             if good >= successes:
                 ready = True
                 yield report
-
         await asyncio.sleep(max(_jittered(interval) if ready else min(wait, interval), _required(report)))
         wait *= 2
 
@@ -60,14 +57,12 @@ async def _ask(probe: Callable[[], Awaitable[Report]], timeout: float) -> Report
 
     for _ in range(2):
         ends = loop_time() + timeout
-
         try:
             async with asyncio.timeout(timeout) as scope:
                 return await probe()
         except TimeoutError:
             if not scope.expired():
                 raise
-
             if loop_time() <= ends + _LATE:
                 break
 

@@ -39,13 +39,10 @@ def built(specs: Sequence[PluginSpec]) -> dict[str, object]:
     for spec in specs:
         if spec.name in plugins:
             raise PluginError(f'plugin "{spec.name}" is named twice')
-
         plugin = build(spec)
         twin = next((name for name, other in plugins.items() if other is plugin), None)
-
         if twin is not None:
             raise PluginError(f'plugins "{twin}" and "{spec.name}" are one and the same object')
-
         plugins[spec.name] = plugin
 
     return plugins
@@ -78,7 +75,6 @@ def _registered(plugins: Mapping[str, object]) -> pluggy.PluginManager:
     # pluggy calls the last registered first.
     for name in reversed(tuple(plugins)):
         manager.register(plugins[name], name=name)
-
     manager.check_pending()
     return manager
 

@@ -60,24 +60,19 @@ def marked_hooks(plugin: object) -> list[Marked]:
     """Everything in a plugin (object or class) that is marked with `@hookimpl`."""
     manager = pluggy.PluginManager(hooks.PROJECT)
     found = []
-
     for attribute in dir(plugin):
         options = manager.parse_hookimpl_opts(plugin, attribute)
-
         if options is not None:
             hook = options.get("specname") or attribute
             found.append(Marked(attribute, hook, _bound(plugin, attribute), dict(options)))
-
     return found
 
 
 def _bound(plugin: object, attribute: str) -> Callable[..., object]:
     function: Callable[..., object] = getattr(plugin, attribute)
-
     if inspect.isclass(plugin) and inspect.isfunction(inspect.getattr_static(plugin, attribute)):
         # As an object would bind it: there is no object yet, and its first argument is not a hook's.
         return MethodType(function, plugin)
-
     return function
 
 
@@ -85,10 +80,8 @@ def form_of(function: Callable[..., object]) -> str:
     """What kind of function this is, in the words of `FORMS`."""
     if inspect.isasyncgenfunction(function):
         return "async def with yield"
-
     if inspect.iscoroutinefunction(function):
         return "async def"
-
     return "def with yield" if inspect.isgeneratorfunction(function) else "def"
 
 
@@ -118,19 +111,15 @@ def hook_faults(plugin: object) -> Iterator[str]:
 
 def _faults_of(marked: Marked) -> Iterator[str]:
     hook = marked.hook
-
     if hook not in FORMS:
         if not marked.options.get("optionalhook"):
             yield f'there is no hook "{hook}"{did_you_mean(hook, FORMS) or "; there are " + ", ".join(FORMS)}'
-
         return
-
     if marked.options.get("wrapper") or marked.options.get("hookwrapper"):
         yield f'hook "{hook}" is a wrapper: hostler calls plugins one by one, there is nothing to wrap'
         return
 
     form = form_of(marked.function)
-
     if form != FORMS[hook]:
         yield f'hook "{hook}" is "{form}" and must be "{FORMS[hook]}"'
 
@@ -143,7 +132,6 @@ def _argument_faults(hook: str, function: Callable[..., object]) -> Iterator[str
 
     if isinstance(function, MethodType):
         first = next(iter(inspect.signature(function.__func__).parameters), None)
-
         if first is None or first in allowed:
             yield f'hook "{hook}" lacks "self"'
             return
@@ -163,12 +151,10 @@ def check_plugin(name: str, plugin: object) -> None:
             f'plugin "{name}" is the class {plugin.__name__}, not an object of it',
             hint=f"write {plugin.__name__}(...), with its options",
         )
-
     if not inspect.ismodule(plugin) and type(plugin).__eq__ is not object.__eq__:
         raise PluginError(compares_by_value(name, type(plugin)))
 
     faults = list(hook_faults(plugin))
-
     if faults:
         raise PluginError(f'plugin "{name}" ({_place(plugin)}): ' + "; ".join(faults))
 
@@ -184,5 +170,4 @@ def compares_by_value(name: str, class_: type) -> str:
 def _place(plugin: object) -> str:
     if inspect.ismodule(plugin):
         return plugin.__name__
-
     return place_of(type(plugin))

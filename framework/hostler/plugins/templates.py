@@ -26,7 +26,6 @@ class OptionTemplates:
         """
         for name, (plugin, templates) in self._templates.items():
             filled = {key: _fill(value, values) for key, value in templates.items()}
-
             try:
                 _refill(plugin, filled)
             except Exception as error:
@@ -40,7 +39,6 @@ def _refill(plugin: object, filled: Mapping[str, object]) -> None:
     fields = option_fields(type(plugin))
     new = {key: convert(type(plugin), fields[key], value) for key, value in filled.items()}
     old = {key: getattr(plugin, key) for key in filled}
-
     if new == old:
         return
 

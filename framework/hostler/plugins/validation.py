@@ -16,13 +16,10 @@ def endpoint_fault(answer: object) -> str:
     """What is wrong with an answer to parse_port, "" for nothing."""
     if answer is None:
         return ""
-
     if not isinstance(answer, Endpoint):
         return f"returned {_kind(answer)}, not Endpoint or None"
-
     if not isinstance(answer.port, int) or isinstance(answer.port, bool) or answer.port not in _PORTS:
         return f"returned port {answer.port!r}, which is not a number from 1 to 65535"
-
     if not isinstance(answer.host, str) or not answer.host:
         return f"returned the host {answer.host!r}, which is not the name or address of one"
 
@@ -33,16 +30,12 @@ def report_fault(report: object) -> str:
     """What is wrong with a report of health_check, "" for nothing."""
     if not isinstance(report, Healthy | Unhealthy):
         return f"it yielded {_kind(report)}, not Healthy or Unhealthy"
-
     if not isinstance(report.details, Mapping):
         return f"it yielded {_kind(report)} with {_kind(report.details)} for details, not a mapping"
-
     if isinstance(report, Healthy):
         return ""
-
     if not isinstance(report.reason, str):
         return f"it yielded Unhealthy with {_kind(report.reason)} for a reason, not a string"
-
     if not isinstance(report.limit, int | None):
         return f"it yielded Unhealthy with {_kind(report.limit)} for a limit, not a whole number"
 
@@ -53,13 +46,10 @@ def advice_fault(answer: object) -> str:
     """What is wrong with an answer to on_crash, "" for nothing."""
     if not isinstance(answer, Advice | None):
         return f"returned {_kind(answer)}, not Advice or None"
-
     if answer is None:
         return ""
-
     if not isinstance(answer.action, Action):
         return f"returned Advice with {answer.action!r}, not one of {', '.join(map(str, Action))}"
-
     return _error_fault("returned Advice", answer.error)
 
 
@@ -82,7 +72,6 @@ def launch_fault(launch: Launch) -> str:
 def _words_fault(what: str, words: Iterable[object]) -> str:
     if not isinstance(words, list):
         return f"left {_kind(words)} as launch.{what}, not a list of strings"
-
     odd = next((number for number, word in enumerate(words) if not isinstance(word, str)), None)
     return "" if odd is None else f"left {_kind(words[odd])} as launch.{what}[{odd}], not a string"
 
@@ -90,7 +79,6 @@ def _words_fault(what: str, words: Iterable[object]) -> str:
 def _error_fault(what: str, error: object) -> str:
     if isinstance(error, ServerError | None):
         return ""
-
     return f"{what} with {_kind(error)} for an error, not a ServerError of hostler"
 
 

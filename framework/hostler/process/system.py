@@ -76,10 +76,8 @@ class Processes:
     async def usage(self, process: Process, *, shared_once: bool = False) -> tuple[ProcessUsage, ...]:
         """What each process of the living tree uses, the largest first."""
         table = await self._snapshot.look(process)
-
         if not shared_once:
             return tree_usage(process, table)
-
         return await run_in_thread(partial(tree_usage, shared_once=True), process, table)
 
     def is_dying(self, pid: int) -> bool:

@@ -47,15 +47,12 @@ class CrashStore:
         to be trusted. It is not synced: after a loss of power the last one may be missing.
         """
         data = json.dumps(record.as_dict()).encode()
-
         with own_folder(self._data_dir, "crashes", file_name(record.server)) as folder:
             names = _names(folder)
             number = _number(names[-1]) + 1 if names else 1
             replace_file(f"{number:08d}-{token_hex(4)}.json", data, folder)
-
             for old in names[: max(0, len(names) + 1 - KEPT)]:
                 remove(old, folder)
-
             _remove_stale(folder)
 
     def read(self, server: str) -> list[StoredCrash]:
@@ -66,7 +63,6 @@ class CrashStore:
         ):
             found = [(_number(name), _read(folder, name)) for name in _names(folder)]
             return [StoredCrash(number, one) for number, one in found if one and one.server == server]
-
         return []
 
 
@@ -91,6 +87,5 @@ def _remove_stale(folder: int) -> None:
         with suppress(OSError):
             if _UNFINISHED.fullmatch(name):
                 written = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime
-
                 if written < time.time() - _STALE_SECONDS:
                     os.unlink(name, dir_fd=folder)

@@ -36,10 +36,8 @@ class ServerInspection:
     def state(self) -> State | None:
         """The state it is in now; None when that is not known."""
         status = self.status
-
         if status is None or (self.owner is not None and status.supervisor_pid != self.owner.pid):
             return None
-
         return status.state if self.owner is not None or status.state.at_rest else None
 
     @property
@@ -57,10 +55,8 @@ class ServerInspection:
     def alive(self) -> bool:
         """Whether the process on record is still there."""
         run = self.run
-
         if run is None or run.pid is None or run.boot_id != boot_id():
             return False
-
         row = read_row(run.pid)  # None for a zombie
         return row is not None and row.start_time == run.start_time
 

@@ -30,10 +30,8 @@ async def sample_memory(servers: Mapping[str, Server], changed: Callable[[float]
         }
         await changed(min(due.values(), default=math.inf))
         now = loop_time()
-
         for name in [name for name, time in due.items() if time <= now]:
             del due[name]
-
             if name in servers:
                 _say(servers[name])
 
@@ -63,12 +61,10 @@ async def note_memory(run: Run) -> None:
     """Note what a run uses, without saying it; those who ask at the same moment share one look."""
     if run.process is None or run.ended_at is not None:
         return
-
     try:
         memory = await run.context.processes.memory_soon(run.process)
     except OSError:
         return
-
     if memory.processes:
         _note(run, memory)
 

@@ -91,12 +91,10 @@ class StateRecorder:
     async def close(self) -> None:
         """Write what is left to be written, within 3 s."""
         self._write()
-
         with anyio.move_on_after(_LAST_SECONDS):
             while self._task is not None and not self._task.done():
                 await asyncio.wait({self._task})
                 self._write()
-
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=_LAST_SECONDS)
@@ -104,7 +102,6 @@ class StateRecorder:
     def end(self) -> None:
         """Write no more."""
         self._ended = True
-
         if self._timer is not None:
             self._timer.cancel()
 
@@ -121,7 +118,6 @@ class StateRecorder:
 
         if event.state.at_rest:
             self._write_status(name)  # now: the lock is let go next, and then it is not ours to write
-
             if event.state is State.FAILED or not self._servers[name].desired.is_up:
                 self._hooks_out.pop(name, None)  # the plugins go too, and come back new
 
@@ -143,22 +139,18 @@ class StateRecorder:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
         for name in list(self._unwritten):
             self._write_status(name)
-
         if (self._records or self._just_ready) and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._work(), name="hostler bookkeeping")
 
     def _write_status(self, name: str) -> None:
         self._unwritten.discard(name)
         change = self._changes.get(name)
-
         if change is None or self._statuses is None or not self._holds(name):
             return
 
         url, variables = self._servers[name].url, self._variables.get(name)
-
         try:
             self._statuses.write(
                 Status.after(
@@ -188,7 +180,6 @@ class StateRecorder:
 
         while self._records:
             record = self._records.popleft()
-
             try:
                 await run_in_thread(self._crashes.write, record, abandon_on_cancel=True)
             except (OSError, ServerError) as error:

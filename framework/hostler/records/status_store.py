@@ -103,7 +103,6 @@ class StatusStore:
         to be trusted.
         """
         data = json.dumps(status.as_dict()).encode()
-
         with own_folder(self._data_dir, "status") as folder:
             replace_file(f"{file_name(status.server)}.json", data, folder)
 
@@ -114,9 +113,7 @@ class StatusStore:
         try:
             with found_folder(self._data_dir, "status") as folder:
                 text = read_replaced(f"{file_name(server)}.json", folder)
-
             status = msgspec.convert(json.loads(text), Status)
         except (OSError, ValueError, TypeError, RecursionError):
             return None
-
         return status if status.server == server and status.since.tzinfo is not None else None

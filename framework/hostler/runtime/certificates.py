@@ -62,7 +62,6 @@ def _readable(paths: Sequence[str]) -> list[str]:
 async def _kept(command_runner: CommandRunner, paths: Sequence[str], *, sandboxed: bool) -> list[str]:
     """Those of these paths that the server cannot read."""
     launch = command_runner.launch
-
     if _is_as_we_are(launch):
         seen = await run_in_thread(
             _readable, [str(launch.cwd / path) for path in paths], abandon_on_cancel=True
@@ -86,10 +85,8 @@ def _who(launch: Launch, path: str, *, hidden: bool) -> tuple[str, str]:
     if hidden:
         place = Path(path).absolute()
         return "the server in its sandbox", f'show it there: sandbox = {{ readable = ["{place}"] }}'
-
     if not Path(path).is_absolute():
         return f"the server, which works in {launch.cwd},", "give its full path"
-
     if (account := account_of(launch)) is None:
         return "the server without capabilities", "let its user read it, and enter the folders above it"
 

@@ -30,7 +30,6 @@ async def sweep(context: SupervisorContext) -> list[Recovered]:
     """
     with anyio.move_on_after(_SWEEP_SECONDS, shield=True):
         return await run_in_thread(_sweep, context, abandon_on_cancel=True)
-
     return [Recovered(problem="it takes too long and goes on beside: a disk hangs, perhaps")]
 
 
@@ -46,7 +45,6 @@ async def clean_up(launch: Launch, store: RunStore, tell: Callable[[str], None])
     `tell` hears of everything that failed; nothing is raised. Of each clean-up there is one call, ever.
     """
     sinks, launch.sinks = launch.sinks, []
-
     if sinks:
         with anyio.move_on_after(_SINK_SECONDS):
             await run_in_thread(_close, sinks, tell, abandon_on_cancel=True)
@@ -56,7 +54,6 @@ async def clean_up(launch: Launch, store: RunStore, tell: Callable[[str], None])
     while launch.cleanups:
         outcome = Outcome()
         await caller.run(_call, {"cleanup": launch.cleanups.pop()}, _CLEANUP_SECONDS, outcome)
-
         if outcome.reason:
             tell(f"a clean-up {outcome.reason}")
 
@@ -69,10 +66,8 @@ async def clean_up(launch: Launch, store: RunStore, tell: Callable[[str], None])
 
 async def _remove(paths: Sequence[Path], store: RunStore, tell: Callable[[str], None]) -> None:
     problems = [f"{path} may be left behind: removing it takes too long" for path in paths]
-
     with anyio.move_on_after(_REMOVE_SECONDS, shield=True):
         _, problems = await run_in_thread(store.remove_temporary, paths, abandon_on_cancel=True)
-
     for problem in problems:
         tell(problem)
 
@@ -85,7 +80,6 @@ def clean_up_now(launch: Launch, store: RunStore) -> None:
     while launch.cleanups:
         with suppress(BaseException):  # not even SystemExit of one may spare the others
             result = launch.cleanups.pop()()
-
             if inspect.iscoroutine(result):
                 result.close()
 
@@ -97,7 +91,6 @@ def clean_up_now(launch: Launch, store: RunStore) -> None:
 
 async def _call(cleanup: Cleanup) -> None:
     result = cleanup()
-
     if inspect.isawaitable(result):
         await result
 

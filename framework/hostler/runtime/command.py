@@ -60,7 +60,6 @@ class CommandRunner:
         capture = self.context.output.open(
             generation=launch.generation, masker=masker, sinks=(), on_trouble=_nothing
         )
-
         try:
             process = self._spawn(capture, launch)
             status = await self._until_end(process, order.timeout)
@@ -87,11 +86,9 @@ class CommandRunner:
     async def _until_end(self, process: Process, timeout: float) -> ExitStatus:
         """Wait, and stop all that it started: however it ended, and also when this is cancelled."""
         status, unstoppable = ExitStatus(), Unstoppable(self.context.processes, self.reporter)
-
         try:
             with anyio.move_on_after(timeout):
                 status = await process.wait()
-
             left = await self.context.processes.stop(process, grace=0, on_refused=unstoppable.refuse)
         except BaseException:
             self.context.processes.kill_now(process)

@@ -99,10 +99,8 @@ class EndpointDiscovery:
     def _remember(self, latest: Endpoint) -> None:
         if self.candidate is not None and self.source != _SOCKET:
             self._earlier[self.candidate] = (self.source, self._offered_at)
-
         self._earlier.pop(latest, None)
         self._offered_at = loop_time()
-
         if len(self._earlier) > _MOST_EARLIER:
             del self._earlier[next(iter(self._earlier))]
 
@@ -119,17 +117,13 @@ class EndpointDiscovery:
 
         while True:
             verdict = self._look()
-
             if isinstance(verdict, Confirmed):
                 return verdict
-
             now = loop_time()
             foreign = self.seen is not None and self.seen.kind is ListenerKind.FOREIGN
             self._stranger_since = min(self._stranger_since, now) if foreign else float("inf")
-
             if now - self._stranger_since > _STRANGER_PATIENCE:
                 return self._second_best()
-
             await self._rest()
             longest = _SOCKET_PAUSE if self.candidate is None else 0.02 if now - started < 10 else 0.1
             self._pause = min(self._pause * 1.5, longest)
@@ -138,25 +132,20 @@ class EndpointDiscovery:
         """Wait for an announcement, only until the next look is due."""
         with anyio.move_on_after(self._until_next_look()):
             await self._offered.wait()
-
         self._offered = anyio.Event()
 
     def _until_next_look(self) -> float | None:
         if self.handed_over is not None or (self.candidate is not None and self.source != _SOCKET):
             return self._pause
-
         if not self.spec.port_from_socket:
             return _SOCKET_PAUSE if self._earlier else None
-
         return max(self._silent_until - loop_time(), _SOCKET_PAUSE)
 
     def _offer_socket(self) -> None:
         """Nobody has said anything for long enough: take the port that the tree listens at, if it is one."""
         if loop_time() < self._silent_until:
             return
-
         sockets = self._sockets()
-
         if len({found.port for found in sockets}) == 1:
             best = next((found for found in sockets if found.host == self.spec.host), sockets[0])
             self.offer(Endpoint(best.host, best.port), _SOCKET)
@@ -165,16 +154,12 @@ class EndpointDiscovery:
         try:
             if self.handed_over is not None and (found := self._look_at(self.handed_over)):
                 return found
-
             if self.candidate is None or self.source == _SOCKET:
                 self._offer_socket()
-
             if self.candidate is None:
                 return self._look_back(self.spec.startup_timeout * _SILENCE)
-
             if self._waits_for_handed_over(self.candidate):
                 return None
-
             place, self.seen = self._find(self.candidate)
             return self._accept(place, self.seen) or self._look_back(self.spec.startup_timeout * _SILENCE)
 
@@ -185,7 +170,6 @@ class EndpointDiscovery:
         """Whether the server listens at the port it was handed, and what it has said of it so far."""
         said, source = self._announcement(handed_over.port)
         place, listener = self._find(said or handed_over)
-
         if listener.kind is not ListenerKind.OWN:
             self._listens_since = float("inf")
             return None
@@ -201,7 +185,6 @@ class EndpointDiscovery:
         """The latest announcement of a port, and whose it is."""
         if self.candidate is not None and self.candidate.port == port:
             return self.candidate, self.source
-
         earlier = (
             (place, source) for place, (source, _) in reversed(self._earlier.items()) if place.port == port
         )
@@ -210,10 +193,8 @@ class EndpointDiscovery:
     def _waits_for_handed_over(self, candidate: Endpoint) -> bool:
         """Whether another port's announcement has to wait: the one handed over is there, or may come."""
         handed_over, now = self.handed_over, loop_time()
-
         if handed_over is None or candidate.port == handed_over.port:
             return False
-
         patience = min(_LATECOMER_PATIENCE, self.spec.startup_timeout * _SILENCE) if self.insisted else 0.0
         return self._listens_since <= now or now - self._offered_at < patience
 
@@ -224,12 +205,10 @@ class EndpointDiscovery:
         for host in self._hosts(place.host):
             there = replace(place, host=host)
             listener = find_listener(there, self.process, self.processes)
-
             if listener.kind is ListenerKind.OWN:
                 is_name = parse_address(host) is None and not is_loopback(host) and not is_wildcard(host)
                 bound = listener.bound_host if is_name and host != self.spec.host else None
                 return replace(there, host=bound or host), listener
-
             if found is None or found[1].kind is ListenerKind.NOBODY:
                 found = there, listener
 
@@ -248,21 +227,17 @@ class EndpointDiscovery:
         with suppress(OSError):
             if confirmed := self._look_back(0.0):
                 return confirmed
-
         raise self.failure()
 
     def _look_back(self, age: float) -> Confirmed | None:
         """Look whether the server listens at an address that was announced so many seconds ago."""
         latest = loop_time() - age
-
         for candidate, (source, offered_at) in reversed(self._earlier.items()):
             if offered_at <= latest:
                 place, listener = self._find(candidate)
-
                 if listener.kind is ListenerKind.OWN:
                     self._refuse_wider(listener)
                     return Confirmed(place, source)
-
         return None
 
     def _accept(self, place: Endpoint, listener: Listener) -> Confirmed | None:
@@ -295,7 +270,6 @@ class EndpointDiscovery:
 
     def _refuse_wider(self, listener: Listener) -> None:
         bound = listener.bound_host
-
         if self.spec.expose or bound is None or not is_wider(bound, self.spec.host):
             return
 
@@ -309,14 +283,11 @@ class EndpointDiscovery:
     def failure(self) -> ServerError:
         """Why there is no endpoint: for the error when time is up or a stranger is there."""
         place, seen = self.candidate, self.seen
-
         if place is None and self.handed_over is not None:
             with suppress(OSError):
                 found, listener = self._find(self.handed_over)
-
                 if listener.kind is ListenerKind.FOREIGN:
                     place, seen = found, listener
-
         return explain_missing(self.spec, place, self.source, seen, self._sockets)
 
     def _sockets(self) -> list[Endpoint]:

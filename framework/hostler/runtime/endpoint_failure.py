@@ -23,7 +23,6 @@ def explain_missing(
     """
     if place is None:
         return _never_announced(spec, look())
-
     if seen is not None and seen.kind is ListenerKind.FOREIGN:
         return PortInUse(
             f"port {place.port} at {place.host} belongs to another process: {seen.who}",
@@ -31,7 +30,6 @@ def explain_missing(
             hint="stop that process, or set port = 0 to have a free port chosen",
             details={"port": place.port, "pid": seen.pid, "name": seen.name, "uid": seen.uid},
         )
-
     if seen is not None and seen.kind is ListenerKind.UNKNOWN:
         return StartupTimeout(
             f"cannot tell which process listens at {place.url} (another user or namespace)",
@@ -60,14 +58,12 @@ def _not_there(spec: ServerSpec, place: Endpoint, source: str, sockets: Sequence
 
 def _never_announced(spec: ServerSpec, sockets: Sequence[Endpoint]) -> PortParsingFailed:
     hint = "name its line with regex-port = { pattern = ... }, or set port = false if it has none"
-
     if len(sockets) == 1:
         said = f"it listens at {_listed(sockets)} without saying so"
         hint = f"{said}: set that port, or port_from_socket = true; or {hint}"
     elif sockets:
         said = f"it listens at {_listed(sockets)} without saying which is meant"
         hint = f"{said}: set one of these ports, or {hint}"
-
     return PortParsingFailed("the output never told where the server listens", server=spec.name, hint=hint)
 
 

@@ -44,7 +44,6 @@ class LineBroadcast:
     def end(self) -> None:
         """No more lines: from here on none are cut."""
         unfollow, self._unfollow = self._unfollow, None
-
         if unfollow is not None:
             unfollow()
 
@@ -56,7 +55,6 @@ class LineBroadcast:
             self.discover(line)
             text = self.reporter.masker.text(line.text)  # a plugin may have found a secret in it just now
             self._publish(line if text is line.text else replace(line, text=text))
-
         self.look()
 
     def _publish(self, line: Line) -> None:
@@ -75,7 +73,6 @@ class LineBroadcast:
             return False
         finally:
             seconds = time.monotonic() - began
-
             if seconds > _SLOW_LINE:
                 held = f"{name_of(follower)} held up the event loop for {seconds:.2f} s at a line of output"
                 self.reporter.notice("follower_slow", held, "warning")

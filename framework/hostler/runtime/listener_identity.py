@@ -25,7 +25,6 @@ def find_listener(endpoint: Endpoint, process: Process, processes: Processes) ->
     of the tree runs as is a stranger; one of whose processes in the tree nothing may be read is the server.
     """
     listener = processes.who_listens(endpoint, lambda: [process.pid] if process.alive() else [])
-
     if listener.kind in {ListenerKind.FOREIGN, ListenerKind.UNKNOWN}:  # the whole tree is dearer to look up
         listener = processes.who_listens(endpoint, lambda: processes.members(process))
 
@@ -33,10 +32,8 @@ def find_listener(endpoint: Endpoint, process: Process, processes: Processes) ->
         return listener
 
     members = processes.members(process)
-
     if listener.uid in processes.hidden_users(members):
         return replace(listener, kind=ListenerKind.OWN)
-
     if listener.uid in {_ROOT, os.geteuid(), *processes.users(members)}:
         return listener
 
@@ -47,12 +44,10 @@ def find_stranger(endpoint: Endpoint, process: Process, processes: Processes, ch
     """Who listens there in the server's place: "pid 12 (nginx)"; "" where that is not so."""
     if check is IdentityCheck.OFF:
         return ""
-
     try:
         listener = find_listener(endpoint, process, processes)
     except OSError:  # no descriptor left to look with, say
         return ""
-
     required = check is IdentityCheck.REQUIRE and listener.kind is ListenerKind.UNKNOWN
     return listener.who if required or listener.kind is ListenerKind.FOREIGN else ""
 
@@ -77,7 +72,6 @@ def verify_listener(
     except OSError:
         if strict:
             raise
-
         return
 
     if secret and not leads_here(endpoint.host):  # the port is ours, but who has the address?
@@ -85,10 +79,8 @@ def verify_listener(
 
     if listener.kind is ListenerKind.FOREIGN:
         raise _taken(f"another process listens there in its place: {listener.who}", listener)
-
     if strict and listener.kind is ListenerKind.NOBODY:
         raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
-
     if strict and listener.kind is ListenerKind.UNKNOWN:
         told = 'it is told no secret (identity = "off" allows it)' if secret else "identity is required"
         raise _taken(f"cannot tell which process listens there ({listener.who}), so {told}", listener)
@@ -100,10 +92,8 @@ def verify_listener(
 def _verify_far_end(connection: Endpoint, listener: Listener, users: set[int]) -> None:
     """Raise where somebody took it who listened there for a moment, before the server did."""
     far = peer_socket(connection)
-
     if far is None:
         raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
-
     if far.inode and far.uid not in {listener.uid, *users}:
         stranger = replace(listener, kind=ListenerKind.FOREIGN, pid=None, name="", uid=far.uid)
         raise _taken(f"another process took the connection in its place: {stranger.who}", stranger)

@@ -60,7 +60,6 @@ class ServerTasks:
     async def _hoping(self, work: Coroutine[Any, Any, None], hope: str, on_lost: Callable[[], None]) -> None:
         hopes = self._hopes
         hopes.append(hope)
-
         try:
             await work
         finally:

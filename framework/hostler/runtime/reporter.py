@@ -44,10 +44,8 @@ class Reporter:
     def emit(self, event: Event) -> None:
         """Mask an event, and publish it to subscribers, to the listener and to the "hostler" logger."""
         event = self._masked_event(event)
-
         if isinstance(event, Progress):
             self.note_activity(in_words(event))
-
         self.events.publish(event)
         call_user_code(self._forward, event)
 
@@ -103,7 +101,6 @@ class Reporter:
             self.last_event_at = datetime.now(UTC)
         else:
             self.skipped_events += item.missed or 0
-
         self.stream.publish(item)
 
     def own(self, error: E, *, stdout: str = "", stderr: str = "") -> E:
@@ -126,11 +123,9 @@ class Reporter:
     def report(self, report: R) -> R:
         """A report of a health plugin, masked."""
         changed: dict[str, Any] = {"details": self._masked(report.details)}
-
         if isinstance(report, Unhealthy):
             changed["reason"], changed["hint"] = self._masked(report.reason), self._masked(report.hint)
             changed["error"] = None if report.error is None else self.own(report.error)
-
         return replace(report, **changed)
 
     def close(self) -> None:
@@ -177,10 +172,8 @@ class Reporter:
     def _cut_off_causes(self, error: BaseException) -> None:
         """Forget the exceptions behind this one from the first that tells a secret: tracebacks show them."""
         cause = error.__cause__ or error.__context__
-
         if cause is None:
             return
-
         if self.masker.found_in(repr(cause)) or self.masker.found_in(str(cause)):
             error.__cause__ = error.__context__ = None
         else:

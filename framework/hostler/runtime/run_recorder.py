@@ -68,7 +68,6 @@ class RunRecorder:
     def end(self) -> None:
         """Forget the run: its tree is gone."""
         record, self.record = self.record, None
-
         try:
             if record is not None:
                 self.context.store.clear(self.lock)

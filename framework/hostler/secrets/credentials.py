@@ -85,7 +85,6 @@ def is_address(value: str) -> bool:
 
 def _parts(value: str) -> Iterator[str]:
     stripped = value.strip()
-
     if url := _URL.fullmatch(stripped):
         yield from _parts_of_url(url)
     elif scheme := _SCHEME.fullmatch(stripped):
@@ -100,7 +99,6 @@ def _parts(value: str) -> Iterator[str]:
 
 def _parts_of_url(url: re.Match[str]) -> Iterator[str]:
     user, password, rest = url["user"] or "", url["password"] or "", url["rest"]
-
     if password:
         yield password
         yield unquote(password, errors="surrogateescape")
@@ -154,18 +152,15 @@ def masked_words(words: Iterable[str]) -> list[str]:
 
 def _masked_word(word: str, found: list[Shown]) -> str:
     parts, last = [], 0
-
     for one in sorted(found, key=lambda one: one.start):
         if one.end > last:
             parts += [word[last : max(last, one.start)], MASK if one.start >= last else ""]
             last = one.end
-
     return "".join([*parts, word[last:]])
 
 
 def _searched(words: Iterable[str]) -> Iterator[tuple[str, list[Shown]]]:
     option = ""
-
     for word in words:
         yield word, [one for one in _in_word(word, option) if not _is_elsewhere(word, one)]
         option = word.lstrip("-") if _OPTION.fullmatch(word) and is_secret_name(word) else ""

@@ -56,7 +56,6 @@ class Masker:
         self._known = _Known()
         self._values: set[str] = set()
         self._short: set[str] = set()  # not masked, but to be told to nobody else
-
         for value in values:
             self.add(value)
 
@@ -67,7 +66,6 @@ class Masker:
         """
         if value in self._values:
             return
-
         with self._lock:
             self._values.add(value)
             parts = {*secret_parts(value)}
@@ -105,7 +103,6 @@ class Masker:
         """Tell whether a secret stands in `text`, also one that is not masked, which is a word then."""
         with self._lock:
             short = "|".join(map(re.escape, self._short))
-
         words = rf"(?<![A-Za-z0-9])(?:{short})(?![A-Za-z0-9])"
         return self.text(text) != text or (short != "" and re.search(words, text) is not None)
 
@@ -136,14 +133,12 @@ class MaskedStream:
     def feed(self, data: bytes) -> bytes:
         """Take the next chunk and return what can be told of it so far."""
         secrets = self._masker.secrets
-
         if not secrets and not self._held:
             return data
 
         text = self._held + data if self._held else data
         cut = len(text) - _beginning_at_the_end(text, secrets)
         spans = [(start, end) for start, end in self._masker.spans(text) if start < cut]
-
         if not spans and not self._given:
             self._held = text[cut:]
             return text[:cut] if self._held else text
@@ -166,7 +161,6 @@ class MaskedStream:
         """Return what was held back."""
         if not self.pending:
             return b""
-
         rest = self._held[self._given :]
         known = self._masked or len(self._held) >= MINIMUM
         out = (b"" if self._masked else _MASK) if known else rest
@@ -176,7 +170,6 @@ class MaskedStream:
 
 def _masked(text: AnyStr, groups: Groups[AnyStr], mask: AnyStr) -> AnyStr:
     spans = list(_spans(text, groups))
-
     if not spans:
         return text
 
@@ -198,10 +191,8 @@ def _rendered(text: bytes, spans: list[tuple[int, int]], given: int, cut: int, *
 
     for start, end in spans:
         parts.append(text[last:start])
-
         if not (masked and start == 0):
             parts.append(_MASK)
-
         last = max(last, end)
 
     parts.append(text[last:cut])
@@ -210,19 +201,16 @@ def _rendered(text: bytes, spans: list[tuple[int, int]], given: int, cut: int, *
 
 def _spans(text: AnyStr, groups: Groups[AnyStr]) -> Iterator[tuple[int, int]]:
     found: list[tuple[int, int]] = []
-
     for word, spelt in groups:
         if word in text:
             for secret in spelt:
                 if secret in text:
                     found += _occurrences(text, secret)
-
     return _merged(found)
 
 
 def _occurrences(text: AnyStr, secret: AnyStr) -> Iterator[tuple[int, int]]:
     at = text.find(secret)
-
     while at >= 0:
         yield at, at + len(secret)
         at = text.find(secret, at + 1)
@@ -236,10 +224,8 @@ def _merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         if current is not None and start < current[1]:
             current = current[0], max(end, current[1])
             continue
-
         if current is not None:
             yield current
-
         current = start, end
 
     if current is not None:
@@ -250,22 +236,17 @@ def _beginning_at_the_end(text: AnyStr, secrets: tuple[AnyStr, ...]) -> int:
     """The length of the longest proper beginning of a secret that `text` ends with."""
     longest = 0
     last = text[-1:]
-
     for secret in secrets:
         if last and last in secret:
             longest = max(longest, _overlap(text, secret))
-
     return longest
 
 
 def _overlap(text: AnyStr, secret: AnyStr) -> int:
     window = text[-(len(secret) - 1) :]
     at = window.find(secret[:1])
-
     while at >= 0:
         if secret.startswith(window[at:]):
             return len(window) - at
-
         at = window.find(secret[:1], at + 1)
-
     return 0

@@ -49,7 +49,6 @@ class Secret:
         64 KiB, holds NUL or is no UTF-8, and for nothing at all; permanent where it cannot come.
         """
         environ = os.environ if environ is None else environ
-
         try:
             value = self._of_variable(environ) if self.path is None else _of_file(self.path, warn)
         except Unreadable as error:
@@ -63,22 +62,16 @@ class Secret:
 
     def _of_variable(self, environ: Mapping[str, str]) -> str:
         value = environ.get(self.secret.removeprefix("env:"))
-
         if not value:
             raise Unreadable("there is no such environment variable" if value is None else "it is empty")
-
         return value
 
 
 def _of_file(path: Path, warn: Callable[[str], object]) -> str:
     read = read_private(path, largest=_LARGEST)
-
     if read.exposed:
         warn(read.warning)
-
     value = read.text.removesuffix("\n").removesuffix("\r")
-
     if not value:
         raise Unreadable("it is empty")
-
     return value

@@ -50,10 +50,8 @@ def _of_specs(given: Iterable[object]) -> Configuration:
     for spec in given:
         if not isinstance(spec, ServerSpec):
             raise InvalidConfiguration(f"expected a ServerSpec, found a {type(spec).__name__}")
-
         if spec.name in specs:
             raise InvalidConfiguration(f"two servers have one name: {spec.name}")
-
         specs[spec.name] = with_implied_needs(spec)
 
     if problems := [*_of_plugins(specs.values()), *_between_values(specs.values())]:
@@ -78,10 +76,8 @@ def _between_values(specs: Collection[ServerSpec]) -> list[Problem]:
     """What does not fit together, in the words of TOML, which only who needs them imports."""
     ports = [spec.port for spec in specs if spec.port]
     inherit = [spec for spec in specs if spec.stdin is InputMode.INHERIT]
-
     if all(map(_fits, specs)) and len(ports) == len(set(ports)) and len(inherit) <= 1:
         return []
-
     from hostler.config.resolve.cross_checks import problems_of  # noqa: PLC0415
 
     return problems_of(specs)

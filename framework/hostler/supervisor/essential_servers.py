@@ -43,13 +43,10 @@ class Essentials:
     def hear(self, event: Event) -> None:
         """Take note of an end; of a new start too: then the run goes on."""
         server = self._servers.get(event.server)
-
         if not isinstance(event, StateChanged) or server is None or not server.spec.essential:
             return
-
         if event.state is State.STARTING and self.ended_by is not None:
             self.ended_by = None if self.ended_by.server == server.name else self.ended_by
-
         if self.ended_by is None and _ended_for_good(server, event.state):
             self.ended_by = EssentialEnd(server.name, exit_code(server), event.reason)
             self._ended.set()
@@ -59,10 +56,8 @@ class Essentials:
         while True:
             await self._ended.wait()
             self._ended = anyio.Event()
-
             if self.ended_by is not None:
                 self._tell(self.ended_by)
-
                 with suppress(ServerError):  # told by its server
                     await self._stop()
 
@@ -84,10 +79,8 @@ def exit_code(server: Server) -> int:
     code 0; 0 for a task that has completed.
     """
     crash = server.crashes[-1] if server.crashes else None
-
     if crash is None or crash.generation != server.generation:
         return int(server.state is State.FAILED)
-
     code = crash.code if crash.signal is None else _BY_SIGNAL + crash.signal
     return 1 if crash.killed or code is None or (not code and server.state is State.FAILED) else code
 

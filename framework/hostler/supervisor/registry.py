@@ -47,7 +47,6 @@ class ServerRegistry(Mapping[str, Server]):
     def __getitem__(self, name: str) -> Server:
         if name not in self.servers:
             raise KeyError(f"no server {name!r}; there are: {', '.join(self.servers)}")
-
         return self.servers[name]
 
     def __contains__(self, name: object) -> bool:
@@ -93,9 +92,7 @@ class ServerRegistry(Mapping[str, Server]):
         for life in self._lives.values():
             if life.lock is not None:
                 life.lock.disown()
-
             launch = None if life.server.run is None else life.server.run.launch
-
             for function in () if launch is None else launch.fork_hooks:
                 with suppress(Exception):  # a plugin's fault must not keep the child from the others
                     function()
@@ -128,20 +125,16 @@ class ServerRegistry(Mapping[str, Server]):
 
     def _server_for(self, spec: ServerSpec, needs: Mapping[str, Server]) -> Server:
         server = self.servers.get(spec.name)
-
         if server is None:
             return Server(spec, self._context, needs, self._listener)
-
         if server.spec != spec:
             server.reconfigure(spec, needs)
             self._lives[spec.name].drop_plugins()  # kept if a start was asked for while it stopped
-
         return server
 
     def _register(self, server: Server) -> None:
         self._lives[server.name] = Lifecycle(server)
         server.desired.attend(self._attended)
-
         if self._tasks is not None:
             self._begin(server)
 
@@ -152,7 +145,6 @@ class ServerRegistry(Mapping[str, Server]):
 
     def _unregister(self, name: str) -> None:
         self._lives.pop(name).server.dismiss()
-
         if name in self._scopes:  # else it has not begun to live
             self._scopes.pop(name).cancel()
 
@@ -161,19 +153,15 @@ class ServerRegistry(Mapping[str, Server]):
     def begin(self, tasks: TaskGroup) -> None:
         """Let all live in this task group, and those that come later."""
         self._tasks = tasks
-
         for server in self.servers.values():
             self._begin(server)
 
     def attend(self) -> None:
         """Take commands for them, and for those that come later; start those with `autostart`."""
         self._attended = True
-
         for server in self.servers.values():
             server.desired.attend(True)
-
         self._tell_host()
-
         for server in self.servers.values():
             if server.spec.autostart:
                 server.ask_up()
@@ -195,7 +183,6 @@ class ServerRegistry(Mapping[str, Server]):
     def leave(self) -> None:
         """Take no more commands for them."""
         self._attended = False
-
         for server in self.servers.values():
             server.desired.attend(False)
 
@@ -207,10 +194,8 @@ class ServerRegistry(Mapping[str, Server]):
     def kill_now(self) -> None:
         """Kill all that runs, without waiting for anything."""
         servers = list(self.servers.values())
-
         for server in servers:
             server.desired.give_up()  # no restart, should the loop still run in another thread
-
         for server in servers:
             if server.run is not None:
                 with suppress(Exception):  # whatever is wrong with one: the others are still to be killed
@@ -230,10 +215,8 @@ async def _within(scope: anyio.CancelScope, work: Callable[[], Awaitable[None]])
 async def _stop_one(server: Server, chosen: Iterable[Server], force: bool) -> None:
     """Stop it when those that need it are at rest; not when one of them is started again meanwhile."""
     dependents = [other for other in chosen if server.name in other.needs and not force]
-
     for other, rested in [(other, other.resting()) for other in dependents]:
         await other.until(rested)
-
     if not any(other.desired.is_up and not other.idle() for other in dependents):
         await server.stop(force=force)
 
@@ -245,12 +228,9 @@ async def all_of(calls: Iterable[Callable[[], Awaitable[None]]]) -> None:
     """
     results = await asyncio.gather(*(call() for call in calls), return_exceptions=True)
     failures = [result for result in results if isinstance(result, BaseException)]
-
     if failures:
         first, *others = dict.fromkeys(failures)
-
         for note in map(str, others):
             if note not in getattr(first, "__notes__", ()):  # an error may be raised again and again
                 first.add_note(note)
-
         raise first

@@ -46,12 +46,10 @@ class Reloader:
     async def add(self, what: str | ServerSpec, name: str | None, parameters: Mapping[str, object]) -> Server:
         """See Supervisor.add."""
         self._refuse_unless_open()
-
         if isinstance(what, ServerSpec):
             spec = _alone(what, name, parameters)
         else:
             spec = await run_in_thread(self._spec_from, what, name, parameters)
-
         return await self._to_its_end(self._add(spec))
 
     async def remove(self, name: str) -> None:
@@ -62,10 +60,8 @@ class Reloader:
     async def reload(self, configuration: Given) -> Changes:
         """See Supervisor.reload."""
         self._refuse_unless_open()
-
         if isinstance(configuration, str | os.PathLike):
             await refuse_exposed(self._registry.servers.values())
-
         wanted = configuration_of(configuration)
         self._registry.read_from(wanted.files)
         return await self._to_its_end(self._reload(wanted.servers, wanted.templates))
@@ -97,7 +93,6 @@ class Reloader:
 
     def _note_end(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-
         if not task.cancelled():
             task.exception()  # its caller may be gone: nobody else would look at it
 
@@ -118,7 +113,6 @@ class Reloader:
             there_are = f"there are: {', '.join(self._templates)}" if self._templates else "there are none"
             hint = f'did you mean "{close[0]}"?' if close else "write a table [templates.NAME] and reload"
             raise InvalidConfiguration(f"there is no template {template!r}; {there_are}", hint=hint)
-
         if name is None:
             raise InvalidConfiguration(f"a server made of the template {template!r} needs a name")
 
@@ -152,7 +146,6 @@ class Reloader:
 
     def _refuse_if_needed(self, server: Server) -> None:
         others = [other.name for other in self._registry.values() if server.name in other.needs]
-
         if others:
             raise ServerError(
                 f"it cannot be removed: {', '.join(others)} {'needs' if len(others) == 1 else 'need'} it",
@@ -164,13 +157,11 @@ class Reloader:
         """Stop these; those that are leaving take no commands any more, unless they cannot be stopped."""
         for name in leaving:
             self._registry[name].desired.attend(False)
-
         try:
             await self._registry.stop(names)
         except ServerError:
             for name in leaving:
                 self._registry[name].desired.attend(self._open())
-
             raise
 
     # -- reload -------------------------------------------------------------------------------
@@ -188,7 +179,6 @@ class Reloader:
 
         restarted = [name for name in changed if _is_up(self._registry[name])]
         started = [name for name in specs if name not in old and specs[name].autostart]
-
         if restarted or started:
             refuse_unset(specs, [*restarted, *started])
 
@@ -220,14 +210,12 @@ class Reloader:
 
         try:
             await self._stop([*changes.removed, *self._busy(changes)], leaving=changes.removed)
-
             while busy := self._busy(changes):  # somebody has started it meanwhile
                 await self._stop(busy)
         except ServerError:
             for name in up if self._open() else ():
                 if self._registry[name].status.stuck is None:
                     self._registry[name].ask_up()
-
             raise
 
     def _busy(self, changes: Changes) -> list[str]:
@@ -236,7 +224,6 @@ class Reloader:
     def _tell(self, changes: Changes) -> None:
         for name in changes.removed:
             self._registry[name].notice("server_removed", "removed")
-
         for name, keys in changes.changed.items():
             told = [change.key for change in keys]
             self._registry[name].notice("server_changed", f"changed: {', '.join(told)}", keys=told)
@@ -252,7 +239,6 @@ class Reloader:
         for name in in_order(registry.specs):
             server = registry[name]
             waits = server.state is State.FAILED and any(need in started for need in server.needs)
-
             if waits and server.desired.is_up and name not in started:
                 started.append(name)
 
@@ -268,5 +254,4 @@ def _is_up(server: Server) -> bool:
 def _alone(spec: ServerSpec, name: str | None, parameters: Mapping[str, object]) -> ServerSpec:
     if name is not None or parameters:
         raise TypeError("a ServerSpec has its name already, and takes no parameters")
-
     return spec

@@ -21,11 +21,9 @@ async def refuse_exposed(servers: Iterable[Server]) -> None:
 
     for server in servers:
         context = server.context
-
         if server.run is not None and exposed(server.run.launch, context.inputs()):
             with suppress(ServerError):  # whatever becomes of it: this run of it has ended
                 await server.restart(generation=server.generation)
-
         files.update(context.exposure.take())
 
     if files:

@@ -157,7 +157,6 @@ class Supervisor:
 
         self._context.affinity.check()
         await self._reloader.finished()
-
         while busy := [server for server in self._registry.values() if not over(server)]:
             await busy[0].until(partial(over, busy[0]))
             await self._reloader.finished()  # which may have stopped it only to start it again
@@ -209,7 +208,6 @@ class Supervisor:
     async def __aenter__(self) -> Self:
         if self._engine is not None:
             raise ServerError("a Supervisor can be entered once", hint="make a new one")
-
         self._context.affinity.enter(self._let_go_in_child)
         self._engine = asyncio.create_task(self._run(), name="hostler")
         atexit.register(self._kill_now)
@@ -248,14 +246,12 @@ class Supervisor:
 
         try:
             await self._sweep()
-
             async with anyio.create_task_group() as tasks:
                 self._registry.begin(tasks)
                 tasks.start_soon(sample_memory, self._registry, self._registry.changed)
                 tasks.start_soon(self._context.processes.watchdog.watch)
                 tasks.start_soon(self._essentials.watch)
                 await self._closing.wait()
-
                 try:
                     await self.stop()
                     await self._reloader.finished()
@@ -263,7 +259,6 @@ class Supervisor:
                     failure = error
                 finally:
                     tasks.cancel_scope.cancel()
-
             await self._recorder.close()
         finally:
             self._end()
@@ -295,7 +290,6 @@ class Supervisor:
         """Have a forked child own nothing: no lock, no watchdog, and no task that goes on in it."""
         self._registry.disown()
         self._context.processes.watchdog.disown()
-
         if self._engine is not None and self._context.affinity.loop_runs_here:
             self._engine.cancel()
 
@@ -316,7 +310,6 @@ class Supervisor:
 
     def _publish(self, event: Event) -> None:
         self._channel.publish(event)
-
         for listener in list(self._listeners):
             try:
                 listener(event)

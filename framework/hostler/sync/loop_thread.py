@@ -34,13 +34,11 @@ class LoopThread:
     def begin(self) -> tuple[Supervisor, LoopPortal]:
         """Start the thread, make and enter the supervisor there; raises what that raises."""
         self._thread.start()
-
         try:
             begun = self._begun.result()
         except BaseException:
             self.drop()
             raise
-
         atexit.register(self._end_at_exit)
         return begun
 
@@ -71,7 +69,6 @@ class LoopThread:
 
     def _ask(self, *, hurry: bool) -> None:
         loop = self._loop
-
         if loop is not None and os.getpid() == self._pid:
             with suppress(RuntimeError):  # it is closed: all is over
                 loop.call_soon_threadsafe(self._take, hurry)
@@ -98,7 +95,6 @@ class LoopThread:
             self._fail(error)
         finally:
             atexit.unregister(self._end_at_exit)
-
             if not self._ended.done():
                 self._ended.set_result(None)
 
@@ -110,19 +106,16 @@ class LoopThread:
 
     async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()
-
         async with BlockingPortal() as blocking_portal:
             try:
                 await self._supervise(blocking_portal)
             except BaseException as error:  # noqa: BLE001 - from in here it would come as a group
                 self._fail(error)
-
             await blocking_portal.stop(cancel_remaining=self._hurry)
 
     async def _supervise(self, blocking_portal: BlockingPortal) -> None:
         supervisor = self._make()
         portal = LoopPortal(blocking_portal)
-
         try:
             async with supervisor:
                 self._begun.set_result((supervisor, portal))

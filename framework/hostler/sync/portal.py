@@ -31,7 +31,6 @@ class LoopPortal:
         """Call a function, or await a coroutine function, over there."""
         if not self._open:
             raise ServerError("the block of hostler.serve has ended", hint="use its servers inside of it")
-
         refuse_forked(self._pid)
         return self._portal.call(function, *arguments)
 
@@ -53,9 +52,7 @@ class LoopPortal:
             except (RuntimeError, CancelledError):
                 if self._open:
                     raise
-
                 continue  # it was shut while we waited
-
             yield item
 
 
@@ -63,11 +60,9 @@ def _without_loop(items: AsyncIterator[T]) -> T:
     """The next item of a subscription that is closed: it does not wait any more, so it needs no loop."""
     step = items.__anext__()
     assert isinstance(step, Coroutine)
-
     try:
         step.send(None)
     except StopIteration as result:
         item: T = result.value
         return item
-
     raise AssertionError("a closed subscription waits")

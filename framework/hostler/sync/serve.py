@@ -34,7 +34,6 @@ class Block(ContextDecorator, AbstractContextManager[BlockingSupervisor]):
     def __enter__(self) -> BlockingSupervisor:
         if self._thread is not None:
             raise ServerError("a block of hostler.serve can be entered once", hint="make a new one")
-
         self._entered_on = threading.get_ident()
         self._thread = thread = LoopThread(self._prepare())
         supervisor, portal = thread.begin()
@@ -45,7 +44,6 @@ class Block(ContextDecorator, AbstractContextManager[BlockingSupervisor]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._thread is not None
-
         if kind is GeneratorExit and threading.get_ident() != self._entered_on:
             self._thread.drop()  # the garbage collector ends a generator, on whatever thread it runs
         else:
@@ -70,14 +68,12 @@ def serve(
 
     def prepare() -> Callable[[], Supervisor]:
         given = configuration
-
         if isinstance(given, str | os.PathLike):
             given = load(given, profiles=profiles, settings=settings)
         elif profiles or settings:
             raise ServerError(
                 "profiles and settings go with the path of a file", hint="give them to load(...)"
             )
-
         return lambda: Supervisor(given, **options)
 
     return Block(prepare)

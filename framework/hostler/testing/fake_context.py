@@ -110,10 +110,8 @@ class FakeServerContext:
     async def create_file(self, path: Path, text: str) -> bool:
         """Write a real file, unless one is there that is not empty."""
         file = anyio.Path(path)
-
         if await file.exists() and (await file.stat()).st_size:
             return False
-
         await file.parent.mkdir(parents=True, exist_ok=True)
         await file.write_text(text, encoding="utf-8")
         return True

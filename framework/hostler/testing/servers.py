@@ -155,10 +155,8 @@ def _processes(home: Path) -> list[str]:
     import psutil  # noqa: PLC0415 - heavy, and only wanted here
 
     found = []
-
     for process in psutil.process_iter():
         with suppress(psutil.Error):  # it is gone meanwhile, or another user's
             if process.environ().get("HOME") == str(home) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(f"process {process.pid} ({' '.join(process.cmdline())})")
-
     return found

@@ -71,15 +71,11 @@ def spellings(text: str) -> Iterator[str]:
         yield from literals | urls
         yield from _in_markup(plain)
         yield from _in_shells(plain)
-
         for one in literals | quoted:
             yield from _in_json_again(one)
-
         for one in literals | quoted | urls:
             yield from _with_entities(one)
-
         in_json = (json.dumps(text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))
-
         for one in {*_of_url_parts(text), *quoted, *in_json}:
             yield from _of_url_parts(one)
 
@@ -94,19 +90,16 @@ def _in_json(text: str) -> Iterator[str]:
     """As Python, Go, Flask, Gson, .NET and PHP write it."""
     for ascii_only in (True, False):
         written = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
-
         for letters in ("", "<>&", "<>&'", "<>&'=", "<>&'+"):
             escaped = _with_codes(written, letters)
             yield escaped
             yield _JSON_ESCAPE.sub(lambda found: f"\\u{found[0][2:].upper()}", escaped)
-
         yield written.replace("/", "\\/")
 
 
 def _with_codes(text: str, letters: str) -> str:
     for letter in letters:
         text = text.replace(letter, f"\\u{ord(letter):04x}")
-
     return text
 
 
@@ -128,7 +121,6 @@ def _of_url_parts(text: str) -> Iterator[str]:
 
 def _in_url(text: str, safe: str) -> Iterator[str]:
     quoted = quote(text, safe=safe, errors="surrogateescape")
-
     for one in (quoted, quoted.replace("~", "%7E")):
         for spaced in (one, one.replace("%20", "+")):
             yield spaced
@@ -145,10 +137,8 @@ def _in_markup(text: str) -> Iterator[str]:
     for one in _with_entities(text):
         yield one
         yield one.replace(">", "&gt;").replace("/", "&#x2F;").replace("=", "&#x3D;").replace("`", "&#x60;")
-
         for entity in (_named, _decimal, _hexadecimal):
             yield _NOT_ASCII.sub(entity, one)
-
     for entity in (_decimal, _hexadecimal, _small_hexadecimal):
         yield _MARKUP.sub(entity, text)
 
@@ -180,10 +170,8 @@ def _in_shells(text: str) -> Iterator[str]:
 
     for special in _BACKSLASHED:
         escaped = re.sub(special, r"\\\1", text)
-
         for one in (escaped, escaped.translate(_CONTROLS)):
             yield one
-
             if not one.isascii():
                 yield from (_NOT_ASCII.sub(code, one) for code in (_octal, _u_code, _x_code))
 

@@ -14,7 +14,6 @@ def harmless(text: str) -> str:
     """The text of a server, file or plugin without colours and without control characters."""
     if text.isascii() and text.isprintable():
         return text
-
     return CONTROLS.sub("�", _ANSI.sub("", text.replace("\r\n", "\n")))
 
 

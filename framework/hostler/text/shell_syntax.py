@@ -26,7 +26,6 @@ def surprising_dollars(key: str, value: object) -> Iterator[tuple[str, str]]:
 
 def _messages(words: Sequence[str]) -> Iterator[str]:
     scripts = list(_scripts(words))
-
     if any(_has_lone_dollar(script) for script in scripts):
         yield "$$ stands for one $, so the shell finds a lone $; write $$$$ for its process id"
 
@@ -34,7 +33,6 @@ def _messages(words: Sequence[str]) -> Iterator[str]:
         return
 
     variables = [found["variable"] for word in words[1:] if (found := _VARIABLE.fullmatch(word))]
-
     for name in dict.fromkeys(variables):
         yield (
             f"no shell is used: {name} is handed on as it is; write ${{{name[1:]}}} for a variable of "
@@ -54,7 +52,6 @@ def _script_of(arguments: Sequence[str]) -> Iterator[str]:
         if _SCRIPT_FLAG.fullmatch(word):
             yield arguments[number + 1]
             return
-
         if not word.startswith("-") and arguments[number - 1] not in _WITH_VALUE:
             return  # a file to run
 

@@ -56,7 +56,6 @@ class OwnConnector(aiohttp.TCPConnector):
         """A connection for one request, a kept one included."""
         secret = self._carries_secret(req)
         is_own = _place(req.url) == _place(URL(self._endpoint.url, encoded=True))
-
         if is_own:
             verify_place(self._server, self._endpoint, secret=secret)
         elif secret:
@@ -66,7 +65,6 @@ class OwnConnector(aiohttp.TCPConnector):
             )
 
         connection = await super().connect(req, traces, timeout)
-
         try:
             if is_own:
                 verify_connection(self._server, connection.transport, secret=secret)

@@ -28,10 +28,8 @@ def verify_connection(server: ServerView, connected: Connected | None, *, secret
     far, near = (
         None if connected is None else connected.get_extra_info(f"{end}name") for end in ("peer", "sock")
     )
-
     if not isinstance(far, tuple) or not isinstance(near, tuple):
         raise ConnectionResetError("the connection is gone")
-
     verify_place(server, Endpoint(far[0], far[1], near=(near[0], near[1])), secret=secret)
 
 

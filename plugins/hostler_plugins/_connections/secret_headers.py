@@ -15,7 +15,6 @@ def check_headers(headers: Mapping[str, str | Secret]) -> None:
     for name, value in headers.items():
         if not _NAME.fullmatch(name):
             raise ValueError(f"headers: {name!r} is no name of a header")
-
         if isinstance(value, str) and not value.isprintable():
             raise ValueError(f"headers: the value of {name} has to be one line of printable letters")
 

@@ -114,7 +114,6 @@ class HttpHealth:
     def __post_init__(self) -> None:
         if not self.path.startswith("/"):
             raise ValueError(f'path: expected a path that starts with "/", found {self.path!r}')
-
         if self.method == "HEAD" and (self.body is not None or self.json):
             raise ValueError("method: an answer to HEAD has no body to look into; use GET")
 
@@ -127,13 +126,10 @@ class HttpHealth:
     def _check_request(self) -> None:
         if self.port is not None and not 1 <= self.port <= 65535:
             raise ValueError(f"port: expected a number from 1 to 65535, found {self.port}")
-
         if self.send is not None and self.method != "POST":
             raise ValueError('send: only a POST has a body; set method = "POST"')
-
         if self.user is not None and (":" in self.user or not self.user.isprintable()):
             raise ValueError("user: has to be printable letters without a colon")
-
         if self.logs_in and any(name.lower() == "authorization" for name in self.headers):
             raise ValueError("user: headers has an Authorization already; set one of them")
 
@@ -178,7 +174,6 @@ class HttpHealth:
     ) -> AsyncGenerator[Report, None]:
         """Ask, and report each answer."""
         place = self._place(server, endpoint)
-
         if place is None:
             yield _without_port()
             return
@@ -194,7 +189,6 @@ class HttpHealth:
                 successes=self.successes,
                 failures=self.failures,
             )
-
             async with aclosing(reports):
                 async for report in reports:
                     yield report
@@ -202,10 +196,8 @@ class HttpHealth:
     def _place(self, server: ServerView, endpoint: Endpoint | None) -> Endpoint | None:
         """What is asked; None where there is no port."""
         port = self.port or (None if endpoint is None else endpoint.port)
-
         if port is None:
             return None
-
         host = server.spec.host if endpoint is None else endpoint.reachable_host
         scheme = self.scheme or ("http" if endpoint is None else endpoint.scheme)
         return Endpoint(host, port, scheme)

@@ -16,7 +16,6 @@ def differences(expected: Mapping[str, Any], body: str) -> Iterator[str]:
     except (ValueError, RecursionError):
         yield "its body is no JSON"
         return
-
     yield from _differences(expected, found, "")
 
 
@@ -30,7 +29,6 @@ def _differences(expected: Mapping[str, Any], found: object, place: str) -> Iter
     for key, wanted in expected.items():
         where = f"{place}.{key}" if place else key
         value = _at(found, key)
-
         if isinstance(wanted, Mapping):
             yield from _differences(wanted, value, where)
         elif not _same(wanted, value):
@@ -42,9 +40,7 @@ def _at(value: object, key: str) -> object:
     for part in [key] if isinstance(value, dict) and key in value else key.split("."):
         if not isinstance(value, dict) or part not in value:
             return None
-
         value = value[part]
-
     return value
 
 

@@ -40,21 +40,18 @@ class Cure:
 def cure_of_answer(options: HttpHealth, response: aiohttp.ClientResponse, body: str) -> Cure:
     """What cures an answer with a wrong status."""
     status = response.status
-
     if 300 <= status < 400 and "Location" in response.headers:
         place = brief(response.headers["Location"].partition("?")[0])
         also = "or path to where it leads" if _leads_here(response) else "as it leads elsewhere"
         return Cure(
             f'set follow_redirects = true of http-health, {also} ({place}), or status = "2xx, {status}"'
         )
-
     if status == 421 or (400 <= status < 500 and _HOST.search(body)):
         return Cure(HOST, lasting=True)
 
     if status in {400, 403, 495, 496, 497}:
         if status == 497 or _WANTS_TLS.search(body):
             return Cure(HTTPS, lasting=True)
-
         if status in {495, 496} or _WANTS_CERTIFICATE.search(body):
             return Cure(CERTIFICATE, lasting=True)
 
@@ -71,7 +68,6 @@ def _leads_here(response: aiohttp.ClientResponse) -> bool:
         there = urlsplit(urljoin(str(response.url), response.headers["Location"]))
     except ValueError:
         return False
-
     return (there.scheme, there.netloc) == (response.url.scheme, response.url.authority)
 
 
@@ -95,19 +91,14 @@ def cure_of_error(options: HttpHealth, error: Exception, scheme: str) -> Cure:
     """What cures that there was no answer at all."""
     text = str(getattr(error, "message", error))
     upper = text.upper().replace(" ", "_")
-
     if _HTTP2_FRAME in text or "HTTP/2" in text or "NO_APPLICATION_PROTOCOL" in upper:
         return Cure(HTTP2, lasting=True)
-
     if _TLS_RECORD in text:
         return Cure(HTTPS, lasting=True)
-
     if "WRONG_VERSION_NUMBER" in upper or "RECORD_LAYER_FAILURE" in upper:
         return Cure('it speaks no TLS: set scheme = "http", of the server or of http-health', lasting=True)
-
     if "CERTIFICATE_VERIFY_FAILED" in upper:
         return Cure("set ca of http-health to the certificate that it shows, or verify = false", lasting=True)
-
     if scheme == "https" and any(
         word in upper for word in ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "BAD_CERTIFICATE")
     ):
@@ -122,10 +113,8 @@ def _cure_of_silence(options: HttpHealth, error: Exception, scheme: str) -> Cure
 
     if not isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError):
         return Cure()
-
     if scheme == "https":
         return (
             Cure() if options.certificate is not None else Cure(f"if it wants a certificate: {CERTIFICATE}")
         )
-
     return Cure(f"if it speaks TLS: {HTTPS}; if it speaks HTTP/2 (gRPC): {HTTP2}")

@@ -59,7 +59,6 @@ async def asking(
         return
 
     probe = Probe(options, server, endpoint, trust)
-
     try:
         yield probe.ask
     finally:
@@ -95,7 +94,6 @@ class Probe:
     async def ask(self) -> Report:
         """Make one request; after a failure the next one gets a new connection."""
         report: Report | None = None
-
         try:
             async with await self._request() as response:
                 report = await self._judge(response)
@@ -130,7 +128,6 @@ class Probe:
     async def close(self) -> None:
         """Let go of the connection."""
         session, self._session = self._session, None
-
         if session is not None:
             await session.close()
 
@@ -146,10 +143,8 @@ class Probe:
     def _new_connector(self) -> OwnConnector:
         options = self.options
         secret = options.certificate is not None or holds_secret(self.server, _body_of(options) or "")
-
         if options.method == "POST":  # a kept one may be closed meanwhile, and a POST is not made twice
             return OwnConnector(self.server, self.endpoint, secret=secret, force_close=True)
-
         return OwnConnector(self.server, self.endpoint, secret=secret, keepalive_timeout=_NEVER)
 
     async def _request(self) -> aiohttp.ClientResponse:
@@ -182,14 +177,12 @@ class Probe:
             return replace(bad, retry_after=retry_after(response.headers.get("Retry-After", "")))
 
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-
         if options.content_type is not None and not fnmatchcase(kind, options.content_type.lower()):
             said = brief(kind) or "no content type"
             return self._bad(f"{line}, but with {said} instead of {options.content_type}", status)
 
         if options.body is not None or options.json:
             wrong = self._wrong(await _body(response))
-
             if wrong:
                 return self._bad(f"{line}, but {wrong}", status)
 
@@ -197,10 +190,8 @@ class Probe:
 
     def _wrong(self, body: str) -> str:
         options = self.options
-
         if options.body is not None and re.search(options.body, body) is None:
             return f"nothing in its body matches {options.body!r}"
-
         return "; ".join(differences(options.json, body)) if options.json else ""
 
     def _bad(self, text: str, status: int | None = None) -> Unhealthy:
@@ -215,7 +206,6 @@ async def _body(response: aiohttp.ClientResponse) -> str:
         return await _first_event(response)
 
     data = b""
-
     while len(data) < _MOST_BODY and (piece := await response.content.readany()):
         data += piece
 
@@ -227,11 +217,9 @@ async def _body(response: aiohttp.ClientResponse) -> str:
 
 async def _first_event(response: aiohttp.ClientResponse) -> str:
     data, read = [], 0
-
     while read < _MOST_BODY and (line := await response.content.readline()):
         read += len(line)
         text = line.decode("utf-8", "replace").rstrip("\r\n")
-
         if text.startswith("data:"):
             data.append(text.removeprefix("data:").removeprefix(" "))
         elif not text and data:
@@ -248,7 +236,6 @@ def _suited(headers: dict[str, str], options: HttpHealth) -> dict[str, str]:
     """With what a body needs, unless that is set: its type, and what may come back."""
     if options.send is None:
         return headers
-
     plain = isinstance(options.send, str) and not options.send.lstrip().startswith(("{", "["))
     kind = "text/plain; charset=utf-8" if plain else "application/json"
     known = {name.lower() for name in headers}

@@ -57,10 +57,8 @@ class LogRotation:
     def __post_init__(self) -> None:
         if self.max_size < 1:
             raise ValueError('max_size must be larger than 0, such as "10 MiB"')
-
         if self.keep < 0:
             raise ValueError("keep must be 0 or larger")
-
         if self.every is not None and self.every < 1:
             raise ValueError('every: expected a second or more, such as "1d"')
 
@@ -68,7 +66,6 @@ class LogRotation:
         """For `hostler check`: why the file could not be written."""
         path = self._file(spec.name, launch)
         reason = why_not_writable(path) or why_no_log(path)
-
         if reason:
             yield f"the log file {path} cannot be written: {reason}"
 
@@ -131,7 +128,6 @@ def _teller(server: ServerView, path: Path) -> Callable[[OSError], None]:
             f"the log file {path} cannot be rotated: {error.strerror}; it grows beyond max_size until it can"
         )
         notice = partial(server.notice, "log_not_rotated", text, level="warning", path=str(path))
-
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
             loop.call_soon_threadsafe(notice)
 
@@ -141,11 +137,9 @@ def _teller(server: ServerView, path: Path) -> Callable[[OSError], None]:
 def _hint(error: OSError, path: Path) -> str:
     if error.errno == errno.EBUSY:
         return 'give each server a file of its own: log-rotation = { path = "other.log" }, or no path at all'
-
     if error.errno == errno.EPERM:
         return (
             "set a path for the plugin log-rotation to a file (not a device or a link) in a folder that only "
             "this user and root can change; to see output in the terminal, use hostler run --debug"
         )
-
     return f"make {path.parent} writable, or set another path for the plugin log-rotation"

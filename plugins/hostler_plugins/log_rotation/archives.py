@@ -35,7 +35,6 @@ class Series:
         free = next(
             (at for at, each in enumerate(numbers) if not self._exists(folder, each)), len(numbers) - 1
         )
-
         for at in range(free, 0, -1):  # up to a gap, which a rotation that failed half-way has left
             self._rename(folder, numbers[at - 1], numbers[at])
 
@@ -52,7 +51,6 @@ class Series:
     def settle(self) -> None:
         """Wait until the last rotated file is compressed."""
         work, self._work = self._work, None
-
         if work is not None:
             work.join()
 
@@ -82,11 +80,9 @@ class Series:
             self._work.start()
 
         number = numbers[-1] + 1
-
         while self._exists(folder, number) and not self._is_blocked(folder, number):
             for suffix in ("", ".gz"):
                 _remove(self._numbered(number, suffix), folder)
-
             number += 1
 
     def _squeeze(self, folder: int, number: int) -> None:
@@ -96,17 +92,14 @@ class Series:
 
         plain, packed = self._numbered(number), self._numbered(number, ".gz")
         part = f"{packed}{_PART}"
-
         try:
             _remove(part, folder)
-
             with (
                 os.fdopen(os.open(plain, _READ, dir_fd=folder), "rb") as source,
                 os.fdopen(os.open(part, _NEW, 0o600, dir_fd=folder), "wb") as target,
                 gzip.GzipFile(filename="", fileobj=target, mode="wb", compresslevel=6) as pressed,
             ):
                 shutil.copyfileobj(source, pressed, 1024 * 1024)
-
             _replace(part, packed, folder)
             os.unlink(plain, dir_fd=folder)
         except OSError:

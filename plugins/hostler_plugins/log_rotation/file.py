@@ -59,14 +59,12 @@ class RotatedFile:
         for _ in range(_TRIES - 1):
             with contextlib.suppress(FileNotFoundError):  # somebody is removing the folder just now
                 return self._open(patience)
-
         return self._open(patience)
 
     def _open(self, patience: float) -> None:
         with trusted_folder(self._path.parent, make=True) as folder:
             self._check_place(folder)
             fd = _opened(self._path, folder)
-
             try:
                 self.size = _prepared(fd, self._path, patience)
                 kept = os.dup(folder)
@@ -82,20 +80,16 @@ class RotatedFile:
     def _check_place(self, folder: int) -> None:
         """Refuse a folder that lies elsewhere than the first one: by a link that the server made."""
         place = _place(folder, self._path.parent)
-
         if self._place not in {None, place}:
             raise OSError(errno.EPERM, f"its folder is {place} now, no longer {self._place}", str(self._path))
-
         self._place = place
 
     def write(self, text: bytes, done: int) -> None:
         """Append all of `text`; `done` bytes more are whole lines then."""
         self._ask_for_room(len(text))
         written = os.write(self._fd, text)
-
         while written < len(text):
             written += os.write(self._fd, text[written:])
-
         self._full = False
         self.size += done
         self.total += done
@@ -108,7 +102,6 @@ class RotatedFile:
         try:
             text = lines + loose
             written = 0
-
             while written < len(text):
                 written += os.pwrite(self._fd, text[written:], self.size + written)
         finally:
@@ -121,10 +114,8 @@ class RotatedFile:
     def cut_off(self) -> None:
         """Remove the unfinished line at the end."""
         size = os.fstat(self._fd).st_size
-
         if size > self.size:
             os.ftruncate(self._fd, self.size)
-
         self.size = min(self.size, size)  # somebody may have emptied it
 
     def repair(self, error: OSError) -> None:
@@ -133,9 +124,7 @@ class RotatedFile:
             self.cut_off()
         except OSError:
             self._close_file()
-
         self._full = error.errno in _NO_ROOM
-
         if not self._full:
             self._close_file()
 
@@ -146,10 +135,8 @@ class RotatedFile:
         """
         if not self._full:
             return
-
         disk = os.fstatvfs(self._fd)
         free = disk.f_bavail if os.geteuid() else disk.f_bfree
-
         if disk.f_blocks and free * disk.f_frsize < size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -160,7 +147,6 @@ class RotatedFile:
         """
         now = time.monotonic()
         removed = self._fd < 0 or not os.fstat(self._fd).st_nlink
-
         if not (removed or at_once) and now - self._looked < _LOOK_AFTER:
             return False
 
@@ -178,7 +164,6 @@ class RotatedFile:
     def rotate(self) -> bool:
         """Rename the files, the oldest goes, and begin a new one; False where this one has to grow on."""
         now = time.monotonic()
-
         if now < self._not_before:
             return False
 
@@ -186,10 +171,8 @@ class RotatedFile:
             self._series.shift(self._folder)
         except OSError as error:
             self._not_before = now + _LOOK_AFTER
-
             if not self._stayed:
                 self._stays(error)
-
             self._stayed = True
             return False
 
@@ -214,7 +197,6 @@ class RotatedFile:
         if self._fd >= 0:
             with contextlib.suppress(OSError):  # by name: a child that was forked just now shares the lock
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
-
         self.disown()
 
     def disown(self) -> None:
@@ -231,7 +213,6 @@ class RotatedFile:
             return True
         except OSError:  # it cannot be looked at, but it is still open
             return False
-
         here = os.fstat(self._fd)
         return (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino)
 
@@ -258,17 +239,14 @@ def _opened(path: Path, folder: int) -> int:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise OSError(errno.EPERM, "it is a symbolic link", str(path)) from error
-
         raise
 
 
 def _fault(found: os.stat_result) -> str:
     if stat.S_ISLNK(found.st_mode):
         return "it is a symbolic link"
-
     if not stat.S_ISREG(found.st_mode):
         return "it is no regular file, which could be renamed"
-
     if found.st_uid not in {os.geteuid(), 0}:  # who owns it can read what we write
         return f"it belongs to user {found.st_uid}"
 
@@ -280,14 +258,11 @@ def _prepared(fd: int, path: Path, patience: float) -> int:
     """Check, lock and end the last line of a file that was just opened; returns its size."""
     if fault := _fault(os.fstat(fd)):
         raise OSError(errno.EPERM, fault, str(path))
-
     os.fchmod(fd, 0o600)
     _lock(fd, path, patience)
     size = os.fstat(fd).st_size
-
     if size and os.pread(fd, 1, size - 1) != b"\n":
         size += os.write(fd, b"\n")
-
     return size
 
 
@@ -304,26 +279,21 @@ def _lock(fd: int, path: Path, patience: float) -> None:
             return
         else:
             return
-
         time.sleep(0.02)  # a child that is just being spawned may still hold the lock of the last run
 
 
 def _holder(fd: int) -> str:
     """Who holds the lock, as far as the system tells."""
     inode = str(os.fstat(fd).st_ino)
-
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/locks").read_text().splitlines():
             words = line.split()
-
             if "FLOCK" in words and words[5].rpartition(":")[2] == inode:
                 return _named(int(words[4]))
-
     return "another process"  # pragma: other-system
 
 
 def _named(pid: int) -> str:
     if pid == os.getpid():
         return "another server of this hostler"
-
     return f"process {pid} ({Path(f'/proc/{pid}/comm').read_text().strip()})"

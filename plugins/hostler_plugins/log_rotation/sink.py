@@ -64,7 +64,6 @@ class LogFile:
         """Write one piece, rotating where lines end. OSError means that the piece is lost."""
         self._used = True
         data = self._prepared(stream, data)
-
         if not data:
             return
 
@@ -74,10 +73,8 @@ class LogFile:
 
         try:
             self._look()
-
             if self._file.is_due() and self._owner is None:
                 self._file.rotate()
-
             self._add(stream, note, data)
         except OSError as error:
             stored = self._file.total - before
@@ -91,7 +88,6 @@ class LogFile:
     def close(self) -> None:
         """Write unfinished lines that still wait, and close the file; OSError when they cannot be written."""
         self._used = True
-
         try:
             if self._held or self._lost:
                 self._look()
@@ -111,15 +107,12 @@ class LogFile:
     def _prepared(self, stream: StreamName, data: bytes) -> bytes:
         if stream in self._skipping:
             data = self._behind_the_gap(stream, data)
-
         return self._stamped(stream, data) if self._timestamps and data else data
 
     def _finish(self) -> None:
         if self._owner is not None:
             self._append(self._owner, b"\n")
-
         self._append("stderr", self._note())
-
         for stream, text in self._held.items():
             self._append(stream, text)
 
@@ -152,7 +145,6 @@ class LogFile:
         text = self._held.get(stream, b"") + data
         cut = text.rfind(b"\n") + 1
         lines, rest = text[:cut], text[cut:]
-
         if len(rest) > LONGEST:
             lines, rest = text + b"\n", b""
 
@@ -183,7 +175,6 @@ class LogFile:
         if self._room() < len(text):
             self._look(at_once=True)
             text = self._fitted(stream, text)
-
         self._put(stream, text)
 
     def _room(self) -> int:
@@ -193,21 +184,16 @@ class LogFile:
         """Fill files with whole lines and rotate them, until what is left fits in the last one."""
         while (room := self._room()) < len(text):
             cut = self._cut(text, max(room, 0))
-
             if cut < 0:
                 break
-
             if cut:
                 self._put(stream, text[:cut])
             elif self._loose:
                 text = self._loose + text
                 self._take_back()
-
             text = text[cut:]
-
             if not text:
                 break
-
             if not self._file.rotate():
                 break
 
@@ -216,13 +202,10 @@ class LogFile:
     def _cut(self, text: bytes, room: int) -> int:
         """Where to end a file within `text`: 0 before the line that is unfinished, -1 not in this text."""
         cut = text.rfind(b"\n", 0, room) + 1
-
         if cut:
             return cut
-
         if self._long:
             return room if self._file.size else max(room, LONGEST)
-
         return 0 if self._file.size else text.find(b"\n") + 1 or -1
 
     def _put(self, stream: StreamName, text: bytes) -> None:
@@ -231,7 +214,6 @@ class LogFile:
         done = len(self._loose) + cut if cut else 0
         loose = text[cut:] if cut else self._loose + text
         long = self._long and not cut
-
         if long or len(loose) > LONGEST:
             done += len(loose)
             loose, long = b"", True
@@ -263,10 +245,8 @@ class LogFile:
         """Drop the rest of a line whose beginning was dropped."""
         cut = data.find(b"\n") + 1
         self._lost += cut or len(data)
-
         if not cut:
             return b""
-
         self._skipping.discard(stream)
         self._in_line.discard(stream)
         return data[cut:]
@@ -274,7 +254,6 @@ class LogFile:
     def _note(self) -> bytes:
         if not self._lost:
             return b""
-
         return self._gap(self._lost, self._reason)
 
     def _stamped(self, stream: StreamName, data: bytes) -> bytes:

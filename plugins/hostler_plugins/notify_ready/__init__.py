@@ -65,7 +65,6 @@ class NotifyReady:
         while True:
             while hearing.reports:
                 yield hearing.reports.popleft()
-
             try:
                 async with asyncio.timeout_at(hearing.deadline):
                     await hearing.wait()

@@ -53,7 +53,6 @@ class Hearing:
         """Read no more, and release the socket."""
         self._status.close()
         self._senders.close()
-
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
@@ -66,7 +65,6 @@ class Hearing:
     def look_at_the_clock(self) -> None:
         """Report a silence that is too long, and begin to wait anew."""
         now = self._loop.time()
-
         if self._watchdog is not None and self.deadline is not None and now >= self.deadline:
             self._pulse = now
             self._report(Unhealthy(f"no WATCHDOG=1 for {self._watchdog:g} s", limit=self._failures))
@@ -74,10 +72,8 @@ class Hearing:
     def _read(self) -> None:
         for _ in range(_AT_A_TIME):  # then others have their turn
             datagram = receive(self._socket)
-
             if datagram is None:
                 return
-
             try:
                 if self._senders.admit(datagram):
                     self._take(parse(datagram.data), datagram)
@@ -100,7 +96,6 @@ class Hearing:
                 "EXTEND_TIMEOUT_USEC", "its time is not extended: see startup_timeout"
             ),
         }
-
         for name, meaning in meanings.items():
             if name in message:
                 meaning(readable(message[name]))
@@ -120,7 +115,6 @@ class Hearing:
             self._report(Unhealthy("it asks for its restart (WATCHDOG=trigger)", fatal=True))
         elif text == "1" and self._pulse is not None:
             self._pulse = self._loop.time()
-
             if isinstance(self.last, Unhealthy):
                 self._report(Healthy())
 

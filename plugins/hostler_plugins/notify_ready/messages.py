@@ -32,7 +32,6 @@ class StatusLine:
     def show(self, text: str) -> None:
         """Show a text now, or a moment later if it is still the last one then."""
         self.text = text
-
         if self._pause is None and text != self._shown:
             self._shown = text
             self._show(text)

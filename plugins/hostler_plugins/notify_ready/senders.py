@@ -25,10 +25,8 @@ class Senders:
         if not datagram.whole:
             self._refuse("it is larger than 4096 bytes")
             return False
-
         if datagram.pid is None or self._is_own(datagram.pid):  # None: a system that does not tell
             return True
-
         self._refuse(f"pid {datagram.pid} is no living process of this server")
         return False
 
@@ -53,7 +51,6 @@ class Senders:
 
     def _refuse(self, why: str) -> None:
         self._refused += 1
-
         if self._refused >= self._next:
             self._next *= 10
             self._say(f"a message to NOTIFY_SOCKET is refused: {why} ({self._refused} so far)")

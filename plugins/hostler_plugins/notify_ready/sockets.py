@@ -42,13 +42,10 @@ def bind_socket(launch: Launch) -> tuple[socket.socket, str]:
     try:
         path = private_folder(launch, "notify") / "socket"  # sun_path holds no more than 103 bytes
         ours.setblocking(False)
-
         if sys.platform == "linux":
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-
         ours.bind(str(path))
         path.chmod(0o600)
-
         if launch.user is not None:
             folder = path.parent.stat()
             os.chown(path, folder.st_uid, folder.st_gid)
@@ -68,7 +65,6 @@ def bind_socket(launch: Launch) -> tuple[socket.socket, str]:
 def receive(ours: socket.socket) -> Datagram | None:
     """Read one message; None when there is none. Raises OSError when the socket is closed."""
     space = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(4 * _MOST_DESCRIPTORS)
-
     try:
         data, extra, flags, _ = ours.recvmsg(_LARGEST, space, _CLOEXEC)
     except (BlockingIOError, InterruptedError):

@@ -76,12 +76,10 @@ class OpenCode:
     def __post_init__(self) -> None:
         if self.binary is not None and self.source is not None:
             raise ValueError("source: cannot be used together with binary")
-
         if not _EXACT.fullmatch(self.version):
             raise ValueError(
                 f'version: expected an exact version such as "{VERSION}", found {self.version!r}'
             )
-
         if self.health_path is not None and not self.health_path.startswith("/"):
             raise ValueError(f'health_path: expected a path that starts with "/", found {self.health_path!r}')
 
@@ -118,14 +116,11 @@ class OpenCode:
     ) -> AsyncGenerator[Report, None]:
         """Report each failed try, then once that the server answers and asks for its password."""
         wait = _FIRST_WAIT
-
         while True:
             report = Healthy() if endpoint is None else await self._look(server, endpoint)
             yield report
-
             if isinstance(report, Healthy):
                 return
-
             await anyio.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
 
@@ -188,12 +183,10 @@ class OpenCode:
 
     async def _look(self, server: ServerView, endpoint: Endpoint) -> Report:
         place, auth = Place(server, endpoint, self._way.probe), server.auth
-
         try:
             if auth is None:
                 await status_of(place, None)
                 return Healthy()
-
             verdict = await passwords.try_out(place, auth)
         except OSError as error:
             return Unhealthy(f"OpenCode does not answer yet: {error}")

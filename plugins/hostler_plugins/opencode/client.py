@@ -34,7 +34,6 @@ async def status_of(
     url = place.url
     headers: Mapping[str, str] = {} if auth is None else {"Authorization": auth.header}
     timeout = aiohttp.ClientTimeout(total=deadline)
-
     try:
         async with (
             aiohttp.ClientSession(

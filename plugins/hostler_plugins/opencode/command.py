@@ -50,7 +50,6 @@ async def set_command(server: ServerView, launch: Launch, wanted: Wanted) -> Com
     """
     if launch.argv and not _is_opencode(launch.argv[0]):
         return Command([launch.argv[0]], versions.Version(""))
-
     command = await _find(server, launch, _as_commanded(launch, wanted))
     launch.argv = command.words + completed(launch.argv[1:], wanted.serve or arguments(launch))
     return command
@@ -62,7 +61,6 @@ def look_for_program(launch: Launch, wanted: Wanted) -> None:
         return
 
     wanted = _as_commanded(launch, wanted)
-
     if wanted.source is not None:
         source.package_folder(wanted.source)
     elif wanted.binary is not None:
@@ -81,14 +79,11 @@ def completed(configured: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """The configured arguments with host and port where they are missing, or all of `wanted`."""
     if not configured:
         return list(wanted)
-
     words = list(configured)
-
     if words[0] == "serve":
         for flag, value in zip(wanted[1::2], wanted[2::2], strict=False):
             if not any(word == flag or word.startswith(f"{flag}=") for word in words):
                 words += [flag, value]
-
     return words
 
 
@@ -96,7 +91,6 @@ def _as_commanded(launch: Launch, wanted: Wanted) -> Wanted:
     """A command that is a path says which program it has to be."""
     if launch.argv and Path(launch.argv[0]).name != launch.argv[0]:
         return replace(wanted, binary=Path(launch.argv[0]), source=None)
-
     return wanted
 
 
@@ -124,10 +118,8 @@ async def _find(server: ServerView, launch: Launch, wanted: Wanted) -> Command:
 async def _installed(server: ServerView, launch: Launch, wanted: Wanted) -> Program:
     if wanted.install == "never":
         left = finding.search(launch, of_the_server=True)  # run in its sandbox, whoever put it there
-
         if left is None:
             raise finding.not_found(launch, wanted.version)
-
         return left
 
     package = package_names()[0]
@@ -150,7 +142,6 @@ async def _bun(server: ServerView, launch: Launch, wanted: Wanted, checkout: Pat
         return source.given_bun(wanted.bun)
 
     found = source.find_bun(launch)
-
     if found is None and wanted.install == "if-missing":
         version = source.wanted_bun(checkout, launch)
         cache = await cache_for(server, launch)

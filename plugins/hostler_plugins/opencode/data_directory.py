@@ -50,11 +50,9 @@ class FirstStart:
         """The server is ready: from now on starts need not wait."""
         with suppress(OSError):
             descriptor = os.open(self._marker(), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-
             with os.fdopen(descriptor, "w") as file:
                 os.fchmod(descriptor, 0o600)
                 file.write(self._identity())
-
         self.release()
 
     def release(self) -> None:
@@ -75,7 +73,6 @@ class FirstStart:
             databases = sorted((path.name, path.stat().st_ino) for path in self.data.glob("*.db"))
         except OSError:
             return ""
-
         return f"{found.st_dev} {found.st_ino} {databases}"
 
     def _key(self) -> str:

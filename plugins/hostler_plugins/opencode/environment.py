@@ -30,10 +30,8 @@ _LEAST_SPACE = 1 << 20
 def set_variables(launch: Launch, configured: Container[str], *, client: str, offline: bool) -> None:
     """Set what OpenCode should know and drop what it should not; what was configured stays."""
     wanted = {**_ALWAYS, "OPENCODE_CLIENT": client} | dict.fromkeys(_OFFLINE if offline else (), "1")
-
     for name, value in wanted.items():
         launch.env.setdefault(name, value)
-
     for name in _DROPPED:
         if name not in configured:
             launch.env.pop(name, None)
@@ -57,11 +55,9 @@ def give_private_tmpdir(launch: Launch) -> None:
 def make_private(folder: Path) -> list[Path]:
     """Make a folder, and those above it, where they are missing, with mode 0700; returns those made."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
-
     for one in reversed(missing):
         one.mkdir(mode=0o700, exist_ok=True)
         one.chmod(0o700)
-
     return missing[::-1]
 
 
@@ -90,7 +86,6 @@ def check_folders(launch: Launch) -> None:
     """
     for variable, folder in folders(launch):
         there = next((place for place in (folder, *folder.parents) if _exists(place)), Path("/"))
-
         if launch.user is None and not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
             raise EnvironmentSetupFailed(
                 f"OpenCode needs to write in {folder}, and {there} cannot be written",
@@ -98,10 +93,8 @@ def check_folders(launch: Launch) -> None:
                 details={"path": str(there)},
                 permanent=True,
             )
-
         with suppress(OSError):
             space = os.statvfs(there)
-
             if space.f_bavail * space.f_frsize < _LEAST_SPACE:
                 raise disk_full(f"the disk of {there} is full")
 

@@ -37,10 +37,8 @@ class _Sign:
 def advise(exit_: Exit, host: str, port: int | None) -> Advice | None:
     """Advice after a crash; None where its last words say nothing that the engine does not know."""
     text = _ANSI.sub("", f"{exit_.stderr}\n{exit_.stdout}")
-
     if exit_.signal in _PANIC_SIGNALS and "Bun" in text:
         return Advice(Action.BACK_OFF)
-
     if exit_.ready:  # from here on the words could be those of a tool that it ran
         return None
 
@@ -57,15 +55,12 @@ def advise(exit_: Exit, host: str, port: int | None) -> Advice | None:
 def _is_taken(host: str, port: int) -> bool:
     """Whether somebody else listens there, now that the server is dead."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-
         try:
             probe.bind((host, port))
         except OSError:
             return True
-
     return False
 
 

@@ -43,14 +43,12 @@ async def take(path: Path, waiting: Callable[[], None] | None = None) -> FileLoc
     `waiting` is called once when another one holds it. OSError when the file cannot be opened.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-
     try:
         os.fchmod(descriptor, 0o600)  # a umask such as 0777 takes even our own bits away
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         if waiting is not None:
             waiting()
-
         await _Wait(descriptor).over()
 
     return FileLock(descriptor)
@@ -77,10 +75,8 @@ class _Wait:
         except asyncio.CancelledError:
             with self._turn:
                 self._abandoned = True
-
                 if self._acquired:
                     os.close(self._descriptor)
-
             raise
 
     def _wait(self) -> None:
@@ -93,7 +89,6 @@ class _Wait:
 
         with self._turn:
             self._acquired = error is None and not self._abandoned
-
             if not self._acquired:
                 os.close(self._descriptor)
 
@@ -103,7 +98,6 @@ class _Wait:
     def _tell(self, error: OSError | None) -> None:
         if self._told.done():
             return
-
         if error is None:
             self._told.set_result(None)
         else:  # pragma: no cover

@@ -42,7 +42,6 @@ async def cache_for(server: ServerView, launch: Launch) -> Path | None:
     """The cache for a server of another user: that of the system where this user cannot enter hostler's."""
     if launch.user is None and launch.group is None:
         return None
-
     wanted = launch.cache_dir / "opencode"
     there = next(folder for folder in (wanted, *wanted.parents) if folder.exists())
     argv = ["/bin/sh", "-c", '[ -x "$1" ]', "sh", str(there)]
@@ -85,7 +84,6 @@ class Installation:
             return self.program
 
         root = self.folder.parent
-
         for made in make_private(root):
             made.chmod(0o755 if self.cache else 0o700)
 
@@ -100,7 +98,6 @@ class Installation:
 
     async def _install(self, root: Path) -> None:
         scratch = self._clear_and_make_scratch(root)
-
         try:
             self._put_in_place(await self._fetch(scratch))
         except OSError as error:
@@ -113,34 +110,26 @@ class Installation:
 
     def _clear_and_make_scratch(self, root: Path) -> Path:
         prefix = f"{_HALF}{self.folder.name}-"
-
         for half in root.glob(f"{prefix}*"):  # we hold the lock: whoever made it is dead
             shutil.rmtree(half, ignore_errors=True)
-
         scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
         scratch.chmod(0o700)  # whatever the umask
         return scratch
 
     def _put_in_place(self, package: Path) -> None:
         program = package / "bin" / self.name
-
         for path in (package, program.parent, program):
             path.chmod(0o755)  # who cannot use it cannot enter the cache
-
         with program.open("rb") as file:
             os.fsync(file.fileno())
-
         if self.folder.exists():  # without its program, or we would not be here
             shutil.rmtree(self.folder)
-
         package.rename(self.folder)
 
     async def _fetch(self, scratch: Path) -> Path:
         npm, bun = own_tool("npm", self.launch), own_tool("bun", self.launch)
-
         if npm is not None:
             return await self._fetch_with_npm(npm, scratch)
-
         if bun is not None:
             return await self._fetch_with_bun(bun, scratch)
 
@@ -172,7 +161,6 @@ class Installation:
     async def _run(self, argv: Sequence[str | Path], cwd: Path) -> Outcome:
         path = await anyio.to_thread.run_sync(tool_path, Path(argv[0]), self.launch)
         env = await anyio.to_thread.run_sync(tool_env, self.launch, path, cwd.parent)
-
         try:
             outcome = await run_tool([str(word) for word in argv], cwd=cwd, env=env, deadline=_DEADLINE)
         except OSError as error:
@@ -190,16 +178,13 @@ class Installation:
                 f'choose another one: opencode = {{ version = "..." }}; {tool} said: {outcome.text[-500:]}',
                 permanent=True,
             )
-
         if any(sign in outcome.text for sign in _CHANGED):
             return self._changed()
-
         if any(sign in outcome.text for sign in _CUT):
             return self._failed(
                 f"the download ended before all of it had come; {tool} said: {outcome.text.splitlines()[0]}",
                 "try again; if it stays, see to the network and the proxy between you and the registry",
             )
-
         if outcome.code == _NO_PROGRAM:
             return self._failed(
                 f"{tool} cannot be run: {outcome.text or 'a program that it needs is missing'}",
@@ -213,7 +198,6 @@ class Installation:
 
     def _unpack(self, job: Path, digest: bytes) -> Path:
         archive = next(job.glob("*.tgz"), None)
-
         if archive is None:
             raise self._failed("npm ended without a word and without a package", _SEE_REGISTRY)
 
@@ -237,13 +221,10 @@ class Installation:
     def _take_out(self, tar: tarfile.TarFile, name: str, target: Path) -> None:
         """Unpack one plain file, and nothing that a package has in its place."""
         members = [member for member in tar.getmembers() if member.name == f"package/{name}"]
-
         if not members or not members[-1].isreg():
             raise self._unusable(f"there is no {name} in it" if not members else f"{name} in it is no file")
-
         source = tar.extractfile(members[-1])
         assert source is not None
-
         with source, target.open("wb") as out:
             shutil.copyfileobj(source, out, 1 << 20)
 

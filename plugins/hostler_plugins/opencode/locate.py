@@ -14,7 +14,6 @@ from hostler_plugins.opencode.programs import NAMES, Program, is_program, resolv
 def given(path: Path, launch: Launch) -> Program:
     """The program at a configured path; raises ProcessSpawnFailed (permanent) when there is none."""
     program = launch.cwd / path
-
     if program.is_dir():
         program = next((program / name for name in NAMES if is_program(program / name)), program)
 
@@ -41,7 +40,6 @@ def search(launch: Launch, names: tuple[str, ...] = NAMES, *, of_the_server: boo
         for name in names:
             if is_program(folder / name) and (of_the_server or not _may_write(launch, folder / name)):
                 return resolve(folder / name, found, launch)
-
     return None
 
 
@@ -49,10 +47,8 @@ def places(launch: Launch) -> Iterator[tuple[str, Path]]:
     """The folders that are searched, in order, each with its name."""
     for entry in launch.env.get("PATH", os.defpath).split(os.pathsep):
         yield "PATH", launch.cwd / entry
-
     if home := launch.env.get("HOME"):
         yield "~/.opencode/bin", Path(home) / ".opencode" / "bin"
-
     for folder in (launch.cwd, *launch.cwd.parents):
         if (folder / "node_modules" / ".bin").is_dir():
             yield "node_modules/.bin", folder / "node_modules" / ".bin"

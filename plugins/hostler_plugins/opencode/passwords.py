@@ -29,11 +29,9 @@ def hand_by_environment(launch: Launch, configured: Container[str], own: str | N
     An empty one in the configured environment asks for none.
     """
     password = launch.env.get(VARIABLE, "") if VARIABLE in configured else own
-
     if not password:
         launch.env.pop(VARIABLE, None)
         return None
-
     user = (launch.env.get(USER_VARIABLE, "") if USER_VARIABLE in configured else "") or USER
     launch.env[USER_VARIABLE] = user
     launch.set_secret(VARIABLE, password)
@@ -51,7 +49,6 @@ async def hand_by_file(server: ServerView, launch: Launch, configured: Container
 
     try:
         password = await _read(server, path)
-
         if not password:
             made = await server.create_file(path, wanted)
             password = wanted if made else await _read(server, path)
@@ -87,5 +84,4 @@ async def try_out(place: Place, auth: Auth) -> Verdict:
     """Ask once without and once with the password; OSError or TimeoutError while nobody answers."""
     if await status_of(place, None) not in {401, 403}:
         return Verdict.IGNORED
-
     return Verdict.REFUSED if await status_of(place, auth) in {401, 403} else Verdict.ASKED

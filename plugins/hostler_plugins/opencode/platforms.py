@@ -21,15 +21,11 @@ def package_names(root: Path = _SYSTEM_ROOT) -> list[str]:
     """The packages with a native OpenCode for this machine, the best one first."""
     base = f"opencode-{platform_name()}"
     baselines = ["", "-baseline"] if base.endswith("-x64") else [""]
-
     if not has_avx2(root):
         baselines.reverse()
-
     libraries = [""] if sys.platform == "darwin" else ["", "-musl"]
-
     if is_musl(root):
         libraries.reverse()
-
     return [base + baseline + library for library in libraries for baseline in baselines]
 
 

@@ -40,10 +40,8 @@ def profile_of(version: str, *, preview: bool = False, name: Name | None = None)
     """The profile asked for by name, else that of the version; an unknown version counts as a new one."""
     if name is not None:
         return _NAMED[name]
-
     if preview:
         return NEXT
-
     numbers = version_numbers(version)
     return next((profile for since, profile in _SINCE if numbers >= since), STABLE)
 

@@ -29,7 +29,6 @@ def is_program(path: Path) -> bool:
     """Whether a file can be executed by us, or is a wrapper whose native program may be."""
     with suppress(OSError):  # a folder of PATH that is closed to us
         return path.is_file() and (os.access(path, os.X_OK) or path.name == "opencode.exe")
-
     return False
 
 
@@ -41,21 +40,17 @@ def is_native(path: Path, launch: Launch) -> bool:
 def _head(path: Path, launch: Launch, most: int) -> bytes:
     with suppress(OSError):
         return read_head(launch, path, most) if path.is_file() else b""
-
     return b""
 
 
 def resolve(path: Path, found: str, launch: Launch) -> Program:
     """The native program behind a path, in the order of npm's own wrappers; else the path as it is."""
     real = path.resolve()
-
     if is_native(real, launch):
         return Program(real, native=True, found=found)
-
     for candidate in _behind(real, launch):
         if is_native(candidate, launch) and os.access(candidate, os.X_OK):
             return Program(candidate.resolve(), native=True, found=found)
-
     return Program(path, native=False, found=found)
 
 
@@ -80,7 +75,6 @@ def _behind(wrapper: Path, launch: Launch) -> Iterator[Path]:
 def _packages(modules: Path) -> Iterator[Path]:
     for package in package_names():
         yield modules / package / "bin" / "opencode"
-
     yield modules / "@opencode-ai" / f"cli-{platform_name()}" / "bin" / "lildax"
 
 
@@ -88,6 +82,5 @@ def _is_npm_wrapper(path: Path, launch: Launch) -> bool:
     """Only OpenCode's own wrappers are looked behind: another script has its reasons, and is run as it is."""
     if path.parent.name == "bin" and path.parent.parent.name == "opencode-ai":
         return True
-
     head = _head(path, launch, 16384)
     return b"OPENCODE_BIN_PATH" in head or b"opencode-ai" in head

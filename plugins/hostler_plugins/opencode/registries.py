@@ -45,7 +45,6 @@ def tool_env(launch: Launch, path: str, scratch: Path) -> dict[str, str]:
     Where the server could change the settings of the home folder, it is their home, too.
     """
     env = dict(launch.host_env)
-
     if not _SET_BY_NPM_RUN.isdisjoint(env):
         env = {name: value for name, value in env.items() if not _is_set_by_npm(name)}
 

@@ -48,7 +48,6 @@ def given_bun(program: Path) -> Path:
     """The bun at a configured path; raises ProcessSpawnFailed (permanent) when there is none."""
     if program.is_file():
         return program
-
     raise ProcessSpawnFailed(
         f"the bun that was asked for, {program}, is no file", hint="correct the path", permanent=True
     )
@@ -79,7 +78,6 @@ def wanted_bun(checkout: Path, launch: Launch) -> str:
         )
     except (OSError, ValueError, AttributeError):
         asked = ""
-
     exact = _PACKAGE_MANAGER.fullmatch(asked)  # not a path or an address, which npm would take as well
     return exact["version"] if exact else BUN_VERSION
 
@@ -90,7 +88,6 @@ def missing_dependencies(package: Path, launch: Launch) -> list[str]:
         wanted = json.loads(read_head(launch, package / "package.json", _LARGEST)).get("dependencies", {})
     except (OSError, ValueError):
         return []
-
     folders = [folder / "node_modules" for folder in (package, *package.parents)]
     return [name for name in wanted if not any((folder / name).exists() for folder in folders)]
 
@@ -111,7 +108,6 @@ async def install_dependencies(
 
     with await locking.take(server.cache_dir / f"opencode-source-{_key(checkout)}.lock", waiting):
         missing = missing_dependencies(package, launch)
-
         if missing:
             server.progress(f"installing {len(missing)} dependencies of OpenCode (bun install)")
             await _bun_install(server, launch, checkout, bun)
@@ -134,7 +130,6 @@ async def _bun_install(server: ServerView, launch: Launch, checkout: Path, bun: 
         raise ProcessSpawnFailed(
             f"{bun} cannot be run: {result.last_line}", hint="install bun again", permanent=True
         )
-
     if result.code != 0:
         what = "did not finish in time" if result.code is None else f"ended with exit code {result.code}"
         said = (result.stderr.strip() or result.stdout.strip())[-_TAIL:]
@@ -148,8 +143,6 @@ def _install_env(launch: Launch, bun: Path) -> dict[str, str]:
     """The server's own variables, the proxies and the registry: no secrets of hostler's for scripts."""
     network = {name: value for name, value in launch.host_env.items() if name.lower() in _OF_HOSTLER}
     env = {**network, **launch.env, "PATH": f"{bun.parent}:{launch.env.get('PATH', '')}"}
-
     if launch.confinement is not None:  # its home cannot be written
         env["BUN_INSTALL_CACHE_DIR"] = str(private_folder(launch, "bun"))
-
     return env

@@ -33,10 +33,8 @@ class Outcome:
         """The end in words."""
         if self.code is None:
             return "did not finish in time"
-
         if self.code >= 0:
             return f"ended with exit code {self.code}"
-
         names = {one.value: one.name for one in signal.Signals}
         return f"was killed by {names.get(-self.code, f'signal {-self.code}')}"
 
@@ -51,20 +49,17 @@ async def run_tool(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], de
         process = await anyio.open_process(
             argv, cwd=cwd, env=env, stdin=-3, stdout=stdout, stderr=stderr, start_new_session=True
         )
-
         try:
             with anyio.move_on_after(deadline):
                 await process.wait()
         finally:
             if process.returncode is None:
                 _kill_session(process.pid)
-
                 with anyio.CancelScope(shield=True):
                     await process.wait()
                     code = None
             else:
                 code = process.returncode
-
         return Outcome(code, _read(stdout), _read(stderr))
 
 

@@ -19,12 +19,10 @@ _DEADLINE = 30.0  # seconds
 async def look_for_update(server: ServerView, launch: Launch, version: str) -> None:
     """Tell as a notice that there is a newer version; silent when npm is missing or cannot tell."""
     npm = own_tool("npm", launch)
-
     if npm is None or version_numbers(version) == (0, 0, 0):
         return
 
     newest = await newest_version(npm, launch)
-
     if version_numbers(newest) > version_numbers(version):
         server.notice(
             "update_available",
@@ -39,7 +37,6 @@ async def newest_version(npm: Path, launch: Launch) -> str:
     with tempfile.TemporaryDirectory(prefix="hostler-npm-") as scratch:
         env = tool_env(launch, tool_path(npm, launch), Path(scratch))
         command = [str(npm), "view", "opencode-ai", "version", "--json", NO_PROJECT]
-
         try:
             outcome = await run_tool(command, cwd=separate(Path(scratch)), env=env, deadline=_DEADLINE)
             return str(json.loads(outcome.stdout)) if outcome.code == 0 else ""

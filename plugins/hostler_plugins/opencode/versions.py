@@ -43,7 +43,6 @@ async def version_of(program: Program, server: ServerView, launch: Launch) -> Ve
         return Version(str(known["version"]), bool(known["preview"]))
 
     asked = await ask(program.path, server, launch)
-
     if asked.text and program.native:
         remember(memory, asked)
 
@@ -57,7 +56,6 @@ def package_version(program: Path, launch: Launch) -> Version | None:
         name, version = str(package["name"]), str(package["version"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
     preview = name.startswith("@opencode-ai/cli")
     return Version(version, preview) if name.startswith(_PACKAGES) else None
 

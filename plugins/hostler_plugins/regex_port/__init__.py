@@ -76,13 +76,10 @@ class RegexPort:
         """The endpoint that this line announces, if it does."""
         if self.stream not in ("any", stream):
             return None
-
         if self._untold:  # before the line is handed on: a secret in it is masked then
             self._tell(plain(line))
-
         if not self._patterns:
             return find_endpoint(line)
-
         found = (_read(match) for match in self._matches(self._patterns, plain(line)))
         return next((endpoint for endpoint in found if endpoint), None)
 
@@ -90,7 +87,6 @@ class RegexPort:
         """Publish what this line holds of the other groups; whether there is more to come."""
         if self.stream in ("any", line.stream):
             self._tell(plain(line.text))
-
         return bool(self._untold)
 
     def _tell(self, text: str) -> None:
@@ -102,18 +98,15 @@ class RegexPort:
 
     def _publish(self, group: str, value: str) -> None:
         assert self._server is not None
-
         if _MASK not in value:
             server = re.sub(r"[^A-Z0-9]", "_", self._server.name.upper())
             self._server.publish(f"HOSTLER_{group.upper()}_{server}", value, secret=is_secret_name(group))
-
             if is_secret_name(group):
                 self._secrets.add(value)
 
     def _matches(self, patterns: Iterable[re.Pattern[str]], text: str) -> Iterator[re.Match[str]]:
         """Search each pattern; a later run prints a secret that was read here, and it is masked by then."""
         texts = [text, *(text.replace(_MASK, secret) for secret in self._secrets if _MASK in text)]
-
         for pattern in patterns:
             yield from islice(filter(None, map(pattern.search, texts)), 1)
 
@@ -123,12 +116,9 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         compiled = re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"pattern: {pattern!r} is no regular expression: {error}") from error
-
     groups = compiled.groupindex.keys()
-
     if not groups & {"url", "port"} and not groups - _GROUPS:
         raise ValueError(f"pattern: {pattern!r} needs a named group (?P<url>...) or (?P<port>...)")
-
     return compiled
 
 
@@ -138,9 +128,7 @@ def _read(match: re.Match[str]) -> Endpoint | None:
     url = parse_address(groups.get("url") or "") or Endpoint("127.0.0.1", 0)
     digits = groups.get("port") or str(url.port)
     port = int(digits) if _DIGITS.fullmatch(digits) else 0
-
     if not 1 <= port <= 65535:
         return None
-
     host = (groups.get("host") or url.host).strip("[]")
     return endpoint(host, port, (groups.get("scheme") or (url.scheme if url.says_scheme else "")).lower())

@@ -52,12 +52,10 @@ def find_endpoint(text: str) -> Endpoint | None:
 def plain(line: str) -> str:
     """The line as a reader sees it: without colour codes and other control characters, cut at 8 KiB."""
     line = line[:_LINE]
-
     if "\\" in line:
         line = line.replace("\\/", "/")
     elif line.isprintable():
         return line
-
     return regex(forms.CONTROL).sub(lambda found: " " if found["gap"] else "", line)
 
 
@@ -65,14 +63,12 @@ def parse_address(text: str) -> Endpoint | None:
     """Read "scheme://host:port/..." or "host:port" at a text's start; http and ws may leave out the port."""
     found = regex(forms.ADDRESS).match(text)
     candidate = found and _candidate(found, "url")
-
     if candidate:
         return endpoint(candidate.host or _NO_HOST, candidate.port, _scheme(candidate, "", ""))
 
     short = re.match(
         r"(https?|wss?)://(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?![\w.:-])", text, re.IGNORECASE | re.ASCII
     )
-
     if short is None:
         return None
 
@@ -82,7 +78,6 @@ def parse_address(text: str) -> Endpoint | None:
 
 def _in_line(line: str) -> Endpoint | None:
     candidates = sorted(islice(_candidates(line), _CANDIDATES), key=lambda candidate: candidate.start)
-
     if not candidates or _says(_words(line), forms.FAILURES) or regex(forms.REQUEST).search(line):
         return None
 
@@ -91,7 +86,6 @@ def _in_line(line: str) -> Endpoint | None:
     for candidate in candidates:
         before = line[max(0, candidate.start - _BEFORE) : candidate.start]
         after = line[candidate.end : candidate.end + _AFTER]
-
         if _is_announced(candidate, before, after, message):
             host = candidate.host or _host_beside(candidate, before, after)
             found = endpoint(host, candidate.port, _scheme(candidate, before, after))
@@ -111,7 +105,6 @@ def _candidates(line: str) -> Iterator[_Candidate]:
             max(line.rfind(mark, max(0, number.start() - _BEFORE), number.start()) for mark in " ='\"(,") + 1
         )
         found = regex(forms.ADDRESS).search(line, max(start, number.start() - _BEFORE), number.end() + 2)
-
         if found and (
             candidate := _candidate(found, "url" if found["url"] or found["object"] else "address")
         ):
@@ -132,10 +125,8 @@ def _candidate(found: re.Match[str], kind: Kind) -> _Candidate | None:
     host, scheme = (parts.get("host") or "").strip("[]"), (parts.get("scheme") or "").lower()
     host = "" if host.lower() in forms.NOT_A_HOST else host
     port = int(parts["port"])
-
     if port > 65535 or scheme == "unix" or (":" in host and not _is_ip(host)):
         return None
-
     if kind == "address" and not _is_stated(host, found.string[max(0, found.start() - 40) : found.start()]):
         return None
 
@@ -147,7 +138,6 @@ def _is_stated(host: str, before: str) -> bool:
     """Whether a name with a number behind it is meant as a host, not as `main.go:116` or `server:331`."""
     if host in {"", "*", "+", "0", "localhost"} or _is_ip(host):
         return True
-
     return bool(regex(forms.PREPOSITION).search(before)) and not regex(forms.SOURCE_FILE).search(host)
 
 
@@ -157,9 +147,7 @@ def _is_ip(host: str) -> bool:
             socket.inet_pton(family, host.partition("%")[0])
         except OSError:
             continue
-
         return True
-
     return False
 
 
@@ -167,17 +155,14 @@ def _is_announced(candidate: _Candidate, before: str, after: str, message: re.Ma
     """Whether the words around a candidate say that the server can be reached there."""
     if regex(forms.UNSAID_AFTER).match(after) or regex(forms.NOT_OURS).search(before[-80:]):
         return False
-
     if message and not message.start() <= candidate.start < message.end():
         return _is_announced_field(candidate, before, message["quoted"] or message["bare"])
 
     before = regex(forms.STARTED_BROKER).sub("started", before)
     sentence = _sentence(before)
     words = _words(sentence)
-
     if _is_side_door(words) or _is_to_read(candidate, before, after):
         return False
-
     if candidate.scheme in forms.STORES and _says(words, forms.WORKERS):
         return False
 
@@ -189,13 +174,10 @@ def _is_announced(candidate: _Candidate, before: str, after: str, message: re.Ma
 def _is_announced_field(candidate: _Candidate, before: str, message: str) -> bool:
     """Whether a structured line's message says that the server can be reached at one of its fields."""
     words = _words(message)
-
     if _is_side_door(words):
         return False
-
     if candidate.kind == "address" and not regex(forms.ADDRESS_KEY).search(before):
         return False
-
     return bool(_verdict(words))
 
 
@@ -203,13 +185,10 @@ def _speaks_for_itself(candidate: _Candidate, sentence: str, after: str) -> bool
     """Whether a candidate that no word speaks for or against is an announcement by its form."""
     if candidate.kind == "url":
         return candidate.scheme not in forms.STORES and _is_near(candidate.host)
-
     if regex(forms.SAID_AFTER).match(after):
         return True
-
     if candidate.kind == "port":
         return bool(regex(forms.PORT_LABEL).search(sentence))
-
     return bool(regex(forms.LABEL).search(sentence)) or not (sentence + after).strip(forms.BULLETS)
 
 
@@ -229,7 +208,6 @@ def _words(text: str) -> list[str]:
 def _says(words: list[str], phrases: frozenset[str]) -> bool:
     if not phrases.isdisjoint(words):
         return True
-
     return not phrases.isdisjoint(map(" ".join, pairwise(words)))
 
 
@@ -237,7 +215,6 @@ def _is_to_read(candidate: _Candidate, before: str, after: str) -> bool:
     """Whether a URL is one where something can be read ("visit URL for help"), and no server is spoken of."""
     if candidate.kind != "url" or _says(_words(_sentence(before)), forms.ANNOUNCING - forms.LEADING):
         return False
-
     rest = regex(forms.SENTENCE_END).split(after.partition(" ")[2], maxsplit=1)[0]
     rest = "" if "browser" in rest else rest
     return bool(regex(forms.TO_READ).search(f"{before} | {rest}"))
@@ -253,7 +230,6 @@ def _verdict(words: list[str]) -> bool | None:
         for phrase in (" ".join(words[max(0, index - 1) : index + 1]), words[index]):
             if phrase in forms.OTHERS or phrase in forms.ANNOUNCING:
                 return phrase in forms.ANNOUNCING
-
     return None
 
 
@@ -265,12 +241,9 @@ def _host_beside(candidate: _Candidate, before: str, after: str) -> str:
 def _scheme(candidate: _Candidate, before: str, after: str) -> str:
     """The scheme that a line tells; "" where it tells none."""
     scheme = candidate.scheme.partition("+")[0]
-
     if scheme in forms.SECURE_SCHEMES:
         return "https"
-
     if scheme and scheme not in forms.PLAIN_SCHEMES:
         return scheme
-
     secure = not scheme and ("https" in _words(_sentence(before)) or regex(forms.HTTPS_AFTER).match(after))
     return "https" if secure else ""

@@ -85,7 +85,6 @@ class ResourceLimits:
     def __post_init__(self) -> None:
         for name, least in _AT_LEAST.items():
             value = getattr(self, name)
-
             if value is not None and (value < least or value == 0):
                 raise ValueError(f"{name}: must be {f'{least} or more' if least else 'more than 0'}")
 
@@ -95,7 +94,6 @@ class ResourceLimits:
 
         for name in ("memory_soft", "memory_throttle"):
             size = getattr(self, name)
-
             if size is not None and self.memory_hard is not None and size >= self.memory_hard:
                 raise ValueError(f"{name}: must be less than memory_hard, {in_words(self.memory_hard)}")
 
@@ -105,7 +103,6 @@ class ResourceLimits:
     def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
         """What could not be had on this machine, for `hostler check`."""
         parent = find_parent(self.cgroup)
-
         if parent is None and self._needs_group:
             yield _no_group(self._needs_group)
 
@@ -121,7 +118,6 @@ class ResourceLimits:
         launch.limits |= {name: int(value) for name, value in limits.items() if value is not None}
         self._group = self._watch = None
         self._group = group = make_group(self.cgroup, server.name)
-
         if group is not None:
             launch.cgroup = group.path
 
@@ -132,7 +128,6 @@ class ResourceLimits:
         """Look at what it uses, now and then, to the end of the run."""
         tasks = self.tasks if "tasks" in self._left_to_us else None
         bounds = Bounds(self.memory_soft, self.memory_hard, self.cpu_time, self.processes, tasks)
-
         if bounds == Bounds():
             yield FINE
             return
@@ -149,7 +144,6 @@ class ResourceLimits:
         """Say so when it was the kernel that ended it because of its memory."""
         if self._group is None or exit.unhealthy is not None:
             return None
-
         if not self._group.event("memory.events", "oom_kill"):
             return None
 
@@ -184,7 +178,6 @@ class ResourceLimits:
             name for name, (file, value) in self._files.items() if group is None or not group.set(file, value)
         }
         lost = [name for name in self._needs_group if name in self._left_to_us]
-
         if lost and not self._told:
             self._told = True
             server.notice("limit_not_kept", _no_group(lost), level="warning", limits=lost)

@@ -34,7 +34,6 @@ class Group:
             _write(self.path / file, value)
         except OSError:
             return False
-
         return True
 
     def event(self, file: str, name: str) -> int:
@@ -42,10 +41,8 @@ class Group:
         with suppress(OSError, ValueError):
             for line in (self.path / file).read_text().splitlines():
                 key, _, value = line.partition(" ")
-
                 if key == name:
                     return int(value)
-
         return 0
 
     @property
@@ -62,7 +59,6 @@ def make_group(setting: str, server: str) -> Group | None:
     that one cannot be used.
     """
     parent = find_parent(setting)
-
     if parent is None:
         return None
 
@@ -74,7 +70,6 @@ def make_group(setting: str, server: str) -> Group | None:
     except OSError as error:
         if setting == "auto":
             return None
-
         raise _unusable(parent, error.strerror or str(error)) from error
 
     return Group(path)
@@ -84,17 +79,14 @@ def find_parent(setting: str) -> Path | None:
     """Find the group that was handed to us; errors as in `make_group`."""
     if setting == "off":
         return None
-
     if setting == "auto":
         own = own_group(_read("/proc/self/cgroup"), _read("/proc/self/mountinfo"))
         near = () if own is None else (own, own.parent)  # systemd may put us in a leaf of it
         return next((group for group in near if _is_delegated(group) and _is_usable(group)), None)
 
     parent = Path(setting)
-
     if not (parent / "cgroup.controllers").is_file():
         raise _unusable(parent, "it is no control group (version 2)")
-
     if not _is_usable(parent):
         raise _unusable(parent, "it may not be written by this user")
 
@@ -105,13 +97,11 @@ def own_group(membership: str, mounts: str) -> Path | None:
     """The folder of our own group, by /proc/self/cgroup and /proc/self/mountinfo; None without one."""
     paths = [line[3:] for line in membership.splitlines() if line.startswith("0::")]
     places = [line.split(" ")[3:5] for line in mounts.splitlines() if " - cgroup2 " in line]
-
     for path in paths:
         for root, place in places:
             if root == "/" or f"{path}/".startswith(f"{root}/"):
                 below = path.removeprefix(root) if root != "/" else path
                 return Path(place) / below.lstrip("/")
-
     return None
 
 
@@ -132,7 +122,6 @@ def enable(parent: Path, wanted: frozenset[str]) -> None:
     except OSError as error:
         if error.errno != errno.EBUSY or str(os.getpid()) not in _words(parent / "cgroup.procs"):
             return  # somebody else is in it: then nothing is enforced, and what can be looked at is
-
         _make_room(parent)
         _write(parent / "cgroup.subtree_control", order)
 
@@ -140,7 +129,6 @@ def enable(parent: Path, wanted: frozenset[str]) -> None:
 def _make_room(parent: Path) -> None:
     leaf = parent / _OWN_LEAF
     leaf.mkdir(exist_ok=True)
-
     for pid in _words(parent / "cgroup.procs"):
         with suppress(ProcessLookupError):
             _write(leaf / "cgroup.procs", pid)
@@ -151,7 +139,6 @@ def _is_delegated(group: Path) -> bool:
         with suppress(OSError, AttributeError):  # no such attribute; no attributes at all on macOS
             if os.getxattr(group, name) == b"1":
                 return True
-
     return False
 
 
@@ -174,7 +161,6 @@ def _read(path: str) -> str:
 def _write(path: Path, value: str) -> None:
     """Write to a file that is there: these are never made."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-
     try:
         os.write(descriptor, value.encode())
     finally:

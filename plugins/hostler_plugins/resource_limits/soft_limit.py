@@ -33,10 +33,8 @@ class Patience:
             self.above_since = now
 
         waited = now - self.above_since
-
         if waited < self.above_for:
             return ""
-
         if self._idle_since is not None and now - self._idle_since >= self.idle_for:
             return "and it is idle now"
 
@@ -59,10 +57,8 @@ class ProcessorTime:
         """Take a look into account: by pid the time of each process, and of the children it waited for."""
         for pid, before in tuple(self._own.items()):
             now = used.get(pid)
-
             if now is None or now[0] < before:  # gone, or its number is another's by now
                 self._ended += self._own.pop(pid)
-
         self._own |= {pid: own for pid, (own, _) in used.items()}
         seen = self._ended + sum(self._own.values())
         told = sum(own + waited for own, waited in used.values())

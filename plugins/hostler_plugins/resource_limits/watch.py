@@ -56,7 +56,6 @@ class Watch:
             used = await self._used()
         except OSError:
             return FINE  # no descriptor left to look with, say: the next look tells
-
         self._time.note({one.pid: (one.cpu, one.waited_cpu) for one in used})
         self.largest = _name(used[0]) if used else ""
         report = self._count(used) or self._memory(used)
@@ -66,39 +65,30 @@ class Watch:
         """What each process uses; shared memory is only told apart where it might matter."""
         used = await self.server.processes()
         least = self.bounds.least_memory
-
         if least is not None and _memory(used) > least:  # the sum counts what is shared for each
             used = await self.server.processes(shared_once=True)
-
         return used
 
     def _count(self, used: Sequence[ProcessUsage]) -> Unhealthy | None:
         bounds, tasks, spent = self.bounds, sum(one.threads for one in used), self.processor_time
-
         if bounds.processes is not None and len(used) > bounds.processes:
             return _too_much("processes", f"{len(used)} processes", str(bounds.processes))
-
         if bounds.tasks is not None and tasks > bounds.tasks:
             return _too_much("tasks", f"{tasks} processes and threads", str(bounds.tasks))
-
         if bounds.cpu_time is not None and spent > bounds.cpu_time:
             return _too_much("cpu_time", f"{spent:.2f} s of processor time", f"{bounds.cpu_time:g} s")
-
         return None
 
     def _memory(self, used: Sequence[ProcessUsage]) -> Unhealthy | None:
         size, hard, soft = _memory(used), self.bounds.memory_hard, self.bounds.memory_soft
-
         if hard is not None and size > hard:
             return self._too_large("memory_hard", used, hard)
-
         if soft is None:
             return None
 
         first = self.patience.above_since is None
         now = asyncio.get_running_loop().time()
         over = self.patience.note(now, above=size > soft, busy=self._is_busy())
-
         if over:
             return self._too_large("memory_soft", used, soft, over)
 
@@ -122,10 +112,8 @@ class Watch:
         """Whether it has worked since the last look: by its processors, its events, or its own word."""
         now, spent = asyncio.get_running_loop().time(), self.processor_time
         before, self._last = self._last, (now, spent)
-
         if before is None:
             return True
-
         passed = now - before[0]
         worked = spent - before[1] > self.idle_cpu * passed
         return worked or self.server.quiet_for < passed or not self._says_idle()
@@ -138,11 +126,9 @@ class Watch:
 def in_words(size: int) -> str:
     """A size as people say it: "812 MiB"."""
     number, units = float(size), ["B", "KiB", "MiB", "GiB"]
-
     while number >= _KIB and len(units) > 1:
         number /= _KIB
         units.pop(0)
-
     return f"{number:.4g} {units[0]}"
 
 

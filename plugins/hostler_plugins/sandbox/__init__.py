@@ -72,7 +72,6 @@ class Sandbox:
             for path in getattr(self, name):
                 if not path.startswith(("/", "~/", "$")) and path != "~":
                     raise ValueError(f'{name}: expected a path that starts with "/" or "~/", found {path!r}')
-
                 if name != "readable" and path == "/":
                     raise ValueError(f"{name}: / is the whole system: nothing would be left of the sandbox")
 
@@ -125,7 +124,6 @@ class Sandbox:
             )
 
         found = shutil.which(str(self.bwrap or "bwrap"), path=_TOOL_PATH)
-
         if found is None:
             raise EnvironmentSetupFailed(
                 f"{self.bwrap or 'bubblewrap (bwrap)'} is not there, which the plugin sandbox needs",

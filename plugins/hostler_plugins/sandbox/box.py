@@ -80,10 +80,8 @@ class Box:
     def may_write(self, path: Path) -> bool:
         """See hostler.Confinement."""
         open_, real = self._open(self.launch.cwd), path.resolve()
-
         if may_write(path, [*self._settings(), *open_, *self._closed()]):
             return True
-
         inside = any(root in real.parents for root in roots_of(open_))
         mounts = self.find_mounts() if inside and real.exists() else None
         return mounts is not None and mounts.writable(real)
@@ -92,7 +90,6 @@ class Box:
         """Those of the server itself, once it runs."""
         if self.mounts is None and self.complete:
             self.mounts = find_mounts(self.server.members(), self.wanted.program)
-
         return self.mounts
 
     def close(self) -> None:
@@ -104,7 +101,6 @@ class Box:
         """Let TMPDIR be its /tmp, unless it was configured or made for this run."""
         tmpdir = Path(self.launch.env.get("TMPDIR", _TMP))
         made = any(tmpdir == path or path in tmpdir.parents for path in self._made())
-
         if "TMPDIR" not in self.server.spec.env and not made:
             self.launch.env["TMPDIR"] = str(_TMP)
 
@@ -160,7 +156,6 @@ class Box:
     def _working_folders(self, cwd: Path, made: Sequence[Path]) -> Iterator[Place]:
         access = Access.WRITE if self.wanted.cwd_writable else Access.READ
         yield Place(self.launch.cwd, access)
-
         if cwd not in {self.launch.cwd, Path("/")} and not any(path in (cwd, *cwd.parents) for path in made):
             yield Place(cwd, access)
 
@@ -173,7 +168,6 @@ class Box:
         for path in (*launch.inputs, *there, *code_of_ours(roots)):
             places = {Path(os.path.abspath(path)), Path(os.path.realpath(path))}  # noqa: PTH100
             inside = any(root in place.parents for root in roots for place in places)
-
             if inside and found.isdisjoint([path, *path.parents]):
                 found.add(path)
                 yield Place(path, Access.READ, fixed=True)
@@ -199,7 +193,6 @@ class Box:
         if absent := missing(self._folders()):
             for path in absent:
                 real_path(Path(path), roots_of(self._open(self.launch.cwd)))  # refuses links of the server
-
             argv = ["/bin/mkdir", "-p", "-m", "0700", "--", *absent]
             result = await self.server.run_command(argv, timeout=DEADLINE, env={}, sandboxed=False)
             refuse(result, "its folders cannot be made", "make them, or correct writable and user")
@@ -217,10 +210,8 @@ class Box:
     async def _seen(self, paths: list[Path]) -> list[Path]:
         """Those of these paths that are there for the server's user: what it cannot see needs no hiding."""
         there = [path for path in paths if path.exists()]
-
         if self.launch.user is None and self.launch.group is None:
             return there
-
         argv = ["/bin/sh", "-c", _WHICH, "sh", *map(str, there)]
         result = await self.server.run_command(argv, timeout=DEADLINE, env={}, sandboxed=False)
         refuse(result, "what is to be hidden cannot be looked up", "correct hidden")
@@ -236,12 +227,10 @@ class Box:
             try:
                 folder = private_folder(self.launch, "tmp")
                 context = self.launch.temporary[-1]
-
                 if folder == context:
                     folder = context / "tmp"
                     folder.mkdir(mode=0o700)
                     folder.chmod(0o700)  # whatever the umask is
-
                 (context / "filter").write_bytes(without_user_namespaces())
                 (context / "filter").chmod(0o644)
             except OSError as error:
@@ -249,7 +238,6 @@ class Box:
                     f"no temporary folder can be made for the sandbox: {error.strerror}",
                     hint="make room in /tmp",
                 ) from error
-
             self.tmp = folder, context
 
         return self.tmp[0]
@@ -277,7 +265,6 @@ class Box:
         """bwrap, without user namespaces in the sandbox where they would undo what protects single files."""
         if not any(place.fixed for place in places):
             return [self.wanted.program]
-
         if (machine := os.uname().machine) not in MACHINES:
             raise EnvironmentSetupFailed(
                 f"on {machine} the sandbox cannot protect files in a folder that the server may write to",
@@ -305,7 +292,6 @@ class Box:
         if os.geteuid() == 0 and launch.user in {None, "root", "0"}:
             added = (word for name in kept for word in ("--cap-add", f"CAP_{name.upper()}"))
             return ["--cap-drop", "ALL", *added], None
-
         if kept:
             raise EnvironmentSetupFailed(
                 f"in a sandbox only root can keep capabilities: {', '.join(kept)}",

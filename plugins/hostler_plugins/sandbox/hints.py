@@ -30,7 +30,6 @@ def tell(server: ServerView, launch: Launch, kept: Sequence[Path], open_: Callab
         )
 
     home = Path(launch.host_env.get("HOME", "/"))
-
     if home != Path("/") and open_(home):
         server.notice(
             "sandbox_home",
@@ -46,7 +45,6 @@ def explain_refusals(server: ServerView, launch: Launch, kept: Sequence[Path]) -
     def look(line: Line) -> bool:
         if not _REFUSED.search(line.text):
             return True
-
         text = f"if it was {names_of(kept)} that it could not write: {_WHY}; change it yourself"
         server.notice("sandbox_refused", text, level="warning", line=line.text)
         return False

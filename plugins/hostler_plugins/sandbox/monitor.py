@@ -33,10 +33,8 @@ async def watch(server: ServerView, box: Box) -> None:
         seen = [path for path, access in gone.items() if access is Access.HIDDEN]
         written = [path for path in gone if path not in seen]
         told.update(gone)
-
         if seen:
             _tell_seen(server, seen)
-
         if written:
             await _replaced(server, written)
 

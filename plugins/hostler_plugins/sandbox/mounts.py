@@ -41,7 +41,6 @@ class Mounts:
             text = b"".join(iter(lambda: os.read(self._file or 0, 2**16), b""))
             fields = (line.split(b" ", 6) for line in text.splitlines())
             self._known = {_path(one[4]): b"rw" in one[5].split(b",") for one in fields}
-
         return self._known
 
     async def changed(self) -> None:
@@ -62,15 +61,12 @@ def _path(text: bytes) -> Path:
 def find_mounts(pids: Iterable[int], bwrap: str) -> Mounts | None:
     """The mounts of the sandbox that one of these processes is in; None as long as it is being built."""
     levels = len(_status("self").get("NSpid", "").split())
-
     for pid in pids:
         status = _status(pid)
         inside = len(status.get("NSpid", "").split()) > levels
-
         if inside and status["Name"] != os.path.basename(bwrap)[:15]:  # noqa: PTH119 - text
             with suppress(OSError):  # it has ended
                 return Mounts(pid)
-
     return None
 
 
@@ -79,7 +75,6 @@ def _status(pid: int | str) -> dict[str, str]:
         text = Path(f"/proc/{pid}/status").read_text(errors="replace")
     except OSError:
         return {}
-
     return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
 
 

@@ -37,13 +37,11 @@ class Place:
 def expanded(texts: Iterable[str], *homes: str) -> list[Path]:
     """Paths with "~" for each of these homes."""
     found = []
-
     for text in texts:
         if text == "~" or text.startswith("~/"):
             found += [Path(home) / text[2:] for home in dict.fromkeys(homes) if home.startswith("/")]
         else:
             found.append(Path(text))
-
     return found
 
 
@@ -64,7 +62,6 @@ def arrange(places: Iterable[Place]) -> list[Place]:
 
     for one in places:
         real = real_path(one.path, roots)
-
         if one.source is not None or real.exists():
             before = found.pop(real, None)
             inside = any(root in real.parents for root in roots)
@@ -109,12 +106,10 @@ def _access(path: Path, found: Mapping[Path, Place]) -> Access:
 def may_write(path: Path, places: Iterable[Place]) -> bool:
     """Whether a server with these places could change what a path leads to."""
     places = list(places)
-
     try:
         real = real_path(path, roots_of(places))
     except EnvironmentSetupFailed:
         return True
-
     return _access(real, {Path(os.path.realpath(one.path)): one for one in places}) is Access.WRITE
 
 
@@ -122,10 +117,8 @@ def real_path(path: Path, roots: Iterable[Path]) -> Path:
     """Follow the links on the way to a path, but none that lies where the server may write."""
     here, links = Path("/"), 0
     parts = [*Path(os.path.abspath(path)).parts[:0:-1]]  # noqa: PTH100 - links are followed one by one
-
     while parts:
         below = here / parts.pop()
-
         if below.name == "..":
             here = here.parent
         elif not below.is_symlink():
@@ -158,7 +151,6 @@ def mounts(places: Iterable[Place]) -> Iterator[str]:
 
     for place in places:
         path, source = str(place.path), str(place.source or place.path)
-
         match place.access:
             case Access.WRITE:
                 yield from ("--bind", source, path)

@@ -39,7 +39,6 @@ def placeholders(launch: Launch, places: Iterable[Place]) -> list[Placeholder]:
     """
     places = list(places)
     starts = launch.inputs_of_starts
-
     if needed := _absent((path for path, needed in starts.items() if needed), places):
         raise EnvironmentSetupFailed(
             f"{needed[0]} is missing, which hostler reads for a server, and this server could write it",

@@ -134,7 +134,6 @@ class SseHealth:
         async with open_session(server, endpoint) as session:
             while not watch.over:
                 stream = watch.stream(session)
-
                 try:
                     watch.opened(stream, await stream.open())
                     yield Healthy({"url": watch.url})
@@ -143,7 +142,6 @@ class SseHealth:
                     report = watch.failed(stream, failure)
                 finally:
                     stream.close()
-
                 yield report
                 await watch.pause()
 

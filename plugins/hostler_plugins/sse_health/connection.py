@@ -54,7 +54,6 @@ async def open_session(server: ServerView, endpoint: Endpoint) -> AsyncIterator[
         trust_env=False,
         auto_decompress=False,
     )
-
     try:
         yield session
     finally:
@@ -81,13 +80,11 @@ class EventStream:
         """Connect and wait for the first event or comment; what came with it is returned."""
         limit = self._target.first_event_timeout
         missing = "it accepts connections, but does not answer"
-
         try:
             async with asyncio.timeout(limit):
                 await self._connect()
                 missing = "it answers, but sends no event"
                 events: list[StreamEvent | StreamGap] = []
-
                 while not self._has_begun(events):
                     events += await self._next()
         except TimeoutError as error:
@@ -125,13 +122,10 @@ class EventStream:
 
     async def _connect(self) -> None:
         response = self._response = await self._get()
-
         if response.connection is not None and response.connection.protocol is not None:
             self._closed = getattr(response.connection.protocol, "closed", None)
-
         if self._closed is not None:
             self._closed.add_done_callback(_take_note)
-
         await self._check(response)
 
     async def _get(self) -> aiohttp.ClientResponse:
@@ -141,7 +135,6 @@ class EventStream:
         target = self._target
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-store"}
         last_event_id = self.parser.last_event_id
-
         if last_event_id and len(last_event_id) <= _LONGEST_ID and last_event_id.isprintable():
             headers["Last-Event-ID"] = last_event_id
 
@@ -165,7 +158,6 @@ class EventStream:
             raise failure
 
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-
         if kind != "text/event-stream":
             said = kind or "no content type"
             text = f"it answers with {said} instead of text/event-stream"
@@ -174,7 +166,6 @@ class EventStream:
             raise failure
 
         encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-
         if encoding not in {"", "identity"}:
             text = f"it compresses its event stream ({encoding}) although that was not asked for"
             raise StreamFailure("wrong_encoding", text, status=200)
@@ -199,7 +190,6 @@ class EventStream:
         if not data:
             if self._was_reset():
                 raise StreamFailure("reset", "the connection broke off")
-
             raise StreamFailure("ended", "the server ended the stream")
 
         return data
@@ -220,7 +210,6 @@ async def _excerpt(response: aiohttp.ClientResponse) -> str:
     import aiohttp  # noqa: PLC0415 - heavy
 
     body = b""
-
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             while len(body) < _BODY and (data := await response.content.readany()):

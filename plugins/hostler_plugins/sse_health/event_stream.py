@@ -47,13 +47,11 @@ class EventStreamParser:
     def feed(self, data: bytes) -> list[StreamEvent | StreamGap]:
         """Take the next bytes and return the events that they complete, and marks of those too large."""
         events: list[StreamEvent | StreamGap] = []
-
         if len(data) <= self._piece:
             self._take(data, events)
         else:
             for start in range(0, len(data), self._piece):
                 self._take(data[start : start + self._piece], events)
-
         return events
 
     def _take(self, piece: bytes, events: list[StreamEvent | StreamGap]) -> None:
@@ -62,7 +60,6 @@ class EventStreamParser:
             piece = self._normalize(piece)
 
         end = piece.rfind(b"\n") + 1
-
         if end == 0:
             self._hold(piece, events)
             return
@@ -72,13 +69,11 @@ class EventStreamParser:
         if self._line or self._long is not None:
             first = whole.index(b"\n")
             self._hold(whole[:first], events)
-
             if self._long is None:
                 whole = bytes(self._line) + whole[first:]
             else:
                 self._end_long_line(self._long)
                 whole = whole[first + 1 :]
-
             self._line.clear()
 
         self._take_lines(whole.decode("utf-8", "replace").split("\n"), events)
@@ -91,10 +86,8 @@ class EventStreamParser:
     def _hold(self, part: bytes, events: list[StreamEvent | StreamGap]) -> None:
         if self._long is None:
             self._line += part
-
             if len(self._line) <= self._piece:
                 return
-
             self._long = _LongLine(bytes(self._line))
             self._line.clear()
         else:
@@ -119,7 +112,6 @@ class EventStreamParser:
 
     def _end_long_line(self, line: _LongLine) -> None:
         self._long = None
-
         if line.name == b"data" and not self._skipping:
             self._data.append(line.value())
             self._size += line.size
@@ -132,11 +124,9 @@ class EventStreamParser:
         """Drop the byte order mark and make every line end one LF, a CR without waiting for what follows."""
         if self._start is not None:
             piece = self._start + piece
-
             if len(piece) < len(_BOM) and _BOM.startswith(piece):
                 self._start = piece
                 return b""
-
             self._start = None
             piece = piece.removeprefix(_BOM)
 
@@ -159,9 +149,7 @@ class EventStreamParser:
             if not line:
                 self._dispatch(events)
                 continue
-
             name, _, value = line.partition(": ")  # how nearly everybody writes; the rest is _take_field's
-
             if name == "data":
                 add(value)
                 self._size += len(line)
@@ -179,7 +167,6 @@ class EventStreamParser:
         """Keep of the unfinished event what its size allows; many short lines in one, which takes less."""
         if self._size > self._max_event:
             self._skip(f"an event of more than {self._max_event} bytes", events)
-
         if self._skipping:
             self._forget()
         elif len(self._data) - self._blocks > _LOOSE_LINES:
@@ -188,7 +175,6 @@ class EventStreamParser:
 
     def _take_field(self, line: str) -> None:
         name, _, value = line.partition(":")
-
         if name == "data":
             self._data.append(value)
             self._size += len(line)
@@ -232,7 +218,6 @@ class EventStreamParser:
         """Let the rest of this event go by."""
         if not self._skipping:
             events.append(StreamGap(f"{what} was skipped", 1))
-
         self._skipping = True
         self._forget()
 
@@ -256,7 +241,6 @@ class _LongLine:
         """Take more of it."""
         self.size += len(part)
         self._rest += part
-
         if len(self._rest) >= _PIECE:
             self._parts.append(self._decoder.decode(self._rest))
             self._rest.clear()

@@ -40,10 +40,8 @@ class Retries:
         self._opened = None
         self._step = 0 if held else self._step + 1
         self.failures += 1
-
         if not self.ever_opened:
             return max(min(self._grown(_QUICKEST), self.first), min(required or 0.0, self.longest))
-
         delay = min(self._grown(self.first), self.longest) if self._step else 0.0
         return min(max(self.draw(delay / 2, delay), wanted or 0.0, required or 0.0), self.longest)
 
@@ -87,7 +85,6 @@ class Pulse:
         """The longest silence in seconds."""
         if self.fixed is not None or self._longest is None:
             return self.fixed
-
         return max(_SHORTEST_LIMIT, 3 * self._longest)
 
     def started(self, now: float) -> None:

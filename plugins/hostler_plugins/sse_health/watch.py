@@ -59,7 +59,6 @@ class Watch:
         """For ever where another plugin may find the server well: then this one must not end it."""
         if getattr(self._server.spec, "health", HealthRule.ALL) is HealthRule.ANY:
             return math.inf
-
         return min(_PATIENCE, self._server.spec.startup_timeout / 3)
 
     def stream(self, session: aiohttp.ClientSession) -> EventStream:
@@ -80,13 +79,11 @@ class Watch:
         """Hand on what comes, for ever; raises StreamFailure."""
         while True:
             limit = self._pulse.limit
-
             try:
                 self._heard(stream, await stream.read(limit or self._options.probe_interval))
             except TimeoutError as error:
                 if limit is not None:
                     raise StreamFailure("stalled", f"nothing came for {limit:g} s") from error
-
                 await self._probe(session)
 
     def failed(self, stream: EventStream, failure: StreamFailure) -> Unhealthy:
@@ -115,7 +112,6 @@ class Watch:
         if not failure.lasting:
             self._refusals.end()
             return
-
         wait = self._refusals.refused(time.monotonic())
         self.over = wait is None or (failure.final and self._refusals.patience < math.inf)
         self._delay = max(self._delay, min(wait or 0.0, self._options.max_reconnect))
@@ -147,14 +143,11 @@ class Watch:
 
         for event in events:
             self._server.deliver(event)
-
             if isinstance(event, StreamGap):
                 self._tell_of_skipped(event)
                 continue
-
             if is_heartbeat(event):
                 self._pulse.beat(time.monotonic())
-
             if self._options.log_events:
                 text = f"{event.type}: {event.data[:_SHOWN]}"
                 self._server.notice("stream_event", text, type=event.type, id=event.id)
@@ -169,7 +162,6 @@ class Watch:
     async def _probe(self, session: aiohttp.ClientSession) -> None:
         """Ask a silent server for a second stream, which is all that tells whether it still works."""
         stream = EventStream(session, self._target())
-
         try:
             await stream.open()
         except StreamFailure as failure:
@@ -206,7 +198,6 @@ def _message(body: str) -> str:
         texts = list(_texts(json.loads(body)))
     except (ValueError, RecursionError):
         texts = []
-
     return (" ".join(texts) or " ".join(body.split()))[:_SHOWN]
 
 

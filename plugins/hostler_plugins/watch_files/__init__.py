@@ -41,7 +41,6 @@ class Pace:
         """The wait until this change may be acted on."""
         if now - self._changed >= _WITHIN:
             self.slow = False
-
         self._changed = now
         self._acted[:] = [one for one in self._acted if now - one < _WITHIN]
         self.slow = self.slow or len(self._acted) >= _TOO_MANY
@@ -79,7 +78,6 @@ class WatchFiles:
     def __post_init__(self) -> None:
         if not self.paths:
             raise ValueError('paths: expected at least one, such as ["."]')
-
         if self.debounce <= 0:
             raise ValueError('debounce: expected more than 0, such as "400ms"')
 
@@ -88,7 +86,6 @@ class WatchFiles:
         """Begin to watch, so that a change while it starts counts too."""
         launch.warm_up(partial(importlib.import_module, "watchfiles"))
         there, missing = self._places(launch.cwd)
-
         if missing:
             text = f"there is nothing to watch at {', '.join(map(str, missing))}"
             server.notice("watch_missing", text, level="warning")
@@ -97,7 +94,6 @@ class WatchFiles:
             self._watched = (there, launch.cwd)
             self._end.set()
             self._end = asyncio.Event()
-
             if there:
                 watch = partial(self._watch, server, there, launch.cwd, self._end)
                 server.start_soon(watch, over_restarts=True, while_failed=_HOPE)
@@ -129,7 +125,6 @@ class WatchFiles:
         counts = partial(self._counts, default, cwd)
         learn = partial(contents.learn, places, default.ignore_dirs, partial(counts, None), time.time())
         learning = asyncio.ensure_future(to_thread.run_sync(learn, abandon_on_cancel=True))
-
         try:
             async for seen in watchfiles.awatch(
                 *places,
@@ -141,7 +136,6 @@ class WatchFiles:
                 recursive=True,
             ):
                 await learning
-
                 if changed := await to_thread.run_sync(_changed, seen, contents, abandon_on_cancel=True):
                     yield changed
         finally:
@@ -168,9 +162,7 @@ class WatchFiles:
         if self.action == "restart" or server.state in {State.CRASHED, State.BACKOFF, State.FAILED}:
             server.ask_restart(f"{what} changed")
             return
-
         server.notice("files_changed", f"{what} changed: {self.action} is sent")
-
         if server.pid is not None:
             with suppress(ProcessLookupError):  # it ends just now: its next start reads the files anyway
                 os.kill(server.pid, signal.Signals[self.action])
@@ -178,7 +170,6 @@ class WatchFiles:
     def _counts(self, default: Callable[..., bool], cwd: Path, change: object, path: str) -> bool:
         inside = _inside(path, cwd)
         names = (inside.name, str(inside), *map(str, inside.parents))
-
         if not default(change, str(inside)) or any(
             fnmatch(name, one) for one in (*_EDITORS, *self.ignore) for name in names
         ):

@@ -29,10 +29,8 @@ class Contents:
     ) -> None:
         """Read what was there `at` this time (of the system's clock); slow, so on a thread."""
         left = _MOST
-
         for path in _files(places, skip):
             facts = _facts(path) if counts(path) else None
-
             if facts is not None and facts.st_mtime < at - _COARSE and facts.st_size <= left:
                 left -= facts.st_size
                 self._note(path)
@@ -47,12 +45,10 @@ class Contents:
 
     def _note(self, path: str) -> bytes | None:
         digest = _digest(path)
-
         if digest is None:
             self._known.pop(path, None)
         else:
             self._known[path] = digest
-
         return digest
 
 
@@ -60,7 +56,6 @@ def _files(places: Sequence[Path], skip: Container[str]) -> Iterator[str]:
     for place in places:
         if place.is_file():
             yield str(place)
-
         for folder, folders, files in os.walk(place):
             folders[:] = [name for name in folders if name not in skip]
             yield from (os.path.join(folder, name) for name in files)  # noqa: PTH118 - many of them
@@ -96,6 +91,5 @@ def _digest(path: str) -> bytes | None:
 def _read(found: int, size: int) -> bytes:
     """What stands in the file that was found, whatever has taken its place at the path meanwhile."""
     opened = os.open(f"/proc/self/fd/{found}", _FLAGS) if _FIND != _FLAGS else os.dup(found)
-
     with os.fdopen(opened, "rb") as file:
         return file.read(size)

@@ -60,14 +60,11 @@ def start(tmp_path: Path, environ: dict[str, str]) -> Iterator[Start]:
     for hostler in running:
         if hostler.process.poll() is None:
             hostler.process.send_signal(signal.SIGTERM)
-
             try:
                 hostler.process.wait(10)
             except subprocess.TimeoutExpired:
                 hostler.process.kill()
-
         hostler.end()
-
         for stream in (hostler.process.stdout, hostler.process.stderr):
             if stream is not None:
                 stream.close()

@@ -48,11 +48,9 @@ def command_of(program: str, folder: Path) -> list[str]:
         redis = str(system_program("redis-server"))
         options = ["--bind", "127.0.0.1", "--dir", str(folder), "--save", "", "--daemonize", "yes"]
         return [redis, "--port", str(free_port()), *options]
-
     if program == "nginx":
         (folder / "nginx.conf").write_text(NGINX % (folder, free_port()))
         return [str(system_program("nginx")), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
-
     return forks(2 if program == "twice" else 150)
 
 
@@ -74,7 +72,6 @@ def sleepers_in(folder: Path) -> list[str]:
 
 def wait_until_gone(folder: Path) -> None:
     until = time.monotonic() + 20
-
     while left := sleepers_in(folder):
         assert time.monotonic() < until, left
         time.sleep(0.05)
@@ -85,7 +82,6 @@ def busy() -> Iterator[None]:
     """Every processor has something else to do."""
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     yield
-
     for loop in loops:
         loop.kill()
         loop.wait()
@@ -150,8 +146,6 @@ def test_what_a_command_beside_leaves_is_nobody_of_a_servers(
     configure()
     done = run("run", "--", *forks(2))
     left = sleepers_in(tmp_path)
-
     for one in left:
         os.kill(int(one.split()[0]), signal.SIGKILL)
-
     assert (done.returncode, len(left)) == (0, 1)

@@ -89,7 +89,6 @@ def test_an_unknown_plugin_is_a_mistake_in_the_call(run: Run) -> None:
 
 def test_version_and_help(run: Run) -> None:
     assert run("--version").stdout.startswith("hostler ")
-
     for words in ((), ("run",), ("explain",), ("crashes",), ("check",), ("show",), ("plugins",)):
         done = run(*words, "--help")
         assert done.returncode == 0

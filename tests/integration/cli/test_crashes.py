@@ -94,7 +94,6 @@ def test_without_a_crash_that_is_said(configure: Configure, run: Run) -> None:
 
 def test_an_unknown_server_is_a_mistake_with_a_proposal(configure: Configure, run: Run) -> None:
     configure()
-
     for command in ("crashes", "explain"):
         done = run(command, "faek")
         assert done.returncode == 2

@@ -204,11 +204,9 @@ def until(run: Run) -> Until:
 
     def wait(text: str, *words: str) -> str:
         deadline = time.monotonic() + 20
-
         while text not in (done := run("explain", *words)).stdout:
             assert time.monotonic() < deadline, (done.stdout, done.stderr)
             assert done.returncode == 0
-
         return done.stdout
 
     return wait

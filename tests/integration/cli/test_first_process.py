@@ -20,7 +20,6 @@ UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 def may_unshare() -> bool:
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         return False
-
     return subprocess.run([*UNSHARE, "true"], check=False, capture_output=True).returncode == 0
 
 
@@ -33,11 +32,9 @@ ORPHANS = 'for i in 1 2 3; do (setsid sleep 0.2 &); done; exec "$@"'
 def first_process(pid: int) -> psutil.Process:
     """The process that `unshare` has started, as seen from outside."""
     until = time.monotonic() + 10
-
     while not (children := psutil.Process(pid).children()):
         assert time.monotonic() < until
         time.sleep(0.01)
-
     return children[0]
 
 

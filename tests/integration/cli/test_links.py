@@ -21,11 +21,9 @@ def end(hostler: Hostler) -> None:
 def releases(tmp_path: Path) -> list[Path]:
     """Two releases of one project, with a link to the first."""
     folders = [tmp_path / "releases" / number for number in ("42", "43")]
-
     for folder in folders:
         folder.mkdir(parents=True)
         (folder / "hostler.toml").write_text(server_table(name="web"))
-
     (tmp_path / "current").symlink_to(folders[0])
     return folders
 

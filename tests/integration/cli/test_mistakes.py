@@ -47,10 +47,8 @@ def test_without_a_file_hostler_toml_is_looked_for_here(run: Run, command: str) 
 def test_a_file_that_cannot_be_used_is_told(configure: Configure, run: Run, command: str, text: str) -> None:
     configure(text=text)
     done = run(command)
-
     if command == "show" and done.returncode == 0:
         return  # what can be merged can be shown
-
     check_told(done)
     assert done.stdout == ""
 

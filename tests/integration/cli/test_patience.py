@@ -47,7 +47,6 @@ def test_every_command_that_imports_a_plugin_ends(tmp_path: Path, configure: Con
     (tmp_path / "endless.py").write_text("import time\ntime.sleep(10**6)")
     configure(text=TABLE)
     calls = ["check", "run", "show", "explain", "crashes", "plugins check endless.py:X"]
-
     for hostler in [start(*call.split()) for call in calls]:
         assert hostler.end(seconds=60) == 2
         assert "endless.py': the import of this plugin has not ended after 10 s" in "\n".join(hostler.stderr)

@@ -61,7 +61,6 @@ def test_a_new_package_is_written_as_the_linters_like_it(run: Run, tmp_path: Pat
     run("plugins", "new", "caddy")
     package = tmp_path / "hostler-caddy"
     ruff, mypy = [sys.executable, "-m", "ruff"], [sys.executable, "-m", "mypy", "--strict"]
-
     for argv in (
         [
             *ruff,

@@ -220,7 +220,6 @@ def text_of(path: Path) -> str:
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     until = time.monotonic() + seconds
-
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)

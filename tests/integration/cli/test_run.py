@@ -178,7 +178,6 @@ def test_quiet_shows_failures_only(configure: Configure, run: Run, start: Start)
 
 def wait_for_child(pid: int) -> None:
     until = time.monotonic() + 10
-
     while not psutil.Process(pid).children():
         assert time.monotonic() < until
         time.sleep(0.01)

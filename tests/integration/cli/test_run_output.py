@@ -30,7 +30,6 @@ def run_json(start: Start, *words: str) -> list[dict[str, object]]:
 def test_json_is_one_event_a_line_in_the_promised_shape(configure: Configure, start: Start) -> None:
     configure()
     events = run_json(start)
-
     for event in events:
         assert STAMP.fullmatch(str(event["time"]))
         assert list(event)[:4] == ["time", "server", "event", "generation"]
@@ -152,7 +151,6 @@ def test_ctrl_c_while_the_spinner_turns_shows_the_cursor_again(
 
 def wait_for_child_of(terminal: Terminal) -> None:
     until = time.monotonic() + 20
-
     while not Path(f"/proc/{terminal.pid}/task/{terminal.pid}/children").read_text():
         assert time.monotonic() < until
         time.sleep(0.01)

@@ -47,7 +47,6 @@ restart.policy = "never"
 def write(folder: Path, **files: str) -> Path:
     for name, text in files.items():
         (folder / f"{name}.toml").write_text(text)
-
     return folder / "hostler.toml"
 
 
@@ -174,7 +173,6 @@ def test_what_a_profile_or_a_setting_laid_over_is_told_as_that(tmp_path: Path) -
 def test_what_is_needed_anyway_is_not_told_as_implied(tmp_path: Path) -> None:
     text = "[servers.a]\ncommand = ['true', '${servers.b.port}', '${servers.c.port}']\nneeds = %s\n"
     rest = "".join(f"[servers.{name}]\ncommand = ['true']\n" for name in "bc")
-
     for needs in ("['b']", "{ b = 'ready' }"):
         file = write(tmp_path, hostler=text % needs + rest)
         _, drafts = load_resolved(file)

@@ -44,10 +44,8 @@ def test_a_program_that_ends_with_its_input_lives_on_an_open_one(
 def test_one_server_reads_what_hostler_reads(configure: Configure, start: Start, tmp_path: Path) -> None:
     configure(text=READER.format("inherit"))
     (tmp_path / "input").write_text("one\n")
-
     with (tmp_path / "input").open() as given:
         hostler = start("run", stdin=given)
-
     hostler.wait_for("read: one")
     hostler.wait_for("nothing more")
 

@@ -43,10 +43,8 @@ def state(to: State, previous: State = State.STOPPED, **fields: Any) -> StateCha
 def plain(*events: Event, debug: bool = False, quiet: bool = False) -> list[str]:
     out = io.StringIO()
     view = PlainView(ONE, out, debug=debug, quiet=quiet)
-
     for event in events:
         view.show(event)
-
     return out.getvalue().splitlines()
 
 

@@ -97,7 +97,6 @@ def test_a_url_without_its_port_is_no_announcement() -> None:
 
 def test_a_real_server_is_found_where_it_listens() -> None:
     command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"]
-
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         try:
             assert server.stdout is not None
@@ -128,10 +127,8 @@ SPACED = st.lists(WORDS, max_size=24).map(" ".join)
 @given(st.one_of(TEXTS, SPACED))
 def test_whatever_is_found_stands_in_the_text(text: str) -> None:
     found = find_endpoint(text)
-
     if found is None:
         return
-
     shown = "\n".join(plain(line) for line in re.split(r"[\r\n]+", text))
     assert 1 <= found.port <= 65535
     assert re.search(rf"(?<![0-9]){found.port}(?![0-9])", shown)
@@ -162,8 +159,6 @@ def test_a_hostile_line_takes_milliseconds(piece: str) -> None:
     line = (piece * 8192)[:8192]
     find_endpoint(line)
     started = time.process_time()
-
     for _ in range(3):
         find_endpoint(line)
-
     assert (time.process_time() - started) / 3 < 0.1

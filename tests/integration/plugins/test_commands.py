@@ -61,23 +61,19 @@ async def until_told(server: Server, events: list[Event]) -> str:
     async for event in server.events():
         if isinstance(event, Notice) and event.topic == "command_failed":
             return event.text
-
     raise AssertionError("the supervisor has ended")
 
 
 async def test_a_command_runs_on_each_hook_with_what_is_known_then(keep: Keep, tmp_path: Path) -> None:
     files = {hook: tmp_path / f"{hook}.env" for hook in ("pre_spawn", "on_ready", "on_crash", "on_shutdown")}
-
     async with keep(**{hook: saving(file) for hook, file in files.items()}) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(20)
         first = server.pid
         assert first is not None
-
         with anyio.fail_after(20):
             while not files["on_ready"].exists():  # noqa: ASYNC110 - it runs beside the server, and would end with this run
                 await anyio.sleep(0.01)
-
         os.kill(first, signal.SIGKILL)
         await server.until(lambda: server.generation == 2)
         await server.wait_ready(20)
@@ -99,10 +95,8 @@ async def test_a_command_runs_on_each_hook_with_what_is_known_then(keep: Keep, t
 async def test_a_failed_command_before_the_start_keeps_the_server_down(keep: Keep) -> None:
     async with keep(pre_spawn=["sh", "-c", "echo no database >&2; exit 3"]) as supervisor:
         server = supervisor["fake"]
-
         with pytest.raises(EnvironmentSetupFailed, match="ended with exit code 3: no database") as failed:
             await server.wait_ready(20)
-
         assert failed.value.context.details == {"code": 3, "signal": None}
         assert (server.state, server.status.spawned_generation) == (State.FAILED, 0)
 
@@ -137,7 +131,6 @@ async def test_a_command_that_takes_too_long_is_ended_with_all_it_started(
 ) -> None:
     pids = tmp_path / "pids"
     line = f"sleep 300 & echo $$$$ $! > {pids}.part; mv {pids}.part {pids}; wait"
-
     async with keep(on_crash=["sh", "-c", line], timeout="500ms") as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(20)
@@ -151,10 +144,8 @@ async def test_a_command_that_takes_too_long_is_ended_with_all_it_started(
 async def test_a_command_before_the_stop_meets_a_server_that_still_works(keep: Keep, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     line = f"kill -0 $HOSTLER_PID && echo alive > {seen}"
-
     async with keep(on_shutdown=["sh", "-c", line]) as supervisor:
         await supervisor["fake"].wait_ready(20)
-
     assert seen.read_text() == "alive\n"
 
 

@@ -34,21 +34,18 @@ async def started(
     try:
         with anyio.fail_after(10):
             line = (await process.stdout.readline()).decode()
-
         before, _, port = line.rpartition(":")
         assert before.startswith("demo server listening on http://")
         yield process, Endpoint(before.rpartition("//")[2].strip("[]"), int(port))
     finally:
         if process.returncode is None:
             process.kill()
-
         await process.communicate()
 
 
 @asynccontextmanager
 async def inside(demo: DemoServer) -> AsyncIterator[Endpoint]:
     server = await asyncio.start_server(demo.serve, "127.0.0.1", 0)
-
     try:
         yield Endpoint("127.0.0.1", server.sockets[0].getsockname()[1])
     finally:
@@ -58,10 +55,8 @@ async def inside(demo: DemoServer) -> AsyncIterator[Endpoint]:
 async def ask(endpoint: Endpoint, text: str) -> str:
     reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
     writer.write(text.encode())
-
     with anyio.fail_after(5):
         answer = (await reader.read()).decode()
-
     writer.close()
     await writer.wait_closed()
     return answer
@@ -73,15 +68,12 @@ async def get(endpoint: Endpoint, path: str, host: str = "localhost", extra: str
 
 async def test_it_announces_itself_serves_a_stream_and_ends_at_once_on_sigterm() -> None:
     host = HealthContext()
-
     async with started() as (process, endpoint), watching(SseHealth(), host, endpoint) as reports:
         await healthy(reports)
         start = time.monotonic()
         process.send_signal(signal.SIGTERM)
-
         with anyio.fail_after(5):
             assert await process.wait() == 0
-
         assert time.monotonic() - start < 1
         assert process.stderr is not None
         assert await process.stderr.read() == b""
@@ -102,7 +94,6 @@ async def test_a_port_in_use_is_told_as_such() -> None:
             *COMMAND, "--port", port, stderr=asyncio.subprocess.PIPE
         )
         _, stderr = await process.communicate()
-
     assert process.returncode == 1
     assert f"cannot listen on 127.0.0.1 port {port}".encode() in stderr
 
@@ -116,14 +107,12 @@ async def test_its_password_comes_from_the_environment() -> None:
         assert (await get(endpoint, "/", extra=f"Authorization: Basic {token}\r\n")).startswith(
             "HTTP/1.1 200 "
         )
-
         async with watching(SseHealth(), HealthContext(), endpoint) as reports:
             assert (await unhealthy(reports)).details["kind"] == "unauthorized"
 
 
 async def test_a_password_is_asked_for_where_there_is_one() -> None:
     token = base64.b64encode(b"demo:open sesame").decode()
-
     async with inside(DemoServer(password="open sesame")) as endpoint:
         assert 'WWW-Authenticate: Basic realm="' in await get(endpoint, "/")
         assert "200 OK" in await get(endpoint, "/", extra=f"authorization: Basic {token}\r\n")
@@ -133,7 +122,6 @@ async def test_ticks_and_heartbeats_follow_the_first_event() -> None:
     host = HealthContext()
 
     demo = DemoServer(tick=0.05, heartbeat=0.12)
-
     async with inside(demo) as endpoint, watching(SseHealth(), host, endpoint) as reports:
         await healthy(reports)
         assert await silent(reports, 0.5)
@@ -147,7 +135,6 @@ async def test_ticks_and_heartbeats_follow_the_first_event() -> None:
 async def test_its_page_shows_the_events() -> None:
     async with inside(DemoServer()) as endpoint:
         answer = await get(endpoint, "/?from=browser")
-
     assert answer.startswith("HTTP/1.1 200 OK\r\nContent-Type: text/html")
     assert 'new EventSource("/event")' in answer
 

@@ -23,20 +23,14 @@ def reference(stream: bytes) -> Outcome:
     for line in lines:
         if line == "":
             last_event_id = id_buffer
-
             if data_buffer != "":
                 events.append(StreamEvent(type_buffer or "message", data_buffer[:-1], last_event_id))
-
             data_buffer = type_buffer = ""
             continue
-
         field, colon, value = line.partition(":")
-
         if field == "" and colon:
             continue
-
         value = value[1:] if value[:1] == " " else value
-
         if field == "event":
             type_buffer = value
         elif field == "data":
@@ -63,15 +57,12 @@ def cut(stream: bytes, *places: int) -> Iterator[bytes]:
 def chunkings(stream: bytes) -> Iterator[Iterator[bytes]]:
     """Every way to cut a short stream; of a longer one every even cut and every cut in three."""
     inner = range(1, len(stream))
-
     if len(stream) <= 11:
         for count in range(len(stream)):
             yield from (cut(stream, *places) for places in combinations(inner, count))
         return
-
     for size in range(1, len(stream) + 1):
         yield cut(stream, *range(size, len(stream), size))
-
     yield from (cut(stream, *places) for places in combinations(inner, 2))
 
 
@@ -160,7 +151,6 @@ STREAMS = [
 @pytest.mark.parametrize("stream", STREAMS, ids=repr)
 def test_a_stream_means_what_the_standard_says_however_it_is_cut(stream: bytes) -> None:
     expected = reference(stream)
-
     for pieces in chunkings(stream):
         assert parse(pieces) == expected
 
@@ -317,10 +307,8 @@ def test_an_event_at_the_limit_passes_however_it_is_cut(size: int) -> None:
 
 def test_comments_without_blank_lines_never_add_up_to_an_error() -> None:
     parser = EventStreamParser(max_event=1000)
-
     for _ in range(1000):
         parser.feed(b": still here\nunknown: field\n")
-
     assert parser.feed(b"data: a\n\n") == [StreamEvent("message", "a")]
 
 
@@ -345,7 +333,6 @@ def test_events_of_any_form_cost_twice_their_size_at_most_again_and_again(line: 
         for _ in range(2):
             kinds = [type(item) for item in pour(parser, stream, 10_000)]
             assert kinds == [StreamEvent if known else StreamGap]
-
         assert tracemalloc.get_traced_memory()[1] < 2 * limit + (1 << 20)
     finally:
         tracemalloc.stop()
@@ -355,10 +342,8 @@ def seconds(stream: bytes, size: int) -> float:
     parser = EventStreamParser(max_event=1024 * 1024 * 1024)
     pieces = [stream[start : start + size] for start in range(0, len(stream), size)]
     start = time.process_time()
-
     for piece in pieces:
         parser.feed(piece)
-
     return time.process_time() - start
 
 

@@ -44,11 +44,9 @@ def python(code: str) -> tuple[str, ...]:
 async def failed(spec: ServerSpec, directories: Directories) -> str:
     """Why a server that is never ready was given up."""
     spec = replace(spec, restart=replace(spec.restart, start_retries=0))
-
     async with Supervisor(spec, directories=directories) as supervisor:
         with pytest.raises((StartupTimeout, ServerCrashed)) as caught:
             await supervisor[spec.name].wait_ready(20)
-
     return caught.value.message
 
 
@@ -62,7 +60,6 @@ async def test_exit_code_0_is_healthy_and_the_command_knows_the_server(
     environ = {"PATH": os.environ["PATH"], "HOME": "/home/ada", "API_TOKEN": SECRET}
     env = {"TOKEN": {"secret": "env:API_TOKEN"}, "PLAIN": "yes"}
     spec = make_spec(plugins=probing(*python(code), env=env))
-
     async with Supervisor(spec, directories=directories, environ=environ) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(10)
@@ -90,7 +87,6 @@ async def test_exit_code_0_is_healthy_and_the_command_knows_the_server(
 async def test_the_port_can_stand_in_the_command(make_spec: MakeSpec, directories: Directories) -> None:
     code = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.argv[1]))).close()"
     spec = make_spec(plugins=probing(*python(code), "${server.port}"))
-
     async with Supervisor(spec, directories=directories) as supervisor:
         await supervisor["fake"].wait_ready(10)
 
@@ -123,7 +119,6 @@ async def test_a_secret_in_the_last_line_is_masked(make_spec: MakeSpec, director
         make_spec(plugins=plugins), directories=directories, environ={"API_TOKEN": SECRET, **os.environ}
     ) as supervisor:
         supervisor.listen(events.append)
-
         with anyio.fail_after(10):
             while not any(isinstance(event, HealthReported) for event in events):  # noqa: ASYNC110
                 await anyio.sleep(0.02)
@@ -140,14 +135,11 @@ async def test_a_command_over_its_time_is_ended_with_all_that_it_started(
         f"open(f'{tmp_path}/pid-{{os.getpid()}}', 'w').close(); time.sleep(60)"
     )
     spec = make_spec(plugins=probing(*python(escaping), timeout="1s"), startup_timeout=30.0)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["fake"]
         events = server.events()
-
         with anyio.fail_after(15):
             said = await anext(event.reason async for event in events if isinstance(event, HealthReported))
-
         assert said == f"{sys.executable}: no result within 1 s"
         pids = pids_in(tmp_path)
         assert len(pids) >= 2
@@ -172,12 +164,10 @@ async def test_a_stop_while_the_command_runs_ends_it_at_once(
 ) -> None:
     code = "import time; time.sleep(60)  # a probe that hangs"
     spec = make_spec(plugins=probing(*python(code), timeout="50s"), startup_timeout=200.0)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         with anyio.fail_after(10):
             while not marked("a probe that hangs"):  # noqa: ASYNC110 - nobody tells of a probe
                 await anyio.sleep(0.02)
-
         began = time.monotonic()
         await supervisor["fake"].stop()
         assert time.monotonic() - began < 3
@@ -192,7 +182,6 @@ async def test_what_a_good_command_leaves_in_the_background_is_ended(
         "import subprocess, sys;"
         "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)  # left behind'])"
     )
-
     async with Supervisor(
         make_spec(plugins=probing(*python(code), interval="1h")), directories=directories
     ) as supervisor:
@@ -205,15 +194,12 @@ async def test_failures_in_a_row_are_a_crash(
 ) -> None:
     broken = tmp_path / "broken"
     plugins = probing("test", "!", "-e", str(broken), failures=2)
-
     async with Supervisor(make_spec(plugins=plugins), directories=directories) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(10)
         broken.touch()
-
         with anyio.fail_after(10):
             await server.until(lambda: bool(server.crashes))
-
         broken.unlink()
         await server.wait_ready(10)
         assert server.crashes[0].reason.endswith("exec-health: test: exit code 1 (2 times in a row)")
@@ -224,17 +210,14 @@ async def test_a_program_that_is_not_there_fails_for_good(
 ) -> None:
     async with Supervisor(make_spec(plugins=probing("no-such-probe")), directories=directories) as supervisor:
         server = supervisor["fake"]
-
         with anyio.fail_after(10):
             await server.until(lambda: server.state is State.FAILED)
-
         assert server.generation == 1, "no restart can help"
         assert "no-such-probe" in str(server.error)
 
 
 async def test_a_worker_without_a_port_is_asked_too(make_spec: MakeSpec, directories: Directories) -> None:
     spec = ServerSpec(name="worker", command=("sleep", "60"), port=None, plugins=probing("true")[1:])
-
     async with Supervisor(spec, directories=directories) as supervisor:
         await supervisor["worker"].wait_ready(10)
 

@@ -32,10 +32,8 @@ async def test_a_check_that_is_started_again_knows_what_was_said_before(
         port=None,
         plugins=(PluginSpec(name, instance=plugin),),
     )
-
     async with Supervisor(spec, directories=directories) as supervisor:
         await supervisor["worker"].wait_ready(10)
-
         async with aclosing(plugin.health_check(supervisor["worker"])) as again:
             assert isinstance(await anext(again), Healthy)
 
@@ -88,7 +86,6 @@ def test_a_probe_of_a_server_without_a_port_is_a_mistake_of_the_configuration(
 ) -> None:
     with pytest.raises(InvalidConfiguration) as caught:
         said(tmp_path, plugin, {}, **server)
-
     (problem,) = caught.value.problems
     assert problem.key == f"servers.web.plugins.{plugin}"
     assert problem.message == f"{plugin} needs a server with a port, and there is none ({why})"

@@ -46,10 +46,8 @@ async def keeps(configuration: Configuration, directories: Directories) -> set[s
         await server.wait_ready(20)
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
-
         with anyio.fail_after(20):
             await server.until(lambda: server.generation == 2)
-
         await server.wait_ready(20)
 
     return {event.plugin for event in events if isinstance(event, HealthReported) and event.healthy}

@@ -41,7 +41,6 @@ async def test_an_answer_of_200_is_healthy_and_tells_what_was_asked() -> None:
         watching(quick(path="/up?x=1"), HealthContext(), server.endpoint) as reports,
     ):
         report = await healthy(reports)
-
     assert server.requests[0].startswith("GET /up?x=1 HTTP/1.1\r\n")
     assert report.details == {"url": server.endpoint.url + "/up", "status": 200}
 
@@ -132,7 +131,6 @@ async def test_the_values_of_a_json_body_have_to_be_as_told(
     expected: dict[str, Any], body: str, wrong: str
 ) -> None:
     report = await first(quick(json=expected), answer(body=body, kind=JSON))
-
     if wrong:
         assert isinstance(report, Unhealthy)
         assert report.reason.endswith(f"200 OK, but {wrong}")
@@ -153,7 +151,6 @@ async def test_no_more_than_64_kib_of_a_body_are_read() -> None:
     async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\n\r\nBEGIN")
-
         with suppress(OSError):
             while True:
                 writer.write(b"x" * 4096)
@@ -196,7 +193,6 @@ async def test_a_refusal_whose_body_never_comes_is_told_soon() -> None:
 
 async def test_head_is_asked_on_request() -> None:
     page = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
-
     async with (
         pages(page) as server,
         watching(quick(method="HEAD"), HealthContext(), server.endpoint) as reports,
@@ -216,7 +212,6 @@ async def test_a_redirect_is_itself_the_answer_unless_it_is_to_be_followed() -> 
     async with pages(page) as server:
         async with watching(quick(), HealthContext(), server.endpoint) as reports:
             assert (await unhealthy(reports)).reason.endswith("302 Found to /there")
-
         async with watching(quick(follow_redirects=True), HealthContext(), server.endpoint) as reports:
             await healthy(reports)
 
@@ -233,10 +228,8 @@ async def test_redirects_in_a_circle_are_a_failure() -> None:
 async def test_a_server_that_is_not_there_is_refused() -> None:
     async with pages(answer()) as server:
         gone = server.endpoint
-
     async with watching(quick(path="/?token=1"), HealthContext(), gone) as reports:
         report = await unhealthy(reports)
-
     assert report.reason == f"GET {gone.url}/: connection refused"
 
 
@@ -264,7 +257,6 @@ async def test_a_server_that_does_not_answer_is_told_within_the_timeout_and_a_th
     async with answering(hang) as endpoint:
         async with watching(quick(timeout=Duration(0.2)), HealthContext(), endpoint) as reports:
             assert (await unhealthy(reports)).reason == "no answer within 0.2 s"
-
         async with watching(quick(), HealthContext(startup_timeout=0.9), endpoint) as reports:
             assert (await unhealthy(reports)).reason == "no answer within 0.3 s"
 
@@ -273,7 +265,6 @@ async def test_without_a_port_it_is_a_mistake_in_the_configuration() -> None:
     async with watching(quick(), HealthContext(), None) as reports:
         report = await unhealthy(reports)
         assert [one async for one in reports] == []
-
     assert report.permanent
     assert isinstance(report.error, InvalidConfiguration)
     assert "needs a server with a port" in report.reason
@@ -284,7 +275,6 @@ async def test_without_a_port_it_is_a_mistake_in_the_configuration() -> None:
 
 async def test_the_password_of_the_server_is_sent() -> None:
     host = HealthContext(auth=Auth("opencode", "open sesame"))
-
     async with (
         running("--password", "open sesame") as server,
         watching(quick(path="/global/health", json={"healthy": True}), host, server.endpoint) as reports,
@@ -296,10 +286,8 @@ async def test_the_password_of_the_server_is_sent() -> None:
 async def test_an_authorization_of_ones_own_is_sent_instead_of_the_password(name: str) -> None:
     host, plugin = HealthContext(auth=Auth("opencode", "open sesame")), quick(headers={name: "Bearer mine"})
     plugin.sent_headers = {name: "Bearer mine"}
-
     async with pages(answer()) as server, watching(plugin, host, server.endpoint) as reports:
         await healthy(reports)
-
     sent = [line for line in server.requests[0].splitlines() if line.lower().startswith("authorization:")]
     assert sent == [f"{name}: Bearer mine"]
 
@@ -307,7 +295,6 @@ async def test_an_authorization_of_ones_own_is_sent_instead_of_the_password(name
 async def test_a_proxy_in_the_environment_is_no_way_to_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-
     assert isinstance(await first(quick(), answer()), Healthy)
 
 
@@ -323,13 +310,10 @@ async def test_a_certificate_of_ones_own_is_refused_trusted_by_its_file_or_not_l
     certificate: tuple[Path, ssl.SSLContext],
 ) -> None:
     file, context = certificate
-
     async with pages(answer(), context) as server:
         assert server.endpoint.scheme == "https"
-
         async with watching(quick(), HealthContext(), server.endpoint) as reports:
             assert "no TLS connection (see the options verify and ca)" in (await unhealthy(reports)).reason
-
         for trusting in (quick(ca=file), quick(verify=False), quick(verify=False, ca=Path("nowhere"))):
             async with watching(trusting, HealthContext(), server.endpoint) as reports:
                 await healthy(reports)
@@ -340,13 +324,10 @@ async def test_a_file_of_certificates_that_cannot_be_used_is_a_mistake(
     tmp_path: Path, content: str | None
 ) -> None:
     file = tmp_path / "ca.pem"
-
     if content is not None:
         file.write_text(content)
-
     async with watching(quick(ca=file), HealthContext(), Endpoint("127.0.0.1", 9, "https")) as reports:
         report = await unhealthy(reports)
-
     assert report.permanent
     assert "http-health: ca = " in report.reason
 
@@ -356,13 +337,11 @@ async def test_a_file_of_certificates_that_cannot_be_used_is_a_mistake(
 
 async def test_one_connection_is_kept_while_all_is_well_and_a_new_one_made_after_a_failure() -> None:
     answers = chain([answer()] * 3, [answer("500 Oh")] * 2, repeat(answer()))
-
     async with (
         pages(lambda _: next(answers)) as server,
         watching(quick(), HealthContext(), server.endpoint) as reports,
     ):
         connections = []
-
         for _ in range(8):
             await next_report(reports)
             connections.append(server.connections)
@@ -387,10 +366,8 @@ async def test_closing_it_within_a_request_and_between_two_leaves_nothing() -> N
             await healthy(reports)
             files = open_files()
             start = time.monotonic()
-
         assert time.monotonic() - start < 0.5
         assert open_files() < files
-
         with anyio.fail_after(5):
             while server.open:  # noqa: ASYNC110 - the server's side sees it a moment later
                 await asyncio.sleep(0.01)
@@ -406,7 +383,6 @@ async def test_closing_it_within_a_request_and_between_two_leaves_nothing() -> N
         with anyio.move_on_after(0.3):
             async with watching(quick(), HealthContext(), endpoint) as reports:
                 await anext(reports)
-
         with anyio.fail_after(5):
             await asked.wait()
             await closed.wait()

@@ -69,13 +69,11 @@ async def test_a_secret_header_is_sent_and_never_told(directories: Directories, 
     headers = {"X-Token": {"secret": "env:WEB_TOKEN"}, "Authorization": f"Signature {SIGNED}"}
     spec = serving(tmp_path, headers=headers, body=f"^{SECRET}$")
     environ = dict(os.environ) | {"WEB_TOKEN": SECRET}
-
     async with Supervisor(spec, directories=directories, environ=environ) as supervisor:
         supervisor.listen(events.append)
         server = supervisor["web"]
         await server.wait_ready(20)
         (tmp_path / "broken").touch()
-
         with anyio.fail_after(20):
             await server.until(lambda: bool(server.crashes))
 
@@ -96,15 +94,12 @@ async def test_so_many_failures_are_a_crash_and_it_comes_back(
     directories: Directories, tmp_path: Path, failures: int | None
 ) -> None:
     options = {} if failures is None else {"failures": failures}
-
     async with Supervisor(serving(tmp_path, **options), directories=directories) as supervisor:
         server = supervisor["web"]
         await server.wait_ready(20)
         (tmp_path / "broken").touch()
-
         with anyio.fail_after(20):
             await server.until(lambda: bool(server.crashes))
-
         (tmp_path / "broken").unlink()
         await server.wait_ready(20)
 
@@ -123,7 +118,6 @@ async def test_a_few_failures_are_none_and_are_forgotten_after_a_good_answer(
         supervisor.listen(events.append)
         server = supervisor["web"]
         await server.wait_ready(20)
-
         for health in ("unhealthy", "healthy", "unhealthy"):
             (tmp_path / "broken").touch() if health == "unhealthy" else (tmp_path / "broken").unlink()
 
@@ -139,7 +133,6 @@ async def test_a_start_that_never_gets_the_right_answer_says_what_came_instead(
 ) -> None:
     spec = serving(tmp_path, content_type="application/json")
     never = replace(QUICK, start_retries=0)
-
     async with Supervisor(
         replace(spec, startup_timeout=1.5, restart=never), directories=directories
     ) as supervisor:
@@ -164,7 +157,6 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """A loop of its own for who counts its turns."""
     if "counting" not in request.fixturenames:
         return "asyncio"
-
     counting = request.getfixturevalue("counting")
     return "asyncio", {"loop_factory": lambda: asyncio.SelectorEventLoop(counting)}
 
@@ -180,12 +172,10 @@ async def test_between_two_requests_it_costs_nothing(counting: Counting, tmp_pat
         stdout=asyncio.subprocess.PIPE,
         cwd=tmp_path,
     )
-
     try:
         assert process.stdout is not None
         endpoint = Endpoint("127.0.0.1", int(await process.stdout.readline()))
         plugin = HttpHealth(interval=Duration(0.4))
-
         async with watching(plugin, HealthContext(), endpoint) as reports:
             await healthy(reports)
             task = asyncio.ensure_future(anext(reports))

@@ -78,10 +78,8 @@ async def test_a_redirect_names_path_only_where_it_stays_at_this_server(location
         here = f"{server.endpoint.host}:{server.endpoint.port}"
         page = answer("302 Found", "", "", f"Location: {location.format(here=here)}")
         server.page = lambda _: page
-
         async with watching(quick(), HealthContext(), server.endpoint) as reports:
             hint = (await unhealthy(reports)).hint
-
     assert "follow_redirects = true" in hint
     assert ("or path to where it leads" in hint) is by_path
 
@@ -92,11 +90,9 @@ async def test_a_host_header_of_ones_own_is_sent_instead() -> None:
 
     plugin = quick()
     plugin.sent_headers["Host"] = "app.example"  # as its pre_spawn reads the option headers
-
     async with pages(page) as server:
         async with watching(plugin, HealthContext(), server.endpoint) as reports:
             await healthy(reports)
-
         assert [head.lower().count("host:") for head in server.requests] == [1]
 
 
@@ -114,13 +110,10 @@ async def test_an_answer_that_time_does_not_change_ends_the_start_and_no_server_
     async with pages(answer("401 Unauthorized")) as server:
         async with watching(quick(), host, server.endpoint) as reports:
             assert not (await unhealthy(reports)).permanent
-
             while not (await unhealthy(reports)).permanent:
                 pass
-
         good = iter([answer()])
         server.page = lambda _: next(good, answer("401 Unauthorized"))
-
         async with watching(quick(), host, server.endpoint) as reports:
             await healthy(reports)
             assert not any([(await unhealthy(reports)).permanent for _ in range(5)])
@@ -135,7 +128,6 @@ class Owner(HealthContext):
 
     def verify_listener(self, *, secret: bool = False, at: Endpoint | None = None) -> None:
         self.asked.append((secret, None if at is None else at.port))
-
         if self.taken:
             raise PortInUse("somebody else is there")
 
@@ -151,14 +143,10 @@ async def test_a_server_that_wants_a_certificate_gets_it_where_the_server_itself
     async with pages(answer(), context) as server:
         async with watching(quick(ca=file), HealthContext(), server.endpoint) as reports:
             assert "set certificate, and key, of http-health" in (await unhealthy(reports)).hint
-
         owner = Owner()
-
         async with watching(ours, owner, server.endpoint) as reports:
             await healthy(reports)
-
         assert set(owner.asked) == {(True, server.endpoint.port)}
-
         async with watching(ours, Owner(taken=True), server.endpoint) as reports:
             assert "somebody else" in (await unhealthy(reports)).reason
 
@@ -176,7 +164,6 @@ async def test_a_post_carries_its_body_and_reads_json_out_of_an_event_stream() -
 
     call = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     plugin = quick(method="POST", path="/mcp", send=call, json={"result.ok": True})
-
     async with answering(serve) as endpoint, watching(plugin, HealthContext(), endpoint) as reports:
         await healthy(reports)
         await healthy(reports)
@@ -223,10 +210,8 @@ async def test_a_port_for_management_is_asked_with_a_password_that_is_never_told
 ) -> None:
     events: list[Event] = []
     port = free_port("127.0.0.1")
-
     async with supervising(directories, events, port, port=port, **CREDENTIALS) as supervisor:
         await supervisor["web"].wait_ready(20)
-
     assert SECRET not in repr(events)
     assert f"127.0.0.1:{port}" in repr(events)
 
@@ -236,12 +221,10 @@ async def test_a_stranger_at_the_port_for_management_is_told_no_password(directo
 
     async with pages(answer()) as stranger:
         port = stranger.endpoint.port
-
         async with supervising(directories, events, port=port, **CREDENTIALS) as supervisor:
             with anyio.fail_after(20):
                 while f"another process listens there in its place: pid {os.getpid()}" not in repr(events):  # noqa: ASYNC110
                     await anyio.sleep(0.01)
-
             assert supervisor["web"].url != stranger.endpoint.url
 
     assert stranger.requests == []
@@ -249,11 +232,9 @@ async def test_a_stranger_at_the_port_for_management_is_told_no_password(directo
 
 async def test_a_refusal_is_told_at_once_and_ends_the_start_with_its_cure(directories: Directories) -> None:
     events: list[Event] = []
-
     async with supervising(directories, events) as supervisor:
         with pytest.raises(ServerCrashed, match="401") as caught:
             await supervisor["web"].wait_ready(20)
-
     assert "user and password" in caught.value.context.hint
     (told,) = [event for event in events if isinstance(event, Notice) and event.topic == "not_ready_hint"]
     assert "what to do: set user and password" in told.text

@@ -56,7 +56,6 @@ def test_a_file_of_today_is_gone_on_with_after_a_restart(path: Path) -> None:
         log = opened(path, every=DAY)
         log.write("stdout", line)
         log.close()
-
     assert path.read_text() == "before\nafter\n"
 
 
@@ -64,10 +63,8 @@ def test_every_second_has_its_file_while_the_server_runs(path: Path) -> None:
     log = opened(path, every=1.0)
     begun = time.time()
     log.write("stdout", b"first\n")
-
     while int(time.time()) == int(begun):
         time.sleep(0.01)
-
     log.write("stdout", b"second\n")
     log.close()
     assert (path.read_text(), Path(f"{path}.1").read_text()) == ("second\n", "first\n")
@@ -131,7 +128,6 @@ def test_nothing_is_lost_when_there_is_no_room_to_compress(tmp_path: Path) -> No
     disk = tmp_path / "disk"
     disk.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)]
-
     if subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("a disk cannot be mounted here")
 
@@ -154,10 +150,8 @@ def test_however_they_are_cut_no_line_is_lost_by_compression(
 ) -> None:
     path = tmp_path_factory.mktemp("logs") / "web.log"
     log = opened(path, max_size=size, keep=2000, compress=True)
-
     for piece in pieces:
         log.write("stdout", piece)
-
     log.close()
     rotated = sorted(path.parent.glob("web.log.*"), key=lambda one: -int(one.name.split(".")[2]))
     assert b"".join(map(unpacked, [*rotated, path])) == b"".join(pieces)
@@ -197,10 +191,8 @@ def test_each_line_is_an_object_with_time_server_and_stream(path: Path) -> None:
 def test_a_line_that_is_too_long_comes_in_pieces(path: Path, at_once: bool) -> None:
     line = b"x" * (2 * LONGEST + 10)
     log = in_json(path)
-
     for piece in [line + b"\n"] if at_once else [line[:LONGEST], line[LONGEST:], b"\n"]:
         log.write("stdout", piece)
-
     log.close()
     assert "".join(one["line"] for one in records(path)) == line.decode()
     assert [one.get("partial", False) for one in records(path)] == [True, True, False]
@@ -218,7 +210,6 @@ def test_what_was_lost_is_an_object_too(path: Path) -> None:
             log.write("stdout", b"two\n")
         except OSError:
             return False
-
         return True
 
     deadline = time.monotonic() + 10
@@ -242,10 +233,8 @@ def test_what_was_lost_is_an_object_too(path: Path) -> None:
 async def test_a_server_s_output_is_logged_as_json(make_spec: MakeSpec, directories: Directories) -> None:
     options = {"format": "json", "timestamps": True, "every": "1d", "compress": True}
     spec = make_spec(plugins=(announced(), PluginSpec("log-rotation", options)))
-
     async with Supervisor(spec, directories=directories) as supervisor:
         await supervisor.wait_ready(timeout=20)
-
     (path,) = directories.data.rglob("fake.log")
     assert any("listening on" in one["line"] and one["stream"] == "stdout" for one in records(path))
 

@@ -76,14 +76,12 @@ async def test_a_line_that_came_before_the_port_was_known_counts(
     spec = make_spec(
         "--print", "warmed up", "--announce-delay", "0.3", plugins=(announced(), *log_ready("warmed up"))
     )
-
     async with Supervisor(spec, directories=directories) as supervisor:
         await supervisor["fake"].wait_ready(10)
 
 
 async def test_the_first_line_is_found_before_a_flood_that_goes_on(directories: Directories) -> None:
     script = "echo first of all; yes 'a line that says nothing' | head -c 20000000; exec sleep 60"
-
     async with Supervisor(
         worker(script, plugins=log_ready("first of all")), directories=directories
     ) as supervisor:
@@ -92,7 +90,6 @@ async def test_the_first_line_is_found_before_a_flood_that_goes_on(directories: 
 
 async def test_each_run_is_read_anew(directories: Directories, tmp_path: Path) -> None:
     script = f"test -e {tmp_path}/again && exec sleep 60; touch {tmp_path}/again; echo all set; exec sleep 60"
-
     async with Supervisor(
         worker(script, plugins=log_ready("all set"), startup_timeout=1.0, restart=NEVER),
         directories=directories,
@@ -100,7 +97,6 @@ async def test_each_run_is_read_anew(directories: Directories, tmp_path: Path) -
         server = supervisor["worker"]
         await server.wait_ready(10)
         await server.restart()
-
         with pytest.raises(StartupTimeout, match="log-ready: no line in which 'all set' is found"):
             await server.wait_ready(10)
 
@@ -123,7 +119,6 @@ async def test_the_stream_can_be_chosen(directories: Directories, stream: str) -
 
 async def test_colours_are_no_part_of_a_line(directories: Directories) -> None:
     script = r"printf '\033[1;32mready\033[0m in \033[38:5:7m300\033[m ms\r\n'; exec sleep 60"
-
     async with Supervisor(
         worker(script, plugins=log_ready("^ready in 300 ms$")), directories=directories
     ) as supervisor:
@@ -132,13 +127,11 @@ async def test_colours_are_no_part_of_a_line(directories: Directories) -> None:
 
 async def test_a_line_counts_by_its_first_8_kib(directories: Directories) -> None:
     script = "head -c 9000 /dev/zero | tr '\\0' x; echo ready; echo go; exec sleep 60"
-
     async with Supervisor(
         worker(script, plugins=log_ready("ready|go")), directories=directories
     ) as supervisor:
         server = supervisor["worker"]
         events = server.events()
-
         with anyio.fail_after(10):
             healthy = await anext(
                 event.report async for event in events if isinstance(event, HealthReported) and event.healthy
@@ -157,19 +150,15 @@ async def test_lines_of_failure_count_until_one_means_ready_again(
     fifo = tmp_path / "say"
     script = f"mkfifo {fifo}; echo up; while :; do cat {fifo}; done"
     plugins = log_ready("^up$", failure="(?i)lost", failures=2)
-
     async with Supervisor(worker(script, plugins=plugins), directories=directories) as supervisor:
         server = supervisor["worker"]
         await server.wait_ready(10)
-
         for line, health in (("Lost one", "unhealthy"), ("up", "healthy"), ("lost one", "unhealthy")):
             await anyio.Path(fifo).write_text(f"{line}\n")
 
             await says(server, health)
-
         assert server.state is State.RUNNING
         await anyio.Path(fifo).write_text("lost another\n")
-
         with anyio.fail_after(10):
             await server.until(lambda: bool(server.crashes))
 
@@ -180,7 +169,6 @@ async def test_a_line_of_failure_can_end_a_start_at_once(directories: Directorie
     spec = worker(
         "echo the disk is full; exec sleep 60", plugins=log_ready("up", failure="full", on_failure="restart")
     )
-
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["worker"]
         await until(server, State.FAILED)
@@ -192,7 +180,6 @@ async def test_a_line_of_failure_can_end_it_for_good(directories: Directories) -
     spec = worker(
         "echo up; sleep 0.2; echo the licence has expired; exec sleep 60", plugins=plugins, restart=QUICK
     )
-
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["worker"]
         await until(server, State.FAILED)
@@ -202,7 +189,6 @@ async def test_a_line_of_failure_can_end_it_for_good(directories: Directories) -
 
 async def test_a_line_that_means_both_is_a_failure(directories: Directories) -> None:
     plugins = log_ready("ready", failure="not ready", on_failure="give-up")
-
     async with Supervisor(
         worker("echo not ready; exec sleep 60", plugins=plugins), directories=directories
     ) as supervisor:
@@ -227,7 +213,6 @@ async def test_output_that_is_not_captured_cannot_be_read(
     script = "echo ready; echo ready >&2; exec sleep 60"
     plugins = log_ready("ready", stream=stream)
     spec = worker(script, plugins=plugins, stdout=modes[0], stderr=modes[1])
-
     async with Supervisor(spec, directories=directories) as supervisor:
         if good:
             await supervisor["worker"].wait_ready(10)

@@ -106,10 +106,8 @@ async def test_a_run_that_fails_before_the_first_output_lets_go_of_the_file(
 ) -> None:
     edited = launch(tmp_path)
     await LogRotation().pre_spawn(SERVER, edited)
-
     for cleanup in edited.cleanups:
         cleanup()
-
     log(tmp_path / "web.log").close()
 
 
@@ -117,10 +115,8 @@ async def test_the_clean_up_of_a_run_leaves_a_file_alone_that_the_pump_uses(tmp_
     edited = launch(tmp_path)
     await LogRotation().pre_spawn(SERVER, edited)
     edited.sinks[0].write("stdout", b"one\n")
-
     for cleanup in edited.cleanups:
         cleanup()
-
     edited.sinks[0].write("stdout", b"two\n")
     edited.sinks[0].close()
     assert (tmp_path / "web.log").read_bytes() == b"one\ntwo\n"
@@ -155,7 +151,6 @@ async def test_a_file_that_cannot_be_written_fails_before_the_start(
 
 async def test_a_folder_that_is_a_file_fails_before_the_start(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("")
-
     with pytest.raises(LogFileCreationFailed, match="Not a directory|File exists"):
         await LogRotation(path=Path("logs/web.log")).pre_spawn(SERVER, launch(tmp_path))
 
@@ -163,10 +158,8 @@ async def test_a_folder_that_is_a_file_fails_before_the_start(tmp_path: Path) ->
 async def test_a_second_server_that_writes_the_same_file_is_refused(tmp_path: Path) -> None:
     first = launch(tmp_path)
     await LogRotation().pre_spawn(SERVER, first)
-
     with pytest.raises(LogFileCreationFailed, match="another server of this hostler writes to it") as caught:
         await LogRotation().pre_spawn(SERVER, launch(tmp_path))
-
     assert "a file of its own" in caught.value.context.hint
     first.sinks[0].close()
 
@@ -177,14 +170,11 @@ async def test_another_process_that_writes_the_same_file_is_named(tmp_path: Path
         "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, 2); print('locked'); sys.stdin.read()"
     )
     argv = [sys.executable, "-I", "-S", "-u", "-c", program, str(file)]
-
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: ASYNC220
         assert process.stdout is not None
         assert process.stdout.readline() == b"locked\n"
-
         with pytest.raises(LogFileCreationFailed, match=rf"process {process.pid} \(python"):
             await LogRotation().pre_spawn(SERVER, launch(tmp_path))
-
         process.communicate(b"\n")
 
 
@@ -254,10 +244,8 @@ def test_however_streams_are_cut_their_lines_are_whole_and_in_order(
         path = Path(folder) / "web.log"
         log = LogFile(path, max_size=max_size, keep=1000, timestamps=False)
         log.open()
-
         for upper, text in pieces:
             log.write("stderr" if upper else "stdout", (text.upper() if upper else text).encode())
-
         log.close()
         sizes = [one.stat().st_size for one in files(path)]
         ends = [one.read_bytes()[-1:] for one in files(path)[:-1]]
@@ -330,10 +318,8 @@ def test_only_so_many_files_are_kept_and_surplus_ones_removed(
     log: Callable[..., LogFile], path: Path
 ) -> None:
     path.parent.mkdir()
-
     for number in (1, 2, 3, 4):
         path.with_name(f"web.log.{number}").write_bytes(b"old %d\n" % number)
-
     sink = log(max_size=8, keep=2)
     sink.write("stdout", b"first\nsecond\n")
 
@@ -396,10 +382,8 @@ def test_pieces_of_a_line_that_is_too_long_fill_small_files_of_a_bounded_number(
     log: Callable[..., LogFile], path: Path
 ) -> None:
     sink = log(max_size=1000, keep=100)
-
     for _ in range(10):
         sink.write("stdout", b"x" * LONGEST)
-
     sink.write("stdout", b"\n")
     assert sum(one.stat().st_size for one in files(path)) == 10 * LONGEST + 1
     assert len(files(path)) < 15

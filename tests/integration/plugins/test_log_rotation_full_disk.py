@@ -37,10 +37,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]
     mounted = subprocess.run(command, capture_output=True, check=False)
-
     if mounted.returncode:
         pytest.skip(f"a disk cannot be mounted here: {mounted.stderr.decode().strip()}")
-
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)  # the log is closed a moment later
 
@@ -52,11 +50,9 @@ def content(path: Path) -> bytes:
 def fill(disk: Path) -> Path:
     """Leave no room on a disk."""
     ballast = disk / "ballast"
-
     with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
         while file.write(b"x" * 4096):
             pass
-
     return ballast
 
 
@@ -169,7 +165,6 @@ def test_a_file_that_is_emptied_to_make_room_begins_with_what_is_missing(
     sink = log(path)
     piece = (b"x" * 99 + b"\n") * 600
     fits = 1024 * 1024 // len(piece)
-
     for _ in range(fits):
         sink.write("stdout", piece)
 
@@ -213,11 +208,8 @@ def test_a_file_that_cannot_be_written_at_the_close_is_closed_all_the_same(
     path = small_disk / "web.log"
     sink = log(path)
     fill(small_disk)
-
     with pytest.raises(OSError, match="No space"):
         sink.write("stdout", b"y" * 8192 + b"\n")
-
     with pytest.raises(OSError, match="No space"):
         sink.close()
-
     log(path).close()

@@ -59,12 +59,10 @@ def keep_writing(log: LogFile, until_this: Callable[[], object], data: bytes = b
 
     while not until_this():
         assert time.monotonic() < deadline
-
         try:
             log.write("stdout", data)
         except OSError:
             failed += 1
-
         time.sleep(0.001)
 
     return failed
@@ -131,7 +129,6 @@ def test_a_folder_that_is_gone_for_long_costs_what_comes_meanwhile_and_no_more(
     shutil.rmtree(path.parent)
     path.parent.write_text("in the way")
     failed = 0
-
     while failed < 3:
         try:
             sink.write("stdout", b"12345678\n")
@@ -235,10 +232,8 @@ def test_a_folder_with_the_name_of_a_rotated_file_is_passed_over_and_costs_no_li
     sink = log(max_size=10, keep=3)
     sink.write("stdout", b"1st\n2nd\n")
     folder = blocked(path.with_name(f"web.log.{number}{suffix}"))
-
     for line in (b"third\n", b"fourth\n", b"fifth\n", b"sixth\n"):
         sink.write("stdout", line)
-
     (folder / "full").unlink()
     folder.rmdir()
     assert whole(path) == b"third\nfourth\nfifth\nsixth\n"
@@ -250,10 +245,8 @@ def pinned(path: Path, tmp_path: Path) -> Iterator[Callable[[], None]]:
     path.parent.mkdir()
     source, target = some_file(tmp_path / "source"), some_file(path.with_name("web.log.1"))
     mounted = subprocess.run(["mount", "--bind", source, target], capture_output=True, check=False)
-
     if mounted.returncode:
         pytest.skip(f"a file cannot be mounted here: {mounted.stderr.decode().strip()}")
-
     with contextlib.ExitStack() as pin:
         pin.callback(lambda: subprocess.run(["umount", target], check=True))
         yield pin.close

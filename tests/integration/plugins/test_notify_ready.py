@@ -86,7 +86,6 @@ async def test_ready_0_is_nothing_and_a_start_without_a_word_times_out(
 ) -> None:
     async with kept(directories, tmp_path, startup_timeout=1.0) as worker:
         await worker.say("READY=0", "nonsense", "X_OWN=1")
-
         with pytest.raises(StartupTimeout, match="notify-ready: it has not said READY=1 yet"):
             await worker.server.wait_ready(10)
 
@@ -106,7 +105,6 @@ async def test_a_shell_script_that_calls_systemd_notify_is_ready(
     directories: Directories, tmp_path: Path
 ) -> None:
     script = "systemd-notify --ready --status='at your service' || exit 3; exec sleep 60"
-
     async with kept(directories, tmp_path, "/bin/sh", "-c", script) as worker:
         await worker.server.wait_ready(10)
         assert worker.notices("notify_refused") == []
@@ -119,7 +117,6 @@ async def test_another_user_may_use_the_socket_and_nobody_else_sees_it(
     directories: Directories, tmp_path: Path
 ) -> None:
     script = "systemd-notify --ready || exit 3; id -u > /dev/null; exec sleep 60"
-
     async with kept(directories, tmp_path, "/bin/sh", "-c", script, user="nobody", cwd=Path("/")) as worker:
         await worker.server.wait_ready(10)
         assert worker.server.run is not None
@@ -142,7 +139,6 @@ async def test_a_server_in_a_sandbox_reaches_the_socket(
     code = SPEAKER.replace(LISTENS, "say('READY=1')\n" + LISTENS)
     order = [PluginSpec("notify-ready", {}), PluginSpec("sandbox", {"readable": OF_PYTHON})]
     plugins = tuple(order if first else order[::-1])
-
     async with kept(directories, tmp_path, *python(code), plugins=plugins) as worker:
         await worker.server.wait_ready(10)
         assert worker.notices("notify_refused") == []
@@ -156,7 +152,6 @@ async def test_env_sanitizer_lets_the_socket_pass_wherever_it_stands(
         folder.mkdir()
         before = tuple(PluginSpec(name) for name in order)
         own = replace(directories, state=folder / "state")
-
         async with kept(own, folder, before=before, options={"watchdog": "60s"}) as worker:
             await worker.say("READY=1")
             await worker.server.wait_ready(10)

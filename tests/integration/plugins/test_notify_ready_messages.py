@@ -32,10 +32,8 @@ async def test_its_status_is_shown_in_one_clean_line_and_not_in_a_flood(
     async with kept(directories, tmp_path) as worker:
         await worker.say("STATUS=step 1 \x1b[31mof\t3 " + "x" * 500, "READY=1")
         await worker.server.wait_ready(10)
-
         for number in range(300):
             await worker.say(f"STATUS=number {number}")
-
         await worker.until(lambda: worker.notices("notify_status")[-1:] == ["number 299"])
 
     (progress,) = [event.text for event in worker.events if isinstance(event, Progress)]
@@ -47,13 +45,11 @@ async def test_its_status_is_shown_in_one_clean_line_and_not_in_a_flood(
 async def test_a_secret_in_its_status_is_masked(directories: Directories, tmp_path: Path) -> None:
     env = {"API_TOKEN": "sk-0123456789abcdef"}
     allowing = PluginSpec("env-sanitizer", {"allow": ["API_TOKEN"]})
-
     async with kept(directories, tmp_path, env=env, before=(allowing,)) as worker:
         await worker.say("READY=1")
         await worker.server.wait_ready(10)
         await worker.say("STATUS=with sk-0123456789abcdef")
         await worker.until(lambda: bool(worker.notices("notify_status")))
-
     assert worker.notices("notify_status") == ["with ********"]
 
 
@@ -100,7 +96,6 @@ async def test_what_cannot_be_had_is_refused_once(directories: Directories, tmp_
     async with kept(directories, tmp_path) as worker:
         for _ in range(3):
             await worker.say("FDSTORE=1", "FDNAME=x", "EXTEND_TIMEOUT_USEC=1000000")
-
         await worker.say("READY=1")
         await worker.server.wait_ready(10)
 
@@ -122,7 +117,6 @@ async def test_descriptors_are_closed_so_that_a_barrier_ends(
         "poll = select.poll(); poll.register(ends[0], 0); hung_up = poll.poll(5000)\n"
         "say('READY=1' if hung_up else 'STATUS=stuck')\n" + LISTENS,
     )
-
     async with kept(directories, tmp_path, *python(code)) as worker:
         files = open_files()
         await worker.server.wait_ready(10)

@@ -47,11 +47,9 @@ async def test_a_server_that_says_watchdog_1_in_time_is_let_be_and_a_late_one_is
     async with kept(directories, tmp_path, options={"watchdog": "500ms", "failures": 50}) as worker:
         await worker.say("READY=1")
         await worker.server.wait_ready(10)
-
         for _ in range(15):
             await anyio.sleep(0.1)
             await worker.say("WATCHDOG=1")
-
         assert [event for event in worker.events if isinstance(event, HealthReported)][-1].healthy
         await worker.health("unhealthy")
         await worker.say("WATCHDOG=1")
@@ -80,7 +78,6 @@ async def test_a_server_that_stands_still_is_found_out(directories: Directories,
         "os.remove('stop'); os.kill(os.getpid(), 19)\n" + LISTENS,
     )
     options = {"watchdog": "300ms", "failures": 1}
-
     async with kept(directories, tmp_path, *python(code), options=options) as worker:
         await worker.server.wait_ready(10)
         await anyio.sleep(0.6)

@@ -56,11 +56,9 @@ KINDS: dict[str, tuple[Callable[[], HttpHealth | SseHealth | TcpHealth], bytes]]
 async def test_a_plain_view_is_enough_where_no_secret_is_said(kind: str) -> None:
     make, said = KINDS[kind]
     view = Plain()
-
     with anyio.fail_after(20):
         async with pages(said) as page, watching(make(), cast("ServerView", view), page.endpoint) as reports:
             await healthy(reports)
-
     assert [getattr(item, "data", "") for item in view.delivered] == (["one"] if kind == "sse" else [])
 
 
@@ -73,11 +71,9 @@ async def test_a_command_without_secrets_needs_no_more_than_to_be_run() -> None:
 async def test_a_stranger_whom_a_plain_view_knows_is_told_nothing(kind: str) -> None:
     make, said = KINDS[kind]
     view = cast("ServerView", Plain("pid 1 (thief)"))
-
     async with pages(said) as page:
         async with watching(make(), view, page.endpoint) as reports:
             assert "in its place: pid 1 (thief)" in (await unhealthy(reports)).reason
-
         assert page.requests == []
 
 
@@ -86,10 +82,8 @@ async def test_a_password_is_told_to_nobody_whom_the_view_cannot_verify(kind: st
     plugin = KINDS[kind][0]()
     assert not isinstance(plugin, TcpHealth)
     plugin.sent_headers = {"Authorization": "Bearer planted-password"}
-
     async with pages(KINDS[kind][1]) as page:
         with pytest.raises(AttributeError, match="verify_listener"):
             async with watching(plugin, cast("ServerView", Plain()), page.endpoint) as reports:
                 await unhealthy(reports)
-
         assert page.requests == []

@@ -105,7 +105,6 @@ async def test_a_server_runs_as_another_user_with_the_home_and_groups_of_that_us
     directories: Directories,
 ) -> None:
     nobody = pwd.getpwnam("nobody")
-
     async with running(a_sleeper(user="nobody"), directories) as (pid, said):
         found = status(pid)
         assert found["Uid"].split() == [str(nobody.pw_uid)] * 4
@@ -118,7 +117,6 @@ async def test_a_server_runs_as_another_user_with_the_home_and_groups_of_that_us
 @needs_root
 async def test_what_env_says_about_the_home_stays(directories: Directories) -> None:
     spec = a_sleeper(user="nobody", env={"HOME": "/srv", "TMPDIR": "/var/tmp"})
-
     async with running(spec, directories) as (_, said):
         assert said[1].split() == ["/srv", "nobody", "/var/tmp"]
 
@@ -177,7 +175,6 @@ async def test_a_user_with_the_capability_can_use_it(directories: Directories) -
             restart=RestartPolicy(start_retries=0, max_restarts=0),
             plugins=(PluginSpec("privileges", {"user": "nobody", "capabilities": kept}),),
         )
-
         async with Supervisor(spec, directories=directories) as supervisor:
             lines = supervisor["sleeper"].lines()
             first = await anext(lines)
@@ -186,7 +183,6 @@ async def test_a_user_with_the_capability_can_use_it(directories: Directories) -
 
 async def test_the_umask_and_the_limits_are_those_that_are_asked_for(directories: Directories) -> None:
     spec = a_sleeper(umask="027", rlimits={"nofile": 99, "core": 0})
-
     async with running(spec, directories) as (pid, said):
         assert said[0] == "0027"
         assert status(pid)["Umask"] == "0027"
@@ -216,7 +212,6 @@ async def test_who_does_not_exist_is_told_before_anything_is_started(
     async with Supervisor(a_sleeper(**options), directories=directories) as supervisor:
         with pytest.raises(EnvironmentSetupFailed, match=message) as caught:
             await supervisor["sleeper"].wait_ready(20)
-
         assert caught.value.permanent
         assert supervisor["sleeper"].state is State.FAILED
         assert supervisor["sleeper"].generation == 1
@@ -229,7 +224,6 @@ async def test_who_does_not_exist_is_told_before_anything_is_started(
 @contextmanager
 def not_root() -> Iterator[None]:
     os.seteuid(65534)
-
     try:
         yield
     finally:
@@ -253,10 +247,8 @@ def test_who_is_not_root_is_told_what_only_root_can_do_and_nothing_else(
     options: dict[str, Any], problems: list[str], a_launch: Launch
 ) -> None:
     plugin: Any = build(PluginSpec("privileges", options))
-
     with not_root():
         found = list(plugin.check(ServerSpec(name="sleeper"), a_launch))
-
     assert len(found) == len(problems)
     assert all(text.startswith(problem) for text, problem in zip(found, problems, strict=True))
 

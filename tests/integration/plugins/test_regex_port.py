@@ -132,7 +132,6 @@ def test_a_pattern_that_cannot_work_is_refused_with_the_reason(pattern: str, wor
     for given in (pattern, [r"(?P<port>\d+)", pattern]):
         with pytest.raises(ValueError, match="pattern") as error:
             RegexPort(pattern=given)
-
         assert all(word in str(error.value) for word in [*words, repr(pattern)])
 
 
@@ -210,18 +209,15 @@ async def test_what_other_groups_hold_is_published_to_dependents_and_commands_an
     patterns: list[str], directories: Directories
 ) -> None:
     configuration = from_dict(printing(patterns), base=Path.cwd())
-
     async with Supervisor(configuration, directories=directories) as supervisor:
         lab, read = supervisor["my-lab"], supervisor["reader"].lines()
         shown = lab.lines()
-
         for run in range(2):  # the second prints what is known and masked by then
             await supervisor["reader"].wait_completed(20)
             assert lab.child_env({}) == {"HOSTLER_TOKEN_MY_LAB": TOKEN, "HOSTLER_SPACE_MY_LAB": "blue"}
             assert (await anext(read)).text == "******** blue"
             assert (await anext(shown)).text.endswith("/lab?token=********")
             assert (await anext(shown)).text == "workspace: blue, token=********"
-
             if not run:
                 await lab.restart()
                 await lab.wait_ready(20)

@@ -111,11 +111,9 @@ async def running(spec: ServerSpec, directories: Directories) -> AsyncIterator[t
         supervisor.listen(events.append)
         server = supervisor[spec.name]
         lines = server.lines()
-
         with anyio.fail_after(20):
             await anext(lines)
             await server.wait_ready()
-
         yield server, events
 
 
@@ -165,7 +163,6 @@ async def test_a_child_that_grows_past_the_hard_limit_is_named_and_the_server_re
 
 async def test_a_limit_that_is_passed_at_each_start_uses_up_the_restarts(directories: Directories) -> None:
     spec = a_server(start=60, memory_hard="40 MiB")
-
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["grower"]
         await until(lambda: server.state is State.FAILED)
@@ -194,7 +191,6 @@ async def test_memory_that_processes_share_is_counted_once(directories: Director
 
 async def test_above_the_soft_limit_it_is_restarted_when_it_is_idle(directories: Directories) -> None:
     spec = a_server(memory_soft="80 MiB", soft_for="50ms", idle_for="200ms")
-
     async with running(spec, directories) as (server, events):
         tell(server, signal.SIGUSR1)
         crash = await crash_of(server)
@@ -209,7 +205,6 @@ async def test_a_server_that_is_never_idle_is_restarted_when_the_wait_is_over(
     spec = a_server(
         start=90, children=1, memory_soft="80 MiB", soft_for="50ms", idle_for="20s", max_wait="400ms"
     )
-
     async with running(spec, directories) as (server, _):
         tell(server, signal.SIGUSR2)
         crash = await crash_of(server)
@@ -240,7 +235,6 @@ async def test_too_many_processes_and_threads_are_a_crash(
 
 async def test_limits_of_each_process_are_the_kernels_own(directories: Directories) -> None:
     spec = a_server(open_files=88, core="0 B", file_size="1 MiB", address_space="2 GiB")
-
     async with running(spec, directories) as (server, events):
         limits = read_limits(server)
         assert re.search(r"Max open files\s+88\s+88\s", limits)
@@ -283,14 +277,11 @@ async def test_it_makes_no_server_ready_where_any_health_plugin_is_enough(
         health=HealthRule.ANY,
         plugins=(*limits.plugins, PluginSpec("file-ready", {"path": str(ready), "interval": "20ms"})),
     )
-
     async with Supervisor(Configuration({"grower": spec}), directories=directories) as supervisor:
         server = supervisor["grower"]
         lines = server.lines()
-
         with anyio.fail_after(20):
             await anext(lines)
-
         await until(lambda: says(server, "resource-limits"))
         assert server.state is State.WAITING_READY
         ready.touch()

@@ -39,7 +39,6 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="control groups 
 
 async def escaped(supervisor: Supervisor) -> int:
     lines = supervisor["grouped"].lines()
-
     with anyio.fail_after(20):
         return int((await anext(lines)).text)
 
@@ -72,7 +71,6 @@ async def test_without_a_group_the_same_process_escapes(directories: Directories
     """The documented limit: it would be no proof if it did not."""
     async with Supervisor(a_server("off"), directories=directories) as supervisor:
         pid = await escaped(supervisor)
-
     assert lives(pid)
     psutil.Process(pid).kill()
 
@@ -86,14 +84,11 @@ async def test_processor_time_is_told_by_the_group_though_nobody_waited_for_thos
     spec = a_server(
         parent, sys.executable, "-I", "-S", "-c", burns + "time.sleep(300)", cpu_time="400ms", interval="1s"
     )
-
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["grouped"]
-
         with anyio.fail_after(20):
             while server.state is not State.FAILED:  # noqa: ASYNC110
                 await anyio.sleep(0.01)
-
         assert server.error is not None
         assert "of processor time, more than cpu_time = 0.4 s" in server.error.message
 
@@ -102,7 +97,6 @@ async def test_a_group_is_removed_too_when_the_start_fails(parent: Path, directo
     async with Supervisor(a_server(parent, "/no/such/program"), directories=directories) as supervisor:
         with pytest.raises(Exception, match="/no/such/program"):
             await supervisor["grouped"].wait_ready(20)
-
         assert groups_in(parent) == []
 
 
@@ -112,7 +106,6 @@ async def test_a_group_is_removed_too_when_the_start_fails(parent: Path, directo
 def test_a_group_that_systemd_handed_over_is_found_where_we_are_and_right_above(parent: Path) -> None:
     leaf = parent / "main"
     leaf.mkdir()
-
     with inside(leaf):
         assert find_parent("auto") is None, "nobody has handed it over"
         os.setxattr(parent, "user.delegate", b"1")
@@ -125,13 +118,11 @@ async def test_the_group_that_was_handed_over_is_used_by_itself(
     parent: Path, directories: Directories
 ) -> None:
     os.setxattr(parent, "user.delegate", b"1")
-
     with inside(parent):
         async with Supervisor(a_server("auto"), directories=directories) as supervisor:
             pid = await escaped(supervisor)
             (own,) = groups_in(parent)
             assert pid in pids_in(own)
-
         assert groups_in(parent) == []
 
 
@@ -143,10 +134,8 @@ def test_a_group_that_may_not_be_written_is_not_used(parent: Path) -> None:
 
     with inside(parent):
         os.seteuid(65534)
-
         try:
             assert find_parent("auto") is None
-
             with pytest.raises(EnvironmentSetupFailed, match="may not be written by this user"):
                 find_parent(str(parent))
         finally:
@@ -156,10 +145,8 @@ def test_a_group_that_may_not_be_written_is_not_used(parent: Path) -> None:
 def test_where_no_more_groups_can_be_made_the_server_runs_without_unless_one_was_named(parent: Path) -> None:
     (parent / "cgroup.max.descendants").write_text("0")
     os.setxattr(parent, "user.delegate", b"1")
-
     with inside(parent):
         assert make_group("auto", "web") is None
-
         with pytest.raises(EnvironmentSetupFailed, match="cannot be used: Resource temporarily unavailable"):
             make_group(str(parent), "web")
 
@@ -170,7 +157,6 @@ async def test_a_group_that_is_none_is_told_before_anything_is_started(
     async with Supervisor(a_server(tmp_path), directories=directories) as supervisor:
         with pytest.raises(EnvironmentSetupFailed, match="no control group") as caught:
             await supervisor["grouped"].wait_ready(20)
-
     assert caught.value.permanent
     assert "Delegate=yes" in caught.value.context.hint
 

@@ -46,10 +46,8 @@ def handed_on(parent: Path) -> str:
     """Hand a controller on from the root, to get one at all."""
     root = parent.parent
     name = controller_of(root)
-
     if name not in read(root / "cgroup.subtree_control").split():
         (root / "cgroup.subtree_control").write_text(f"+{name}")
-
     return name
 
 
@@ -59,10 +57,8 @@ def controller(parent: Path) -> Iterator[str]:
     name = handed_on(parent)
     yield name
     control_groups.end(parent)
-
     if name not in before:
         (parent.parent / "cgroup.subtree_control").write_text(f"-{name}")
-
     parent.mkdir()
 
 
@@ -137,10 +133,8 @@ time.sleep(300)
 def all_controllers(parent: Path) -> Iterator[Path]:
     """A group with memory, pids and cpu: where version 1 has them, these tests cannot be run."""
     root = parent.parent
-
     if not {"memory", "pids", "cpu"} <= set(read(root / "cgroup.controllers").split()):
         pytest.skip("groups of version 2 have no memory, pids and cpu on this machine")
-
     (root / "cgroup.subtree_control").write_text("+memory +pids +cpu")
     yield parent
     control_groups.end(parent)
@@ -155,14 +149,11 @@ async def test_the_kernel_ends_all_of_a_server_that_needs_too_much_memory_and_is
     all_controllers: Path, directories: Directories
 ) -> None:
     spec = a_program(all_controllers, GROWS, memory_hard="80 MiB", interval="300ms")
-
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["grouped"]
-
         with anyio.fail_after(60):
             while server.state is not State.FAILED:  # noqa: ASYNC110
                 await anyio.sleep(0.02)
-
         assert server.error is not None
         assert re.search(r"the kernel ended it: .* \(80 MiB\); .* largest was .* MiB\)", server.error.message)
         assert server.crashes[-1].signal == 9
@@ -175,7 +166,6 @@ async def test_the_kernel_refuses_to_start_too_many_tasks(
     async with Supervisor(a_program(all_controllers, FORKS, tasks=20), directories=directories) as supervisor:
         with anyio.fail_after(30):
             line = await anext(supervisor["grouped"].lines())
-
         assert line.text.startswith("refused")
         assert len(supervisor["grouped"].members()) == 20
         assert supervisor["grouped"].state is State.RUNNING
@@ -187,7 +177,6 @@ async def test_the_kernel_shares_out_processors(all_controllers: Path, directori
     ) as supervisor:
         with anyio.fail_after(30):
             line = await anext(supervisor["grouped"].lines())
-
         assert float(line.text) < 0.4
 
 

@@ -74,7 +74,6 @@ async def test_a_server_writes_where_it_may_and_nowhere_else(
     echo end; sleep 300
     """
     spec = a_script(folder, script, user=user, writable=[str(more)])
-
     async with running(spec, directories) as (_, said):
         yes = [line.removeprefix("yes ") for line in said if line.startswith("yes")]
         no = [line.removeprefix("no ") for line in said if line.startswith("no")]
@@ -104,7 +103,6 @@ async def test_a_server_has_no_capability_and_sees_no_process_but_its_own(
     grep -E "^(Cap(Eff|Prm|Inh|Amb)|NoNewPrivs|Uid)" /proc/self/status
     ls -d /proc/[0-9]*; echo end; sleep 300
     """
-
     async with running(a_script(folder, script, user=user), directories) as (server, said):
         status = dict(line.split(":") for line in said if ":" in line)
         assert {int(status[name], 16) for name in status if name.startswith("Cap")} == {0}
@@ -122,7 +120,6 @@ async def test_of_the_capabilities_of_root_those_are_kept_that_are_asked_for(
 ) -> None:
     spec = a_script(folder, "grep -E '^Cap(Eff|Prm)' /proc/self/status; echo end; sleep 300")
     plugins = (*spec.plugins, PluginSpec("privileges", {"capabilities": kept}))
-
     async with running(replace(spec, plugins=plugins), directories) as (_, said):
         assert [int(line.split()[1], 16) for line in said] == [mask, mask]
 
@@ -169,7 +166,6 @@ async def test_what_is_hidden_is_not_there_and_the_innermost_word_counts(
         shutil.chown(home / ".docker" / "b", user)
 
     spec = a_script(folder, script, user=user, writable=["~", "~/.docker/b"], readable=["~/.docker/a"])
-
     async with running(spec, directories) as (_, said):
         assert said == [
             "secret .docker/a/file",
@@ -185,7 +181,6 @@ async def test_what_is_hidden_is_not_there_and_the_innermost_word_counts(
 async def test_the_locks_of_hostler_cannot_be_held_by_a_server(folder: Path) -> None:
     directories = Directories(folder / "state", folder / "data", folder / "cache")
     script = f"ls {folder / 'state'}; echo end; sleep 300"
-
     async with running(a_script(folder, script), directories) as (_, said):
         assert list((folder / "state").iterdir())
         assert said == []
@@ -197,23 +192,19 @@ async def test_nothing_that_it_starts_outlives_it(
     user: str | None, folder: Path, directories: Directories
 ) -> None:
     script = control_groups.ESCAPES.replace("echo \\$\\$;", "echo up; echo end;")
-
     async with running(a_script(folder, script, user=user), directories) as (server, _):
         await until(lambda: len(sleepers("301.5")) == 1)
         (escaped,) = sleepers("301.5")
         assert escaped in server.members()
-
     assert sleepers("301.5") == []
 
 
 def sleepers(seconds: str) -> list[int]:
     found = []
-
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.cmdline() == ["sleep", seconds]:
                 found.append(process.pid)
-
     return found
 
 
@@ -223,7 +214,6 @@ async def test_it_is_told_to_end_and_has_its_time_to_do_so(
     user: str | None, folder: Path, directories: Directories
 ) -> None:
     script = "trap 'sleep 0.3; echo bye > told; exit 0' TERM; echo end; while :; do sleep 0.05; done"
-
     async with running(a_script(folder, script, user=user), directories) as (server, _):
         began = time.monotonic()
         await server.stop()
@@ -236,7 +226,6 @@ async def test_a_server_that_does_not_obey_is_killed_with_all_that_it_started(
     folder: Path, directories: Directories
 ) -> None:
     spec = a_script(folder, "trap '' TERM; sleep 301.7 & echo end; sleep 301.7; sleep 301.7")
-
     async with running(replace(spec, force_kill_timeout=0.3), directories) as (server, _):
         await until(lambda: len(sleepers("301.7")) == 2)
         await server.stop()
@@ -271,7 +260,6 @@ async def test_loopback_works_and_the_server_is_known_as_the_one_that_listens(
         cwd=folder / "work",
         identity=IdentityCheck.REQUIRE,
     )
-
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(30)
@@ -286,7 +274,6 @@ async def test_a_configured_tmpdir_and_what_other_plugins_made_for_the_run_can_b
 ) -> None:
     made = owned(folder / "tmpdir", None)
     script = 'for one in "$TMPDIR" /tmp; do echo x > "$one/written" && echo "$one"; done; echo end; sleep 300'
-
     async with running(a_script(folder, script, env={"TMPDIR": str(made)}), directories) as (_, said):
         assert said == [str(made), "/tmp"]
 
@@ -303,7 +290,6 @@ async def test_a_launcher_says_what_its_server_needs_and_it_is_made_for_it(
 
     spec = a_script(folder, f"echo x > {folder}/needed/deep/written && echo yes; echo end; sleep 300")
     plugins = (*spec.plugins, PluginSpec("launcher", instance=Launcher()))
-
     async with running(replace(spec, plugins=plugins), directories) as (_, said):
         assert said == ["yes"]
         assert (folder / "needed" / "deep").stat().st_mode & 0o777 == 0o700
@@ -324,7 +310,6 @@ async def test_the_tmpdir_that_a_launcher_made_for_the_run_stays(
 
     spec = a_script(folder, 'echo x > "$TMPDIR/written" && echo "$TMPDIR"; echo end; sleep 300')
     plugins = (*spec.plugins, PluginSpec("launcher", instance=Launcher()))
-
     async with running(replace(spec, plugins=plugins), directories) as (server, said):
         assert said == [str(made[0])]
         assert (made[0] / "written").exists()

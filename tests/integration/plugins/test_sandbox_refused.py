@@ -48,7 +48,6 @@ async def test_a_missing_bubblewrap_is_told_with_what_to_install(
     assert "/no/such/bwrap is not there" in error.message
     assert "the package bubblewrap" in error.context.hint
     plugin: Any = build(PluginSpec("sandbox", {"bwrap": "/no/such/bwrap"}))
-
     with pytest.raises(EnvironmentSetupFailed, match="/no/such/bwrap"):
         list(plugin.check(None, None))
 
@@ -59,7 +58,6 @@ async def test_where_no_tmp_can_be_made_this_is_told(
 ) -> None:
     monkeypatch.setattr("hostler.launching.tempdir._SHORT", "/proc")  # where nobody can make anything
     monkeypatch.setattr("tempfile.tempdir", "/proc")
-
     async with Supervisor(a_script(folder, "true"), directories=directories) as supervisor:
         with pytest.raises(EnvironmentSetupFailed, match="no temporary folder can be made for the sandbox"):
             await supervisor["boxed"].wait_ready(20)
@@ -91,7 +89,6 @@ async def test_the_whole_system_as_working_folder_is_refused(folder: Path, direc
         restart=ONCE,
         plugins=(PluginSpec("sandbox", {"cwd": "read-only"}),),
     )
-
     async with running(allowed, directories) as (_, said):
         assert said == ["/", "no"]
 
@@ -99,7 +96,6 @@ async def test_the_whole_system_as_working_folder_is_refused(folder: Path, direc
 @needs_bwrap
 async def test_a_working_folder_can_be_read_only(folder: Path, directories: Directories) -> None:
     script = "(echo x > written) 2>/dev/null || echo no; echo end; sleep 300"
-
     async with running(a_script(folder, script, cwd="read-only"), directories) as (_, said):
         assert said == ["no"]
 

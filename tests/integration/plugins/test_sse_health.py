@@ -27,20 +27,16 @@ CONNECTED = '{"type":"server.connected","properties":{}}'
 
 async def test_the_first_event_means_healthy_and_is_delivered() -> None:
     host = HealthContext()
-
     async with running() as server, watching(SseHealth(), host, server.endpoint) as reports:
         report = await healthy(reports)
-
     assert report.details["url"] == server.endpoint.url + "/event"
     assert host.delivered == [StreamEvent("message", CONNECTED)]
 
 
 async def test_the_empty_first_event_of_old_versions_counts() -> None:
     host = HealthContext()
-
     async with running("--first", "{}") as server, watching(SseHealth(), host, server.endpoint) as reports:
         await healthy(reports)
-
     assert host.data == ["{}"]
 
 
@@ -56,7 +52,6 @@ async def test_a_comment_is_a_first_sign_of_life() -> None:
 
 async def test_a_server_that_listens_and_answers_later_is_ready_soon_after() -> None:
     switches = [part for _ in range(4) for part in ("--events", "status", "503")]
-
     async with (
         running(*switches, "--events", "ok") as server,
         watching(SseHealth(), HealthContext(), server.endpoint) as reports,
@@ -79,46 +74,39 @@ async def test_a_slow_first_answer_is_waited_for() -> None:
 
 async def test_a_start_learns_what_is_missing_before_its_time_is_up() -> None:
     host = HealthContext(startup_timeout=1.2)
-
     async with (
         running("--events", "never-headers") as server,
         watching(SseHealth(), host, server.endpoint) as reports,
     ):
         report = await unhealthy(reports, seconds=1)
-
     assert isinstance(report.error, EventStreamConnectionFailed)
     assert "it is up and listens, but its event stream cannot be used" in str(report.error)
 
 
 async def test_the_first_attempts_of_a_short_start_are_given_ever_more_time() -> None:
     host = HealthContext(startup_timeout=0.6)
-
     async with (
         running("--events-delay", "0.5") as server,
         watching(SseHealth(), host, server.endpoint) as reports,
     ):
         assert (await unhealthy(reports)).details["kind"] == "no_answer"
-
         while (await next_report(reports)) and not host.delivered:
             pass
 
 
 async def test_a_server_that_is_ready_is_found_so_within_a_few_milliseconds() -> None:
     times = []
-
     async with running() as server:
         for _ in range(5):
             async with watching(SseHealth(), HealthContext(), server.endpoint) as reports:
                 start = time.perf_counter()
                 await healthy(reports)
                 times.append(time.perf_counter() - start)
-
     assert min(times) < 0.03
 
 
 async def test_the_credentials_of_the_server_are_sent() -> None:
     host = HealthContext(auth=Auth("opencode", "open sesame"))
-
     async with (
         running("--password", "open sesame") as server,
         watching(SseHealth(), host, server.endpoint) as reports,
@@ -129,7 +117,6 @@ async def test_the_credentials_of_the_server_are_sent() -> None:
 async def test_headers_from_the_options_go_first() -> None:
     health = SseHealth(headers={"Authorization": Auth("opencode", "right").header})
     host = HealthContext(auth=Auth("opencode", "wrong"))
-
     async with (
         running("--password", "right") as server,
         watching(health, host, server.endpoint) as reports,
@@ -146,7 +133,6 @@ async def test_the_path_is_the_option_else_the_fact_else_event() -> None:
         ]:
             async with watching(health, host, server.endpoint) as reports:
                 await healthy(reports)
-
         async with watching(SseHealth(), HealthContext(), server.endpoint) as reports:
             assert (await unhealthy(reports)).details["kind"] == "not_found"
 
@@ -154,7 +140,6 @@ async def test_the_path_is_the_option_else_the_fact_else_event() -> None:
 async def test_a_proxy_in_the_environment_is_no_way_to_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-
     async with running() as server, watching(SseHealth(), HealthContext(), server.endpoint) as reports:
         await healthy(reports)
 
@@ -173,7 +158,6 @@ async def test_closing_ends_the_connection_and_leaves_nothing() -> None:
             await healthy(reports)
             files = open_files()
             start = time.monotonic()
-
         assert time.monotonic() - start < 0.5
         assert [await server.line(), await server.line()] == ["request GET /event", "stream closed"]
         assert open_files() == files - 1
@@ -204,16 +188,13 @@ async def test_a_cancelled_scope_of_anyio_ends_the_connection_too() -> None:
             async with watching(SseHealth(), HealthContext(), server.endpoint) as reports:
                 async for _ in reports:
                     pass
-
         assert [await server.line(), await server.line()] == ["request GET /event", "stream closed"]
 
 
 async def test_events_are_told_as_notices_on_request() -> None:
     host = HealthContext()
-
     async with running() as server, watching(SseHealth(log_events=True), host, server.endpoint) as reports:
         await healthy(reports)
-
     assert host.notices == [
         ("stream_event", f"message: {CONNECTED}", "info", {"type": "message", "id": ""}),
     ]
@@ -223,7 +204,6 @@ async def test_a_server_without_a_port_is_a_mistake_in_the_configuration() -> No
     async with watching(SseHealth(), HealthContext(), None) as reports:
         report = await unhealthy(reports)
         assert await anext(reports, None) is None
-
     assert report.permanent
     assert isinstance(report.error, InvalidConfiguration)
 

@@ -31,13 +31,11 @@ QUICK = Duration(0.2)
 
 async def test_headers_alone_are_no_first_event() -> None:
     health = SseHealth(first_event_timeout=QUICK)
-
     async with (
         running("--events", "silent") as server,
         watching(health, HealthContext(), server.endpoint) as reports,
     ):
         report = await unhealthy(reports)
-
     assert report.details["kind"] == "no_first_event"
     assert "sends no event within 0.2 s" in report.reason
 
@@ -51,7 +49,6 @@ async def test_missing_and_wrong_credentials_are_told_apart(auth: Auth | None, w
         watching(SseHealth(), HealthContext(auth=auth), server.endpoint) as reports,
     ):
         report = await unhealthy(reports)
-
     assert report.details["kind"] == "unauthorized"
     assert words in report.reason
     assert "wrong" not in str(report)
@@ -67,7 +64,6 @@ async def test_a_broken_configuration_is_permanent_and_shown(status: str, by_fac
     pattern = r'"name":\s*"Config\w+Error"'
     host = HealthContext(facts={"permanent_bodies": (pattern,)} if by_fact else {})
     health = SseHealth(permanent_bodies=[] if by_fact else [pattern])
-
     async with (
         running("--events", "status", status, "--body", BROKEN) as server,
         watching(health, host, server.endpoint) as reports,
@@ -81,7 +77,6 @@ async def test_a_broken_configuration_is_permanent_and_shown(status: str, by_fac
 
 async def test_other_error_bodies_are_not_permanent_and_shown_too() -> None:
     body = '{"error":{"message":"still   migrating"}}'
-
     async with (
         running("--events", "status", "500", "--body", body) as server,
         watching(SseHealth(permanent_bodies=["Config"]), HealthContext(), server.endpoint) as reports,
@@ -99,7 +94,6 @@ async def test_what_stands_in_the_query_is_not_shown() -> None:
         watching(SseHealth(path="/nothing?token=abc"), HealthContext(), server.endpoint) as reports,
     ):
         report = await unhealthy(reports)
-
     assert "abc" not in report.reason + str(report.error)
 
 
@@ -120,7 +114,6 @@ async def test_what_stands_in_the_query_is_not_shown() -> None:
 )
 async def test_reasons_are_told_apart(mode: list[str], kind: str, words: str) -> None:
     health = SseHealth(first_event_timeout=QUICK)
-
     async with (
         running("--events", *mode, "--body", "the body") as server,
         watching(health, HealthContext(), server.endpoint) as reports,
@@ -168,7 +161,6 @@ async def test_answers_that_no_server_should_give_have_a_reason_too(
 
     async with answering(give) as endpoint, watching(SseHealth(), HealthContext(), endpoint) as reports:
         report = await unhealthy(reports)
-
     assert report.details["kind"] == kind
     assert words in report.reason
 
@@ -180,7 +172,6 @@ async def test_the_query_of_a_redirect_is_not_shown() -> None:
 
     async with answering(give) as endpoint, watching(SseHealth(), HealthContext(), endpoint) as reports:
         report = await unhealthy(reports)
-
     assert report.reason.endswith("it redirects (302 Found) to /login")
     assert "abc" not in str(report.error)
 
@@ -200,14 +191,12 @@ async def test_a_first_event_that_never_ends_is_no_first_event() -> None:
     async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request(reader)
         writer.write(HEAD + b"data: ")
-
         while not reader.at_eof():
             writer.write(b"x")
             await writer.drain()
             await asyncio.sleep(0.02)
 
     health = SseHealth(first_event_timeout=Duration(0.3))
-
     async with answering(trickle) as endpoint, watching(health, HealthContext(), endpoint) as reports:
         report = await unhealthy(reports)
 
@@ -218,7 +207,6 @@ async def test_a_body_of_an_error_that_never_ends_is_shown_up_to_a_bound() -> No
     async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request(reader)
         writer.write(b"HTTP/1.1 500 Oh\r\n\r\n")
-
         while True:
             writer.write(b"error " * 1000)
             await writer.drain()
@@ -261,10 +249,8 @@ def test_a_retry_after_is_a_number_or_a_date(value: str, seconds: float | None) 
 async def test_nobody_listening_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-
     async with watching(SseHealth(), HealthContext(), Endpoint("127.0.0.1", port)) as reports:
         reports_in_a_row = [await unhealthy(reports) for _ in range(3)]
-
     assert [report.details["kind"] for report in reports_in_a_row] == ["refused"] * 3
     assert reports_in_a_row[0].reason == f"GET http://127.0.0.1:{port}/event: connection refused"
 
@@ -272,7 +258,6 @@ async def test_nobody_listening_is_refused() -> None:
 async def test_a_host_that_does_not_exist_is_unreachable() -> None:
     async with watching(SseHealth(), HealthContext(), Endpoint("no-such-host.invalid", 80)) as reports:
         report = await unhealthy(reports, seconds=20)
-
     assert report.details["kind"] == "unreachable"
 
 
@@ -281,14 +266,11 @@ async def test_a_connect_that_is_never_answered_has_its_own_limit() -> None:
     with socket.socket() as listener, ExitStack() as waiting:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
-
         for _ in range(4):
             client = waiting.enter_context(socket.socket())
             client.setblocking(False)
             client.connect_ex(listener.getsockname())
-
         endpoint = Endpoint("127.0.0.1", listener.getsockname()[1])
-
         async with watching(SseHealth(connect_timeout=QUICK), HealthContext(), endpoint) as reports:
             report = await unhealthy(reports)
 
@@ -299,7 +281,6 @@ async def test_a_connect_that_is_never_answered_has_its_own_limit() -> None:
 @pytest.mark.parametrize("switches", [[], ["--no-chunks"]])
 async def test_a_reset_in_the_middle_is_no_end(switches: list[str]) -> None:
     host = HealthContext()
-
     async with (
         running("--events", "reset-after", "3", *switches) as server,
         watching(SseHealth(), host, server.endpoint) as reports,
@@ -319,7 +300,6 @@ async def test_a_reset_that_nobody_asked_about_is_no_noise(caplog: pytest.LogCap
     ):
         await healthy(reports)
         await unhealthy(reports)
-
     gc.collect()
     assert caplog.records == []
 
@@ -359,7 +339,6 @@ async def test_a_certificate_is_checked_unless_told_otherwise(certificate: tuple
     async with answering(give, ssl=context) as endpoint:
         async with watching(SseHealth(), HealthContext(), endpoint) as reports:
             report = await unhealthy(reports)
-
         async with watching(SseHealth(verify=False), HealthContext(), endpoint) as reports:
             await healthy(reports)
 
@@ -375,7 +354,6 @@ async def test_plain_http_where_https_is_expected_is_a_tls_failure() -> None:
 
     async with answering(give) as endpoint:
         expected = Endpoint(endpoint.host, endpoint.port, "https")
-
         async with watching(SseHealth(verify=False), HealthContext(), expected) as reports:
             report = await unhealthy(reports)
 
@@ -388,5 +366,4 @@ async def test_a_header_that_cannot_be_sent_is_told() -> None:
         watching(SseHealth(headers={"X-Broken": "a\nb"}), HealthContext(), server.endpoint) as reports,
     ):
         report = await unhealthy(reports)
-
     assert report.details["kind"] == "unusable"

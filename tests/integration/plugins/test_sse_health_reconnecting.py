@@ -26,7 +26,6 @@ QUICK = Duration(0.2)
 
 async def test_a_stream_that_ends_is_a_gap_and_is_connected_to_again() -> None:
     host = HealthContext()
-
     async with (
         running("--events", "end-after", "2", "--events", "ok") as server,
         watching(SseHealth(reconnect=QUICK), host, server.endpoint) as reports,
@@ -43,13 +42,11 @@ async def test_a_stream_that_ends_is_a_gap_and_is_connected_to_again() -> None:
 async def test_a_stream_that_held_is_connected_to_again_at_once() -> None:
     async with running("--events", "ok", "--exit-after", "100") as server:
         health = SseHealth(reconnect=Duration(0.3), max_reconnect=Duration(30), stall_timeout=Duration(0.4))
-
         async with watching(health, HealthContext(), server.endpoint) as reports:
             await healthy(reports)
             await unhealthy(reports)
             start = time.monotonic()
             await healthy(reports)
-
     assert time.monotonic() - start < 0.25
 
 
@@ -67,7 +64,6 @@ async def test_the_count_of_failures_is_reset_by_a_first_event_and_not_by_a_conn
         "1",
     ]
     health = SseHealth(reconnect=Duration(0.02), first_event_timeout=QUICK)
-
     async with running(*modes) as server, watching(health, HealthContext(), server.endpoint) as reports:
         await healthy(reports)
         attempts = [(await unhealthy(reports)).details["attempt"] for _ in range(3)]
@@ -103,7 +99,6 @@ async def test_a_wait_that_the_server_asks_for_is_bounded() -> None:
         writer.write(HEAD + b"retry: 86400000\n" + FIRST)
 
     health = SseHealth(reconnect=Duration(0.05), max_reconnect=Duration(0.3))
-
     async with answering(wait_a_day) as endpoint, watching(health, HealthContext(), endpoint) as reports:
         await healthy(reports)
         await unhealthy(reports)
@@ -121,7 +116,6 @@ async def test_a_retry_after_is_waited_for_and_bounded() -> None:
         writer.write(next(answers, HEAD + FIRST))
 
     health = SseHealth(reconnect=Duration(0.01), max_reconnect=Duration(0.3))
-
     async with answering(busy) as endpoint, watching(health, HealthContext(), endpoint) as reports:
         await healthy(reports)
         assert (await unhealthy(reports)).details["kind"] == "ended"
@@ -216,7 +210,6 @@ async def test_an_answer_that_is_meant_ends_the_asking_soon_and_with_what_cures_
 ) -> None:
     answer, times = refusing(line, head)
     host = HealthContext(startup_timeout=4.5)
-
     async with answering(answer) as endpoint, watching(SseHealth(reconnect=QUICK), host, endpoint) as reports:
         report = await last(reports)
 
@@ -230,7 +223,6 @@ async def test_an_answer_that_is_meant_ends_the_asking_soon_and_with_what_cures_
 @pytest.mark.parametrize("opened", [True, False])
 async def test_who_answers_204_is_asked_no_more(opened: bool) -> None:
     answer, times = refusing("204 No Content", after=HEAD + FIRST if opened else None)
-
     async with (
         answering(answer) as endpoint,
         watching(SseHealth(reconnect=QUICK), HealthContext(), endpoint) as reports,
@@ -245,18 +237,15 @@ async def test_who_answers_204_is_asked_no_more(opened: bool) -> None:
 @pytest.mark.parametrize("line", ["401 Unauthorized", "404 Not Found"])
 async def test_what_is_served_a_moment_after_the_port_is_open_is_waited_for(line: str) -> None:
     answer, _ = refusing(line, before=4)
-
     async with answering(answer) as endpoint, watching(SseHealth(), HealthContext(), endpoint) as reports:
         for _ in range(4):
             assert not (await unhealthy(reports)).permanent
-
         await healthy(reports)
 
 
 async def test_a_refusal_ends_nothing_where_another_plugin_may_find_the_server_well() -> None:
     answer, _ = refusing("404 Not Found")
     host = HealthContext(startup_timeout=0.3, rule=HealthRule.ANY)
-
     async with answering(answer) as endpoint, watching(SseHealth(), host, endpoint) as reports:
         for _ in range(4):
             assert not (await unhealthy(reports)).permanent
@@ -266,9 +255,7 @@ async def test_a_refusal_ends_nothing_where_another_plugin_may_find_the_server_w
 async def test_a_retry_after_is_kept_while_it_starts_too(line: str) -> None:
     answer, times = refusing(line, "Retry-After: 3600\r\n")
     health = SseHealth(reconnect=Duration(0.01), max_reconnect=Duration(0.3))
-
     async with answering(answer) as endpoint, watching(health, HealthContext(), endpoint) as reports:
         for _ in range(3):
             await unhealthy(reports)
-
     assert min(after - before for before, after in pairwise(times)) > 0.29

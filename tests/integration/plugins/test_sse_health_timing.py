@@ -28,11 +28,9 @@ def test_while_it_starts_too_the_server_is_left_alone_as_long_as_it_asks(
 def test_an_answer_that_is_meant_is_asked_for_a_few_times_within_the_patience() -> None:
     refusals = Refusals(5.0)
     now, waits = 100.0, []
-
     while (wait := refusals.refused(now)) is not None:
         waits.append(round(wait, 3))
         now += wait
-
     assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 1.9]
     refusals.end()
     assert refusals.refused(now) == 0.1
@@ -48,11 +46,9 @@ def test_a_connection_that_held_is_renewed_at_once_and_then_with_growing_waits()
 def test_connections_that_end_at_once_are_renewed_ever_more_slowly() -> None:
     retries = Retries(1.0, 30.0, longest)
     delays = []
-
     for now in range(100, 104):
         retries.opened(now)
         delays.append(retries.failed(now + 0.5))
-
     assert delays == [1.0, 2.0, 4.0, 8.0]
     assert retries.failures == 1
 

@@ -23,7 +23,6 @@ BEAT = '{"type":"server.heartbeat","properties":{}}'
 
 async def test_every_event_is_delivered_in_order() -> None:
     host = HealthContext()
-
     async with (
         running("--events", "burst", "5000", "--heartbeat", "0.05") as server,
         watching(SseHealth(), host, server.endpoint) as reports,
@@ -48,7 +47,6 @@ async def test_a_burst_of_events_leaves_the_loop_to_others() -> None:
 
     async def tick() -> None:
         nonlocal most
-
         while True:
             before = len(host.delivered)
             await asyncio.sleep(0)
@@ -58,10 +56,8 @@ async def test_a_burst_of_events_leaves_the_loop_to_others() -> None:
         ticking = asyncio.create_task(tick())
         await healthy(reports)
         pending = asyncio.ensure_future(anext(reports))
-
         with anyio.fail_after(60):
             await host.until(100_000)
-
         ticking.cancel()
         pending.cancel()
         await asyncio.gather(ticking, pending, return_exceptions=True)
@@ -82,7 +78,6 @@ async def test_large_events_are_skipped_and_told_once_while_the_connection_and_i
         await until_closed(reader)
 
     health = SseHealth(max_event=Size(1000))
-
     async with answering(serve) as endpoint, watching(health, host, endpoint) as reports:
         await healthy(reports)
         assert await silent(reports, 0.5)
@@ -106,7 +101,6 @@ async def test_what_never_ends_is_no_sickness_as_long_as_it_goes_on(piece: bytes
     async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request(reader)
         writer.write(HEAD + FIRST + b"data: second\n\n")
-
         while True:
             writer.write(piece)
             await writer.drain()
@@ -128,7 +122,6 @@ async def test_a_first_event_that_is_too_large_is_a_first_event_once_it_has_ende
         await until_closed(reader)
 
     health = SseHealth(max_event=Size(1000), first_event_timeout=Duration(0.3))
-
     async with answering(large) as endpoint, watching(health, HealthContext(), endpoint) as reports:
         if ends:
             await healthy(reports)

@@ -36,7 +36,6 @@ class Manager:
                 except BlockingIOError:
                     await anyio.wait_readable(self._socket)
                     continue
-
                 if any(one.startswith(line) for one in lines):
                     return lines
 
@@ -73,7 +72,6 @@ async def test_systemd_hears_when_the_server_is_ready_and_how_it_is(
     make_spec: MakeSpec, directories: Directories, manager: Manager, address: str
 ) -> None:
     events: list[Event] = []
-
     async with keep(make_spec, directories, {"NOTIFY_SOCKET": address}, events) as supervisor:
         server = supervisor["fake"]
         assert await manager.hear("STATUS") == ["STATUS=fake: starting"]
@@ -94,7 +92,6 @@ async def test_the_watchdog_is_told_that_hostler_lives_until_the_server_is_at_re
     make_spec: MakeSpec, directories: Directories, manager: Manager, address: str
 ) -> None:
     environ = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "40000", "WATCHDOG_PID": str(os.getpid())}
-
     async with keep(make_spec, directories, environ, [], status=False) as supervisor:
         server = supervisor["fake"]
         assert await manager.hear("WATCHDOG") == ["WATCHDOG_USEC=40000"]
@@ -103,10 +100,8 @@ async def test_the_watchdog_is_told_that_hostler_lives_until_the_server_is_at_re
         os.kill(server.pid, signal.SIGKILL)
         await server.until(lambda: server.generation == 2)
         await server.wait_ready(20)
-
         for _ in range(5):
             assert await manager.hear("WATCHDOG") == ["WATCHDOG=1"]
-
         await server.stop()
         await manager.hear("WATCHDOG_USEC=0")
         await server.start()
@@ -116,10 +111,8 @@ async def test_the_watchdog_is_told_that_hostler_lives_until_the_server_is_at_re
 async def test_outside_of_systemd_it_does_nothing(make_spec: MakeSpec, directories: Directories) -> None:
     events: list[Event] = []
     environ = {"NOTIFY_SOCKET": "", "WATCHDOG_USEC": "40000"}
-
     async with keep(make_spec, directories, environ, events) as supervisor:
         await supervisor.wait_ready(timeout=20)
-
     assert not [event for event in events if isinstance(event, Notice)]
 
 
@@ -129,10 +122,8 @@ async def test_a_socket_that_is_gone_is_told_once_and_hurts_nobody(
 ) -> None:
     events: list[Event] = []
     environ = {"NOTIFY_SOCKET": wrong.format(tmp_path)}
-
     async with keep(make_spec, directories, environ, events) as supervisor:
         await supervisor.wait_ready(timeout=20)
-
     notices = [event for event in events if isinstance(event, Notice)]
     assert [event.topic for event in notices] == ["systemd_gone"]
     assert notices[0].text.startswith("systemd cannot be told anything any more: ")
@@ -141,7 +132,6 @@ async def test_a_socket_that_is_gone_is_told_once_and_hurts_nobody(
 async def test_an_address_in_the_abstract_namespace_is_reached() -> None:
     name = f"hostler-test-{os.getpid()}"
     manager = Manager(f"\0{name}")
-
     try:
         send(f"@{name}", "READY=1")
         assert await manager.hear("READY=1") == ["READY=1"]

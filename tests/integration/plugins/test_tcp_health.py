@@ -40,7 +40,6 @@ async def pong(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         await writer.drain()
         await asyncio.sleep(0.01)
         writer.write(b"NG\r\n")
-
     if line:
         writer.write(b"-ERR unknown command\r\n")
 
@@ -54,14 +53,12 @@ async def hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def test_to_accept_is_enough() -> None:
     async with running() as server, watching(quick(), HealthContext(), server.endpoint) as reports:
         report = await healthy(reports)
-
     assert report.details == {"address": f"127.0.0.1:{server.endpoint.port}"}
 
 
 async def test_nobody_there_is_told() -> None:
     async with answering(hello) as gone:
         pass
-
     async with watching(quick(), HealthContext(), gone) as reports:
         assert (await unhealthy(reports)).reason == f"127.0.0.1:{gone.port}: connection refused"
 
@@ -73,7 +70,6 @@ async def test_a_host_without_an_address_is_told() -> None:
 
 async def test_an_answer_to_what_is_sent_is_waited_for_in_pieces() -> None:
     plugin = quick(send="PING\r\n", expect=r"^\+PONG")
-
     async with answering(pong) as endpoint, watching(plugin, HealthContext(), endpoint) as reports:
         await healthy(reports)
         await healthy(reports)
@@ -81,10 +77,8 @@ async def test_an_answer_to_what_is_sent_is_waited_for_in_pieces() -> None:
 
 async def test_another_answer_is_a_failure_that_shows_it() -> None:
     plugin = quick(send="HELP\r\n", expect=r"^\+PONG")
-
     async with answering(pong) as endpoint, watching(plugin, HealthContext(), endpoint) as reports:
         report = await unhealthy(reports)
-
     assert report.reason.endswith(
         r": it says '-ERR unknown command\r\n', in which nothing matches '^\\+PONG'"
     )
@@ -113,7 +107,6 @@ async def test_a_server_that_hangs_up_or_resets_is_told() -> None:
         assert "it says nothing, in which nothing matches 'hello'" in (await unhealthy(reports)).reason
 
     plugin = quick(send="x" * 4_000_000, expect="hello")
-
     async with answering(reset) as endpoint, watching(plugin, HealthContext(), endpoint) as reports:
         assert "the connection broke off: " in (await unhealthy(reports)).reason
 
@@ -122,7 +115,6 @@ async def test_silence_is_a_failure_after_the_timeout_or_a_third_of_the_start() 
     async with answering(pong) as endpoint:
         async with watching(quick(expect="x", timeout=Duration(0.2)), HealthContext(), endpoint) as reports:
             assert (await unhealthy(reports)).reason == "no answer within 0.2 s"
-
         async with watching(quick(expect="x"), HealthContext(startup_timeout=0.9), endpoint) as reports:
             assert (await unhealthy(reports)).reason == "no answer within 0.3 s"
 
@@ -165,7 +157,6 @@ async def test_ipv6_is_reached_and_written_in_brackets() -> None:
 async def test_without_any_port_it_is_a_mistake_in_the_configuration() -> None:
     async with watching(quick(), HealthContext(), None) as reports:
         report = await unhealthy(reports)
-
     assert report.permanent
     assert isinstance(report.error, InvalidConfiguration)
 
@@ -198,7 +189,6 @@ async def test_a_unix_socket_is_ready_when_it_accepts_and_not_when_it_is_there(
     ) as supervisor:
         server = supervisor["web"]
         supervisor.listen(lambda event: said.append(getattr(event, "reason", "")))
-
         with anyio.fail_after(20):
             await server.until(lambda: any("app.sock: connection refused" in reason for reason in said))
             assert server.state is State.WAITING_READY
@@ -235,14 +225,11 @@ async def test_a_secret_goes_over_a_unix_socket_only_to_a_process_of_the_server(
         async with watching(plugin, Keeper(), None) as reports:
             assert f"another process (pid {os.getpid()})" in (await unhealthy(reports)).reason
             assert set(heard) <= {b""}
-
         async with watching(plugin, Keeper(own=[os.getpid()]), None) as reports:
             await healthy(reports)
-
         with anyio.fail_after(20):
             while len(heard) < 2:  # noqa: ASYNC110 - the other end may be served later
                 await anyio.sleep(0.01)
-
         await asyncio.wait([task for task in served if task is not None])
         assert sorted(heard)[-2:] == [b"", b"AUTH open sesame"]
 
@@ -254,10 +241,8 @@ async def test_thresholds_are_passed_on() -> None:
         writer.write(next(answers, b"no"))
 
     plugin = quick(expect="yes", successes=2, failures=4)
-
     async with answering(serve) as endpoint, watching(plugin, HealthContext(), endpoint) as reports:
         said = [await next_report(reports) for _ in range(3)]
-
     assert [type(report) for report in said] == [Unhealthy, Healthy, Unhealthy]
     assert [report.limit for report in said if isinstance(report, Unhealthy)] == [4, 4]
 
@@ -271,11 +256,9 @@ async def test_closing_it_within_an_attempt_closes_the_connection() -> None:
 
     async with answering(serve) as endpoint:
         files = open_files()
-
         with anyio.move_on_after(0.2):
             async with watching(quick(expect="x"), HealthContext(), endpoint) as reports:
                 await anext(reports)
-
         with anyio.fail_after(5):
             await closed.wait()
 

@@ -73,7 +73,6 @@ async def watched(server: Server, events: list[Event], app: Path, generation: in
     """Wait until changes are seen: nobody tells when the watch has begun, so files are written until then."""
     await server.wait_ready(DEADLINE)
     number = 0
-
     while server.generation == generation and not told(events, "files_changed"):
         number += 1
         (app / "begun").write_text(str(number))
@@ -87,7 +86,6 @@ async def test_a_change_restarts_the_server_in_order(keep: Keep, events: list[Ev
         await server.until(lambda: server.generation >= 2)
         await server.wait_ready(DEADLINE)
         assert server.restarts == 0
-
     assert told(events, "restart_asked")[0] == "a plugin asks for a restart: begun changed"
 
 
@@ -100,15 +98,11 @@ async def test_only_what_counts_restarts_it(keep: Keep, events: list[Event], app
         await server.wait_ready(DEADLINE)
         (app / "gen").mkdir()
         number = 0
-
         while server.generation == 1:
             number += 1
-
             for name in ("node_modules/x.py", "gen/y.py", "skip.py", *TRACES, "main.py"):
                 (app / name).write_text(str(number))
-
             await asyncio.sleep(0.05)
-
         await server.wait_ready(DEADLINE)
 
     assert set(told(events, "restart_asked")) == {"a plugin asks for a restart: main.py changed"}
@@ -153,7 +147,6 @@ async def test_a_new_time_and_new_rights_of_a_file_are_no_change(
         await watched(server, events, app)
         await server.until(lambda: server.generation >= 2)
         await server.wait_ready(DEADLINE)
-
         for step in (
             old.touch,
             lambda: old.chmod(0o600),
@@ -163,7 +156,6 @@ async def test_a_new_time_and_new_rights_of_a_file_are_no_change(
         ):
             step()
             await asyncio.sleep(0.2)  # seen by itself, were it a change
-
         assert not is_told()
         old.write_text("another")
         await server.until(is_told)
@@ -175,7 +167,6 @@ async def test_a_signal_may_be_sent_instead(keep: Keep, events: list[Event], app
         await watched(server, events, app)
         await server.until(lambda: server.generation >= 2)  # it knows no better than to die of SIGUSR2
         assert server.crashes[0].signal == signal.SIGUSR2
-
     assert told(events, "files_changed")[0] == "begun changed: SIGUSR2 is sent"
 
 
@@ -187,12 +178,10 @@ async def test_many_changes_slow_the_watch_down_and_it_goes_on(
     async with asyncio.timeout(60), keep() as supervisor:
         server = supervisor["fake"]
         number = 0
-
         while not told(events, "watch_slowed"):
             number += 1
             (app / "state").write_text(str(number))
             await asyncio.sleep(0.03)
-
         before = server.generation
         await server.until(lambda: server.generation > before)
         assert before <= 11
@@ -287,7 +276,6 @@ async def test_a_server_that_failed_from_the_beginning_is_started_by_the_next_ch
     program: Callable[..., Supervisor], app: Path, action: str
 ) -> None:
     save(app, "exit 3")
-
     async with asyncio.timeout(DEADLINE), program(options={"action": action}) as supervisor:
         server = supervisor["app"]
         await server.until(lambda: server.state is State.FAILED)
@@ -299,7 +287,6 @@ async def test_a_change_while_it_waits_for_its_restart_starts_it_at_once(
 ) -> None:
     slow = RestartPolicy(initial_delay=1000.0, max_delay=1000.0)
     save(app, "exit 3")
-
     async with asyncio.timeout(DEADLINE), program(restart=slow) as supervisor:
         server = supervisor["app"]
         await server.until(lambda: server.state is State.BACKOFF)
@@ -311,7 +298,6 @@ async def test_who_failed_for_want_of_it_comes_back_with_it(
 ) -> None:
     save(app, "exit 3")
     other = ServerSpec(name="other", command=("sleep", "1000"), port=None, needs=("app",), restart=QUICK)
-
     async with asyncio.timeout(DEADLINE), program(other) as supervisor:
         await supervisor["other"].until(lambda: supervisor["other"].state is State.FAILED)
         await saved_until(supervisor["app"], app, "echo up; sleep 1000", State.RUNNING)
@@ -362,14 +348,12 @@ async def test_what_is_not_there_is_told_and_the_rest_is_watched(
         server = supervisor["fake"]
         await watched(server, events, app)
         await server.until(lambda: server.generation >= 2)
-
     assert told(events, "watch_missing")[0] == f"there is nothing to watch at {app / 'gone'}"
 
 
 async def test_nothing_to_watch_is_no_reason_not_to_start(keep: Keep, events: list[Event]) -> None:
     async with keep(paths=["gone"]) as supervisor:
         await supervisor["fake"].wait_ready(DEADLINE)
-
     assert len(told(events, "watch_missing")) == 1
 
 
@@ -416,10 +400,8 @@ def test_of_large_files_and_of_many_no_more_is_read_than_so_much(
 ) -> None:
     monkeypatch.setattr(f"hostler_plugins.watch_files.contents.{bound}", 10 if known else 7)
     files = [tmp_path / "a", tmp_path / "b"]
-
     for file in files:
         file.write_bytes(bytes(8))
-
     contents = learnt(tmp_path, time.time() + 10)
     assert [contents.have_changed(str(file)) for file in files].count(False) == known
 

@@ -38,7 +38,6 @@ class Case:
 def get(server: Server, path: str, words: str, **headers: str) -> None:
     """What is asked for by HTTP holds these words."""
     request = urllib.request.Request(f"{server.url}{path}", headers=headers)
-
     with NO_PROXY.open(request, timeout=10) as answer:
         assert words in answer.read().decode()
 
@@ -116,14 +115,12 @@ def vite(world: Project) -> None:
 def ask_mcp(server: Server) -> None:
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
     request = urllib.request.Request(f"{server.url}/mcp", json.dumps(INITIALIZE).encode(), headers)
-
     with NO_PROXY.open(request, timeout=10) as answer:
         assert '"serverInfo"' in answer.read().decode()
 
 
 def ask_redis(server: Server) -> None:
     assert server.endpoint is not None
-
     with socket.create_connection((server.endpoint.host, server.endpoint.port), timeout=10) as connection:
         connection.sendall(b"PING\r\n")
         assert connection.recv(64) == b"+PONG\r\n"
@@ -132,7 +129,6 @@ def ask_redis(server: Server) -> None:
 def ask_postgres(server: Server) -> None:
     """The protocol's first question, whether it takes TLS, has one letter for an answer."""
     assert server.endpoint is not None
-
     with socket.create_connection((server.endpoint.host, server.endpoint.port), timeout=10) as connection:
         connection.sendall(bytes.fromhex("0000000804d2162f"))
         assert connection.recv(1) in b"SN"
@@ -220,7 +216,6 @@ def answers(host: str, port: int) -> bool:
         socket.create_connection((host, port), timeout=5).close()
     except ConnectionRefusedError:
         return False
-
     return True
 
 

@@ -22,10 +22,8 @@ def lost(count: int) -> str:
 async def test_every_listener_gets_everything_in_order() -> None:
     channel: Broadcast[str] = Broadcast()
     first, second = channel.subscribe(), channel.subscribe()
-
     for item in "abc":
         channel.publish(item)
-
     channel.close()
     assert await all_of(first) == await all_of(second) == ["a", "b", "c"]
 
@@ -33,10 +31,8 @@ async def test_every_listener_gets_everything_in_order() -> None:
 async def test_a_slow_listener_loses_the_oldest_and_learns_how_many() -> None:
     channel: Broadcast[str] = Broadcast(limit=3, gap=lost)
     slow = channel.subscribe()
-
     for number in range(10):
         channel.publish(str(number))
-
     channel.close()
     assert await all_of(slow) == ["7 lost", "7", "8", "9"]
 
@@ -45,10 +41,8 @@ async def test_marked_items_carry_the_number_of_those_lost_before_them() -> None
     marks: Marks[tuple[str, int]] = Marks(lambda item: item[1], lambda item, lost: (item[0], lost))
     channel: Broadcast[tuple[str, int]] = Broadcast(marks=marks)
     slow, prompt = channel.subscribe(2), channel.subscribe()
-
     for item in (("a", 0), ("b", 5), ("c", 0), ("d", 7)):
         channel.publish(item)
-
     channel.close()
     assert [item async for item in slow] == [("c", 7), ("d", 7)]
     assert [item async for item in prompt] == [("a", 0), ("b", 5), ("c", 0), ("d", 7)]
@@ -58,7 +52,6 @@ async def test_large_items_are_bounded_by_their_size_and_one_that_is_larger_stil
     channel: Broadcast[str] = Broadcast(gap=lost, weigh=len)
     slow, prompt = channel.subscribe(), channel.subscribe()
     large = "x" * (20 << 20)
-
     for item in (large, "small", "small"):
         channel.publish(item)
 
@@ -80,20 +73,16 @@ async def test_two_gaps_are_reported_one_by_one() -> None:
     channel.publish("a")
     channel.publish("b")
     assert [await anext(slow), await anext(slow)] == ["1 lost", "b"]
-
     for item in "cde":
         channel.publish(item)
-
     assert [await anext(slow), await anext(slow)] == ["2 lost", "e"]
 
 
 async def test_a_channel_without_a_mark_drops_silently() -> None:
     channel: Broadcast[str] = Broadcast(limit=2)
     slow = channel.subscribe()
-
     for item in "abcd":
         channel.publish(item)
-
     channel.close()
     assert await all_of(slow) == ["c", "d"]
 
@@ -178,7 +167,6 @@ async def test_an_inbox_keeps_the_order_and_obeys_the_deadline() -> None:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_post_later, inbox)
-
         with anyio.fail_after(5):
             assert await inbox.take() == "late"
 
@@ -192,9 +180,7 @@ async def _post_later(inbox: Mailbox[str]) -> None:
 async def test_memory_is_bounded_by_the_limit(limit: int) -> None:
     channel: Broadcast[str] = Broadcast(limit=limit)
     slow = channel.subscribe()
-
     for number in range(5000):
         channel.publish(str(number))
-
     channel.close()
     assert len(await all_of(slow)) == limit

@@ -41,7 +41,6 @@ async def test_without_a_thread_the_work_is_done_here(abandon: bool) -> None:
 async def test_what_the_work_raises_comes_out_without_a_thread_too() -> None:
     with pytest.raises(ZeroDivisionError):
         await run_in_thread(divmod, 1, 0)
-
     with pytest.raises(RuntimeError, match="no more"):
         await run_in_thread(fail)
 

@@ -38,7 +38,6 @@ def loaded(write: Write, lines: str) -> ServerSpec:
 def said_of(write: Write, lines: str) -> list[str]:
     with pytest.raises(InvalidConfiguration) as caught:
         loaded(write, lines)
-
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -171,6 +170,5 @@ def test_what_is_wrong_with_a_port_of_a_task_is_told_once(write: Write) -> None:
 
 def test_a_circle_in_python_is_told_by_name() -> None:
     table = {name: {"command": ["x"], "needs": {other: "started"}} for name, other in ("ab", "ba")}
-
     with pytest.raises(InvalidConfiguration, match=r"in a circle: a -> b -> a$"):
         from_dict({"servers": table}, base=Path.cwd())

@@ -238,5 +238,4 @@ class Ready:
 def test_what_toml_cannot_hold_is_refused_with_its_key(plugins: tuple[PluginSpec, ...], message: str) -> None:
     with pytest.raises(InvalidConfiguration) as caught:
         dump(Configuration(servers={"web": ServerSpec(name="web", plugins=plugins)}))
-
     assert str(caught.value).startswith(message)

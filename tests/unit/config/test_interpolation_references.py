@@ -24,7 +24,6 @@ KNOWN_AT_START = "is known only at the start: use it in command, env and plugin 
 def said_of(path: Path) -> list[str]:
     with pytest.raises(InvalidConfiguration) as caught:
         load(path, environ={"HOME": "/home/ada"})
-
     return [str(problem) for problem in caught.value.problems]
 
 

@@ -119,7 +119,6 @@ def test_every_shipped_file_is_right(validator: Draft7Validator, file: Path) -> 
 def test_what_hostler_refuses_the_editor_marks(validator: Draft7Validator, line: str) -> None:
     with pytest.raises(InvalidConfiguration):
         from_dict(table_of(line), base=Path.cwd(), environ={})
-
     assert not validator.is_valid(table_of(line))
 
 

@@ -21,10 +21,8 @@ FIRST = {"pattern": "p", "words": ["a", "b"], "headers": {"x": "1", "y": "1"}}
 def merged(write: Write, *layers: str) -> dict[str, PluginSpec]:
     """The plugins of BASE with layers of `[servers.web.plugins]` over it, each in a file of its own."""
     write("0.toml", BASE)
-
     for number, layer in enumerate(layers, 1):
         write(f"{number}.toml", f"extends = ['{number - 1}.toml']\n[servers.web.plugins]\n{layer}\n")
-
     return {plugin.name: plugin for plugin in load(f"{len(layers)}.toml").servers["web"].plugins}
 
 

@@ -40,7 +40,6 @@ command = ["y"]
 def mistakes(call: Callable[[], Configuration]) -> list[str]:
     with pytest.raises(InvalidConfiguration) as caught:
         call()
-
     return [str(problem) for problem in caught.value.problems]
 
 

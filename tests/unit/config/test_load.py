@@ -229,7 +229,6 @@ def test_a_file_that_is_extended_many_times_is_read_once(write: Write) -> None:
             else "[servers.web]\ncommand = ['x']"
         )
         write(f"{number}.toml", base)
-
     assert load("29.toml").servers["web"].command == ("x",)
 
 
@@ -303,10 +302,8 @@ def test_a_file_that_cannot_be_used_is_told_with_its_place(
 ) -> None:
     path = write("a.toml", "extends = ['d/b.toml']\n")
     write(name, text)
-
     with pytest.raises(InvalidConfiguration) as caught:
         load(path, environ={})
-
     assert str(caught.value.problems[0]).startswith(message)
     assert len(caught.value.problems) == 1
 
@@ -314,7 +311,6 @@ def test_a_file_that_cannot_be_used_is_told_with_its_place(
 def test_a_long_line_is_cut_around_the_mistake(write: Write) -> None:
     with pytest.raises(InvalidConfiguration) as caught:
         load(write("a.toml", f"x = '{'a' * 500}' y{'b' * 500}\n"))
-
     row, pointer = str(caught.value).split("\n")[1:]
     assert row[pointer.index("^")] == "y"
     assert len(row) < 120
@@ -324,10 +320,8 @@ def test_all_broken_files_are_told_at_once(write: Write) -> None:
     write("b.toml", "x = ")
     write("c.toml", "y = ")
     path = write("a.toml", "extends = ['b.toml', 'c.toml', 'no.toml']\n")
-
     with pytest.raises(InvalidConfiguration) as caught:
         load(path)
-
     assert [str(problem.file) for problem in caught.value.problems] == ["b.toml", "c.toml", "a.toml"]
 
 
@@ -341,17 +335,14 @@ def test_all_broken_files_are_told_at_once(write: Write) -> None:
 )
 def test_a_path_without_a_file_is_told(write: Write, path: str, message: str) -> None:
     write("d/x.toml", "")
-
     with pytest.raises(InvalidConfiguration) as caught:
         load(path)
-
     assert str(caught.value).endswith(message)
 
 
 def test_what_is_not_utf_8_is_told_with_its_line(write: Write) -> None:
     path = write("a.toml", "")
     path.write_bytes(b"a = 1\nb = '\xff'\n")
-
     with pytest.raises(
         InvalidConfiguration, match=r"^a.toml:2: not UTF-8 \(byte 0xFF\); save the file as UTF-8$"
     ):
@@ -368,7 +359,6 @@ def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(write: Write) -> Non
 def test_a_chain_of_files_that_never_ends_is_refused(write: Write) -> None:
     for number in range(60):
         write(f"{number}.toml", f"extends = ['{number + 1}.toml']\n")
-
     with pytest.raises(InvalidConfiguration, match=r"extends\[0\]: more than 50 files extend one another$"):
         load("0.toml")
 
@@ -425,7 +415,6 @@ def test_a_mistake_in_a_mapping_is_told_with_its_key(
 ) -> None:
     with pytest.raises(InvalidConfiguration) as caught:
         from_dict(mapping, base=tmp_path)
-
     assert message in str(caught.value)
 
 
@@ -448,6 +437,5 @@ def test_without_a_line_of_its_own_a_mistake_is_told_at_what_is_around_it(
     monkeypatch.setattr(
         "hostler.config.source.read.lines", lambda _: {("servers",): 1, ("servers", "web"): 1}
     )
-
     with pytest.raises(InvalidConfiguration, match=r"^a.toml:1: servers.web.port: expected a whole number"):
         load(write("a.toml", "[servers.web]\ncommand = ['x']\nport = true\n"))

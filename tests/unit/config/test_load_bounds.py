@@ -21,7 +21,6 @@ LONG = "x" * 100_000
 def mistakes_in(path: Path, **environ: str) -> str:
     with pytest.raises(InvalidConfiguration) as caught:
         load(path, environ=environ)
-
     return str(caught.value)
 
 
@@ -51,7 +50,6 @@ def test_what_is_no_file_is_told_at_once_wherever_a_file_is_expected(
 
 def test_a_pipe_that_we_were_given_is_read_to_its_end() -> None:
     reading, writing = os.pipe()
-
     with os.fdopen(reading), os.fdopen(writing, "w") as pipe:
         pipe.write(SERVER)
         pipe.close()
@@ -61,7 +59,6 @@ def test_a_pipe_that_we_were_given_is_read_to_its_end() -> None:
 def test_a_pipe_that_nobody_closes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hostler.files.bounded_read._PIPE_TIMEOUT", 0.1)
     reading, writing = os.pipe()
-
     with os.fdopen(reading), os.fdopen(writing, "w"):
         assert "the pipe was not closed within 0.1 s" in mistakes_in(Path(f"/dev/fd/{reading}"))
 
@@ -96,12 +93,10 @@ def test_a_configuration_that_grows_beyond_a_limit_is_refused_with_the_place(
 def test_of_a_pipe_that_never_ends_no_more_is_read_than_was_asked_for() -> None:
     with subprocess.Popen(["yes"], stdout=subprocess.PIPE) as endless:
         assert endless.stdout is not None
-
         try:
             data, _ = read_plain(Path(f"/dev/fd/{endless.stdout.fileno()}"), 100_000)
         finally:
             endless.kill()
-
     assert len(data) == 100_000
 
 

@@ -127,12 +127,10 @@ def outcome(make: Callable[[], Configuration]) -> Configuration | InvalidConfigu
 
 def check(file: Path, profiles: tuple[str, ...] = ()) -> None:
     found = outcome(lambda: load(file, environ={"A": "hunter2-zebra"}, profiles=profiles))
-
     if isinstance(found, InvalidConfiguration):
         assert found.problems
         assert "hunter2" not in str(found)
         return
-
     if not found.servers:
         assert found.templates
         return
@@ -172,7 +170,6 @@ def test_any_bytes_are_a_configuration_or_a_list_of_problems(folder: Path, data:
 @given(mappings)
 def test_any_mapping_is_a_configuration_or_a_list_of_problems(folder: Path, tree: dict[str, Any]) -> None:
     found = outcome(lambda: from_dict(tree, base=folder, environ={}))
-
     if isinstance(found, Configuration):
         assert found.servers or found.templates
     else:

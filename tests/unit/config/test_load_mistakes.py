@@ -341,7 +341,6 @@ def test_two_servers_cannot_have_one_port_of_one_host(
 ) -> None:
     server = "[servers.{}]\ncommand = ['x']\nexpose = true\nport = 80\nhost = '{}'\n"
     path = write("a.toml", server.format("a", one) + server.format("b", other))
-
     if clash:
         assert said_of(path) == [
             'a.toml:9: servers.b.port: 80 is already the port of "a" on this host (0: a free one)'
@@ -407,6 +406,5 @@ def test_a_value_of_the_environment_is_never_shown(write: Write, line: str, mess
 def said_of(path: Path, **environ: str) -> list[str]:
     with pytest.raises(InvalidConfiguration) as caught:
         load(path, environ={"HOME": "/home/ada"} | environ)
-
     assert str(caught.value) == "\n".join(str(problem) for problem in caught.value.problems)
     return [str(problem) for problem in caught.value.problems]

@@ -32,7 +32,6 @@ second = { use = "plugin.py:Watcher" }
 def mistakes(call: Callable[[], object]) -> list[str]:
     with pytest.raises(InvalidConfiguration) as caught:
         call()
-
     return [str(problem) for problem in caught.value.problems]
 
 

@@ -105,7 +105,6 @@ EXPECTED = {
 def paths(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
     """Every path of a tree that tomllib read: what the scanner has to agree with."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-
     for key, child in items:
         yield (*path, key)
         yield from paths(child, (*path, key))
@@ -154,7 +153,6 @@ def test_the_scanner_finds_what_tomllib_finds(tree: dict[str, Any], multiline: b
 def test_each_key_stands_on_the_line_that_is_told(tree: dict[str, Any]) -> None:
     text = tomli_w.dumps(tree)
     rows = text.replace("\r\n", "\n").split("\n")
-
     for path, line in lines(text).items():
         if isinstance(path[-1], str) and path[-1].isascii() and path[-1].isalnum():
             assert path[-1] in rows[line - 1]

@@ -81,7 +81,6 @@ def test_a_word_that_only_the_start_can_fill_in_stays_as_it_is(tmp_path: Path) -
 def test_a_port_that_is_taken_is_a_warning_that_names_who_has_it(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         (seen,) = look(tmp_path, {"port": taken.getsockname()[1]})
-
     assert (seen.key, seen.weight) == ("servers.web.port", "warning")
     assert str(os.getpid()) in seen.message
 
@@ -156,7 +155,6 @@ def test_what_another_user_owns_cannot_be_written(tmp_path: Path) -> None:
 
     if os.geteuid() == 0:  # root may write everywhere, so somebody else is asked
         os.setresuid(65534, 65534, 0)
-
         try:
             assert why_not_writable(Path("/etc/hostler")) == "/etc may not be written by this user"
         finally:

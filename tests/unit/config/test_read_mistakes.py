@@ -12,7 +12,6 @@ from hostler.errors import InvalidConfiguration
 def first_line(path: Path) -> str:
     with pytest.raises(InvalidConfiguration) as caught:
         load(path, environ={})
-
     (problem,) = caught.value.problems
     return str(problem).partition("\n")[0]
 

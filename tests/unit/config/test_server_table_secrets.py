@@ -45,7 +45,6 @@ def locked(write: Write) -> Write:
 def said_of(path: Path) -> list[str]:
     with pytest.raises(InvalidConfiguration) as caught:
         load(path, environ=ENVIRON)
-
     return [str(problem) for problem in caught.value.problems]
 
 

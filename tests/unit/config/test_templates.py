@@ -43,7 +43,6 @@ ENVIRON = {"HOME": "/home/ada", "STAGE": "live"}
 def mistakes(call: Callable[[], object]) -> list[str]:
     with pytest.raises(InvalidConfiguration) as caught:
         call()
-
     return [str(problem) for problem in caught.value.problems]
 
 

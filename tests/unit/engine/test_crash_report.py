@@ -83,7 +83,6 @@ async def test_the_record_is_there_before_the_state_that_follows_is_told(
         supervisor.listen(
             lambda e: seen.append((e.state, len(server.crashes))) if isinstance(e, StateChanged) else None
         )
-
         with anyio.fail_after(10):
             await server.wait_stopped()
 
@@ -109,7 +108,6 @@ async def test_what_was_asked_for_is_no_crash(make_spec: MakeSpec, directories: 
         await server.wait_ready(10)
         await server.force_stop()
         assert server.crashes == ()
-
     assert CrashStore(server.data_dir).read("fake") == []
 
 
@@ -178,7 +176,6 @@ class Knows:
     async def health_check(self, server: ServerView) -> AsyncGenerator[Report, None]:
         if self.fails:
             raise RuntimeError("no idea")
-
         await anyio.sleep_forever()
         yield Healthy()
 
@@ -223,17 +220,13 @@ async def test_a_server_that_another_hostler_runs_has_no_crash_on_disk(
 ) -> None:
     spec = make_spec()
     options: dict[str, Any] = {"directories": directories, "namespace": "one"}
-
     async with Supervisor(spec, **options) as first:
         await first["fake"].wait_ready(10)
         await written(first["fake"], State.RUNNING)
-
         async with Supervisor(spec, **options) as second:
             with pytest.raises(ProcessAlreadyRunning):
                 await second["fake"].wait_ready(10)
-
             assert [crash.error for crash in second["fake"].crashes] == ["ProcessAlreadyRunning"]
-
         assert CrashStore(first["fake"].data_dir).read("fake") == []
         await written(first["fake"], State.RUNNING)
 
@@ -262,10 +255,8 @@ async def test_a_mistake_of_hostler_itself_in_a_stop_is_raised_by_the_stop(
         monkeypatch.setattr(
             "hostler.engine.shutdown.until_followers_are_gone", fail
         )  # nothing real makes one
-
         with pytest.raises(ServerError, match="hostler itself failed.*a bug"):
             await server.stop()
-
         assert server.state is State.STOPPED
         assert server.pid is None
         monkeypatch.undo()
@@ -338,8 +329,6 @@ async def written(server: Server, state: State) -> Status:
     with anyio.fail_after(5):
         while True:
             status = StatusStore(server.data_dir).read("fake")
-
             if status is not None and status.state is state:
                 return status
-
             await anyio.sleep(0.01)

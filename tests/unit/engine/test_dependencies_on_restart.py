@@ -105,10 +105,8 @@ async def test_a_server_that_stops_with_another_is_stopped_before_it_is_restarte
             "stopping: db is away; it comes back with it",
             "stopped: db is away; it comes back with it",
         ]
-
         with pytest.raises(ServerError, match="it is stopped"):
             await web.wait_ready(5)
-
         await db.start()
         await ready(web)
 
@@ -148,17 +146,14 @@ async def test_a_server_that_stopped_with_one_that_gave_up_fails_and_still_comes
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     specs = pair(make_spec, OnRestart.STOP, restart=NEVER)
-
     async with Supervisor(specs, directories=directories) as supervisor:
         db, web = supervisor["db"], supervisor["web"]
         await ready(web)
         kill(db)
 
         await until(web, lambda: web.state is State.FAILED)
-
         with pytest.raises(ServerCrashed, match="it needs db, which is failed"):
             await web.wait_ready(5)
-
         await db.start()
         await ready(web)
 
@@ -167,7 +162,6 @@ async def test_a_server_is_stopped_while_it_waits_for_one_that_is_stopped_before
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     slow = replace(QUICK, initial_delay=60.0, max_delay=60.0, max_restarts=1)
-
     async with Supervisor(
         pair(make_spec, OnRestart.STOP, restart=slow), directories=directories
     ) as supervisor:
@@ -188,13 +182,10 @@ async def test_a_forced_stop_does_not_wait_for_those_that_stop_with_it(
     specs = [
         replace(spec, force_kill_timeout=60.0) for spec in pair(make_spec, OnRestart.STOP, "--ignore-term")
     ]
-
     async with Supervisor(specs, directories=directories) as supervisor:
         await ready(supervisor["web"])
-
         with anyio.fail_after(5):
             await supervisor["db"].force_stop()
-
         assert supervisor["web"].state is State.STOPPING
         await supervisor.stop(force=True)
 
@@ -229,17 +220,13 @@ async def test_a_server_that_crashed_by_itself_does_not_come_back_with_another(
         await ready(web)
         kill(web)
         await slow.begun.wait()
-
         if at_once:
             kill(db)
             await until(db, lambda: db.state is not State.RUNNING)
-
         slow.go_on.set()
         await until(web, lambda: web.state is State.FAILED)
-
         if not at_once:
             kill(db)
-
         await until(db, lambda: db.generation == 2)
         await ready(db)
         assert (web.state, web.generation) == (State.FAILED, 1)
@@ -256,7 +243,6 @@ async def test_a_task_that_is_run_again_counts_as_a_restart(
     make_spec: MakeSpec, directories: Directories, on_restart: OnRestart, order: tuple[str, ...]
 ) -> None:
     need = Need("task", Condition.COMPLETED, on_restart)
-
     async with Supervisor(
         [task("sleep 0.2"), make_spec(name="web", needs=(need,))], directories=directories
     ) as s:
@@ -275,10 +261,8 @@ async def test_servers_that_were_removed_are_forgotten_by_those_that_they_needed
     async with Supervisor(pair(make_spec, OnRestart.RESTART), directories=directories) as supervisor:
         db, web = supervisor["db"], supervisor["web"]
         await ready(web)
-
         for _ in range(2):
             await supervisor.remove("web")
             await supervisor.add(web.spec)
             await ready(supervisor["web"])
-
         assert list(db.followers) == [supervisor["web"]]

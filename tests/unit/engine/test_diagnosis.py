@@ -103,7 +103,6 @@ async def test_a_wait_for_one_that_waits_for_another_says_why_that_one_is_not_re
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     web = make_spec(name="web", needs=(Need("fake"),))
-
     async with Supervisor([silent(make_spec, Path()), web], directories=directories) as supervisor:
         known = "it waits for fake, which is waiting_ready (the output never told where"
         await says(supervisor["web"], known, "see to fake first")
@@ -111,11 +110,9 @@ async def test_a_wait_for_one_that_waits_for_another_says_why_that_one_is_not_re
 
 async def test_of_several_the_error_tells_of_each(make_spec: MakeSpec, directories: Directories) -> None:
     specs = [make_spec("--port", "0", "--no-announce", name=name) for name in "ab"]
-
     async with Supervisor(specs, directories=directories) as supervisor:
         with pytest.raises(StartupTimeout, match="a: not ready") as caught:
             await supervisor.wait_ready(timeout=0.05)
-
     (note,) = caught.value.__notes__
     assert note.startswith("b: not ready")
 
@@ -125,7 +122,6 @@ async def test_a_wait_after_the_end_of_the_block_says_so(
 ) -> None:
     async with Supervisor(make_spec(), directories=directories) as supervisor:
         pass
-
     with pytest.raises(ServerError, match="its supervisor does not run"):
         await supervisor["fake"].wait_ready(1)
 
@@ -133,12 +129,9 @@ async def test_a_wait_after_the_end_of_the_block_says_so(
 async def says(server: Server, *known: str) -> None:
     """Wait until the error of a wait that takes too long holds all of this."""
     text = ""
-
     with anyio.move_on_after(20):
         while not all(part in text for part in known):
             with pytest.raises(StartupTimeout) as caught:
                 await server.wait_ready(0.05)
-
             text = str(caught.value)
-
     assert [part for part in known if part not in text] == [], text

@@ -30,10 +30,8 @@ BACKGROUND = [
 async def failure_of(spec: ServerSpec, directories: Directories) -> ServerCrashed:
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor[spec.name]
-
         with anyio.fail_after(30):
             await server.until(lambda: server.state is State.FAILED)
-
         assert isinstance(server.error, ServerCrashed)
         return server.error
 
@@ -55,13 +53,10 @@ async def test_one_that_has_done_its_work_and_left_some_in_the_background_is_tol
 ) -> None:
     notices: list[str] = []
     spec = ServerSpec(name="job", command=("sh", "-c", "sleep 60 &"), port=None, kind=kind)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         supervisor.listen(lambda event: notices.append(event.text) if isinstance(event, Notice) else None)
-
         with anyio.fail_after(30):
             await supervisor["job"].wait_stopped()
-
         assert supervisor["job"].state is State.STOPPED
 
     (notice,) = notices

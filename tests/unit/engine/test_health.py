@@ -54,12 +54,9 @@ class Words:
         while True:
             while self.queue:
                 word = self.queue.pop(0)
-
                 if isinstance(word, Exception):
                     raise word
-
                 yield word
-
             self.news = anyio.Event()
             await self.news.wait()
 
@@ -94,7 +91,6 @@ def live(directories: Directories, rule: HealthRule, main: Any, *, names: str = 
             plugins=tuple(PluginSpec(name, instance=plugin) for name, plugin in plugins.items()),
             **given,
         )
-
         async with SimulatedHost().supervisor(spec, directories=directories, namespace="test") as supervisor:
             await settle()
             await main(Life(supervisor["web"], plugins))
@@ -163,7 +159,6 @@ def test_the_only_one_that_is_missing_tells_its_own_error(directories: Directori
     async def main(life: Life) -> None:
         await life.say("a", Healthy())
         await life.say("b", Unhealthy("no", error=ServerCrashed("of its own")))
-
         with pytest.raises(ServerCrashed, match="of its own"):
             await life.server.wait_ready()
 
@@ -176,10 +171,8 @@ def test_a_plugin_that_failed_itself_is_the_error_where_nothing_else_can_be_said
 ) -> None:
     async def main(life: Life) -> None:
         await life.say("a", RuntimeError("oh"))
-
         if rule is ANY:
             await life.say("b", RuntimeError("oh"))
-
         with pytest.raises(PluginError, match="nothing is known of its health: plugin a failed"):
             await life.server.wait_ready()
 
@@ -326,7 +319,6 @@ def _lost(rule: HealthRule, limit: int, history: dict[str, list[Report | Excepti
 def _past(words: list[Report | Exception], limit: int) -> bool:
     if not words or not isinstance(words[-1], Unhealthy):
         return False
-
     return len(list(_row(words))) >= (words[-1].limit or limit)
 
 
@@ -335,7 +327,6 @@ def _row(words: list[Report | Exception]) -> Iterator[Unhealthy]:
     for word in reversed(words):
         if isinstance(word, Healthy):
             return
-
         if isinstance(word, Unhealthy):
             yield word
 
@@ -356,17 +347,14 @@ async def test_a_real_server_is_kept_by_any_of_two(directories: Directories, tmp
         health=ANY,
         plugins=probes,
     )
-
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["worker"]
         await server.wait_ready(10)
-
         with anyio.fail_after(10):
             assert server.run is not None
             assert server.run.health is not None
             watch = server.run.health
             await server.until(lambda: watch.plugins["exec-health"].failures > 5)
-
         assert server.state is State.RUNNING
         assert server.health == "healthy"
 
@@ -390,7 +378,6 @@ def test_a_check_that_fails_itself_is_started_less_and_less_often(directories: D
     async def main() -> None:
         plugins = (PluginSpec("breaks", instance=breaks),)
         spec = ServerSpec(name="web", command=("x",), port=None, startup_timeout=600.0, plugins=plugins)
-
         async with SimulatedHost().supervisor(spec, directories=directories):
             await anyio.sleep(150)
 

@@ -58,15 +58,12 @@ class Stubborn:
             except asyncio.CancelledError:
                 if not self.swallows:
                     raise
-
             self.yields += 1
-
             try:
                 yield Healthy()
             except GeneratorExit:
                 if not self.ignores_close:
                     raise
-
                 self.ignores_close = False  # or Python itself complains when it forgets this one
 
 
@@ -89,10 +86,8 @@ async def test_a_health_plugin_that_yields_nonsense_is_unknown_and_started_again
     make_spec: MakeSpec, directories: Directories, ignores_close: bool
 ) -> None:
     plugin = Stubborn(nonsense=True, ignores_close=ignores_close)
-
     async with Supervisor(make_spec(plugins=with_plugin(plugin)), directories=directories) as supervisor:
         server = supervisor["fake"]
-
         with anyio.fail_after(10):
             await server.until(lambda: server.health == "unknown")
             await plugin.twice.wait()
@@ -112,11 +107,9 @@ async def test_a_health_plugin_that_blocks_the_loop_is_named_and_has_not_failed(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     events: list[Event] = []
-
     async with Supervisor(make_spec(plugins=with_plugin(Blocks())), directories=directories) as supervisor:
         supervisor.listen(events.append)
         await supervisor["fake"].wait_ready(10)
-
     (told,) = [event for event in events if isinstance(event, Notice) and event.topic == "plugin_slow"]
     assert (told.details["plugin"], told.details["hook"]) == ("odd", "health_check")
     assert "plugin odd blocked the event loop" in told.text

@@ -161,7 +161,6 @@ async def _host(simulation: Simulation, steps: list[Step], end: str) -> None:
         try:
             for step in steps:
                 await run_step(step, simulation)
-
             if end == "healed":
                 await _heal(simulation)
         finally:
@@ -185,7 +184,6 @@ async def _heal(simulation: Simulation) -> None:
     for index, checker in enumerate(simulation.checkers):
         if checker.server.idle():
             await run_step(Start(index), simulation)
-
         with anyio.fail_after(100):
             await checker.server.wait_ready()
 

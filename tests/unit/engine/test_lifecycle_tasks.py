@@ -57,13 +57,11 @@ async def test_a_task_that_ends_with_0_has_completed(directories: Directories) -
         supervisor.listen(events.append)
         server = supervisor["task"]
         assert not server.completed
-
         with anyio.fail_after(10):
             await server.wait_completed()
             await server.wait_ready()  # it has been ready
             await supervisor.wait_ready()
             await supervisor.wait()
-
         assert server.completed
         assert server.crashes == ()
 
@@ -83,7 +81,6 @@ async def test_what_a_task_leaves_behind_is_stopped_before_it_has_completed(
 ) -> None:
     mark = str(tmp_path / "left")
     spec = task(f"setsid sh -c 'sleep 1000; : {mark}' </dev/null >/dev/null 2>&1 & echo started; exit 0")
-
     async with Supervisor(spec, directories=directories) as supervisor:
         await supervisor["task"].wait_completed(10)
         assert marked(mark) == []
@@ -94,7 +91,6 @@ async def test_a_task_that_fails_is_tried_again_within_its_budget(
 ) -> None:
     count = tmp_path / "count"
     script = f"echo x >> {count}; test $(wc -l < {count}) -ge 3 || exit 4"
-
     async with Supervisor(task(script), directories=directories) as supervisor:
         await supervisor["task"].wait_completed(10)
         assert supervisor["task"].generation == 3
@@ -103,11 +99,9 @@ async def test_a_task_that_fails_is_tried_again_within_its_budget(
 
 async def test_a_task_that_fails_late_each_time_is_failed_all_the_same(directories: Directories) -> None:
     policy = RestartPolicy(max_restarts=2, initial_delay=0.0, stable_after=0.0)
-
     async with Supervisor(task("sleep 0.05; exit 3", restart=policy), directories=directories) as supervisor:
         with pytest.raises(ServerCrashed, match=r"it did not complete: exit code 3 after 0\.\d s"):
             await supervisor["task"].wait_completed(10)
-
         assert supervisor["task"].generation == 3
         assert supervisor["task"].state is State.FAILED
         assert not supervisor["task"].completed
@@ -119,11 +113,9 @@ async def test_a_task_that_is_never_restarted_has_failed_at_once(
 ) -> None:
     health = PluginSpec("says", instance=Says([Healthy() if ready else Unhealthy("not yet")]))
     spec = task("sleep 0.3; exit 5", restart=NEVER, plugins=(health,))
-
     async with Supervisor(spec, directories=directories) as supervisor:
         with pytest.raises(ServerCrashed, match="exit code 5"):
             await supervisor["task"].wait_completed(10)
-
         assert supervisor["task"].generation == 1
 
 
@@ -147,11 +139,9 @@ class Says:
 async def test_a_task_may_complete_before_its_health_plugins_call_it_ready(directories: Directories) -> None:
     says = Says([Unhealthy("not yet")])
     spec = task("exit 0", plugins=(PluginSpec("says", instance=says),))
-
     async with Supervisor(spec, directories=directories) as supervisor:
         await supervisor["task"].wait_ready(10)
         assert supervisor["task"].completed
-
     assert says.reasons == ["completed"]
 
 
@@ -165,11 +155,9 @@ async def test_the_time_to_start_is_no_limit_for_the_work_of_a_task(directories:
 async def test_a_task_that_takes_too_long_has_failed(directories: Directories, ready: bool) -> None:
     health = PluginSpec("says", instance=Says([Healthy() if ready else Unhealthy("not yet")]))
     spec = task("sleep 1000", task_timeout=0.3, restart=NEVER, plugins=(health,))
-
     async with Supervisor(spec, directories=directories) as supervisor:
         with pytest.raises(ServerCrashed, match=r"it did not complete within 0\.3 s") as caught:
             await supervisor["task"].wait_completed(10)
-
         assert "task_timeout" in caught.value.context.hint
         assert supervisor["task"].crashes[-1].cause is ExitCause.TASK_TIMEOUT
 
@@ -177,7 +165,6 @@ async def test_a_task_that_takes_too_long_has_failed(directories: Directories, r
 async def test_a_task_that_is_never_called_ready_is_a_startup_timeout(directories: Directories) -> None:
     health = PluginSpec("says", instance=Says([Unhealthy("not yet")]))
     spec = task("sleep 1000", startup_timeout=0.2, task_timeout=60.0, restart=NEVER, plugins=(health,))
-
     async with Supervisor(spec, directories=directories) as supervisor:
         with pytest.raises(StartupTimeout, match="not yet"):
             await supervisor["task"].wait_completed(10)
@@ -185,7 +172,6 @@ async def test_a_task_that_is_never_called_ready_is_a_startup_timeout(directorie
 
 async def test_a_task_runs_again_only_when_it_is_started_again(directories: Directories) -> None:
     specs = [task("exit 0"), ServerSpec(name="worker", command=("sleep", "1000"), port=None, needs=("task",))]
-
     async with Supervisor(specs, directories=directories) as supervisor:
         server, worker = supervisor["task"], supervisor["worker"]
         await supervisor.wait_ready(timeout=10)
@@ -207,20 +193,16 @@ async def test_a_stop_ends_a_task_that_has_not_completed(directories: Directorie
     async with Supervisor(task("sleep 1000"), directories=directories) as supervisor:
         server = supervisor["task"]
         await server.wait_ready(10)  # it runs
-
         with pytest.raises(StartupTimeout, match=r"not completed after 0\.05 s; it is running"):
             await server.wait_completed(0.05)
-
         await server.stop()
         assert (server.state, server.completed) == (State.STOPPED, False)
-
         with pytest.raises(ServerError, match="it is stopped"):
             await server.wait_completed(5)
 
 
 async def test_a_restart_of_a_task_begins_its_work_anew(directories: Directories, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
-
     async with Supervisor(task(f"test -e {mark} || sleep 1000"), directories=directories) as supervisor:
         server = supervisor["task"]
         await server.wait_ready(10)
@@ -232,10 +214,8 @@ async def test_a_restart_of_a_task_begins_its_work_anew(directories: Directories
 
 async def test_a_start_while_a_task_is_cleaned_up_runs_it_again(directories: Directories) -> None:
     spec = task("exit 0", plugins=(PluginSpec("slow", instance=SlowEnd()),))
-
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["task"]
-
         with anyio.fail_after(10):
             await server.until(lambda: server.state is State.STOPPING)
             await server.start()
@@ -263,10 +243,8 @@ async def test_only_a_task_completes(make_spec: MakeSpec, directories: Directori
 
 def test_a_task_in_python_is_held_to_the_same_rules(directories: Directories) -> None:
     always = RestartPolicy(policy=RestartMode.ALWAYS)
-
     with pytest.raises(InvalidConfiguration, match=r"servers\.task\.port: a task has no port"):
         Supervisor(task("true", port=80), directories=directories)
-
     with pytest.raises(InvalidConfiguration, match=r"servers\.task\.restart\.policy: a task ends when"):
         Supervisor(task("true", restart=always), directories=directories)
 

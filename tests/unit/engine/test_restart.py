@@ -26,11 +26,9 @@ POLICY = RestartPolicy(max_restarts=8, initial_delay=0.5, max_delay=30.0, stable
 def delays(policy: RestartPolicy, chance: float) -> list[float]:
     budget = spend(Budget(), policy, chance)
     found = []
-
     while budget is not None:
         found.append(budget.last_delay)
         budget = spend(budget, policy, chance)
-
     return found
 
 
@@ -79,11 +77,9 @@ def test_a_child_that_dies_just_after_the_healthy_mark_uses_up_its_budget() -> N
     policy = RestartPolicy(max_restarts=6, initial_delay=1.0, max_delay=60.0, stable_after=1.0)
     budget: Budget | None = Budget()
     runs = 0
-
     while budget is not None and runs < 1000:
         budget = spend(after_running(budget, policy, 1.5), policy, 1.0)
         runs += 1
-
     assert runs == 7
 
 

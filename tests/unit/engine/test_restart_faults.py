@@ -81,7 +81,6 @@ def test_of_several_advices_the_strongest_counts_and_the_error_of_the_strongest_
     async def main() -> None:
         world = SimulatedHost()
         spec = ServerSpec(name="web", command=("x",), port=None, restart=QUICK, plugins=plugins)
-
         async with world.supervisor(spec, directories=directories) as supervisor:
             server = supervisor["web"]
             await server.wait_ready(10)
@@ -98,11 +97,9 @@ async def test_advice_to_restart_now_skips_the_delay_of_a_failed_start_too(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     spec = make_spec("--exit-after", "0", plugins=with_plugin(Advises()), restart=SLOW)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         with anyio.fail_after(10):
             await reaches(supervisor["fake"], State.FAILED)
-
         assert supervisor["fake"].generation == 2
 
 
@@ -150,7 +147,6 @@ def test_only_a_first_bind_that_fails_for_connections_left_over_spends_no_try(
     async def main() -> None:
         world = LeftOver(said)
         spec = ServerSpec(name="web", command=("x",), port=port, restart=NO_RETRY)
-
         async with world.supervisor(spec, directories=directories) as supervisor:
             await reaches_in(600, supervisor["web"], State.RUNNING, State.FAILED)
             assert supervisor["web"].state is state
@@ -166,7 +162,6 @@ def test_after_a_run_that_was_ready_a_port_is_waited_for_once_more(directories: 
         world = LeftOver([IN_USE, WELL, IN_USE, WELL])
         policy = replace(NO_RETRY, max_restarts=1)
         spec = ServerSpec(name="web", command=("x",), port=4000, restart=policy)
-
         async with world.supervisor(spec, directories=directories) as supervisor:
             server = supervisor["web"]
             await reaches_in(600, server, State.RUNNING)
@@ -195,7 +190,6 @@ async def test_the_time_that_a_server_takes_to_die_is_no_stable_running(
     policy = replace(QUICK, max_restarts=1, stable_after=0.5)
     plugins = with_plugin(Complains())
     spec = make_spec("--ignore-term", plugins=plugins, restart=policy, force_kill_timeout=0.6)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["fake"]
         await server.until(lambda: server.state is State.FAILED or server.generation > 2)
@@ -207,11 +201,8 @@ async def test_a_run_that_was_stable_gives_the_budget_back(
 ) -> None:
     policy = replace(QUICK, max_restarts=1, stable_after=0.1)
     spec = make_spec("--exit-after", "0.5", restart=policy)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["fake"]
-
         with anyio.fail_after(10):
             await server.until(lambda: server.state is State.FAILED or server.generation == 4)
-
         assert server.state is not State.FAILED

@@ -134,14 +134,11 @@ async def test_what_a_launch_holds_is_released_once_however_it_ends(
 ) -> None:
     plugin = Holds(tmp_path / "scratch", ending)
     spec = make_spec(*switches, plugins=with_plugin(plugin), restart=NO_RETRY, force_kill_timeout=0.2)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["fake"]
         await plugin.begun.wait()
-
         if ending is not _hangs:
             await reaches(server, State.RUNNING, State.FAILED)
-
         await server.stop()
         assert [sink.closed for sink in plugin.sinks] == [1]
         assert plugin.deferred == ["second", "first"]
@@ -159,7 +156,6 @@ class EndsSlowly:
     @hookimpl
     async def pre_spawn(self, launch: Launch) -> None:
         self.begun.set()
-
         try:
             await asyncio.sleep(60)
         finally:
@@ -171,7 +167,6 @@ async def test_what_a_start_holds_that_ends_slowly_is_released_too(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     plugin = EndsSlowly()
-
     async with Supervisor(make_spec(plugins=with_plugin(plugin)), directories=directories) as supervisor:
         await plugin.begun.wait()
         await supervisor["fake"].stop()
@@ -184,10 +179,8 @@ async def test_what_a_launch_holds_is_released_when_the_loop_is_torn_down(
 ) -> None:
     plugin = Holds(tmp_path / "scratch", ending)
     supervisor = Supervisor(make_spec(plugins=with_plugin(plugin)), directories=directories)
-
     async with torn_down(supervisor) as server:
         await (plugin.begun.wait() if ending is _hangs else server.wait_ready(10))
-
     assert [sink.closed for sink in plugin.sinks] == [1]
     assert plugin.deferred == ["first"]  # a coroutine cannot be run any more
     assert not plugin.folder.exists()
@@ -201,10 +194,8 @@ async def torn_down(supervisor: Supervisor) -> AsyncIterator[Server]:
     await supervisor.__aenter__()
     yield supervisor["fake"]
     tasks = asyncio.all_tasks() - before
-
     for task in tasks:
         task.cancel()
-
     _, left = await asyncio.wait(tasks, timeout=10)
     assert not left
 
@@ -214,7 +205,6 @@ async def test_a_server_whose_loop_is_torn_down_is_stopped_and_says_so(
 ) -> None:
     heard: list[State] = []
     supervisor = Supervisor(make_spec(), directories=directories)
-
     async with torn_down(supervisor) as server:
         await server.wait_ready(10)
         supervisor.listen(
@@ -231,10 +221,8 @@ async def test_a_server_that_waits_for_its_restart_lets_go_of_its_lock_when_the_
     supervisor = Supervisor(
         make_spec("--exit-after", "0", restart=SLOW), directories=directories, namespace="n"
     )
-
     async with torn_down(supervisor) as server:
         await reaches(server, State.BACKOFF)
-
     async with Supervisor(make_spec(), directories=directories, namespace="n") as other:
         await other["fake"].wait_ready(10)
 

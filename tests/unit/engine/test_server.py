@@ -41,7 +41,6 @@ async def test_a_server_is_ready_when_it_listens_and_stopped_when_it_is_gone(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     events: list[Event] = []
-
     async with supervised(make_spec(), directories, events) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(10)
@@ -60,12 +59,10 @@ async def test_a_server_is_ready_when_it_listens_and_stopped_when_it_is_gone(
 
 async def test_every_move_is_in_the_table(make_spec: MakeSpec, directories: Directories) -> None:
     events: list[Event] = []
-
     async with supervised(make_spec(), directories, events) as supervisor:
         await supervisor["fake"].wait_ready(10)
         await supervisor["fake"].restart()
         await supervisor["fake"].wait_ready(10)
-
     moves = [(event.previous, event.state) for event in events if isinstance(event, StateChanged)]
     assert len(moves) == 10
     assert all(state in MOVES[previous] for previous, state in moves)
@@ -76,7 +73,6 @@ async def test_starting_a_running_server_is_an_error_of_its_own(
 ) -> None:
     async with supervised(make_spec(), directories) as supervisor:
         await supervisor["fake"].wait_ready(10)
-
         with pytest.raises(ProcessAlreadyRunning, match="it runs already"):
             await supervisor["fake"].start()
 
@@ -84,13 +80,10 @@ async def test_starting_a_running_server_is_an_error_of_its_own(
 async def test_one_name_in_one_namespace_runs_once(make_spec: MakeSpec, directories: Directories) -> None:
     async with Supervisor(make_spec(), directories=directories, namespace="n") as first:
         await first["fake"].wait_ready(10)
-
         async with Supervisor(make_spec(), directories=directories, namespace="n") as second:
             with pytest.raises(ProcessAlreadyRunning, match="another supervisor of this process"):
                 await second["fake"].wait_ready(10)
-
             assert second["fake"].state is State.FAILED
-
         async with Supervisor(make_spec(), directories=directories, namespace="m") as third:
             await third["fake"].wait_ready(10)
 
@@ -99,7 +92,6 @@ async def test_a_killed_server_is_restarted_at_the_same_port(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     events: list[Event] = []
-
     async with supervised(make_spec(), directories, events) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(10)
@@ -124,13 +116,11 @@ async def test_a_server_that_dies_soon_after_ready_uses_up_its_budget(
     policy = replace(QUICK, max_restarts=2)
     spec = make_spec("--exit-after", "0.2", "--exit-code", "3", restart=policy)
     events: list[Event] = []
-
     async with supervised(spec, directories, events) as supervisor:
         server = supervisor["fake"]
         await reaches(server, State.FAILED)
         assert isinstance(server.error, ServerCrashed)
         assert "exit code 3" in str(server.error)
-
         with pytest.raises(ServerCrashed):
             await server.wait_ready(1)
 
@@ -141,11 +131,9 @@ async def test_a_server_that_dies_soon_after_ready_uses_up_its_budget(
 async def test_a_failed_first_start_is_tried_once_more(make_spec: MakeSpec, directories: Directories) -> None:
     events: list[Event] = []
     spec = make_spec("--exit-after", "0", "--exit-code", "1", "--print-error", "boom: no luck")
-
     async with supervised(spec, directories, events) as supervisor:
         with pytest.raises(ServerCrashed) as caught:
             await supervisor["fake"].wait_ready(10)
-
     assert states(events).count("starting") == 2
     assert "boom: no luck" in str(caught.value)
     assert caught.value.context.stderr.strip() == "boom: no luck"
@@ -156,11 +144,9 @@ async def test_a_server_that_never_announces_fails_with_its_output(
 ) -> None:
     switches = ("--port", "0", "--no-announce", "--print", "still thinking")
     spec = make_spec(*switches, startup_timeout=0.6, restart=NO_RETRY)
-
     async with supervised(spec, directories) as supervisor:
         with pytest.raises(PortParsingFailed) as caught:
             await supervisor["fake"].wait_ready(10)
-
     assert "still thinking" in caught.value.context.stdout
     assert "without saying so" in caught.value.context.hint
 
@@ -183,7 +169,6 @@ async def test_a_port_that_never_listens_is_a_startup_timeout(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     spec = make_spec("--no-listen", startup_timeout=0.6, restart=NO_RETRY)
-
     async with supervised(spec, directories) as supervisor:
         with pytest.raises(StartupTimeout, match="nothing of this server listens"):
             await supervisor["fake"].wait_ready(10)
@@ -195,7 +180,6 @@ async def test_a_decoy_before_the_announcement_is_replaced(
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         port = stranger.getsockname()[1]
         spec = make_spec("--decoy", f"listening on http://127.0.0.1:{port}")
-
         async with supervised(spec, directories) as supervisor:
             server = supervisor["fake"]
             await server.wait_ready(10)
@@ -223,7 +207,6 @@ async def test_without_a_parser_the_configured_port_is_waited_for(
 
 async def test_a_server_without_a_port_is_ready_when_it_is_spawned(directories: Directories) -> None:
     spec = ServerSpec(name="worker", command=("sleep", "60"), port=None)
-
     async with supervised(spec, directories) as supervisor:
         await supervisor["worker"].wait_ready(5)
         assert supervisor["worker"].url is None
@@ -231,7 +214,6 @@ async def test_a_server_without_a_port_is_ready_when_it_is_spawned(directories: 
 
 async def test_a_worker_that_ends_with_0_has_done_its_work(directories: Directories) -> None:
     spec = ServerSpec(name="task", command=("sleep", "0.1"), port=None)
-
     async with supervised(spec, directories) as supervisor:
         await reaches(supervisor["task"], State.RUNNING)
         await reaches(supervisor["task"], State.STOPPED)
@@ -241,7 +223,6 @@ async def test_a_worker_that_ends_with_0_has_done_its_work(directories: Director
 async def test_policy_always_restarts_a_worker_that_ends_with_0(directories: Directories) -> None:
     policy = replace(QUICK, policy=RestartMode.ALWAYS, max_restarts=2)
     spec = ServerSpec(name="task", command=("sleep", "0.05"), port=None, restart=policy)
-
     async with supervised(spec, directories) as supervisor:
         await reaches(supervisor["task"], State.FAILED)
         assert supervisor["task"].generation == 3
@@ -251,7 +232,6 @@ async def test_policy_never_leaves_a_crashed_server_failed(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     policy = replace(QUICK, policy=RestartMode.NEVER)
-
     async with supervised(make_spec("--exit-after", "0.2", restart=policy), directories) as supervisor:
         await reaches(supervisor["fake"], State.FAILED)
         assert supervisor["fake"].generation == 1
@@ -260,17 +240,14 @@ async def test_policy_never_leaves_a_crashed_server_failed(
 async def test_a_missing_program_fails_at_once_and_says_so(directories: Directories) -> None:
     spec = ServerSpec(name="x", command=("no-such-program-here",))
     events: list[Event] = []
-
     async with supervised(spec, directories, events) as supervisor:
         with pytest.raises(ProcessSpawnFailed, match="no-such-program-here"):
             await supervisor["x"].start()
-
     assert states(events).count("starting") == 1
 
 
 async def test_an_undefined_reference_in_a_spec_is_told(directories: Directories) -> None:
     spec = ServerSpec(name="x", command=("echo", "${nothing.here}"))
-
     async with supervised(spec, directories) as supervisor:
         with pytest.raises(InvalidConfiguration, match=r"\$\{nothing.here\} is not defined"):
             await supervisor["x"].wait_ready(5)
@@ -280,10 +257,8 @@ async def test_a_secret_in_argv_is_refused(directories: Directories) -> None:
     spec = ServerSpec(
         name="x", command=("echo", "--token=hunter2-hunter2"), env={"MY_TOKEN": "hunter2-hunter2"}
     )
-
     async with supervised(spec, directories) as supervisor:
         with pytest.raises(EnvironmentSetupFailed) as caught:
             await supervisor["x"].wait_ready(5)
-
     assert "word 1 of argv" in str(caught.value)
     assert "hunter2" not in str(caught.value)

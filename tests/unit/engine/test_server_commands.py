@@ -89,22 +89,17 @@ async def test_a_stop_and_a_start_at_once_are_both_carried_out(
         server = supervisor["fake"]
         supervisor.listen(lambda e: stops.append(e.generation) if _rests(e) else None)
         await (reaches(server, State.RUNNING) if state is State.STOPPING else reaches(server, state))
-
         with anyio.fail_after(10):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(server.stop)
-
                 if state is State.STOPPING:
                     await reaches(server, state)
-
                 tasks.start_soon(server.start)
                 await anyio.lowlevel.checkpoint()
                 plugin.release.set()
-
             await server.until(
                 lambda: server.generation == 2 and server.state in {State.WAITING_READY, State.RUNNING}
             )
-
         assert stops == [1]
 
 
@@ -120,22 +115,18 @@ async def test_a_restart_and_a_stop_at_once_end_stopped(
 ) -> None:
     plugin = Holds(hook)
     plugins = (announced(), PluginSpec("holds", instance=plugin))
-
     async with Supervisor(
         make_spec(*switches, plugins=plugins, restart=SLOW), directories=directories
     ) as supervisor:
         server = supervisor["fake"]
         await (reaches(server, State.RUNNING) if state is State.STOPPING else reaches(server, state))
-
         with anyio.fail_after(10):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(server.restart)
                 tasks.start_soon(server.stop)
                 await anyio.lowlevel.checkpoint()
                 plugin.release.set()
-
             await server.wait_stopped()
-
         assert (server.state, server.pid) == (State.STOPPED, None)
 
 
@@ -146,11 +137,9 @@ async def test_a_restart_that_meets_a_crash_does_not_ask_for_the_policy(
         server = supervisor["fake"]
         await server.wait_ready(10)
         await dies_unnoticed(server)
-
         with anyio.fail_after(10):
             await server.restart()
             await server.wait_ready()
-
         assert (server.generation, server.restarts) == (2, 0)
 
 
@@ -159,10 +148,8 @@ async def test_a_stop_that_meets_a_crash_ends_stopped(make_spec: MakeSpec, direc
         server = supervisor["fake"]
         await server.wait_ready(10)
         await dies_unnoticed(server)
-
         with anyio.fail_after(10):
             await server.stop()
-
         assert server.state is State.STOPPED
 
 
@@ -174,12 +161,10 @@ async def test_a_wait_for_ready_beside_the_start_of_a_failed_server_is_not_told_
         await server.wait_ready(10)
         os.kill(server.pid or 0, signal.SIGKILL)
         await reaches(server, State.FAILED)
-
         with anyio.fail_after(10):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(server.start)
                 tasks.start_soon(server.wait_ready)
-
         assert server.state is State.RUNNING
 
 
@@ -192,7 +177,6 @@ async def test_a_stopped_server_is_told_as_stopped_whatever_failed_before(
         server = supervisor["fake"]
         await reaches(server, State.BACKOFF)
         await server.stop()
-
         with pytest.raises(ServerError, match="it is stopped"):
             await server.wait_ready(1)
 
@@ -202,19 +186,15 @@ async def test_a_task_that_is_asked_for_again_while_it_ends_runs_again(directori
     spec = ServerSpec(
         name="task", command=("true",), port=None, plugins=(PluginSpec("holds", instance=plugin),)
     )
-
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["task"]
         await reaches(server, State.CRASHED)
-
         with anyio.fail_after(10):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(server.start)
                 await anyio.lowlevel.checkpoint()
                 plugin.release.set()
-
             await server.wait_stopped()
-
         assert server.generation == 2
 
 
@@ -222,7 +202,6 @@ async def test_a_new_start_has_its_retries_again(make_spec: MakeSpec, directorie
     """A restart by hand is a start: what the one before spent, or reached, does not count."""
     plugins = (announced(),)
     spec = make_spec("--announce-delay", "0.3", plugins=plugins, restart=QUICK)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["fake"]
         await reaches(server, State.WAITING_READY)
@@ -231,10 +210,8 @@ async def test_a_new_start_has_its_retries_again(make_spec: MakeSpec, directorie
         await server.restart()
         assert server.generation == 3
         os.kill(server.pid or 0, signal.SIGKILL)
-
         with anyio.fail_after(10):
             await server.wait_ready()
-
         assert server.generation == 4
 
 
@@ -247,14 +224,11 @@ async def test_commands_without_a_living_supervisor_are_refused(
     with anyio.fail_after(5):
         with pytest.raises(ServerError, match="supervisor"):
             await server.start()
-
         async with supervisor:
             await server.wait_ready(10)
-
         for command in (server.start, server.restart):
             with pytest.raises(ServerError, match="supervisor"):
                 await command()
-
         await server.stop()
 
 
@@ -263,7 +237,6 @@ async def test_a_burst_of_commands_from_several_tasks_ends_with_the_last(
 ) -> None:
     async with Supervisor(make_spec(), directories=directories) as supervisor:
         server = supervisor["fake"]
-
         with anyio.fail_after(20):
             for round_ in range(4):
                 async with anyio.create_task_group() as tasks:
@@ -275,11 +248,8 @@ async def test_a_burst_of_commands_from_several_tasks_ends_with_the_last(
                         server.restart,
                     ) * 20:
                         tasks.start_soon(command)
-
                         if round_ % 2:
                             await anyio.lowlevel.checkpoint()
-
             await server.wait_ready()
             await server.stop()
-
         assert (server.state, server.pid) == (State.STOPPED, None)

@@ -55,20 +55,16 @@ async def test_a_flood_of_lines_for_a_slow_parser_does_not_starve_the_loop(
     plugin = SlowParser()
     switches = ("--port", "0", "--no-announce", "--flood", "1000000")
     spec = make_spec(*switches, plugins=(PluginSpec("slow", instance=plugin),))
-
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["fake"]
         await reaches(server, State.WAITING_READY)
         longest = 0.0
-
         while plugin.asked < 50:
             began = time.monotonic()
             await asyncio.sleep(0)
             longest = max(longest, time.monotonic() - began)
-
         with anyio.fail_after(5):
             await server.stop()
-
         assert longest < 0.5
         assert plugin.asked < 1000
 
@@ -97,13 +93,11 @@ async def test_a_missing_tool_is_told_once(
 ) -> None:
     monkeypatch.setattr("hostler.process.spawn.privileges._find_tool", lambda _: None)  # as on macOS
     notices: list[str] = []
-
     async with Supervisor(make_spec(), directories=directories) as supervisor:
         supervisor.listen(lambda event: notices.append(event.topic) if isinstance(event, Notice) else None)
         await supervisor["fake"].wait_ready(10)
         await supervisor["fake"].restart()
         await supervisor["fake"].wait_ready(10)
-
     assert notices == ["tool_missing"]
 
 
@@ -111,7 +105,6 @@ async def test_a_host_that_blocks_the_loop_for_longer_than_a_start_may_take_does
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     spec = make_spec("--announce-delay", "0.2", startup_timeout=0.5)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         await reaches(supervisor["fake"], State.WAITING_READY)
         time.sleep(1.2)  # noqa: ASYNC251 - what a host may do
@@ -130,7 +123,6 @@ async def test_a_host_that_ignores_the_ends_of_children_gets_all_but_exit_codes_
         supervisor = Supervisor(make_spec("--spawn-session-child"), directories=directories)
         supervisor.listen(lambda event: exits.append(event.exit) if isinstance(event, Exited) else None)
         supervisor.listen(lambda event: notices.append(event.topic) if isinstance(event, Notice) else None)
-
         async with supervisor:
             server = supervisor["fake"]
             await server.wait_ready(10)
@@ -178,7 +170,6 @@ def test_supervisors_in_several_threads_do_not_meet(make_spec: MakeSpec, directo
 
     done: list[int] = []
     threads = [threading.Thread(target=asyncio.run, args=(live(),)) for _ in range(3)]
-
     for thread in threads:
         thread.start()
 
@@ -201,14 +192,11 @@ async def test_a_forced_stop_does_not_wait_for_plugins_after_a_crash(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     spec = make_spec("--exit-after", "0.2", plugins=with_plugin(HangsInCrash()))
-
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["fake"]
         await reaches(server, State.CRASHED)
-
         with anyio.fail_after(2):
             await server.force_stop()
-
         assert server.state is State.STOPPED
 
 
@@ -258,7 +246,6 @@ async def test_a_crashed_need_that_comes_back_is_waited_for(
         make_spec("--exit-after", "0.3", name="db"),
         make_spec(name="web", needs=("db",), autostart=False),
     ]
-
     async with Supervisor(specs, directories=directories) as supervisor:
         await reaches(supervisor["db"], State.RUNNING)
         await reaches(supervisor["db"], State.CRASHED, State.BACKOFF)
@@ -270,11 +257,9 @@ async def test_a_need_that_is_stopped_meanwhile_ends_the_start(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     specs = [make_spec("--port", "0", "--no-announce", name="db"), make_spec(name="web", needs=("db",))]
-
     async with Supervisor(specs, directories=directories) as supervisor:
         await reaches(supervisor["db"], State.WAITING_READY)
         await supervisor["db"].stop()
-
         with pytest.raises(ServerError, match="it needs db, which is stopped"):
             await supervisor["web"].wait_ready(10)
 
@@ -287,7 +272,6 @@ async def test_no_event_of_an_older_run_follows_one_of_a_newer(
     async with Supervisor(make_spec("--log-requests"), directories=directories) as supervisor:
         server = supervisor["fake"]
         supervisor.listen(events.append)
-
         for _ in range(5):
             await server.wait_ready(10)
             await server.restart()
@@ -299,7 +283,6 @@ async def test_no_event_of_an_older_run_follows_one_of_a_newer(
 
 async def test_lines_of_a_worker_are_cut_only_while_somebody_follows_them(directories: Directories) -> None:
     spec = ServerSpec(name="worker", command=("sh", "-c", "while sleep 0.05; do echo tick; done"), port=None)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["worker"]
         await server.wait_ready(5)
@@ -307,11 +290,9 @@ async def test_lines_of_a_worker_are_cut_only_while_somebody_follows_them(direct
         assert following is not None
         assert not following.active
         lines = server.lines()
-
         with anyio.fail_after(5):
             assert (await anext(lines)).text == "tick"
             assert following.active
             del lines
-
             while following.active:  # noqa: ASYNC110 - nobody tells when a listener is forgotten
                 await asyncio.sleep(0.05)

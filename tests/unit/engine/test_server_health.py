@@ -51,9 +51,7 @@ class Says:
             for report in self.reports:
                 if isinstance(report, str):
                     raise RuntimeError(report)  # noqa: TRY004 - what plugins raise
-
                 yield report
-
             await anyio.sleep_forever()
         finally:
             self.closed = True
@@ -71,12 +69,10 @@ async def test_ready_waits_for_the_first_healthy_report(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     plugin = Says([Unhealthy("not yet"), Unhealthy("not yet"), Unhealthy("not yet"), Healthy()])
-
     async with supervised(make_spec(plugins=with_health(plugin)), directories) as supervisor:
         await supervisor["fake"].wait_ready(10)
         assert supervisor["fake"].health == "healthy"
         assert supervisor["fake"].generation == 1
-
     assert plugin.closed
 
 
@@ -86,7 +82,6 @@ async def test_failures_in_a_row_past_the_limit_are_a_crash(
     plugin = Says([Healthy(), Unhealthy("a"), Unhealthy("b"), Healthy(), *[Unhealthy("gone")] * 3])
     policy = replace(QUICK, max_restarts=0)
     spec = make_spec(plugins=with_health(plugin), restart=policy)
-
     async with supervised(spec, directories) as supervisor:
         with pytest.raises(ServerCrashed, match=r"gone \(3 times in a row\)"):
             await reaches_failed(supervisor["fake"])
@@ -105,22 +100,18 @@ async def reaches_failed(server: Server) -> None:
 async def test_a_fatal_report_restarts_at_once(make_spec: MakeSpec, directories: Directories) -> None:
     plugin = Says([Healthy(), Unhealthy("too much memory", fatal=True)])
     spec = make_spec(plugins=with_health(plugin), restart=replace(QUICK, max_restarts=1))
-
     async with supervised(spec, directories) as supervisor:
         with pytest.raises(ServerCrashed, match="too much memory"):
             await reaches_failed(supervisor["fake"])
-
         assert supervisor["fake"].generation == 2
 
 
 async def test_a_permanent_report_gives_up_at_once(make_spec: MakeSpec, directories: Directories) -> None:
     error = InvalidConfiguration("opencode.json is broken")
     plugin = Says([Unhealthy("broken", permanent=True, error=error)])
-
     async with supervised(make_spec(plugins=with_health(plugin)), directories) as supervisor:
         with pytest.raises(InvalidConfiguration, match="opencode.json is broken"):
             await supervisor["fake"].wait_ready(10)
-
         assert supervisor["fake"].generation == 1
 
 
@@ -129,7 +120,6 @@ async def test_the_last_complaint_is_the_reason_of_the_timeout(
 ) -> None:
     plugin = Says([Unhealthy("503 from /event")])
     spec = make_spec(plugins=with_health(plugin), startup_timeout=0.6, restart=NO_RETRY)
-
     async with supervised(spec, directories) as supervisor:
         with pytest.raises(StartupTimeout, match="503 from /event"):
             await supervisor["fake"].wait_ready(10)
@@ -139,7 +129,6 @@ async def test_a_health_plugin_that_fails_before_ready_is_named(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     spec = make_spec(plugins=with_health(Says(["kaput"])), startup_timeout=0.6, restart=NO_RETRY)
-
     async with supervised(spec, directories) as supervisor:
         with pytest.raises(PluginError, match=r"plugin says failed: RuntimeError: kaput"):
             await supervisor["fake"].wait_ready(10)
@@ -149,14 +138,11 @@ async def test_a_health_plugin_that_fails_later_leaves_the_server_running(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     plugin = Says([Healthy(), "kaput"])
-
     async with supervised(make_spec(plugins=with_health(plugin)), directories) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(10)
-
         with anyio.fail_after(5):
             await server.until(lambda: server.health == "unknown")
-
         assert server.state is State.RUNNING
 
 
@@ -174,11 +160,9 @@ async def test_a_health_plugin_that_floods_is_slowed_down_and_named(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     events: list[Event] = []
-
     async with supervised(make_spec(plugins=with_health(Floods())), directories, events) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(10)
-
         with anyio.fail_after(5):
             await server.until(lambda: server.state is State.RUNNING)
             await server.stop()

@@ -66,7 +66,6 @@ async def test_no_clean_up_ends_the_engine(
         server = supervisor["fake"]
         supervisor.listen(lambda event: notices.append(event.topic) if isinstance(event, Notice) else None)
         await server.wait_ready(10)
-
         with anyio.fail_after(10):
             await server.restart()
             await server.wait_ready()
@@ -103,13 +102,11 @@ async def test_a_task_that_is_started_while_a_run_ends_ends_with_it(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     plugin = Persistent()
-
     async with Supervisor(make_spec(plugins=with_plugin(plugin)), directories=directories) as supervisor:
         await supervisor["fake"].wait_ready(10)
         await supervisor["fake"].stop()
         left = [task for task in asyncio.all_tasks() if "background" in task.get_name()]
         assert left == []
-
     assert plugin.starts == 1
 
 
@@ -127,7 +124,6 @@ class Persistent:
 
     async def _work(self) -> None:
         self.starts += 1
-
         try:
             await anyio.sleep_forever()
         finally:
@@ -146,7 +142,6 @@ class Angry(logging.Handler):
 def logging_to(handler: logging.Handler) -> Iterator[None]:
     logger = logging.getLogger("hostler")
     logger.addHandler(handler)
-
     try:
         yield
     finally:

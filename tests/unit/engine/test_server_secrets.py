@@ -84,11 +84,9 @@ async def everything_about(spec: Any, directories: Directories) -> Heard:
             server = supervisor["fake"]
             supervisor.listen(heard.take)
             supervisor.listen(lambda _: heard.take_files(directories.state))
-
             with anyio.fail_after(20):
                 await server.until(lambda: server.state in {State.RUNNING, State.FAILED})
                 await anyio.sleep(0.3)
-
             if server.error is not None:
                 heard.take_error(server.error)
 
@@ -134,7 +132,6 @@ class Leaks:
         self._fail("health_check")
         error = InvalidConfiguration(f"{SECRET} is no good")
         yield Unhealthy(f"says {SECRET}", {"body": f"<{SECRET}>"}, error=error)
-
         if not self.fails_in:
             yield Unhealthy(f"says {SECRET}", {"body": f"<{SECRET}>"}, error=error, permanent=True)
 
@@ -174,10 +171,8 @@ async def test_a_password_in_a_header_is_masked_too(make_spec: MakeSpec, directo
     header = base64.b64encode(f"opencode:{SECRET}".encode()).decode()
     plugins = (announced(), PluginSpec("leaks", instance=Leaks("on_ready")))
     spec = make_spec("--print", f"authorization: Basic {header}", plugins=plugins)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         lines = supervisor["fake"].lines()
-
         with anyio.fail_after(10):
             assert (await anext(lines)).text == "authorization: Basic ********"
 
@@ -196,10 +191,8 @@ async def test_a_published_secret_is_masked_for_those_that_need_its_server_too(
 ) -> None:
     first = make_spec(name="first", plugins=(announced(), PluginSpec("publishes", instance=Publishes())))
     second = make_spec("--print-env", "TALKS_WITH", name="second", needs=("first",))
-
     async with Supervisor([first, second], directories=directories) as supervisor:
         lines = supervisor["second"].lines()
-
         with anyio.fail_after(10):
             assert "********" in (await anext(lines)).text
 
@@ -211,10 +204,8 @@ async def test_a_secret_in_a_header_of_sse_health_is_read_and_masked(
     options = {"headers": {"X-Plain": Secret("env:PLAIN")}}
     plugins = (announced(), PluginSpec("sse-health", options))
     spec = make_spec("--print-env", "COPY", env={"COPY": SECRET}, plugins=plugins)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         lines = supervisor["fake"].lines()
-
         with anyio.fail_after(10):
             assert "********" in (await anext(lines)).text
             await supervisor["fake"].wait_ready()
@@ -228,7 +219,6 @@ class FindsOne:
     def parse_port(self, server: ServerView, line: str) -> Endpoint | None:
         if line.startswith("the password is "):
             server.redact(line.removeprefix("the password is "))
-
         return None
 
 
@@ -245,7 +235,6 @@ async def test_a_secret_that_is_found_in_a_line_is_masked_in_that_line_and_in_th
         server = supervisor["fake"]
         supervisor.listen(lambda event: exits.append(event.exit) if hasattr(event, "exit") else None)
         lines = server.lines()
-
         with anyio.fail_after(10):
             assert (await anext(lines)).text == "the password is ********"
             await fails(server)
@@ -277,13 +266,11 @@ async def test_the_cause_of_an_error_does_not_tell_a_secret(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     plugins = (announced(), PluginSpec("leaks", instance=Leaks("pre_spawn")))
-
     async with Supervisor(
         make_spec(plugins=plugins, restart=NO_RETRY), directories=directories
     ) as supervisor:
         with pytest.raises(ServerError) as caught:
             await supervisor["fake"].wait_ready(10)
-
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
@@ -295,10 +282,8 @@ async def test_a_mistake_of_hostler_itself_is_logged_without_secrets(
 
     monkeypatch.setattr("hostler.engine.monitor.Monitor.begin", fail)
     plugins = (announced(), PluginSpec("leaks", instance=Leaks("none")))
-
     with suppress(ServerError):
         heard = await everything_about(make_spec(plugins=plugins), directories)
-
     assert any("hostler itself failed" in text for text in heard.texts)
     assert [text for text in heard.texts if SECRET in text] == []
 

@@ -30,10 +30,8 @@ async def test_a_forced_stop_does_not_wait(make_spec: MakeSpec, directories: Dir
     async with supervised(make_spec("--ignore-term", force_kill_timeout=60.0), directories) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(10)
-
         with anyio.fail_after(5):
             await server.force_stop()
-
         assert server.state is State.STOPPED
 
 
@@ -41,7 +39,6 @@ async def test_force_cuts_a_stop_under_way_short(make_spec: MakeSpec, directorie
     async with supervised(make_spec("--ignore-term", force_kill_timeout=60.0), directories) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(10)
-
         with anyio.fail_after(5):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(server.stop)
@@ -53,14 +50,12 @@ async def test_children_in_sessions_of_their_own_are_stopped_too(
     make_spec: MakeSpec, directories: Directories, marked: Callable[[str], list[int]], tmp_path: Path
 ) -> None:
     switches = ("--spawn-session-child", "--double-fork-child", "--touch", str(tmp_path / "starts"))
-
     async with supervised(make_spec(*switches), directories) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(10)
         assert server.run is not None
         members = server.run.members()
         assert len(members) == 3
-
     assert not any(lives(pid) for pid in members)
 
 
@@ -80,14 +75,11 @@ async def test_stopping_in_each_state_ends_stopped(make_spec: MakeSpec, director
     ):
         slow = RestartPolicy(initial_delay=60.0, max_delay=60.0, start_retries=1)
         spec = make_spec(*switches, restart=slow, plugins=(REGEX, PluginSpec("slow", instance=Slow(state))))
-
         async with supervised(spec, directories) as supervisor:
             server = supervisor["fake"]
             await reaches(server, state)
-
             with anyio.fail_after(5):
                 await server.stop()
-
             assert server.state is State.STOPPED, state
             assert server.pid is None
 
@@ -109,11 +101,9 @@ async def test_a_stop_during_the_start_cleans_up_what_was_deferred(
 ) -> None:
     plugin = Defers(tmp_path / "scratch")
     spec = make_spec(plugins=(REGEX, PluginSpec("defers", instance=plugin)))
-
     async with supervised(spec, directories) as supervisor:
         await reaches(supervisor["fake"], State.RUNNING)
         assert plugin.path.is_dir()
-
     assert plugin.log == ["second", "first"]
     assert not plugin.path.exists()
 
@@ -142,16 +132,13 @@ async def test_a_thousand_restarts_leave_one_process(
     make_spec: MakeSpec, directories: Directories, tmp_path: Path
 ) -> None:
     spec = make_spec("--touch", str(tmp_path / "starts"))
-
     async with supervised(spec, directories) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(10)
-
         with anyio.fail_after(20):
             async with anyio.create_task_group() as tasks:
                 for _ in range(1000):
                     tasks.start_soon(server.restart)
-
         await server.wait_ready(10)
         assert server.run is not None
         assert len(server.run.members()) == 1
@@ -172,13 +159,11 @@ async def test_a_command_for_an_older_run_does_nothing(make_spec: MakeSpec, dire
 
 async def test_a_stop_beats_a_start_under_way(make_spec: MakeSpec, directories: Directories) -> None:
     spec = make_spec("--announce-delay", "60", autostart=False)
-
     async with supervised(spec, directories) as supervisor:
         server = supervisor["fake"]
         await server.start()
         await server.stop()
         assert server.state is State.STOPPED
-
         with pytest.raises(ServerError, match="stopped"):
             await server.wait_ready(1)
 
@@ -197,14 +182,11 @@ async def test_starting_from_two_tasks_is_one_start(
     make_spec: MakeSpec, directories: Directories, tmp_path: Path
 ) -> None:
     spec = make_spec("--touch", str(tmp_path / "starts"), autostart=False)
-
     async with supervised(spec, directories) as supervisor:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(supervisor["fake"].start)
             tasks.start_soon(supervisor["fake"].start)
-
         await supervisor["fake"].wait_ready(10)
-
     assert len((tmp_path / "starts").read_text().splitlines()) == 1
 
 

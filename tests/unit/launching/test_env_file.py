@@ -53,12 +53,10 @@ async def start(
     """Start it once: what its process has, what was told of it, and all events."""
     heard: list[Event] = []
     host = {"PATH": os.environ["PATH"]} | environ
-
     async with Supervisor(spec, directories=directories, environ=host) as supervisor:
         supervisor.listen(heard.append)
         await supervisor["fake"].wait_ready(20)
         found = await environment_of(supervisor["fake"])
-
     return found, next(event for event in heard if isinstance(event, Spawned)), heard
 
 
@@ -131,10 +129,8 @@ def test_a_line_that_is_none_is_told_by_its_number_and_not_by_what_stands_there(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, message: str
 ) -> None:
     file = private(tmp_path / ".env", text)
-
     with caplog.at_level(logging.DEBUG), pytest.raises(EnvironmentSetupFailed) as caught:
         read_env_file(EnvFile(file))
-
     assert caught.value.message.startswith(f"{file}{message}")
     assert "zebra" not in str(caught.value)
     assert not caplog.records
@@ -142,10 +138,8 @@ def test_a_line_that_is_none_is_told_by_its_number_and_not_by_what_stands_there(
 
 def test_all_wrong_lines_are_told_at_once(tmp_path: Path) -> None:
     file = private(tmp_path / ".env", "one\nA=1\n2=2\n")
-
     with pytest.raises(EnvironmentSetupFailed) as caught:
         read_env_file(EnvFile(file))
-
     assert [line.partition(": ")[0] for line in caught.value.message.splitlines()] == [
         f"{file}:1",
         f"{file}:3",
@@ -163,17 +157,14 @@ def test_all_wrong_lines_are_told_at_once(tmp_path: Path) -> None:
 )
 def test_what_is_no_text_is_refused(tmp_path: Path, data: bytes, reason: str) -> None:
     (tmp_path / ".env").write_bytes(data)
-
     with pytest.raises(EnvironmentSetupFailed, match=reason):
         read_env_file(EnvFile(tmp_path / ".env"))
 
 
 def test_only_an_optional_file_may_be_missing(tmp_path: Path) -> None:
     assert read_env_file(EnvFile(tmp_path / "none", optional=True)) == {}
-
     with pytest.raises(EnvironmentSetupFailed) as caught:
         read_env_file(EnvFile(tmp_path / "none"))
-
     assert caught.value.message == f"the env_file {tmp_path}/none cannot be read: there is no such file"
     assert "optional = true" in caught.value.context.hint
 
@@ -187,7 +178,6 @@ def test_an_optional_file_that_is_there_has_to_be_right(tmp_path: Path) -> None:
 @given(text=st.text(alphabet="AB=\n\r'\"\\# ${}\t1é\ufeff\u2028", max_size=40))
 def test_whatever_stands_there_is_read_or_refused_with_a_line(tmp_path: Path, text: str) -> None:
     file = private(tmp_path / ".env", text)
-
     try:
         variables = read_env_file(EnvFile(file))
     except EnvironmentSetupFailed as error:
@@ -261,7 +251,6 @@ async def test_a_file_that_changed_is_taken_at_the_next_start(
 async def test_a_start_without_its_file_fails_with_its_name(tmp_path: Path, directories: Directories) -> None:
     with pytest.raises(EnvironmentSetupFailed) as caught:
         await start(staying(env_file=(EnvFile(tmp_path / ".env"),)), directories)
-
     assert caught.value.context.server == "fake"
     assert str(tmp_path / ".env") in str(caught.value)
 
@@ -293,7 +282,6 @@ async def test_a_server_may_write_the_file_of_one_that_needs_it(
     task = staying(name="task", command=(sys.executable, "-c", writes), kind=Kind.TASK)
     spawned: list[Spawned] = []
     spec = staying(env_file=(EnvFile(file),), needs=(Need("task", Condition.COMPLETED),))
-
     async with Supervisor([spec, task], directories=directories) as supervisor:
         supervisor.listen(lambda event: spawned.append(event) if isinstance(event, Spawned) else None)
         await supervisor["fake"].wait_ready(20)

@@ -44,7 +44,6 @@ async def start(
     """Start it once: the variables of its process, and all events."""
     heard: list[Event] = []
     host = {"PATH": os.environ["PATH"]} | environ
-
     async with Supervisor(spec, directories=directories, environ=host) as supervisor:
         supervisor.listen(heard.append)
         await supervisor["fake"].wait_ready(20)

@@ -129,10 +129,8 @@ async def test_a_plugin_can_tell_what_the_configuration_sets_itself(
     asks = Asks()
     plugins = (PluginSpec("edits", instance=Edits()), PluginSpec("asks", instance=asks))
     web = staying("web", *plugins, env={"MINE": "1"}, env_file=(EnvFile(file),))
-
     async with Supervisor(web, directories=directories, environ={"PATH": os.environ["PATH"]}) as supervisor:
         await supervisor["web"].wait_ready(20)
-
     assert asks.seen == {"LISTED", "MINE", "NEW"}  # the plugin before it set NEW to what it was
 
 
@@ -151,9 +149,7 @@ async def test_who_set_or_took_a_variable_is_told_without_a_secret(directories: 
     plugin = PluginSpec("found-hunter2-hunter2", instance=Found())
     web = staying("web", plugin, env={"MINE": "1"})
     spawned: list[Spawned] = []
-
     async with Supervisor(web, directories=directories) as supervisor:
         supervisor.listen(lambda event: spawned.append(event) if isinstance(event, Spawned) else None)
         await supervisor["web"].wait_ready(20)
-
     assert spawned[0].origins["NEW"] == spawned[0].removed["MINE"] == "plugin found-********"

@@ -48,13 +48,10 @@ async def test_wherever_it_stands_the_other_servers_run_and_its_own_fails_with_t
     tmp_path: Path, directories: Directories, line: str
 ) -> None:
     file = both(tmp_path, f'[servers.mailer]\nautostart = false\ncommand = ["mailer"]\n{line}\n')
-
     async with Supervisor(load(file), directories=directories) as supervisor:
         await supervisor["web"].wait_ready(30)
-
         with pytest.raises(InvalidConfiguration, match=r"hostler\.toml:\d+: servers\.mailer.*\$\{NOT_SET\}"):
             await supervisor.start("mailer")
-
         assert supervisor["mailer"].state is State.FAILED
         assert supervisor["web"].state is State.RUNNING
 
@@ -75,14 +72,11 @@ async def test_a_reload_refuses_it_for_what_is_up_and_not_for_what_is_at_rest(
     tmp_path: Path, directories: Directories
 ) -> None:
     set_ = MAILER.replace('["mailer"]', str(fake_server())).replace("${NOT_SET}", "set")
-
     async with Supervisor(load(both(tmp_path, set_)), directories=directories) as supervisor:
         changes = await supervisor.reload(load(both(tmp_path)))
         assert [*changes.changed] == ["mailer"]
         await supervisor.reload(load(both(tmp_path, set_)))
         await supervisor.start("mailer")
-
         with pytest.raises(InvalidConfiguration, match="NOT_SET"):
             await supervisor.reload(load(both(tmp_path)))
-
         assert supervisor["mailer"].spec.env == {"API_KEY": "set"}

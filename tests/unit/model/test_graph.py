@@ -219,7 +219,6 @@ def test_conditions_hold_at_each_spawn_and_ends_come_in_order(
     specs: list[ServerSpec], natures: list[list[Nature]], steps: list[Step]
 ) -> None:
     folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.exists() else None))
-
     try:
         run_virtually(lambda: live(specs, natures, steps, folder))
         assert left_on_disk(folder / "state") == []
@@ -251,10 +250,8 @@ async def live(specs: list[ServerSpec], natures: list[list[Nature]], steps: list
         for step in steps:
             if supervisor.ended_by is not None:
                 break
-
             await take(step, watcher, commands)
             assert not watcher.violations, watcher.violations
-
         await over(watcher, commands)
         watcher.stopping_all, watcher.forced = True, False
 
@@ -270,10 +267,8 @@ def behave(child: FakeChild, nature: Nature) -> None:
     loop = asyncio.get_running_loop()
     child.ends_after = nature.ends_after
     child.fork()
-
     if child.launch.port is not None:
         loop.call_later(nature.ready_after, child.listen)
-
     if nature.lives is not None:
         loop.call_later(nature.lives, child.exit, nature.code)
 
@@ -290,7 +285,6 @@ async def take(step: Step, watcher: Watcher, commands: set[asyncio.Task[None]]) 
         "stop all": supervisor.stop,
         "start all": supervisor.start,
     }
-
     if step.what in works:
         task = asyncio.ensure_future(works[step.what]())
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -316,17 +310,14 @@ def waits(server: Server) -> bool:
 async def over(watcher: Watcher, commands: set[asyncio.Task[None]]) -> None:
     """An essential server that ended has ended all; else, in time, everything rests or runs."""
     supervisor = watcher.supervisor
-
     if supervisor.ended_by is None:
         await anyio.sleep(300)
 
     if supervisor.ended_by is not None:
         ended = supervisor[supervisor.ended_by.server]
         assert ended.spec.essential
-
         with anyio.fail_after(100):
             await supervisor.wait()
-
         if not supervisor.ended_by.code:
             assert ended.state is State.STOPPED
 

@@ -71,9 +71,7 @@ def test_a_value_is_never_filled_in_again() -> None:
 def test_a_malformed_reference_is_refused_with_its_position(text: str) -> None:
     with pytest.raises(MalformedReference) as caught:
         expand(text, lambda _: "value")
-
     assert caught.value.position == text.index("${")
-
     with pytest.raises(MalformedReference):
         names(text)
 
@@ -81,7 +79,6 @@ def test_a_malformed_reference_is_refused_with_its_position(text: str) -> None:
 def test_an_undefined_name_is_told_with_its_position() -> None:
     with pytest.raises(UndefinedName, match=r"^\$\{MISSING\} is not defined$") as caught:
         expand("$$ ${MISSING}", VALUES.get)
-
     assert (caught.value.name, caught.value.position) == ("MISSING", 3)
 
 
@@ -116,14 +113,12 @@ def test_two_passes_give_what_one_would(text: str, expected: str) -> None:
 )
 def test_two_passes_and_one_agree_on_any_text_and_value(text: str, value: str) -> None:
     early, late = {"A": value}, {"server.port": "80"}
-
     try:
         at_once = expand(text, (early | late).get)
     except InterpolationError:
         with pytest.raises(InterpolationError):
             expand(text, early.get, keep=LATER)
         return
-
     assert expand(expand(text, early.get, keep=LATER), late.get) == at_once
 
 
@@ -139,7 +134,6 @@ def test_a_template_without_early_names_is_not_changed_by_the_first_pass(text: s
         referred = names(text)
     except MalformedReference:
         return
-
     if not referred:
         assert expand(text, nothing, keep=LATER) == text
 
@@ -153,10 +147,8 @@ def test_the_names_of_a_text_are_listed_in_order() -> None:
 )
 def test_hostile_texts_take_no_time(text: str) -> None:
     begin = time.monotonic()
-
     with pytest.raises(MalformedReference):
         expand(text, nothing)
-
     assert time.monotonic() - begin < 2
 
 
@@ -175,7 +167,6 @@ def test_a_text_put_in_before_is_the_same_as_its_value_filled_in(text: str, valu
         expected = expand(text, lambda name: filled if name == "parameter.x" else VALUES.get(name))
     except MalformedReference:
         return
-
     put_in = insert(text, lambda name: value if name == "parameter.x" else None)
     assert expand(put_in, VALUES.get) == expected
 

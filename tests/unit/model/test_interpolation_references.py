@@ -86,9 +86,7 @@ async def test_a_reference_to_a_server_without_an_address_is_told_at_the_start(
     ) as supervisor:
         with pytest.raises(EnvironmentSetupFailed) as caught:
             await supervisor["worker"].start()
-
         assert supervisor["worker"].state is State.FAILED
-
     assert caught.value.message == "${servers.fake.port} is not known: fake has no address"
     assert caught.value.context.server == "worker"
 

@@ -15,7 +15,6 @@ def spec(name: str, **fields: object) -> ServerSpec:
 def problems(*specs: ServerSpec) -> list[str]:
     with pytest.raises(InvalidConfiguration) as caught:
         in_order({one.name: one for one in specs})
-
     return [str(problem) for problem in caught.value.problems]
 
 

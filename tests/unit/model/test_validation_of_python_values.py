@@ -108,10 +108,8 @@ def test_needs_may_be_a_table_names_or_values() -> None:
 def test_what_is_wrong_in_toml_is_wrong_in_python_in_the_same_words(key: str, value: object) -> None:
     with pytest.raises(InvalidConfiguration) as of_python:
         made(**{key: value})
-
     with pytest.raises(InvalidConfiguration) as of_toml:
         written(**{key: value})
-
     assert str(of_python.value) == str(of_toml.value)
 
 
@@ -195,14 +193,12 @@ def test_what_only_python_can_get_wrong_is_told_as_a_mistake_of_a_configuration(
 ) -> None:
     with pytest.raises(InvalidConfiguration) as told:
         make()
-
     assert words in str(told.value)
 
 
 def test_all_mistakes_of_a_spec_are_told_at_once() -> None:
     with pytest.raises(InvalidConfiguration) as told:
         made(port="8080", startup_timeout=0, restart={"policy": "x", "max_delay": "y"})
-
     assert [problem.key.removeprefix("servers.web.") for problem in told.value.problems] == [
         "port",
         "startup_timeout",
@@ -226,7 +222,6 @@ async def test_a_supervisor_takes_the_path_of_a_file_a_mapping_and_specs_by_name
 ) -> None:
     (tmp_path / "hostler.toml").write_text('[servers.web]\ncommand = ["sleep", "60"]\nport = false\n')
     mapping = {"servers": {"web": {"command": ["sleep", "60"], "port": False}}}
-
     for given in (
         tmp_path / "hostler.toml",
         str(tmp_path / "hostler.toml"),
@@ -241,7 +236,6 @@ def test_serve_and_load_take_a_mapping(directories: Directories) -> None:
     mapping = {"servers": {"web": {"command": ["sleep", "60"], "port": False}}}
 
     assert load(mapping).servers["web"].port is None
-
     with serve(mapping, directories=directories) as servers:
         servers["web"].wait_ready(20)
 
@@ -257,7 +251,6 @@ async def test_a_server_whose_start_broke_is_failed_with_that_error(
     async with Supervisor(make_spec(), directories=directories) as supervisor:
         with pytest.raises(ServerError, match="no budget today"):
             await supervisor["fake"].wait_ready(20)
-
         assert supervisor["fake"].state is State.FAILED
         monkeypatch.undo()
         await supervisor["fake"].start()

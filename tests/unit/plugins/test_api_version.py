@@ -26,7 +26,6 @@ def built(instance: object) -> PluginHost:
 def refusal(instance: object) -> str:
     with pytest.raises(PluginError) as caught:
         built(instance)
-
     return caught.value.message
 
 
@@ -129,7 +128,6 @@ class Named:
 def test_a_deprecated_argument_is_warned_of_where_it_is_named() -> None:
     with pytest.warns(DeprecationWarning, match="use server.state") as warned:
         plugins = built(Named())
-
     assert warned[0].filename == __file__
     (found,) = plugins.deprecations
     assert str(found) == (
@@ -161,11 +159,9 @@ def test_a_plugin_with_a_deprecated_argument_still_works_and_its_user_is_told(
     async def main() -> None:
         world = SimulatedHost()
         world.on_child = FakeChild.listen
-
         async with world.supervisor(spec, directories=directories) as supervisor:
             supervisor.listen(hear)
             await supervisor["web"].wait_ready(5)
-
         assert supervisor["web"].state is State.STOPPED
 
     run_virtually(main)

@@ -109,7 +109,6 @@ def test_a_set_knows_its_plugins_and_their_hooks() -> None:
     assert plugins.has("on_ready")
     assert not plugins.has("parse_port")
     assert plugins.plugin("a") is plugin
-
     with pytest.raises(KeyError):
         plugins.plugin("b")
 
@@ -185,18 +184,15 @@ async def test_all_pre_spawns_share_one_deadline(tmp_path: Path) -> None:
 
 async def test_a_pre_spawn_that_fails_again_and_again_is_never_taken_out(tmp_path: Path) -> None:
     heard = together(a=telling("pre_spawn", lambda: raise_it(ValueError())))
-
     for _ in range(5):
         with pytest.raises(EnvironmentSetupFailed):
             await heard.plugins.pre_spawn(SERVER, a_launch(tmp_path), deadline=5)
-
     assert heard.plugins.stats["a", "pre_spawn"].in_a_row == 5
     assert not heard.plugins.stats["a", "pre_spawn"].disabled
 
 
 async def test_no_time_left_is_a_timeout_too(tmp_path: Path) -> None:
     heard = together(a=telling("pre_spawn", lambda: asyncio.sleep(30)))
-
     with pytest.raises(EnvironmentSetupFailed, match="took longer than 0 s"):
         await heard.plugins.pre_spawn(SERVER, a_launch(tmp_path), deadline=-1)
 

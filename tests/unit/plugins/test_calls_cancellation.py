@@ -50,7 +50,6 @@ class Long:
 
     async def run(self) -> None:
         self.started.set()
-
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
@@ -98,10 +97,8 @@ async def test_a_host_that_is_cancelled_twice_is_cancelled_at_once_and_the_hook_
 async def test_a_scope_of_the_host_cancels_the_hook() -> None:
     long = Long()
     heard = together(long=telling("on_ready", long.run))
-
     with anyio.move_on_after(0.1) as scope:
         await heard.plugins.on_ready(SERVER, None)
-
     assert scope.cancelled_caught
     assert long.seen == ["cancelled"]
 
@@ -126,7 +123,6 @@ async def test_a_hook_cancelled_before_its_first_step_leaves_no_trace() -> None:
     task = asyncio.create_task(heard.plugins.on_ready(SERVER, None))
     await asyncio.sleep(0)
     task.cancel()
-
     with pytest.raises(asyncio.CancelledError):
         await task
 

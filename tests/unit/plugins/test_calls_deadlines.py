@@ -79,10 +79,8 @@ async def test_each_plugin_has_its_own_deadline(monkeypatch: pytest.MonkeyPatch)
 async def test_three_overruns_take_the_hook_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugin_set, "_HOOK_SECONDS", 0.01)  # 5 s: as they are, the test would take as long
     heard = together(stuck=telling("on_ready", lambda: asyncio.sleep(60)))
-
     for _ in range(4):
         await heard.plugins.on_ready(SERVER, None)
-
     assert [failure.disabled for failure in heard.failures] == [False, False, True]
     assert heard.plugins.stats["stuck", "on_ready"].calls == 3
 
@@ -129,10 +127,8 @@ async def test_hooks_can_use_anyio(tmp_path: Path) -> None:
     async def work() -> None:
         with anyio.move_on_after(0.01) as scope:
             await anyio.sleep(60)
-
         async with anyio.create_task_group() as group:
             group.start_soon(anyio.sleep, 0)
-
         done = await anyio.run_process(["echo", "hello"])
         seen.extend([scope.cancelled_caught, done.stdout, await anyio.to_thread.run_sync(lambda: 5)])
 

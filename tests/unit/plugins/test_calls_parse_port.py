@@ -34,10 +34,8 @@ class Answering:
     @hookimpl
     def parse_port(self, line: str) -> Any:
         self.asked += 1
-
         if isinstance(self.answer, BaseException):
             raise self.answer
-
         return self.answer(line) if callable(self.answer) else self.answer
 
 
@@ -112,10 +110,8 @@ def test_a_plugin_that_is_slow_on_a_line_is_named_and_its_answer_counts() -> Non
 def test_three_failures_in_a_row_take_a_hook_out_and_this_is_told() -> None:
     wrong, right = Answering(ValueError()), Answering(None)
     heard = together(wrong=wrong, right=right)
-
     for _ in range(5):
         heard.plugins.parse_port(SERVER, "", "stdout")
-
     assert [failure.disabled for failure in heard.failures] == [False, False, True]
     assert (wrong.asked, right.asked) == (3, 5)
     assert heard.plugins.stats["wrong", "parse_port"].disabled

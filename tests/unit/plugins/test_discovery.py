@@ -94,10 +94,8 @@ def test_a_broken_plugin_that_nobody_names_hurts_nobody(site: Path) -> None:
 def test_a_broken_plugin_is_named_with_its_place_and_cause(site: Path) -> None:
     write_module(site / "acme_boom.py", "import there_is_no_such_module")
     install(site, "acme-boom", {"boom": "acme_boom:Boom"})
-
     with pytest.raises(PluginError, match="there_is_no_such_module") as caught:
         find_class(PluginSpec("boom"))
-
     assert '"boom"' in str(caught.value)
     assert "acme-boom" in str(caught.value)
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
@@ -105,7 +103,6 @@ def test_a_broken_plugin_is_named_with_its_place_and_cause(site: Path) -> None:
 
 def test_a_plugin_module_that_exits_at_import_does_not_end_the_program(site: Path) -> None:
     write_module(site / "acme_exit.py", "import sys; sys.exit(3)")
-
     with pytest.raises(PluginError, match=r"SystemExit\(3\)"):
         find_class(PluginSpec("exit", use="acme_exit:Exit"))
 
@@ -113,7 +110,6 @@ def test_a_plugin_module_that_exits_at_import_does_not_end_the_program(site: Pat
 def test_an_unknown_name_lists_what_is_installed_and_the_likely_word() -> None:
     with pytest.raises(PluginError) as caught:
         find_class(PluginSpec("env-sanitiser"))
-
     assert 'did you mean "env-sanitizer"?' in str(caught.value)
     assert "regex-port" in str(caught.value)
     assert option_problems(PluginSpec("env-sanitiser"))[0].proposal == "env-sanitizer"
@@ -133,7 +129,6 @@ def test_a_package_replaces_a_bundled_plugin_by_its_name(site: Path) -> None:
 def test_two_packages_that_offer_one_name_are_both_told(site: Path) -> None:
     install(site, "acme-one", {"caddy": "acme_one:Caddy"})
     install(site, "acme-two", {"caddy": "acme_two:Caddy"})
-
     with pytest.raises(PluginError, match=r"acme-one \(acme_one:Caddy\), acme-two \(acme_two:Caddy\)"):
         find_class(PluginSpec("caddy"))
 
@@ -145,7 +140,6 @@ def test_use_names_a_class_in_a_module(site: Path) -> None:
 
 def test_use_names_a_class_inside_another() -> None:
     assert find_class(PluginSpec("mine", use="hostler.errors:Problem")).__qualname__ == "Problem"
-
     with pytest.raises(PluginError, match="is not a class"):
         find_class(PluginSpec("mine", use="hostler.errors:Problem.__str__"))
 
@@ -158,10 +152,8 @@ def test_use_without_module_or_class_is_refused(use: str) -> None:
 
 def test_a_misspelt_class_is_told_with_the_likely_one(site: Path) -> None:
     write_module(site / "acme_caddy.py")
-
     with pytest.raises(PluginError, match='did you mean "Caddy"'):
         find_class(PluginSpec("mine", use="acme_caddy:Cady"))
-
     with pytest.raises(PluginError, match=r"there is no Zzzz in module acme_caddy$"):
         find_class(PluginSpec("mine", use="acme_caddy:Zzzz"))
 
@@ -219,7 +211,6 @@ def test_a_file_that_is_not_there_is_told_with_its_path(tmp_path: Path) -> None:
 
 def test_a_link_that_leads_to_itself_is_told_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "loop.py").symlink_to("loop.py")
-
     with pytest.raises(PluginError, match="loop.py.*Too many levels"):
         find_class(PluginSpec("mine", use="loop.py:Caddy", base=tmp_path))
 
@@ -227,10 +218,8 @@ def test_a_link_that_leads_to_itself_is_told_with_its_path(tmp_path: Path) -> No
 def test_a_file_that_fails_leaves_no_half_made_module(tmp_path: Path) -> None:
     write_module(tmp_path / "broken.py", "this is no Python!")
     before = set(sys.modules)
-
     with pytest.raises(PluginError, match="SyntaxError"):
         find_class(PluginSpec("mine", use="broken.py:Caddy", base=tmp_path))
-
     assert not [name for name in set(sys.modules) - before if "broken" in name]
 
 

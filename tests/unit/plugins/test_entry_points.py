@@ -77,11 +77,9 @@ def test_packages_without_files_and_folders_that_are_gone_are_passed_over(
 
 def test_what_stands_in_an_archive_is_found_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = tmp_path / "acme.zip"
-
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("acme-3.dist-info/METADATA", "Metadata-Version: 2.1\nName: acme\nVersion: 3\n")
         file.writestr("acme-3.dist-info/entry_points.txt", "[acme.test]\na = b:C\n")
-
     monkeypatch.syspath_prepend(str(archive))
     assert offers("acme.test") == [EntryPoint("a", "b:C", "acme", "3")]
 

@@ -37,12 +37,10 @@ class Wishful:
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
         if self.view is None:
             server.start_soon(self._last, over_restarts=True)
-
         self.view = server
 
     async def _last(self) -> None:
         self.lasting.append("begun")
-
         try:
             await asyncio.Event().wait()
         finally:
@@ -67,7 +65,6 @@ def make(make_spec: MakeSpec, directories: Directories) -> Make:
 
 async def test_a_restart_that_a_plugin_asks_for_is_in_order_and_uses_none_up(make: Make) -> None:
     supervisor, plugin, events = make()
-
     async with supervisor:
         (server,) = supervisor.servers.values()
         await server.wait_ready(20)
@@ -95,18 +92,15 @@ async def test_a_planned_restart_is_no_first_start(
     spec = make_spec(restart=policy)
     once = 'test -e begun && exit 3; touch begun; exec "$@"'
     spec = replace(spec, command=("sh", "-c", once, "sh", *spec.command))
-
     async with asyncio.timeout(20), Supervisor(spec, directories=directories) as supervisor:
         (server,) = supervisor.servers.values()
         await server.wait_ready()
-
         if how == "plugin":
             server.ask_restart("a test")
         elif how == "restart":
             await server.restart()
         else:
             await supervisor.reload(replace(spec, title="another"))
-
         await server.until(lambda: server.state is State.FAILED)
         assert [crash.restarts_allowed for crash in server.crashes] == [2, 2, 2]
         assert server.crashes[-1].decision == "gave up after 2 restarts"
@@ -119,7 +113,6 @@ async def test_a_planned_restart_is_no_first_start(
 
 async def test_a_stop_wins_over_a_restart_that_a_plugin_asks_for(make: Make) -> None:
     supervisor, plugin, _ = make()
-
     async with supervisor:
         (server,) = supervisor.servers.values()
         await server.wait_ready(20)
@@ -134,7 +127,6 @@ async def test_a_stop_wins_over_a_restart_that_a_plugin_asks_for(make: Make) -> 
 
 async def test_what_runs_over_restarts_ends_when_the_server_is_at_rest(make: Make) -> None:
     supervisor, plugin, _ = make()
-
     async with supervisor:
         (server,) = supervisor.servers.values()
         await server.wait_ready(20)
@@ -152,9 +144,7 @@ async def test_what_runs_over_restarts_ends_when_the_server_is_at_rest(make: Mak
 
 async def test_what_runs_over_restarts_ends_with_the_supervisor(make: Make) -> None:
     supervisor, plugin, _ = make()
-
     async with supervisor:
         await supervisor.wait_ready(timeout=20)
-
     await asyncio.sleep(0)
     assert plugin.lasting == ["begun", "ended"]

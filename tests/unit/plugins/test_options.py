@@ -52,10 +52,8 @@ class Probe:
     def __post_init__(self) -> None:
         if self.tries < 1:
             raise ValueError("tries: must be 1 or more")
-
         if self.path == "/bad":
             raise ValueError("/bad is a bad path")
-
         if self.path == "/worse":
             raise KeyError("worse")
 
@@ -196,7 +194,6 @@ def test_all_problems_of_a_table_are_told_at_once() -> None:
 def test_building_with_wrong_options_names_the_plugin_and_every_problem() -> None:
     with pytest.raises(PluginError) as caught:
         build(spec_of(Probe, tries="x", interval=3))
-
     assert 'plugin "probe"' in str(caught.value)
     assert "tries: expected a whole number" in str(caught.value)
     assert "path: this option is required" in str(caught.value)
@@ -268,7 +265,6 @@ def test_a_malformed_class_is_a_problem_of_the_plugin(class_: type, words: str) 
     problem = only(problems_of(class_))
     assert problem.key == ""
     assert words in problem.message
-
     with pytest.raises(PluginError):
         build(spec_of(class_))
 
@@ -301,7 +297,6 @@ def test_a_ready_made_object_is_taken_as_it_is() -> None:
 def test_a_ready_made_object_must_be_one_that_can_be_called(instance: object, words: str) -> None:
     with pytest.raises(PluginError, match=words):
         build(PluginSpec("probe", instance=instance))
-
     assert words in only(option_problems(PluginSpec("probe", instance=instance))).message
 
 

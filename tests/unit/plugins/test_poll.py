@@ -107,7 +107,6 @@ def test_a_probe_over_its_time_is_cancelled_and_unhealthy() -> None:
         except asyncio.CancelledError:
             cancelled.append(anyio.current_time())
             raise
-
         return GOOD
 
     async def main() -> tuple[float, list[Report]]:
@@ -151,17 +150,14 @@ def test_closing_it_between_two_probes_and_within_one_leaves_nothing() -> None:
             await anyio.sleep(1)
         finally:
             ended.append(anyio.current_time())
-
         return GOOD
 
     async def main() -> None:
         reports = poll(probe, interval=1.0, timeout=5.0)
         await anext(reports)
         await reports.aclose()
-
         with anyio.move_on_after(0.5):
             await take(poll(probe, interval=1.0, timeout=5.0), 1)
-
         assert len(ended) == 2
         assert len(asyncio.all_tasks()) == 1
 
@@ -173,11 +169,9 @@ async def test_a_program_that_held_up_the_loop_does_not_blame_the_server() -> No
 
     async def probe() -> Report:
         asked.append(None)
-
         if len(asked) == 1:
             await asyncio.sleep(0)
             time.sleep(0.5)  # noqa: ASYNC251 - this is the program that holds up the loop
-
         await asyncio.sleep(0.02)
         return GOOD
 
@@ -202,10 +196,8 @@ def test_a_healthy_server_costs_one_wakeup_for_each_interval() -> None:
         async with aclosing(poll(scripted([GOOD], []), interval=0.02, timeout=5.0)) as reports:
             await anext(reports)
             before = counting.wakeups
-
             for _ in range(20):
                 await anext(reports)
-
             return counting.wakeups - before
 
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(counting)) as runner:

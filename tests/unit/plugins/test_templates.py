@@ -36,7 +36,6 @@ class Templated:
     def __post_init__(self) -> None:
         if "refused" in self.url:
             raise ValueError("refused")
-
         self.length = len(self.url)
 
     @hookimpl
@@ -91,7 +90,6 @@ def test_what_does_not_change_is_left_alone() -> None:
 
 def test_a_filled_option_that_the_plugin_refuses_is_told() -> None:
     plugins, _ = templated(url="${word}")
-
     for _ in range(2):
         with pytest.raises(PluginError, match=r'plugin "t" refuses what was filled into url: ValueError'):
             plugins.expand(lambda text: "refused")
@@ -99,7 +97,6 @@ def test_a_filled_option_that_the_plugin_refuses_is_told() -> None:
 
 def test_an_option_that_cannot_be_set_is_told() -> None:
     plugins, _ = templated(Frozen, url="${server.port}")
-
     with pytest.raises(PluginError, match="FrozenInstanceError"):
         plugins.expand(filler(1))
 

@@ -66,13 +66,10 @@ async def test_a_launch_that_nothing_could_be_started_with_is_told_of_the_plugin
     make_spec: MakeSpec, directories: Directories, edit: Callable[[Launch], object], said: str
 ) -> None:
     spec = make_spec(plugins=odd(Edits(edit)), restart=replace(QUICK, start_retries=0))
-
     async with Supervisor(spec, directories=directories) as supervisor:
         reasons = listening(supervisor)
-
         with pytest.raises(ServerError, match='plugin "odd" failed in pre_spawn: it ') as caught:
             await supervisor["fake"].wait_ready(10)
-
         assert said in caught.value.message
         assert said in reasons[0]
         assert supervisor["fake"].pid is None
@@ -108,10 +105,8 @@ async def test_a_report_of_the_wrong_kind_is_a_fault_of_the_plugin_and_not_of_th
     async with Supervisor(make_spec(plugins=odd(Reports(report))), directories=directories) as supervisor:
         reasons, server = listening(supervisor), supervisor["fake"]
         await server.wait_ready(10)
-
         with anyio.fail_after(10):
             await server.until(lambda: server.health == "unknown")
-
         assert server.state is State.RUNNING
         assert said in reasons[0]
 
@@ -170,10 +165,8 @@ async def test_advice_of_the_wrong_kind_is_no_advice(
         reasons, server = listening(supervisor), supervisor["fake"]
         await server.wait_ready(10)
         os.kill(server.pid or 0, signal.SIGKILL)
-
         with anyio.fail_after(10):
             await server.until(lambda: server.generation == 2 and server.state is State.RUNNING)
-
         assert reasons[0].startswith(said)
 
 
@@ -189,9 +182,7 @@ async def test_what_is_published_has_to_be_a_string(make_spec: MakeSpec, directo
         reasons, server, told = listening(supervisor), supervisor["fake"], anyio.Event()
         supervisor.listen(lambda event: told.set() if isinstance(event, PluginFailed) else None)
         await server.wait_ready(10)
-
         with anyio.fail_after(10):
             await told.wait()
-
         assert reasons == ["raised TypeError('the variable PORT has to be a string, not int')"]
         assert "PORT" not in server.child_env({})

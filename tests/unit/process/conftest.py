@@ -28,7 +28,6 @@ def open_folder(tmp_path: Path) -> Path:
     for folder in (tmp_path, *tmp_path.parents):
         if folder.is_relative_to(gettempdir()) and folder != Path(gettempdir()):
             folder.chmod(0o755)
-
     return tmp_path
 
 
@@ -44,29 +43,22 @@ class Child:
     async def line(self) -> str:
         """The next line of its stdout, "" at the end."""
         data = b""
-
         with anyio.fail_after(DEADLINE):
             while not data.endswith(b"\n"):
                 await anyio.wait_readable(self.out)
-
                 if not (more := os.read(self.out, 1)):
                     break
-
                 data += more
-
         return data.decode().rstrip("\n")
 
     async def text(self) -> str:
         """Its whole stdout, once all who hold it have closed it."""
         data = b""
-
         with anyio.fail_after(DEADLINE):
             await anyio.wait_readable(self.out)
-
             while more := os.read(self.out, 65536):
                 data += more
                 await anyio.wait_readable(self.out)
-
         return data.decode()
 
 
@@ -126,7 +118,6 @@ def gone() -> Callable[[int], bool]:
             fd = os.pidfd_open(pid)
         except ProcessLookupError:
             return True
-
         try:
             return bool(select.select([fd], [], [], seconds)[0])
         finally:
@@ -145,7 +136,6 @@ def stray() -> Iterator[Callable[[int], int]]:
         return pid
 
     yield remember
-
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -68,7 +68,6 @@ def test_every_text_is_masked_and_the_name_is_not() -> None:
 def test_the_last_twenty_are_kept_and_keep_their_numbers(store: CrashStore, folder: Path) -> None:
     for generation in range(1, 26):
         store.write(crash(generation=generation))
-
     found = store.read("fake")
     assert [number for number, _ in found] == list(range(6, 26))
     assert [record.generation for _, record in found] == list(range(6, 26))
@@ -78,7 +77,6 @@ def test_the_last_twenty_are_kept_and_keep_their_numbers(store: CrashStore, fold
 def test_the_clock_may_go_back(store: CrashStore) -> None:
     for year in (2040, 2026):
         store.write(crash(when=NOON.replace(year=year)))
-
     assert [record.when.year for _, record in store.read("fake")] == [2040, 2026]
 
 
@@ -124,7 +122,6 @@ def test_a_planted_link_is_not_followed(store: CrashStore, tmp_path: Path, part:
 def test_a_data_directory_that_is_not_to_be_trusted_is_refused(store: CrashStore, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data").chmod(0o777)
-
     with pytest.raises(EnvironmentSetupFailed, match="everybody may write in it"):
         store.write(crash())
 
@@ -153,7 +150,6 @@ def test_what_is_torn_or_foreign_is_left_out_and_left_alone(store: CrashStore, f
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     with own_folder(tmp_path, "in") as folder:
         os.truncate(os.open("big", os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=folder), 2**30)
-
         with pytest.raises(OSError, match="no small plain file"):
             read_small("big", folder)
 
@@ -161,10 +157,8 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
 def test_what_a_killed_writer_left_is_removed_later(store: CrashStore, folder: Path) -> None:
     store.write(crash())
     old, new = folder / "00000009-0123abcd.json.tmp", folder / "00000009-4567abcd.json.tmp"
-
     for path in (old, new):
         path.write_text("{")
-
     os.utime(old, (1, 1))
     store.write(crash())
     assert (old.exists(), new.exists()) == (False, True)
@@ -174,7 +168,6 @@ def test_what_a_killed_writer_left_is_removed_later(store: CrashStore, folder: P
 def test_nothing_is_found_where_nothing_is(store: CrashStore, tmp_path: Path) -> None:
     assert store.read("fake") == []
     assert list(tmp_path.iterdir()) == []
-
     with pytest.raises(FileNotFoundError), found_folder(tmp_path, "a", "b"):
         pass
 

@@ -68,18 +68,14 @@ async def test_a_disk_that_becomes_read_only_is_a_notice(
 
     def listen(event: Event) -> None:
         events.append(event)
-
         if isinstance(event, StateChanged) and event.state is State.RUNNING:
             mounts.read_only(directories.data)
 
     spec = make_spec("--exit-after", "0.5", restart=NO_RETRY)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         supervisor.listen(listen)
-
         with anyio.fail_after(10):
             await supervisor["fake"].wait_stopped()
-
         assert len(supervisor["fake"].crashes) == 1
 
     (notice,) = [event for event in events if isinstance(event, Notice)]
@@ -90,7 +86,6 @@ async def test_a_disk_that_becomes_read_only_is_a_notice(
 def break_data(trouble: str, data: Path, mounts: Mounts) -> None:
     if trouble == "full":
         mounts.small(data, "64k")
-
         with (data / "ballast").open("wb") as file:
             try:
                 file.write(b"x" * 2**20)
@@ -100,7 +95,6 @@ def break_data(trouble: str, data: Path, mounts: Mounts) -> None:
     else:
         folder = Directories(data, data, data).data_for("one")
         folder.mkdir(parents=True, mode=0o700)
-
         for name in ("crashes", "status"):
             plant(folder / name, data if trouble == "link" else None)
 
@@ -128,13 +122,11 @@ def test_nothing_is_written_between_a_crash_and_the_next_spawn(directories: Dire
 
         async with world.supervisor(spec, directories=directories, namespace="one") as supervisor:
             server = supervisor["fake"]
-
             with anyio.fail_after(100):
                 for generation in (1, 2, 3):
                     await server.until(partial(spawned, server, generation))
                     await anyio.sleep(1)
                     world.children_of("fake")[-1].exit(1)
-
                 await server.wait_stopped()
 
         seen.append(sorted(path.name[:8] for path in directories.data.rglob("*.json")))
@@ -157,10 +149,8 @@ async def written(server: Server, state: State) -> Status:
     with anyio.fail_after(5):
         while True:
             status = StatusStore(server.data_dir).read("fake")
-
             if status is not None and status.state is state:
                 return status
-
             await anyio.sleep(0.01)
 
 
@@ -174,7 +164,6 @@ async def test_the_state_on_disk_follows_and_stays_at_the_end(
         assert (status.pid, status.url, status.generation, status.kept) == (server.pid, server.url, 1, True)
         await server.stop()
         assert StatusStore(server.data_dir).read("fake") == await written(server, State.STOPPED)
-
     assert (await written(server, State.STOPPED)).pid is None
 
 
@@ -196,24 +185,20 @@ async def test_a_hook_that_is_out_of_use_stands_in_the_state_until_the_plugins_c
 ) -> None:
     plugins = (announced(), PluginSpec("clumsy", instance=Clumsy()))
     spec = make_spec(plugins=plugins)
-
     async with Supervisor(spec, directories=directories, namespace="one") as supervisor:
         server = supervisor["fake"]
 
         async def status_of_run(generation: int) -> Status:
             while True:
                 status = await written(server, State.RUNNING)
-
                 if status.generation == generation and bool(status.hooks_out) == (generation == 3):
                     return status
-
                 await anyio.sleep(0.01)
 
         for generation in (1, 2, 3):
             await server.until(partial(runs, server, generation))
             status = await status_of_run(generation)
             await server.restart() if generation < 3 else await server.stop()
-
         assert status.hooks_out == ("on_ready of clumsy: raised KeyError('x')",)
         await server.start()
         await server.wait_ready(10)
@@ -223,14 +208,12 @@ async def test_a_hook_that_is_out_of_use_stands_in_the_state_until_the_plugins_c
 async def test_without_a_namespace_no_state_is_written(make_spec: MakeSpec, directories: Directories) -> None:
     async with Supervisor(make_spec(), directories=directories) as supervisor:
         await supervisor["fake"].wait_ready(10)
-
     assert list(directories.data.rglob("*.json")) == []
 
 
 def test_a_status_that_makes_no_sense_is_none(tmp_path: Path) -> None:
     (tmp_path / "status").mkdir()
     file = tmp_path / "status" / "fake.json"
-
     for text in ("", "{}", "[", '{"server": "fake"}'):
         file.write_text(text)
         assert StatusStore(tmp_path).read("fake") is None
@@ -247,7 +230,6 @@ async def test_a_state_is_never_seen_half_written(tmp_path: Path) -> None:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(anyio.to_thread.run_sync, read)
-
         for generation in range(300):
             later = replace(change, generation=generation, reason="x" * (generation % 50))
             await anyio.to_thread.run_sync(store.write, Status.after(later, url=None, health=()))

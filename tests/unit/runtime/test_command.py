@@ -40,7 +40,6 @@ def python(code: str) -> tuple[str, ...]:
 async def sleeping(directories: Directories, **fields: Any) -> AsyncIterator[Server]:
     """A server that does nothing."""
     spec = ServerSpec(name="idle", command=("sleep", "60"), port=None, **fields)
-
     async with Supervisor(
         spec, directories=directories, environ={"PATH": os.environ["PATH"], "API_TOKEN": SECRET}
     ) as supervisor:
@@ -61,7 +60,6 @@ async def test_its_end_and_its_output_are_told(directories: Directories, tmp_pat
 async def test_only_the_end_of_much_output_is_kept(directories: Directories) -> None:
     async with sleeping(directories) as server:
         result = await server.run_command(python("print('x' * 10_000_000); print('end')"), timeout=30)
-
     assert len(result.stdout) == 64 * 1024
     assert result.last_line == "end"
 
@@ -70,7 +68,6 @@ async def test_its_environment_is_safe_and_knows_the_server(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     environ = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "API_TOKEN": SECRET, "EDITOR": "vi"}
-
     async with Supervisor(make_spec(), directories=directories, environ=environ) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(10)
@@ -93,7 +90,6 @@ async def test_its_output_is_masked(directories: Directories) -> None:
     async with sleeping(directories) as server:
         server.redact(SECRET)
         result = await server.run_command(("echo", SECRET), timeout=10)
-
     assert result.stdout == "********\n"
 
 
@@ -121,11 +117,9 @@ async def test_cancelled_twice_it_is_gone_all_the_same(
     async with sleeping(directories) as server:
         code = "import time; time.sleep(60)  # to be cancelled"
         task = asyncio.create_task(server.run_command(python(code), timeout=50))
-
         with anyio.fail_after(10):
             while not marked("# to be cancelled"):  # noqa: ASYNC110
                 await anyio.sleep(0.01)
-
         task.cancel()
         await asyncio.sleep(0)
         task.cancel()
@@ -145,11 +139,9 @@ async def test_it_is_part_of_the_servers_tree_and_ends_with_it(
             results.append(await server.run_command(python(code), timeout=50))
 
         tasks.start_soon(run)
-
         with anyio.fail_after(10):
             while not marked("# a part"):  # noqa: ASYNC110
                 await anyio.sleep(0.01)
-
         assert set(server.members()) >= set(marked("# a part"))
         await server.stop()
         assert not marked("# a part")
@@ -163,10 +155,8 @@ async def test_it_runs_as_the_user_of_the_server_in_its_groups_and_with_its_umas
 ) -> None:
     options = {"user": "nobody", "group": "12344", "groups": ["12345"], "umask": "027"}
     plugins = (PluginSpec("privileges", options),)
-
     async with sleeping(directories, plugins=plugins, cwd=Path("/")) as server:
         result = await server.run_command(("sh", "-c", "id -u; id -G; umask"), timeout=10)
-
     assert result.stdout == f"{pwd.getpwnam('nobody').pw_uid}\n12344 12345\n0027\n"
 
 
@@ -192,9 +182,7 @@ async def test_a_program_that_is_not_there_is_an_error(directories: Directories)
 
 async def test_before_a_start_there_is_nothing_to_run_it_for(directories: Directories) -> None:
     spec = ServerSpec(name="idle", command=("sleep", "60"), port=None, autostart=False)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         assert supervisor["idle"].members() == []
-
         with pytest.raises(ServerError, match="no command can be run"):
             await supervisor["idle"].run_command(("true",), timeout=10)

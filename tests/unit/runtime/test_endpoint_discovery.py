@@ -37,10 +37,8 @@ class Told(Processes):
 
     def who_listens(self, endpoint: Endpoint, members: Callable[[], Collection[int]]) -> Listener:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-
         if isinstance(answer, OSError):
             raise answer
-
         return answer
 
 
@@ -79,10 +77,8 @@ async def test_a_listener_that_cannot_be_told_is_taken_with_a_doubt_or_without(
 ) -> None:
     looking = search(identity, UNKNOWN)
     looking.offer(PLACE, "a plugin")
-
     with anyio.fail_after(5):
         confirmed = await looking.run()
-
     assert ("cannot tell" in confirmed.doubt) is doubted
 
 
@@ -104,7 +100,6 @@ async def test_a_look_that_fails_is_repeated() -> None:
     lack = OSError(errno.EMFILE, "too many open files")
     looking = search(IdentityCheck.CHECK, lack, lack, Listener(ListenerKind.OWN, 1, bound_host="127.0.0.1"))
     looking.offer(PLACE, "a plugin")
-
     with anyio.fail_after(5):
         assert (await looking.run()).endpoint == PLACE
 
@@ -117,7 +112,6 @@ async def test_a_stranger_is_taken_where_identity_is_off(
         spec = make_spec(
             "--port", "0", "--announce", f"listening on {url}", identity=IdentityCheck.OFF, restart=QUICK
         )
-
         async with Supervisor(spec, directories=directories) as supervisor:
             await supervisor["fake"].wait_ready(10)
             assert supervisor["fake"].url == url
@@ -138,7 +132,6 @@ async def test_every_announcement_of_a_stranger_s_address_has_its_time(
 
         tasks.start_soon(replace_it)
         began = anyio.current_time()
-
         with pytest.raises(PortInUse, match="4097"):
             await looking.run()
 
@@ -160,7 +153,6 @@ async def test_a_stranger_that_has_gone_is_forgotten(monkeypatch: pytest.MonkeyP
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(goes_and_another_comes)
-
         with anyio.fail_after(5):
             assert (await looking.run()).endpoint == PLACE
 
@@ -172,17 +164,14 @@ async def test_an_address_that_was_announced_before_is_held_to_the_same_reach(
     looking = search_at(at_4096=Listener(ListenerKind.OWN, 1, bound_host="0.0.0.0"), at_4097=STRANGER)
     looking.offer(PLACE, "a plugin")
     looking.offer(Endpoint("127.0.0.1", 4097), "a plugin")
-
     with anyio.fail_after(5), pytest.raises(ListensTooWide, match="wider than"):
         await looking.run()
 
 
 async def test_of_many_announcements_only_the_latest_are_kept() -> None:
     looking = search_at()
-
     for port in range(4000, 5000):
         looking.offer(Endpoint("127.0.0.1", port), "a plugin")
-
     assert [place.port for place in looking._earlier] == list(range(4991, 4999))
 
 
@@ -200,7 +189,6 @@ async def test_a_port_that_was_handed_over_and_is_given_up_again_keeps_no_other_
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(serves_elsewhere)
-
         with anyio.fail_after(10):
             assert (await looking.run()).endpoint == ELSEWHERE
 
@@ -212,7 +200,6 @@ async def test_a_port_of_which_the_command_was_not_told_is_not_waited_for(
     looking = search_at(at_4097=OWN)
     looking.handed_over = PLACE
     looking.offer(ELSEWHERE, "a plugin")
-
     with anyio.fail_after(5):
         assert (await looking.run()).endpoint == ELSEWHERE
 
@@ -239,10 +226,8 @@ async def test_an_address_off_the_machine_is_taken_only_with_a_process_of_this_m
 ) -> None:
     looking = search_on(far=Listener(ListenerKind.UNKNOWN, pid))
     looking.offer(Endpoint("192.0.2.7", 4096), "a plugin")
-
     with anyio.move_on_after(0.2 if not taken else 5) as scope:
         await looking.run()
-
     assert scope.cancelled_caught is not taken
 
 
@@ -252,7 +237,6 @@ async def test_a_stranger_at_any_of_the_addresses_of_localhost_is_told(
     monkeypatch.setattr("hostler.runtime.endpoint_discovery._STRANGER_PATIENCE", 0.05)
     looking = search_on(other=STRANGER)
     looking.offer(Endpoint("localhost", 4096), "a plugin")
-
     with anyio.fail_after(5), pytest.raises(PortInUse, match="proxy"):
         await looking.run()
 

@@ -50,7 +50,6 @@ def silent(make_spec: MakeSpec, *addresses: str, **fields: object) -> ServerSpec
 async def endpoint_of(spec: ServerSpec, directories: Directories) -> EndpointFound:
     """What is told of where it listens, once it is ready."""
     events: list[Event] = []
-
     async with Supervisor(spec, directories=directories) as supervisor:
         supervisor.listen(events.append)
         await supervisor["fake"].wait_ready(10)
@@ -65,7 +64,6 @@ async def failure_of(
     async with Supervisor(spec, directories=directories) as supervisor:
         with pytest.raises(wanted) as caught:
             await supervisor["fake"].wait_ready(10)
-
         return caught.value
 
 
@@ -73,12 +71,10 @@ async def test_the_one_socket_of_a_silent_server_is_taken_after_a_third_of_the_t
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     events: list[Event] = []
-
     async with Supervisor(silent(make_spec, "127.0.0.1"), directories=directories) as supervisor:
         supervisor.listen(events.append)
         await supervisor["fake"].wait_ready(10)
         assert 0.5 <= supervisor["fake"].uptime < 1.4
-
     (found,) = [event for event in events if isinstance(event, EndpointFound)]
     assert (found.endpoint.host, found.source) == ("127.0.0.1", "socket")
 

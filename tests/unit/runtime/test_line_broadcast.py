@@ -38,10 +38,8 @@ class Reader:
 
     def read(self, line: Line) -> bool:
         self.lines.append(line.text)
-
         if line.text == self.breaks_at:
             raise ValueError("it broke")
-
         return line.text != self.last
 
 
@@ -62,7 +60,6 @@ async def test_the_first_line_is_not_missed_and_none_is_cut_when_nobody_wants_on
 ) -> None:
     reader = Reader("two")
     spec = printing("echo one; echo two; sleep 0.2; echo three; exec sleep 60", reader)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         await until_unread(supervisor["printer"])
         assert reader.lines == ["one", "two"]
@@ -73,10 +70,8 @@ async def test_the_first_line_is_not_missed_and_none_is_cut_when_nobody_wants_on
 async def test_each_reader_has_its_own_end(directories: Directories) -> None:
     first, second = Reader("one"), Reader("three")
     spec = printing("echo one; echo two; echo three; echo four; exec sleep 60", first, second)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         await until_unread(supervisor["printer"])
-
     assert first.lines == ["one"]
     assert second.lines == ["one", "two", "three"]
 
@@ -85,10 +80,8 @@ async def test_more_lines_than_any_queue_holds_come_in_their_order(directories: 
     """server.lines() may drop; a follower is called for each line as it is taken."""
     reader = Reader("end")
     spec = printing(f"seq 1 {LINES // 20}; echo end; exec sleep 60", reader)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         await until_unread(supervisor["printer"])
-
     assert reader.lines == [*map(str, range(1, LINES // 20 + 1)), "end"]
 
 
@@ -98,7 +91,6 @@ async def test_secrets_are_masked_in_what_it_reads(directories: Directories) -> 
         "echo $API_TOKEN; echo end; exec sleep 60", reader, env={"API_TOKEN": "sk-0123456789abcdef"}
     )
     allowing = PluginSpec("env-sanitizer", {"allow": ["API_TOKEN"]})
-
     async with Supervisor(
         replace(spec, plugins=(*spec.plugins, allowing)), directories=directories
     ) as supervisor:
@@ -128,13 +120,11 @@ async def test_one_that_raises_is_told_and_hurts_nobody(directories: Directories
 async def test_each_run_begins_with_its_first_line(directories: Directories) -> None:
     reader = Reader("never")
     spec = printing("echo begun; exec sleep 60", reader)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         for number in range(1, 4):
             with anyio.fail_after(10):
                 while len(reader.lines) < number:  # noqa: ASYNC110
                     await anyio.sleep(0.01)
-
             await supervisor["printer"].restart()
 
     assert set(reader.lines) == {"begun"}

@@ -99,7 +99,6 @@ def test_a_value_of_eight_characters_is_masked_and_a_shorter_one_is_not(value: s
 
 def test_eight_characters_of_a_longer_one_are_masked_at_an_end_and_seven_are_not() -> None:
     masker = Masker([SECRET])
-
     for length in (7, 8, 9):
         begun = SECRET[:length]
         stream = masker.stream()
@@ -220,7 +219,6 @@ def test_a_tilde_in_a_url_may_be_escaped_or_not(text: str) -> None:
 def test_a_line_of_a_secret_and_a_user_in_a_url_are_secrets_from_16_characters_on() -> None:
     masker = Masker(["first-line-of-16\nfifteen-letters"])
     assert masker.text("first-line-of-16, fifteen-letters") == f"{MASK}, fifteen-letters"
-
     for user, told in (("0123456789abcdef", MASK), ("0123456789abcde", "0123456789abcde")):
         url = f"https://{user}@sentry.example/1"
         assert Masker([url]).text(f"to {url}") == f"to https://{told}@sentry.example/1"
@@ -395,13 +393,10 @@ def test_secrets_can_be_added_by_many_threads() -> None:
     masker = Masker()
     names = [f"secret-value-{number}" for number in range(200)]
     threads = [threading.Thread(target=masker.add, args=(name,)) for name in names]
-
     for thread in threads:
         thread.start()
-
     for thread in threads:
         thread.join()
-
     assert all(masker.text(f"<{name}>") == f"<{MASK}>" for name in names)
 
 

@@ -91,10 +91,8 @@ def test_the_environment_of_the_program_is_where_variables_are_looked_up(
     monkeypatch.setenv("A_SECRET_OF_MINE", VALUE)
     assert Secret("env:A_SECRET_OF_MINE").read() == VALUE
     monkeypatch.delenv("A_SECRET_OF_MINE")
-
     with pytest.raises(EnvironmentSetupFailed) as caught:
         Secret("env:A_SECRET_OF_MINE").read()
-
     assert not caught.value.permanent  # the program may set it yet
 
 
@@ -106,7 +104,6 @@ def test_a_variable_that_is_missing_cannot_come_into_a_fixed_environment(
 ) -> None:
     with pytest.raises(EnvironmentSetupFailed) as caught:
         Secret("env:A").read(environ)
-
     assert caught.value.message == f"cannot read secret env:A: {reason}"
     assert caught.value.permanent
 
@@ -144,10 +141,8 @@ def test_what_no_variable_can_hold_is_refused_without_being_shown(
 ) -> None:
     file = tmp_path / "held"
     file.write_bytes(written)
-
     with pytest.raises(EnvironmentSetupFailed) as caught:
         Secret(f"file:{file}").read()
-
     assert caught.value.message == f"cannot read secret file:{file}: {reason}"
     assert caught.value.__cause__ is None
     assert not caught.value.permanent
@@ -192,10 +187,8 @@ async def test_the_child_gets_the_values_and_nobody_else_hears_of_them(
         environ={"PATH": os.environ["PATH"], "PIN": "1234"},
     ) as supervisor:
         supervisor.listen(heard.append)
-
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_take_line, supervisor["fake"], lines)
-
         given = await environment_of(supervisor["fake"])
 
     spawned = next(event for event in heard if isinstance(event, Spawned))
@@ -217,7 +210,6 @@ async def test_a_file_that_was_rotated_and_a_variable_that_changed_are_taken_at_
 ) -> None:
     monkeypatch.setenv("CHANGING", VALUE)
     spec = printing(env={"A": Secret(f"file:{held}"), "B": Secret("env:CHANGING")})
-
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(20)
@@ -236,11 +228,9 @@ async def test_a_secret_that_is_missing_is_told_with_server_variable_and_source(
     tmp_path: Path, directories: Directories
 ) -> None:
     spec = printing(env={"TOKEN": Secret(f"file:{tmp_path}/missing")})
-
     async with Supervisor(spec, directories=directories) as supervisor:
         with pytest.raises(EnvironmentSetupFailed) as caught:
             await supervisor["fake"].start()
-
         assert supervisor["fake"].generation == 2  # a file may come: it was tried again
 
     error = caught.value
@@ -255,7 +245,6 @@ async def test_what_takes_longer_than_the_time_for_preparing_fails_the_start(
     held: Path, directories: Directories
 ) -> None:
     spec = printing(env={"A": Secret(f"file:{held}")}, prepare_timeout=1e-9)  # over before it is read
-
     async with Supervisor(spec, directories=directories) as supervisor:
         with pytest.raises(EnvironmentSetupFailed, match="took longer than prepare_timeout"):
             await supervisor["fake"].start()
@@ -264,11 +253,9 @@ async def test_what_takes_longer_than_the_time_for_preparing_fails_the_start(
 async def test_a_variable_that_can_never_come_is_not_waited_for(directories: Directories) -> None:
     spec = printing(env={"TOKEN": Secret("env:NOT_THERE")})
     environ = {"PATH": os.environ["PATH"]}
-
     async with Supervisor(spec, directories=directories, environ=environ) as supervisor:
         with pytest.raises(EnvironmentSetupFailed, match="cannot read secret env:NOT_THERE"):
             await supervisor["fake"].start()
-
         assert supervisor["fake"].generation == 1
         assert supervisor["fake"].state is State.FAILED
 
@@ -297,7 +284,6 @@ async def test_a_file_that_every_user_can_read_is_warned_of(exposed: Path, direc
 
 async def test_a_secret_in_the_command_line_is_refused(held: Path, directories: Directories) -> None:
     spec = printing(VALUE, env={"A": Secret(f"file:{held}")})
-
     async with Supervisor(spec, directories=directories) as supervisor:
         with pytest.raises(EnvironmentSetupFailed, match="command line would show a secret"):
             await supervisor["fake"].start()
@@ -314,7 +300,6 @@ class Licensed:
     async def pre_spawn(self, launch: Launch) -> None:
         secrets = [word for word in (self.licence, *self.words) if isinstance(word, Secret)]
         launch.env["COUNT"] = str(len(secrets))
-
         for number, secret in enumerate(secrets):
             launch.set_secret(f"LICENCE_{number}", launch.read_secret(secret))
 
@@ -352,11 +337,9 @@ async def test_an_option_that_is_a_secret_is_read_and_masked_when_the_plugin_ask
 async def test_a_secret_of_an_option_that_misses_fails_the_start(directories: Directories) -> None:
     plugin = PluginSpec("licensed", {"licence": {"secret": "env:NOT_THERE"}}, use=f"{__file__}:Licensed")
     environ = {"PATH": os.environ["PATH"]}
-
     async with Supervisor(
         printing(plugins=(plugin,)), directories=directories, environ=environ
     ) as supervisor:
         with pytest.raises(EnvironmentSetupFailed, match="cannot read secret env:NOT_THERE") as caught:
             await supervisor["fake"].start()
-
     assert caught.value.context.server == "fake"

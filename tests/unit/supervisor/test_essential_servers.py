@@ -41,13 +41,10 @@ def worker(script: str, **fields: Any) -> ServerSpec:
 async def ended(*specs: ServerSpec, directories: Directories) -> tuple[EssentialEnd | None, list[Event]]:
     """Run until nothing is left to do; what ended the run, and all that was told."""
     events: list[Event] = []
-
     async with Supervisor(specs, directories=directories) as supervisor:
         supervisor.listen(events.append)
-
         with anyio.fail_after(20):
             await supervisor.wait()
-
         assert all(server.state.at_rest for server in supervisor.servers.values())
         return supervisor.ended_by, events
 
@@ -102,11 +99,9 @@ async def test_a_stop_or_restart_by_command_and_a_crash_with_restarts_left_are_n
         await server.restart()
         await server.wait_ready(10)
         os.kill(server.pid or 0, signal.SIGKILL)
-
         with anyio.fail_after(10):
             await server.until(lambda: server.generation == 3)
             await server.wait_ready()
-
         await supervisor.stop()
         assert supervisor.ended_by is None
 
@@ -116,7 +111,6 @@ async def test_an_essential_server_that_steps_aside_for_another_has_not_ended(
 ) -> None:
     needs = (Need("db", on_restart=OnRestart.STOP),)
     specs = [make_spec(name="db"), make_spec(name="web", needs=needs, essential=True)]
-
     async with Supervisor(specs, directories=directories) as supervisor:
         await supervisor.wait_ready(timeout=10)
         await supervisor["db"].stop()
@@ -142,11 +136,9 @@ async def test_a_run_that_ended_goes_on_when_its_essential_server_is_started_aga
     directories: Directories, tmp_path: Path
 ) -> None:
     spec = worker(f"test -e {tmp_path}/good || exit 6; exec sleep 1000")
-
     async with Supervisor(spec, directories=directories) as supervisor:
         with anyio.fail_after(10):
             await supervisor.wait()
-
         assert supervisor.ended_by is not None
         (tmp_path / "good").touch()
         await supervisor.start()
@@ -172,14 +164,11 @@ def test_the_end_is_not_held_up_by_a_server_that_cannot_be_killed(directories: D
 
         world.on_child = behave
         specs = [worker("x"), ServerSpec(name="stuck", command=("x",), port=None)]
-
         async with world.supervisor(specs, directories=directories) as supervisor:
             await supervisor.wait_ready(timeout=10)
             world.children_of("main")[0].exit(3)
-
             with anyio.fail_after(60):
                 await supervisor.wait()
-
             assert supervisor.ended_by is not None
             assert supervisor["stuck"].state is State.STOPPING
             world.children_of("stuck")[0].let_go()

@@ -91,12 +91,10 @@ async def test_an_added_server_needs_others_and_stops_before_them(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     events: list[Event] = []
-
     async with Supervisor(make_spec(name="db", autostart=False), directories=directories) as supervisor:
         supervisor.listen(events.append)
         await supervisor.add(make_spec("--term-delay", "0.2", name="web", needs=("db",)))
         await ready(supervisor, "web")
-
     told = story(events)
     assert told.index("db running") < told.index("web waiting_ready")
     assert told.index("web stopped") < told.index("db stopping")
@@ -108,7 +106,6 @@ async def test_a_name_that_is_in_use_is_refused(
     async with Supervisor(configuration, directories=directories) as supervisor:
         with pytest.raises(ServerError, match="^first: there is a server of this name") as caught:
             await supervisor.add("fake", "first", word="x")
-
         assert "remove it first" in caught.value.context.hint
 
 
@@ -133,27 +130,19 @@ async def test_what_cannot_be_added_is_told_and_nothing_changes(
             InvalidConfiguration, match="there is no template 'fak'; there are: fake"
         ) as caught:
             await supervisor.add("fak", "new", word="x")
-
         assert caught.value.context.hint == 'did you mean "fake"?'
-
         with pytest.raises(InvalidConfiguration, match="needs the parameter word"):
             await supervisor.add("fake", "new")
-
         with pytest.raises(InvalidConfiguration, match='no parameter of this name; did you mean "word"'):
             await supervisor.add("fake", "new", word="x", wrd="y")
-
         with pytest.raises(InvalidConfiguration, match="1 to 64 letters"):
             await supervisor.add("fake", "a b", word="x")
-
         with pytest.raises(InvalidConfiguration, match="made of the template 'fake' needs a name"):
             await supervisor.add("fake", word="x")
-
         with pytest.raises(InvalidConfiguration, match=r'servers\.new\.needs\[0\]: there is no server "db"'):
             await supervisor.add(make_spec(name="new", needs=("db",)))
-
         with pytest.raises(TypeError, match="has its name already"):
             await supervisor.add(make_spec(name="new"), "other")
-
         assert list(supervisor) == ["first"]
 
     async with Supervisor(make_spec(), directories=directories) as supervisor:
@@ -169,7 +158,6 @@ async def test_parameters_may_be_called_as_the_arguments_are(
         "[templates.t]\nparameters = { name = '', what = '', self = '' }\nport = false\n"
         "command = ['sleep', '60', '${parameter.name}', '${parameter.what}', '${parameter.self}']\n"
     )
-
     async with Supervisor(load(file), directories=directories) as supervisor:
         server = await supervisor.add("t", "new", name="a", what="b", self="c")
         assert server.spec.command[2:] == ("a", "b", "c")
@@ -183,13 +171,10 @@ async def test_nothing_is_changed_before_the_block_and_after_it(
     for _ in range(2):
         with pytest.raises(ServerError, match="does not run, or is about to end"):
             await supervisor.add(make_spec(name="other"))
-
         with pytest.raises(ServerError, match="does not run, or is about to end"):
             await supervisor.remove("fake")
-
         with pytest.raises(ServerError, match="does not run, or is about to end"):
             await supervisor.reload([])
-
         if supervisor["fake"].generation == 0:
             async with supervisor:
                 await ready(supervisor)
@@ -199,15 +184,12 @@ async def test_an_add_while_all_are_being_stopped_is_refused(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     supervisor = Supervisor(make_spec("--term-delay", "0.5"), directories=directories)
-
     async with supervisor:
         await ready(supervisor)
         closing = asyncio.create_task(supervisor.close())
         await supervisor["fake"].until(lambda: supervisor["fake"].state is State.STOPPING)
-
         with pytest.raises(ServerError, match="about to end"):
             await supervisor.add(make_spec(name="late"))
-
         await closing
 
     assert list(supervisor) == ["fake"]
@@ -226,12 +208,10 @@ async def test_an_added_server_is_kept_as_all_others_are(
         os.kill(server.pid or 0, 9)
         await server.until(lambda: server.generation == 2)
         await ready(supervisor, "late")
-
         with anyio.fail_after(10):
             async for event in own:
                 if isinstance(event, MemorySampled):
                     break
-
         data_dir = server.data_dir
         crashes.extend(server.crashes)
 
@@ -279,7 +259,6 @@ async def test_a_removed_server_is_stopped_to_its_last_process_and_forgotten(
     events: list[Event] = []
     mark = str(tmp_path / "mark")
     specs = [make_spec(name="a"), make_spec("--double-fork-child", "--first", mark, name="b")]
-
     async with Supervisor(specs, directories=directories) as supervisor:
         supervisor.listen(events.append)
         await ready(supervisor)
@@ -291,29 +270,22 @@ async def test_a_removed_server_is_stopped_to_its_last_process_and_forgotten(
         assert pids(supervisor) == {"a": before}
         assert story(events)[-1] == "b stopped"
         assert notices(events) == ["b server_removed"]
-
         with anyio.fail_after(5):
             assert [event async for event in own]  # it ends
-
         with pytest.raises(KeyError, match="no server 'b'; there are: a"):
             await supervisor.remove("b")
-
         with pytest.raises(ServerError, match="its supervisor does not run, or has removed it"):
             await server.start()
-
         await supervisor.add(make_spec(name="b"))  # its name is free again
         await ready(supervisor)
 
 
 async def test_what_others_need_is_not_removed(make_spec: MakeSpec, directories: Directories) -> None:
     specs = [make_spec(name="db"), make_spec(name="web", needs=("db",)), make_spec(name="app", needs=("db",))]
-
     async with Supervisor(specs, directories=directories) as supervisor:
         await ready(supervisor)
-
         with pytest.raises(ServerError, match="^db: it cannot be removed: web, app need it") as caught:
             await supervisor.remove("db")
-
         assert caught.value.context.hint == "remove web, app first"
         assert supervisor["db"].state is State.RUNNING
         await supervisor.remove("web")
@@ -330,11 +302,9 @@ async def test_a_server_that_starts_or_waits_for_its_restart_is_removed_at_once(
         make_spec("--announce-delay", "60", name="a"),
         make_spec("--exit-after", "0", name="b", restart=slow),
     ]
-
     async with Supervisor(specs, directories=directories) as supervisor:
         await supervisor["a"].until(lambda: supervisor["a"].state is State.WAITING_READY)
         await supervisor["b"].until(lambda: supervisor["b"].state is State.BACKOFF)
-
         with anyio.fail_after(10):
             await supervisor.remove("a")
             await supervisor.remove("b")
@@ -361,10 +331,8 @@ async def test_a_removal_whose_caller_is_cancelled_goes_to_its_end(
         task = asyncio.create_task(supervisor.remove("fake"))
         await server.until(lambda: server.state is State.STOPPING)
         task.cancel()
-
         with pytest.raises(asyncio.CancelledError):
             await task
-
         assert "fake" in supervisor.servers
         await supervisor.add(make_spec(name="fake"))  # comes after it
 
@@ -377,9 +345,7 @@ async def test_a_server_cannot_be_started_while_it_is_removed(
         server = supervisor["fake"]
         removal = asyncio.create_task(supervisor.remove("fake"))
         await server.until(lambda: server.state is State.STOPPING)
-
         with pytest.raises(ServerError):
             await server.start()
-
         await removal
         assert len(supervisor) == 0

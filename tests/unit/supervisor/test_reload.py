@@ -108,7 +108,6 @@ async def test_a_changed_server_at_rest_just_takes_what_is_new(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     spec = make_spec(autostart=False)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         changes = await supervisor.reload(replace(spec, title="Other", plugins=(announced(),)))
         assert (changes.restarted, list(changes.changed)) == ((), ["fake"])
@@ -123,7 +122,6 @@ async def test_a_failed_server_is_started_again_when_it_has_changed_and_those_th
 ) -> None:
     db = make_spec("--exit-after", "0", name="db", restart=NO_RETRY)
     web = make_spec(name="web", needs=("db",))
-
     async with Supervisor([db, web], directories=directories) as supervisor:
         await supervisor["web"].until(lambda: supervisor["web"].state is State.FAILED)
         changes = await supervisor.reload([replace(db, command=make_spec().command), web])
@@ -134,18 +132,14 @@ async def test_a_failed_server_is_started_again_when_it_has_changed_and_those_th
 
 async def test_a_wrong_configuration_changes_nothing(make_spec: MakeSpec, directories: Directories) -> None:
     specs = [make_spec(name="db"), make_spec(name="web", needs=("db",))]
-
     async with Supervisor(specs, directories=directories) as supervisor:
         await ready(supervisor)
         before = pids(supervisor)
-
         for wrong in ([specs[1]], [specs[0], specs[0]], [replace(specs[0], needs=("web",)), specs[1]]):
             with pytest.raises(InvalidConfiguration):
                 await supervisor.reload(wrong)
-
             with pytest.raises(InvalidConfiguration):
                 supervisor.changes(wrong)
-
         assert pids(supervisor) == before
         assert list(supervisor) == ["db", "web"]
 
@@ -173,22 +167,18 @@ async def test_a_dependent_that_has_not_changed_follows_as_its_needs_say(
     db = make_spec(name="db")
     keeps = make_spec(name="keeps", needs=("db",))
     follows = make_spec(name="follows", needs=(Need("db", on_restart=OnRestart.RESTART),))
-
     async with Supervisor([db, keeps, follows], directories=directories) as supervisor:
         await ready(supervisor)
         changes = await supervisor.reload([replace(db, title="A"), keeps, follows])
         assert changes.restarted == ("db",)
-
         with anyio.fail_after(20):
             await supervisor["follows"].until(lambda: supervisor["follows"].generation == 2)
-
         await ready(supervisor)
         assert [server.generation for server in supervisor.servers.values()] == [2, 1, 2]
 
 
 async def test_what_plugins_published_goes_with_them(make_spec: MakeSpec, directories: Directories) -> None:
     spec = make_spec(plugins=(announced(), PluginSpec("publishes", instance=Publishes())))
-
     async with Supervisor(spec, directories=directories) as supervisor:
         await ready(supervisor)
         assert supervisor["fake"].child_env({}) == {"PUBLISHED": "yes"}
@@ -208,7 +198,6 @@ class Publishes:
 
 async def test_needs_may_change(make_spec: MakeSpec, directories: Directories) -> None:
     one, two, web = make_spec(name="one"), make_spec(name="two"), make_spec(name="web", needs=("one",))
-
     async with Supervisor([one, web], directories=directories) as supervisor:
         await ready(supervisor)
         changes = await supervisor.reload([two, replace(web, needs=("two",))])
@@ -224,7 +213,6 @@ async def test_servers_that_a_program_added_stay_unless_the_configuration_takes_
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     base, added = make_spec(name="base"), make_spec(name="added", needs=("base",))
-
     async with Supervisor(base, directories=directories) as supervisor:
         await supervisor.add(added)
         await ready(supervisor)
@@ -232,10 +220,8 @@ async def test_servers_that_a_program_added_stay_unless_the_configuration_takes_
         changes = await supervisor.reload([base, make_spec(name="new")])
         assert (changes.unchanged, changes.removed) == (("base", "added"), ())
         assert pids(supervisor)["added"] == before["added"]
-
         with pytest.raises(InvalidConfiguration, match='there is no server "base"'):
             await supervisor.reload([make_spec(name="new")])  # the added one needs it
-
         await supervisor.reload([base, added])  # now it is the configuration's
         assert pids(supervisor)["added"] == before["added"]
         assert (await supervisor.reload([base])).removed == ("added",)
@@ -253,7 +239,6 @@ async def test_templates_are_those_of_the_last_configuration(
         )
         await supervisor.reload(load(configuration.path))
         await supervisor.add("other", "second", word="x")
-
         with pytest.raises(InvalidConfiguration, match="there are: other"):
             await supervisor.add("fake", "third", word="x")
 
@@ -262,7 +247,6 @@ async def test_wait_does_not_end_while_a_reload_has_stopped_all(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     spec = make_spec("--term-delay", "0.1")
-
     async with Supervisor(spec, directories=directories) as supervisor:
         await ready(supervisor)
         waiting = asyncio.create_task(supervisor.wait())
@@ -270,7 +254,6 @@ async def test_wait_does_not_end_while_a_reload_has_stopped_all(
         await ready(supervisor)
         assert not waiting.done()
         await supervisor.stop()
-
         with anyio.fail_after(5):
             await waiting
 
@@ -279,7 +262,6 @@ async def test_a_start_while_a_reload_stops_it_does_not_run_what_was(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     spec = make_spec("--term-delay", "0.3")
-
     async with Supervisor(spec, directories=directories) as supervisor:
         await ready(supervisor)
         server = supervisor["fake"]
@@ -295,7 +277,6 @@ async def test_reloads_that_come_together_follow_one_another(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     spec = make_spec()
-
     async with Supervisor(spec, directories=directories) as supervisor:
         await ready(supervisor)
         wanted = [replace(spec, title=str(number)) for number in range(5)]
@@ -309,7 +290,6 @@ async def test_leaving_the_block_in_the_middle_of_a_reload_leaves_nothing(
 ) -> None:
     mark = str(tmp_path / "mark")
     spec = make_spec("--term-delay", "0.3", "--first", mark)
-
     async with Supervisor(spec, directories=directories) as supervisor:
         await ready(supervisor)
         reload = asyncio.create_task(supervisor.reload([replace(spec, title="Other"), make_spec(name="new")]))
@@ -327,7 +307,6 @@ async def test_what_cannot_be_stopped_keeps_its_place_and_all_comes_back(
 ) -> None:
     """Nothing here outlives SIGKILL, so a server is made to say so."""
     stuck, other = make_spec(name="stuck"), make_spec(name="other")
-
     async with Supervisor([stuck, other], directories=directories) as supervisor:
         await ready(supervisor)
         error = ForceKillTimeout("processes outlive SIGKILL: 1", server="stuck")
@@ -337,17 +316,13 @@ async def test_what_cannot_be_stopped_keeps_its_place_and_all_comes_back(
 
         server = supervisor["stuck"]
         monkeypatch.setattr(server, "stop", stop)
-
         with pytest.raises(ForceKillTimeout):
             await supervisor.reload([replace(other, title="Other")])
-
         await ready(supervisor)
         assert supervisor["other"].spec.title == ""
         assert supervisor["other"].generation == 2
-
         with pytest.raises(ForceKillTimeout):
             await supervisor.remove("stuck")
-
         monkeypatch.undo()
         await server.restart()  # it is still attended to
         await ready(supervisor)
@@ -355,7 +330,6 @@ async def test_what_cannot_be_stopped_keeps_its_place_and_all_comes_back(
 
 async def test_a_task_that_has_completed_runs_again_when_it_has_changed(directories: Directories) -> None:
     task = ServerSpec(name="task", kind=Kind.TASK, command=("true",), port=None)
-
     async with Supervisor(task, directories=directories) as supervisor:
         with anyio.fail_after(10):
             await supervisor["task"].wait_completed()
@@ -364,5 +338,4 @@ async def test_a_task_that_has_completed_runs_again_when_it_has_changed(director
                 "task",
             )
             await supervisor["task"].wait_completed()
-
         assert supervisor["task"].generation == 2

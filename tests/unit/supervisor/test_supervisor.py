@@ -77,11 +77,9 @@ async def test_a_server_gets_what_those_it_needs_publish(
 ) -> None:
     db = make_spec(name="db", plugins=(announced(), PluginSpec("publishes", instance=Publishes())))
     web = make_spec("--print-env", "DATABASE_AT", name="web", needs=("db",))
-
     async with Supervisor([db, web], directories=directories) as supervisor:
         lines = supervisor["web"].lines()
         await all_ready(supervisor)
-
         with anyio.fail_after(5):
             assert (await anext(lines)).text == f"DATABASE_AT={supervisor['db'].url}"
 
@@ -102,14 +100,11 @@ async def test_a_needed_server_that_fails_is_the_reason_of_those_that_need_it(
         make_spec("--exit-after", "0", name="db", restart=NO_RETRY),
         make_spec(name="web", needs=("db",)),
     ]
-
     async with Supervisor(specs, directories=directories) as supervisor:
         with pytest.raises(ServerCrashed, match="it needs db, which is failed") as caught:
             await supervisor["web"].wait_ready(10)
-
         assert "see why db is failed" in caught.value.context.hint
         assert supervisor["web"].generation == 1
-
         with pytest.raises(ServerCrashed, match="^db: it exited unexpectedly"):
             await supervisor.wait_ready(timeout=5)
 
@@ -118,10 +113,8 @@ async def test_servers_that_need_each_other_are_refused(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     ring = [make_spec(name=a, needs=(b,)) for a, b in ("ab", "bc", "ca")]
-
     with pytest.raises(InvalidConfiguration, match="a -> b -> c -> a"):
         Supervisor(ring, directories=directories)
-
     with pytest.raises(InvalidConfiguration, match="a server cannot need itself"):
         Supervisor(make_spec(name="a", needs=("a",)), directories=directories)
 
@@ -142,10 +135,8 @@ async def test_an_unknown_name_is_told_with_those_that_there_are(
     async with Supervisor([make_spec(name="a"), make_spec(name="b")], directories=directories) as supervisor:
         with pytest.raises(KeyError, match=r"no server 'x'; there are: a, b"):
             supervisor["x"]
-
         with pytest.raises(KeyError):
             await supervisor.stop("x")
-
         assert len(supervisor) == 2
         assert [server.name for server in supervisor.servers.values()] == ["a", "b"]
 
@@ -172,7 +163,6 @@ async def test_start_without_names_starts_all_that_do_not_run(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     specs = [make_spec(name="a"), make_spec(name="b", autostart=False)]
-
     async with Supervisor(specs, directories=directories) as supervisor:
         await all_ready(supervisor)
         await supervisor.start()
@@ -184,11 +174,9 @@ async def test_start_tells_the_first_failure_when_all_have_been_tried(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     specs = [ServerSpec(name="x", command=("no-such-program",), autostart=False), make_spec(autostart=False)]
-
     async with Supervisor(specs, directories=directories) as supervisor:
         with pytest.raises(ProcessSpawnFailed, match="^x: "):
             await supervisor.start()
-
         await supervisor["fake"].wait_ready(10)
 
 
@@ -223,10 +211,8 @@ async def test_a_forced_stop_of_all_keeps_no_order_and_no_grace(
     slow: dict[str, Any] = {"force_kill_timeout": 60.0}
     specs = [make_spec("--ignore-term", name="db", **slow)]
     specs.append(make_spec("--ignore-term", name="web", needs=("db",), **slow))
-
     async with Supervisor(specs, directories=directories) as supervisor:
         await all_ready(supervisor)
-
         with anyio.fail_after(5):
             await supervisor.stop(force=True)
 
@@ -238,7 +224,6 @@ async def test_force_cuts_a_stop_of_all_short(make_spec: MakeSpec, directories: 
 
     async with Supervisor(specs, directories=directories) as supervisor:
         await all_ready(supervisor)
-
         with anyio.fail_after(10):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(supervisor.stop)
@@ -249,11 +234,9 @@ async def test_force_cuts_a_stop_of_all_short(make_spec: MakeSpec, directories: 
 async def test_wait_ends_when_nothing_is_left_to_do(directories: Directories) -> None:
     specs = [ServerSpec(name="task", command=("sleep", "0.1"), port=None)]
     specs.append(ServerSpec(name="bad", command=("no-such-program",)))
-
     async with Supervisor(specs, directories=directories) as supervisor:
         with anyio.fail_after(10):
             await supervisor.wait()
-
         assert (supervisor["task"].state, supervisor["bad"].state) == (State.STOPPED, State.FAILED)
 
 
@@ -263,7 +246,6 @@ async def test_wait_goes_on_while_a_server_is_restarted(
     async with Supervisor(make_spec("--exit-after", "0.1"), directories=directories) as supervisor:
         with anyio.fail_after(20):
             await supervisor.wait()
-
         assert supervisor["fake"].state is State.FAILED
         assert supervisor["fake"].generation == 1 + QUICK.max_restarts
 
@@ -273,7 +255,6 @@ async def test_wait_goes_on_while_a_server_is_restarted(
 
 async def test_two_supervisors_live_side_by_side(make_spec: MakeSpec, directories: Directories) -> None:
     first, second = (Supervisor(make_spec(), directories=directories) for _ in range(2))
-
     async with first, second:
         await all_ready(first)
         await all_ready(second)
@@ -296,10 +277,8 @@ async def test_no_servers_at_all_are_no_mistake(directories: Directories) -> Non
 
 def test_another_event_loop_is_refused_with_a_proposal(make_spec: MakeSpec, directories: Directories) -> None:
     entering = Supervisor(make_spec(), directories=directories).__aenter__()
-
     with pytest.raises(ServerError, match="trio") as caught:  # no asyncio loop runs here, as under trio
         entering.send(None)
-
     assert "hostler.serve" in caught.value.context.hint
 
 
@@ -333,10 +312,8 @@ async def test_events_of_all_servers_come_in_order_and_end(
     async with Supervisor([make_spec(name="a"), make_spec(name="b")], directories=directories) as supervisor:
         events = supervisor.events()
         await all_ready(supervisor)
-
     with anyio.fail_after(5):
         told = story([event async for event in events])
-
     for name in ("a", "b"):
         own = [entry.split()[1] for entry in told if entry.startswith(name)]
         assert own == ["starting", "waiting_ready", "running", "stopping", "stopped"]
@@ -347,10 +324,8 @@ async def test_events_are_bounded_and_a_slow_listener_is_told(
 ) -> None:
     async with Supervisor(make_spec(autostart=False), directories=directories) as supervisor:
         of_all, of_one = supervisor.events(), supervisor["fake"].events()
-
         for number in range(10_000):
             supervisor["fake"].progress(f"step {number}")
-
         for events, kept in ((of_all, 8192), (of_one, 1024)):
             mark = await anext(events)
             assert isinstance(mark, Notice)
@@ -362,13 +337,11 @@ async def test_a_listener_hears_every_event_at_once_until_it_ends_that(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     heard: list[Event] = []
-
     async with Supervisor(make_spec(), directories=directories) as supervisor:
         end = supervisor.listen(heard.append)
         await all_ready(supervisor)
         assert story(heard) == ["fake starting", "fake waiting_ready", "fake running"]
         end()
-
     assert story(heard)[-1] == "fake running"
 
 
@@ -403,12 +376,10 @@ async def test_memory_is_told_at_each_servers_own_interval(
 
     async with Supervisor(specs, directories=directories) as supervisor:
         events = supervisor.events()
-
         with anyio.fail_after(20):
             async for event in events:
                 if isinstance(event, MemorySampled):
                     samples.append(event)
-
                 if sum(sample.server == "seldom" for sample in samples) == 2:
                     break
 

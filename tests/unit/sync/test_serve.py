@@ -36,7 +36,6 @@ def entered_and_dropped(spec: ServerSpec, directories: Directories) -> BlockingS
 def lives(pid: int | None) -> bool:
     with suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
     return False
 
 

@@ -35,7 +35,6 @@ def test_a_program_without_a_loop_adds_removes_and_reloads(
         assert servers.reload(again).restarted == ("first",)
         servers.wait_ready(timeout=20)
         assert servers["first"].generation == 2
-
         with pytest.raises(KeyError):
             servers["second"]
 

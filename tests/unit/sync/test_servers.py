@@ -126,7 +126,6 @@ def test_every_public_name_of_a_supervisor_has_a_twin() -> None:
 def test_twins_take_the_same_arguments(twin: type, original: type) -> None:
     for name in public(twin) & public(original):
         ours, theirs = getattr(twin, name), getattr(original, name)
-
         if inspect.isfunction(ours):
             assert inspect.signature(ours).parameters == inspect.signature(theirs).parameters, name
             assert not inspect.iscoroutinefunction(ours)
@@ -195,7 +194,6 @@ def test_all_servers_are_commanded_together(served: Served, make_spec: MakeSpec)
 def test_an_unknown_name_is_told_with_those_that_there_are(served: Served) -> None:
     with served() as servers:
         assert "x" not in servers
-
         with pytest.raises(KeyError, match="there are: fake"):
             servers["x"]
 
@@ -204,22 +202,16 @@ def test_errors_pass_through_as_they_are(served: Served, make_spec: MakeSpec) ->
     bad = ServerSpec(name="bad", command=("no-such-program",), autostart=False)
     slow = make_spec("--announce-delay", "60", name="slow")
     dies = make_spec("--exit-after", "0", name="dies", restart=replace(QUICK, start_retries=0))
-
     with served(bad, slow, dies, make_spec()) as servers:
         servers["fake"].wait_ready(10)
-
         with pytest.raises(ProcessAlreadyRunning):
             servers["fake"].start()
-
         with pytest.raises(ServerError, match="no-such-program"):
             servers["bad"].start()
-
         with pytest.raises(StartupTimeout):
             servers["slow"].wait_ready(0.1)
-
         with pytest.raises(ServerCrashed) as caught:
             servers["dies"].wait_ready(10)
-
         assert servers["dies"].error is caught.value
 
 
@@ -232,17 +224,14 @@ def test_an_exception_in_the_block_stops_everything_and_comes_out(served: Served
     with pytest.raises(ZeroDivisionError), served() as servers:  # noqa: PT012 - the clean-up is part of it
         servers["fake"].wait_ready(10)
         raise ZeroDivisionError
-
     assert servers["fake"].state is State.STOPPED
 
 
 def test_no_thread_is_left(served: Served) -> None:
     before = set(threading.enumerate())
-
     with served() as servers:
         servers["fake"].wait_ready(10)
         assert "hostler" in {thread.name for thread in threading.enumerate()}
-
     assert set(threading.enumerate()) == before
 
 
@@ -250,11 +239,9 @@ def test_a_file_and_a_loaded_configuration_can_be_served(tmp_path: Path, directo
     file = tmp_path / "hostler.toml"
     command = str(fake_server("--port", "${server.port}"))
     file.write_text(f"[servers.web]\ncommand = {command}\nplugins.regex-port = true\n")
-
     for configuration in (file, str(file)):
         with serve(configuration, directories=directories) as servers:
             servers.wait_ready(timeout=10)
-
     with serve(Configuration({}), directories=directories) as servers:
         assert not servers
 
@@ -284,7 +271,6 @@ def test_iterators_that_wait_in_other_threads_end_with_the_block(served: Served)
             iterators: list[Iterator[object]] = [server.events(), server.lines(), server.stream_events()]
             lists = [threads.submit(list, iterator) for iterator in iterators]
             waiting = threads.submit(server.wait_stopped)
-
         events, lines, stream = (one.result(5) for one in lists)
         waiting.result(5)
 
@@ -298,7 +284,6 @@ def test_an_error_in_the_block_ends_iterators_in_other_threads_too(served: Serve
             servers["fake"].wait_ready(10)
             events = threads.submit(list, servers["fake"].events())
             raise ZeroDivisionError
-
         assert events.result(5)
 
 
@@ -316,7 +301,6 @@ class Talks:
 
 def test_lines_stream_events_and_the_environment_come_over(served: Served, make_spec: MakeSpec) -> None:
     plugins = (announced(), PluginSpec("talks", instance=Talks()))
-
     with served(make_spec("--print", "a line", plugins=plugins, autostart=False)) as servers:
         server = servers["fake"]
         lines, stream, events = server.lines(), server.stream_events(), server.events()
@@ -334,12 +318,10 @@ def test_a_burst_arrives_in_the_buffer_and_what_is_lost_is_counted(
     served: Served, make_spec: MakeSpec, buffer: int
 ) -> None:
     burst = replace(make_spec(), kind=Kind.TASK, command=("seq", "1", "20000"), port=None, plugins=())
-
     with served(replace(burst, autostart=False)) as servers:
         lines = servers["fake"].lines(buffer)
         servers["fake"].start()
         servers["fake"].wait_completed(20)
-
     taken = list(lines)
     assert (taken[-1].text, len(taken)) == ("20000", buffer)
     assert [line.missed for line in taken if line.missed] == ([20_000 - buffer] if buffer < 20_000 else [])
@@ -357,9 +339,7 @@ def test_a_crash_is_seen_from_plain_code(served: Served) -> None:
 def test_after_the_block_commands_are_refused_in_words(served: Served) -> None:
     with served() as servers:
         server = servers["fake"]
-
     for command in (server.start, server.stop, servers.wait, server.events, lambda: servers.stop("fake")):
         with pytest.raises(ServerError, match=r"hostler\.serve has ended"):
             command()
-
     assert server.state is State.STOPPED

@@ -52,7 +52,6 @@ async def test_it_can_be_asserted_in_a_test_that_has_a_loop(author: Author) -> N
 def test_a_failure_says_where_and_what_and_how_to_mend_it(author: Author) -> None:
     with pytest.raises(AssertionError) as caught:
         assert_plugin_contract(author.write('word: str = option(3, "a word")'))
-
     text = str(caught.value)
     assert text.startswith("Mine breaks 1 promise of a plugin:\n- ")
     assert " Mine.word: has the default 3, which would be refused in TOML" in text
@@ -155,7 +154,6 @@ def test_an_option_that_is_required_must_be_given_to_the_check(author: Author) -
     assert findings.breaches == []
     assert findings.unbuilt.endswith("since other options are needed: word: this option is required")
     assert author.check(body, {"word": "x"}) == Findings()
-
     with pytest.raises(AssertionError, match=r"word: this option is required; give what it needs: options="):
         assert_plugin_contract(author.write(body))
 

@@ -186,7 +186,6 @@ def test_what_a_run_leaves_is_released_as_after_any_run(author: Author, tmp_path
 def test_what_the_check_itself_fails_with_is_raised(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
     class_ = author.write()
     monkeypatch.setattr(lifecycle_checks.Life, "lead", lambda self: 1 / 0)
-
     with pytest.raises(ZeroDivisionError):
         check_contract(class_)
 

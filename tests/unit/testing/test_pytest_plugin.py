@@ -86,7 +86,6 @@ async def test_a_plugin_may_stand_in_a_file_beside_the_test(
 ) -> None:
     servers = Servers(hostler_server.home, tmp_path)
     (tmp_path / "greeter.py").write_text(GREETER)
-
     try:
         await servers(fake_server(), plugins={"greeter": {"use": "greeter.py:Greeter"}})
         assert (await servers.wait_for(Notice, topic="greeting")).text == "hello"
@@ -98,7 +97,6 @@ async def test_an_event_that_does_not_come_is_told_with_what_came(
     hostler_server: Servers, fake_server: FakeServer
 ) -> None:
     await hostler_server(fake_server())
-
     with pytest.raises(
         AssertionError, match=r"no Notice with .*'topic': 'never'.* within 0.1 s: \[StateChanged"
     ):
@@ -112,7 +110,6 @@ async def test_a_mistake_is_told_as_in_toml_and_nothing_is_started(
         InvalidConfiguration, match='servers.server.plugins.tcp-health.intervall: .*"interval"'
     ):
         await hostler_server(fake_server(), plugins={"tcp-health": {"intervall": "1s"}})
-
     assert hostler_server.told(Spawned) == []
 
 
@@ -162,13 +159,10 @@ async def test_without_a_timeout_nobody_waits(hostler_server: Servers, fake_serv
 async def test_what_is_left_behind_is_told(tmp_path: Path) -> None:
     servers = Servers(tmp_path / "home", tmp_path)
     argv = [sys.executable, "-c", "input()"]
-
     async with await anyio.open_process(argv, env=servers.environ) as sleeper:
         with pytest.raises(AssertionError, match=rf"left behind .*process {sleeper.pid} \(.*input"):
             await servers.close()
-
         sleeper.kill()
-
     await servers.close()
 
 

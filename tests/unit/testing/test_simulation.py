@@ -76,10 +76,8 @@ def test_timers_come_in_their_order() -> None:
 def test_time_stands_still_while_blocking_work_is_done() -> None:
     async def main() -> float:
         began = anyio.current_time()
-
         with anyio.fail_after(1):  # it would be over at once
             await run_in_thread(time.sleep, 0.05)
-
         return anyio.current_time() - began
 
     assert run_virtually(main) == 0
@@ -92,7 +90,6 @@ def test_settling_waits_for_everything_but_time() -> None:
         for step in range(5):
             await asyncio.sleep(0)
             done.append(step)
-
         await asyncio.sleep(1)
         done.append(99)
 
@@ -231,7 +228,6 @@ def test_output_reaches_followers_tails_and_sinks(directories: Directories) -> N
 
         def write(self, stream: str, data: bytes) -> None:
             self.data += data
-
             if b"trouble" in data:
                 raise OSError("full")
 
@@ -290,10 +286,8 @@ def test_what_ignores_sigterm_is_killed_and_what_outlives_sigkill_is_told(direct
             server = supervisor["simulated"]
             await server.wait_ready(5)
             began = anyio.current_time()
-
             with pytest.raises(ForceKillTimeout):
                 await server.stop()
-
             assert anyio.current_time() - began == pytest.approx(7)
             assert server.state is State.STOPPING
             world.children[-1].let_go()
@@ -307,7 +301,6 @@ def test_the_main_process_is_asked_with_the_signal_of_its_specification(director
     async def main() -> None:
         world = SimulatedHost()
         world.on_child = lambda child: child.listen()
-
         async with world.supervisor(
             a_spec(stop_signal=StopSignal.INT), directories=directories
         ) as supervisor:
@@ -351,7 +344,6 @@ def test_a_server_that_is_killed_at_once_is_asked_by_nobody_before(directories: 
     async def main() -> None:
         world, plugin = SimulatedHost(), Asks()
         world.on_child = lambda child: child.listen()
-
         async with world.supervisor(a_spec(plugin), directories=directories) as supervisor:
             await supervisor["simulated"].wait_ready(5)
             await supervisor["simulated"].force_stop()
@@ -370,13 +362,10 @@ def test_strangers_and_other_children_hold_their_ports(directories: Directories)
 
     async def main() -> None:
         specs = [a_spec(Announced()), a_spec(name="fixed", port=4000, autostart=False)]
-
         async with world.supervisor(specs, directories=directories) as supervisor:
             with pytest.raises(PortInUse, match="stranger"):
                 await supervisor["simulated"].wait_ready(60)
-
             world.strangers = {4000}
-
             with pytest.raises(PortInUse):
                 await supervisor["fixed"].start()
 
@@ -387,7 +376,6 @@ def test_a_server_that_listens_in_silence_is_told_where(directories: Directories
     async def main() -> None:
         world = SimulatedHost()
         world.on_child = lambda child: child.listen(port=7777)
-
         async with world.supervisor(a_spec(Announced()), directories=directories) as supervisor:
             with pytest.raises(PortParsingFailed, match="7777"):
                 await supervisor["simulated"].wait_ready(120)
@@ -402,11 +390,9 @@ def test_a_spawn_can_be_refused(directories: Directories) -> None:
     async def main() -> None:
         world = SimulatedHost()
         world.on_spawn = refuse
-
         async with world.supervisor(a_spec(), directories=directories) as supervisor:
             with pytest.raises(ProcessSpawnFailed, match="no such program"):
                 await supervisor["simulated"].start()
-
         assert world.children == []
 
     run_virtually(main)
@@ -425,7 +411,6 @@ def test_a_program_that_is_torn_down_kills_its_fakes_too(directories: Directorie
     assert [child.alive() for child in world.children] == [False]
 
     started = set(threading.enumerate()) - before  # others may have threads here, as pytest-xdist has
-
     for thread in started:
         thread.join(5)  # one that has just done its work may not be gone yet
 

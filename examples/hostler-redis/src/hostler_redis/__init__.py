@@ -50,7 +50,6 @@ class Redis:
         """Say what the command does not say itself: where to listen, and where to keep files."""
         if launch.port is None:
             raise InvalidConfiguration("a Redis server needs a port", hint="leave out port = false")
-
         said = {word.removeprefix("--") for word in launch.argv if word.startswith("--")}
         wanted = {"port": str(launch.port), "bind": launch.host, "dir": str(launch.data_dir)}
         launch.argv += [
@@ -62,10 +61,8 @@ class Redis:
     def parse_port(self, server: ServerView, line: str) -> Endpoint | None:
         """Read the port that Redis names as soon as it listens."""
         found = _LISTENS.search(line)
-
         if found is None or int(found["port"]) not in _PORTS:
             return None
-
         return Endpoint(server.spec.host, int(found["port"]), "redis")
 
     @hookimpl
@@ -80,7 +77,6 @@ class Redis:
             timeout=self.timeout,
             start_timeout=server.spec.startup_timeout / 3,
         )
-
         async with aclosing(reports):
             async for report in reports:
                 yield report

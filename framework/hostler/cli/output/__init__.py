@@ -22,13 +22,10 @@ def make_view(
     Beside a command everything goes to stderr: stdout is the command's.
     """
     out = sys.stderr if beside_command else sys.stdout
-
     if as_json:
         return JsonView(out, debug=debug)
-
     if out.isatty() and not quiet:
         from hostler.cli.output.terminal import TerminalView  # noqa: PLC0415 - rich is heavy
 
         return TerminalView(configuration, unguarded(out), debug=debug)
-
     return PlainView(configuration, out, debug=debug, quiet=quiet)

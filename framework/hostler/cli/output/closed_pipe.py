@@ -66,11 +66,9 @@ class CarefulView:
 def _write_nowhere() -> None:
     """Put the null device in the place of what is broken: Python flushes what it still holds at its end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
             os.dup2(nowhere, stream.fileno())
-
     os.close(nowhere)

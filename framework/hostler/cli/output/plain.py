@@ -33,11 +33,8 @@ class PlainView:
         if isinstance(event, Progress):
             if event.text == self._last_progress:
                 return  # a fraction that grows is for spinners
-
             self._last_progress = event.text
-
         sentence = self._sentences.of(event)
-
         if sentence is not None:
             self.say(sentence.text, error=sentence.level >= logging.ERROR)
 
@@ -45,7 +42,6 @@ class PlainView:
         """Write a line of the server's output."""
         if line.missed:
             self.say(lines_missed(server, line.missed))
-
         self.say(f"{server} {line.stream}: {line.text}")
 
     def say(self, text: str, *, error: bool = False) -> None:

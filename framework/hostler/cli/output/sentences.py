@@ -53,7 +53,6 @@ class Sentences:
         if isinstance(event, StateChanged):
             self._states[event.server] = event.state
             return self._of_state(event)
-
         if not self._worth_telling(event):
             return None
 
@@ -92,7 +91,6 @@ class Sentences:
 
         if not self._was_started(event):
             return self._of_failed_start(name, event, level)
-
         if event.reason == COMPLETED:
             return Sentence(f"{name} completed", level) if event.state is State.STOPPED else None
 
@@ -112,14 +110,12 @@ class Sentences:
             self._not_started.add(event.server)
         elif event.state not in {State.BACKOFF, State.FAILED}:
             self._not_started.discard(event.server)
-
         return event.server not in self._not_started
 
     def _of_failed_start(self, name: str, event: StateChanged, level: int) -> Sentence | None:
         """One sentence, when it is decided what follows."""
         if event.state is State.CRASHED:
             return None
-
         reason = event.reason if event.state is State.BACKOFF else _error_of(event)
         return Sentence(f"{name} not started: {reason}", max(level, logging.WARNING))
 
@@ -132,10 +128,8 @@ def label(spec: ServerSpec, *, many: bool = False) -> str:
     """What people call a server: "OpenCode server", "web server", "OpenCode server second", "build task"."""
     title = one_line(spec.title or _title_of_plugins(spec))
     title, kind = Masker(secrets_of_spec(spec)).text(title), spec.kind.value
-
     if not title:
         return f"{spec.name} {kind}"
-
     return f"{title} {kind} {spec.name}" if many else f"{title} {kind}"
 
 
@@ -145,19 +139,15 @@ def _title_of_plugins(spec: ServerSpec) -> str:
             title = getattr(plugin.instance or find_class(plugin), "title", None)
         except ServerError:
             continue  # it is told when the server is started
-
         if isinstance(title, str):
             return title
-
     return ""
 
 
 def _where(event: StateChanged) -> str:
     took = "" if event.seconds is None else f", {event.seconds:.1f} s"
-
     if event.url is None:
         return f" (pid {event.pid}{took})"
-
     return f" on port {event.url.rpartition(':')[2]}: {event.url} (pid {event.pid}{took})"
 
 

@@ -38,19 +38,16 @@ class TerminalView:
     def show(self, event: Event) -> None:
         """Print the event if it is for people, and keep the spinner in step."""
         sentence = self._sentences.of(event)
-
         if sentence is not None and not isinstance(event, Progress) and not _starts(event):
             style = _STYLES.get(event.state) if isinstance(event, StateChanged) else None
             style = style or {logging.WARNING: "yellow", logging.ERROR: "red"}.get(sentence.level)
             self._console.print(_harmless(sentence.text), style=style)
-
         self._spin(sentence.text if sentence is not None and isinstance(event, Progress) else "")
 
     def line(self, server: str, line: Line) -> None:
         """Print a line of the server's output."""
         if line.missed:
             self.say(lines_missed(server, line.missed))
-
         self._console.print(Text(f"{server} {line.stream}: ", "dim"), _harmless(line.text), sep="")
 
     def say(self, text: str, *, error: bool = False) -> None:
@@ -74,7 +71,6 @@ class TerminalView:
 
     def _spin(self, progress: str) -> None:
         starting = self._sentences.starting()
-
         if not starting or not self._moves:
             self.close()
             return

@@ -20,18 +20,15 @@ def check(servers: Mapping[str, ResolvedServer], found: Diagnostics) -> None:
     """Note what does not fit together."""
     for server in servers.values():
         check_alone(server, found)
-
     check_between(servers, found)
 
 
 def problems_of(specs: Iterable[ServerSpec]) -> list[Problem]:
     """What does not fit together in what a program made."""
     found, servers = Diagnostics(), {spec.name: ResolvedServer.of(spec) for spec in specs}
-
     for server in servers.values():
         _check_command(server, found)
         check_values(server, found)
-
     check_between(servers, found)
     return found.problems
 
@@ -50,10 +47,8 @@ def _check_command(server: ResolvedServer, found: Diagnostics) -> None:
     """Note a server that nothing could be run for."""
     if server.spec.command or any(_may_supply_command(plugin) for plugin in server.spec.plugins):
         return
-
     table = server.node.value
     meant = {"command", "plugins", *(key for key in table if likely(key, ("command",)))}
-
     if not any(found.has_noted(table[key]) for key in meant if key in table):
         message = "there is no command, and no plugin that could supply one (with the hook pre_spawn)"
         found.add(server.at("command"), message, key=f"{server.node.key}.command")
@@ -68,9 +63,7 @@ def _check_plugins(server: ResolvedServer, found: Diagnostics) -> None:
     """Note plugins that cannot do anything for a server without a port: its start would only fail later."""
     if server.spec.port is not None:
         return
-
     why = "this is a task" if server.spec.kind is Kind.TASK else "port = false"
-
     for plugin in server.spec.plugins:
         if _needs_port(plugin):
             node = server.at("plugins").value[plugin.name]
@@ -108,11 +101,9 @@ def _with_needs(
     server: ResolvedServer, servers: Mapping[str, ResolvedServer], found: Diagnostics
 ) -> ResolvedServer:
     implied: dict[str, Node] = {}
-
     for node, reference in _references(server.node):
         if _may_be(node, reference, server, servers, found):
             implied.setdefault(reference.server, node)
-
     return replace(server, spec=needing(server.spec, *implied), implied=implied)
 
 
@@ -128,7 +119,6 @@ def _active(node: Node) -> Iterator[Node]:
     """A value and all below it, without plugins that are switched off."""
     if not node.off:
         yield node
-
         for child in node.children:
             yield from _active(child)
 

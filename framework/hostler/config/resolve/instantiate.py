@@ -31,11 +31,9 @@ class TemplateInstantiator:
         found = Diagnostics(where_it_belongs)
         given = _parsed(parameters)
         values = self.template.values(given.value, given, found)
-
         if values is not None:
             node = self.template.filled(below("servers", name), values, found)
             server = read_server(name, node, self.context, found)
-
             if server is not None:
                 check_alone(server, found)
 
@@ -67,11 +65,9 @@ def _literal(value: object) -> object:
 def check_template(template: Template, context: ResolveContext, found: Diagnostics) -> None:
     """Note what is wrong in a template whatever its parameters are, and whatever the environment."""
     allowed = template_keys()
-
     for name, node in template.body.value.items():
         if name not in allowed:
             found.unknown(node, name, allowed)
-
     body = {name: _constant(node) for name, node in template.body.value.items()}
     table = {name: node for name, node in body.items() if _is_constant(node)}
     read_server(template.name, replace(template.body, value=table), context, found)
@@ -81,7 +77,6 @@ def _constant(node: Node) -> Node:
     """A table without what refers to anything; a list, or the table of a plugin, is left out as a whole."""
     if not isinstance(node.value, dict):
         return node
-
     return replace(node, value={name: child for name, child in node.value.items() if _is_constant(child)})
 
 

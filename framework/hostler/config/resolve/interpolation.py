@@ -78,7 +78,6 @@ def fill_variables(node: Node, known: Names, found: Diagnostics) -> Node:
     """Fill in the strings of `env`; where a secret is has to be known at once."""
     if not isinstance(node.value, dict):
         return fill(node, known, found, keep=AT_START)
-
     filled = {
         name: fill(child, known, found, keep=AT_START if isinstance(child.value, str) else ())
         for name, child in node.value.items()
@@ -90,10 +89,8 @@ def _filled(node: Node, text: str, known: Names, found: Diagnostics, keep: Conta
     def lookup(name: str) -> str | None:
         value = known.value(name, node)
         found.fill(node, len(value or ""))
-
         if value and is_secret_name(name):
             known.secrets.add(value)
-
         return value
 
     known.secrets.update(value.replace("$$", "$") for name, value in defaults(text) if is_secret_name(name))
@@ -101,7 +98,6 @@ def _filled(node: Node, text: str, known: Names, found: Diagnostics, keep: Conta
     try:
         if keep != () and not known.has_port:
             _refuse_port(node, text, found)
-
         return expand(text, lookup, keep=keep)
     except UndefinedName as error:
         _undefined(node, error.name, known, found)

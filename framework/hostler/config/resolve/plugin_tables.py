@@ -23,7 +23,6 @@ def read_plugins(node: Node, environ: Mapping[str, str], found: Diagnostics) -> 
     if not isinstance(node.value, dict):
         found.expected(node, "a table of plugins")
         return None
-
     return tuple(
         _read(name, child, environ, found) for name, child in node.value.items() if not _is_off(child, found)
     )
@@ -33,7 +32,6 @@ def _is_off(node: Node, found: Diagnostics) -> bool:
     if not node.off and not isinstance(node.value, dict):
         found.expected(node, "true, false or a table of options")
         return True
-
     return node.off
 
 
@@ -42,10 +40,8 @@ def _read(name: str, node: Node, environ: Mapping[str, str], found: Diagnostics)
     spec = PluginSpec(name, {}, use)
     node = _with_secrets(node, spec, environ, found)
     spec = replace(spec, options=_options(node, plain))
-
     if not found.has_noted(node):
         found.problems.extend(_problems(node, spec))
-
     return spec
 
 
@@ -56,10 +52,8 @@ def _options(node: Node, values: Callable[[Node], object]) -> dict[str, object]:
 def _use(node: Node, environ: Mapping[str, str], found: Diagnostics) -> str | None:
     """The class that a plugin is made of; a file is made absolute, seen from the file that names it."""
     use = word(node, found)
-
     if use is None or not is_file(use):
         return use
-
     try:
         return str(absolute(use, node.place.base, environ))
     except ValueError as error:
@@ -78,10 +72,8 @@ def _problems(node: Node, spec: PluginSpec) -> list[Problem]:
     from hostler.plugins.options import option_problems  # noqa: PLC0415 - imports what only servers with plugins need
 
     said = option_problems(spec)
-
     if said and any(child.source_text is not None for child in node.walk()):
         said = _without_values(said, option_problems(_unfilled(node, spec)), node)
-
     return [_placed(problem, node) for problem in said]
 
 
@@ -143,17 +135,14 @@ def _with(node: Node, changed: Mapping[str, Node]) -> Node:
 def _read_secret(table: Node, environ: Mapping[str, str], found: Diagnostics) -> Node:
     """A table with its source in full; as all options it is a template, filled in again at the start."""
     source = table.value.get("secret")
-
     if source is not None and source.source_text is not None and isinstance(source.value, str):
         if names(source.value):
             found.add(source, "where a secret is has to be known before the start, without ports of servers")
             return table
-
         source = replace(source, value=expand(source.value, lambda _: None))
         table = replace(table, value=table.value | {"secret": source})
 
     value = secret(table, environ, found)
-
     if value is None:
         return table
 

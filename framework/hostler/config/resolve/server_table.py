@@ -72,7 +72,6 @@ def where_it_belongs(name: str) -> str:
 
     if name in TOP:
         return "; it belongs to the top of the file, above the first [table]"
-
     return f"; it is a plugin: write plugins.{name}" if name in installed() else ""
 
 
@@ -95,17 +94,14 @@ def _known(name: str, node: Node, context: ResolveContext, found: Diagnostics) -
     """What `${...}` can mean in the table of a server, its host among it."""
     host = node.value.get("host")
     server = {"server.name": name, "server.host": _DEFAULT_HOST}
-
     if host is not None:
         server["server.host"] = str(fill(host, Names(context.environ, {"server.name": name}), found).value)
-
     return Names(context.environ, server, has_port=not _has_no_port(node))
 
 
 def _filled(node: Node, known: Names, found: Diagnostics) -> Node:
     """Fill in every string."""
     table = dict(node.value)
-
     for key, child in table.items():
         if key == "env":
             table[key] = fill_variables(child, known, found)
@@ -126,9 +122,7 @@ def _has_no_port(node: Node) -> bool:
 def _command(node: Node, environ: Mapping[str, str], found: Diagnostics) -> tuple[str, ...] | None:
     """The command, its program made absolute where that is given by a path."""
     words = command(node, found)
-
     if not words or not is_path(words[0]) or names(words[0]):
         return words
-
     program = path(environ)(replace(node.value[0], value=expand(words[0], lambda _: None)), found)
     return None if program is None else (escape(str(program)), *words[1:])

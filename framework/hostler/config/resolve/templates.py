@@ -48,7 +48,6 @@ class Template:
         """The value of every parameter; None when some cannot be used. `place` is where they are given."""
         right = [_can_be_given(self, name, node, found) for name, node in given.items()]
         missing = [name for name, default in self.parameters.items() if default is None and name not in given]
-
         for name in missing:
             what = f"the template {quoted(self.name)} needs the parameter {name}"
             found.add(place, what, key=below(place.key, name))
@@ -63,14 +62,11 @@ class Template:
 def read_templates(tree: Node, found: Diagnostics) -> dict[str, Template]:
     """All templates that can be used; what is wrong with how they are written is noted."""
     table = tree.value.get("templates")
-
     if table is None:
         return {}
-
     if not isinstance(table.value, dict):
         found.expected(table, "a table of templates, [templates.NAME]")
         return {}
-
     read = {name: _read(name, node, found) for name, node in table.value.items()}
     return {name: template for name, template in read.items() if template is not None}
 
@@ -86,13 +82,11 @@ def from_template(node: Node, templates: Mapping[str, Template], found: Diagnost
 
     if named is None:
         return None
-
     if named.value not in templates:
         found.unknown(named, named.value, templates, what=f"there is no template {shown(named)}")
         return None
 
     template = templates[named.value]
-
     if not template.sound:
         return None  # told already, at the template
 
@@ -103,14 +97,12 @@ def from_template(node: Node, templates: Mapping[str, Template], found: Diagnost
 
 def _use(node: Node, found: Diagnostics) -> Node | None:
     named = node.value.get("use") if isinstance(node.value, dict) else node
-
     if named is None:
         found.add(node, 'which template? use = "NAME" is missing', key=below(node.key, "use"))
     elif not isinstance(named.value, str):
         found.expected(named, 'the name of a template, or a table { use = "NAME", PARAMETER = ... }')
     else:
         return named
-
     return None
 
 
@@ -141,7 +133,6 @@ def _parameters(node: Node, found: Diagnostics) -> dict[str, Node | None]:
     if not isinstance(node.value, dict):
         found.expected(node, "a table of parameters, such as { folder = { required = true }, port = 0 }")
         return {}
-
     return {name: _default(name, child, found) for name, child in node.value.items()}
 
 
@@ -153,7 +144,6 @@ def _default(name: str, node: Node, found: Diagnostics) -> Node | None:
     elif {key: child.value for key, child in node.value.items()} != {"required": True}:
         example = f'; the default alone is enough: {name} = "..."' if "default" in node.value else ""
         found.add(node, f"expected a default, or {{ required = true }}, found a table{example}")
-
     return None
 
 
@@ -184,7 +174,6 @@ def _can_be_given(template: Template, name: str, node: Node, found: Diagnostics)
         found.expected(node, "a string, a number, true, false or a list")
     else:
         return True
-
     return False
 
 
@@ -215,7 +204,6 @@ def _with_values(node: Node, key: str, values: Values, as_text: bool, found: Dia
     """A string with the parameters put in; the value itself where the string is one reference alone."""
     alone = _REFERENCE.fullmatch(node.value)
     value = None if alone is None or alone["default"] is not None else values.get(alone[1])
-
     if value is not None and (isinstance(value.value, str) or not as_text):
         found.fill(node, _size(value), key=key)
         return moved(value, key)
@@ -223,7 +211,6 @@ def _with_values(node: Node, key: str, values: Values, as_text: bool, found: Dia
     def lookup(name: str) -> str | None:
         if not name.startswith(_PREFIX):
             return None
-
         value = values.get(name.removeprefix(_PREFIX))
         text = "" if value is None else _as_text(value, name, key, node, found)
         found.fill(node, len(text), key=key)

@@ -62,10 +62,8 @@ class Composer:
 
     def _entries(self, extends: Node) -> list[Node]:
         filled = fill(extends, Names(self._environ), self._found)
-
         if isinstance(filled.value, list):
             return filled.value
-
         example = shown(extends) if isinstance(extends.value, str) else '"base.toml"'
         self._found.expected(extends, f"a list of paths, such as [{example}]")
         return []
@@ -96,13 +94,11 @@ class Composer:
         """The path of an extended file, as relative as that of the file that names it."""
         if is_anchored(node.value) or not isinstance(node.place.file, Path):
             return absolute(node.value, node.place.base, self._environ)
-
         return tidy(node.place.file.parent / node.value)
 
     def _is_allowed(self, node: Node, path: Path, chain: tuple[Path, ...]) -> bool:
         files = [os.path.realpath(file) for file in chain]
         real = os.path.realpath(path)
-
         if real in files:
             cycle = (*chain[files.index(real) :], path)
             self._found.add(node, f"files extend each other in a circle: {' -> '.join(map(str, cycle))}")
@@ -120,6 +116,5 @@ def _neighbour(path: Path, node: Node) -> str:
         there = [one.name for one in path.parent.iterdir()]
     except OSError:
         return ""
-
     name = likely(path.name, there)
     return node.value.removesuffix(path.name) + name if name and node.source_text is None else ""

@@ -43,14 +43,11 @@ class Layers:
 def _profiles(tree: Node, found: Diagnostics) -> dict[str, Node]:
     """The profiles that can be used, each as a tree like that of a file; all of them are checked."""
     table = tree.value.get("profiles")
-
     if table is None:
         return {}
-
     if not isinstance(table.value, dict):
         found.expected(table, "a table of profiles, [profiles.NAME]")
         return {}
-
     return {name: labelled(_profile(node, found), f"profile {name}") for name, node in table.value.items()}
 
 
@@ -64,7 +61,6 @@ def _profile(node: Node, found: Diagnostics) -> Node:
             found.unknown(child, name, LAYER)
 
     parts = {name: child for name, child in node.value.items() if name in LAYER}
-
     for name, child in parts.items():
         _check_keys(child, server_keys() if name == "servers" else template_keys(), found)
 
@@ -95,7 +91,6 @@ def _with_setting(tree: Node, setting: Node, found: Diagnostics) -> Node:
         if name not in LAYER:
             found.unknown(node, name, LAYER, what="this cannot be set")
             return tree
-
     return merge(tree, with_switches(setting))
 
 
@@ -108,7 +103,6 @@ def _without_misspelt(base: Node, merged: Node, found: Diagnostics) -> Node:
         for name, node in new.items()
         if isinstance(node.value, dict) and not _MAKES_A_SERVER & set(node.value)
     }
-
     for name, node in wrong.items():
         found.unknown(node, name, known, what=f"there is no server {quoted(name)} to change")
 
@@ -131,12 +125,9 @@ def merge(old: Node, new: Node) -> Node:
     """Lay `new` over `old`; a key keeps the place in the order where it first appeared."""
     if not isinstance(old.value, dict) or not isinstance(new.value, dict):
         return new
-
     table = dict(old.value)
-
     for name, child in new.value.items():
         table[name] = merge(table[name], child) if name in table else child
-
     return replace(new, value=table)
 
 
@@ -160,11 +151,8 @@ def _switch(plugin: Node) -> Node:
 def _each(node: Node, name: str, change: Callable[[Node], Node]) -> Node:
     if not isinstance(node.value, dict) or name not in node.value:
         return node
-
     table = node.value[name]
-
     if not isinstance(table.value, dict):
         return node
-
     changed = replace(table, value={key: change(child) for key, child in table.value.items()})
     return replace(node, value=node.value | {name: changed})

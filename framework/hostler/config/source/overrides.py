@@ -38,11 +38,9 @@ def read_setting(text: str) -> Setting:
     key = _KEY.match(text)
     rest = text[key.end() :] if key is not None else ""
     keys = _keys(key[1]) if key is not None else None
-
     if not keys or not rest.startswith("="):
         what = "expected KEY=VALUE with a dotted key, such as servers.web.port=3000"
         raise InvalidConfiguration([Problem("", what, f"--set {_short(text.partition('=')[0])}")])
-
     return Setting(f"--set {_label(keys, text)}", keys, _value(rest[1:].strip()))
 
 
@@ -67,7 +65,6 @@ def settings_of(settings: Settings) -> list[Setting]:
     """The settings, those of a mapping with their keys read. Raises InvalidConfiguration for a wrong key."""
     if isinstance(settings, Mapping):
         return [_from_python(key, value) for key, value in settings.items()]
-
     return list(settings)
 
 
@@ -77,22 +74,18 @@ def tree_of(setting: Setting) -> Node:
     Raises InvalidConfiguration for what no configuration can hold.
     """
     value, place = setting.value, Place(setting.label, None, Path.cwd())
-
     for key in reversed(setting.keys):
         value = {key: value}
-
     return parse_tree(value, lambda _: place)
 
 
 def _from_python(key: str, value: object) -> Setting:
     found = _KEY.fullmatch(key)
     keys = None if found is None else _keys(found[1])
-
     if not keys:
         raise InvalidConfiguration(
             [Problem("", 'expected a dotted key, such as "servers.web.port"', f"settings {_short(key)}")]
         )
-
     return Setting(f"settings {_short(key)}", keys, value)
 
 
@@ -119,14 +112,12 @@ def _value(text: str) -> object:
         (listed,) = tomllib.loads(f"value = [{text}]")["value"]  # refuses comments and further lines
     except (ValueError, RecursionError):
         return text
-
     return alone if repr(listed) == repr(alone) else text
 
 
 def _label(keys: Sequence[str], text: str) -> str:
     if any(is_secret_name(key) for key in keys[2:]):
         return f"{_short(text.partition('=')[0])}={MASK}"
-
     return _short(text)
 
 

@@ -29,10 +29,8 @@ def lines(text: str) -> dict[KeyPath, int]:
     """
     text = text.replace("\r\n", "\n")
     scanner = _Scanner(text)
-
     with suppress(_Unknown):
         scanner.document()
-
     starts = [found.end() for found in re.finditer("\n", text)]
     return {path: bisect_right(starts, offset) + 1 for path, offset in scanner.offsets.items()}
 
@@ -53,31 +51,25 @@ class _Scanner:
     def document(self) -> None:
         table: KeyPath = ()
         self._take(_SPACE)
-
         while self.at < len(self.text):
             if self.text[self.at] == "[":
                 table = self._header()
             else:
                 self._pair(table)
-
             self._take(_SPACE)
 
     def _take(self, pattern: re.Pattern[str]) -> str:
         found = pattern.match(self.text, self.at)
-
         if found is None:
             raise _Unknown
-
         self.at = found.end()
         return found[0]
 
     def _skip(self, mark: str) -> bool:
         """Step over a mark with the space around it, if it is there."""
         self._take(_SPACE)
-
         if not self.text.startswith(mark, self.at):
             return False
-
         self.at += len(mark)
         self._take(_SPACE)
         return True
@@ -85,19 +77,15 @@ class _Scanner:
     def _keys(self) -> list[tuple[str, int]]:
         """A dotted key: its parts and where each of them starts."""
         parts = []
-
         while True:
             start = self.at
             parts.append((_plain_key(self._take(_KEY)), start))
-
             if _DOT.match(self.text, self.at) is None:
                 return parts
-
             self._take(_DOT)
 
     def _header(self) -> KeyPath:
         is_item = self._skip("[[")
-
         if not is_item:
             self._skip("[")
 
@@ -116,23 +104,18 @@ class _Scanner:
     def _descend(self, keys: list[tuple[str, int]]) -> KeyPath:
         """The path of a header; on the way an array of tables means its last table."""
         path: KeyPath = ()
-
         for number, (name, offset) in enumerate(keys):
             path = (*path, name)
-
             if number < len(keys) - 1:
                 self.offsets.setdefault(path, offset)
                 path = (*path, self._items[path]) if path in self._items else path
-
         return path
 
     def _pair(self, table: KeyPath) -> None:
         path = table
-
         for name, offset in self._keys():
             path = (*path, name)
             self.offsets.setdefault(path, offset)
-
         self._skip("=")
         self._value(path)
 
@@ -148,7 +131,6 @@ class _Scanner:
 
     def _list(self, path: KeyPath) -> None:
         number = 0
-
         while not self._skip("]"):
             self.offsets[*path, number] = self.at
             self._value((*path, number))
@@ -160,5 +142,4 @@ def _plain_key(token: str) -> str:
     if token.startswith('"') and "\\" in token:
         (name,) = tomllib.loads(f"{token} = 0")
         return name
-
     return token[1:-1] if token[0] in "\"'" else token

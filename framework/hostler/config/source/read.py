@@ -49,7 +49,6 @@ class Source:
         """What is the same for one configuration, whatever its links lead to: its path as it was named."""
         if self.file is None:
             return str(Path.cwd() / "-")
-
         path = tidy(_current_folder() / self.named)
         return str(path) if ".." not in path.parts else str(Path(os.path.realpath(path.parent), path.name))
 
@@ -76,7 +75,6 @@ def read(path: Path) -> Node:
 
 def _text(path: Path) -> str:
     data, _ = read_plain(path, _LARGEST_FILE + 1)
-
     if len(data) > _LARGEST_FILE:
         raise _invalid(path, f"larger than {_LARGEST_FILE // 2**20} MiB: this is no configuration")
 
@@ -93,7 +91,6 @@ def _text(path: Path) -> str:
 def _nearest(found: dict[KeyPath, int], path: KeyPath) -> int | None:
     while path and path not in found:
         path = path[:-1]
-
     return found.get(path)
 
 
@@ -103,7 +100,6 @@ def _invalid(path: Path, message: str) -> InvalidConfiguration:
 
 def _syntax_error(path: Path, text: str, error: ValueError) -> InvalidConfiguration:
     position = _POSITION.search(str(error))
-
     if position is None:
         return _invalid(path, f"not valid TOML: {error}")
 
@@ -130,11 +126,9 @@ def _excerpt(row: str, column: int) -> str:
 def _current_folder() -> Path:
     """The current folder as the shell calls it, with the links that it was entered by."""
     named = os.environ.get("PWD", "")
-
     with suppress(OSError):
         if named.startswith("/") and Path(named).samefile("."):
             return Path(named)
-
     return Path.cwd()
 
 
@@ -148,7 +142,6 @@ def _with_hint(message: str, row: str, column: int) -> str:
 
 def _advice(message: str, before: str, here: str) -> Iterator[str]:
     twice = _TWICE.fullmatch(message)
-
     if twice is not None:
         name = ".".join(key.strip().strip("'\"") for key in twice["keys"].split(","))
         yield f": write the keys of this [{name}] where {name} stands first"

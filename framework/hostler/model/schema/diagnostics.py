@@ -94,11 +94,9 @@ def without_echoes(problems: Iterable[Problem]) -> list[Problem]:
     """
     told: dict[Problem, int] = {}
     problems = list(problems)
-
     for problem in problems:
         mistake = _mistake(problem)
         told[mistake] = min(told.get(mistake, _rank(problem)), _rank(problem))
-
     return [one for one in problems if one.line is None or _rank(one) == told[_mistake(one)]]
 
 

@@ -24,7 +24,6 @@ def path(environ: Mapping[str, str]) -> Reader:
 
     def read(node: Node, found: Diagnostics) -> Path | None:
         written = word(node, found)
-
         try:
             return None if written is None else absolute(written, node.place.base, environ)
         except ValueError as error:
@@ -53,7 +52,6 @@ def variables(environ: Mapping[str, str]) -> Reader:
                     child, "not a name for a variable: letters, digits, _, . and -, a letter or _ first"
                 )
                 continue
-
             match child.value:
                 case Secret():  # of a program
                     values[name] = child.value
@@ -71,11 +69,9 @@ def secret(node: Node, environ: Mapping[str, str], found: Diagnostics) -> Secret
     """A table that says where a secret is; a relative path is made absolute."""
     if "secret" not in node.value and not node.value:
         found.expected(node, f"a string, or {{ secret = {FORM} }}")
-
     for name, child in node.value.items():
         if name != "secret":
             found.unknown(child, name, ["secret"])
-
     source = text(node.value["secret"], found) if "secret" in node.value else None
     return None if source is None or found.has_noted(node) else _secret(node.value["secret"], environ, found)
 
@@ -83,7 +79,6 @@ def secret(node: Node, environ: Mapping[str, str], found: Diagnostics) -> Secret
 def _secret(node: Node, environ: Mapping[str, str], found: Diagnostics) -> Secret | None:
     """The secret that a source names. A wrong source is not shown: it may be the secret itself."""
     source = node.value
-
     try:
         Secret(source)
     except ValueError as error:
@@ -103,10 +98,8 @@ def _secret(node: Node, environ: Mapping[str, str], found: Diagnostics) -> Secre
 def _proposal(source: str) -> str:
     scheme, colon, place = source.partition(":")
     meant = likely(scheme.lower(), _SCHEMES) if colon and place else ""
-
     if meant:
         return f"{meant}:{place}"
-
     return f"{_FILE}{source}" if source.startswith(("/", "./", "../", "~/")) else ""
 
 
@@ -130,7 +123,6 @@ def _env_file(node: Node, environ: Mapping[str, str], found: Diagnostics) -> Env
 
     values = {"path": word(node, found)} if isinstance(node.value, str) else _table(node, found)
     path = values.get("path")
-
     if path is None or found.has_noted(node):
         return None
 
@@ -145,10 +137,7 @@ def _table(node: Node, found: Diagnostics) -> dict[str, Any]:
     if not isinstance(node.value, dict):
         found.expected(node, 'a path, or a table such as { path = ".env.local", optional = true }')
         return {}
-
     values = entries(node, {"path": word, "optional": flag}, found) or {}
-
     if "path" not in node.value:
         found.add(node, f"there is no path, found {shown(node)}", key=f"{node.key}.path")
-
     return values

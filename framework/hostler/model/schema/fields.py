@@ -29,21 +29,17 @@ def text(node: Node, found: Diagnostics) -> str | None:
     if not isinstance(node.value, str):
         found.expected(node, "a string", proposal=_as_string(node.value))
         return None
-
     if "\0" in node.value:
         found.expected(node, "a string without NUL characters")
         return None
-
     return node.value
 
 
 def word(node: Node, found: Diagnostics) -> str | None:
     """A string that is not empty."""
     value = text(node, found)
-
     if value == "":
         found.expected(node, "a string that is not empty")
-
     return value or None
 
 
@@ -52,17 +48,14 @@ def exit_codes(node: Node, found: Diagnostics) -> tuple[int | str, ...] | None:
     if not isinstance(node.value, list):
         found.expected(node, 'a list of exit codes, such as [0, 143] or [0, "SIGTERM"]')
         return None
-
     codes = [_exit_code(item, found) for item in node.value]
     return None if None in codes else tuple(code for code in codes if code is not None)
 
 
 def _exit_code(node: Node, found: Diagnostics) -> int | str | None:
     number = _whole(node)
-
     if number is not None and 0 <= number <= _LARGEST_EXIT_CODE:
         return number
-
     if isinstance(node.value, str) and node.value in signal.Signals.__members__:
         return node.value
 
@@ -80,11 +73,9 @@ def _likely(node: Node, words: Iterable[str]) -> str:
 def scheme(node: Node, found: Diagnostics) -> str | None:
     """The scheme of a URL."""
     value = text(node, found)
-
     if value is not None and not _SCHEME.fullmatch(value):
         found.expected(node, 'the scheme of a URL, such as "http"')
         return None
-
     return value
 
 
@@ -92,7 +83,6 @@ def flag(node: Node, found: Diagnostics) -> bool | None:
     """True or false."""
     if isinstance(node.value, bool):
         return node.value
-
     found.expected(node, "true or false")
     return None
 
@@ -103,11 +93,9 @@ def integer(lowest: int) -> Reader:
 
     def read(node: Node, found: Diagnostics) -> int | None:
         number = _whole(node)
-
         if number is None or number < lowest:
             found.expected(node, what)
             return None
-
         return number
 
     return read
@@ -117,13 +105,10 @@ def port(node: Node, found: Diagnostics) -> int | None:
     """A port, 0 for a free one; false for none (the caller tells that from a mistake by the node)."""
     if node.value is False:
         return None
-
     number = _whole(node)
-
     if number is None or not 0 <= number <= 65535:
         found.expected(node, "a whole number from 0 to 65535 (0: a free port), or false (no port)")
         return None
-
     return number
 
 
@@ -133,11 +118,9 @@ def duration(*, zero: bool = False) -> Reader:
 
     def read(node: Node, found: Diagnostics) -> float | None:
         seconds = float(node.value) if isinstance(node.value, Duration) else _in_seconds(node, found)
-
         if seconds is not None and (not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not zero)):
             found.expected(node, what)
             return None
-
         return seconds
 
     return read
@@ -164,10 +147,8 @@ def choice(options: type[Enum]) -> Reader:
     def read(node: Node, found: Diagnostics) -> Enum | None:
         if isinstance(node.value, options):
             return node.value
-
         if node.value in words:
             return options(node.value)
-
         allowed = ", ".join(quoted(one) for one in words)
         found.expected(node, f"one of {allowed}", proposal=_likely(node, words))
         return None
@@ -182,7 +163,6 @@ def texts(node: Node, found: Diagnostics) -> tuple[str, ...] | None:
         example = f"[{_words(node)}]" if is_line else '["..."]'
         found.expected(node, f"a list of strings, such as {example}")
         return None
-
     values = [text(item, found) for item in node.value]
     return None if None in values else tuple(value for value in values if value is not None)
 
@@ -190,11 +170,9 @@ def texts(node: Node, found: Diagnostics) -> tuple[str, ...] | None:
 def command(node: Node, found: Diagnostics) -> tuple[str, ...] | None:
     """An argv; it may be empty, its program may not."""
     words = texts(node, found)
-
     if words and not words[0]:
         found.expected(node.value[0], "a program")
         return None
-
     return words
 
 
@@ -203,10 +181,8 @@ def needs(node: Node, found: Diagnostics) -> Needs | None:
     if isinstance(node.value, list) and any(isinstance(item.value, Need) for item in node.value):
         each = [need(item, found) for item in node.value]
         return None if None in each else tuple(one for one in each if one is not None)
-
     if not isinstance(node.value, dict):
         return texts(node, found)
-
     read = [_need(name, child, found) for name, child in node.value.items()]
     return tuple(need for need in read if need is not None)
 
@@ -215,7 +191,6 @@ def need(node: Node, found: Diagnostics) -> str | Need | None:
     """A needed server as a program may give it: its name, or a Need."""
     if not isinstance(node.value, Need):
         return text(node, found)
-
     given = {"condition": node.value.condition, "on_restart": node.value.on_restart}
     table = {key: replace(node, value=value, key=below(node.key, key)) for key, value in given.items()}
     return _need(node.value.server, replace(node, value=table), found)
@@ -267,9 +242,7 @@ def entries(node: Node, fields: Mapping[str, Reader], found: Diagnostics) -> dic
         if name not in fields:
             found.unknown(child, name, fields)
             continue
-
         value = fields[name](child, found)
-
         if value is not None:
             values[name] = value
 
@@ -280,7 +253,6 @@ def _whole(node: Node) -> int | None:
     """An integer; also one in digits that was filled in from a variable, which can only be a string."""
     if isinstance(node.value, int) and not isinstance(node.value, bool):
         return node.value
-
     if (
         node.source_text is not None
         and isinstance(node.value, str)
@@ -294,7 +266,6 @@ def _whole(node: Node) -> int | None:
 def _as_string(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-
     return str(value) if isinstance(value, int | float) else ""
 
 
@@ -303,7 +274,6 @@ def _words(node: Node) -> str:
     import shlex  # noqa: PLC0415 - only this message needs it
 
     line = node.source_text if node.source_text is not None else node.value
-
     try:
         return ", ".join(quoted(one) for one in shlex.split(line))
     except ValueError:

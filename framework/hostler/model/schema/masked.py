@@ -39,7 +39,6 @@ def without_defaults(text: str) -> str:
     for name, default in defaults(text):
         if is_secret_name(name):
             text = text.replace(f"${{{name}:-{default}}}", f"${{{name}:-{MASK}}}")
-
     return text
 
 
@@ -53,5 +52,4 @@ def _masked_part(part: str) -> str:
     if _REFERENCE.fullmatch(part):
         name, default, _ = part.partition(":-")
         return f"{name}:-{MASK}}}" if default else part
-
     return part if _HARMLESS.fullmatch(part) else MASK

@@ -23,16 +23,12 @@ def absolute(text: str, base: Path, environ: Mapping[str, str]) -> Path:
     Raises ValueError, which says what is expected, for a user who does not exist.
     """
     head, slash, rest = text.partition("/")
-
     if not head.startswith("~"):
         return tidy(base / text)
-
     home = environ.get("HOME", "") if head == "~" else ""
     found = home or os.path.expanduser(head)  # noqa: PTH111 - Path.expanduser raises RuntimeError
-
     if found.startswith("~"):
         raise ValueError("a home directory that exists")
-
     return tidy(Path(found + slash + rest))
 
 
@@ -40,6 +36,5 @@ def tidy(path: Path) -> Path:
     """The path without `..`, unless a symlink on the way makes that another place."""
     if ".." not in path.parts:
         return path
-
     short = os.path.normpath(path)
     return Path(short) if os.path.realpath(short) == os.path.realpath(path) else path

@@ -34,10 +34,8 @@ def read(made: object, given: Mapping[str, object], key: str) -> dict[str, Any]:
     for name, value in given.items():
         if name not in readers:
             continue
-
         node = _parsed(_seconds(value) if name in durations else value, below(key, name), place, found)
         read_value = None if node is None else readers[name](node, found)
-
         if read_value is not None or (name == "port" and value is False):
             values[name] = read_value
 
@@ -51,7 +49,6 @@ def server_name(node: Node, found: Diagnostics) -> str | None:
     """The name of a server."""
     if isinstance(node.value, str) and _NAME.fullmatch(node.value):
         return node.value
-
     found.add(node, "a server's name is 1 to 64 letters, digits, - and _")
     return None
 
@@ -110,7 +107,6 @@ def _exit_codes(node: Node, found: Diagnostics) -> Any:
             for item in node.value
         ]
         node = replace(node, value=named)
-
     return SERVER_KEYS["success_exit_codes"].read(node, found)
 
 

@@ -52,13 +52,11 @@ class Node:
         """The values directly below this one."""
         if isinstance(self.value, dict):
             return list(self.value.values())
-
         return self.value if isinstance(self.value, list) else []
 
     def walk(self) -> Iterator[Node]:
         """This value and all below it."""
         yield self
-
         for child in self.children:
             yield from child.walk()
 
@@ -95,13 +93,10 @@ def _branches(
     table: Mapping[object, object], place: Callable[[KeyPath], Place], path: KeyPath, key: str
 ) -> dict[str, Node]:
     branches = {}
-
     for name, value in table.items():
         if not isinstance(name, str):
             raise _unusable(place(path), key, "a key that is not a string")
-
         branches[name] = parse_tree(value, place, (*path, name), below(key, name))
-
     return branches
 
 
@@ -109,7 +104,6 @@ def below(key: str, part: str | int) -> str:
     """The dotted key of a value inside another: `a.b`, `a."b c"`, `a[0]`."""
     if isinstance(part, int):
         return f"{key}[{part}]"
-
     name = part if _BARE.fullmatch(part) else quoted(part)
     return f"{key}.{name}" if key else name
 
@@ -117,26 +111,22 @@ def below(key: str, part: str | int) -> str:
 def moved(node: Node, key: str) -> Node:
     """The same value under another dotted key."""
     value = node.value
-
     match value:
         case dict():
             value = {name: moved(child, below(key, name)) for name, child in value.items()}
         case list():
             value = [moved(child, below(key, number)) for number, child in enumerate(value)]
-
     return replace(node, key=key, value=value)
 
 
 def labelled(node: Node, within: str) -> Node:
     """The same value, told to be a part of something."""
     value = node.value
-
     match value:
         case dict():
             value = {name: labelled(child, within) for name, child in value.items()}
         case list():
             value = [labelled(child, within) for child in value]
-
     return replace(node, value=value, place=replace(node.place, within=within))
 
 
@@ -146,7 +136,6 @@ def quoted(text: str) -> str:
 
     if len(text) > _LONGEST_TEXT:
         text = text[:_LONGEST_TEXT] + "..."
-
     return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
@@ -189,5 +178,4 @@ class _AllBut(Container[str]):
 def _without_folder(node: Node) -> object:
     if node.source_text is None:
         return node.value
-
     return expand(node.source_text, lambda _: str(node.place.base), keep=_AllBut("config.dir"))

@@ -58,13 +58,11 @@ def secure_directory(path: Path) -> Path:
     another user made or may change it, or a part of the way to it (as `trusted_folder` sees it).
     """
     path = path.absolute()
-
     try:
         with trusted_folder(path, make=True):
             _check(path)
     except OSError as error:
         raise _refusal(path, error) from error
-
     return path
 
 
@@ -89,7 +87,6 @@ def _choose(value: str | None, usual: Callable[[str], Path]) -> Path:
 
     with suppress(RuntimeError):
         chosen = usual("hostler")
-
         if chosen.is_absolute():
             return chosen
 
@@ -102,10 +99,8 @@ def _choose(value: str | None, usual: Callable[[str], Path]) -> Path:
 def _why_not_writable(path: Path, place: Path) -> str:
     found = place.stat()
     is_folder = stat.S_ISDIR(found.st_mode)
-
     if place != path and not is_folder:
         return f"{place} is not a directory"
-
     with trusted_folder(place if is_folder else place.parent):
         return "" if os.access(place, os.W_OK) else f"{place} may not be written by this user"
 
@@ -113,7 +108,6 @@ def _why_not_writable(path: Path, place: Path) -> str:
 def _check(path: Path) -> None:
     if path.stat().st_mode & stat.S_IWOTH:  # the sticky bit is not enough: all names in it are ours
         raise Untrusted(path, "everybody may write in it", f"chmod o-w {path}")
-
     if not os.access(path, os.W_OK | os.X_OK):
         read_only = os.statvfs(path).f_flag & os.ST_RDONLY
         raise OSError(errno.EACCES, "its file system is read-only" if read_only else "it is not writable")

@@ -60,7 +60,6 @@ def read_replaced(name: str, folder: int) -> bytes:
     for candidate in (name, name + UNFINISHED):
         with suppress(FileNotFoundError):
             return read_small(candidate, folder)
-
     return read_small(name, folder)  # it was renamed while we looked
 
 
@@ -70,10 +69,8 @@ def write_new(path: str | Path, data: bytes, folder: int | None = None) -> None:
     `folder` is the descriptor of the folder that a relative path starts from.
     """
     descriptor = os.open(path, _NEW, 0o600, dir_fd=folder)
-
     try:
         os.fchmod(descriptor, 0o600)
-
         while data:
             data = data[os.write(descriptor, data) :]
     finally:
@@ -83,7 +80,6 @@ def write_new(path: str | Path, data: bytes, folder: int | None = None) -> None:
 def append(path: Path, data: bytes) -> None:
     """Add to a file that exists, in one piece; OSError where it cannot be, or only in part."""
     descriptor = os.open(path, _MORE)
-
     try:
         if os.write(descriptor, data) < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -95,13 +91,10 @@ def append(path: Path, data: bytes) -> None:
 def read_small(name: str, folder: int) -> bytes:
     """Read a file of at most 4 MiB. OSError when it is larger, a symbolic link, or no plain file."""
     descriptor = os.open(name, _OLD, dir_fd=folder)
-
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
-
         if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST:
             raise OSError(f"{name} is no small plain file")
-
         return file.read(_MOST)
 
 
@@ -115,7 +108,6 @@ def file_name(server: str) -> str:
     """The name of a server as that of a file: names from Python may be anything."""
     if _PLAIN.fullmatch(server):
         return server
-
     return "." + sha256(server.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
@@ -128,7 +120,6 @@ def _folder_in(root: Path, parts: Sequence[str], open_part: Callable[[str, int],
         for part in parts:
             parent, descriptor = descriptor, open_part(part, descriptor)
             os.close(parent)
-
         yield descriptor
     finally:
         os.close(descriptor)
@@ -140,7 +131,6 @@ def _made(part: str, parent: int) -> int:
         os.chmod(part, 0o700, dir_fd=parent)  # a umask such as 0777 takes even our own bits away
 
     descriptor = os.open(part, _FOLDER, dir_fd=parent)
-
     try:
         os.fchmod(descriptor, 0o700)
     except OSError:

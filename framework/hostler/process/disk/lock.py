@@ -54,10 +54,8 @@ class NameLock:
         EnvironmentSetupFailed when the lock cannot be made at all.
         """
         attempts = cls.attempts(directories, namespace, name)
-
         while (lock := next(attempts)) is None:
             time.sleep(RETRY_INTERVAL)
-
         return lock
 
     @classmethod
@@ -68,7 +66,6 @@ class NameLock:
         """
         secure_directory(runs_folder(directories))
         path = lock_path(directories, namespace, name).absolute()
-
         try:
             yield from cls._wait(path, Owner(os.getpid(), own_start_time(), namespace, name))
         except OSError as error:
@@ -85,7 +82,6 @@ class NameLock:
         """Take the lock in the file `path` to clean up behind a dead supervisor; None where that fails."""
         with suppress(OSError):
             return cls._try(path, Owner(os.getpid(), own_start_time(), "", "", sweeps=True))
-
         return None
 
     @property
@@ -107,7 +103,6 @@ class NameLock:
     def release(self) -> None:
         """Unlock it and remove the file. Idempotent."""
         descriptor, self._descriptor = self._descriptor, None
-
         if descriptor is None:
             return
 
@@ -123,45 +118,35 @@ class NameLock:
     def disown(self) -> None:
         """Close it in a forked child: its parent goes on holding it, alone."""
         descriptor, self._descriptor = self._descriptor, None
-
         if descriptor is not None:
             os.close(descriptor)
 
     @classmethod
     def _wait(cls, path: Path, owner: Owner) -> Iterator[Self | None]:
         begun = time.monotonic()
-
         while (lock := cls._try(path, owner)) is None:
             holder, waited = _read_owner(path), time.monotonic() - begun
             timeout = _CLEANUP_TIMEOUT if holder and holder.sweeps else _UNNAMED_OWNER_TIMEOUT
-
             if (holder and not holder.sweeps) or waited > timeout:
                 raise _already_running(path, owner.server, holder)
-
             yield None
-
         yield lock
 
     @classmethod
     def _try(cls, path: Path, owner: Owner) -> Self | None:
         while True:
             descriptor = os.open(path, _FLAGS, 0o600)
-
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
                 if _is_file_at(descriptor, path):
                     _write_owner(descriptor, owner)
                     return cls(path, descriptor)
 
             except OSError as error:
                 os.close(descriptor)
-
                 if isinstance(error, BlockingIOError):
                     return None
-
                 raise
-
             os.close(descriptor)  # its last holder removed it between our open and our lock
 
 
@@ -185,10 +170,8 @@ def lock_owner(directories: Directories, namespace: str, name: str) -> Owner | N
     The lock is not touched: reading must not get in the way of a start.
     """
     owner = _read_owner(lock_path(directories, namespace, name))
-
     if owner is None or owner.sweeps:
         return None
-
     row = read_row(owner.pid)  # none of a zombie, whose lock is gone
     return owner if row is not None and row.start_time == owner.start_time else None
 
@@ -216,7 +199,6 @@ def _read_owner(path: Path) -> Owner | None:
 
     with suppress(OSError, ValueError, RecursionError), found_folder(path.parent) as folder:
         return msgspec.convert(json.loads(read_small(path.name, folder)), Owner)
-
     return None
 
 
@@ -240,13 +222,10 @@ def _already_running(path: Path, name: str, owner: Owner | None) -> ProcessAlrea
 def _describe_owner(pid: int | None) -> str:
     if pid is None:
         return "another hostler"
-
     if pid == os.getpid():
         return f"another supervisor of this process (pid {pid})"
-
     if pid == os.getppid():
         return f"the process that has started this one (pid {pid})"
-
     return f"another hostler (pid {pid})"
 
 
@@ -255,7 +234,6 @@ def _advice(pid: int | None) -> str:
     if "PYTEST_XDIST_WORKER" in os.environ and pid != os.getpid():
         own = 'namespace=os.environ["PYTEST_XDIST_WORKER"]'
         return f"each worker of pytest-xdist needs servers of its own: serve(..., {own})"
-
     if pid is not None and pid == os.getppid():
         return (
             "a reloader (Flask, Django, uvicorn) runs the program twice: serve in one of the two, switch it "

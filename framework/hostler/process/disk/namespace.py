@@ -20,11 +20,9 @@ def resolve_namespace(directories: Directories, namespace: str) -> str:
     turned over keeps its state, and what it led to before has its own again.
     """
     real = _real(namespace)
-
     if real == namespace:
         known = _remembered(directories, real)
         return known if known is not None and (_real(known) == real or _is_entered(known)) else namespace
-
     of_real, own = directories.data_for(real), directories.data_for(namespace)
     return real if of_real.is_dir() and not own.is_dir() else namespace
 
@@ -32,10 +30,8 @@ def resolve_namespace(directories: Directories, namespace: str) -> str:
 def remember_namespace(directories: Directories, namespace: str) -> None:
     """Note, where links lead to the folder of a configuration, that it is run under this namespace now."""
     real = _real(namespace)
-
     if real == namespace:
         return
-
     with suppress(OSError, ServerError), own_folder(directories.state, _FOLDER) as folder:
         replace_file(_name(real), os.fsencode(namespace), folder)
 

@@ -41,20 +41,15 @@ def _remove(root: Path, parts: Sequence[str]) -> bool:
     with ExitStack() as opened:
         folder = os.open(root, flags)
         opened.callback(os.close, folder)
-
         for part in parts[:-1]:
             folder = os.open(part, flags | os.O_NOFOLLOW, dir_fd=folder)
             opened.callback(os.close, folder)
-
         found = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
-
         if found.st_uid != os.geteuid():
             raise _not_removed(root.joinpath(*parts), f"it belongs to user {found.st_uid}")
-
         if not stat.S_ISDIR(found.st_mode):
             os.unlink(parts[-1], dir_fd=folder)
             return True
-
         inner = os.open(parts[-1], flags | os.O_NOFOLLOW, dir_fd=folder)
         opened.callback(os.close, inner)
         _remove_contents(inner)
@@ -76,16 +71,13 @@ def _remove_contents(folder: int) -> None:
 
     names = (f"hostler-{number}" for number in count())
     waiting = list(_move_up(folder, folder, names))
-
     while waiting:
         name = waiting.pop()
         inner = os.open(name, _FOLDER, dir_fd=folder)
-
         try:
             waiting += _move_up(inner, folder, names)
         finally:
             os.close(inner)
-
         os.rmdir(name, dir_fd=folder)
 
 
@@ -93,7 +85,6 @@ def _move_up(inner: int, folder: int, names: Iterator[str]) -> Iterator[str]:
     """Remove the files in `inner` and move its folders to `folder`; their new names."""
     with os.scandir(inner) as found:
         entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
-
     for name, is_folder in entries:
         if is_folder:
             _make_writable(name, inner)
@@ -106,7 +97,6 @@ def _make_writable(name: str, inner: int) -> None:
     """Caches of programs are read-only sometimes."""
     with suppress(OSError):  # moving it raises the reason
         found = os.open(name, _FOLDER, dir_fd=inner)
-
         try:
             os.fchmod(found, 0o700)
         finally:
@@ -124,7 +114,6 @@ def _is_there(name: str, folder: int) -> bool:
         os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return False
-
     return True
 
 

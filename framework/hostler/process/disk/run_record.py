@@ -98,7 +98,6 @@ class Recovered:
         """All of it as a sentence."""
         if self.record is None or (self.problem and not (self.pids_killed or self.paths_removed)):
             return f"what a killed hostler may have left is not cleaned up: {self.problem}"
-
         pids = ", ".join(map(str, self.pids_killed))
         done = f"cleaned up behind a hostler that was killed; processes: {pids or 'none'}"
         return f"{done}; {self.problem}" if self.problem else done
@@ -122,7 +121,6 @@ class RunStore:
         the system stays up, and its boot id shows whether it did.
         """
         path, temporary = lock.record_path, _temporary_path(lock)
-
         try:
             temporary.unlink(missing_ok=True)
             write_new(temporary, _line(record))
@@ -165,7 +163,6 @@ class RunStore:
         """
         leftover = self.leftover(lock)
         record = leftover.record
-
         if record is None:
             self.clear(lock)
             return Recovered(problem=leftover.problem)
@@ -200,10 +197,8 @@ class RunStore:
         """Each lock or record that no living supervisor holds, locked while it is looked at."""
         folder = secure_directory(runs_folder(self._directories))
         keys = {path.stem for path in folder.iterdir() if path.suffix in {".lock", ".json", ".tmp"}}
-
         for key in sorted(keys):
             lock = NameLock.take_stale(folder / f"{key}.lock")
-
             if lock is not None:
                 try:
                     yield lock
@@ -240,11 +235,9 @@ class RunStore:
 def kill_recorded(record: RunRecord) -> tuple[int, ...]:
     """Kill the tree of a recorded run whose supervisor is dead; the pids that were killed."""
     killed = kill_leftovers(record.run_id, record.pid, record.start_time or 0, record.cgroup)
-
     if record.cgroup is not None:
         with suppress(OSError):  # somebody hangs in it; it holds nothing back
             remove_group(record.cgroup)
-
     return killed
 
 
@@ -254,7 +247,6 @@ def boot_id() -> str:
     # A sandbox may hide it, and macOS has none.
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-
     import psutil  # noqa: PLC0415 - heavy
 
     return f"{psutil.boot_time():.0f}"

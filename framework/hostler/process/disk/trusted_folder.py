@@ -37,7 +37,6 @@ def trusted_folder(path: Path, *, make: bool = False) -> Iterator[int]:
     in which everybody may write, or in one of our own a group that others are in.
     """
     walk = _PathWalk()
-
     try:
         walk.enter_all(path.absolute().parts, make=make)
         yield walk.folder
@@ -60,7 +59,6 @@ class _PathWalk:
         for part in parts:
             try:
                 target = self._target(part)
-
                 if target is None:
                     self._enter(part, make=make)
                 else:
@@ -69,7 +67,6 @@ class _PathWalk:
             except OSError as error:
                 if Path(error.filename or "").is_absolute():
                     raise
-
                 raise OSError(error.errno, error.strerror, str(self._at / part)) from error
 
     def close(self) -> None:
@@ -79,23 +76,17 @@ class _PathWalk:
         """Where a link leads; None for what is none."""
         with suppress(FileNotFoundError):
             found = os.stat(part, dir_fd=self.folder, follow_symlinks=False)
-
             if stat.S_ISLNK(found.st_mode):
                 return self._followed(part, found.st_uid)
-
         return None
 
     def _followed(self, part: str, owner: int) -> str:
         path = self._at / part
-
         if owner not in self._trusted:
             raise Untrusted(path, f"it is a symbolic link that user {owner} made")
-
         self._links += 1
-
         if self._links > _MOST_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-
         return os.readlink(part, dir_fd=self.folder)
 
     def _enter(self, part: str, *, make: bool) -> None:
@@ -104,7 +95,6 @@ class _PathWalk:
         except FileNotFoundError:
             if not make:
                 raise
-
             self._make(part)
             inner = os.open(part, _FOLDER, dir_fd=self.folder)
 
@@ -120,13 +110,10 @@ class _PathWalk:
 
     def _check(self) -> None:
         found = os.fstat(self.folder)
-
         if found.st_uid not in self._trusted:
             raise Untrusted(self._at, f"it belongs to user {found.st_uid}")
-
         if found.st_mode & stat.S_ISVTX:  # nobody can take away what is another's
             return
-
         if found.st_mode & stat.S_IWOTH:
             raise Untrusted(self._at, "everybody may write in it", f"chmod o-w {self._at}")
 
@@ -138,7 +125,6 @@ class _PathWalk:
         if others := _others_in(group):
             reason = f"user {others[0]} may write in it, by its group"
             raise Untrusted(self._at, reason, f"chmod g-w {self._at}")
-
         if named_writers(self._at):
             raise Untrusted(self._at, "others may write in it, by its access list", f"setfacl -b {self._at}")
 

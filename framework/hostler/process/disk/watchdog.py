@@ -43,7 +43,6 @@ class Run:
         """Find who is left of it."""
         if self.pid and self.start_time:
             return find_tree(self, known)
-
         return find_leftovers(self.run_id, None, 0, known)
 
 
@@ -67,12 +66,9 @@ def listen(hostler: int, channel: int) -> dict[str, Run]:
     while True:
         gone = end is not None and select.select([channel, end], [], [])[0] == [end]
         data = b"" if gone else os.read(channel, 65536)
-
         if not data:
             return runs
-
         *lines, rest = (rest + data).split(b"\n")
-
         for line in lines:
             update(runs, line.decode())
 
@@ -81,13 +77,10 @@ def open_end(pid: int) -> int | None:
     """Open what becomes readable when hostler dies, even if a fork of it still holds the other end here."""
     if sys.platform != "linux":  # pragma: other-system
         return None
-
     with suppress(OSError):
         end = os.pidfd_open(pid)
-
         if os.getppid() == pid:
             return end
-
     return os.open("/dev/null", os.O_RDONLY)  # gone already
 
 
@@ -102,13 +95,10 @@ def kill(runs: list[Run]) -> None:
             members = run.members(known[run])
             known[run].update(members)
             kill_group(run.cgroup)
-
             for member in members:
                 end(member)
-
             if not members:
                 del known[run]
-
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -119,9 +109,7 @@ def end(member: Member) -> None:
         if sys.platform != "linux":  # pragma: other-system
             os.kill(member.pid, signal.SIGKILL)
             return
-
         fd = os.pidfd_open(member.pid)
-
         try:
             if start_time(member.pid) == member.start_time:
                 signal.pidfd_send_signal(fd, signal.SIGKILL)

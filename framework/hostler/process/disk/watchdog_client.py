@@ -93,14 +93,11 @@ class WatchdogClient:
             await self._started.wait()
             self._started.clear()
             process, began = self._process, time.monotonic()
-
             if process is None:
                 continue
-
             status = await process.wait()
             pause = 0.0 if time.monotonic() - began > _MAX_RESTART_DELAY else pause
             self._handle_exit(process, status)
-
             while self._runs and self._process is None:
                 await anyio.sleep(pause)
                 pause = min(max(2 * pause, 0.5), _MAX_RESTART_DELAY)
@@ -112,7 +109,6 @@ class WatchdogClient:
         timeout = _FINAL_KILL_TIMEOUT if self._runs else 0.0
         self._runs.clear()
         self._close_channel()
-
         if process is not None:
             _wait_for(process, timeout)
             process.send_signal(signal.SIGKILL)
@@ -127,7 +123,6 @@ class WatchdogClient:
     def _start(self) -> None:
         """Start a watchdog and give it the whole list. Raises OSError."""
         ours, theirs = socket.socketpair()
-
         try:
             with theirs:
                 self._process = _spawn(theirs)
@@ -143,7 +138,6 @@ class WatchdogClient:
     def _restart(self) -> None:
         if not self._runs or self._process is not None:
             return
-
         try:
             self._start()
         except OSError as error:
@@ -152,13 +146,11 @@ class WatchdogClient:
     def _send(self, *lines: str) -> None:
         """Write to the watchdog; one that does not read is replaced like one that died."""
         text = "".join(f"{line}\n" for line in lines).encode()
-
         try:
             if self._channel is not None:
                 self._channel.sendall(text, getattr(socket, "MSG_NOSIGNAL", 0))
         except OSError:
             self._close_channel()
-
             if self._process is not None:
                 self._process.send_signal(signal.SIGKILL)
 
@@ -205,11 +197,9 @@ def _spawn(channel: socket.socket) -> Process:
 def _folders() -> list[str]:
     """Where it imports from: hostler, and elsewhere than on Linux psutil."""
     folders = [str(Path(__file__).parents[3])]
-
     if sys.platform != "linux":  # pragma: other-system
         spec = find_spec("psutil")
         folders += [] if spec is None or spec.origin is None else [str(Path(spec.origin).parents[1])]
-
     return folders
 
 
@@ -219,6 +209,5 @@ def _describe(status: ExitStatus) -> str:
 
 def _wait_for(process: Process, seconds: float) -> None:
     until = time.monotonic() + seconds
-
     while process.alive() and time.monotonic() < until:
         time.sleep(_POLL_INTERVAL)

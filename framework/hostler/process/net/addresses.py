@@ -45,10 +45,8 @@ def is_wider(bound_host: str, asked_host: str) -> bool:
     """Whether a socket bound to `bound_host` can be reached by more than what `asked_host` asked for."""
     if asked_host in _WILDCARDS or bound_host == asked_host or is_loopback(bound_host):
         return False
-
     if bound_host in _WILDCARDS or is_loopback(asked_host):
         return True
-
     bound, asked = parse_address(bound_host), parse_address(asked_host)
     return bound is not None and asked is not None and bound != asked
 
@@ -57,7 +55,6 @@ def addresses_here(host: str) -> list[Address]:
     """The addresses that a client connects to for `host`; none where they are not known to be ours."""
     if _is_localhost(host):
         return [IPv4Address("127.0.0.1"), IPv6Address("::1")]
-
     host = _WILDCARDS.get(host, host)
     address = parse_address(host)
     return [address] if address is not None and (address.is_loopback or _is_local(host, address)) else []
@@ -75,5 +72,4 @@ def _is_local(host: str, address: Address) -> bool:
             probe.bind((host, 0))
         except OSError:
             return False
-
     return True

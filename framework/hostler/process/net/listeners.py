@@ -48,10 +48,8 @@ def read_listening(pid: int | str, port: int | None = None) -> list[Socket]:
     for table in ("net/tcp", "net/tcp6"):
         with suppress(OSError):
             data = Path(_folder(pid), table).read_bytes()
-
             if port is not None and b":%04X 0" % port not in data:
                 continue
-
             for address, number, uid, inode in _LISTENING.findall(data):
                 if port in {None, int(number, 16)}:
                     found.append(Socket(_decode(address), int(number, 16), int(inode), int(uid)))
@@ -62,13 +60,11 @@ def read_listening(pid: int | str, port: int | None = None) -> list[Socket]:
 def read_closing(port: int) -> list[int]:
     """The inodes of the connections on one port that are about to be over; 0 for one of a dead process."""
     found = []
-
     for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
         with suppress(OSError):
             for number, state, inode in _LOCAL_END.findall(Path(table).read_bytes()):
                 if int(number, 16) == port and int(state, 16) in CLOSING_STATES:
                     found.append(int(inode))
-
     return found
 
 
@@ -78,25 +74,20 @@ def read_peer(far: tuple[Address, int], near: tuple[Address, int]) -> Socket | N
         with suppress(OSError):
             for source, port, target, from_port, uid, inode in _CONNECTED.findall(Path(table).read_bytes()):
                 ports = int(port, 16), int(from_port, 16)
-
                 if ports == (far[1], near[1]) and (_decode(source), _decode(target)) == (far[0], near[0]):
                     return Socket(far[0], far[1], int(inode), int(uid))
-
     return None
 
 
 def find_owners(inodes: Iterable[int], pids: Iterable[int]) -> dict[int, int]:
     """Which of the processes has each of the sockets; the first one where several share it."""
     wanted, owners = set(inodes), dict[int, int]()
-
     for pid in pids:
         for inode in wanted.intersection(socket_inodes(pid)):
             owners[inode] = pid
             wanted.discard(inode)
-
         if not wanted:
             break
-
     return owners
 
 
@@ -104,11 +95,9 @@ def socket_inodes(pid: int) -> Iterator[int]:
     """The inodes of the sockets that a process has open; none where it is gone or another user's."""
     with suppress(OSError):
         descriptors = f"{_folder(pid)}/fd"
-
         for name in os.listdir(descriptors):  # noqa: PTH208 - a Path for each descriptor costs more than the look
             with suppress(OSError):
                 link = os.readlink(f"{descriptors}/{name}")  # noqa: PTH115
-
                 if link.startswith("socket:["):
                     yield int(link[8:-1])
 
@@ -116,7 +105,6 @@ def socket_inodes(pid: int) -> Iterator[int]:
 def may_read_descriptors(pid: int) -> bool:
     """Whether the sockets of a process can be seen; also where it is gone."""
     folder = f"/proc/{pid}/fd"
-
     try:
         for name in os.listdir(folder)[:1]:  # noqa: PTH208 - as above
             os.readlink(f"{folder}/{name}")  # noqa: PTH115 - root may list them without the right to look at them
@@ -133,7 +121,6 @@ def user_of(pid: int) -> int | None:
     with suppress(OSError):
         found = _USER.search(Path(f"/proc/{pid}/status").read_bytes())
         return int(found[1]) if found else None
-
     return None
 
 
@@ -141,7 +128,6 @@ def network_namespace(pid: int | str) -> int | None:
     """The identity of the network namespace of a process; None where it is gone or another user's."""
     with suppress(OSError):
         return Path(_folder(pid), "ns/net").stat().st_ino
-
     return None
 
 
@@ -154,7 +140,6 @@ def process_name(pid: int) -> str:
     if sys.platform == "linux":
         with suppress(OSError):
             return Path(_folder(pid), "comm").read_text("utf-8", "replace").strip()
-
         return ""
 
     import psutil  # pragma: other-system # noqa: PLC0415 - heavy
@@ -173,7 +158,6 @@ def portable_sockets(pids: Iterable[int]) -> Iterator[Socket]:  # pragma: other-
         with suppress(psutil.Error):
             for found in psutil.Process(pid).net_connections("tcp"):
                 address = parse_address(found.laddr.ip) if found.status == psutil.CONN_LISTEN else None
-
                 if address is not None:
                     yield Socket(address, found.laddr.port, pid=pid)
 

@@ -64,7 +64,6 @@ def ask_peer(far: tuple[Address, int], near: tuple[Address, int]) -> Socket:
 
     size, kind = _HEADER.unpack_from(data)[:2]
     body = data[_HEADER.size : size]
-
     if kind == _ERROR or body[1] == _LISTENS:  # a socket that listens takes the place of one that is missing
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
 
@@ -90,41 +89,31 @@ def _ask(kernel: socket.socket, family: int, states: int, port: int | None) -> I
 
     while True:
         data, start = kernel.recv(65536), 0
-
         while start < len(data):
             size, kind = _HEADER.unpack_from(data, start)[:2]
             body = data[start + _HEADER.size : start + size]
             start += size + 3 & ~3
-
             if kind == _DONE:
                 return
-
             if kind == _ERROR:
                 code = -int.from_bytes(body[:4], sys.byteorder, signed=True)
                 raise OSError(code or errno.EPROTO, os.strerror(code or errno.EPROTO))
-
             yield _read(body)
 
 
 def _read(body: bytes) -> Socket:
     family, name, uid, inode = _ANSWER.unpack_from(body)
     port, _, source, _ = _NAME.unpack(name)
-
     if family == socket.AF_INET:
         return Socket(IPv4Address(source[:4]), port, inode, uid)
-
     return Socket(unmapped(IPv6Address(source)), port, inode, uid, only_v6=_is_only_v6(body[_ANSWER.size :]))
 
 
 def _is_only_v6(attributes: bytes) -> bool:
     start = 0
-
     while start < len(attributes):
         size, kind = _ATTRIBUTE.unpack_from(attributes, start)
-
         if kind == _V6_ONLY:
             return attributes[start + _ATTRIBUTE.size] != 0
-
         start += max(size + 3 & ~3, _ATTRIBUTE.size)
-
     return False

@@ -51,7 +51,6 @@ class Listener:
         """The process for a message, or its user where that is all that is known."""
         if self.pid is not None:
             return f"pid {self.pid} ({self.name})"
-
         return "another user's or namespace's" if self.uid is None else f"a process of user {self.uid}"
 
 
@@ -86,12 +85,10 @@ def peer_socket(connection: Endpoint) -> Socket | None:
     """The other end of one of our connections within this machine, where the system shows it."""
     far = parse_address(connection.host)
     near = None if connection.near is None else parse_address(connection.near[0])
-
     if far is None or near is None or connection.near is None:
         return None
 
     ends = (far, connection.port), (near, connection.near[1])
-
     try:
         return ask_peer(*ends)
     except OSError:
@@ -130,17 +127,14 @@ def _find_listener(endpoint: Endpoint, members: Collection[int]) -> Listener:
     sockets = _listening_here(endpoint.port)
     targets = addresses_here(endpoint.host)
     answering = _answering(targets, sockets) if targets else sockets
-
     if not answering:
         return _in_other_namespace(endpoint.port, members) or Listener(ListenerKind.NOBODY)
 
     own = find_owners((found.inode for found in answering), members)
     foreign = [found for found in answering if found.inode not in own]
-
     if not foreign:
         first = answering[0]
         return _listener(ListenerKind.OWN, own[first.inode], first)
-
     if not targets:
         return _listener(ListenerKind.UNKNOWN, None, foreign[0])
 
@@ -158,26 +152,21 @@ def _listening_here(port: int | None = None) -> list[Socket]:
 def _foreign_listener(foreign: list[Socket]) -> Listener:
     if foreign[0].pid is not None:  # pragma: other-system
         return _listener(ListenerKind.FOREIGN, foreign[0].pid, foreign[0])
-
     everybody = [pid for pid, _, _ in list_folders()]
     owners = find_owners((found.inode for found in foreign), everybody)
     known = next((found for found in foreign if found.inode in owners), None)
-
     if known is None:
         return _listener(ListenerKind.UNKNOWN, None, foreign[0])
-
     return _listener(ListenerKind.FOREIGN, owners[known.inode], known)
 
 
 def _in_other_namespace(port: int, members: Collection[int]) -> Listener | None:
     """A member that listens on the port in another network namespace than ours."""
     ours = network_namespace("self")
-
     for pid in members:
         if network_namespace(pid) not in {ours, None}:
             for found in read_listening(pid, port):
                 return _listener(ListenerKind.UNKNOWN, pid, found)
-
     return None
 
 
@@ -192,27 +181,21 @@ def _endpoint(found: Socket) -> Endpoint:
 def _answering(targets: Iterable[Address], sockets: Iterable[Socket]) -> list[Socket]:
     """The sockets that the system gives a connection to: for each target those that fit it best."""
     answering: dict[Socket, None] = {}
-
     for target in targets:
         matches = {candidate: _match(candidate, target) for candidate in sockets}
         best = max(matches.values(), default=0)
         answering |= dict.fromkeys(candidate for candidate, match in matches.items() if match == best > 0)
-
     return list(answering)
 
 
 def _match(found: Socket, target: Address) -> int:
     bound = found.address
-
     if bound == target:
         return 3
-
     if not bound.is_unspecified:
         return 0
-
     if bound.version == target.version:
         return 2
-
     return 0 if bound.version == 4 or found.only_v6 else 1  # "::" takes IPv4 too, unless it is IPV6_V6ONLY
 
 
@@ -220,7 +203,6 @@ def _find_listener_portably(endpoint: Endpoint, members: Collection[int]) -> Lis
     """The same where there is no /proc: only our own user's sockets can be seen, and looking is slow."""
     targets = addresses_here(endpoint.host)
     hosts = [str(target) for target in targets] or [endpoint.host]
-
     if not any(accepts(host, endpoint.port) for host in hosts):
         return Listener(ListenerKind.NOBODY)
 
@@ -230,7 +212,6 @@ def _find_listener_portably(endpoint: Endpoint, members: Collection[int]) -> Lis
 
     if not answering:
         return Listener(ListenerKind.UNKNOWN)
-
     if not foreign:
         return _listener(ListenerKind.OWN, answering[0].pid, answering[0])
 
@@ -247,5 +228,4 @@ def accepts(host: str, port: int) -> bool:  # pragma: other-system
     """Whether somebody takes a connection there: the only way to know where there is no /proc."""
     with suppress(OSError), socket.create_connection((host, port), timeout=0.2):
         return True
-
     return False

@@ -23,7 +23,6 @@ def free_port(host: str, *, preferred: int | None = None, avoid: Collection[int]
     Raises EnvironmentSetupFailed where no port is left, and as `check_port_free` for the host.
     """
     addresses = _addresses(host)
-
     if preferred and preferred not in avoid and _is_free(addresses, preferred):
         return preferred
 
@@ -32,7 +31,6 @@ def free_port(host: str, *, preferred: int | None = None, avoid: Collection[int]
             port = _any_port(*addresses[0])
         except OSError:
             break
-
         if port not in avoid and _is_free(addresses, port):
             return port
 
@@ -47,7 +45,6 @@ def check_port_free(host: str, port: int) -> None:
     """
     if not 1 <= port <= 65535:
         raise InvalidConfiguration([Problem("port", f"{port} is no port: those are between 1 and 65535")])
-
     for family, address in _addresses(host):
         try:
             _bind(family, address, port)
@@ -66,7 +63,6 @@ def needs_only_time(host: str, port: int, *, reuse: bool) -> bool:
         except OSError as error:
             in_use = error.errno == errno.EADDRINUSE
             return in_use and who_holds(address, port).kind is ListenerKind.NOBODY and _is_left_over(port)
-
     return False
 
 
@@ -78,7 +74,6 @@ def _addresses(host: str) -> list[tuple[int, str]]:
     """The addresses, with their families, that a server may bind when it is to listen on `host`."""
     named = {"localhost": ["127.0.0.1", "::1"], "": ["0.0.0.0", "::"], "*": ["0.0.0.0", "::"]}  # noqa: S104
     hosts = named.get("localhost" if is_loopback(host) and not parse_address(host) else host, [host])
-
     try:
         found: list[tuple[int, str]] = [
             (family, str(address[0]))
@@ -91,7 +86,6 @@ def _addresses(host: str) -> list[tuple[int, str]]:
         ) from error
 
     usable = [(family, address) for family, address in found if _exists(family, address)]
-
     if not usable:
         raise InvalidConfiguration(
             [Problem("host", f'"{host}" is not an address of this machine')],
@@ -109,9 +103,7 @@ def _exists(family: int, address: str) -> bool:
     except OSError as error:
         if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL}:
             return False
-
         raise _refused(address, address, 0, error) from error
-
     return True
 
 
@@ -133,7 +125,6 @@ def _is_free(addresses: Collection[tuple[int, str]], port: int) -> bool:
 
     except (OSError, OverflowError):
         return False
-
     return True
 
 
@@ -147,7 +138,6 @@ def _any_port(family: int, address: str) -> int:
 def _refused(host: str, address: str, port: int, error: OSError) -> ServerError:
     if error.errno == errno.EADDRINUSE:
         return _in_use(host, port, who_holds(address, port))
-
     if error.errno in {errno.EACCES, errno.EPERM}:
         return EnvironmentSetupFailed(
             f"port {port} on {host} needs privileges that hostler does not have",

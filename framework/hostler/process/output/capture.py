@@ -56,7 +56,6 @@ class OutputReader:
         """
         if self._reader.closed:
             raise RuntimeError("the output reader is closed")
-
         capture = Capture(self._reader, generation, masker, sinks, on_trouble, self._captures.discard)
         capture.open_pipes(streams, large=2 * len(self._captures) < MOST_LARGE_PIPES)
         self._captures.add(capture)
@@ -66,7 +65,6 @@ class OutputReader:
         """End all captures and the thread; what hangs in a sink is left behind after 2 s."""
         for capture in tuple(self._captures):
             capture.retire()
-
         self._reader.close(2 * SINK_TIMEOUT)
 
 
@@ -154,24 +152,19 @@ class Capture:
         """
         with anyio.move_on_after(timeout):
             await self._ended.wait()
-
         if patience and not self._ended.is_set() and not self._open_streams:
             with anyio.move_on_after(patience):
                 await self._ended.wait()
-
         if not self._ended.is_set():
             self._feed.discard()
-
         return self._ended.is_set()
 
     async def close(self) -> None:
         """Take what is left, close the sinks and release all; at most 3 s, whoever hangs. Idempotent."""
         self.close_write_fds()
         self.retire()
-
         with anyio.move_on_after(CLOSE_TIMEOUT):
             await self._closed.wait()
-
         self._mark_closed()
 
     def retire(self) -> None:
@@ -217,10 +210,8 @@ class Capture:
 
     def _pipe_ended(self) -> None:
         self._open_streams -= 1
-
         if not self._open_streams:
             self._feed.when_delivered(self._ended.set)
-
         self._check_closed()
 
     def _sink_closed(self) -> None:

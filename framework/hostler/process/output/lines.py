@@ -48,9 +48,7 @@ class Tail:
                 chunks[-1] += data
             else:
                 chunks.append(data)
-
             self._size += len(data)
-
             while self._size - len(chunks[0]) >= TAIL:
                 self._size -= len(chunks.popleft())
 
@@ -156,7 +154,6 @@ class LineFeed:
             self._queue.append((lines, size))
             self._waiting += len(lines)
             self._bytes += size
-
             while len(self._queue) > 1 and self._is_overfull():
                 dropped = len(self._take())
                 self._unreported += dropped
@@ -171,9 +168,7 @@ class LineFeed:
             left = self._waiting + len(self._batch) - self._delivered
             self._queue.clear()
             self._waiting = self._bytes = 0
-
         self._batch, self._delivered = [], 0
-
         if left and self._callbacks:
             self.dropped += left
             self._on_dropped(left)
@@ -191,7 +186,6 @@ class LineFeed:
         """Call `function` when nothing waits any more (on the loop's thread)."""
         with self._lock:
             idle = self._idle
-
         function() if idle else self._when_idle.append(function)
 
     def _deliver(self) -> None:
@@ -202,14 +196,11 @@ class LineFeed:
         while self._fetch():
             lines = self._batch[self._delivered : self._delivered + self._piece]
             self._delivered += len(lines)
-
             for callback in self._callbacks:
                 self._call(callback, lines)
-
             now = time.monotonic()
             self._piece = min(2 * self._piece, _LARGEST_PIECE) if now - began < _SLICE / 4 else 1
             began = now
-
             if now >= until:
                 self._loop.call_soon(self._deliver)
                 return

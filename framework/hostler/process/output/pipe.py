@@ -44,7 +44,6 @@ class Pipe:
     def _cut(self, data: bytes) -> None:
         self._ensure_cutting()
         lines = self.cutter.feed(data)
-
         if lines:
             self.feed.offer(lines, len(data))
 
@@ -61,7 +60,6 @@ class Pipe:
         if self.feed.followed:
             self._ensure_cutting()
             lines = self.cutter.end()
-
             if lines:
                 self.feed.offer(lines, len(lines[0].text))
 

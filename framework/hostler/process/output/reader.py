@@ -57,19 +57,15 @@ class ReaderThread:
         """
         if self._closing.is_set():
             return
-
         self._commands.extend(commands)
-
         with contextlib.suppress(OSError, RuntimeError):  # no descriptor or no thread: the next may have one
             self._start()
-
         self._wake_up()
 
     def add(self, *pipes: Pipe) -> None:
         """Read `pipes` from now on, to their ends. OSError when nobody can do it: they are to be retired."""
         if pipes:
             self.post(*(partial(self._register, pipe) for pipe in pipes))
-
             if not self._threads:
                 self._start_or_raise()
 
@@ -79,7 +75,6 @@ class ReaderThread:
             self._start()
         except RuntimeError as error:  # no thread
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
-
         self._wake_up()
 
     def retire(self, pipe: Pipe) -> None:
@@ -88,7 +83,6 @@ class ReaderThread:
         def finish(lease: ReaderLease) -> None:
             if pipe.open:
                 self._read(pipe, lease)
-
             if pipe.open and not lease.expired:
                 self._end(pipe, lease)
 
@@ -129,7 +123,6 @@ class ReaderThread:
         if self._selector is not None:
             for key in tuple(self._selector.get_map().values()):
                 os.close(key.fd)
-
             os.close(self._wakeup_w)
             self._selector.close()
 
@@ -137,7 +130,6 @@ class ReaderThread:
         """Start the thread if there is none. Raises OSError or RuntimeError; the next call tries again."""
         if self._selector is None:
             self._open_selector()
-
         if not self._threads:
             self._start_thread(self._serve, self._lease)
 
@@ -174,18 +166,14 @@ class ReaderThread:
         while not self._closing.is_set():
             for key, _ in selector.select(self._next_flush()):
                 self._serve_one(key, lease)
-
                 if lease.expired:
                     return
-
             self._flush(lease)
-
             if lease.expired:
                 return
 
     def _serve_one(self, key: selectors.SelectorKey, lease: ReaderLease) -> None:
         pipe: Pipe | None = key.data
-
         if pipe is None:
             self._read_wakeup(key.fd, lease)
         elif pipe.open and self._read(pipe, lease):
@@ -194,16 +182,13 @@ class ReaderThread:
     def _read_wakeup(self, wakeup_r: int, lease: ReaderLease) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(wakeup_r, 4096)
-
         self._run_commands(lease)
 
     def _run_commands(self, lease: ReaderLease) -> None:
         while self._commands:
             self._commands[0](lease)
-
             if lease.expired:  # it hung in a sink: whoever took over executes it again
                 return
-
             self._commands.popleft()
 
     def _register(self, pipe: Pipe, _lease: ReaderLease) -> None:
@@ -217,14 +202,11 @@ class ReaderThread:
                 data = os.read(pipe.fd, size)
             except BlockingIOError:
                 return False
-
             if not data:
                 return True
-
             pipe.take(pipe.mask.feed(data))
             self._schedule_flush(pipe)
             self._write_to_sinks(pipe, lease)
-
             if len(data) < size or lease.expired:
                 return False
 
@@ -242,34 +224,28 @@ class ReaderThread:
 
     def _end(self, pipe: Pipe, lease: ReaderLease) -> None:
         self._flush_at.pop(pipe, None)
-
         if self._selector is not None:
             self._selector.unregister(pipe.fd)
-
         pipe.close()
         self._write_to_sinks(pipe, lease)
 
     def _next_flush(self) -> float | None:
         if not self._flush_at:
             return None
-
         return max(0.0, min(self._flush_at.values()) - time.monotonic())
 
     def _flush(self, lease: ReaderLease) -> None:
         now = time.monotonic() if self._flush_at else 0.0
-
         for pipe in [one for one, when in self._flush_at.items() if when <= now]:
             del self._flush_at[pipe]
             pipe.take(pipe.mask.flush())
             self._write_to_sinks(pipe, lease)
-
             if lease.expired:
                 return
 
     def _start_watching(self, lease: ReaderLease) -> None:
         if self._closing.is_set() or not lease.start_watching():
             return
-
         try:
             self._start_thread(self._watch, lease)
         except RuntimeError:  # no more threads: nobody watches until there are
@@ -278,24 +254,19 @@ class ReaderThread:
     def _watch(self, lease: ReaderLease) -> None:
         """Sleep until a call has taken too long, and take the pipes over; or end when there are no calls."""
         calls, wait = -1, SINK_TIMEOUT
-
         while not self._closing.wait(wait):
             if lease.expire_if_hung():
                 self._take_over(lease)
                 return
-
             since = lease.since
-
             if since is None and lease.calls == calls and lease.stop_watching():
                 return
-
             calls = lease.calls
             wait = SINK_TIMEOUT if since is None else max(0.001, since + SINK_TIMEOUT - time.monotonic())
 
     def _take_over(self, lease: ReaderLease) -> None:
         if lease.writer is not None:
             lease.writer.report_hanging(SINK_TIMEOUT)
-
         self._lease = ReaderLease(self._start_watching)
         self._wake_up()
         self._serve(self._lease)

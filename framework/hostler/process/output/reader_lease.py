@@ -32,7 +32,6 @@ class ReaderLease:
         """Note that a sink is being called: somebody has to watch."""
         self.writer = writer
         self.since = time.monotonic()
-
         if not self.watched and not self.expired:
             self._on_first_call(self)
 
@@ -56,7 +55,6 @@ class ReaderLease:
         """Become its only watcher; False when there is one already."""
         with self._lock:
             watched, self.watched = self.watched, True
-
         return not watched
 
     def stop_watching(self) -> bool:

@@ -65,10 +65,8 @@ class SinkWriter:
         """Queue one piece, or what fits of it in whole lines; nothing after the end."""
         if self._ended:
             return
-
         if self._gaps or self._bytes_in - self._bytes_out + len(data) > MOST_BYTES_WAITING:
             data = self._admit(stream, data)
-
         if data:
             self._bytes_in += len(data)
             self._in_line[stream] = data[-1] != 10  # a line end
@@ -78,7 +76,6 @@ class SinkWriter:
         """Queue the closing of the sink, once."""
         if self._ended:
             return
-
         self._ended = True
         self._queue.extend((stream, self._gap_marker(stream)) for stream in tuple(self._gaps))
         self._queue.append(None)
@@ -101,14 +98,12 @@ class SinkWriter:
         while self._queue:
             piece = self._queue.popleft()
             observer.begin(self)
-
             if piece is None:
                 self._report_recovery(succeeded)
                 self._close()
             else:
                 succeeded = self._write(*piece)
                 self._bytes_out += len(piece[1])
-
             observer.end()
 
         self._report_recovery(succeeded)
@@ -121,7 +116,6 @@ class SinkWriter:
                 data, "sink_failed", f"{self._name} failed: {_describe(error)}; its output is lost"
             )
             return False
-
         return True
 
     def _close(self) -> None:
@@ -129,10 +123,8 @@ class SinkWriter:
             self._sink.close()
         except BaseException as error:  # noqa: BLE001 - as above
             self._report_once("sink_failed", f"{self._name} failed to close: {_describe(error)}")
-
         if self._lost_bytes:
             self._report_losses("output_dropped", f"{self._name} is closed")
-
         self._on_closed()
 
     def _admit(self, stream: StreamName, data: bytes) -> bytes:
@@ -142,7 +134,6 @@ class SinkWriter:
 
         if gap is None:
             return self._open_gap(stream, data) if full else data
-
         if full:
             self._widen(gap, data)
             return b""
@@ -166,11 +157,9 @@ class SinkWriter:
     def _close_gap(self, stream: StreamName, gap: _Gap, data: bytes) -> bytes:
         """Go on at the beginning of a line, after a marker line with the number of bytes dropped."""
         cut = 0
-
         if gap.in_line:
             cut = data.find(b"\n") + 1 or len(data)
             self._widen(gap, data[:cut])
-
         return b"" if gap.in_line else self._gap_marker(stream) + data[cut:]
 
     def _gap_marker(self, stream: StreamName) -> bytes:
@@ -181,14 +170,12 @@ class SinkWriter:
         with self._stats_lock:
             self._lost_bytes += len(data)
             self._lost_lines += data.count(b"\n")
-
         self._report_once(topic, text)
 
     def _report_once(self, topic: str, text: str) -> None:
         with self._stats_lock:
             known = topic in self._reported
             self._reported.add(topic)
-
         if not known:
             self._on_trouble(topic, text, {"sink": self._name})
 
@@ -202,7 +189,6 @@ class SinkWriter:
             size, lines = self._lost_bytes, self._lost_lines
             self._lost_bytes = self._lost_lines = 0
             self._reported.clear()
-
         details = {"sink": self._name, "bytes": size, "lines": lines}
         self._on_trouble(topic, f"{text}; lost: {size} bytes, {lines} lines", details)
 

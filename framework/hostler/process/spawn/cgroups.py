@@ -31,11 +31,9 @@ def join(group: Path, names: Collection[str]) -> list[str]:
 def pids_in(group: Path | None) -> list[int]:
     """The processes in a group and in those below it; none where there is no group."""
     pids: list[int] = []
-
     for folder in _folders(group):
         with suppress(OSError):
             pids += [int(word) for word in (folder / "cgroup.procs").read_text().split()]
-
     return pids
 
 
@@ -47,7 +45,6 @@ def kill_group(group: Path | None) -> None:
     if group is not None and os.getpid() not in pids_in(group):
         with suppress(OSError):
             file = os.open(group / "cgroup.kill", os.O_WRONLY | os.O_CLOEXEC)
-
             try:
                 os.write(file, b"1")
             finally:
@@ -68,7 +65,6 @@ def remove_group(group: Path) -> None:
             # Who was reaped a moment ago may still be on its way out.
             if time.monotonic() > until:
                 raise
-
             time.sleep(_PAUSE)
         else:
             return
@@ -78,5 +74,4 @@ def _folders(group: Path | None) -> list[Path]:
     """The group and all below it, deepest first; nothing that is no control group."""
     if group is None or not (group / "cgroup.procs").is_file():
         return []
-
     return [Path(folder) for folder, _, _ in os.walk(group, topdown=False)]

@@ -119,7 +119,6 @@ def secrets_of(launch: Launch) -> Iterator[str]:
     words = launch.argv if isinstance(launch.argv, list) else ()  # a plugin may have left anything
     yield from (value for _, value in secrets_in_words(word for word in words if isinstance(word, str)))
     auth = launch.facts.get("auth")
-
     if isinstance(auth, Auth):
         yield auth.password
         yield auth.header.removeprefix("Basic ")
@@ -140,7 +139,6 @@ def refuse_leaks(launch: Launch) -> None:
     secrets = {*secret_values(launch.host_env, launch.env), *given}
     secrets = {value for value in secrets if not _is_base(value, inherited)}
     leaks = _leaks(launch, secrets - allowed, inherited)
-
     if leaks:
         names = ", ".join(sorted(leaks))
         raise EnvironmentSetupFailed(
@@ -163,7 +161,6 @@ def _refuse_exposed(launch: Launch, secrets: set[str]) -> None:
         shown = [secret for secret in secrets if secret in word]
         named = {**launch.host_env, **launch.env}
         names = ", ".join(sorted(name for name, value in named.items() if value in shown))
-
         if shown:
             raise EnvironmentSetupFailed(
                 f"the command line would show a secret ({names + ', ' if names else ''}word {number} of "

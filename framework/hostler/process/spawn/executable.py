@@ -27,10 +27,8 @@ def find_program(name: str, *, cwd: Path, env: Mapping[str, str], account: Accou
     Raises ProcessSpawnFailed (permanent), with what to do next, when it could not be executed.
     """
     check_directory(cwd)
-
     if not name or "\0" in name:
         raise cannot_run("the command is empty", "set command to a program and its arguments")
-
     program = _look_up(name, cwd, env)
     _Checks(cwd, env, account).executable(program, _MAX_SCRIPT_DEPTH)
     return program
@@ -41,9 +39,7 @@ def check_directory(cwd: Path) -> None:
     if not os.path.isdir(cwd):  # noqa: PTH112 - every restart waits for this
         if cwd.exists():
             raise cannot_run(f"the working directory {cwd} is not a directory", "correct cwd")
-
         raise cannot_run(f"the working directory {cwd} does not exist", "create it, or correct cwd")
-
     if not os.access(cwd, os.X_OK):
         raise cannot_run(
             f"the working directory {cwd} may not be entered", "check its permissions, or correct cwd"
@@ -60,16 +56,13 @@ def _look_up(name: str, cwd: Path, env: Mapping[str, str]) -> str:
 
     for folder in path.split(os.pathsep):
         place = os.path.join(cwd, folder, name)  # noqa: PTH118
-
         if os.path.isfile(place):  # noqa: PTH113 - every restart waits for this
             if os.access(place, os.X_OK):
                 return place
-
             first = first or place
 
     if first is None and (shell := _shell_only(name)):
         raise cannot_run(*shell)
-
     if first is None:
         raise cannot_run(
             f"{name} was not found on the PATH of the server ({path})",
@@ -90,10 +83,8 @@ def _shell_only(name: str) -> tuple[str, str] | None:
             words = ", ".join(f'"{word}"' for word in shlex.split(name))
         except ValueError:
             words = '"...", "..."'
-
         reason = f"no program is called {shlex.quote(name)}: the command is one word with spaces in it"
         return reason, f"give its words one by one, [{words}], {use_one}"
-
     if name in _BUILTINS:
         hint = f"start the program itself, with cwd and env for its folder and variables, {use_one}"
         return f"{name} is no program but a command of the shell, and no shell is used", hint
@@ -106,11 +97,9 @@ def _question(name: str, path: str) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - only this message needs it
 
     programs: set[str] = set()
-
     for folder in filter(None, path.split(os.pathsep)):
         with suppress(OSError):
             programs.update(one for one in os.listdir(folder) if one[:1] == name[:1])  # noqa: PTH208
-
     near = get_close_matches(name, programs, n=1, cutoff=0.75)
     return f'did you mean "{near[0]}"? Otherwise ' if near else ""
 
@@ -138,13 +127,11 @@ class _Checks:
 
     def _head(self, program: str) -> bytes:
         who = self.account
-
         if who is not None:
             return read_as(who.uid, who.gid, who.groups, program, _HEAD)
 
         # A pipe that was put there meanwhile does not hold us up.
         descriptor = os.open(program, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-
         try:
             return os.read(descriptor, _HEAD)
         finally:
@@ -158,7 +145,6 @@ class _Checks:
             raise cannot_run(
                 f"the first line of {program} ends in a Windows line end", "save it with Unix line ends"
             )
-
         if not words or not depth:
             raise cannot_run(
                 f"{program} names no interpreter that can run it", "correct the #! in its first line"
@@ -193,10 +179,8 @@ def _check_file(program: str) -> None:
 
     if stat.S_ISDIR(mode):
         raise cannot_run(f"{program} is a directory", "give the path of the program inside it")
-
     if not stat.S_ISREG(mode):
         raise cannot_run(f"{program} is not a regular file", "correct command")
-
     if not os.access(program, os.X_OK):
         raise cannot_run(
             f"{program} is not executable",

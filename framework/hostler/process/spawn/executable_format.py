@@ -50,7 +50,6 @@ def _check_elf(program: str, head: bytes) -> None:
         return
 
     machine = int(struct.unpack_from("<H", head, 18)[0])
-
     if machine not in _RUNS.get(os.uname().machine, {machine}) and not _knows_more_formats():
         name = _NAMES.get(machine, f"architecture {machine}")
         raise cannot_run(
@@ -58,7 +57,6 @@ def _check_elf(program: str, head: bytes) -> None:
         )
 
     loader = _loader(head)
-
     if loader is not None and not Path(loader).exists():
         raise cannot_run(
             f"{program} needs the loader {loader}, which is not on this system",
@@ -70,15 +68,11 @@ def _loader(head: bytes) -> str | None:
     """Find the dynamic loader that a 64-bit program names in its first bytes, if any."""
     if head[4] != 2:
         return None
-
     offset, size, count = *struct.unpack_from("<Q", head, 32), *struct.unpack_from("<HH", head, 54)
-
     for start in range(offset, min(offset + size * count, len(head) - 55), size or 56):
         kind, _, place, _, _, length = struct.unpack_from("<IIQQQQ", head, start)
-
         if kind == _PT_INTERP and place + length <= len(head):
             return str(head[place : place + length].rstrip(b"\0"), "utf-8", "replace")
-
     return None
 
 

@@ -29,7 +29,6 @@ class ExitStatus:
         """The exit code, or the name of the signal: "SIGTERM"."""
         if self.signal is None:
             return self.code
-
         return next((one.name for one in signal.Signals if one == self.signal), None)
 
     @classmethod
@@ -97,7 +96,6 @@ class Process:
         """Ask the kernel; a zombie is not alive, and is reaped by asking."""
         if self._status is None:
             self._reap(os.WNOHANG)
-
         return self._status is None
 
     async def wait(self) -> ExitStatus:
@@ -111,7 +109,6 @@ class Process:
             if self.alive() and self.exit_fd is not None:
                 send_signal(self.pid, self.exit_fd, number)
                 return True
-
         return False
 
     def close_input(self) -> None:
@@ -160,7 +157,6 @@ def open_exit_fd(pid: int) -> int | None:
             return os.pidfd_open(pid)
         except ProcessLookupError:
             return None
-
     return _open_kqueue(pid)  # pragma: other-system
 
 
@@ -173,7 +169,6 @@ def _open_kqueue(pid: int) -> int | None:  # pragma: other-system
         flags=select.KQ_EV_ADD,  # type: ignore[attr-defined,unused-ignore]
         fflags=select.KQ_NOTE_EXIT,  # type: ignore[attr-defined,unused-ignore]
     )
-
     try:
         queue.control([event], 0, 0)
         return os.dup(queue.fileno())

@@ -55,10 +55,8 @@ def find_account(
     person = _person(user) if user is not None else None
     uid = os.geteuid() if user is None else person.pw_uid if person else int(user)
     gid = _gid(group) if group is not None else person.pw_gid if person else uid
-
     if os.geteuid() != 0 and uid == os.geteuid() and gid == os.getegid() and groups is None:
         return None
-
     if os.geteuid() != 0:
         raise _failed(
             f"only root can run a server as {user or group or 'a member of other groups'}",
@@ -84,7 +82,6 @@ def build_prefix(launch: Launch, account: Account | None) -> Prefix:
 
     for name, options in wanted.items():
         tool = _find_tool(name) if options else None
-
         if tool is not None and (name == "prlimit" or _works(tool, tuple(options))):
             argv += [tool, *options]
         elif options:
@@ -105,7 +102,6 @@ def limit_prefix(option: str) -> list[str]:
 def _become(account: Account | None) -> Sequence[str]:
     if account is None:
         return ()
-
     groups = ",".join(str(group) for group in account.groups)
     own = f"--groups={groups}" if groups else "--clear-groups"
     return (f"--reuid={account.uid}", f"--regid={account.gid}", own)
@@ -118,14 +114,12 @@ def _keep(capabilities: Collection[str] | None) -> list[str]:
     """
     if capabilities is None:
         return []
-
     if _CAP_SETPCAP not in _capabilities():
         if capabilities:
             raise _failed(
                 f"only root can let a server keep {', '.join(sorted(capabilities))}",
                 "run hostler as root, or keep no capabilities",
             )
-
         return ["--inh-caps=-all", "--ambient-caps=-all"]
 
     words = ",".join(["-all", *(f"+{name}" for name in sorted(capabilities))])
@@ -155,7 +149,6 @@ def _masks(*names: str) -> list[int]:
             status = file.read()
     except OSError:  # pragma: other-system
         return [0] * len(names)
-
     starts = [status.index(f"\n{name}:".encode()) + len(name) + 2 for name in names]
     return [int(status[start : start + 20].split(None, 1)[0], 16) for start in starts]
 
@@ -169,19 +162,15 @@ def _limits(limits: Mapping[str, int]) -> list[str]:
 
     for name, value in limits.items():
         kind = getattr(resource, f"RLIMIT_{name.upper()}", None)
-
         if kind is None or value < 0:
             raise _failed(
                 f"limit {name} = {value} is not known to this system", "see prlimit --help for the names"
             )
-
         hard = resource.getrlimit(kind)[1]
-
         if hard != resource.RLIM_INFINITY and value > hard and not _may_raise_limits():
             raise _failed(
                 f"limit {name} = {value} is above what we have ({hard})", "lower it, or raise our own"
             )
-
         options.append(f"--{name.lower()}={value}")
 
     return options
@@ -190,11 +179,9 @@ def _limits(limits: Mapping[str, int]) -> list[str]:
 def _find_tool(name: str) -> str | None:
     for folder in _TOOL_PATH.split(":"):
         tool = f"{folder}/{name}"
-
         if os.access(tool, os.X_OK):
             target = os.path.realpath(tool) if os.path.islink(tool) else tool  # noqa: PTH114
             return None if target.rpartition("/")[2] in _MULTI_CALL else tool
-
     return None
 
 
@@ -218,7 +205,6 @@ def _person(user: str) -> pwd.struct_passwd | None:
     except KeyError:
         if user.isdecimal():
             return None
-
         raise _failed(f"there is no user {user}", "correct user, or create the account") from None
 
 

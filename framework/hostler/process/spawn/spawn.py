@@ -59,10 +59,8 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
         if pid is not None:  # it runs, but cannot be watched: it must not be left behind
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-
         if wire is not None:
             wire.close()
-
         raise explain(error, launch.argv[0]) from error
     except ServerError as error:
         program = launch.argv[0] if launch.argv else ""
@@ -105,7 +103,6 @@ def _start(
     """The pid, and the other end of its input where that is ours to hold."""
     mark = mark_option(run_id, launch.limits)
     unmarked = bool(mark) and mark not in argv
-
     with lent_mark(run_id) if unmarked and may_lend() else nullcontext():
         child = subprocess.Popen(
             argv,
@@ -130,7 +127,6 @@ def _start(
 def _input(mode: InputMode) -> int:
     if mode is InputMode.OPEN:
         return subprocess.PIPE
-
     return subprocess.DEVNULL if mode is InputMode.NULL else _inherited(_STDIN)
 
 
@@ -139,7 +135,6 @@ def _inherited(number: int) -> int:
     with suppress(OSError):
         if os.get_inheritable(number):
             return number
-
     return subprocess.DEVNULL
 
 
@@ -147,7 +142,6 @@ def _identity(account: Account | None) -> dict[str, Any]:
     """Let Popen change the user where setpriv is missing."""
     if account is None:
         return {}
-
     return {"user": account.uid, "group": account.gid, "extra_groups": account.groups}
 
 
@@ -161,20 +155,16 @@ def _environment(launch: Launch, run_id: str) -> dict[str, str]:
 def _stream(mode: OutputMode, fd: int | None, own: int) -> int:
     if mode is OutputMode.INHERIT:
         return _inherited(own)
-
     if mode is OutputMode.IGNORE:
         return subprocess.DEVNULL
-
     if fd is None:
         raise ValueError("a captured stream needs a descriptor to write to")
-
     return fd
 
 
 def _check_access(program: str, cwd: Path, account: Account) -> None:
     """Ask as the other user, since setpriv would only fail in the child's name."""
     words = ["/bin/sh", "-c", 'cd "$1" || exit 2; test -x "$2"', "sh", str(cwd), program]
-
     try:
         code = run_as(account.uid, account.gid, account.groups, words, most=0, seconds=_ACCESS_SECONDS)[0]
     except TimeoutError as error:
@@ -205,7 +195,6 @@ def explain(error: Exception, program: str) -> ProcessSpawnFailed:
     reason = os.strerror(number) if number is not None else str(error)
     hint = shortage_hint(number, _TOO_LARGE if number == errno.E2BIG else _REFUSED)
     other = _other_file(error, program)
-
     if other:  # the program itself was looked at before
         reason, hint = (
             f"{reason}: {other}",

@@ -45,7 +45,6 @@ class ProcessHandles:
         """Take hold of those who still live; without descriptors they are merely remembered."""
         for member in members:
             self.members.add(member)
-
             if member not in self._fds:
                 self._take(member)
 
@@ -55,7 +54,6 @@ class ProcessHandles:
         SIGCONT follows always, as under systemd: who is being stopped just now does not show as stopped yet.
         """
         numbers = (number,) if number == signal.SIGKILL else (number, signal.SIGCONT)
-
         try:
             for each in numbers:
                 if self._leader is not None and member.pid == self._leader.pid:
@@ -72,7 +70,6 @@ class ProcessHandles:
     def _refuse(self, member: Member) -> None:
         row = read_row(member.pid)
         ended = row is None or row.state in "ZX" or row.start_time != member.start_time
-
         if self._on_refused is not None and member not in self._refused and not ended:
             self._refused.add(member)
             self._on_refused(member.pid)
@@ -84,7 +81,6 @@ class ProcessHandles:
     async def wait_for(self, members: Collection[Member]) -> None:
         """Wait until some who are held have ended, those too that no descriptor tells of; cancellable."""
         await self.wait(members)
-
         while any(member in self._without_fd and _lives(member) for member in members):  # noqa: ASYNC110
             await asyncio.sleep(_ASK_AGAIN)
 
@@ -97,14 +93,12 @@ class ProcessHandles:
         def end(member: Member) -> None:
             loop.remove_reader(watched.pop(member))
             self.release(member)
-
             if not watched:
                 ended.set()
 
         try:
             for member, fd in watched.items():
                 loop.add_reader(fd, end, member)
-
             if watched:
                 await ended.wait()
             elif self._without_fd:
@@ -118,7 +112,6 @@ class ProcessHandles:
         until = time.monotonic() + seconds
         poll = select.poll()
         members = {fd: member for member, fd in self._fds.items()}
-
         for fd in members:
             poll.register(fd, select.POLLIN)
 
@@ -144,7 +137,6 @@ class ProcessHandles:
 
         self._fds[member] = fd
         found = start_time(member.pid)
-
         if found != member.start_time:  # its pid is another's by now
             self.release(member)
 

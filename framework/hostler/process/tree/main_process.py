@@ -63,7 +63,6 @@ def find_main(leader: int, members: Iterable[Member], number: int) -> Main:
     while waiting:
         member = waiting.pop()
         reactions[member] = _reaction(member.pid, number)
-
         if reactions[member] is not Reaction.HANDLES:
             below = children[member.pid]
             writers = [child for child in below if not _reads_a_pipe(child.pid)]
@@ -82,7 +81,6 @@ def _reaction(pid: int, number: int) -> Reaction:
 
     for line in lines:
         reaction = _MASKS.get(line[:7])
-
         if reaction is not None and int(line[7:], 16) >> (number - 1) & 1:
             return reaction
 

@@ -45,7 +45,6 @@ def find_tree(process: Leader, known: Iterable[Member] = (), table: Table | None
     roots = [*table.marked(process.run_id, process.start_time), *_same(table, known)]
     roots += _grouped(table, process.cgroup)
     leader = table.rows.get(process.pid)
-
     if leader is None or leader.start_time == process.start_time:
         # nobody else has taken the number of the leader, so what is numbered after it is ours
         roots += [*_as_rows(leader), *table.sessions.get(process.pid, ()), *table.groups.get(process.pid, ())]
@@ -78,20 +77,16 @@ def _leftovers(
 ) -> list[Member]:
     roots = [*table.marked(run_id, start_time), *_same(table, known), *_grouped(table, cgroup)]
     leader = table.rows.get(pid) if pid is not None else None
-
     if leader is not None and start_time and leader.start_time == start_time:
         roots.append(leader)
-
     return _members(table, roots, _ancestors(table) | {row.pid for row in _descendants(table, os.getpid())})
 
 
 def _settled(look: Callable[[], list[Member]]) -> list[Member]:
     members: list[Member] = []
-
     for _ in until_settled():
         if members := look():
             break
-
     return members
 
 
@@ -109,13 +104,10 @@ def _members(table: Table, roots: Iterable[Row], barred: set[int]) -> list[Membe
     """Follow children, sessions and groups from the roots until nothing new turns up."""
     found: dict[int, Row] = {}
     waiting = list(roots)
-
     while waiting:
         row = waiting.pop()
-
         if row.pid in found or row.pid in barred:
             continue
-
         found[row.pid] = row
         waiting += table.children.get(row.pid, ())
         waiting += table.sessions.get(row.pid, ())
@@ -127,20 +119,16 @@ def _members(table: Table, roots: Iterable[Row], barred: set[int]) -> list[Membe
 def _ancestors(table: Table) -> set[int]:
     pids = {os.getpid()}
     row = table.rows.get(os.getpid())
-
     while row is not None and row.parent not in pids:
         pids.add(row.parent)
         row = table.rows.get(row.parent)
-
     return pids
 
 
 def _descendants(table: Table, pid: int) -> list[Row]:
     found = list(table.children.get(pid, ()))
-
     for row in found:
         found += table.children.get(row.pid, ())
-
     return found
 
 

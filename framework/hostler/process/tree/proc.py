@@ -41,7 +41,6 @@ def list_folders() -> Iterator[tuple[int, str, int]]:
         for entry in entries:
             if not entry.name.isdigit():
                 continue
-
             if depth is None:
                 yield int(entry.name), entry.path, entry.inode()
             elif ids := _inner(entry.path, depth):
@@ -51,10 +50,8 @@ def list_folders() -> Iterator[tuple[int, str, int]]:
 def links(path: str, parent: int, group: int, session: int) -> tuple[int, int, int]:
     """The parent, process group and session that stand in a folder, as they are called here."""
     depth = _depth(os.getpid())
-
     if depth is None:
         return parent, group, session
-
     own, above = _inner(path, depth), _inner(f"{_ROOT}/{parent}", depth)
     return above.pid if above else 0, own.group if own else 0, own.session if own else 0
 
@@ -91,7 +88,6 @@ def _depth(pid: int) -> int | None:
     with suppress(OSError):
         if os.readlink(f"{_ROOT}/self") != str(pid):  # noqa: PTH115
             return len(_status(f"{_ROOT}/self")[b"NSpid"]) - 1
-
     return None
 
 
@@ -99,9 +95,7 @@ def _outer(pid: int) -> int:
     """What /proc calls one of our processes, asked of the kernel by a descriptor."""
     if sys.platform != "linux":  # pragma: other-system
         raise ProcessLookupError
-
     fd = os.pidfd_open(pid)
-
     try:
         return _number_of(fd)
     finally:
@@ -111,10 +105,8 @@ def _outer(pid: int) -> int:
 def _number_of(fd: int) -> int:
     lines = Path(f"{_ROOT}/self/fdinfo/{fd}").read_bytes().splitlines()
     number = next((int(line[4:]) for line in lines if line.startswith(b"Pid:")), -1)
-
     if number < 1:
         raise ProcessLookupError
-
     return number
 
 
@@ -123,10 +115,8 @@ def _inner(path: str, depth: int) -> Ids | None:
     with suppress(OSError, IndexError, KeyError):
         status = _status(path)
         pid, group, session = (status[name][depth] for name in (b"NSpid", b"NSpgid", b"NSsid"))
-
         if _outer(pid) == int(path.rpartition("/")[2]):  # a sibling of our namespace has the same depth
             return Ids(pid, group, session)
-
     return None
 
 

@@ -16,15 +16,12 @@ def reap_strangers(known: Callable[[int], bool]) -> list[int]:
     too: a plugin or the host program started them, and waits for them.
     """
     reaped = []
-
     for pid in list_zombies(os.getpid()):
         if known(pid) or _in_our_session(pid):
             continue
-
         with suppress(ChildProcessError):
             if os.waitpid(pid, os.WNOHANG)[0]:
                 reaped.append(pid)
-
     return reaped
 
 

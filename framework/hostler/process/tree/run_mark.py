@@ -82,13 +82,11 @@ def _may_mark() -> bool:
     """Some containers know no such limit, and refuse to set what is set."""
     if sys.platform != "linux":  # pragma: other-system
         return False
-
     try:
         soft, hard = own = resource.getrlimit(resource.RLIMIT_RTTIME)
         resource.setrlimit(resource.RLIMIT_RTTIME, own)
     except (OSError, ValueError):
         return False
-
     return hard == resource.RLIM_INFINITY and (soft == resource.RLIM_INFINITY or soft >= _LEAST)
 
 
@@ -97,5 +95,4 @@ def _read_folder(pid: int) -> int:
         for line in Path(folder(pid), "limits").read_bytes().splitlines():
             if line.startswith(b"Max realtime timeout"):
                 return int(line.split()[3])
-
     return 0

@@ -21,10 +21,8 @@ class ProcessTableSnapshot:
     async def look(self, process: Process) -> Table:
         """Look at the processes that may belong to this server. Raises OSError when /proc cannot be read."""
         loop = asyncio.get_running_loop()
-
         if not self._waiting:
             loop.call_soon(self._take)
-
         future: asyncio.Future[Table] = loop.create_future()
         self._waiting.append((process, future))
         return await future
@@ -43,7 +41,6 @@ class ProcessTableSnapshot:
         except OSError as error:
             for future in open_futures:
                 future.set_exception(error)
-
             return
 
         for future in open_futures:

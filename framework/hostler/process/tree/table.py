@@ -63,14 +63,12 @@ class Table:
         while self._unread and self._unread[-1].start_time >= since:
             row = self._unread.pop()
             self._limited[read_mark(row.pid)].append(row)
-
             if not self._note(row):
                 empty.append(row)
 
         for _ in range(_LOADING_AT_MOST):  # while a program is being loaded it seems to have no environment
             if not empty:
                 break
-
             time.sleep(_LOADING)
             empty = [row for row in empty if not any([_has_arguments(row.pid), self._note(row)])]
 
@@ -82,10 +80,8 @@ class Table:
             environment = _environment(row.pid)
         except OSError:
             return True  # gone, or another user's
-
         for mark in find_marks(environment):
             self._marked[mark].append(row)
-
         return bool(environment)
 
 
@@ -102,7 +98,6 @@ class Register:
         """Look at all processes that may have been started at a time or later. Raises OSError."""
         if sys.platform == "linux":
             return Table(self._rows(since))
-
         return Table(_rows_elsewhere())  # pragma: other-system
 
     def _rows(self, since: float) -> Iterator[Row]:
@@ -110,18 +105,14 @@ class Register:
 
         for pid, path, inode in list_folders():
             known, started = seen.get(pid, (0, 0.0))
-
             if known != inode or started >= since:
                 try:
                     row = _row(pid, path, *_parse(_read(f"{path}/stat")))
                 except (FileNotFoundError, ProcessLookupError, PermissionError):
                     continue
-
                 started = _NEVER if row is None else row.start_time
-
                 if row is not None:
                     yield row
-
             self._seen[pid] = inode, started
 
 
@@ -135,7 +126,6 @@ def until_settled() -> Iterator[None]:
     for _ in range(_MOST_LOOKS):
         before = count_forks()
         yield
-
         if count_forks() == before:
             return
 
@@ -144,7 +134,6 @@ def read_row(pid: int) -> Row | None:
     """Look at one process; None when it is gone, a zombie, or a thread of the kernel."""
     if sys.platform != "linux":  # pragma: other-system
         return next((row for row in _rows_elsewhere() if row.pid == pid), None)
-
     try:
         path = folder(pid)
         return _row(pid, path, *_parse(_read(f"{path}/stat")))
@@ -155,7 +144,6 @@ def read_row(pid: int) -> Row | None:
 def _row(pid: int, path: str, name: bytes, fields: list[bytes]) -> Row | None:
     if int(fields[6]) & _KERNEL_THREAD or (fields[0] in _DEAD and int(fields[17]) <= 1):
         return None  # a main thread may end, and show as a zombie, while other threads go on
-
     parent, group, session = links(path, int(fields[1]), int(fields[2]), int(fields[3]))
     rss = int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
     return Row(
@@ -170,12 +158,9 @@ def read_times(pid: int) -> tuple[float, float, int]:
     """
     if sys.platform != "linux":  # pragma: other-system
         return _times_elsewhere(pid)
-
     _, fields = _stat(pid)  # utime, stime, cutime, cstime and num_threads of proc_pid_stat
-
     if not fields:
         return 0.0, 0.0, 0
-
     user, system, waited_user, waited_system = (int(field) for field in fields[11:15])
     tick = os.sysconf("SC_CLK_TCK")
     return (user + system) / tick, (waited_user + waited_system) / tick, int(fields[17])
@@ -188,7 +173,6 @@ def start_time(pid: int) -> float:
     """
     if sys.platform != "linux":  # pragma: other-system
         return getattr(read_row(pid), "start_time", 0.0)
-
     _, fields = _stat(pid)
     return int(fields[19]) if fields else 0
 
@@ -214,10 +198,8 @@ def list_zombies(parent: int) -> list[int]:
 def find_marks(environment: bytes) -> list[str]:
     """Find the run ids in the environment of a process, as the kernel shows it."""
     place = (b"\0" + environment).find(f"\0{MARKER}=".encode())
-
     if place < 0:
         return []
-
     value = environment[place + len(MARKER) + 1 :].split(b"\0", 1)[0]
     return value.decode(errors="replace").split(":")
 
@@ -228,7 +210,6 @@ def count_forks() -> int:
         data = _read("/proc/stat")
     except OSError:  # pragma: other-system
         return 0
-
     place = data.find(b"\nprocesses ")
     return int(data[place + 11 :].split(None, 1)[0]) if place >= 0 else 0
 
@@ -236,14 +217,12 @@ def count_forks() -> int:
 def _environment(pid: int) -> bytes:
     if sys.platform == "linux":
         return _read(f"{folder(pid)}/environ")
-
     import psutil  # pragma: other-system  # noqa: PLC0415
 
     try:  # pragma: other-system
         pairs = psutil.Process(pid).environ().items()
     except psutil.Error:  # pragma: other-system
         return b""
-
     return b"\0".join(f"{name}={value}".encode() for name, value in pairs)  # pragma: other-system
 
 
@@ -251,7 +230,6 @@ def _has_arguments(pid: int) -> bool:
     """Tell whether a program has been loaded; True also for one that is gone."""
     if sys.platform != "linux":  # pragma: other-system
         return True
-
     try:
         return bool(_read(f"{folder(pid)}/cmdline"))
     except OSError:
@@ -260,14 +238,11 @@ def _has_arguments(pid: int) -> bool:
 
 def _read(path: str) -> bytes:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
     try:
         data = piece = os.read(fd, _CHUNK)
-
         while len(piece) >= _SHORT:  # what is shorter was all: /proc gives out whole pages
             piece = os.read(fd, _CHUNK)
             data += piece
-
         return data
     finally:
         os.close(fd)
@@ -304,10 +279,8 @@ def _rows_elsewhere() -> Iterator[Row]:  # pragma: other-system
         info = process.info
         state = "T" if info["status"] == psutil.STATUS_STOPPED else "S"
         rss = getattr(info["memory_info"], "rss", 0)
-
         if info["status"] == psutil.STATUS_ZOMBIE:
             continue
-
         with suppress(OSError):
             links = info["ppid"], os.getpgid(process.pid), os.getsid(process.pid)
             yield Row(process.pid, info["name"] or "", state, *links, info["create_time"] or 0.0, rss)

@@ -58,11 +58,9 @@ async def stop_tree(
     with ProcessHandles(process, on_refused) as grip:
         if not process.alive() and not await _look(process, grip, census):
             return ()  # it died and left nothing behind: a restart need not wait longer
-
         for work, wait, cut in ((ask, grace, cut_short), (kill, last, None)):
             if wait > 0 and await within(wait, cut, partial(work, grip=grip, census=census)):
                 return ()
-
         members = await _look(process, grip, census)
         return tuple(sorted(member.pid for member in members))
 
@@ -89,7 +87,6 @@ def kill_leftovers(
     killed, left = _kill_until_empty(
         lambda known: find_leftovers(run_id, pid, start_time, known, cgroup), ProcessHandles(), cgroup
     )
-
     if left:
         numbers = " ".join(map(str, left))
         raise ForceKillTimeout(
@@ -110,7 +107,6 @@ async def within(wait: float, cut_short: anyio.Event | None, work: Callable[[], 
         async with anyio.create_task_group() as group:
             if cut_short is not None:
                 group.start_soon(_cancel_on, cut_short, scope)
-
             await work()
             group.cancel_scope.cancel()
             return True
@@ -143,7 +139,6 @@ async def _ask(
     if order.mode is StopMode.MAIN and main.reactions:
         with anyio.move_on_after(_MAIN_SHARE * grace) as scope:
             await grip.wait_for(main.reactions)
-
         if main.needs_time and not scope.cancelled_caught:
             with anyio.move_on_after(min(_REST_SHARE * (until - time.monotonic()), _REST_LONGEST)):
                 await _bring_down(process, grip, census)
@@ -167,22 +162,18 @@ async def _bring_down(
 
     while members := await _look(process, grip, census):
         grip.hold(members)
-
         if number == signal.SIGKILL:
             kill_group(process.cgroup)
-
         for member in members:
             if number is not None and member not in told:
                 grip.signal(member, number)
                 told.add(member)
-
         await grip.wait()
 
 
 async def _look(process: Process, grip: ProcessHandles, census: ProcessTableSnapshot) -> list[Member]:
     """Who is there; that nobody is, is believed when nothing was started meanwhile."""
     members: list[Member] = []
-
     try:
         for _ in until_settled():
             if members := find_tree(process, grip.members, await census.look(process)):
@@ -216,10 +207,7 @@ def _kill_until_empty(
         while (members := look(grip.members)) and (left := until - time.monotonic()) > 0:
             grip.hold(members)
             kill_group(cgroup)
-
             for member in members:
                 grip.signal(member, signal.SIGKILL)
-
             grip.wait_here(left)
-
         return grip.members, tuple(sorted(member.pid for member in members))

@@ -37,5 +37,4 @@ def _proportional(pid: int) -> int | None:
             for line in Path(folder(pid), "smaps_rollup").read_bytes().splitlines():
                 if line.startswith(b"Pss:"):
                     return int(line.split()[1]) * 1024
-
     return None

@@ -28,10 +28,8 @@ def assert_plugin_contract(class_: type, options: Mapping[str, object] | None = 
     Raises AssertionError, which says of everything that is wrong where it is and how to mend it.
     """
     findings = check_contract(class_, options)
-
     if findings.breaches:
         raise AssertionError(findings.text(class_.__name__))
-
     if findings.unbuilt:
         raise AssertionError(f"{findings.unbuilt}; give what it needs: options={{...}}")
 
@@ -45,7 +43,6 @@ def check_contract(class_: type, options: Mapping[str, object] | None = None) ->
         callable_ = check_hooks(class_, findings)
         usable = check_options(class_, findings)
         check_import(class_, findings)
-
         if callable_ and usable and _can_be_built(class_, options, findings):
             _check_secrets(class_, options, findings)
             check_life(class_, options, findings)
@@ -56,11 +53,9 @@ def check_contract(class_: type, options: Mapping[str, object] | None = None) ->
 def _can_be_built(class_: type, options: Mapping[str, object], findings: Findings) -> bool:
     """Whether these options make an object; why not is noted, for it may be the options' fault."""
     plugin, problems = construct(class_, options)
-
     if problems:
         reasons = "; ".join(str(problem) for problem in problems)
         findings.unbuilt = f"{place_of(class_)}: its hooks, since other options are needed: {reasons}"
-
     return plugin is not None
 
 
@@ -68,12 +63,9 @@ def _check_secrets(class_: type, options: Mapping[str, object], findings: Findin
     """Plant a secret in each option that is named like one, and look for it where objects are shown."""
     for name, field in option_fields(class_).items():
         kind = option_type(class_, field)
-
         if not is_secret_name(name) or str not in (kind, *get_args(kind)):
             continue
-
         plugin, _ = construct(class_, {**options, name: _PLANTED})
-
         if plugin is not None and _PLANTED in repr(plugin):
             findings.broken(
                 place_of(class_, name),

@@ -37,7 +37,6 @@ class Findings:
     def broken(self, where: str, what: str, mend: str) -> None:
         """Add a breach, once."""
         breach = Breach(where, what, mend)
-
         if breach not in self.breaches:
             self.breaches.append(breach)
 
@@ -66,5 +65,4 @@ def _line_of(thing: type | Callable[..., object]) -> str:
         file = Path(inspect.getsourcefile(thing) or "")
         number = inspect.getsourcelines(thing)[1]
         return f"{file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}:{number}"
-
     return ""

@@ -96,7 +96,6 @@ async def release(launch: Launch) -> None:
 
     for cleanup in reversed(launch.cleanups):
         pending = cleanup()
-
         if inspect.isawaitable(pending):
             await pending
 

@@ -51,7 +51,6 @@ class HookCaller:
     async def pre_spawn(self, server: object, launch: Launch) -> bool:
         """Have the launch edited; False where the plugin refused, or was not done in time."""
         outcome = await self._call("pre_spawn", {"server": server, "launch": launch})
-
         if isinstance(outcome.error, ServerError):
             reason = outcome.error.message.splitlines()[0]
             self._note("pre_spawn", f"it refused to start anything here ({reason})")
@@ -75,7 +74,6 @@ class HookCaller:
     def check(self, plugin: object, spec: ServerSpec, launch: Launch) -> None:
         """Ask what it tells `hostler check`, where it has something to tell."""
         check = getattr(plugin, "check", None)
-
         if not callable(check):
             return
 
@@ -103,10 +101,8 @@ class HookCaller:
     def parse_port(self, server: object) -> None:
         """Show it lines of all kinds, on both streams."""
         each = self._hooks.get("parse_port")
-
         if each is None:
             return
-
         offers = (
             {"server": server, "line": line, "stream": stream} for line in _LINES for stream in _STREAMS
         )
@@ -136,10 +132,8 @@ class HookCaller:
     async def health_check(self, server: object, endpoint: Endpoint) -> None:
         """Open its stream, take what comes, cancel it as it waits, close it."""
         each = self._hooks.get("health_check")
-
         if each is None:
             return
-
         offered = {"server": server, "endpoint": endpoint}
         stream = cast("AsyncGenerator[Report, None]", each.function(**each.pick(offered)))
         await Stream(stream, place_of(self._class, "health_check"), self._findings).watch()
@@ -147,7 +141,6 @@ class HookCaller:
     async def tell(self, hook: str, **offered: object) -> None:
         """Call on_ready, on_crash or on_shutdown."""
         outcome = await self._call(hook, offered)
-
         if outcome.swallowed:
             return  # which is told already
 
@@ -166,7 +159,6 @@ class HookCaller:
     async def _call(self, hook: str, offered: Mapping[str, object]) -> Outcome:
         outcome = Outcome()
         each = self._hooks.get(hook)
-
         if each is None:
             return outcome
 
@@ -193,7 +185,6 @@ class HookCaller:
 
     def _note(self, hook: str, what: str) -> None:
         note = f"{place_of(self._class, hook)}: what comes after pre_spawn, since {what}"
-
         if note not in self._findings.notes:
             self._findings.notes.append(note)
 

@@ -45,7 +45,6 @@ def check_import(class_: type, findings: Findings) -> None:
         return
 
     file = Path(inspect.getfile(class_)).resolve()
-
     try:
         done = subprocess.run(
             _argv(class_, file), capture_output=True, text=True, timeout=_SECONDS, check=False
@@ -55,7 +54,6 @@ def check_import(class_: type, findings: Findings) -> None:
         return
 
     printed, _, answer = done.stdout.rstrip().rpartition("\n")
-
     try:
         told = json.loads(answer)
     except ValueError:
@@ -95,7 +93,6 @@ def _judge(place: str, told: dict[str, Any], printed: str, findings: Findings) -
         findings.broken(place, f"prints when it is imported: {printed.strip()[:200]!r}", _LATER)
 
     heavy = sorted(HEAVY & set(told["modules"]))
-
     if heavy:
         findings.broken(
             place,

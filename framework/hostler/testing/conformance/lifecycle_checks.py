@@ -97,11 +97,9 @@ class Life:
         for generation in (1, 2):
             launch, view = self._harness.launch(generation), self._harness.view(generation)
             done = await self._hooks.pre_spawn(view, launch)
-
             if done:
                 outlines.append(outline(launch))
                 await self._run(launch, generation)
-
             await self._release(launch)
 
         if len(outlines) > 1:
@@ -145,7 +143,6 @@ class Life:
 
     async def _see_what_is_left(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
-
         if tasks:
             _, tasks = await asyncio.wait(tasks, timeout=_LINGER)
 

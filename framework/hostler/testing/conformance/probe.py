@@ -68,7 +68,6 @@ class Watch:
     def _hear(self, event: str, arguments: tuple[object, ...]) -> None:
         if not self._on:
             return
-
         if event == "open":
             path, _, flags = arguments
             written = isinstance(flags, int) and flags & _WRITES and "__pycache__" not in str(path)
@@ -84,9 +83,7 @@ class Watch:
         while frame is not None:
             if frame.f_code.co_filename.startswith(self._root):
                 return f" (line {frame.f_lineno} of {Path(frame.f_code.co_filename).name})"
-
             frame = frame.f_back
-
         return ""
 
 
@@ -116,7 +113,6 @@ def _import(module: str, file: str, qualname: str) -> None:
         spec = find_spec(module)
     except (ImportError, ValueError):
         spec = None
-
     if spec is not None and spec.origin is not None and Path(spec.origin).resolve() == Path(file):
         import_module(module)
     else:

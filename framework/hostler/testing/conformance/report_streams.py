@@ -32,13 +32,10 @@ class Stream:
         """Take reports as long as they come at once, cancel the wait for the next, and close it."""
         for number in range(_SPIN):
             step = await self._step(_FIRST if number == 0 else _QUIET)
-
             if not step.done():
                 if not await self._cancel(step):
                     return  # it goes on: what else is to be seen of it would follow from that
-
                 break
-
             if not self._take(step, number):
                 break
         else:
@@ -66,18 +63,14 @@ class Stream:
     def _take(self, step: asyncio.Task[Report], number: int) -> bool:
         """Judge a step that is done; whether another may follow."""
         error = asyncio.CancelledError() if step.cancelled() else step.exception()
-
         if isinstance(error, StopAsyncIteration):
             if number == 0:
                 self._broken("ends without any report", "yield Healthy() or Unhealthy(...) before it returns")
-
             return False
-
         if error is not None:
             what = f"raises {said(error)} where nobody listens"
             self._broken(what, f'yield Unhealthy("what happened") for each failed attempt, and {_SCOPES}')
             return False
-
         if fault := report_fault(step.result()):
             self._broken(fault.replace("it yielded", "yields"), "yield Healthy() or Unhealthy(...)")
             return False

@@ -52,16 +52,12 @@ def check_shape(class_: type, findings: Findings) -> bool:
 def check_hooks(class_: type, findings: Findings) -> bool:
     """Check the form of every hook; False when they could not be called."""
     place, fault = place_of(class_), api_fault(class_)
-
     if fault:
         findings.broken(place, fault, f'say for which version it is written: api = "{API}"')
         return False
-
     faults = list(hook_faults(class_))
-
     for each in faults:
         findings.broken(place, each, "the six hooks and their forms are in hostler/hooks.py")
-
     return not faults
 
 
@@ -71,10 +67,8 @@ def check_options(class_: type, findings: Findings) -> bool:
 
     for field in option_fields(class_).values():
         place = place_of(class_, field.name)
-
         for what, mend in _words(field):
             findings.broken(place, what, mend)
-
         for what, mend in _type_and_default(class_, field):
             findings.broken(place, what, mend)
             usable = False
@@ -169,7 +163,6 @@ def as_toml(value: object) -> object:  # noqa: PLR0911 - a table
 def _strange_types(kind: Any) -> Iterator[type]:
     """The classes in a type that no value of TOML can be made into; TypeError for no type of values."""
     todo: list[Any] = [msgspec.inspect.type_info(kind)]
-
     while todo:
         match todo.pop():
             case msgspec.inspect.CustomType(cls=found):

@@ -31,7 +31,6 @@ class FakeServer:
         self._password: str | None = options.password
         self._asked: dict[str, int] = {}
         self._lock = threading.Lock()
-
         if options.password_from_env:
             self._password = os.environ.get("OPENCODE_SERVER_PASSWORD")
 
@@ -76,7 +75,6 @@ class FakeServer:
                 peer, _ = listener.accept()
             except OSError:  # it was shut down
                 return
-
             threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
@@ -111,15 +109,12 @@ class FakeServer:
     def _chosen(self, path: str) -> list[str]:
         """Status and body that `--answer` has for this request; none where it is silent about the path."""
         answers = [rest for chosen, *rest in self.options.answer if chosen == path]
-
         with self._lock:
             self._asked[path] = asked = self._asked.get(path, 0) + 1
-
         return (answers[min(asked, len(answers)) - 1] or ["200"]) if answers else []
 
     def _allowed(self, request: list[str]) -> bool:
         if self._password is None:
             return True
-
         token = base64.b64encode(f"opencode:{self._password}".encode()).decode()
         return any(line.lower() == f"authorization: basic {token}".lower() for line in request[1:])

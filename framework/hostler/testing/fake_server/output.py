@@ -14,7 +14,6 @@ def write(text: str, stream: str = "stdout") -> None:
     """Write all of it, past every buffer."""
     data = text.encode()
     number = 2 if stream == "stderr" else 1
-
     while data:
         data = data[os.write(number, data) :]
 
@@ -56,7 +55,6 @@ def announce(options: argparse.Namespace, port: int) -> None:
     host = f"[{options.host}]" if ":" in options.host else options.host
     colored = f"{_COLOR}{port}{_PLAIN}" if options.announce_color else str(port)
     text = options.announce.format(url=f"http://{host}:{colored}", host=options.host, port=colored) + "\n"
-
     if options.announce_split:
         _write_in_two(text, text.find(str(port)) + 2, options.announce_stream)
     else:
@@ -67,10 +65,8 @@ def print_late(options: argparse.Namespace) -> None:
     """Whatever comes after the announcement."""
     for number in range(options.flood // 100):
         write(f"line {number:010d} ".ljust(99, "x") + "\n")
-
     if options.unfinished is not None:
         write(options.unfinished)
-
     if options.close_pipes:
         os.close(1)
         os.close(2)

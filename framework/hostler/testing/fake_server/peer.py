@@ -18,15 +18,11 @@ class Peer:
     def request(self) -> list[str]:
         """The lines of a request's head; ConnectionError when the client is gone."""
         data = b""
-
         while b"\r\n\r\n" not in data:
             piece = self._socket.recv(65536)
-
             if not piece:
                 raise ConnectionError
-
             data += piece
-
         return data.decode("latin-1").split("\r\n")
 
     def sendall(self, data: bytes) -> None:

@@ -24,15 +24,11 @@ def spawn_children(options: argparse.Namespace) -> None:
 
     if options.double_fork_child:
         middle = os.fork()
-
         if middle == 0:
             os.setsid()
-
             if os.fork() == 0:
                 _sleep(options)
-
             os._exit(0)
-
         os.waitpid(middle, 0)
 
 
@@ -41,17 +37,14 @@ def end(options: argparse.Namespace, default: int) -> NoReturn:
     if options.exit_signal is not None:
         if options.exit_signal != signal.SIGKILL:
             signal.signal(options.exit_signal, signal.SIG_DFL)
-
         os.kill(os.getpid(), options.exit_signal)
         time.sleep(_CHILD_SECONDS)
-
     os._exit(default if options.exit_code is None else options.exit_code)
 
 
 def _sleep(options: argparse.Namespace) -> NoReturn:
     if options.children_ignore_term:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
     say(f"child {os.getpid()}")
     time.sleep(_CHILD_SECONDS)
     os._exit(0)

@@ -55,7 +55,6 @@ class EventStream:
 
     def _next_mode(self) -> list[str]:
         modes: list[list[str]] = self._options.events or [["ok"]]
-
         with self._lock:
             self._requests += 1
             return modes[min(self._requests, len(modes)) - 1]
@@ -75,7 +74,6 @@ class EventStream:
         finally:
             with self._lock:
                 self.open -= 1
-
             if self._options.log_requests:
                 say("stream closed")
 
@@ -119,10 +117,8 @@ class EventStream:
 
     def _beat(self, peer: Peer) -> None:
         frame = ": heartbeat\n\n"
-
         if self._options.heartbeat_kind == "event":
             frame = 'data: {"type":"server.heartbeat","properties":{}}\n\n'
-
         while not peer.idle(self._options.heartbeat):
             self._send(peer, frame)
 
@@ -135,7 +131,6 @@ class EventStream:
 
 def _trickle(peer: Peer, begin: bytes) -> None:
     peer.sendall(begin)
-
     while not peer.idle(0.1):
         peer.sendall(b"x")
 

@@ -68,7 +68,6 @@ class FakeChild(Process):
         """Listen where it was asked to or elsewhere, itself or with another member of its tree."""
         port = self.launch.port if port is None else port
         owner = self.pid if pid is None else pid
-
         if port is not None and owner in self.members:
             self.bound.append(Bound(host or self.launch.host, port, owner))
             self.ports.add(port)
@@ -77,7 +76,6 @@ class FakeChild(Process):
         """Start a process of its own; the new pid, None when the child is dead."""
         if not self.alive():
             return None
-
         pid = next(self._pids)
         self.members.add(pid)
         return pid
@@ -105,10 +103,8 @@ class FakeChild(Process):
     def signal_tree(self, number: int, pids: set[int] | None = None) -> None:
         """Signal every member: SIGKILL ends all at once, any other after `ends_after`."""
         chosen = set(self.members if pids is None else pids)
-
         if self.pid in chosen or number == signal.SIGKILL:
             self.signals.append(number)
-
         if number == signal.SIGKILL:
             self._end_members(chosen, number)
         elif not math.isinf(self.ends_after):
@@ -117,7 +113,6 @@ class FakeChild(Process):
     def let_go(self) -> None:
         """Be mortal again, and end if SIGKILL was sent meanwhile."""
         self.immortal = False
-
         if signal.SIGKILL in self.signals:
             self._end_members(set(self.members), signal.SIGKILL)
 
@@ -129,10 +124,8 @@ class FakeChild(Process):
     def _end_members(self, pids: set[int], number: int) -> None:
         if self.immortal:
             return
-
         if self.pid in pids:
             self.die(number)
-
         for pid in pids & self.members:
             self._lose(pid)
 
@@ -145,7 +138,6 @@ class FakeChild(Process):
     def _lose(self, pid: int) -> None:
         self.members.discard(pid)
         self.bound = [bound for bound in self.bound if bound.pid != pid]
-
         if not self.members:
             self.gone.set()
             self._capture.finish()

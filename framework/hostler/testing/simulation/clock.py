@@ -51,10 +51,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
         if self._turns > _MOST_TURNS:
             raise Stalled(f"{_MOST_TURNS} turns of the loop at one moment; these tasks live: {self._names()}")
-
         if timeout == 0:
             return 0.0
-
         if any(thread.name == THREAD_NAME for thread in threading.enumerate()):
             return _REAL_WAIT
 
@@ -70,7 +68,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _tell_settled(self) -> None:
         waiting, self._waiting = self._waiting, []
-
         for future in waiting:
             if not future.done():
                 future.set_result(None)
@@ -88,10 +85,8 @@ class _Idling(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
-
         if not ready and (wait := self._wait(timeout)):
             ready = super().select(wait)
-
         return ready
 
 
@@ -104,8 +99,6 @@ def run_virtually(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
 async def settle() -> None:
     """Wait until nothing is left to do at this moment of virtual time. TypeError on another loop."""
     loop = asyncio.get_running_loop()
-
     if not isinstance(loop, VirtualLoop):
         raise TypeError("there is no settling on a loop whose time is real: use run_virtually")
-
     await loop.settle()

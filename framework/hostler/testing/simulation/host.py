@@ -104,14 +104,11 @@ class SimulatedHost(Processes):
     ) -> tuple[int, ...]:
         """The main process, the rest, SIGKILL; the pids that are left."""
         child = _fake(process)
-
         if grace > 0:
             await within(grace, cut_short, partial(_ask, child, order or StopOrder(), grace))
-
         if child.members:
             child.signal_tree(signal.SIGKILL)
             await within(_KILL_SECONDS, None, child.gone.wait)
-
         return tuple(sorted(child.members))
 
     def kill_now(self, process: Process) -> tuple[int, ...]:
@@ -146,12 +143,9 @@ class SimulatedHost(Processes):
         """Foreign listeners are found first, as by the real one."""
         if endpoint.port in self.strangers:
             return Listener(ListenerKind.FOREIGN, _STRANGER, "stranger", endpoint.host)
-
         bound = next((one for one in self._bound() if one.port == endpoint.port), None)
-
         if bound is None:
             return Listener(ListenerKind.NOBODY)
-
         kind = ListenerKind.OWN if bound.pid in members() else ListenerKind.FOREIGN
         return Listener(kind, bound.pid, "fake", bound.host)
 
@@ -170,10 +164,8 @@ class SimulatedHost(Processes):
     def free_port(self, host: str, *, preferred: int | None, avoid: Collection[int]) -> int:
         """The preferred port or the lowest one that nobody has."""
         taken = {*avoid, *self._taken()}
-
         if preferred and preferred not in taken:
             return preferred
-
         return next(port for port in range(_FIRST_PORT, 2**16) if port not in taken)
 
     def check_port_free(self, host: str, port: int) -> None:
@@ -222,10 +214,8 @@ class _SimulatedSupervisor(Supervisor):
 async def _ask(child: FakeChild, order: StopOrder, grace: float) -> None:
     """Ask the child itself to end, and what it forked when it has, or has had half of the time."""
     main = {child.pid} & child.members
-
     if main:
         child.signal_tree(order.signal.number, main)
-
         if order.mode is StopMode.MAIN:
             with anyio.move_on_after(grace / 2):
                 await child.wait()

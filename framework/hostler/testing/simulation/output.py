@@ -72,7 +72,6 @@ class FakeCapture(Capture):
         """Wait until the whole tree has ended; False after `timeout` seconds."""
         with anyio.move_on_after(timeout):
             await self._ended.wait()
-
         return self._ended.is_set()
 
     async def close(self) -> None:
@@ -83,7 +82,6 @@ class FakeCapture(Capture):
         """Close the sinks, once."""
         if not self._retired:
             self._retired = True
-
             for sink in self.sinks:
                 self._guard(sink, sink.close)
 

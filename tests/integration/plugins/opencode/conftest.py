@@ -20,6 +20,5 @@ def view(tmp_path: Path) -> Iterator[Context]:
     with running_reader() as reader:
         given = Context(tmp_path, reader)
         yield given
-
         for launch in given.launches:
             clean_up(launch)

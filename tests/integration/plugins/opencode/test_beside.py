@@ -84,12 +84,10 @@ async def test_each_try_that_finds_nobody_is_reported_until_the_server_answers(v
         first = await anext(reports)
         assert isinstance(first, Unhealthy)
         assert "does not answer" in first.reason
-
         async with served(answer, endpoint.port):
             async for report in reports:
                 if isinstance(report, Healthy):
                     break
-
         await reports.aclose()
 
 
@@ -122,7 +120,6 @@ async def test_a_server_without_a_port_needs_no_answer(view: Context) -> None:
 
 async def test_a_server_that_does_not_answer_the_farewell_is_not_waited_for(view: Context) -> None:
     view.facts = {"auth": Auth("opencode", "secret")}
-
     with anyio.fail_after(2):
         async with served(silence) as port:
             view.endpoint = Endpoint("127.0.0.1", port)

@@ -42,7 +42,6 @@ async def is_free(start: FirstStart) -> bool:
             await start.take(nothing)
     except TimeoutError:
         return False
-
     return True
 
 
@@ -82,10 +81,8 @@ async def test_a_cancelled_wait_gives_the_lock_back(tmp_path: Path) -> None:
     await first.take(nothing)
     assert not await is_free(second)
     first.release()
-
     with anyio.fail_after(10):
         await third.take(nothing)
-
     third.release()
 
 
@@ -120,7 +117,6 @@ async def test_another_process_is_waited_for_without_blocking_the_loop(tmp_path:
         assert holder.stdout is not None
         assert holder.stdin is not None
         assert await holder.stdout.receive()
-
         with anyio.fail_after(20):
             async with anyio.create_task_group() as tasks:
 
@@ -129,11 +125,9 @@ async def test_another_process_is_waited_for_without_blocking_the_loop(tmp_path:
 
                 tasks.start_soon(take)
                 await waiting.wait()
-
                 for _ in range(5):  # the loop goes on
                     await anyio.lowlevel.checkpoint()
                     ticks += 1
-
                 await holder.stdin.aclose()
 
     assert ticks == 5
@@ -142,7 +136,6 @@ async def test_another_process_is_waited_for_without_blocking_the_loop(tmp_path:
 def test_a_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     command = [sys.executable, "-c", HOLDER, str(path)]
-
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
@@ -151,7 +144,6 @@ def test_a_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
     async def take() -> bool:
         with anyio.fail_after(10):
             lock = await locking.take(path)
-
         with lock:
             return lock.held
 

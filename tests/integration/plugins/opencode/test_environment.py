@@ -29,12 +29,10 @@ def program(tmp_path: Path) -> Path:
 async def prepared(view: Context, program: Path, **options: object) -> Launch:
     launch = a_launch(view)
     launch.env |= {"OPENCODE": "1", "OPENCODE_PID": "5", "AGENT": "1"} | dict(view.env)
-
     try:
         await OpenCode(binary=program, **options).pre_spawn(view, launch)  # type: ignore[arg-type]
     finally:
         clean_up(launch)
-
     return launch
 
 
@@ -134,7 +132,6 @@ def test_options_that_cannot_be_right_are_refused(options: dict[str, object], sa
 def mounted(folder: Path, options: str) -> Iterator[Path]:
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True)
-
     try:
         yield folder
     finally:
@@ -156,10 +153,8 @@ async def test_a_home_that_cannot_be_written_is_told_before_the_spawn(
     view: Context, program: Path, read_only: Path
 ) -> None:
     view.env = {"HOME": str(read_only)}
-
     with pytest.raises(EnvironmentSetupFailed, match="cannot be written") as caught:
         await prepared(view, program)
-
     assert caught.value.permanent
     assert str(read_only) in str(caught.value)
 
@@ -174,17 +169,14 @@ async def test_the_four_folders_may_lie_elsewhere(view: Context, program: Path, 
 @root_only
 async def test_a_full_disk_is_told_and_not_permanent(view: Context, program: Path, full: Path) -> None:
     view.env = {"XDG_DATA_HOME": str(full)}
-
     with pytest.raises(EnvironmentSetupFailed, match="is full") as caught:
         await prepared(view, program)
-
     assert not caught.value.permanent
 
 
 async def test_a_file_in_the_place_of_a_folder_is_told(view: Context, program: Path) -> None:
     (view.root / "file").touch()
     view.env = {"XDG_STATE_HOME": str(view.root / "file" / "deeper")}
-
     with pytest.raises(EnvironmentSetupFailed, match="cannot be written"):
         await prepared(view, program)
 
@@ -195,10 +187,8 @@ def test_a_temporary_folder_that_cannot_be_made_is_told(
 ) -> None:
     monkeypatch.setattr("hostler.launching.tempdir._SHORT", str(read_only))
     monkeypatch.setattr("tempfile.tempdir", str(read_only))
-
     with pytest.raises(EnvironmentSetupFailed, match="no temporary folder") as caught:
         environment.give_private_tmpdir(a_launch(view))
-
     assert caught.value.permanent
 
 
@@ -224,10 +214,8 @@ def test_without_home_the_one_of_the_user_is_meant(becoming: Callable[[int], Non
 
 def test_a_user_without_home_and_account_is_told_to_set_one(becoming: Callable[[int], None]) -> None:
     becoming(54321)
-
     with pytest.raises(EnvironmentSetupFailed, match="user 54321 has no account") as caught:
         environment.own_folder({}, "XDG_DATA_HOME")
-
     assert caught.value.permanent
     assert "HOME" in caught.value.context.hint
 
@@ -279,8 +267,6 @@ async def test_of_two_that_make_the_password_file_at_once_both_use_the_one_that_
 async def test_a_password_file_that_cannot_be_read_is_told(view: Context) -> None:
     password_file(view).mkdir(parents=True)
     launch = a_launch(view)
-
     with pytest.raises(EnvironmentSetupFailed, match="password file") as caught:
         await passwords.hand_by_file(view, launch, {}, "own")
-
     assert caught.value.permanent

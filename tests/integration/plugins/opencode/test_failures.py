@@ -75,7 +75,6 @@ async def test_a_port_that_is_taken_is_told_in_every_version(version: str, view:
             holder.listen()
 
         advice = await advice_of(version, view, take)
-
     assert "in use" in assert_advice(advice, Action.BACK_OFF, PortInUse)
 
 

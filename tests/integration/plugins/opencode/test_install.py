@@ -41,10 +41,8 @@ def small(view: Context, path: str | None = None, **host: str) -> Installation:
     launch = a_launch(view)
     launch.host_env = {**os.environ, **host}
     launch.env["PATH"] = path or str(Path(npm_program()).parent)
-
     if path is not None:
         launch.host_env = {**launch.host_env, "PATH": path}
-
     return Installation(launch, SMALL, SMALL_VERSION, SMALL_NAME, view.progress)
 
 
@@ -117,7 +115,6 @@ async def test_an_interrupted_install_leaves_no_program_and_the_next_one_clears_
 def interrupt_one(cache: Path) -> None:
     """Kill a process in the middle of its download."""
     command = [sys.executable, "-c", CHILD, str(cache)]
-
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as child:
         assert child.stdout is not None
         assert any(line.startswith("downloading") for line in iter(child.stdout.readline, ""))
@@ -143,7 +140,6 @@ async def test_a_cancelled_install_ends_its_npm_and_leaves_nothing(view: Context
 async def test_without_npm_and_bun_the_error_says_what_to_install(view: Context) -> None:
     with pytest.raises(ProcessSpawnFailed, match="neither npm nor bun") as caught:
         await small(view, "/proc/nowhere").ensure()
-
     assert caught.value.permanent
     assert "install Node.js" in str(caught.value)
     assert leftovers(view) == []
@@ -168,10 +164,8 @@ async def test_an_unreachable_registry_is_told_and_worth_another_try(view: Conte
 async def test_a_version_that_does_not_exist_is_permanent(view: Context) -> None:
     wanted = small(view)
     missing = Installation(wanted.launch, SMALL, "99.99.99", SMALL_NAME, view.progress)
-
     with pytest.raises(ProcessSpawnFailed, match="knows no semver 99.99.99") as caught:
         await missing.ensure()
-
     assert caught.value.permanent
 
 
@@ -179,10 +173,8 @@ async def test_a_version_that_does_not_exist_is_permanent(view: Context) -> None
 @pytest.mark.parametrize("answer", ['"sha512-AAAA"', '"sha1-AAAA"', ""])
 async def test_a_download_that_is_not_what_was_promised_is_refused(answer: str, view: Context) -> None:
     path = fake_npm(view, f"if [ \"$1\" = view ]; then echo '{answer}'; exit 0; fi")
-
     with pytest.raises(ProcessSpawnFailed, match="not what the registry promised") as caught:
         await small(view, path).ensure()
-
     assert caught.value.permanent
     assert not small(view).folder.exists()
 
@@ -203,7 +195,6 @@ async def test_an_npm_that_ends_without_a_word_is_told_by_its_end(end: str, told
 async def test_an_npm_that_cannot_be_run_is_told(view: Context) -> None:
     path = fake_npm(view, "")
     (view.root / "fake" / "npm").write_bytes(b"\x7fELF nonsense")
-
     with pytest.raises(ProcessSpawnFailed, match="cannot be run"):
         await small(view, path).ensure()
 
@@ -212,10 +203,8 @@ async def test_an_npm_that_cannot_be_run_is_told(view: Context) -> None:
 async def test_a_full_or_broken_cache_is_told(view: Context) -> None:
     # A file where the unpacked package should go: what a disk does that refuses.
     path = fake_npm(view, 'if [ "$1" = pack ]; then touch ../package; fi')
-
     with pytest.raises(ProcessSpawnFailed, match="Not a directory") as caught:
         await small(view, path).ensure()
-
     assert "cache" in str(caught.value)
 
 
@@ -249,10 +238,8 @@ async def test_an_npm_whose_node_is_missing_is_told_with_what_is_missing(view: C
     npm.parent.mkdir()
     npm.write_text("#!/usr/bin/env node\n")
     npm.chmod(0o755)
-
     with pytest.raises(ProcessSpawnFailed, match="npm cannot be run: .*node") as caught:
         await small(view, str(npm.parent)).ensure()
-
     assert "install Node.js" in caught.value.context.hint
     assert "registry" not in caught.value.context.hint
 
@@ -265,8 +252,6 @@ async def test_a_package_that_bun_links_to_is_kept_with_what_is_behind_the_link(
 
 async def test_a_link_that_bun_unpacked_in_the_place_of_the_program_is_refused(view: Context) -> None:
     wanted = with_bun(view, f"ln -s /bin/sh store/bin/{SMALL_NAME}")
-
     with pytest.raises(ProcessSpawnFailed, match="in it is no file"):
         await wanted.ensure()
-
     assert not wanted.folder.exists()

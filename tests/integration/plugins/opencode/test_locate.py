@@ -26,7 +26,6 @@ async def found(view: Context, launch: Launch, **options: object) -> str:
         await OpenCode(**options).pre_spawn(view, launch)  # type: ignore[arg-type]
     finally:
         clean_up(launch)
-
     return launch.argv[0]
 
 
@@ -55,10 +54,8 @@ async def test_the_nearest_node_modules_wins(view: Context) -> None:
 
 async def test_a_program_that_is_nowhere_is_told_with_the_places_and_the_line_to_add(view: Context) -> None:
     launch = a_launch(view)
-
     with pytest.raises(ProcessSpawnFailed) as caught:
         await found(view, launch)
-
     text = str(caught.value)
     assert caught.value.permanent
     assert str(view.root / "bin") in text
@@ -85,13 +82,10 @@ async def test_a_configured_binary_that_cannot_run_is_told_at_once(
     mode: int | None, said: str, view: Context
 ) -> None:
     path = view.root / "tools" / "opencode"
-
     if mode is not None:
         a_program(path).chmod(mode)
-
     with pytest.raises(ProcessSpawnFailed, match=said) as caught:
         await found(view, a_launch(view), binary=path)
-
     assert caught.value.permanent
 
 

@@ -141,10 +141,8 @@ def machine(root: Path, *, avx2: bool, musl: bool) -> Path:
 )
 def test_the_package_fits_processor_and_c_library(avx2: bool, musl: bool, first: str, tmp_path: Path) -> None:
     root = machine(tmp_path, avx2=avx2, musl=musl)
-
     if not platform_name().endswith("-x64"):
         first = first.replace("-baseline", "")
-
     assert package_names(root)[0] == f"opencode-{platform_name()}{first}"
     assert bun_package(root).count("-musl") == musl
 

@@ -38,7 +38,6 @@ def request(
         question.add_header("authorization", auth.header)
 
     body = None if data is None else json.dumps(data).encode()
-
     try:
         with urllib.request.urlopen(question, data=body, timeout=20) as answer:
             return answer.status, str(answer.headers["content-type"]), answer.readline()
@@ -220,17 +219,13 @@ def look_into(folder: Path) -> tuple[int, list[str]] | None:
     """The mode and the names in a folder; None without it."""
     if not folder.exists():
         return None
-
     return folder.stat().st_mode & 0o777, [path.name for path in folder.iterdir()]
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 15) -> bool:
     until = time.monotonic() + seconds
-
     while time.monotonic() < until:
         if condition():
             return True
-
         time.sleep(0.05)
-
     return condition()

@@ -63,11 +63,9 @@ class Registry:
 
 def packed(kind: str) -> bytes:
     buffer = io.BytesIO()
-
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         about = json.dumps({"name": NAME, "version": VERSION}).encode()
         add(tar, "package/package.json", about)
-
         if kind == "link":
             add(tar, "package/bin/program", b"", type=tarfile.SYMTYPE, linkname="/etc/passwd")
         elif kind == "folder":
@@ -81,10 +79,8 @@ def packed(kind: str) -> bytes:
 def add(tar: tarfile.TarFile, name: str, data: bytes, **fields: object) -> None:
     member = tarfile.TarInfo(name)
     member.size, member.mode = len(data), 0o755
-
     for field, value in fields.items():
         setattr(member, field, value)
-
     tar.addfile(member, io.BytesIO(data))
 
 
@@ -97,7 +93,6 @@ def registry() -> Iterator[Callable[[str], Registry]]:
         return made[-1]
 
     yield make
-
     for one in made:
         one.close()
 
@@ -195,10 +190,8 @@ async def test_a_package_that_cannot_be_used_is_told_in_words_and_not_installed(
 ) -> None:
     url = registry(kind).url
     wanted = installation(view, launch_of(view, Path(npm_program()), npm_config_registry=url))
-
     with pytest.raises(ProcessSpawnFailed, match=words) as caught:
         await wanted.ensure()
-
     assert caught.value.permanent == (kind != "cut")
     assert not wanted.folder.exists()
 

@@ -91,20 +91,16 @@ async def test_a_failed_bun_install_is_told_with_its_words(checkout: Path, view:
     package = checkout / "packages" / "opencode" / "package.json"
     package.write_text(json.dumps({"name": "opencode", "dependencies": {"gone": "workspace:*"}}))
     launch = a_launch(view)
-
     with pytest.raises(ProcessSpawnFailed, match="bun install ended with exit code 1") as caught:
         await OpenCode(source=checkout, bun=real_bun()).pre_spawn(view, launch)
-
     clean_up(launch)
     assert "gone" in str(caught.value)
 
 
 async def test_a_folder_that_is_no_checkout_is_told(view: Context) -> None:
     launch = a_launch(view)
-
     with pytest.raises(ProcessSpawnFailed, match="no checkout of OpenCode") as caught:
         await OpenCode(source=view.root).pre_spawn(view, launch)
-
     clean_up(launch)
     assert caught.value.permanent
 
@@ -116,10 +112,8 @@ async def test_a_missing_bun_is_told(
     launch = a_launch(view)
     launch.host_env = {"PATH": "/proc/nowhere"}
     plugin = OpenCode(source=checkout, bun=None if configured is None else Path(configured))
-
     with pytest.raises(ProcessSpawnFailed, match=said) as caught:
         await plugin.pre_spawn(view, launch)
-
     clean_up(launch)
     assert caught.value.permanent
 
@@ -140,10 +134,8 @@ async def test_a_bun_that_cannot_run_is_told(checkout: Path, view: Context) -> N
     bun.write_bytes(b"\x7fELF nonsense")
     bun.chmod(0o755)
     launch = a_launch(view)
-
     with pytest.raises(ProcessSpawnFailed, match="cannot be run"):
         await OpenCode(source=checkout, bun=bun).pre_spawn(view, launch)
-
     clean_up(launch)
 
 

@@ -7,5 +7,4 @@ from typing import Any
 def __getattr__(name: str) -> Any:
     if name not in {"KilledProcessError", "SupervisedProcess"}:
         raise AttributeError(name)
-
     return getattr(import_module(f"{__name__}.process"), name)

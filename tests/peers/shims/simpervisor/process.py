@@ -75,7 +75,6 @@ class SupervisedProcess:
     def returncode(self) -> int | None:
         if self._end is None:
             return None
-
         return -self._end.signal if self._end.signal else self._end.code
 
     async def start(self) -> None:
@@ -91,7 +90,6 @@ class SupervisedProcess:
             add_handler(self._signalled)
             self._around.callback(remove_handler, self._signalled)
             self._server = supervisor[self._spec.name]
-
             while self._server.pid is None:  # noqa: ASYNC110 - a start does not wait until it is ready
                 await asyncio.sleep(0.01)
         elif not self.running:
@@ -101,7 +99,6 @@ class SupervisedProcess:
         async with asyncio.timeout(self._ready_timeout):
             while self._ready is not None and not await self._ready(self):  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.05)
-
         return True
 
     async def terminate(self) -> None:
@@ -124,7 +121,6 @@ class SupervisedProcess:
 
     def _listen(self, event: object) -> None:
         self._pid = (self._server.pid if self._server else None) or self._pid
-
         if isinstance(event, Exited):
             self._end = event.exit
 

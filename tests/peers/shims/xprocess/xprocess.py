@@ -54,7 +54,6 @@ class XProcessInfo:
     def terminate(self, *, kill_proc_tree: bool = True, timeout: float = 20) -> int:
         if not self.pid or not self.isrunning():
             return 0
-
         assert self.server is not None
         self.server.stop()
         self.context.close()
@@ -90,13 +89,11 @@ class XProcess:
 
     def ensure(self, name: str, preparefunc: Any, restart: bool = False, persist_logs: bool = True) -> Any:
         info = self.getinfo(name)
-
         if restart or not info.isrunning():
             info.terminate()
             info.logpath.unlink(missing_ok=True)
             starter = preparefunc(info.logpath.parent, self)
             self._start(info, starter)
-
             try:
                 self._wait(info, starter)
             except BaseException:
@@ -144,23 +141,19 @@ class XProcess:
             lines = info.logpath.read_text(errors="replace").splitlines() if info.logpath.exists() else []
             lines = [line for line in lines if line.strip()]
             first = lines[: starter.max_read_lines]
-
             if (
                 starter.pattern
                 and len(lines) > len(first)
                 and not re.search(starter.pattern, "\n".join(first))
             ):
                 raise RuntimeError(f"{starter.pattern} is not in the first {len(first)} lines")
-
             if time.monotonic() > end or not info.isrunning():
                 raise TimeoutError(str(info.server.error))
-
             time.sleep(0.05)
 
         while not starter.startup_check():
             if time.monotonic() > end:
                 raise TimeoutError("the check does not come true")
-
             time.sleep(0.1)
 
     def _xkill(self, tw: Any) -> int:

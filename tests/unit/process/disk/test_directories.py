@@ -28,7 +28,6 @@ def open_folder() -> Iterator[Path]:
 @contextmanager
 def umask(mask: int) -> Iterator[None]:
     before = os.umask(mask)
-
     try:
         yield
     finally:
@@ -43,7 +42,6 @@ def mode_of(path: Path) -> int:
 def test_what_is_created_is_private_whatever_the_umask(tmp_path: Path, mask: int) -> None:
     with umask(mask):
         made = secure_directory(tmp_path / "a" / "b")
-
     assert made == tmp_path / "a" / "b"
     assert mode_of(tmp_path / "a") == 0o700
     assert mode_of(tmp_path / "a" / "b") == 0o700
@@ -71,19 +69,15 @@ def test_a_link_of_our_own_is_followed(tmp_path: Path) -> None:
 
 def test_a_directory_in_which_everybody_writes_is_refused_with_the_remedy(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
-
     with pytest.raises(EnvironmentSetupFailed, match="everybody may write") as caught:
         secure_directory(tmp_path)
-
     assert caught.value.context.hint.startswith(f"chmod o-w {tmp_path}, or choose others with XDG_STATE_HOME")
 
 
 def test_nothing_is_created_where_everybody_could_take_it_away(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-
     with pytest.raises(EnvironmentSetupFailed, match="everybody may write"):
         secure_directory(tmp_path / "a")
-
     assert not (tmp_path / "a").exists()
 
 
@@ -93,17 +87,14 @@ def test_in_a_sticky_directory_for_all_it_is_created(open_folder: Path) -> None:
 
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-
     with pytest.raises(EnvironmentSetupFailed, match="Not a directory"):
         secure_directory(tmp_path / "file")
-
     with pytest.raises(EnvironmentSetupFailed, match="Not a directory"):
         secure_directory(tmp_path / "file" / "inner")
 
 
 def test_a_dangling_link_is_an_error_that_names_the_path(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
-
     with pytest.raises(EnvironmentSetupFailed, match=r"link cannot be used: No such file"):
         secure_directory(tmp_path / "link")
 
@@ -113,11 +104,9 @@ def test_a_link_that_another_user_planted_is_refused(open_folder: Path, tmp_path
     link = open_folder / "hostler"
     link.symlink_to(tmp_path)
     os.lchown(link, NOBODY, NOBODY)
-
     for path in (link, link / "runs"):
         with pytest.raises(EnvironmentSetupFailed, match="symbolic link that user 65534 made"):
             secure_directory(path)
-
     assert not list(tmp_path.iterdir())
 
 
@@ -126,11 +115,9 @@ def test_a_directory_of_another_user_is_refused_and_nothing_is_created_in_it(ope
     theirs = open_folder / "hostler"
     theirs.mkdir()
     os.chown(theirs, NOBODY, NOBODY)
-
     for path in (theirs, theirs / "runs"):
         with pytest.raises(EnvironmentSetupFailed, match="belongs to user 65534"):
             secure_directory(path)
-
     assert not list(theirs.iterdir())
 
 
@@ -153,7 +140,6 @@ def test_processes_that_create_the_same_directory_all_get_it(tmp_path: Path) -> 
     )
     argv = [sys.executable, "-c", code, str(tmp_path)]
     children = [subprocess.Popen(argv, stdin=subprocess.PIPE) for _ in range(3)]
-
     for child in children:
         assert child.stdin is not None
         child.stdin.close()
@@ -171,7 +157,6 @@ def test_the_xdg_variables_choose_the_directories() -> None:
 def test_relative_and_empty_xdg_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-
     monkeypatch.setenv("HOME", "/home/somebody")
     found = Directories.default({"XDG_STATE_HOME": "state", "XDG_CACHE_HOME": ""})
     assert {path.name for path in (found.state, found.data, found.cache)} == {"hostler"}
@@ -182,7 +167,6 @@ def test_relative_and_empty_xdg_variables_are_ignored(monkeypatch: pytest.Monkey
 def test_without_a_home_directory_the_variables_to_set_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-
     Directories.default()  # another user may not be allowed to read the libraries: import them now
     answer = as_user(12345, Directories.default)
     assert "EnvironmentSetupFailed: there is no home directory" in answer

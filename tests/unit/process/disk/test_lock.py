@@ -64,7 +64,6 @@ def other_supervisor(base: Path) -> Iterator[subprocess.Popen[bytes]]:
     ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"taken\n"
-
         try:
             yield child
         finally:
@@ -75,10 +74,8 @@ def test_a_second_supervisor_in_this_process_learns_that_it_is_this_process(
     directories: Directories,
 ) -> None:
     lock = NameLock.take(directories, "here", "web")
-
     with pytest.raises(ProcessAlreadyRunning, match=rf"web: .*this process \(pid {os.getpid()}\)") as caught:
         NameLock.take(directories, "here", "web")
-
     assert caught.value.context.details["pid"] == os.getpid()
     lock.release()
     NameLock.take(directories, "here", "web").release()
@@ -88,7 +85,6 @@ def test_other_names_and_other_namespaces_do_not_meet(directories: Directories) 
     pairs = [("here", "web"), ("here", "db"), ("there", "web"), ("herew", "eb")]
     locks = [NameLock.take(directories, namespace, name) for namespace, name in pairs]
     assert len({lock.path for lock in locks}) == len(pairs)
-
     for lock in locks:
         lock.release()
 
@@ -96,7 +92,6 @@ def test_other_names_and_other_namespaces_do_not_meet(directories: Directories) 
 def test_the_process_that_has_it_is_named(directories: Directories, tmp_path: Path) -> None:
     with other_supervisor(tmp_path) as child, pytest.raises(ProcessAlreadyRunning) as caught:
         NameLock.take(directories, "here", "web")
-
     assert f"another hostler (pid {child.pid})" in str(caught.value)
 
 
@@ -141,11 +136,9 @@ def test_the_lock_is_private_under_any_umask_and_no_child_inherits_it(directorie
 def test_of_processes_that_race_for_one_lock_only_one_is_inside_at_a_time(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", RACES, str(tmp_path)]
     racers = [subprocess.Popen(argv, stdin=subprocess.PIPE) for _ in range(3)]
-
     for racer in racers:
         assert racer.stdin is not None
         racer.stdin.close()
-
     assert [racer.wait(60) for racer in racers] == [0, 0, 0]
     assert not list((tmp_path / "s" / "runs").iterdir())
 
@@ -170,10 +163,8 @@ def test_a_release_leaves_the_lock_of_a_successor_alone(directories: Directories
     second = NameLock.take(directories, "here", "web")
     first.release()
     assert second.path.exists()
-
     with pytest.raises(ProcessAlreadyRunning):
         NameLock.take(directories, "here", "web")
-
     second.release()
 
 
@@ -184,7 +175,6 @@ def test_a_child_that_was_forked_while_it_was_held_does_not_keep_it(
     lock = NameLock.take(directories, "here", "web")
     read, write = os.pipe()
     child = os.fork()
-
     if not child:
         os.close(write)
         os.read(read, 1)
@@ -207,10 +197,8 @@ def test_who_has_it_is_named_though_a_longer_name_stood_there(directories: Direc
     lock.release()
     lock.path.write_bytes(lock.path.name.encode() * 100)  # its owner was killed
     lock = NameLock.take(directories, "here", "web")
-
     with pytest.raises(ProcessAlreadyRunning) as caught:
         NameLock.take(directories, "here", "web")
-
     assert caught.value.context.details["pid"] == os.getpid()
     lock.release()
 
@@ -220,20 +208,16 @@ def test_a_planted_link_is_not_followed(directories: Directories, tmp_path: Path
     lock.release()
     (tmp_path / "precious").write_text("precious")
     lock.path.symlink_to(tmp_path / "precious")
-
     with pytest.raises(EnvironmentSetupFailed, match="cannot be taken"):
         NameLock.take(directories, "here", "web")
-
     assert (tmp_path / "precious").read_text() == "precious"
 
 
 def test_a_lock_whose_file_says_nothing_is_still_a_lock(directories: Directories) -> None:
     lock = NameLock.take(directories, "here", "web")
     lock.path.write_bytes(b'{"pid": "torn')
-
     with pytest.raises(ProcessAlreadyRunning, match="another hostler") as caught:
         NameLock.take(directories, "here", "web")
-
     assert caught.value.context.details["pid"] is None
     lock.release()
 
@@ -268,15 +252,11 @@ def test_a_full_disk_does_not_keep_a_lock_from_being_taken(tmp_path: Path) -> No
         directories = Directories(tmp_path / "s", tmp_path / "d", tmp_path / "c")
         lock = NameLock.take(directories, "here", "web")
         lock.release()
-
         with pytest.raises(OSError, match="No space"):
             (tmp_path / "full").write_bytes(bytes(65536))
-
         lock = NameLock.take(directories, "here", "web")
-
         with pytest.raises(ProcessAlreadyRunning, match=re.escape("another hostler")):
             NameLock.take(directories, "here", "web")
-
         lock.release()
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)

@@ -70,10 +70,8 @@ def test_read_only_folders_and_odd_names_inside_are_removed(open_folder: Path) -
         (tree / "cache" / "module").mkdir(parents=True)
         (tree / "cache" / "module" / "file").touch()
         (tree / os.fsdecode(b"\xff\n\x1b[31m")).mkdir()
-
         for folder in (tree / "cache" / "module", tree / "cache", tree):
             folder.chmod(0o500)
-
         return remove_inside(tree, [open_folder])
 
     assert as_user(NOBODY, remove) == "True"
@@ -87,16 +85,13 @@ def test_a_disk_that_is_mounted_inside_is_not_emptied(tmp_path: Path, kind: list
     other.mkdir()
     place.mkdir(parents=True)
     source = [*kind, str(other)] if kind == ["--bind"] else kind
-
     if subprocess.run(["mount", *source, str(place)], check=False, capture_output=True).returncode:
         pytest.skip("nothing can be mounted here")
 
     try:
         (place / "precious").touch()
-
         with pytest.raises(EnvironmentSetupFailed, match="is left behind: .*busy"):
             remove_inside(tmp_path / "root" / "tree", [tmp_path / "root"])
-
         assert [path.name for path in (tmp_path / "root").rglob("precious")] == ["precious"]
     finally:
         (mounted,) = (path.parent for path in (tmp_path / "root").rglob("precious"))
@@ -135,10 +130,8 @@ def test_nothing_outside_is_removed_by_any_way(tmp_path: Path, path: str) -> Non
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "file").touch()
     (tmp_path / "root" / "way").symlink_to(tmp_path / "outside")
-
     with pytest.raises(EnvironmentSetupFailed, match="is left behind"):
         remove_inside(tmp_path / path, [tmp_path / "root"])
-
     assert (tmp_path / "outside" / "file").exists()
     assert (tmp_path / "root").exists()
 
@@ -147,8 +140,6 @@ def test_nothing_outside_is_removed_by_any_way(tmp_path: Path, path: str) -> Non
 def test_what_another_user_made_is_left_to_that_user(tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
     os.chown(tmp_path / "theirs", NOBODY, NOBODY)
-
     with pytest.raises(EnvironmentSetupFailed, match="belongs to user 65534"):
         remove_inside(tmp_path / "theirs", [tmp_path])
-
     assert (tmp_path / "theirs").is_dir()

@@ -161,7 +161,6 @@ def test_whenever_the_writer_is_killed_a_whole_record_is_found(tmp_path: Path, s
             assert child.stdout is not None
             assert child.stdout.readline() == b"going\n"
             child.kill()
-
         lock = NameLock.take(directories, "here", "web")
         leftover = store.leftover(lock)
         assert leftover.problem == ""
@@ -317,7 +316,6 @@ def test_a_tree_that_cannot_be_killed_keeps_its_record_and_does_not_end_the_swee
     def kill(record: RunRecord) -> list[int]:
         if record.server == "one":
             raise ForceKillTimeout("pid 4711 does not die")
-
         return []
 
     swept = {found.record.server: found for found in store.sweep(kill) if found.record}
@@ -364,16 +362,12 @@ def test_a_run_that_was_killed_before_its_pid_was_written_is_still_asked_for(
 def elsewhere() -> Iterator[Path]:
     """A new folder that is in no temporary directory, wherever HOME and this checkout are."""
     temporary = [Path(os.path.realpath(one)) for one in ("/tmp", "/var/tmp", tempfile.gettempdir())]
-
     for place in (Path.home(), Path(__file__).parent, Path("/dev/shm")):
         real = Path(os.path.realpath(place))
-
         if os.access(real, os.W_OK) and not any(one in (real, *real.parents) for one in temporary):
             with tempfile.TemporaryDirectory(dir=real, prefix=".hostler-test-") as folder:
                 yield Path(folder)
-
             return
-
     pytest.skip("every folder that can be written is a temporary one")
 
 
@@ -441,13 +435,10 @@ def test_a_full_disk_is_reported_and_keeps_the_former_record(tmp_path: Path) -> 
         store = RunStore(directories)
         lock = NameLock.take(directories, "here", "web")
         store.write(lock, a_record())
-
         with pytest.raises(OSError, match="No space"):
             (tmp_path / "full").write_bytes(bytes(65536))
-
         with pytest.raises(EnvironmentSetupFailed, match="No space left") as caught:
             store.write(lock, replace(a_record(), pid=7))
-
         assert caught.value.context.server == "web"
         leftover = store.leftover(lock)
         assert leftover.record is not None
@@ -460,7 +451,6 @@ def test_a_full_disk_is_reported_and_keeps_the_former_record(tmp_path: Path) -> 
 def test_where_the_boot_id_is_hidden_the_time_of_the_boot_stands_in() -> None:
     if os.geteuid() != 0 or sys.platform != "linux":
         pytest.skip("needs a mount namespace")
-
     code = "from hostler.process.disk.run_record import boot_id; print(boot_id(), boot_id())"
     hide = 'mount -t tmpfs tmpfs /proc/sys/kernel/random && exec "$@"'
     done = unshared(["--mount", "sh", "-c", hide, "sh", sys.executable, "-c", code])

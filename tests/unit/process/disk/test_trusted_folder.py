@@ -59,7 +59,6 @@ def with_access_list(path: Path, named: int, kind: int = USER, rights: int = 7) 
     entries = [(0x01, 7, nobody), (0x04, 5, nobody), (0x10, 7, nobody), (0x20, 5, nobody)]
     entries = sorted([*entries, (kind, rights, named)])
     data = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
-
     try:
         os.setxattr(path, ACCESS, data)
     except OSError:
@@ -95,10 +94,8 @@ def test_a_way_that_another_user_made_or_can_change_is_refused_wherever_it_is(
     base: Path, make: Callable[[Path], object], reason: str, below: str
 ) -> None:
     make(base / "x")
-
     if below and not (base / "x").is_symlink():
         folder(base / "x" / "mine", OURS)
-
     told = opened(base / "x" / below)
     assert f"{base / 'x'}: " in told
     assert reason in told
@@ -138,7 +135,6 @@ def test_nothing_is_made_where_a_link_leads(base: Path) -> None:
 def test_the_part_that_is_missing_is_named(base: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught, trusted_folder(base / "a" / "b"):
         pass
-
     assert caught.value.filename == str(base / "a")
     assert not isinstance(caught.value, Untrusted)
 
@@ -181,6 +177,5 @@ def test_what_is_read_as_another_user_is_read_with_the_groups_of_that_user(base:
     os.chown(file, 0, THEIRS)
     file.chmod(0o640)
     assert read_as(OURS, OURS, [THEIRS], file, 100) == b"text"
-
     with pytest.raises(PermissionError):
         read_as(OURS, OURS, [], file, 100)

@@ -74,7 +74,6 @@ async def guarding() -> AsyncIterator[
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(client.watch)
-
         try:
             yield client, reports, lambda topic, text, _: reports.append((topic, text))
         finally:
@@ -101,10 +100,8 @@ def watchdog() -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
     ours, theirs = socket.socketpair()
     folder = Path(program.__file__).parents[3]
     argv = [sys.executable, "-I", "-S", program.__file__, str(os.getpid()), str(folder)]
-
     with ours, theirs, subprocess.Popen(argv, stdin=theirs.fileno(), start_new_session=True) as process:
         theirs.close()
-
         try:
             yield process, ours
         finally:
@@ -116,7 +113,6 @@ async def test_at_the_end_of_the_channel_everything_listed_dies_and_the_watchdog
 ) -> None:
     child = start(*PYTHON, ESCAPES, run_id=mark("guarded"))
     inner = int(await child.line())
-
     with watchdog() as (process, channel):
         channel.sendall(f"add {mark('guarded')} {child.pid} {child.process.start_time}\n".encode())
         channel.close()
@@ -139,7 +135,6 @@ async def test_a_run_that_was_not_spawned_yet_is_found_by_its_mark(start: Start,
 async def test_a_process_without_the_mark_is_found_by_its_number(start: Start, gone: Gone) -> None:
     child = start(*PYTHON, FORGETS_ITS_MARK, run_id=mark("forgotten"))
     await child.line()
-
     with watchdog() as (process, channel):
         channel.sendall(f"add {mark('forgotten')} {child.pid} {child.process.start_time}\n".encode())
         channel.close()
@@ -151,7 +146,6 @@ async def test_the_session_of_a_dead_leader_is_emptied(start: Start, gone: Gone)
     child = start(*PYTHON, LEAVES_ONE_IN_ITS_SESSION, run_id=mark("session"))
     inner = int(await child.line())
     await child.process.wait()
-
     with watchdog() as (process, channel):
         channel.sendall(f"add {mark('session')} {child.pid} {child.process.start_time}\n".encode())
         channel.close()
@@ -161,7 +155,6 @@ async def test_the_session_of_a_dead_leader_is_emptied(start: Start, gone: Gone)
 
 async def test_what_was_removed_and_who_only_has_the_number_stays(start: Start) -> None:
     removed, reused, unlisted = (start("sleep", "300", run_id=name) for name in ("removed", "reused", "none"))
-
     with watchdog() as (process, channel):
         channel.sendall(f"add removed {removed.pid} {removed.process.start_time}\nremove removed\n".encode())
         channel.sendall(f"add former {reused.pid} {reused.process.start_time - 1}\n".encode())
@@ -178,7 +171,6 @@ async def test_lines_may_come_in_pieces_and_the_last_may_be_torn(start: Start, g
         for piece in ("ad", f"d {reports[:2]}", f"{reports[2:]}\nadd {torn[:2]}", torn[2:]):
             channel.sendall(piece.encode())
             await anyio.sleep(0.05)
-
         channel.close()
         assert gone(child.pid)
         assert process.wait(10) == 0
@@ -191,10 +183,8 @@ async def test_signals_that_end_hostler_do_not_end_it(start: Start, gone: Gone) 
     with watchdog() as (process, channel):
         channel.sendall(f"add {mark('deaf')}\n".encode())
         await until(lambda: ignores(process.pid, signal.SIGTERM))
-
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
             process.send_signal(number)
-
         assert process.poll() is None
         channel.close()
         assert gone(child.pid)
@@ -234,7 +224,6 @@ async def test_who_has_got_the_number_of_one_that_ended_meanwhile_is_not_killed(
 
 def test_who_is_no_child_of_hostler_any_more_has_lost_it() -> None:
     ours, theirs = socket.socketpair()
-
     with ours, theirs:
         assert program.listen(2**22 + 1, theirs.fileno()) == {}  # a number that no process has
 
@@ -270,7 +259,6 @@ async def test_a_fork_of_hostler_that_holds_the_channel_does_not_keep_it_waiting
 ) -> None:
     child = start("sleep", "300", run_id=mark("forked"))
     argv = [sys.executable, "-W", "ignore", "-c", FORKS_AND_DIES, mark("forked"), str(child.pid)]
-
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as host:  # noqa: ASYNC220 - it ends at once
         assert host.stdout is not None
         fork = stray(int(host.stdout.readline()))
@@ -324,7 +312,6 @@ async def test_a_watchdog_inside_a_server_of_another_hostler_carries_its_mark(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(MARKER, "outer")
-
     async with guarding() as (client, _, report):
         client.add("one", report)
         pid = watchdog_of(client)
@@ -353,13 +340,11 @@ async def test_a_lost_watchdog_is_reported_and_replaced_and_the_next_knows_the_w
 async def test_a_watchdog_that_ends_again_and_again_is_started_less_and_less_often() -> None:
     async with guarding() as (client, reports, report):
         client.add(mark("kept"), report)
-
         for _ in range(2):
             pid = watchdog_of(client)
             began = time.monotonic()
             os.kill(pid, signal.SIGKILL)
             await until(partial(replaced, client, pid))
-
         assert time.monotonic() - began > 0.4
         assert len(reports) == 2
 
@@ -397,24 +382,19 @@ async def test_a_watchdog_that_does_not_read_is_replaced(monkeypatch: pytest.Mon
         client.add("one", report)
         pid = watchdog_of(client)
         os.kill(pid, signal.SIGSTOP)
-
         for number in range(5000):
             client.add(f"run-{number}", report)
-
             if client._channel is None:
                 break
-
         await until(partial(replaced, client, pid))
         assert {topic for topic, _ in reports} == {"guard_lost"}
 
 
 async def test_without_a_program_for_it_nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/python")
-
     async with guarding() as (client, _, report):
         with pytest.raises(ProcessSpawnFailed, match="watchdog") as caught:
             client.add("one", report)
-
         assert not caught.value.permanent
         assert client._runs == {}
         assert client.pid is None
@@ -460,9 +440,7 @@ async def test_the_wire_is_not_inherited_by_children(start: Start) -> None:
 
 def links_of(pid: int) -> list[str]:
     links = []
-
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # closed while we look
             links.append(str(entry.readlink()))
-
     return links

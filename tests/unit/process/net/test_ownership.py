@@ -79,7 +79,6 @@ def bound(
 ) -> Iterator[Child]:
     switches = (host, port, protocol, int(share), int(only_v6))
     argv = [*prefix, sys.executable, "-I", "-S", "-c", LISTENS, *map(str, switches)]
-
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             yield Child(process)
@@ -93,7 +92,6 @@ def listening_socket(host: str, port: int = 0, *, share: bool = False) -> Iterat
     with closing(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)) as opened:
         if share:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-
         opened.bind((host, port))
         opened.listen()
         yield opened
@@ -136,7 +134,6 @@ def test_nobody_listens_before_listen_is_called_and_after_the_end() -> None:
         assert endpoint == []
         port = child.listen()
         assert kind("127.0.0.1", port, child) is ListenerKind.OWN
-
     assert kind("127.0.0.1", port, child) is ListenerKind.NOBODY
 
 
@@ -201,11 +198,9 @@ def test_of_two_sockets_on_one_port_the_one_that_answers_is_returned(
 ) -> None:
     with bound(ours, share=True) as child:
         port = child.listen()
-
         with listening_socket(theirs, port, share=True) as stranger:
             listener = who_listens(Endpoint("127.0.0.1", port), child.members)
             answered = connects_to(stranger, port)
-
         assert listener.kind is expected
         assert listener.bound_host == (theirs if expected is ListenerKind.FOREIGN else ours)
         assert ours == theirs or answered == (
@@ -216,20 +211,17 @@ def test_of_two_sockets_on_one_port_the_one_that_answers_is_returned(
 def connects_to(listener: socket.socket, port: int) -> bool:
     """Whether it is this listener that gets a connection to the port, by the kernel's own choice."""
     listener.setblocking(False)
-
     with socket.create_connection(("127.0.0.1", port)):
         try:
             listener.accept()[0].close()
         except BlockingIOError:
             return False
-
     return True
 
 
 def test_localhost_is_foreign_where_a_foreign_process_has_the_other_family() -> None:
     with bound("127.0.0.1") as child:
         port = child.listen()
-
         with listening("::1", port):
             assert kind("localhost", port, child) is ListenerKind.FOREIGN
             assert kind("127.0.0.1", port, child) is ListenerKind.OWN
@@ -242,10 +234,8 @@ def test_a_host_that_is_not_known_to_be_here_is_judged_by_the_port_and_never_cal
     with bound("0.0.0.0") as child:
         port = child.listen()
         assert kind(host, port, child) is ListenerKind.OWN
-
     with listening("0.0.0.0") as port:
         assert kind(host, port, child) is ListenerKind.UNKNOWN
-
     assert kind(host, port, child) is ListenerKind.NOBODY
 
 
@@ -256,7 +246,6 @@ def test_an_address_of_an_interface_is_ours() -> None:
             probe.connect(("192.0.2.1", 9))
         except OSError:
             pytest.skip("no interface beside loopback")
-
         address = probe.getsockname()[0]
 
     with bound("0.0.0.0") as child, listening(address) as port:
@@ -270,7 +259,6 @@ def test_a_multipath_listener_as_go_programs_open_it_is_found() -> None:
         socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).close()
     except OSError:
         pytest.skip("the kernel has no MPTCP")
-
     with bound("127.0.0.1", protocol=262) as child:
         assert kind("127.0.0.1", child.listen(), child) is ListenerKind.OWN
 
@@ -285,7 +273,6 @@ def test_a_member_in_another_network_namespace_cannot_be_identified() -> None:
         assert (listener.kind, listener.pid) == (ListenerKind.UNKNOWN, child.pid)
         assert kind("127.0.0.1", 8124, child) is ListenerKind.NOBODY
         assert listening_sockets([os.getpid(), child.pid]) == [Endpoint("0.0.0.0", 8123, "tcp")]
-
         with listening("127.0.0.1", 8123):  # as a program that forwards the port into the namespace
             assert kind("127.0.0.1", 8123, child) is ListenerKind.UNKNOWN
 
@@ -295,23 +282,19 @@ def test_a_member_in_another_network_namespace_cannot_be_identified() -> None:
 def test_the_process_of_another_user_cannot_be_identified_but_its_user_can() -> None:
     with listening("127.0.0.1") as port:
         reading, writing = os.pipe()
-
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore", DeprecationWarning
             )  # of a fork beside threads: the child needs none
             pid = os.fork()
-
         if pid == 0:
             os.closerange(3, writing)  # the socket is not to be its own
             os.setgid(NOBODY)
             os.setuid(NOBODY)
             os.write(writing, repr(who_listens(Endpoint("127.0.0.1", port), lambda: [1])).encode())
             os._exit(0)
-
         os.close(writing)
         os.waitpid(pid, 0)
-
         with os.fdopen(reading) as file:
             assert file.read() == repr(Listener(ListenerKind.UNKNOWN, None, "", "127.0.0.1", 0))
 
@@ -320,7 +303,6 @@ def test_the_process_of_another_user_cannot_be_identified_but_its_user_can() -> 
 def test_a_port_that_changes_hands_while_we_look_is_looked_at_again() -> None:
     with bound("127.0.0.1", share=True) as old:
         port = old.listen()
-
         with bound("127.0.0.1", port, share=True) as new:
 
             class Restarting(list[int]):
@@ -329,7 +311,6 @@ def test_a_port_that_changes_hands_while_we_look_is_looked_at_again() -> None:
                 def __iter__(self) -> Iterator[int]:
                     if old.ended():
                         return super().__iter__()
-
                     old.end()
                     new.listen()
                     return super().__iter__()
@@ -366,7 +347,6 @@ def test_hundreds_of_sockets_are_all_found() -> None:
     ports = {one.getsockname()[1] for one in opened}
     assert ports <= {found.port for found in ask_listening()}
     assert ports <= {found.port for found in read_listening("self")}
-
     for one in opened:
         one.close()
 
@@ -375,7 +355,6 @@ def test_hundreds_of_sockets_are_all_found() -> None:
 def test_what_the_kernel_refuses_over_netlink_is_an_error() -> None:
     with closing(socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, 4)) as kernel:
         kernel.settimeout(5)
-
         with pytest.raises(OSError, match=r"\w"):
             list(netlink._ask(kernel, 200, netlink._LISTEN, None))
 
@@ -411,7 +390,6 @@ def test_who_holds_an_address_is_also_who_sits_inside_it_or_around_it() -> None:
         assert who_holds("127.0.0.2", port).pid == os.getpid()
         assert who_holds("::", port).pid == os.getpid()
         assert who_holds("::1", port).kind is ListenerKind.NOBODY
-
     with listening("0.0.0.0") as port:
         assert who_holds("127.0.0.1", port).pid == os.getpid()
 
@@ -423,7 +401,6 @@ def test_looking_costs_little_beside_many_sockets() -> None:
 
     with bound("127.0.0.1") as child:
         port = child.listen()
-
         for _ in range(50):
             begun = time.perf_counter()
             who_listens(Endpoint("127.0.0.1", port), child.members)

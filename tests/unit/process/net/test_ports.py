@@ -19,12 +19,10 @@ def leave_a_lingering_connection() -> int:
     """A port on which a server was a moment ago: its last connection is in TIME_WAIT."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = int(server.getsockname()[1])
-
         with closing(socket.create_connection(("127.0.0.1", port))) as client:
             accepted, _ = server.accept()
             accepted.close()
             assert client.recv(1) == b""
-
     return port
 
 
@@ -34,10 +32,8 @@ def test_a_server_can_listen_on_the_port_that_was_chosen(host: str) -> None:
     check_port_free(host, port)
     name = {"": "0.0.0.0", "*": "0.0.0.0"}.get(host, host)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-
     with closing(socket.create_server((name, port), family=family)):
         assert free_port(host, preferred=port) != port
-
         with pytest.raises(PortInUse):
             check_port_free(host, port)
 
@@ -51,10 +47,8 @@ def test_the_preferred_port_comes_again_while_it_is_free() -> None:
 
 def test_a_lingering_connection_of_a_former_server_does_not_count() -> None:
     port = leave_a_lingering_connection()
-
     with closing(socket.socket()) as plain, pytest.raises(OSError, match="in use") as caught:
         plain.bind(("127.0.0.1", port))
-
     assert caught.value.errno == errno.EADDRINUSE
     assert free_port("127.0.0.1", preferred=port) == port
     check_port_free("127.0.0.1", port)
@@ -65,7 +59,6 @@ def test_a_port_gets_free_by_time_where_only_connections_are_left_and_nobody_lis
     port = leave_a_lingering_connection()
     assert needs_only_time("127.0.0.1", port, reuse=False)
     assert not needs_only_time("127.0.0.1", port, reuse=True)
-
     with closing(socket.create_server(("127.0.0.1", port))):
         assert not needs_only_time("127.0.0.1", port, reuse=False)
 
@@ -84,7 +77,6 @@ def test_for_localhost_both_families_must_be_free() -> None:
         port = server.getsockname()[1]
         assert free_port("127.0.0.1", preferred=port) == port
         assert free_port("localhost", preferred=port) != port
-
         with pytest.raises(PortInUse, match=f"port {port} on localhost is in use by .*pid {os.getpid()}"):
             check_port_free("localhost", port)
 
@@ -95,19 +87,15 @@ def test_the_process_in_the_way_is_named_wherever_it_is_bound() -> None:
         "print(s.getsockname()[1], flush=True); sys.stdin.read()"
     )
     pairs = [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("127.0.0.2", "0.0.0.0")]
-
     for theirs, asked in pairs:
         with subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", code, theirs], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         ) as child:
             assert child.stdout is not None
             port = int(child.stdout.readline())
-
             with pytest.raises(PortInUse) as caught:
                 check_port_free(asked, port)
-
             child.kill()
-
         assert re.search(
             rf"port {port} on {asked} is in use by python\S* \(pid {child.pid}\)", str(caught.value)
         )
@@ -118,10 +106,8 @@ def test_the_process_in_the_way_is_named_wherever_it_is_bound() -> None:
 def test_a_port_that_is_bound_but_not_listened_on_is_in_use_by_nobody_we_can_name() -> None:
     with closing(socket.socket()) as bound:
         bound.bind(("127.0.0.1", 0))
-
         with pytest.raises(PortInUse, match="does not listen yet") as caught:
             check_port_free("127.0.0.1", bound.getsockname()[1])
-
         assert caught.value.context.details["pid"] is None
 
 
@@ -164,7 +150,6 @@ def test_an_address_of_another_machine_is_a_mistake_in_the_configuration(host: s
     for attempt in (lambda: check_port_free(host, 8080), lambda: free_port(host)):
         with pytest.raises(InvalidConfiguration, match="not an address of this machine") as caught:
             attempt()
-
         assert caught.value.problems[0].key == "host"
         assert caught.value.permanent
 
@@ -178,7 +163,6 @@ def test_a_name_that_nobody_knows_is_a_mistake_in_the_configuration(host: str) -
 def test_a_port_that_does_not_exist_is_a_mistake_in_the_configuration() -> None:
     with pytest.raises(InvalidConfiguration, match="between 1 and 65535"):
         check_port_free("127.0.0.1", 70000)
-
     assert free_port("127.0.0.1", preferred=70000) < 65536
 
 

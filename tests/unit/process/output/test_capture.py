@@ -132,7 +132,6 @@ def switches(thread: threading.Thread) -> list[str]:
 
 async def test_idle_children_cost_one_thread_that_sleeps(reader: OutputReader, spawned: Spawn) -> None:
     captures = [open_capture(reader, MemorySink()) for _ in range(20)]
-
     for capture in captures:
         spawned(capture, "echo up; exec sleep 60")
 
@@ -219,7 +218,6 @@ async def test_closing_the_reader_ends_captures_that_are_open(spawned: Spawn) ->
 async def test_a_closed_reader_opens_nothing() -> None:
     reader = OutputReader()
     reader.close()
-
     with pytest.raises(RuntimeError, match="closed"):
         open_capture(reader)
 
@@ -228,7 +226,6 @@ async def test_closed_captures_are_forgotten(reader: OutputReader) -> None:
     for _ in range(5):
         capture = open_capture(reader, MemorySink())
         await capture.close()
-
     assert not reader._captures
 
 
@@ -429,6 +426,5 @@ async def test_only_so_many_pipes_are_large(reader: OutputReader) -> None:
     sizes = [fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) for fd in fds]
     assert sizes[:-1] == [PIPE_SIZE] * (MOST_LARGE_PIPES // 2)
     assert sizes[-1] < PIPE_SIZE
-
     for capture in captures:
         await capture.close()

@@ -41,13 +41,11 @@ class Shortage:
         def start_or_refuse(thread: threading.Thread) -> None:
             if self.threads and thread.name == "hostler-output":
                 raise RuntimeError("can't start new thread")
-
             start(thread)
 
         def make_or_refuse() -> selectors.BaseSelector:
             if self.selectors:
                 raise OSError(errno.EMFILE, "Too many open files")
-
             return selector()
 
         monkeypatch.setattr(threading.Thread, "start", start_or_refuse)
@@ -75,16 +73,12 @@ async def test_output_that_nobody_can_read_is_refused_and_its_sink_closed_at_the
     shortage: Shortage, what: str
 ) -> None:
     sink = Bucket()
-
     with no_descriptor_left():
         reader = OutputReader()
         setattr(shortage, what, True)
-
         with pytest.raises(OSError, match=r"(Resource temporarily unavailable|Too many open files)"):
             open_capture(reader, sink)
-
         reader.close()
-
     assert sink.closed == 1
 
 
@@ -95,19 +89,15 @@ async def test_output_is_read_as_soon_as_somebody_can(shortage: Shortage, what: 
     with no_descriptor_left():
         reader = OutputReader()
         setattr(shortage, what, True)
-
         with pytest.raises(OSError, match=r"(Resource temporarily unavailable|Too many open files)"):
             open_capture(reader, refused)
-
         setattr(shortage, what, False)
         capture = reader.open(generation=2, masker=Masker(), sinks=[sink], on_trouble=lambda *_: None)
         os.write(capture.write_fd("stdout") or -1, b"here again\n")
         capture.close_write_fds()
-
         with anyio.fail_after(5):
             assert await capture.drained(5)
             await capture.close()
-
         reader.close()
 
     assert sink.data == b"here again\n"

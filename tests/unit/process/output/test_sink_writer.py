@@ -45,7 +45,6 @@ class Fifo:
 
     def write(self, stream: StreamName, data: bytes) -> None:
         assert stream in {"stdout", "stderr"}
-
         while data:
             data = data[os.write(self._fd, data) :]
 
@@ -82,12 +81,10 @@ class Failing(MemorySink):
     def write(self, stream: StreamName, data: bytes) -> None:
         if self.error is not None:
             raise self.error
-
         super().write(stream, data)
 
     def close(self) -> None:
         super().close()
-
         if self.error_on_close is not None:
             raise self.error_on_close
 
@@ -445,7 +442,6 @@ def test_a_sink_that_is_too_slow_has_few_large_gaps_and_not_one_after_the_other(
         def write(self, stream: StreamName, data: bytes) -> None:
             nonlocal left
             super().write(stream, data)
-
             for _ in range(min(left, 2)):
                 left -= 1
                 writer.put("stdout", piece)

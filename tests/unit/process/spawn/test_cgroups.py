@@ -38,10 +38,8 @@ def test_what_a_shell_adds_to_the_environment_does_not_come_through(
     shell: str, group: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = shutil.which(shell)
-
     if found is None:
         pytest.skip(f"{shell} is not installed")
-
     monkeypatch.setattr(cgroups, "_SHELL", found)
     argv = [*join(group, {"GIVEN"}), "/usr/bin/env"]
     done = subprocess.run(argv, env={"GIVEN": "1"}, capture_output=True, text=True, check=True)
@@ -110,10 +108,8 @@ async def test_who_runs_away_from_one_process_to_the_next_is_caught(
 ) -> None:
     child = start(sys.executable, "-I", "-S", "-c", RUNS_AWAY, cgroup=group)
     await child.line()
-
     with anyio.fail_after(10):
         assert await stop_tree(child.process, grace=0.2) == ()
-
     assert pids_in(group) == []
 
 
@@ -121,7 +117,6 @@ def test_groups_inside_a_group_are_part_of_it(group: Path) -> None:
     inner = group / "inner"
     inner.mkdir()
     sleeper = subprocess.Popen([*join(inner, {}), "/bin/sleep", "300"])
-
     try:
         wait_for(lambda: pids_in(group) == [sleeper.pid])
         kill_group(group)
@@ -136,10 +131,8 @@ def test_groups_inside_a_group_are_part_of_it(group: Path) -> None:
 def test_a_group_with_somebody_in_it_is_not_removed(group: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroups, "_REMOVE_WITHIN", 0.05)
     sleeper = subprocess.Popen([*join(group, {}), "/bin/sleep", "300"])
-
     try:
         wait_for(lambda: pids_in(group) == [sleeper.pid])
-
         with pytest.raises(OSError, match="busy"):
             remove_group(group)
     finally:
@@ -166,7 +159,6 @@ def test_what_is_no_group_is_left_alone(tmp_path: Path) -> None:
 
 def wait_for(condition: Callable[[], bool]) -> None:
     until = time.monotonic() + 10
-
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)

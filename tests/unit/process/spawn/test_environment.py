@@ -74,7 +74,6 @@ def test_the_password_of_a_proxy_is_masked_and_handed_on_in_variables_of_proxies
 def test_a_secret_of_the_host_that_stands_in_the_child_is_refused_by_name_only() -> None:
     with pytest.raises(EnvironmentSetupFailed) as caught:
         refuse_leaks(launch({"OPENAI_API_KEY": SECRET}, HARMLESS=f"key={SECRET}", OTHER="x"))
-
     assert caught.value.context.details == {"names": ["HARMLESS"]}
     assert caught.value.permanent
     assert "HARMLESS" in str(caught.value)
@@ -83,10 +82,8 @@ def test_a_secret_of_the_host_that_stands_in_the_child_is_refused_by_name_only()
 
 def test_a_secret_that_a_plugin_sets_is_refused_until_it_is_allowed() -> None:
     made = launch(MY_TOKEN=SECRET)
-
     with pytest.raises(EnvironmentSetupFailed, match="MY_TOKEN"):
         refuse_leaks(made)
-
     made.allowed.add("MY_TOKEN")
     refuse_leaks(made)
 
@@ -102,7 +99,6 @@ def test_one_allowed_secret_does_not_let_another_pass() -> None:
         {"A_TOKEN": SECRET, "B_TOKEN": "swordfish-swordfish"}, A_TOKEN=SECRET, X="swordfish-swordfish"
     )
     made.allowed.add("A_TOKEN")
-
     with pytest.raises(EnvironmentSetupFailed, match=r"allowed: X\n"):
         refuse_leaks(made)
 
@@ -112,10 +108,8 @@ def test_a_secret_given_on_purpose_passes_in_the_environment_but_never_in_argv()
     made.set_secret("PASSWORD", SECRET)
     refuse_leaks(made)
     made.argv += ["--password", SECRET]
-
     with pytest.raises(EnvironmentSetupFailed, match=r"word 2 of argv") as caught:
         refuse_leaks(made)
-
     assert SECRET not in str(caught.value)
 
 
@@ -146,6 +140,5 @@ def test_a_child_without_secrets_passes() -> None:
 def test_a_secret_in_what_runs_the_command_is_refused_too() -> None:
     spawned = launch({"OPENAI_API_KEY": SECRET})
     spawned.wrapper = ["sandbox", f"--setenv=KEY={SECRET}"]
-
     with pytest.raises(EnvironmentSetupFailed, match="the command line would show a secret"):
         refuse_leaks(spawned)

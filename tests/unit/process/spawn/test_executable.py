@@ -28,7 +28,6 @@ def write(tmp_path: Path) -> Write:
 def refusal(name: str, cwd: Path, path: str = "/usr/bin:/bin") -> str:
     with pytest.raises(ProcessSpawnFailed) as caught:
         find_program(name, cwd=cwd, env={"PATH": path})
-
     assert caught.value.permanent
     assert caught.value.context.hint
     return str(caught.value)
@@ -212,7 +211,6 @@ def test_a_program_that_may_be_executed_but_not_read_passes(open_folder: Path) -
     shutil.copy("/bin/true", open_folder / "tool")
     (open_folder / "tool").chmod(0o711)
     os.seteuid(65534)
-
     try:
         assert find_program("./tool", cwd=open_folder, env={})
     finally:

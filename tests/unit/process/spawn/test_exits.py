@@ -63,7 +63,6 @@ async def test_a_zombie_is_not_alive(start: Start) -> None:
 
 async def test_a_child_is_reaped_though_nobody_waits(start: Start) -> None:
     child = start("true")
-
     with anyio.fail_after(10):
         while state_of(child.pid) != "gone":  # noqa: ASYNC110  (nobody waits: that is the point)
             await anyio.sleep(0.01)
@@ -80,10 +79,8 @@ async def test_many_may_wait_and_one_may_be_cancelled(start: Start) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(wait)
         group.start_soon(wait)
-
         with anyio.move_on_after(0.01) as scope:
             await sleeper.process.wait()
-
         assert scope.cancelled_caught
         assert sleeper.process.alive()
         sleeper.process.send_signal(signal.SIGINT)
@@ -95,7 +92,6 @@ async def test_many_may_wait_and_one_may_be_cancelled(start: Start) -> None:
 async def test_the_end_is_told_while_a_grandchild_holds_the_pipe(start: Start) -> None:
     child = start("sh", "-c", "sleep 60 & echo ready; exit 5")
     assert await child.line() == "ready"
-
     with anyio.fail_after(5):
         assert await child.process.wait() == ExitStatus(code=5)
 
@@ -158,14 +154,12 @@ def test_nobody_to_watch_is_no_descriptor(gone: Callable[[int], bool]) -> None:
 def test_without_a_running_loop_nothing_is_started(launch: Callable[..., Launch], tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no running event loop"):
         spawn(launch("touch", "made", stdout=OutputMode.IGNORE), run_id="x", stdout_fd=None, stderr_fd=None)
-
     assert not (tmp_path / "made").exists()
 
 
 def test_exits_are_told_under_uvloop(start: Start) -> None:
     async def watch() -> ExitStatus:
         process: Process = start("sh", "-c", "sleep 0.05; exit 9").process
-
         with anyio.fail_after(5):
             return await process.wait()
 

@@ -60,10 +60,8 @@ async def test_a_child_runs_as_a_number_without_an_account(start: Start, open_fo
 async def test_an_unknown_user_or_group_is_told(start: Start) -> None:
     with pytest.raises(EnvironmentSetupFailed, match="there is no user nobody-here"):
         start("true", user="nobody-here")
-
     with pytest.raises(EnvironmentSetupFailed, match="there is no group no-such-group") as caught:
         start("true", group="no-such-group")
-
     assert caught.value.permanent
 
 
@@ -73,10 +71,8 @@ async def test_a_program_that_the_other_user_may_not_run_is_told(start: Start, o
     closed.mkdir(0o700)
     (closed / "tool").write_text("#!/bin/sh\n")
     (closed / "tool").chmod(0o755)
-
     with pytest.raises(EnvironmentSetupFailed, match=f"user nobody may not execute {closed}/tool"):
         start(str(closed / "tool"), user="nobody")
-
     with pytest.raises(EnvironmentSetupFailed, match=f"user nobody may not enter {closed}"):
         start("true", user="nobody", cwd=closed)
 
@@ -108,10 +104,8 @@ async def test_a_limit_above_our_own_is_told_to_those_who_cannot_raise_it(
     launch: Callable[..., Launch], not_root: None
 ) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-
     with pytest.raises(EnvironmentSetupFailed, match="above what we have"):
         privileges.build_prefix(launch("true", limits={"nofile": hard + 1}), None)
-
     assert "--nofile=16" in privileges.build_prefix(launch("true", limits={"nofile": 16}), None).argv
 
 

@@ -197,7 +197,6 @@ async def test_a_child_starts_with_the_usual_signals_though_we_ignore_some(start
 async def test_a_missing_program_is_an_error_not_an_exit_code(start: Start) -> None:
     with pytest.raises(ProcessSpawnFailed, match="no-such-program was not found") as caught:
         start("no-such-program")
-
     assert caught.value.permanent
 
 
@@ -209,7 +208,6 @@ async def test_no_command_at_all_is_told(start: Start) -> None:
 async def test_arguments_that_are_too_long_are_told(start: Start) -> None:
     with pytest.raises(ProcessSpawnFailed, match="Argument list too long") as caught:
         start("true", "x" * (1 << 20))
-
     assert caught.value.permanent
     assert caught.value.context.details == {"errno": errno.E2BIG}
 
@@ -217,7 +215,6 @@ async def test_arguments_that_are_too_long_are_told(start: Start) -> None:
 async def test_a_null_byte_is_told_without_the_argument(start: Start) -> None:
     with pytest.raises(ProcessSpawnFailed, match="embedded null byte") as caught:
         start("true", "secret\0")
-
     assert caught.value.permanent
     assert "secret" not in str(caught.value)
 
@@ -250,10 +247,8 @@ async def test_a_child_that_cannot_be_watched_is_not_left_behind(
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(exits, "open_exit_fd", fail)  # descriptors run out between two calls: not to be had
-
     with pytest.raises(ProcessSpawnFailed, match="Too many open files"):
         start("sleep", "60")
-
     assert gone(pids[0])
 
 

@@ -85,11 +85,9 @@ async def test_a_child_in_its_own_session_without_marker_is_found_by_its_parent(
 ) -> None:
     child = start("sh", "-c", "setsid env -i sh -c 'echo $$; sleep 60; :' & wait")
     inner = int(await child.line())
-
     with anyio.fail_after(5):
         while len(found := pids(find_tree(child.process))) < 3:  # noqa: ASYNC110  (nobody tells a fork)
             await anyio.sleep(0.01)
-
     assert {child.pid, inner} < found  # the third is its sleep
     assert await stop_tree(child.process, grace=5) == ()
     assert all(gone(pid) for pid in found)

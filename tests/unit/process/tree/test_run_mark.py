@@ -38,10 +38,8 @@ async def test_who_drops_everything_else_is_found_and_ended(
     start: Start, gone: Gone, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     monkeypatch.setattr("hostler.process.spawn.spawn.may_lend", lambda: way == "lent")
-
     if way == "without prlimit":
         monkeypatch.setattr("hostler.process.spawn.privileges._find_tool", lambda _: None)
-
     child = start("sh", "-c", "sleep 0.2; " + HIDES)
     hidden = int(await child.line())
     assert hidden in [member.pid for member in find_tree(child.process)]
@@ -51,11 +49,9 @@ async def test_who_drops_everything_else_is_found_and_ended(
 
 def test_our_own_limit_is_lent_for_the_spawn_alone_and_only_where_nobody_else_starts_children() -> None:
     own = resource.getrlimit(resource.RLIMIT_RTTIME)
-
     with suppress(ValueError), lent_mark("a"):
         assert read_mark(os.getpid()) == limit_mark("a")
         raise ValueError
-
     assert resource.getrlimit(resource.RLIMIT_RTTIME) == own
     assert lends_beside(OUTPUT_THREAD_NAME)
     assert not lends_beside("somebody")
@@ -99,7 +95,6 @@ def test_a_process_without_a_mark_has_none() -> None:
         kind, hard = resource.RLIMIT_RTTIME, resource.prlimit(child.pid, resource.RLIMIT_RTTIME)[1]
         resource.prlimit(child.pid, kind, (200_000, hard))
         assert read_mark(child.pid) == 0
-
     assert read_mark(child.pid) == 0
 
 

@@ -49,7 +49,6 @@ def test_a_name_with_parentheses_and_spaces_does_not_confuse(tmp_path: Path) -> 
     program = tmp_path / "a) R 1 (b"
     program.symlink_to("/bin/sleep")
     child = subprocess.Popen([program, "60"])
-
     try:
         row = read_row(child.pid)
         assert row is not None
@@ -165,13 +164,10 @@ async def test_a_number_that_was_given_out_again_is_read_again(start: Start) -> 
 
 def test_a_look_during_which_something_was_started_is_not_the_last() -> None:
     looks = 0
-
     for _ in until_settled():
         looks += 1
-
         if looks < 3:
             subprocess.run(["true"], check=True)
-
     assert looks >= 3
 
 
@@ -196,11 +192,9 @@ async def test_processes_older_than_the_server_are_not_asked_for_their_environme
 
 async def test_a_process_without_environment_hurts_nobody(start: Start) -> None:
     child = start("env", "-i", "sleep", "60")
-
     with anyio.fail_after(5):
         while table._environment(child.pid):  # noqa: ASYNC110  (nobody tells an exec)
             await anyio.sleep(0.005)
-
     assert [member.pid for member in find_tree(child.process)] == [child.pid]
 
 
@@ -209,7 +203,6 @@ async def test_environments_of_other_users_are_passed_over(start: Start) -> None
     child = start("sleep", "60")
     os.setegid(65534)
     os.seteuid(65534)
-
     try:
         assert [member.pid for member in find_tree(child.process)] == [child.pid]
     finally:
@@ -272,11 +265,9 @@ async def test_a_marker_behind_a_large_environment_is_found(start: Start) -> Non
     child = start("sh", "-c", "setsid sleep 60 & echo $!; exit 0", env=env)
     orphan = int(await child.line())
     await child.process.wait()
-
     with anyio.fail_after(5):
         while os.getsid(orphan) != orphan:  # noqa: ASYNC110  (nobody tells a setsid)
             await anyio.sleep(0.005)
-
     assert [member.pid for member in find_tree(child.process)] == [orphan]
 
 

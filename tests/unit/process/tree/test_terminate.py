@@ -165,7 +165,6 @@ async def test_the_grace_period_can_be_cut_short(start: Start) -> None:
 
 async def test_a_cut_that_never_comes_does_not_delay(start: Start) -> None:
     child = start("sleep", "60")
-
     with anyio.fail_after(5):
         assert await stop_tree(child.process, grace=60, cut_short=anyio.Event()) == ()
 
@@ -184,11 +183,9 @@ async def test_what_is_started_while_stopping_is_stopped_too(start: Start) -> No
 
 async def test_one_that_goes_to_the_background_in_many_steps_is_stopped(start: Start) -> None:
     children = [start(*PYTHON, GOES_TO_THE_BACKGROUND) for _ in range(8)]
-
     for child in children:
         assert await child.process.wait() == ExitStatus(code=0)
         assert await stop_tree(child.process, grace=5) == ()
-
     for child in children:
         assert await child.text() == ""  # nobody holds its output any more
 
@@ -252,7 +249,6 @@ async def test_a_number_in_the_hands_of_another_is_not_waited_for(
     monkeypatch.setattr("hostler.process.tree.handles.open_exit_fd", none_left)
     stranger = start("sleep", "60")
     member = Member(stranger.pid, stranger.process.start_time - 1, "old")
-
     with ProcessHandles() as grip, anyio.fail_after(10):
         grip.hold([member])
         await grip.wait_for([member])
@@ -262,10 +258,8 @@ async def test_a_stop_that_is_cancelled_lets_go_of_everything(start: Start) -> N
     child = start(*PYTHON, IGNORES_SIGTERM)
     assert await child.line() == "ready"
     before = open_descriptors()
-
     with anyio.move_on_after(0.1):
         await stop_tree(child.process, grace=60)
-
     assert open_descriptors() == before
     assert child.process.alive()
 
@@ -282,7 +276,6 @@ def test_trees_are_stopped_under_uvloop(start: Start) -> None:
     async def stop() -> tuple[int, ...]:
         child = start(*PYTHON, ESCAPES)
         await child.line()
-
         with anyio.fail_after(10):
             return await stop_tree(child.process, grace=20)
 
@@ -312,13 +305,11 @@ async def test_many_servers_share_a_few_looks(start: Start, monkeypatch: pytest.
 async def test_a_look_that_is_no_longer_wanted_hurts_nobody(start: Start) -> None:
     child = start("sleep", "60")
     census = ProcessTableSnapshot()
-
     async with anyio.create_task_group() as group:
         group.start_soon(census.look, child.process)
         group.start_soon(census.look, child.process)
         await anyio.lowlevel.checkpoint()
         group.cancel_scope.cancel()
-
     assert child.pid in (await census.look(child.process)).rows
 
 
@@ -363,12 +354,10 @@ async def test_a_leader_is_killed_without_descriptors(start: Start) -> None:
     child = start("sleep", "60")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
-
     try:
         assert kill_tree_now(child.process) == ()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-
     assert child.process.exit_status == ExitStatus(signal=signal.SIGKILL)
 
 

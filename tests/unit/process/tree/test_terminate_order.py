@@ -64,16 +64,13 @@ print("end of input", flush=True)
 def programs(tmp_path: Path) -> Path:
     for name, text in (("server", SERVER), ("leader", LEADER), ("reader", READER)):
         (tmp_path / f"{name}.py").write_text(text)
-
     return tmp_path
 
 
 async def up(start: Start, *argv: str, lines: int = 1) -> Any:
     child = start(*argv)
-
     for _ in range(lines):
         assert await child.line()
-
     return child
 
 
@@ -95,7 +92,6 @@ async def test_a_wrapper_that_hands_the_signal_on_delivers_it_once(
 
 def until_asleep(pid: int, where: str) -> None:
     until = time.monotonic() + 10
-
     while where not in Path(f"/proc/{pid}/wchan").read_text():
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -141,10 +137,8 @@ async def test_where_the_main_process_is_a_shell_without_a_trap_its_children_are
     start: Start, programs: Path, script: str
 ) -> None:
     child = await up(start, *shell(script))
-
     with anyio.fail_after(20):
         assert await stop_tree(child.process, grace=1000) == ()
-
     assert await child.text() == "web got SIGTERM\nweb has finished\n"
 
 
@@ -161,10 +155,8 @@ async def test_a_main_process_that_keeps_the_signal_to_itself_has_half_of_the_ti
 async def test_what_a_dead_main_process_left_is_asked_at_once(start: Start, programs: Path) -> None:
     child = await up(start, *shell("python server.py web 0 & exit 3"))
     await child.process.wait()
-
     with anyio.fail_after(20):
         assert await stop_tree(child.process, grace=1000) == ()
-
     assert await child.text() == "web got SIGTERM\nweb has finished\n"
 
 
