@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from children import has_children
+from cli_project import Project
 from downloads import cache_folder, npm_with_network
 from hostler import Directories, Launch, ServerSpec
 from hypothesis import HealthCheck, settings
@@ -82,6 +83,18 @@ def make_spec(tmp_path: Path) -> MakeSpec:
         return ServerSpec(**({"command": command, "plugins": plugins} | given))
 
     return make
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[Project]:
+    """A home of the test's own; what the test started in it is gone at its end."""
+    world = Project(tmp_path / "home")
+    yield world
+    for command in world.started:
+        if command.process.poll() is None:
+            command.process.kill()
+        command.end()
+    assert world.processes() == {}
 
 
 @pytest.fixture(autouse=True)

@@ -7,19 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_project import Freezer, Project, eventually
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[Project]:
-    """A home of the test's own; what the test started in it is gone at its end."""
-    world = Project(tmp_path / "home")
-    yield world
-    for command in world.started:
-        if command.process.poll() is None:
-            command.process.kill()
-        command.end()
-    assert world.processes() == {}
+from cli_project import Freezer, eventually
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,18 +15,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from bubblewrap import folder_outside_tmp, needs_bwrap
 from children import lives
 from cli_project import Project, eventually, five_plugins
 from hostler import Server
 from opencode_binaries import NEWEST, opencode_binary
 from opencode_requests import new_session, request, run_in_shell
 
-TRIAL = ["bwrap", "--ro-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "/bin/true"]
-works = shutil.which("bwrap") and subprocess.run(TRIAL, capture_output=True, check=False).returncode == 0
-pytestmark = [
-    pytest.mark.opencode,
-    pytest.mark.skipif(not works, reason="bubblewrap is not installed, or the kernel refuses it here"),
-]
+pytestmark = [pytest.mark.opencode, needs_bwrap]
 NOBODY = pytest.param(
     "nobody", marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root may become others")
 )
@@ -55,7 +50,6 @@ class Place:
     user: str | None
 
     def __post_init__(self) -> None:
-        self.folder.chmod(0o755)
         (self.folder / "bin").mkdir()
         self.binary = self.folder / "bin" / "opencode"
 
@@ -95,10 +89,8 @@ class Place:
 
 @pytest.fixture(params=[None, NOBODY])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    made = subprocess.check_output(["mktemp", "-d", "/var/tmp/hostler-test-XXXXXXXX"], text=True)
-    folder = Path(made.strip())
-    yield Place(folder, request.param)
-    shutil.rmtree(folder)
+    with folder_outside_tmp() as folder:
+        yield Place(folder, request.param)
 
 
 def sleepers() -> list[int]:

@@ -8,12 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acceptance.conftest import world
 from cli_project import NOTHING, Project, eventually
 from fault_setup import SECRET, Mounts
 from output_capture import open_fds
-
-__all__ = ["world"]
 
 
 @pytest.fixture

@@ -33,7 +33,6 @@ NERVOUS: tuple[PluginSpec, ...] = (
     PluginSpec("sse-health", {"stall_timeout": "400ms", "reconnect": "20ms", "max_reconnect": "50ms"}),
 )
 
-
 BEATS = ("--heartbeat", "0.1")
 
 

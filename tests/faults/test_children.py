@@ -34,11 +34,7 @@ from specs import QUICK, MakeSpec, announced
 from supervised_servers import exits_of
 
 Marked: TypeAlias = Callable[[str], list[int]]
-
-
 PYTHON = (sys.executable, "-I", "-S", "-c")
-
-
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
@@ -311,7 +307,6 @@ async def main(folder):
 
 anyio.run(main, Path(sys.argv[1]))
 """
-
 
 START_AGAIN = """
 import sys

@@ -47,8 +47,6 @@ def worker(make_spec: MakeSpec, *command: str, **fields: Any) -> ServerSpec:
 
 
 HARMLESS = {"SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGWINCH"}
-
-
 DEADLY = [one for one in signal.Signals if one.name not in HARMLESS] + [int(signal.SIGRTMIN) + 3]
 
 

@@ -29,7 +29,6 @@ from specs import QUICK, MakeSpec, announced
 
 ONCE = replace(QUICK, start_retries=0)
 
-
 BROKEN: tuple[BaseException, ...] = (
     ValueError("no luck"),
     SystemExit(3),

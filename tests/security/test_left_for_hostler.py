@@ -9,12 +9,15 @@ from pathlib import Path
 
 import anyio
 import pytest
+from bubblewrap import needs_bwrap
 from hostler import Configuration, Directories, EnvFile, Launch, Notice, PluginSpec, ServerError, Supervisor
 from hostler_plugins.log_rotation.file import RotatedFile
 from hostler_plugins.opencode.registries import tool_env
-from security.test_sandboxed_server import boxed, folder, lived, pytestmark, seen
+from sandboxed_projects import boxed, folder, run_to_exit, seen
 
-__all__ = ["folder", "pytestmark", "seen"]
+__all__ = ["folder", "seen"]
+
+pytestmark = needs_bwrap
 HOME = PluginSpec("sandbox", {"writable": ["~"]})
 PLANT = """
 mkdir -p $(dirname $1) && echo evil > $1
@@ -28,7 +31,7 @@ async def planted(folder: Path, file: Path, directories: Directories, seen: list
     (folder / "elsewhere").write_text("evil\n")
     command = ("/bin/sh", "-c", PLANT, "sh", str(file), str(folder / "elsewhere"))
     spec = replace(boxed(folder, command=command), plugins=(HOME,))
-    await lived(spec, directories, seen)
+    await run_to_exit(spec, directories, seen)
     assert (folder / "project" / "done").exists()
 
 
@@ -59,7 +62,7 @@ async def test_a_folder_that_python_imports_from_and_the_server_may_write_to_is_
     monkeypatch.syspath_prepend(str(folder / "lib"))
     wanted = PluginSpec("sandbox", {"writable": [str(folder / "lib")]})
     spec = replace(boxed(folder, command=("/bin/true",)), plugins=(wanted,))
-    await lived(spec, directories, seen)
+    await run_to_exit(spec, directories, seen)
     (told,) = [notice.text for notice in seen if notice.topic == "sandbox_import_path"]
     assert f"{folder}/lib" in told
 
@@ -111,7 +114,7 @@ async def test_the_folder_of_a_log_is_not_replaced_by_a_link_to_where_the_server
     options = {"path": str(folder / "project" / "logs" / "app.log"), "max_size": "1 KiB", "keep": 2}
     command = ("/bin/sh", "-c", REPLACE, "sh", str(folder / "victim"))
     spec = boxed(folder, PluginSpec("log-rotation", options), command=command)
-    await lived(spec, directories, seen)
+    await run_to_exit(spec, directories, seen)
     logs = folder / "project" / "logs"
     assert sorted(path.name for path in logs.glob("app.log*")) == ["app.log", "app.log.1", "app.log.2"]
     assert not logs.is_symlink()
@@ -119,7 +122,7 @@ async def test_the_folder_of_a_log_is_not_replaced_by_a_link_to_where_the_server
     logs.symlink_to(folder / "victim")
 
     with pytest.raises(ServerError, match="is a link in a folder that the server may write to"):
-        await lived(spec, directories, seen)
+        await run_to_exit(spec, directories, seen)
 
     assert list((folder / "victim").iterdir()) == []
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from bubblewrap import folder_outside_tmp
 from hostler import (
     Directories,
     EnvFile,
@@ -49,15 +50,12 @@ sleep 100
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that everybody may enter: "home" belongs to the other user, "root" to root alone."""
-    made = subprocess.check_output(["mktemp", "-d", "/var/tmp/hostler-test-XXXXXXXX"], text=True)
-    found = Path(made.strip())
-    found.chmod(0o755)
-    owned(found / "home", UID)
-    (found / "root").mkdir(mode=0o700)
-    (found / "root" / "secret").write_text(ONLY_ROOT)
-    (found / "root" / "secret").chmod(0o600)
-    yield found
-    shutil.rmtree(found)
+    with folder_outside_tmp() as found:
+        owned(found / "home", UID)
+        (found / "root").mkdir(mode=0o700)
+        (found / "root" / "secret").write_text(ONLY_ROOT)
+        (found / "root" / "secret").chmod(0o600)
+        yield found
 
 
 def owned(path: Path, uid: int) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,13 +11,11 @@ from pathlib import Path
 
 import anyio
 import pytest
+from bubblewrap import folder_outside_tmp, needs_bwrap
 from hostler import Directories, Notice, PluginSpec, RestartPolicy, ServerSpec, State, Supervisor, load
 from hostler_process import HOSTLER, Hostler
 
-BWRAP = shutil.which("bwrap")
-TRIAL = ["bwrap", "--ro-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "/bin/true"]
-works = BWRAP is not None and subprocess.run(TRIAL, capture_output=True, check=False).returncode == 0
-pytestmark = pytest.mark.skipif(not works, reason="bubblewrap is missing, or the kernel refuses it")
+pytestmark = needs_bwrap
 TABLE = """
 [servers.boxed]
 command = ["/bin/sh", "server.sh"]
@@ -30,12 +27,8 @@ plugins = { sandbox = true }
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that is not in /tmp, which a sandbox has for itself."""
-    found = Path(
-        subprocess.check_output(["mktemp", "-d", "/var/tmp/hostler-test-XXXXXXXX"], text=True).strip()
-    )
-    yield found
-    shutil.rmtree(found)
+    with folder_outside_tmp() as found:
+        yield found
 
 
 def configure(folder: Path, server: str, title: str = "one") -> Path:

@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
-from hostler import (
-    Directories,
-    EnvFile,
-    Event,
-    Notice,
-    PluginSpec,
-    RestartPolicy,
-    ServerError,
-    ServerSpec,
-    Supervisor,
-    load,
-)
+from bubblewrap import needs_bwrap
+from hostler import Directories, EnvFile, Notice, PluginSpec, ServerError, Supervisor, load
 from hostler_plugins.opencode import VERSION
 from hostler_plugins.opencode.platforms import package_names
 from hostler_plugins.sandbox.paths import Access, Place, may_write
+from sandboxed_projects import boxed, folder, notices, run_to_exit, seen
 
-BWRAP = shutil.which("bwrap")
-TRIAL = ["bwrap", "--ro-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "/bin/true"]
-works = BWRAP is not None and subprocess.run(TRIAL, capture_output=True, check=False).returncode == 0
-pytestmark = pytest.mark.skipif(not works, reason="bubblewrap is missing, or the kernel refuses it")
-ONCE = RestartPolicy(start_retries=0, max_restarts=0)
-SANDBOX = PluginSpec("sandbox", {})
+__all__ = ["folder", "seen"]
+
+pytestmark = needs_bwrap
 PYTHON_PLUGIN = """
 from dataclasses import dataclass
 from hostler import hookimpl
@@ -43,48 +28,6 @@ class Mine:
     async def on_ready(self):
         pass
 """
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that is not in /tmp, which a sandbox has for itself; "project" is where the server works."""
-    made = subprocess.check_output(["mktemp", "-d", "/var/tmp/hostler-test-XXXXXXXX"], text=True)
-    found = Path(made.strip())
-    (found / "project").mkdir()
-    (found / "home").mkdir()
-    yield found
-    shutil.rmtree(found)
-
-
-@pytest.fixture
-def seen() -> list[Notice]:
-    return []
-
-
-def hearing(seen: list[Notice]) -> Callable[[Event], None]:
-    return lambda event: seen.append(event) if isinstance(event, Notice) else None
-
-
-def boxed(folder: Path, *plugins: PluginSpec, command: tuple[str, ...] = ()) -> ServerSpec:
-    return ServerSpec(
-        name="boxed",
-        command=command,
-        cwd=folder / "project",
-        port=None,
-        restart=ONCE,
-        env={"HOME": str(folder / "home")},
-        plugins=(*plugins, SANDBOX),
-    )
-
-
-async def lived(spec: ServerSpec, directories: Directories, seen: list[Notice]) -> None:
-    """Start it, and wait until it has ended by itself."""
-    environ = {"PATH": "/usr/bin:/bin", "HOME": str(spec.env["HOME"])}
-    async with Supervisor(spec, directories=directories, environ=environ) as supervisor:
-        supervisor.listen(hearing(seen))
-        with anyio.fail_after(30):
-            await supervisor[spec.name].start()
-            await supervisor.wait()
 
 
 def program(path: Path, text: str) -> Path:
@@ -104,7 +47,7 @@ async def test_a_program_that_the_server_left_is_run_in_the_sandbox_alone(
     folder: Path, directories: Directories, seen: list[Notice]
 ) -> None:
     planted(folder)
-    await lived(boxed(folder, PluginSpec("opencode", {})), directories, seen)
+    await run_to_exit(boxed(folder, PluginSpec("opencode", {})), directories, seen)
     assert (folder / "project" / "ran").exists()
     assert not (folder / "outside").exists()
 
@@ -116,7 +59,7 @@ async def test_a_program_that_the_server_left_is_not_preferred_to_the_installed_
     installed = directories.cache / "opencode" / f"{package_names()[0]}@{VERSION}" / "bin" / "opencode"
     cached = Directories(directories.state, directories.data, folder / "cache")
     program(cached.cache / installed.relative_to(directories.cache), "touch right")
-    await lived(boxed(folder, PluginSpec("opencode", {"install": "if-missing"})), cached, seen)
+    await run_to_exit(boxed(folder, PluginSpec("opencode", {"install": "if-missing"})), cached, seen)
     assert (folder / "project" / "right").exists()
     assert not (folder / "project" / "ran").exists()
 
@@ -161,7 +104,7 @@ async def test_what_hostler_reads_at_the_next_start_cannot_be_changed_moved_or_r
     async with Supervisor(
         load(work / "hostler.toml"), directories=directories, environ=environ
     ) as supervisor:
-        supervisor.listen(hearing(seen))
+        supervisor.listen(notices(seen))
         with anyio.fail_after(30):
             await supervisor.wait()
 
@@ -181,7 +124,7 @@ async def test_a_configuration_that_is_a_link_the_server_could_change_is_refused
     (folder / "project" / "vars").symlink_to(folder / "vars")
     spec = replace(boxed(folder, command=("/bin/true",)), env_file=(EnvFile(folder / "project" / "vars"),))
     with pytest.raises(ServerError, match="is a link in a folder that the server may write to"):
-        await lived(spec, directories, [])
+        await run_to_exit(spec, directories, [])
 
 
 async def test_what_hostler_imports_from_cannot_be_written(
@@ -190,7 +133,7 @@ async def test_what_hostler_imports_from_cannot_be_written(
     (folder / "project" / "site").mkdir()
     monkeypatch.setattr(sys, "path", [*sys.path, str(folder / "project" / "site")])
     script = "touch site/evil.py; mv site other; mkdir site; touch site/evil.py; touch done"
-    await lived(boxed(folder, command=("/bin/sh", "-c", script)), directories, seen)
+    await run_to_exit(boxed(folder, command=("/bin/sh", "-c", script)), directories, seen)
     assert (folder / "project" / "done").exists()
     assert list((folder / "project" / "site").iterdir()) == []
 
@@ -225,7 +168,7 @@ async def test_a_password_that_the_server_linked_to_what_it_may_not_see_is_not_h
     binary = program(folder / "opencode", told)
 
     with pytest.raises(ServerError, match="password file"):
-        await lived(boxed(folder, PluginSpec("opencode", {"binary": str(binary)})), directories, seen)
+        await run_to_exit(boxed(folder, PluginSpec("opencode", {"binary": str(binary)})), directories, seen)
 
     assert not (folder / "project" / "got").exists()
 
@@ -239,7 +182,7 @@ async def test_dependencies_of_a_checkout_are_installed_in_the_sandbox(
     (package / "package.json").write_text('{"version": "1.18.33", "dependencies": {"greeting": "1.0.0"}}')
     bun = program(folder / "bun", f"touch {folder}/outside; touch {folder}/project/$1; exit 0")
     spec = boxed(folder, PluginSpec("opencode", {"source": str(folder / "project"), "bun": str(bun)}))
-    await lived(spec, directories, seen)
+    await run_to_exit(spec, directories, seen)
     assert (folder / "project" / "install").exists()
     assert not (folder / "outside").exists()
 

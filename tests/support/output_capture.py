@@ -18,8 +18,6 @@ from hostler.process.output.capture import Capture, OutputReader
 from hostler.secrets.masking import Masker
 
 DEADLINE = 10.0
-
-
 Spawn: TypeAlias = Callable[..., subprocess.Popen[bytes]]
 
 

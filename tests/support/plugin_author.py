@@ -27,7 +27,6 @@ from hostler import Secret, hookimpl, option
 
 """
 
-
 ON_READY = "@hookimpl\nasync def on_ready(self): pass\n"
 
 

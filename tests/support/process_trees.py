@@ -7,7 +7,6 @@ print("ready", flush=True)
 time.sleep(60)
 """
 
-
 ESCAPES = """
 import os, sys, time
 if os.fork() == 0:

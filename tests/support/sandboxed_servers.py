@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import pytest
+from bubblewrap import folder_outside_tmp
 from hostler import (
     Directories,
     EnvironmentSetupFailed,
@@ -25,13 +25,9 @@ ONCE = RestartPolicy(start_retries=0, max_restarts=0)
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that is not in /tmp, which a sandbox has for itself, and that every user may enter."""
-    found = Path(
-        subprocess.check_output(["mktemp", "-d", "/var/tmp/hostler-test-XXXXXXXX"], text=True).strip()
-    )
-    found.chmod(0o755)
-    yield found
-    shutil.rmtree(found)
+    """A folder that is not in /tmp."""
+    with folder_outside_tmp() as found:
+        yield found
 
 
 def owned(path: Path, user: str | None) -> Path:

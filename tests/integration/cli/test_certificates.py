@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from bubblewrap import folder_outside_tmp, needs_bwrap
 from hostler_process import Configure, Run
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a server as another user")
-BOX = "bwrap --ro-bind / / --unshare-pid --proc /proc /bin/true"
-boxed = shutil.which("bwrap") is not None and subprocess.run(BOX.split(), check=False).returncode == 0
 FAILS_TWICE = """
 [servers.web]
 command = ["sh", "-c", "exit 3"]
@@ -28,14 +25,11 @@ Warned = Callable[..., list[str]]
 @pytest.fixture
 def bundle() -> Iterator[Path]:
     """A file in a folder that root alone may enter, in one that everybody may and no sandbox replaces."""
-    text = subprocess.check_output(["mktemp", "-d", "/var/tmp/hostler-test-XXXXXXXX"], text=True)
-    folder = Path(text.strip())
-    folder.chmod(0o755)
-    file = folder / "certs/ca.pem"
-    file.parent.mkdir(mode=0o700)
-    file.write_text("certificates\n")
-    yield file
-    shutil.rmtree(folder)
+    with folder_outside_tmp() as folder:
+        file = folder / "certs/ca.pem"
+        file.parent.mkdir(mode=0o700)
+        file.write_text("certificates\n")
+        yield file
 
 
 @pytest.fixture
@@ -62,7 +56,7 @@ def test_what_the_user_of_the_server_cannot_read_is_told_once_with_the_cure(
     assert "let 2001 read it and enter the folders above it" in line
 
 
-@pytest.mark.skipif(not boxed, reason="bubblewrap is not installed, or the kernel refuses it here")
+@needs_bwrap
 def test_what_the_sandbox_hides_is_told_with_the_cure(warned: Warned, bundle: Path) -> None:
     hidden = f'hidden = ["{bundle.parent}"]'
     readable = f'readable = ["{bundle}"]'

@@ -15,7 +15,6 @@ stdin = "{}"
 stdout = "inherit"
 """
 
-
 WATCHER = """
 [servers.watcher]
 command = ["sh", "-c", "echo watching; sleep 0.3; cat && echo stdin was closed"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bubblewrap import needs_bwrap
 from health_servers import open_files
 from hostler import (
     Directories,
@@ -31,16 +32,8 @@ from notify_servers import SPEAKER, kept, python
 from servers import OF_PYTHON
 
 LISTENS = "for line in os.fdopen"
-
-
-BOXED = ["bwrap", "--ro-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "/bin/true"]
-
-
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who sent a message")
-
-
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
-
 
 systemd_notify = pytest.mark.skipif(
     shutil.which("systemd-notify") is None, reason="there is no systemd-notify"
@@ -127,10 +120,7 @@ async def test_another_user_may_use_the_socket_and_nobody_else_sees_it(
         assert owned(path.parent.parent) == (0o711, 0)
 
 
-@pytest.mark.skipif(
-    shutil.which("bwrap") is None or subprocess.run(BOXED, capture_output=True, check=False).returncode != 0,
-    reason="bubblewrap is not installed, or the kernel refuses it here",
-)
+@needs_bwrap
 @pytest.mark.parametrize("first", [True, False])
 async def test_a_server_in_a_sandbox_reaches_the_socket(
     directories: Directories, tmp_path: Path, first: bool

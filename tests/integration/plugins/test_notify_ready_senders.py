@@ -18,8 +18,6 @@ from hostler import (
 from notify_servers import SPEAKER, kept, python
 
 LISTENS = "for line in os.fdopen"
-
-
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who sent a message")
 
 

@@ -32,8 +32,6 @@ from hostler_plugins.resource_limits.cgroup import Group, find_parent, make_grou
 from limited_servers import a_server, inside, parent
 
 __all__ = ["parent"]
-
-
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="control groups are Linux's")
 
 

@@ -22,8 +22,6 @@ from hostler_plugins.resource_limits.cgroup import enable, make_group
 from limited_servers import a_server, inside, parent, read
 
 __all__ = ["parent"]
-
-
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="control groups are Linux's")
 
 
@@ -107,7 +105,6 @@ while len(held) < 400:
     time.sleep(0.002)
 """
 
-
 FORKS = """
 import os, time
 children = 0
@@ -118,7 +115,6 @@ try:
 except OSError as error: print("refused", error.strerror, flush=True)
 time.sleep(300)
 """
-
 
 BURNS = """
 import time

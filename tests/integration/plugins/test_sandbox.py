@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +14,7 @@ import anyio
 import control_groups
 import psutil
 import pytest
+from bubblewrap import needs_bwrap
 from hostler import (
     Directories,
     Launch,
@@ -29,25 +29,7 @@ from sandboxed_servers import a_script, folder, owned, refusal, running
 from servers import OF_PYTHON
 
 __all__ = ["folder"]
-
-
-BWRAP = shutil.which("bwrap")
-
-
-TRIAL = ["bwrap", "--ro-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "/bin/true"]
-
-
-works = BWRAP is not None and subprocess.run(TRIAL, capture_output=True, check=False).returncode == 0
-
-
-needs_bwrap = pytest.mark.skipif(
-    not works, reason="bubblewrap is not installed, or the kernel refuses it here"
-)
-
-
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may run a server as another user")
-
-
 USERS = [None, pytest.param("nobody", marks=needs_root)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 import tomli_w
+from bubblewrap import needs_bwrap
 from hostler import (
     Directories,
     EnvironmentSetupFailed,
@@ -22,22 +22,6 @@ from hostler.plugins.options import build
 from sandboxed_servers import ONCE, a_script, folder, refusal, running
 
 __all__ = ["folder"]
-
-
-BWRAP = shutil.which("bwrap")
-
-
-TRIAL = ["bwrap", "--ro-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "/bin/true"]
-
-
-works = BWRAP is not None and subprocess.run(TRIAL, capture_output=True, check=False).returncode == 0
-
-
-needs_bwrap = pytest.mark.skipif(
-    not works, reason="bubblewrap is not installed, or the kernel refuses it here"
-)
-
-
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may run a server as another user")
 
 

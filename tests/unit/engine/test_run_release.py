@@ -31,8 +31,6 @@ from specs import QUICK, MakeSpec, announced
 from supervised_servers import reaches
 
 NO_RETRY = replace(QUICK, start_retries=0)
-
-
 SLOW = RestartPolicy(initial_delay=60.0, max_delay=60.0, start_retries=1)
 
 

@@ -31,8 +31,6 @@ from specs import QUICK, MakeSpec, announced
 from supervised_servers import reaches, supervised
 
 REGEX = announced()
-
-
 NO_RETRY = replace(QUICK, start_retries=0)
 
 

@@ -26,8 +26,6 @@ from hostler.testing import FakeServerContext
 from plugin_calls import Heard, Noting, a_launch, telling
 
 EXIT = Exit(ExitCause.EXITED, 1, code=1)
-
-
 SERVER = FakeServerContext("web")
 
 

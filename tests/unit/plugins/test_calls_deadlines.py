@@ -25,8 +25,6 @@ from hostler.testing import FakeServerContext
 from plugin_calls import Heard, Noting, a_launch, swallow, telling
 
 EXIT = Exit(ExitCause.EXITED, 1, code=1)
-
-
 SERVER = FakeServerContext("web")
 
 

@@ -36,8 +36,6 @@ from reloading import configuration
 from specs import QUICK, MakeSpec, announced
 
 __all__ = ["configuration"]
-
-
 NO_RETRY = replace(QUICK, start_retries=0)
 
 

@@ -14,11 +14,7 @@ from hostler.process.spawn import privileges
 from hostler.process.spawn.exits import ExitStatus
 
 Start = Callable[..., Any]
-
-
 NOBODY = 65534
-
-
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="changes the user")
 
 

@@ -17,8 +17,6 @@ from hostler.process.spawn.exits import ExitStatus
 from hostler.process.spawn.spawn import explain, spawn
 
 Start = Callable[..., Any]
-
-
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="changes the user")
 
 

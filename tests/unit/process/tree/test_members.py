@@ -19,13 +19,8 @@ from hostler.process.tree.terminate import (
 from process_trees import ESCAPES, IGNORES_SIGTERM
 
 Start = Callable[..., Any]
-
-
 Gone = Callable[[int], bool]
-
-
 PYTHON = (sys.executable, "-I", "-S", "-c")
-
 
 MAIN_THREAD_ENDS = """
 import ctypes, threading, time

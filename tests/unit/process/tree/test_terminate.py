@@ -28,13 +28,8 @@ from process_trees import ESCAPES, IGNORES_SIGTERM
 from run_marks import mark
 
 Start = Callable[..., Any]
-
-
 Gone = Callable[[int], bool]
-
-
 PYTHON = (sys.executable, "-I", "-S", "-c")
-
 
 FORKS_WHEN_TOLD_TO_STOP = """
 import os, signal, time
@@ -52,7 +47,6 @@ while True:
     time.sleep(60)
 """
 
-
 GOES_TO_THE_BACKGROUND = """
 import os, time
 for step in range(60):
@@ -64,14 +58,12 @@ for step in range(60):
 time.sleep(60)
 """
 
-
 LEAVES_AN_ORPHAN = """
 import subprocess
 orphan = subprocess.Popen(["sleep", "60"], start_new_session=True, stdout=subprocess.DEVNULL)
 print(orphan.pid)
 orphan.returncode = 0
 """
-
 
 SPARES_ITSELF = """
 import subprocess, sys
@@ -81,7 +73,6 @@ print(kill_leftovers(sys.argv[1]), child.poll())
 child.kill()
 child.wait()
 """
-
 
 STOPS_ITSELF = "import os, signal; print('ready', flush=True); os.kill(os.getpid(), signal.SIGSTOP)"
 
