@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import click
 
+from hostler.cli.import_deadline import bounded_imports
+from hostler.config.load import load_resolved
 from hostler.config.source.overrides import Setting, read_settings
 from hostler.files.bounded_read import STDIN
 from hostler.model.schema.diagnostics import likely
 from hostler.model.spec import Configuration
+from hostler.model.validation import ResolvedServer
 
 DEFAULT_FILE = "hostler.toml"
 
@@ -23,14 +26,14 @@ file_argument = click.argument(
 
 
 class Layers(TypedDict):
-    """What the options say is laid over a file: arguments of `load`."""
+    """The values of `--profile` and `--set`, as arguments of `load`."""
 
     profiles: tuple[str, ...]
     settings: list[Setting]
 
 
 def layer_options(function: Callable[..., None]) -> Callable[..., None]:
-    """The options `--profile` and `--set`, handed to the command as `layers`."""
+    """Give a command the options `--profile` and `--set`, as its argument `layers`."""
 
     @click.option("--profile", "profiles", multiple=True, metavar="NAME", help="Lay [profiles.NAME] over it.")
     @click.option(
@@ -50,11 +53,35 @@ def layer_options(function: Callable[..., None]) -> Callable[..., None]:
 words_argument = click.argument("words", nargs=-1, metavar="[FILE] [NAME]")
 
 
-def file_and_name(words: Sequence[str]) -> tuple[Path, str | None]:
-    """Tell the words of `[FILE] [NAME]` apart. One alone is a file when it looks like one, or is there."""
+class Selection(NamedTuple):
+    """What the words of `[FILE] [NAME]` select: some or all servers of a configuration."""
+
+    configuration: Configuration
+    names: list[str]
+    resolved: Mapping[str, ResolvedServer]
+
+
+def select_servers(words: Sequence[str], layers: Layers) -> Selection:
+    """Load FILE and select its server NAME, or all of them. click.UsageError for a name that is unknown."""
+    file, name = _file_and_name(words)
+
+    with bounded_imports():
+        configuration, resolved = load_resolved(file, **layers)
+
+    names = list(configuration.servers)
+    if name is None or name in names:
+        return Selection(configuration, names if name is None else [name], resolved)
+
+    word = likely(name, names)
+    rest = f'; did you mean "{word}"?' if word else f"; there are: {', '.join(names)}"
+    raise click.UsageError(f"no server {name!r} in {file}{rest}")
+
+
+def _file_and_name(words: Sequence[str]) -> tuple[Path, str | None]:
     match list(words):
         case []:
             return Path(DEFAULT_FILE), None
+        # One word alone is a file when it looks like one, or is there.
         case [word] if word == STDIN or word.endswith(".toml") or os.sep in word or Path(word).is_file():
             return Path(word), None
         case [word]:
@@ -63,13 +90,3 @@ def file_and_name(words: Sequence[str]) -> tuple[Path, str | None]:
             return Path(file), name
         case _:
             raise click.UsageError("too many words: a file and the name of a server are expected")
-
-
-def known_name(configuration: Configuration, file: Path, name: str) -> str:
-    """The name, when there is a server of that name. Else click.UsageError, with a proposal."""
-    names = list(configuration.servers)
-    if name not in names:
-        word = likely(name, names)
-        rest = f'; did you mean "{word}"?' if word else f"; there are: {', '.join(names)}"
-        raise click.UsageError(f"no server {name!r} in {file}{rest}")
-    return name

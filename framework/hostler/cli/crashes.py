@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import click
 
-from hostler.cli.arguments import Layers, file_and_name, known_name, layer_options, words_argument
-from hostler.cli.import_deadline import bounded_imports
-from hostler.config.load import load_resolved
+from hostler.cli.arguments import Layers, layer_options, select_servers, words_argument
+from hostler.cli.formatting import at, indented, lasting
+from hostler.events.crash import CrashRecord
+from hostler.events.messages import spent, what_followed
 from hostler.model.spec import Configuration
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.namespace import resolve_namespace
 from hostler.records.crash_store import CrashStore, StoredCrash
+
+_HEAD = ("no.", "time", "server", "run", "how it ended", "uptime", "what followed")
 
 
 @click.command("crashes")
@@ -28,12 +31,7 @@ def command(words: tuple[str, ...], layers: Layers, number: int | None, last: bo
 
     FILE is ./hostler.toml by default, NAME one of its servers. No hostler needs to run for it.
     """
-    file, name = file_and_name(words)
-
-    with bounded_imports():
-        configuration, _ = load_resolved(file, **layers)
-
-    names = list(configuration.servers) if name is None else [known_name(configuration, file, name)]
+    configuration, names, _ = select_servers(words, layers)
     if number is not None and (last or len(names) > 1):
         raise click.UsageError("--number goes with the name of one server, and without --last")
 
@@ -58,15 +56,82 @@ def _numbered(found: Sequence[StoredCrash], number: int) -> list[StoredCrash]:
 
 
 def _show(crashes: Sequence[StoredCrash], names: str, *, as_json: bool, in_full: bool) -> None:
-    from hostler.cli.crash_pages import page, table  # noqa: PLC0415 - programs need no pages
-    from hostler.text.sanitize import harmless  # noqa: PLC0415
-
     if as_json:
         for number, record in crashes:
             click.echo(json.dumps({"number": number} | record.as_dict()))
     elif not crashes:
         click.echo(f"no crash of {names} is on record")
     elif in_full:
-        click.echo(harmless(page(crashes[0], datetime.now(UTC))))
+        click.echo(page(crashes[0], datetime.now(UTC)))
     else:
-        click.echo(harmless(table(crashes)))
+        click.echo(table(crashes))
+
+
+def table(crashes: Sequence[StoredCrash]) -> str:
+    """One line for each, in columns."""
+    rows = [_HEAD, *(_row(number, record) for number, record in crashes)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def page(crash: StoredCrash, now: datetime) -> str:
+    """All that is known of one."""
+    record = crash.record
+    ago = lasting((now - record.when).total_seconds())
+    how = "exited unexpectedly" if record.started else "could not be started"
+    title = f"{record.server}, crash {crash.number}: run {record.generation} {how}"
+    lines = [f"{title} at {at(record.when, now)}, {ago} ago", *_facts(record, now)]
+
+    for stream, text in (("stderr", record.stderr), ("stdout", record.stdout)):
+        lines.append(f"  last lines of {stream}:" if text.strip() else f"  nothing on {stream}")
+        lines += [indented(text)] if text.strip() else []
+
+    return "\n".join(lines)
+
+
+def how_it_ended(record: CrashRecord) -> str:
+    """How it ended: "killed by SIGKILL", and whether that was hostler."""
+    return f"{record.how}, ended by hostler" if record.killed else record.how
+
+
+def _row(number: int, record: CrashRecord) -> tuple[str, ...]:
+    return (
+        str(number),
+        f"{record.when.astimezone():%Y-%m-%d %H:%M:%S}",
+        record.server,
+        str(record.generation),
+        how_it_ended(record),
+        lasting(record.uptime),
+        what_followed(record),
+    )
+
+
+def _facts(record: CrashRecord, now: datetime) -> Iterator[str]:
+    ready = "it had been ready" if record.ready else "it had not been ready"
+    pid = "" if record.pid is None else f" (pid {record.pid})"
+    how = (
+        f"{how_it_ended(record)} after {lasting(record.uptime)}{pid}; {ready}"
+        if record.started
+        else record.how
+    )
+    yield f"  how: {how}"
+    yield f"  why: {record.reason} ({', '.join(part for part in (record.error, record.cause.value) if part)})"
+    tried = "" if record.next_try is None else f" at {at(record.next_try, now)}"
+    yield f"  what followed: {what_followed(record)}{tried}; {spent(record)}"
+
+    if record.hint:
+        yield f"  what to do: {record.hint}"
+
+    if record.memory:
+        yield "  memory:"
+
+    for point in record.memory:
+        processes = "1 process" if point.processes == 1 else f"{point.processes} processes"
+        yield f"    {point.rss >> 20} MiB in {processes} after {lasting(point.uptime)}"
+
+    if record.plugins:
+        yield "  plugins:"
+
+    for word in record.plugins:
+        yield f"    {word.plugin} ({word.hook}): {word.text}"

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from datetime import timedelta
+
 import click
 
-from hostler.cli.arguments import Layers, file_and_name, known_name, layer_options, words_argument
-from hostler.cli.import_deadline import bounded_imports
-from hostler.config.load import load_resolved
-from hostler.model.spec import ServerSpec
+from hostler.cli.arguments import Layers, layer_options, select_servers, words_argument
+from hostler.cli.crashes import how_it_ended
+from hostler.cli.formatting import at, indented, lasting
+from hostler.events.crash import KEPT, CrashRecord
+from hostler.events.messages import spent, what_followed
+from hostler.model.states import COMPLETED, State
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.namespace import resolve_namespace
+from hostler.process.disk.run_record import boot_id
+from hostler.records.inspect import ServerInspection, inspect_server
+from hostler.records.status_store import Status
+
+_LINES = 8
+_RECENT = timedelta(hours=1)
+_TIMES = {1: "once", 2: "twice"}
+_AFTER_A_CRASH = (State.CRASHED, State.FAILED)
 
 
 @click.command("explain")
@@ -21,25 +35,188 @@ def command(words: tuple[str, ...], layers: Layers) -> None:
     Without NAME all are explained. What is said comes from what is on disk: the server's lock, its
     records, and the last state that was written down; whoever runs it is not disturbed.
     """
-    from hostler.cli.explanation import explained  # noqa: PLC0415 - a usage error needs none of it
-    from hostler.records.inspect import look_at  # noqa: PLC0415
-    from hostler.text.sanitize import harmless  # noqa: PLC0415
-
-    file, name = file_and_name(words)
-
-    with bounded_imports():
-        configuration, _ = load_resolved(file, **layers)
-
-    names = list(configuration.servers) if name is None else [known_name(configuration, file, name)]
+    configuration, names, _ = select_servers(words, layers)
     directories = Directories.default()
     namespace = resolve_namespace(directories, configuration.namespace or "")
-    data_dir = directories.data_for(namespace)
-    situations = [look_at(one, namespace, directories, data_dir) for one in names]
-    texts = [
-        "\n".join([*explained(one), *_obstacles(configuration.servers[one.server])]) for one in situations
-    ]
-    click.echo(harmless("\n\n".join(texts)))
+    paragraphs = []
+
+    for name in names:
+        unset = configuration.servers[name].unset
+        obstacles = [f"A start from here would fail: {problem}" for problem in unset]
+        paragraphs.append("\n".join([*explained(inspect_server(name, namespace, directories)), *obstacles]))
+
+    click.echo("\n\n".join(paragraphs))
 
 
-def _obstacles(spec: ServerSpec) -> list[str]:
-    return [f"A start from here would fail: {problem}" for problem in spec.unset]
+def explained(it: ServerInspection) -> Iterator[str]:
+    """Yield the paragraphs about one server, the most important first."""
+    yield " ".join(_state(it))
+    crash = it.last_crash
+    if crash is None:
+        return
+    yield _history(it, crash)
+    if _belongs(it, crash):
+        yield from _clues(crash)
+
+
+def _belongs(it: ServerInspection, crash: CrashRecord) -> bool:
+    """Whether the state is that crash's doing, and not that of a later run or of a command."""
+    if it.state is State.BACKOFF or it.status is None:
+        return True
+    return it.status.state in _AFTER_A_CRASH and crash.generation >= it.status.generation
+
+
+# -- the state -------------------------------------------------------------------------------------
+
+
+def _state(it: ServerInspection) -> Iterator[str]:
+    if it.state is not None and it.status is not None:
+        yield from _of_status(it, it.status)
+    elif it.owner is not None:
+        yield f"{it.server} is supervised by hostler (pid {it.owner.pid}), which has not recorded its state."
+        yield from _of_run(it)
+    elif it.lost and it.status is not None:
+        yield from _lost(it, it.status)
+    else:
+        yield f"{it.server} is stopped: nobody has started it yet, as far as is known here."
+
+
+def _of_status(it: ServerInspection, status: Status) -> Iterator[str]:
+    since = at(status.since, it.now)
+    keeper = f"supervised by hostler (pid {status.supervisor_pid})"
+    where = f"at {it.url}" if it.url else "without a known address"
+
+    match status.state:
+        case State.RUNNING:
+            where = f", at {it.url}" if it.url else ""
+            yield f"{it.server} is running: pid {status.pid} since {since}{where}, {keeper}."
+            yield from _health(status)
+        case State.WAITING_READY:
+            age = lasting((it.now - status.since).total_seconds())
+            yield f"{it.server} is not ready yet: pid {status.pid} was started at {since}, {age} ago"
+            yield f"({where}), {keeper}."
+            yield from _health(status)
+        case State.STARTING:
+            yield f"{it.server} has been starting since {since}, {keeper}: what comes before its start"
+            yield "(an installation, a server that it needs) is not done yet."
+        case State.BACKOFF:
+            yield f"{it.server} has been waiting for its next start since {since}, {keeper}."
+            yield from _next_try(it)
+        case State.CRASHED:
+            yield f"{it.server} has just exited unexpectedly, at {since}, and is being cleaned up, {keeper}."
+            yield from _because(status.reason)
+        case State.STOPPING:
+            yield f"{it.server} has been stopping since {since}, {keeper}."
+            yield from _because(status.reason)
+        case State.FAILED:
+            yield from _failed(it, status)
+        case State.STOPPED:
+            yield from _stopped(it, status)
+
+
+def _stopped(it: ServerInspection, status: Status) -> Iterator[str]:
+    since = at(status.since, it.now)
+
+    if it.owner is not None:
+        yield f"{it.server} has been stopped since {since}; hostler (pid {it.owner.pid}) will start it again."
+        return
+    if status.reason == COMPLETED:
+        yield f"{it.server} has completed, at {since}: it ended with exit code 0."
+        yield "It runs again when it is started again."
+        return
+
+    yield f"{it.server} has been stopped since {since}: {status.reason or 'a stop was asked for'}."
+    yield "Nobody has started it since."
+
+
+def _failed(it: ServerInspection, status: Status) -> Iterator[str]:
+    crash = it.last_crash
+    if crash is None or crash.outcome is not State.FAILED or crash.generation != status.generation:
+        yield f"{it.server} failed at {at(status.since, it.now)}: {status.reason}."
+        return
+    yield f"{it.server} failed at {at(status.since, it.now)}: {_with_subject(crash.decision)}."
+    yield f"The last time: {crash.reason}."
+    yield "Nobody has started it since."
+
+
+def _lost(it: ServerInspection, status: Status) -> Iterator[str]:
+    what = status.state.value.replace("_", " ")
+    yield f"{it.server} is down, though nobody stopped it: it was {what} (since {at(status.since, it.now)})"
+
+    if status.boot_id != boot_id():
+        yield "when the machine went down; it has been started anew since."
+    elif status.kept:
+        yield f"when hostler (pid {status.supervisor_pid}) let go of it."
+    else:
+        yield f"when its hostler (pid {status.supervisor_pid}) was killed, or ended without a word."
+
+    if it.alive and it.run is not None:
+        yield f"Its process still lives: pid {it.run.pid}; the next start of hostler ends it."
+
+
+def _of_run(it: ServerInspection) -> Iterator[str]:
+    if it.alive and it.run is not None:
+        where = f", at {it.url}" if it.url else ""
+        yield f"Its process is pid {it.run.pid}{where}."
+    else:
+        yield "There is no process of it now."
+
+
+def _health(status: Status) -> Iterator[str]:
+    if status.health:
+        yield f"Health: {'; '.join(status.health)}."
+    for hook in status.hooks_out:
+        yield f"Out of use until it is stopped and started, after three failures in a row: {hook}."
+
+
+def _because(reason: str) -> Iterator[str]:
+    if reason:
+        yield f"The reason: {reason}."
+
+
+def _next_try(it: ServerInspection) -> Iterator[str]:
+    crash = it.last_crash
+    if crash is not None and crash.next_try is not None:
+        left = (crash.next_try - it.now).total_seconds()
+        when = f"in {lasting(left)}, at {at(crash.next_try, it.now)}" if left > 0 else "now"
+        yield f"{spent(crash).removesuffix(' used')} are used; the next try is {when}."
+
+
+def _with_subject(decision: str) -> str:
+    return f"it {decision}" if decision.startswith("gave up") else decision or "it exited unexpectedly"
+
+
+# -- how it came to this ---------------------------------------------------------------------------
+
+
+def _history(it: ServerInspection, last: CrashRecord) -> str:
+    recent = sum(it.now - crash.when < _RECENT for crash in it.crashes)
+    times = _TIMES.get(recent, f"{recent} times" if recent < KEPT else f"at least {recent} times")
+    how = f"{how_it_ended(last)} after {lasting(last.uptime)}" if last.started else last.reason
+    how += f", then {what_followed(last)}"
+    what = "exited unexpectedly" if last.started else "could not be started"
+
+    if not recent:
+        return f"It last {what} at {at(last.when, it.now)}: {how}."
+
+    if any(crash.started for crash in it.crashes):
+        what = "exited unexpectedly"
+
+    return f"It {what} {times} in the last hour, the last time at {at(last.when, it.now)}: {how}."
+
+
+def _clues(crash: CrashRecord) -> Iterator[str]:
+    words = [f"{word.plugin}: {word.text}" for word in crash.plugins if word.text != "healthy"]
+    if words:
+        yield "What the plugins said:\n" + indented("\n".join(words))
+
+    name, text = ("stderr", crash.stderr) if crash.stderr.strip() else ("stdout", crash.stdout)
+    if text.strip():
+        last = "\n".join(text.rstrip().splitlines()[-_LINES:])
+        yield f"The last lines of {name} were:\n{indented(last)}"
+
+    if crash.signal == signal.SIGKILL and not crash.killed:
+        yield "hostler did not kill it: somebody did, or the kernel for want of memory (see dmesg)."
+
+    if crash.hint:
+        yield f"What to do: {crash.hint}."

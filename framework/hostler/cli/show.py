@@ -6,10 +6,8 @@ from dataclasses import replace
 
 import click
 
-from hostler.cli.arguments import Layers, file_and_name, known_name, layer_options, words_argument
-from hostler.cli.import_deadline import bounded_imports
+from hostler.cli.arguments import Layers, layer_options, select_servers, words_argument
 from hostler.config.dump import dump
-from hostler.config.load import load_resolved
 from hostler.model.schema.diagnostics import without_echoes
 from hostler.model.schema.masked import masked
 from hostler.model.spec import Configuration
@@ -26,20 +24,12 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
     each value is told with the file and line it comes from, and each variable of the environment with who
     set it at the last start.
     """
-    from hostler.text.sanitize import harmless  # noqa: PLC0415 - a usage error needs none of it
-
-    file, name = file_and_name(words)
-
-    with bounded_imports():
-        configuration, drafts = load_resolved(file, **layers)
-
-    names = list(configuration.servers) if name is None else [known_name(configuration, file, name)]
-
+    configuration, names, resolved = select_servers(words, layers)
     unset = [problem for one in names for problem in configuration.servers[one].unset]
     notes = "".join(f"# unset: {problem}\n" for problem in without_echoes(unset))
 
     if not origin:
-        click.echo(harmless(notes) + dump(_only(configuration, names)), nl=False)
+        click.echo(notes + dump(_only(configuration, names)), nl=False)
         return
 
     from hostler.cli.provenance import told  # noqa: PLC0415
@@ -50,8 +40,8 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
     directories = Directories.default()
     store = StatusStore(directories.data_for(resolve_namespace(directories, configuration.namespace or "")))
     statuses = {one: store.read(one) for one in names}
-    texts = [told(drafts[one], None if it is None else it.variables) for one, it in statuses.items()]
-    click.echo(harmless(notes + "\n\n".join(texts)))
+    texts = [told(resolved[one], None if it is None else it.variables) for one, it in statuses.items()]
+    click.echo(notes + "\n\n".join(texts))
 
 
 def _only(configuration: Configuration, names: list[str]) -> Configuration:

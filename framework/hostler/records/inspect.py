@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from hostler.events.crash import CrashRecord
 from hostler.model.states import State
@@ -66,8 +65,9 @@ class ServerInspection:
         return self.crashes[-1] if self.crashes else None
 
 
-def look_at(server: str, namespace: str, directories: Directories, data_dir: Path) -> ServerInspection:
+def inspect_server(server: str, namespace: str, directories: Directories) -> ServerInspection:
     """Find out about one server of a configuration. Nothing is touched, and nobody is disturbed."""
+    data_dir = directories.data_for(namespace)
     return ServerInspection(
         server=server,
         now=datetime.now(UTC),

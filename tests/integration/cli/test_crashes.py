@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from crashes import NOON, crash
 from hostler import CrashRecord, Directories, State
-from hostler.cli.crash_pages import page
+from hostler.cli.crashes import page
 from hostler.cli.formatting import at, lasting
 from hostler.records.crash_store import CrashStore, StoredCrash
 from hostler.text.sanitize import harmless

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from crashes import NOON, crash
 from hostler import State
-from hostler.cli.explanation import explained
+from hostler.cli.explain import explained
 from hostler.process.disk.lock import Owner
 from hostler.process.disk.run_record import RunRecord, boot_id
 from hostler.process.tree.table import start_time
