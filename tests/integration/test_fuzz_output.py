@@ -84,7 +84,7 @@ def test_any_environment_has_the_marks_that_stand_in_it(variables: list[bytes]) 
 @pytest.fixture(scope="module")
 def finder() -> PluginHost:
     failures: list[object] = []
-    plugins = PluginHost.build([PluginSpec("regex-port")], on_failure=failures.append)
+    plugins = PluginHost([PluginSpec("regex-port")], on_failure=failures.append)
     assert not failures
     return plugins
 

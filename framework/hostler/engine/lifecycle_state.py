@@ -161,7 +161,7 @@ class LifecycleState:
     def build_plugins(self) -> PluginHost:
         """The plugins, built at the first call of a start. Raises PluginError."""
         if self.plugins is None:
-            self.plugins = PluginHost.build(self.server.spec.plugins, on_failure=self._tell_failure)
+            self.plugins = PluginHost(self.server.spec.plugins, on_failure=self._tell_failure)
             for one in self.plugins.deprecations:
                 details = {"plugin": one.plugin, "hook": one.hook, "argument": one.argument}
                 self.server.reporter.notice("deprecated", str(one), "warning", details)

@@ -32,10 +32,9 @@ class Implementation:
         return {name: offered[name] for name in self.arguments}
 
 
-def built(specs: Sequence[PluginSpec]) -> dict[str, object]:
-    """Build every plugin, by name in the order of the configuration; PluginError for what comes twice."""
+def build_all(specs: Sequence[PluginSpec]) -> dict[str, object]:
+    """Build every plugin, by name in the order of the configuration; PluginError for one that comes twice."""
     plugins: dict[str, object] = {}
-
     for spec in specs:
         if spec.name in plugins:
             raise PluginError(f'plugin "{spec.name}" is named twice')
@@ -44,43 +43,34 @@ def built(specs: Sequence[PluginSpec]) -> dict[str, object]:
         if twin is not None:
             raise PluginError(f'plugins "{twin}" and "{spec.name}" are one and the same object')
         plugins[spec.name] = plugin
-
     return plugins
 
 
 def in_order(plugins: Mapping[str, object]) -> dict[str, tuple[Implementation, ...]]:
-    """Register the plugins with one manager of their own, and list what is to be called for each hook.
+    """Register the plugins with one manager of their own, and list what is called for each hook.
 
     The order is that of the configuration; `tryfirst` and `trylast` go before and after it.
     """
-    manager = _registered(plugins)
-    names = tuple(plugins)
-    found = {}
-
-    for hook in FORMS:
-        caller: pluggy.HookCaller = getattr(manager.hook, hook)
-        # Sorted, because pluggy turns the configuration's order round among several that are `trylast`.
-        calls = sorted(
-            caller.get_hookimpls(),
-            key=lambda call: (call.trylast - call.tryfirst, names.index(call.plugin_name)),
-        )
-        found[hook] = tuple(_implementation(caller, call) for call in calls)
-
-    return found
-
-
-def _registered(plugins: Mapping[str, object]) -> pluggy.PluginManager:
+    # One manager for each server: `subset_hook_caller` of a shared one (pluggy <= 1.6) would call
+    # implementations with a `specname` for other servers too.
     manager = new_manager()
-
-    # pluggy calls the last registered first.
-    for name in reversed(tuple(plugins)):
+    names = list(plugins)
+    for name in names:
         manager.register(plugins[name], name=name)
     manager.check_pending()
-    return manager
+
+    def place(call: pluggy.HookImpl) -> tuple[int, int]:
+        return call.trylast - call.tryfirst, names.index(call.plugin_name)
+
+    # Sorted here, since pluggy calls the last registered first, but not among several that are `trylast`.
+    callers = {hook: getattr(manager.hook, hook) for hook in FORMS}
+    return {
+        hook: tuple(_implementation(caller, call) for call in sorted(caller.get_hookimpls(), key=place))
+        for hook, caller in callers.items()
+    }
 
 
 def _implementation(caller: pluggy.HookCaller, call: pluggy.HookImpl) -> Implementation:
     named = signature(call.function).parameters
     arguments = tuple(name for name in hook_arguments(caller.name) if name in named)
-    warned = deprecations(caller, call)
-    return Implementation(call.plugin_name, caller.name, call.function, arguments, warned)
+    return Implementation(call.plugin_name, caller.name, call.function, arguments, deprecations(caller, call))

@@ -260,7 +260,7 @@ async def test_it_comes_last_whatever_its_place_in_the_configuration() -> None:
 
     specs = [PluginSpec("env-sanitizer"), PluginSpec("launcher", instance=Launcher())]
     launch = a_launch({})
-    await PluginHost.build(specs, on_failure=lambda failure: None).pre_spawn(
+    await PluginHost(specs, on_failure=lambda failure: None).pre_spawn(
         FakeServerContext("web"), launch, deadline=5
     )
     assert launch.env == {"PATH": "/bin"}

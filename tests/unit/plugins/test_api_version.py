@@ -20,7 +20,7 @@ class Silent:
 
 
 def built(instance: object) -> PluginHost:
-    return PluginHost.build([PluginSpec("mine", instance=instance)], on_failure=lambda failure: None)
+    return PluginHost([PluginSpec("mine", instance=instance)], on_failure=lambda failure: None)
 
 
 def refusal(instance: object) -> str:

@@ -37,7 +37,7 @@ def anyio_backend() -> str:
 def together(**instances: object) -> Heard:
     failures: list[Failure] = []
     specs = [PluginSpec(name, instance=instance) for name, instance in instances.items()]
-    return Heard(PluginHost.build(specs, on_failure=failures.append), failures)
+    return Heard(PluginHost(specs, on_failure=failures.append), failures)
 
 
 async def raise_it(error: BaseException) -> None:
@@ -208,10 +208,11 @@ async def test_health_checks_are_fresh_streams_whose_code_has_not_run() -> None:
             yield Healthy()
 
     plugins = together(a=Watching(), b=Watching()).plugins
-    streams = plugins.health_checks(SERVER, None)
-    assert [name for name, _ in streams] == ["a", "b"]
+    openers = plugins.health_openers(SERVER, None)
+    assert list(openers) == ["a", "b"]
+    stream = openers["a"]()
     assert ran == []
-    assert [report async for report in streams[0][1]] == [Healthy()]
+    assert [report async for report in stream] == [Healthy()]
     again = plugins.health_openers(SERVER, Endpoint("h", 1))["a"]()
     assert [report async for report in again] == [Healthy()]
     assert ran == [None, Endpoint("h", 1)]
@@ -227,12 +228,12 @@ def test_a_failed_health_check_is_counted_and_never_taken_out() -> None:
     heard = together(a=Watching())
 
     for _ in range(4):
-        heard.plugins.health_checks(SERVER, None)
+        heard.plugins.health_openers(SERVER, None)
         heard.plugins.health_failed("a", "raised ValueError()", 1.5)
 
     assert heard.failures[-1] == Failure("a", "health_check", "raised ValueError()", 1.5)
     assert heard.plugins.stats["a", "health_check"].failures == 4
-    assert len(heard.plugins.health_checks(SERVER, None)) == 1
+    assert len(heard.plugins.health_openers(SERVER, None)) == 1
 
 
 # -- stats and independence -------------------------------------------------------------------

@@ -31,7 +31,7 @@ SERVER = FakeServerContext("web")
 def together(**instances: object) -> Heard:
     failures: list[Failure] = []
     specs = [PluginSpec(name, instance=instance) for name, instance in instances.items()]
-    return Heard(PluginHost.build(specs, on_failure=failures.append), failures)
+    return Heard(PluginHost(specs, on_failure=failures.append), failures)
 
 
 async def nothing() -> None:

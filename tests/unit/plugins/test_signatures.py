@@ -28,7 +28,7 @@ from hostler.plugins.signatures import FORMS
 
 def plugin_set(*instances: object) -> PluginHost:
     specs = [PluginSpec(f"p{number}", instance=instance) for number, instance in enumerate(instances)]
-    return PluginHost.build(specs, on_failure=lambda failure: None)
+    return PluginHost(specs, on_failure=lambda failure: None)
 
 
 def refusal(instance: object) -> str:
@@ -300,4 +300,4 @@ def test_one_object_twice_and_one_name_twice_are_refused() -> None:
         plugin_set(good, good)
     specs = [PluginSpec("same", instance=Good()), PluginSpec("same", instance=Good())]
     with pytest.raises(PluginError, match='"same" is named twice'):
-        PluginHost.build(specs, on_failure=lambda failure: None)
+        PluginHost(specs, on_failure=lambda failure: None)

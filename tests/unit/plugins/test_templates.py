@@ -20,7 +20,7 @@ from plugin_calls import Heard
 def together(**instances: object) -> Heard:
     failures: list[Failure] = []
     specs = [PluginSpec(name, instance=instance) for name, instance in instances.items()]
-    return Heard(PluginHost.build(specs, on_failure=failures.append), failures)
+    return Heard(PluginHost(specs, on_failure=failures.append), failures)
 
 
 @dataclass(eq=False)
@@ -52,7 +52,7 @@ class Frozen:
 
 def templated(class_: type = Templated, **options: object) -> tuple[PluginHost, Any]:
     spec = PluginSpec("t", options, use=f"{__name__}:{class_.__name__}")
-    plugins = PluginHost.build([spec], on_failure=lambda failure: None)
+    plugins = PluginHost([spec], on_failure=lambda failure: None)
     return plugins, plugins.plugin("t")
 
 
