@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
@@ -42,24 +42,31 @@ class MalformedReference(InterpolationError):
         super().__init__(message, position)
 
 
-def expand(text: str, lookup: Callable[[str], str | None], *, keep: Container[str] = ()) -> str:
+class TemplateText(str):
+    """A text that is put in as a template itself: what it refers to is filled in later, once."""
+
+    __slots__ = ()
+
+
+def expand(
+    text: str, lookup: Callable[[str], str | None], *, keep: Callable[[str], bool] | None = None
+) -> str:
     """Fill in every `${NAME}` and `${NAME:-default}` once; `$$` gives `$`, a lone `$` stays.
 
-    The default is taken where `lookup` gives None or "". Names in `keep` are left for a second
-    `expand`: the result is then again a template, in which `$$` stays and inserted values are
-    escaped. Raises UndefinedName and MalformedReference.
+    The default is taken where `lookup` gives None or "". Names that `keep` accepts are left for a second
+    `expand`: the result is then again a template, in which `$$` stays and inserted values are escaped,
+    but for a TemplateText. Raises UndefinedName and MalformedReference.
     """
-    staged = keep != ()
 
     def replacement(found: re.Match[str]) -> str:
         if found["escape"]:
-            return "$$" if staged else "$"
+            return "$$" if keep else "$"
         if found["broken"]:
             raise MalformedReference(found.start())
-        if found["name"] in keep:
+        if keep and keep(found["name"]):
             return found[0]
         value = _value(found, lookup)
-        return escape(value) if staged else value
+        return _in_template(value) if keep else value
 
     return _REFERENCE.sub(replacement, text)
 
@@ -69,26 +76,38 @@ def escape(text: str) -> str:
     return text.replace("$", "$$")
 
 
-def insert(text: str, lookup: Callable[[str], str | None]) -> str:
-    """Put the text of `lookup` in the place of every `${NAME}` that it knows; all else stays a template.
-
-    What is put in is a template itself: what it refers to is filled in later, once. The default is
-    taken where `lookup` gives "".
-    """
-
-    def replacement(found: re.Match[str]) -> str:
-        value = None if not found["name"] else lookup(found["name"])
-        if value is None:
-            return found[0]
-        return _closed(value or found["default"] or "")
-
-    return _REFERENCE.sub(replacement, text)
+def _in_template(value: str) -> str:
+    if not isinstance(value, TemplateText):
+        return escape(value)
+    # An odd `$` at its end would begin a reference with whatever follows, such as a `{`.
+    last = len(value) - len(value.rstrip("$"))
+    return value + "$" * (last % 2)
 
 
-def _closed(text: str) -> str:
-    """A template that means the same whatever follows it: its last `$` is no beginning."""
-    last = len(text) - len(text.rstrip("$"))
-    return text + "$" * (last % 2)
+def strings(value: object) -> Iterator[str]:
+    """Every string in a value; tables and lists with all that is in them."""
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for item in value.values():
+                yield from strings(item)
+        case list() | tuple():
+            for item in value:
+                yield from strings(item)
+
+
+def expand_all(value: object, fill: Callable[[str], str]) -> object:
+    """The same value with `fill` called on every string in it."""
+    match value:
+        case str():
+            return fill(value)
+        case Mapping():
+            return {key: expand_all(item, fill) for key, item in value.items()}
+        case list() | tuple():
+            return [expand_all(item, fill) for item in value]
+        case _:
+            return value
 
 
 def defaults(text: str) -> list[tuple[str, str]]:

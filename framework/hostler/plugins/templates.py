@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from hostler.errors import PluginError
+from hostler.model.interpolation import expand_all, strings
 from hostler.plugins.messages import said
 from hostler.plugins.options import convert, option_fields
 
@@ -16,7 +17,11 @@ class OptionTemplates:
         self._templates = {
             name: (plugin, templates)
             for name, (plugin, options) in plugins.items()
-            if (templates := {key: value for key, value in options.items() if _has_reference(value)})
+            if (
+                templates := {
+                    key: one for key, one in options.items() if any("$" in text for text in strings(one))
+                }
+            )
         }
 
     def apply(self, values: Callable[[str], str]) -> None:
@@ -25,7 +30,7 @@ class OptionTemplates:
         Raises what `values` raises, and PluginError where the plugin refuses a filled option.
         """
         for name, (plugin, templates) in self._templates.items():
-            filled = {key: _fill(value, values) for key, value in templates.items()}
+            filled = {key: expand_all(value, values) for key, value in templates.items()}
             try:
                 _refill(plugin, filled)
             except Exception as error:
@@ -54,27 +59,3 @@ def _refill(plugin: object, filled: Mapping[str, object]) -> None:
 def _set(plugin: object, values: Mapping[str, object]) -> None:
     for key, value in values.items():
         setattr(plugin, key, value)
-
-
-def _has_reference(value: object) -> bool:
-    match value:
-        case str():
-            return "$" in value
-        case Mapping():
-            return any(_has_reference(item) for item in value.values())
-        case list() | tuple():
-            return any(_has_reference(item) for item in value)
-        case _:
-            return False
-
-
-def _fill(value: object, values: Callable[[str], str]) -> object:
-    match value:
-        case str():
-            return values(value)
-        case Mapping():
-            return {key: _fill(item, values) for key, item in value.items()}
-        case list() | tuple():
-            return [_fill(item, values) for item in value]
-        case _:
-            return value

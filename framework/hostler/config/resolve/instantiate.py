@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from hostler.config.resolve.cross_checks import check_alone
 from hostler.config.resolve.server_table import ResolveContext, read_server, template_keys, where_it_belongs
@@ -12,7 +11,7 @@ from hostler.config.resolve.templates import Template
 from hostler.errors import InvalidConfiguration
 from hostler.model.interpolation import escape
 from hostler.model.schema.diagnostics import Diagnostics
-from hostler.model.schema.tree import Node, Place, below, parse_tree
+from hostler.model.schema.tree import Node, Place, below, parse_tree, with_children
 from hostler.model.spec import ServerSpec
 
 
@@ -29,7 +28,8 @@ class TemplateInstantiator:
         Raises InvalidConfiguration with every mistake that was found.
         """
         found = Diagnostics(where_it_belongs)
-        given = _parsed(parameters)
+        place = Place(None, None, Path.cwd())
+        given = _literal(parse_tree(parameters, lambda _: place, key="template"))
         values = self.template.values(given.value, given, found)
         if values is not None:
             node = self.template.filled(below("servers", name), values, found)
@@ -43,23 +43,11 @@ class TemplateInstantiator:
         return server.spec
 
 
-def _parsed(parameters: Mapping[str, object]) -> Node:
-    place = Place(None, None, Path.cwd())
-
-    return parse_tree(_literal(parameters), lambda _: place, key="template")
-
-
-def _literal(value: object) -> object:
+def _literal(node: Node) -> Node:
     """A value in which no string refers to anything."""
-    match value:
-        case str() | PurePath():
-            return escape(str(value))
-        case list() | tuple():
-            return [_literal(item) for item in value]
-        case Mapping():
-            return {name: _literal(item) for name, item in value.items()}
-        case _:
-            return value
+    if isinstance(node.value, str):
+        return replace(node, value=escape(node.value))
+    return with_children(node, _literal)
 
 
 def check_template(template: Template, context: ResolveContext, found: Diagnostics) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from hostler.model.interpolation import (
     PARTS,
@@ -16,22 +17,19 @@ from hostler.model.interpolation import (
     names,
 )
 from hostler.model.schema.diagnostics import Diagnostics, likely, shown
-from hostler.model.schema.tree import Node
+from hostler.model.schema.tree import Node, with_children
 from hostler.secrets.credentials import is_secret_name
 
 _OWN_ADDRESS = frozenset({"server.port", "server.url"})
 _OF_A_SERVER = ("server.name", "server.host", "server.port", "server.url", "servers.NAME.port")
 _EVERYWHERE = ("config.dir", "hostler.python")
 
-
-class _AtStart(Container[str]):
-    """The names that are known only when a server is started: its own address, and those of others."""
-
-    def __contains__(self, name: object) -> bool:
-        return name in _OWN_ADDRESS or (isinstance(name, str) and Reference.parse(name) is not None)
+Keep: TypeAlias = Callable[[str], bool] | None
 
 
-AT_START = _AtStart()
+def is_known_at_start(name: str) -> bool:
+    """Whether it is known only when a server is started: its own address, and those of others."""
+    return name in _OWN_ADDRESS or Reference.parse(name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,35 +55,27 @@ class Names:
                 return self.server.get(name) if "." in name else self.environ.get(name)
 
 
-def fill(node: Node, known: Names, found: Diagnostics, *, keep: Container[str] = ()) -> Node:
+def fill(node: Node, known: Names, found: Diagnostics, *, keep: Keep = None) -> Node:
     """Fill in every string at and below a node; `keep` as in `expand`. A plugin that is off is left alone."""
+    text = node.value
     if node.off:
         return node
-
-    match node.value:
-        case dict() as table:
-            value = {name: fill(child, known, found, keep=keep) for name, child in table.items()}
-            return replace(node, value=value)
-        case list() as items:
-            return replace(node, value=[fill(child, known, found, keep=keep) for child in items])
-        case str() as text if "$" in text:
-            return replace(node, value=_filled(node, text, known, found, keep), source_text=text)
-        case _:
-            return node
+    if isinstance(text, str) and "$" in text:
+        return replace(node, value=_filled(node, text, known, found, keep), source_text=text)
+    return with_children(node, lambda child: fill(child, known, found, keep=keep))
 
 
 def fill_variables(node: Node, known: Names, found: Diagnostics) -> Node:
     """Fill in the strings of `env`; where a secret is has to be known at once."""
-    if not isinstance(node.value, dict):
-        return fill(node, known, found, keep=AT_START)
-    filled = {
-        name: fill(child, known, found, keep=AT_START if isinstance(child.value, str) else ())
-        for name, child in node.value.items()
-    }
-    return replace(node, value=filled)
+
+    def filled(child: Node) -> Node:
+        is_text = isinstance(child.value, str) or not isinstance(node.value, dict)
+        return fill(child, known, found, keep=is_known_at_start if is_text else None)
+
+    return with_children(node, filled) if node.children else filled(node)
 
 
-def _filled(node: Node, text: str, known: Names, found: Diagnostics, keep: Container[str]) -> str:
+def _filled(node: Node, text: str, known: Names, found: Diagnostics, keep: Keep) -> str:
     def lookup(name: str) -> str | None:
         value = known.value(name, node)
         found.fill(node, len(value or ""))
@@ -96,7 +86,7 @@ def _filled(node: Node, text: str, known: Names, found: Diagnostics, keep: Conta
     known.secrets.update(value.replace("$$", "$") for name, value in defaults(text) if is_secret_name(name))
 
     try:
-        if keep != () and not known.has_port:
+        if keep and not known.has_port:
             _refuse_port(node, text, found)
         return expand(text, lookup, keep=keep)
     except UndefinedName as error:
@@ -113,7 +103,7 @@ def _refuse_port(node: Node, text: str, found: Diagnostics) -> None:
 
 
 def _undefined(node: Node, name: str, known: Names, found: Diagnostics) -> None:
-    if name in AT_START and known.server:
+    if is_known_at_start(name) and known.server:
         found.add(node, f"${{{name}}} is known only at the start: use it in command, env and plugin options")
     elif name == "server.host" and known.server:
         found.add(node, "${server.host} is what this key itself sets")

@@ -13,7 +13,7 @@ from hostler.model.schema.diagnostics import Diagnostics, shown
 from hostler.model.schema.external_values import secret
 from hostler.model.schema.fields import word
 from hostler.model.schema.paths import absolute
-from hostler.model.schema.tree import Node, plain, unfilled
+from hostler.model.schema.tree import Node, plain, unfilled, with_children
 from hostler.model.spec import PluginSpec
 from hostler.secrets.reference import Secret
 
@@ -121,15 +121,7 @@ def with_changed_secrets(node: Node, spec: PluginSpec, change: Callable[[Node], 
 
 
 def _with(node: Node, changed: Mapping[str, Node]) -> Node:
-    match node.value:
-        case _ if node.key in changed:
-            return changed[node.key]
-        case dict() as table:
-            return replace(node, value={name: _with(child, changed) for name, child in table.items()})
-        case list() as items:
-            return replace(node, value=[_with(child, changed) for child in items])
-        case _:
-            return node
+    return changed.get(node.key) or with_children(node, lambda child: _with(child, changed))
 
 
 def _read_secret(table: Node, environ: Mapping[str, str], found: Diagnostics) -> Node:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hostler.config.resolve.interpolation import AT_START, Names, fill, fill_variables
+from hostler.config.resolve.interpolation import Names, fill, fill_variables, is_known_at_start
 from hostler.config.resolve.plugin_tables import read_plugins
 from hostler.model.choices import Kind
 from hostler.model.interpolation import escape, expand, names
@@ -109,7 +109,7 @@ def _filled(node: Node, known: Names, found: Diagnostics) -> Node:
             own = {"server.name": known.server["server.name"]}
             table[key] = fill(child, Names(known.environ, own, secrets=known.secrets), found)
         else:
-            table[key] = fill(child, known, found, keep=AT_START if key in TEMPLATES else ())
+            table[key] = fill(child, known, found, keep=is_known_at_start if key in TEMPLATES else None)
 
     return replace(node, value=table)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from hostler.config.source.layers import merge
-from hostler.model.interpolation import MalformedReference, escape, insert, names
+from hostler.model.interpolation import MalformedReference, TemplateText, expand, names
 from hostler.model.schema.diagnostics import Diagnostics, shown
-from hostler.model.schema.tree import Node, below, moved, portable, quoted
+from hostler.model.schema.tree import Node, below, moved, portable, quoted, with_children
 
 Values: TypeAlias = Mapping[str, Node]
 
@@ -187,17 +187,13 @@ def _has_only_strings(key: str, node: Node) -> bool:
 def _filled(node: Node, key: str, values: Values, as_text: bool, found: Diagnostics) -> Node:
     found.fill(node, _NODE, key=key)
 
-    match node.value:
-        case dict() as table:
-            value = {n: _filled(child, below(key, n), values, as_text, found) for n, child in table.items()}
-            return replace(node, key=key, value=value)
-        case list() as items:
-            filled = [_filled(item, below(key, n), values, as_text, found) for n, item in enumerate(items)]
-            return replace(node, key=key, value=filled)
-        case str() as text if _REFERENCE.search(text):
-            return _with_values(node, key, values, as_text, found)
-        case _:
-            return replace(node, key=key)
+    if isinstance(node.value, str) and _REFERENCE.search(node.value):
+        return _with_values(node, key, values, as_text, found)
+
+    def filled(child: Node) -> Node:
+        return _filled(child, key + child.key.removeprefix(node.key), values, as_text, found)
+
+    return replace(with_children(node, filled), key=key)
 
 
 def _with_values(node: Node, key: str, values: Values, as_text: bool, found: Diagnostics) -> Node:
@@ -208,15 +204,14 @@ def _with_values(node: Node, key: str, values: Values, as_text: bool, found: Dia
         found.fill(node, _size(value), key=key)
         return moved(value, key)
 
-    def lookup(name: str) -> str | None:
-        if not name.startswith(_PREFIX):
-            return None
+    def lookup(name: str) -> str:
         value = values.get(name.removeprefix(_PREFIX))
         text = "" if value is None else _as_text(value, name, key, node, found)
         found.fill(node, len(text), key=key)
         return text
 
-    text = insert(portable(replace(node, source_text=node.value)), lookup)
+    text = portable(replace(node, source_text=node.value))
+    text = expand(text, lookup, keep=lambda name: not name.startswith(_PREFIX))
     return replace(node, key=key, value=text, place=replace(node.place, base=_base(node, values)))
 
 
@@ -234,11 +229,11 @@ def _base(node: Node, values: Values) -> Path:
 def _as_text(value: Node, name: str, key: str, node: Node, found: Diagnostics) -> str:
     match value.value:
         case str():
-            return str(portable(replace(value, source_text=value.value)))
+            return TemplateText(portable(replace(value, source_text=value.value)))
         case bool() as flag:
             return "true" if flag else "false"
         case list():
             found.add(node, f"${{{name}}} is a list: it cannot be a part of a string", key=key)
             return ""
         case other:
-            return escape(str(other))
+            return str(other)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, TypeAlias
@@ -108,26 +108,27 @@ def below(key: str, part: str | int) -> str:
     return f"{key}.{name}" if key else name
 
 
+def with_children(node: Node, change: Callable[[Node], Node]) -> Node:
+    """The same value with each of those directly below it changed."""
+    match node.value:
+        case dict() as table:
+            return replace(node, value={name: change(child) for name, child in table.items()})
+        case list() as items:
+            return replace(node, value=[change(child) for child in items])
+        case _:
+            return node
+
+
 def moved(node: Node, key: str) -> Node:
     """The same value under another dotted key."""
-    value = node.value
-    match value:
-        case dict():
-            value = {name: moved(child, below(key, name)) for name, child in value.items()}
-        case list():
-            value = [moved(child, below(key, number)) for number, child in enumerate(value)]
-    return replace(node, key=key, value=value)
+    there = with_children(node, lambda child: moved(child, key + child.key.removeprefix(node.key)))
+    return replace(there, key=key)
 
 
 def labelled(node: Node, within: str) -> Node:
     """The same value, told to be a part of something."""
-    value = node.value
-    match value:
-        case dict():
-            value = {name: labelled(child, within) for name, child in value.items()}
-        case list():
-            value = [labelled(child, within) for child in value]
-    return replace(node, value=value, place=replace(node.place, within=within))
+    there = with_children(node, lambda child: labelled(child, within))
+    return replace(there, place=replace(node.place, within=within))
 
 
 def quoted(text: str) -> str:
@@ -167,15 +168,7 @@ def _values(node: Node, scalar: Callable[[Node], object]) -> Any:
             return scalar(node)
 
 
-class _AllBut(Container[str]):
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __contains__(self, name: object) -> bool:
-        return name != self._name
-
-
 def _without_folder(node: Node) -> object:
     if node.source_text is None:
         return node.value
-    return expand(node.source_text, lambda _: str(node.place.base), keep=_AllBut("config.dir"))
+    return expand(node.source_text, lambda _: str(node.place.base), keep=lambda name: name != "config.dir")
