@@ -272,6 +272,10 @@ RIGHT = "[servers.web]\ncommand = ['x']\n"
             f"12: servers.a.template.folder: {VALUE}, found a table",
         ),
         (
+            "template = { use = 'app', folder = 'x', stage = '${' }",
+            f'12: servers.a.template.stage: {BROKEN}, found "${{"',
+        ),
+        (
             "template = { use = 'app', folder = 'x', port = 'x' }",
             f'12: servers.a.port: {NO_PORT}, found "x"',
         ),
@@ -304,6 +308,10 @@ def test_a_mistake_of_a_server_is_told_at_its_line(write: Write, text: str, mess
         (
             "[templates.t]\nparameters = { a = {} }",
             "2: templates.t.parameters.a: expected a default, or { required = true }, found a table",
+        ),
+        (
+            "[templates.t]\nparameters = { a = '${' }\ncommand = ['x', '-${parameter.a}']",
+            f'2: templates.t.parameters.a: {BROKEN}, found "${{"',
         ),
         (
             "[templates.t]\nparameters = { use = 1 }",

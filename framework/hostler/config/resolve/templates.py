@@ -140,7 +140,7 @@ def _default(name: str, node: Node, found: Diagnostics) -> Node | None:
     if name == "use" or not _PARAMETER.fullmatch(name):
         found.add(node, 'not a name for a parameter: letters, digits and _, no digit first, not "use"')
     elif not isinstance(node.value, dict):
-        return node
+        return node if _is_well_formed(node, found) else None
     elif {key: child.value for key, child in node.value.items()} != {"required": True}:
         example = f'; the default alone is enough: {name} = "..."' if "default" in node.value else ""
         found.add(node, f"expected a default, or {{ required = true }}, found a table{example}")
@@ -148,13 +148,7 @@ def _default(name: str, node: Node, found: Diagnostics) -> Node | None:
 
 
 def _check_references(node: Node, parameters: Mapping[str, object], found: Diagnostics) -> None:
-    try:
-        mentioned = names(node.value)
-    except MalformedReference as error:
-        found.add(node, f"{error}, found {shown(node)}")
-        return
-
-    for name in mentioned:
+    for name in names(node.value) if _is_well_formed(node, found) else ():
         if name.startswith(_PREFIX) and name.removeprefix(_PREFIX) not in parameters:
             words = [f"${{{_PREFIX}{word}}}" for word in parameters]
             declare = (
@@ -166,6 +160,16 @@ def _check_references(node: Node, parameters: Mapping[str, object], found: Diagn
             found.unknown(node, f"${{{name}}}", words, what=what)
 
 
+def _is_well_formed(node: Node, found: Diagnostics) -> bool:
+    """Whether every string at and below a value can be filled in; what cannot is noted."""
+    for one in node.walk():
+        try:
+            names(one.value if isinstance(one.value, str) else "")
+        except MalformedReference as error:
+            found.add(one, f"{error}, found {shown(one)}")
+    return not found.has_noted(node)
+
+
 def _can_be_given(template: Template, name: str, node: Node, found: Diagnostics) -> bool:
     if name not in template.parameters:
         what = f"the template {quoted(template.name)} has no parameter of this name"
@@ -173,7 +177,7 @@ def _can_be_given(template: Template, name: str, node: Node, found: Diagnostics)
     elif isinstance(node.value, dict):
         found.expected(node, "a string, a number, true, false or a list")
     else:
-        return True
+        return _is_well_formed(node, found)
     return False
 
 
