@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import hostler
 import key_tables
+import notice_topics
 import plugin_page
 import pytest
 from hostler import InvalidConfiguration, ServerSpec, from_dict
@@ -134,6 +135,11 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(link)
     assert broken == []
+
+
+def test_every_topic_of_a_notice_is_on_the_page_of_events() -> None:
+    assert notice_topics.emitted(notice_topics.CORE) == set(notice_topics.OF_THE_CORE)
+    assert notice_topics.emitted(notice_topics.PLUGINS) == set(notice_topics.OF_PLUGINS)
 
 
 def test_every_module_and_test_named_on_the_page_of_the_architecture_exists() -> None:

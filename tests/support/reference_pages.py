@@ -18,6 +18,7 @@ from hostler.cli.commands import group
 from hostler.events import events
 from hostler.events.events import Event
 from hostler.plugins.signatures import FORMS
+from notice_topics import OF_PLUGINS, OF_THE_CORE
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 MADE = "This page is made from the code by `python tests/support/reference_pages.py`.\n"
@@ -156,20 +157,28 @@ def events_page() -> str:
         "# Events",
         "",
         MADE,
-        "What `supervisor.events()`, `server.events()` and `hostler run --json` tell.",
-    ]
-    lines += [
-        "In JSON an event is one object a line: `time` (UTC), `server`, `event`, `generation`, then its own",
+        "`supervisor.events()` and `server.events()` yield these events. `hostler run --json` prints them,",
+        "one JSON object on each line: `time` (UTC), `server`, `event`, `generation`, then the fields of",
+        "the event.",
         "",
     ]
-    lines[-2] += " fields."
 
     for class_ in own_classes(events, Event):
         if class_ is not Event:
             lines += [f"## {class_.__name__}", "", f'`"event": "{class_.kind}"`', "", text_of(class_), ""]
             lines += fields_table(class_, frozenset({"server", "generation", "time"}))
+            lines += topics_tables() if class_ is events.Notice else []
 
     return "\n".join(lines)
+
+
+def topics_tables() -> list[str]:
+    """What each topic of a notice means, those of hostler itself before those of the bundled plugins."""
+    lines = []
+    for head, meanings in (("topic", OF_THE_CORE), ("topic of a plugin", OF_PLUGINS)):
+        lines += [f"| {head} | meaning |", "|---|---|"]
+        lines += [f"| `{topic}` | {meaning} |" for topic, meaning in meanings.items()] + [""]
+    return lines
 
 
 def library_page() -> str:

@@ -178,12 +178,10 @@ class Progress(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice(Event):
-    """Something worth knowing that is no state: `topic` is a stable word, `level` info or warning.
+    """Something worth knowing that is not a change of state.
 
-    Topics of the core: output_dropped, sink_failed, sink_recovered, identity_unknown, orphans_removed,
-    still_alive, may_not_signal, tool_missing, guard_lost, events_dropped, not_written, secret_exposed,
-    server_added, server_changed, server_removed, essential_ended, exits_unknown, first_process. Plugins add
-    theirs: env_withheld ...
+    `topic` is a stable word that programs may rely on, `level` is "info" or "warning", and `text` is
+    for people. Plugins add topics of their own.
     """
 
     kind = "notice"
