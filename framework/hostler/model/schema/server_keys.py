@@ -90,21 +90,26 @@ RESTART_KEYS: Mapping[str, Key] = MappingProxyType(
     {
         "policy": _choice(
             RestartMode,
-            "When a server that exited unexpectedly is started again. `always` also restarts a server "
-            "without a port that ended with 0",
+            "When hostler restarts a server that exited unexpectedly. `always` also restarts a server "
+            "without a port that exited with 0",
         ),
-        "max_restarts": _count(0, "How many restarts before it is failed; cleared by running long enough"),
+        "max_restarts": _count(
+            0,
+            "How many restarts are allowed before the server is *failed*. Running long enough resets the "
+            "count",
+        ),
         "initial_delay": _duration(
-            'The first delay; it doubles each time and is then shortened at random. `"0s"`: none', zero=True
+            'The first delay. It doubles each time, and is then shortened at random (jitter). `"0s"`: none',
+            zero=True,
         ),
         "max_delay": _duration("The longest delay", zero=True),
         "stable_after": _duration(
-            "How long it has to run without interruption (or twice the last delay) until the count of "
-            "restarts is cleared",
+            "How long the server has to run without interruption (at least twice the last delay) before the "
+            "count of restarts is reset",
             zero=True,
         ),
         "start_retries": _count(
-            0, "How many more tries a first start has that never became ready, whatever the policy"
+            0, "How often a first start that never became ready is retried, whatever the policy"
         ),
     }
 )
@@ -117,133 +122,143 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
             command,
             "list of strings",
             forms.TEXTS,
-            "The argv; never a shell line. A launcher plugin such as `opencode` may supply or complete it",
+            "The argv; no shell is involved. A launcher plugin such as `opencode` may supply or complete it",
             at_start=True,
         ),
-        "cwd": Key(path({}), "path", forms.WORD, "Where the server works", "the folder of the file"),
+        "cwd": Key(
+            path({}), "path", forms.WORD, "The working folder of the server", "the folder of the file"
+        ),
         "kind": _choice(
             Kind,
             "A `task` runs to completion: it has no port, and exit code 0 is success. See "
             "[tasks](#servers-that-need-others-and-tasks)",
         ),
-        "title": _word('What messages call it: "OpenCode"', "the plugins' or the server's name"),
-        "host": _word("Where it listens. What others can reach needs `expose = true`"),
+        "title": _word(
+            'What messages call the server, such as "OpenCode"', "the plugins' or the server's name"
+        ),
+        "host": _word("The address to listen on. An address that others can reach needs `expose = true`"),
         "port": Key(
             port,
             "integer or `false`",
             forms.PORT,
-            "`0`: a free port, chosen before every start and kept over restarts where possible. `false`: "
-            "the server has none, it is ready when it was spawned or when its health plugins say so",
+            "`0`: a free port, chosen before each start and kept over restarts if possible. `false`: the "
+            "server has no port, and is ready when it has been spawned or when its health plugins say so",
         ),
         "port_from_socket": _flag(
-            "When the output has not told the port after a third of `startup_timeout`, the one port that "
-            "the server's processes listen at is taken (two are none)",
+            "If the output has not announced the port after a third of `startup_timeout`, take the one port "
+            "that the server's processes listen on (if there are two, neither is taken)",
         ),
         "scheme": Key(
-            scheme, "string", forms.SCHEME, "The scheme of its URL where its output does not tell one"
+            scheme,
+            "string",
+            forms.SCHEME,
+            "The scheme of the server's URL, if its output does not contain one",
         ),
         "expose": _flag("Allows a host that is not loopback, and a socket that is bound wider than `host`"),
         "env": Key(
             variables({}),
             "table of strings and secrets",
             forms.VARIABLES,
-            "Variables of the server, on top of a [short safe list](#what-a-server-inherits); they "
-            "reach it whatever their names. "
-            "`{ secret = ... }`: see [secrets](#secrets)",
+            "Variables of the server, in addition to a [short safe list](#what-a-server-inherits). They "
+            "reach the server whatever their names. `{ secret = ... }`: see [secrets](#secrets)",
             at_start=True,
         ),
         "env_file": Key(
             env_files({}),
             "path, or list",
             forms.ENV_FILES,
-            "Files of variables, read at each start; `env` wins over them. See [env_file](#env_file)",
+            "Files with variables, read at each start; `env` takes precedence. See [env_file](#env_file)",
         ),
         "stdin": _choice(
             InputMode,
-            "What it reads from. `null`: nothing, `/dev/null`; `open`: a pipe that stays open and empty, for "
-            "programs that end when their input does; `inherit`: what hostler itself reads, for one server. "
-            "See [stdin](#stdin)",
+            "The standard input of the server. `null`: `/dev/null`; `open`: a pipe that stays open and "
+            "empty, for programs that exit at the end of their input; `inherit`: hostler's own standard "
+            "input, for one server. See [stdin](#stdin)",
         ),
         "stdout": _choice(
             OutputMode,
-            "What becomes of its output. Only what is captured can be read for the port, logged and shown "
-            "in errors",
+            "Where the output goes. Only captured output can be searched for the port, logged and shown in "
+            "errors",
         ),
         "stderr": _choice(OutputMode, "As `stdout`"),
-        "prepare_timeout": _duration("How long the plugins may prepare a start (installations)", '`"10m"`'),
-        "startup_timeout": _duration("How long it may take from the spawn until it is ready"),
-        "task_timeout": _duration(
-            'How long a task may take to complete; `"0s"`: as long as it wants', zero=True
+        "prepare_timeout": _duration(
+            "How long the plugins may take to prepare a start (for example, an installation)", '`"10m"`'
         ),
-        "force_kill_timeout": _duration('From the first signal to SIGKILL; `"0s"`: at once', zero=True),
+        "startup_timeout": _duration("How long the server may take from the spawn until it is ready"),
+        "task_timeout": _duration('How long a task may take to complete; `"0s"`: no limit', zero=True),
+        "force_kill_timeout": _duration(
+            'The time from the first signal to SIGKILL; `"0s"`: SIGKILL at once', zero=True
+        ),
         "stop": _choice(
             StopMode,
-            "Who is asked to end first: the main process alone, and the rest of its tree later, or all at "
-            "once. See [how a server is stopped](#how-a-server-is-stopped)",
+            "Which processes are signalled first: the main process alone, and the rest of its tree later, or"
+            " the whole tree at once. See [how a server is stopped](#how-a-server-is-stopped)",
         ),
         "stop_signal": _choice(
-            StopSignal, "The signal that asks the main process to end; the rest gets SIGTERM"
+            StopSignal, "The signal that asks the main process to stop; the other processes get SIGTERM"
         ),
         "success_exit_codes": Key(
             exit_codes,
             "list of exit codes and names of signals",
             forms.EXIT_CODES,
-            'An end by itself with one of these, such as `[0]` or `[3, "SIGTERM"]`, is no crash: the server '
-            "has done its work, and is stopped. Without it no end of a server with a port is a success; a "
-            "server without one, and a task, succeed with 0 in any case. With "
-            '`restart = { policy = "always" }` it is restarted all the same',
+            'If the server exits by itself with one of these, such as `[0]` or `[3, "SIGTERM"]`, this is no '
+            "crash: it has done its work, and is *stopped*. Without this key no exit of a server with a port"
+            " is a success, and a server without a port, or a task, succeeds with 0. `restart = { policy = "
+            '"always" }` restarts it anyway',
         ),
         "max_connection_failures": _count(
-            1, "How many failures in a row of one health plugin are a crash, once the server was ready"
+            1, "How many failures in a row of one health plugin are a crash, after the server was ready"
         ),
         "health": _choice(
             HealthRule,
-            "Whether all of its health plugins have to say that it works, or `any` of them is enough. `all`: "
-            "one that fails too often is a crash; `any`: a crash is when none says that it works, and each "
-            "that has reported failed too often",
+            "Whether all health plugins have to report the server as healthy, or `any` one of them. `all`: "
+            "the server crashes when one plugin fails too often. `any`: it crashes when no plugin reports it"
+            " as healthy, and each that has reported has failed too often",
         ),
         "restart": Key(
             table(readers(RESTART_KEYS), RestartPolicy),
             "table",
             {"$ref": "#/definitions/restart"},
-            "What follows a crash",
+            "What happens after a crash",
             "see below",
         ),
         "needs": Key(
             needs,
             "list of names, or table",
             forms.NEEDS,
-            "Servers that have to be ready before this one starts; they stop after it. The table gives each "
-            'its condition: `"started"`, `"ready"` or `"completed"`. See '
-            "[what it means](#servers-that-need-others-and-tasks)",
+            "The servers that have to be ready before this one starts; they stop after it. The table form "
+            'sets a condition for each: `"started"`, `"ready"` or `"completed"`. See '
+            "[dependencies](#servers-that-need-others-and-tasks)",
         ),
-        "autostart": _flag("Whether it is started with all others, or only when asked for or needed"),
+        "autostart": _flag(
+            "Whether the server starts with all others, or only on request or when another server needs it"
+        ),
         "essential": _flag(
             "When this server ends for good, the whole run ends: all others are stopped in order, and "
-            "`hostler run` ends with its exit code",
+            "`hostler run` exits with its exit code",
         ),
         "identity": _choice(
             IdentityCheck,
-            "Whether the process that listens at the announced address has to be the server's own. `check`:"
-            " a stranger is an error, doubt is a warning and hears no secret; `require`: doubt is an error"
-            " too; `off`: nobody looks",
+            "Whether the process that listens at the announced address has to belong to the server. `check`:"
+            " a foreign process is an error; if it cannot be identified, you get a warning, and it gets no "
+            "secret. `require`: that is an error too. `off`: no check",
         ),
         "user": _word("Run as this user; needs root", "none"),
         "group": _word("Run as this group; needs root", "the user's"),
-        "no_new_privileges": _flag("The server cannot gain privileges by setuid programs (Linux)"),
+        "no_new_privileges": _flag("The server cannot gain privileges through setuid programs (Linux)"),
         "guard": _flag(
-            "A small watchdog process (12 MB, one for all servers) ends everything that the server started,"
-            " at once, when hostler itself is killed. Without it, the server itself dies with hostler "
-            "(Linux), and its descendants at the next start",
+            "When hostler itself is killed, a small watchdog process (12 MB, one for all servers) at once "
+            "ends everything that the server started. Without it, on Linux, the server itself dies with "
+            "hostler, and its descendants at the next start",
         ),
         "memory_interval": _duration(
-            'How often the memory of its process tree is told; `"0s"`: never', zero=True
+            'How often the memory of the process tree is reported; `"0s"`: never', zero=True
         ),
         "plugins": Key(
             any_table,
             "table",
             {"$ref": "#/definitions/plugins"},
-            "Its plugins; see below",
+            "The plugins of the server; see below",
             "`{}`",
             at_start=True,
         ),
