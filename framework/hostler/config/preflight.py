@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ProcessSpawnFailed, ServerError
-from hostler.launching.build import filling
+from hostler.launching.build import interpolator, launch_of
 from hostler.launching.env_file import read_env_file, references_in
 from hostler.launching.resolved_inputs import ResolvedInputs, resolve_inputs
 from hostler.launching.server_user import account_of
@@ -95,25 +95,17 @@ class Inspector:
 
     def _launch(self, spec: ServerSpec) -> Launch:
         """What a start would begin with; what is known only then stays as it is written."""
-        fill = filling(spec, spec.port or None)
-        launch = Launch(
-            server=spec.name,
+        fill = partial(_filled, interpolator(spec, spec.port or None))
+        launch = launch_of(
+            spec,
+            fill,
             generation=0,
-            argv=[_filled(fill, word) for word in spec.command],
-            cwd=spec.cwd,
-            env={},
-            host=spec.host,
             port=spec.port,
             data_dir=self._data_dir(),
             cache_dir=self.directories.cache,
             host_env=self.environ,
-            stdin=spec.stdin,
-            stdout=spec.stdout,
-            stderr=spec.stderr,
-            user=spec.user,
-            group=spec.group,
         )
-        set_variables(launch, spec, partial(_filled, fill), needed={}, readings=_readings(spec, self.environ))
+        set_variables(launch, spec, fill, needed={}, readings=_readings(spec, self.environ))
         return launch
 
     def _as_written(self, spec: ServerSpec, key: str) -> Iterator[Observation]:

@@ -17,7 +17,7 @@ from hostler.engine.run_events import RunEvent
 from hostler.errors import ProcessSpawnFailed, ServerError
 from hostler.events.crash import MemoryPoint, PluginWord
 from hostler.hooks import ServerView
-from hostler.launching.build import Given, build_launch, filling
+from hostler.launching.build import Given, build_launch, interpolator
 from hostler.model.choices import OutputMode
 from hostler.model.launch import Launch
 from hostler.model.spec import ServerSpec
@@ -153,7 +153,7 @@ class PreparedRun(Run):
     async def edit(self, view: ServerView, plugins: PluginHost, given: Given) -> None:
         """Let the plugins edit the launch; raises a ServerError when it cannot be spawned."""
         self._learn_secrets()
-        plugins.expand(filling(self.spec, given.port, given.others))
+        plugins.expand(interpolator(self.spec, given.port, given.others))
 
         try:
             await plugins.pre_spawn(view, self.launch, deadline=self.spec.prepare_timeout)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from hostler.errors import InvalidConfiguration
 from hostler.launching.resolved_inputs import ResolvedInputs
@@ -34,7 +33,7 @@ def choose_port(spec: ServerSpec, context: SupervisorContext, last: int | None) 
     return context.processes.free_port(spec.host, preferred=last, avoid=context.ports_in_use() - {last})
 
 
-def filling(
+def interpolator(
     spec: ServerSpec, port: int | None, others: Mapping[str, Endpoint | None] = MappingProxyType({})
 ) -> Callable[[str], str]:
     """A function that fills `${server.name}`, `.host`, `.port` and `.url` (as asked for) into a string.
@@ -92,18 +91,35 @@ class _Secrets(dict[str, str]):
         super().__setitem__(name, value)
 
 
-class _Files(TypedDict):
-    """What hostler reads and writes for all servers."""
-
-    inputs: tuple[Path, ...]
-    inputs_of_starts: Mapping[Path, bool]
-    outputs: list[Path]
-
-
-def _files(context: SupervisorContext) -> _Files:
-    return _Files(
-        inputs=context.inputs(), inputs_of_starts=context.inputs_of_starts(), outputs=list(context.outputs())
+def launch_of(spec: ServerSpec, fill: Callable[[str], str], **known: Any) -> Launch:
+    """What a spec alone says of a launch; `known` are the fields of a Launch that only the caller knows."""
+    return Launch(
+        server=spec.name,
+        argv=[fill(word) for word in spec.command],
+        cwd=spec.cwd,
+        env={},
+        host=spec.host,
+        stdin=spec.stdin,
+        stdout=spec.stdout,
+        stderr=spec.stderr,
+        user=spec.user,
+        group=spec.group,
+        no_new_privileges=spec.no_new_privileges,
+        **known,
     )
+
+
+def _shared(context: SupervisorContext) -> dict[str, Any]:
+    """The fields that are the same for all servers of a supervisor."""
+    return {
+        "host_env": context.host_env,
+        "live_env": context.live_env,
+        "data_dir": secure_directory(context.data_dir),
+        "cache_dir": secure_directory(context.directories.cache),
+        "inputs": context.inputs(),
+        "inputs_of_starts": context.inputs_of_starts(),
+        "outputs": list(context.outputs()),
+    }
 
 
 def build_launch(
@@ -119,29 +135,9 @@ def build_launch(
 
     `learn` hears of each secret as soon as it is set, `warn` of files that others can get at.
     """
-    fill = filling(spec, given.port, given.others)
-    launch = Launch(
-        server=spec.name,
-        generation=generation,
-        argv=[fill(word) for word in spec.command],
-        cwd=spec.cwd,
-        env={},
-        host=spec.host,
-        port=given.port,
-        data_dir=secure_directory(context.data_dir),
-        cache_dir=secure_directory(context.directories.cache),
-        host_env=context.host_env,
-        stdin=spec.stdin,
-        stdout=spec.stdout,
-        stderr=spec.stderr,
-        user=spec.user,
-        group=spec.group,
-        no_new_privileges=spec.no_new_privileges,
-        secrets=_Secrets(learn),
-        live_env=context.live_env,
-        **_files(context),
-        warn=warn,
-    )
+    fill = interpolator(spec, given.port, given.others)
+    own = {"generation": generation, "port": given.port, "secrets": _Secrets(learn), "warn": warn}
+    launch = launch_of(spec, fill, **own, **_shared(context))
     set_variables(launch, spec, fill, needed=given.needed, readings=given.readings)
 
     for text in given.readings.warnings:

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from hostler.errors import InvalidConfiguration
 from hostler.model.dependencies import Need, with_needs
-from hostler.model.interpolation import references_in
+from hostler.model.interpolation import Reference, references_in
 from hostler.model.schema.diagnostics import without_echoes
+from hostler.model.schema.server_keys import TEMPLATES
+from hostler.model.schema.tree import Node
 from hostler.model.spec import ServerSpec
-from hostler.model.validation import dependency_problems
+from hostler.model.validation import ResolvedServer, dependency_problems
 
 
 def in_order(specs: Mapping[str, ServerSpec]) -> list[str]:
@@ -56,30 +58,17 @@ def refuse_unset(specs: Mapping[str, ServerSpec], names: Iterable[str] = ()) -> 
 
 def with_implied_needs(spec: ServerSpec) -> ServerSpec:
     """The spec with all servers in `needs` that its command, env and plugin options refer to."""
-    referred = dict.fromkeys(one.server for text in _texts(spec) for one in references_in(text))
-    return needing(spec, *referred)
+    return needing(spec, *(one.server for _, one in references_of(ResolvedServer.of(spec))))
+
+
+def references_of(server: ResolvedServer) -> Iterator[tuple[Node, Reference]]:
+    """The references to other servers, each with the string that holds it."""
+    tables = [child for key, child in server.node.value.items() if key in TEMPLATES]
+    for node in (node for table in tables for node in table.walk(active=True)):
+        if isinstance(node.value, str):
+            yield from ((node, reference) for reference in references_in(node.value))
 
 
 def needing(spec: ServerSpec, *others: str) -> ServerSpec:
     """The spec with these servers in `needs` too, ready; what stands there already stays as it is."""
-    return replace(spec, needs=with_needs(spec.needs, *map(Need, others))) if others else spec
-
-
-def _texts(spec: ServerSpec) -> Iterator[str]:
-    """Every string that is filled in at the start."""
-    yield from spec.command
-    yield from _strings(spec.env)
-    for plugin in spec.plugins:
-        yield from _strings(plugin.options)
-
-
-def _strings(value: object) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case Mapping():
-            for item in value.values():
-                yield from _strings(item)
-        case list() | tuple():
-            for item in value:
-                yield from _strings(item)
+    return replace(spec, needs=with_needs(spec.needs, *map(Need, dict.fromkeys(others)))) if others else spec

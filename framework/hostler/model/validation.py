@@ -47,6 +47,9 @@ class ResolvedServer:
             "stdin": spec.stdin.value,
             "needs": [need.server for need in spec.needed],
             "restart": {"policy": spec.restart.policy.value},
+            "command": spec.command,
+            "env": spec.env,
+            "plugins": [plugin.options for plugin in spec.plugins],
         }
         return cls(parse_tree(table, lambda _: place, key=f"servers.{spec.name}"), spec)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from hostler.errors import PluginError, Problem
 from hostler.model.choices import Kind
-from hostler.model.graph import needing
-from hostler.model.interpolation import Reference, references_in
+from hostler.model.graph import needing, references_of
+from hostler.model.interpolation import Reference
 from hostler.model.schema.diagnostics import Diagnostics, likely
-from hostler.model.schema.server_keys import TEMPLATES
 from hostler.model.schema.tree import Node, quoted
 from hostler.model.spec import PluginSpec, ServerSpec
 from hostler.model.validation import ResolvedServer, check_between, check_values
@@ -101,26 +100,10 @@ def _with_needs(
     server: ResolvedServer, servers: Mapping[str, ResolvedServer], found: Diagnostics
 ) -> ResolvedServer:
     implied: dict[str, Node] = {}
-    for node, reference in _references(server.node):
+    for node, reference in references_of(server):
         if _may_be(node, reference, server, servers, found):
             implied.setdefault(reference.server, node)
     return replace(server, spec=needing(server.spec, *implied), implied=implied)
-
-
-def _references(server: Node) -> Iterator[tuple[Node, Reference]]:
-    """The references to other servers, each with the string that holds it."""
-    for key, child in server.value.items():
-        for node in _active(child) if key in TEMPLATES else ():
-            if node.source_text is not None and isinstance(node.value, str):
-                yield from ((node, reference) for reference in references_in(node.value))
-
-
-def _active(node: Node) -> Iterator[Node]:
-    """A value and all below it, without plugins that are switched off."""
-    if not node.off:
-        yield node
-        for child in node.children:
-            yield from _active(child)
 
 
 def _may_be(

@@ -54,11 +54,13 @@ class Node:
             return list(self.value.values())
         return self.value if isinstance(self.value, list) else []
 
-    def walk(self) -> Iterator[Node]:
-        """This value and all below it."""
+    def walk(self, *, active: bool = False) -> Iterator[Node]:
+        """This value and all below it; with `active` without plugins that are switched off."""
+        if self.off and active:
+            return
         yield self
         for child in self.children:
-            yield from child.walk()
+            yield from child.walk(active=active)
 
 
 def parse_tree(value: object, place: Callable[[KeyPath], Place], path: KeyPath = (), key: str = "") -> Node:
