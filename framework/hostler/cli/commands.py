@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from io import TextIOWrapper
 from typing import ClassVar, TextIO
 
 import click
 
-from hostler.cli.lazy_group import LazyGroup
 from hostler.cli.safe_streams import guarded
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.version import __version__
@@ -18,21 +18,26 @@ from hostler.version import __version__
 OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
 
 
-class Commands(LazyGroup):
-    """The commands of hostler."""
+class LazyGroup(click.Group):
+    """Commands that are imported when they are called: each is `command` in the module of its name."""
 
-    modules: ClassVar[Mapping[str, str]] = {
-        "run": "run",
-        "explain": "explain",
-        "crashes": "crashes",
-        "check": "check",
-        "show": "show",
-        "plugins": "plugins",
-        "schema": "schema",
-    }
+    names: ClassVar[Sequence[str]] = ("run", "explain", "crashes", "check", "show", "plugins", "schema")
+    module_prefix: ClassVar[str] = ""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the help."""
+        return list(self.names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, or None."""
+        if cmd_name not in self.names:
+            return None
+        command = import_module(f"hostler.cli.{self.module_prefix}{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="hostler", message="%(prog)s %(version)s")
 def group() -> None:
     """Supervise local servers: start them, know when they are ready, restart them, leave nothing behind.

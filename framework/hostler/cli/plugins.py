@@ -1,24 +1,23 @@
-"""`hostler plugins`: what is installed, a new one, and whether one keeps its promises."""
+"""`hostler plugins`: shows what is installed, writes a new plugin, and checks one."""
 
 from __future__ import annotations
 
 import click
 
-from hostler.cli.lazy_group import LazyGroup
-
-_MODULES = {"show": "plugins_show", "new": "plugins_new", "check": "plugins_check"}
+from hostler.cli.commands import LazyGroup
 
 
 class PluginCommands(LazyGroup):
     """The commands by name; whatever is no command is the name of a plugin to show."""
 
-    modules = _MODULES
+    names = ("show", "new", "check")
+    module_prefix = "plugins_"
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """`hostler plugins NAME` is `hostler plugins show NAME`."""
-        return super().resolve_command(ctx, args if args[0] in _MODULES else ["show", *args])
+        return super().resolve_command(ctx, args if args[0] in self.names else ["show", *args])
 
 
 @click.group(

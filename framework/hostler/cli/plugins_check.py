@@ -1,25 +1,29 @@
-"""`hostler plugins check`: does a plugin keep what it promises?"""
+"""`hostler plugins check`: does a plugin conform to the hook contract?"""
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, distribution, distributions
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hostler.cli.import_deadline import bounded_imports
 from hostler.errors import ServerError
+from hostler.files.bounded_read import read_plain
 from hostler.model.spec import PluginSpec
-from hostler.plugins.discovery import find_class
-from hostler.plugins.messages import said
-from hostler.text.sanitize import harmless
+from hostler.plugins.discovery import GROUP, find_class, installed
+from hostler.plugins.messages import did_you_mean, said
 
 if TYPE_CHECKING:
     from hostler.testing.conformance import Findings
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_LARGEST_FILE = 16 * 2**20
 
 
 @click.command("check")
@@ -38,11 +42,9 @@ def command(what: str, settings: tuple[str, ...]) -> None:
     or "path/to/file.py:Class". Their hooks are really called, in folders that are removed afterwards, with
     an address that nobody listens at. Ends with 1 when a promise is broken.
     """
-    from hostler.cli.plugin_targets import targets  # noqa: PLC0415 - only this command needs it
-
-    specs = targets(what)
+    specs = _plugins_of(what)
     options = _options(settings, specs)
-    failed = [spec.name for spec in specs if not _keeps_its_promises(spec, options)]
+    failed = [spec.name for spec in specs if not _conforms(spec, options)]
     if failed:
         raise SystemExit(1)
 
@@ -65,7 +67,7 @@ def _option(setting: str) -> tuple[str, Any]:
         return name.strip(), text
 
 
-def _keeps_its_promises(spec: PluginSpec, options: dict[str, Any]) -> bool:
+def _conforms(spec: PluginSpec, options: dict[str, Any]) -> bool:
     from hostler.testing.conformance import check_contract  # noqa: PLC0415 - it brings the whole engine
 
     try:
@@ -73,10 +75,10 @@ def _keeps_its_promises(spec: PluginSpec, options: dict[str, Any]) -> bool:
             class_ = find_class(spec)
         findings = check_contract(class_, options)
     except ServerError as error:
-        click.echo(harmless(str(error)), err=True)
+        click.echo(str(error), err=True)
         return False
     except Exception as error:  # noqa: BLE001 - a plugin's code may fail wherever it is touched
-        click.echo(harmless(f"{spec.name}: cannot be checked, since it raises {said(error)}"), err=True)
+        click.echo(f"{spec.name}: cannot be checked, since it raises {said(error)}", err=True)
         return False
 
     if spec.use is None and not _NAME.fullmatch(spec.name):
@@ -97,5 +99,72 @@ def _shown(name: str, findings: Findings, *, given: bool) -> bool:
     if findings.unbuilt:
         text += "\n  give it what it needs: --set OPTION=VALUE"
 
-    click.echo(harmless(text), err=bad)
+    click.echo(text, err=bad)
     return not bad
+
+
+# -- from a word to plugins -------------------------------------------------------------------------
+
+
+def _plugins_of(what: str) -> list[PluginSpec]:
+    """The plugins that a word names. click.UsageError, with what was probably meant, where there are none."""
+    if ":" in what:
+        return [PluginSpec(what.rpartition(":")[2] or what, use=what)]
+    if what in installed():
+        return [PluginSpec(what)]
+
+    path = Path(what).expanduser()
+    if path.suffix == ".py":
+        raise click.UsageError(_without_class(path, what))
+
+    is_folder = bool(what) and path.is_dir()
+    names = _of_distribution(what)
+    if names is None and is_folder:
+        names = _of_distribution(_project_name(path))
+
+    if names:
+        return [PluginSpec(name) for name in names]
+    if names is not None:
+        raise click.UsageError(
+            f'{what} is installed, and offers no plugin (no entry point in the group "{GROUP}")'
+        )
+
+    raise click.UsageError(_unknown(what, is_folder=is_folder))
+
+
+def _of_distribution(name: str) -> list[str] | None:
+    """The plugins that an installed package offers; None when it is not installed."""
+    try:
+        points = distribution(name).entry_points if name else None
+    except (PackageNotFoundError, ValueError):
+        return None
+    return None if points is None else sorted({point.name for point in points.select(group=GROUP)})
+
+
+def _project_name(folder: Path) -> str:
+    try:
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8")).get("project", {})
+    except (OSError, ValueError):
+        return ""
+    return str(project.get("name", "")) if isinstance(project, dict) else ""
+
+
+def _without_class(path: Path, what: str) -> str:
+    try:
+        tree = ast.parse(read_plain(path, _LARGEST_FILE)[0])
+    except (OSError, SyntaxError, ValueError) as error:
+        return f"{what} cannot be read: {error}"
+    classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+    choices = " or ".join(f"{what}:{name}" for name in classes)
+    return f"name the class too: {choices}" if classes else f"there is no class in {what}"
+
+
+def _unknown(what: str, *, is_folder: bool) -> str:
+    if is_folder:
+        return f"the package in {what} is not installed: pip install -e {what}"
+    packages = {
+        str(one.name) for one in distributions() if any(point.group == GROUP for point in one.entry_points)
+    }
+    choices = [*installed(), *sorted(packages)]
+    question = did_you_mean(what, choices) or f"; there are: {', '.join(choices)}"
+    return f"there is no plugin and no installed package {what}{question} (for a file, write FILE.py:Class)"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass
 from keyword import iskeyword
 from pathlib import Path
 
@@ -31,44 +30,6 @@ _FILES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class NewPlugin:
-    """The names of a new plugin, all made from one."""
-
-    name: str
-
-    @property
-    def package(self) -> str:
-        """What is installed: hostler-my-server."""
-        return f"hostler-{self.name}"
-
-    @property
-    def values(self) -> dict[str, str]:
-        """What is filled into the templates."""
-        word = self.name.replace("-", "_")
-        return {
-            "name": self.name,
-            "word": word,
-            "package": self.package,
-            "module": f"hostler_{word}",
-            "class": self._class_name(),
-            "api": API,
-            "version": __version__,
-        }
-
-    def files(self) -> dict[str, str]:
-        """The text of each file by its path."""
-        values = self.values
-        return {
-            place.format_map(values): _filled((_TEMPLATES / f"{template}.template").read_text(), values)
-            for template, place in _FILES.items()
-        }
-
-    def _class_name(self) -> str:
-        name = "".join(part.capitalize() for part in self.name.split("-"))
-        return f"{name}Plugin" if iskeyword(name) or name in _IMPORTED else name
-
-
 @click.command("new")
 @click.argument("name")
 @click.option(
@@ -86,11 +47,10 @@ def command(name: str, into: Path) -> None:
     if not _NAME.fullmatch(name) or len(name) > _LONGEST or name.startswith("hostler-"):
         raise click.UsageError(_refusal(name))
 
-    plugin = NewPlugin(name)
-    folder = into / plugin.package
-    _write(folder, plugin.files())
+    folder, files = into / f"hostler-{name}", package_files(name)
+    _write(folder, files)
     click.echo(f"{folder}: a package for the plugin {name}\n")
-    click.echo("\n".join(f"  {path}" for path in plugin.files()))
+    click.echo("\n".join(f"  {path}" for path in files))
     click.echo(
         f"\nnext: cd {folder}; pip install -e '.[test]'; pytest; hostler plugins check {name}; "
         "hostler run example.toml"
@@ -125,5 +85,21 @@ def _write(folder: Path, files: dict[str, str]) -> None:
         ) from None
 
 
-def _filled(text: str, values: dict[str, str]) -> str:
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], text)
+def package_files(name: str) -> dict[str, str]:
+    """The text of each file of the package by its path; all names in it are made from the plugin's."""
+    word, class_name = name.replace("-", "_"), "".join(part.capitalize() for part in name.split("-"))
+    is_taken = iskeyword(class_name) or class_name in _IMPORTED
+    values = {
+        "name": name,
+        "word": word,
+        "package": f"hostler-{name}",
+        "module": f"hostler_{word}",
+        "class": f"{class_name}Plugin" if is_taken else class_name,
+        "api": API,
+        "version": __version__,
+    }
+    texts = {place: (_TEMPLATES / f"{template}.template").read_text() for template, place in _FILES.items()}
+    return {
+        place.format_map(values): re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], text)
+        for place, text in texts.items()
+    }

@@ -1,4 +1,4 @@
-"""`hostler plugins show`: what is installed, and what it can be told."""
+"""`hostler plugins show`: what is installed, and its options."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from hostler.plugins.describe import PluginDescription, describe
 from hostler.plugins.discovery import installed
 from hostler.plugins.messages import did_you_mean
 
-_COMMANDS = ("show", "new", "check")
-
 
 @click.command("show")
 @click.argument("names", nargs=-1)
@@ -20,7 +18,7 @@ def command(names: tuple[str, ...] = ()) -> None:
     there = installed()
     unknown = next((name for name in names if name not in there), None)
     if unknown is not None:
-        proposal = did_you_mean(unknown, [*there, *_COMMANDS])
+        proposal = did_you_mean(unknown, [*there, "show", "new", "check"])
         raise click.UsageError(
             f'no plugin "{unknown}" is installed{proposal or "; there are: " + ", ".join(there)}'
         )
@@ -41,6 +39,6 @@ def _page(plugin: PluginDescription) -> str:
     lines = [f"{plugin.name} {plugin.version}".rstrip(), f"  {plugin.summary}"]
     lines.append(f"  hooks: {', '.join(plugin.hooks)}")
     for option in plugin.options:
-        lines.append(f"  {option.name} = {option.default}  ({option.type})")
-        lines.append(f"      {option.meaning}")
+        value = f"= {option.default}  ({option.type})" if option.default else f"({option.type}, required)"
+        lines.append(f"  {option.name} {value}\n      {option.meaning}")
     return "\n".join(lines) + "\n"

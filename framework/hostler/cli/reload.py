@@ -42,8 +42,8 @@ class Reloading:
             try:
                 changes = await self._reload()
             except ServerError as error:
-                self.view.say(str(error), error=True)
-                self.view.say("reload failed; the running configuration is unchanged", error=True)
+                self.view.show_message(str(error), error=True)
+                self.view.show_message("reload failed; the running configuration is unchanged", error=True)
                 continue
             for name in changes.added:
                 on_added(name)
@@ -54,9 +54,9 @@ class Reloading:
         changes = self.supervisor.changes(configuration)
         again = [name for name in failed if name in changes.unchanged]
         for line in lines(changes, again):
-            self.view.say(line)
+            self.view.show_message(line)
 
-        self.view.know(configuration)
+        self.view.learn_names(configuration)
         keep_session_keys(configuration)
         changes = await self.supervisor.reload(configuration)
         self._try_again(again)

@@ -59,7 +59,7 @@ def command(
     from hostler.cli.run_session import RunSession  # noqa: PLC0415 - the engine is imported when it is needed
 
     view = make_view(
-        configuration, debug=debug, quiet=quiet, as_json=as_json, beside_command=words is not None
+        configuration, debug=debug, quiet=quiet, as_json=as_json, has_companion=words is not None
     )
     again = read if configuration.path is not None else partial(_refuse_again, file)
     foreground = RunSession(configuration, names, view, again, debug=debug)

@@ -14,8 +14,8 @@ from weakref import WeakSet
 from hostler.cli.command_environment import addresses
 from hostler.cli.exit_code import verdict
 from hostler.cli.job_control import JobControl
-from hostler.cli.output import CarefulView, View
-from hostler.cli.output.sentences import lines_missed
+from hostler.cli.output import PipeSafeView, View
+from hostler.cli.output.renderer import lines_missed
 from hostler.cli.reload import Reloading, has_terminal
 from hostler.cli.run_arguments import NOT_EXECUTABLE, NOT_FOUND
 from hostler.cli.session_keys import keep_session_keys
@@ -62,7 +62,7 @@ class RunSession:
 
     async def run(self, command: Sequence[str] | None) -> int:
         """Run all of it; the exit code."""
-        self.view = CarefulView(self.view, self._on_gone if command is None else lambda: None)
+        self.view = PipeSafeView(self.view, self._on_gone if command is None else lambda: None)
         keep_session_keys(self.configuration)
         self._supervisor = supervisor = Supervisor(self._chosen(self.configuration))
         supervisor.listen(self.view.show)
@@ -78,7 +78,7 @@ class RunSession:
             async with supervisor:
                 code = verdict(supervisor, await (self._run_beside(command) if command else self._keep()))
         except ServerError as error:
-            self.view.say(str(error), error=True)
+            self.view.show_message(str(error), error=True)
             code = 1
         finally:
             await self._show_the_rest()
@@ -125,13 +125,13 @@ class RunSession:
         try:
             self._beside = await asyncio.create_subprocess_exec(*command, env=env, **self._front.options)
         except FileNotFoundError:
-            self.view.say(f"{command[0]}: no such program", error=True)
+            self.view.show_message(f"{command[0]}: no such program", error=True)
             return NOT_FOUND
         except OSError as error:
-            self.view.say(f"{command[0]}: {error.strerror}", error=True)
+            self.view.show_message(f"{command[0]}: {error.strerror}", error=True)
             return NOT_EXECUTABLE
 
-        self.view.give_way()
+        self.view.stop_spinner()
         self._front.give(self._beside.pid)
 
         if self._stop.is_set() or supervisor.ended_by:
@@ -170,13 +170,13 @@ class RunSession:
         if not self._stop.is_set():
             self._stop.set()
             self._signal, self._told = number, loop_time()
-            self.view.shutting_down()
+            self.view.show_shutdown()
             self._pass_on(number)
         elif number == self._signal == signal.SIGTERM and loop_time() - self._told < _ECHO:
             return
         elif self._supervisor is not None and not self._killing:
             self._killing = True
-            self.view.say("killing what is left")
+            self.view.show_message("killing what is left")
             self._pass_on(signal.SIGKILL)
             self._start(self._supervisor.stop(force=True))
 
@@ -226,13 +226,13 @@ class RunSession:
             if rested > self._shown_until:
                 missed += 1 + line.missed
                 continue
-            self.view.line(server.name, line)
+            self.view.show_line(server.name, line)
             if loop_time() - rested > _TURN:  # a terminal may be slow, and the loop has other things to do
                 await asyncio.sleep(0)
                 rested = loop_time()
 
         if missed:
-            self.view.say(lines_missed(server.name, missed))
+            self.view.show_message(lines_missed(server.name, missed))
 
     async def _show_the_rest(self) -> None:
         """Show the lines that still wait when all is over, for a moment."""

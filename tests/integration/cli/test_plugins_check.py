@@ -182,3 +182,8 @@ def test_a_word_that_is_no_command_is_the_name_of_a_plugin(run: Run) -> None:
     done = run("plugins", "chek")
     assert done.returncode == 2
     assert 'no plugin "chek" is installed; did you mean "check"?' in done.stderr
+
+
+def test_an_option_without_a_default_is_shown_as_required(run: Run, site: dict[str, str]) -> None:
+    assert "\n  word (str, required)\n      a word\n" in run("plugins", "show", "NEEDY", env=site).stdout
+    assert '\n  word = "x"  (str)\n      a word\n' in run("plugins", "show", "good", env=site).stdout

@@ -29,7 +29,7 @@ from hostler import (
 from hostler.cli.output import View
 from hostler.cli.output.jsonlines import JsonView
 from hostler.cli.output.plain import PlainView
-from hostler.cli.output.sentences import label
+from hostler.cli.output.renderer import label
 from hostler.cli.output.terminal import TerminalView
 
 ONE = Configuration({"web": ServerSpec(name="web")})
@@ -164,12 +164,12 @@ def test_a_title_cannot_forge_a_line_of_output() -> None:
 
 def test_json_says_words_of_its_own_on_stderr_only(capsys: pytest.CaptureFixture[str]) -> None:
     out = io.StringIO()
-    view = JsonView(out, debug=False)
-    view.say("killing what is left")
-    view.shutting_down()
+    view = JsonView(out)
+    view.show_message("killing what is left")
+    view.show_shutdown()
     view.close()
     assert (out.getvalue(), capsys.readouterr().err) == ("", "killing what is left\n")
-    view.line("web", Line("stderr", 'a "quoted" line', 3, 2))
+    view.show_line("web", Line("stderr", 'a "quoted" line', 3, 2))
     told = json.loads(out.getvalue())
     assert {key: told[key] for key in ("event", "stream", "number", "text", "generation")} == {
         "event": "line",
@@ -200,14 +200,14 @@ def test_nothing_that_a_server_says_reaches_a_terminal_as_an_order(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     out: io.StringIO = io.StringIO()
-    view: View = PlainView(ONE, out, debug=True) if kind == "plain" else JsonView(out, debug=True)
+    view: View = PlainView(ONE, out, debug=True) if kind == "plain" else JsonView(out)
 
     if kind == "terminal":
         view, out = terminal(monkeypatch)
 
-    view.line("web", Line("stdout", NASTY, 1, 1))
+    view.show_line("web", Line("stdout", NASTY, 1, 1))
     view.show(Notice(**HEAD, topic="t", text=NASTY, level="error"))
-    view.say(NASTY, error=True)
+    view.show_message(NASTY, error=True)
     view.close()
     told = out.getvalue() + capsys.readouterr().err
     told = re.sub(r"\x1b\[[0-9;]*m|\x1b\[\?25[hl]", "", told)  # colours, and the cursor of the spinner
@@ -217,7 +217,7 @@ def test_nothing_that_a_server_says_reaches_a_terminal_as_an_order(
 
 def test_a_title_cannot_play_with_the_terminal_behind_a_spinner(monkeypatch: pytest.MonkeyPatch) -> None:
     view, out = terminal(monkeypatch)
-    view.know(Configuration({"web": ServerSpec(name="web", title=NASTY.replace("\0", ""))}))
+    view.learn_names(Configuration({"web": ServerSpec(name="web", title=NASTY.replace("\0", ""))}))
     view.show(state(State.STARTING))
     view.close()
     assert "Starting ev" in out.getvalue()
@@ -229,9 +229,9 @@ def test_a_title_cannot_play_with_the_terminal_behind_a_spinner(monkeypatch: pyt
 def test_output_of_a_server_cannot_play_with_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     view, out = terminal(monkeypatch)
     text = "[bold]:bug:[/bold] \x1b[31mred\x1b[2J\x1b[H\x1b]0;title\x1b\\ plain"
-    view.line("web", Line("stdout", text, 1, 1))
+    view.show_line("web", Line("stdout", text, 1, 1))
     view.show(Notice(**HEAD, topic="t", text=text))
-    view.say("done", error=True)
+    view.show_message("done", error=True)
     told = out.getvalue()
     assert told.count("[bold]:bug:[/bold] ") == 2
     assert not any(sequence in told for sequence in ("\x1b[2J", "\x1b[H", "\x1b]0"))

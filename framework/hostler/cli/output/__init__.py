@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import sys
 
-from hostler.cli.output.closed_pipe import CarefulView
+from hostler.cli.output.closed_pipe import PipeSafeView
 from hostler.cli.output.jsonlines import JsonView
 from hostler.cli.output.plain import PlainView
 from hostler.cli.output.view import View
 from hostler.cli.safe_streams import unguarded
 from hostler.model.spec import Configuration
 
-__all__ = ["CarefulView", "JsonView", "PlainView", "View", "make_view"]
+__all__ = ["JsonView", "PipeSafeView", "PlainView", "View", "make_view"]
 
 
 def make_view(
-    configuration: Configuration, *, debug: bool, quiet: bool, as_json: bool, beside_command: bool
+    configuration: Configuration, *, debug: bool, quiet: bool, as_json: bool, has_companion: bool
 ) -> View:
     """Choose by the options and by where the output goes.
 
-    Beside a command everything goes to stderr: stdout is the command's.
+    With a companion command everything goes to stderr: stdout is the command's.
     """
-    out = sys.stderr if beside_command else sys.stdout
+    out = sys.stderr if has_companion else sys.stdout
     if as_json:
-        return JsonView(out, debug=debug)
+        return JsonView(out)
     if out.isatty() and not quiet:
         from hostler.cli.output.terminal import TerminalView  # noqa: PLC0415 - rich is heavy
 

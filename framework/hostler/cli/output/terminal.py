@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.status import Status
 from rich.text import Text
 
-from hostler.cli.output.sentences import Sentences, lines_missed
+from hostler.cli.output.renderer import EventRenderer, lines_missed
+from hostler.cli.output.view import View
 from hostler.events.events import Event, Progress, StateChanged
 from hostler.model.spec import Configuration
 from hostler.model.states import State
@@ -22,44 +23,44 @@ _COLOURS = re.compile(r"(\x1b\[[0-9;]*m)")
 _STYLES = {State.RUNNING: "green", State.CRASHED: "yellow", State.FAILED: "red"}
 
 
-class TerminalView:
+class TerminalView(View):
     """Shows what matters, with a spinner as long as a server is being started."""
 
     def __init__(self, configuration: Configuration, out: TextIO, *, debug: bool) -> None:
-        self._sentences = Sentences(configuration, debug=debug)
+        self._renderer = EventRenderer(configuration, debug=debug)
         self._console = Console(file=out, highlight=False, soft_wrap=True, emoji=False)
         self._status: Status | None = None
-        self._moves = True
+        self._animated = True
 
-    def know(self, configuration: Configuration) -> None:
-        """Learn what to call the servers of another configuration."""
-        self._sentences.know(configuration)
+    def learn_names(self, configuration: Configuration) -> None:
+        """Learn what to call the servers of a configuration."""
+        self._renderer.learn_names(configuration)
 
     def show(self, event: Event) -> None:
         """Print the event if it is for people, and keep the spinner in step."""
-        sentence = self._sentences.of(event)
-        if sentence is not None and not isinstance(event, Progress) and not _starts(event):
+        rendered = self._renderer.render(event)
+        if rendered is not None and not isinstance(event, Progress) and not _starts(event):
             style = _STYLES.get(event.state) if isinstance(event, StateChanged) else None
-            style = style or {logging.WARNING: "yellow", logging.ERROR: "red"}.get(sentence.level)
-            self._console.print(_harmless(sentence.text), style=style)
-        self._spin(sentence.text if sentence is not None and isinstance(event, Progress) else "")
+            style = style or {logging.WARNING: "yellow", logging.ERROR: "red"}.get(rendered.level)
+            self._console.print(_harmless(rendered.text), style=style)
+        self._spin(rendered.text if rendered is not None and isinstance(event, Progress) else "")
 
-    def line(self, server: str, line: Line) -> None:
+    def show_line(self, server: str, line: Line) -> None:
         """Print a line of the server's output."""
         if line.missed:
-            self.say(lines_missed(server, line.missed))
+            self.show_message(lines_missed(server, line.missed))
         self._console.print(Text(f"{server} {line.stream}: ", "dim"), _harmless(line.text), sep="")
 
-    def say(self, text: str, *, error: bool = False) -> None:
-        """Print a line of hostler's own."""
+    def show_message(self, text: str, *, error: bool = False) -> None:
+        """Print a message of hostler's own."""
         self._console.print(_harmless(text), style="red" if error else None)
 
-    def give_way(self) -> None:
-        """Show no spinner any more: it would draw over what the command beside shows."""
-        self._moves = False
+    def stop_spinner(self) -> None:
+        """Show no spinner any more: it would draw over what the companion command shows."""
+        self._animated = False
         self.close()
 
-    def shutting_down(self) -> None:
+    def show_shutdown(self) -> None:
         """Say that the second Ctrl-C is not like the first."""
         self._console.print("[dim]stopping; Ctrl-C once more kills[/dim]")
 
@@ -70,8 +71,8 @@ class TerminalView:
             self._status = None
 
     def _spin(self, progress: str) -> None:
-        starting = self._sentences.starting()
-        if not starting or not self._moves:
+        starting = self._renderer.starting()
+        if not starting or not self._animated:
             self.close()
             return
 

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from hostler.events.events import Event
 from hostler.model.spec import Configuration
 from hostler.model.values import Line
 
 
-class View(Protocol):
-    """One way to show what happens."""
+class View:
+    """One way to show what happens. A view overrides what it shows; nothing is shown of the rest."""
 
-    def know(self, configuration: Configuration) -> None:
-        """Learn what to call the servers of another configuration."""
-        ...
+    def learn_names(self, configuration: Configuration) -> None:
+        """Learn what to call the servers of a configuration, on top of those that are known."""
 
     def show(self, event: Event) -> None:
         """Show an event."""
-        ...
 
-    def line(self, server: str, line: Line) -> None:
+    def show_line(self, server: str, line: Line) -> None:
         """Show one line of a server's output (in debug mode)."""
-        ...
 
-    def say(self, text: str, *, error: bool = False) -> None:
-        """Say something of hostler's own."""
-        ...
+    def show_message(self, text: str, *, error: bool = False) -> None:
+        """Show a message of hostler's own."""
 
-    def give_way(self) -> None:
-        """Draw nothing any more that moves: somebody else uses the terminal now."""
-        ...
+    def stop_spinner(self) -> None:
+        """Draw nothing any more that moves: the companion command uses the terminal now."""
 
-    def shutting_down(self) -> None:
-        """Say that a signal ends all."""
-        ...
+    def show_shutdown(self) -> None:
+        """Show that a signal has begun the shutdown."""
 
     def close(self) -> None:
-        """End; nothing is shown any more."""
-        ...
+        """Leave the terminal as it was; nothing is shown any more."""

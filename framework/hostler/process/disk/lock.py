@@ -240,4 +240,7 @@ def _advice(pid: int | None) -> str:
             "off (use_reloader=False), or have other servers with namespace=..."
         )
 
-    return "stop that one first, or use its server; namespace=... makes it another server"
+    return (
+        "stop that one first, or use its server; to run a second one, copy the configuration to another "
+        "folder or, in a program, give namespace=..."
+    )

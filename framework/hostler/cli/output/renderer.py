@@ -1,4 +1,4 @@
-"""Which events are for people, and in which words."""
+"""Which events are for people, and their text."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ from hostler.secrets.masking import Masker
 from hostler.text.sanitize import one_line
 
 
-class Sentence(NamedTuple):
-    """One line for people and how loud it is, as a level of the logging module."""
+class Rendered(NamedTuple):
+    """One line for people and how severe it is, as a level of the logging module."""
 
     text: str
     level: int
 
 
-class Sentences:
-    """Puts events into words. Remembers which servers are running: their health is worth a line."""
+class EventRenderer:
+    """Renders events as text. Remembers which servers are running: their health is worth a line."""
 
     def __init__(self, configuration: Configuration, *, debug: bool = False) -> None:
         self._labels: dict[str, str] = {}
         self._states: dict[str, State] = {}
         self._debug = debug
         self._not_started: set[str] = set()
-        self.know(configuration)
+        self.learn_names(configuration)
 
-    def know(self, configuration: Configuration) -> None:
+    def learn_names(self, configuration: Configuration) -> None:
         """Learn what to call the servers of a configuration, on top of those that are known."""
         many = len(configuration.servers) > 1
         self._labels |= {name: label(spec, many=many) for name, spec in configuration.servers.items()}
 
-    def of(self, event: Event) -> Sentence | None:
-        """The sentence for an event, or None when it is not for people."""
+    def render(self, event: Event) -> Rendered | None:
+        """Render an event, or return None when it is not for people."""
         if isinstance(event, StateChanged):
             self._states[event.server] = event.state
-            return self._of_state(event)
-        if not self._worth_telling(event):
+            return self._render_state(event)
+        if not self._is_for_people(event):
             return None
 
         text = f"{self._label(event)}: {in_words(event)}"
@@ -61,7 +61,7 @@ class Sentences:
         if self._debug and isinstance(event, Spawned):
             text += "".join(f"\n    {name}={value}" for name, value in event.env.items())
 
-        return Sentence(text, log_level(event))
+        return Rendered(text, log_level(event))
 
     def starting(self) -> list[str]:
         """The labels of the servers that are being started."""
@@ -75,7 +75,7 @@ class Sentences:
         """What to call its server, which may be one of another configuration, or none."""
         return self._labels.get(event.server) or event.server or "hostler"
 
-    def _worth_telling(self, event: Event) -> bool:
+    def _is_for_people(self, event: Event) -> bool:
         match event:
             case Notice(topic="server_added" | "server_changed" | "server_removed"):
                 return self._debug  # a reload says so itself
@@ -86,13 +86,13 @@ class Sentences:
             case _:
                 return self._debug
 
-    def _of_state(self, event: StateChanged) -> Sentence | None:
+    def _render_state(self, event: StateChanged) -> Rendered | None:
         name, level = self._label(event), log_level(event)
 
         if not self._was_started(event):
-            return self._of_failed_start(name, event, level)
+            return self._render_failed_start(name, event, level)
         if event.reason == COMPLETED:
-            return Sentence(f"{name} completed", level) if event.state is State.STOPPED else None
+            return Rendered(f"{name} completed", level) if event.state is State.STOPPED else None
 
         words = {
             State.STARTING: f"Starting {name}...",
@@ -102,7 +102,7 @@ class Sentences:
             State.CRASHED: f"{name} crashed: {event.reason}",
             State.FAILED: f"{name} failed: {_error_of(event)}",
         }
-        return Sentence(words[event.state], level) if event.state in words else None
+        return Rendered(words[event.state], level) if event.state in words else None
 
     def _was_started(self, event: StateChanged) -> bool:
         """Whether there was a process: what failed before the spawn has not crashed."""
@@ -112,12 +112,12 @@ class Sentences:
             self._not_started.discard(event.server)
         return event.server not in self._not_started
 
-    def _of_failed_start(self, name: str, event: StateChanged, level: int) -> Sentence | None:
-        """One sentence, when it is decided what follows."""
+    def _render_failed_start(self, name: str, event: StateChanged, level: int) -> Rendered | None:
+        """One line, once it is decided what follows."""
         if event.state is State.CRASHED:
             return None
         reason = event.reason if event.state is State.BACKOFF else _error_of(event)
-        return Sentence(f"{name} not started: {reason}", max(level, logging.WARNING))
+        return Rendered(f"{name} not started: {reason}", max(level, logging.WARNING))
 
 
 def _error_of(event: StateChanged) -> str:
@@ -138,7 +138,7 @@ def _title_of_plugins(spec: ServerSpec) -> str:
         try:
             title = getattr(plugin.instance or find_class(plugin), "title", None)
         except ServerError:
-            continue  # it is told when the server is started
+            continue  # reported when the server is started
         if isinstance(title, str):
             return title
     return ""
