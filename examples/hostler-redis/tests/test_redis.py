@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from hostler import Endpoint, Exited, InvalidConfiguration, ServerCrashed, State, Unhealthy, load
-from hostler.testing import StandIn, assert_plugin_contract
+from hostler.testing import FakeServerContext, assert_plugin_contract
 from hostler_redis import Redis
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +39,7 @@ def test_the_example_is_right():
 )
 def test_the_port_is_read_where_redis_names_it(line, port):
     expected = None if port is None else Endpoint("127.0.0.1", port, "redis")
-    assert Redis().parse_port(StandIn(), line) == expected
+    assert Redis().parse_port(FakeServerContext(), line) == expected
 
 
 async def test_a_real_redis_is_ready_when_it_answers(hostler_server, redis_server):
@@ -137,7 +137,7 @@ async def ask(endpoint: Endpoint, command: bytes) -> bytes:
 )
 async def test_what_is_no_pong_is_unhealthy(answer, permanent):
     async with answering(answer) as endpoint:
-        reports = Redis().health_check(StandIn(), endpoint)
+        reports = Redis().health_check(FakeServerContext(), endpoint)
         report = await anext(reports)
         await reports.aclose()
     assert isinstance(report, Unhealthy)
@@ -146,12 +146,12 @@ async def test_what_is_no_pong_is_unhealthy(answer, permanent):
 
 async def test_a_refusal_to_shut_down_is_told():
     async with answering(b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n") as endpoint:
-        server = StandIn(endpoint=endpoint, state=State.STOPPING)
+        server = FakeServerContext(endpoint=endpoint, state=State.STOPPING)
         await Redis().on_shutdown(server)
     assert "refused to shut down: -ERR Errors" in server.notices[0].text
 
 
 async def test_a_redis_that_is_gone_already_is_no_trouble(free_tcp_port):
-    server = StandIn(endpoint=Endpoint("127.0.0.1", free_tcp_port))
+    server = FakeServerContext(endpoint=Endpoint("127.0.0.1", free_tcp_port))
     await Redis().on_shutdown(server)
     assert "could not be told to shut down" in server.notices[0].text
