@@ -1,4 +1,4 @@
-"""Finding the class of a plugin: by path, by module, or by name among what is installed."""
+"""Finds the class of a plugin: by file, by module, or by its name among the installed entry points."""
 
 from __future__ import annotations
 
@@ -13,23 +13,20 @@ from types import ModuleType
 
 from hostler.errors import PluginError
 from hostler.files.bounded_read import read_plain
+from hostler.model.schema.diagnostics import likely
 from hostler.model.spec import PluginSpec
-from hostler.plugins.entry_points import EntryPoint, offers
-from hostler.plugins.messages import BY_PATH, fault_in, likely
+from hostler.plugins.entry_points import EntryPoint, read_entry_points
+from hostler.plugins.messages import BY_PATH, fault_in
 
 GROUP = "hostler.plugins"
 _LARGEST = 16 * 2**20
 
 
 def find_class(spec: PluginSpec) -> type:
-    """Import the class that a plugin's spec names, and nothing else.
-
-    Raises PluginError, which names the plugin, where it was looked for and the cause.
-    """
+    """Import the class that a plugin's spec names; PluginError names the plugin, the place and the cause."""
     if spec.use is None:
-        offer = entry_point(spec.name)
-        place = f"entry point {offer.name} of {package_of(offer)}"
-        return _named(spec, offer.module, offer.attribute, place)
+        entry = entry_point(spec.name)
+        return _named(spec, *entry.target, f"entry point {entry.name} of {_package_of(entry)}")
 
     place, colon, class_name = spec.use.rpartition(":")
     if not colon or not place or not class_name:
@@ -46,7 +43,7 @@ def find_class(spec: PluginSpec) -> type:
 
 def installed() -> list[str]:
     """The names of all plugins that installed packages offer, sorted; none of them is imported."""
-    return sorted({offer.name for offer in offers(GROUP)})
+    return sorted({one.name for one in read_entry_points(GROUP)})
 
 
 def entry_point(name: str) -> EntryPoint:
@@ -54,31 +51,28 @@ def entry_point(name: str) -> EntryPoint:
 
     Raises PluginError where there is none (with what there is) or where two packages offer the name.
     """
-    there = offers(GROUP)
-    found = [offer for offer in there if offer.name == name]
+    found = [one for one in read_entry_points(GROUP) if one.name == name]
     if not found:
-        names = sorted({offer.name for offer in there})
-        proposal = likely(name, names)
+        proposal = likely(name, installed())
         raise PluginError(
-            f'there is no plugin "{name}" among the installed: {", ".join(names)}',
+            f'there is no plugin "{name}" among the installed: {", ".join(installed())}',
             hint=f'did you mean "{proposal}"?' if proposal else 'or give use = "module:Class"',
             details={"proposal": proposal},
         )
 
-    chosen = [offer for offer in found if offer.package != "hostler"] or found
-    if len({offer.value for offer in chosen}) > 1:
-        offered = ", ".join(sorted(f"{package_of(offer)} ({offer.value})" for offer in chosen))
+    chosen = [one for one in found if one.package != "hostler"] or found
+    if len({one.value for one in chosen}) > 1:
+        packages = ", ".join(sorted(f"{_package_of(one)} ({one.value})" for one in chosen))
         raise PluginError(
-            f'plugin "{name}" is offered by several packages: {offered}',
+            f'plugin "{name}" is offered by several packages: {packages}',
             hint='choose one with use = "module:Class"',
         )
 
     return chosen[0]
 
 
-def package_of(offer: EntryPoint) -> str:
-    """The package that an entry point came with."""
-    return offer.package or "an unnamed package"
+def _package_of(entry: EntryPoint) -> str:
+    return entry.package or "an unnamed package"
 
 
 def _named(spec: PluginSpec, module_name: str, class_name: str, place: str) -> type:

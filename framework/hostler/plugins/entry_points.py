@@ -1,8 +1,8 @@
-"""What installed packages offer in a group of entry points, read from the files that describe them.
+"""Reads what installed packages offer in a group of entry points.
 
-The format is https://packaging.python.org/specifications/entry-points. The standard library reads it too, but
-to import that reader (with its email parser) takes longer than all else that a start does with plugins. It is
-asked where packages can stand elsewhere than in folders: in an archive, or behind an importer of their own.
+The format is https://packaging.python.org/specifications/entry-points. `importlib.metadata` reads it too, but
+its import (with an email parser) takes longer than all else that a start does with plugins. It is used only
+where packages stand elsewhere than in folders: in an archive, or behind an importer of their own.
 """
 
 from __future__ import annotations
@@ -26,35 +26,18 @@ class EntryPoint(NamedTuple):
     version: str
 
     @property
-    def module(self) -> str:
-        """The module to import."""
-        return self._place()[0]
-
-    @property
-    def attribute(self) -> str:
-        """What is wanted of the module, perhaps dotted."""
-        return self._place()[1]
-
-    def _place(self) -> tuple[str, str]:
-        place, _, _ = self.value.partition("[")  # extras
-        module, _, attribute = place.partition(":")
+    def target(self) -> tuple[str, str]:
+        """The module to import, and the name to take from it, perhaps dotted."""
+        module, _, attribute = self.value.partition("[")[0].partition(":")  # without the extras
         return module.strip(), attribute.strip()
 
 
-def offers(group: str) -> list[EntryPoint]:
+def read_entry_points(group: str) -> list[EntryPoint]:
     """The entry points of a group; of two packages of one name the first on sys.path counts."""
-    return list(_in_folders(group) if _are_folders_all() else _by_library(group))
-
-
-def _are_folders_all() -> bool:
-    """Whether all that is installed stands in the folders of sys.path."""
-    others = [finder for finder in sys.meta_path if finder is not PathFinder]
-    elsewhere = any(hasattr(finder, "find_distributions") for finder in others)
-    return not elsewhere and not any(_is_archive(entry) for entry in sys.path)
-
-
-def _is_archive(entry: str) -> bool:
-    return entry.endswith(".egg") or os.path.isfile(entry)  # noqa: PTH113 - a Path for each would cost more
+    finders = any(hasattr(one, "find_distributions") for one in sys.meta_path if one is not PathFinder)
+    # Names of files are plain strings in this module: a Path for each would cost more than the look itself.
+    archives = any(entry.endswith(".egg") or os.path.isfile(entry) for entry in sys.path)  # noqa: PTH113
+    return list(_by_library(group) if finders or archives else _in_folders(group))
 
 
 def _by_library(group: str) -> Iterator[EntryPoint]:
@@ -72,7 +55,7 @@ def _in_folders(group: str) -> Iterator[EntryPoint]:
             name = _normalized(metadata)
             if name not in seen:
                 seen.add(name)
-                yield from _offered(metadata, group)
+                yield from _entry_points_of(metadata, group)
 
 
 def _metadata_in(folder: str) -> list[str]:
@@ -89,7 +72,7 @@ def _normalized(metadata: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _offered(metadata: str, group: str) -> Iterator[EntryPoint]:
+def _entry_points_of(metadata: str, group: str) -> Iterator[EntryPoint]:
     text = _text(f"{metadata}/entry_points.txt")
     if f"[{group}]" not in text:
         return

@@ -6,15 +6,10 @@ import sys
 from collections.abc import Iterable
 from traceback import extract_tb
 
+from hostler.model.schema.diagnostics import likely
+
 _LONGEST_REPR = 300
 BY_PATH = "hostler_plugin_"
-
-
-def likely(word: str, choices: Iterable[str]) -> str:
-    """The choice that was probably meant, or ""."""
-    from difflib import get_close_matches  # noqa: PLC0415 - only messages need it
-
-    return next(iter(get_close_matches(word, list(choices), n=1, cutoff=0.6)), "")
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

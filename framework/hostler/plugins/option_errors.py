@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from enum import Enum
@@ -10,8 +9,9 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin
 
 from hostler.errors import Problem
+from hostler.model.schema.diagnostics import likely, worded
 from hostler.model.units import Duration, Size
-from hostler.plugins.messages import fault_in, likely
+from hostler.plugins.messages import fault_in
 
 # How msgspec words a mistake: "Expected `int | null`, got `str` - at `$[1]`".
 _AT = re.compile(r"(?P<message>.*) - at `\$(?P<path>.*)`", re.DOTALL)
@@ -38,14 +38,14 @@ def wrong_value(hint: Any, name: str, value: object, message: str) -> Problem:
     if choices and not path:
         allowed = ", ".join(f'"{choice}"' for choice in choices)
         proposal = likely(value, choices) if isinstance(value, str) else ""
-        return Problem(name, f"expected one of {allowed}, found {shown(value)}", proposal=proposal)
+        return Problem(name, f"expected one of {allowed}, found {worded(value)}", proposal=proposal)
 
     types = _TYPES.fullmatch(text)
     if types is None:
         return Problem(name + path, text, proposal="" if path else _with_unit(hint, value))
 
     secret = "Secret" in str(hint)
-    found = _WORDS.get(types["found"], types["found"]) if path or isinstance(value, str) else shown(value)
+    found = _WORDS.get(types["found"], types["found"]) if path or isinstance(value, str) else worded(value)
     return Problem(name + path, f"expected {_wanted(types['wanted'], secret=secret)}, found {found}")
 
 
@@ -60,29 +60,9 @@ def refusal(error: Exception, fields: Iterable[str], file: str) -> Problem:
     return Problem(name, rest) if colon and name in fields else Problem("", text)
 
 
-def no_number(value: object) -> bool:
-    """Whether this is what TOML calls nan or inf: no plugin reckons with them."""
-    return isinstance(value, float) and not math.isfinite(value)
-
-
 def _wanted(types: str, *, secret: bool) -> str:
     words = {**_WORDS, "object": '{ secret = "env:NAME" }'} if secret else _WORDS
     return " or ".join(words.get(word, word) for word in types.split(" | ") if word != _NOTHING)
-
-
-def shown(value: object) -> str:
-    """What was found, for a message."""
-    match value:
-        case str():
-            return f'"{value}"'
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return str(value)
-        case list() | tuple():
-            return "a list"
-        case _:
-            return "a table"
 
 
 def _with_unit(hint: Any, value: object) -> str:

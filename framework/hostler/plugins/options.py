@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -13,12 +14,13 @@ from typing import Any, get_type_hints
 import msgspec
 
 from hostler.errors import PluginError, Problem
+from hostler.model.schema.diagnostics import likely, worded
 from hostler.model.spec import PluginSpec
 from hostler.model.units import Duration, Size
 from hostler.plugins.discovery import find_class
-from hostler.plugins.messages import file_of, likely, place_of, said
-from hostler.plugins.option_errors import no_number, refusal, shown, wrong_value
-from hostler.plugins.signatures import check_plugin, compares_by_value, hook_faults
+from hostler.plugins.messages import file_of, said
+from hostler.plugins.option_errors import refusal, wrong_value
+from hostler.plugins.signatures import check_hooks, check_plugin
 
 
 def build(spec: PluginSpec) -> object:
@@ -26,12 +28,7 @@ def build(spec: PluginSpec) -> object:
 
     Raises PluginError when the class cannot be found, is malformed, or does not accept its options.
     """
-    if spec.instance is not None:
-        check_plugin(spec.name, spec.instance)
-        return spec.instance
-
-    class_ = plugin_class(spec)
-    plugin, problems = construct(class_, spec.options)
+    plugin, problems = _built(spec)
     if problems:
         raise PluginError(
             f'plugin "{spec.name}" cannot be used:\n' + "\n".join(f"  {problem}" for problem in problems),
@@ -48,16 +45,18 @@ def option_problems(spec: PluginSpec) -> list[Problem]:
     A plugin that cannot be found or is malformed is a problem too, so nothing is raised.
     """
     try:
-        if spec.instance is not None:
-            check_plugin(spec.name, spec.instance)
-            return []
-        _, problems = construct(plugin_class(spec), spec.options)
+        return _built(spec)[1]
     except PluginError as error:
         proposal = str(error.context.details.get("proposal", ""))
         hint = f"; {error.context.hint}" if error.context.hint and not proposal else ""
         return [Problem("", error.message + hint, proposal=proposal)]
 
-    return problems
+
+def _built(spec: PluginSpec) -> tuple[object | None, list[Problem]]:
+    if spec.instance is None:
+        return construct(plugin_class(spec), spec.options)
+    check_plugin(spec.name, spec.instance)
+    return spec.instance, []
 
 
 def plugin_class(spec: PluginSpec) -> type:
@@ -68,13 +67,7 @@ def plugin_class(spec: PluginSpec) -> type:
             f'plugin "{spec.name}": {class_.__qualname__} is no dataclass',
             hint="declare it with @dataclass(eq=False); its fields are its options",
         )
-    if class_.__eq__ is not object.__eq__:
-        raise PluginError(compares_by_value(spec.name, class_))
-
-    faults = list(hook_faults(class_))
-    if faults:
-        raise PluginError(f'plugin "{spec.name}" ({place_of(class_)}): ' + "; ".join(faults))
-
+    check_hooks(spec.name, class_)
     return class_
 
 
@@ -113,7 +106,7 @@ def convert(class_: type, field: dataclasses.Field[Any], value: object) -> Any:
         ) from error
 
 
-def construct(class_: type, options: Mapping[str, object]) -> tuple[object | None, list[Problem]]:
+def construct(class_: type, options: Mapping[str, Any]) -> tuple[object | None, list[Problem]]:
     """Make a plugin object, or None and every mistake in its options; its hooks are not looked at."""
     fields = option_fields(class_)
     problems = [_unknown(key, fields) for key in options if key not in fields]
@@ -123,7 +116,7 @@ def construct(class_: type, options: Mapping[str, object]) -> tuple[object | Non
         if name not in options:
             problems += [Problem(name, "this option is required")] if _required(field) else []
             continue
-        if no_number(options[name]):
+        if isinstance(options[name], float) and not math.isfinite(options[name]):  # TOML has nan and inf
             problems.append(Problem(name, f"expected a number that is one, found {options[name]}"))
             continue
         try:
@@ -146,19 +139,19 @@ def _decode(kind: type, value: object) -> object:
             # A bare number is refused by `parse` too: the sentence about the unit is the same.
             return kind.parse(str(value))
         except ValueError as error:
-            raise ValueError(f"{error}, found {shown(value)}") from None
+            raise ValueError(f"{error}, found {worded(value)}") from None
 
     if kind is Path and isinstance(value, str):
         return _path(value)
 
-    raise ValueError(f"expected {'a path' if kind is Path else kind.__name__}, found {shown(value)}")
+    raise ValueError(f"expected {'a path' if kind is Path else kind.__name__}, found {worded(value)}")
 
 
 def _path(text: str) -> Path:
     """The path, with the home folder in place of its `~`."""
     found = os.path.expanduser(text)  # noqa: PTH111 - Path.expanduser raises RuntimeError
     if found.startswith("~"):
-        raise ValueError(f"expected a home directory that exists, found {shown(text)}")
+        raise ValueError(f"expected a home directory that exists, found {worded(text)}")
     return Path(found)
 
 

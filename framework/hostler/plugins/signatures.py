@@ -76,7 +76,7 @@ def _bound(plugin: object, attribute: str) -> Callable[..., object]:
     return function
 
 
-def form_of(function: Callable[..., object]) -> str:
+def _form_of(function: Callable[..., object]) -> str:
     """What kind of function this is, in the words of `FORMS`."""
     if inspect.isasyncgenfunction(function):
         return "async def with yield"
@@ -119,7 +119,7 @@ def _faults_of(marked: Marked) -> Iterator[str]:
         yield f'hook "{hook}" is a wrapper: hostler calls plugins one by one, there is nothing to wrap'
         return
 
-    form = form_of(marked.function)
+    form = _form_of(marked.function)
     if form != FORMS[hook]:
         yield f'hook "{hook}" is "{form}" and must be "{FORMS[hook]}"'
 
@@ -145,29 +145,24 @@ def _argument_faults(hook: str, function: Callable[..., object]) -> Iterator[str
 
 
 def check_plugin(name: str, plugin: object) -> None:
-    """Raise PluginError, with everything that is wrong with the plugin's hooks, before it can be called."""
+    """Raise PluginError, with everything that is wrong with a plugin object, before it is called."""
     if inspect.isclass(plugin):
         raise PluginError(
             f'plugin "{name}" is the class {plugin.__name__}, not an object of it',
             hint=f"write {plugin.__name__}(...), with its options",
         )
-    if not inspect.ismodule(plugin) and type(plugin).__eq__ is not object.__eq__:
-        raise PluginError(compares_by_value(name, type(plugin)))
-
-    faults = list(hook_faults(plugin))
-    if faults:
-        raise PluginError(f'plugin "{name}" ({_place(plugin)}): ' + "; ".join(faults))
+    check_hooks(name, plugin)
 
 
-def compares_by_value(name: str, class_: type) -> str:
-    """The sentence about a plugin class that defines `__eq__`."""
-    return (
-        f'plugin "{name}": {class_.__qualname__} compares by value, so two of them could not be told apart; '
-        "declare it with @dataclass(eq=False)"
-    )
-
-
-def _place(plugin: object) -> str:
-    if inspect.ismodule(plugin):
-        return plugin.__name__
-    return place_of(type(plugin))
+def check_hooks(name: str, plugin: object) -> None:
+    """Raise PluginError, with every fault of its hooks, for a plugin (object, class or module)."""
+    class_ = plugin if inspect.isclass(plugin) else type(plugin)
+    # pluggy refuses an object that equals a registered one, as two plugins with equal options would.
+    if class_.__eq__ is not object.__eq__:
+        raise PluginError(
+            f'plugin "{name}": {class_.__qualname__} compares by value, so two of them could not be told '
+            "apart; declare it with @dataclass(eq=False)"
+        )
+    if faults := list(hook_faults(plugin)):
+        place = plugin.__name__ if inspect.ismodule(plugin) else place_of(class_)
+        raise PluginError(f'plugin "{name}" ({place}): ' + "; ".join(faults))

@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-from hostler.plugins.entry_points import EntryPoint, offers
+from hostler.plugins.entry_points import EntryPoint, read_entry_points
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def described(folder: Path, *, about: str, entries: str, file: str = "METADATA")
 @pytest.mark.parametrize("group", ["hostler.plugins", "console_scripts", "pytest11", "there.is.none"])
 def test_the_same_is_found_as_the_standard_library_finds(group: str) -> None:
     library = {(one.name, one.value, one.dist.name) for one in entry_points(group=group) if one.dist}
-    assert {(one.name, one.value, one.package) for one in offers(group)} == library
+    assert {(one.name, one.value, one.package) for one in read_entry_points(group)} == library
 
 
 def test_names_values_extras_and_comments_are_read_as_they_are_written(site: Path) -> None:
@@ -39,9 +39,9 @@ def test_names_values_extras_and_comments_are_read_as_they_are_written(site: Pat
         about="Metadata-Version: 2.1\nName: acme.one\nVersion: 1.0\n\nName: in the text\n",
         entries="[other]\na = b:C\n\n[acme.test]\n# a = b\n  one=acme.one : A.B [extra]\ntwo = acme\nwrong\n",
     )
-    one, two = sorted(offers("acme.test"))
-    assert (one.name, one.module, one.attribute) == ("one", "acme.one", "A.B")
-    assert (two.name, two.module, two.attribute) == ("two", "acme", "")
+    one, two = sorted(read_entry_points("acme.test"))
+    assert (one.name, *one.target) == ("one", "acme.one", "A.B")
+    assert (two.name, *two.target) == ("two", "acme", "")
     assert (one.package, one.version) == ("acme.one", "1.0")
 
 
@@ -52,7 +52,7 @@ def test_an_egg_folder_of_an_editable_install_counts(site: Path) -> None:
         entries="[acme.test]\na = b:C\n",
         file="PKG-INFO",
     )
-    assert offers("acme.test") == [EntryPoint("a", "b:C", "acme", "2")]
+    assert read_entry_points("acme.test") == [EntryPoint("a", "b:C", "acme", "2")]
 
 
 def test_of_two_packages_of_one_name_the_first_on_the_path_counts(
@@ -62,7 +62,7 @@ def test_of_two_packages_of_one_name_the_first_on_the_path_counts(
     front = tmp_path / "front"
     described(front / "acme_one-2.dist-info", about="Name: acme-one\n", entries="[acme.test]\na = new:C\n")
     monkeypatch.syspath_prepend(str(front))
-    assert [offer.value for offer in offers("acme.test")] == ["new:C"]
+    assert [offer.value for offer in read_entry_points("acme.test")] == ["new:C"]
 
 
 def test_packages_without_files_and_folders_that_are_gone_are_passed_over(
@@ -72,7 +72,7 @@ def test_packages_without_files_and_folders_that_are_gone_are_passed_over(
     (site / "nameless-1.dist-info").mkdir()
     (site / "nameless-1.dist-info" / "entry_points.txt").write_text("[acme.test]\na = b:C\n")
     monkeypatch.syspath_prepend(str(site / "gone"))
-    assert offers("acme.test") == [EntryPoint("a", "b:C", "", "")]
+    assert read_entry_points("acme.test") == [EntryPoint("a", "b:C", "", "")]
 
 
 def test_what_stands_in_an_archive_is_found_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +81,7 @@ def test_what_stands_in_an_archive_is_found_too(tmp_path: Path, monkeypatch: pyt
         file.writestr("acme-3.dist-info/METADATA", "Metadata-Version: 2.1\nName: acme\nVersion: 3\n")
         file.writestr("acme-3.dist-info/entry_points.txt", "[acme.test]\na = b:C\n")
     monkeypatch.syspath_prepend(str(archive))
-    assert offers("acme.test") == [EntryPoint("a", "b:C", "acme", "3")]
+    assert read_entry_points("acme.test") == [EntryPoint("a", "b:C", "acme", "3")]
 
 
 def test_an_importer_that_knows_packages_of_its_own_is_asked(
@@ -104,7 +104,7 @@ def test_an_importer_that_knows_packages_of_its_own_is_asked(
             return [Distribution.at(folder)]
 
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Elsewhere])
-    assert offers("acme.test") == [EntryPoint("a", "b:C", "acme", "4")]
+    assert read_entry_points("acme.test") == [EntryPoint("a", "b:C", "acme", "4")]
 
 
 def test_a_configuration_with_plugins_is_checked_without_the_librarys_reader(tmp_path: Path) -> None:

@@ -117,11 +117,14 @@ def shown(node: Node) -> str:
     name = node.key.rpartition(".")[2]
     is_secret = node.source_text is None and name != "secret" and is_secret_name(name)
     is_scalar = isinstance(node.value, str | int | float) and not isinstance(node.value, bool)
-    return MASK if is_secret and is_scalar else _shown(node)
+    if is_secret and is_scalar:
+        return MASK
+    return worded(node.value if node.source_text is None else without_defaults(node.source_text))
 
 
-def _shown(node: Node) -> str:
-    match node.value if node.source_text is None else without_defaults(node.source_text):
+def worded(value: object) -> str:
+    """A value of a configuration for a message: short ones as they stand in TOML, others by their kind."""
+    match value:
         case str() as text:
             return quoted(text)
         case bool() as flag:
