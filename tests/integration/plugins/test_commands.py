@@ -15,13 +15,11 @@ from hostler import (
     EnvironmentSetupFailed,
     Event,
     Notice,
-    PluginError,
     PluginSpec,
     Server,
     State,
     Supervisor,
 )
-from hostler.plugins.options import build
 from specs import MakeSpec, announced
 
 SAVE = 'env | sort > "$0.part"; mv "$0.part" "$0"'
@@ -147,12 +145,3 @@ async def test_a_command_before_the_stop_meets_a_server_that_still_works(keep: K
     async with keep(on_shutdown=["sh", "-c", line]) as supervisor:
         await supervisor["fake"].wait_ready(20)
     assert seen.read_text() == "alive\n"
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [({}, "there is no command"), ({"on_ready": ["true"], "timeout": "0s"}, "timeout: expected more than 0")],
-)
-def test_options_that_mean_nothing_are_refused(options: dict[str, object], words: str) -> None:
-    with pytest.raises(PluginError, match=words):
-        build(PluginSpec("commands", options))

@@ -25,7 +25,7 @@ from hostler import (
     State,
     Supervisor,
 )
-from hostler.plugins.options import build, option_problems
+from hostler.plugins.options import build
 from specs import MakeSpec, announced
 
 SECRET = "sk-0123456789abcdef"
@@ -220,22 +220,6 @@ async def test_a_worker_without_a_port_is_asked_too(make_spec: MakeSpec, directo
     spec = ServerSpec(name="worker", command=("sleep", "60"), port=None, plugins=probing("true")[1:])
     async with Supervisor(spec, directories=directories) as supervisor:
         await supervisor["worker"].wait_ready(10)
-
-
-@pytest.mark.parametrize(
-    ("options", "key"),
-    [
-        ({}, "command"),
-        ({"command": []}, "command"),
-        ({"command": [""]}, "command"),
-        ({"command": "redis-cli ping"}, "command"),
-        ({"command": ["x"], "timeout": "0s"}, "timeout"),
-        ({"command": ["x"], "successes": 0}, "successes"),
-    ],
-)
-def test_a_mistake_in_an_option_is_told_with_its_name(options: dict[str, object], key: str) -> None:
-    (problem,) = option_problems(PluginSpec("exec-health", options))
-    assert problem.key == key
 
 
 def test_no_variable_is_in_its_repr() -> None:

@@ -21,7 +21,6 @@ from hostler import (
     State,
     Supervisor,
 )
-from hostler.plugins.options import option_problems
 from specs import QUICK
 
 NEVER = RestartPolicy(policy=RestartMode.NEVER, start_retries=0)
@@ -154,18 +153,3 @@ async def test_without_watch_nobody_looks_again(directories: Directories, tmp_pa
         await anyio.sleep(0.3)  # thirty looks, if anybody did
         assert server.state is State.RUNNING
         assert server.health == "healthy"
-
-
-@pytest.mark.parametrize(
-    ("options", "key"),
-    [
-        ({}, "path"),
-        ({"path": "/"}, "path"),
-        ({"path": "."}, "path"),
-        ({"path": "x", "interval": "0s"}, "interval"),
-        ({"path": "x", "failures": 0}, "failures"),
-    ],
-)
-def test_a_mistake_in_an_option_is_told_with_its_name(options: dict[str, object], key: str) -> None:
-    (problem,) = option_problems(PluginSpec("file-ready", options))
-    assert problem.key == key

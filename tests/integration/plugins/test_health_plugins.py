@@ -12,6 +12,7 @@ import pytest
 from hostler import Directories, Healthy, InvalidConfiguration, PluginSpec, ServerSpec, Supervisor, from_dict
 from hostler.config.preflight import Inspector
 from hostler.plugins.options import build
+from http_pages import HealthContext
 
 OPTIONS: dict[str, dict[str, Any]] = {"log-ready": {"pattern": "ready"}, "notify-ready": {"watchdog": "1s"}}
 
@@ -89,3 +90,13 @@ def test_a_probe_of_a_server_without_a_port_is_a_mistake_of_the_configuration(
     (problem,) = caught.value.problems
     assert problem.key == f"servers.web.plugins.{plugin}"
     assert problem.message == f"{plugin} needs a server with a port, and there is none ({why})"
+
+
+@pytest.mark.parametrize("name", ["http-health", "sse-health", "tcp-health"])
+async def test_a_probe_that_finds_no_endpoint_says_so_once_and_for_all(name: str) -> None:
+    plugin: Any = build(PluginSpec(name))
+    async with aclosing(plugin.health_check(HealthContext(), None)) as reports:
+        (report,) = [one async for one in reports]
+    assert report.permanent
+    assert isinstance(report.error, InvalidConfiguration)
+    assert "needs a server with a port" in report.reason

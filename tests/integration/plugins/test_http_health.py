@@ -14,8 +14,8 @@ from typing import Any
 import anyio
 import pytest
 from health_servers import answering, open_files, request, running, until_closed
-from hostler import Auth, Duration, Endpoint, Healthy, InvalidConfiguration, PluginSpec, Unhealthy
-from hostler.plugins.options import build, option_problems
+from hostler import Auth, Duration, Endpoint, Healthy, PluginSpec, Unhealthy
+from hostler.plugins.options import build
 from hostler_plugins.http_health import HttpHealth
 from http_pages import HealthContext, answer, certificate, healthy, next_report, pages, unhealthy, watching
 
@@ -261,15 +261,6 @@ async def test_a_server_that_does_not_answer_is_told_within_the_timeout_and_a_th
             assert (await unhealthy(reports)).reason == "no answer within 0.3 s"
 
 
-async def test_without_a_port_it_is_a_mistake_in_the_configuration() -> None:
-    async with watching(quick(), HealthContext(), None) as reports:
-        report = await unhealthy(reports)
-        assert [one async for one in reports] == []
-    assert report.permanent
-    assert isinstance(report.error, InvalidConfiguration)
-    assert "needs a server with a port" in report.reason
-
-
 # -- what is sent ----------------------------------------------------------------------------------
 
 
@@ -386,38 +377,6 @@ async def test_closing_it_within_a_request_and_between_two_leaves_nothing() -> N
         with anyio.fail_after(5):
             await asked.wait()
             await closed.wait()
-
-
-# -- options ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("options", "key", "message"),
-    [
-        ({"path": "up"}, "path", 'expected a path that starts with "/"'),
-        ({"status": "fine"}, "status", "expected codes from 100 to 599"),
-        ({"status": []}, "status", "expected codes from 100 to 599"),
-        ({"status": "200,"}, "status", "expected codes"),
-        ({"status": "399-200"}, "status", "expected codes"),
-        ({"status": [42]}, "status", "expected codes from 100 to 599"),
-        ({"method": "PUT"}, "method", 'expected one of "GET", "HEAD", "POST"'),
-        ({"method": "HEAD", "body": "x"}, "method", "no body to look into"),
-        ({"method": "HEAD", "json": {"a": 1}}, "method", "no body to look into"),
-        ({"body": "("}, "body", "is no regular expression"),
-        ({"headers": {"A B": "x"}}, "headers", "'A B' is no name of a header"),
-        ({"headers": {"A": "x\r\nB: y"}}, "headers", "has to be one line"),
-        ({"interval": "0s"}, "interval", "must be longer than 0"),
-        ({"timeout": "0s"}, "timeout", "must be longer than 0"),
-        ({"successes": 0}, "successes", "must be 1 or more"),
-        ({"failures": 0}, "failures", "must be 1 or more"),
-    ],
-)
-def test_a_mistake_in_an_option_is_told_with_its_name(
-    options: dict[str, object], key: str, message: str
-) -> None:
-    (problem,) = option_problems(PluginSpec("http-health", options))
-    assert problem.key == key
-    assert message in problem.message
 
 
 def test_no_header_is_in_its_repr() -> None:

@@ -25,7 +25,6 @@ from hostler import (
     State,
     Supervisor,
 )
-from hostler.plugins.options import option_problems
 from specs import QUICK, MakeSpec, announced
 
 SH = "/bin/sh"
@@ -234,27 +233,3 @@ async def test_a_slow_pattern_is_not_silent(directories: Directories) -> None:
     said = [event.text for event in events if isinstance(event, Notice) and event.topic == "follower_slow"]
     assert said
     assert "LogReady" in said[0]
-
-
-@pytest.mark.parametrize(
-    ("options", "key", "message"),
-    [
-        ({}, "pattern", "this option is required"),
-        ({"pattern": ""}, "pattern", "found in every line"),
-        ({"pattern": "("}, "pattern", "is no regular expression"),
-        ({"pattern": "x", "failure": "["}, "failure", "is no regular expression"),
-        ({"pattern": "x", "failures": 0}, "failures", "1 or more"),
-        ({"pattern": "x", "stream": "both"}, "stream", 'expected one of "any", "stdout", "stderr"'),
-        (
-            {"pattern": "x", "on_failure": "stop"},
-            "on_failure",
-            'expected one of "count", "restart", "give-up"',
-        ),
-    ],
-)
-def test_a_mistake_in_an_option_is_told_with_its_name(
-    options: dict[str, object], key: str, message: str
-) -> None:
-    (problem,) = option_problems(PluginSpec("log-ready", options))
-    assert problem.key == key
-    assert message in problem.message

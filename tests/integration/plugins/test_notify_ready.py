@@ -24,7 +24,6 @@ from hostler import (
     StartupTimeout,
     State,
 )
-from hostler.plugins.options import option_problems
 from hostler.testing import FakeServerContext
 from hostler_plugins.notify_ready.senders import Senders
 from hostler_plugins.notify_ready.sockets import Datagram
@@ -208,14 +207,6 @@ async def test_a_user_that_does_not_exist_is_an_error_and_leaves_nothing(
     async with kept(directories, tmp_path, user="no-such-user") as worker:
         with pytest.raises(EnvironmentSetupFailed):
             await worker.server.wait_ready(10)
-
-
-@pytest.mark.parametrize(
-    ("options", "key"), [({"watchdog": "0s"}, "watchdog"), ({"failures": 0}, "failures")]
-)
-def test_a_mistake_in_an_option_is_told_with_its_name(options: dict[str, object], key: str) -> None:
-    (problem,) = option_problems(PluginSpec("notify-ready", options))
-    assert problem.key == key
 
 
 def test_systemd_notify_is_of_use_in_this_environment() -> None:

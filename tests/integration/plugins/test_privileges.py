@@ -23,7 +23,7 @@ from hostler import (
     State,
     Supervisor,
 )
-from hostler.plugins.options import build, option_problems
+from hostler.plugins.options import build
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may change users and capabilities")
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
@@ -267,21 +267,3 @@ def test_a_user_without_an_account_may_run_a_server_as_itself_only(
     assert found["54322"] == [
         "only root can run a server as 54322: run hostler as root, or remove user, group and groups"
     ]
-
-
-@pytest.mark.parametrize(
-    ("options", "key", "message"),
-    [
-        ({"umask": "8"}, "umask", "expected three octal digits"),
-        ({"umask": "0888"}, "umask", "expected three octal digits"),
-        ({"capabilities": ["net_bind"]}, "capabilities", "there is no capability net_bind"),
-        ({"rlimits": {"files": 3}}, "rlimits", "there is no limit files; there are: as, core"),
-        ({"rlimits": {"nofile": -1}}, "rlimits", "nofile must be 0 or more"),
-    ],
-)
-def test_a_wrong_option_is_told_before_anything_is_started(
-    options: dict[str, Any], key: str, message: str
-) -> None:
-    (problem,) = option_problems(PluginSpec("privileges", options))
-    assert problem.key == key
-    assert message in problem.message

@@ -32,7 +32,6 @@ from hostler import (
 )
 from hostler.model.choices import HealthRule
 from hostler.model.values import ProcessUsage
-from hostler.plugins.options import option_problems
 from hostler.testing import FakeServerContext
 from hostler_plugins.resource_limits.soft_limit import Patience, ProcessorTime
 from hostler_plugins.resource_limits.watch import FINE, Bounds, Watch, in_words
@@ -397,36 +396,3 @@ def test_sizes_are_told_as_people_say_them() -> None:
         "812 MiB",
         "3072 GiB",
     ]
-
-
-# -- options ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("options", "key", "message"),
-    [
-        (
-            {"memory_soft": "2 GiB", "memory_hard": "1 GiB"},
-            "memory_soft",
-            "must be less than memory_hard, 1 GiB",
-        ),
-        (
-            {"memory_throttle": "1 GiB", "memory_hard": "1 GiB"},
-            "memory_throttle",
-            "must be less than memory_hard",
-        ),
-        ({"memory_hard": "0 B"}, "memory_hard", "must be more than 0"),
-        ({"interval": "0s"}, "interval", "must be more than 0"),
-        ({"processes": 0}, "processes", "must be 1 or more"),
-        ({"tasks": -1}, "tasks", "must be 1 or more"),
-        ({"cpus": 0}, "cpus", "must be more than 0"),
-        ({"cpus": -0.5}, "cpus", "must be more than 0"),
-        ({"cgroup": "mine"}, "cgroup", 'expected "auto", "off" or the path of a control group'),
-    ],
-)
-def test_a_wrong_option_is_told_before_anything_is_started(
-    options: dict[str, Any], key: str, message: str
-) -> None:
-    (problem,) = option_problems(PluginSpec("resource-limits", options))
-    assert problem.key == key
-    assert message in problem.message

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hostler import (
     EnvironmentSetupFailed,
-    PluginSpec,
 )
-from hostler.plugins.options import option_problems
 from hostler_plugins.sandbox.paths import Access, Place, arrange, expanded, mounts, real_path
 
 
@@ -65,23 +61,6 @@ def test_hidden_folders_are_closed_when_all_that_is_shown_in_them_has_its_place(
         *("--tmpfs", str(tmp_path), "--ro-bind", str(tmp_path / "in"), str(tmp_path / "in")),
         *("--ro-bind", "/dev/null", str(file), "--remount-ro", str(tmp_path)),
     ]
-
-
-@pytest.mark.parametrize(
-    ("options", "key", "message"),
-    [
-        ({"writable": ["data"]}, "writable", 'expected a path that starts with "/" or "~/"'),
-        ({"writable": ["/"]}, "writable", "/ is the whole system"),
-        ({"hidden": ["/"]}, "hidden", "/ is the whole system"),
-        ({"cwd": "none"}, "cwd", "expected one of"),
-    ],
-)
-def test_a_wrong_option_is_told_before_anything_is_started(
-    options: dict[str, Any], key: str, message: str
-) -> None:
-    (problem,) = option_problems(PluginSpec("sandbox", options))
-    assert problem.key == key
-    assert re.search(re.escape(message), problem.message)
 
 
 @pytest.mark.parametrize("place", ["link", "deep/er/link"])

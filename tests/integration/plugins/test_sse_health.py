@@ -19,7 +19,7 @@ from health_servers import (
     until_closed,
     watching,
 )
-from hostler import Auth, Duration, EventStreamConnectionFailed, InvalidConfiguration, Launch, StreamEvent
+from hostler import Auth, EventStreamConnectionFailed, Launch, StreamEvent
 from hostler_plugins.sse_health import SseHealth
 
 CONNECTED = '{"type":"server.connected","properties":{}}'
@@ -198,29 +198,6 @@ async def test_events_are_told_as_notices_on_request() -> None:
     assert host.notices == [
         ("stream_event", f"message: {CONNECTED}", "info", {"type": "message", "id": ""}),
     ]
-
-
-async def test_a_server_without_a_port_is_a_mistake_in_the_configuration() -> None:
-    async with watching(SseHealth(), HealthContext(), None) as reports:
-        report = await unhealthy(reports)
-        assert await anext(reports, None) is None
-    assert report.permanent
-    assert isinstance(report.error, InvalidConfiguration)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"path": "event"}, 'path: expected a path that starts with "/"'),
-        ({"first_event_timeout": Duration(0)}, "first_event_timeout: must be longer than 0"),
-        ({"stall_timeout": Duration(0)}, "stall_timeout: must be longer than 0"),
-        ({"max_reconnect": Duration(0.5)}, "max_reconnect: must not be shorter than reconnect"),
-        ({"permanent_bodies": ["("]}, "permanent_bodies: '\\('"),
-    ],
-)
-def test_options_that_make_no_sense_are_refused(options: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        SseHealth(**options)  # type: ignore[arg-type]
 
 
 async def test_aiohttp_is_imported_while_the_child_starts(tmp_path: Path) -> None:

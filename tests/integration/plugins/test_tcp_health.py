@@ -10,21 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import pytest
 from health_servers import answering, open_files, running, until_closed
 from hostler import (
     Directories,
     Duration,
     Endpoint,
     Healthy,
-    InvalidConfiguration,
-    PluginSpec,
     State,
     Supervisor,
     Unhealthy,
     from_dict,
 )
-from hostler.plugins.options import option_problems
 from hostler_plugins.tcp_health import TcpHealth
 from http_pages import HealthContext, healthy, next_report, unhealthy, watching
 
@@ -154,13 +150,6 @@ async def test_ipv6_is_reached_and_written_in_brackets() -> None:
         assert (await healthy(reports)).details["address"] == f"[::1]:{server.endpoint.port}"
 
 
-async def test_without_any_port_it_is_a_mistake_in_the_configuration() -> None:
-    async with watching(quick(), HealthContext(), None) as reports:
-        report = await unhealthy(reports)
-    assert report.permanent
-    assert isinstance(report.error, InvalidConfiguration)
-
-
 # It binds first, and listens when the file "go" is there.
 UNIX_SERVER = """
 import pathlib, socket, time
@@ -263,21 +252,3 @@ async def test_closing_it_within_an_attempt_closes_the_connection() -> None:
             await closed.wait()
 
     assert open_files() <= files
-
-
-@pytest.mark.parametrize(
-    ("options", "key"),
-    [
-        ({"port": 0}, "port"),
-        ({"port": 65536}, "port"),
-        ({"send": "€"}, "send"),
-        ({"expect": "€"}, "expect"),
-        ({"expect": "("}, "expect"),
-        ({"interval": "0s"}, "interval"),
-        ({"successes": 0}, "successes"),
-        ({"failures": -1}, "failures"),
-    ],
-)
-def test_a_mistake_in_an_option_is_told_with_its_name(options: dict[str, object], key: str) -> None:
-    (problem,) = option_problems(PluginSpec("tcp-health", options))
-    assert problem.key == key

@@ -16,7 +16,6 @@ from hostler import (
     Directories,
     Event,
     Notice,
-    PluginError,
     PluginSpec,
     RestartPolicy,
     Server,
@@ -26,7 +25,6 @@ from hostler import (
 )
 from hostler.config.preflight import Inspector
 from hostler.model.spec import Configuration
-from hostler.plugins.options import build
 from hostler_plugins.watch_files import Pace
 from hostler_plugins.watch_files.contents import Contents
 from specs import QUICK, MakeSpec, announced
@@ -362,19 +360,6 @@ def test_check_finds_what_is_not_there(make_spec: MakeSpec, directories: Directo
     (seen,) = Inspector(Configuration({"fake": spec}), directories, {}).observations()
     assert seen.key == "servers.fake.plugins.watch-files.paths"
     assert seen.message == f"there is nothing to watch at {app / 'gone'}"
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"paths": []}, "paths: expected at least one"),
-        ({"debounce": "0s"}, "debounce: expected more than 0"),
-        ({"action": "SIGKILL"}, 'expected one of "restart", "SIGHUP", "SIGUSR1", "SIGUSR2"'),
-    ],
-)
-def test_options_that_mean_nothing_are_refused(options: dict[str, object], words: str) -> None:
-    with pytest.raises(PluginError, match=words):
-        build(PluginSpec("watch-files", options))
 
 
 def learnt(folder: Path, at: float) -> Contents:
