@@ -18,8 +18,8 @@ from typing import TypeAlias
 import anyio
 
 from hostler.errors import ProcessSpawnFailed
-from hostler.process.spawn.exits import ExitStatus, Process, ProcessIdentity, leave_to_process
-from hostler.process.tree.table import MARKER, start_time
+from hostler.process.spawn.exits import ExitStatus, Process
+from hostler.process.tree.table import MARKER
 
 OnLost: TypeAlias = Callable[[str, str, Mapping[str, object]], None]
 
@@ -184,14 +184,7 @@ def _spawn(channel: socket.socket) -> Process:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    leave_to_process(child)
-
-    try:
-        return Process(child.pid, ProcessIdentity("", began, start_time(child.pid)))
-    except OSError:
-        os.kill(child.pid, signal.SIGKILL)
-        os.waitpid(child.pid, 0)
-        raise
+    return Process(child, "", began)
 
 
 def _folders() -> list[str]:

@@ -16,79 +16,34 @@ _WHO_SETS_THEM = (
     "them by name: env-sanitizer = { allow = [...] }"
 )
 
-_SAFE = frozenset(
-    [
-        "PATH",
-        "HOME",
-        "USER",
-        "LOGNAME",
-        "SHELL",
-        "LANG",
-        "LANGUAGE",
-        "TZ",
-        "TERM",
-        "TMPDIR",
-        "XDG_CONFIG_HOME",
-        "XDG_DATA_HOME",
-        "XDG_STATE_HOME",
-        "XDG_CACHE_HOME",
-        "XDG_RUNTIME_DIR",
-    ]
-)
+_XDG = ("CONFIG_HOME", "DATA_HOME", "STATE_HOME", "CACHE_HOME", "RUNTIME_DIR")
+_SAFE = {
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TERM", "TMPDIR"),
+    *(f"XDG_{name}" for name in _XDG),
+}
 # Behind a proxy or an inspecting firewall nothing is reached without these.
-_PROXY = frozenset(
-    ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "WS_PROXY", "WSS_PROXY", "ALL_PROXY", "NO_PROXY"]
-)
-_PROXIES = _PROXY | {name.lower() for name in _PROXY}
+_PROXY = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "WS_PROXY", "WSS_PROXY", "ALL_PROXY", "NO_PROXY")
+_PROXIES = {*_PROXY, *(name.lower() for name in _PROXY)}
 # The files and folders of certificates among them.
 CERTIFICATES = frozenset(
-    [
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-        "NIX_SSL_CERT_FILE",
-        "REQUESTS_CA_BUNDLE",
-        "CURL_CA_BUNDLE",
-        "AWS_CA_BUNDLE",
-        "NODE_EXTRA_CA_CERTS",
-        "DENO_CERT",
-        "PIP_CERT",
-        "GIT_SSL_CAINFO",
-        "GIT_SSL_CAPATH",
-        "CARGO_HTTP_CAINFO",
-        "NPM_CONFIG_CAFILE",
-        "npm_config_cafile",
-        "HTTPLIB2_CA_CERTS",
-        "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
-    ]
+    {"SSL_CERT_FILE", "SSL_CERT_DIR", "NIX_SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
+    | {"AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "DENO_CERT", "PIP_CERT", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH"}
+    | {"CARGO_HTTP_CAINFO", "NPM_CONFIG_CAFILE", "npm_config_cafile", "HTTPLIB2_CA_CERTS"}
+    | {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"}
 )
-_TRUST = CERTIFICATES | {
-    "NODE_USE_SYSTEM_CA",
-    "NODE_USE_ENV_PROXY",
-    "DENO_TLS_CA_STORE",
-    "UV_NATIVE_TLS",
-    "UV_SYSTEM_CERTS",
-}
-_INHERITED = _SAFE | _PROXIES | _TRUST
-
+_TRUST = {"NODE_USE_SYSTEM_CA", "NODE_USE_ENV_PROXY", "DENO_TLS_CA_STORE", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS"}
+_INHERITED = frozenset(_SAFE | _PROXIES | CERTIFICATES | _TRUST)
 
 # What the loader, the C library and shells take from the environment of whatever is started.
-_STEERING = ("LD_", "DYLD_", "BASH_FUNC_", "MALLOC_", "GLIBC_")
-_STEERS = {
-    "BASH_ENV",
-    "ENV",
-    "SHELLOPTS",
-    "BASHOPTS",
-    "PS4",
-    "GCONV_PATH",
-    "GETCONF_DIR",
-    "LOCPATH",
-    "NLSPATH",
-}
+_STEERING_PREFIXES = ("LD_", "DYLD_", "BASH_FUNC_", "MALLOC_", "GLIBC_")
+_STEERING = frozenset(
+    {"BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "PS4"} | {"GCONV_PATH", "GETCONF_DIR", "LOCPATH", "NLSPATH"}
+)
 
 
 def steers_programs(name: str) -> bool:
     """Whether a variable can have any program that is started with it run or write something else."""
-    return name in _STEERS or name.startswith(_STEERING)
+    return name in _STEERING or name.startswith(_STEERING_PREFIXES)
 
 
 def safe_base(host_env: Mapping[str, str]) -> dict[str, str]:
@@ -136,8 +91,9 @@ def refuse_leaks(launch: Launch) -> None:
     inherited = safe_base(launch.host_env)
     given = {value for value in launch.secrets.values() if is_secret_value(value)}
     allowed = given | {launch.env[name] for name in launch.allowed if name in launch.env}
+    base = [value for name, value in inherited.items() if name not in _PROXIES]
     secrets = {*secret_values(launch.host_env, launch.env), *given}
-    secrets = {value for value in secrets if not _is_base(value, inherited)}
+    secrets = {value for value in secrets if not any(value in one for one in base)}
     leaks = _leaks(launch, secrets - allowed, inherited)
     if leaks:
         names = ", ".join(sorted(leaks))
@@ -157,14 +113,14 @@ def refuse_leaks(launch: Launch) -> None:
 
 def _refuse_exposed(launch: Launch, secrets: set[str]) -> None:
     """Raise EnvironmentSetupFailed if one of these secrets stands in argv."""
+    named = {**launch.host_env, **launch.env}
     for number, word in enumerate([*launch.argv, *launch.wrapper]):
         shown = [secret for secret in secrets if secret in word]
-        named = {**launch.host_env, **launch.env}
-        names = ", ".join(sorted(name for name, value in named.items() if value in shown))
         if shown:
+            names = "".join(f"{name}, " for name in sorted(named) if named[name] in shown)
             raise EnvironmentSetupFailed(
-                f"the command line would show a secret ({names + ', ' if names else ''}word {number} of "
-                "argv); every local user can read it",
+                f"the command line would show a secret ({names}word {number} of argv); every local user can "
+                "read it",
                 server=launch.server,
                 hint="hand it over in env, or in a file that only you can read",
                 permanent=True,
@@ -179,10 +135,6 @@ def exposed_in(words: Iterable[str]) -> Iterator[str]:
                 f"the command line shows a secret (after {name}), and every local user can read it; hand it "
                 "over in env, or in a file that only the server's user can read"
             )
-
-
-def _is_base(value: str, inherited: Mapping[str, str]) -> bool:
-    return any(value in one for name, one in inherited.items() if name not in _PROXIES)
 
 
 def _leaks(launch: Launch, forbidden: set[str], inherited: Mapping[str, str]) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,12 +13,17 @@ from pathlib import Path
 
 from hostler.errors import ProcessSpawnFailed
 from hostler.files.trusted_path import read_as
-from hostler.process.spawn.executable_format import cannot_run, check_binary
 from hostler.process.spawn.privileges import Account
 
 _HEAD = 4096
 _BUILTINS = frozenset({".", "source", "cd", "exec", "export", "eval", "set", "unset", "ulimit", "trap"})
 _MAX_SCRIPT_DEPTH = 4  # as many interpreters of interpreters as the kernel follows
+_MACH_O = (b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
+_ELF = b"\x7fELF"
+_MACHINES = {3: "x86", 40: "ARM", 62: "x86-64", 183: "ARM64", 243: "RISC-V"}  # e_machine of elf(5)
+_RUNS = {"x86_64": {62, 3}, "aarch64": {183, 40}, "riscv64": {243}}  # 64-bit ones run their 32-bit ones too
+_PT_INTERP = 3
+_BINFMT = Path("/proc/sys/fs/binfmt_misc")
 
 
 def find_program(name: str, *, cwd: Path, env: Mapping[str, str], account: Account | None = None) -> str:
@@ -28,9 +35,9 @@ def find_program(name: str, *, cwd: Path, env: Mapping[str, str], account: Accou
     """
     check_directory(cwd)
     if not name or "\0" in name:
-        raise cannot_run("the command is empty", "set command to a program and its arguments")
+        raise _refusal("the command is empty", "set command to a program and its arguments")
     program = _look_up(name, cwd, env)
-    _Checks(cwd, env, account).executable(program, _MAX_SCRIPT_DEPTH)
+    _Checks(cwd, env, account).check(program, _MAX_SCRIPT_DEPTH)
     return program
 
 
@@ -38,10 +45,10 @@ def check_directory(cwd: Path) -> None:
     """Raise ProcessSpawnFailed (permanent) where nothing could work in this directory."""
     if not os.path.isdir(cwd):  # noqa: PTH112 - every restart waits for this
         if cwd.exists():
-            raise cannot_run(f"the working directory {cwd} is not a directory", "correct cwd")
-        raise cannot_run(f"the working directory {cwd} does not exist", "create it, or correct cwd")
+            raise _refusal(f"the working directory {cwd} is not a directory", "correct cwd")
+        raise _refusal(f"the working directory {cwd} does not exist", "create it, or correct cwd")
     if not os.access(cwd, os.X_OK):
-        raise cannot_run(
+        raise _refusal(
             f"the working directory {cwd} may not be entered", "check its permissions, or correct cwd"
         )
 
@@ -52,24 +59,18 @@ def _look_up(name: str, cwd: Path, env: Mapping[str, str]) -> str:
         return os.path.join(cwd, name.removeprefix("./"))  # noqa: PTH118
 
     path = env.get("PATH", os.defpath)
-    first = None
-
-    for folder in path.split(os.pathsep):
-        place = os.path.join(cwd, folder, name)  # noqa: PTH118
-        if os.path.isfile(place):  # noqa: PTH113 - every restart waits for this
-            if os.access(place, os.X_OK):
+    places = [os.path.join(cwd, folder, name) for folder in path.split(os.pathsep)]  # noqa: PTH118
+    for mode in (os.X_OK, os.F_OK):
+        for place in places:
+            if os.path.isfile(place) and os.access(place, mode):  # noqa: PTH113 - every restart waits for this
                 return place
-            first = first or place
 
-    if first is None and (shell := _shell_only(name)):
-        raise cannot_run(*shell)
-    if first is None:
-        raise cannot_run(
-            f"{name} was not found on the PATH of the server ({path})",
-            _question(name, path) + f"install {name}, give its full path in command, or set PATH in env",
-        )
-
-    return first
+    if shell := _shell_only(name):
+        raise _refusal(*shell)
+    raise _refusal(
+        f"{name} was not found on the PATH of the server ({path})",
+        _question(name, path) + f"install {name}, give its full path in command, or set PATH in env",
+    )
 
 
 def _shell_only(name: str) -> tuple[str, str] | None:
@@ -112,18 +113,22 @@ class _Checks:
     env: Mapping[str, str]
     account: Account | None
 
-    def executable(self, program: str, depth: int) -> None:
+    def check(self, program: str, depth: int) -> None:
         _check_file(program)
-
         try:
             head = self._head(program)
         except OSError:
             return  # it may be executed, though not read
+        if not head.startswith(b"#!"):
+            _check_binary(program, head)
+            return
 
-        if head.startswith(b"#!"):
-            self._script(program, head, depth)
-        else:
-            check_binary(program, head)
+        for needed in self._interpreters(program, head, depth):
+            try:
+                self.check(needed, depth - 1)
+            except ProcessSpawnFailed as error:
+                reason = f"the interpreter of {program} cannot run: {error.message}"
+                raise _refusal(reason, error.context.hint) from None
 
     def _head(self, program: str) -> bytes:
         who = self.account
@@ -137,58 +142,103 @@ class _Checks:
         finally:
             os.close(descriptor)
 
-    def _script(self, program: str, head: bytes, depth: int) -> None:
+    def _interpreters(self, program: str, head: bytes, depth: int) -> list[str]:
+        """What the first line of a script names: its interpreter, and what `env` would look for."""
         line = head[2:].split(b"\n", 1)[0].decode(errors="replace")
         words = line.strip(" \t").split(maxsplit=1)
-
         if line.endswith("\r"):
-            raise cannot_run(
+            raise _refusal(
                 f"the first line of {program} ends in a Windows line end", "save it with Unix line ends"
             )
         if not words or not depth:
-            raise cannot_run(
+            raise _refusal(
                 f"{program} names no interpreter that can run it", "correct the #! in its first line"
             )
 
         interpreter = os.path.join(self.cwd, words[0])  # noqa: PTH118
-        wanted = [interpreter]
-
-        if Path(interpreter).name == "env" and len(words) > 1:
-            wanted += _wanted_by_env(words[1], self.cwd, self.env)
-
-        for needed in wanted:
-            self._interpreter(needed, program, depth)
-
-    def _interpreter(self, needed: str, program: str, depth: int) -> None:
-        try:
-            self.executable(needed, depth - 1)
-        except ProcessSpawnFailed as error:
-            reason = f"the interpreter of {program} cannot run: {error.message}"
-            raise cannot_run(reason, error.context.hint) from None
+        if Path(interpreter).name != "env" or len(words) < 2:
+            return [interpreter]
+        name = (words[1].removeprefix("-S").split() or [""])[0]
+        if not name or name.startswith("-") or "=" in name:  # env itself will see to it
+            return [interpreter]
+        return [interpreter, _look_up(name, self.cwd, self.env)]
 
 
 def _check_file(program: str) -> None:
     try:
         mode = os.stat(program).st_mode  # noqa: PTH116 - as above
     except FileNotFoundError:
-        raise cannot_run(f"{program} does not exist", "install it, or correct command") from None
+        raise _refusal(f"{program} does not exist", "install it, or correct command") from None
     except OSError as error:
-        raise cannot_run(
+        raise _refusal(
             f"{program} cannot be looked at: {error.strerror}", "check the path in command"
         ) from None
 
     if stat.S_ISDIR(mode):
-        raise cannot_run(f"{program} is a directory", "give the path of the program inside it")
+        raise _refusal(f"{program} is a directory", "give the path of the program inside it")
     if not stat.S_ISREG(mode):
-        raise cannot_run(f"{program} is not a regular file", "correct command")
+        raise _refusal(f"{program} is not a regular file", "correct command")
     if not os.access(program, os.X_OK):
-        raise cannot_run(
+        raise _refusal(
             f"{program} is not executable",
             f"run chmod +x {program} (and see that its file system is not mounted noexec)",
         )
 
 
-def _wanted_by_env(arguments: str, cwd: Path, env: Mapping[str, str]) -> list[str]:
-    """Find what `#!/usr/bin/env NAME` will look for; other forms of it are left to env itself."""
-    name = arguments.removeprefix("-S").split()[0] if arguments.removeprefix("-S").split() else ""
-    return [] if not name or name.startswith("-") or "=" in name else [_look_up(name, cwd, env)]
+def _check_binary(program: str, head: bytes) -> None:
+    """Refuse what the kernel will refuse; an unknown format passes where the kernel was taught others."""
+    if head.startswith(_MACH_O if sys.platform == "darwin" else _ELF):
+        _check_elf(program, head)
+    elif b"\0" not in head:
+        raise _refusal(
+            f"{program} is a script without a #! line, or empty",
+            "let its first line name the interpreter, such as #!/bin/sh",
+        )
+    elif not _knows_more_formats():
+        raise _refusal(f"{program} is not a program for this system", "get the build for this system")
+
+
+def _knows_more_formats() -> bool:
+    """Whether binfmt_misc runs files of other formats, such as qemu for other machines."""
+    try:
+        return any(entry.name not in {"register", "status"} for entry in _BINFMT.iterdir())
+    except OSError:
+        return False
+
+
+def _check_elf(program: str, head: bytes) -> None:
+    """Look for the two mistakes of a downloaded binary: another architecture, another C library."""
+    if len(head) < 64 or not head.startswith(_ELF) or head[5] != 1:  # cut off, Mach-O, or big endian
+        return
+
+    machine = int(struct.unpack_from("<H", head, 18)[0])
+    if machine not in _RUNS.get(os.uname().machine, {machine}) and not _knows_more_formats():
+        name = _MACHINES.get(machine, f"architecture {machine}")
+        raise _refusal(
+            f"{program} is built for {name}, not for this machine", "get the build for this machine"
+        )
+
+    # The kernel's own error would be "no such file", about a program that is there.
+    loader = _loader(head)
+    if loader is not None and not Path(loader).exists():
+        raise _refusal(
+            f"{program} needs the loader {loader}, which is not on this system",
+            "get the build for this system's C library (musl or glibc)",
+        )
+
+
+def _loader(head: bytes) -> str | None:
+    """Find the dynamic loader that a 64-bit program names in its first bytes, if any."""
+    if head[4] != 2:
+        return None
+    offset, size, count = *struct.unpack_from("<Q", head, 32), *struct.unpack_from("<HH", head, 54)
+    for start in range(offset, min(offset + size * count, len(head) - 55), size or 56):
+        kind, _, place, _, _, length = struct.unpack_from("<IIQQQQ", head, start)
+        if kind == _PT_INTERP and place + length <= len(head):
+            return str(head[place : place + length].rstrip(b"\0"), "utf-8", "replace")
+    return None
+
+
+def _refusal(message: str, hint: str) -> ProcessSpawnFailed:
+    """The error for a program that no number of tries will run."""
+    return ProcessSpawnFailed(message, hint=hint, permanent=True)

@@ -1,4 +1,4 @@
-"""The end of a child: told by the kernel, reaped at once, and known to everybody who asks."""
+"""A spawned child and its exit: reported by the kernel, reaped at once, known to everybody who asks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from pathlib import Path
-from typing import IO
+
+from hostler.process.tree.table import start_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,51 +39,45 @@ class ExitStatus:
         return cls(code=code) if code >= 0 else cls(signal=-code)
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessIdentity:
-    """What identifies a process for ever, noted right after its spawn.
+@dataclass(eq=False, repr=False)
+class Process:
+    """A child that was started just now, watched in place of its Popen, on the running event loop.
 
     `start_time` is the kernel's, in its own unit: together with the pid an identity, since pids are
-    reused. `cgroup` is the control group that it is in alone, `doubt` why what it starts may not be seen,
-    `input` the other end of its input, which is held open as long as it lives.
+    reused. `started` is monotonic. `missing_tools` names what was wanted in front of the command and is not
+    on this machine, `doubt` why what it starts may not be seen. `cgroup` is the control group that it is in
+    alone. The other end of its input is held open as long as it lives.
+
+    Its exit is reaped as soon as the kernel reports it, whether anybody waits or not. Only the loop's thread
+    may use it. Raises OSError when it cannot be watched; the child is killed then.
     """
 
+    child: InitVar[subprocess.Popen[bytes]]
     run_id: str
     started: float
-    start_time: float
     missing_tools: tuple[str, ...] = ()
     doubt: str = ""
     cgroup: Path | None = None
-    input: IO[bytes] | None = None
 
-
-class Process:
-    """One spawned child, watched from its first moment; made by `spawn`, on the running event loop.
-
-    `started` is monotonic. `missing_tools` names what was wanted in front of the command and is not
-    on this machine, `doubt` why what it starts may not be seen. Its exit is reaped as soon as the kernel
-    tells it, whether anybody waits or not. Not for other threads than the loop's. Raises OSError when
-    there are no descriptors left.
-    """
-
-    def __init__(self, pid: int, birth: ProcessIdentity) -> None:
-        self.pid = pid
-        self.run_id = birth.run_id
-        self.started = birth.started
-        self.start_time = birth.start_time
-        self.doubt = birth.doubt
-        self.missing_tools = birth.missing_tools
-        self.cgroup = birth.cgroup
-        self._input = birth.input
+    def __post_init__(self, child: subprocess.Popen[bytes]) -> None:
+        child.returncode = 0  # the one way to have a Popen neither wait for it nor warn that nobody did
+        self.pid = child.pid
+        self.start_time = start_time(child.pid)
+        self._input = child.stdin
         self._status: ExitStatus | None = None
         self._ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self.exit_fd = open_exit_fd(pid)
-
-        if self.exit_fd is None:
-            self._reap(0)  # it ended before we could watch it, so this does not block
-        else:
-            self._loop.add_reader(self.exit_fd, self.alive)
+        try:
+            self.exit_fd = open_exit_fd(self.pid)
+            if self.exit_fd is None:
+                self._reap(0)  # it ended before we could watch it, so this does not block
+            else:
+                self._loop.add_reader(self.exit_fd, self.alive)
+        except OSError:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.close_input()
+            raise
 
     def __repr__(self) -> str:
         return f"<Process pid={self.pid} run_id={self.run_id} {self._status or 'alive'}>"
@@ -140,11 +135,6 @@ class Process:
 
         os.close(self.exit_fd)
         self.exit_fd = None
-
-
-def leave_to_process(child: subprocess.Popen[bytes]) -> None:
-    """Have a `Process` reap a child: its Popen neither waits for it nor warns that nobody did."""
-    child.returncode = 0  # the one way to say so to a Popen
 
 
 def open_exit_fd(pid: int) -> int | None:

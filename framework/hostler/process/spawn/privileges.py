@@ -8,7 +8,7 @@ import pwd
 import resource
 import signal
 import subprocess
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -19,7 +19,6 @@ _TOOL_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"  # never the child's PATH: these ru
 _MULTI_CALL = {"busybox", "toybox"}  # their tools of these names lack what is needed
 _RESTORED_BY_PYTHON = {int(signal.SIGPIPE), int(signal.SIGXFSZ)}  # Popen resets these itself
 _CAP_SETPCAP, _CAP_SYS_RESOURCE = 8, 24
-_SECURE = ("--pdeathsig", "KILL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +54,29 @@ def find_account(
     person = _person(user) if user is not None else None
     uid = os.geteuid() if user is None else person.pw_uid if person else int(user)
     gid = _gid(group) if group is not None else person.pw_gid if person else uid
-    if os.geteuid() != 0 and uid == os.geteuid() and gid == os.getegid() and groups is None:
-        return None
     if os.geteuid() != 0:
+        if (uid, gid) == (os.geteuid(), os.getegid()) and groups is None:
+            return None
         raise _failed(
             f"only root can run a server as {user or group or 'a member of other groups'}",
             "run hostler as root, or remove user, group and groups",
         )
 
-    own = os.getgrouplist(person.pw_name, gid) if person else [gid]
-    return Account(
-        user or str(uid), uid, gid, tuple(own if groups is None else [_gid(name) for name in groups])
-    )
+    if groups is not None:
+        others = [_gid(name) for name in groups]
+    else:
+        others = os.getgrouplist(person.pw_name, gid) if person else [gid]
+    return Account(user or str(uid), uid, gid, tuple(others))
 
 
 def build_prefix(launch: Launch, account: Account | None) -> Prefix:
-    """Choose the tools that this launch needs; `prlimit` comes before the user is changed.
+    """Choose the tools that this launch needs.
 
     Raises EnvironmentSetupFailed (permanent) when a limit is unknown or cannot be raised so far.
     """
-    secure = [*_SECURE, "--no-new-privs"] if launch.no_new_privileges else [*_SECURE]
+    secure = ["--pdeathsig", "KILL", *(["--no-new-privs"] if launch.no_new_privileges else [])]
     secure += _keep(launch.capabilities)
+    # prlimit before setpriv: the server's user may not raise limits.
     wanted = {"env": _reset_signals(), "prlimit": _limits(launch.limits), "setpriv": secure}
     argv: list[str] = []
     missing: list[str] = []
@@ -89,22 +90,17 @@ def build_prefix(launch: Launch, account: Account | None) -> Prefix:
 
     if "setpriv" in missing:
         return Prefix(tuple(argv), tuple(missing), account)
-
-    return Prefix((*argv, *_become(account), "--"), tuple(missing), None)
+    if account is not None:
+        groups = ",".join(str(group) for group in account.groups)
+        argv += [f"--reuid={account.uid}", f"--regid={account.gid}"]
+        argv.append(f"--groups={groups}" if groups else "--clear-groups")
+    return Prefix((*argv, "--"), tuple(missing), None)
 
 
 def limit_prefix(option: str) -> list[str]:
     """What sets a limit before the command can start anything; nothing where the tool is missing."""
     tool = _find_tool("prlimit") if option else None
     return [] if tool is None else [tool, option]
-
-
-def _become(account: Account | None) -> Sequence[str]:
-    if account is None:
-        return ()
-    groups = ",".join(str(group) for group in account.groups)
-    own = f"--groups={groups}" if groups else "--clear-groups"
-    return (f"--reuid={account.uid}", f"--regid={account.gid}", own)
 
 
 def _keep(capabilities: Collection[str] | None) -> list[str]:
@@ -114,7 +110,7 @@ def _keep(capabilities: Collection[str] | None) -> list[str]:
     """
     if capabilities is None:
         return []
-    if _CAP_SETPCAP not in _capabilities():
+    if not _has_capability(_CAP_SETPCAP):
         if capabilities:
             raise _failed(
                 f"only root can let a server keep {', '.join(sorted(capabilities))}",
@@ -133,13 +129,9 @@ def _reset_signals() -> list[str]:
     return ["--default-signal=" + ",".join(str(number) for number in sorted(numbers))] if numbers else []
 
 
-def _may_raise_limits() -> bool:
-    """Ask for the capability: root in a container often lacks it."""
-    return _CAP_SYS_RESOURCE in _capabilities()
-
-
-def _capabilities() -> set[int]:
-    return _bits(_masks("CapEff")[0])
+def _has_capability(number: int) -> bool:
+    """Whether we have it now: root in a container often lacks some."""
+    return number in _bits(_masks("CapEff")[0])
 
 
 def _masks(*names: str) -> list[int]:
@@ -159,7 +151,6 @@ def _bits(mask: int) -> set[int]:
 
 def _limits(limits: Mapping[str, int]) -> list[str]:
     options = []
-
     for name, value in limits.items():
         kind = getattr(resource, f"RLIMIT_{name.upper()}", None)
         if kind is None or value < 0:
@@ -167,7 +158,7 @@ def _limits(limits: Mapping[str, int]) -> list[str]:
                 f"limit {name} = {value} is not known to this system", "see prlimit --help for the names"
             )
         hard = resource.getrlimit(kind)[1]
-        if hard != resource.RLIM_INFINITY and value > hard and not _may_raise_limits():
+        if hard != resource.RLIM_INFINITY and value > hard and not _has_capability(_CAP_SYS_RESOURCE):
             raise _failed(
                 f"limit {name} = {value} is above what we have ({hard})", "lower it, or raise our own"
             )
@@ -188,14 +179,8 @@ def _find_tool(name: str) -> str | None:
 @cache
 def _works(tool: str, options: tuple[str, ...]) -> bool:
     """Try a tool once in a program's life: old versions and some sandboxes do not have every option."""
-    trial = subprocess.run(
-        [tool, *options, tool, "--version"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
-    return trial.returncode == 0
+    trial = [tool, *options, tool, "--version"]
+    return subprocess.run(trial, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
 
 
 def _person(user: str) -> pwd.struct_passwd | None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import signal
 import subprocess
 import sys
 import time
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import IO, Any
 
 from hostler.errors import EnvironmentSetupFailed, ProcessSpawnFailed, ServerError
 from hostler.files.run_as import run_as
@@ -19,20 +17,16 @@ from hostler.model.choices import InputMode, OutputMode
 from hostler.model.launch import Launch
 from hostler.process.shortage_hint import shortage_hint
 from hostler.process.spawn.cgroups import join
-from hostler.process.spawn.environment import steers_programs
+from hostler.process.spawn.environment import MARKER, steers_programs
 from hostler.process.spawn.executable import find_program
-from hostler.process.spawn.exits import Process, ProcessIdentity, leave_to_process
+from hostler.process.spawn.exits import Process
 from hostler.process.spawn.privileges import Account, Prefix, build_prefix, find_account, limit_prefix
 from hostler.process.tree.proc import doubt
 from hostler.process.tree.run_mark import lent_mark, mark_option, mark_process, may_lend
-from hostler.process.tree.table import MARKER, start_time
 
 _TEMPORARY = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY, errno.EINTR, errno.EIO}
-_TOO_LARGE = "make the arguments and the environment smaller"
 _ENV = "/usr/bin/env"
-_STDIN = 0
 _ACCESS_SECONDS = 10.0  # a disk that hangs, or its user does not let it end
-_REFUSED = "check the command, its permissions and the working directory"
 
 
 def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int | None) -> Process:
@@ -41,26 +35,17 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
     The descriptors are written to where the launch says "capture" and stay open here. The child gets
     exactly `launch.env` and the marker of this run. It dies with the calling thread, where the system
     can do that. Raises ProcessSpawnFailed (`permanent` unless trying again may help) and
-    EnvironmentSetupFailed for a user, group or limit that cannot be had.
+    EnvironmentSetupFailed for a user, group or limit that cannot be set.
     """
-    asyncio.get_running_loop()  # the exit is told to it: without one nothing is started
-    streams = _stream(launch.stdout, stdout_fd, 1), _stream(launch.stderr, stderr_fd, 2)
-    pid = wire = None
-
+    asyncio.get_running_loop()  # it watches the exit: without one nothing is started
+    streams = _output(launch.stdout, stdout_fd, 1), _output(launch.stderr, stderr_fd, 2)
     try:
         argv, prefix = _command(launch, run_id)
         started = time.monotonic()
-        pid, wire = _start(argv, launch, run_id, streams, prefix)
-        birth = ProcessIdentity(
-            run_id, started, start_time(pid), prefix.missing, _doubt(), launch.cgroup, wire
-        )
-        process = Process(pid, birth)
+        child = _start(argv, launch, run_id, streams, prefix.account)
+        unseen = doubt() if sys.platform == "linux" else ""
+        process = Process(child, run_id, started, prefix.missing, unseen, launch.cgroup)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        if pid is not None:  # it runs, but cannot be watched: it must not be left behind
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-        if wire is not None:
-            wire.close()
         raise explain(error, launch.argv[0]) from error
     except ServerError as error:
         program = launch.argv[0] if launch.argv else ""
@@ -71,63 +56,67 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
     return process
 
 
-def _doubt() -> str:
-    return doubt() if sys.platform == "linux" else ""
-
-
 def _command(launch: Launch, run_id: str) -> tuple[list[str], Prefix]:
     """The words to execute, and what stands in front of them. Variables that steer programs come last of
     those: what stands before the command has other rights than it, and may not load what it can write."""
     account = find_account(launch.user, launch.group, launch.groups)
     name = launch.argv[0] if launch.argv else ""
     program = find_program(name, cwd=launch.cwd, env=launch.env, account=account)
-
     if account is not None:
         _check_access(program, launch.cwd, account)
 
     prefix = build_prefix(launch, account)
-    enter = [] if launch.cgroup is None else join(launch.cgroup, launch.env)  # as long as we may
+    # A group is joined first: as the server's user we may not enter it any more.
+    enter = [] if launch.cgroup is None else join(launch.cgroup, launch.env)
     mark = [] if may_lend() else limit_prefix(mark_option(run_id, launch.limits))
-    before = [*enter, *mark, *prefix.argv, *launch.wrapper]
     late = [f"{name}={value}" for name, value in launch.env.items() if steers_programs(name)]
-    return [*before, *([_ENV, *late] if late else []), program, *launch.argv[1:]], prefix
+    before = [*enter, *mark, *prefix.argv, *launch.wrapper, *([_ENV, *late] if late else [])]
+    return [*before, program, *launch.argv[1:]], prefix
 
 
 def _start(
-    argv: list[str],
-    launch: Launch,
-    run_id: str,
-    streams: tuple[int, int],
-    prefix: Prefix,
-) -> tuple[int, IO[bytes] | None]:
-    """The pid, and the other end of its input where that is ours to hold."""
+    argv: list[str], launch: Launch, run_id: str, streams: tuple[int, int], account: Account | None
+) -> subprocess.Popen[bytes]:
+    """Start the child; `account` is who Popen has to make it, where setpriv is missing."""
     mark = mark_option(run_id, launch.limits)
     unmarked = bool(mark) and mark not in argv
+    # A hostler inside another's server keeps the outer mark, so that both find the child.
+    outer = launch.host_env.get(MARKER)
+    env = {name: value for name, value in launch.env.items() if not steers_programs(name)}
     with lent_mark(run_id) if unmarked and may_lend() else nullcontext():
         child = subprocess.Popen(
             argv,
             cwd=launch.cwd,
-            env=_environment(launch, run_id),
+            env={**env, MARKER: f"{outer}:{run_id}" if outer else run_id},
             stdin=_input(launch.stdin),
             stdout=streams[0],
             stderr=streams[1],
             start_new_session=True,
             umask=-1 if launch.umask is None else launch.umask,
-            **_identity(prefix.account),
+            user=None if account is None else account.uid,
+            group=None if account is None else account.gid,
+            extra_groups=None if account is None else account.groups,
         )
-
-    leave_to_process(child)
 
     if unmarked:
         mark_process(child.pid, run_id)
-
-    return child.pid, child.stdin
+    return child
 
 
 def _input(mode: InputMode) -> int:
     if mode is InputMode.OPEN:
         return subprocess.PIPE
-    return subprocess.DEVNULL if mode is InputMode.NULL else _inherited(_STDIN)
+    return subprocess.DEVNULL if mode is InputMode.NULL else _inherited(0)
+
+
+def _output(mode: OutputMode, fd: int | None, own: int) -> int:
+    if mode is OutputMode.INHERIT:
+        return _inherited(own)
+    if mode is OutputMode.IGNORE:
+        return subprocess.DEVNULL
+    if fd is None:
+        raise ValueError("a captured stream needs a descriptor to write to")
+    return fd
 
 
 def _inherited(number: int) -> int:
@@ -136,30 +125,6 @@ def _inherited(number: int) -> int:
         if os.get_inheritable(number):
             return number
     return subprocess.DEVNULL
-
-
-def _identity(account: Account | None) -> dict[str, Any]:
-    """Let Popen change the user where setpriv is missing."""
-    if account is None:
-        return {}
-    return {"user": account.uid, "group": account.gid, "extra_groups": account.groups}
-
-
-def _environment(launch: Launch, run_id: str) -> dict[str, str]:
-    """Mark the child; a hostler inside another's server keeps the outer mark, so that both find it."""
-    outer = launch.host_env.get(MARKER)
-    env = {name: value for name, value in launch.env.items() if not steers_programs(name)}
-    return {**env, MARKER: f"{outer}:{run_id}" if outer else run_id}
-
-
-def _stream(mode: OutputMode, fd: int | None, own: int) -> int:
-    if mode is OutputMode.INHERIT:
-        return _inherited(own)
-    if mode is OutputMode.IGNORE:
-        return subprocess.DEVNULL
-    if fd is None:
-        raise ValueError("a captured stream needs a descriptor to write to")
-    return fd
 
 
 def _check_access(program: str, cwd: Path, account: Account) -> None:
@@ -182,28 +147,21 @@ def _check_access(program: str, cwd: Path, account: Account) -> None:
         )
 
 
-def _other_file(error: Exception, program: str) -> str:
-    """The file that the system refused, where it is not the program; "" where it is, or nobody knows."""
-    name = error.filename if isinstance(error, OSError) else None
-    name = os.fsdecode(name) if isinstance(name, str | bytes) else ""
-    return "" if os.path.basename(name) == os.path.basename(program) else name  # noqa: PTH119
-
-
 def explain(error: Exception, program: str) -> ProcessSpawnFailed:
     """Make what the system refused into an error that says what to do; `permanent` unless it may pass."""
     number = error.errno if isinstance(error, OSError) else None
     reason = os.strerror(number) if number is not None else str(error)
-    hint = shortage_hint(number, _TOO_LARGE if number == errno.E2BIG else _REFUSED)
-    other = _other_file(error, program)
-    if other:  # the program itself was looked at before
-        reason, hint = (
-            f"{reason}: {other}",
-            shortage_hint(number, f"see that {other} is there and may be used"),
-        )
+    advice = "check the command, its permissions and the working directory"
+    if number == errno.E2BIG:
+        advice = "make the arguments and the environment smaller"
+
+    other = os.fsdecode(error.filename or "") if isinstance(error, OSError) else ""
+    if other and os.path.basename(other) != os.path.basename(program):  # noqa: PTH119 - it was looked at before
+        reason, advice = f"{reason}: {other}", f"see that {other} is there and may be used"
 
     return ProcessSpawnFailed(
         f"cannot start {program}: {reason}",
-        hint=hint,
+        hint=shortage_hint(number, advice),
         details={"errno": number},
         permanent=number not in _TEMPORARY,
     )

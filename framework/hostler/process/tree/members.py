@@ -24,7 +24,7 @@ class Member:
 
 
 class Leader(Protocol):
-    """What has to be known of the spawned process itself, dead or alive; see `ProcessIdentity`."""
+    """What has to be known of the spawned process itself, dead or alive; see `Process`."""
 
     run_id: str
     pid: int

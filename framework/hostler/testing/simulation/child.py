@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from hostler.model.launch import Launch
 from hostler.model.values import StreamName
-from hostler.process.spawn.exits import ExitStatus, Process, ProcessIdentity
+from hostler.process.spawn.exits import ExitStatus, Process
 from hostler.testing.simulation.output import FakeCapture
 
 _RSS = 10 * 2**20
@@ -35,11 +35,11 @@ class FakeChild(Process):
     """
 
     def __init__(
-        self, launch: Launch, birth: ProcessIdentity, pids: Iterator[int], capture: FakeCapture
+        self, launch: Launch, run_id: str, started: float, pids: Iterator[int], capture: FakeCapture
     ) -> None:
-        # Not Process.__init__, which watches a real pid.
+        # Not that of Process, which watches a real pid.
         self.pid = next(pids)
-        self.run_id, self.started, self.start_time = birth.run_id, birth.started, birth.start_time
+        self.run_id, self.started, self.start_time = run_id, started, started
         self.doubt, self.missing_tools, self.exit_fd, self.cgroup = "", (), None, None
         self._status: ExitStatus | None = None
         self._ended = asyncio.Event()

@@ -20,7 +20,7 @@ from hostler.process.context import SupervisorContext
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.watchdog_client import OnLost, WatchdogClient
 from hostler.process.net.ownership import Listener, ListenerKind
-from hostler.process.spawn.exits import Process, ProcessIdentity
+from hostler.process.spawn.exits import Process
 from hostler.process.system import Processes
 from hostler.process.tree.memory import TreeMemory
 from hostler.process.tree.terminate import within
@@ -87,8 +87,7 @@ class SimulatedHost(Processes):
     ) -> FakeChild:
         """Make a child."""
         self.on_spawn(launch)
-        now = loop_time()
-        child = FakeChild(launch, ProcessIdentity(run_id, now, now), self._pids, self.output.captures[-1])
+        child = FakeChild(launch, run_id, loop_time(), self._pids, self.output.captures[-1])
         self.children.append(child)
         self.on_child(child)
         return child

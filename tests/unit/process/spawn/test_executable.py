@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from hostler.errors import ProcessSpawnFailed
-from hostler.process.spawn import executable_format as binaries
+from hostler.process.spawn import executable
 from hostler.process.spawn.executable import find_program
 
 Write = Callable[..., Path]
@@ -262,7 +262,7 @@ def test_other_formats_pass_where_the_kernel_was_taught_some(
     write("tool", b"MZ\0\0" * 100)
     formats = tmp_path / "formats"
     formats.mkdir()
-    monkeypatch.setattr(binaries, "_BINFMT", formats)  # registering a real one would change the machine
+    monkeypatch.setattr(executable, "_BINFMT", formats)  # registering a real one would change the machine
     (formats / "register").touch()
     assert "is not a program for this system" in refusal("./tool", tmp_path)
 

@@ -166,7 +166,8 @@ async def test_limits_apply_together_with_another_user(start: Start, open_folder
 
 
 @pytest.mark.skipif(
-    not privileges._may_raise_limits() or resource.getrlimit(resource.RLIMIT_MEMLOCK)[1] < 0,
+    not privileges._has_capability(privileges._CAP_SYS_RESOURCE)
+    or resource.getrlimit(resource.RLIMIT_MEMLOCK)[1] < 0,
     reason="needs CAP_SYS_RESOURCE, and a limit to raise",
 )
 async def test_a_limit_can_be_raised_by_those_who_may(start: Start) -> None:
