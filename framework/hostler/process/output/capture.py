@@ -15,7 +15,6 @@ from hostler.model.values import StreamName
 from hostler.process.output.lines import LineCutter, LineFeed, LinesCallback, Tail, call_on_loop
 from hostler.process.output.pipe import Pipe
 from hostler.process.output.reader import ReaderThread
-from hostler.process.output.reader_lease import SINK_TIMEOUT
 from hostler.process.output.sink_writer import OnTrouble, SinkWriter
 from hostler.secrets.masking import Masker
 
@@ -62,10 +61,10 @@ class OutputReader:
         return capture
 
     def close(self) -> None:
-        """End all captures and the thread; what hangs in a sink is left behind after 2 s."""
+        """End all captures and the thread; what hangs in a sink is left behind after 1.5 s."""
         for capture in tuple(self._captures):
             capture.retire()
-        self._reader.close(2 * SINK_TIMEOUT)
+        self._reader.close()
 
 
 class Capture:
@@ -87,7 +86,12 @@ class Capture:
         self._masker = masker
         self._feed = LineFeed(self._loop, self._report_dropped)
         self._writers = tuple(
-            SinkWriter(sink, self._report_trouble, lambda: call_on_loop(self._loop, self._sink_closed))
+            SinkWriter(
+                sink,
+                self._report_trouble,
+                lambda: call_on_loop(self._loop, self._sink_closed),
+                reader.wake_held,
+            )
             for sink in sinks
         )
         self._pipes: dict[StreamName, Pipe] = {}

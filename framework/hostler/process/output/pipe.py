@@ -11,6 +11,9 @@ from hostler.process.output.lines import LineCutter, LineFeed, Tail
 from hostler.process.output.sink_writer import SinkWriter
 from hostler.secrets.masking import MaskedStream
 
+MOST_BYTES_BEHIND = 256 * 1024
+"""So much of a pipe's output may wait for a sink before the pipe is read no longer."""
+
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Pipe:
@@ -25,6 +28,11 @@ class Pipe:
     on_end: Callable[[], None]
     tail: Tail = field(default_factory=Tail)
     open: bool = True
+
+    def is_held_up(self) -> bool:
+        """Whether a sink has to catch up: before more is read, and at the end with all of it."""
+        most = MOST_BYTES_BEHIND if self.open else 0
+        return any(writer.backlog > most and not writer.hangs for writer in self.writers)
 
     def take(self, data: bytes) -> None:
         """Distribute masked bytes; writers only queue them."""
@@ -62,5 +70,3 @@ class Pipe:
             lines = self.cutter.end()
             if lines:
                 self.feed.offer(lines, len(lines[0].text))
-
-        self.on_end()

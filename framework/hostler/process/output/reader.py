@@ -1,4 +1,4 @@
-"""The thread that reads the output of all children, and its replacement when a sink hangs."""
+"""The thread that reads the output of all children. It calls no sink, so none can hold it up."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
 
 from hostler.process.output.pipe import Pipe
-from hostler.process.output.reader_lease import SINK_TIMEOUT, ReaderLease
 from hostler.process.output.sink_writer import SinkWriter
 from hostler.process.tree.run_mark import OUTPUT_THREAD_NAME
 
@@ -24,178 +22,164 @@ READ_SIZES = (64 * 1024,) + (256 * 1024,) * 4
 FLUSH_DELAY = 0.05
 """Seconds after which an end that may begin a secret is given out."""
 
-
-Command: TypeAlias = Callable[[ReaderLease], None]
+CLOSE_TIMEOUT = 1.5
+"""Seconds that the closing of the reader may take, whatever hangs in a sink."""
 
 
 class ReaderThread:
     """Reads pipes in a daemon thread that is started by the first command.
 
-    While sinks are called a second thread watches the first, so that one that hangs in a sink for
-    `SINK_TIMEOUT` seconds is replaced: it comes back to its sink's queue only. The watcher ends when no
-    sink is called any more: idle children cost one thread that sleeps.
+    A pipe whose sinks are behind is held: it is not read until they have caught up, or hang. So a slow sink
+    slows its own child down instead of losing output. Idle children cost one thread that sleeps.
     """
 
     def __init__(self) -> None:
-        self._commands: deque[Command] = deque()
+        self.closed = False
+        self._commands: deque[Callable[[], None]] = deque()
         self._flush_at: dict[Pipe, float] = {}
-        self._threads: list[threading.Thread] = []
+        self._held: set[Pipe] = set()
+        self._busy: set[SinkWriter] = set()
+        self._thread: threading.Thread | None = None
         self._selector: selectors.BaseSelector | None = None
         self._wakeup_w = -1
-        self._lease = ReaderLease(self._start_watching)
-        self._closing = threading.Event()
+        self._wakeup_lock = threading.Lock()
 
-    @property
-    def closed(self) -> bool:
-        """Whether nothing is read any more."""
-        return self._closing.is_set()
-
-    def post(self, *commands: Command) -> None:
-        """Have `commands` executed by the thread, which is started if need be. Does nothing once closed.
-
-        A command that hangs in a sink is executed again by the next thread: it has to be idempotent.
-        """
-        if self._closing.is_set():
+    def post(self, *commands: Callable[[], None]) -> None:
+        """Have the thread execute `commands`, and start it if need be. Does nothing once closed."""
+        if self.closed:
             return
         self._commands.extend(commands)
-        with contextlib.suppress(OSError, RuntimeError):  # no descriptor or no thread: the next may have one
+        with contextlib.suppress(OSError):  # the next call may have a descriptor, and a thread
             self._start()
         self._wake_up()
 
     def add(self, *pipes: Pipe) -> None:
         """Read `pipes` from now on, to their ends. OSError when nobody can do it: they are to be retired."""
-        if pipes:
-            self.post(*(partial(self._register, pipe) for pipe in pipes))
-            if not self._threads:
-                self._start_or_raise()
-
-    def _start_or_raise(self) -> None:
-        """Try once more; the error names what there is too little of."""
-        try:
-            self._start()
-        except RuntimeError as error:  # no thread
-            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
-        self._wake_up()
+        if not pipes:
+            return
+        self.post(*(partial(self._register, pipe) for pipe in pipes))
+        self._start()  # where it failed: the error names what there is too little of
 
     def retire(self, pipe: Pipe) -> None:
         """Take what is in `pipe` and end it, whoever else still holds it."""
 
-        def finish(lease: ReaderLease) -> None:
+        def finish() -> None:
             if pipe.open:
-                self._read(pipe, lease)
-            if pipe.open and not lease.expired:
-                self._end(pipe, lease)
+                self._read(pipe)
+                self._end(pipe)
 
         self.post(finish)
 
     def end(self, writer: SinkWriter) -> None:
         """Close the sink of `writer` after all that is queued for it."""
 
-        def finish(lease: ReaderLease) -> None:
+        def finish() -> None:
             writer.end()
-            writer.drain(lease)
+            self._start_writers(writer)
 
         self.post(finish)
 
-    def close(self, timeout: float) -> bool:
-        """Execute what was posted, end the threads and release all; False when one hangs in a sink."""
+    def wake_held(self) -> None:
+        """Go on with what waited for a sink; called by the threads of the sinks."""
+        if self._held:
+            self._wake_up()
+
+    def close(self) -> None:
+        """Execute what was posted, end the threads and release all; a sink that hangs is left behind."""
         if self._selector is None and not self._commands:
-            self._closing.set()
-            return True
+            self.closed = True
+            return
 
-        self.post(lambda _lease: self._closing.set())
+        until = time.monotonic() + CLOSE_TIMEOUT
+        self.post(self._stop)
+        if self._thread is None:
+            self._run_commands()
+        else:
+            self._thread.join(CLOSE_TIMEOUT)
 
-        if not self._threads:
-            self._run_commands(self._lease)
-
-        self._closing.wait(timeout)
-        self._closing.set()
-        deadline = time.monotonic() + timeout / 4
-
-        for thread in tuple(self._threads):
-            thread.join(max(0.0, deadline - time.monotonic()))
-
-        self._lease.expire()
+        for writer in tuple(self._busy):
+            writer.join(until - time.monotonic())
+        for pipe in self._held:
+            pipe.on_end()
         self._release()
-        return not any(thread.is_alive() for thread in self._threads)
+
+    def _stop(self) -> None:
+        self.closed = True
 
     def _release(self) -> None:
-        if self._selector is not None:
-            for key in tuple(self._selector.get_map().values()):
-                os.close(key.fd)
-            os.close(self._wakeup_w)
-            self._selector.close()
+        with self._wakeup_lock:
+            selector, self._selector = self._selector, None
+            if selector is not None:
+                for key in tuple(selector.get_map().values()):
+                    os.close(key.fd)
+                os.close(self._wakeup_w)
+                selector.close()
 
     def _start(self) -> None:
-        """Start the thread if there is none. Raises OSError or RuntimeError; the next call tries again."""
+        """Start the thread if there is none. Raises OSError; the next call tries again."""
         if self._selector is None:
             self._open_selector()
-        if not self._threads:
-            self._start_thread(self._serve, self._lease)
+        if self._thread is None:
+            thread = threading.Thread(target=self._serve, name=OUTPUT_THREAD_NAME, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # no thread
+                raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
+            self._thread = thread
 
     def _open_selector(self) -> None:
-        wakeup_r, wakeup_w = os.pipe()
-
+        selector = selectors.DefaultSelector()
         try:
-            selector = selectors.DefaultSelector()
+            wakeup_r, self._wakeup_w = os.pipe()
         except OSError:
-            os.close(wakeup_r)
-            os.close(wakeup_w)
+            selector.close()
             raise
 
         os.set_blocking(wakeup_r, False)
-        os.set_blocking(wakeup_w, False)
+        os.set_blocking(self._wakeup_w, False)
         selector.register(wakeup_r, selectors.EVENT_READ, None)
-        self._selector, self._wakeup_w = selector, wakeup_w
-
-    def _start_thread(self, function: Callable[[ReaderLease], None], lease: ReaderLease) -> None:
-        thread = threading.Thread(target=function, args=(lease,), name=OUTPUT_THREAD_NAME, daemon=True)
-        self._threads = [one for one in self._threads if one.is_alive()]
-        thread.start()
-        self._threads.append(thread)
+        self._selector = selector
 
     def _wake_up(self) -> None:
-        if self._selector is not None:
-            with contextlib.suppress(BlockingIOError):  # full: it wakes up already
+        # Locked: a sink that hung may come back after the close, when the number is that of another file.
+        with self._wakeup_lock, contextlib.suppress(BlockingIOError):  # full: it wakes up already
+            if self._selector is not None:
                 os.write(self._wakeup_w, b"!")
 
-    def _serve(self, lease: ReaderLease) -> None:
-        selector = self._selector
-        assert selector is not None
+    # -- on the thread ------------------------------------------------------------------------
 
-        while not self._closing.is_set():
-            for key, _ in selector.select(self._next_flush()):
-                self._serve_one(key, lease)
-                if lease.expired:
-                    return
-            self._flush(lease)
-            if lease.expired:
-                return
+    def _serve(self) -> None:
+        assert self._selector is not None
+        self._run_commands()
+        while not self.closed:
+            timeout = self._next_wakeup()
+            self._resume()
+            for key, _ in self._selector.select(timeout):
+                if key.data is None:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(key.fd, 4096)
+                    self._run_commands()
+                else:
+                    self._read_or_hold(key.data)
+            self._flush()
 
-    def _serve_one(self, key: selectors.SelectorKey, lease: ReaderLease) -> None:
-        pipe: Pipe | None = key.data
-        if pipe is None:
-            self._read_wakeup(key.fd, lease)
-        elif pipe.open and self._read(pipe, lease):
-            self._end(pipe, lease)
-
-    def _read_wakeup(self, wakeup_r: int, lease: ReaderLease) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.read(wakeup_r, 4096)
-        self._run_commands(lease)
-
-    def _run_commands(self, lease: ReaderLease) -> None:
+    def _run_commands(self) -> None:
         while self._commands:
-            self._commands[0](lease)
-            if lease.expired:  # it hung in a sink: whoever took over executes it again
-                return
-            self._commands.popleft()
+            self._commands.popleft()()
 
-    def _register(self, pipe: Pipe, _lease: ReaderLease) -> None:
+    def _register(self, pipe: Pipe) -> None:
         if self._selector is not None:
             self._selector.register(pipe.fd, selectors.EVENT_READ, pipe)
 
-    def _read(self, pipe: Pipe, lease: ReaderLease) -> bool:
+    def _read_or_hold(self, pipe: Pipe) -> None:
+        if not pipe.open:  # ended by a command in this turn
+            return
+        if self._read(pipe):
+            self._end(pipe)
+        elif pipe.is_held_up():
+            self._hold(pipe)
+
+    def _read(self, pipe: Pipe) -> bool:
         """Read what is there, within a bound; True at the end of the stream."""
         for size in READ_SIZES:
             try:
@@ -205,68 +189,55 @@ class ReaderThread:
             if not data:
                 return True
             pipe.take(pipe.mask.feed(data))
-            self._schedule_flush(pipe)
-            self._write_to_sinks(pipe, lease)
-            if len(data) < size or lease.expired:
+            self._start_writers(*pipe.writers)
+            if pipe.mask.pending:
+                self._flush_at[pipe] = time.monotonic() + FLUSH_DELAY
+            elif self._flush_at:
+                self._flush_at.pop(pipe, None)
+            if len(data) < size:
                 return False
 
         return False
 
-    def _schedule_flush(self, pipe: Pipe) -> None:
-        if pipe.mask.pending:
-            self._flush_at[pipe] = time.monotonic() + FLUSH_DELAY
-        elif self._flush_at:
-            self._flush_at.pop(pipe, None)
-
-    def _write_to_sinks(self, pipe: Pipe, lease: ReaderLease) -> None:
-        for writer in pipe.writers:
-            writer.drain(lease)
-
-    def _end(self, pipe: Pipe, lease: ReaderLease) -> None:
+    def _end(self, pipe: Pipe) -> None:
         self._flush_at.pop(pipe, None)
-        if self._selector is not None:
-            self._selector.unregister(pipe.fd)
+        self._hold(pipe)  # its end is reported when its sinks have everything
         pipe.close()
-        self._write_to_sinks(pipe, lease)
+        self._start_writers(*pipe.writers)
 
-    def _next_flush(self) -> float | None:
-        if not self._flush_at:
+    def _hold(self, pipe: Pipe) -> None:
+        if pipe not in self._held:
+            self._held.add(pipe)
+            if self._selector is not None:
+                self._selector.unregister(pipe.fd)
+
+    def _resume(self) -> None:
+        """Read on where the sinks have caught up, or hang."""
+        for pipe in [one for one in self._held if not one.is_held_up()]:
+            self._held.discard(pipe)
+            if pipe.open:
+                self._register(pipe)
+            else:
+                pipe.on_end()
+
+    def _start_writers(self, *writers: SinkWriter) -> None:
+        for writer in writers:
+            writer.start()
+        self._busy.update(writers)
+
+    def _next_wakeup(self) -> float | None:
+        """The seconds until something is to be flushed, or a sink's call has taken too long."""
+        if not self._flush_at and not self._busy:
             return None
-        return max(0.0, min(self._flush_at.values()) - time.monotonic())
+        now = time.monotonic()
+        self._busy = {writer for writer in self._busy if writer.busy}
+        seconds = [writer.watch(now) for writer in self._busy]
+        seconds += [when - now for when in self._flush_at.values()]
+        return max(0.0, min(seconds)) if seconds else None
 
-    def _flush(self, lease: ReaderLease) -> None:
+    def _flush(self) -> None:
         now = time.monotonic() if self._flush_at else 0.0
         for pipe in [one for one, when in self._flush_at.items() if when <= now]:
             del self._flush_at[pipe]
             pipe.take(pipe.mask.flush())
-            self._write_to_sinks(pipe, lease)
-            if lease.expired:
-                return
-
-    def _start_watching(self, lease: ReaderLease) -> None:
-        if self._closing.is_set() or not lease.start_watching():
-            return
-        try:
-            self._start_thread(self._watch, lease)
-        except RuntimeError:  # no more threads: nobody watches until there are
-            lease.drop_watch()
-
-    def _watch(self, lease: ReaderLease) -> None:
-        """Sleep until a call has taken too long, and take the pipes over; or end when there are no calls."""
-        calls, wait = -1, SINK_TIMEOUT
-        while not self._closing.wait(wait):
-            if lease.expire_if_hung():
-                self._take_over(lease)
-                return
-            since = lease.since
-            if since is None and lease.calls == calls and lease.stop_watching():
-                return
-            calls = lease.calls
-            wait = SINK_TIMEOUT if since is None else max(0.001, since + SINK_TIMEOUT - time.monotonic())
-
-    def _take_over(self, lease: ReaderLease) -> None:
-        if lease.writer is not None:
-            lease.writer.report_hanging(SINK_TIMEOUT)
-        self._lease = ReaderLease(self._start_watching)
-        self._wake_up()
-        self._serve(self._lease)
+            self._start_writers(*pipe.writers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import sys
 import threading
 import time
@@ -12,8 +11,7 @@ from pathlib import Path
 
 import pytest
 from hostler.model.values import StreamName
-from hostler.process.output.capture import Capture, OutputReader
-from hostler.process.output.reader_lease import ReaderLease
+from hostler.process.output.capture import OutputReader
 from hostler.process.output.sink_writer import MOST_BYTES_WAITING, SinkWriter
 from hostler.secrets.masking import Masker
 from output_capture import (
@@ -256,34 +254,23 @@ async def test_closing_the_reader_while_a_sink_hangs_takes_bounded_time_and_clos
     await healthy.close()
 
 
-async def test_a_sink_that_hangs_while_its_capture_is_closed_is_left_to_another_thread(
-    reader: OutputReader, spawned: Spawn, tmp_path: Path
+async def test_a_sink_that_hangs_while_its_capture_is_closed_holds_up_no_other(
+    reader: OutputReader, spawned: Spawn
 ) -> None:
-    brake, gate, beside = Gate(), Gate(), MemorySink()
-    braked, hanging = open_capture(reader, brake), open_capture(reader, gate, beside)
-    go = tmp_path / "go"
-    os.mkfifo(go)
-    process = spawned(hanging, f"read x <{go}; echo late; sleep 60")
-    spawned(braked, "echo hello")
-    assert brake.entered.wait(DEADLINE)
-
-    hanging.retire()  # waits behind the brake, before the output
-    go.write_text("\n")
-    await until(lambda: readable(hanging))
-    brake.open.set()
-
+    gate, beside = Gate(), MemorySink()
+    hanging = open_capture(reader, gate, beside)
+    process = spawned(hanging, "echo late; sleep 60")
     assert gate.entered.wait(DEADLINE)
+
+    hanging.retire()
+
     assert await hanging.drained(DEADLINE)
     assert beside.text() == b"late\n"
+    await until(lambda: beside.closed)
     gate.open.set()
     await hanging.close()
     assert gate.text() == b"late\n"
     assert process.poll() is None
-    await braked.close()
-
-
-def readable(capture: Capture) -> bool:
-    return bool(select.select([capture._pipes["stdout"].fd], [], [], 0)[0])
 
 
 async def test_a_sink_that_hangs_on_what_was_held_back_is_passed_by(
@@ -305,10 +292,16 @@ async def test_a_sink_that_hangs_on_what_was_held_back_is_passed_by(
     await healthy.close()
 
 
-async def test_without_a_thread_to_spare_output_goes_on_unwatched(
+async def test_without_a_thread_to_spare_the_reader_writes_itself(
     reader: OutputReader, spawned: Spawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = MemorySink(), MemorySink()
+    class Traced(MemorySink):
+        def write(self, stream: StreamName, data: bytes) -> None:
+            super().write(stream, data)
+            threads.append(threading.current_thread())
+
+    threads: list[threading.Thread] = []
+    first, second = Traced(), Traced()
     await open_capture(reader).close()
     capture = open_capture(reader, first)
     await until(output_threads)
@@ -319,27 +312,15 @@ async def test_without_a_thread_to_spare_output_goes_on_unwatched(
     monkeypatch.setattr(threading.Thread, "start", refuse)
     spawned(capture, "echo one")
     assert await capture.drained(DEADLINE)
-    assert len(output_threads()) == 1
+    assert threads == output_threads()
     monkeypatch.undo()
-    watched = open_capture(reader, second)
-    spawned(watched, "echo two")
-    assert await watched.drained(DEADLINE)
-    assert len(output_threads()) == 2
+    other = open_capture(reader, second)
+    spawned(other, "echo two")
+    assert await other.drained(DEADLINE)
+    assert len(set(threads)) == 2
     assert first.text() + second.text() == b"one\ntwo\n"
     await capture.close()
-    await watched.close()
-
-
-def test_a_watcher_that_wants_to_end_stays_when_a_call_has_begun_meanwhile() -> None:
-    lease = ReaderLease(lambda _: None)
-    assert lease.start_watching()
-    lease.begin(full_writer(MemorySink()))
-
-    assert not lease.stop_watching()
-    assert lease.watched
-    lease.end()
-    assert lease.stop_watching()
-    assert not lease.watched
+    await other.close()
 
 
 async def test_a_slow_sink_holds_the_child_back_and_loses_nothing(
@@ -361,14 +342,6 @@ async def test_a_slow_sink_holds_the_child_back_and_loses_nothing(
     await capture.close()
 
 
-class Unwatched:
-    def begin(self, writer: SinkWriter) -> None:
-        pass
-
-    def end(self) -> None:
-        pass
-
-
 def full_writer(sink: MemorySink) -> SinkWriter:
     """An writer whose queue has room for 10 bytes."""
     writer = SinkWriter(sink, lambda *_: None, lambda: None)
@@ -384,9 +357,9 @@ def test_a_line_that_was_begun_is_finished_before_a_gap() -> None:
         writer.put("stdout", piece if piece == b"beg" else piece + b"." * 20)
 
     writer.put("stdout", b"beg")
-    writer.drain(Unwatched())
+    writer.drain()
     writer.put("stdout", b"never seen\nseen\n")
-    writer.drain(Unwatched())
+    writer.drain()
 
     text = sink.text()
     assert text.startswith(b"begin\n" + MARK)
@@ -398,10 +371,10 @@ def test_a_gap_that_ends_with_a_line_loses_no_more() -> None:
     writer = full_writer(sink)
 
     writer.put("stdout", b"lost line, whole\n")
-    writer.drain(Unwatched())
+    writer.drain()
     writer.put("stderr", b"other\n")
     writer.put("stdout", b"next\n")
-    writer.drain(Unwatched())
+    writer.drain()
 
     assert sink.text() == MARK + b"17 bytes dropped]\nnext\n"
 
@@ -414,7 +387,7 @@ def test_a_gap_at_the_end_is_marked_before_the_sink_is_closed() -> None:
     writer.end()
     writer.end()
     writer.put("stdout", b"late")
-    writer.drain(Unwatched())
+    writer.drain()
 
     assert sink.text() == MARK + b"20 bytes dropped]\n"
     assert sink.closed == 1
@@ -426,9 +399,9 @@ def test_a_line_that_cannot_be_finished_is_ended_before_the_mark() -> None:
 
     writer.put("stdout", b"begin")
     writer.put("stdout", b"no line end here")
-    writer.drain(Unwatched())
+    writer.drain()
     writer.put("stdout", b"rest\nnext\n")
-    writer.drain(Unwatched())
+    writer.drain()
 
     assert sink.text() == b"begin\n" + MARK + b"21 bytes dropped]\nnext\n"
 
@@ -449,6 +422,6 @@ def test_a_sink_that_is_too_slow_has_few_large_gaps_and_not_one_after_the_other(
     sink = Slow()
     writer = SinkWriter(sink, lambda *_: None, lambda: None)
     writer.put("stdout", piece)
-    writer.drain(Unwatched())
+    writer.drain()
     gaps = sink.text().count(MARK)
     assert 1 <= gaps <= 600 * len(piece) / (MOST_BYTES_WAITING / 2)
