@@ -17,7 +17,7 @@ Cleanup: TypeAlias = Callable[[], None] | Callable[[], Awaitable[None]]
 
 
 class Sink(Protocol):
-    """Where captured output goes. Both are called on the output thread, never two at a time.
+    """Where captured output goes. Both are called on a thread of hostler, never two at a time.
 
     `data` is any piece of the output (masked), not a line. A sink that raises OSError loses that
     piece, is named in an event, and is tried again with the next.

@@ -79,10 +79,14 @@ def test_more_lines_than_can_be_shown_are_counted_where_they_are_missing(
     hostler = start("run", "--debug", "--json")
     assert hostler.end() == 0
 
-    lines = [event for line in hostler.stdout if (event := json.loads(line))["event"] == "line"]
+    events = [json.loads(line) for line in hostler.stdout]
+    lines = [event for event in events if event["event"] == "line"]
     missed = [line.get("missed", 0) for line in lines]
     told = [int(found[1]) for line in hostler.stderr if (found := re.match(r"burst: (\d+) lines", line))]
-    assert len(lines) + sum(missed) + sum(told) == 400_000
+    at_end = 400_000 - len(lines) - sum(missed) - sum(told)
+    if at_end:  # a machine too busy to show the last ones: no line after them could say so
+        dropped = [event["details"]["lines"] for event in events if event.get("topic") == "output_dropped"]
+        assert dropped[-1] == at_end
     assert sum(missed) > 0
     assert [line["number"] - before["number"] - 1 for before, line in pairwise(lines)] == missed[1:]
 

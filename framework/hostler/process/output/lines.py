@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TypeAlias
 
 from hostler.model.values import Line, StreamName
@@ -123,12 +124,13 @@ class LineFeed:
         self._waiting = 0
         self._bytes = 0
         self._unreported = 0
-        self._idle = True
         self._batch: list[Line] = []  # what is being delivered, and how much of it was
         self._delivered = 0
         self._piece = 1
-        self._when_idle: list[Callable[[], None]] = []
         self.dropped = 0
+        self.idle = asyncio.Event()
+        """Set while no line waits."""
+        self.idle.set()
 
     @property
     def followed(self) -> bool:
@@ -137,20 +139,19 @@ class LineFeed:
 
     def follow(self, callback: LinesCallback) -> Callable[[], None]:
         """Deliver batches of lines to `callback` from now on; the result ends it."""
-
-        def only_this(lines: list[Line]) -> None:
-            callback(lines)
+        this = partial(callback)  # one function may follow twice
 
         def unfollow() -> None:
-            self._callbacks = tuple(one for one in self._callbacks if one is not only_this)
+            self._callbacks = tuple(one for one in self._callbacks if one is not this)
 
-        self._callbacks = (*self._callbacks, only_this)
+        self._callbacks = (*self._callbacks, this)
         return unfollow
 
     def offer(self, lines: list[Line], size: int) -> None:
         """Queue a batch (on the output thread) of so many bytes; the oldest ones go when too much waits."""
         with self._lock:
-            idle, self._idle = self._idle, False
+            idle = self.idle.is_set()
+            self.idle.clear()
             self._queue.append((lines, size))
             self._waiting += len(lines)
             self._bytes += size
@@ -166,12 +167,13 @@ class LineFeed:
         """Drop what waits and report it: its followers were too slow (on the loop's thread)."""
         with self._lock:
             left = self._waiting + len(self._batch) - self._delivered
+            lost, self._unreported = self._unreported + left, 0
             self._queue.clear()
             self._waiting = self._bytes = 0
         self._batch, self._delivered = [], 0
-        if left and self._callbacks:
+        if lost and self._callbacks:
             self.dropped += left
-            self._on_dropped(left)
+            self._on_dropped(lost)
 
     def _is_overfull(self) -> bool:
         return self._waiting > MOST_LINES_WAITING or self._bytes > MOST_BYTES_WAITING
@@ -181,12 +183,6 @@ class LineFeed:
         self._waiting -= len(lines)
         self._bytes -= size
         return lines
-
-    def when_delivered(self, function: Callable[[], None]) -> None:
-        """Call `function` when nothing waits any more (on the loop's thread)."""
-        with self._lock:
-            idle = self._idle
-        function() if idle else self._when_idle.append(function)
 
     def _deliver(self) -> None:
         """Hand out lines for a moment: when followers are slow the loop has other things to do, too."""
@@ -213,15 +209,12 @@ class LineFeed:
         with self._lock:
             unreported, self._unreported = self._unreported, 0
             self._batch, self._delivered = self._take() if self._queue else [], 0
-            self._idle = not self._batch
+            if not self._batch:
+                self.idle.set()
 
-        if unreported:
+        if unreported:  # what came after them waits, so there is a batch
             self._batch[0] = replace(self._batch[0], missed=unreported)
             self._on_dropped(unreported)
-
-        if not self._batch:
-            while self._when_idle:
-                self._when_idle.pop()()
 
         return bool(self._batch)
 

@@ -99,7 +99,7 @@ class ReaderThread:
 
         for writer in tuple(self._busy):
             writer.join(until - time.monotonic())
-        for pipe in self._held:
+        for pipe in tuple(self._held):
             pipe.on_end()
         self._release()
 

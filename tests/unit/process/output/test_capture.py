@@ -17,8 +17,9 @@ import anyio.lowlevel
 import pytest
 from hostler.model.values import Line
 from hostler.process.output.capture import MOST_LARGE_PIPES, PIPE_SIZE, OutputReader
+from hostler.process.output.lines import MOST_LINES_WAITING, LineFeed
 from hostler.secrets.credentials import MASK
-from hostler.secrets.masking import Masker
+from hostler.secrets.masking import MaskedStream, Masker
 from output_capture import (
     DEADLINE,
     MemorySink,
@@ -398,6 +399,46 @@ async def test_lines_that_a_follower_is_too_slow_for_at_the_end_are_reported(
     assert [text for _, text, _ in reported] == [
         f"{capture.dropped} lines of output were not shown: the program was busy"
     ]
+    await capture.close()
+
+
+async def test_lines_that_were_dropped_before_the_end_and_not_yet_reported_are_reported_at_the_end() -> None:
+    """The loop is busy with one batch while the output thread drops others, and then all is over."""
+    reported: list[int] = []
+    feed = LineFeed(asyncio.get_running_loop(), reported.append)
+    delivered: list[Line] = []
+    feed.follow(delivered.extend)
+    batch = [Line("stdout", "x", number, 7) for number in range(MOST_LINES_WAITING)]
+    for _ in range(3):
+        feed.offer(batch, 1)
+
+    feed.discard()
+    await feed.idle.wait()
+
+    assert delivered == []
+    assert sum(reported) == feed.dropped == 3 * MOST_LINES_WAITING
+
+
+async def test_lines_that_the_reader_is_too_late_for_are_taken_at_the_end(
+    reader: OutputReader, spawned: Spawn
+) -> None:
+    class SlowStream(MaskedStream):
+        def feed(self, data: bytes) -> bytes:
+            time.sleep(0.5)
+            return data
+
+    class SlowMasker(Masker):
+        def stream(self) -> MaskedStream:
+            return SlowStream(self)
+
+    capture = open_capture(reader, masker=SlowMasker())
+    lines: list[Line] = []
+    capture.follow(lines.extend)
+    child = spawned(capture, "seq 1 1000; (sleep 60) & echo last")
+    child.wait(DEADLINE)
+
+    assert await capture.drained(0.1, DEADLINE)
+    assert [line.text for line in lines] == [*map(str, range(1, 1001)), "last"]
     await capture.close()
 
 
