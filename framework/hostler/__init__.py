@@ -96,7 +96,7 @@ if TYPE_CHECKING:
         StreamName as StreamName,
         Unhealthy as Unhealthy,
     )
-    from hostler.plugins.poll import poll as poll
+    from hostler.plugins.poll import PollOptions as PollOptions, poll as poll
     from hostler.process.disk.directories import (
         Directories as Directories,
         why_not_writable as why_not_writable,
@@ -148,7 +148,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
             Action Advice Auth CommandResult Endpoint Exit ExitCause Healthy Line ProcessUsage Report
             StreamEvent StreamGap StreamName Unhealthy
         """,
-        "plugins.poll": "poll",
+        "plugins.poll": "PollOptions poll",
         "process.disk.directories": "Directories why_not_writable",
         "process.disk.trusted_folder": "trusted_folder",
         "secrets.credentials": "is_secret_name",

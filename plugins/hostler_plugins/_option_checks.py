@@ -1,8 +1,4 @@
-"""Checks of options that several plugins have.
-
-The options themselves (interval, timeout, successes, failures) are declared in each plugin: a shared base
-class would put them before a plugin's own ones in its documentation, and could not say what they count there.
-"""
+"""Checks of options that several plugins have."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ def check_positive(plugin: Any, *names: str) -> None:
     for name in names:
         value = getattr(plugin, name)
         if value is not None and value <= 0:
-            allowed = "1 or more" if name in {"successes", "failures"} else "longer than 0"
+            allowed = "1 or more" if name == "failures" else "longer than 0"
             raise ValueError(f"{name}: must be {allowed}")
 
 

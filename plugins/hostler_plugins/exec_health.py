@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from hostler import (
     CommandResult,
-    Duration,
     Healthy,
     Launch,
+    PollOptions,
     PortInUse,
     Report,
     Secret,
@@ -22,19 +22,17 @@ from hostler import (
     Unhealthy,
     hookimpl,
     is_secret_name,
-    option,
     poll,
 )
 
 from hostler_plugins._connections.own_listener import holds_secret, verify_place
-from hostler_plugins._option_checks import check_positive
 
 _STOPPING = 5.0  # seconds beyond the timeout, in which the tree of a command is ended
 _SHOWN = 500
 
 
 @dataclass(eq=False)
-class ExecHealth:
+class ExecHealth(PollOptions):
     """Runs a command again and again: healthy is exit code 0; otherwise its last line is the reason.
 
     The command is an argv, never a shell line. It runs where the server works and as its user, with a
@@ -51,21 +49,13 @@ class ExecHealth:
         repr=False,
         metadata={"meaning": 'further variables, such as { PGPASSWORD = { secret = "env:PGPASSWORD" } }'},
     )
-    interval: Duration = option(Duration(10), "how often it is run once it is ready; before that, sooner")
-    timeout: Duration = option(
-        Duration(5), "how long it may take; until it is ready, no longer than a third of startup_timeout"
-    )
-    successes: int = option(1, "how many successes in a row make it healthy")
-    failures: int | None = option(
-        None, "how many failures in a row are a crash; default: the server's max_connection_failures"
-    )
 
     _env: dict[str, str] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if not self.command or not self.command[0]:
             raise ValueError('command: expected an argv, such as ["pg_isready", "-q"]')
-        check_positive(self, "interval", "timeout", "successes", "failures")
+        super().__post_init__()
 
     def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
         """For `hostler check`: why the command could not be run."""

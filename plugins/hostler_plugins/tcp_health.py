@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from hostler import (
-    Duration,
     Endpoint,
     Healthy,
     IdentityCheck,
     InvalidConfiguration,
+    PollOptions,
     PortInUse,
     Report,
     ServerView,
@@ -26,12 +26,11 @@ from hostler import (
     hookimpl,
     is_secret_name,
     option,
-    poll,
 )
 
 from hostler_plugins._connections.connection_close import close_by_reset
 from hostler_plugins._connections.own_listener import holds_secret, verify_connection, verify_place
-from hostler_plugins._option_checks import check_pattern, check_positive
+from hostler_plugins._option_checks import check_pattern
 
 _MOST = 64 * 1024
 _PEER = struct.Struct("=iII")  # pid, uid, gid
@@ -39,7 +38,7 @@ _NO_PORT = "tcp-health needs a server with a port"
 
 
 @dataclass(eq=False)
-class TcpHealth:
+class TcpHealth(PollOptions):
     """Connects again and again: healthy is a server that accepts and, where it is asked, answers.
 
     `send` and what is read stand for bytes, one letter for one byte: "PING\\r\\n" is sent as it reads.
@@ -57,15 +56,6 @@ class TcpHealth:
         None,
         "regular expression that has to be found in the first 64 KiB it sends; default: to accept is enough",
     )
-    interval: Duration = option(Duration(10), "how often it is asked once it is ready; before that, sooner")
-    timeout: Duration = option(
-        Duration(5),
-        "how long an answer may take; until it is ready, no longer than a third of startup_timeout",
-    )
-    successes: int = option(1, "how many good answers in a row make it healthy")
-    failures: int | None = option(
-        None, "how many bad answers in a row are a crash; default: the server's max_connection_failures"
-    )
 
     def __post_init__(self) -> None:
         if self.port is not None and not 1 <= self.port <= 65535:
@@ -81,7 +71,7 @@ class TcpHealth:
                 raise ValueError(f"{name}: every letter has to stand for one byte")
 
         check_pattern(self, "expect")
-        check_positive(self, "interval", "timeout", "successes", "failures")
+        super().__post_init__()
 
     @hookimpl
     async def health_check(
@@ -93,15 +83,7 @@ class TcpHealth:
             yield _without_port()
             return
 
-        reports = poll(
-            lambda: self._ask(server, target),
-            interval=self.interval,
-            timeout=self.timeout,
-            start_timeout=server.spec.startup_timeout / 3,
-            successes=self.successes,
-            failures=self.failures,
-        )
-        async with aclosing(reports):
+        async with aclosing(self.poll(lambda: self._ask(server, target), server)) as reports:
             async for report in reports:
                 yield report
 

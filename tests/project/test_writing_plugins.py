@@ -16,7 +16,7 @@ from hostler.testing import assert_plugin_contract
 PAGE = Path(__file__).parents[2] / "docs" / "writing-plugins.md"
 TESTING = PAGE.with_name("testing.md")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-CLASSES = {name: text for text in BLOCKS for name in re.findall(r"^class (\w+):", text, re.MULTILINE)}
+CLASSES = {name: text for text in BLOCKS for name in re.findall(r"^class (\w+)[:(]", text, re.MULTILINE)}
 CONFTEST = 'import pytest\n\n@pytest.fixture\ndef anyio_backend():\n    return "asyncio"\n'
 OPTIONS: Mapping[str, Mapping[str, object]] = {"Options": {"command": ["true"]}}
 

@@ -73,7 +73,9 @@ def plugin_class(spec: PluginSpec) -> type:
 
 def option_fields(class_: type) -> dict[str, dataclasses.Field[Any]]:
     """The fields that are options, by name; those with `init=False` are run state."""
-    return {field.name: field for field in dataclasses.fields(class_) if field.init}
+    # Keyword-only ones last, as in the signature: what is inherited (PollOptions) comes after a plugin's own.
+    fields = sorted(dataclasses.fields(class_), key=lambda field: bool(field.kw_only))
+    return {field.name: field for field in fields if field.init}
 
 
 def option_type(class_: type, field: dataclasses.Field[Any]) -> Any:

@@ -1,19 +1,63 @@
-"""Asking a server again and again: what all health plugins have in common that nobody tells."""
+"""Polls a server: what all health plugins have in common that receive no events."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from hostler.concurrency.event_loop import loop_time
+from hostler.model.units import Duration, option
 from hostler.model.values import Report, Unhealthy
+
+if TYPE_CHECKING:
+    from hostler.hooks import ServerView
 
 _QUICKEST = 0.05  # the first wait while a server starts
 _LONGEST_RETRY_AFTER = 30.0
 _JITTER = 0.1
 _LATE = 0.2
+
+
+@dataclass(eq=False, kw_only=True)
+class PollOptions:
+    """The four options of a plugin that polls its server: inherit them, and call `self.poll` with a probe.
+
+    A plugin with a `__post_init__` of its own calls `super().__post_init__()`, which refuses 0 and less.
+    """
+
+    interval: Duration = option(Duration(10), "how often it is asked once it is ready; before that, sooner")
+    timeout: Duration = option(
+        Duration(5),
+        "how long an answer may take; until it is ready, no longer than a third of startup_timeout",
+    )
+    successes: int = option(1, "how many good answers in a row make it healthy")
+    failures: int | None = option(
+        None, "how many bad answers in a row are a crash; default: the server's max_connection_failures"
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("interval", "timeout", "successes", "failures"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                allowed = "1 or more" if name in {"successes", "failures"} else "longer than 0"
+                raise ValueError(f"{name}: must be {allowed}")
+
+    def poll(
+        self, probe: Callable[[], Awaitable[Report]], server: ServerView
+    ) -> AsyncGenerator[Report, None]:
+        """Ask `probe` for reports without end, as `hostler.poll` does, with these options."""
+        return poll(
+            probe,
+            interval=self.interval,
+            timeout=self.timeout,
+            # A server that hangs in its start leaves time for three attempts.
+            start_timeout=server.spec.startup_timeout / 3,
+            successes=self.successes,
+            failures=self.failures,
+        )
 
 
 async def poll(
@@ -25,7 +69,7 @@ async def poll(
     successes: int = 1,
     failures: int | None = None,
 ) -> AsyncGenerator[Report, None]:
-    """Ask `probe` for reports without end: the body of a `health_check` that nobody tells.
+    """Ask `probe` for reports without end: the body of a `health_check` that receives no events.
 
     The first probe comes at once. Until the first Healthy the waits grow from 50 ms to `interval`, after
     it they are `interval`, a tenth more or less; longer, up to 30 s, where an Unhealthy has `retry_after`.

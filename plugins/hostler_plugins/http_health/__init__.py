@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Literal
 
 from hostler import (
     Auth,
-    Duration,
     Endpoint,
     InvalidConfiguration,
     Launch,
+    PollOptions,
     Report,
     Secret,
     ServerSpec,
@@ -22,18 +22,17 @@ from hostler import (
     Unhealthy,
     hookimpl,
     option,
-    poll,
 )
 
 from hostler_plugins._connections.secret_headers import check_headers, read_headers, redact_headers
-from hostler_plugins._option_checks import check_pattern, check_positive
+from hostler_plugins._option_checks import check_pattern
 from hostler_plugins.http_health.status_ranges import accepted
 
 _NO_PORT = "http-health needs a server with a port"
 
 
 @dataclass(eq=False)
-class HttpHealth:
+class HttpHealth(PollOptions):
     """Asks for one path again and again: healthy is an answer of the right status, type and content.
 
     The password of the server (the fact "auth") is sent where there is one, proxies are not used. A
@@ -80,15 +79,6 @@ class HttpHealth:
         repr=False,
         metadata={"meaning": 'its password, such as { secret = "env:PASSWORD" }'},
     )
-    interval: Duration = option(Duration(10), "how often it is asked once it is ready; before that, sooner")
-    timeout: Duration = option(
-        Duration(5),
-        "how long an answer may take; until it is ready, no longer than a third of startup_timeout",
-    )
-    successes: int = option(1, "how many good answers in a row make it healthy")
-    failures: int | None = option(
-        None, "how many bad answers in a row are a crash; default: the server's max_connection_failures"
-    )
     follow_redirects: bool = option(
         False,
         "whether a redirect is followed, or is itself the answer; one with secrets only to the same port",
@@ -121,7 +111,7 @@ class HttpHealth:
         self._check_request()
         accepted(self.status)
         check_pattern(self, "body")
-        check_positive(self, "interval", "timeout", "successes", "failures")
+        super().__post_init__()
 
     def _check_request(self) -> None:
         if self.port is not None and not 1 <= self.port <= 65535:
@@ -180,18 +170,9 @@ class HttpHealth:
 
         from hostler_plugins.http_health.probe import asking  # noqa: PLC0415 - heavy
 
-        async with asking(self, server, place) as ask:
-            reports = poll(
-                ask,
-                interval=self.interval,
-                timeout=self.timeout,
-                start_timeout=server.spec.startup_timeout / 3,
-                successes=self.successes,
-                failures=self.failures,
-            )
-            async with aclosing(reports):
-                async for report in reports:
-                    yield report
+        async with asking(self, server, place) as ask, aclosing(self.poll(ask, server)) as reports:
+            async for report in reports:
+                yield report
 
     def _place(self, server: ServerView, endpoint: Endpoint | None) -> Endpoint | None:
         """What is asked; None where there is no port."""

@@ -8,11 +8,24 @@ import selectors
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 
 import anyio
 import pytest
-from hostler import Healthy, Report, Unhealthy, poll
-from hostler.testing import run_virtually
+from hostler import (
+    Healthy,
+    PluginSpec,
+    PollOptions,
+    Report,
+    ServerSpec,
+    ServerView,
+    Unhealthy,
+    hookimpl,
+    option,
+    poll,
+)
+from hostler.plugins.options import build, option_fields, option_problems
+from hostler.testing import FakeServerContext, run_virtually
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -227,3 +240,60 @@ def test_whatever_comes_the_reports_follow_from_the_answers(
     said = run_virtually(main)
     assert [isinstance(report, Healthy) for report in said] == expected
     assert all(wait <= interval * 1.1 + 1e-9 for wait in waits(asked))
+
+
+# -- the options that plugins inherit ------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Asking(PollOptions):
+    """A plugin with a required option of its own."""
+
+    path: str = option(..., "what it asks for")
+
+    @hookimpl
+    async def health_check(self, server: ServerView) -> AsyncGenerator[Report, None]:
+        async with aclosing(self.poll(scripted([GOOD], []), server)) as reports:
+            async for report in reports:
+                yield report
+
+
+def asking(**options: object) -> PluginSpec:
+    return PluginSpec("asking", options, use=f"{Asking.__module__}:{Asking.__qualname__}")
+
+
+def test_inherited_options_come_after_those_of_the_plugin_itself() -> None:
+    assert list(option_fields(Asking)) == ["path", "interval", "timeout", "successes", "failures"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"interval": "0s"}, "interval: must be longer than 0"),
+        ({"timeout": "0s"}, "timeout: must be longer than 0"),
+        ({"successes": 0}, "successes: must be 1 or more"),
+        ({"failures": 0}, "failures: must be 1 or more"),
+    ],
+)
+def test_inherited_options_are_checked(options: dict[str, object], message: str) -> None:
+    assert [str(one) for one in option_problems(asking(path="/", **options))] == [message]
+    assert option_problems(asking(path="/", interval="1s", failures=3)) == []
+
+
+def test_a_plugin_polls_with_its_options_and_a_third_of_the_startup_timeout() -> None:
+    asked: list[float] = []
+
+    async def silent() -> Report:
+        asked.append(anyio.current_time())
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def main() -> list[Report]:
+        plugin = build(asking(path="/", timeout="60s", failures=4))
+        assert isinstance(plugin, Asking)
+        server = FakeServerContext(spec=ServerSpec(name="web", startup_timeout=9))
+        return await take(plugin.poll(silent, server), 2)
+
+    reports = run_virtually(main)
+    assert reports == [Unhealthy("no answer within 3 s", limit=4)] * 2
+    assert waits(asked) == pytest.approx([3.05])
