@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hostler.events.crash import (
         CrashRecord as CrashRecord,
         MemoryPoint as MemoryPoint,
+        PluginNote as PluginNote,
         PluginWord as PluginWord,
     )
     from hostler.events.events import (
@@ -126,7 +127,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
             PortParsingFailed Problem ProcessAlreadyRunning ProcessSpawnFailed ServerCrashed
             ServerError StartupTimeout
         """,
-        "events.crash": "CrashRecord MemoryPoint PluginWord",
+        "events.crash": "CrashRecord MemoryPoint PluginNote PluginWord",
         "events.events": """
             CrashRecorded EndpointFound Event Exited HealthReported MemorySampled Notice PluginFailed
             Progress RestartScheduled Spawned StateChanged StreamReceived

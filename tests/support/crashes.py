@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from hostler import CrashRecord, ExitCause, MemoryPoint, PluginWord, State
+from hostler import CrashRecord, ExitCause, MemoryPoint, PluginNote, State
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 678_000, UTC)
 
@@ -30,7 +30,7 @@ _CRASH = CrashRecord(
     stdout="out\n",
     stderr="err\n",
     memory=(MemoryPoint(0.2, 13 * 2**20, 1), MemoryPoint(60.2, 14 * 2**20, 2)),
-    plugins=(PluginWord("sse-health", "health_check", "healthy"),),
+    plugins=(PluginNote("sse-health", "health_check", "healthy"),),
 )
 
 

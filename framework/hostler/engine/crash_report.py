@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from hostler.engine.health import PluginHealth
 from hostler.engine.run import Run
 from hostler.errors import ServerError
-from hostler.events.crash import CrashRecord, PluginWord
+from hostler.events.crash import CrashRecord, PluginNote
 from hostler.model.values import Advice, Exit, Unhealthy
 
 
@@ -40,9 +40,9 @@ def build_crash_report(
     )
 
 
-def _health(run: Run) -> list[PluginWord]:
+def _health(run: Run) -> list[PluginNote]:
     plugins = [] if run.health is None else run.health.plugins.values()
-    return [PluginWord(plugin.name, "health_check", _in_words(plugin)) for plugin in plugins]
+    return [PluginNote(plugin.name, "health_check", _in_words(plugin)) for plugin in plugins]
 
 
 def _in_words(plugin: PluginHealth) -> str:
@@ -50,6 +50,6 @@ def _in_words(plugin: PluginHealth) -> str:
     return f"unhealthy ({plugin.failures} in a row): {plugin.word}" if failed else plugin.word
 
 
-def _advised(plugin: str, advice: Advice) -> PluginWord:
+def _advised(plugin: str, advice: Advice) -> PluginNote:
     because = "" if advice.error is None else f": {advice.error.message}"
-    return PluginWord(plugin, "on_crash", f"advised to {advice.action.value}{because}")
+    return PluginNote(plugin, "on_crash", f"advised to {advice.action.value}{because}")

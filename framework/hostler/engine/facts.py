@@ -227,12 +227,12 @@ class ServerFacts(StatusFacts):
         """Add a variable to `child_env()`; TypeError unless it is a string."""
         self.published[name] = a_string(f"the variable {name}", value)
         if secret:
-            self.reporter.masker.add(value)
+            self.reporter.masker.register(value)
             self.published_secrets |= {value}
 
     def redact(self, value: str) -> None:
         """Mask this value from now on wherever hostler writes."""
-        self.reporter.masker.add(value)
+        self.reporter.masker.register(value)
 
     def progress(self, text: str, fraction: float | None = None) -> None:
         """Say what is being done."""

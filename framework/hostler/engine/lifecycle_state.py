@@ -9,7 +9,7 @@ from hostler.engine.restart import Budget
 from hostler.engine.run import Run
 from hostler.engine.server import Server
 from hostler.errors import ServerError
-from hostler.events.crash import PluginWord
+from hostler.events.crash import PluginNote
 from hostler.events.events import PluginFailed, StateChanged
 from hostler.model.states import MOVES, State
 from hostler.plugins.hook_stats import Failure
@@ -171,7 +171,7 @@ class LifecycleState:
         run = self.server.run
         if run is not None:
             what = failure.reason if failure.slow else f"failed: {failure.reason}"
-            word = PluginWord(failure.plugin, failure.hook, what)
+            word = PluginNote(failure.plugin, failure.hook, what)
             run.failures.append(word)
 
         if failure.slow:  # a busy machine does that to any plugin

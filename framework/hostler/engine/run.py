@@ -15,7 +15,7 @@ from hostler.concurrency.tasks import TaskSet
 from hostler.engine.health import HealthWatch
 from hostler.engine.run_events import RunEvent
 from hostler.errors import ProcessSpawnFailed, ServerError
-from hostler.events.crash import MemoryPoint, PluginWord
+from hostler.events.crash import MemoryPoint, PluginNote
 from hostler.hooks import ServerView
 from hostler.launching.build import Given, build_launch, interpolator
 from hostler.model.choices import OutputMode
@@ -64,7 +64,7 @@ class Run:
         self.opened = AsyncExitStack()
         self.cut_short = anyio.Event()
         self.memory: deque[MemoryPoint] = deque(maxlen=_MEMORY_POINTS)
-        self.failures: deque[PluginWord] = deque(maxlen=_PLUGIN_FAILURES)
+        self.failures: deque[PluginNote] = deque(maxlen=_PLUGIN_FAILURES)
 
     @property
     def exit_status(self) -> ExitStatus | None:
@@ -143,7 +143,7 @@ class PreparedRun(Run):
     def build(cls, begun: Run, lock: NameLock, given: Given) -> PreparedRun:
         """Build the launch; raises a ServerError when the configuration does not allow it."""
         recorder = RunRecorder(begun.context, begun.reporter, lock)
-        learn, warn = begun.reporter.masker.add, partial(begun.warn, "secret_exposed")
+        learn, warn = begun.reporter.masker.register, partial(begun.warn, "secret_exposed")
         launch = build_launch(
             begun.spec, begun.context, generation=begun.generation, given=given, learn=learn, warn=warn
         )
@@ -169,7 +169,7 @@ class PreparedRun(Run):
 
     def _learn_secrets(self) -> None:
         for value in secrets_of(self.launch):
-            self.reporter.masker.add(value)
+            self.reporter.masker.register(value)
 
     @property
     def captured(self) -> tuple[StreamName, ...]:

@@ -66,13 +66,13 @@ class Startup:
         lock = await self._own_lock()  # before all else: nothing is done beside a run that another one has
 
         for value in secrets_of_spec(server.spec):
-            server.reporter.masker.add(value)
+            server.reporter.masker.register(value)
 
         plugins = life.build_plugins()
         await wait_for_needed(server)
 
         for value in (value for other in server.needs.values() for value in other.published_secrets):
-            server.reporter.masker.add(value)  # whatever it is called, it is in our environment, too
+            server.reporter.masker.register(value)  # whatever it is called, it is in our environment, too
 
         readings = await self._readings()
         await self._wait_for_port()

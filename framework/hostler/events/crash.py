@@ -25,12 +25,16 @@ class MemoryPoint(Serializable):
 
 
 @dataclass(frozen=True, slots=True)
-class PluginWord(Serializable):
+class PluginNote(Serializable):
     """What one plugin said about a run, or what was wrong with the plugin itself, in words."""
 
     plugin: str
     hook: str
     text: str
+
+
+PluginWord = PluginNote
+"""The former name of PluginNote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +70,7 @@ class CrashRecord(Serializable):
     stdout: str = ""
     stderr: str = ""
     memory: tuple[MemoryPoint, ...] = ()
-    plugins: tuple[PluginWord, ...] = ()
+    plugins: tuple[PluginNote, ...] = ()
 
     @property
     def started(self) -> bool:

@@ -57,9 +57,9 @@ class Masker:
         self._values: set[str] = set()
         self._short: set[str] = set()  # not masked, but to be told to nobody else
         for value in values:
-            self.add(value)
+            self.register(value)
 
-    def add(self, value: str) -> None:
+    def register(self, value: str) -> None:
         """Mask `value` in all that comes from now on; what `secret_parts` leaves out is ignored.
 
         Each of its parts is masked in all its spellings.

@@ -23,8 +23,8 @@ from hostler import (
     ExitCause,
     Healthy,
     Launch,
+    PluginNote,
     PluginSpec,
-    PluginWord,
     ProcessAlreadyRunning,
     Report,
     Server,
@@ -186,9 +186,9 @@ async def test_what_each_plugin_said_is_on_record(make_spec: MakeSpec, directori
     assert (crash.cause, crash.killed) == (ExitCause.UNHEALTHY, True)
     assert (crash.decision, crash.reason) == ("a restart cannot help", "the plugin knows why")
     assert crash.plugins == (
-        PluginWord("talks", "health_check", "unhealthy (3 in a row): says 503"),
-        PluginWord("talks", "on_ready", "failed: raised RuntimeError('kaput')"),
-        PluginWord("talks", "on_crash", "advised to give up: the plugin knows why"),
+        PluginNote("talks", "health_check", "unhealthy (3 in a row): says 503"),
+        PluginNote("talks", "on_ready", "failed: raised RuntimeError('kaput')"),
+        PluginNote("talks", "on_crash", "advised to give up: the plugin knows why"),
     )
 
 

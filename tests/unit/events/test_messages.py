@@ -26,7 +26,7 @@ from hostler import (
     MemorySampled,
     Notice,
     PluginFailed,
-    PluginWord,
+    PluginNote,
     Progress,
     RestartScheduled,
     Spawned,
@@ -53,7 +53,7 @@ CRASH = crash(
     code=None,
     signal=9,
     memory=(MemoryPoint(0.2, 1024, 2),),
-    plugins=(PluginWord("mine", "on_crash", "advised to back off"),),
+    plugins=(PluginNote("mine", "on_crash", "advised to back off"),),
 )
 
 ONE_OF_EACH: list[tuple[Event, str, int, dict[str, object]]] = [

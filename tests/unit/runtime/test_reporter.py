@@ -17,7 +17,7 @@ from hostler import (
     Healthy,
     Notice,
     PluginFailed,
-    PluginWord,
+    PluginNote,
     Progress,
     ServerError,
     Spawned,
@@ -43,7 +43,7 @@ def crash() -> CrashRecord:
         hint=TOLD,
         stdout=TOLD,
         stderr=TOLD,
-        plugins=(PluginWord("probe", "health_check", TOLD),),
+        plugins=(PluginNote("probe", "health_check", TOLD),),
     )
 
 
@@ -84,7 +84,7 @@ EVENTS = [
 async def test_no_text_of_an_event_tells_a_secret(event: Event) -> None:
     heard: list[Event] = []
     reporter = Reporter("web", heard.append)
-    reporter.masker.add(SECRET)
+    reporter.masker.register(SECRET)
     reporter.emit(event)
 
     (told,) = heard
@@ -96,8 +96,8 @@ async def test_no_text_of_an_event_tells_a_secret(event: Event) -> None:
 async def test_the_names_by_which_others_know_a_thing_stay_as_they_are() -> None:
     heard: list[Event] = []
     reporter = Reporter("web-server-1", heard.append)
-    reporter.masker.add("web-server-1")
-    reporter.masker.add("http-health")
+    reporter.masker.register("web-server-1")
+    reporter.masker.register("http-health")
     reporter.emit(
         PluginFailed(
             server="web-server-1", generation=1, plugin="http-health", hook="on_ready", reason="none"

@@ -385,14 +385,14 @@ def test_a_secret_that_is_added_masks_what_comes_later() -> None:
     stream = masker.stream()
 
     assert stream.feed(SECRET.encode()) == SECRET.encode()
-    masker.add(SECRET)
+    masker.register(SECRET)
     assert stream.feed(SECRET.encode()) + stream.flush() == MASK.encode()
 
 
 def test_secrets_can_be_added_by_many_threads() -> None:
     masker = Masker()
     names = [f"secret-value-{number}" for number in range(200)]
-    threads = [threading.Thread(target=masker.add, args=(name,)) for name in names]
+    threads = [threading.Thread(target=masker.register, args=(name,)) for name in names]
     for thread in threads:
         thread.start()
     for thread in threads:

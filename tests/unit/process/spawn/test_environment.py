@@ -61,7 +61,7 @@ def test_the_password_of_a_proxy_is_masked_and_handed_on_in_variables_of_proxies
     masker = Masker()
 
     for value in secrets_of(launch(host, https_proxy=address)):
-        masker.add(value)
+        masker.register(value)
 
     assert SECRET not in masker.text(f"connecting to {address}")
     refuse_leaks(launch(host, https_proxy=address))
