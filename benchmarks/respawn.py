@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hostler import Directories, ServerSpec, Supervisor
-from hostler.process.tree.terminate import ProcessTableSnapshot, find_tree, stop_tree
+from hostler.process.tree.members import find_tree
+from hostler.process.tree.snapshot import ProcessTableSnapshot
+from hostler.process.tree.terminate import stop_tree
 from measuring import Row, compared, spread
 from peers import respawning_peers
 from stage import HERE, Stage, hostler, kill_and_see, next_stamp, table
@@ -87,15 +89,15 @@ async def _scan(stage: Stage, times: int) -> list[Row]:
         assert run is not None
         process = run.process
         assert process is not None
-        census = (
+        snapshot = (
             ProcessTableSnapshot()
         )  # as hostler has one: who is older than the server is read at the first look only
-        looks = [_timed(lambda: find_tree(process, table=census.look_now(process))) for _ in range(times)]
+        looks = [_timed(lambda: find_tree(process, table=snapshot.look_now(process))) for _ in range(times)]
         await supervisor.stop()
         stops = []
         for _ in range(times):
             start = time.perf_counter()
-            await stop_tree(process, grace=5, census=census)
+            await stop_tree(process, grace=5, snapshot=snapshot)
             stops.append((time.perf_counter() - start) * 1000)
 
     return [

@@ -17,11 +17,11 @@ from hostler.process.net.ownership import Listener, listening_sockets, who_liste
 from hostler.process.net.ports import check_port_free, free_port, needs_only_time
 from hostler.process.spawn.exits import Process
 from hostler.process.spawn.spawn import spawn
-from hostler.process.tree.memory import TreeMemory, tree_memory
+from hostler.process.tree.members import find_tree
 from hostler.process.tree.pending_sigkill import is_dying
 from hostler.process.tree.snapshot import ProcessTableSnapshot
-from hostler.process.tree.terminate import find_tree, kill_tree_now, stop_tree
-from hostler.process.tree.usage import tree_usage
+from hostler.process.tree.terminate import kill_tree_now, stop_tree
+from hostler.process.tree.usage import TreeMemory, tree_memory, tree_usage
 
 
 class Processes:
@@ -52,7 +52,7 @@ class Processes:
             process,
             grace=grace,
             cut_short=cut_short,
-            census=self._snapshot,
+            snapshot=self._snapshot,
             order=order,
             on_refused=on_refused,
         )

@@ -11,7 +11,7 @@ from hostler.model.states import State
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.lock import Owner, lock_owner
 from hostler.process.disk.run_record import RunRecord, boot_id, recorded_run
-from hostler.process.tree.table import read_row
+from hostler.process.tree.table import is_alive
 from hostler.records.crash_store import CrashStore
 from hostler.records.status_store import Status, StatusStore
 
@@ -56,8 +56,7 @@ class ServerInspection:
         run = self.run
         if run is None or run.pid is None or run.boot_id != boot_id():
             return False
-        row = read_row(run.pid)  # None for a zombie
-        return row is not None and row.start_time == run.start_time
+        return is_alive(run.pid, run.start_time or 0)
 
     @property
     def last_crash(self) -> CrashRecord | None:

@@ -11,7 +11,7 @@ from hostler.engine.server import Server
 from hostler.events.crash import MemoryPoint
 from hostler.events.events import MemorySampled
 from hostler.model.states import State
-from hostler.process.tree.memory import TreeMemory
+from hostler.process.tree.usage import TreeMemory
 
 
 async def sample_memory(servers: Mapping[str, Server], changed: Callable[[float], Awaitable[None]]) -> None:

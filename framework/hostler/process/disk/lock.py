@@ -17,7 +17,7 @@ from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning
 from hostler.process.disk.directories import Directories, secure_directory
 from hostler.process.disk.files import found_folder, read_small
 from hostler.process.shortage_hint import shortage_hint
-from hostler.process.tree.table import own_start_time, read_row
+from hostler.process.tree.table import is_alive, own_start_time
 
 # A sweep holds the locks of dead supervisors while it cleans up after them: that is worth waiting for.
 _CLEANUP_TIMEOUT = 10.0
@@ -172,8 +172,7 @@ def lock_owner(directories: Directories, namespace: str, name: str) -> Owner | N
     owner = _read_owner(lock_path(directories, namespace, name))
     if owner is None or owner.sweeps:
         return None
-    row = read_row(owner.pid)  # none of a zombie, whose lock is gone
-    return owner if row is not None and row.start_time == owner.start_time else None
+    return owner if is_alive(owner.pid, owner.start_time) else None
 
 
 def _is_file_at(descriptor: int, path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Holding on to processes while they are stopped: a held one cannot be mistaken for another."""
+"""Handles of processes that are being stopped: what is held cannot be mistaken for another process."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Self
 
 from hostler.process.spawn.exits import Process, open_exit_fd, send_signal
 from hostler.process.tree.members import Member
-from hostler.process.tree.table import read_row, start_time
+from hostler.process.tree.table import is_alive, start_time
 
-_ASK_AGAIN = 0.05  # only where there is no descriptor left to be told by
+_POLL_INTERVAL = 0.05  # only where there is no descriptor left to wait for
 
 
 class ProcessHandles:
-    """Holds members by descriptors that tell their end; a context manager that lets go of them.
+    """Holds members by descriptors that show their end; a context manager that closes them.
 
-    `members` is all that was ever held. The `leader`, where there is one, is signalled by its own means.
-    `on_refused` hears the pid of each living one that we may not signal, once.
+    `members` is all that was ever held. The `leader`, where there is one, is signalled by its `Process`.
+    `on_refused` gets the pid of each living one that we may not signal, once.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class ProcessHandles:
             self.release(member)
 
     def hold(self, members: Iterable[Member]) -> None:
-        """Take hold of those who still live; without descriptors they are merely remembered."""
+        """Open a descriptor of each that still lives; where none is left they are merely remembered."""
         for member in members:
             self.members.add(member)
             if member not in self._fds:
@@ -65,24 +65,21 @@ class ProcessHandles:
         except ProcessLookupError:
             pass
         except PermissionError:
-            self._refuse(member)
-
-    def _refuse(self, member: Member) -> None:
-        row = read_row(member.pid)
-        ended = row is None or row.state in "ZX" or row.start_time != member.start_time
-        if self._on_refused is not None and member not in self._refused and not ended:
-            self._refused.add(member)
-            self._on_refused(member.pid)
+            refused = member not in self._refused and is_alive(member.pid, member.start_time)
+            if self._on_refused is not None and refused:
+                self._refused.add(member)
+                self._on_refused(member.pid)
 
     def release(self, member: Member) -> None:
-        """Let go of one member."""
+        """Close the descriptor of one member."""
         os.close(self._fds.pop(member))
 
     async def wait_for(self, members: Collection[Member]) -> None:
-        """Wait until some who are held have ended, those too that no descriptor tells of; cancellable."""
+        """Wait until some who are held have ended, those without a descriptor too; cancellable."""
         await self.wait(members)
-        while any(member in self._without_fd and _lives(member) for member in members):  # noqa: ASYNC110
-            await asyncio.sleep(_ASK_AGAIN)
+        unseen = self._without_fd.intersection(members)
+        while any(is_alive(member.pid, member.start_time) for member in unseen):  # noqa: ASYNC110
+            await asyncio.sleep(_POLL_INTERVAL)
 
     async def wait(self, only: Collection[Member] | None = None) -> None:
         """Wait until all who are held, or `only` some of them, have ended; cancellable."""
@@ -102,7 +99,7 @@ class ProcessHandles:
             if watched:
                 await ended.wait()
             elif self._without_fd:
-                await asyncio.sleep(_ASK_AGAIN)
+                await asyncio.sleep(_POLL_INTERVAL)
         finally:
             for fd in watched.values():
                 loop.remove_reader(fd)
@@ -121,29 +118,22 @@ class ProcessHandles:
                 self.release(members[fd])
 
         if self._without_fd:
-            time.sleep(min(seconds, _ASK_AGAIN))
+            time.sleep(min(seconds, _POLL_INTERVAL))
 
     def _take(self, member: Member) -> None:
         self._without_fd.discard(member)
-
         try:
             fd = open_exit_fd(member.pid)
         except OSError:
             self._without_fd.add(member)
             return
-
         if fd is None:
             return
 
         self._fds[member] = fd
+        # Only now that the descriptor is open, the pid cannot become another's.
         found = start_time(member.pid)
-        if found != member.start_time:  # its pid is another's by now
+        if found != member.start_time:
             self.release(member)
-
-        if not found:  # or nobody's, or this took the last descriptor
+        if not found:  # gone, or this took the last descriptor
             self._without_fd.add(member)
-
-
-def _lives(member: Member) -> bool:
-    row = read_row(member.pid)
-    return row is not None and row.start_time == member.start_time

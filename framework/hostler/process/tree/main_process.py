@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
-from pathlib import Path
 
 from hostler.process.tree.members import Member
-from hostler.process.tree.proc import folder
+from hostler.process.tree.proc import folder, read, read_fields
 
 
 class Reaction(Enum):
@@ -21,22 +22,22 @@ class Reaction(Enum):
 
 
 _MASKS = {
-    b"SigIgn:": Reaction.IGNORES,
-    b"SigCgt:": Reaction.HANDLES,
-    b"SigBlk:": Reaction.HANDLES,  # who blocks it waits for it elsewhere (sigwait, signalfd)
+    b"SigBlk": Reaction.HANDLES,  # who blocks it waits for it elsewhere (sigwait, signalfd)
+    b"SigIgn": Reaction.IGNORES,
+    b"SigCgt": Reaction.HANDLES,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Main:
-    """Who is asked first, each with what it does then; `piped` tells that others read what these write."""
+    """Who is signalled first, each with what it does then; `piped`: others read what these write."""
 
     reactions: dict[Member, Reaction]
     piped: bool = False
 
     @property
-    def told(self) -> set[Member]:
-        """Those who hear the signal."""
+    def signalled(self) -> set[Member]:
+        """Those who do not ignore the signal."""
         return {member for member, reaction in self.reactions.items() if reaction is not Reaction.IGNORES}
 
     @property
@@ -73,30 +74,25 @@ def find_main(leader: int, members: Iterable[Member], number: int) -> Main:
 
 
 def _reaction(pid: int, number: int) -> Reaction:
-    """Where it is not known, it may do anything."""
+    """What a process does on a signal; where that is not known, it may do anything."""
     try:
-        lines = Path(folder(pid), "status").read_bytes().splitlines()
+        status = read_fields(f"{folder(pid)}/status")
     except OSError:
         return Reaction.HANDLES
 
-    for line in lines:
-        reaction = _MASKS.get(line[:7])
-        if reaction is not None and int(line[7:], 16) >> (number - 1) & 1:
+    for name, reaction in _MASKS.items():
+        if int(status[name], 16) >> (number - 1) & 1:
             return reaction
 
-    return Reaction.HANDLES if _waits_for_signals(pid) else Reaction.DIES
-
-
-def _waits_for_signals(pid: int) -> bool:
-    """Whether it sleeps in sigwait: the kernel shows the signals waited for as unblocked meanwhile."""
-    try:
-        return b"sigtimedwait" in Path(folder(pid), "wchan").read_bytes()
-    except OSError:
-        return False
+    # While a process sleeps in sigwait, the kernel shows the signals that it waits for as unblocked.
+    with suppress(OSError):
+        if b"sigtimedwait" in read(f"{folder(pid)}/wchan"):
+            return Reaction.HANDLES
+    return Reaction.DIES
 
 
 def _reads_a_pipe(pid: int) -> bool:
     try:
-        return str(Path(folder(pid), "fd/0").readlink()).startswith("pipe:")
+        return os.readlink(f"{folder(pid)}/fd/0").startswith("pipe:")  # noqa: PTH115
     except OSError:
         return False

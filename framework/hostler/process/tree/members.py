@@ -42,12 +42,12 @@ def find_tree(process: Leader, known: Iterable[Member] = (), table: Table | None
     if table is None:
         return _settled(lambda: find_tree(process, known, read_table()))
 
-    roots = [*table.marked(process.run_id, process.start_time), *_same(table, known)]
-    roots += _grouped(table, process.cgroup)
+    roots = _roots(table, process.run_id, process.start_time, known, process.cgroup)
     leader = table.rows.get(process.pid)
     if leader is None or leader.start_time == process.start_time:
-        # nobody else has taken the number of the leader, so what is numbered after it is ours
-        roots += [*_as_rows(leader), *table.sessions.get(process.pid, ()), *table.groups.get(process.pid, ())]
+        # Nobody else has taken the number of the leader, so what is numbered after it is ours.
+        roots += [] if leader is None else [leader]
+        roots += [*table.sessions.get(process.pid, ()), *table.groups.get(process.pid, ())]
 
     return _members(table, roots, {os.getpid()})
 
@@ -61,25 +61,17 @@ def find_leftovers(
 ) -> list[Member]:
     """Find the living members of a run whose supervisor is dead; start time 0 means that none was noted.
 
-    A dead leader's number is not trusted here: much later it may be a stranger's session. We ourselves,
-    our ancestors and descendants are left out, should we run inside that tree.
+    We ourselves, our ancestors and descendants are left out, should we run inside that tree.
     """
-    return _settled(lambda: _leftovers(read_table(), run_id, pid, start_time, known, cgroup))
+    # Its session is not searched: much later, the number of a dead leader may be that of a foreign session.
+    leader = [Member(pid, start_time)] if pid is not None and start_time else []
 
+    def look() -> list[Member]:
+        table = read_table()
+        roots = _roots(table, run_id, start_time, [*leader, *known], cgroup)
+        return _members(table, roots, _own_line(table))
 
-def _leftovers(
-    table: Table,
-    run_id: str,
-    pid: int | None,
-    start_time: float,
-    known: Iterable[Member],
-    cgroup: Path | None,
-) -> list[Member]:
-    roots = [*table.marked(run_id, start_time), *_same(table, known), *_grouped(table, cgroup)]
-    leader = table.rows.get(pid) if pid is not None else None
-    if leader is not None and start_time and leader.start_time == start_time:
-        roots.append(leader)
-    return _members(table, roots, _ancestors(table) | {row.pid for row in _descendants(table, os.getpid())})
+    return _settled(look)
 
 
 def _settled(look: Callable[[], list[Member]]) -> list[Member]:
@@ -90,14 +82,14 @@ def _settled(look: Callable[[], list[Member]]) -> list[Member]:
     return members
 
 
-def _same(table: Table, members: Iterable[Member]) -> list[Row]:
-    """Look up members again; a pid that another process has by now is left out."""
-    rows = ((table.rows.get(member.pid), member) for member in members)
-    return [row for row, member in rows if row is not None and row.start_time == member.start_time]
-
-
-def _grouped(table: Table, group: Path | None) -> list[Row]:
-    return [table.rows[pid] for pid in pids_in(group) if pid in table.rows]
+def _roots(
+    table: Table, run_id: str, start_time: float, known: Iterable[Member], cgroup: Path | None
+) -> list[Row]:
+    """Who is marked, in the control group, or known from before and still the same process."""
+    rows = ((table.rows.get(member.pid), member) for member in known)
+    same = [row for row, member in rows if row is not None and row.start_time == member.start_time]
+    grouped = [table.rows[pid] for pid in pids_in(cgroup) if pid in table.rows]
+    return [*table.marked(run_id, start_time), *same, *grouped]
 
 
 def _members(table: Table, roots: Iterable[Row], barred: set[int]) -> list[Member]:
@@ -106,31 +98,21 @@ def _members(table: Table, roots: Iterable[Row], barred: set[int]) -> list[Membe
     waiting = list(roots)
     while waiting:
         row = waiting.pop()
-        if row.pid in found or row.pid in barred:
-            continue
-        found[row.pid] = row
-        waiting += table.children.get(row.pid, ())
-        waiting += table.sessions.get(row.pid, ())
-        waiting += table.groups.get(row.pid, ())
+        if row.pid not in found and row.pid not in barred:
+            found[row.pid] = row
+            for links in (table.children, table.sessions, table.groups):
+                waiting += links.get(row.pid, ())
 
     return [Member(row.pid, row.start_time, row.name, row.rss, row.parent) for row in found.values()]
 
 
-def _ancestors(table: Table) -> set[int]:
-    pids = {os.getpid()}
+def _own_line(table: Table) -> set[int]:
+    """We ourselves, our descendants and our ancestors."""
+    line = [os.getpid()]
+    for pid in line:
+        line += [row.pid for row in table.children.get(pid, ())]
     row = table.rows.get(os.getpid())
-    while row is not None and row.parent not in pids:
-        pids.add(row.parent)
+    while row is not None and row.parent not in line:
+        line.append(row.parent)
         row = table.rows.get(row.parent)
-    return pids
-
-
-def _descendants(table: Table, pid: int) -> list[Row]:
-    found = list(table.children.get(pid, ()))
-    for row in found:
-        found += table.children.get(row.pid, ())
-    return found
-
-
-def _as_rows(row: Row | None) -> list[Row]:
-    return [] if row is None else [row]
+    return set(line)

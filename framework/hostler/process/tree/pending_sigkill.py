@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
-from pathlib import Path
 
-from hostler.process.tree.proc import folder
+from hostler.process.tree.proc import folder, read_fields, read_stat
 
 _SIGNALED = 0x400  # PF_SIGNALED of the kernel's include/linux/sched.h
-_KILLED = 1 << (signal.SIGKILL - 1)
 
 
 def is_dying(pid: int) -> bool:
@@ -22,11 +20,10 @@ def is_dying(pid: int) -> bool:
         return False
 
     try:
-        path = Path(folder(pid))
-        flags = int((path / "stat").read_bytes().rpartition(b")")[2].split()[6])
-        status = (path / "status").read_bytes()
+        flags = int(read_stat(pid)[1][6])
+        status = read_fields(f"{folder(pid)}/status")
     except OSError:
         return True
 
-    pending = [int(line.split()[1], 16) for line in status.splitlines() if line[:6] in {b"SigPnd", b"ShdPnd"}]
-    return bool(flags & _SIGNALED) or any(mask & _KILLED for mask in pending)
+    pending = int(status[b"SigPnd"], 16) | int(status[b"ShdPnd"], 16)
+    return bool(flags & _SIGNALED or pending >> (signal.SIGKILL - 1) & 1)

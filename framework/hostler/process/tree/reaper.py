@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from hostler.process.tree.table import list_zombies
+from hostler.process.tree.proc import links, list_folders, parse_stat, read
 
 
 def reap_strangers(known: Callable[[int], bool]) -> list[int]:
@@ -23,6 +24,17 @@ def reap_strangers(known: Callable[[int], bool]) -> list[int]:
             if os.waitpid(pid, os.WNOHANG)[0]:
                 reaped.append(pid)
     return reaped
+
+
+def list_zombies(parent: int) -> list[int]:
+    """List the ended children of a process that nobody has waited for yet."""
+    zombies = []
+    for pid, path, _ in list_folders() if sys.platform == "linux" else ():
+        with suppress(OSError):
+            _, fields = parse_stat(read(f"{path}/stat"))
+            if fields[0] == b"Z" and links(path, int(fields[1]), 0, 0)[0] == parent:
+                zombies.append(pid)
+    return zombies
 
 
 def _in_our_session(pid: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from hostler.process.spawn.exits import Process
-from hostler.process.tree.table import Register, Table
+from hostler.process.tree.table import Table, read_table
 
 
 class ProcessTableSnapshot:
@@ -15,7 +15,7 @@ class ProcessTableSnapshot:
     """
 
     def __init__(self) -> None:
-        self._register = Register()
+        self._seen: dict[int, tuple[int, float]] = {}
         self._waiting: list[tuple[Process, asyncio.Future[Table]]] = []
 
     async def look(self, process: Process) -> Table:
@@ -29,7 +29,7 @@ class ProcessTableSnapshot:
 
     def look_now(self, process: Process) -> Table:
         """The same, without waiting for others."""
-        return self._register.look(process.start_time)
+        return read_table(process.start_time, self._seen)
 
     def _take(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -37,7 +37,7 @@ class ProcessTableSnapshot:
         open_futures = [future for _, future in waiting if not future.done()]
 
         try:
-            table = self._register.look(oldest)
+            table = read_table(oldest, self._seen)
         except OSError as error:
             for future in open_futures:
                 future.set_exception(error)

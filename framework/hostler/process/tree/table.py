@@ -11,14 +11,12 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from hostler.process.tree.proc import folder, links, list_folders
+from hostler.process.tree.proc import folder, links, list_folders, parse_stat, read, read_stat
 from hostler.process.tree.run_mark import limit_mark, read_mark
 
 MARKER = "HOSTLER_RUN_ID"
 _KERNEL_THREAD = 0x00200000
 _DEAD = {b"Z", b"X", b"x"}
-_CHUNK = 65536
-_SHORT = 1024
 _LOADING, _LOADING_AT_MOST = 0.001, 20
 _NEVER = -1.0  # older than everything: threads of the kernel, and zombies
 _MOST_LOOKS = 20
@@ -85,40 +83,14 @@ class Table:
         return bool(environment)
 
 
-class Register:
-    """Who was seen in earlier looks, so that the many who are older than a server are read once only.
+def read_table(since: float = 0, seen: dict[int, tuple[int, float]] | None = None) -> Table:
+    """Look at all processes that may have been started at a time or later. Raises OSError.
 
-    Not by their pids: what is numbered lower may be younger, as the numbers begin anew, and can be set.
+    `seen` keeps from look to look who is older than that, so that those many are read once only.
     """
-
-    def __init__(self) -> None:
-        self._seen: dict[int, tuple[int, float]] = {}
-
-    def look(self, since: float) -> Table:
-        """Look at all processes that may have been started at a time or later. Raises OSError."""
-        if sys.platform == "linux":
-            return Table(self._rows(since))
-        return Table(_rows_elsewhere())  # pragma: other-system
-
-    def _rows(self, since: float) -> Iterator[Row]:
-        seen, self._seen = self._seen, {}
-
-        for pid, path, inode in list_folders():
-            known, started = seen.get(pid, (0, 0.0))
-            if known != inode or started >= since:
-                try:
-                    row = _row(pid, path, *_parse(_read(f"{path}/stat")))
-                except (FileNotFoundError, ProcessLookupError, PermissionError):
-                    continue
-                started = _NEVER if row is None else row.start_time
-                if row is not None:
-                    yield row
-            self._seen[pid] = inode, started
-
-
-def read_table() -> Table:
-    """Look at all processes."""
-    return Register().look(0)
+    if sys.platform == "linux":
+        return Table(_rows(since, {} if seen is None else seen))
+    return Table(_rows_elsewhere())  # pragma: other-system
 
 
 def until_settled() -> Iterator[None]:
@@ -136,12 +108,37 @@ def read_row(pid: int) -> Row | None:
         return next((row for row in _rows_elsewhere() if row.pid == pid), None)
     try:
         path = folder(pid)
-        return _row(pid, path, *_parse(_read(f"{path}/stat")))
+        return _row(pid, path, read(f"{path}/stat"))
     except OSError:
         return None
 
 
-def _row(pid: int, path: str, name: bytes, fields: list[bytes]) -> Row | None:
+def is_alive(pid: int, start_time: float) -> bool:
+    """Whether a process still runs, and its pid is not another's by now; a zombie does not."""
+    row = read_row(pid)
+    return row is not None and row.start_time == start_time
+
+
+def _rows(since: float, seen: dict[int, tuple[int, float]]) -> Iterator[Row]:
+    # Not by their pids: what is numbered lower may be younger, as the numbers begin anew, and can be set.
+    before = dict(seen)
+    seen.clear()
+
+    for pid, path, inode in list_folders():
+        known, started = before.get(pid, (0, 0.0))
+        if known != inode or started >= since:
+            try:
+                row = _row(pid, path, read(f"{path}/stat"))
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue
+            started = _NEVER if row is None else row.start_time
+            if row is not None:
+                yield row
+        seen[pid] = inode, started
+
+
+def _row(pid: int, path: str, stat: bytes) -> Row | None:
+    name, fields = parse_stat(stat)
     if int(fields[6]) & _KERNEL_THREAD or (fields[0] in _DEAD and int(fields[17]) <= 1):
         return None  # a main thread may end, and show as a zombie, while other threads go on
     parent, group, session = links(path, int(fields[1]), int(fields[2]), int(fields[3]))
@@ -151,21 +148,6 @@ def _row(pid: int, path: str, name: bytes, fields: list[bytes]) -> Row | None:
     )
 
 
-def read_times(pid: int) -> tuple[float, float, int]:
-    """The processor time in seconds that a process and that its ended children used, and its threads.
-
-    Nothing of it when the process is gone.
-    """
-    if sys.platform != "linux":  # pragma: other-system
-        return _times_elsewhere(pid)
-    _, fields = _stat(pid)  # utime, stime, cutime, cstime and num_threads of proc_pid_stat
-    if not fields:
-        return 0.0, 0.0, 0
-    user, system, waited_user, waited_system = (int(field) for field in fields[11:15])
-    tick = os.sysconf("SC_CLK_TCK")
-    return (user + system) / tick, (waited_user + waited_system) / tick, int(fields[17])
-
-
 def start_time(pid: int) -> float:
     """Tell when a process started, in the kernel's unit: with the pid an identity; 0 when it is gone.
 
@@ -173,8 +155,10 @@ def start_time(pid: int) -> float:
     """
     if sys.platform != "linux":  # pragma: other-system
         return getattr(read_row(pid), "start_time", 0.0)
-    _, fields = _stat(pid)
-    return int(fields[19]) if fields else 0
+    try:
+        return int(read_stat(pid)[1][19])
+    except OSError:
+        return 0
 
 
 def own_start_time() -> float:
@@ -185,14 +169,6 @@ def own_start_time() -> float:
 @lru_cache(maxsize=1)
 def _own_start_time(pid: int) -> float:
     return start_time(pid)
-
-
-def list_zombies(parent: int) -> list[int]:
-    """List the ended children of a process that nobody has waited for yet."""
-    folders = list_folders() if sys.platform == "linux" else ()
-    stats = ((pid, path, _stat(pid)[1]) for pid, path, _ in folders)
-    zombies = ((pid, path, int(fields[1])) for pid, path, fields in stats if fields and fields[0] == b"Z")
-    return [pid for pid, path, above in zombies if links(path, above, 0, 0)[0] == parent]
 
 
 def find_marks(environment: bytes) -> list[str]:
@@ -207,7 +183,7 @@ def find_marks(environment: bytes) -> list[str]:
 def count_forks() -> int:
     """Count the processes and threads started since boot; 0 where that is not told."""
     try:
-        data = _read("/proc/stat")
+        data = read("/proc/stat")
     except OSError:  # pragma: other-system
         return 0
     place = data.find(b"\nprocesses ")
@@ -216,7 +192,7 @@ def count_forks() -> int:
 
 def _environment(pid: int) -> bytes:
     if sys.platform == "linux":
-        return _read(f"{folder(pid)}/environ")
+        return read(f"{folder(pid)}/environ")
     import psutil  # pragma: other-system  # noqa: PLC0415
 
     try:  # pragma: other-system
@@ -231,45 +207,9 @@ def _has_arguments(pid: int) -> bool:
     if sys.platform != "linux":  # pragma: other-system
         return True
     try:
-        return bool(_read(f"{folder(pid)}/cmdline"))
+        return bool(read(f"{folder(pid)}/cmdline"))
     except OSError:
         return True
-
-
-def _read(path: str) -> bytes:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        data = piece = os.read(fd, _CHUNK)
-        while len(piece) >= _SHORT:  # what is shorter was all: /proc gives out whole pages
-            piece = os.read(fd, _CHUNK)
-            data += piece
-        return data
-    finally:
-        os.close(fd)
-
-
-def _stat(pid: int) -> tuple[bytes, list[bytes]]:
-    """Read the name of a process and the fields after it, from the state on; no fields when it is gone."""
-    try:
-        return _parse(_read(f"{folder(pid)}/stat"))
-    except OSError:
-        return b"", []
-
-
-def _parse(data: bytes) -> tuple[bytes, list[bytes]]:
-    end = data.rindex(b")")  # the name may hold anything, a ")" too
-    return data[data.index(b"(") + 1 : end], data[end + 2 :].split(None, 22)
-
-
-def _times_elsewhere(pid: int) -> tuple[float, float, int]:  # pragma: other-system
-    import psutil  # noqa: PLC0415
-
-    try:
-        process = psutil.Process(pid)
-        times = process.cpu_times()
-        return times.user + times.system, times.children_user + times.children_system, process.num_threads()
-    except psutil.Error:
-        return 0.0, 0.0, 0
 
 
 def _rows_elsewhere() -> Iterator[Row]:  # pragma: other-system

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,16 +21,6 @@ from hostler.process.tree.members import Member, find_leftovers, find_tree
 from hostler.process.tree.snapshot import ProcessTableSnapshot
 from hostler.process.tree.table import until_settled
 
-__all__ = [
-    "Member",
-    "ProcessTableSnapshot",
-    "find_tree",
-    "kill_leftovers",
-    "kill_tree_now",
-    "stop_tree",
-    "within",
-]
-
 _KILL_WITHIN = 2.0
 _MAIN_SHARE = _REST_SHARE = 0.5
 _REST_LONGEST = 2.0
@@ -41,7 +32,7 @@ async def stop_tree(
     grace: float,
     last: float = _KILL_WITHIN,
     cut_short: anyio.Event | None = None,
-    census: ProcessTableSnapshot | None = None,
+    snapshot: ProcessTableSnapshot | None = None,
     order: StopOrder | None = None,
     on_refused: Callable[[int], None] | None = None,
 ) -> tuple[int, ...]:
@@ -49,20 +40,17 @@ async def stop_tree(
 
     It is asked to end in the `order` that is configured, for up to `grace` seconds (0 for none at all;
     `cut_short` ends them early), then SIGKILL and up to `last` seconds. Servers that are stopped together
-    should share a `census`. `on_refused` hears at once the pid of one that we may not signal.
+    should share a `snapshot`. `on_refused` gets at once the pid of one that we may not signal.
     """
-    census = census or ProcessTableSnapshot()
-    ask = partial(_ask, process, order=order or StopOrder(), grace=grace)
-    kill = partial(_bring_down, process, number=signal.SIGKILL)
-
-    with ProcessHandles(process, on_refused) as grip:
-        if not process.alive() and not await _look(process, grip, census):
+    with ProcessHandles(process, on_refused) as handles:
+        stop = _TreeStop(process, handles, snapshot or ProcessTableSnapshot())
+        if not process.alive() and not await stop.look():
             return ()  # it died and left nothing behind: a restart need not wait longer
-        for work, wait, cut in ((ask, grace, cut_short), (kill, last, None)):
-            if wait > 0 and await within(wait, cut, partial(work, grip=grip, census=census)):
-                return ()
-        members = await _look(process, grip, census)
-        return tuple(sorted(member.pid for member in members))
+        if grace > 0 and await within(grace, cut_short, partial(stop.ask, order or StopOrder(), grace)):
+            return ()
+        if last > 0 and await within(last, None, partial(stop.bring_down, signal.SIGKILL)):
+            return ()
+        return tuple(sorted(member.pid for member in await stop.look()))
 
 
 def kill_tree_now(process: Process) -> tuple[int, ...]:
@@ -119,71 +107,68 @@ async def _cancel_on(event: anyio.Event, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _ask(
-    process: Process, grip: ProcessHandles, census: ProcessTableSnapshot, order: StopOrder, grace: float
-) -> None:
-    """Ask the main process to end, and those whom it left behind, until a new look finds nobody.
+@dataclass(frozen=True, slots=True)
+class _TreeStop:
+    """One stop of a server's tree."""
 
-    It has the first half of the time to itself. When it has ended, half of what is left, but 2 s at most,
-    is for those to whom it may have handed the signal on: a second one would cut their end short.
-    """
-    until = time.monotonic() + grace
-    number = order.signal.number
-    members = await _look(process, grip, census)
-    main = find_main(process.pid, members, number)
-    grip.hold(members)
+    process: Process
+    handles: ProcessHandles
+    snapshot: ProcessTableSnapshot
 
-    for member in main.reactions:
-        grip.signal(member, number)
+    async def ask(self, order: StopOrder, grace: float) -> None:
+        """Ask the main process to end, and those whom it left behind, until a new look finds nobody.
 
-    if order.mode is StopMode.MAIN and main.reactions:
-        with anyio.move_on_after(_MAIN_SHARE * grace) as scope:
-            await grip.wait_for(main.reactions)
-        if main.needs_time and not scope.cancelled_caught:
-            with anyio.move_on_after(min(_REST_SHARE * (until - time.monotonic()), _REST_LONGEST)):
-                await _bring_down(process, grip, census)
-                return
+        It has the first half of the time to itself. When it has ended, half of what is left, but 2 s at
+        most, is for those to whom it may have handed the signal on.
+        """
+        until = time.monotonic() + grace
+        members = await self.look()
+        main = find_main(self.process.pid, members, order.signal.number)
+        self.handles.hold(members)
+        for member in main.reactions:
+            self.handles.signal(member, order.signal.number)
 
-    await _bring_down(process, grip, census, signal.SIGTERM, main.told)
+        if order.mode is StopMode.MAIN and main.reactions:
+            with anyio.move_on_after(_MAIN_SHARE * grace) as scope:
+                await self.handles.wait_for(main.reactions)
+            if main.needs_time and not scope.cancelled_caught:
+                # A second signal would cut their end short: many programs take it for "at once".
+                with anyio.move_on_after(min(_REST_SHARE * (until - time.monotonic()), _REST_LONGEST)):
+                    await self.bring_down()
+                    return
 
+        await self.bring_down(signal.SIGTERM, main.signalled)
 
-async def _bring_down(
-    process: Process,
-    grip: ProcessHandles,
-    census: ProcessTableSnapshot,
-    number: int | None = None,
-    told: set[Member] | None = None,
-) -> None:
-    """Signal every member once, those too that turn up meanwhile, until a new look finds nobody.
+    async def bring_down(self, number: int | None = None, signalled: Collection[Member] = ()) -> None:
+        """Signal every member once, those too that turn up meanwhile, until a new look finds nobody.
 
-    Without a number it only waits; who was `told` already is not told again.
-    """
-    told = set() if told is None else told
+        Without a number it only waits; who was `signalled` already is not signalled again.
+        """
+        done = set(signalled)
+        while members := await self.look():
+            self.handles.hold(members)
+            if number == signal.SIGKILL:
+                kill_group(self.process.cgroup)
+            for member in members:
+                if number is not None and member not in done:
+                    self.handles.signal(member, number)
+            done.update(members)
+            await self.handles.wait()
 
-    while members := await _look(process, grip, census):
-        grip.hold(members)
-        if number == signal.SIGKILL:
-            kill_group(process.cgroup)
-        for member in members:
-            if number is not None and member not in told:
-                grip.signal(member, number)
-                told.add(member)
-        await grip.wait()
+    async def look(self) -> list[Member]:
+        """Who is there; that nobody is, is believed when nothing was started meanwhile."""
+        members: list[Member] = []
+        try:
+            for _ in until_settled():
+                table = await self.snapshot.look(self.process)
+                if members := find_tree(self.process, self.handles.members, table):
+                    break
+        except OSError:
+            return _leader(self.process)
+        finally:
+            self.process.alive()  # reaps it, so that no look takes a zombie for one who lives
 
-
-async def _look(process: Process, grip: ProcessHandles, census: ProcessTableSnapshot) -> list[Member]:
-    """Who is there; that nobody is, is believed when nothing was started meanwhile."""
-    members: list[Member] = []
-    try:
-        for _ in until_settled():
-            if members := find_tree(process, grip.members, await census.look(process)):
-                break
-    except OSError:
-        return _leader(process)
-    finally:
-        process.alive()
-
-    return members
+        return members
 
 
 def _look_now(process: Process, known: Iterable[Member]) -> list[Member]:
@@ -199,15 +184,15 @@ def _leader(process: Process) -> list[Member]:
 
 
 def _kill_until_empty(
-    look: Callable[[Iterable[Member]], list[Member]], grip: ProcessHandles, cgroup: Path | None
+    look: Callable[[Iterable[Member]], list[Member]], handles: ProcessHandles, cgroup: Path | None
 ) -> tuple[set[Member], tuple[int, ...]]:
     until = time.monotonic() + _KILL_WITHIN
 
-    with grip:
-        while (members := look(grip.members)) and (left := until - time.monotonic()) > 0:
-            grip.hold(members)
+    with handles:
+        while (members := look(handles.members)) and (left := until - time.monotonic()) > 0:
+            handles.hold(members)
             kill_group(cgroup)
             for member in members:
-                grip.signal(member, signal.SIGKILL)
-            grip.wait_here(left)
-        return grip.members, tuple(sorted(member.pid for member in members))
+                handles.signal(member, signal.SIGKILL)
+            handles.wait_here(left)
+        return handles.members, tuple(sorted(member.pid for member in members))

@@ -1,16 +1,31 @@
-"""What each process of a server uses: memory, time of the processors, threads."""
+"""What a server uses, with everything that it started: memory, time of the processors, threads."""
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass
 
 from hostler.model.values import ProcessUsage
 from hostler.process.spawn.exits import Process
 from hostler.process.tree.members import Member, find_tree
-from hostler.process.tree.proc import folder
-from hostler.process.tree.table import Table, read_times
+from hostler.process.tree.proc import folder, read_fields, read_stat
+from hostler.process.tree.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class TreeMemory:
+    """The resident size of a tree in bytes, memory that is shared counted for each, and its processes."""
+
+    rss: int
+    processes: int
+
+
+def tree_memory(process: Process, table: Table | None = None) -> TreeMemory:
+    """Add up the resident memory of all living members of a server's tree, `table` being a look at hand."""
+    members = find_tree(process, table=table)
+    return TreeMemory(sum(member.rss for member in members), len(members))
 
 
 def tree_usage(process: Process, table: Table, *, shared_once: bool = False) -> tuple[ProcessUsage, ...]:
@@ -24,17 +39,42 @@ def tree_usage(process: Process, table: Table, *, shared_once: bool = False) -> 
     return tuple(sorted(used, key=lambda one: one.rss, reverse=True))
 
 
+def read_times(pid: int) -> tuple[float, float, int]:
+    """The processor time in seconds that a process and that its ended children used, and its threads.
+
+    All 0 when the process is gone.
+    """
+    if sys.platform != "linux":  # pragma: other-system
+        return _times_elsewhere(pid)
+    try:
+        _, fields = read_stat(pid)
+    except OSError:
+        return 0.0, 0.0, 0
+    user, system, waited_user, waited_system = (int(field) for field in fields[11:15])
+    tick = os.sysconf("SC_CLK_TCK")
+    return (user + system) / tick, (waited_user + waited_system) / tick, int(fields[17])
+
+
 def _use(member: Member, *, shared_once: bool) -> ProcessUsage:
     share = _proportional(member.pid) if shared_once else None
-    cpu, waited, threads = read_times(member.pid)
-    return ProcessUsage(member.pid, member.name, member.rss if share is None else share, cpu, waited, threads)
+    return ProcessUsage(
+        member.pid, member.name, member.rss if share is None else share, *read_times(member.pid)
+    )
 
 
 def _proportional(pid: int) -> int | None:
-    """The proportional set size in bytes (proc_pid_smaps_rollup, Linux 4.14); None where it is not told."""
-    if sys.platform == "linux":
-        with suppress(OSError):
-            for line in Path(folder(pid), "smaps_rollup").read_bytes().splitlines():
-                if line.startswith(b"Pss:"):
-                    return int(line.split()[1]) * 1024
+    """The proportional set size in bytes (proc_pid_smaps_rollup, Linux 4.14); None where it is not shown."""
+    with suppress(OSError, KeyError):
+        return int(read_fields(f"{folder(pid)}/smaps_rollup")[b"Pss"].split()[0]) * 1024
     return None
+
+
+def _times_elsewhere(pid: int) -> tuple[float, float, int]:  # pragma: other-system
+    import psutil  # noqa: PLC0415 - heavy
+
+    try:
+        process = psutil.Process(pid)
+        times = process.cpu_times()
+        return times.user + times.system, times.children_user + times.children_system, process.num_threads()
+    except psutil.Error:
+        return 0.0, 0.0, 0

@@ -22,8 +22,8 @@ from hostler.process.disk.watchdog_client import OnLost, WatchdogClient
 from hostler.process.net.ownership import Listener, ListenerKind
 from hostler.process.spawn.exits import Process
 from hostler.process.system import Processes
-from hostler.process.tree.memory import TreeMemory
 from hostler.process.tree.terminate import within
+from hostler.process.tree.usage import TreeMemory
 from hostler.supervisor.supervisor import Supervisor
 from hostler.testing.simulation.child import Bound, FakeChild, impossible_pids
 from hostler.testing.simulation.output import FakeOutputReader

@@ -11,11 +11,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 from hostler.process.spawn.exits import ExitStatus
-from hostler.process.tree.terminate import (
-    Member,
-    find_tree,
-    stop_tree,
-)
+from hostler.process.tree.members import Member, find_tree
+from hostler.process.tree.terminate import stop_tree
 from process_trees import ESCAPES, IGNORES_SIGTERM
 
 Start = Callable[..., Any]

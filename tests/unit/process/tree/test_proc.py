@@ -18,8 +18,10 @@ from hostler.model.values import Endpoint
 from hostler.process.tree.proc import doubt
 from hostler.process.net.ownership import who_listens
 from hostler.process.spawn.spawn import spawn
-from hostler.process.tree.table import list_zombies
-from hostler.process.tree.terminate import ProcessTableSnapshot, find_tree, stop_tree
+from hostler.process.tree.reaper import list_zombies
+from hostler.process.tree.members import find_tree
+from hostler.process.tree.snapshot import ProcessTableSnapshot
+from hostler.process.tree.terminate import stop_tree
 
 async def main():
     here, census = pathlib.Path("/tmp"), ProcessTableSnapshot()
@@ -43,7 +45,7 @@ async def main():
     zombie = os.fork() or os._exit(0)
     os.waitid(os.P_PID, zombie, os.WEXITED | os.WNOWAIT)
     print(list_zombies(os.getpid()) == [zombie])
-    print(await stop_tree(process, grace=5, census=census), find_tree(process))
+    print(await stop_tree(process, grace=5, snapshot=census), find_tree(process))
     os.close(write)
     print(os.read(out, 100))
 

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from hostler.process.tree.members import find_tree
 from hostler.process.tree.run_mark import (
     OUTPUT_THREAD_NAME,
     lent_mark,
@@ -16,7 +17,7 @@ from hostler.process.tree.run_mark import (
     mark_process,
     read_mark,
 )
-from hostler.process.tree.terminate import find_tree, kill_leftovers, stop_tree
+from hostler.process.tree.terminate import kill_leftovers, stop_tree
 
 Start = Callable[..., Any]
 Gone = Callable[[int], bool]

@@ -10,9 +10,8 @@ import anyio
 import pytest
 from hostler.process.tree import members, table
 from hostler.process.tree.members import find_tree
-from hostler.process.tree.memory import tree_memory
+from hostler.process.tree.proc import read as read_proc
 from hostler.process.tree.table import (
-    Register,
     Row,
     count_forks,
     find_marks,
@@ -21,6 +20,7 @@ from hostler.process.tree.table import (
     start_time,
     until_settled,
 )
+from hostler.process.tree.usage import tree_memory
 from namespaces import unshared
 
 Start = Callable[..., Any]
@@ -100,7 +100,9 @@ NUMBERS = (
 import asyncio, os, pathlib, signal, sys
 from hostler.model.launch import Launch
 from hostler.process.spawn.spawn import spawn
-from hostler.process.tree.terminate import ProcessTableSnapshot, find_tree, stop_tree
+from hostler.process.tree.members import find_tree
+from hostler.process.tree.snapshot import ProcessTableSnapshot
+from hostler.process.tree.terminate import stop_tree
 
 DAEMON = """
     + repr(DAEMON)
@@ -119,7 +121,7 @@ async def main():
     await census.look(process)
     os.write(1, os.read(out, 100))
     print(process.pid >= 20000, len(find_tree(process, table=await census.look(process))), flush=True)
-    print(await stop_tree(process, grace=5, census=census), find_tree(process), flush=True)
+    print(await stop_tree(process, grace=5, snapshot=census), find_tree(process), flush=True)
 
 asyncio.run(main())
 """
@@ -137,29 +139,30 @@ async def test_who_is_older_than_the_server_is_read_once(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    really_read = table._read
 
     def note_and_read(path: str) -> bytes:
         read.append(path)
-        return really_read(path)
+        return read_proc(path)
 
     await anyio.sleep(0.02)  # two ticks of the kernel's clock
-    child, register = start("sleep", "60"), Register()
-    register.look(child.process.start_time)
-    monkeypatch.setattr(table, "_read", note_and_read)
+    child = start("sleep", "60")
+    seen: dict[int, tuple[int, float]] = {}
+    read_table(child.process.start_time, seen)
+    monkeypatch.setattr("hostler.process.tree.table.read", note_and_read)
 
-    assert child.pid in register.look(child.process.start_time).rows
+    assert child.pid in read_table(child.process.start_time, seen).rows
     assert f"/proc/{child.pid}/stat" in read
     assert f"/proc/{os.getpid()}/stat" not in read
 
 
 async def test_a_number_that_was_given_out_again_is_read_again(start: Start) -> None:
-    child, register = start("sleep", "60"), Register()
+    child = start("sleep", "60")
+    seen: dict[int, tuple[int, float]] = {}
     since = child.process.start_time
-    register.look(0)
-    folder, _ = register._seen[child.pid]
-    register._seen[child.pid] = folder - 1, since - 1  # as if one that was older had had it then
-    assert child.pid in register.look(since).rows
+    read_table(0, seen)
+    folder, _ = seen[child.pid]
+    seen[child.pid] = folder - 1, since - 1  # as if one that was older had had it then
+    assert child.pid in read_table(since, seen).rows
 
 
 def test_a_look_during_which_something_was_started_is_not_the_last() -> None:
@@ -279,6 +282,6 @@ async def test_a_program_is_waited_for_while_it_is_being_loaded(
     read = table._environment
     monkeypatch.setattr(table, "_environment", lambda pid: empty.pop() if empty else read(pid))
     monkeypatch.setattr(table, "_has_arguments", lambda pid: not empty)
-    look = Register().look(child.process.start_time)
+    look = read_table(child.process.start_time)
 
     assert child.pid in [row.pid for row in look.marked("loaded", child.process.start_time)]

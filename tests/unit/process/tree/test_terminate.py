@@ -16,14 +16,9 @@ import pytest
 from hostler.process.spawn.exits import ExitStatus
 from hostler.process.tree import terminate as tree
 from hostler.process.tree.handles import ProcessHandles
-from hostler.process.tree.terminate import (
-    Member,
-    ProcessTableSnapshot,
-    find_tree,
-    kill_leftovers,
-    kill_tree_now,
-    stop_tree,
-)
+from hostler.process.tree.members import Member, find_tree
+from hostler.process.tree.snapshot import ProcessTableSnapshot
+from hostler.process.tree.terminate import kill_leftovers, kill_tree_now, stop_tree
 from process_trees import ESCAPES, IGNORES_SIGTERM
 from run_marks import mark
 
@@ -287,7 +282,7 @@ async def test_many_servers_share_a_few_looks(start: Start, monkeypatch: pytest.
 
     async with anyio.create_task_group() as group:
         for child in children:
-            group.start_soon(partial(stop_tree, child.process, grace=5, census=census))
+            group.start_soon(partial(stop_tree, child.process, grace=5, snapshot=census))
 
     assert not any(child.process.alive() for child in children)
     assert 2 <= len(looks) < 20

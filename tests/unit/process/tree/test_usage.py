@@ -11,8 +11,8 @@ from typing import Any
 import psutil
 import pytest
 from hostler.process.system import Processes
-from hostler.process.tree.table import read_table, read_times
-from hostler.process.tree.usage import tree_usage
+from hostler.process.tree.table import read_table
+from hostler.process.tree.usage import read_times, tree_usage
 
 MIB = 2**20
 
