@@ -11,7 +11,7 @@ import urllib.request
 import psutil
 import pytest
 from cli_project import Project, five_plugins
-from hostler_plugins.demo_server import DemoServer
+from hostler.testing.demo_server import DemoServer
 
 
 def status_of(url: str, password: str | None, **headers: str) -> int:

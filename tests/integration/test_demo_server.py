@@ -12,18 +12,20 @@ import anyio
 import pytest
 from health_servers import HealthContext, healthy, silent, unhealthy, watching
 from hostler import Endpoint
-from hostler_plugins.demo_server import DemoServer
+from hostler.testing.demo_server import DemoServer
 from hostler_plugins.sse_health import SseHealth
 
-COMMAND = [sys.executable, "-m", "hostler_plugins.demo_server"]
+MODULE = "hostler.testing.demo_server"
 
 
 @asynccontextmanager
 async def started(
-    *arguments: str, password: str = ""
+    *arguments: str, password: str = "", module: str = MODULE
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, Endpoint]]:
     process = await asyncio.create_subprocess_exec(
-        *COMMAND,
+        sys.executable,
+        "-m",
+        module,
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -87,11 +89,19 @@ async def test_it_listens_on_ipv6_too() -> None:
         assert (await get(endpoint, "/global/health", "[::1]:80")).endswith('{"healthy": true}')
 
 
+async def test_its_deprecated_name_still_starts_it() -> None:
+    async with started("--host", "127.0.0.1", module="hostler_plugins.demo_server") as (process, endpoint):
+        assert (await get(endpoint, "/global/health")).endswith('{"healthy": true}')
+        process.send_signal(signal.SIGTERM)
+        with anyio.fail_after(5):
+            assert await process.wait() == 0
+
+
 async def test_a_port_in_use_is_told_as_such() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         process = await asyncio.create_subprocess_exec(
-            *COMMAND, "--port", port, stderr=asyncio.subprocess.PIPE
+            sys.executable, "-m", MODULE, "--port", port, stderr=asyncio.subprocess.PIPE
         )
         _, stderr = await process.communicate()
     assert process.returncode == 1
