@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, time
 from enum import Enum
@@ -15,7 +15,7 @@ from hostler.model.dependencies import Need, OnRestart
 from hostler.model.interpolation import escape
 from hostler.model.schema.paths import is_anchored, is_path, tidy
 from hostler.model.schema.server_keys import TEMPLATES
-from hostler.model.schema.tree import Node, portable
+from hostler.model.schema.tree import Node, portable, with_children
 from hostler.model.spec import Configuration, EnvFile, PluginSpec, RestartPolicy, ServerSpec
 from hostler.model.units import Duration, Size
 from hostler.model.validation import ResolvedServer
@@ -44,84 +44,67 @@ def document(resolved: Iterable[ResolvedServer]) -> dict[str, object]:
 
 
 def _server_table(server: ResolvedServer) -> dict[str, object]:
-    table: dict[str, object] = portable(server.node)
-    command = server.at("command")
-    if server.spec.command and is_path(command.value[0].value):
-        table["command"] = [_anchored(command.value[0]), *portable(command)[1:]]
-
-    cwd = server.at("cwd")
-    table["cwd"] = escape(str(server.spec.cwd)) if cwd is server.node else _anchored(cwd)
-
-    if "env" in table:
-        table["env"] = {name: _variable(node) for name, node in server.at("env").value.items()}
-
-    if "env_file" in table:
-        table["env_file"] = portable(_anchored_env_file(server.at("env_file")))
-
-    if "plugins" in table:
-        specs = {spec.name: spec for spec in server.spec.plugins}
-        plugins = server.at("plugins").value
-        table["plugins"] = {name: _plugin_table(node, specs.get(name)) for name, node in plugins.items()}
-
+    specs = {server.at("plugins", spec.name).key: spec for spec in server.spec.plugins}
+    changes: Mapping[str, Callable[[Node], Node]] = {
+        "command": _anchored_program,
+        "cwd": _anchored,
+        "env": lambda env: with_children(env, _anchored_secret),
+        "env_file": _anchored_files,
+        "plugins": lambda table: with_children(
+            table, lambda node: _anchored_plugin(node, specs.get(node.key))
+        ),
+    }
+    nodes = {
+        name: changes[name](node) if name in changes else node for name, node in server.node.value.items()
+    }
+    table: dict[str, object] = portable(replace(server.node, value=nodes))
+    # Without `cwd` it is the folder of the file, which is another one where the text is read again.
+    table.setdefault("cwd", escape(str(server.spec.cwd)))
     return table
 
 
-def _variable(node: Node) -> object:
-    return portable(_anchored_secret(node) if isinstance(node.value, dict) else node)
-
-
-def _plugin_table(node: Node, spec: PluginSpec | None) -> object:
-    if spec is None:  # switched off
-        return False
-    options: dict[str, object] = portable(with_changed_secrets(node, spec, _anchored_secret))
-    use = node.value.get("use")
-    if use is not None and is_file(use.value):
-        options["use"] = _anchored(use)
-    return options
-
-
-def _anchored(node: Node) -> str:
-    """The source text of a path, made absolute where what it stands for is relative."""
-    text = str(portable(node))
-
-    if is_anchored(node.value):
-        return text
+def _anchored(node: Node, before: str = "") -> Node:
+    """A path written so that it is the same one seen from any folder; `before` stands in front of it."""
+    path, text = str(node.value).removeprefix(before), str(portable(node)).removeprefix(before)
 
     # A variable that is not set may be absolute.
-    if node.value == node.source_text and text.startswith("${"):
-        return text
+    if is_anchored(path) or (node.value == node.source_text and text.startswith("${")):
+        return node
     if node.source_text is None:
-        return escape(str(tidy(node.place.base / text)))
+        return replace(node, source_text=before + escape(str(tidy(node.place.base / text))))
 
-    return f"{escape(str(node.place.base))}/{text}"
-
-
-def _anchored_secret(node: Node) -> Node:
-    """The table of a secret whose file is written so that it is the same one seen from any folder."""
-    source = node.value["secret"]
-    written, raw = str(source.value), str(portable(source))
-    if not written.startswith(_FILE) or is_anchored(written.removeprefix(_FILE)):
-        return node
-    if not raw.startswith(_FILE):  # it comes out of a variable, which is not to be written
-        return node
-    return replace(node, value={"secret": _at_base(source, raw.removeprefix(_FILE), _FILE)})
-
-
-def _at_base(node: Node, text: str, before: str = "") -> Node:
     return replace(node, source_text=f"{before}{escape(str(node.place.base))}/{text}")
 
 
-def _anchored_env_file(node: Node) -> Node:
-    """What `env_file` holds, written so that it means the same files in any folder."""
-    match node.value:
-        case list() as items:
-            return replace(node, value=[_anchored_env_file(item) for item in items])
-        case dict() as table:
-            return replace(node, value=table | {"path": _anchored_env_file(table["path"])})
-        case str() as path if not is_anchored(path):
-            return _at_base(node, str(portable(node)) if node.source_text is not None else escape(path))
-        case _:
-            return node
+def _anchored_program(command: Node) -> Node:
+    program, *rest = command.value or [None]
+    is_file = program is not None and is_path(program.value)
+    return replace(command, value=[_anchored(program), *rest]) if is_file else command
+
+
+def _anchored_secret(node: Node) -> Node:
+    """A variable, or the table of a secret, whose file is the same one seen from any folder."""
+    if not isinstance(node.value, dict):
+        return node
+    source = node.value["secret"]
+    # What comes out of a variable is not to be written, not even that it is a file.
+    is_file = str(source.value).startswith(_FILE) and str(portable(source)).startswith(_FILE)
+    return replace(node, value={"secret": _anchored(source, _FILE)}) if is_file else node
+
+
+def _anchored_files(node: Node) -> Node:
+    """The paths in `env_file`: one, or a list of them and of tables."""
+    return _anchored(node) if isinstance(node.value, str) else with_children(node, _anchored_files)
+
+
+def _anchored_plugin(node: Node, spec: PluginSpec | None) -> Node:
+    if spec is None:  # switched off
+        return node
+    node = with_changed_secrets(node, spec, _anchored_secret)
+    use = node.value.get("use")
+    if use is None or not is_file(use.value):
+        return node
+    return replace(node, value=node.value | {"use": _anchored(use)})
 
 
 # -- specs of a program ----------------------------------------------------------------------------
@@ -220,34 +203,22 @@ def as_written(name: str, value: object) -> object:
 def _plugin(plugin: PluginSpec) -> dict[str, object]:
     options = {name: _written(value) for name, value in plugin.options.items()}
     if plugin.use is not None:
-        options["use"] = escape(_absolute(plugin))
+        base = plugin.base if is_file(plugin.use) else None
+        options["use"] = escape(plugin.use if base is None else str(base / plugin.use))
     return options
 
 
-def _absolute(plugin: PluginSpec) -> str:
-    use = plugin.use or ""
-    return use if plugin.base is None or not is_file(use) else str(plugin.base / use)
-
-
-def _written(value: object) -> object:
+def _written(value: object) -> object:  # noqa: PLR0911 - a table
     match value:
         case Mapping():
             return {name: _written(child) for name, child in value.items()}
-        case list() | tuple():
-            return [_written(child) for child in value]
-        case set() | frozenset():
-            return [_written(child) for child in sorted(value)]
+        case list() | tuple() | set() | frozenset():
+            return [_written(child) for child in (value if isinstance(value, Sequence) else sorted(value))]
         case Secret(path=path):
             return {"secret": escape(value.secret if path is None else f"file:{path.absolute()}")}
         case EnvFile(path=path, optional=optional):
             written = escape(str(path.absolute()))
             return {"path": written, "optional": True} if optional else written
-        case _:
-            return _scalar(value)
-
-
-def _scalar(value: object) -> object:
-    match value:
         case Enum():
             return value.value
         case Path():

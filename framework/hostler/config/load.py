@@ -14,7 +14,7 @@ from hostler.config.resolve.server_table import ResolveContext, read_server, whe
 from hostler.config.resolve.templates import Template, from_template, read_templates
 from hostler.config.source.compose import Composer
 from hostler.config.source.layers import Layers
-from hostler.config.source.overrides import Settings, settings_of
+from hostler.config.source.overrides import Settings
 from hostler.config.source.read import Source
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.graph import refuse_unset
@@ -49,6 +49,26 @@ def load(
     return configuration
 
 
+def from_dict(
+    mapping: Mapping[str, object],
+    *,
+    base: Path,
+    profiles: Iterable[str] = (),
+    settings: Settings = (),
+    environ: Mapping[str, str] | None = None,
+) -> Configuration:
+    """Check a mapping as if it stood in a TOML file in the folder `base`; the rest as in `load`.
+
+    Raises InvalidConfiguration with every mistake that was found.
+    """
+    place = Place(None, None, Path(base).absolute())
+    loader = _Loader(ResolveContext(_environ(environ), place.base), Layers.of(profiles, settings))
+    tree = loader.composer.extended(parse_tree(mapping, lambda _: place))
+    configuration, _ = loader.configuration(tree)
+    refuse_unset(configuration.servers)
+    return configuration
+
+
 def load_resolved(
     path: str | os.PathLike[str],
     *,
@@ -63,140 +83,109 @@ def load_resolved(
     it gets what was found, and the servers without a mistake are returned.
     """
     source = Source(Path(path))
-    environ = os.environ if environ is None else environ
-    found = Diagnostics(where_it_belongs)
-    layers = Layers(_names(profiles), settings_of(settings))
+    loader = _Loader(ResolveContext(_environ(environ), source.folder), Layers.of(profiles, settings))
 
-    composer = Composer(environ, found)
     try:
-        tree = composer.file(source.named)
+        tree = loader.composer.file(source.named)
     except (OSError, ValueError) as error:
         raise _unreadable(source.named, error) from error
 
-    context = ResolveContext(environ, source.folder)
-    configuration, resolved = _configuration(tree, layers, context, found, mistakes)
-    namespace, files = source.namespace, tuple(composer.files)
-    return replace(configuration, namespace=namespace, path=source.file, files=files), resolved
+    configuration, resolved = loader.configuration(tree, mistakes)
+    return replace(configuration, namespace=source.namespace, path=source.file), resolved
 
 
-def from_dict(
-    mapping: Mapping[str, object],
-    *,
-    base: Path,
-    profiles: Iterable[str] = (),
-    settings: Settings = (),
-    environ: Mapping[str, str] | None = None,
-) -> Configuration:
-    """Check a mapping as if it stood in a TOML file in the folder `base`; the rest as in `load`.
-
-    Raises InvalidConfiguration with every mistake that was found.
-    """
-    environ = os.environ if environ is None else environ
-    found = Diagnostics(where_it_belongs)
-    place = Place(None, None, Path(base).absolute())
-    layers = Layers(_names(profiles), settings_of(settings))
-
-    composer = Composer(environ, found)
-    tree = composer.extended(parse_tree(mapping, lambda _: place))
-    configuration, _ = _configuration(tree, layers, ResolveContext(environ, place.base), found)
-    refuse_unset(configuration.servers)
-    return replace(configuration, files=tuple(composer.files))
+def _environ(environ: Mapping[str, str] | None) -> Mapping[str, str]:
+    return os.environ if environ is None else environ
 
 
-def _names(profiles: Iterable[str]) -> tuple[str, ...]:
-    return (profiles,) if isinstance(profiles, str) else tuple(profiles)
+def _unreadable(file: Path, error: Exception) -> InvalidConfiguration:
+    reason = f"cannot be read: {error.strerror if isinstance(error, OSError) else error}"
+    message = "there is no such file" if isinstance(error, FileNotFoundError) else reason
+    return InvalidConfiguration([Problem("", message, file)])
 
 
-def _configuration(
-    tree: Node | None,
-    layers: Layers,
-    context: ResolveContext,
-    found: Diagnostics,
-    mistakes: list[Problem] | None = None,
-) -> tuple[Configuration, Mapping[str, ResolvedServer]]:
-    """Read and check everything; raises InvalidConfiguration unless all is well, or `mistakes` is given."""
-    if tree is None or found.problems:
-        raise InvalidConfiguration(found.problems)
+class _Loader:
+    """One load: what it is read in, what lies over the files, and the mistakes met on the way."""
 
-    for name, node in tree.value.items():
-        if name not in TOP:
-            found.unknown(node, name, TOP)
+    def __init__(self, context: ResolveContext, layers: Layers) -> None:
+        self._context, self._layers = context, layers
+        self._found = Diagnostics(where_it_belongs)
+        self.composer = Composer(context.environ, self._found)
 
-    tree = layers.over(tree, found)
-    templates = read_templates(tree, found)
-    for template in templates.values():
-        check_template(template, context, found)
+    def configuration(
+        self, tree: Node | None, mistakes: list[Problem] | None = None
+    ) -> tuple[Configuration, Mapping[str, ResolvedServer]]:
+        """Read and check all; raises InvalidConfiguration unless all is well, or `mistakes` is given."""
+        found, context = self._found, self._context
+        if tree is None or found.problems:
+            raise InvalidConfiguration(found.problems)
 
-    resolved = _resolve(tree, templates, context, found)
+        for name, node in tree.value.items():
+            if name not in TOP:
+                found.unknown(node, name, TOP)
 
-    if found.problems:
-        resolved = _sound(resolved, found, mistakes)
+        tree = self._layers.over(tree, found)
+        templates = read_templates(tree, found)
+        for template in templates.values():
+            check_template(template, context, found)
 
-    configuration = Configuration(
-        servers={name: server.spec for name, server in resolved.items()},
-        document=document(resolved.values()),
-        templates={name: TemplateInstantiator(template, context) for name, template in templates.items()},
-    )
-    return configuration, resolved
+        resolved = self._resolve(tree, templates)
+        if found.problems:
+            resolved = self._sound(resolved, mistakes)
 
+        configuration = Configuration(
+            servers={name: server.spec for name, server in resolved.items()},
+            document=document(resolved.values()),
+            files=tuple(self.composer.files),
+            templates={name: TemplateInstantiator(template, context) for name, template in templates.items()},
+        )
+        return configuration, resolved
 
-def _sound(
-    resolved: Mapping[str, ResolvedServer], found: Diagnostics, mistakes: list[Problem] | None
-) -> dict[str, ResolvedServer]:
-    """The servers without a mistake; all mistakes go to `mistakes`, or are raised where that is None."""
-    problems = sorted(without_echoes([*found.problems, *found.unset]), key=_position)
-    if mistakes is None:
-        raise InvalidConfiguration(problems)
-    mistakes += problems
-    return {name: server for name, server in resolved.items() if not _is_wrong(server, found.problems)}
+    def _resolve(self, tree: Node, templates: Mapping[str, Template]) -> dict[str, ResolvedServer]:
+        """Every server that can be read; what they are to each other is checked when that is all of them."""
+        found = self._found
+        nodes = {name: from_template(node, templates, found) for name, node in self._servers(tree, templates)}
+        resolved = {
+            name: server
+            for name, node in nodes.items()
+            if node is not None and (server := read_server(name, node, self._context, found))
+        }
+
+        if None not in nodes.values():
+            resolved = with_implied_needs(resolved, found)
+            check(resolved, found)
+
+        return resolved
+
+    def _servers(self, tree: Node, templates: Mapping[str, Template]) -> Iterable[tuple[str, Node]]:
+        servers = tree.value.get("servers")
+        if servers is None or servers.value == {}:
+            if not templates:  # else they come while it runs
+                self._found.add(tree, "there are no servers; write a table [servers.NAME]", key="servers")
+            return ()
+        if not isinstance(servers.value, dict):
+            self._found.expected(servers, "a table of servers, [servers.NAME]")
+            return ()
+        items: Iterable[tuple[str, Node]] = servers.value.items()
+        return items
+
+    def _sound(
+        self, resolved: Mapping[str, ResolvedServer], mistakes: list[Problem] | None
+    ) -> dict[str, ResolvedServer]:
+        """The servers without a mistake; all mistakes go to `mistakes`, or are raised where that is None."""
+        found = self._found
+        problems = sorted(without_echoes([*found.problems, *found.unset]), key=_position)
+        if mistakes is None:
+            raise InvalidConfiguration(problems)
+        mistakes += problems
+        return {name: server for name, server in resolved.items() if not _is_wrong(server, found.problems)}
 
 
 def _is_wrong(server: ResolvedServer, problems: Iterable[Problem]) -> bool:
     """Whether one of these stands in the table of a server, or in what was laid over it."""
-    own = server.node.key
     keys = {child.key for child in server.node.walk()}
-    return any(one.key in keys or one.key.startswith(f"{own}.") for one in problems)
-
-
-def _resolve(
-    tree: Node, templates: Mapping[str, Template], context: ResolveContext, found: Diagnostics
-) -> dict[str, ResolvedServer]:
-    """Every server that can be read; what they are to each other is checked when that is all of them."""
-    nodes = {name: from_template(node, templates, found) for name, node in _servers(tree, templates, found)}
-    resolved = {
-        name: server
-        for name, node in nodes.items()
-        if node is not None and (server := read_server(name, node, context, found))
-    }
-
-    if None not in nodes.values():
-        resolved = with_implied_needs(resolved, found)
-        check(resolved, found)
-
-    return resolved
-
-
-def _servers(tree: Node, templates: Mapping[str, Template], found: Diagnostics) -> list[tuple[str, Node]]:
-    servers = tree.value.get("servers")
-    if servers is None or servers.value == {}:
-        if templates:
-            return []  # they come while it runs
-        found.add(tree, "there are no servers; write a table [servers.NAME]", key="servers")
-    elif not isinstance(servers.value, dict):
-        found.expected(servers, "a table of servers, [servers.NAME]")
-    else:
-        return list(servers.value.items())
-
-    return []
+    return any(one.key in keys or one.key.startswith(f"{server.node.key}.") for one in problems)
 
 
 def _position(problem: Problem) -> tuple[str, int]:
     return (str(problem.file or ""), problem.line or 0)
-
-
-def _unreadable(file: Path, error: Exception) -> InvalidConfiguration:
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    missing = isinstance(error, FileNotFoundError)
-    return InvalidConfiguration(
-        [Problem("", "there is no such file" if missing else f"cannot be read: {reason}", file)]
-    )

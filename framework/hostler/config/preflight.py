@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ProcessSpawnFailed, ServerError
+from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ServerError
 from hostler.launching.build import interpolator, launch_of
 from hostler.launching.env_file import read_env_file, references_in
 from hostler.launching.resolved_inputs import ResolvedInputs, resolve_inputs
@@ -75,11 +75,10 @@ class Inspector:
 
     def _server(self, spec: ServerSpec, launch: Launch) -> Iterator[Observation]:
         key = f"servers.{spec.name}"
-        yield from _refused(launch, f"{key}.command")
-        yield from self._as_written(spec, key)
         plugins = {plugin.name: build(plugin) for plugin in spec.plugins}
-        launches = any(getattr(plugin, "supplies_command", False) for plugin in plugins.values())
 
+        yield from _failure(f"{key}.command", lambda: refuse_leaks(launch))
+        yield from self._as_written(spec, key)
         yield from _account(spec, key)
         yield from _external_values(spec, self.environ, key)
 
@@ -88,9 +87,9 @@ class Inspector:
 
         for name, plugin in sorted(plugins.items(), key=lambda named: not _comes_first(named[1])):
             yield from _uncalled(spec, plugin, f"{key}.plugins.{name}")
-            yield from _own_words(plugin, spec, launch, f"{key}.plugins.{name}")
+            yield from _plugin_check(plugin, spec, launch, f"{key}.plugins.{name}")
 
-        if launch.argv and not launches:
+        if launch.argv and not any(getattr(one, "supplies_command", False) for one in plugins.values()):
             yield from _program(launch, key)
 
     def _launch(self, spec: ServerSpec) -> Launch:
@@ -120,12 +119,23 @@ class Inspector:
             yield Observation(f"{key}.{below}", message, "warning")
 
 
+def _failure(key: str, attempt: Callable[[], object], weight: Weight = "mistake") -> Iterator[Observation]:
+    """What a start would fail with there; nothing where it works."""
+    try:
+        attempt()
+    except ServerError as error:
+        yield Observation(key, _sentence(error), weight)
+
+
+def _sentence(error: ServerError) -> str:
+    """What happened, and what to do, in one line where it is one."""
+    return f"{error.message}; {error.context.hint}".removesuffix("; ")
+
+
 def _processes() -> Iterator[Observation]:
     """Whether what is started could be found and ended here."""
-    try:
-        check_proc()
-    except EnvironmentSetupFailed as error:
-        yield Observation("", f"nothing can be started: {_sentence(error)}")
+    for one in _failure("", check_proc):
+        yield replace(one, message=f"nothing can be started: {one.message}")
         return
     if sys.platform == "linux" and (text := doubt()):
         yield Observation("", text, "warning")
@@ -139,18 +149,6 @@ def _readings(spec: ServerSpec, environ: Mapping[str, str]) -> ResolvedInputs:
         return ResolvedInputs()
 
 
-def _refused(launch: Launch, key: str) -> Iterator[Observation]:
-    try:
-        refuse_leaks(launch)
-    except EnvironmentSetupFailed as error:
-        yield Observation(key, _sentence(error))
-
-
-def _sentence(error: ServerError) -> str:
-    """What happened, and what to do, in one line where it is one."""
-    return f"{error.message}; {error.context.hint}".removesuffix("; ")
-
-
 def _filled(fill: Callable[[str], str], text: str) -> str:
     try:
         return fill(text)
@@ -159,18 +157,15 @@ def _filled(fill: Callable[[str], str], text: str) -> str:
 
 
 def _program(launch: Launch, key: str) -> Iterator[Observation]:
+    # In a folder that is missing no program is found either: one mistake, told once.
+    folder = [*_failure(f"{key}.cwd", lambda: check_directory(launch.cwd))]
+    yield from folder
     try:
-        check_directory(launch.cwd)
-    except ProcessSpawnFailed as error:
-        yield Observation(f"{key}.cwd", _sentence(error))
-        return
-
-    try:
-        find_program(launch.argv[0], cwd=launch.cwd, env=launch.env, account=account_of(launch))
+        account = account_of(launch)
     except EnvironmentSetupFailed:
         return  # there is no such user: told by itself
-    except ProcessSpawnFailed as error:
-        yield Observation(f"{key}.command", _sentence(error))
+    find = partial(find_program, launch.argv[0], cwd=launch.cwd, env=launch.env, account=account)
+    yield from () if folder else _failure(f"{key}.command", find)
 
 
 def _port(spec: ServerSpec, key: str) -> Iterator[Observation]:
@@ -189,10 +184,8 @@ def _account(spec: ServerSpec, key: str) -> Iterator[Observation]:
         return
     from hostler.process.spawn.privileges import find_account  # noqa: PLC0415 - few servers have another user
 
-    try:
-        find_account(spec.user, spec.group)
-    except EnvironmentSetupFailed as error:
-        yield Observation(f"{key}.{'group' if spec.user is None else 'user'}", _sentence(error))
+    which = "group" if spec.user is None else "user"
+    yield from _failure(f"{key}.{which}", lambda: find_account(spec.user, spec.group))
 
 
 def _external_values(spec: ServerSpec, environ: Mapping[str, str], key: str) -> Iterator[Observation]:
@@ -201,19 +194,14 @@ def _external_values(spec: ServerSpec, environ: Mapping[str, str], key: str) -> 
     exposed: list[str] = []
 
     for file in spec.env_file:
-        try:
-            read_env_file(file, warn=exposed.append)
-        except EnvironmentSetupFailed as error:
-            yield Observation(f"{key}.env_file", _sentence(error), weight)
+        yield from _failure(f"{key}.env_file", partial(read_env_file, file, warn=exposed.append), weight)
         for message in references_in(file):
             yield Observation(f"{key}.env_file", message, "warning")
 
     for name, value in spec.env.items():
-        try:
-            if isinstance(value, Secret):
-                value.read(environ, warn=exposed.append)
-        except EnvironmentSetupFailed as error:
-            yield Observation(f"{key}.env.{name}", _sentence(error), weight)
+        if isinstance(value, Secret):
+            read = partial(value.read, environ, warn=exposed.append)
+            yield from _failure(f"{key}.env.{name}", read, weight)
 
     for text in dict.fromkeys(exposed):
         yield Observation(key, text, "warning")
@@ -228,22 +216,17 @@ def _comes_first(plugin: object) -> bool:
 
 def _uncalled(spec: ServerSpec, plugin: object, key: str) -> Iterator[Observation]:
     """Say so when nobody would ever call one of a plugin's hooks."""
-    hooks = {marked.hook for marked in marked_hooks(type(plugin))}
-    if "parse_port" not in hooks:
-        return
-
     reason = ""
-
     if spec.port is None:
         reason = "the server has no port (port = false)"
     elif OutputMode.CAPTURE not in {spec.stdout, spec.stderr}:
         reason = 'neither stdout nor stderr is captured ("capture")'
 
-    if reason:
+    if reason and any(marked.hook == "parse_port" for marked in marked_hooks(type(plugin))):
         yield Observation(key, f"its hook parse_port is never called: {reason}", "warning")
 
 
-def _own_words(plugin: object, spec: ServerSpec, launch: Launch, key: str) -> Iterator[Observation]:
+def _plugin_check(plugin: object, spec: ServerSpec, launch: Launch, key: str) -> Iterator[Observation]:
     """What the plugin itself says, where it has a method `check`."""
     check = getattr(plugin, "check", None)
     if not callable(check):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hostler.config.resolve.server_table import server_keys, template_keys
-from hostler.config.source.overrides import Setting, tree_of
+from hostler.config.source.overrides import Setting, Settings, settings_of, tree_of
 from hostler.errors import Problem
 from hostler.model.schema.diagnostics import Diagnostics, likely
 from hostler.model.schema.server_keys import LAYER, RESTART_KEYS
@@ -21,6 +21,11 @@ class Layers:
 
     profiles: Sequence[str]
     settings: Sequence[Setting]
+
+    @classmethod
+    def of(cls, profiles: Iterable[str], settings: Settings) -> Layers:
+        """What a caller gives: one profile may be a string, settings a mapping."""
+        return cls((profiles,) if isinstance(profiles, str) else tuple(profiles), settings_of(settings))
 
     def over(self, tree: Node, found: Diagnostics) -> Node:
         """The tree with all of them laid over it, without the key `profiles`."""
