@@ -46,69 +46,56 @@ class ServerView(Protocol):
     @property
     def name(self) -> str:
         """The name in the configuration."""
-        ...
 
     @property
     def spec(self) -> ServerSpec:
         """All that was configured."""
-        ...
 
     @property
     def state(self) -> State:
         """Where it is in its life."""
-        ...
 
     @property
     def generation(self) -> int:
         """The number of this run, from 1."""
-        ...
 
     @property
     def pid(self) -> int | None:
         """The pid of the spawned process, None without one."""
-        ...
 
     @property
     def endpoint(self) -> Endpoint | None:
         """Where it listens, once that is confirmed."""
-        ...
 
     @property
     def url(self) -> str | None:
         """The URL of the endpoint."""
-        ...
 
     @property
     def auth(self) -> Auth | None:
         """What `launch.facts["auth"]` held, if anything."""
-        ...
 
     @property
     def data_dir(self) -> Path:
         """Where logs and other outputs go; it exists."""
-        ...
 
     @property
     def cache_dir(self) -> Path:
         """hostler's cache, shared by all servers; it exists."""
-        ...
 
     @property
     def state_dir(self) -> Path:
         """Where locks and records are kept; it exists."""
-        ...
 
     @property
     def facts(self) -> Mapping[str, object]:
         """What `launch.facts` held when this run was spawned; empty before that."""
-        ...
 
     def stranger(self) -> str:
         """Who listens at the endpoint in the server's place: "pid 12 (nginx)"; "" where nobody is seen to.
 
         To connect, ask `verify_listener`.
         """
-        ...
 
     def verify_listener(self, *, secret: bool = False, at: Endpoint | None = None) -> None:
         """Return where the server's own processes listen at its endpoint (or `at` another one).
@@ -120,22 +107,18 @@ class ServerView(Protocol):
         refused too. Raises PortInUse, ConnectionRefusedError where nobody listens, or another OSError when
         nobody can look.
         """
-        ...
 
     def is_secret(self, text: str) -> bool:
         """Whether a text holds a secret that hostler knows, were it too short to be masked."""
-        ...
 
     def members(self) -> list[int]:
         """The pids of its living process tree; it is looked up at each call."""
-        ...
 
     def command_env(self) -> dict[str, str]:
         """The environment for a command that is run for this server: a safe list, what was published, facts.
 
         The facts are HOSTLER_SERVER, HOSTLER_STATE, HOSTLER_PID, HOSTLER_URL, HOSTLER_HOST and HOSTLER_PORT.
         """
-        ...
 
     async def run_command(
         self,
@@ -152,30 +135,25 @@ class ServerView(Protocol):
         (None: the server's own). `sandboxed = False` is for programs of the system that nobody can change.
         Raises a ServerError when it cannot be started.
         """
-        ...
 
     async def read_file(self, path: Path) -> str:
         """The text of a plain file of at most 64 KiB, read as the server could: as its user, in its sandbox.
 
         Use it for whatever the server can write. OSError as the server itself would get it.
         """
-        ...
 
     async def create_file(self, path: Path, text: str) -> bool:
         """Make a file (0600) and the folders above it (0700) as the server could, whole or not at all.
 
         False where one is there that is not empty. OSError as the server itself would get it.
         """
-        ...
 
     async def remove_file(self, path: Path) -> None:
         """Remove a file as the server could, if it is there. OSError as the server itself would get it."""
-        ...
 
     @property
     def quiet_for(self) -> float:
         """Seconds since the last event of its event stream that is no heartbeat; infinite without one."""
-        ...
 
     async def processes(self, *, shared_once: bool = False) -> tuple[ProcessUsage, ...]:
         """What each process of the living tree uses, the largest first; nothing without one.
@@ -183,34 +161,27 @@ class ServerView(Protocol):
         Memory that several share is counted for each; with `shared_once` each counts its part, which is
         slower. Raises OSError when nobody can look, without a free descriptor, say.
         """
-        ...
 
     def publish(self, name: str, value: str, *, secret: bool = False) -> None:
         """Add a variable to `child_env()`; `${server.url}` in it is filled in when the URL is known."""
-        ...
 
     def redact(self, value: str) -> None:
         """Register a secret that was found at run time: masked from now on wherever hostler writes."""
-        ...
 
     def progress(self, text: str, fraction: float | None = None) -> None:
         """Say what is being done; a terminal shows it beside the spinner."""
-        ...
 
     def notice(self, topic: str, text: str, *, level: str = "info", **details: object) -> None:
         """Tell the world something that is no state: "env_withheld", "update_available" ..."""
-        ...
 
     def lines(self, buffer: int = 4096) -> AsyncIterator[Line]:
         """Follow the output, line by line; of more than `buffer` that wait the oldest are dropped.
 
         `missed` of a line is the number of those that were lost right before it.
         """
-        ...
 
     def deliver(self, item: StreamEvent | StreamGap) -> None:
         """Hand an event of the health connection to whoever follows `stream_events()`; never blocks."""
-        ...
 
     def start_soon(
         self,
@@ -226,7 +197,6 @@ class ServerView(Protocol):
         anew"), it and all other lasting work go on while the server has failed, too: until it is stopped,
         or somebody else starts it.
         """
-        ...
 
     def ask_restart(self, reason: str) -> None:
         """Have this run ended in order and another one begun, without waiting; no restart is used up.
@@ -234,7 +204,6 @@ class ServerView(Protocol):
         A server that has crashed, waits for its restart or has failed is started at once, with a full budget.
         Nothing happens while it starts or stops, or when it is to be down.
         """
-        ...
 
 
 @hookspec
