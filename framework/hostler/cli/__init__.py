@@ -10,8 +10,10 @@ from hostler.cli.inherited_state import start_clean
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; what stands after "--" is the command of `hostler run`."""
-    start_clean()  # before all other imports: a Ctrl-C while they last leaves no traceback
-    gc.disable()  # imports leave no garbage; to look for it takes a fifteenth of a start
+    # Before all other imports, so that a Ctrl-C while they last leaves no traceback.
+    start_clean()
+    # Imports leave no garbage, and looking for it takes a fifteenth of a start.
+    gc.disable()
     try:
         from hostler.cli.commands import call  # noqa: PLC0415 - see above
 

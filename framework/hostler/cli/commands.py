@@ -15,7 +15,7 @@ from hostler.cli.safe_streams import guarded
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.version import __version__
 
-OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
+FAILED, BAD_CONFIGURATION = 1, 2
 
 
 class LazyGroup(click.Group):
@@ -48,38 +48,30 @@ def group() -> None:
 
 
 def call(arguments: Sequence[str] | None) -> None:
-    """Run the command that the arguments name, or the words of this process, and exit."""
+    """Run the command that the arguments name, or those of this process, and exit."""
     _prepare_output()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    words, command = split_command(words)
+    end = words.index("--") if "--" in words else len(words)
+    companion = words[end + 1 :] if "--" in words else None
     try:
-        group.main(words, prog_name="hostler", obj=command)
-    except InvalidConfiguration as error:
-        click.echo(str(error), err=True)
-        sys.exit(BAD_CONFIGURATION)
+        group.main(words[:end], prog_name="hostler", obj=companion)
     except ServerError as error:
         click.echo(str(error), err=True)
-        sys.exit(FAILED)
+        sys.exit(BAD_CONFIGURATION if isinstance(error, InvalidConfiguration) else FAILED)
 
 
 def _prepare_output() -> None:
-    """Make sure that there is something to write to, that no character ends us, and none is an order."""
+    """Have streams to write to; no character in what we write ends us, or steers the terminal."""
+    # Python sets them to None where a service manager has closed their descriptors.
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
+            # A title may have characters that the encoding of the terminal does not have.
             stream.reconfigure(errors="backslashreplace")
     sys.stdout, sys.stderr = guarded(sys.stdout), guarded(sys.stderr)
 
 
 def _nowhere() -> TextIO:
-    return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)  # never closed: no warning of it
-
-
-def split_command(words: Sequence[str]) -> tuple[list[str], list[str] | None]:
-    """Split at the first "--"; None where there is none."""
-    words = list(words)
-    if "--" not in words:
-        return words, None
-    place = words.index("--")
-    return words[:place], words[place + 1 :]
+    # It is never closed, so Python must not warn that it was not.
+    return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)

@@ -23,7 +23,16 @@ from hostler.records.status_store import Status
 _LINES = 8
 _RECENT = timedelta(hours=1)
 _TIMES = {1: "once", 2: "twice"}
-_AFTER_A_CRASH = (State.CRASHED, State.FAILED)
+_SENTENCES = {
+    State.RUNNING: "{server} is running: pid {pid} since {since}{at_url}, {by}.",
+    State.WAITING_READY: "{server} is not ready yet: pid {pid} was started at {since}, {age} ago "
+    "({where}), {by}.",
+    State.STARTING: "{server} has been starting since {since}, {by}: what comes before its start "
+    "(an installation, a server that it needs) is not done yet.",
+    State.BACKOFF: "{server} has been waiting for its next start since {since}, {by}.",
+    State.CRASHED: "{server} has just exited unexpectedly, at {since}, and is being cleaned up, {by}.",
+    State.STOPPING: "{server} has been stopping since {since}, {by}.",
+}
 
 
 @click.command("explain")
@@ -63,7 +72,7 @@ def _belongs(it: ServerInspection, crash: CrashRecord) -> bool:
     """Whether the state is that crash's doing, and not that of a later run or of a command."""
     if it.state is State.BACKOFF or it.status is None:
         return True
-    return it.status.state in _AFTER_A_CRASH and crash.generation >= it.status.generation
+    return it.status.state in {State.CRASHED, State.FAILED} and crash.generation >= it.status.generation
 
 
 # -- the state -------------------------------------------------------------------------------------
@@ -74,7 +83,10 @@ def _state(it: ServerInspection) -> Iterator[str]:
         yield from _of_status(it, it.status)
     elif it.owner is not None:
         yield f"{it.server} is supervised by hostler (pid {it.owner.pid}), which has not recorded its state."
-        yield from _of_run(it)
+        if it.alive and it.run is not None:
+            yield f"Its process is pid {it.run.pid}{f', at {it.url}' if it.url else ''}."
+        else:
+            yield "There is no process of it now."
     elif it.lost and it.status is not None:
         yield from _lost(it, it.status)
     else:
@@ -82,36 +94,33 @@ def _state(it: ServerInspection) -> Iterator[str]:
 
 
 def _of_status(it: ServerInspection, status: Status) -> Iterator[str]:
-    since = at(status.since, it.now)
-    keeper = f"supervised by hostler (pid {status.supervisor_pid})"
-    where = f"at {it.url}" if it.url else "without a known address"
+    if status.state is State.STOPPED:
+        yield from _stopped(it, status)
+        return
+    if status.state is State.FAILED:
+        yield from _failed(it, status)
+        return
+
+    yield _SENTENCES[status.state].format(
+        server=it.server,
+        pid=status.pid,
+        since=at(status.since, it.now),
+        age=lasting((it.now - status.since).total_seconds()),
+        at_url=f", at {it.url}" if it.url else "",
+        where=f"at {it.url}" if it.url else "without a known address",
+        by=f"supervised by hostler (pid {status.supervisor_pid})",
+    )
 
     match status.state:
-        case State.RUNNING:
-            where = f", at {it.url}" if it.url else ""
-            yield f"{it.server} is running: pid {status.pid} since {since}{where}, {keeper}."
-            yield from _health(status)
-        case State.WAITING_READY:
-            age = lasting((it.now - status.since).total_seconds())
-            yield f"{it.server} is not ready yet: pid {status.pid} was started at {since}, {age} ago"
-            yield f"({where}), {keeper}."
-            yield from _health(status)
-        case State.STARTING:
-            yield f"{it.server} has been starting since {since}, {keeper}: what comes before its start"
-            yield "(an installation, a server that it needs) is not done yet."
+        case State.RUNNING | State.WAITING_READY:
+            if status.health:
+                yield f"Health: {'; '.join(status.health)}."
+            for hook in status.hooks_out:
+                yield f"Out of use until it is stopped and started, after three failures in a row: {hook}."
         case State.BACKOFF:
-            yield f"{it.server} has been waiting for its next start since {since}, {keeper}."
             yield from _next_try(it)
-        case State.CRASHED:
-            yield f"{it.server} has just exited unexpectedly, at {since}, and is being cleaned up, {keeper}."
-            yield from _because(status.reason)
-        case State.STOPPING:
-            yield f"{it.server} has been stopping since {since}, {keeper}."
-            yield from _because(status.reason)
-        case State.FAILED:
-            yield from _failed(it, status)
-        case State.STOPPED:
-            yield from _stopped(it, status)
+        case State.CRASHED | State.STOPPING if status.reason:
+            yield f"The reason: {status.reason}."
 
 
 def _stopped(it: ServerInspection, status: Status) -> Iterator[str]:
@@ -134,7 +143,9 @@ def _failed(it: ServerInspection, status: Status) -> Iterator[str]:
     if crash is None or crash.outcome is not State.FAILED or crash.generation != status.generation:
         yield f"{it.server} failed at {at(status.since, it.now)}: {status.reason}."
         return
-    yield f"{it.server} failed at {at(status.since, it.now)}: {_with_subject(crash.decision)}."
+    decision = crash.decision or "it exited unexpectedly"
+    decision = f"it {decision}" if decision.startswith("gave up") else decision
+    yield f"{it.server} failed at {at(status.since, it.now)}: {decision}."
     yield f"The last time: {crash.reason}."
     yield "Nobody has started it since."
 
@@ -154,36 +165,12 @@ def _lost(it: ServerInspection, status: Status) -> Iterator[str]:
         yield f"Its process still lives: pid {it.run.pid}; the next start of hostler ends it."
 
 
-def _of_run(it: ServerInspection) -> Iterator[str]:
-    if it.alive and it.run is not None:
-        where = f", at {it.url}" if it.url else ""
-        yield f"Its process is pid {it.run.pid}{where}."
-    else:
-        yield "There is no process of it now."
-
-
-def _health(status: Status) -> Iterator[str]:
-    if status.health:
-        yield f"Health: {'; '.join(status.health)}."
-    for hook in status.hooks_out:
-        yield f"Out of use until it is stopped and started, after three failures in a row: {hook}."
-
-
-def _because(reason: str) -> Iterator[str]:
-    if reason:
-        yield f"The reason: {reason}."
-
-
 def _next_try(it: ServerInspection) -> Iterator[str]:
     crash = it.last_crash
     if crash is not None and crash.next_try is not None:
         left = (crash.next_try - it.now).total_seconds()
         when = f"in {lasting(left)}, at {at(crash.next_try, it.now)}" if left > 0 else "now"
         yield f"{spent(crash).removesuffix(' used')} are used; the next try is {when}."
-
-
-def _with_subject(decision: str) -> str:
-    return f"it {decision}" if decision.startswith("gave up") else decision or "it exited unexpectedly"
 
 
 # -- how it came to this ---------------------------------------------------------------------------

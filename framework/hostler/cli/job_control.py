@@ -1,4 +1,4 @@
-"""Who the terminal belongs to: the command beside, as a shell gives it to a job, or else hostler."""
+"""Job control: the terminal is the companion command's while it runs, as a shell gives it to a job."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-_WANT_IT = (signal.SIGTTIN, signal.SIGTTOU)
+_TERMINAL_SIGNALS = (signal.SIGTTIN, signal.SIGTTOU)
 _PAUSE = 0.1  # until a signal to our own group has stopped us, if it does
 
 
 class JobControl:
-    """Gives our terminal to the command beside, so that Ctrl-C and Ctrl-Z are for it, and takes it back.
+    """Gives our terminal to a command, so that Ctrl-C and Ctrl-Z are for it, and takes it back.
 
     Without a terminal it does nothing. Its methods are called on the event loop's thread.
     """
@@ -22,30 +22,32 @@ class JobControl:
     def __init__(self) -> None:
         self._terminal = _open_terminal()
         self._command = 0
-        self._given = False
+        self._is_given = False
 
     @property
     def options(self) -> dict[str, Any]:
         """How the command is to be started: in a process group of its own, where there is a terminal."""
-        return {"process_group": 0} if self._job_control else {}
+        return {"process_group": 0} if self._is_active else {}
 
     @property
-    def _job_control(self) -> bool:
-        return self._terminal is not None and sys.platform == "linux"  # elsewhere no stop is told
+    def _is_active(self) -> bool:
+        # Other systems do not report that a child was stopped.
+        return self._terminal is not None and sys.platform == "linux"
 
-    def heard(self, number: int) -> bool:
+    def has_received(self, number: int) -> bool:
         """Whether the terminal has sent this signal to the command too, as it is of our process group."""
-        return number == signal.SIGINT and not self._job_control and self._owner() == os.getpgrp()
+        return number == signal.SIGINT and not self._is_active and self._owner() == os.getpgrp()
 
-    def give(self, command: int) -> None:
+    def give_terminal(self, command: int) -> None:
         """Put the command in front, if we are there."""
-        if self._job_control:
+        if self._is_active:
             self._command = command
-            signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # we may write, and take it back, from behind
-            asyncio.get_running_loop().add_signal_handler(signal.SIGCONT, self._go_on)
-            self._go_on()
+            # In the background we must still be able to write, and to take the terminal back.
+            signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGCONT, self._resume)
+            self._resume()
 
-    def look(self) -> None:
+    def follow_stop(self) -> None:
         """Stop where the command was stopped (Ctrl-Z), as the shell's job that we are; go on with it."""
         if not self._command or sys.platform != "linux":
             return
@@ -54,33 +56,34 @@ class JobControl:
             stopped = os.waitid(os.P_PID, self._command, os.WSTOPPED | os.WNOHANG)
             if stopped is None:
                 return
-            if stopped.si_status in _WANT_IT and self._owner() in (os.getpgrp(), self._command):
-                self._go_on()  # it was faster than we are
+            if stopped.si_status in _TERMINAL_SIGNALS and self._owner() in (os.getpgrp(), self._command):
+                self._resume()  # it was faster than we are
                 return
-            self._take()
+            self._take_back()
             os.killpg(os.getpgrp(), signal.SIGTSTP)
-            asyncio.get_running_loop().call_later(_PAUSE, self._go_on)
+            asyncio.get_running_loop().call_later(_PAUSE, self._resume)
 
-    def take(self, code: int) -> None:
+    def take_back_terminal(self, code: int) -> None:
         """Be in front again: the command has ended. What Ctrl-C has ended with it ends our group as well."""
-        given, self._command = self._given, 0
-        self._take()
-        if given and code == -signal.SIGINT:
+        was_given, self._command = self._is_given, 0
+        self._take_back()
+        if was_given and code == -signal.SIGINT:
+            # A shell script that runs hostler must end by a Ctrl-C, as it would without hostler between.
             ours = signal.signal(signal.SIGINT, signal.SIG_IGN)
             os.killpg(os.getpgrp(), signal.SIGINT)
             signal.signal(signal.SIGINT, ours)
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         if self._command:
             if self._owner() == os.getpgrp():
-                self._given = self._set_owner(self._command)
+                self._is_given = self._set_owner(self._command)
             with suppress(OSError):
                 os.killpg(self._command, signal.SIGCONT)
 
-    def _take(self) -> None:
-        if self._given:
+    def _take_back(self) -> None:
+        if self._is_given:
             self._set_owner(os.getpgrp())
-            self._given = False
+            self._is_given = False
 
     def _owner(self) -> int | None:
         """The process group in front, None without a terminal."""
@@ -100,3 +103,11 @@ def _open_terminal() -> int | None:
     with suppress(OSError):
         return os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     return None
+
+
+def has_terminal() -> bool:
+    """Whether a terminal controls us. One that was there and is gone has hung up."""
+    terminal = _open_terminal()
+    if terminal is not None:
+        os.close(terminal)
+    return terminal is not None

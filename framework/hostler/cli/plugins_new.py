@@ -14,6 +14,7 @@ from hostler.version import __version__
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 40
+# A plugin's class of one of these names would hide what its module imports.
 _IMPORTED = frozenset(
     ["ClassVar", "Endpoint", "FakeServerContext", "InvalidConfiguration", "Notice", "Path", "ServerView"]
 )

@@ -30,7 +30,8 @@ def command(names: tuple[str, ...] = ()) -> None:
         except ServerError as error:
             if names:
                 raise
-            click.echo(f"{name}\n  cannot be used: {error}\n", err=True)  # the others are still worth showing
+            # The others are still worth showing.
+            click.echo(f"{name}\n  cannot be used: {error}\n", err=True)
         else:
             click.echo(page)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from hostler.cli.formatting import at
@@ -12,21 +12,32 @@ from hostler.errors import EnvironmentSetupFailed
 from hostler.launching.env_file import read_env_file
 from hostler.launching.spec_secrets import secrets_of_spec
 from hostler.launching.variables import OF_ENV, OF_HOSTLER
+from hostler.model.spec import Configuration
 from hostler.model.validation import ResolvedServer
 from hostler.plugins.discovery import find_class
+from hostler.process.disk.directories import Directories
+from hostler.process.disk.namespace import resolve_namespace
 from hostler.process.spawn.environment import safe_base
-from hostler.records.status_store import Variables
+from hostler.records.status_store import Status, StatusStore, Variables
 from hostler.secrets.masking import Masker
 
 _WIDEST = 72
 
 
-def told(draft: ResolvedServer, variables: Variables | None) -> str:
-    """Everything about one server, masked; `variables` are those of its last start, where there was one."""
-    values = [(f"{one.key} = {one.value}", one.place) for one in origins_of(draft)]
-    head, rows = _known(draft) if variables is None else _set_at(draft, variables)
+def origins_text(configuration: Configuration, servers: Sequence[ResolvedServer]) -> str:
+    """Where the values and variables of these servers come from, masked."""
+    directories = Directories.default()
+    store = StatusStore(directories.data_for(resolve_namespace(directories, configuration.namespace or "")))
+    return "\n\n".join(_text_of(server, store.read(server.spec.name)) for server in servers)
+
+
+def _text_of(server: ResolvedServer, status: Status | None) -> str:
+    values = [(f"{one.key} = {one.value}", one.place) for one in origins_of(server)]
+    # The variables are those of the last start.
+    variables = None if status is None else status.variables
+    head, rows = _known(server) if variables is None else _set_at(server, variables)
     text = "\n".join([*_aligned(values), "", f"# {head}", *_aligned(rows)])
-    return Masker(secrets_of_spec(draft.spec)).text(text)
+    return Masker(secrets_of_spec(server.spec)).text(text)
 
 
 def _aligned(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -36,16 +47,16 @@ def _aligned(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
     yield from (f"{text:<{width}}  # {comment}" for text, comment in rows)
 
 
-def _set_at(draft: ResolvedServer, variables: Variables) -> tuple[str, list[tuple[str, str]]]:
-    name, when = draft.spec.name, at(variables.since, datetime.now(UTC))
-    rows = [(variable, _who(draft, variable, who)) for variable, who in variables.origins.items()]
+def _set_at(server: ResolvedServer, variables: Variables) -> tuple[str, list[tuple[str, str]]]:
+    name, when = server.spec.name, at(variables.since, datetime.now(UTC))
+    rows = [(variable, _who(server, variable, who)) for variable, who in variables.origins.items()]
     rows += [(variable, f"taken away by {who}") for variable, who in variables.removed.items()]
     return f"the environment of {name}, as it was set at its last start ({when}):", sorted(rows)
 
 
-def _known(draft: ResolvedServer) -> tuple[str, list[tuple[str, str]]]:
-    """What can be told without a start."""
-    spec = draft.spec
+def _known(server: ResolvedServer) -> tuple[str, list[tuple[str, str]]]:
+    """What is known without a start."""
+    spec = server.spec
     who = dict.fromkeys(safe_base(os.environ), OF_HOSTLER)
     troubles = []
 
@@ -55,7 +66,7 @@ def _known(draft: ResolvedServer) -> tuple[str, list[tuple[str, str]]]:
         except EnvironmentSetupFailed as error:
             troubles.append(("...", error.message.replace("\n", "; ")))
 
-    who |= {name: _who(draft, name, OF_ENV) for name in spec.env}
+    who |= {name: _who(server, name, OF_ENV) for name in spec.env}
     needs = [("...", f"what the server {need.server} publishes") for need in spec.needed]
     plugins = [
         ("...", f"what the plugin {plugin.name} sets or takes away")
@@ -66,8 +77,8 @@ def _known(draft: ResolvedServer) -> tuple[str, list[tuple[str, str]]]:
     return head, [*sorted(who.items()), *troubles, *needs, *plugins]
 
 
-def _who(draft: ResolvedServer, variable: str, who: str) -> str:
+def _who(server: ResolvedServer, variable: str, who: str) -> str:
     """Who set a variable, with the place in the configuration where there is one."""
-    env = draft.node.value.get("env")
+    env = server.node.value.get("env")
     node = None if env is None or who != OF_ENV else env.value.get(variable)
     return who if node is None else f"{who}: {place_of(node.place)}"

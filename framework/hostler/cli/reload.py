@@ -1,9 +1,8 @@
-"""`hostler run` takes its configuration anew, on SIGHUP; and when SIGHUP means something else."""
+"""`hostler run` reloads its configuration on SIGHUP."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -11,14 +10,16 @@ import anyio
 
 from hostler.cli.import_deadline import SECONDS
 from hostler.cli.output import View
-from hostler.cli.session_keys import keep_session_keys
 from hostler.concurrency.threads import run_in_thread
 from hostler.errors import InvalidConfiguration, ServerError
+from hostler.files.session_keyring import leave_session_keys
 from hostler.model.diff import Changes
 from hostler.model.spec import Configuration
 from hostler.model.states import State
-from hostler.supervisor.reload_guard import refuse_exposed
+from hostler.supervisor.reload import refuse_exposed
 from hostler.supervisor.supervisor import Supervisor
+
+_LESS_RIGHTS = {"privileges", "sandbox"}
 
 
 @dataclass(slots=True)
@@ -72,7 +73,8 @@ class Reloading:
             what = f"reading the configuration has not ended after {SECONDS} s"
             raise InvalidConfiguration(f"{what}: the import of a plugin hangs, or a disk") from None
 
-        await refuse_exposed(self.supervisor.servers.values())  # it may have been replaced meanwhile
+        # A server may have replaced a file while it was read.
+        await refuse_exposed(self.supervisor.servers.values())
         return configuration
 
     def _try_again(self, names: Iterable[str]) -> None:
@@ -102,10 +104,13 @@ def lines(changes: Changes, again: Sequence[str] = ()) -> Iterator[str]:
         yield f"  unchanged: {', '.join(unchanged)}"
 
 
-def has_terminal() -> bool:
-    """Whether a terminal controls us. One that was there and is gone has hung up."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True
+def keep_session_keys(configuration: Configuration) -> None:
+    """Leave the session keyring for good where a server has less rights than we; on the event loop's thread.
+
+    All that is started comes from this thread, and a keyring that was left cannot be joined again.
+    """
+    specs = configuration.servers.values()
+    if any(
+        spec.user or spec.group or _LESS_RIGHTS & {plugin.name for plugin in spec.plugins} for spec in specs
+    ):
+        leave_session_keys()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,10 +14,14 @@ import click
 
 from hostler.cli.arguments import Layers, file_argument, layer_options
 from hostler.cli.import_deadline import bounded_imports
-from hostler.cli.run_arguments import check_call
 from hostler.config.load import load_resolved
 from hostler.errors import InvalidConfiguration, Problem
-from hostler.model.spec import Configuration
+from hostler.files.bounded_read import STDIN
+from hostler.model.choices import InputMode, Kind
+from hostler.model.graph import refuse_unset, started
+from hostler.model.spec import Configuration, ServerSpec
+
+_LAST_SECONDS = 1.0
 
 
 @click.command("run")
@@ -52,20 +59,25 @@ def command(
     with bounded_imports():
         configuration = read()
 
-    check_call(configuration, file, names, words)
+    _refuse_bad_call(configuration, file, names, words)
 
-    from hostler.cli.forced_exit import ending  # noqa: PLC0415
-    from hostler.cli.output import make_view  # noqa: PLC0415
-    from hostler.cli.run_session import RunSession  # noqa: PLC0415 - the engine is imported when it is needed
+    from hostler.cli.output import make_view  # noqa: PLC0415 - the engine is imported when it is needed
+    from hostler.cli.run_session import RunSession  # noqa: PLC0415
 
     view = make_view(
         configuration, debug=debug, quiet=quiet, as_json=as_json, has_companion=words is not None
     )
     again = read if configuration.path is not None else partial(_refuse_again, file)
-    foreground = RunSession(configuration, names, view, again, debug=debug)
-    gc.freeze()  # what is imported stays: no later collection needs to look at it
+
+    async def run() -> int:
+        code = await RunSession(configuration, names, words, view, again, debug=debug).run()
+        await _end_other_tasks(code)
+        return code
+
+    # What is imported stays, so no later collection needs to look at it.
+    gc.freeze()
     gc.enable()
-    raise SystemExit(asyncio.run(ending(foreground.run(words))))
+    raise SystemExit(asyncio.run(run()))
 
 
 def _read(file: Path, layers: Layers) -> Configuration:
@@ -77,3 +89,57 @@ def _refuse_again(file: Path) -> Configuration:
     raise InvalidConfiguration(
         [Problem("", "what comes through a pipe cannot be read again; a file can", str(file))]
     )
+
+
+def _refuse_bad_call(
+    configuration: Configuration, file: Path, names: tuple[str, ...], words: list[str] | None
+) -> None:
+    """Raise click.UsageError, or InvalidConfiguration, for what cannot be started, before anything is."""
+    unknown = [name for name in names if name not in configuration.servers]
+    if unknown:
+        raise click.UsageError(
+            f"no server {unknown[0]!r} in {file}; there are: {', '.join(configuration.servers)}"
+        )
+    if not configuration.servers:
+        raise click.UsageError(f"{file} has templates alone; write a table [servers.NAME] to run one")
+
+    refuse_unset(configuration.servers, names)
+
+    if words == []:
+        raise click.UsageError('a command must follow "--"')
+
+    servers = [configuration.servers[name] for name in started(configuration.servers, names)]
+
+    if str(file) == STDIN:
+        _refuse_shared_input(servers, "hostler itself")
+
+    if words is not None:
+        from hostler.cli.companion import refuse_missing_program  # noqa: PLC0415
+
+        _refuse_shared_input(servers, words[0])
+        refuse_missing_program(words[0], may_be_built=any(one.kind is Kind.TASK for one in servers))
+
+
+def _refuse_shared_input(servers: Sequence[ServerSpec], program: str) -> None:
+    for server in servers:
+        if server.stdin is InputMode.INHERIT:
+            raise click.UsageError(
+                f'{server.name} (stdin = "inherit") and {program} cannot read the same input'
+            )
+
+
+async def _end_other_tasks(code: int) -> None:
+    """Cancel all tasks that plugins have left; end the program at once where one swallows its cancellation.
+
+    asyncio would wait for such a task for ever, and so would Python when it takes it to pieces. All that
+    has to be stopped has been stopped by then.
+    """
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others, timeout=_LAST_SECONDS)
+    if asyncio.all_tasks() - {asyncio.current_task()}:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

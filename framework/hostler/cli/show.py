@@ -32,16 +32,9 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
         click.echo(notes + dump(_only(configuration, names)), nl=False)
         return
 
-    from hostler.cli.provenance import told  # noqa: PLC0415
-    from hostler.process.disk.directories import Directories  # noqa: PLC0415
-    from hostler.process.disk.namespace import resolve_namespace  # noqa: PLC0415
-    from hostler.records.status_store import StatusStore  # noqa: PLC0415
+    from hostler.cli.provenance import origins_text  # noqa: PLC0415 - it needs much that `show` alone does not
 
-    directories = Directories.default()
-    store = StatusStore(directories.data_for(resolve_namespace(directories, configuration.namespace or "")))
-    statuses = {one: store.read(one) for one in names}
-    texts = [told(resolved[one], None if it is None else it.variables) for one, it in statuses.items()]
-    click.echo(notes + "\n\n".join(texts))
+    click.echo(notes + origins_text(configuration, [resolved[one] for one in names]))
 
 
 def _only(configuration: Configuration, names: list[str]) -> Configuration:

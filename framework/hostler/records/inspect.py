@@ -54,6 +54,7 @@ class ServerInspection:
     def alive(self) -> bool:
         """Whether the process on record is still there."""
         run = self.run
+        # Pids are used again, after a boot and within one: only the start time tells whose it is.
         if run is None or run.pid is None or run.boot_id != boot_id():
             return False
         return is_alive(run.pid, run.start_time or 0)

@@ -1,4 +1,4 @@
-"""Telling the memory of servers, each at its own interval."""
+"""Samples the memory of servers, each at its own interval."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hostler.process.tree.usage import TreeMemory
 
 
 async def sample_memory(servers: Mapping[str, Server], changed: Callable[[float], Awaitable[None]]) -> None:
-    """Say what running servers use, at each one's `memory_interval`; never ends.
+    """Emit what running servers use, at each one's `memory_interval`; never ends.
 
     `changed` waits until servers come, go or change, or until a time.
     """
@@ -33,10 +33,10 @@ async def sample_memory(servers: Mapping[str, Server], changed: Callable[[float]
         for name in [name for name, time in due.items() if time <= now]:
             del due[name]
             if name in servers:
-                _say(servers[name])
+                _emit(servers[name])
 
 
-def _say(server: Server) -> None:
+def _emit(server: Server) -> None:
     if server.state is not State.RUNNING or server.run is None or server.run.process is None:
         return
 
@@ -58,7 +58,7 @@ def _say(server: Server) -> None:
 
 
 async def note_memory(run: Run) -> None:
-    """Note what a run uses, without saying it; those who ask at the same moment share one look."""
+    """Note what a run uses, without an event; calls at the same moment share one reading of the tree."""
     if run.process is None or run.ended_at is not None:
         return
     try:

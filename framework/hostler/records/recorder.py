@@ -1,10 +1,12 @@
-"""Writing down what happens, for whoever asks later or from another process: states and crashes."""
+"""Records the states and crashes of servers on disk, for whoever asks later or from another process."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import anyio
 
@@ -27,13 +29,14 @@ from hostler.records.crash_store import CrashStore
 from hostler.records.memory import note_memory
 from hostler.records.status_store import Status, StatusStore, Variables
 
-_PAUSE = 0.2  # what happens within it is written at once, after a respawn rather than before it
+# Events within this time are written together, after a respawn rather than before it.
+_PAUSE = 0.2
 _LAST_SECONDS = 3.0
 _MOST_WAITING = 1000  # records that a disk that hangs holds up
 
 
 class StateRecorder:
-    """Hears the events of one supervisor and writes down what outlives it. Used on the loop's thread.
+    """Records the events of one supervisor that outlive it. Used on the loop's thread.
 
     `holds` tells whether we hold the lock of a server: only then its status is ours to write. Without
     `statuses` none is written. Nothing here raises: what cannot be written becomes a notice, once
@@ -51,10 +54,8 @@ class StateRecorder:
         self._crashes = crashes
         self._statuses = statuses
         self._holds = holds
-        self._changes: dict[str, StateChanged] = {}
-        self._health: dict[str, dict[str, str]] = {}
-        self._variables: dict[str, Variables] = {}
-        self._hooks_out: dict[str, list[str]] = {}
+        self._known: dict[str, Status] = {}
+        self._reports: dict[str, dict[str, str]] = {}  # by server and health plugin
         self._unwritten: set[str] = set()
         self._records: deque[CrashRecord] = deque(maxlen=_MOST_WAITING)
         self._just_ready: set[str] = set()
@@ -64,29 +65,33 @@ class StateRecorder:
         self._task: asyncio.Task[None] | None = None
 
     def hear(self, event: Event) -> None:
-        """Take note of an event; it is written a little later, but for a state of rest."""
+        """Note an event. It is written a little later; a state in which the server is at rest at once."""
+        name = event.server
+
         match event:
             case StateChanged():
                 self._note_state(event)
             case HealthReported():
-                self._health.setdefault(event.server, {})[event.plugin] = in_words(event)
-                self._unwritten.add(event.server)
+                self._reports.setdefault(name, {})[event.plugin] = in_words(event)
+                self._unwritten.add(name)
             case Spawned():
-                self._variables[event.server] = Variables.of(event)
-                self._unwritten.add(event.server)
-            case PluginFailed(disabled=True):
+                origins, removed = event.origins, event.removed
+                self._update(name, variables=Variables(event.generation, event.time, origins, removed))
+            case PluginFailed(disabled=True) if name in self._known:
                 text = f"{event.hook} of {event.plugin}: {event.reason}"
-                self._hooks_out.setdefault(event.server, []).append(text)
-                self._unwritten.add(event.server)
+                self._update(name, hooks_out=(*self._known[name].hooks_out, text))
             case Notice(topic="server_removed"):
-                self._forget(event.server)
+                self._known.pop(name, None)
+                self._reports.pop(name, None)
+                self._unwritten.discard(name)
                 return
             case CrashRecorded(record=record) if record.error != ProcessAlreadyRunning.__name__:
-                self._records.append(record)  # else it is not ours: another hostler runs it, and goes on
+                # Another hostler runs a server that "runs already": that record is not ours.
+                self._records.append(record)
             case _:
                 return
 
-        self._soon()
+        self._write_soon()
 
     async def close(self) -> None:
         """Write what is left to be written, within 3 s."""
@@ -107,28 +112,26 @@ class StateRecorder:
 
     def _note_state(self, event: StateChanged) -> None:
         name = event.server
-
-        if event.state is State.STARTING:
-            self._health.pop(name, None)
-        elif event.state is State.RUNNING:
-            self._just_ready.add(name)
-
-        self._changes[name] = event
+        self._known[name] = Status.after(event, self._known.get(name))
         self._unwritten.add(name)
 
-        if event.state.at_rest:
-            self._write_status(name)  # now: the lock is let go next, and then it is not ours to write
+        if event.state is State.STARTING:
+            self._reports.pop(name, None)
+        elif event.state is State.RUNNING:
+            self._just_ready.add(name)
+        elif event.state.at_rest:
+            # At once: the lock is released next, and then the status is not ours to write.
+            self._write_status(name)
             if event.state is State.FAILED or not self._servers[name].desired.is_up:
-                self._hooks_out.pop(name, None)  # the plugins go too, and come back new
+                # The plugins go too, and come back new.
+                self._known[name] = replace(self._known[name], hooks_out=())
 
-    def _forget(self, name: str) -> None:
-        self._changes.pop(name, None)
-        self._health.pop(name, None)
-        self._variables.pop(name, None)
-        self._hooks_out.pop(name, None)
-        self._unwritten.discard(name)
+    def _update(self, name: str, **changes: Any) -> None:
+        if name in self._known:
+            self._known[name] = replace(self._known[name], **changes)
+            self._unwritten.add(name)
 
-    def _soon(self) -> None:
+    def _write_soon(self) -> None:
         if self._timer is None and not self._ended:
             try:
                 self._timer = asyncio.get_running_loop().call_later(_PAUSE, self._write)
@@ -142,38 +145,26 @@ class StateRecorder:
         for name in list(self._unwritten):
             self._write_status(name)
         if (self._records or self._just_ready) and (self._task is None or self._task.done()):
-            self._task = asyncio.create_task(self._work(), name="hostler bookkeeping")
+            self._task = asyncio.create_task(self._write_records(), name="hostler records")
 
     def _write_status(self, name: str) -> None:
         self._unwritten.discard(name)
-        change = self._changes.get(name)
-        if change is None or self._statuses is None or not self._holds(name):
+        if name not in self._known or self._statuses is None or not self._holds(name):
             return
 
-        url, variables = self._servers[name].url, self._variables.get(name)
+        server, reports = self._servers[name], self._reports.get(name, {})
+        monitor = None if server.run is None else server.run.health
+        plugins = () if monitor is None else monitor.plugins
+        silent = [f"no report yet from {plugin}" for plugin in plugins if plugin not in reports]
+        health = (*reports.values(), *silent)
         try:
-            self._statuses.write(
-                Status.after(
-                    change,
-                    url=url,
-                    health=self._health_of(name),
-                    variables=variables,
-                    hooks_out=self._hooks_out.get(name, ()),
-                )
-            )
+            self._statuses.write(replace(self._known[name], url=server.url, health=health))
         except (OSError, ServerError) as error:
-            self._refuse(name, "its state", error)
+            self._report_unwritten(name, "its state", error)
         else:
             self._refused.discard("its state")
 
-    def _health_of(self, name: str) -> list[str]:
-        """The last word of each health plugin, and who has said nothing yet."""
-        run, said = self._servers[name].run, self._health.get(name, {})
-        plugins = [] if run is None or run.health is None else run.health.plugins
-        silent = [f"no report yet from {plugin}" for plugin in plugins if plugin not in said]
-        return [*said.values(), *silent]
-
-    async def _work(self) -> None:
+    async def _write_records(self) -> None:
         ready, self._just_ready = self._just_ready, set()
         runs = [self._servers[name].run for name in ready if name in self._servers]
         await asyncio.gather(*(note_memory(run) for run in runs if run is not None))
@@ -183,11 +174,11 @@ class StateRecorder:
             try:
                 await run_in_thread(self._crashes.write, record, abandon_on_cancel=True)
             except (OSError, ServerError) as error:
-                self._refuse(record.server, "its crash record", error)
+                self._report_unwritten(record.server, "its crash record", error)
             else:
                 self._refused.discard("its crash record")
 
-    def _refuse(self, name: str, what: str, error: OSError | ServerError) -> None:
+    def _report_unwritten(self, name: str, what: str, error: OSError | ServerError) -> None:
         if what not in self._refused and name in self._servers:
             self._refused.add(what)
             why = error.message if isinstance(error, ServerError) else error.strerror or str(error)

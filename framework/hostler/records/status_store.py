@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from hostler.events.events import Spawned, StateChanged
+from hostler.events.events import StateChanged
 from hostler.events.serialization import Serializable
 from hostler.model.states import State
 from hostler.process.disk.files import file_name, found_folder, own_folder, read_replaced, replace_file
@@ -18,7 +18,7 @@ from hostler.process.disk.run_record import boot_id
 from hostler.process.tree.table import own_start_time, start_time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Variables(Serializable):
     """Who set each variable of a server's environment, and who took some away, at one spawn."""
 
@@ -27,17 +27,10 @@ class Variables(Serializable):
     origins: Mapping[str, str]
     removed: Mapping[str, str]
 
-    @classmethod
-    def of(cls, event: Spawned) -> Self:
-        """What was told of a spawn."""
-        return cls(
-            generation=event.generation, since=event.time, origins=event.origins, removed=event.removed
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status(Serializable):
-    """One server's state, since when and why; texts are masked. `health` is what plugins say, in words.
+    """One server's state, since when and why; texts are masked. `health` is what plugins report, in words.
 
     `variables` are those of its last spawn; `hooks_out` tells which hooks are out of use, and why.
     `supervisor_pid` and `supervisor_start` tell which process wrote it, `boot_id` under which boot.
@@ -58,16 +51,8 @@ class Status(Serializable):
     variables: Variables | None = None
 
     @classmethod
-    def after(
-        cls,
-        change: StateChanged,
-        *,
-        url: str | None,
-        health: Iterable[str],
-        variables: Variables | None = None,
-        hooks_out: Iterable[str] = (),
-    ) -> Self:
-        """The status of a server that this process keeps, after the last change of its state."""
+    def after(cls, change: StateChanged, before: Self | None = None) -> Self:
+        """The status of a server of this process, after a change of its state; `before` is that before it."""
         return cls(
             server=change.server,
             state=change.state,
@@ -75,10 +60,8 @@ class Status(Serializable):
             generation=change.generation,
             reason=change.reason,
             pid=change.pid,
-            url=url,
-            health=tuple(health),
-            hooks_out=tuple(hooks_out),
-            variables=variables,
+            hooks_out=() if before is None else before.hooks_out,
+            variables=None if before is None else before.variables,
             supervisor_pid=os.getpid(),
             supervisor_start=own_start_time(),
             boot_id=boot_id(),
@@ -107,7 +90,7 @@ class StatusStore:
             replace_file(f"{file_name(status.server)}.json", data, folder)
 
     def read(self, server: str) -> Status | None:
-        """Read what stands there about a server; None for nothing, or nothing that makes sense."""
+        """Read the status of a server; None where there is none, or none that makes sense."""
         import msgspec  # noqa: PLC0415 - heavy
 
         try:

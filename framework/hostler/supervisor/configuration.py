@@ -76,6 +76,7 @@ def _between_values(specs: Collection[ServerSpec]) -> list[Problem]:
     """What does not fit together, in the words of TOML, which only who needs them imports."""
     ports = [spec.port for spec in specs if spec.port]
     inherit = [spec for spec in specs if spec.stdin is InputMode.INHERIT]
+    # The full check costs an import, which a program whose specs are right need not pay.
     if all(map(_fits, specs)) and len(ports) == len(set(ports)) and len(inherit) <= 1:
         return []
     from hostler.config.resolve.cross_checks import problems_of  # noqa: PLC0415

@@ -14,7 +14,7 @@ from hostler.events.events import Event, StateChanged
 from hostler.model.states import State
 
 ESSENTIAL_ENDED = "essential_ended"
-"""The topic of the notice that tells it."""
+"""The topic of the notice that reports it."""
 
 _BY_SIGNAL = 128
 
@@ -29,7 +29,7 @@ class EssentialEnd:
 
 
 class Essentials:
-    """Hears the events of one supervisor. `ended_by` is the first essential server that ended for good.
+    """Follows the essential servers of one supervisor. `ended_by` is the first that ended for good.
 
     `stop` stops all servers in order. Used on the event loop's thread.
     """
@@ -41,7 +41,7 @@ class Essentials:
         self._ended = anyio.Event()
 
     def hear(self, event: Event) -> None:
-        """Take note of an end; of a new start too: then the run goes on."""
+        """Note an end; and a new start: then the run goes on."""
         server = self._servers.get(event.server)
         if not isinstance(event, StateChanged) or server is None or not server.spec.essential:
             return
@@ -52,16 +52,16 @@ class Essentials:
             self._ended.set()
 
     async def watch(self) -> None:
-        """Tell of each end and stop all others."""
+        """Report each end and stop all others."""
         while True:
             await self._ended.wait()
             self._ended = anyio.Event()
             if self.ended_by is not None:
-                self._tell(self.ended_by)
-                with suppress(ServerError):  # told by its server
+                self._report(self.ended_by)
+                with suppress(ServerError):  # reported by its server
                     await self._stop()
 
-    def _tell(self, end: EssentialEnd) -> None:
+    def _report(self, end: EssentialEnd) -> None:
         server = self._servers[end.server]
         how = "has done its work" if server.state is State.STOPPED else "has failed"
         server.notice(

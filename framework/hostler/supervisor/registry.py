@@ -1,4 +1,4 @@
-"""The servers of one supervisor, each with its life. The table changes as a whole, between two awaits."""
+"""The servers of one supervisor with their lifecycles. The table changes as a whole, between two awaits."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class ServerRegistry(Mapping[str, Server]):
         self._files = tuple(files)
         self._context = context
         self._listener = listener
-        self._attended = False
+        self._takes_commands = False
         self._tasks: TaskGroup | None = None
-        self._lives: dict[str, Lifecycle] = {}
+        self._lifecycles: dict[str, Lifecycle] = {}
         self._scopes: dict[str, anyio.CancelScope] = {}
         self._changed = anyio.Event()
         self.servers: Mapping[str, Server] = {}
@@ -48,9 +48,6 @@ class ServerRegistry(Mapping[str, Server]):
         if name not in self.servers:
             raise KeyError(f"no server {name!r}; there are: {', '.join(self.servers)}")
         return self.servers[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.servers
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.servers)
@@ -84,23 +81,24 @@ class ServerRegistry(Mapping[str, Server]):
 
     def holds(self, name: str) -> bool:
         """Whether we hold the lock of a server."""
-        life = self._lives.get(name)
-        return life is not None and life.lock is not None and not self._context.affinity.forked
+        lifecycle = self._lifecycles.get(name)
+        return lifecycle is not None and lifecycle.lock is not None and not self._context.affinity.forked
 
     def disown(self) -> None:
-        """Let go of all that is locked in a forked child, so that only its parent holds it."""
-        for life in self._lives.values():
-            if life.lock is not None:
-                life.lock.disown()
-            launch = None if life.server.run is None else life.server.run.launch
+        """Release all locks in a forked child, so that only its parent holds them."""
+        for lifecycle in self._lifecycles.values():
+            if lifecycle.lock is not None:
+                lifecycle.lock.disown()
+            launch = None if lifecycle.server.run is None else lifecycle.server.run.launch
             for function in () if launch is None else launch.fork_hooks:
-                with suppress(Exception):  # a plugin's fault must not keep the child from the others
+                # A plugin's fault must not keep the child from releasing the rest.
+                with suppress(Exception):
                     function()
 
     # -- who is there -------------------------------------------------------------------------
 
     def apply(self, specs: Mapping[str, ServerSpec]) -> None:
-        """Have exactly these servers. Those that go or change are at rest; all others are left alone.
+        """Have exactly these servers. Those that go or change must be at rest; all others are left alone.
 
         Raises InvalidConfiguration, and nothing has changed, when their needs do not fit together.
         """
@@ -129,44 +127,43 @@ class ServerRegistry(Mapping[str, Server]):
             return Server(spec, self._context, needs, self._listener)
         if server.spec != spec:
             server.reconfigure(spec, needs)
-            self._lives[spec.name].drop_plugins()  # kept if a start was asked for while it stopped
+            # A start that was requested while it stopped has kept the old ones.
+            self._lifecycles[spec.name].drop_plugins()
         return server
 
     def _register(self, server: Server) -> None:
-        self._lives[server.name] = Lifecycle(server)
-        server.desired.attend(self._attended)
+        self._lifecycles[server.name] = Lifecycle(server)
+        server.desired.attend(self._takes_commands)
         if self._tasks is not None:
             self._begin(server)
 
     def _begin(self, server: Server) -> None:
         assert self._tasks is not None
         scope = self._scopes[server.name] = anyio.CancelScope()
-        self._tasks.start_soon(_within, scope, self._lives[server.name].live)
+        self._tasks.start_soon(_within, scope, self._lifecycles[server.name].live)
 
     def _unregister(self, name: str) -> None:
-        self._lives.pop(name).server.dismiss()
+        self._lifecycles.pop(name).server.dismiss()
         if name in self._scopes:  # else it has not begun to live
             self._scopes.pop(name).cancel()
 
-    # -- their lives --------------------------------------------------------------------------
+    # -- their lifecycles --------------------------------------------------------------------------
 
     def begin(self, tasks: TaskGroup) -> None:
-        """Let all live in this task group, and those that come later."""
+        """Run their lifecycles in this task group, and those of servers that come later."""
         self._tasks = tasks
         for server in self.servers.values():
             self._begin(server)
 
-    def attend(self) -> None:
-        """Take commands for them, and for those that come later; start those with `autostart`."""
-        self._attended = True
-        for server in self.servers.values():
-            server.desired.attend(True)
-        self._tell_host()
+    def accept_commands(self) -> None:
+        """Accept commands for them, and for those that come later; start those with `autostart`."""
+        self._set_takes_commands(True)
+        self._warn_host()
         for server in self.servers.values():
             if server.spec.autostart:
                 server.ask_up()
 
-    def _tell_host(self) -> None:
+    def _warn_host(self) -> None:
         """Say what a host program has to do about its children: we set no signal handlers in it."""
         topic = text = ""
 
@@ -180,11 +177,14 @@ class ServerRegistry(Mapping[str, Server]):
         for server in tuple(self.servers.values())[:1] if topic else ():
             server.reporter.notice(topic, text, "warning")
 
-    def leave(self) -> None:
-        """Take no more commands for them."""
-        self._attended = False
+    def refuse_commands(self) -> None:
+        """Accept no more commands for them."""
+        self._set_takes_commands(False)
+
+    def _set_takes_commands(self, takes_commands: bool) -> None:
+        self._takes_commands = takes_commands
         for server in self.servers.values():
-            server.desired.attend(False)
+            server.desired.attend(takes_commands)
 
     async def stop(self, names: Iterable[str], *, force: bool = False) -> None:
         """Stop these, each after those that need it; raises the first error when all have been tried."""
@@ -195,10 +195,12 @@ class ServerRegistry(Mapping[str, Server]):
         """Kill all that runs, without waiting for anything."""
         servers = list(self.servers.values())
         for server in servers:
-            server.desired.give_up()  # no restart, should the loop still run in another thread
+            # No restart may follow, should the loop still run in another thread.
+            server.desired.give_up()
         for server in servers:
             if server.run is not None:
-                with suppress(Exception):  # whatever is wrong with one: the others are still to be killed
+                # Whatever is wrong with one, the others must still be killed.
+                with suppress(Exception):
                     server.run.kill_now()
 
     async def changed(self, deadline: float) -> None:
@@ -231,6 +233,7 @@ async def all_of(calls: Iterable[Callable[[], Awaitable[None]]]) -> None:
     if failures:
         first, *others = dict.fromkeys(failures)
         for note in map(str, others):
-            if note not in getattr(first, "__notes__", ()):  # an error may be raised again and again
+            # One error may be raised several times, and would collect the same notes.
+            if note not in getattr(first, "__notes__", ()):
                 first.add_note(note)
         raise first

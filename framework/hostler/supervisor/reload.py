@@ -1,10 +1,12 @@
-"""Servers that come, go and change while their supervisor runs: one change after the other."""
+"""Adds, removes and changes servers while their supervisor runs: one change after the other."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 from hostler.concurrency.threads import run_in_thread
@@ -12,50 +14,51 @@ from hostler.engine.server import Server
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.model.diff import Changes, differences
 from hostler.model.graph import in_order, refuse_unset
+from hostler.model.schema.diagnostics import likely
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
+from hostler.process.sandbox_exposure import exposed
 from hostler.supervisor.configuration import Given, configuration_of
 from hostler.supervisor.registry import ServerRegistry
-from hostler.supervisor.reload_guard import refuse_exposed
 
 T = TypeVar("T")
 
 
 class Reloader:
-    """The changes of one supervisor's registry. Used on the event loop's thread.
+    """Applies changes to one supervisor's registry. Used on the event loop's thread.
 
-    What is under way goes to its end in a task of its own, though its caller be cancelled. `open` tells
-    whether the supervisor runs, and is not about to end.
+    A change that has begun runs to its end in a task of its own, even if its caller is cancelled. `is_open`
+    tells whether the supervisor runs, and is not about to end.
     """
 
     def __init__(
         self,
         registry: ServerRegistry,
         templates: Mapping[str, Callable[..., ServerSpec]],
-        open_: Callable[[], bool],
+        is_open: Callable[[], bool],
     ) -> None:
         self._registry = registry
         self._templates = templates
-        self._open = open_
-        self._turn = asyncio.Lock()
+        self._is_open = is_open
+        self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._own: set[str] = set()
+        self._added: set[str] = set()
 
     # -- what is asked for --------------------------------------------------------------------
 
     async def add(self, what: str | ServerSpec, name: str | None, parameters: Mapping[str, object]) -> Server:
         """See Supervisor.add."""
         self._refuse_unless_open()
-        if isinstance(what, ServerSpec):
-            spec = _alone(what, name, parameters)
-        else:
-            spec = await run_in_thread(self._spec_from, what, name, parameters)
-        return await self._to_its_end(self._add(spec))
+        if isinstance(what, str):
+            what = await run_in_thread(self._spec_from, what, name, parameters)
+        elif name is not None or parameters:
+            raise TypeError("a ServerSpec has its name already, and takes no parameters")
+        return await self._run_to_end(self._add(what))
 
     async def remove(self, name: str) -> None:
         """See Supervisor.remove."""
         self._refuse_unless_open()
-        await self._to_its_end(self._remove(name))
+        await self._run_to_end(self._remove(name))
 
     async def reload(self, configuration: Given) -> Changes:
         """See Supervisor.reload."""
@@ -64,11 +67,11 @@ class Reloader:
             await refuse_exposed(self._registry.servers.values())
         wanted = configuration_of(configuration)
         self._registry.read_from(wanted.files)
-        return await self._to_its_end(self._reload(wanted.servers, wanted.templates))
+        return await self._run_to_end(self._reload(wanted.servers, wanted.templates))
 
     def preview(self, configuration: Given) -> Changes:
         """See Supervisor.changes."""
-        return self._changes(self._with_own(configuration_of(configuration).servers))
+        return self._changes(self._with_added(configuration_of(configuration).servers))
 
     async def finished(self) -> None:
         """Wait until no change is under way."""
@@ -77,7 +80,7 @@ class Reloader:
 
     # -- how it is done -----------------------------------------------------------------------
 
-    async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _run_to_end(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.create_task(self._in_turn(work), name="hostler change")
         self._tasks.add(task)
         task.add_done_callback(self._note_end)
@@ -85,7 +88,7 @@ class Reloader:
 
     async def _in_turn(self, work: Coroutine[Any, Any, T]) -> T:
         try:
-            async with self._turn:
+            async with self._lock:
                 self._refuse_unless_open()
                 return await work
         finally:
@@ -97,7 +100,7 @@ class Reloader:
             task.exception()  # its caller may be gone: nobody else would look at it
 
     def _refuse_unless_open(self) -> None:
-        if not self._open():
+        if not self._is_open():
             raise ServerError(
                 "the supervisor does not run, or is about to end: its servers stay as they are",
                 hint="change them inside of `async with Supervisor(...)`",
@@ -107,11 +110,9 @@ class Reloader:
 
     def _spec_from(self, template: str, name: str | None, parameters: Mapping[str, object]) -> ServerSpec:
         if template not in self._templates:
-            from difflib import get_close_matches  # noqa: PLC0415 - only this message needs it
-
-            close = get_close_matches(template, self._templates, n=1)
+            close = likely(template, self._templates)
             there_are = f"there are: {', '.join(self._templates)}" if self._templates else "there are none"
-            hint = f'did you mean "{close[0]}"?' if close else "write a table [templates.NAME] and reload"
+            hint = f'did you mean "{close}"?' if close else "write a table [templates.NAME] and reload"
             raise InvalidConfiguration(f"there is no template {template!r}; {there_are}", hint=hint)
         if name is None:
             raise InvalidConfiguration(f"a server made of the template {template!r} needs a name")
@@ -127,7 +128,7 @@ class Reloader:
             )
 
         self._registry.apply({**self._registry.specs, **configuration_of(spec).servers})
-        self._own.add(spec.name)
+        self._added.add(spec.name)
         server = self._registry[spec.name]
         server.notice("server_added", "added")
 
@@ -141,7 +142,7 @@ class Reloader:
         self._refuse_if_needed(server)
         await self._stop([name], leaving=[name])
         server.notice("server_removed", "removed")
-        self._own.discard(name)
+        self._added.discard(name)
         self._registry.apply({other: spec for other, spec in self._registry.specs.items() if other != name})
 
     def _refuse_if_needed(self, server: Server) -> None:
@@ -161,18 +162,19 @@ class Reloader:
             await self._registry.stop(names)
         except ServerError:
             for name in leaving:
-                self._registry[name].desired.attend(self._open())
+                self._registry[name].desired.attend(self._is_open())
             raise
 
     # -- reload -------------------------------------------------------------------------------
 
-    def _with_own(self, specs: Mapping[str, ServerSpec]) -> dict[str, ServerSpec]:
+    def _with_added(self, specs: Mapping[str, ServerSpec]) -> dict[str, ServerSpec]:
         """The servers to be: those of the configuration, and those that were added one by one."""
-        own = {name: self._registry.specs[name] for name in self._own if name not in specs}
+        own = {name: self._registry.specs[name] for name in self._added if name not in specs}
         return {**specs, **own}
 
     def _changes(self, specs: Mapping[str, ServerSpec]) -> Changes:
-        in_order(specs)  # raises, before anything is done, when their needs do not fit together
+        # Raises before anything is done when their needs do not fit together.
+        in_order(specs)
         old = self._registry.specs
         kept = [name for name in specs if name in old]
         changed = {name: differences(old[name], specs[name]) for name in kept if old[name] != specs[name]}
@@ -193,18 +195,18 @@ class Reloader:
     async def _reload(
         self, specs: Mapping[str, ServerSpec], templates: Mapping[str, Callable[..., ServerSpec]]
     ) -> Changes:
-        wanted = self._with_own(specs)
+        wanted = self._with_added(specs)
         changes = self._changes(wanted)
-        await self._make_room(changes)
+        await self._stop_changed(changes)
         self._refuse_unless_open()
-        self._tell(changes)
+        self._notify(changes)
         self._registry.apply(wanted)
-        self._own.difference_update(specs)
+        self._added.difference_update(specs)
         self._templates = templates
         self._start(changes)
         return changes
 
-    async def _make_room(self, changes: Changes) -> None:
+    async def _stop_changed(self, changes: Changes) -> None:
         """Stop what goes or changes. Where something cannot be stopped, all comes back as it was."""
         up = [name for name in (*changes.removed, *changes.restarted) if _is_up(self._registry[name])]
 
@@ -213,7 +215,7 @@ class Reloader:
             while busy := self._busy(changes):  # somebody has started it meanwhile
                 await self._stop(busy)
         except ServerError:
-            for name in up if self._open() else ():
+            for name in up if self._is_open() else ():
                 if self._registry[name].status.stuck is None:
                     self._registry[name].ask_up()
             raise
@@ -221,7 +223,7 @@ class Reloader:
     def _busy(self, changes: Changes) -> list[str]:
         return [name for name in changes.changed if not self._registry[name].state.at_rest]
 
-    def _tell(self, changes: Changes) -> None:
+    def _notify(self, changes: Changes) -> None:
         for name in changes.removed:
             self._registry[name].notice("server_removed", "removed")
         for name, keys in changes.changed.items():
@@ -251,7 +253,26 @@ def _is_up(server: Server) -> bool:
     return server.desired.is_up or server.completed
 
 
-def _alone(spec: ServerSpec, name: str | None, parameters: Mapping[str, object]) -> ServerSpec:
-    if name is not None or parameters:
-        raise TypeError("a ServerSpec has its name already, and takes no parameters")
-    return spec
+async def refuse_exposed(servers: Iterable[Server]) -> None:
+    """Refuse to read what a server could have changed, once: its user is to look at it first.
+
+    A server that still could is restarted before, so that what the user sees is what will be read. Raises
+    InvalidConfiguration.
+    """
+    files: dict[Path, str] = {}
+
+    for server in servers:
+        context = server.context
+        if server.run is not None and exposed(server.run.launch, context.inputs()):
+            # Whether it comes up again does not matter: this run of it has ended.
+            with suppress(ServerError):
+                await server.restart(generation=server.generation)
+        files.update(context.exposure.take())
+
+    if files:
+        path, name = next(iter(files.items()))
+        more = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
+        raise InvalidConfiguration(
+            f"{path}{more} was replaced or made while the server {name} could write it in its sandbox",
+            hint="look at what stands there now, which the server cannot change any more; then reload again",
+        )

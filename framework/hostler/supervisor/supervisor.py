@@ -93,7 +93,8 @@ class Supervisor:
 
     def _make_recorder(self, namespace: str | None) -> StateRecorder:
         data_dir = self._context.data_dir
-        statuses = None if namespace is None else StatusStore(data_dir)  # else nobody could ask for them
+        # Without a namespace no other process could find the statuses.
+        statuses = None if namespace is None else StatusStore(data_dir)
         return StateRecorder(self._registry, CrashStore(data_dir), statuses, self._registry.holds)
 
     # -- what there is ------------------------------------------------------------------------
@@ -159,7 +160,8 @@ class Supervisor:
         await self._reloader.finished()
         while busy := [server for server in self._registry.values() if not over(server)]:
             await busy[0].until(partial(over, busy[0]))
-            await self._reloader.finished()  # which may have stopped it only to start it again
+            # A reload may have stopped it only to start it again.
+            await self._reloader.finished()
 
     @property
     def ended_by(self) -> EssentialEnd | None:
@@ -208,10 +210,11 @@ class Supervisor:
     async def __aenter__(self) -> Self:
         if self._engine is not None:
             raise ServerError("a Supervisor can be entered once", hint="make a new one")
-        self._context.affinity.enter(self._let_go_in_child)
+        self._context.affinity.enter(self._disown_in_child)
+        # A task of its own: a cancellation of the host's task must not end the clean-up.
         self._engine = asyncio.create_task(self._run(), name="hostler")
         atexit.register(self._kill_now)
-        self._registry.attend()
+        self._registry.accept_commands()
         return self
 
     async def __aexit__(
@@ -225,11 +228,12 @@ class Supervisor:
             return
 
         self._context.affinity.check()
-        self._registry.leave()
+        self._registry.refuse_commands()
         self._closing.set()
         cancelled: asyncio.CancelledError | None = None
 
-        with anyio.CancelScope(shield=True):  # keeps anyio's cancellation out; a native one goes through it
+        # The shield keeps anyio's cancellation out; a native one goes through it.
+        with anyio.CancelScope(shield=True):
             while not self._engine.done():
                 try:
                     await asyncio.wait({self._engine})
@@ -268,7 +272,7 @@ class Supervisor:
 
     def _end(self) -> None:
         self._recorder.end()
-        self._registry.leave()
+        self._registry.refuse_commands()
         atexit.unregister(self._kill_now)
 
         if not self._context.affinity.forked:
@@ -286,7 +290,7 @@ class Supervisor:
             self._registry.kill_now()
             self._context.processes.watchdog.close()
 
-    def _let_go_in_child(self) -> None:
+    def _disown_in_child(self) -> None:
         """Have a forked child own nothing: no lock, no watchdog, and no task that goes on in it."""
         self._registry.disown()
         self._context.processes.watchdog.disown()

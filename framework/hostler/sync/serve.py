@@ -15,7 +15,7 @@ from hostler.config.source.overrides import Settings
 from hostler.errors import ServerError
 from hostler.supervisor.configuration import Given
 from hostler.supervisor.supervisor import Supervisor
-from hostler.sync.loop_thread import LoopThread
+from hostler.sync.portal import LoopPortal
 from hostler.sync.servers import BlockingSupervisor
 
 
@@ -28,26 +28,28 @@ class Block(ContextDecorator, AbstractContextManager[BlockingSupervisor]):
 
     def __init__(self, prepare: Callable[[], Callable[[], Supervisor]]) -> None:
         self._prepare = prepare
-        self._thread: LoopThread | None = None
+        self._portal: LoopPortal | None = None
         self._entered_on = 0
 
     def __enter__(self) -> BlockingSupervisor:
-        if self._thread is not None:
+        if self._portal is not None:
             raise ServerError("a block of hostler.serve can be entered once", hint="make a new one")
         self._entered_on = threading.get_ident()
-        self._thread = thread = LoopThread(self._prepare())
-        supervisor, portal = thread.begin()
-        weakref.finalize(self, thread.drop).atexit = False
+        self._portal = portal = LoopPortal(self._prepare())
+        supervisor = portal.enter()
+        # At exit the portal closes by itself, and waits for its servers to stop.
+        weakref.finalize(self, portal.drop).atexit = False
         return BlockingSupervisor(supervisor, portal)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._thread is not None
+        assert self._portal is not None
         if kind is GeneratorExit and threading.get_ident() != self._entered_on:
-            self._thread.drop()  # the garbage collector ends a generator, on whatever thread it runs
+            # The garbage collector ends a generator, on whatever thread it runs.
+            self._portal.drop()
         else:
-            self._thread.end(hurry=kind is not None)
+            self._portal.close(cancel_calls=kind is not None)
 
     def _recreate_cm(self) -> Block:
         return Block(self._prepare)

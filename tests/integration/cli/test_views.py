@@ -26,9 +26,7 @@ from hostler import (
     State,
     StateChanged,
 )
-from hostler.cli.output import View
-from hostler.cli.output.jsonlines import JsonView
-from hostler.cli.output.plain import PlainView
+from hostler.cli.output import JsonView, PlainView, View
 from hostler.cli.output.renderer import label
 from hostler.cli.output.terminal import TerminalView
 

@@ -222,7 +222,7 @@ def test_a_status_that_makes_no_sense_is_none(tmp_path: Path) -> None:
 async def test_a_state_is_never_seen_half_written(tmp_path: Path) -> None:
     store = StatusStore(tmp_path)
     change = StateChanged(server="fake", generation=1, state=State.RUNNING, previous=State.WAITING_READY)
-    store.write(Status.after(change, url=None, health=()))
+    store.write(Status.after(change))
     seen: list[Status | None] = []
 
     def read() -> None:
@@ -232,7 +232,7 @@ async def test_a_state_is_never_seen_half_written(tmp_path: Path) -> None:
         tasks.start_soon(anyio.to_thread.run_sync, read)
         for generation in range(300):
             later = replace(change, generation=generation, reason="x" * (generation % 50))
-            await anyio.to_thread.run_sync(store.write, Status.after(later, url=None, health=()))
+            await anyio.to_thread.run_sync(store.write, Status.after(later))
 
     assert None not in seen
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 
 from hostler.cli.output.closed_pipe import PipeSafeView
-from hostler.cli.output.jsonlines import JsonView
-from hostler.cli.output.plain import PlainView
-from hostler.cli.output.view import View
+from hostler.cli.output.views import JsonView, PlainView, View
 from hostler.cli.safe_streams import unguarded
 from hostler.model.spec import Configuration
 

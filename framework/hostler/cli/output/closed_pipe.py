@@ -6,13 +6,26 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from typing import Concatenate, ParamSpec
 
-from hostler.cli.output.view import View
-from hostler.events.events import Event
-from hostler.model.spec import Configuration
-from hostler.model.values import Line
+from hostler.cli.output.views import View
 
+P = ParamSpec("P")
 _GONE = (errno.EPIPE, errno.EIO)
+
+
+def _safely(method: Callable[Concatenate[View, P], None]) -> Callable[Concatenate[PipeSafeView, P], None]:
+    """The same method of the view behind, whose errors of the output end nothing."""
+
+    def call(self: PipeSafeView, /, *arguments: P.args, **named: P.kwargs) -> None:
+        try:
+            getattr(self.view, method.__name__)(*arguments, **named)
+        except OSError as error:
+            if error.errno in _GONE:
+                _discard_broken_output()
+                self.on_gone()
+
+    return call
 
 
 class PipeSafeView(View):
@@ -22,45 +35,21 @@ class PipeSafeView(View):
     """
 
     def __init__(self, view: View, on_gone: Callable[[], None]) -> None:
-        self._view = view
-        self._on_gone = on_gone
+        self.view = view
+        self.on_gone = on_gone
 
-    def learn_names(self, configuration: Configuration) -> None:
-        """Learn what to call the servers of a configuration."""
-        self._view.learn_names(configuration)
-
-    def show(self, event: Event) -> None:
-        """Show an event."""
-        self._try(lambda: self._view.show(event))
-
-    def show_line(self, server: str, line: Line) -> None:
-        """Show one line of a server's output."""
-        self._try(lambda: self._view.show_line(server, line))
-
-    def show_message(self, text: str, *, error: bool = False) -> None:
-        """Show a message of hostler's own."""
-        self._try(lambda: self._view.show_message(text, error=error))
-
-    def stop_spinner(self) -> None:
-        """Draw nothing any more that moves."""
-        self._try(self._view.stop_spinner)
-
-    def show_shutdown(self) -> None:
-        """Show that a signal has begun the shutdown."""
-        self._try(self._view.show_shutdown)
+    learn_names = _safely(View.learn_names)
+    show = _safely(View.show)
+    show_line = _safely(View.show_line)
+    show_message = _safely(View.show_message)
+    stop_spinner = _safely(View.stop_spinner)
+    show_shutdown = _safely(View.show_shutdown)
+    _close = _safely(View.close)
 
     def close(self) -> None:
-        """End; nothing is shown any more."""
-        self._try(self._view.close)
+        """Leave the terminal as it was, and let Python flush nothing at its end that cannot be written."""
+        self._close()
         _discard_broken_output()
-
-    def _try(self, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except OSError as error:
-            if error.errno in _GONE:
-                _discard_broken_output()
-                self._on_gone()
 
 
 def _discard_broken_output() -> None:

@@ -12,7 +12,7 @@ from rich.status import Status
 from rich.text import Text
 
 from hostler.cli.output.renderer import EventRenderer, lines_missed
-from hostler.cli.output.view import View
+from hostler.cli.output.views import View
 from hostler.events.events import Event, Progress, StateChanged
 from hostler.model.spec import Configuration
 from hostler.model.states import State

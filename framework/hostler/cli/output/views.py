@@ -1,0 +1,105 @@
+"""The ways to show what happens: plain lines for pipes, files and --quiet, and JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import TextIO
+
+from hostler.cli.output.renderer import EventRenderer, lines_missed
+from hostler.events.events import Event, Progress
+from hostler.events.serialization import to_json
+from hostler.model.spec import Configuration
+from hostler.model.values import Line
+from hostler.text.sanitize import escaped, harmless
+
+
+class View:
+    """One way to show what happens. A view overrides what it shows; nothing is shown of the rest."""
+
+    def learn_names(self, configuration: Configuration) -> None:
+        """Learn what to call the servers of a configuration, on top of those that are known."""
+
+    def show(self, event: Event) -> None:
+        """Show an event."""
+
+    def show_line(self, server: str, line: Line) -> None:
+        """Show one line of a server's output (in debug mode)."""
+
+    def show_message(self, text: str, *, error: bool = False) -> None:
+        """Show a message of hostler's own."""
+
+    def stop_spinner(self) -> None:
+        """Draw nothing any more that moves: the companion command uses the terminal now."""
+
+    def show_shutdown(self) -> None:
+        """Show that a signal has begun the shutdown."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was; nothing is shown any more."""
+
+
+class PlainView(View):
+    """Writes one line for what matters; failures go to stderr."""
+
+    def __init__(
+        self, configuration: Configuration, out: TextIO, *, debug: bool, quiet: bool = False
+    ) -> None:
+        self._renderer = EventRenderer(configuration, debug=debug)
+        self._out = out
+        self._quiet = quiet
+        self._last_progress = ""
+
+    def learn_names(self, configuration: Configuration) -> None:
+        """Learn what to call the servers of a configuration."""
+        self._renderer.learn_names(configuration)
+
+    def show(self, event: Event) -> None:
+        """Write the event, if it is for people."""
+        if isinstance(event, Progress):
+            if event.text == self._last_progress:
+                return  # a fraction that grows is for spinners
+            self._last_progress = event.text
+        rendered = self._renderer.render(event)
+        if rendered is not None:
+            self.show_message(rendered.text, error=rendered.level >= logging.ERROR)
+
+    def show_line(self, server: str, line: Line) -> None:
+        """Write a line of the server's output."""
+        if line.missed:
+            self.show_message(lines_missed(server, line.missed))
+        self.show_message(f"{server} {line.stream}: {line.text}")
+
+    def show_message(self, text: str, *, error: bool = False) -> None:
+        """Write a message of hostler's own."""
+        if error or not self._quiet:
+            out = sys.stderr if error else self._out
+            out.write(harmless(text) + "\n")
+            out.flush()
+
+
+class JsonView(View):
+    """Writes each event as one line of JSON, a contract for programs; hostler's messages go to stderr."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def show(self, event: Event) -> None:
+        """Write the event."""
+        self._write(event.as_dict())
+
+    def show_line(self, server: str, line: Line) -> None:
+        """Write a line of output as an event of its own kind."""
+        value = {"time": to_json(datetime.now(UTC)), "server": server, "event": "line"}
+        value |= {name: getattr(line, name) for name in ("generation", "stream", "number", "text")}
+        self._write(value | ({"missed": line.missed} if line.missed else {}))
+
+    def show_message(self, text: str, *, error: bool = False) -> None:
+        """Write it to stderr."""
+        sys.stderr.write(harmless(text) + "\n")
+
+    def _write(self, value: dict[str, object]) -> None:
+        self._out.write(escaped(json.dumps(value, ensure_ascii=False)) + "\n")
+        self._out.flush()
