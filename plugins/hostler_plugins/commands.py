@@ -26,20 +26,22 @@ _ON_CRASH, _ON_SHUTDOWN = 4.5, 1.8
 
 @dataclass(eq=False)
 class Commands:
-    """Runs a command (an argv, never a shell line) on any of the hooks.
+    """Runs a command (an argv; no shell is involved) on some of the hooks.
 
-    It runs where the server works, as the server's user, with PATH, HOME and the like, what the server's
-    plugins publish (OPENCODE_SERVER), and as far as they are known HOSTLER_SERVER, HOSTLER_STATE,
-    HOSTLER_PID, HOSTLER_URL, HOSTLER_HOST, HOSTLER_PORT; on_crash adds HOSTLER_EXIT, HOSTLER_EXIT_CODE and
-    HOSTLER_SIGNAL, on_shutdown adds HOSTLER_REASON. Nothing of it outlives its time. For a command as a
-    health check there is `exec-health`.
+    It runs in the server's working folder and as its user, with PATH, HOME and the like, what the server's
+    plugins publish (OPENCODE_SERVER), and, as far as they are known, HOSTLER_SERVER, HOSTLER_STATE,
+    HOSTLER_PID, HOSTLER_URL, HOSTLER_HOST and HOSTLER_PORT. on_crash adds HOSTLER_EXIT, HOSTLER_EXIT_CODE
+    and HOSTLER_SIGNAL, on_shutdown adds HOSTLER_REASON. All its processes are ended after its time limit.
+    For a command as a health check use `exec-health`.
     """
 
-    pre_spawn: list[str] = option([], "Before every start; when it fails, the server is not started")
-    on_ready: list[str] = option([], "When the server is ready, beside it")
+    pre_spawn: list[str] = option([], "Before every start; if it fails, the server is not started")
+    on_ready: list[str] = option([], "When the server is ready, in the background")
     on_crash: list[str] = option([], "After a crash, before the restart; it has 4.5 s")
     on_shutdown: list[str] = option([], "Before the server is stopped; it has 1.8 s")
-    timeout: Duration = option(Duration(60), "How long the commands before a start and beside it may take")
+    timeout: Duration = option(
+        Duration(60), "Time limit for the commands before a start and in the background"
+    )
 
     def __post_init__(self) -> None:
         if not any((self.pre_spawn, self.on_ready, self.on_crash, self.on_shutdown)):

@@ -71,21 +71,21 @@ _HYGIENE = [
 
 @dataclass(eq=False)
 class EnvSanitizer:
-    """Keeps secrets and loader tricks out of the server's environment, but for what is allowed by name.
+    """Keeps secrets and loader variables from the server, except those that you allow by name.
 
-    What stands in the server's own `env` or `env_file` is allowed. Of hostler's own environment and of what
-    plugins add, only a full name in `allow` lets a secret or a hygiene variable pass; a pattern brings in the
-    others alone. Names and patterns are as in the shell (`*`, `?`, `[...]`) and case counts. `deny` wins
-    over everything, also over what was set on purpose. Names (never values) of what was
-    kept back are told in the notice "env_withheld".
+    Variables in the server's own `env` or `env_file` are allowed. A secret or a hygiene variable of
+    hostler's own environment, or of a plugin, passes only if `allow` has its full name; a pattern passes
+    only the others. Names and patterns are as in the shell (`*`, `?`, `[...]`) and case-sensitive. `deny`
+    takes precedence over everything, also over what you set in `env`. The notice "env_withheld" lists the
+    names (never values) of what was withheld.
     """
 
     allow: list[str] = option(
-        [], "names and patterns to copy from hostler's environment; a secret only by its full name"
+        [], "Names and patterns to copy from hostler's environment; a secret only by its full name"
     )
-    deny: list[str] = option([], "names and patterns that the server never gets, whoever set them")
-    hygiene: list[str] = option(_HYGIENE, "names and patterns to drop unless `allow` has the full name")
-    mask: list[str] = option([], "names and patterns that are secret beside those that look it")
+    deny: list[str] = option([], "Names and patterns that the server never gets, whoever sets them")
+    hygiene: list[str] = option(_HYGIENE, "Names and patterns to drop unless `allow` has the full name")
+    mask: list[str] = option([], "Names and patterns of further secrets, beside those that look secret")
 
     def __post_init__(self) -> None:
         for name in ("allow", "deny", "hygiene", "mask"):

@@ -33,21 +33,21 @@ _SHOWN = 500
 
 @dataclass(eq=False)
 class ExecHealth(PollOptions):
-    """Runs a command again and again: healthy is exit code 0; otherwise its last line is the reason.
+    """Runs a command: exit code 0 is healthy; otherwise its last line is the reason.
 
-    The command is an argv, never a shell line. It runs where the server works and as its user, with a
-    short safe list of variables (PATH, HOME, LANG and the like), what plugins publish (OPENCODE_SERVER),
-    and HOSTLER_SERVER, HOSTLER_PID, HOSTLER_URL, HOSTLER_HOST and HOSTLER_PORT. Whatever it started is
-    ended with it.
+    The command is an argv; no shell is involved. It runs in the server's working folder and as its user,
+    with a short safe list of variables (PATH, HOME, LANG and the like), what plugins publish
+    (OPENCODE_SERVER), and HOSTLER_SERVER, HOSTLER_PID, HOSTLER_URL, HOSTLER_HOST and HOSTLER_PORT. All
+    processes that it started are ended with it.
     """
 
     command: list[str] = field(
-        metadata={"meaning": 'the argv, such as ["redis-cli", "-p", "${server.port}", "ping"]'}
+        metadata={"meaning": 'The argv, such as ["redis-cli", "-p", "${server.port}", "ping"]'}
     )
     env: dict[str, str | Secret] = field(
         default_factory=dict,
         repr=False,
-        metadata={"meaning": 'further variables, such as { PGPASSWORD = { secret = "env:PGPASSWORD" } }'},
+        metadata={"meaning": 'Additional variables, such as { PGPASSWORD = { secret = "env:PGPASSWORD" } }'},
     )
 
     _env: dict[str, str] = field(init=False, default_factory=dict, repr=False)

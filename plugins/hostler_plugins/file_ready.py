@@ -34,18 +34,18 @@ Mark: TypeAlias = tuple[int, int, int]
 
 @dataclass(eq=False)
 class FileReady:
-    """Waits for a file: the server is ready when the file is there and is not what it was before the start.
+    """Waits for a file: the server is ready when the file exists and is not the one from before the start.
 
-    A file that was left from before counts once it is written or replaced. Nobody looks any more when the
-    server is ready, unless `watch` is on: then a file that is gone is a failure.
+    A file from before counts when it is written or replaced. Once the server is ready, the file is no
+    longer checked, unless `watch` is on: then a missing file is a failure.
     """
 
-    path: Path = field(metadata={"meaning": "the file, seen from the server's cwd"})
-    remove_stale: bool = option(False, "whether a file that is left from before is removed before each start")
-    watch: bool = option(False, "whether the file has to stay there")
-    interval: Duration = option(Duration(1), "how often `watch` looks")
+    path: Path = field(metadata={"meaning": "The file, relative to the server's cwd"})
+    remove_stale: bool = option(False, "Whether to remove a file from before at each start")
+    watch: bool = option(False, "Whether the file has to stay")
+    interval: Duration = option(Duration(1), "How often `watch` checks")
     failures: int | None = option(
-        None, "how often in a row the file may be missing; default: the server's max_connection_failures"
+        None, "How often in a row the file may be missing; default: the server's max_connection_failures"
     )
     _file: Path = field(init=False, default=Path(), repr=False)
     _before: Mark | None = field(init=False, default=None, repr=False)

@@ -32,21 +32,21 @@ _MOST = 100
 
 @dataclass(eq=False)
 class LogReady:
-    """Reads the output: a line in which `pattern` is found means ready, one with `failure` the opposite.
+    """Reads the output: a line that matches `pattern` means ready, one that matches `failure` the opposite.
 
-    Every line of the run is read, from the first on, without colour codes and cut at 8 KiB; a line counts
-    when its end has come. Without `failure`, nothing is read any more once the server is ready. Patterns
-    run on hostler's event loop and cannot be interrupted: nested repeats like `(a+)+` are asking for trouble.
+    Every complete line of the run is read, from the first one, without colour codes and cut at 8 KiB.
+    Without `failure`, reading ends once the server is ready. Patterns run on hostler's event loop and
+    cannot be interrupted, so avoid nested repeats like `(a+)+`.
     """
 
-    pattern: str = field(metadata={"meaning": "regular expression of the line that means ready"})
-    stream: Literal["any", "stdout", "stderr"] = option("any", "the stream that is read")
-    failure: str | None = option(None, "regular expression of lines that mean that it does not work")
+    pattern: str = field(metadata={"meaning": "Regular expression of the line that means ready"})
+    stream: Literal["any", "stdout", "stderr"] = option("any", "The stream to read")
+    failure: str | None = option(None, "Regular expression of lines that mean that the server does not work")
     on_failure: Literal["count", "restart", "give-up"] = option(
-        "count", "what such a line does: it counts as a failure, ends the run, or ends it for good"
+        "count", "What such a line does: it counts as a failure, ends the run, or ends it for good"
     )
     failures: int | None = option(
-        None, "how many failures in a row are a crash; default: the server's max_connection_failures"
+        None, "Number of failures in a row that are a crash; default: the server's max_connection_failures"
     )
     _heard: _Heard | None = field(init=False, default=None, repr=False)
 

@@ -39,26 +39,24 @@ _OF_HOSTLERS_USER = (
 
 @dataclass(eq=False)
 class Privileges:
-    """Takes from a server what it does not need: by default all capabilities, and the way to get them back.
+    """Takes away what a server does not need: by default all capabilities, and the way to get them back.
 
     With `user`, HOME, USER and LOGNAME become that user's, and folders of hostler's own user (TMPDIR,
-    XDG_*) are not handed on, unless `env` sets them. Only root can give a server another user or groups.
-    Where the system has no setpriv (macOS), capabilities and no_new_privileges are left as they are; a
-    notice says so.
+    XDG_*) are not passed on, unless `env` sets them. Only root can give a server another user or other
+    groups. If the system has no setpriv (macOS), capabilities and no_new_privileges do not change; a notice
+    says so.
     """
 
-    user: str | None = option(None, "name or number of the user to run as; default: hostler's own")
-    group: str | None = option(None, "name or number of the group; default: the user's")
-    groups: list[str] | None = option(
-        None, "supplementary groups, none with []; default: those that the user is in"
-    )
+    user: str | None = option(None, "Name or number of the user to run as; default: hostler's own")
+    group: str | None = option(None, "Name or number of the group; default: the user's")
+    groups: list[str] | None = option(None, "Supplementary groups, none with []; default: those of the user")
     umask: str | None = option(
-        None, 'what others may not do with new files, such as "077"; default: as it is'
+        None, 'Permissions that new files do not get, such as "077"; default: unchanged'
     )
-    no_new_privileges: bool = option(True, "whether setuid programs give it nothing")
-    capabilities: list[str] = option([], "capabilities that it keeps, such as net_bind_service (root only)")
+    no_new_privileges: bool = option(True, "Whether setuid programs give it no privileges")
+    capabilities: list[str] = option([], "Capabilities to keep, such as net_bind_service (root only)")
     rlimits: dict[str, int] = option(
-        {}, "limits of each process, by their names in prlimit: nofile, nproc ..."
+        {}, "Limits of each process, by their names in prlimit: nofile, nproc ..."
     )
 
     def __post_init__(self) -> None:

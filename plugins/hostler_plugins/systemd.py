@@ -17,15 +17,15 @@ from hostler import Endpoint, Exit, Launch, ServerView, hookimpl, option
 
 @dataclass(eq=False)
 class Systemd:
-    """Tells systemd what becomes of this server: READY=1, STATUS=, and WATCHDOG=1 as long as hostler lives.
+    """Reports the server to systemd: READY=1, STATUS=, and WATCHDOG=1 as long as hostler lives.
 
-    For a service of Type=notify that runs `hostler run` (see configs/systemd). systemd takes the first
-    READY=1 for the whole service, so with several servers the plugin belongs to the one that comes last
-    (`needs`). Once this server is at rest (stopped, or given up), the watchdog is switched off. Without
-    NOTIFY_SOCKET, outside of systemd, it does nothing. The server itself never gets the socket.
+    Use it for a service of Type=notify that runs `hostler run` (see configs/systemd). systemd takes the
+    first READY=1 for the whole service, so with several servers, enable the plugin for the one that starts
+    last (`needs`). When this server is stopped or has failed, the watchdog is switched off. Without
+    NOTIFY_SOCKET, outside of systemd, the plugin does nothing. The server itself never gets the socket.
     """
 
-    status: bool = option(True, "Whether systemctl status shows how the server is")
+    status: bool = option(True, "Whether `systemctl status` shows the server's state")
     _socket: str = field(init=False, repr=False, default="")
     _first: int | None = field(init=False, repr=False, default=None)
 

@@ -39,22 +39,22 @@ _NO_PORT = "tcp-health needs a server with a port"
 
 @dataclass(eq=False)
 class TcpHealth(PollOptions):
-    """Connects again and again: healthy is a server that accepts and, where it is asked, answers.
+    """Connects to the server: it is healthy if it accepts and, with `expect`, answers.
 
-    `send` and what is read stand for bytes, one letter for one byte: "PING\\r\\n" is sent as it reads.
+    In `send` and in what is read, one character stands for one byte: "PING\\r\\n" is sent as these six bytes.
     """
 
     needs_port: ClassVar[tuple[str, ...]] = ("port", "path")  # the options that make up for it
 
-    host: str | None = option(None, "host to connect to; default: where the server listens")
-    port: int | None = option(None, "port to connect to; default: where the server listens")
+    host: str | None = option(None, "Host to connect to; default: the server's own")
+    port: int | None = option(None, "Port to connect to; default: the server's own")
     path: Path | None = option(
-        None, "path of a Unix socket to connect to instead, seen from the server's cwd"
+        None, "Path of a Unix socket to connect to instead, relative to the server's cwd"
     )
-    send: str | None = option(None, "what is sent once it is connected; default: nothing")
+    send: str | None = option(None, "What to send after the connect; default: nothing")
     expect: str | None = option(
         None,
-        "regular expression that has to be found in the first 64 KiB it sends; default: to accept is enough",
+        "Regular expression that must match in the first 64 KiB received; default: accepting is enough",
     )
 
     def __post_init__(self) -> None:

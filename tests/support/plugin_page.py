@@ -20,10 +20,17 @@ BUNDLED = tuple(
 HEAD = """\
 # The bundled plugins
 
-This page is made from the plugins by `python tests/support/plugin_page.py`; `hostler plugins` shows the
-same. A plugin is in use because its key stands in `[servers.NAME.plugins]`: `true` takes the defaults
-below, a table sets options, `false` switches it off. Durations and sizes are strings with a unit:
-`"500ms"`, `"10 MiB"`. Where no default is shown, the meaning says what happens without the option.
+```toml
+[servers.web.plugins]
+regex-port = true                                 # with its defaults
+http-health = { path = "/", interval = "5s" }     # with options
+log-rotation = false                              # off
+```
+
+This page is made from the plugins by `python tests/support/plugin_page.py`. `hostler plugins` prints it
+too.
+Durations and sizes are strings with a unit: `"500ms"`, `"10 MiB"`. If no default is shown, the meaning says
+what happens without the option.
 """
 
 _WORDS = {

@@ -28,14 +28,16 @@ class PollOptions:
     A plugin with a `__post_init__` of its own calls `super().__post_init__()`, which refuses 0 and less.
     """
 
-    interval: Duration = option(Duration(10), "how often it is asked once it is ready; before that, sooner")
+    interval: Duration = option(
+        Duration(10), "Time between two checks once the server is ready; before that, shorter"
+    )
     timeout: Duration = option(
         Duration(5),
-        "how long an answer may take; until it is ready, no longer than a third of startup_timeout",
+        "Time limit for one check; until the server is ready, at most a third of startup_timeout",
     )
-    successes: int = option(1, "how many good answers in a row make it healthy")
+    successes: int = option(1, "Number of good checks in a row that make the server healthy")
     failures: int | None = option(
-        None, "how many bad answers in a row are a crash; default: the server's max_connection_failures"
+        None, "Number of bad checks in a row that are a crash; default: the server's max_connection_failures"
     )
 
     def __post_init__(self) -> None:

@@ -33,69 +33,67 @@ _NO_PORT = "http-health needs a server with a port"
 
 @dataclass(eq=False)
 class HttpHealth(PollOptions):
-    """Asks for one path again and again: healthy is an answer of the right status, type and content.
+    """Sends HTTP requests: the server is healthy if status, type and content of the answer are right.
 
-    The password of the server (the fact "auth") is sent where there is one, proxies are not used. A
-    connection is kept for the next request, but for a POST; after a failure a new one is made. A
-    Retry-After is kept, up to 30 s. What time does not cure (401, 403, a Host header that it refuses,
-    HTTP/2, TLS) is told at once with the option that does, and ends the start after 5 s. Who listens at
-    `port` has to be the server, too.
+    It sends the server's password (the fact "auth") if there is one, and uses no proxy. A connection is
+    reused for the next request, except for POST; after a failure a new one is made. Retry-After is
+    respected, up to 30 s. A failure that time does not fix (401, 403, a refused Host header, HTTP/2, TLS)
+    is reported at once with the option that fixes it, and ends the start after 5 s. The process that
+    listens on `port` has to belong to the server, too.
     """
 
     needs_port: ClassVar[str] = "port"  # the option that makes up for it
 
-    path: str = option("/", "path of the request, with its query")
+    path: str = option("/", "Path of the request, with its query")
     port: int | None = option(
-        None, "another port of the server to ask, such as one for management; default: where it listens"
+        None, "Another port of the server, such as a management port; default: the server's own"
     )
     scheme: Literal["http", "https"] | None = option(
-        None, "what is spoken at that place; default: what the server's URL says, else http"
+        None, "Scheme of the request; default: the scheme of the server's URL, otherwise http"
     )
-    method: Literal["GET", "HEAD", "POST"] = option("GET", "method of the request")
+    method: Literal["GET", "HEAD", "POST"] = option("GET", "Method of the request")
     send: str | dict[str, Any] | None = option(
-        None, 'body of a POST: a text, or a table that is sent as JSON, such as { query = "{ __typename }" }'
+        None, 'Body of a POST: a text, or a table that is sent as JSON, such as { query = "{ __typename }" }'
     )
     status: str | list[int] = option(
-        "2xx", 'codes that are healthy: a list, or a text such as "2xx", "200-399" or "2xx, 404"'
+        "2xx", 'Healthy status codes: a list, or a text such as "2xx", "200-399" or "2xx, 404"'
     )
     content_type: str | None = option(
-        None, 'media type that the answer has to have, such as "application/json" or "text/*"; default: any'
+        None, 'Media type that the answer must have, such as "application/json" or "text/*"; default: any'
     )
     body: str | None = option(
-        None, "regular expression that has to be found in the first 64 KiB of the body; default: any body"
+        None, "Regular expression that must match in the first 64 KiB of the body; default: any body"
     )
     json: dict[str, Any] = option(
         {},
-        'values that have to stand in a JSON body of up to 64 KiB, such as { status = "ok", "db.up" = true }',
+        'Values that a JSON body of up to 64 KiB must contain, such as { status = "ok", "db.up" = true }',
     )
     headers: dict[str, str | Secret] = field(
         default_factory=dict,
         repr=False,
-        metadata={"meaning": 'further request headers, such as { X-Token = { secret = "env:TOKEN" } }'},
+        metadata={"meaning": 'Additional request headers, such as { X-Token = { secret = "env:TOKEN" } }'},
     )
-    user: str | None = option(None, "user of HTTP basic authentication; default: the server's own, if any")
+    user: str | None = option(None, "User of HTTP basic authentication; default: the server's own, if any")
     password: Secret | None = field(
         default=None,
         repr=False,
-        metadata={"meaning": 'its password, such as { secret = "env:PASSWORD" }'},
+        metadata={"meaning": 'Password of that user, such as { secret = "env:PASSWORD" }'},
     )
     follow_redirects: bool = option(
         False,
-        "whether a redirect is followed, or is itself the answer; one with secrets only to the same port",
+        "Whether to follow a redirect (with secrets only to the same port) instead of judging it",
     )
-    verify: bool = option(True, "whether the certificate is checked (https)")
+    verify: bool = option(True, "Whether to verify the certificate (https)")
     ca: Path | None = option(
-        None, "file of certificates to trust, seen from the server's cwd; default: those of the system"
+        None, "File of trusted certificates, relative to the server's cwd; default: those of the system"
     )
 
     certificate: Path | None = option(
         None,
-        "file (PEM) with a certificate of the client and mostly its key, seen from the server's cwd (https)",
+        "File (PEM) with the client certificate and usually its key, relative to the server's cwd (https)",
     )
-    key: Path | None = option(None, "file (PEM) with the key of that certificate; default: the same file")
-    key_password: Secret | None = field(
-        default=None, repr=False, metadata={"meaning": "what the key is encrypted with"}
-    )
+    key: Path | None = option(None, "File (PEM) with the key of that certificate; default: the same file")
+    key_password: Secret | None = field(default=None, repr=False, metadata={"meaning": "Password of the key"})
 
     sent_headers: dict[str, str] = field(init=False, default_factory=dict, repr=False)
     key_word: str | None = field(init=False, default=None, repr=False)

@@ -33,26 +33,26 @@ from hostler_plugins.log_rotation.sink import LogFile
 class LogRotation:
     """Writes stdout and stderr, byte for byte, to one file: opencode.log, opencode.log.1 ... opencode.log.5.
 
-    A file grows beyond `max_size` by no more than one line of up to 64 KiB, unless it cannot be renamed,
-    which a notice tells. The streams interleave at line ends. While the file cannot be written (a full
-    disk), output is dropped in whole lines, a notice says so, and a line in the file tells how much when
-    it goes on. It has to be a file (no link, no device) in a folder that only root and the user of hostler
-    can change, on the whole way to it.
+    A file exceeds `max_size` by at most one line of up to 64 KiB, unless it cannot be renamed, which a
+    notice reports. The streams interleave at line ends. While the file cannot be written (a full disk),
+    whole lines of output are dropped. A notice says so, and afterwards a line in the file says how much was
+    lost. The path has to be a regular file (no link, no device), and only root and hostler's user may be
+    able to change the folders on the path to it.
     """
 
     path: Path | None = option(
-        None, "The file, relative to the data directory; the server's name without it."
+        None, "The file, relative to the data directory; default: named for the server"
     )
-    max_size: Size = option(Size(10 * 2**20), "The size at which the file is rotated.")
-    keep: int = option(5, "How many rotated files are kept.")
+    max_size: Size = option(Size(10 * 2**20), "The size at which the file is rotated")
+    keep: int = option(5, "Number of rotated files to keep")
     every: Duration | None = option(
-        None, 'A new file for each span of this length, counted from midnight UTC: "1d", "1h".'
+        None, 'Start a new file after each span of this length, counted from midnight UTC: "1d", "1h"'
     )
-    compress: bool = option(False, "Compress rotated files (opencode.log.1.gz).")
+    compress: bool = option(False, "Whether to compress rotated files (opencode.log.1.gz)")
     format: Literal["text", "json"] = option(
-        "text", "The bytes as they come, or an object a line: time, server, stream, line."
+        "text", "The bytes as they come, or one JSON object for each line: time, server, stream, line"
     )
-    timestamps: bool = option(False, "Put the time (UTC) before every line of text.")
+    timestamps: bool = option(False, "Whether to put the time (UTC) before every line of text")
 
     def __post_init__(self) -> None:
         if self.max_size < 1:

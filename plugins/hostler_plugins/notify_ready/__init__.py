@@ -15,20 +15,20 @@ from hostler_plugins.notify_ready.sockets import bind_socket
 
 @dataclass(eq=False)
 class NotifyReady:
-    """Gives the server a NOTIFY_SOCKET: it is ready when it says READY=1, as it would to systemd.
+    """Gives the server a NOTIFY_SOCKET: it is ready when it sends READY=1, as it would to systemd.
 
-    With `watchdog` it has to say WATCHDOG=1 in time from then on: a silence of that length is a failure,
-    each time. WATCHDOG=trigger restarts it at once. What it says of its STATUS is shown. Only messages of
-    the server's own processes count (Linux tells who sent them), so a sender has to live until its message
-    is read: `systemd-notify` waits for that, unless it is called with --no-block. File descriptors are not
-    kept (FDSTORE). WATCHDOG_PID is not set: any process of the server may say WATCHDOG=1.
+    With `watchdog` it then has to send WATCHDOG=1 in time; each silence of that length is a failure.
+    WATCHDOG=trigger restarts it at once. Its STATUS is shown. Only messages of the server's own processes
+    count (Linux reports the sender), so a sender has to live until its message is read: `systemd-notify`
+    waits for that, unless you call it with --no-block. File descriptors are not stored (FDSTORE).
+    WATCHDOG_PID is not set, so any process of the server may send WATCHDOG=1.
     """
 
     watchdog: Duration | None = option(
-        None, "how long it may be silent once it is ready (WATCHDOG_USEC tells it so); default: for ever"
+        None, "How long a ready server may be silent (it gets WATCHDOG_USEC); default: no limit"
     )
     failures: int | None = option(
-        None, "how many silences in a row are a crash; default: the server's max_connection_failures"
+        None, "Number of silences in a row that are a crash; default: the server's max_connection_failures"
     )
     _hearing: Hearing | None = field(init=False, default=None, repr=False)
 

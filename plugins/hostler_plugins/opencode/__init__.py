@@ -49,23 +49,27 @@ class OpenCode:
     supplies_command: ClassVar[bool] = True
 
     binary: Path | None = option(
-        None, "path of the program; default: PATH, ~/.opencode/bin, node_modules/.bin"
+        None, "Path of the program; default: from PATH, ~/.opencode/bin, node_modules/.bin"
     )
-    source: Path | None = option(None, "path of a checkout of the sources, run with bun instead of a program")
-    bun: Path | None = option(None, "path of bun for `source`; default: PATH, ~/.bun/bin, node_modules/.bin")
-    install: Install = option("never", "whether a missing program is installed from npm into hostler's cache")
-    version: str = option(VERSION, "which version `install` takes")
-    serve: list[str] = option([], 'arguments of the program; default: "serve" with host and port')
-    profile: profiles.Name | None = option(
-        None, "family of versions to treat it as; default: told by the version"
+    source: Path | None = option(
+        None, "Path of a checkout of the sources, which runs with bun instead of a program"
     )
-    health_path: str | None = option(None, "path of the event stream; default: told by the version")
-    password: bool = option(True, "whether the server asks for a random password")
-    client: str = option("hostler", "what OPENCODE_CLIENT says")
+    bun: Path | None = option(
+        None, "Path of bun for `source`; default: from PATH, ~/.bun/bin, node_modules/.bin"
+    )
+    install: Install = option("never", "Whether to install a missing program from npm into hostler's cache")
+    version: str = option(VERSION, "The exact version that `install` takes")
+    serve: list[str] = option([], 'Arguments of the program; default: "serve" with host and port')
+    profile: profiles.Name | None = option(None, "Family of versions to treat it as; default: by version")
+    health_path: str | None = option(None, "Path of the event stream; default: by version")
+    password: bool = option(True, "Whether the server requires a random password")
+    client: str = option("hostler", "Value of OPENCODE_CLIENT")
     offline: bool = option(
-        False, "whether OpenCode fetches no model list, default plugins or language servers"
+        False, "Whether OpenCode downloads no model list, default plugins or language servers"
     )
-    check_updates: bool = option(False, "whether npm is asked for a newer version, beside the start")
+    check_updates: bool = option(
+        False, "Whether to ask npm for a newer version, in the background of a start"
+    )
 
     _password: str = field(init=False, repr=False, default_factory=passwords.new_password)
     _way: profiles.Profile = field(init=False, repr=False, default=profiles.STABLE)

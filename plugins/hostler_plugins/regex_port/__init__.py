@@ -24,25 +24,26 @@ _NESTED_REPEAT = re.compile(r"\((?:[^()\\]|\\.)*[+*}](?:[^()\\]|\\.)*\)(?:[+*]|\
 
 @dataclass(eq=False)
 class RegexPort:
-    """Reads scheme, host and port from the lines that a server prints, by itself or by own patterns.
+    """Reads scheme, host and port from the lines that a server prints, with built-in or your own patterns.
 
-    Without a pattern, announcements of any server are recognized: URLs, host:port, "port N", JSON, with
-    colours or without; lines about failures, clients, proxies, metrics and the like are passed over.
-    With patterns, only they count: each is searched in the line, colour codes removed, cut at 8 KiB.
-    They run on hostler's event loop and cannot be interrupted: one that backtracks without end stops
-    everything. A slow one is named by the engine; nested repeats like `(a+)+` are warned of.
+    Without `pattern`, it recognizes the announcements of any server: URLs, host:port, "port N", JSON, with
+    or without colours. It skips lines about failures, clients, proxies, metrics and the like. With
+    patterns, only these count: each is searched in the line, without colour codes, cut at 8 KiB. They run
+    on hostler's event loop and cannot be interrupted, so a pattern that backtracks endlessly blocks
+    everything. hostler names a slow pattern, and warns about nested repeats like `(a+)+`.
 
-    What another named group holds is published: `(?P<token>...)` of the server `web` is HOSTLER_TOKEN_WEB for
-    servers that need it, for commands and in `child_env()`. Of each run the first value counts. One with a
-    secret name is masked from then on, in all that comes after that line; the line itself stands in a log
-    file as it was. A pattern with such groups alone leaves the endpoint to the others.
+    Other named groups are published: `(?P<token>...)` of the server `web` becomes HOSTLER_TOKEN_WEB for
+    servers that need it, for commands and in `child_env()`. The first value of each run counts. If the name
+    looks secret, the value is masked in everything after that line; in a log file the line itself is
+    unchanged. A pattern with only such groups leaves the endpoint to others.
     """
 
     pattern: str | list[str] = option(
         "",
-        "Own regular expressions with the named groups url, host, port, scheme; others are published.",
+        "Your own regular expressions with the named groups url, host, port, scheme; other groups are"
+        " published",
     )
-    stream: Literal["any", "stdout", "stderr"] = option("any", "The stream that is read.")
+    stream: Literal["any", "stdout", "stderr"] = option("any", "The stream to read")
     _patterns: tuple[re.Pattern[str], ...] = field(init=False, repr=False, default=())
     _tellers: tuple[re.Pattern[str], ...] = field(init=False, repr=False, default=())
     _server: ServerView | None = field(init=False, repr=False, default=None)

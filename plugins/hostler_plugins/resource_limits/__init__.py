@@ -32,50 +32,55 @@ _LONGER_THAN_NOTHING = ("memory_soft", "memory_hard", "memory_throttle", "cpu_ti
 
 @dataclass(eq=False)
 class ResourceLimits:
-    """Limits what a server uses, with all its processes; passing a limit is a crash with its reason.
+    """Limits what a server uses, with all its processes; exceeding a limit is a crash with its reason.
 
-    Memory is the resident memory of the whole tree, where several share some it is counted once (on Linux).
-    It is looked at from the moment that the server listens. Where a control group (version 2) was handed
-    to hostler, the kernel enforces `memory_hard`, `tasks` and `cpus` from the first instruction, and
-    nothing that the server starts can escape.
+    Memory is the resident memory of the whole tree; on Linux, shared memory is counted once. Polling begins
+    when the server listens. If a cgroup (version 2) is delegated to hostler, the kernel enforces
+    `memory_hard`, `tasks` and `cpus` from the first instruction, and nothing that the server starts can
+    escape.
 
-    Idle is a server that used less than `idle_cpu`, whose event stream told no news (heartbeats are none),
-    and that does not deny it: a launcher plugin may put a function `is_idle` into its facts.
+    A server is idle if it used less than `idle_cpu`, if its event stream reported no activity (heartbeats
+    do not count), and if the function `is_idle` agrees, which a launcher plugin may put into its facts.
     """
 
     memory_soft: Size | None = option(
-        None, "memory above which it is restarted as soon as it is idle; default: no such limit"
+        None, "Memory above which the server is restarted as soon as it is idle; default: no limit"
     )
-    memory_hard: Size | None = option(None, "memory above which it is restarted at once; default: no limit")
+    memory_hard: Size | None = option(
+        None, "Memory above which the server is restarted at once; default: no limit"
+    )
     memory_throttle: Size | None = option(
-        None, "memory.high of its control group: above it the kernel slows it down; default: no limit"
+        None, "Value of memory.high of its cgroup: above it the kernel slows it down; default: no limit"
     )
-    soft_for: Duration = option(Duration(30), "how long it has to be above `memory_soft`")
-    idle_for: Duration = option(Duration(10), "how long it has to be idle then")
-    idle_cpu: float = option(0.05, "share of one processor that an idle server may use")
-    max_wait: Duration = option(Duration(600), "how long it may be busy until it is restarted all the same")
+    soft_for: Duration = option(Duration(30), "How long memory has to be above `memory_soft`")
+    idle_for: Duration = option(Duration(10), "How long the server then has to be idle")
+    idle_cpu: float = option(0.05, "Share of one processor that an idle server may use")
+    max_wait: Duration = option(
+        Duration(600), "How long the server may stay busy before it is restarted anyway"
+    )
     cpu_time: Duration | None = option(
-        None, "processor time of one run, above which it is restarted; default: no limit"
+        None, "Processor time of one run above which the server is restarted; default: no limit"
     )
     cpus: float | None = option(
-        None, "processors that it may use at the same time (control group only); default: no limit"
+        None, "Number of processors that it may use at the same time (only in a cgroup); default: no limit"
     )
     processes: int | None = option(
-        None, "processes of the tree, above which it is restarted; default: no limit"
+        None, "Number of processes above which the server is restarted; default: no limit"
     )
     tasks: int | None = option(
-        None, "processes and threads of the tree: no more can be started (control group), or it is restarted"
+        None, "Number of processes and threads: no more can be started (cgroup), or the server is restarted"
     )
-    open_files: int | None = option(None, "open files of each process; default: as hostler itself")
-    file_size: Size | None = option(None, "largest file that it may write; default: as hostler itself")
-    core: Size | None = option(None, "largest core dump of each process; default: as hostler itself")
+    open_files: int | None = option(None, "Open files of each process; default: like hostler itself")
+    file_size: Size | None = option(
+        None, "Largest file that a process may write; default: like hostler itself"
+    )
+    core: Size | None = option(None, "Largest core dump of each process; default: like hostler itself")
     address_space: Size | None = option(
-        None, "address space of each process (too little ends JavaScript at once); default: as hostler itself"
+        None,
+        "Address space of each process (too little ends JavaScript at once); default: like hostler itself",
     )
-    interval: Duration = option(Duration(2), "how often it is looked at")
-    cgroup: str = option(
-        "auto", 'control group to make its own in, "auto" for the one handed to us, or "off"'
-    )
+    interval: Duration = option(Duration(2), "How often to poll")
+    cgroup: str = option("auto", 'Parent cgroup: "auto" for the one delegated to hostler, a path, or "off"')
 
     _group: Group | None = field(init=False, repr=False, default=None)
     _watch: Watch | None = field(init=False, repr=False, default=None)

@@ -47,22 +47,23 @@ _HIDDEN = [
 class Sandbox:
     """Runs a server under bubblewrap (Linux, the program bwrap).
 
-    The server sees the whole system read-only. It may write to its working folder, to what its launcher
-    says that it needs, and to a /tmp of its own, which is removed after it. It has no capabilities, and a
-    pid namespace of its own: nothing that it starts outlives it, whatever it does, not even when hostler is
-    killed. What hostler reads or runs at its next start (the configuration, plugins, secrets, its own
-    program) is read-only wherever it lies; what is run for the server beside it (its version, health and
-    other commands) is run in such a sandbox too. The network is that of the machine. Of two places that lie
-    in each other the inner one counts.
-    A signal that ends the server is told as an exit code above 128.
+    The server sees the whole system read-only. It can write to its working folder, to what its launcher
+    plugin asks for, and to a private /tmp, which is removed afterwards. It has no capabilities, and a
+    private pid namespace: no process that it starts outlives it, even if hostler is killed. What hostler
+    reads or runs at its next start (the configuration, plugins, secrets, its own program) is always
+    read-only. What hostler runs for the server (its version, health and other commands) runs in such a
+    sandbox too. The network is the machine's. If one path is inside another, the inner one counts. If a
+    signal ends the server, its exit code is above 128.
     """
 
-    writable: list[str] = option([], "further folders that it may write to; made where they are missing")
-    readable: list[str] = option([], "what it may read although a folder around it is hidden, or is /tmp")
-    hidden: list[str] = option(_HIDDEN, "what it may not even see; replaces the default")
-    cwd: Literal["writable", "read-only"] = option("writable", "what it may do in its working folder")
-    bwrap: Path | None = option(None, "path of bwrap; default: in /usr/bin, /bin, /usr/local/bin")
-    arguments: list[str] = option([], "further arguments of bwrap, which come last")
+    writable: list[str] = option(
+        [], "Further folders that the server may write to; created if they are missing"
+    )
+    readable: list[str] = option([], "What it may read although it is in a hidden folder or in /tmp")
+    hidden: list[str] = option(_HIDDEN, "What it cannot see; replaces the default")
+    cwd: Literal["writable", "read-only"] = option("writable", "What it may do in its working folder")
+    bwrap: Path | None = option(None, "Path of bwrap; default: in /usr/bin, /bin, /usr/local/bin")
+    arguments: list[str] = option([], "Additional arguments of bwrap, at the end")
 
     _tried: bool = field(init=False, repr=False, default=False)
     _told: bool = field(init=False, repr=False, default=False)

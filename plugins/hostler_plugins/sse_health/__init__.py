@@ -37,47 +37,44 @@ __all__ = ["EventStreamParser", "SseHealth"]
 class SseHealth:
     """Watches a server through its event stream (server-sent events).
 
-    An event larger than `max_event` is skipped up to its blank line, which is no sign of sickness: a mark
-    stands in its place in `stream_events()`, `server.skipped_events` counts it, and a notice
-    `event_skipped` tells of the first of a run. While an event is put together it costs twice its size in
-    memory at most; text that mixes Latin letters with others costs more, since Python takes up to four
-    bytes for each character of it.
+    An event larger than `max_event` is skipped up to its blank line; this is no failure. `stream_events()`
+    yields a mark in its place, `server.skipped_events` counts it, and the notice `event_skipped` reports
+    the first one of a run. Assembling an event takes at most twice its size in memory, or more if it mixes
+    Latin letters with others, because Python then takes up to four bytes for each character.
 
-    An answer that says that there is no stream here, or not for us (401, 403, 404, 405, 410, a redirect,
-    another content type and the like), is asked for a few times more, for 5 s or a third of
-    `startup_timeout`; then the start has failed, and a server that had a stream is restarted. 204 does so
-    at once: its sender wants no more connections. With `health = "any"` the asking goes on, ever more
-    seldom. Retry-After is kept, up to `max_reconnect`.
+    Some answers mean that there is no stream, or not for hostler: 401, 403, 404, 405, 410, a redirect,
+    another content type and the like. The request is repeated for 5 s or a third of `startup_timeout`. Then
+    the start has failed, and a server that had a stream is restarted. 204 does so at once, because it asks
+    for no more connections. With `health = "any"` the requests continue, less and less often. Retry-After
+    is respected, up to `max_reconnect`.
     """
 
     needs_port: ClassVar[bool] = True
 
-    path: str | None = option(None, "path of the event stream; default: what the launcher says, else /event")
-    connect_timeout: Duration = option(Duration(5), "how long one connect may take")
-    first_event_timeout: Duration = option(
-        Duration(10), "how long it may take from the connect to the first event"
+    path: str | None = option(
+        None, "Path of the event stream; default: from the launcher plugin, otherwise /event"
     )
+    connect_timeout: Duration = option(Duration(5), "Time limit for one connect")
+    first_event_timeout: Duration = option(Duration(10), "Time limit from the connect to the first event")
     stall_timeout: Duration | None = option(
-        None, "silence that counts as stalled; default: three heartbeats, once the server has sent some"
+        None, "Silence that counts as stalled; default: three heartbeats, if the server sends them"
     )
     probe_interval: Duration = option(
-        Duration(30), "how often a silent server without heartbeats is asked by a second connection"
+        Duration(30), "How often a silent server without heartbeats is probed with a second connection"
     )
-    reconnect: Duration = option(Duration(1), "first wait before a new connection; doubled each time")
-    max_reconnect: Duration = option(Duration(30), "longest wait before a new connection")
-    max_event: Size = option(
-        Size(4 * 1024 * 1024), "largest event that is handed on; a larger one is skipped"
-    )
+    reconnect: Duration = option(Duration(1), "First delay before a new connection; it doubles each time")
+    max_reconnect: Duration = option(Duration(30), "Longest delay before a new connection")
+    max_event: Size = option(Size(4 * 1024 * 1024), "Largest event to deliver; a larger one is skipped")
     headers: dict[str, str | Secret] = field(
         default_factory=dict,
         repr=False,
-        metadata={"meaning": 'further request headers, such as { X-Token = { secret = "env:TOKEN" } }'},
+        metadata={"meaning": 'Additional request headers, such as { X-Token = { secret = "env:TOKEN" } }'},
     )
-    verify: bool = option(True, "whether the certificate is checked (https)")
+    verify: bool = option(True, "Whether to verify the certificate (https)")
     permanent_bodies: list[str] = option(
-        [], "patterns of error bodies that no restart can mend; the launcher may know more"
+        [], "Patterns of error bodies that no restart can fix; the launcher plugin may add more"
     )
-    log_events: bool = option(False, "whether every event is told as a notice")
+    log_events: bool = option(False, "Whether to report every event as a notice")
 
     sent_headers: dict[str, str] = field(init=False, default_factory=dict, repr=False)
 

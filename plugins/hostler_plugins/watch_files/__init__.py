@@ -53,24 +53,24 @@ class Pace:
 
 @dataclass(eq=False)
 class WatchFiles:
-    """Restarts the server in order, or sends it a signal, when files below some folders change.
+    """Restarts the server cleanly, or sends it a signal, when files in some folders change.
 
-    Folders such as .git, node_modules and __pycache__, the traces of editors, and a new time or new rights
-    of a file in which the same stands as before never count. Changes that come together are one.
+    These never count: folders such as .git, node_modules and __pycache__, temporary files of editors, and a
+    new time or new permissions of a file with the same content. Changes that come together count once.
 
-    The watch goes on while the server has crashed or failed: the next change starts it anew, with all its
-    restarts. A server that changes its own files would be restarted without end: after 10 times in a
-    minute, which a notice tells, there is one restart in 30 s, until nothing has changed for a minute.
+    Files stay watched while the server has crashed or failed: the next change starts it again, with a full
+    restart budget. A server that changes its own files would be restarted endlessly. So after 10 restarts
+    in a minute there is one restart in 30 s, until nothing has changed for a minute; a notice says so.
     """
 
-    paths: list[Path] = option([Path()], "Files and folders, relative to the server's working directory")
-    patterns: list[str] = option([], "Names that count, such as *.py; without any, all do")
-    ignore: list[str] = option([], "Names, or paths relative to the working directory, that do not count")
-    debounce: Duration = option(Duration(0.4), "How long it has to be quiet until changes count as complete")
+    paths: list[Path] = option([Path()], "Files and folders, relative to the server's working folder")
+    patterns: list[str] = option([], "Names that count, such as *.py; default: all")
+    ignore: list[str] = option([], "Names, or paths relative to the working folder, that do not count")
+    debounce: Duration = option(Duration(0.4), "How long nothing may change before changes count as complete")
     action: Literal["restart", "SIGHUP", "SIGUSR1", "SIGUSR2"] = option(
-        "restart", "A restart, or the signal by which the server reads its files anew"
+        "restart", "A restart, or the signal that makes the server read its files again"
     )
-    polling: bool = option(False, "Look again and again: for network mounts, where nobody tells of changes")
+    polling: bool = option(False, "Whether to poll: for network mounts, which report no changes")
     _pace: Pace = field(init=False, repr=False, default_factory=Pace)
     _watched: object = field(init=False, repr=False, default=None)
     _end: asyncio.Event = field(init=False, repr=False, default_factory=asyncio.Event)
