@@ -25,18 +25,10 @@ class Marks(Generic[T]):
 class Subscription(Generic[T]):
     """One listener's queue, an async iterator; it ends when the broadcast is closed or it is itself."""
 
-    def __init__(
-        self,
-        limit: int,
-        gap: Callable[[int], T] | None,
-        weigh: Callable[[T], int] | None = None,
-        marks: Marks[T] | None = None,
-    ) -> None:
+    def __init__(self, source: Broadcast[T], limit: int) -> None:
         self._items: deque[T] = deque()
+        self._source = source
         self._limit = limit
-        self._gap = gap
-        self._weigh = weigh
-        self._marks = marks
         self._weight = 0
         self._lost = 0
         self._closed = False
@@ -48,14 +40,11 @@ class Subscription(Generic[T]):
             return
 
         while len(self._items) >= self._limit or self._is_heavy():
-            gone = self._pop()
-            self._lost += 1 if self._marks is None else 1 + self._marks.read(gone)
+            gone, marks = self._pop(), self._source.marks
+            self._lost += 1 if marks is None else 1 + marks.read(gone)
 
         self._items.append(item)
-
-        if self._weigh is not None:
-            self._weight += self._weigh(item)
-
+        self._weight += self._source.weigh(item)
         self._wakeup.set()
 
     def close(self) -> None:
@@ -74,28 +63,20 @@ class Subscription(Generic[T]):
                 self._wakeup = anyio.Event()
             await self._wakeup.wait()
 
-        if self._lost and self._gap is not None:
-            lost, self._lost = self._lost, 0
-            return self._gap(lost)
+        lost, self._lost = self._lost, 0
+        if lost and self._source.gap is not None:
+            return self._source.gap(lost)
 
-        item = self._pop()
-
-        if self._lost and self._marks is not None:
-            lost, self._lost = self._lost, 0
-            return self._marks.write(item, self._marks.read(item) + lost)
-
-        return item
+        item, marks = self._pop(), self._source.marks
+        return marks.write(item, marks.read(item) + lost) if lost and marks is not None else item
 
     def _is_heavy(self) -> bool:
         """Whether too much waits behind the oldest: that one may just be taken, however large it is."""
-        if self._weigh is None or not self._items:
-            return False
-        return self._weight > _HEAVIEST + self._weigh(self._items[0])
+        return bool(self._items) and self._weight > _HEAVIEST + self._source.weigh(self._items[0])
 
     def _pop(self) -> T:
         item = self._items.popleft()
-        if self._weigh is not None:
-            self._weight -= self._weigh(item)
+        self._weight -= self._source.weigh(item)
         return item
 
 
@@ -112,13 +93,13 @@ class Broadcast(Generic[T]):
         *,
         limit: int = 1024,
         gap: Callable[[int], T] | None = None,
-        weigh: Callable[[T], int] | None = None,
+        weigh: Callable[[T], int] = lambda _: 0,
         marks: Marks[T] | None = None,
     ) -> None:
+        self.gap = gap
+        self.weigh = weigh
+        self.marks = marks
         self._limit = limit
-        self._gap = gap
-        self._weigh = weigh
-        self._marks = marks
         self._subscriptions: WeakSet[Subscription[T]] = WeakSet()
         self._closed = False
 
@@ -129,7 +110,7 @@ class Broadcast(Generic[T]):
 
     def subscribe(self, limit: int | None = None) -> Subscription[T]:
         """Listen from now on, with a limit of one's own or the broadcast's."""
-        subscription = Subscription(limit or self._limit, self._gap, self._weigh, self._marks)
+        subscription = Subscription(self, limit or self._limit)
         if self._closed:
             subscription.close()
         else:

@@ -18,6 +18,8 @@ class Event:
     """The base of all events. `kind` is the value of "event" in JSON; `time` is the wall clock in UTC."""
 
     kind: ClassVar[str] = "event"
+    unfolded: ClassVar[str] = ""
+    """A field that is not in JSON, or in fields of its own."""
 
     server: str
     generation: int
@@ -26,7 +28,7 @@ class Event:
     def as_dict(self) -> dict[str, object]:
         """The event as plain values for JSON: time, server, event, generation, then its own fields."""
         head: dict[str, object] = {"time": to_json(self.time), "server": self.server, "event": self.kind}
-        own = [field.name for field in fields(self) if field.name not in {"time", "server"}]
+        own = [field.name for field in fields(self) if field.name not in {"time", "server", self.unfolded}]
         return head | {name: to_json(getattr(self, name)) for name in own}
 
 
@@ -84,6 +86,7 @@ class HealthReported(Event):
     """
 
     kind = "health"
+    unfolded = "report"  # it may hold the body of an answer
 
     plugin: str
     healthy: bool | None
@@ -91,35 +94,21 @@ class HealthReported(Event):
     failures: int = 0
     report: Report | None = None
 
-    def as_dict(self) -> dict[str, object]:
-        """The event without the raw report, which may hold the body of an answer."""
-        own = super(HealthReported, self).as_dict()
-        own.pop("report")
-        return own
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exited(Event):
     """A run ended and its tree is gone."""
 
     kind = "exit"
+    unfolded = "exit"
 
     exit: Exit
 
     def as_dict(self) -> dict[str, object]:
         """The end as flat values."""
-        exit_ = self.exit
-        head = super(Exited, self).as_dict()
-        head.pop("exit")
-        return head | {
-            "cause": exit_.cause.value,
-            "pid": exit_.pid,
-            "code": exit_.code,
-            "signal": exit_.signal,
-            "description": exit_.description,
-            "uptime": round(exit_.uptime, 3),
-            "stderr": exit_.stderr,
-        }
+        own = ("cause", "pid", "code", "signal", "description", "uptime", "stderr")
+        flat = {name: to_json(getattr(self.exit, name)) for name in own}
+        return super(Exited, self).as_dict() | flat | {"uptime": round(self.exit.uptime, 3)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,14 +132,13 @@ class CrashRecorded(Event):
     """A run exited unexpectedly and it is decided what follows; all that is known of it."""
 
     kind = "crash"
+    unfolded = "record"
 
     record: CrashRecord
 
     def as_dict(self) -> dict[str, object]:
         """The record as flat values."""
-        head = super(CrashRecorded, self).as_dict()
-        head.pop("record")
-        return head | self.record.as_dict()
+        return super(CrashRecorded, self).as_dict() | self.record.as_dict()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,13 +196,13 @@ class StreamReceived(Event):
     """One event of the server's own event stream (only where somebody asked to see them)."""
 
     kind = "stream"
+    unfolded = "item"
 
     item: StreamEvent | StreamGap
 
     def as_dict(self) -> dict[str, object]:
         """The stream's event as flat values."""
         head = super(StreamReceived, self).as_dict()
-        head.pop("item")
         if isinstance(self.item, StreamGap):
             return head | {"gap": self.item.reason, "missed": self.item.missed}
         return head | {"type": self.item.type, "data": self.item.data, "id": self.item.id}

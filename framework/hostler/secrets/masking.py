@@ -15,6 +15,7 @@ _MASK = MASK.encode()
 _SHORTEST = 3  # a secret of one or two characters keeps nobody out
 _WORD = re.compile(r"[A-Za-z0-9]+")
 Groups: TypeAlias = tuple[tuple[AnyStr, tuple[AnyStr, ...]], ...]
+Spans: TypeAlias = list[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +92,13 @@ class Masker:
         """Return `data` with every secret replaced by "********"; overlapping ones become one mask."""
         return _masked(data, self._known.data_groups, _MASK)
 
-    def spans(self, data: bytes) -> Iterator[tuple[int, int]]:
+    def spans(self, data: bytes) -> Spans:
         """Where secrets stand in `data`: begin and end of each, in order, overlapping ones joined."""
         return _spans(data, self._known.data_groups)
 
     def found_in(self, text: str) -> bool:
         """Tell whether any secret stands in `text`."""
-        return next(_spans(text, self._known.text_groups), None) is not None
+        return bool(_spans(text, self._known.text_groups))
 
     def knows(self, text: str) -> bool:
         """Tell whether a secret stands in `text`, also one that is not masked, which is a word then."""
@@ -145,13 +146,14 @@ class MaskedStream:
 
         return self._split(text, spans, cut)
 
-    def _split(self, text: bytes, spans: list[tuple[int, int]], cut: int) -> bytes:
-        if self._masked:
-            spans = list(_merged([(0, self._given), *spans]))
+    def _split(self, text: bytes, spans: Spans, cut: int) -> bytes:
+        given, rest = self._given, spans
+        if self._masked:  # the first mask was given out, and only grows
+            spans = _merged([(0, given), *spans])
+            (_, given), *rest = spans
 
-        given, masked = self._given, self._masked
+        out = _rendered(text, rest, _MASK, given, cut)
         end = spans[-1][1] if spans else 0
-        out = _rendered(text, spans, given, cut, masked=masked)
         self._held = text[cut:]
         self._given = max(0, given - cut, end - cut)
         self._masked = end > cut
@@ -169,38 +171,23 @@ class MaskedStream:
 
 
 def _masked(text: AnyStr, groups: Groups[AnyStr], mask: AnyStr) -> AnyStr:
-    spans = list(_spans(text, groups))
-    if not spans:
-        return text
+    spans = _spans(text, groups)
+    return _rendered(text, spans, mask, 0, len(text)) if spans else text
 
+
+def _rendered(text: AnyStr, spans: Spans, mask: AnyStr, start: int, end: int) -> AnyStr:
+    """The text from `start` to `end` with a mask for each span."""
     parts: list[AnyStr] = []
-    last = 0
-
-    for start, end in spans:
-        parts += [text[last:start], mask]
-        last = end
-
-    parts.append(text[last:])
+    last = start
+    for begin, after in spans:
+        parts += [text[last:begin], mask]
+        last = max(last, after)
+    parts.append(text[last:end])
     return text[:0].join(parts)
 
 
-def _rendered(text: bytes, spans: list[tuple[int, int]], given: int, cut: int, *, masked: bool) -> bytes:
-    """The text from `given` to `cut` with a mask for each span; a mask that was given out is not repeated."""
-    parts = []
-    last = given
-
-    for start, end in spans:
-        parts.append(text[last:start])
-        if not (masked and start == 0):
-            parts.append(_MASK)
-        last = max(last, end)
-
-    parts.append(text[last:cut])
-    return b"".join(parts)
-
-
-def _spans(text: AnyStr, groups: Groups[AnyStr]) -> Iterator[tuple[int, int]]:
-    found: list[tuple[int, int]] = []
+def _spans(text: AnyStr, groups: Groups[AnyStr]) -> Spans:
+    found: Spans = []
     for word, spelt in groups:
         if word in text:
             for secret in spelt:
@@ -216,30 +203,21 @@ def _occurrences(text: AnyStr, secret: AnyStr) -> Iterator[tuple[int, int]]:
         at = text.find(secret, at + 1)
 
 
-def _merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _merged(spans: Spans) -> Spans:
     """The spans in order, overlapping ones joined."""
-    current: tuple[int, int] | None = None
-
+    merged: Spans = []
     for start, end in sorted(spans):
-        if current is not None and start < current[1]:
-            current = current[0], max(end, current[1])
-            continue
-        if current is not None:
-            yield current
-        current = start, end
-
-    if current is not None:
-        yield current
+        if merged and start < merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def _beginning_at_the_end(text: AnyStr, secrets: tuple[AnyStr, ...]) -> int:
     """The length of the longest proper beginning of a secret that `text` ends with."""
-    longest = 0
     last = text[-1:]
-    for secret in secrets:
-        if last and last in secret:
-            longest = max(longest, _overlap(text, secret))
-    return longest
+    return max((_overlap(text, secret) for secret in secrets if last and last in secret), default=0)
 
 
 def _overlap(text: AnyStr, secret: AnyStr) -> int:
