@@ -31,7 +31,7 @@ def read_plain(path: Path, most: int) -> tuple[bytes, int]:
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)) and is_handed_over(path):
-            return _piped(descriptor, path, most), mode
+            return read_pipe(descriptor, most, _PIPE_TIMEOUT), mode
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, f"it is {_kind(mode)}, not a file", str(path))
         return _read(descriptor, most), mode
@@ -58,14 +58,15 @@ def _read(descriptor: int, most: int) -> bytes:
     return b"".join(pieces)
 
 
-def _piped(descriptor: int, path: Path, most: int) -> bytes:
-    deadline = time.monotonic() + _PIPE_TIMEOUT
+def read_pipe(descriptor: int, most: int, seconds: float) -> bytes:
+    """Read a pipe to its end, at most `most` bytes. TimeoutError when that takes longer than `seconds`."""
+    deadline = time.monotonic() + seconds
+    poll = select.poll()  # unlike select it knows descriptors above 1024
+    poll.register(descriptor, select.POLLIN)
     data = b""
     while len(data) < most:
-        if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            raise TimeoutError(
-                errno.ETIMEDOUT, f"the pipe was not closed within {_PIPE_TIMEOUT:g} s", str(path)
-            )
+        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            raise TimeoutError(errno.ETIMEDOUT, f"the pipe was not closed within {seconds:g} s")
         piece = os.read(descriptor, min(most - len(data), 2**16))
         if not piece:
             break

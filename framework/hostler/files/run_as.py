@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import IO
 
+from hostler.files.bounded_read import read_pipe
 from hostler.files.session_keyring import leave_session_keys
-
-_CHUNK = 2**16
 
 
 def run_as(
@@ -50,7 +47,7 @@ def _run(
     )
     with child:
         try:
-            data = _read(child.stdout, most, until) if child.stdout else b""
+            data = read_pipe(child.stdout.fileno(), most, seconds) if child.stdout else b""
             return child.wait(max(0.0, until - time.monotonic())), data
         except subprocess.TimeoutExpired:
             raise TimeoutError from None
@@ -58,19 +55,3 @@ def _run(
             if child.returncode is None:
                 with suppress(ProcessLookupError):
                     os.killpg(child.pid, signal.SIGKILL)
-
-
-def _read(stream: IO[bytes], most: int, until: float) -> bytes:
-    data = b""
-    poll = select.poll()  # unlike select it knows descriptors above 1024
-    poll.register(stream)
-
-    while len(data) < most:
-        if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
-            raise TimeoutError
-        chunk = os.read(stream.fileno(), min(_CHUNK, most - len(data)))
-        if not chunk:
-            break
-        data += chunk
-
-    return data

@@ -10,7 +10,7 @@ from dataclasses import replace
 from hostler.errors import PortInUse
 from hostler.model.choices import IdentityCheck
 from hostler.model.values import Endpoint
-from hostler.process.net.addresses import leads_here
+from hostler.process.net.addresses import addresses_here
 from hostler.process.net.ownership import Listener, ListenerKind, peer_socket
 from hostler.process.spawn.exits import Process
 from hostler.process.system import Processes
@@ -74,7 +74,7 @@ def verify_listener(
             raise
         return
 
-    if secret and not leads_here(endpoint.host):  # the port is ours, but who has the address?
+    if secret and not addresses_here(endpoint.host):  # the port is ours, but who has the address?
         listener = replace(listener, kind=ListenerKind.UNKNOWN)
 
     if listener.kind is ListenerKind.FOREIGN:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import MappingProxyType
 from typing import TypeAlias
@@ -36,11 +37,6 @@ def is_wildcard(host: str) -> bool:
     return host in _WILDCARDS
 
 
-def leads_here(host: str) -> bool:
-    """Whether a connection to `host` ends on this machine, as far as that is known without asking others."""
-    return bool(addresses_here(host))
-
-
 def is_wider(bound_host: str, asked_host: str) -> bool:
     """Whether a socket bound to `bound_host` can be reached by more than what `asked_host` asked for."""
     if asked_host in _WILDCARDS or bound_host == asked_host or is_loopback(bound_host):
@@ -65,11 +61,8 @@ def _is_localhost(host: str) -> bool:
 
 
 def _is_local(host: str, address: Address) -> bool:
-    with socket.socket(
-        socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM
-    ) as probe:
-        try:
-            probe.bind((host, 0))
-        except OSError:
-            return False
-    return True
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.bind((host, 0))
+        return True
+    return False

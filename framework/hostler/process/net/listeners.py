@@ -14,18 +14,13 @@ from pathlib import Path
 from hostler.process.net.addresses import Address, parse_address, unmapped
 from hostler.process.tree.proc import folder
 
-# local address and port, remote (none), state LISTEN, queues, timer, retransmits; then uid, timeout, inode
-_LISTENING = re.compile(
-    rb"([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) [0-9A-F]+:0000 0A \S+ \S+ \S+ +(\d+) +\d+ (\d+) "
+# local address and port, remote ones, state, queues, timer, retransmits; then uid, timeout, inode
+_ROW = re.compile(
+    rb"([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]{2}) \S+ \S+ \S+ +(\d+) +\d+ (\d+) "
 )
+LISTENS = 10
 # FIN_WAIT1, FIN_WAIT2, TIME_WAIT, LAST_ACK and CLOSING: somebody closed the connection
 CLOSING_STATES = (4, 5, 6, 9, 11)
-_LOCAL_END = re.compile(
-    rb"[0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) \S+ \S+ \S+ +\d+ +\d+ (\d+) "
-)
-_CONNECTED = re.compile(
-    rb"([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) (?!0A)[0-9A-F]{2} \S+ \S+ \S+ +(\d+) +\d+ (\d+) "
-)
 _USER = re.compile(rb"^Uid:\t\d+\t(\d+)", re.MULTILINE)  # real, effective
 
 
@@ -41,41 +36,34 @@ class Socket:
     only_v6: bool = False
 
 
-def read_listening(pid: int | str, port: int | None = None) -> list[Socket]:
-    """The listening sockets, on one port or on all, of the namespace that `pid` lives in, read from /proc."""
-    found = []
-
+def _sockets(pid: int | str, port: int | None) -> Iterator[tuple[int, Socket, tuple[Address, int]]]:
+    """State, local end and far end of the sockets of one local port or all, in the namespace of `pid`."""
     for table in ("net/tcp", "net/tcp6"):
         with suppress(OSError):
             data = Path(_folder(pid), table).read_bytes()
-            if port is not None and b":%04X 0" % port not in data:
+            if port is not None and b":%04X " % port not in data:
                 continue
-            for address, number, uid, inode in _LISTENING.findall(data):
-                if port in {None, int(number, 16)}:
-                    found.append(Socket(_decode(address), int(number, 16), int(inode), int(uid)))
+            for host, near, far_host, far, state, uid, inode in _ROW.findall(data):
+                if port in {None, int(near, 16)}:
+                    own = Socket(_decode(host), int(near, 16), int(inode), int(uid))
+                    yield int(state, 16), own, (_decode(far_host), int(far, 16))
 
-    return found
+
+def read_listening(pid: int | str, port: int | None = None) -> list[Socket]:
+    """The listening sockets, on one port or on all, of the namespace that `pid` lives in, read from /proc."""
+    return [own for state, own, _ in _sockets(pid, port) if state == LISTENS]
 
 
-def read_closing(port: int) -> list[int]:
-    """The inodes of the connections on one port that are about to be over; 0 for one of a dead process."""
-    found = []
-    for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
-        with suppress(OSError):
-            for number, state, inode in _LOCAL_END.findall(Path(table).read_bytes()):
-                if int(number, 16) == port and int(state, 16) in CLOSING_STATES:
-                    found.append(int(inode))
-    return found
+def read_closing(port: int) -> list[Socket]:
+    """The local ends of connections on one port that are about to be over; inode 0 for a dead process."""
+    return [own for state, own, _ in _sockets("self", port) if state in CLOSING_STATES]
 
 
 def read_peer(far: tuple[Address, int], near: tuple[Address, int]) -> Socket | None:
     """The end of a connection at `far`, read from /proc; its inode is 0 while nobody has taken it."""
-    for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
-        with suppress(OSError):
-            for source, port, target, from_port, uid, inode in _CONNECTED.findall(Path(table).read_bytes()):
-                ports = int(port, 16), int(from_port, 16)
-                if ports == (far[1], near[1]) and (_decode(source), _decode(target)) == (far[0], near[0]):
-                    return Socket(far[0], far[1], int(inode), int(uid))
+    for state, own, other_end in _sockets("self", far[1]):
+        if state != LISTENS and other_end == near and own.address == far[0]:
+            return own
     return None
 
 

@@ -1,6 +1,8 @@
 """The TCP sockets as Linux reports them over netlink: in no time, where /proc/net/tcp takes milliseconds.
 
-The table in /proc also holds every connection, and the kernel walks through all of its buckets for it.
+The table in /proc also holds every connection, and the kernel walks through all of its buckets for it: to
+look one port up beside 500 servers takes 16 ms there and 0.1 ms here, and that is done at each start.
+Nor does it show IPV6_V6ONLY, without which "::" seems to answer for IPv4 too.
 """
 
 from __future__ import annotations
@@ -14,14 +16,13 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 
 from hostler.process.net.addresses import Address, unmapped
-from hostler.process.net.listeners import CLOSING_STATES, Socket
+from hostler.process.net.listeners import CLOSING_STATES, LISTENS, Socket
 
 _SOCK_DIAG = 4
 _BY_FAMILY = 20
 _REQUEST, _REQUEST_DUMP = 0x1, 0x301
 _ERROR, _DONE = 2, 3
-_LISTENS = 10
-_LISTEN = 1 << _LISTENS
+_LISTEN = 1 << LISTENS
 _CLOSING = sum(1 << state for state in CLOSING_STATES)
 _V6_ONLY = 11
 
@@ -64,7 +65,7 @@ def ask_peer(far: tuple[Address, int], near: tuple[Address, int]) -> Socket:
 
     size, kind = _HEADER.unpack_from(data)[:2]
     body = data[_HEADER.size : size]
-    if kind == _ERROR or body[1] == _LISTENS:  # a socket that listens takes the place of one that is missing
+    if kind == _ERROR or body[1] == LISTENS:  # a socket that listens takes the place of one that is missing
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     return _read(body)

@@ -83,12 +83,12 @@ def who_holds(host: str, port: int) -> Listener:
 
 def peer_socket(connection: Endpoint) -> Socket | None:
     """The other end of one of our connections within this machine, where the system shows it."""
-    far = parse_address(connection.host)
-    near = None if connection.near is None else parse_address(connection.near[0])
-    if far is None or near is None or connection.near is None:
+    near_host, near_port = connection.near or ("", 0)
+    far, near = parse_address(connection.host), parse_address(near_host)
+    if far is None or near is None:
         return None
 
-    ends = (far, connection.port), (near, connection.near[1])
+    ends = (far, connection.port), (near, near_port)
     try:
         return ask_peer(*ends)
     except OSError:
@@ -98,9 +98,10 @@ def peer_socket(connection: Endpoint) -> Socket | None:
 def has_closing_connections(port: int) -> bool:
     """Whether connections of a process that is gone still have this port (TIME_WAIT): time ends them."""
     try:
-        return any(not found.inode for found in ask_closing(port))
+        closing = ask_closing(port)
     except OSError:
-        return 0 in read_closing(port)
+        closing = read_closing(port)
+    return any(not found.inode for found in closing)
 
 
 def listening_sockets(members: Collection[int]) -> list[Endpoint]:
@@ -109,12 +110,10 @@ def listening_sockets(members: Collection[int]) -> list[Endpoint]:
         return list(dict.fromkeys(map(_endpoint, portable_sockets(members))))
 
     namespaces: dict[int | None, list[int]] = {}
-
     for pid in members:
         namespaces.setdefault(network_namespace(pid), []).append(pid)
 
     endpoints: dict[Endpoint, None] = {}
-
     for namespace, pids in namespaces.items():
         inodes = {inode for pid in pids for inode in socket_inodes(pid)}
         there = _listening_here() if namespace == network_namespace("self") else read_listening(pids[0])

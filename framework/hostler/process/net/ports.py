@@ -62,12 +62,9 @@ def needs_only_time(host: str, port: int, *, reuse: bool) -> bool:
             _bind(family, address, port, reuse=reuse)
         except OSError as error:
             in_use = error.errno == errno.EADDRINUSE
-            return in_use and who_holds(address, port).kind is ListenerKind.NOBODY and _is_left_over(port)
+            nobody = in_use and who_holds(address, port).kind is ListenerKind.NOBODY
+            return nobody and (sys.platform != "linux" or has_closing_connections(port))
     return False
-
-
-def _is_left_over(port: int) -> bool:
-    return sys.platform != "linux" or has_closing_connections(port)
 
 
 def _addresses(host: str) -> list[tuple[int, str]]:
