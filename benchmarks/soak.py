@@ -175,7 +175,7 @@ async def quiet(supervisor: Supervisor, ledger: Ledger) -> Sample:
     for name in supervisor:
         server = supervisor[name]
         try:
-            if server.idle():
+            if server.is_settled():
                 await server.start()
             await server.wait_ready(PATIENCE)
         except ServerError as error:

@@ -127,7 +127,7 @@ async def test_whatever_a_plugin_raises_wherever_hurts_nobody_but_its_server(
 
 
 async def settles(server: Server) -> None:
-    await server.until(lambda: server.usable or server.idle())
+    await server.until(lambda: server.usable or server.is_settled())
 
 
 async def comes_back(server: Server) -> None:

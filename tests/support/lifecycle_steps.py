@@ -199,7 +199,7 @@ class Simulation:
         for checker, script in zip(self.checkers, self.scripts, strict=True):
             self._check_server(checker, script)
 
-        busy = [one.server for one in self.checkers if not one.server.idle()]
+        busy = [one.server for one in self.checkers if not one.server.is_settled()]
         files = left_on_disk(self.directories.state)
         locks = [name for name in files if name.endswith(".lock")]
         records = [name for name in files if not name.endswith(".lock")]

@@ -12,38 +12,36 @@ from hostler.model.dependencies import Condition, Need, OnRestart
 from hostler.model.states import State
 
 
-def holds(need: Need, other: Server) -> bool:
-    """Whether a needed server is as far as it has to be. A task that has completed always is."""
-    return other.meets(need.condition)
-
-
 async def wait_for_needed(server: Server) -> None:
-    """Wait until all conditions hold at once, and note of which runs.
+    """Wait until the conditions of all needed servers hold at once.
 
     Raises ServerCrashed, permanent, when a needed server gave up or is stopped.
     """
-    while missing := [need for need in server.spec.needed if not holds(need, server.needs[need.server])]:
+    while missing := [one for one in server.spec.needed if not server.needs[one.server].meets(one.condition)]:
         need, other = missing[0], server.needs[missing[0].server]
         server.progress(f"waiting for {other.name}")
-        await other.until(lambda need=need, other=other: holds(need, other) or other.idle())  # type: ignore[misc]
-        if holds(need, other):
+        await other.until(partial(_is_decided, need, other))
+        if other.meets(need.condition):
             continue
-        if other.state is State.STOPPED and other.name in server.desired.away:
-            _step_aside(server, other)
-            await anyio.sleep_forever()  # this start ends now
-        if other.may_come_back:
-            server.desired.note_away(other.name)
-            other.followers[server] = partial(_come_back, server)
+        if other.state is State.STOPPED and other.name in server.desired.suspended_for:
+            _suspend(server, other)
+            await anyio.sleep_forever()  # this start is cancelled now, by the stop or restart just requested
+        if other.is_revivable:
+            server.desired.suspend_for(other.name)
+            other.dependents[server] = partial(_come_back, server)
         raise _never(server, need, other)
 
-    server.note_needed()
+
+def _is_decided(need: Need, other: Server) -> bool:
+    return other.meets(need.condition) or other.is_settled()
 
 
 def lost_meanwhile(server: Server) -> str:
     """Why a start that has waited for all needed servers is stale: the name of one; "" when it is not."""
+    generations = server.status.dependency_generations
     for need in server.spec.needed:
         other = server.needs[need.server]
-        if other.generation != server.bound[other.name] or not holds(need, other):
+        if other.generation != generations[other.name] or not other.meets(need.condition):
             return other.name
     return ""
 
@@ -52,70 +50,66 @@ def follow_needed(server: Server) -> None:
     """From its spawn on: look at each needed server when it changes, unless its restart is of no concern."""
     for need in server.spec.needed:
         other = server.needs[need.server]
-        for removed in [one for one in other.followers if not one.desired.attended]:
-            del other.followers[removed]
+        for removed in [one for one in other.dependents if not one.desired.accepts_commands]:
+            del other.dependents[removed]
         match need.on_restart:
             case OnRestart.KEEP:
-                other.followers.pop(server, None)
+                other.dependents.pop(server, None)
             case OnRestart.RESTART:
-                other.followers[server] = partial(_restart_with, server, need, other)
+                other.dependents[server] = partial(_restart_with, server, need, other)
             case OnRestart.STOP:
-                other.followers[server] = partial(_stop_with, server, need, other)
+                other.dependents[server] = partial(_stop_with, server, need, other)
 
 
-async def until_followers_are_gone(server: Server) -> None:
-    """Wait for the end of those that stop while this one is away."""
-    for other in tuple(server.followers):
-        if _stops_with(other, server):
+async def wait_dependents_gone(server: Server) -> None:
+    """Wait for the end of those that stop while this one is down."""
+    for other in tuple(server.dependents):
+        stops = [need.server for need in other.spec.needed if need.on_restart is OnRestart.STOP]
+        if server.name in stops:
             await other.until(partial(_is_gone, other))
 
 
 def _is_gone(other: Server) -> bool:
-    return not other.state.has_process or other.status.stuck is not None
-
-
-def _stops_with(server: Server, other: Server) -> bool:
-    stop = OnRestart.STOP
-    return any(need.server == other.name and need.on_restart is stop for need in server.spec.needed)
+    return not other.state.has_process or other.status.unkillable is not None
 
 
 def _restart_with(server: Server, need: Need, other: Server) -> None:
-    if server.has_started and holds(need, other) and other.generation != server.bound.get(other.name):
+    started_with = server.status.dependency_generations.get(other.name)
+    if server.has_started and other.meets(need.condition) and other.generation != started_with:
         server.ask_again(f"{other.name} was restarted")
 
 
 def _stop_with(server: Server, need: Need, other: Server) -> None:
-    if not server.desired.is_up or server.idle():
+    if not server.desired.is_up or server.is_settled():
         _come_back(server)
-    elif holds(need, other):
-        server.desired.note_back(other.name)
+    elif other.meets(need.condition):
+        server.desired.resume_for(other.name)
     else:
         if server.has_started:
-            _step_aside(server, other)
-        server.desired.note_away(other.name)
+            _suspend(server, other)
+        server.desired.suspend_for(other.name)
 
 
-def _step_aside(server: Server, other: Server) -> None:
+def _suspend(server: Server, other: Server) -> None:
     """Stop until another is back. Where that is on its way this is a restart: its start waits."""
-    because = f"{other.name} is away"
     if _is_coming(other):
-        server.ask_again(because)
+        server.ask_again(f"{other.name} is away")
     else:
-        server.ask_down(f"{because}; it comes back with it")
-    server.desired.note_away(other.name)
+        server.ask_down(f"{other.name} is away; it comes back with it")
+    server.desired.suspend_for(other.name)  # last: every command forgets for whom it was suspended
 
 
 def _come_back(server: Server) -> None:
-    """Start what has stepped aside again when all for which it did are on their way: it waits for them."""
+    """Start what was suspended again when all for which it was are on their way: it waits for them."""
     failed_by_itself = server.state is State.FAILED and server.status.spawned_generation == server.generation
-    away = server.desired.away
-    coming = bool(away) and all(_is_coming(server.needs[name]) for name in away)
-    if coming and server.desired.attended and not failed_by_itself:
+    names = server.desired.suspended_for
+    coming = bool(names) and all(_is_coming(server.needs[name]) for name in names)
+    if coming and server.desired.accepts_commands and not failed_by_itself:
         server.ask_up()
 
 
 def _is_coming(server: Server) -> bool:
-    return server.desired.is_up and not server.idle()
+    return server.desired.is_up and not server.is_settled()
 
 
 def _never(server: Server, need: Need, other: Server) -> ServerCrashed:

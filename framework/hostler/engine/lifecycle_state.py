@@ -1,28 +1,28 @@
-"""What the life of one server owns: its state, its run, its plugins, its lock, its port."""
+"""What the lifecycle of one server owns: its state, its run, its plugins, its lock, its port."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hostler.engine.restart import Budget
-from hostler.engine.run import Run
 from hostler.engine.server import Server
 from hostler.errors import ServerError
-from hostler.events.crash import PluginNote
-from hostler.events.events import PluginFailed, StateChanged
+from hostler.events.crash import KEPT, CrashRecord, PluginNote
+from hostler.events.events import CrashRecorded, StateChanged
+from hostler.model.spec import ServerSpec
 from hostler.model.states import MOVES, State
-from hostler.plugins.hook_stats import Failure
 from hostler.plugins.host import PluginHost
 from hostler.process.disk.lock import NameLock
+from hostler.runtime.begun_run import Run
+from hostler.runtime.plugin_failures import build_plugins
 
 
 class LifecycleState:
     """The only writer of a server's status, which it publishes after each change.
 
-    Plugins and lock are kept over the restarts of one start, and let go at rest; the port is remembered
-    longer. `port_refused` tells that the server itself could not bind it, for connections that are not over
-    yet; `seen_certificates` are the paths of certificates that were looked at.
+    Plugins and lock are kept over the restarts of one start, and released when the server is stopped or has
+    failed; the port is remembered longer. `checked_certificates` are paths that were looked at already.
     """
 
     def __init__(self, server: Server) -> None:
@@ -30,13 +30,13 @@ class LifecycleState:
         self.plugins: PluginHost | None = None
         self.lock: NameLock | None = None
         self.last_port: int | None = None
-        self.port_refused = False
-        self.seen_certificates: set[str] = set()
+        self.checked_certificates: set[str] = set()
+        self._port_refused = False
+        self._missing: tuple[str, ...] = ("",)
 
-    def _publish(self, **changes: Any) -> None:
-        self.server.publish_status(replace(self.server.status, **changes))
-
-    # -- the state ----------------------------------------------------------------------------
+    def publish(self, **changes: Any) -> None:
+        """Publish a status with these fields changed. Whoever waits is woken up by `enter`, not here."""
+        self.server._publish_status(replace(self.server.status, **changes))  # noqa: SLF001 - its only writer
 
     def enter(
         self,
@@ -46,17 +46,17 @@ class LifecycleState:
         seconds: float | None = None,
         error: ServerError | None = None,
     ) -> None:
-        """Move to `state`: checked against MOVES, published, told. Nothing else changes the state."""
+        """Move to `state`: checked against MOVES, published, reported. Nothing else changes the state."""
         server, status = self.server, self.server.status
         if state not in MOVES[status.state]:
             raise AssertionError(f"illegal move of {server.name}: {status.state.value} -> {state.value}")
 
         kept = None if state is State.RUNNING else status.error
-        self._publish(state=state, rests=status.rests + state.at_rest, error=error or kept)
+        deactivations = status.deactivations + state.at_rest
+        self.publish(state=state, deactivations=deactivations, error=error or kept)
         server.reporter.emit(
             StateChanged(
-                server=server.name,
-                generation=status.generation,
+                **server.reporter.origin,
                 state=state,
                 previous=status.state,
                 pid=server.pid,
@@ -68,129 +68,100 @@ class LifecycleState:
         )
         server.wake()
 
-    def set_stuck(self, stuck: ServerError | None) -> None:
-        """Note why it cannot be stopped, or that it can be."""
-        self._publish(stuck=stuck)
-
-    # -- its runs -----------------------------------------------------------------------------
-
     def begin_run(self) -> Run:
         """The next generation, in the state starting."""
         server, generation = self.server, self.server.generation + 1
         run = Run(server.spec, server.context, server.reporter, generation)
-        self._publish(generation=generation, run=run, stuck=None)
+        self.publish(generation=generation, run=run, unkillable=None)
         server.reporter.begin_run(generation)
-        server.desired.begin()
+        server.desired.begin_run()
         self.enter(State.STARTING)
         return run
 
-    def show_run(self, run: Run) -> None:
-        """The run has come further."""
-        self._publish(run=run)
+    def record_crash(self, record: CrashRecord) -> None:
+        """Keep the record of an unexpected exit, masked, and report it."""
+        record = record.masked(self.server.reporter.masker.text)
+        self.publish(crashes=(*self.server.crashes, record)[-KEPT:])
+        self.server.reporter.emit(CrashRecorded(**self.server.reporter.origin, record=record))
 
-    def note_spawned(self) -> None:
-        """The run has a process."""
-        self._publish(spawned_generation=self.server.generation)
-
-    def end_run(self) -> None:
-        """Nothing is left of the run."""
-        self._publish(run=None)
-
-    def set_budget(self, budget: Budget) -> None:
-        """Note what has been spent, or given back."""
-        self._publish(budget=budget)
-
-    def note_restart(self) -> None:
-        """Count an automatic restart."""
-        self._publish(restarts=self.server.restarts + 1)
+    def reports_anew(self, *missing: str) -> bool:
+        """Whether something else is missing on this machine than at the last spawn."""
+        before, self._missing = self._missing, missing
+        return missing != before
 
     # -- its port and its lock ----------------------------------------------------------------
 
     def promise_port(self, port: int | None) -> None:
-        """This is the port of the run; no other server gets it meanwhile."""
+        """Keep this port for the run; no other server gets it meanwhile."""
         self.last_port = port
-        self._publish(promised_port=port)
+        self.publish(promised_port=port)
 
     def refuse_port(self) -> None:
         """Connections of a former run keep the port: the next start waits for it, or takes another one."""
-        self.port_refused, self.last_port = True, None
+        self._port_refused, self.last_port = True, None
 
     def take_port_refused(self) -> bool:
         """Whether the last run was refused its port; the next one is asked anew."""
-        refused, self.port_refused = self.port_refused, False
+        refused, self._port_refused = self._port_refused, False
         return refused
 
     def hold(self, lock: NameLock | None) -> None:
-        """Hold this lock until rest."""
+        """Hold this lock until the server is stopped or has failed."""
         self.lock = lock
 
-    # -- rest ---------------------------------------------------------------------------------
+    # -- its plugins --------------------------------------------------------------------------
 
-    def rest(self, state: State, *, reason: str = "", error: ServerError | None = None) -> None:
-        """Enter a state of rest, then let go of what nobody wants any more."""
-        ends = state is State.FAILED or not self.server.desired.is_up
+    def build_plugins(self) -> PluginHost:
+        """The plugins, built at the first call of a start. Raises PluginError."""
+        if self.plugins is None:
+            self.plugins = build_plugins(self.server.spec, self.server.reporter, self._note_failure)
+        return self.plugins
 
-        if state is State.STOPPED:
-            self.server.desired.rested()
-
-        self._publish(promised_port=None, run=None)
-
-        try:
-            self.enter(state, reason=reason, error=error)
-        finally:
-            if ends:
-                self.let_go()  # not before: whoever hears of the state may still write it down
-
-        if self.server.may_come_back:
-            text = f"it waits: {self.server.lasting.hope}"
-            self.server.reporter.notice("waits_while_failed", text, "warning")
-
-    def let_go(self) -> None:
-        """Release the lock, and drop the plugins with what they still run, unless one may bring it back."""
-        lock, self.lock = self.lock, None
-        if not self.server.may_come_back:
-            self.drop_plugins()
-        if lock is not None:
-            lock.release()
+    def _note_failure(self, failure: PluginNote) -> None:
+        if self.server.run is not None:
+            self.server.run.plugin_failures.append(failure)
 
     def drop_plugins(self) -> None:
         """Have the next start build new ones."""
         self.plugins = None
         self.server.lasting.end()
 
-    def build_plugins(self) -> PluginHost:
-        """The plugins, built at the first call of a start. Raises PluginError."""
-        if self.plugins is None:
-            self.plugins = PluginHost(self.server.spec.plugins, on_failure=self._tell_failure)
-            for one in self.plugins.deprecations:
-                details = {"plugin": one.plugin, "hook": one.hook, "argument": one.argument}
-                self.server.reporter.notice("deprecated", str(one), "warning", details)
-        return self.plugins
+    # -- its end ------------------------------------------------------------------------------
 
-    def _tell_failure(self, failure: Failure) -> None:
-        run = self.server.run
-        if run is not None:
-            what = failure.reason if failure.slow else f"failed: {failure.reason}"
-            word = PluginNote(failure.plugin, failure.hook, what)
-            run.failures.append(word)
+    def deactivate(self, state: State, *, reason: str = "", error: ServerError | None = None) -> None:
+        """Enter stopped or failed, then release what nobody wants any more."""
+        server = self.server
+        ends = state is State.FAILED or not server.desired.is_up
 
-        if failure.slow:  # a busy machine does that to any plugin
-            self._tell_slow(failure)
-            return
+        if state is State.STOPPED:
+            server.desired.note_stopped()
 
-        self.server.reporter.emit(
-            PluginFailed(
-                server=self.server.name,
-                generation=self.server.generation,
-                plugin=failure.plugin,
-                hook=failure.hook,
-                reason=failure.reason,
-                seconds=failure.seconds,
-                disabled=failure.disabled,
-            )
-        )
+        self.publish(promised_port=None, run=None)
 
-    def _tell_slow(self, failure: Failure) -> None:
-        text = f"plugin {failure.plugin} {failure.reason} in {failure.hook}"
-        details = {"plugin": failure.plugin, "hook": failure.hook, "seconds": failure.seconds}
-        self.server.reporter.notice("plugin_slow", text, details=details)
+        try:
+            self.enter(state, reason=reason, error=error)
+        finally:
+            if ends:
+                self.release()  # not before: whoever hears of the state may still write it down
+
+        if server.is_revivable:
+            server.reporter.notice("waits_while_failed", f"it waits: {server.lasting.revival}", "warning")
+
+    def release(self) -> None:
+        """Release the lock, and drop the plugins and what they still run, unless one may revive it."""
+        lock, self.lock = self.lock, None
+        if not self.server.is_revivable:
+            self.drop_plugins()
+        if lock is not None:
+            lock.release()
+
+    # -- a reload -----------------------------------------------------------------------------
+
+    def reconfigure(self, spec: ServerSpec, needs: Mapping[str, Server]) -> None:
+        """Be this server from now on; it is stopped or has failed."""
+        self.server._reconfigure(spec, needs)  # noqa: SLF001 - nobody else may, while it runs
+        self.drop_plugins()  # kept if a start was requested while it stopped
+
+    def dismiss(self) -> None:
+        """Accept no more commands: the server is removed."""
+        self.server._dismiss()  # noqa: SLF001 - as above

@@ -1,231 +1,211 @@
-"""Waiting for ready, and running: word after word is taken until one ends the run."""
+"""The states waiting_ready and running: event after event is taken until one ends the run."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hostler.concurrency.event_loop import loop_time
-from hostler.engine.diagnosis import why_not_ready
-from hostler.engine.health import HealthWatch, PluginHealth
 from hostler.engine.lifecycle_state import LifecycleState
-from hostler.engine.live_run import LiveRun
-from hostler.engine.run_events import (
-    CommandReceived,
-    EndpointConfirmed,
-    HealthChanged,
-    ProcessExited,
-    RunEvent,
-    RunFailed,
-)
-from hostler.engine.server import Server
+from hostler.engine.run import LiveRun
 from hostler.errors import ServerCrashed, ServerError
-from hostler.events.events import EndpointFound, HealthReported, Spawned
-from hostler.model.launch import Launch
-from hostler.model.states import State
-from hostler.model.values import ExitCause, Healthy, Report, Unhealthy
+from hostler.events.events import EndpointFound, HealthReported
+from hostler.model.choices import Kind, RestartMode
+from hostler.model.states import COMPLETED, DONE, State
+from hostler.model.values import ExitCause, Healthy, Unhealthy
 from hostler.plugins.host import PluginHost
-from hostler.process.spawn.environment import MARKER
-from hostler.process.spawn.exits import Process
-from hostler.secrets.credentials import MASK, is_address
+from hostler.runtime.begun_run import RunEvent, RunSignal
+from hostler.runtime.diagnosis import why_not_ready
+from hostler.runtime.endpoint_discovery import EndpointConfirmed
+from hostler.runtime.health import HealthChanged, HealthMonitor, PluginHealth
 
 _LATE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """Why a run is to end. `error` is None when only its exit can tell."""
+    """Why a run is to end. `error` is None when only its exit can tell; `succeeded`: it has done its work."""
 
     cause: ExitCause
     reason: str = ""
     error: ServerError | None = None
     unhealthy: Unhealthy | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Monitor:
-    """The paragraph of the life that is the states waiting_ready and running."""
-
-    life: LifecycleState
-    plugins: PluginHost
-    run: LiveRun
+    succeeded: bool = False
 
     @property
-    def server(self) -> Server:
-        """The server that is monitored."""
-        return self.life.server
+    def unexpected(self) -> bool:
+        """Whether it is a crash: neither a stop that was requested nor success."""
+        return self.cause is not ExitCause.STOPPED and not self.succeeded
 
-    def begin(self) -> None:
-        """Tell of the spawn, and start to watch for the exit and the endpoint."""
-        self.server.reporter.emit(self._spawned(self.run.launch, self.run.process.pid))
-        self._tell_what_is_lacking(self.run.process)
-        self.run.watch(announced=self.plugins.has("parse_port") and bool(self.run.captured))
-        if self.run.launch.port is None:
-            self._watch_health()
 
-    def _tell_what_is_lacking(self, process: Process) -> None:
-        """Once, and again when it has changed."""
-        if not self.server.is_news(*process.missing_tools, process.doubt):
-            return
-        if process.missing_tools:
-            names = ", ".join(process.missing_tools)
-            self.server.reporter.notice("tool_missing", f"not found, so gone on without: {names}", "warning")
-        if process.doubt:
-            self.server.reporter.notice("processes_hidden", process.doubt, "warning")
+class Monitor:
+    """Watches one run from its spawn until something ends it."""
 
-    def _spawned(self, launch: Launch, pid: int) -> Spawned:
-        env = {
-            name: MASK if name in launch.secrets and not is_address(value) else value
-            for name, value in launch.env.items()
-        }
-        origins = launch.origins | {MARKER: "hostler itself"}
-        return Spawned(
-            server=self.server.name,
-            generation=self.run.generation,
-            pid=pid,
-            argv=self.run.argv(),
-            cwd=str(launch.cwd),
-            env=dict(sorted(env.items())),
-            origins=dict(sorted(origins.items())),
-            removed=dict(sorted(launch.removed.items())),
-        )
+    def __init__(self, life: LifecycleState, run: LiveRun, plugins: PluginHost) -> None:
+        self._life, self._server, self._reporter = life, life.server, life.server.reporter
+        self._run = run
+        self._plugins = plugins
+        self._hints: set[str] = set()
 
-    async def until_ending(self) -> RunOutcome:
-        """Take word after word until one ends the run."""
-        begun = loop_time() - self.run.uptime
-        not_before = begun
+    async def watch(self) -> RunOutcome:
+        """Take event after event until one ends the run."""
+        self.begin()
+        begun = not_before = loop_time() - self._run.uptime
 
         while True:
             deadline = max(begun + self._limit(), not_before)
-            happening = await self.run.inbox.take(deadline)
-            if happening is None and loop_time() - deadline > _LATE:
+            event = await self._run.mailbox.take(deadline)
+            if event is None and loop_time() - deadline > _LATE:
                 not_before = loop_time() + _LATE  # the host held up the loop: nothing could be heard
                 continue
-            ending = self._too_late() if happening is None else self._consider(happening)
-            if ending is not None:
-                return ending
+            outcome = self._too_late() if event is None else self._consider(event)
+            if outcome is not None:
+                return outcome
+
+    def begin(self) -> None:
+        """Report the spawn, and start to watch for the exit and the endpoint."""
+        run, plugins = self._run, self._plugins
+        self._reporter.emit(run.spawned())
+        self._report_missing()
+        run.watch(announced=plugins.has("parse_port") and bool(run.captured))
+        if run.launch.port is None:
+            self._watch_health()
+
+    def _report_missing(self) -> None:
+        """Once, and again when it has changed."""
+        process = self._run.process
+        if not self._life.reports_anew(*process.missing_tools, process.doubt):
+            return
+        if process.missing_tools:
+            names = ", ".join(process.missing_tools)
+            self._reporter.notice("tool_missing", f"not found, so gone on without: {names}", "warning")
+        if process.doubt:
+            self._reporter.notice("processes_hidden", process.doubt, "warning")
 
     def _limit(self) -> float:
         """How many seconds the run may take until something has to be over: the start, or a task's work."""
-        spec = self.server.spec
+        spec = self._server.spec
         work = spec.task_timeout or math.inf
-        return min(work, spec.startup_timeout) if self.run.ready_at is None else work
+        return min(work, spec.startup_timeout) if self._run.ready_at is None else work
 
     def _too_late(self) -> RunOutcome:
-        spec = self.server.spec
-        if self.run.ready_at is None and self._limit() == spec.startup_timeout:
+        spec = self._server.spec
+        if self._run.ready_at is None and self._limit() == spec.startup_timeout:
             reason = f"not ready after {spec.startup_timeout:g} s"
-            return RunOutcome(ExitCause.STARTUP_TIMEOUT, reason, why_not_ready(self.run))
+            return RunOutcome(ExitCause.STARTUP_TIMEOUT, reason, why_not_ready(self._run))
         reason = f"it did not complete within {spec.task_timeout:g} s"
         error = ServerCrashed(reason, hint="raise task_timeout if it needs longer")
         return RunOutcome(ExitCause.TASK_TIMEOUT, reason, error)
 
-    def _consider(self, happening: RunEvent) -> RunOutcome | None:
-        match happening:
-            case ProcessExited():
-                return RunOutcome(ExitCause.EXITED)
-            case RunFailed(error):
-                return RunOutcome(ExitCause.UNHEALTHY, error.message, error)
+    def _consider(self, event: RunEvent) -> RunOutcome | None:
+        match event:
+            case RunSignal.PROCESS_EXITED:
+                return self._exited()
+            case ServerError():
+                return RunOutcome(ExitCause.UNHEALTHY, event.message, event)
             case EndpointConfirmed():
-                self._found(happening)
-            case HealthChanged(health):
-                return self._health_news(health)
-            case CommandReceived() if self.server.end_asked:
-                desired = self.server.desired
-                return RunOutcome(ExitCause.STOPPED, desired.reason or desired.what_ends_it)
+                self._take_endpoint(event)
+            case HealthChanged(health, plugin):
+                return self._take_health(health, plugin)
+            case RunSignal.COMMAND_RECEIVED if self._server.end_asked:
+                desired = self._server.desired
+                return RunOutcome(ExitCause.STOPPED, desired.stop_reason or desired.ending_command)
 
         return None
 
-    def _found(self, found: EndpointConfirmed) -> None:
-        server, confirmed = self.server, found.confirmed
-        self.run.confirm(confirmed)
-        server.reporter.emit(
-            EndpointFound(
-                server=server.name,
-                generation=self.run.generation,
-                endpoint=confirmed.endpoint,
-                source=confirmed.source,
-            )
+    def _exited(self) -> RunOutcome:
+        spec, status = self._server.spec, self._run.exit_status
+        is_task = spec.kind is Kind.TASK
+        may_end = not self._server.end_asked and spec.restart.policy is not RestartMode.ALWAYS
+        success = status is not None and (
+            (is_task and status.code == 0) or status.name in spec.success_exit_codes
         )
+        if may_end and success:
+            return RunOutcome(ExitCause.EXITED, COMPLETED if is_task else DONE, succeeded=True)
+        return RunOutcome(ExitCause.EXITED)
 
-        if confirmed.doubt:
-            server.reporter.notice("identity_unknown", confirmed.doubt, "warning")
+    # -- endpoint and health ------------------------------------------------------------------
 
+    def _take_endpoint(self, found: EndpointConfirmed) -> None:
+        self._run.confirm(found)
+        self._reporter.emit(
+            EndpointFound(**self._reporter.origin, endpoint=found.endpoint, source=found.source)
+        )
+        if found.doubt:
+            self._reporter.notice("identity_unknown", found.doubt, "warning")
         self._watch_health()
 
     def _watch_health(self) -> None:
-        plugins, server = self.plugins, self.server
-
-        health = HealthWatch(
-            plugins.health_openers(server, self.run.endpoint),
-            on_news=lambda news: self.run.inbox.post(HealthChanged(news)),
+        plugins, spec = self._plugins, self._server.spec
+        health = HealthMonitor(
+            plugins.health_openers(self._server, self._run.endpoint),
+            on_change=lambda plugin: self._run.mailbox.post(HealthChanged(health, plugin)),
             on_flood=lambda name: plugins.health_failed(name, "floods the server with reports; slowed down"),
-            rule=server.spec.health,
-            limit=server.spec.max_connection_failures,
+            rule=spec.health,
+            limit=spec.max_connection_failures,
         )
-        self.run.watch_health(health)
+        self._run.watch_health(health)
 
         if not health.plugins:
             self._ready()
 
-    def _health_news(self, news: PluginHealth) -> RunOutcome | None:
-        assert self.run.health is not None
-        self.run.health.take(news)
-        self._tell_health(news)
-        self.server.wake()
-        report = news.last
+    def _take_health(self, health: HealthMonitor, plugin: PluginHealth) -> RunOutcome | None:
+        health.take(plugin)
+        self._report_health(plugin)
+        self._server.wake()
+        report = plugin.last
         if isinstance(report, Unhealthy) and (report.permanent or report.fatal):
-            return self._unhealthy(f"{news.name}: {report.reason}", report)
-        if self.run.ready_at is None:
-            if isinstance(report, Unhealthy) and report.hint and self.run.health.is_news(report.hint):
-                self._tell_hint(news.name, report)
-            if self.run.health.healthy:
+            return _unhealthy(f"{plugin.name}: {report.reason}", [report])
+        if self._run.ready_at is None:
+            if isinstance(report, Unhealthy) and report.hint and report.hint not in self._hints:
+                self._report_hint(plugin.name, report)
+            if health.healthy:
                 self._ready()
             return None
 
-        lost = self.run.health.lost
+        lost = health.lost
+        reports = [one.last for one in lost if isinstance(one.last, Unhealthy)]
         reason = "; ".join(f"{one.name}: {one.complaint}" for one in lost)
-        return self._unhealthy(reason, *(one.last for one in lost)) if lost else None
+        return _unhealthy(reason, reports) if lost else None
 
-    def _unhealthy(self, reason: str, *reports: Report | None) -> RunOutcome:
-        """The end of the run for these last words; their own error tells more, where there is one of them."""
-        report = next(report for report in reports if isinstance(report, Unhealthy))
-        error = report.error if len(reports) == 1 else None
-        error = error or ServerCrashed(
-            f"it is up, but not healthy: {reason}",
-            hint=report.hint or "look at its log, and at what the plugin asks for",
-        )
+    def _report_health(self, plugin: PluginHealth) -> None:
+        if plugin.fault:
+            self._plugins.health_failed(plugin.name, plugin.fault)
 
-        if report.permanent:
-            error = error.with_context(permanent=True)
-
-        return RunOutcome(ExitCause.UNHEALTHY, reason, error, report)
-
-    def _tell_health(self, news: PluginHealth) -> None:
-        if news.fault:
-            self.plugins.health_failed(news.name, news.fault)
-
-        if news.told:
-            report = news.last
-            self.server.reporter.emit(
+        if plugin.worth_reporting:
+            report = plugin.last
+            self._reporter.emit(
                 HealthReported(
-                    server=self.server.name,
-                    generation=self.run.generation,
-                    plugin=news.name,
+                    **self._reporter.origin,
+                    plugin=plugin.name,
                     healthy=None if report is None else isinstance(report, Healthy),
-                    reason=news.reason,
-                    failures=news.failures,
+                    reason=plugin.reason,
+                    failures=plugin.failures,
                     report=report,
                 )
             )
 
-    def _tell_hint(self, plugin: str, report: Unhealthy) -> None:
-        """What time does not cure is told at once."""
+    def _report_hint(self, plugin: str, report: Unhealthy) -> None:
+        """Report at once, and once, what time does not cure."""
+        self._hints.add(report.hint)
         text = f"not ready: {plugin}: {report.reason}; what to do: {report.hint}"
         details = {"plugin": plugin, "hint": report.hint}
-        self.server.reporter.notice("not_ready_hint", text, "warning", details)
+        self._reporter.notice("not_ready_hint", text, "warning", details)
 
     def _ready(self) -> None:
-        self.run.note_ready()
-        self.life.enter(State.RUNNING, seconds=self.run.uptime)
-        self.run.background.start(self.plugins.on_ready(self.server, self.run.endpoint), "on_ready")
+        self._run.note_ready()
+        self._life.enter(State.RUNNING, seconds=self._run.uptime)
+        self._run.tasks.start(self._plugins.on_ready(self._server, self._run.endpoint), "on_ready")
+
+
+def _unhealthy(reason: str, reports: Sequence[Unhealthy]) -> RunOutcome:
+    """The end of the run for these last reports; their own error tells more, where there is one of them."""
+    report = reports[0]
+    error = (report.error if len(reports) == 1 else None) or ServerCrashed(
+        f"it is up, but not healthy: {reason}",
+        hint=report.hint or "look at its log, and at what the plugin asks for",
+    )
+    if report.permanent:
+        error = error.with_context(permanent=True)
+    return RunOutcome(ExitCause.UNHEALTHY, reason, error, report)

@@ -1,130 +1,37 @@
-"""One run of a server under one generation number: as it has begun, and as its launch is prepared."""
+"""A run whose launch is prepared, and a run that has a process: what one generation holds and releases."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
-import anyio
-
-from hostler.concurrency.mailbox import Mailbox
-from hostler.concurrency.tasks import TaskSet
-from hostler.engine.health import HealthWatch
-from hostler.engine.run_events import RunEvent
 from hostler.errors import ProcessSpawnFailed, ServerError
-from hostler.events.crash import MemoryPoint, PluginNote
+from hostler.events.events import Spawned
 from hostler.hooks import ServerView
 from hostler.launching.build import Given, build_launch, interpolator
-from hostler.model.choices import OutputMode
+from hostler.model.choices import OutputMode, StopOrder
 from hostler.model.launch import Launch
-from hostler.model.spec import ServerSpec
-from hostler.model.values import Endpoint, StreamName
+from hostler.model.values import Endpoint, Line, StreamName
 from hostler.plugins.host import PluginHost
-from hostler.process.context import SupervisorContext
 from hostler.process.disk.lock import NameLock
-from hostler.process.spawn.environment import refuse_leaks, secrets_of
-from hostler.process.spawn.exits import ExitStatus, Process
+from hostler.process.output.capture import Capture
+from hostler.process.spawn.environment import MARKER, refuse_leaks, secrets_of
+from hostler.process.spawn.exits import Process
+from hostler.runtime.begun_run import Run, RunSignal
 from hostler.runtime.cleanup import clean_up, clean_up_now
 from hostler.runtime.command import CommandRunner
+from hostler.runtime.endpoint_discovery import EndpointConfirmed, EndpointDiscovery
+from hostler.runtime.health import HealthMonitor
 from hostler.runtime.line_broadcast import LineBroadcast
-from hostler.runtime.plugin_tasks import run_beside
-from hostler.runtime.reporter import Reporter
+from hostler.runtime.plugin_tasks import warm_up
 from hostler.runtime.run_recorder import Noted, RunRecorder
-from hostler.secrets.credentials import masked_words
+from hostler.secrets.credentials import MASK, is_address, masked_words
 
-_PLUGIN_FAILURES, _MEMORY_POINTS = 50, 30
-
-
-class Run:
-    """A generation that has begun. Nothing here knows states; the server's life drives it.
-
-    Its later forms, `PreparedRun` and `LiveRun`, go on with its inbox and its tasks. Whoever only looks at a
-    run reads here what is not there yet; whoever drives one has the form that has it.
-    """
-
-    launch: Launch | None = None
-    process: Process | None = None
-    lines: LineBroadcast | None = None
-    endpoint: Endpoint | None = None
-    health: HealthWatch | None = None
-    facts: Mapping[str, object] = MappingProxyType({})
-    ready_at: float | None = None
-    ended_at: float | None = None
-    told_to_end = False
-
-    def __init__(
-        self, spec: ServerSpec, context: SupervisorContext, reporter: Reporter, generation: int
-    ) -> None:
-        self.spec, self.context, self.reporter, self.generation = spec, context, reporter, generation
-        self.inbox: Mailbox[RunEvent] = Mailbox()
-        self.background = TaskSet()
-        self.opened = AsyncExitStack()
-        self.cut_short = anyio.Event()
-        self.memory: deque[MemoryPoint] = deque(maxlen=_MEMORY_POINTS)
-        self.failures: deque[PluginNote] = deque(maxlen=_PLUGIN_FAILURES)
-
-    @property
-    def exit_status(self) -> ExitStatus | None:
-        """How its main process ended; None while it lives, and without one."""
-        return None
-
-    @property
-    def uptime(self) -> float:
-        """Seconds from the spawn to now, or to the end."""
-        return 0.0
-
-    @property
-    def ready_for(self) -> float:
-        """Seconds from ready to now, or to the end."""
-        return 0.0
-
-    def warn(self, topic: str, text: str) -> None:
-        """Tell of a trouble with it."""
-        self.reporter.notice(topic, text, "warning")
-
-    def start_soon(self, function: Callable[[], Awaitable[None]]) -> None:
-        """Run a plugin's function beside this run; its failure is told, and hurts nobody."""
-        self.background.start(run_beside(function, self.reporter), "a plugin's background task")
-
-    def follow_lines(self) -> None:
-        """Have lines cut, if somebody needs them."""
-
-    def command_runner(self) -> CommandRunner:
-        """What runs commands for this run; ServerError before it is prepared."""
-        raise ServerError("no command can be run for it before it is prepared")
-
-    def members(self) -> list[int]:
-        """The pids of the living tree."""
-        return []
-
-    def tails(self) -> tuple[str, str]:
-        """The last lines of stdout and stderr, masked."""
-        return "", ""
-
-    async def close_health(self) -> None:
-        """Close the health streams: before on_shutdown and before the first signal."""
-
-    async def stop_tree(self, grace: float, tell: Callable[[int], None]) -> tuple[int, ...]:
-        """Ask it to end, grace, SIGKILL; the pids still there. `tell` hears who may not be signalled."""
-        del grace, tell
-        return ()
-
-    async def close(self) -> None:
-        """Release everything: tasks, output, deferred clean-ups (last first), files, the record."""
-        await self.background.close()
-        await self.opened.aclose()
-
-    def kill_now(self) -> bool:
-        """SIGKILL the whole tree and clean up, without the loop: when the program ends under us.
-
-        Deferred coroutines are not run. False when something outlives SIGKILL, and in a
-        forked child, which owns none of it: it stays on record.
-        """
-        self.background.cancel()
-        return not self.context.affinity.forked
+_DRAIN_SECONDS = 1.0
+_LAST_LINES = 3.0  # seconds more for followers to take the last lines of a process that exited by itself
+_TAIL_LINES = 20
 
 
 class PreparedRun(Run):
@@ -132,23 +39,15 @@ class PreparedRun(Run):
 
     launch: Launch
 
-    def __init__(self, begun: Run, launch: Launch, recorder: RunRecorder) -> None:
-        super().__init__(begun.spec, begun.context, begun.reporter, begun.generation)
-        self.inbox, self.background, self.opened = begun.inbox, begun.background, begun.opened
-        self.cut_short, self.memory, self.failures = begun.cut_short, begun.memory, begun.failures
-        self.launch = launch
-        self.recorder = recorder
-
-    @classmethod
-    def build(cls, begun: Run, lock: NameLock, given: Given) -> PreparedRun:
+    def __init__(self, begun: Run, lock: NameLock, given: Given) -> None:
         """Build the launch; raises a ServerError when the configuration does not allow it."""
-        recorder = RunRecorder(begun.context, begun.reporter, lock)
-        learn, warn = begun.reporter.masker.register, partial(begun.warn, "secret_exposed")
+        vars(self).update(vars(begun))  # the same mailbox and tasks: plugins and commands hold on to them
+        self.recorder = RunRecorder(self.context, self.reporter, lock)
+        learn, warn = self.reporter.masker.register, partial(self.warn, "secret_exposed")
         launch = build_launch(
-            begun.spec, begun.context, generation=begun.generation, given=given, learn=learn, warn=warn
+            self.spec, self.context, generation=self.generation, given=given, learn=learn, warn=warn
         )
-        launch.temporary = Noted(recorder.note)
-        return cls(begun, launch, recorder)
+        self.launch = replace(launch, temporary=Noted(self.recorder.note))
 
     async def edit(self, view: ServerView, plugins: PluginHost, given: Given) -> None:
         """Let the plugins edit the launch; raises a ServerError when it cannot be spawned."""
@@ -158,7 +57,7 @@ class PreparedRun(Run):
         try:
             await plugins.pre_spawn(view, self.launch, deadline=self.spec.prepare_timeout)
         finally:
-            self._learn_secrets()
+            self._learn_secrets()  # also of a launch that failed: its error may quote one
 
         if not self.launch.argv:
             raise ProcessSpawnFailed(
@@ -182,16 +81,16 @@ class PreparedRun(Run):
         return tuple(self.reporter.masker.text(word) for word in masked_words(self.launch.argv))
 
     def command_runner(self) -> CommandRunner:
-        """What runs commands for this run, outside of its tree."""
+        """Runs commands for this run, outside of its tree."""
         return CommandRunner(self.context, self.reporter, self.launch, None)
 
     async def close(self) -> None:
-        """Release everything, and forget the run: the record goes last, so that a kill leaves it."""
+        """Release everything, and forget the run."""
         self.recorder.unguard()
         self.context.exposure.note(self.launch, self.context.inputs())
         await super().close()
         await clean_up(self.launch, self.context.store, partial(self.warn, "cleanup_failed"))
-        self.recorder.end()
+        self.recorder.end()  # last: a hostler that is killed before this leaves a record to clean up by
 
     def kill_now(self) -> bool:
         """Clean up without the loop; False in a forked child."""
@@ -201,3 +100,181 @@ class PreparedRun(Run):
         clean_up_now(self.launch, self.context.store)
         self.recorder.end()
         return True
+
+
+class LiveRun(PreparedRun):
+    """A run that has a process, from its spawn until nothing of it is left.
+
+    `parse_port` asks the plugins what a line announces. What has been opened when the spawn fails is
+    closed with the prepared run.
+    """
+
+    process: Process
+    lines: LineBroadcast
+
+    def __init__(
+        self,
+        prepared: PreparedRun,
+        parse_port: Callable[[str, StreamName], tuple[str, Endpoint] | None],
+    ) -> None:
+        vars(self).update(vars(prepared))
+        self._parse_port = parse_port
+        # On record before the spawn: whoever is killed in between leaves a trace of the process.
+        run_id = self.recorder.begin(self.argv(), self.launch.temporary, self.launch.cgroup)
+        self._capture = self._open_capture()
+        self.opened.push_async_callback(self._capture.close)
+        self.lines = LineBroadcast(
+            self._capture, self.reporter, self.launch.followers, self._take_line, self._awaits_endpoint
+        )
+        self.opened.callback(self.lines.end)
+        self.update_lines()  # before the spawn: a thread reads, and what it reads unfollowed is lost
+        self.process = self._spawn(run_id)
+
+    def _open_capture(self) -> Capture:
+        sinks = tuple(self.launch.sinks)
+        self.launch.sinks.clear()  # from here on the capture closes them
+        return self.context.output.open(
+            generation=self.generation,
+            masker=self.reporter.masker,
+            sinks=sinks,
+            on_trouble=self._report_trouble,
+            streams=self.captured,
+        )
+
+    def _spawn(self, run_id: str) -> Process:
+        processes, capture = self.context.processes, self._capture
+        try:
+            if self.spec.guard:
+                processes.watchdog.add(run_id, self._report_trouble)
+            stdout_fd, stderr_fd = capture.write_fd("stdout"), capture.write_fd("stderr")
+            return processes.spawn(self.launch, run_id=run_id, stdout_fd=stdout_fd, stderr_fd=stderr_fd)
+        finally:
+            capture.close_write_fds()  # while we hold one, the output of a dead tree never ends
+
+    def register(self) -> None:
+        """Put the process on record. A ServerError leaves a process that has to be stopped."""
+        process = self.process
+        watchdog = self.context.processes.watchdog
+        watchdog.complete(process.run_id, process.pid, process.start_time, process.cgroup)
+        self.recorder.complete(pid=process.pid, start_time=process.start_time)
+        self.facts = MappingProxyType(dict(self.launch.facts))
+
+    def spawned(self) -> Spawned:
+        """The event of the spawn: what was started, and who set each variable."""
+        launch = self.launch
+        env = {
+            name: MASK if name in launch.secrets and not is_address(value) else value
+            for name, value in launch.env.items()
+        }
+        return Spawned(
+            **self.reporter.origin,
+            pid=self.process.pid,
+            argv=self.argv(),
+            cwd=str(launch.cwd),
+            env=dict(sorted(env.items())),
+            origins=dict(sorted((launch.origins | {MARKER: "hostler itself"}).items())),
+            removed=dict(sorted(launch.removed.items())),
+        )
+
+    def _report_trouble(self, topic: str, text: str, details: Mapping[str, object]) -> None:
+        level = "info" if topic == "sink_recovered" else "warning"
+        self.reporter.notice(topic, text, level, details)
+
+    # -- watching -----------------------------------------------------------------------------
+
+    def watch(self, announced: bool) -> None:
+        """Watch for the exit and, where the server has a port, for its endpoint."""
+        self.tasks.start(self._watch_exit(), "exit watch")
+
+        for function in self.launch.warm_ups:
+            self.tasks.start(warm_up(function, self.reporter), "warm-up")
+
+        if self.launch.port is not None:
+            place = Endpoint(self.launch.host, self.launch.port, self.spec.scheme)
+            places = (place, None) if announced else (None, place)
+            given = (self.spec, self.process, self.context.processes, self.launch.names_port)
+            self.discovery = EndpointDiscovery(*given, *places)
+            self.tasks.start(self._discover(self.discovery), "endpoint search")
+
+    async def _watch_exit(self) -> None:
+        await self.process.wait()
+        self.exited_at = self.context.clock()
+        self.mailbox.post(RunSignal.PROCESS_EXITED)
+
+    async def _discover(self, discovery: EndpointDiscovery) -> None:
+        try:
+            self.mailbox.post(await discovery.run())
+        except ServerError as error:
+            self.mailbox.post(error)
+        except Exception as error:  # noqa: BLE001 - unreported, nobody would know why it is never ready
+            self.mailbox.post(ServerError(f"its endpoint could not be looked for: {error!r}"))
+
+    def _take_line(self, line: Line) -> None:
+        """Offer the endpoint that a line of output announces."""
+        if self.discovery is not None and self.endpoint is None:
+            self.discovery.heard()
+            answer = self._parse_port(line.text, line.stream)
+            if answer is not None:
+                self.discovery.offer(answer[1], answer[0])
+
+    def _awaits_endpoint(self) -> bool:
+        return self.launch.port is not None and self.endpoint is None
+
+    def update_lines(self) -> None:
+        """Cut the output into lines while somebody follows them, and only then."""
+        self.lines.update()
+
+    def command_runner(self) -> CommandRunner:
+        """Runs commands for this run, as a part of its tree."""
+        return CommandRunner(self.context, self.reporter, self.launch, self.process.run_id)
+
+    def confirm(self, confirmed: EndpointConfirmed) -> None:
+        """Take the endpoint and put it on record."""
+        self.endpoint = confirmed.endpoint
+        try:
+            self.recorder.complete(url=confirmed.endpoint.url)
+        except ServerError as error:  # the record without the URL is enough to clean up behind us
+            self.warn("record_unusable", str(error))
+        self.update_lines()
+
+    def watch_health(self, health: HealthMonitor) -> None:
+        """Start the health plugins."""
+        self.health = health
+        health.start()
+
+    def note_ready(self) -> None:
+        """It may be used from now on."""
+        self.ready_at = self.context.clock()
+
+    # -- ending -------------------------------------------------------------------------------
+
+    def tails(self) -> tuple[str, str]:
+        """The last lines of stdout and stderr, masked."""
+        masked = self.reporter.masker.text  # once more: a secret may have been found since
+        stdout, stderr = (self._capture.tail(stream, _TAIL_LINES) for stream in ("stdout", "stderr"))
+        return masked(stdout), masked(stderr)
+
+    async def stop_tree(self, grace: float, on_refused: Callable[[int], None]) -> tuple[int, ...]:
+        """Stop the process tree, with SIGKILL after `grace` seconds; the pids that are still there."""
+        if self.context.affinity.forked:
+            return ()
+
+        self.killed = self.killed or self.process.alive()
+        order = StopOrder(self.spec.stop, self.spec.stop_signal)
+        stop = self.context.processes.stop
+        left = await stop(
+            self.process, grace=grace, order=order, cut_short=self.forced, on_refused=on_refused
+        )
+        if not left:
+            await self._capture.drained(_DRAIN_SECONDS, 0.0 if self.killed else _LAST_LINES)
+
+        return left
+
+    def kill_now(self) -> bool:
+        """SIGKILL the whole tree and clean up without the loop; False when something outlives that."""
+        self.tasks.cancel()
+        if self.health is not None:
+            self.health.cancel()
+        if not self.context.affinity.forked and self.context.processes.kill_now(self.process):
+            return False
+        return super().kill_now()

@@ -1,4 +1,4 @@
-"""One server: the commands that it takes, and the only writer of its state."""
+"""One server: the commands that it accepts. It reads the published status and writes the desired state."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 
-from hostler.engine.command_errors import at_rest, not_attended, runs_already
 from hostler.engine.desired import DesiredState
-from hostler.engine.diagnosis import not_in_time
-from hostler.engine.facts import ServerFacts
-from hostler.engine.run_events import CommandReceived
-from hostler.engine.status import ServerStatus
 from hostler.errors import ServerError
-from hostler.events.crash import KEPT, CrashRecord
-from hostler.events.events import CrashRecorded, Event
+from hostler.events.events import Event
 from hostler.model.choices import Kind
 from hostler.model.dependencies import Condition
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
 from hostler.process.context import SupervisorContext
+from hostler.runtime.begun_run import RunSignal
+from hostler.runtime.diagnosis import already_running, not_in_time, not_supervised
+from hostler.runtime.server_facts import ServerFacts
+from hostler.runtime.server_status import ServerStatus
+
+_COMING_UP = frozenset({State.STARTING, State.WAITING_READY})
 
 
 class Server(ServerFacts):
@@ -34,11 +34,11 @@ class Server(ServerFacts):
     ) -> None:
         super().__init__(spec, context, listener)
         self.needs = needs
+        self.dependents: dict[Server, Callable[[], None]] = {}
         self.desired = DesiredState()
-        self.bound: Mapping[str, int] = {}
-        self.lacking: tuple[str, ...] = ("",)
-        self.followers: dict[Server, Callable[[], None]] = {}
         self._changed = anyio.Event()
+
+    # -- commands that wait -------------------------------------------------------------------
 
     async def start(self) -> None:
         """Ask for the server to be up and wait until its process has been spawned.
@@ -48,8 +48,8 @@ class Server(ServerFacts):
         """
         self.context.affinity.check()
         if self.state is State.RUNNING and not self.end_asked:
-            raise runs_already(self)
-        under_way = self.state in {State.STARTING, State.WAITING_READY} and not self.end_asked
+            raise already_running(self)
+        under_way = self.state in _COMING_UP and not self.end_asked
         self.ask_up()
         await self._until_spawned(after=self.generation - under_way)
 
@@ -59,13 +59,13 @@ class Server(ServerFacts):
         Raises ForceKillTimeout, with the pids, when something outlives SIGKILL, and ServerError when hostler
         itself failed in the stop.
         """
-        rested = self.resting()
+        stopped = self.stop_condition()  # before the request: a start that follows must not hide this stop
         self.ask_down()
         if force and self.run is not None:
-            self.run.cut_short.set()
-        await self.until(rested)
-        if self.status.stuck is not None:
-            raise self.status.stuck
+            self.run.forced.set()
+        await self.until(stopped)
+        if self.status.unkillable is not None:
+            raise self.status.unkillable
 
     async def force_stop(self) -> None:
         """Stop with SIGKILL at once; otherwise as `stop`."""
@@ -85,14 +85,6 @@ class Server(ServerFacts):
         self.ask_up()
         self.desired.restart(self.generation)
         await self._until_spawned(after=self.generation)
-
-    def ask_restart(self, reason: str) -> None:
-        """Have a plugin's wish for a restart fulfilled, without waiting; a stop that is asked for wins."""
-        revives = self.may_come_back and not self.desired.start_asked
-        if not revives and (not self.state.has_begun or self.end_asked):
-            return
-        self.notice("restart_asked", f"a plugin asks for a restart: {reason}")
-        self.ask_up(planned=True) if revives else self.ask_again("")
 
     async def wait_ready(self, timeout: float | None = None) -> None:
         """Wait until the server may be used; a task, until it runs or has completed.
@@ -122,129 +114,24 @@ class Server(ServerFacts):
         self.context.affinity.check()
         with anyio.move_on_after(timeout):
             while not condition():
-                if self.idle():
-                    raise at_rest(self, self.desired.attended, self.desired.reason)
+                if self.is_settled():
+                    raise self._why_settled()
                 await self.changed()
             return
         raise not_in_time(self, what, timeout or 0.0)
 
+    def _why_settled(self) -> ServerError:
+        if self.state is State.FAILED and self.error is not None:
+            return self.error
+        if not self.desired.accepts_commands:
+            return not_supervised(self)
+        reason = self.desired.stop_reason
+        why = f"it is stopped: {reason}" if reason else "it is stopped"
+        return ServerError(why, server=self.name, hint="call start() first")
+
     async def wait_stopped(self) -> None:
         """Wait until the server is at rest, stopped or failed, and nobody has asked for it to be up."""
-        await self.until(self.idle)
-
-    def ask_up(self, *, planned: bool | None = None) -> None:
-        """Want it up, and what it needs, without waiting. ServerError where nobody would see to it."""
-        self.context.affinity.check()
-        if not self.desired.attended:
-            raise not_attended(self)
-
-        under_way = self.state in {State.STARTING, State.WAITING_READY, State.RUNNING}
-        self.desired.up(starts=not under_way, planned=planned)
-
-        for other in self.needs.values():
-            if not other.completed and (not other.desired.is_up or other.idle()):
-                other.ask_up()
-
-        self._nudge()
-
-    def ask_down(self, because: str = "") -> None:
-        """Want it down, without waiting; this run ends, even if it is wanted up again at once."""
-        self.context.affinity.check()
-        self.desired.down(self.generation, because)
-        if self.state.at_rest:
-            self.lasting.end()
-        self._nudge()
-
-    def ask_again(self, because: str) -> None:
-        """Have this run end and another one begin, without waiting."""
-        self.desired.restart(self.generation, because)
-        self._nudge()
-
-    def publish_status(self, status: ServerStatus) -> None:
-        """Show this from now on. Only the lifecycle calls it, and wakes those who wait when it is told."""
-        self.status = status
-
-    def reconfigure(self, spec: ServerSpec, needs: Mapping[str, Server]) -> None:
-        """Be this server from now on; it is at rest."""
-        self._unfollow_needed()
-        self.spec, self.needs = spec, needs
-        self.published.clear()  # by plugins that may be gone
-
-    def dismiss(self) -> None:
-        """Take no more commands: it is removed."""
-        self.desired.attend(False)
-        self._unfollow_needed()
-        self.reporter.close()
-
-    def _unfollow_needed(self) -> None:
-        for other in self.needs.values():
-            other.followers.pop(self, None)
-
-    def note_needed(self) -> None:
-        """Note which runs of the needed servers it starts with."""
-        self.bound = {name: other.generation for name, other in self.needs.items()}
-
-    def is_news(self, *lacking: str) -> bool:
-        """Whether it lacks something else than it was told to lack at its last spawn."""
-        was, self.lacking = self.lacking, lacking
-        return lacking != was
-
-    def note_crash(self, record: CrashRecord) -> None:
-        """Keep the record of an end that was not asked for, masked, and tell it."""
-        record = record.masked(self.reporter.masker.text)
-        self._crashes = (*self._crashes, record)[-KEPT:]
-        self.reporter.emit(CrashRecorded(server=self.name, generation=record.generation, record=record))
-
-    @property
-    def completed(self) -> bool:
-        """Whether the task has ended with exit code 0, and was not started again."""
-        return self.desired.completed
-
-    @property
-    def end_asked(self) -> bool:
-        """Whether the present run is to end, for a stop or a restart."""
-        return self.desired.ends(self.generation)
-
-    def idle(self) -> bool:
-        """Whether it is at rest and nobody has asked for it."""
-        return self.state.at_rest and not (self.desired.start_asked and self.desired.is_up)
-
-    @property
-    def may_come_back(self) -> bool:
-        """Whether it has failed, and a plugin may start it anew."""
-        return (
-            self.state is State.FAILED
-            and self.desired.is_up
-            and self.desired.attended
-            and bool(self.lasting.hope)
-        )
-
-    def resting(self) -> Callable[[], bool]:
-        """A condition: now or later it has been at rest, or what is left of it cannot be stopped."""
-        before = self.status.rests - self.state.at_rest
-        return lambda: self.status.rests > before or self.status.stuck is not None
-
-    def wake(self) -> None:
-        """Let everybody who waits look again."""
-        changed, self._changed = self._changed, anyio.Event()
-        changed.set()
-        for look in tuple(self.followers.values()):
-            look()
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until `condition` holds; it is looked at after every change."""
-        while not condition():
-            await self.changed()
-
-    async def changed(self) -> None:
-        """Wait for the next change."""
-        self.context.affinity.check()
-        await self._changed.wait()
-
-    def _nudge(self) -> None:
-        if self.run is not None:
-            self.run.inbox.post(CommandReceived())
-        self.wake()
+        await self.until(self.is_settled)
 
     async def _until_spawned(self, *, after: int) -> None:
         """Wait for the spawn of a later run than `after`, or a stop; raises what made it fail."""
@@ -257,6 +144,60 @@ class Server(ServerFacts):
         )
         if gave_up() and self.error is not None:
             raise self.error
+
+    # -- commands that do not wait ------------------------------------------------------------
+
+    def ask_up(self, *, planned: bool | None = None) -> None:
+        """Want it up, and what it needs. Raises ServerError where no supervisor would see to it."""
+        self.context.affinity.check()
+        if not self.desired.accepts_commands:
+            raise not_supervised(self)
+
+        self.desired.up(starts=self.state not in {*_COMING_UP, State.RUNNING}, planned=planned)
+
+        for other in self.needs.values():
+            if not other.completed and (not other.desired.is_up or other.is_settled()):
+                other.ask_up()
+
+        self._notify()
+
+    def ask_down(self, stop_reason: str = "") -> None:
+        """Want it down; this run ends, even if it is wanted up again at once."""
+        self.context.affinity.check()
+        self.desired.down(self.generation, stop_reason)
+        if self.state.at_rest:
+            self.lasting.end()
+        self._notify()
+
+    def ask_again(self, stop_reason: str) -> None:
+        """Have this run end and another one begin."""
+        self.desired.restart(self.generation, stop_reason)
+        self._notify()
+
+    def ask_restart(self, reason: str) -> None:
+        """Have a plugin's request for a restart fulfilled; a stop that is asked for wins."""
+        revives = self.is_revivable and not self.desired.start_requested
+        if not revives and (not self.state.has_begun or self.end_asked):
+            return
+        self.notice("restart_asked", f"a plugin asks for a restart: {reason}")
+        self.ask_up(planned=True) if revives else self.ask_again("")
+
+    def _notify(self) -> None:
+        if self.run is not None:
+            self.run.mailbox.post(RunSignal.COMMAND_RECEIVED)
+        self.wake()
+
+    # -- what is, and what is desired ---------------------------------------------------------
+
+    @property
+    def completed(self) -> bool:
+        """Whether the task has ended with exit code 0, and was not started again."""
+        return self.desired.completed
+
+    @property
+    def end_asked(self) -> bool:
+        """Whether the present run is to end, for a stop or a restart."""
+        return self.desired.ends(self.generation)
 
     def meets(self, condition: Condition) -> bool:
         """Whether it is as far as one that needs it asks. A task that has completed always is."""
@@ -280,3 +221,54 @@ class Server(ServerFacts):
         process = None if self.run is None else self.run.process
         up = self.state in {State.WAITING_READY, State.RUNNING} and not self.end_asked
         return up and (process is None or process.alive())
+
+    @property
+    def is_revivable(self) -> bool:
+        """Whether it has failed, and a plugin may start it anew."""
+        wanted = self.desired.is_up and self.desired.accepts_commands
+        return self.state is State.FAILED and wanted and bool(self.lasting.revival)
+
+    def is_settled(self) -> bool:
+        """Whether it is stopped or failed, and nobody has asked for it."""
+        return self.state.at_rest and not (self.desired.start_requested and self.desired.is_up)
+
+    def stop_condition(self) -> Callable[[], bool]:
+        """A condition: it has been stopped or failed since now, or what is left of it cannot be stopped."""
+        before = self.status.deactivations - self.state.at_rest
+        return lambda: self.status.deactivations > before or self.status.unkillable is not None
+
+    # -- changes ------------------------------------------------------------------------------
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until `condition` holds; it is looked at after every change."""
+        while not condition():
+            await self.changed()
+
+    async def changed(self) -> None:
+        """Wait for the next change."""
+        self.context.affinity.check()
+        await self._changed.wait()
+
+    def wake(self) -> None:
+        """Let everybody who waits look again."""
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+        for look in tuple(self.dependents.values()):
+            look()
+
+    def _publish_status(self, status: ServerStatus) -> None:
+        self.status = status
+
+    def _reconfigure(self, spec: ServerSpec, needs: Mapping[str, Server]) -> None:
+        self._unfollow_needed()
+        self.spec, self.needs = spec, needs
+        self.published.clear()  # by plugins that may be gone
+
+    def _dismiss(self) -> None:
+        self.desired.accept_commands(False)
+        self._unfollow_needed()
+        self.reporter.close()
+
+    def _unfollow_needed(self) -> None:
+        for other in self.needs.values():
+            other.dependents.pop(self, None)

@@ -1,44 +1,40 @@
-"""Starting: from the wish to a spawned process, raced with a stop."""
+"""The state starting: from the requested start to a launch that can be spawned, raced with a stop."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from functools import partial
 
 import anyio
 
 from hostler.concurrency.threads import run_in_thread
 from hostler.engine.dependencies import wait_for_needed
 from hostler.engine.lifecycle_state import LifecycleState
-from hostler.engine.run import PreparedRun, Run
-from hostler.engine.run_events import Prepared
+from hostler.engine.run import PreparedRun
 from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ServerError
 from hostler.launching.build import Given, choose_port
 from hostler.launching.resolved_inputs import ResolvedInputs, points_elsewhere, resolve_inputs
 from hostler.launching.spec_secrets import secrets_of_spec
-from hostler.process.disk.lock import RETRY_INTERVAL, NameLock
-from hostler.process.disk.run_record import kill_recorded
-from hostler.runtime.certificates import tell_unreadable
-
-# TIME_WAIT takes a minute on Linux.
-_LONGEST_LEFTOVER = 65.0
-_LEFTOVER_PAUSE = 0.25
+from hostler.process.disk.lock import NameLock
+from hostler.runtime.begun_run import Run, RunSignal
+from hostler.runtime.certificates import report_unreadable
+from hostler.runtime.lingering_port import wait_for_port
+from hostler.runtime.recovery import recover, take_lock
 
 
-@dataclass(slots=True)
 class Startup:
-    """The paragraph of the life that is the state starting; `run` is as far as it has come."""
+    """Prepares one run. `run` is as far as it has come."""
 
-    life: LifecycleState
-    run: Run
+    def __init__(self, life: LifecycleState, run: Run) -> None:
+        self.run = run
+        self._life = life
+        self._server = life.server
 
     async def prepare(self) -> PreparedRun | ServerError | None:
         """What can be spawned, or why nothing can; None when a stop came first."""
-        work = asyncio.create_task(self._prepare_and_tell(), name=f"start of {self.life.server.name}")
+        work = asyncio.create_task(self._prepare_and_report(), name=f"start of {self._server.name}")
         try:
-            while not self.life.server.end_asked:  # a stop beats a start that waits or hangs
-                if isinstance(await self.run.inbox.take(), Prepared):
+            while not self._server.end_asked:  # a stop beats a start that waits or hangs
+                if await self.run.mailbox.take() is RunSignal.PREPARED:
                     return await work
         finally:
             work.cancel()
@@ -46,7 +42,7 @@ class Startup:
 
         return None
 
-    async def _prepare_and_tell(self) -> PreparedRun | ServerError:
+    async def _prepare_and_report(self) -> PreparedRun | ServerError:
         try:
             return await self._prepare()
         except ServerError as error:
@@ -54,11 +50,10 @@ class Startup:
         except Exception as error:  # noqa: BLE001 - what went wrong here must not end the server's life
             return ServerError(f"the start could not be prepared: {error!r}")
         finally:
-            self.run.inbox.post(Prepared())
+            self.run.mailbox.post(RunSignal.PREPARED)
 
     async def _prepare(self) -> PreparedRun:
-        life, server = self.life, self.life.server
-        context = server.context
+        life, server, learn = self._life, self._server, self._server.reporter.masker.register
 
         if server.spec.unset:
             raise InvalidConfiguration(server.spec.unset)
@@ -66,50 +61,50 @@ class Startup:
         lock = await self._own_lock()  # before all else: nothing is done beside a run that another one has
 
         for value in secrets_of_spec(server.spec):
-            server.reporter.masker.register(value)
+            learn(value)
 
         plugins = life.build_plugins()
-        await wait_for_needed(server)
+        await self._wait_for_needed()
 
         for value in (value for other in server.needs.values() for value in other.published_secrets):
-            server.reporter.masker.register(value)  # whatever it is called, it is in our environment, too
+            learn(value)  # whatever it is called, it is in our environment, too
 
-        readings = await self._readings()
-        await self._wait_for_port()
+        readings = await self._resolve_inputs()
+        reuse = not life.take_port_refused()
+        await wait_for_port(server.spec, server.context.processes, server.reporter, reuse=reuse)
         # As late as can be: a port that is free now may be taken by the time that others are ready.
-        life.promise_port(choose_port(server.spec, context, life.last_port))
+        life.promise_port(choose_port(server.spec, server.context, life.last_port))
         given = self._given(readings)
-        self.run = run = PreparedRun.build(self.run, lock, given)
-        life.show_run(run)  # from here on plugins may run commands for it
+        self.run = run = PreparedRun(self.run, lock, given)
+        life.publish(run=run)  # from here on plugins may run commands for it
         await run.edit(server, plugins, given)
-        await tell_unreadable(run.command_runner(), life.seen_certificates)
+        await report_unreadable(run.command_runner(), life.checked_certificates)
         return run
 
-    async def _wait_for_port(self) -> None:
-        """A port that only connections of a former run still have needs nothing but time."""
-        server, reuse = self.life.server, not self.life.take_port_refused()
-        host, port = server.spec.host, server.spec.port
-        if not port or not 1 <= port <= 65535:
-            return
+    async def _own_lock(self) -> NameLock:
+        """The lock that is held since the last start, or a new one: then we clean up behind who had it."""
+        life, context = self._life, self._server.context
+        if life.lock is not None and life.lock.held:
+            return life.lock
 
-        blocked = partial(server.context.processes.needs_only_time, host, port, reuse=reuse)
-        if not blocked():
-            return
+        if life.lock is not None:  # the state directory was deleted under us
+            life.lock.release()
+            life.hold(None)
 
-        text = (
-            f"port {port} on {host} is kept by connections of a former run that are not over yet (TIME_WAIT)"
-        )
-        text += f"; it is waited for, up to {_LONGEST_LEFTOVER:g} s"
-        server.reporter.note_activity(text)
-        server.reporter.notice("port_not_free_yet", text, details={"host": host, "port": port})
+        lock = await take_lock(context, self._server.name)
+        life.hold(lock)  # before the clean-up: a stop that comes in it releases the lock
+        await recover(lock, context, self._server.reporter, self._server.spec.prepare_timeout)
+        return lock
 
-        with anyio.move_on_after(_LONGEST_LEFTOVER):
-            while blocked():  # noqa: ASYNC110 - nobody tells when the system forgets a connection
-                await anyio.sleep(_LEFTOVER_PAUSE)
+    async def _wait_for_needed(self) -> None:
+        await wait_for_needed(self._server)
+        # With no await in between: these are the runs that were seen to be ready.
+        generations = {name: other.generation for name, other in self._server.needs.items()}
+        self._life.publish(dependency_generations=generations)
 
-    async def _readings(self) -> ResolvedInputs:
+    async def _resolve_inputs(self) -> ResolvedInputs:
         """Read what the configuration points at, now that all that may write it is ready."""
-        server = self.life.server
+        server = self._server
         if not points_elsewhere(server.spec):
             return ResolvedInputs()
 
@@ -124,65 +119,16 @@ class Startup:
         if readings is None:
             raise EnvironmentSetupFailed("reading its secrets and env_file took longer than prepare_timeout")
 
-        await wait_for_needed(server)  # once more: one of them may have ended meanwhile
+        await self._wait_for_needed()  # once more: one of them may have ended meanwhile
         return readings
 
     def _given(self, readings: ResolvedInputs) -> Given:
         """What is known now that the needed servers are ready."""
-        needs = self.life.server.needs
+        needs = self._server.needs
 
         return Given(
-            port=self.life.last_port,
+            port=self._life.last_port,
             needed={name: other.child_env({}) for name, other in needs.items()},
             others={name: other.endpoint for name, other in needs.items()},
             readings=readings,
         )
-
-    async def _own_lock(self) -> NameLock:
-        """The lock that is held since the last start, or a new one: then we clean up behind who had it."""
-        life, lock = self.life, self.life.lock
-        if lock is not None and lock.held:
-            return lock
-
-        if lock is not None:  # the state directory was deleted under us
-            lock.release()
-            life.hold(None)
-
-        lock = await self._take_lock()
-        life.hold(lock)
-        await self._recover(lock)
-        return lock
-
-    async def _take_lock(self) -> NameLock:
-        server, context = self.life.server, self.life.server.context
-        attempts = NameLock.attempts(context.directories, context.namespace, server.name)
-        while (lock := next(attempts)) is None:  # noqa: ASYNC110 - nobody tells when a file is unlocked
-            await anyio.sleep(RETRY_INTERVAL)
-        return lock
-
-    async def _recover(self, lock: NameLock) -> None:
-        store = self.life.server.context.store
-        if store.is_clean(lock):
-            return
-
-        recovered = None
-        self.life.server.reporter.note_activity("cleaning up behind a former hostler that was killed")
-
-        with anyio.move_on_after(self.life.server.spec.prepare_timeout):
-            recovered = await run_in_thread(store.recover, lock, kill_recorded, abandon_on_cancel=True)
-
-        if recovered is None:
-            raise EnvironmentSetupFailed(
-                "cleaning up behind a former hostler that was killed took longer than prepare_timeout",
-                hint="its temporary files are on a disk that hangs, perhaps",
-            )
-
-        if recovered.pids_killed:
-            pids = ", ".join(map(str, recovered.pids_killed))
-            text = f"a former hostler was killed and left processes behind; they are gone now: {pids}"
-            self.life.server.reporter.notice(
-                "orphans_removed", text, "warning", {"pids": list(recovered.pids_killed)}
-            )
-
-        if recovered.problem:
-            self.life.server.reporter.notice("record_unusable", recovered.problem, "warning")

@@ -6,12 +6,12 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 
 from hostler.concurrency.event_loop import loop_time
-from hostler.engine.run import Run
 from hostler.engine.server import Server
 from hostler.events.crash import MemoryPoint
 from hostler.events.events import MemorySampled
 from hostler.model.states import State
 from hostler.process.tree.usage import TreeMemory
+from hostler.runtime.begun_run import Run
 
 
 async def sample_memory(servers: Mapping[str, Server], changed: Callable[[float], Awaitable[None]]) -> None:
@@ -59,7 +59,7 @@ def _emit(server: Server) -> None:
 
 async def note_memory(run: Run) -> None:
     """Note what a run uses, without an event; calls at the same moment share one reading of the tree."""
-    if run.process is None or run.ended_at is not None:
+    if run.process is None or run.exited_at is not None:
         return
     try:
         memory = await run.context.processes.memory_soon(run.process)

@@ -24,7 +24,7 @@ for p; do
 done"""
 
 
-async def tell_unreadable(command_runner: CommandRunner, seen: set[str]) -> None:
+async def report_unreadable(command_runner: CommandRunner, seen: set[str]) -> None:
     """Warn of certificates that we can read and the server cannot.
 
     Each file or folder is looked at once (`seen`): a look can cost a thread, or a shell as another user.

@@ -44,7 +44,8 @@ async def clean_up(launch: Launch, store: RunStore, tell: Callable[[str], None])
 
     `tell` hears of everything that failed; nothing is raised. Of each clean-up there is one call, ever.
     """
-    sinks, launch.sinks = launch.sinks, []
+    sinks = tuple(launch.sinks)
+    launch.sinks.clear()
     if sinks:
         with anyio.move_on_after(_SINK_SECONDS):
             await run_in_thread(_close, sinks, tell, abandon_on_cancel=True)
@@ -74,8 +75,8 @@ async def _remove(paths: Sequence[Path], store: RunStore, tell: Callable[[str], 
 
 def clean_up_now(launch: Launch, store: RunStore) -> None:
     """Do the same without an event loop: deferred coroutines are not run."""
-    sinks, launch.sinks = launch.sinks, []
-    _close(sinks, lambda _: None)
+    _close(launch.sinks, lambda _: None)
+    launch.sinks.clear()
 
     while launch.cleanups:
         with suppress(BaseException):  # not even SystemExit of one may spare the others

@@ -38,7 +38,7 @@ _HANDED_OVER = "configuration"
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmed:
+class EndpointConfirmed:
     """A process of the server listens here, or that cannot be told and `doubt` says why."""
 
     endpoint: Endpoint
@@ -104,7 +104,7 @@ class EndpointDiscovery:
         if len(self._earlier) > _MOST_EARLIER:
             del self._earlier[next(iter(self._earlier))]
 
-    async def run(self) -> Confirmed:
+    async def run(self) -> EndpointConfirmed:
         """Look until the candidate is confirmed.
 
         Raises PortInUse when a stranger holds it, ListensTooWide when the server listens wider
@@ -117,7 +117,7 @@ class EndpointDiscovery:
 
         while True:
             verdict = self._look()
-            if isinstance(verdict, Confirmed):
+            if isinstance(verdict, EndpointConfirmed):
                 return verdict
             now = loop_time()
             foreign = self.seen is not None and self.seen.kind is ListenerKind.FOREIGN
@@ -150,7 +150,7 @@ class EndpointDiscovery:
             best = next((found for found in sockets if found.host == self.spec.host), sockets[0])
             self.offer(Endpoint(best.host, best.port), _SOCKET)
 
-    def _look(self) -> Confirmed | None:
+    def _look(self) -> EndpointConfirmed | None:
         try:
             if self.handed_over is not None and (found := self._look_at(self.handed_over)):
                 return found
@@ -166,7 +166,7 @@ class EndpointDiscovery:
         except OSError:  # no descriptor left to look with, say: there may be one at the next look
             return None
 
-    def _look_at(self, handed_over: Endpoint) -> Confirmed | None:
+    def _look_at(self, handed_over: Endpoint) -> EndpointConfirmed | None:
         """Whether the server listens at the port it was handed, and what it has said of it so far."""
         said, source = self._announcement(handed_over.port)
         place, listener = self._find(said or handed_over)
@@ -179,7 +179,7 @@ class EndpointDiscovery:
         self._listens_since = min(self._listens_since, now)
         quiet = now - max(self._listens_since, self._heard_at) >= _QUIET
         patient = now - self._listens_since >= self.spec.startup_timeout * _SILENCE
-        return Confirmed(place, source) if said or quiet or patient else None
+        return EndpointConfirmed(place, source) if said or quiet or patient else None
 
     def _announcement(self, port: int) -> tuple[Endpoint | None, str]:
         """The latest announcement of a port, and whose it is."""
@@ -222,14 +222,14 @@ class EndpointDiscovery:
         near = [at for at in (announced, asked) if _is_near(at) and not (at == asked and is_wildcard(at))]
         return list(dict.fromkeys([*first, *near, "127.0.0.1", "::1", announced]))
 
-    def _second_best(self) -> Confirmed:
+    def _second_best(self) -> EndpointConfirmed:
         """A stranger has the latest address: an earlier one must do."""
         with suppress(OSError):
             if confirmed := self._look_back(0.0):
                 return confirmed
         raise self.failure()
 
-    def _look_back(self, age: float) -> Confirmed | None:
+    def _look_back(self, age: float) -> EndpointConfirmed | None:
         """Look whether the server listens at an address that was announced so many seconds ago."""
         latest = loop_time() - age
         for candidate, (source, offered_at) in reversed(self._earlier.items()):
@@ -237,10 +237,10 @@ class EndpointDiscovery:
                 place, listener = self._find(candidate)
                 if listener.kind is ListenerKind.OWN:
                     self._refuse_wider(listener)
-                    return Confirmed(place, source)
+                    return EndpointConfirmed(place, source)
         return None
 
-    def _accept(self, place: Endpoint, listener: Listener) -> Confirmed | None:
+    def _accept(self, place: Endpoint, listener: Listener) -> EndpointConfirmed | None:
         check = self.spec.identity
 
         match listener.kind:
@@ -248,14 +248,14 @@ class EndpointDiscovery:
                 return None
             case ListenerKind.OWN:
                 self._refuse_wider(listener)
-                return Confirmed(place, self.source)
+                return EndpointConfirmed(place, self.source)
             case ListenerKind.UNKNOWN if check is not IdentityCheck.REQUIRE and self._is_meant(
                 place, listener
             ):
                 doubt = f"cannot tell which process listens at {place.url} (another user or namespace)"
-                return Confirmed(place, self.source, doubt if check is IdentityCheck.CHECK else "")
+                return EndpointConfirmed(place, self.source, doubt if check is IdentityCheck.CHECK else "")
             case ListenerKind.FOREIGN if check is IdentityCheck.OFF:
-                return Confirmed(place, self.source)
+                return EndpointConfirmed(place, self.source)
             case _:
                 return None
 

@@ -17,7 +17,7 @@ _SLOW_LINE = 0.05
 
 @dataclass(slots=True)
 class LineBroadcast:
-    """Hands each line to `discover` while the endpoint is `awaited`, to plugins, and to `Server.lines`.
+    """Hands each line to `discover` while the endpoint is awaited, to plugins, and to `Server.lines`.
 
     `followers` are the plugins' functions. Each is called until it does not return True.
     """
@@ -26,7 +26,7 @@ class LineBroadcast:
     reporter: Reporter
     followers: list[Callable[[Line], bool]]
     discover: Callable[[Line], None]
-    awaited: Callable[[], bool]
+    awaits_endpoint: Callable[[], bool]
     _unfollow: Callable[[], None] | None = None
 
     @property
@@ -34,9 +34,9 @@ class LineBroadcast:
         """Whether lines are cut now."""
         return self._unfollow is not None
 
-    def look(self) -> None:
-        """Begin or end, as somebody wants lines or nobody does."""
-        if not (self.awaited() or self.followers or self.reporter.lines.followed):
+    def update(self) -> None:
+        """Cut lines while somebody wants them, and only then."""
+        if not (self.awaits_endpoint() or self.followers or self.reporter.lines.followed):
             self.end()
         elif self._unfollow is None:
             self._unfollow = self.capture.follow(self._take)
@@ -55,7 +55,7 @@ class LineBroadcast:
             self.discover(line)
             text = self.reporter.masker.text(line.text)  # a plugin may have found a secret in it just now
             self._publish(line if text is line.text else replace(line, text=text))
-        self.look()
+        self.update()
 
     def _publish(self, line: Line) -> None:
         self.followers[:] = [one for one in self.followers if self._wants_more(one, line)]

@@ -41,27 +41,31 @@ class ServerTasks:
 
     def __init__(self) -> None:
         self._tasks = TaskSet()
-        self._hopes: list[str] = []
+        self._revivals: list[str] = []
 
     @property
-    def hope(self) -> str:
+    def revival(self) -> str:
         """What brings the server back when it has failed, in words; "" when nothing does."""
-        return self._hopes[0] if self._hopes else ""
+        return self._revivals[0] if self._revivals else ""
 
-    def start(self, work: Coroutine[Any, Any, None], hope: str, on_lost: Callable[[], None]) -> None:
-        """Run it over restarts; as long as it runs there is this hope, and `on_lost` is called after it."""
-        self._tasks.start(self._hoping(work, hope, on_lost) if hope else work, "a plugin's lasting task")
+    def start(self, work: Coroutine[Any, Any, None], revival: str, on_lost: Callable[[], None]) -> None:
+        """Run it over restarts. With `revival` it may bring the server back: `on_lost` is called after it."""
+        if revival:
+            work = self._reviving(work, revival, on_lost)
+        self._tasks.start(work, "a plugin's lasting task")
 
     def end(self) -> None:
         """Cancel all of it, without waiting; the next start begins with nothing."""
-        tasks, self._tasks, self._hopes = self._tasks, TaskSet(), []
+        tasks, self._tasks, self._revivals = self._tasks, TaskSet(), []
         tasks.cancel()
 
-    async def _hoping(self, work: Coroutine[Any, Any, None], hope: str, on_lost: Callable[[], None]) -> None:
-        hopes = self._hopes
-        hopes.append(hope)
+    async def _reviving(
+        self, work: Coroutine[Any, Any, None], revival: str, on_lost: Callable[[], None]
+    ) -> None:
+        revivals = self._revivals  # those of this start: `end` replaces them while this is cancelled
+        revivals.append(revival)
         try:
             await work
         finally:
-            hopes.remove(hope)
+            revivals.remove(revival)
             on_lost()

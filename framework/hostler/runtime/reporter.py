@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from hostler.concurrency.broadcast import Broadcast, Marks
 from hostler.concurrency.event_loop import call_user_code
@@ -22,6 +22,13 @@ from hostler.text.sanitize import harmless
 _IDENTIFIERS = frozenset({"server", "plugin", "hook", "source", "topic", "level", "url", "time"})
 E = TypeVar("E", bound=ServerError)
 R = TypeVar("R", bound=Healthy | Unhealthy)
+
+
+class Origin(TypedDict):
+    """What every event of a server says first: whose it is, and of which run."""
+
+    server: str
+    generation: int
 
 
 class Reporter:
@@ -59,8 +66,13 @@ class Reporter:
             self._write(level, harmless(self.masker.text(in_words(event))))
 
     def begin_run(self, generation: int) -> None:
-        """Speak of this run from now on."""
+        """Report about this run from now on."""
         self.generation = generation
+
+    @property
+    def origin(self) -> Origin:
+        """Names the server and its present run: `Exited(**reporter.origin, exit=...)`."""
+        return {"server": self.name, "generation": self.generation}
 
     def note_activity(self, text: str) -> None:
         """Take note of what is being done for this run, for whoever asks why it is not ready."""
@@ -83,16 +95,7 @@ class Reporter:
         self, topic: str, text: str, level: str = "info", details: Mapping[str, object] | None = None
     ) -> None:
         """Publish a Notice."""
-        self.emit(
-            Notice(
-                server=self.name,
-                generation=self.generation,
-                topic=topic,
-                text=text,
-                level=level,
-                details=details or {},
-            )
-        )
+        self.emit(Notice(**self.origin, topic=topic, text=text, level=level, details=details or {}))
 
     def deliver(self, item: StreamEvent | StreamGap) -> None:
         """Pass on one event of the server's event stream and count it; a mark counts those it stands for."""

@@ -87,5 +87,5 @@ def exit_code(server: Server) -> int:
 
 def _ended_for_good(server: Server, state: State) -> bool:
     """Whether it failed, or is stopped though nobody asked for it."""
-    asked = server.desired.end_asked_of == server.generation or server.desired.is_up
-    return (state is State.FAILED and not server.may_come_back) or (state is State.STOPPED and not asked)
+    asked = server.desired.stop_requested_for == server.generation or server.desired.is_up
+    return (state is State.FAILED and not server.is_revivable) or (state is State.STOPPED and not asked)

@@ -126,24 +126,22 @@ class ServerRegistry(Mapping[str, Server]):
         if server is None:
             return Server(spec, self._context, needs, self._listener)
         if server.spec != spec:
-            server.reconfigure(spec, needs)
-            # A start that was requested while it stopped has kept the old ones.
-            self._lifecycles[spec.name].drop_plugins()
+            self._lifecycles[spec.name].reconfigure(spec, needs)
         return server
 
     def _register(self, server: Server) -> None:
         self._lifecycles[server.name] = Lifecycle(server)
-        server.desired.attend(self._takes_commands)
+        server.desired.accept_commands(self._takes_commands)
         if self._tasks is not None:
             self._begin(server)
 
     def _begin(self, server: Server) -> None:
         assert self._tasks is not None
         scope = self._scopes[server.name] = anyio.CancelScope()
-        self._tasks.start_soon(_within, scope, self._lifecycles[server.name].live)
+        self._tasks.start_soon(_within, scope, self._lifecycles[server.name].run)
 
     def _unregister(self, name: str) -> None:
-        self._lifecycles.pop(name).server.dismiss()
+        self._lifecycles.pop(name).dismiss()
         if name in self._scopes:  # else it has not begun to live
             self._scopes.pop(name).cancel()
 
@@ -184,7 +182,7 @@ class ServerRegistry(Mapping[str, Server]):
     def _set_takes_commands(self, takes_commands: bool) -> None:
         self._takes_commands = takes_commands
         for server in self.servers.values():
-            server.desired.attend(takes_commands)
+            server.desired.accept_commands(takes_commands)
 
     async def stop(self, names: Iterable[str], *, force: bool = False) -> None:
         """Stop these, each after those that need it; raises the first error when all have been tried."""
@@ -217,9 +215,9 @@ async def _within(scope: anyio.CancelScope, work: Callable[[], Awaitable[None]])
 async def _stop_one(server: Server, chosen: Iterable[Server], force: bool) -> None:
     """Stop it when those that need it are at rest; not when one of them is started again meanwhile."""
     dependents = [other for other in chosen if server.name in other.needs and not force]
-    for other, rested in [(other, other.resting()) for other in dependents]:
+    for other, rested in [(other, other.stop_condition()) for other in dependents]:
         await other.until(rested)
-    if not any(other.desired.is_up and not other.idle() for other in dependents):
+    if not any(other.desired.is_up and not other.is_settled() for other in dependents):
         await server.stop(force=force)
 
 

@@ -157,12 +157,12 @@ class Reloader:
     async def _stop(self, names: Iterable[str], *, leaving: Iterable[str] = ()) -> None:
         """Stop these; those that are leaving take no commands any more, unless they cannot be stopped."""
         for name in leaving:
-            self._registry[name].desired.attend(False)
+            self._registry[name].desired.accept_commands(False)
         try:
             await self._registry.stop(names)
         except ServerError:
             for name in leaving:
-                self._registry[name].desired.attend(self._is_open())
+                self._registry[name].desired.accept_commands(self._is_open())
             raise
 
     # -- reload -------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ class Reloader:
                 await self._stop(busy)
         except ServerError:
             for name in up if self._is_open() else ():
-                if self._registry[name].status.stuck is None:
+                if self._registry[name].status.unkillable is None:
                     self._registry[name].ask_up()
             raise
 

@@ -153,8 +153,8 @@ class Supervisor:
         """
 
         def over(server: Server) -> bool:
-            at_rest = server.idle() and not server.may_come_back
-            return at_rest or (self.ended_by is not None and server.status.stuck is not None)
+            at_rest = server.is_settled() and not server.is_revivable
+            return at_rest or (self.ended_by is not None and server.status.unkillable is not None)
 
         self._context.affinity.check()
         await self._reloader.finished()

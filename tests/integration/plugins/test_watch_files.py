@@ -309,7 +309,7 @@ async def test_a_stop_ends_the_watch_of_a_failed_server(
 
     async with asyncio.timeout(DEADLINE), program(essential=True) as supervisor:
         server = supervisor["app"]
-        await server.until(lambda: server.may_come_back)
+        await server.until(lambda: server.is_revivable)
         assert supervisor.ended_by is None
         await server.stop()
         await supervisor.wait()
@@ -325,7 +325,7 @@ async def test_a_start_of_a_failed_server_begins_with_a_watch_of_its_own(
 
     async with asyncio.timeout(DEADLINE), program() as supervisor:
         server = supervisor["app"]
-        await server.until(lambda: server.may_come_back)
+        await server.until(lambda: server.is_revivable)
         save(app, "echo up; sleep 1000")
         await server.start()
         await server.wait_ready()

@@ -12,22 +12,22 @@ pytestmark = pytest.mark.anyio
 def desired_up() -> DesiredState:
     desired = DesiredState()
     desired.up(starts=True)
-    desired.begin()
+    desired.begin_run()
     return desired
 
 
 def test_a_stop_ends_this_run_even_when_a_start_follows() -> None:
     desired = desired_up()
     desired.down(1, "enough")
-    assert (desired.ends(1), desired.ends(2), desired.reason) == (True, True, "enough")
+    assert (desired.ends(1), desired.ends(2), desired.stop_reason) == (True, True, "enough")
     desired.up(starts=True)
-    assert (desired.ends(1), desired.ends(2), desired.reason) == (True, False, "")
+    assert (desired.ends(1), desired.ends(2), desired.stop_reason) == (True, False, "")
 
 
 def test_a_restart_ends_this_run_only_and_the_next_start_is_planned() -> None:
     desired = desired_up()
     desired.restart(1, "db was restarted")
-    assert (desired.ends(1), desired.ends(2), desired.what_ends_it) == (True, False, "restart asked for")
+    assert (desired.ends(1), desired.ends(2), desired.ending_command) == (True, False, "restart asked for")
     assert (desired.take_planned(), desired.take_planned()) == (True, False)
 
 
@@ -35,21 +35,21 @@ def test_a_stop_beats_a_planned_restart() -> None:
     desired = desired_up()
     desired.restart(1)
     desired.down(1, "")
-    assert (desired.is_up, desired.take_planned(), desired.what_ends_it) == (False, False, "stop asked for")
+    assert (desired.is_up, desired.take_planned(), desired.ending_command) == (False, False, "stop asked for")
 
 
 async def test_a_start_is_taken_once_and_asked_for_again_by_a_rest_while_it_is_wanted_up() -> None:
     desired = DesiredState()
     desired.up(starts=True)
-    await desired.until_start_asked()
-    assert not desired.start_asked
+    await desired.wait_start_requested()
+    assert not desired.start_requested
 
     with anyio.move_on_after(0):
-        await desired.until_start_asked()
+        await desired.wait_start_requested()
         pytest.fail("it was taken twice")
 
-    desired.rested()
-    assert desired.start_asked
+    desired.note_stopped()
+    assert desired.start_requested
 
 
 def test_what_is_done_stays_down_unless_it_was_started_again_meanwhile() -> None:
@@ -63,9 +63,9 @@ def test_what_is_done_stays_down_unless_it_was_started_again_meanwhile() -> None
 
 def test_every_command_forgets_which_needed_servers_are_away() -> None:
     desired = desired_up()
-    desired.note_away("db")
-    desired.note_away("cache")
-    desired.note_back("cache")
-    assert desired.away == {"db"}
+    desired.suspend_for("db")
+    desired.suspend_for("cache")
+    desired.resume_for("cache")
+    assert desired.suspended_for == {"db"}
     desired.down(1, "")
-    assert not desired.away
+    assert not desired.suspended_for

@@ -182,7 +182,7 @@ async def _heal(simulation: Simulation) -> None:
     await anyio.sleep(100)
 
     for index, checker in enumerate(simulation.checkers):
-        if checker.server.idle():
+        if checker.server.is_settled():
             await run_step(Start(index), simulation)
         with anyio.fail_after(100):
             await checker.server.wait_ready()

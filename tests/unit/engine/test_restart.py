@@ -9,16 +9,8 @@ from typing import Any
 import pytest
 from crashes import crash
 from hostler import Action, Exit, ExitCause, Kind, RestartMode, RestartPolicy, ServerError, ServerSpec, State
-from hostler.engine.restart import (
-    Budget,
-    Crash,
-    Decision,
-    after_running,
-    at_once,
-    blames_its_port,
-    decide,
-    spend,
-)
+from hostler.engine.restart import Crash, Decision, blames_its_port, decide
+from hostler.runtime.restart_budget import Budget, after_running, at_once, spend
 
 POLICY = RestartPolicy(max_restarts=8, initial_delay=0.5, max_delay=30.0, stable_after=10.0)
 

@@ -301,7 +301,7 @@ async def take(step: Step, watcher: Watcher, commands: set[asyncio.Task[None]]) 
 
 def waits(server: Server) -> bool:
     """Whether it waits for a task that goes on, or for a server that does so."""
-    busy = [other for other in server.needs.values() if not other.idle()]
+    busy = [other for other in server.needs.values() if not other.is_settled()]
     return server.state is State.STARTING and any(
         other.spec.kind is Kind.TASK or waits(other) for other in busy
     )
@@ -325,7 +325,7 @@ async def over(watcher: Watcher, commands: set[asyncio.Task[None]]) -> None:
         for server in supervisor.servers.values():
             essential_and_over = server.spec.essential and server.state is State.FAILED
             assert not essential_and_over, f"{server.name} has failed, and the run goes on"
-            settled = server.idle() or server.state is State.RUNNING or waits(server)
+            settled = server.is_settled() or server.state is State.RUNNING or waits(server)
             assert settled, f"{server.name} is {server.state.value}"
 
     for task in commands:

@@ -122,7 +122,7 @@ async def test_a_stop_wins_over_a_restart_that_a_plugin_asks_for(make: Make) -> 
         await server.wait_stopped()
         assert (server.state, server.generation) == (State.STOPPED, 1)
         plugin.view.ask_restart("it is at rest")
-        assert server.idle()
+        assert server.is_settled()
 
 
 async def test_what_runs_over_restarts_ends_when_the_server_is_at_rest(make: Make) -> None:

@@ -25,8 +25,8 @@ class PluginHealth:
     """What is known through one plugin.
 
     `last` is None as long as nothing is known, `heard` counts its reports, `failures` those in a row that
-    were bad, `fault` tells how the plugin itself failed. `told` says whether the last word was worth
-    telling: a change, or a failure.
+    were bad, `fault` tells how the plugin itself failed. The last
+    report is `worth_reporting` when it is a change, or a failure.
     """
 
     name: str
@@ -34,18 +34,18 @@ class PluginHealth:
     heard: int = 0
     failures: int = 0
     fault: str = ""
-    told: bool = False
+    worth_reporting: bool = False
 
     def note(self, report: Report) -> None:
         """Take a report."""
-        self.told = isinstance(report, Unhealthy) or not isinstance(self.last, Healthy)
+        self.worth_reporting = isinstance(report, Unhealthy) or not isinstance(self.last, Healthy)
         self.heard += 1
         self.failures = self.failures + 1 if isinstance(report, Unhealthy) else 0
         self.last, self.fault = report, ""
 
     def note_fault(self, fault: str) -> None:
         """Take note that the plugin itself failed: from now on nothing is known."""
-        self.last, self.fault, self.told = None, fault, True
+        self.last, self.fault, self.worth_reporting = None, fault, True
 
     @property
     def reason(self) -> str:
@@ -73,23 +73,30 @@ class PluginHealth:
         return self.failures >= (limit if self.last.limit is None else self.last.limit)
 
 
+@dataclass(frozen=True, slots=True)
+class HealthChanged:
+    """A health plugin reported, or failed itself; `monitor.take` believes it in its turn."""
+
+    monitor: HealthMonitor
+    plugin: PluginHealth
+
+
 @dataclass(slots=True)
-class HealthWatch:
+class HealthMonitor:
     """Runs every health plugin of one run.
 
     `rule` says how many of them have to be healthy, `limit` how many failures in a row of one are too
-    many where it names no limit of its own. `on_news` is called for each report and each plugin's fault,
+    many where it names no limit of its own. `on_change` is called for each report and each plugin's fault,
     with a copy of what is known then; whoever gets it hands it to `take` when its turn has come. `plugins`
     is what has been taken. `on_flood` is called with the name of a plugin that has to be slowed down.
     """
 
     openers: dict[str, Opener]
-    on_news: Callable[[PluginHealth], None]
+    on_change: Callable[[PluginHealth], None]
     on_flood: Callable[[str], None]
     rule: HealthRule = HealthRule.ALL
     limit: int = 3
     plugins: dict[str, PluginHealth] = field(init=False)
-    _hints: set[str] = field(init=False, default_factory=set)
     _tasks: TaskSet = field(init=False, default_factory=TaskSet)
     _closing: bool = field(init=False, default=False)
 
@@ -99,12 +106,6 @@ class HealthWatch:
     def take(self, news: PluginHealth) -> None:
         """Believe this from now on."""
         self.plugins[news.name] = news
-
-    def is_news(self, hint: str) -> bool:
-        """Whether this hint was not asked about before."""
-        known = hint in self._hints
-        self._hints.add(hint)
-        return not known
 
     @property
     def healthy(self) -> bool:
@@ -166,7 +167,7 @@ class HealthWatch:
             if not fault:
                 return
             plugin.note_fault(fault)
-            self.on_news(replace(plugin))
+            self.on_change(replace(plugin))
             await asyncio.sleep(delay)
             delay = min(delay * 2, _LONGEST_RETRY)
 
@@ -206,8 +207,8 @@ class HealthWatch:
         if fault:
             raise TypeError(fault)
         plugin.note(cast("Report", report))
-        if plugin.told:
-            self.on_news(replace(plugin))
+        if plugin.worth_reporting:
+            self.on_change(replace(plugin))
 
 
 def _is_cancelled() -> bool:

@@ -1,21 +1,21 @@
-"""Why a server is not ready when time is up: an error for each partial start, a text for each state."""
+"""Why a server is not ready, or cannot take a command: an error for each partial start and each state."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from hostler.engine.facts import ServerFacts
-from hostler.engine.health import PluginHealth
-from hostler.engine.live_run import LiveRun
-from hostler.errors import PluginError, ServerError, StartupTimeout
+from hostler.errors import PluginError, ProcessAlreadyRunning, ServerError, StartupTimeout
 from hostler.events.crash import CrashRecord
 from hostler.model.choices import HealthRule
 from hostler.model.states import State
 from hostler.model.values import Unhealthy
+from hostler.runtime.begun_run import Run
+from hostler.runtime.health import PluginHealth
+from hostler.runtime.server_facts import ServerFacts
 
 
-def why_not_ready(run: LiveRun) -> ServerError:
+def why_not_ready(run: Run) -> ServerError:
     """The error that says how far the start came, and what was missing."""
     return _known_cause(run) or StartupTimeout(
         f"the process is up ({_where(run)}), but it is not ready after {run.spec.startup_timeout:g} s: "
@@ -23,6 +23,23 @@ def why_not_ready(run: LiveRun) -> ServerError:
         hint=_hints(run) or "raise startup_timeout if it needs longer; its last lines are below",
         details={"reason": _health(run)},
     )
+
+
+def not_supervised(server: ServerFacts) -> ServerError:
+    """The error of a command while no supervisor carries it out."""
+    hint = "use it inside of `async with Supervisor(...)`"
+    return ServerError("its supervisor does not run, or has removed it", server=server.name, hint=hint)
+
+
+def already_running(server: ServerFacts) -> ProcessAlreadyRunning:
+    """The error of a start while it runs."""
+    stdout, stderr = ("", "") if server.run is None else server.run.tails()
+    error = ProcessAlreadyRunning(
+        f"it runs already (pid {server.pid})",
+        hint="use restart() to start it anew",
+        details={"pid": server.pid, "url": server.url},
+    )
+    return server.reporter.own(error, stdout=stdout, stderr=stderr)
 
 
 def not_in_time(server: ServerFacts, what: str, timeout: float) -> StartupTimeout:
@@ -41,9 +58,9 @@ def not_in_time(server: ServerFacts, what: str, timeout: float) -> StartupTimeou
 # -- a process that is up --------------------------------------------------------------------------
 
 
-def _known_cause(run: LiveRun) -> ServerError | None:
-    if run.search is not None and run.endpoint is None:
-        return run.search.failure()
+def _known_cause(run: Run) -> ServerError | None:
+    if run.discovery is not None and run.endpoint is None:
+        return run.discovery.failure()
 
     missing = _missing(run)
     unknown = [plugin for plugin in missing if plugin.fault]
@@ -55,11 +72,11 @@ def _known_cause(run: LiveRun) -> ServerError | None:
     return None
 
 
-def _missing(run: LiveRun) -> list[PluginHealth]:
+def _missing(run: Run) -> list[PluginHealth]:
     return [] if run.health is None else run.health.missing
 
 
-def _hints(run: LiveRun) -> str:
+def _hints(run: Run) -> str:
     """What the plugins know to do."""
     reports = [plugin.last for plugin in _missing(run)]
     return "; ".join(dict.fromkeys(one.hint for one in reports if isinstance(one, Unhealthy) and one.hint))
@@ -73,11 +90,11 @@ def _nothing_known(plugin: PluginHealth) -> ServerError:
     )
 
 
-def _where(run: LiveRun) -> str:
+def _where(run: Run) -> str:
     return run.endpoint.url if run.endpoint is not None else "it has no port"
 
 
-def _health(run: LiveRun) -> str:
+def _health(run: Run) -> str:
     return "; ".join(f"{plugin.name}: {plugin.word}" for plugin in _missing(run))
 
 
@@ -91,7 +108,7 @@ def _so_far(server: ServerFacts, timeout: float) -> tuple[str, str]:
     match server.state:
         case State.STARTING:
             return _preparing(server, timeout)
-        case State.WAITING_READY if isinstance(run, LiveRun):
+        case State.WAITING_READY if run is not None:
             return _waiting(server, run, timeout)
         case State.BACKOFF if crash is not None:
             return _backing_off(crash)
@@ -125,7 +142,7 @@ def _needs(needed: Iterable[ServerFacts], timeout: float) -> str:
     return f"it waits for {'; and for '.join(each)}"
 
 
-def _waiting(server: ServerFacts, run: LiveRun, timeout: float) -> tuple[str, str]:
+def _waiting(server: ServerFacts, run: Run, timeout: float) -> tuple[str, str]:
     cause = _known_cause(run)
     reason = cause.message if cause is not None else f"{_up(server)}; {_health(run)}".removesuffix("; ")
     reason += f"; it last reported: {server.reporter.activity}" if server.reporter.activity else ""

@@ -1,22 +1,22 @@
-"""What is known about a run that exited unexpectedly: gathered before it is let go."""
+"""What is known about a run that exited unexpectedly: gathered before it is released."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from hostler.engine.health import PluginHealth
-from hostler.engine.run import Run
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord, PluginNote
 from hostler.model.values import Advice, Exit, Unhealthy
+from hostler.runtime.begun_run import Run
+from hostler.runtime.health import PluginHealth
 
 
 def build_crash_report(
     run: Run, exit_: Exit, error: ServerError, advice: Iterable[tuple[str, Advice]]
 ) -> CrashRecord:
     """The record of a crash, as far as it is known before anybody has decided what follows."""
-    age = 0.0 if run.ended_at is None else run.context.clock() - run.ended_at
+    age = 0.0 if run.exited_at is None else run.context.clock() - run.exited_at
 
     return CrashRecord(
         server=run.spec.name,
@@ -36,7 +36,7 @@ def build_crash_report(
         stdout=exit_.stdout,
         stderr=exit_.stderr,
         memory=tuple(run.memory),
-        plugins=(*_health(run), *run.failures, *(_advised(name, one) for name, one in advice)),
+        plugins=(*_health(run), *run.plugin_failures, *(_advised(name, one) for name, one in advice)),
     )
 
 

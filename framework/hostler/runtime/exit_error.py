@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hostler.engine.run import Run
 from hostler.errors import ServerCrashed
 from hostler.launching.withheld import hint_of_withheld
 from hostler.model.choices import InputMode, Kind
 from hostler.model.values import Exit
 from hostler.process.tree.table import until_settled
+from hostler.runtime.begun_run import Run
 
 _SEE = "see its last lines, and its log file where log-rotation is on"
 READ_NOTHING = 'set stdin = "open", where it ends because there is nothing to read; see its last lines'
@@ -61,9 +61,11 @@ def went_to_background(run: Run, exit_: Exit, left: Sequence[int]) -> bool:
     return bool(left) and exit_.code == 0 and (not exit_.ready or run.uptime < _SOON)
 
 
-def background_notice(exit_: Exit, left: Sequence[int]) -> str:
-    """What is said of one that has done its work, though some of it went to the background."""
-    return f"{in_background(exit_, left)}; they are ended now. If they are its work, {_FOREGROUND}"
+def report_background(run: Run, exit_: Exit, left: Sequence[int]) -> None:
+    """Warn of processes that a run which has done its work left in the background."""
+    if went_to_background(run, exit_, left):
+        text = f"{in_background(exit_, left)}; they are ended now. If they are its work, {_FOREGROUND}"
+        run.reporter.notice("went_to_background", text, "warning", {"pids": list(left)})
 
 
 def in_background(exit_: Exit, left: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""What a server shows of itself: to programs, and to its plugins."""
+"""What a server shows of itself to programs and to its plugins, and what plugins do for it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
-from hostler.engine.status import StatusFacts
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord
 from hostler.events.events import Event, Progress
@@ -17,30 +17,31 @@ from hostler.model.heartbeat import is_heartbeat
 from hostler.model.launch import a_string
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
-from hostler.model.values import Endpoint, Line, ProcessUsage, StreamEvent, StreamGap
+from hostler.model.values import Auth, Endpoint, Line, ProcessUsage, StreamEvent, StreamGap
 from hostler.process.context import SupervisorContext
 from hostler.process.spawn.environment import MARKER, safe_base
-from hostler.runtime.command import CommandRunner
+from hostler.runtime.begun_run import Run
+from hostler.runtime.command import AsServer, CommandRunner
 from hostler.runtime.listener_identity import find_stranger, verify_listener
 from hostler.runtime.plugin_tasks import ServerTasks, run_beside
 from hostler.runtime.reporter import Reporter
+from hostler.runtime.server_status import ServerStatus
 
 
-class ServerFacts(StatusFacts):
+class ServerFacts(AsServer):
     """One server as programs and plugins see it. Its methods are used on the event loop's thread."""
 
     def __init__(
         self, spec: ServerSpec, context: SupervisorContext, listener: Callable[[Event], None]
     ) -> None:
-        super().__init__()
         self.spec = spec
         self.context = context
+        self.status = ServerStatus()
         self.reporter = Reporter(spec.name, listener)
         self.published: dict[str, str] = {}
         self.published_secrets: frozenset[str] = frozenset()
         self.lasting = ServerTasks()
         self._active_at: float | None = None
-        self._crashes: tuple[CrashRecord, ...] = ()
 
     # -- what is ------------------------------------------------------------------------------
 
@@ -48,6 +49,58 @@ class ServerFacts(StatusFacts):
     def name(self) -> str:
         """The server's name in the configuration."""
         return self.spec.name
+
+    @property
+    def state(self) -> State:
+        """Where it is in its life."""
+        return self.status.state
+
+    @property
+    def error(self) -> ServerError | None:
+        """What made it fail, or its last crash; None once it runs."""
+        return self.status.error
+
+    @property
+    def generation(self) -> int:
+        """The number of its run, from 1 on; 0 before its first start."""
+        return self.status.generation
+
+    @property
+    def restarts(self) -> int:
+        """How often it was restarted by itself."""
+        return self.status.restarts
+
+    @property
+    def run(self) -> Run | None:
+        """Its present run; None while it is stopped or failed, and while it waits for a restart."""
+        return self.status.run
+
+    @property
+    def pid(self) -> int | None:
+        """The pid of the spawned process, None without a living run."""
+        process = None if self.run is None else self.run.process
+        return None if process is None else process.pid
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where it listens, once that is confirmed."""
+        return None if self.run is None else self.run.endpoint
+
+    @property
+    def url(self) -> str | None:
+        """The URL with the actual port, once that is confirmed."""
+        return None if self.endpoint is None else self.endpoint.url
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """What plugins noted about this run; empty before the spawn."""
+        return MappingProxyType({}) if self.run is None else self.run.facts
+
+    @property
+    def auth(self) -> Auth | None:
+        """The credentials of this run, where a plugin set some."""
+        auth = self.facts.get("auth")
+        return auth if isinstance(auth, Auth) else None
 
     @property
     def uptime(self) -> float:
@@ -101,12 +154,12 @@ class ServerFacts(StatusFacts):
     @property
     def crashes(self) -> tuple[CrashRecord, ...]:
         """The records of its last 20 unexpected exits, oldest first; of this supervisor only."""
-        return self._crashes
+        return self.status.crashes
 
     @property
     def last_failure(self) -> CrashRecord | None:
         """The crash before the try that is under way or due; None where there was none."""
-        crash = self._crashes[-1] if self._crashes else None
+        crash = self.crashes[-1] if self.crashes else None
         recent = crash is not None and crash.generation >= self.generation - 1
         return crash if crash is not None and recent and crash.outcome is State.BACKOFF else None
 
@@ -158,7 +211,7 @@ class ServerFacts(StatusFacts):
             raise ValueError(f"buffer: expected 1 or more lines, got {buffer}")
         lines = self.reporter.lines.subscribe(buffer)
         if self.run is not None:
-            self.run.follow_lines()
+            self.run.update_lines()
         return lines
 
     def child_env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -236,14 +289,7 @@ class ServerFacts(StatusFacts):
 
     def progress(self, text: str, fraction: float | None = None) -> None:
         """Say what is being done."""
-        self.reporter.emit(
-            Progress(
-                server=self.name,
-                generation=self.generation,
-                text=text,
-                fraction=fraction,
-            )
-        )
+        self.reporter.emit(Progress(**self.reporter.origin, text=text, fraction=fraction))
 
     def notice(self, topic: str, text: str, *, level: str = "info", **details: object) -> None:
         """Tell the world something that is no state."""

@@ -252,9 +252,7 @@ async def test_a_mistake_of_hostler_itself_in_a_stop_is_raised_by_the_stop(
     async with Supervisor(make_spec(), directories=directories) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(20)
-        monkeypatch.setattr(
-            "hostler.engine.shutdown.until_followers_are_gone", fail
-        )  # nothing real makes one
+        monkeypatch.setattr("hostler.engine.shutdown.wait_dependents_gone", fail)  # nothing real makes one
         with pytest.raises(ServerError, match="hostler itself failed.*a bug"):
             await server.stop()
         assert server.state is State.STOPPED

@@ -29,7 +29,7 @@ from hostler import (
     Unhealthy,
     hookimpl,
 )
-from hostler.engine.health import HealthWatch, PluginHealth
+from hostler.runtime.health import HealthMonitor, PluginHealth
 from hostler.testing import SimulatedHost, run_virtually, settle
 from hypothesis import given
 from hypothesis import strategies as st
@@ -290,7 +290,7 @@ def test_whatever_they_say_the_rule_holds(
 ) -> None:
     """Told a second way: from all that each has said, and not from counters."""
     openers: Any = {str(number): None for number in range(3)}
-    watch = HealthWatch(openers, on_news=_nothing, on_flood=_nothing, rule=rule, limit=limit)
+    watch = HealthMonitor(openers, on_change=_nothing, on_flood=_nothing, rule=rule, limit=limit)
     plugins = {name: PluginHealth(name) for name in openers}
     history: dict[str, list[Report | Exception]] = {name: [] for name in openers}
 

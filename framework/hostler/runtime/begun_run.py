@@ -1,0 +1,161 @@
+"""A run that has begun: one generation of a server, and what every later form of it has."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from enum import Enum
+from types import MappingProxyType
+from typing import TypeAlias
+
+import anyio
+
+from hostler.concurrency.mailbox import Mailbox
+from hostler.concurrency.tasks import TaskSet
+from hostler.errors import ServerError
+from hostler.events.crash import MemoryPoint, PluginNote
+from hostler.model.launch import Launch
+from hostler.model.spec import ServerSpec
+from hostler.model.values import Endpoint, Exit, ExitCause, Unhealthy
+from hostler.process.context import SupervisorContext
+from hostler.process.spawn.exits import ExitStatus, Process
+from hostler.runtime.command import CommandRunner
+from hostler.runtime.endpoint_discovery import EndpointConfirmed, EndpointDiscovery
+from hostler.runtime.health import HealthChanged, HealthMonitor
+from hostler.runtime.line_broadcast import LineBroadcast
+from hostler.runtime.plugin_tasks import run_beside
+from hostler.runtime.reporter import Reporter
+
+_PLUGIN_FAILURES, _MEMORY_POINTS = 50, 30
+
+
+class RunSignal(Enum):
+    """What a run's lifecycle is woken up for; there is nothing more to say about it."""
+
+    PREPARED = "the launch can be spawned, or cannot"
+    COMMAND_RECEIVED = "somebody gave a command: look at what is desired"
+    PROCESS_EXITED = "the spawned process is dead and reaped"
+
+
+RunEvent: TypeAlias = RunSignal | EndpointConfirmed | HealthChanged | ServerError
+"""What the watchers of a run post to its mailbox; after a ServerError it cannot go on."""
+
+
+class Run:
+    """One run of a server under one generation number. It knows no states; the server's lifecycle drives it.
+
+    The engine's `PreparedRun` and `LiveRun` go on with its mailbox and its tasks. Whoever only looks at a run
+    finds None here for what is not there yet; whoever drives one has the form that has it.
+    """
+
+    launch: Launch | None = None
+    process: Process | None = None
+    lines: LineBroadcast | None = None
+    discovery: EndpointDiscovery | None = None
+    endpoint: Endpoint | None = None
+    health: HealthMonitor | None = None
+    facts: Mapping[str, object] = MappingProxyType({})
+    ready_at: float | None = None
+    exited_at: float | None = None
+    killed = False
+
+    def __init__(
+        self, spec: ServerSpec, context: SupervisorContext, reporter: Reporter, generation: int
+    ) -> None:
+        self.spec, self.context, self.reporter, self.generation = spec, context, reporter, generation
+        self.mailbox: Mailbox[RunEvent] = Mailbox()
+        self.tasks = TaskSet()
+        self.opened = AsyncExitStack()
+        self.forced = anyio.Event()
+        self.memory: deque[MemoryPoint] = deque(maxlen=_MEMORY_POINTS)
+        self.plugin_failures: deque[PluginNote] = deque(maxlen=_PLUGIN_FAILURES)
+
+    @property
+    def exit_status(self) -> ExitStatus | None:
+        """How its main process ended; None while it lives, and without one."""
+        return None if self.process is None else self.process.exit_status
+
+    @property
+    def uptime(self) -> float:
+        """Seconds from the spawn to now, or to the exit; 0 without a process."""
+        return 0.0 if self.process is None else self._now - self.process.started
+
+    @property
+    def ready_for(self) -> float:
+        """Seconds from ready to now, or to the exit."""
+        return 0.0 if self.ready_at is None else self._now - self.ready_at
+
+    @property
+    def _now(self) -> float:
+        return self.exited_at or self.context.clock()
+
+    def members(self) -> list[int]:
+        """The pids of the living process tree."""
+        return [] if self.process is None else self.context.processes.members(self.process)
+
+    def tails(self) -> tuple[str, str]:
+        """The last lines of stdout and stderr, masked."""
+        return "", ""
+
+    def exit(
+        self, cause: ExitCause, error: ServerError | None = None, unhealthy: Unhealthy | None = None
+    ) -> Exit:
+        """How it ended, as a value; complete when the tree is gone and the output drained."""
+        status, (stdout, stderr) = self.exit_status, self.tails()
+        return Exit(
+            cause=cause,
+            generation=self.generation,
+            code=None if status is None else status.code,
+            signal=None if status is None else status.signal,
+            pid=None if self.process is None else self.process.pid,
+            ready=self.ready_at is not None,
+            killed=self.killed,
+            uptime=self.uptime,
+            stdout=stdout,
+            stderr=stderr,
+            unhealthy=None if unhealthy is None else self.reporter.report(unhealthy),
+            error=None if error is None else self.reporter.own(error, stdout=stdout, stderr=stderr),
+        )
+
+    def command_runner(self) -> CommandRunner:
+        """Runs commands for this run; ServerError before it is prepared."""
+        raise ServerError("no command can be run for it before it is prepared")
+
+    def warn(self, topic: str, text: str) -> None:
+        """Publish a warning about this run."""
+        self.reporter.notice(topic, text, "warning")
+
+    def start_soon(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Run a plugin's function beside this run; its failure is reported, and ends nothing."""
+        self.tasks.start(run_beside(function, self.reporter), "a plugin's background task")
+
+    def update_lines(self) -> None:
+        """Cut the output into lines while somebody follows them, and only then."""
+
+    async def close_health(self) -> None:
+        """Close the health streams: before on_shutdown and before the first signal."""
+        for name in [] if self.health is None else await self.health.close():
+            self.warn("health_not_closed", f"plugin {name} did not end its health check")
+
+    async def stop_tree(self, grace: float, on_refused: Callable[[int], None]) -> tuple[int, ...]:
+        """Stop the process tree, with SIGKILL after `grace` seconds; the pids that are still there.
+
+        `on_refused` is called with each process that hostler may not signal.
+        """
+        del grace, on_refused
+        return ()
+
+    async def close(self) -> None:
+        """Release everything: tasks, output, deferred clean-ups (last first), files, the record."""
+        await self.tasks.close()
+        await self.opened.aclose()
+
+    def kill_now(self) -> bool:
+        """SIGKILL the whole tree and clean up, without the loop: when the program ends under us.
+
+        Deferred coroutines are not run. False when something outlives SIGKILL, and in a
+        forked child, which owns none of it: it stays on record.
+        """
+        self.tasks.cancel()
+        return not self.context.affinity.forked
