@@ -110,13 +110,14 @@ def _who(place: str, found: os.stat_result) -> Iterator[int]:
         return
 
     if found.st_gid != 0:
-        yield from _members(found.st_gid)
+        yield from group_members(found.st_gid)
 
     for kind, number in named_writers(place):
-        yield from [number] if kind == _USER else _members(number)
+        yield from [number] if kind == _USER else group_members(number)
 
 
-def _members(gid: int) -> Iterator[int]:
+def group_members(gid: int) -> Iterator[int]:
+    """The users of a group, as far as the accounts of this machine show."""
     yield from (person.pw_uid for person in pwd.getpwall() if person.pw_gid == gid)
     with suppress(KeyError):
         for name in grp.getgrgid(gid).gr_mem:

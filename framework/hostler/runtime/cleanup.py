@@ -14,7 +14,7 @@ from hostler.model.launch import Cleanup, Launch, Sink
 from hostler.plugins.calls import Caller, Outcome
 from hostler.process.context import SupervisorContext
 from hostler.process.disk.namespace import remember_namespace
-from hostler.process.disk.run_record import Recovered, RunStore, kill_recorded
+from hostler.process.disk.run_record import Leftover, RunStore, kill_recorded
 from hostler.process.spawn.cgroups import remove_group
 
 _CLEANUP_SECONDS = 10.0
@@ -23,17 +23,17 @@ _REMOVE_SECONDS = 30.0  # a disk may hang
 _SWEEP_SECONDS = 30.0
 
 
-async def sweep(context: SupervisorContext) -> list[Recovered]:
+async def sweep(context: SupervisorContext) -> list[Leftover]:
     """Clean up behind all supervisors that were killed, within a deadline; what was found.
 
     What it writes down first is where the state of this one is found.
     """
     with anyio.move_on_after(_SWEEP_SECONDS, shield=True):
         return await run_in_thread(_sweep, context, abandon_on_cancel=True)
-    return [Recovered(problem="it takes too long and goes on beside: a disk hangs, perhaps")]
+    return [Leftover(problem="it takes too long and goes on beside: a disk hangs, perhaps")]
 
 
-def _sweep(context: SupervisorContext) -> list[Recovered]:
+def _sweep(context: SupervisorContext) -> list[Leftover]:
     remember_namespace(context.directories, context.namespace)
     return context.store.sweep(kill_recorded)
 

@@ -6,13 +6,13 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
 from hostler.process.disk.directories import secure_directory
-from hostler.process.disk.trusted_folder import trusted_folder
+from hostler.process.disk.trusted_folder import make_private, trusted_folder
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MORE = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -30,40 +30,42 @@ def own_folder(root: Path, *parts: str) -> AbstractContextManager[int]:
     Gives a descriptor. A symbolic link in the place of a part is refused: OSError, as when the disk
     refuses; EnvironmentSetupFailed when `root` is not to be trusted.
     """
-    return _folder_in(secure_directory(root), parts, _made)
+    return _folder_in(secure_directory(root), parts, make=True)
 
 
 def found_folder(root: Path, *parts: str) -> AbstractContextManager[int]:
     """Open the folder `parts` in `root` to read in it. OSError when it is missing or not to be trusted."""
-    return _folder_in(root, parts, lambda part, parent: os.open(part, _FOLDER, dir_fd=parent))
+    return _folder_in(root, parts, make=False)
 
 
-def replace_file(name: str, data: bytes, folder: int) -> None:
+def replace_file(name: str, data: bytes, folder: int | None, unfinished: str = "") -> None:
     """Put a file with mode 0600 into an open folder, as a whole or not at all, in the place of one before.
 
-    One writer at a time; `read_replaced` reads it meanwhile.
+    One writer at a time; `read_replaced` reads it meanwhile. `unfinished` is the name of the file until it is
+    whole, where that is not its own with `UNFINISHED` behind it. With absolute paths there is no folder.
     """
-    unfinished = name + UNFINISHED
+    unfinished = unfinished or name + UNFINISHED
     remove(unfinished, folder)  # of somebody who was killed while he wrote
 
     try:
         write_new(unfinished, data, folder)
-        remove(name, folder)  # not renamed over the old one: ext4 flushes then (0.15 ms)
+        # Not renamed over the old one: ext4 flushes then (0.15 ms). A kill in between leaves the new one.
+        remove(name, folder)
         os.rename(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
     except OSError:
         remove(unfinished, folder)
         raise
 
 
-def read_replaced(name: str, folder: int) -> bytes:
+def read_replaced(name: str, folder: int, unfinished: str = "") -> bytes:
     """Read what `replace_file` wrote, or is about to; errors as in `read_small`."""
-    for candidate in (name, name + UNFINISHED):
+    for candidate in (name, unfinished or name + UNFINISHED):
         with suppress(FileNotFoundError):
             return read_small(candidate, folder)
     return read_small(name, folder)  # it was renamed while we looked
 
 
-def write_new(path: str | Path, data: bytes, folder: int | None = None) -> None:
+def write_new(path: str, data: bytes, folder: int | None = None) -> None:
     """Write a file that must not exist yet, with mode 0600 whatever the umask; OSError where it cannot be.
 
     `folder` is the descriptor of the folder that a relative path starts from.
@@ -83,7 +85,6 @@ def append(path: Path, data: bytes) -> None:
     try:
         if os.write(descriptor, data) < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     finally:
         os.close(descriptor)
 
@@ -98,7 +99,7 @@ def read_small(name: str, folder: int) -> bytes:
         return file.read(_MOST)
 
 
-def remove(name: str, folder: int) -> None:
+def remove(name: str, folder: int | None) -> None:
     """Remove a file of an open folder, if that can be done."""
     with suppress(OSError):
         os.unlink(name, dir_fd=folder)
@@ -112,29 +113,18 @@ def file_name(server: str) -> str:
 
 
 @contextmanager
-def _folder_in(root: Path, parts: Sequence[str], open_part: Callable[[str, int], int]) -> Iterator[int]:
+def _folder_in(root: Path, parts: Sequence[str], *, make: bool) -> Iterator[int]:
     with trusted_folder(root) as trusted:
         descriptor = os.open(".", _FOLDER, dir_fd=trusted)  # one that can be listed
 
     try:
         for part in parts:
-            parent, descriptor = descriptor, open_part(part, descriptor)
+            if make:
+                make_private(part, descriptor)
+            parent, descriptor = descriptor, os.open(part, _FOLDER, dir_fd=descriptor)
             os.close(parent)
+            if make:
+                os.fchmod(descriptor, 0o700)
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _made(part: str, parent: int) -> int:
-    with suppress(FileExistsError):
-        os.mkdir(part, 0o700, dir_fd=parent)
-        os.chmod(part, 0o700, dir_fd=parent)  # a umask such as 0777 takes even our own bits away
-
-    descriptor = os.open(part, _FOLDER, dir_fd=parent)
-    try:
-        os.fchmod(descriptor, 0o700)
-    except OSError:
-        os.close(descriptor)
-        raise
-
-    return descriptor

@@ -66,16 +66,23 @@ class NameLock:
         """
         secure_directory(runs_folder(directories))
         path = lock_path(directories, namespace, name).absolute()
+        owner = Owner(os.getpid(), own_start_time(), namespace, name)
+        begun = time.monotonic()
         try:
-            yield from cls._wait(path, Owner(os.getpid(), own_start_time(), namespace, name))
+            while (lock := cls._try(path, owner)) is None:
+                holder, waited = _read_owner(path), time.monotonic() - begun
+                timeout = _CLEANUP_TIMEOUT if holder and holder.sweeps else _UNNAMED_OWNER_TIMEOUT
+                if (holder and not holder.sweeps) or waited > timeout:
+                    raise _already_running(path, name, holder)
+                yield None
         except OSError as error:
+            otherwise = "see that the state directory is yours and on a file system with locks"
             raise EnvironmentSetupFailed(
                 f"the lock {path} cannot be taken: {error.strerror}",
                 server=name,
-                hint=shortage_hint(
-                    error.errno, "see that the state directory is yours and on a file system with locks"
-                ),
+                hint=shortage_hint(error.errno, otherwise),
             ) from error
+        yield lock
 
     @classmethod
     def take_stale(cls, path: Path) -> Self | None:
@@ -122,17 +129,6 @@ class NameLock:
             os.close(descriptor)
 
     @classmethod
-    def _wait(cls, path: Path, owner: Owner) -> Iterator[Self | None]:
-        begun = time.monotonic()
-        while (lock := cls._try(path, owner)) is None:
-            holder, waited = _read_owner(path), time.monotonic() - begun
-            timeout = _CLEANUP_TIMEOUT if holder and holder.sweeps else _UNNAMED_OWNER_TIMEOUT
-            if (holder and not holder.sweeps) or waited > timeout:
-                raise _already_running(path, owner.server, holder)
-            yield None
-        yield lock
-
-    @classmethod
     def _try(cls, path: Path, owner: Owner) -> Self | None:
         while True:
             descriptor = os.open(path, _FLAGS, 0o600)
@@ -157,11 +153,8 @@ def runs_folder(directories: Directories) -> Path:
 
 def lock_path(directories: Directories, namespace: str, name: str) -> Path:
     """Where the lock of a server is."""
-    return runs_folder(directories) / f"{_key(namespace, name)}.lock"
-
-
-def _key(namespace: str, name: str) -> str:
-    return sha256(f"{namespace}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
+    key = sha256(f"{namespace}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
+    return runs_folder(directories) / f"{key}.lock"
 
 
 def lock_owner(directories: Directories, namespace: str, name: str) -> Owner | None:
@@ -203,29 +196,17 @@ def _read_owner(path: Path) -> Owner | None:
 
 def _already_running(path: Path, name: str, owner: Owner | None) -> ProcessAlreadyRunning:
     pid = None if owner is None else owner.pid
-    who = _describe_owner(pid)
-    message, hint = f"it is already run by {who}", _advice(pid)
+    who = "another hostler" if pid is None else f"another hostler (pid {pid})"
+    if pid == os.getpid():
+        who = f"another supervisor of this process (pid {pid})"
+    elif pid == os.getppid():
+        who = f"the process that has started this one (pid {pid})"
 
+    message, hint = f"it is already run by {who}", _advice(pid)
     if owner is not None and owner.sweeps:
         message = f"{who} still cleans up behind one that was killed"
         hint = "wait until that is done; a disk hangs, perhaps"
-
-    return ProcessAlreadyRunning(
-        message,
-        server=name,
-        hint=hint,
-        details={"pid": pid, "lock": str(path)},
-    )
-
-
-def _describe_owner(pid: int | None) -> str:
-    if pid is None:
-        return "another hostler"
-    if pid == os.getpid():
-        return f"another supervisor of this process (pid {pid})"
-    if pid == os.getppid():
-        return f"the process that has started this one (pid {pid})"
-    return f"another hostler (pid {pid})"
+    return ProcessAlreadyRunning(message, server=name, hint=hint, details={"pid": pid, "lock": str(path)})
 
 
 def _advice(pid: int | None) -> str:

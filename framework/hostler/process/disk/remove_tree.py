@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
-from itertools import count
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 
 from hostler.errors import EnvironmentSetupFailed
 
@@ -22,9 +22,11 @@ def remove_inside(path: Path, roots: Iterable[Path]) -> bool:
     """
     try:
         for root in roots:
-            for name in (root, Path(os.path.realpath(root))):  # resolve() raises at loops of links
+            real = Path(os.path.realpath(root))  # resolve() raises at loops of links
+            for name in (root, real):
                 if name in path.parents and ".." not in path.parts:
-                    return _remove(name, path.relative_to(name).parts)
+                    _remove(real, path.relative_to(name).parts)
+                    return True
 
     except FileNotFoundError:
         return False
@@ -34,31 +36,25 @@ def remove_inside(path: Path, roots: Iterable[Path]) -> bool:
     raise _not_removed(path, "it is in no temporary directory and in none of hostler's own")
 
 
-def _remove(root: Path, parts: Sequence[str]) -> bool:
-    """Walk down by descriptors, so that nobody can swap a directory for a link while we look."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-
+def _remove(root: Path, parts: Sequence[str]) -> None:
+    # By descriptors, so that nobody can swap a directory for a link on the way.
     with ExitStack() as opened:
-        folder = os.open(root, flags)
-        opened.callback(os.close, folder)
+        folder = opened.enter_context(_opened(root))
         for part in parts[:-1]:
-            folder = os.open(part, flags | os.O_NOFOLLOW, dir_fd=folder)
-            opened.callback(os.close, folder)
-        found = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
+            folder = opened.enter_context(_opened(part, folder))
+        name = parts[-1]
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
         if found.st_uid != os.geteuid():
             raise _not_removed(root.joinpath(*parts), f"it belongs to user {found.st_uid}")
         if not stat.S_ISDIR(found.st_mode):
-            os.unlink(parts[-1], dir_fd=folder)
-            return True
-        inner = os.open(parts[-1], flags | os.O_NOFOLLOW, dir_fd=folder)
-        opened.callback(os.close, inner)
-        _remove_contents(inner)
-        os.rmdir(parts[-1], dir_fd=folder)
-
-    return True
+            os.unlink(name, dir_fd=folder)
+            return
+        with _opened(name, folder) as inner:
+            _remove_contents(inner)
+        os.rmdir(name, dir_fd=folder)
 
 
-def _remove_contents(folder: int) -> None:
+def _remove_contents(top: int) -> None:
     """Remove all that is in an open folder; links are removed, not followed. OSError where that cannot be.
 
     Each folder inside is first moved to the top. So its depth is limited neither by the stack nor by
@@ -67,54 +63,41 @@ def _remove_contents(folder: int) -> None:
     # Not shutil.rmtree: it holds a descriptor for each level (before Python 3.13 a stack frame, too), leaves
     # read-only folders behind, and empties what is mounted inside, which may be of the same device (--bind).
     with suppress(OSError):
-        os.fchmod(folder, 0o700)
+        os.fchmod(top, 0o700)
 
-    names = (f"hostler-{number}" for number in count())
-    waiting = list(_move_up(folder, folder, names))
+    waiting = _move_up(top, top)
     while waiting:
         name = waiting.pop()
-        inner = os.open(name, _FOLDER, dir_fd=folder)
-        try:
-            waiting += _move_up(inner, folder, names)
-        finally:
-            os.close(inner)
-        os.rmdir(name, dir_fd=folder)
+        with _opened(name, top) as inner:
+            waiting += _move_up(inner, top)
+        os.rmdir(name, dir_fd=top)
 
 
-def _move_up(inner: int, folder: int, names: Iterator[str]) -> Iterator[str]:
-    """Remove the files in `inner` and move its folders to `folder`; their new names."""
+def _move_up(inner: int, top: int) -> list[str]:
+    """Remove the files in `inner` and move its folders to `top`; their new names."""
     with os.scandir(inner) as found:
         entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
+
+    moved = []
     for name, is_folder in entries:
         if is_folder:
-            _make_writable(name, inner)
-            yield _moved(name, inner, folder, names)
+            # Caches of programs are read-only sometimes, and what is moved changes: its ".." is another.
+            with suppress(OSError), _opened(name, inner) as folder:
+                os.fchmod(folder, 0o700)
+            moved.append(f"hostler-{token_hex(8)}")
+            os.rename(name, moved[-1], src_dir_fd=inner, dst_dir_fd=top)
         else:
             os.unlink(name, dir_fd=inner)
+    return moved
 
 
-def _make_writable(name: str, inner: int) -> None:
-    """Caches of programs are read-only sometimes."""
-    with suppress(OSError):  # moving it raises the reason
-        found = os.open(name, _FOLDER, dir_fd=inner)
-        try:
-            os.fchmod(found, 0o700)
-        finally:
-            os.close(found)
-
-
-def _moved(name: str, inner: int, folder: int, names: Iterator[str]) -> str:
-    free = next(new for new in names if not _is_there(new, folder))
-    os.rename(name, free, src_dir_fd=inner, dst_dir_fd=folder)
-    return free
-
-
-def _is_there(name: str, folder: int) -> bool:
+@contextmanager
+def _opened(name: str | Path, parent: int | None = None) -> Iterator[int]:
+    descriptor = os.open(name, _FOLDER, dir_fd=parent)
     try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _not_removed(path: Path, reason: str) -> EnvironmentSetupFailed:

@@ -6,16 +6,16 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Self, TypeAlias
 
 from hostler.errors import EnvironmentSetupFailed, ServerError
 from hostler.process.disk.directories import Directories, secure_directory
-from hostler.process.disk.files import append, found_folder, read_small, write_new
+from hostler.process.disk.files import append, found_folder, read_replaced, replace_file
 from hostler.process.disk.lock import NameLock, lock_path, runs_folder
 from hostler.process.disk.remove_tree import remove_inside
 from hostler.process.spawn.cgroups import remove_group
@@ -73,15 +73,7 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """What a dead supervisor left under a lock: a record, or why there is none that can be read."""
-
-    record: RunRecord | None = None
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What was cleaned up behind a dead supervisor, and why something could not be."""
+    """What a dead supervisor left: its record, what was cleaned up, and why something was not."""
 
     record: RunRecord | None = None
     pids_killed: tuple[int, ...] = ()
@@ -120,14 +112,9 @@ class RunStore:
         EnvironmentSetupFailed when the disk is full or refuses. It is not synced: a record matters while
         the system stays up, and its boot id shows whether it did.
         """
-        path, temporary = lock.record_path, _temporary_path(lock)
+        path = lock.record_path
         try:
-            temporary.unlink(missing_ok=True)
-            write_new(temporary, _line(record))
-
-            # Not renamed over the old one: ext4 flushes then (0.15 ms). A kill in between leaves the new one.
-            path.unlink(missing_ok=True)
-            temporary.rename(path)
+            replace_file(str(path), _line(record), None, unfinished=str(_unfinished(path)))
         except OSError as error:
             raise _unwritable(path, record, error) from error
 
@@ -145,17 +132,17 @@ class RunStore:
     def clear(self, lock: NameLock) -> None:
         """Forget the run: its tree is gone."""
         lock.record_path.unlink(missing_ok=True)
-        _temporary_path(lock).unlink(missing_ok=True)
+        _unfinished(lock.record_path).unlink(missing_ok=True)
 
     def is_clean(self, lock: NameLock) -> bool:
         """Whether nobody left a record under the lock that is now ours."""
-        return not (lock.record_path.exists() or _temporary_path(lock).exists())
+        return not (lock.record_path.exists() or _unfinished(lock.record_path).exists())
 
     def leftover(self, lock: NameLock) -> Leftover:
         """The record that a dead supervisor left under the lock that is now ours."""
         return _leftover(lock.record_path)
 
-    def recover(self, lock: NameLock, kill: Kill) -> Recovered:
+    def recover(self, lock: NameLock, kill: Kill) -> Leftover:
         """End what a dead supervisor left under this lock: its processes, its temporary paths, its record.
 
         `kill` gets the record and answers with the pids that it killed; it is not asked about a run of
@@ -165,71 +152,59 @@ class RunStore:
         record = leftover.record
         if record is None:
             self.clear(lock)
-            return Recovered(problem=leftover.problem)
+            return leftover
 
         killed = tuple(kill(record)) if record.boot_id == boot_id() else ()
         removed, problems = self.remove_temporary(record.temporary)
-
         if lock.held:  # else this came too late: there may be the record of another by now
             self.clear(lock)
+        return Leftover(record, killed, tuple(removed), "; ".join(problems))
 
-        return Recovered(record, killed, tuple(removed), "; ".join(problems))
-
-    def sweep(self, kill: Kill) -> list[Recovered]:
+    def sweep(self, kill: Kill) -> list[Leftover]:
         """Recover every server of this state directory whose supervisor is dead, whatever its name.
 
         No ServerError and no OSError is raised: a `problem` has its text, and the record stays.
         """
         try:
-            with closing(self.stale_locks()) as locks:
-                return [found for lock in locks if (found := self._sweep_one(lock, kill)).anything]
-
+            folder = secure_directory(runs_folder(self._directories))
+            keys = {path.stem for path in folder.iterdir() if path.suffix in {".lock", ".json", ".tmp"}}
         except (ServerError, OSError) as error:
-            return [Recovered(problem=str(error))]
+            return [Leftover(problem=str(error))]
 
-    def _sweep_one(self, lock: NameLock, kill: Kill) -> Recovered:
-        try:
-            return self.recover(lock, kill)
-        except (ServerError, OSError) as error:
-            return Recovered(self.leftover(lock).record, problem=str(error))
-
-    def stale_locks(self) -> Generator[NameLock, None, None]:
-        """Each lock or record that no living supervisor holds, locked while it is looked at."""
-        folder = secure_directory(runs_folder(self._directories))
-        keys = {path.stem for path in folder.iterdir() if path.suffix in {".lock", ".json", ".tmp"}}
+        found = []
         for key in sorted(keys):
-            lock = NameLock.take_stale(folder / f"{key}.lock")
-            if lock is not None:
-                try:
-                    yield lock
-                finally:
-                    lock.release()
+            lock = NameLock.take_stale(folder / f"{key}.lock")  # None where its supervisor lives
+            if lock is None:
+                continue
+            try:
+                found.append(self.recover(lock, kill))
+            except (ServerError, OSError) as error:
+                found.append(replace(self.leftover(lock), problem=str(error)))
+            finally:
+                lock.release()
+
+        return [leftover for leftover in found if leftover.anything]
 
     def remove_temporary(self, paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
         """Remove what is in temporary directories or hostler's own; which were, and why others were not."""
         removed, problems = [], []
-
+        runs, roots = runs_folder(self._directories), self._roots()
         for path in paths:
+            if path == runs or runs in path.parents or path in runs.parents:
+                problems.append(f"{path} is left behind: hostler's own records are there")
+                continue
             try:
-                if self._is_ours_to_keep(path):
-                    problems.append(f"{path} is left behind: hostler's own records are there")
-                elif remove_inside(path, self._roots()):
+                if remove_inside(path, roots):
                     removed.append(path)
-
             except EnvironmentSetupFailed as error:
                 problems.append(error.message)
 
         return removed, problems
 
-    def _is_ours_to_keep(self, path: Path) -> bool:
-        runs = runs_folder(self._directories)
-        return path == runs or runs in path.parents or path in runs.parents
-
     def _roots(self) -> list[Path]:
         own = self._directories
-        roots = [own.state, own.data, own.cache, Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]  # noqa: S108
-        runtime = os.environ.get("XDG_RUNTIME_DIR")
-        return [*roots, Path(runtime)] if runtime else roots
+        names = (tempfile.gettempdir(), "/tmp", "/var/tmp", os.environ.get("XDG_RUNTIME_DIR"))  # noqa: S108
+        return [own.state, own.data, own.cache, *(Path(name) for name in names if name)]
 
 
 def kill_recorded(record: RunRecord) -> tuple[int, ...]:
@@ -264,7 +239,8 @@ def _leftover(path: Path) -> Leftover:
     import msgspec  # noqa: PLC0415 - heavy
 
     try:
-        *before, last = _read(path).splitlines() or [b""]
+        with found_folder(path.parent) as folder:
+            *before, last = read_replaced(path.name, folder, _unfinished(path).name).splitlines() or [b""]
     except FileNotFoundError:
         return Leftover()
     except OSError as error:
@@ -272,7 +248,7 @@ def _leftover(path: Path) -> Leftover:
 
     for line in (last, *reversed(before[-_MOST_AMENDMENTS:])):
         try:
-            return Leftover(msgspec.convert(json.loads(line), RunRecord, dec_hook=_decode))
+            return Leftover(msgspec.convert(json.loads(line), RunRecord, dec_hook=_convert))
         except (ValueError, TypeError, RecursionError) as error:
             problem = f"the run record {path} cannot be read: {error}"
 
@@ -292,17 +268,10 @@ def _unwritable(path: Path, record: RunRecord, error: OSError) -> EnvironmentSet
     )
 
 
-def _read(path: Path) -> bytes:
-    with found_folder(path.parent) as folder:
-        try:
-            return read_small(path.name, folder)
-        except FileNotFoundError:
-            return read_small(path.with_suffix(".tmp").name, folder)
-
-
-def _decode(kind: type, value: object) -> object:
+def _convert(kind: type, value: object) -> object:
     return kind(value)
 
 
-def _temporary_path(lock: NameLock) -> Path:
-    return lock.record_path.with_suffix(".tmp")
+def _unfinished(path: Path) -> Path:
+    """Where a record stands until it is whole."""
+    return path.with_suffix(".tmp")

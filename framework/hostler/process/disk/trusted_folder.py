@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hostler.files.trusted_path import named_writers
+from hostler.files.trusted_path import group_members, named_writers
 
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_LINKS = 40
@@ -44,6 +45,13 @@ def trusted_folder(path: Path, *, make: bool = False) -> Iterator[int]:
         walk.close()
 
 
+def make_private(name: str, parent: int) -> None:
+    """Make a folder in an open one, with mode 0700 whatever the umask; one that is there stays as it is."""
+    with suppress(FileExistsError):  # another process was faster; whose it is will be seen
+        os.mkdir(name, 0o700, dir_fd=parent)
+        os.chmod(name, 0o700, dir_fd=parent)  # a umask such as 0777 takes even our own bits away
+
+
 class _PathWalk:
     """A walk by descriptors: what lies behind us cannot be swapped any more."""
 
@@ -74,16 +82,16 @@ class _PathWalk:
 
     def _target(self, part: str) -> str | None:
         """Where a link leads; None for what is none."""
-        with suppress(FileNotFoundError):
+        try:
             found = os.stat(part, dir_fd=self.folder, follow_symlinks=False)
-            if stat.S_ISLNK(found.st_mode):
-                return self._followed(part, found.st_uid)
-        return None
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISLNK(found.st_mode):
+            return None
 
-    def _followed(self, part: str, owner: int) -> str:
         path = self._at / part
-        if owner not in self._trusted:
-            raise Untrusted(path, f"it is a symbolic link that user {owner} made")
+        if found.st_uid not in self._trusted:
+            raise Untrusted(path, f"it is a symbolic link that user {found.st_uid} made")
         self._links += 1
         if self._links > _MOST_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
@@ -95,18 +103,13 @@ class _PathWalk:
         except FileNotFoundError:
             if not make:
                 raise
-            self._make(part)
+            make_private(part, self.folder)
             inner = os.open(part, _FOLDER, dir_fd=self.folder)
 
         os.close(self.folder)
         self.folder = inner
         self._at = {"/": Path("/"), "..": self._at.parent}.get(part, self._at / part)
         self._check()
-
-    def _make(self, part: str) -> None:
-        with suppress(FileExistsError):  # another process was faster; whose it is will be seen
-            os.mkdir(part, 0o700, dir_fd=self.folder)
-            os.chmod(part, 0o700, dir_fd=self.folder)  # a umask such as 0777 takes even our own bits away
 
     def _check(self) -> None:
         found = os.fstat(self.folder)
@@ -122,28 +125,8 @@ class _PathWalk:
 
     def _check_group(self, group: int) -> None:
         """Refuse a group that others are in: distributions that give each user a group set its bits too."""
-        if others := _others_in(group):
-            reason = f"user {others[0]} may write in it, by its group"
+        if others := set(group_members(group)) - {0, os.geteuid()}:
+            reason = f"user {pwd.getpwuid(min(others)).pw_name} may write in it, by its group"
             raise Untrusted(self._at, reason, f"chmod g-w {self._at}")
         if named_writers(self._at):
             raise Untrusted(self._at, "others may write in it, by its access list", f"setfacl -b {self._at}")
-
-
-def _others_in(group: int) -> list[str]:
-    """Who is in a group beside us and root, as far as the accounts of this machine show."""
-    import grp  # noqa: PLC0415 - seldom needed
-    import pwd  # noqa: PLC0415
-
-    ours = {0, os.geteuid()}
-    accounts = pwd.getpwall()
-    names = {account.pw_name for account in accounts if account.pw_uid in ours}
-
-    with suppress(KeyError):
-        names.add(pwd.getpwuid(os.geteuid()).pw_name)
-
-    members = [account.pw_name for account in accounts if account.pw_gid == group]
-
-    with suppress(KeyError):
-        members += grp.getgrgid(group).gr_mem
-
-    return [name for name in members if name not in names]

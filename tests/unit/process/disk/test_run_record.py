@@ -13,7 +13,7 @@ import pytest
 from hostler.errors import EnvironmentSetupFailed, ForceKillTimeout
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.lock import NameLock
-from hostler.process.disk.run_record import Recovered, RunRecord, RunStore, boot_id
+from hostler.process.disk.run_record import Leftover, RunRecord, RunStore, boot_id
 from namespaces import unshared
 
 DIES = """
@@ -217,7 +217,7 @@ def test_a_record_of_a_later_version_is_understood(directories: Directories, sto
 def test_where_nothing_was_left_nothing_is_reported(directories: Directories, store: RunStore) -> None:
     lock = NameLock.take(directories, "here", "web")
     recovered = store.recover(lock, no_kill)
-    assert recovered == Recovered()
+    assert recovered == Leftover()
     assert not recovered.anything
     lock.release()
 
@@ -234,7 +234,7 @@ def test_the_leftovers_of_a_killed_supervisor_are_ended_at_the_next_start(
     assert recovered.paths_removed == (tmp_path / "c" / "web",)
     assert recovered.problem == ""
     assert not (tmp_path / "c" / "web").exists()
-    assert store.recover(lock, no_kill) == Recovered()
+    assert store.recover(lock, no_kill) == Leftover()
     lock.release()
 
 
