@@ -197,7 +197,7 @@ def test_each_step_of_the_law_of_precedence_wins_over_all_before_it(write: Write
 
 def test_the_page_tells_the_law_of_precedence_on_one_line() -> None:
     page = Path(__file__).parents[3] / "docs" / "configuration.md"
-    law = "template < extended files in order < the file < profiles in the order given < `--set`"
+    law = "template < extended files in order < the file < profiles in the given order < `--set`"
     assert [line for line in page.read_text().splitlines() if law in line] != []
 
 

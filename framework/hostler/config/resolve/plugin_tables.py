@@ -10,15 +10,14 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from hostler.errors import PluginError, Problem
 from hostler.model.interpolation import escape, expand, names
 from hostler.model.schema.diagnostics import Diagnostics, shown
-from hostler.model.schema.external_values import secret
+from hostler.model.schema.external_values import located, secret
 from hostler.model.schema.fields import word
-from hostler.model.schema.paths import absolute
 from hostler.model.schema.tree import Node, plain, unfilled, with_children
 from hostler.model.spec import PluginSpec
 from hostler.secrets.reference import Secret
 
 
-def read_plugins(node: Node, environ: Mapping[str, str], found: Diagnostics) -> tuple[PluginSpec, ...] | None:
+def read_plugins(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> tuple[PluginSpec, ...] | None:
     """The plugins that are switched on, in order; mistakes go to the findings."""
     if not isinstance(node.value, dict):
         found.expected(node, "a table of plugins")
@@ -54,11 +53,8 @@ def _use(node: Node, environ: Mapping[str, str], found: Diagnostics) -> str | No
     use = word(node, found)
     if use is None or not is_file(use):
         return use
-    try:
-        return str(absolute(use, node.place.base, environ))
-    except ValueError as error:
-        found.expected(node, str(error))
-        return None
+    file = located(use, node, found, environ)
+    return None if file is None else str(file)
 
 
 def is_file(use: str) -> bool:
@@ -134,7 +130,7 @@ def _read_secret(table: Node, environ: Mapping[str, str], found: Diagnostics) ->
         source = replace(source, value=expand(source.value, lambda _: None))
         table = replace(table, value=table.value | {"secret": source})
 
-    value = secret(table, environ, found)
+    value = secret(table, found, environ)
     if value is None:
         return table
 

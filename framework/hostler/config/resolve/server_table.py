@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,15 +78,16 @@ def where_it_belongs(name: str) -> str:
 
 def _fields(context: ResolveContext) -> dict[str, Reader]:
     """The readers of a server's keys, with those that need to know where they are."""
-    environ = context.environ
-
+    located: Mapping[str, Callable[..., Any]] = {
+        "command": _command,
+        "cwd": path,
+        "env": variables,
+        "env_file": env_files,
+        "plugins": read_plugins,
+    }
     return {
         **readers(SERVER_KEYS),
-        "command": lambda node, found: _command(node, environ, found),
-        "cwd": path(environ),
-        "env": variables(environ),
-        "env_file": env_files(environ),
-        "plugins": lambda node, found: read_plugins(node, environ, found),
+        **{name: partial(read, environ=context.environ) for name, read in located.items()},
         "template": lambda _node, _found: None,  # what it gives stands in the table already
     }
 
@@ -119,10 +121,10 @@ def _has_no_port(node: Node) -> bool:
     return is_task or ("port" in node.value and node.value["port"].value is False)
 
 
-def _command(node: Node, environ: Mapping[str, str], found: Diagnostics) -> tuple[str, ...] | None:
+def _command(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> tuple[str, ...] | None:
     """The command, its program made absolute where that is given by a path."""
     words = command(node, found)
     if not words or not is_path(words[0]) or names(words[0]):
         return words
-    program = path(environ)(replace(node.value[0], value=expand(words[0], lambda _: None)), found)
+    program = path(replace(node.value[0], value=expand(words[0], lambda _: None)), found, environ)
     return None if program is None else (escape(str(program)), *words[1:])

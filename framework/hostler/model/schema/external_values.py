@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hostler.model.schema.diagnostics import Diagnostics, likely, shown
-from hostler.model.schema.fields import Reader, entries, flag, text, word
+from hostler.model.schema.fields import entries, flag, text, word
 from hostler.model.schema.paths import absolute
 from hostler.model.schema.tree import Node
 from hostler.model.spec import EnvFile
@@ -17,55 +18,48 @@ from hostler.secrets.reference import FORM, Secret
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _FILE = "file:"
 _SCHEMES = ("env", "file")
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def path(environ: Mapping[str, str]) -> Reader:
+def path(node: Node, found: Diagnostics, environ: Mapping[str, str] = _NOTHING) -> Path | None:
     """A path, seen from where it is written; `~` is the home of `environ`."""
+    written = word(node, found)
+    return None if written is None else located(written, node, found, environ)
 
-    def read(node: Node, found: Diagnostics) -> Path | None:
-        written = word(node, found)
-        try:
-            return None if written is None else absolute(written, node.place.base, environ)
-        except ValueError as error:
-            found.expected(node, str(error))
-            return None
 
-    return read
+def located(text: str, node: Node, found: Diagnostics, environ: Mapping[str, str]) -> Path | None:
+    """The place of a path that stands in a node."""
+    try:
+        return absolute(text, node.place.base, environ)
+    except ValueError as error:
+        found.expected(node, str(error))
+        return None
 
 
 # -- secrets ---------------------------------------------------------------------------------------
 
 
-def variables(environ: Mapping[str, str]) -> Reader:
+def variables(
+    node: Node, found: Diagnostics, environ: Mapping[str, str] = _NOTHING
+) -> dict[str, str | Secret] | None:
     """A table of environment variables: strings, and `{ secret = "env:NAME" }`."""
-
-    def read(node: Node, found: Diagnostics) -> dict[str, str | Secret] | None:
-        if not isinstance(node.value, dict):
-            found.expected(node, 'a table of strings, such as { NAME = "value" }')
-            return None
-
-        values: dict[str, str | Secret | None] = {}
-
-        for name, child in node.value.items():
-            if not _VARIABLE.fullmatch(name):
-                found.add(
-                    child, "not a name for a variable: letters, digits, _, . and -, a letter or _ first"
-                )
-                continue
-            match child.value:
-                case Secret():  # of a program
-                    values[name] = child.value
-                case dict():
-                    values[name] = secret(child, environ, found)
-                case _:
-                    values[name] = text(child, found)
-
-        return {name: value for name, value in values.items() if value is not None}
-
-    return read
+    if not isinstance(node.value, dict):
+        found.expected(node, 'a table of strings, such as { NAME = "value" }')
+        return None
+    values = {name: _variable(name, child, found, environ) for name, child in node.value.items()}
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def secret(node: Node, environ: Mapping[str, str], found: Diagnostics) -> Secret | None:
+def _variable(name: str, node: Node, found: Diagnostics, environ: Mapping[str, str]) -> str | Secret | None:
+    if not _VARIABLE.fullmatch(name):
+        found.add(node, "not a name for a variable: letters, digits, _, . and -, a letter or _ first")
+        return None
+    if isinstance(node.value, Secret):  # of a program
+        return node.value
+    return secret(node, found, environ) if isinstance(node.value, dict) else text(node, found)
+
+
+def secret(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> Secret | None:
     """A table that says where a secret is; a relative path is made absolute."""
     if "secret" not in node.value and not node.value:
         found.expected(node, f"a string, or {{ secret = {FORM} }}")
@@ -73,10 +67,10 @@ def secret(node: Node, environ: Mapping[str, str], found: Diagnostics) -> Secret
         if name != "secret":
             found.unknown(child, name, ["secret"])
     source = text(node.value["secret"], found) if "secret" in node.value else None
-    return None if source is None or found.has_noted(node) else _secret(node.value["secret"], environ, found)
+    return None if source is None or found.has_noted(node) else _secret(node.value["secret"], found, environ)
 
 
-def _secret(node: Node, environ: Mapping[str, str], found: Diagnostics) -> Secret | None:
+def _secret(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> Secret | None:
     """The secret that a source names. A wrong source is not shown: it may be the secret itself."""
     source = node.value
     try:
@@ -106,31 +100,24 @@ def _proposal(source: str) -> str:
 # -- files of variables ----------------------------------------------------------------------------
 
 
-def env_files(environ: Mapping[str, str]) -> Reader:
+def env_files(
+    node: Node, found: Diagnostics, environ: Mapping[str, str] = _NOTHING
+) -> tuple[EnvFile, ...] | None:
     """A file of variables, or a list of them; each a path, or a table that may say `optional = true`."""
-
-    def read(node: Node, found: Diagnostics) -> tuple[EnvFile, ...] | None:
-        items = node.value if isinstance(node.value, list) else [node]
-        files = [_env_file(item, environ, found) for item in items]
-        return None if None in files else tuple(file for file in files if file is not None)
-
-    return read
+    items = node.value if isinstance(node.value, list) else [node]
+    files = [_env_file(item, found, environ) for item in items]
+    return None if None in files else tuple(file for file in files if file is not None)
 
 
-def _env_file(node: Node, environ: Mapping[str, str], found: Diagnostics) -> EnvFile | None:
+def _env_file(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> EnvFile | None:
     if isinstance(node.value, EnvFile):  # of a program
         return node.value
-
     values = {"path": word(node, found)} if isinstance(node.value, str) else _table(node, found)
-    path = values.get("path")
-    if path is None or found.has_noted(node):
+    written = values.get("path")
+    if written is None or found.has_noted(node):
         return None
-
-    try:
-        return EnvFile(absolute(path, node.place.base, environ), bool(values.get("optional")))
-    except ValueError as error:
-        found.expected(node, str(error))
-        return None
+    path = located(written, node, found, environ)
+    return None if path is None else EnvFile(path, bool(values.get("optional")))
 
 
 def _table(node: Node, found: Diagnostics) -> dict[str, Any]:

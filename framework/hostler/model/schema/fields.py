@@ -59,9 +59,8 @@ def _exit_code(node: Node, found: Diagnostics) -> int | str | None:
     if isinstance(node.value, str) and node.value in signal.Signals.__members__:
         return node.value
 
-    names = [*signal.Signals.__members__]
     what = 'an exit code from 0 to 255, or the name of a signal, such as "SIGTERM"'
-    found.expected(node, what, proposal=_likely(node, names))
+    found.expected(node, what, proposal=_likely(node, signal.Signals.__members__))
     return None
 
 
@@ -253,14 +252,8 @@ def _whole(node: Node) -> int | None:
     """An integer; also one in digits that was filled in from a variable, which can only be a string."""
     if isinstance(node.value, int) and not isinstance(node.value, bool):
         return node.value
-    if (
-        node.source_text is not None
-        and isinstance(node.value, str)
-        and re.fullmatch(r"[0-9]{1,18}", node.value)
-    ):
-        return int(node.value)
-
-    return None
+    is_digits = isinstance(node.value, str) and re.fullmatch(r"[0-9]{1,18}", node.value)
+    return int(node.value) if is_digits and node.source_text is not None else None
 
 
 def _as_string(value: object) -> str:

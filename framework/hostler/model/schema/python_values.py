@@ -11,16 +11,16 @@ from types import MappingProxyType
 from typing import Any
 
 from hostler.errors import InvalidConfiguration
+from hostler.model.schema import fields
 from hostler.model.schema.diagnostics import Diagnostics
 from hostler.model.schema.external_values import path
-from hostler.model.schema.fields import Reader, any_table, flag, port, word
-from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS, readers
-from hostler.model.schema.tree import Node, Place, below, parse_tree, plain
+from hostler.model.schema.fields import Reader
+from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS, Key
+from hostler.model.schema.tree import Node, Place, below, parse_tree, plain, with_children
 from hostler.model.spec import PluginSpec, RestartPolicy
 from hostler.model.units import Duration
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_WIDEST_INTEGER = 2**63
 
 
 def read(made: object, given: Mapping[str, object], key: str) -> dict[str, Any]:
@@ -29,12 +29,10 @@ def read(made: object, given: Mapping[str, object], key: str) -> dict[str, Any]:
     Raises InvalidConfiguration with every mistake that was found.
     """
     found, readers, values = Diagnostics(), _READERS[type(made).__name__], {}
-    durations, place = _durations(made), Place(None, None, _here())
+    place = Place(None, None, _here())
 
     for name, value in given.items():
-        if name not in readers:
-            continue
-        node = _parsed(_seconds(value) if name in durations else value, below(key, name), place, found)
+        node = _parsed(value, below(key, name), place, found) if name in readers else None
         read_value = None if node is None else readers[name](node, found)
         if read_value is not None or (name == "port" and value is False):
             values[name] = read_value
@@ -68,78 +66,56 @@ def _here() -> Path:
         return Path()
 
 
-def _durations(made: object) -> set[str]:
-    known: Mapping[str, Any] = vars(type(made))["__dataclass_fields__"]
-    return {name for name, one in known.items() if one.type == "float"}
-
-
-def _seconds(value: object) -> object:
-    """A number is one of seconds, as in all that Python knows."""
-    match value:
-        case bool():
-            return value
-        case int() if abs(value) >= _WIDEST_INTEGER:
-            return value
-        case int() | float():
-            return Duration(value)
-        case _:
-            return value
-
-
 # -- what is not as in TOML ------------------------------------------------------------------------
 
 
 def _port(node: Node, found: Diagnostics) -> int | None:
-    return None if node.value is None else port(node, found)
+    return None if node.value is None else fields.port(node, found)
+
+
+def _named(node: Node) -> Node:
+    """A signal as TOML names it, where it is given as the module `signal` does."""
+    return replace(node, value=node.value.name) if isinstance(node.value, signal.Signals) else node
 
 
 def _signal(node: Node, found: Diagnostics) -> Any:
-    """A signal as TOML names it, or as the module `signal` does."""
-    named = node.value.name if isinstance(node.value, signal.Signals) else node.value
-    return SERVER_KEYS["stop_signal"].read(replace(node, value=named), found)
+    return SERVER_KEYS["stop_signal"].read(_named(node), found)
 
 
 def _exit_codes(node: Node, found: Diagnostics) -> Any:
-    """As in TOML; signals also as the module `signal` has them."""
-    if isinstance(node.value, list):
-        named = [
-            replace(item, value=item.value.name) if isinstance(item.value, signal.Signals) else item
-            for item in node.value
-        ]
-        node = replace(node, value=named)
-    return SERVER_KEYS["success_exit_codes"].read(node, found)
+    return fields.exit_codes(with_children(node, _named), found)
 
 
 def _restart(node: Node, found: Diagnostics) -> Any:
-    if isinstance(node.value, RestartPolicy):
-        return node.value
+    is_made = isinstance(node.value, RestartPolicy)
+    return node.value if is_made else fields.table(_with_numbers(RESTART_KEYS), RestartPolicy)(node, found)
 
-    if isinstance(node.value, dict):
-        durations = {name for name, one in RestartPolicy.__dataclass_fields__.items() if one.type == "float"}
-        table_ = {
-            name: replace(child, value=_seconds(child.value)) if name in durations else child
-            for name, child in node.value.items()
-        }
-        node = replace(node, value=table_)
 
-    return SERVER_KEYS["restart"].read(node, found)
+def _with_numbers(keys: Mapping[str, Key]) -> dict[str, Reader]:
+    """The readers of keys; a number is one of seconds, as in all that Python knows."""
+    return {name: _seconds(key.read) if key.type == "duration" else key.read for name, key in keys.items()}
+
+
+def _seconds(read: Reader) -> Reader:
+    def read_number(node: Node, found: Diagnostics) -> Any:
+        is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
+        return read(replace(node, value=Duration(node.value)) if is_number else node, found)
+
+    return read_number
 
 
 def _plugins(node: Node, found: Diagnostics) -> tuple[PluginSpec, ...] | None:
     """Specs of plugins, or a table as in TOML; the value of a name may be a ready-made plugin, too."""
-    match node.value:
-        case list() as items if all(isinstance(item.value, PluginSpec) for item in items):
-            return tuple(item.value for item in items)
-        case dict() as table_:
-            made = [_plugin(name, child, found) for name, child in table_.items() if child.value is not False]
-            return tuple(one for one in made if one is not None)
-        case list() as items:
-            wrong = next(item for item in items if not isinstance(item.value, PluginSpec))
-            found.expected(wrong, 'a PluginSpec, such as PluginSpec("regex-port")')
-        case _:
-            found.expected(node, "a list of PluginSpec, or a table of plugins")
-
-    return None
+    if isinstance(node.value, dict):
+        made = [_plugin(name, child, found) for name, child in node.value.items() if child.value is not False]
+        return tuple(one for one in made if one is not None)
+    if not isinstance(node.value, list):
+        found.expected(node, "a list of PluginSpec, or a table of plugins")
+        return None
+    for item in node.value:
+        if not isinstance(item.value, PluginSpec):
+            found.expected(item, 'a PluginSpec, such as PluginSpec("regex-port")')
+    return tuple(item.value for item in node.value)
 
 
 def _plugin(name: str, node: Node, found: Diagnostics) -> PluginSpec | None:
@@ -149,7 +125,7 @@ def _plugin(name: str, node: Node, found: Diagnostics) -> PluginSpec | None:
         case True:
             return PluginSpec(name)
         case dict() as options:
-            use = word(options["use"], found) if "use" in options else None
+            use = fields.word(options["use"], found) if "use" in options else None
             given = {key: plain(child) for key, child in options.items() if key != "use"}
             return PluginSpec(name, given, use)
         case str() | int() | float() | list() | None:
@@ -163,7 +139,7 @@ _READERS: Mapping[str, Mapping[str, Reader]] = MappingProxyType(
     {
         "ServerSpec": MappingProxyType(
             {
-                **readers(SERVER_KEYS),
+                **_with_numbers(SERVER_KEYS),
                 "name": server_name,
                 "port": _port,
                 "stop_signal": _signal,
@@ -172,8 +148,10 @@ _READERS: Mapping[str, Mapping[str, Reader]] = MappingProxyType(
                 "plugins": _plugins,
             }
         ),
-        "RestartPolicy": readers(RESTART_KEYS),
-        "PluginSpec": MappingProxyType({"name": word, "options": any_table, "use": word, "base": path({})}),
-        "EnvFile": MappingProxyType({"path": path({}), "optional": flag}),
+        "RestartPolicy": _with_numbers(RESTART_KEYS),
+        "PluginSpec": MappingProxyType(
+            {"name": fields.word, "options": fields.any_table, "use": fields.word, "base": path}
+        ),
+        "EnvFile": MappingProxyType({"path": path, "optional": fields.flag}),
     }
 )

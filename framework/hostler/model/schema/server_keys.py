@@ -11,33 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from hostler.model.choices import (
-    HealthRule,
-    IdentityCheck,
-    InputMode,
-    Kind,
-    OutputMode,
-    RestartMode,
-    StopMode,
-    StopSignal,
-)
+from hostler.model import choices
+from hostler.model.schema import fields
 from hostler.model.schema import json_forms as forms
 from hostler.model.schema.external_values import env_files, path, variables
-from hostler.model.schema.fields import (
-    Reader,
-    any_table,
-    choice,
-    command,
-    duration,
-    exit_codes,
-    flag,
-    integer,
-    needs,
-    port,
-    scheme,
-    table,
-    word,
-)
 from hostler.model.spec import RestartPolicy
 
 LAYER = ("servers", "templates")
@@ -52,7 +29,7 @@ class Key:
     may refer to what is known only at a start: the engine fills it in once more when it knows the port.
     """
 
-    read: Reader
+    read: fields.Reader
     type: str
     schema: forms.JsonSchema
     meaning: str
@@ -60,36 +37,38 @@ class Key:
     at_start: bool = False
 
 
-def readers(keys: Mapping[str, Key]) -> dict[str, Reader]:
+def readers(keys: Mapping[str, Key]) -> dict[str, fields.Reader]:
     """What reads the value of each key."""
     return {name: key.read for name, key in keys.items()}
 
 
 def _choice(options: type[Enum], meaning: str) -> Key:
     words = [option.value for option in options]
-    return Key(choice(options), ", ".join(f'`"{word}"`' for word in words), forms.one_of(words), meaning)
+    return Key(
+        fields.choice(options), ", ".join(f'`"{word}"`' for word in words), forms.one_of(words), meaning
+    )
 
 
 def _word(meaning: str, default: str = "") -> Key:
-    return Key(word, "string", forms.WORD, meaning, default)
+    return Key(fields.word, "string", forms.WORD, meaning, default)
 
 
 def _flag(meaning: str) -> Key:
-    return Key(flag, "boolean", forms.FLAG, meaning)
+    return Key(fields.flag, "boolean", forms.FLAG, meaning)
 
 
 def _duration(meaning: str, default: str = "", *, zero: bool = False) -> Key:
-    return Key(duration(zero=zero), "duration", forms.duration_schema(), meaning, default)
+    return Key(fields.duration(zero=zero), "duration", forms.duration_schema(), meaning, default)
 
 
 def _count(lowest: int, meaning: str) -> Key:
-    return Key(integer(lowest), "integer", forms.whole(lowest), meaning)
+    return Key(fields.integer(lowest), "integer", forms.whole(lowest), meaning)
 
 
 RESTART_KEYS: Mapping[str, Key] = MappingProxyType(
     {
         "policy": _choice(
-            RestartMode,
+            choices.RestartMode,
             "When hostler restarts a server that exited unexpectedly. `always` also restarts a server "
             "without a port that exited with 0",
         ),
@@ -119,17 +98,15 @@ RESTART_KEYS: Mapping[str, Key] = MappingProxyType(
 SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
     {
         "command": Key(
-            command,
+            fields.command,
             "list of strings",
             forms.TEXTS,
             "The argv; no shell is involved. A launcher plugin such as `opencode` may supply or complete it",
             at_start=True,
         ),
-        "cwd": Key(
-            path({}), "path", forms.WORD, "The working folder of the server", "the folder of the file"
-        ),
+        "cwd": Key(path, "path", forms.WORD, "The working folder of the server", "the folder of the file"),
         "kind": _choice(
-            Kind,
+            choices.Kind,
             "A `task` runs to completion: it has no port, and exit code 0 is success. See "
             "[tasks](#servers-that-need-others-and-tasks)",
         ),
@@ -138,7 +115,7 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
         ),
         "host": _word("The address to listen on. An address that others can reach needs `expose = true`"),
         "port": Key(
-            port,
+            fields.port,
             "integer or `false`",
             forms.PORT,
             "`0`: a free port, chosen before each start and kept over restarts if possible. `false`: the "
@@ -149,14 +126,14 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
             "that the server's processes listen on (if there are two, neither is taken)",
         ),
         "scheme": Key(
-            scheme,
+            fields.scheme,
             "string",
             forms.SCHEME,
             "The scheme of the server's URL, if its output does not contain one",
         ),
         "expose": _flag("Allows a host that is not loopback, and a socket that is bound wider than `host`"),
         "env": Key(
-            variables({}),
+            variables,
             "table of strings and secrets",
             forms.VARIABLES,
             "Variables of the server, in addition to a [short safe list](#what-a-server-inherits). They "
@@ -164,23 +141,23 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
             at_start=True,
         ),
         "env_file": Key(
-            env_files({}),
+            env_files,
             "path, or list",
             forms.ENV_FILES,
             "Files with variables, read at each start; `env` takes precedence. See [env_file](#env_file)",
         ),
         "stdin": _choice(
-            InputMode,
+            choices.InputMode,
             "The standard input of the server. `null`: `/dev/null`; `open`: a pipe that stays open and "
             "empty, for programs that exit at the end of their input; `inherit`: hostler's own standard "
             "input, for one server. See [stdin](#stdin)",
         ),
         "stdout": _choice(
-            OutputMode,
+            choices.OutputMode,
             "Where the output goes. Only captured output can be searched for the port, logged and shown in "
             "errors",
         ),
-        "stderr": _choice(OutputMode, "As `stdout`"),
+        "stderr": _choice(choices.OutputMode, "As `stdout`"),
         "prepare_timeout": _duration(
             "How long the plugins may take to prepare a start (for example, an installation)", '`"10m"`'
         ),
@@ -190,15 +167,16 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
             'The time from the first signal to SIGKILL; `"0s"`: SIGKILL at once', zero=True
         ),
         "stop": _choice(
-            StopMode,
+            choices.StopMode,
             "Which processes are signalled first: the main process alone, and the rest of its tree later, or"
             " the whole tree at once. See [how a server is stopped](#how-a-server-is-stopped)",
         ),
         "stop_signal": _choice(
-            StopSignal, "The signal that asks the main process to stop; the other processes get SIGTERM"
+            choices.StopSignal,
+            "The signal that asks the main process to stop; the other processes get SIGTERM",
         ),
         "success_exit_codes": Key(
-            exit_codes,
+            fields.exit_codes,
             "list of exit codes and names of signals",
             forms.EXIT_CODES,
             'If the server exits by itself with one of these, such as `[0]` or `[3, "SIGTERM"]`, this is no '
@@ -210,20 +188,20 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
             1, "How many failures in a row of one health plugin are a crash, after the server was ready"
         ),
         "health": _choice(
-            HealthRule,
+            choices.HealthRule,
             "Whether all health plugins have to report the server as healthy, or `any` one of them. `all`: "
             "the server crashes when one plugin fails too often. `any`: it crashes when no plugin reports it"
             " as healthy, and each that has reported has failed too often",
         ),
         "restart": Key(
-            table(readers(RESTART_KEYS), RestartPolicy),
+            fields.table(readers(RESTART_KEYS), RestartPolicy),
             "table",
             {"$ref": "#/definitions/restart"},
             "What happens after a crash",
             "see below",
         ),
         "needs": Key(
-            needs,
+            fields.needs,
             "list of names, or table",
             forms.NEEDS,
             "The servers that have to be ready before this one starts; they stop after it. The table form "
@@ -238,7 +216,7 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
             "`hostler run` exits with its exit code",
         ),
         "identity": _choice(
-            IdentityCheck,
+            choices.IdentityCheck,
             "Whether the process that listens at the announced address has to belong to the server. `check`:"
             " a foreign process is an error; if it cannot be identified, you get a warning, and it gets no "
             "secret. `require`: that is an error too. `off`: no check",
@@ -255,7 +233,7 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
             'How often the memory of the process tree is reported; `"0s"`: never', zero=True
         ),
         "plugins": Key(
-            any_table,
+            fields.any_table,
             "table",
             {"$ref": "#/definitions/plugins"},
             "The plugins of the server; see below",
