@@ -54,7 +54,8 @@ def command(name: str, into: Path) -> None:
     click.echo("\n".join(f"  {path}" for path in files))
     click.echo(
         f"\nnext: cd {folder}; pip install -e '.[test]'; pytest; hostler plugins check {name}; "
-        "hostler run example.toml"
+        "hostler run example.toml\nhostler is not on PyPI yet: in a new environment, install it first, "
+        "with pip install and the path of its checkout"
     )
 
 
