@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from functools import reduce
+from collections.abc import Callable
+from functools import partial, reduce
 from importlib import import_module
 from importlib.util import module_from_spec
 from pathlib import Path
@@ -24,21 +25,34 @@ _LARGEST = 16 * 2**20
 
 def find_class(spec: PluginSpec) -> type:
     """Import the class that a plugin's spec names; PluginError names the plugin, the place and the cause."""
+    load, class_name, place = _source_of(spec)
+    try:
+        module = load()
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f'plugin "{spec.name}" ({place}) could not be imported: {fault_in(error, place)}',
+            details={"place": place},
+        ) from error
+    return _class_in(spec, module, class_name, place)
+
+
+def _source_of(spec: PluginSpec) -> tuple[Callable[[], ModuleType], str, str]:
+    """What loads the module of a plugin, the name of its class, and the place for messages."""
     if spec.use is None:
         entry = entry_point(spec.name)
-        return _named(spec, *entry.target, f"entry point {entry.name} of {_package_of(entry)}")
+        module, class_name = entry.target
+        return partial(import_module, module), class_name, f"entry point {entry.name} of {_package_of(entry)}"
 
-    place, colon, class_name = spec.use.rpartition(":")
-    if not colon or not place or not class_name:
+    module, _, class_name = spec.use.rpartition(":")
+    if not module or not class_name:
         raise PluginError(
             f'plugin "{spec.name}": use = "{spec.use}" names no class',
             hint='write use = "package.module:Class" or use = "./file.py:Class"',
         )
-    if place.endswith(".py") or "/" in place:
-        path = Path(os.path.realpath((spec.base or Path.cwd()) / Path(place).expanduser()))
-        return _class_in(spec, _module_at(spec, path), class_name, str(path))
-
-    return _named(spec, place, class_name, f"module {place}")
+    if module.endswith(".py") or "/" in module:
+        path = Path(os.path.realpath((spec.base or Path.cwd()) / Path(module).expanduser()))
+        return partial(_load_file, path), class_name, str(path)
+    return partial(import_module, module), class_name, f"module {module}"
 
 
 def installed() -> list[str]:
@@ -75,25 +89,13 @@ def _package_of(entry: EntryPoint) -> str:
     return entry.package or "an unnamed package"
 
 
-def _named(spec: PluginSpec, module_name: str, class_name: str, place: str) -> type:
-    try:
-        module = import_module(module_name)
-    except (Exception, SystemExit) as error:
-        raise _not_imported(spec, place, error) from error
-    return _class_in(spec, module, class_name, place)
-
-
-def _module_at(spec: PluginSpec, path: Path) -> ModuleType:
+def _load_file(path: Path) -> ModuleType:
     from hashlib import sha256  # noqa: PLC0415 - only for plugins by path
     from importlib.machinery import ModuleSpec, SourceFileLoader  # noqa: PLC0415
 
-    try:
-        content, _ = read_plain(path, _LARGEST + 1)
-    except OSError as error:
-        raise _not_imported(spec, str(path), error) from error
-
+    content, _ = read_plain(path, _LARGEST + 1)
     if len(content) > _LARGEST:
-        raise _not_imported(spec, str(path), OSError(f"it is larger than {_LARGEST // 2**20} MiB"))
+        raise OSError(f"it is larger than {_LARGEST // 2**20} MiB")
 
     # One name for one content: an edited file is a new module, an unchanged one is not run twice.
     name = f"{BY_PATH}{path.stem}_{sha256(bytes(path) + content).hexdigest()[:16]}"
@@ -107,18 +109,10 @@ def _module_at(spec: PluginSpec, path: Path) -> ModuleType:
     try:
         # The loader itself would leave bytecode beside the user's file, and trust it where it is stale.
         exec(loader.source_to_code(content, str(path)), vars(module))  # noqa: S102 - importing is this
-    except (Exception, SystemExit) as error:
+    except BaseException:
         sys.modules.pop(name, None)
-        raise _not_imported(spec, str(path), error) from error
-
+        raise
     return module
-
-
-def _not_imported(spec: PluginSpec, place: str, error: BaseException) -> PluginError:
-    return PluginError(
-        f'plugin "{spec.name}" ({place}) could not be imported: {fault_in(error, place)}',
-        details={"place": place},
-    )
 
 
 def _class_in(spec: PluginSpec, module: ModuleType, class_name: str, place: str) -> type:

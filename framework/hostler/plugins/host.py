@@ -10,15 +10,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from hostler.concurrency.event_loop import loop_time
-from hostler.errors import EnvironmentSetupFailed, ServerError
+from hostler.errors import EnvironmentSetupFailed, PluginError, ServerError
 from hostler.model.launch import Launch
 from hostler.model.spec import PluginSpec
 from hostler.model.values import Advice, Endpoint, Exit, Report, StreamName
-from hostler.plugins.api_version import Deprecation
 from hostler.plugins.calls import SLOW_STEP, Caller, Outcome, TimedReports
 from hostler.plugins.hook_stats import Failure, HookAccounting, HookStats
 from hostler.plugins.messages import said
-from hostler.plugins.registration import Implementation, build_all, in_order
+from hostler.plugins.options import build
+from hostler.plugins.registration import Deprecation, Implementation, in_order
 from hostler.plugins.templates import OptionTemplates
 from hostler.plugins.validation import advice_fault, endpoint_fault, launch_fault
 
@@ -33,25 +33,20 @@ _SLOW_LINE = 0.05
 class PluginHost:
     """Builds the plugins of one server and calls them one by one, each under its own deadline and guard.
 
-    `on_failure` hears of every fault of a plugin. Used on the event loop's thread only.
-    Raises PluginError when a plugin cannot be found, refuses its options, or has a malformed hook.
+    `plugins` are the objects by name, in the order of the configuration. `on_failure` hears of every
+    fault of a plugin. Used on the event loop's thread only. Raises PluginError when a plugin cannot be
+    found, refuses its options, or has a malformed hook.
     """
 
     def __init__(self, specs: Sequence[PluginSpec], *, on_failure: Callable[[Failure], None]) -> None:
-        plugins = build_all(specs)
-        self._plugins: Mapping[str, object] = MappingProxyType(plugins)
-        self._implementations = in_order(plugins)
+        self.plugins: Mapping[str, object] = MappingProxyType(_build_all(specs))
+        self._implementations = in_order(self.plugins)
         self._templates = OptionTemplates(
-            {spec.name: (plugins[spec.name], spec.options) for spec in specs if spec.instance is None}
+            {spec.name: (self.plugins[spec.name], spec.options) for spec in specs if spec.instance is None}
         )
         self._on_failure = on_failure
         self._accounting = HookAccounting(on_failure)
         self._caller = Caller()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The plugins' names in the order of the configuration."""
-        return tuple(self._plugins)
 
     @property
     def deprecations(self) -> tuple[Deprecation, ...]:
@@ -68,10 +63,6 @@ class PluginHost:
     def has(self, hook: str) -> bool:
         """Whether any plugin implements this hook, be it disabled after failures."""
         return bool(self._implementations[hook])
-
-    def plugin(self, name: str) -> object:
-        """The plugin object of this name; raises KeyError."""
-        return self._plugins[name]
 
     def expand(self, values: Callable[[str], str]) -> None:
         """Fill `${server.port}` and the like into every option that has a `$`, anew from the configuration.
@@ -103,7 +94,7 @@ class PluginHost:
 
     def _confine(self, server: ServerView, launch: Launch) -> None:
         """Set the sandbox before any plugin edits the launch: a plugin that is one has a method `confine`."""
-        for plugin in self._plugins.values():
+        for plugin in self.plugins.values():
             confine = getattr(plugin, "confine", None)
             if callable(confine):
                 launch.confinement = confine(server, launch)
@@ -203,6 +194,20 @@ class PluginHost:
         reports = cast("AsyncGenerator[Report, None]", each.function(**each.pick(offered)))
         on_held = partial(self._accounting.note_slow, each.plugin, each.hook, "blocked the event loop")
         return TimedReports(reports, on_held)
+
+
+def _build_all(specs: Sequence[PluginSpec]) -> dict[str, object]:
+    """Build every plugin, by name in the order of the configuration; PluginError for one that comes twice."""
+    plugins: dict[str, object] = {}
+    for spec in specs:
+        if spec.name in plugins:
+            raise PluginError(f'plugin "{spec.name}" is named twice')
+        plugin = build(spec)
+        twin = next((name for name, other in plugins.items() if other is plugin), None)
+        if twin is not None:
+            raise PluginError(f'plugins "{twin}" and "{spec.name}" are one and the same object')
+        plugins[spec.name] = plugin
+    return plugins
 
 
 @contextmanager

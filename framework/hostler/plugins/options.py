@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, get_type_hints
+from types import MappingProxyType, SimpleNamespace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -18,9 +20,24 @@ from hostler.model.schema.diagnostics import likely, worded
 from hostler.model.spec import PluginSpec
 from hostler.model.units import Duration, Size
 from hostler.plugins.discovery import find_class
-from hostler.plugins.messages import file_of, said
-from hostler.plugins.option_errors import refusal, wrong_value
+from hostler.plugins.messages import fault_in, file_of, said
 from hostler.plugins.signatures import check_hooks, check_plugin
+
+# How msgspec words a mistake: "Expected `int | null`, got `str` - at `$[1]`".
+_AT = re.compile(r"(?P<message>.*) - at `\$(?P<path>.*)`", re.DOTALL)
+_TYPES = re.compile(r"Expected `(?P<wanted>[^`]*)`, got `(?P<found>[^`]*)`")
+_NOTHING = "null"
+_WORDS = MappingProxyType(
+    {
+        "str": "a string",
+        "int": "a whole number",
+        "float": "a number",
+        "bool": "true or false",
+        "array": "a list",
+        "object": "a table",
+        "path": "a path",
+    }
+)
 
 
 def build(spec: PluginSpec) -> object:
@@ -124,7 +141,7 @@ def construct(class_: type, options: Mapping[str, Any]) -> tuple[object | None, 
         try:
             values[name] = convert(class_, field, options[name])
         except msgspec.ValidationError as error:
-            problems.append(wrong_value(option_type(class_, field), name, options[name], str(error)))
+            problems.append(_wrong_value(option_type(class_, field), name, options[name], str(error)))
 
     if problems:
         return None, problems
@@ -132,7 +149,7 @@ def construct(class_: type, options: Mapping[str, Any]) -> tuple[object | None, 
     try:
         return class_(**values), []
     except Exception as error:  # noqa: BLE001 - a plugin's __post_init__ refuses in many ways
-        return None, [refusal(error, fields, file_of(class_))]
+        return None, [_refusal(error, fields, file_of(class_))]
 
 
 def _decode(kind: type, value: object) -> object:
@@ -167,3 +184,53 @@ def _unknown(key: str, fields: Iterable[str]) -> Problem:
     return Problem(
         key, "unknown option" if proposal else f"unknown option; there are: {allowed}", proposal=proposal
     )
+
+
+# -- what is wrong, in words ----------------------------------------------------------------------
+
+
+def _wrong_value(hint: Any, name: str, value: object, message: str) -> Problem:
+    """The problem of a value that msgspec did not accept for the type `hint`, from msgspec's message."""
+    at = _AT.fullmatch(message)
+    path, text = (at["path"], at["message"]) if at else ("", message)
+    choices = _choices(hint)
+    if choices and not path:
+        allowed = ", ".join(f'"{choice}"' for choice in choices)
+        proposal = likely(value, choices) if isinstance(value, str) else ""
+        return Problem(name, f"expected one of {allowed}, found {worded(value)}", proposal=proposal)
+
+    types = _TYPES.fullmatch(text)
+    if types is None:
+        return Problem(name + path, text, proposal="" if path else _with_unit(hint, value))
+
+    secret = "Secret" in str(hint)
+    found = _WORDS.get(types["found"], types["found"]) if path or isinstance(value, str) else worded(value)
+    return Problem(name + path, f"expected {_wanted(types['wanted'], secret=secret)}, found {found}")
+
+
+def _refusal(error: Exception, fields: Iterable[str], file: str) -> Problem:
+    """The problem that a ValueError states; "name: what is wrong" is a problem of that option.
+
+    What is raised otherwise is a fault of the plugin, and told with its line in the plugin's file.
+    """
+    meant = isinstance(error, ValueError) and str(error)
+    text = str(error) if meant else f"{file}: {fault_in(error, file)}"
+    name, colon, rest = text.partition(": ")
+    return Problem(name, rest) if colon and name in fields else Problem("", text)
+
+
+def _wanted(types: str, *, secret: bool) -> str:
+    words = {**_WORDS, "object": '{ secret = "env:NAME" }'} if secret else _WORDS
+    return " or ".join(words.get(word, word) for word in types.split(" | ") if word != _NOTHING)
+
+
+def _with_unit(hint: Any, value: object) -> str:
+    """A bare number with the unit that was probably meant, where the unit is all that is missing."""
+    kinds = {hint, *get_args(hint)}
+    return f"{value}s" if Duration in kinds and type(value) in {int, float} and Size not in kinds else ""
+
+
+def _choices(hint: Any) -> list[str]:
+    if get_origin(hint) is Literal:
+        return [str(choice) for choice in get_args(hint)]
+    return [str(member.value) for member in hint] if isinstance(hint, type) and issubclass(hint, Enum) else []

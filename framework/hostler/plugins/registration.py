@@ -1,20 +1,30 @@
-"""The plugins of one server, registered with a pluggy manager of their own, in order."""
+"""Registers the plugins of one server with a pluggy manager of their own, and lists their hooks in order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from inspect import signature
-from typing import TYPE_CHECKING
+from types import ModuleType
 
-from hostler.errors import PluginError
-from hostler.model.spec import PluginSpec
-from hostler.plugins.api_version import Deprecation, deprecations
-from hostler.plugins.options import build
-from hostler.plugins.signatures import FORMS, hook_arguments, new_manager
+import pluggy
 
-if TYPE_CHECKING:
-    import pluggy
+from hostler import hooks
+from hostler.plugins.signatures import FORMS, hook_arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Deprecation:
+    """A plugin's use of something that will go; `argument` is "" where it is the whole hook."""
+
+    plugin: str
+    hook: str
+    argument: str
+    instead: str
+
+    def __str__(self) -> str:
+        what = f'the argument "{self.argument}" of {self.hook}' if self.argument else f"the hook {self.hook}"
+        return f'plugin "{self.plugin}" uses {what}, which is deprecated: {self.instead}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +42,6 @@ class Implementation:
         return {name: offered[name] for name in self.arguments}
 
 
-def build_all(specs: Sequence[PluginSpec]) -> dict[str, object]:
-    """Build every plugin, by name in the order of the configuration; PluginError for one that comes twice."""
-    plugins: dict[str, object] = {}
-    for spec in specs:
-        if spec.name in plugins:
-            raise PluginError(f'plugin "{spec.name}" is named twice')
-        plugin = build(spec)
-        twin = next((name for name, other in plugins.items() if other is plugin), None)
-        if twin is not None:
-            raise PluginError(f'plugins "{twin}" and "{spec.name}" are one and the same object')
-        plugins[spec.name] = plugin
-    return plugins
-
-
 def in_order(plugins: Mapping[str, object]) -> dict[str, tuple[Implementation, ...]]:
     """Register the plugins with one manager of their own, and list what is called for each hook.
 
@@ -53,7 +49,7 @@ def in_order(plugins: Mapping[str, object]) -> dict[str, tuple[Implementation, .
     """
     # One manager for each server: `subset_hook_caller` of a shared one (pluggy <= 1.6) would call
     # implementations with a `specname` for other servers too.
-    manager = new_manager()
+    manager = _new_manager()
     names = list(plugins)
     for name in names:
         manager.register(plugins[name], name=name)
@@ -73,4 +69,26 @@ def in_order(plugins: Mapping[str, object]) -> dict[str, tuple[Implementation, .
 def _implementation(caller: pluggy.HookCaller, call: pluggy.HookImpl) -> Implementation:
     named = signature(call.function).parameters
     arguments = tuple(name for name in hook_arguments(caller.name) if name in named)
-    return Implementation(call.plugin_name, caller.name, call.function, arguments, deprecations(caller, call))
+    return Implementation(
+        call.plugin_name, caller.name, call.function, arguments, _deprecations(caller, call)
+    )
+
+
+def _new_manager() -> pluggy.PluginManager:
+    """An empty plugin manager that knows the six hooks."""
+    manager = pluggy.PluginManager(hooks.PROJECT)
+    specs = ModuleType(hooks.__name__)  # pluggy looks at every name of a module: six instead of forty
+    vars(specs).update({name: getattr(hooks, name) for name in FORMS})
+    manager.add_hookspecs(specs)
+    return manager
+
+
+def _deprecations(caller: pluggy.HookCaller, call: pluggy.HookImpl) -> tuple[Deprecation, ...]:
+    """What one implementation of a hook uses although its specification warns of it."""
+    assert caller.spec is not None
+    plugin, whole = call.plugin_name, caller.spec.warn_on_impl
+    named = signature(call.function).parameters
+    found = [] if whole is None else [Deprecation(plugin, caller.name, "", str(whole))]
+    for argument, warning in (caller.spec.warn_on_impl_args or {}).items():
+        found += [Deprecation(plugin, caller.name, argument, str(warning))] if argument in named else []
+    return tuple(found)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType, MethodType, ModuleType
+from types import MappingProxyType, MethodType
 
 import pluggy
 
 from hostler import hooks
 from hostler.errors import PluginError
-from hostler.plugins.api_version import api_fault
+from hostler.hooks import API, OLDEST_API
 from hostler.plugins.messages import did_you_mean, place_of
+from hostler.version import __version__
 
 FORMS: Mapping[str, str] = MappingProxyType(
     {
@@ -40,15 +42,6 @@ class Marked:
     hook: str
     function: Callable[..., object]
     options: Mapping[str, object]
-
-
-def new_manager() -> pluggy.PluginManager:
-    """An empty plugin manager that knows the six hooks."""
-    manager = pluggy.PluginManager(hooks.PROJECT)
-    specs = ModuleType(hooks.__name__)  # pluggy looks at every name of a module: six instead of forty
-    vars(specs).update({name: getattr(hooks, name) for name in FORMS})
-    manager.add_hookspecs(specs)
-    return manager
 
 
 def hook_arguments(hook: str) -> tuple[str, ...]:
@@ -166,3 +159,33 @@ def check_hooks(name: str, plugin: object) -> None:
     if faults := list(hook_faults(plugin)):
         place = plugin.__name__ if inspect.ismodule(plugin) else place_of(class_)
         raise PluginError(f'plugin "{name}" ({place}): ' + "; ".join(faults))
+
+
+def api_fault(plugin: object) -> str:
+    """Why a plugin (object, class or module) cannot be used with this version of the hooks; "" if it can.
+
+    A plugin says what it was written for by `api = "1"`; one that says nothing was written for "1".
+    """
+    wanted = getattr(plugin, "api", "1")
+    if _is_option(plugin, "api") or not isinstance(wanted, str | int | float):
+        return ""  # a word that a plugin may use for itself
+    if not isinstance(wanted, str) or not wanted.isdecimal():
+        return f'api = {wanted!r} is no version of the hooks: it is a whole number in quotes, such as "{API}"'
+    if int(wanted) > int(API):
+        return (
+            f"it was written for version {wanted} of the hook API, "
+            f"and hostler {__version__} has version {API}: "
+            "install a newer hostler, or an older version of this plugin"
+        )
+    if int(wanted) < int(OLDEST_API):
+        return (
+            f"it was written for version {wanted} of the hook API, and hostler {__version__} supports "
+            f"{OLDEST_API} to {API}: install a newer version of this plugin, or an older hostler"
+        )
+
+    return ""
+
+
+def _is_option(plugin: object, name: str) -> bool:
+    fields = dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else ()
+    return any(field.name == name for field in fields)

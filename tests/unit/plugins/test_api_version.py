@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import pytest
 from hostler import Directories, PluginError, PluginSpec, ServerSpec, State, hookimpl, hooks, hookspec, option
-from hostler.plugins.api_version import api_fault
 from hostler.plugins.host import PluginHost
 from hostler.plugins.options import option_problems
+from hostler.plugins.signatures import api_fault
 from hostler.testing import FakeChild, SimulatedHost, run_virtually
 
 
@@ -60,8 +60,8 @@ def test_a_plugin_for_a_version_that_is_no_longer_supported_is_refused(
     class Old(Silent):
         api = "2"
 
-    monkeypatch.setattr("hostler.plugins.api_version.API", "4")
-    monkeypatch.setattr("hostler.plugins.api_version.OLDEST_API", "3")
+    monkeypatch.setattr("hostler.plugins.signatures.API", "4")
+    monkeypatch.setattr("hostler.plugins.signatures.OLDEST_API", "3")
     assert "supports 3 to 4: install a newer version of this plugin" in api_fault(Old())
 
 
@@ -69,8 +69,8 @@ def test_a_plugin_for_a_version_that_is_no_longer_supported_is_refused(
 def test_older_versions_are_accepted_as_long_as_they_are_supported(
     version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hostler.plugins.api_version.API", "4")
-    monkeypatch.setattr("hostler.plugins.api_version.OLDEST_API", "3")
+    monkeypatch.setattr("hostler.plugins.signatures.API", "4")
+    monkeypatch.setattr("hostler.plugins.signatures.OLDEST_API", "3")
     assert api_fault(type("Older", (), {"api": version})) == ""
 
 

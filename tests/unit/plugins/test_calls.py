@@ -65,7 +65,7 @@ async def test_the_order_of_the_configuration_is_the_order_of_the_calls() -> Non
     heard = together(a=Noting("a", calls), b=Noting("b", calls), c=Noting("c", calls))
     await heard.plugins.on_ready(SERVER, None)
     assert calls == ["a", "b", "c"]
-    assert heard.plugins.names == ("a", "b", "c")
+    assert tuple(heard.plugins.plugins) == ("a", "b", "c")
 
 
 async def test_tryfirst_and_trylast_go_before_and_after_and_keep_the_order_among_themselves() -> None:
@@ -106,9 +106,9 @@ def test_a_set_knows_its_plugins_and_their_hooks() -> None:
     plugins = together(a=plugin).plugins
     assert plugins.has("on_ready")
     assert not plugins.has("parse_port")
-    assert plugins.plugin("a") is plugin
+    assert plugins.plugins["a"] is plugin
     with pytest.raises(KeyError):
-        plugins.plugin("b")
+        plugins.plugins["b"]
 
 
 # -- pre_spawn --------------------------------------------------------------------------------

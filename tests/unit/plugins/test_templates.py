@@ -53,7 +53,7 @@ class Frozen:
 def templated(class_: type = Templated, **options: object) -> tuple[PluginHost, Any]:
     spec = PluginSpec("t", options, use=f"{__name__}:{class_.__name__}")
     plugins = PluginHost([spec], on_failure=lambda failure: None)
-    return plugins, plugins.plugin("t")
+    return plugins, plugins.plugins["t"]
 
 
 def filler(port: int) -> Callable[[str], str]:

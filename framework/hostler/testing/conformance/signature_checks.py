@@ -16,9 +16,8 @@ import msgspec.inspect
 from hostler.errors import PluginError
 from hostler.hooks import API
 from hostler.model.units import Duration, Size
-from hostler.plugins.api_version import api_fault
 from hostler.plugins.options import convert, option_fields, option_type
-from hostler.plugins.signatures import hook_faults
+from hostler.plugins.signatures import api_fault, hook_faults
 from hostler.testing.conformance.findings import Findings, place_of
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
