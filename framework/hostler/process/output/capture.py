@@ -18,12 +18,12 @@ from hostler.process.output.reader import ReaderThread
 from hostler.process.output.sink_writer import OnTrouble, SinkWriter
 from hostler.secrets.masking import Masker
 
+# Large pipes let a child print on while we are busy. The kernel counts them against all programs of the user
+# (pipe-user-pages-soft), so only so many are made.
 PIPE_SIZE = 256 * 1024
 MOST_LARGE_PIPES = 64
-"""The kernel counts large pipes against all programs of the user: only so many are made."""
 
-CLOSE_TIMEOUT = 3.0
-"""Seconds that the closing of a capture may take, sinks included."""
+CLOSE_TIMEOUT = 3.0  # a sink that hangs must not hold up a restart
 
 
 class OutputReader:
@@ -115,10 +115,10 @@ class Capture:
 
     def open_pipes(self, streams: Sequence[StreamName], *, large: bool) -> None:
         """Make one pipe for each stream; OSError when there are no descriptors left."""
-        self._open_streams = len(streams)
-
         try:
-            self._make_pipes(streams, large=large)
+            for stream in streams:
+                self._open_pipe(stream, large=large)
+            self._reader.add(*self._pipes.values())  # at once: the thread is woken once
         except OSError:
             self.close_write_fds()
             self.retire()
@@ -200,20 +200,14 @@ class Capture:
             if pipe.open:  # else its thread need not be woken
                 self._reader.retire(pipe)
 
-    def _make_pipes(self, streams: Sequence[StreamName], *, large: bool) -> None:
-        try:
-            for stream in streams:
-                self._open_pipe(stream, large=large)
-        finally:
-            self._reader.add(*self._pipes.values())  # at once: the thread is woken once
-
     def _open_pipe(self, stream: StreamName, *, large: bool) -> None:
         ours, childs = os.pipe()
         os.set_blocking(ours, False)
+        if large and hasattr(fcntl, "F_SETPIPE_SZ"):
+            with contextlib.suppress(OSError):  # the user's share of large pipes is used up
+                fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
 
-        if large:
-            _enlarge(ours)
-
+        self._open_streams += 1
         self._write_fds[stream] = childs
         self._pipes[stream] = Pipe(
             fd=ours,
@@ -236,7 +230,7 @@ class Capture:
         self._check_closed()
 
     def _check_closed(self) -> None:
-        if self._retired and not self._open_sinks and (not self._open_streams or not self._pipes):
+        if self._retired and not self._open_sinks and not self._open_streams:
             self._mark_closed()
 
     def _mark_closed(self) -> None:
@@ -249,9 +243,3 @@ class Capture:
     def _report_dropped(self, lines: int) -> None:
         text = f"{lines} lines of output were not shown: the program was busy"
         self._on_trouble("output_dropped", text, {"lines": lines})
-
-
-def _enlarge(fd: int) -> None:
-    if hasattr(fcntl, "F_SETPIPE_SZ"):
-        with contextlib.suppress(OSError):  # the user's share of large pipes is used up
-            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_SIZE)

@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from hostler.model.values import StreamName
+from hostler.model.values import Line, StreamName
 from hostler.process.output.lines import LineCutter, LineFeed, Tail
 from hostler.process.output.sink_writer import SinkWriter
 from hostler.secrets.masking import MaskedStream
 
+# A sink may be behind by one large read before its pipes are held: reading and writing go on side by side.
 MOST_BYTES_BEHIND = 256 * 1024
-"""So much of a pipe's output may wait for a sink before the pipe is read no longer."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -40,33 +40,28 @@ class Pipe:
             return
 
         if self.feed.followed:
-            self._cut(data)
+            self._offer(self._started_cutter().feed(data), len(data))
         elif self.cutter.running:
             self.cutter.stop()
 
         self.tail.add(data)
-
         for writer in self.writers:
             writer.put(self.stream, data)
-
-    def _cut(self, data: bytes) -> None:
-        self._ensure_cutting()
-        lines = self.cutter.feed(data)
-        if lines:
-            self.feed.offer(lines, len(data))
-
-    def _ensure_cutting(self) -> None:
-        if not self.cutter.running:
-            self.cutter.start(self.tail.data())
 
     def close(self) -> None:
         """Close the descriptor, and give out what was held back and the unfinished last line."""
         self.open = False
         os.close(self.fd)
         self.take(self.mask.flush())
-
         if self.feed.followed:
-            self._ensure_cutting()
-            lines = self.cutter.end()
-            if lines:
-                self.feed.offer(lines, len(lines[0].text))
+            lines = self._started_cutter().end()
+            self._offer(lines, sum(len(line.text) for line in lines))
+
+    def _started_cutter(self) -> LineCutter:
+        if not self.cutter.running:  # who begins to follow in the middle of a line gets all of it
+            self.cutter.start(self.tail.data())
+        return self.cutter
+
+    def _offer(self, lines: list[Line], size: int) -> None:
+        if lines:
+            self.feed.offer(lines, size)

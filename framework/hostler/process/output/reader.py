@@ -16,22 +16,26 @@ from hostler.process.output.pipe import Pipe
 from hostler.process.output.sink_writer import SinkWriter
 from hostler.process.tree.run_mark import OUTPUT_THREAD_NAME
 
+# The reads in a row from one pipe while each gets all that it asked for: a flood is read in few large pieces,
+# and the bound keeps it from starving the others.
 READ_SIZES = (64 * 1024,) + (256 * 1024,) * 4
-"""Bytes of the reads in a row from one pipe while each gets all that it asked for."""
 
+# An end that may begin a secret is given out after this moment of quiet, so that a prompt can be read.
 FLUSH_DELAY = 0.05
-"""Seconds after which an end that may begin a secret is given out."""
 
+# Long enough for a sink to be found hanging, which takes SINK_TIMEOUT.
 CLOSE_TIMEOUT = 1.5
-"""Seconds that the closing of the reader may take, whatever hangs in a sink."""
 
 
 class ReaderThread:
     """Reads pipes in a daemon thread that is started by the first command.
 
-    A pipe whose sinks are behind is held: it is not read until they have caught up, or hang. So a slow sink
-    slows its own child down instead of losing output. Idle children cost one thread that sleeps.
+    A pipe whose sinks are behind is held: it is not read until they have caught up, or hang.
     """
+
+    # One thread for all children: five hundred idle ones cost one that sleeps. It calls no sink itself, as
+    # one that hangs would hold up everybody's output. A pipe is held so that a slow sink slows its own child
+    # down instead of losing output; one that hangs must not, since its child would hang, too.
 
     def __init__(self) -> None:
         self.closed = False
@@ -81,7 +85,7 @@ class ReaderThread:
 
     def wake_held(self) -> None:
         """Go on with what waited for a sink; called by the threads of the sinks."""
-        if self._held:
+        if self._held:  # no lock: the reader looks at the sinks once more after it has held a pipe
             self._wake_up()
 
     def close(self) -> None:
@@ -206,9 +210,9 @@ class ReaderThread:
         self._start_writers(*pipe.writers)
 
     def _hold(self, pipe: Pipe) -> None:
-        if pipe not in self._held:
-            self._held.add(pipe)
-            if self._selector is not None:
+        self._held.add(pipe)
+        if self._selector is not None:
+            with contextlib.suppress(KeyError):  # held already, or never registered for want of a descriptor
                 self._selector.unregister(pipe.fd)
 
     def _resume(self) -> None:

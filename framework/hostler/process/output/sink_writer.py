@@ -13,12 +13,9 @@ from hostler.model.launch import Sink
 from hostler.model.values import StreamName
 from hostler.process.tree.run_mark import OUTPUT_THREAD_NAME
 
-SINK_TIMEOUT = 1.0
-"""Seconds after which a call of a sink counts as hanging: its children are held back no longer."""
-
+SINK_TIMEOUT = 1.0  # a call of a sink that takes longer counts as hanging: its child is held back no longer
 MOST_BYTES_WAITING = 4 * 1024 * 1024
-_LINGER = 0.05
-"""Seconds that a thread waits for more: one thread writes a burst, and not one each piece of it."""
+_LINGER = 0.05  # a thread waits for more, so that one writes a burst, and not one each piece of it
 
 OnTrouble: TypeAlias = Callable[[str, str, Mapping[str, object]], None]
 
