@@ -40,13 +40,12 @@ class LoopAffinity:
 
         `on_fork` is called in every forked child from now on, until this is left or nobody holds it.
         """
-        try:
-            self._loop = asyncio.get_running_loop()
-        except RuntimeError:
+        self._loop = _running_loop()
+        if self._loop is None:
             raise ServerError(
                 "hostler runs on asyncio, and this is another event loop (trio?)",
                 hint="use the synchronous API, with a loop of its own: with hostler.serve(...) as servers:",
-            ) from None
+            )
 
         self.pid, self._thread, self._on_fork = os.getpid(), threading.get_ident(), on_fork
         os.register_at_fork(after_in_child=partial(_in_child, weakref.ref(self)))
@@ -98,11 +97,9 @@ def _in_child(affinity: weakref.ref[LoopAffinity]) -> None:
 
 
 def _isolate(loop: Any, *, runs_here: bool) -> None:
-    """Give the child's copy of a loop an epoll of its own, and a pipe that wakes it up.
-
-    An epoll is shared over a fork: the parent would never see the events that the child takes out of it.
-    There is no public way to it; a loop that is not asyncio's own (uvloop) sees to this itself.
-    """
+    """Give the child's copy of a loop an epoll of its own, and a pipe that wakes it up."""
+    # An epoll is shared over a fork: the parent would never see the events that the child takes out of it.
+    # There is no public way to it; a loop that is not asyncio's own (uvloop) sees to this itself.
     selector = loop._selector  # noqa: SLF001
     if sys.platform == "linux" and isinstance(selector, selectors.EpollSelector):
         with select.epoll() as fresh:

@@ -1,8 +1,7 @@
-"""What is asked of the running event loop by code that a task or a plain callback may run.
+"""What is asked of the running event loop by code that a task or a plain callback may run."""
 
-Beside sniffio (openai, anthropic and trio bring it) anyio finds its loop by the running task: a callback
-that asks anyio for the time gets an error there. So this is where the engine's clock is.
-"""
+# Beside sniffio (openai, anthropic and trio bring it) anyio finds its loop by the running task: a callback
+# that asks anyio for the time gets an error there. So this is where the engine's clock is.
 
 from __future__ import annotations
 

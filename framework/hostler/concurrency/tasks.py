@@ -11,12 +11,11 @@ _CLOSE_SECONDS = 2.0
 
 
 class TaskSet:
-    """A set of plain asyncio tasks that are cancelled together.
+    """A set of plain asyncio tasks that are cancelled together."""
 
-    Plain tasks and no anyio task group on purpose: what is cancelled here (a plugin's generator, say)
-    sees one cancellation and may then await its own clean-up, which an anyio scope would cancel
-    again and again; and one that fails does not take the others along.
-    """
+    # No anyio task group on purpose: what is cancelled here (a plugin's generator, say) sees one cancellation
+    # and may then await its own clean-up, which an anyio scope would cancel again and again; and one that
+    # fails does not take the others along.
 
     def __init__(self) -> None:
         self._tasks: dict[asyncio.Task[None], str] = {}

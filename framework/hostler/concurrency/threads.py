@@ -19,11 +19,11 @@ async def run_in_thread(
 ) -> T:
     """Call `function` on a thread of its own and return what it does; its errors pass through.
 
-    A cancel scope waits for it, unless `abandon_on_cancel`. The thread is a daemon and no worker of a pool: a
-    pool's idle threads would outlive us, and hold up the end of a program whose loop was torn down.
-    With `daemon` false that end waits for it: Python may crash when it is taken to pieces within an
-    import. Where no thread can be started, the call is made right here.
+    A cancel scope waits for it, unless `abandon_on_cancel`; so does the end of the program with `daemon`
+    false. Where no thread can be started, the call is made right here.
     """
+    # No worker of a pool: a pool's idle threads would outlive us, and hold up the end of a program whose loop
+    # was torn down. And no daemon for imports: Python may crash when it is taken to pieces within one.
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 

@@ -6,13 +6,12 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
-MINIMUM = 8
-"""Shorter values are not masked: "true" or "admin" would stain every line."""
-
+MINIMUM = 8  # shorter values are not masked: "true" or "admin" would stain every line
 MASK = "********"
 _MINIMUM_OF_A_LINE = 16
 
@@ -113,10 +112,8 @@ def _parts_of_url(url: re.Match[str]) -> Iterator[str]:
 
 def _basic(encoded: str) -> Iterator[str]:
     """The password in an Authorization header of HTTP basic authentication."""
-    try:
+    with suppress(binascii.Error, UnicodeDecodeError):
         yield base64.b64decode(encoded, validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
-        return
 
 
 def passwords_in(text: str) -> list[str]:
@@ -175,13 +172,10 @@ def _in_word(word: str, option: str) -> Iterator[Shown]:
     if option and word and not word.startswith("-"):
         yield Shown(option, 0, len(word))
 
-    for pair in _PAIR.finditer(word):
-        if is_secret_name(pair["name"]):
-            yield Shown(pair["name"], *pair.span("value"))
-
     for password in _PASSWORD_OF_URL.finditer(word):
         yield Shown("a URL", *password.span(1))
 
-    for pair in _SPACED.finditer(word):  # in the script of a shell
-        if is_secret_name(pair["name"]):
-            yield Shown(pair["name"], *pair.span("value"))
+    for pattern in (_PAIR, _SPACED):  # the latter in the script of a shell
+        for pair in pattern.finditer(word):
+            if is_secret_name(pair["name"]):
+                yield Shown(pair["name"], *pair.span("value"))

@@ -20,10 +20,10 @@ Spans: TypeAlias = list[tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """All secrets of one moment, longest first, once as text and once as bytes.
+    """All secrets of one moment, longest first, once as text and once as bytes."""
 
-    A word that stands in all spellings of a secret leads to them: one look tells that none of them is there.
-    """
+    # Frozen, so that threads may read it without a lock. The groups: a word that stands in all spellings of a
+    # secret leads to them, and one look for it tells that none of them is there.
 
     text: tuple[str, ...] = ()
     data: tuple[bytes, ...] = ()

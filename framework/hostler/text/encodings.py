@@ -52,6 +52,17 @@ _BACKSLASHED = (
     r"([\\=:#!])",
     r"(\\)",
 )
+_ENTITIES = (
+    lambda found: f"&#{ord(found[0])};",
+    lambda found: f"&#x{ord(found[0]):X};",
+    lambda found: f"&#x{ord(found[0]):x};",
+)
+# Octal digits of its bytes, \u and four digits, and \x.
+_CODES = (
+    lambda found: "".join(f"\\{byte:03o}" for byte in found[0].encode(errors="replace")),
+    lambda found: json.dumps(found[0])[1:-1].upper().replace("\\U", "\\u"),
+    lambda found: found[0].encode("ascii", "backslashreplace").decode(),
+)
 _CONTROLS: Mapping[int, str] = MappingProxyType(
     {ord(letter): f"\\{name}" for letter, name in zip("\n\r\t\a\b\f\v", "nrtabfv", strict=True)}
 )
@@ -137,27 +148,15 @@ def _in_markup(text: str) -> Iterator[str]:
     for one in _with_entities(text):
         yield one
         yield one.replace(">", "&gt;").replace("/", "&#x2F;").replace("=", "&#x3D;").replace("`", "&#x60;")
-        for entity in (_named, _decimal, _hexadecimal):
+        for entity in (_named, *_ENTITIES[:2]):
             yield _NOT_ASCII.sub(entity, one)
-    for entity in (_decimal, _hexadecimal, _small_hexadecimal):
+    for entity in _ENTITIES:
         yield _MARKUP.sub(entity, text)
 
 
 def _named(found: re.Match[str]) -> str:
     name = codepoint2name.get(ord(found[0]))
-    return _decimal(found) if name is None else f"&{name};"
-
-
-def _decimal(found: re.Match[str]) -> str:
-    return f"&#{ord(found[0])};"
-
-
-def _hexadecimal(found: re.Match[str]) -> str:
-    return f"&#x{ord(found[0]):X};"
-
-
-def _small_hexadecimal(found: re.Match[str]) -> str:
-    return f"&#x{ord(found[0]):x};"
+    return f"&#{ord(found[0])};" if name is None else f"&{name};"
 
 
 def _in_shells(text: str) -> Iterator[str]:
@@ -173,16 +172,4 @@ def _in_shells(text: str) -> Iterator[str]:
         for one in (escaped, escaped.translate(_CONTROLS)):
             yield one
             if not one.isascii():
-                yield from (_NOT_ASCII.sub(code, one) for code in (_octal, _u_code, _x_code))
-
-
-def _u_code(found: re.Match[str]) -> str:
-    return json.dumps(found[0])[1:-1].upper().replace("\\U", "\\u")
-
-
-def _x_code(found: re.Match[str]) -> str:
-    return found[0].encode("ascii", "backslashreplace").decode()
-
-
-def _octal(found: re.Match[str]) -> str:
-    return "".join(f"\\{byte:03o}" for byte in found[0].encode(errors="replace"))
+                yield from (_NOT_ASCII.sub(code, one) for code in _CODES)

@@ -32,7 +32,10 @@ def call_on_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., object
 
 
 class Tail:
-    """The last 64 KiB of a stream. Chunks are kept as they came; only small ones are joined."""
+    """The last 64 KiB of a stream."""
+
+    # Chunks are kept as they came: nothing of a flood is copied. Small ones are joined, or a thousand short
+    # lines would be a thousand objects.
 
     def __init__(self) -> None:
         self._chunks: deque[bytes] = deque()
@@ -63,35 +66,30 @@ class LineCutter:
     """Cuts one stream into lines; of an overlong line only the beginning is kept."""
 
     def __init__(self, stream: StreamName, generation: int) -> None:
+        self.running = False
         self._stream = stream
         self._generation = generation
-        self._partial: bytearray | None = None
+        self._partial = bytearray()
         self._number = 0
-
-    @property
-    def running(self) -> bool:
-        """Whether it was started and not stopped since."""
-        return self._partial is not None
 
     def start(self, before: bytes) -> None:
         """Begin, perhaps in the middle of a line: `before` is what came until now."""
+        self.running = True
         self._partial = bytearray(before[before.rfind(b"\n") + 1 :][:LONGEST_LINE])
 
     def stop(self) -> None:
         """Forget the unfinished line; lines that pass now are not counted."""
-        self._partial = None
+        self.running = False
+        self._partial.clear()
 
     def feed(self, data: bytes) -> list[Line]:
         """Take a chunk and return the lines that it completes."""
-        assert self._partial is not None
         first, *others = data.split(b"\n")
         self._extend(first)
-
         if not others:
             return []
 
-        lines = [self._line(self._partial)]
-        lines += [self._line(piece) for piece in others[:-1]]
+        lines = [self._line(self._partial), *map(self._line, others[:-1])]
         self._partial.clear()
         self._extend(others[-1])
         return lines
@@ -103,7 +101,6 @@ class LineCutter:
         return lines
 
     def _extend(self, piece: bytes) -> None:
-        assert self._partial is not None
         self._partial += piece[: LONGEST_LINE - len(self._partial)]
 
     def _line(self, piece: bytes | bytearray) -> Line:
@@ -128,8 +125,7 @@ class LineFeed:
         self._delivered = 0
         self._piece = 1
         self.dropped = 0
-        self.idle = asyncio.Event()
-        """Set while no line waits."""
+        self.idle = asyncio.Event()  # set while no line waits
         self.idle.set()
 
     @property
@@ -185,7 +181,9 @@ class LineFeed:
         return lines
 
     def _deliver(self) -> None:
-        """Hand out lines for a moment: when followers are slow the loop has other things to do, too."""
+        """Hand out lines for a moment."""
+        # In growing pieces while the followers are quick, line by line when they are slow: then the loop,
+        # which has other things to do, is held up for one line at most beyond its slice.
         began = time.monotonic()
         until = began + _SLICE
 
