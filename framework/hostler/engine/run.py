@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
+import anyio
+
 from hostler.errors import ProcessSpawnFailed, ServerError
 from hostler.events.events import Spawned
 from hostler.hooks import ServerView
@@ -31,6 +33,7 @@ from hostler.secrets.credentials import MASK, is_address, masked_words
 
 _DRAIN_SECONDS = 1.0
 _LAST_LINES = 3.0  # seconds more for followers to take the last lines of a process that exited by itself
+_LONGEST_WARM_UP = 10.0  # one that hangs must not keep the server from ready for ever
 _TAIL_LINES = 20
 
 
@@ -119,6 +122,7 @@ class LiveRun(PreparedRun):
     ) -> None:
         vars(self).update(vars(prepared))
         self._parse_port = parse_port
+        self._warmed_up = anyio.Event()
         # On record before the spawn: whoever is killed in between leaves a trace of the process.
         run_id = self.recorder.begin(self.argv(), self.launch.temporary, self.launch.cgroup)
         self._capture = self._open_capture()
@@ -186,8 +190,10 @@ class LiveRun(PreparedRun):
         """Watch for the exit and, where the server has a port, for its endpoint."""
         self.tasks.start(self._watch_exit(), "exit watch")
 
-        for function in self.launch.warm_ups:
-            self.tasks.start(warm_up(function, self.reporter), "warm-up")
+        if self.launch.warm_ups:
+            self.tasks.start(self._warm_up(), "warm-up")
+        else:
+            self._warmed_up.set()
 
         if self.launch.port is not None:
             place = Endpoint(self.launch.host, self.launch.port, self.spec.scheme)
@@ -200,6 +206,12 @@ class LiveRun(PreparedRun):
         await self.process.wait()
         self.exited_at = self.context.clock()
         self.mailbox.post(RunSignal.PROCESS_EXITED)
+
+    async def _warm_up(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            for function in self.launch.warm_ups:
+                tasks.start_soon(warm_up, function, self.reporter)
+        self._warmed_up.set()
 
     async def _discover(self, discovery: EndpointDiscovery) -> None:
         try:
@@ -238,8 +250,17 @@ class LiveRun(PreparedRun):
         self.update_lines()
 
     def watch_health(self, health: HealthMonitor) -> None:
-        """Start the health plugins."""
+        """Start the health plugins, as soon as the warm-ups are over."""
         self.health = health
+        if self._warmed_up.is_set():
+            health.start()
+        else:
+            self.tasks.start(self._start_health(health), "health start")
+
+    async def _start_health(self, health: HealthMonitor) -> None:
+        # A check that imports what a warm-up imports just now waits for its thread: the event loop would too.
+        with anyio.move_on_after(_LONGEST_WARM_UP):
+            await self._warmed_up.wait()
         health.start()
 
     def note_ready(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,7 @@ from hostler import (
     ExitCause,
     Healthy,
     InvalidConfiguration,
+    Launch,
     PluginError,
     PluginFailed,
     PluginSpec,
@@ -72,6 +74,48 @@ async def test_ready_waits_for_the_first_healthy_report(
         assert supervisor["fake"].health == "healthy"
         assert supervisor["fake"].generation == 1
     assert plugin.closed
+
+
+@dataclass(eq=False)
+class WarmsUp:
+    """A health plugin with a warm-up on a thread; `was_warm` says how far that was at the health check."""
+
+    seconds: float
+    warm: bool = False
+    was_warm: bool | None = None
+
+    @hookimpl
+    async def pre_spawn(self, launch: Launch) -> None:
+        launch.warm_up(self.warm_up)
+
+    def warm_up(self) -> None:
+        time.sleep(self.seconds)
+        self.warm = True
+
+    @hookimpl
+    async def health_check(self) -> AsyncGenerator[Report, None]:
+        self.was_warm = self.warm
+        yield Healthy()
+
+
+async def test_health_checks_begin_only_after_the_warm_ups(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    """Else a check waits, with the event loop, for the thread that imports what the check needs."""
+    plugin = WarmsUp(seconds=2.0)
+    async with supervised(make_spec(plugins=with_health(plugin)), directories) as supervisor:
+        await supervisor["fake"].wait_ready(20)
+        assert plugin.was_warm
+
+
+async def test_a_warm_up_that_hangs_delays_the_health_checks_for_a_while_only(
+    make_spec: MakeSpec, directories: Directories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hostler.engine.run._LONGEST_WARM_UP", 0.2)
+    plugin = WarmsUp(seconds=3.0)
+    async with supervised(make_spec(plugins=with_health(plugin)), directories) as supervisor:
+        await supervisor["fake"].wait_ready(20)
+        assert plugin.was_warm is False
 
 
 async def test_failures_in_a_row_past_the_limit_are_a_crash(
