@@ -24,3 +24,16 @@ def check_pattern(plugin: Any, *names: str) -> None:
             raise ValueError(
                 f"{name}: {getattr(plugin, name)!r} is no regular expression: {error}"
             ) from error
+
+
+def check_path(plugin: Any, name: str) -> None:
+    """Raise ValueError for an option that is no path of a URL."""
+    path = getattr(plugin, name)
+    if path is not None and not path.startswith("/"):
+        raise ValueError(f'{name}: expected a path that starts with "/", found {path!r}')
+
+
+def check_port(port: int | None) -> None:
+    """Raise ValueError for an option `port` that is no number of a port."""
+    if port is not None and not 1 <= port <= 65535:
+        raise ValueError(f"port: expected a number from 1 to 65535, found {port}")

@@ -25,7 +25,7 @@ from hostler import (
     poll,
 )
 
-from hostler_plugins._connections.own_listener import holds_secret, verify_place
+from hostler_plugins._connections import holds_secret, verify_place
 
 _STOPPING = 5.0  # seconds beyond the timeout, in which the tree of a command is ended
 _SHOWN = 500

@@ -17,7 +17,6 @@ from hostler import (
     Endpoint,
     Healthy,
     IdentityCheck,
-    InvalidConfiguration,
     PollOptions,
     PortInUse,
     Report,
@@ -28,13 +27,17 @@ from hostler import (
     option,
 )
 
-from hostler_plugins._connections.connection_close import close_by_reset
-from hostler_plugins._connections.own_listener import holds_secret, verify_connection, verify_place
-from hostler_plugins._option_checks import check_pattern
+from hostler_plugins._connections import (
+    close_by_reset,
+    holds_secret,
+    verify_connection,
+    verify_place,
+    without_port,
+)
+from hostler_plugins._option_checks import check_pattern, check_port
 
 _MOST = 64 * 1024
 _PEER = struct.Struct("=iII")  # pid, uid, gid
-_NO_PORT = "tcp-health needs a server with a port"
 
 
 @dataclass(eq=False)
@@ -58,8 +61,7 @@ class TcpHealth(PollOptions):
     )
 
     def __post_init__(self) -> None:
-        if self.port is not None and not 1 <= self.port <= 65535:
-            raise ValueError(f"port: expected a number from 1 to 65535, found {self.port}")
+        check_port(self.port)
         if self.path is not None and (self.host is not None or self.port is not None):
             raise ValueError("path: a Unix socket has no host and no port; set either")
 
@@ -80,7 +82,7 @@ class TcpHealth(PollOptions):
         """Connect, and report each attempt."""
         target = self._target(server, endpoint)
         if target is None:
-            yield _without_port()
+            yield without_port("tcp-health", "set the option port or path")
             return
 
         async with aclosing(self.poll(lambda: self._ask(server, target), server)) as reports:
@@ -179,8 +181,3 @@ def _verify_peer(server: ServerView, writer: asyncio.StreamWriter) -> None:
     if pid not in server.members():
         who = "another process" if pid is None else f"another process (pid {pid})"
         raise PortInUse(f"{who} listens there in its place, and is told no secret")
-
-
-def _without_port() -> Unhealthy:
-    error = InvalidConfiguration(_NO_PORT, hint="give the server a port, or set the option port or path")
-    return Unhealthy(error.message, permanent=True, error=error)

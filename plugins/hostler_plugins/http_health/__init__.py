@@ -12,23 +12,19 @@ from typing import Any, ClassVar, Literal
 from hostler import (
     Auth,
     Endpoint,
-    InvalidConfiguration,
     Launch,
     PollOptions,
     Report,
     Secret,
     ServerSpec,
     ServerView,
-    Unhealthy,
     hookimpl,
     option,
 )
 
-from hostler_plugins._connections.secret_headers import check_headers, read_headers, redact_headers
-from hostler_plugins._option_checks import check_pattern
+from hostler_plugins._connections import check_headers, read_headers, redact_headers, without_port
+from hostler_plugins._option_checks import check_path, check_pattern, check_port
 from hostler_plugins.http_health.status_ranges import accepted
-
-_NO_PORT = "http-health needs a server with a port"
 
 
 @dataclass(eq=False)
@@ -100,8 +96,8 @@ class HttpHealth(PollOptions):
     launch: Launch | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.path.startswith("/"):
-            raise ValueError(f'path: expected a path that starts with "/", found {self.path!r}')
+        check_path(self, "path")
+        check_port(self.port)
         if self.method == "HEAD" and (self.body is not None or self.json):
             raise ValueError("method: an answer to HEAD has no body to look into; use GET")
 
@@ -112,8 +108,6 @@ class HttpHealth(PollOptions):
         super().__post_init__()
 
     def _check_request(self) -> None:
-        if self.port is not None and not 1 <= self.port <= 65535:
-            raise ValueError(f"port: expected a number from 1 to 65535, found {self.port}")
         if self.send is not None and self.method != "POST":
             raise ValueError('send: only a POST has a body; set method = "POST"')
         if self.user is not None and (":" in self.user or not self.user.isprintable()):
@@ -163,7 +157,7 @@ class HttpHealth(PollOptions):
         """Ask, and report each answer."""
         place = self._place(server, endpoint)
         if place is None:
-            yield _without_port()
+            yield without_port("http-health", "set the option port")
             return
 
         from hostler_plugins.http_health.probe import asking  # noqa: PLC0415 - heavy
@@ -180,8 +174,3 @@ class HttpHealth(PollOptions):
         host = server.spec.host if endpoint is None else endpoint.reachable_host
         scheme = self.scheme or ("http" if endpoint is None else endpoint.scheme)
         return Endpoint(host, port, scheme)
-
-
-def _without_port() -> Unhealthy:
-    error = InvalidConfiguration(_NO_PORT, hint="give the server a port, or set the option port")
-    return Unhealthy(error.message, permanent=True, error=error)

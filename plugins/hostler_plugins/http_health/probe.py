@@ -26,9 +26,8 @@ from hostler import (
 )
 from yarl import URL
 
-from hostler_plugins._connections.own_connector import OwnConnector
-from hostler_plugins._connections.own_listener import holds_secret
-from hostler_plugins._connections.retry_after import retry_after
+from hostler_plugins._connections import holds_secret, retry_after
+from hostler_plugins._own_connector import OwnConnector
 from hostler_plugins.http_health.answers import brief, differences
 from hostler_plugins.http_health.failures import explained
 from hostler_plugins.http_health.hints import Cure, cure_of_answer, cure_of_error

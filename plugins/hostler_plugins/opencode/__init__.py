@@ -27,6 +27,7 @@ from hostler import (
     option,
 )
 
+from hostler_plugins._option_checks import check_path
 from hostler_plugins.opencode import environment, passwords, profiles
 from hostler_plugins.opencode.client import Place, status_of
 from hostler_plugins.opencode.command import Command, Install, Wanted, look_for_program, set_command
@@ -84,8 +85,7 @@ class OpenCode:
             raise ValueError(
                 f'version: expected an exact version such as "{VERSION}", found {self.version!r}'
             )
-        if self.health_path is not None and not self.health_path.startswith("/"):
-            raise ValueError(f'health_path: expected a path that starts with "/", found {self.health_path!r}')
+        check_path(self, "health_path")
 
     def check(self, spec: ServerSpec, launch: Launch) -> Iterable[str]:
         """For `hostler check`: raises ProcessSpawnFailed where a start would find no program."""

@@ -29,7 +29,7 @@ async def status_of(
     """The status of one answer, its body unread; OSError or TimeoutError (seconds) without one."""
     import aiohttp  # noqa: PLC0415 - heavy, and warmed up while the server starts
 
-    from hostler_plugins._connections.own_connector import OwnConnector  # noqa: PLC0415 - heavy
+    from hostler_plugins._own_connector import OwnConnector  # noqa: PLC0415 - heavy
 
     url = place.url
     headers: Mapping[str, str] = {} if auth is None else {"Authorization": auth.header}

@@ -16,18 +16,17 @@ from hostler import (
     Duration,
     Endpoint,
     Healthy,
-    InvalidConfiguration,
     Launch,
     Report,
     Secret,
     ServerView,
     Size,
-    Unhealthy,
     hookimpl,
     option,
 )
 
-from hostler_plugins._connections.secret_headers import read_headers
+from hostler_plugins._connections import read_headers, without_port
+from hostler_plugins._option_checks import check_path, check_positive
 from hostler_plugins.sse_health.event_stream import EventStreamParser
 
 __all__ = ["EventStreamParser", "SseHealth"]
@@ -79,19 +78,10 @@ class SseHealth:
     sent_headers: dict[str, str] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        if self.path is not None and not self.path.startswith("/"):
-            raise ValueError(f'path: expected a path that starts with "/", found {self.path!r}')
-
-        for name in (
-            "connect_timeout",
-            "first_event_timeout",
-            "stall_timeout",
-            "probe_interval",
-            "reconnect",
-        ):
-            if getattr(self, name) == 0:
-                raise ValueError(f"{name}: must be longer than 0")
-
+        check_path(self, "path")
+        check_positive(
+            self, "connect_timeout", "first_event_timeout", "stall_timeout", "probe_interval", "reconnect"
+        )
         self.sent_headers = {name: value for name, value in self.headers.items() if isinstance(value, str)}
 
         if self.max_reconnect < self.reconnect:
@@ -118,7 +108,7 @@ class SseHealth:
     ) -> AsyncGenerator[Report, None]:
         """Report each first event and each failure, for as long as the run lasts."""
         if endpoint is None:
-            yield _without_port()
+            yield without_port("sse-health", "switch sse-health off")
             return
 
         # Heavy, and not needed to read a configuration.
@@ -141,10 +131,3 @@ class SseHealth:
                     stream.close()
                 yield report
                 await watch.pause()
-
-
-def _without_port() -> Unhealthy:
-    error = InvalidConfiguration(
-        "sse-health needs a server with a port", hint="give the server a port, or switch sse-health off"
-    )
-    return Unhealthy(error.message, permanent=True, error=error)

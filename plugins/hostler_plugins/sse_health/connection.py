@@ -46,7 +46,7 @@ async def open_session(server: ServerView, endpoint: Endpoint) -> AsyncIterator[
     """A session to the server itself, without proxies, cookies and pooled connections; closed at the end."""
     import aiohttp  # noqa: PLC0415 - heavy
 
-    from hostler_plugins._connections.own_connector import OwnConnector  # noqa: PLC0415 - heavy
+    from hostler_plugins._own_connector import OwnConnector  # noqa: PLC0415 - heavy
 
     session = aiohttp.ClientSession(
         connector=OwnConnector(server, endpoint, limit=0, force_close=True),

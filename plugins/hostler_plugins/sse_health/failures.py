@@ -6,7 +6,7 @@ import errno
 import ssl
 from typing import TYPE_CHECKING
 
-from hostler_plugins._connections.retry_after import retry_after
+from hostler_plugins._connections import retry_after
 
 if TYPE_CHECKING:
     import aiohttp

@@ -23,7 +23,7 @@ from health_servers import (
     watching,
 )
 from hostler import Auth, Duration, Endpoint, EventStreamConnectionFailed, InvalidConfiguration
-from hostler_plugins._connections.retry_after import retry_after
+from hostler_plugins._connections import retry_after
 from hostler_plugins.sse_health import SseHealth
 
 QUICK = Duration(0.2)

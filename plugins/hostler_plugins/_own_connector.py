@@ -9,8 +9,7 @@ import aiohttp
 from hostler import Endpoint, PortInUse, ServerView
 from yarl import URL
 
-from hostler_plugins._connections.connection_close import close_by_reset
-from hostler_plugins._connections.own_listener import holds_secret, verify_connection, verify_place
+from hostler_plugins._connections import close_by_reset, holds_secret, verify_connection, verify_place
 
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientRequest
