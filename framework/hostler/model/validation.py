@@ -21,6 +21,7 @@ from hostler.model.spec import ServerSpec
 
 NeedNodes: TypeAlias = Mapping[str, Mapping[str, Node]]
 """For each server, where it names each of those that it needs."""
+Servers: TypeAlias = Mapping[str, "ResolvedServer"]
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what is compared with, not bound
@@ -57,9 +58,9 @@ class ResolvedServer:
         """The value at a path, or the last table on the way where there is none."""
         node = self.node
         for key in keys:
-            if not isinstance(node.value, dict) or key not in node.value:
+            if key not in node.table:
                 break
-            node = node.value[key]
+            node = node.table[key]
         return node
 
 
@@ -79,7 +80,7 @@ def check_values(server: ResolvedServer, found: Diagnostics) -> None:
     _check_kind(server, found)
 
 
-def check_between(servers: Mapping[str, ResolvedServer], found: Diagnostics) -> None:
+def check_between(servers: Servers, found: Diagnostics) -> None:
     """Note what does not fit together between servers."""
     _check_needs(servers, found)
     for one, other in combinations([server for server in servers.values() if server.spec.port], 2):
@@ -172,7 +173,7 @@ def _check_inputs(inheriting: Sequence[ResolvedServer], found: Diagnostics) -> N
 # -- needs -----------------------------------------------------------------------------------------
 
 
-def _check_needs(servers: Mapping[str, ResolvedServer], found: Diagnostics) -> None:
+def _check_needs(servers: Servers, found: Diagnostics) -> None:
     """Note needs that cannot be met: of nobody, of itself, of a server that never completes, in a circle."""
     need_nodes = {name: _need_nodes(server, found) for name, server in servers.items()}
     for name, named in need_nodes.items():
@@ -188,13 +189,7 @@ def _need_nodes(server: ResolvedServer, found: Diagnostics) -> dict[str, Node]:
     return needs.value if isinstance(needs.value, dict) else {item.value: item for item in needs.value}
 
 
-def _check_need(
-    server: ResolvedServer,
-    other: str,
-    node: Node,
-    servers: Mapping[str, ResolvedServer],
-    found: Diagnostics,
-) -> None:
+def _check_need(server: ResolvedServer, other: str, node: Node, servers: Servers, found: Diagnostics) -> None:
     if other == server.spec.name:
         found.add(node, "a server cannot need itself")
     elif other in servers:
@@ -214,7 +209,7 @@ def _check_completion(server: ResolvedServer, other: ResolvedServer, node: Node,
         found.add(node, f'{name} never completes, it is no task (kind = "task"); allowed: "started", "ready"')
 
 
-def _check_circles(servers: Mapping[str, ResolvedServer], need_nodes: NeedNodes, found: Diagnostics) -> None:
+def _check_circles(servers: Servers, need_nodes: NeedNodes, found: Diagnostics) -> None:
     from graphlib import CycleError, TopologicalSorter  # noqa: PLC0415 - only where servers need others
 
     needs = {

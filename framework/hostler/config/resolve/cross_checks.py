@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 from hostler.errors import PluginError, Problem
@@ -12,10 +12,10 @@ from hostler.model.interpolation import Reference
 from hostler.model.schema.diagnostics import Diagnostics, likely
 from hostler.model.schema.tree import Node, quoted
 from hostler.model.spec import PluginSpec, ServerSpec
-from hostler.model.validation import ResolvedServer, check_between, check_values
+from hostler.model.validation import ResolvedServer, Servers, check_between, check_values
 
 
-def check(servers: Mapping[str, ResolvedServer], found: Diagnostics) -> None:
+def check(servers: Servers, found: Diagnostics) -> None:
     """Note what does not fit together."""
     for server in servers.values():
         check_alone(server, found)
@@ -89,37 +89,28 @@ def _class_of(plugin: PluginSpec) -> type | None:
 # -- references to other servers -------------------------------------------------------------------
 
 
-def with_implied_needs(
-    servers: Mapping[str, ResolvedServer], found: Diagnostics
-) -> dict[str, ResolvedServer]:
+def with_implied_needs(servers: Servers, found: Diagnostics) -> dict[str, ResolvedServer]:
     """The same servers, each with all that it refers to among its needs; what cannot be is noted."""
     return {name: _with_needs(server, servers, found) for name, server in servers.items()}
 
 
-def _with_needs(
-    server: ResolvedServer, servers: Mapping[str, ResolvedServer], found: Diagnostics
-) -> ResolvedServer:
+def _with_needs(server: ResolvedServer, servers: Servers, found: Diagnostics) -> ResolvedServer:
     implied: dict[str, Node] = {}
     for node, reference in references_of(server):
-        if _may_be(node, reference, server, servers, found):
+        if _is_met(node, reference, server.spec.name, servers, found):
             implied.setdefault(reference.server, node)
     return replace(server, spec=needing(server.spec, *implied), implied=implied)
 
 
-def _may_be(
-    node: Node,
-    reference: Reference,
-    server: ResolvedServer,
-    servers: Mapping[str, ResolvedServer],
-    found: Diagnostics,
-) -> bool:
+def _is_met(node: Node, reference: Reference, own: str, servers: Servers, found: Diagnostics) -> bool:
+    """Whether there is what a reference means; if not, that is noted."""
     name = reference.server
     written = f"${{servers.{name}.{reference.part}}}"
 
-    if name == server.spec.name:
+    if name == own:
         found.add(node, f"{written} names the server itself; write ${{server.{reference.part}}}")
     elif name not in servers:
-        others = [other for other in servers if other != server.spec.name]
+        others = [other for other in servers if other != own]
         found.unknown(node, name, others, what=f"{written}: there is no server {quoted(name)}")
     elif servers[name].spec.port is None:
         found.add(node, f"{written} means nothing: {name} has no port (port = false)")

@@ -13,6 +13,8 @@ from hostler.model.schema.server_keys import LAYER, RESTART_KEYS
 from hostler.model.schema.tree import Node, labelled, moved, quoted
 
 _MAKES_A_SERVER = frozenset({"command", "template", "plugins"})
+_ANY = "*"
+"""Every key of a table, in a path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +76,12 @@ def _profile(node: Node, found: Diagnostics) -> Node:
 
 def _check_keys(servers: Node, allowed: Sequence[str], found: Diagnostics) -> None:
     """Look for keys that no server has: also a profile that is not chosen is to be free of them."""
-    for server in servers.value.values() if isinstance(servers.value, dict) else ():
-        for name, child in server.value.items() if isinstance(server.value, dict) else ():
-            if name not in allowed:
-                found.unknown(child, name, allowed)
-            elif name == "restart" and isinstance(child.value, dict):
-                for key, node in child.value.items():
-                    if key not in RESTART_KEYS:
-                        found.unknown(node, key, RESTART_KEYS)
+    for server in servers.table.values():
+        restart = server.table["restart"].table if "restart" in server.table else {}
+        for table, known in ((server.table, allowed), (restart, RESTART_KEYS)):
+            for name, node in table.items():
+                if name not in known:
+                    found.unknown(node, name, known)
 
 
 def _note_unknown(name: str, profiles: Mapping[str, Node], tree: Node, found: Diagnostics) -> None:
@@ -102,25 +102,24 @@ def _with_setting(tree: Node, setting: Node, found: Diagnostics) -> Node:
 def _without_misspelt(base: Node, merged: Node, found: Diagnostics) -> Node:
     """Take a server that a layer adds without anything to run for the misspelt name of another."""
     known, servers = _servers(base), _servers(merged)
-    new = {name: node for name, node in servers.items() if known and name not in known}
     wrong = {
         name: node
-        for name, node in new.items()
-        if isinstance(node.value, dict) and not _MAKES_A_SERVER & set(node.value)
+        for name, node in servers.items()
+        if known
+        and name not in known
+        and isinstance(node.value, dict)
+        and not _MAKES_A_SERVER & set(node.value)
     }
-    for name, node in wrong.items():
-        found.unknown(node, name, known, what=f"there is no server {quoted(name)} to change")
-
     if not wrong:
         return merged
-
+    for name, node in wrong.items():
+        found.unknown(node, name, known, what=f"there is no server {quoted(name)} to change")
     rest = {name: node for name, node in servers.items() if name not in wrong}
     return replace(merged, value=merged.value | {"servers": replace(merged.value["servers"], value=rest)})
 
 
 def _servers(tree: Node) -> dict[str, Node]:
-    servers = tree.value.get("servers")
-    return servers.value if servers is not None and isinstance(servers.value, dict) else {}
+    return tree.table["servers"].table if "servers" in tree.table else {}
 
 
 # -- one layer over another ------------------------------------------------------------------------
@@ -138,26 +137,22 @@ def merge(old: Node, new: Node) -> Node:
 
 def with_switches(tree: Node) -> Node:
     """Make every plugin's `true` and `false` a table that is on or off, and so merges as any other."""
-    return _each(_switched(tree), "profiles", _switched)
-
-
-def _switched(tree: Node) -> Node:
-    return _each(_each(tree, "servers", _plugins_of), "templates", _plugins_of)
-
-
-def _plugins_of(server: Node) -> Node:
-    return _each(server, "plugins", _switch)
+    for layer in LAYER:
+        for above in ((), ("profiles", _ANY)):
+            tree = _changed_at(tree, (*above, layer, _ANY, "plugins", _ANY), _switch)
+    return tree
 
 
 def _switch(plugin: Node) -> Node:
     return replace(plugin, value={}, off=not plugin.value) if isinstance(plugin.value, bool) else plugin
 
 
-def _each(node: Node, name: str, change: Callable[[Node], Node]) -> Node:
-    if not isinstance(node.value, dict) or name not in node.value:
+def _changed_at(node: Node, path: Sequence[str], change: Callable[[Node], Node]) -> Node:
+    """The same tree, changed in all places that a path leads to."""
+    if not path:
+        return change(node)
+    first, *rest = path
+    if not isinstance(node.value, dict) or first not in {_ANY, *node.value}:
         return node
-    table = node.value[name]
-    if not isinstance(table.value, dict):
-        return node
-    changed = replace(table, value={key: change(child) for key, child in table.value.items()})
-    return replace(node, value=node.value | {name: changed})
+    changed = {n: _changed_at(child, rest, change) for n, child in node.value.items() if first in {_ANY, n}}
+    return replace(node, value=node.value | changed)

@@ -48,11 +48,14 @@ class Node:
     off: bool = False
 
     @property
+    def table(self) -> dict[str, Node]:
+        """The values of a table by key; none where this is no table."""
+        return self.value if isinstance(self.value, dict) else {}
+
+    @property
     def children(self) -> list[Node]:
         """The values directly below this one."""
-        if isinstance(self.value, dict):
-            return list(self.value.values())
-        return self.value if isinstance(self.value, list) else []
+        return self.value if isinstance(self.value, list) else list(self.table.values())
 
     def walk(self, *, active: bool = False) -> Iterator[Node]:
         """This value and all below it; with `active` without plugins that are switched off."""
