@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from hostler.model.schema.json_forms import TEXTS, JsonSchema
 from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS, Key
@@ -65,7 +65,7 @@ def json_schema(plugins: Mapping[str, JsonSchema]) -> JsonSchema:
         "additionalProperties": False,
         **_unless("extends", {"properties": _NAMED}),
         "definitions": {
-            "server": _server(),
+            "server": _with_keys(_table(SERVER_KEYS), template=_TEMPLATE),
             "template": _template(),
             "profile": {"type": "object", "properties": _LAYER, "additionalProperties": False},
             "restart": _table(RESTART_KEYS),
@@ -106,30 +106,27 @@ _NAMED: JsonSchema = {
 def _named_plugins(plugins: Mapping[str, JsonSchema]) -> JsonSchema:
     """A server or template whose plugins are installed, switched off, or say which class they are."""
     known: JsonSchema = {name: {} for name in plugins}
-    table = {"properties": known, "additionalProperties": _any_of([{"const": False}, _OWN_CLASS])}
+    table = {"properties": known, "additionalProperties": {"anyOf": [{"const": False}, _OWN_CLASS]}}
     return {"properties": {"plugins": table}}
-
-
-def _server() -> JsonSchema:
-    table = _table(SERVER_KEYS)
-    return {**table, "properties": {**table["properties"], "template": _TEMPLATE}}
 
 
 def _template() -> JsonSchema:
     """As a server; any value may be a parameter, which has the type that the key wants."""
     plugins = {**_property(SERVER_KEYS["plugins"]), "allOf": [{"$ref": "#/definitions/template_plugins"}]}
-    table = _with_parameters(_table(SERVER_KEYS))
-    return {**table, "properties": {**table["properties"], "plugins": plugins, "parameters": _PARAMETERS}}
+    return _with_keys(_with_parameters(_table(SERVER_KEYS)), plugins=plugins, parameters=_PARAMETERS)
+
+
+def _with_keys(table: JsonSchema, **keys: JsonSchema) -> JsonSchema:
+    return {**table, "properties": {**table["properties"], **keys}}
 
 
 def _with_parameters(table: JsonSchema) -> JsonSchema:
     """The same table, in which a parameter may stand for any value."""
-    keys = table.get("properties", {})
-    described = {name: {"description": key.get("description", "")} for name, key in keys.items()}
-    return {
-        **table,
-        "properties": {name: {**_any_of([key, _PARAMETER]), **described[name]} for name, key in keys.items()},
+    keys = {
+        name: {"anyOf": [key, _PARAMETER], "description": key.get("description", "")}
+        for name, key in table["properties"].items()
     }
+    return _with_keys(table, **keys)
 
 
 def _table(keys: Mapping[str, Key]) -> JsonSchema:
@@ -147,17 +144,12 @@ def _property(key: Key) -> JsonSchema:
 
 
 def _plugins(plugins: Mapping[str, JsonSchema]) -> JsonSchema:
+    kinds = {name: [{"type": "boolean"}, options, _OWN_CLASS] for name, options in plugins.items()}
     return {
         "type": "object",
-        "properties": {name: _plugin(options) for name, options in plugins.items()},
+        "properties": {
+            name: {"anyOf": kinds[name], "description": options.get("description", "")}
+            for name, options in plugins.items()
+        },
         "additionalProperties": {"type": ["boolean", "object"]},
     }
-
-
-def _plugin(options: JsonSchema) -> JsonSchema:
-    kinds = _any_of([{"type": "boolean"}, options, _OWN_CLASS])
-    return {**kinds, "description": options.get("description", "")}
-
-
-def _any_of(kinds: Iterable[JsonSchema]) -> JsonSchema:
-    return {"anyOf": list(kinds)}

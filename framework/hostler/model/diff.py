@@ -90,37 +90,26 @@ def _entries_of_plugins(plugins: Sequence[PluginSpec]) -> Iterator[tuple[str, ob
 # -- values as text --------------------------------------------------------------------------------
 
 
-def _text(name: str, value: object) -> str:
+def _text(name: str, value: object) -> str:  # noqa: PLR0911 - a table
     if is_secret_name(name) and not isinstance(value, bool | Secret | Mapping | None):
         return MASK
-
     match value:
         case Mapping():
             return "{" + ", ".join(f"{key} = {_text(str(key), item)}" for key, item in value.items()) + "}"
         case list() | tuple():
             return "[" + ", ".join(masked_words(_text(name, item) for item in value)) + "]"
-        case _:
-            return _without_passwords(_scalar(value))
-
-
-def _scalar(value: object) -> str:
-    match value:
         case Secret():
-            text = f"the secret {value.secret}"
+            return f"the secret {value.secret}"
         case None:
-            text = "(none)"
+            return "(none)"
         case bool():
-            text = "true" if value else "false"
+            return "true" if value else "false"
         case float():
-            text = f"{value:g} s"
-        case Enum():
-            text = str(value.value)
+            return f"{value:g} s"
         case Need():
-            text = f"{value.server} ({value.condition.value}, {value.on_restart.value})"
+            return f"{value.server} ({value.condition.value}, {value.on_restart.value})"
         case _:
-            text = str(value) or '""'
-
-    return text
+            return _without_passwords(str(value.value if isinstance(value, Enum) else value) or '""')
 
 
 def _without_passwords(text: str) -> str:

@@ -87,7 +87,8 @@ def _filled(node: Node, text: str, known: Names, found: Diagnostics, keep: Keep)
 
     try:
         if keep and not known.has_port:
-            _refuse_port(node, text, found)
+            for name in _OWN_ADDRESS.intersection(names(text)):
+                found.add(node, f"${{{name}}} means nothing here: the server has no port (port = false)")
         return expand(text, lookup, keep=keep)
     except UndefinedName as error:
         _undefined(node, error.name, known, found)
@@ -95,11 +96,6 @@ def _filled(node: Node, text: str, known: Names, found: Diagnostics, keep: Keep)
         found.add(node, f"{error}, found {shown(node)}")
 
     return text
-
-
-def _refuse_port(node: Node, text: str, found: Diagnostics) -> None:
-    for name in _OWN_ADDRESS.intersection(names(text)):
-        found.add(node, f"${{{name}}} means nothing here: the server has no port (port = false)")
 
 
 def _undefined(node: Node, name: str, known: Names, found: Diagnostics) -> None:

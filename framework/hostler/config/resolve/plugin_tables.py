@@ -37,7 +37,7 @@ def _is_off(node: Node, found: Diagnostics) -> bool:
 def _read(name: str, node: Node, environ: Mapping[str, str], found: Diagnostics) -> PluginSpec:
     use = _use(node.value["use"], environ, found) if "use" in node.value else None
     spec = PluginSpec(name, {}, use)
-    node = _with_secrets(node, spec, environ, found)
+    node = with_changed_secrets(node, spec, lambda table: _read_secret(table, environ, found))
     spec = replace(spec, options=_options(node, plain))
     if not found.has_noted(node):
         found.problems.extend(_problems(node, spec))
@@ -103,11 +103,6 @@ def _placed(problem: Problem, node: Node) -> Problem:
 
 
 # -- secrets among the options: tables where the class declares the type Secret --------------------
-
-
-def _with_secrets(node: Node, spec: PluginSpec, environ: Mapping[str, str], found: Diagnostics) -> Node:
-    """The table of a plugin with its secrets checked, and their files absolute."""
-    return with_changed_secrets(node, spec, lambda table: _read_secret(table, environ, found))
 
 
 def with_changed_secrets(node: Node, spec: PluginSpec, change: Callable[[Node], Node]) -> Node:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 from hostler.config.resolve.interpolation import Names, fill
@@ -49,16 +50,9 @@ class Composer:
         extends = tree.value.get("extends")
         tree = replace(tree, value={name: node for name, node in tree.value.items() if name != "extends"})
 
-        if extends is None:
-            return tree
-
-        merged: Node | None = None
-
-        for base in (*(self._named(node, chain) for node in self._entries(extends)), tree):
-            if base is not None:
-                merged = base if merged is None else merge(merged, base)
-
-        return merged or tree
+        entries = () if extends is None else self._entries(extends)
+        layers = [*(self._named(node, chain) for node in entries), tree]
+        return reduce(merge, (layer for layer in layers if layer is not None))
 
     def _entries(self, extends: Node) -> list[Node]:
         filled = fill(extends, Names(self._environ), self._found)
@@ -85,8 +79,9 @@ class Composer:
         try:
             return self.file(path, chain)
         except OSError as error:
-            reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
-            proposal = _neighbour(path, node) if isinstance(error, FileNotFoundError) else ""
+            is_missing = isinstance(error, FileNotFoundError)
+            reason = "there is no such file" if is_missing else error.strerror
+            proposal = _neighbour(path, node) if is_missing else ""
             self._found.add(node, f"{shown(node)} cannot be read: {reason}", proposal=proposal)
             return None
 

@@ -40,7 +40,7 @@ def read_setting(text: str) -> Setting:
     keys = _keys(key[1]) if key is not None else None
     if not keys or not rest.startswith("="):
         what = "expected KEY=VALUE with a dotted key, such as servers.web.port=3000"
-        raise InvalidConfiguration([Problem("", what, f"--set {_short(text.partition('=')[0])}")])
+        raise _invalid(what, f"--set {_short(text.partition('=')[0])}")
     return Setting(f"--set {_label(keys, text)}", keys, _value(rest[1:].strip()))
 
 
@@ -83,10 +83,12 @@ def _from_python(key: str, value: object) -> Setting:
     found = _KEY.fullmatch(key)
     keys = None if found is None else _keys(found[1])
     if not keys:
-        raise InvalidConfiguration(
-            [Problem("", 'expected a dotted key, such as "servers.web.port"', f"settings {_short(key)}")]
-        )
+        raise _invalid('expected a dotted key, such as "servers.web.port"', f"settings {_short(key)}")
     return Setting(f"settings {_short(key)}", keys, value)
+
+
+def _invalid(what: str, label: str) -> InvalidConfiguration:
+    return InvalidConfiguration([Problem("", what, label)])
 
 
 def _keys(text: str) -> tuple[str, ...] | None:

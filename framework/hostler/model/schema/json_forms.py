@@ -8,9 +8,8 @@ from hostler.model.dependencies import Condition, OnRestart
 
 JsonSchema: TypeAlias = dict[str, Any]
 
-REFERENCE = (
-    r"\$\{"  # `${...}` is filled in before a value is read: any text that holds one may come out right
-)
+# `${...}` is filled in before a value is read: any text that holds one may come out right.
+REFERENCE = r"\$\{"
 
 WORD: JsonSchema = {"type": "string", "minLength": 1}
 FLAG: JsonSchema = {"type": "boolean"}
