@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cli_project import Project, five_plugins
-from hostler import InvalidConfiguration, ListensTooWide
+from hostler import InvalidConfiguration
 
 
 def status_of(pid: int, name: str) -> str:
@@ -62,14 +62,6 @@ def test_a_host_that_others_can_reach_needs_to_be_asked_for(host: str, world: Pr
     with pytest.raises(InvalidConfiguration, match="expose"):
         world.load(world.fake(host=host))
     assert world.load(world.fake(host=host, expose=True))
-
-
-@pytest.mark.requirement("R40")
-async def test_a_server_that_binds_wider_than_asked_is_refused(world: Project) -> None:
-    table = world.fake_table("--host", "0.0.0.0", "--announce", "listening on http://127.0.0.1:{port}")
-    async with world.supervisor(world.configure(fake=table)) as supervisor:
-        with pytest.raises(ListensTooWide, match="wider"):
-            await supervisor["fake"].wait_ready(20)
 
 
 @pytest.mark.requirement("R40")

@@ -70,6 +70,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
 # -- those that do not end, or too early --------------------------------------------------------
 
 
+@pytest.mark.requirement("R4")
 async def test_one_that_ignores_sigterm_is_killed_after_the_grace_period(
     make_spec: MakeSpec, directories: Directories
 ) -> None:

@@ -50,6 +50,7 @@ HARMLESS = {"SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "S
 DEADLY = [one for one in signal.Signals if one.name not in HARMLESS] + [int(signal.SIGRTMIN) + 3]
 
 
+@pytest.mark.requirement("R23")
 @pytest.mark.parametrize("number", DEADLY, ids=lambda number: f"signal-{int(number)}")
 async def test_a_death_by_any_signal_is_told_as_that_signal(
     make_spec: MakeSpec, directories: Directories, number: int

@@ -126,6 +126,7 @@ async def test_a_server_is_restarted_on_a_full_disk_and_what_could_not_be_writte
             await until(lambda: told in notices(events, "not_written"))
 
 
+@pytest.mark.requirement("R28")
 async def test_a_log_file_that_cannot_be_made_fails_before_the_start(world: Project, mounts: Mounts) -> None:
     events: list[Event] = []
     folder = mounts.read_only(world.home / "logs")

@@ -73,6 +73,7 @@ def named(mode: str) -> str:
     return mode.replace(" ", "-")
 
 
+@pytest.mark.requirement("R20")
 async def test_a_stream_that_cannot_be_used_at_the_start_is_an_error_of_its_own(world: Project) -> None:
     told = {}
 
@@ -103,6 +104,7 @@ async def test_a_stream_that_is_lost_is_asked_for_again_without_a_restart(world:
         )
 
 
+@pytest.mark.requirement("R22")
 async def test_a_server_whose_stream_stays_lost_is_restarted(world: Project) -> None:
     events: list[Event] = []
     modes = ("refuse", "never-headers", "status 500", "html")
@@ -191,6 +193,7 @@ async def test_a_large_event_is_taken_where_that_is_allowed(world: Project) -> N
             assert len(item.data) == size
 
 
+@pytest.mark.requirement("R26")
 async def test_a_hundred_thousand_events_at_once_are_counted_and_kept_in_bounded_memory(
     world: Project,
 ) -> None:

@@ -70,6 +70,7 @@ def stranger() -> Iterator[Stranger]:
         process.communicate()
 
 
+@pytest.mark.requirement("R15")
 async def test_a_port_that_is_taken_before_the_start_is_told_with_pid_and_name(
     world: Project, stranger: Stranger
 ) -> None:
@@ -172,6 +173,7 @@ async def test_a_chosen_port_that_is_snatched_is_told_with_its_owner_at_the_seco
     assert snatch.ports == [port]
 
 
+@pytest.mark.requirement("R16")
 @pytest.mark.parametrize(
     ("switches", "within"),
     [

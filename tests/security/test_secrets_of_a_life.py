@@ -133,6 +133,7 @@ class Life:
 
 
 # With --debug stands all that is told without it, or with --quiet.
+@pytest.mark.requirement("R35")
 @pytest.mark.parametrize("options", [("--debug",), ("--debug", "--json")], ids=" ".join)
 def test_no_secret_is_written_while_a_server_starts_crashes_is_restarted_and_fails(
     world: Project, options: tuple[str, ...]

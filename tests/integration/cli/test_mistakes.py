@@ -162,6 +162,7 @@ TOLD = [
 WRONG = "wrong.prot: unknown key"
 
 
+@pytest.mark.requirement("R9")
 @pytest.mark.parametrize(("also", "expected"), [("prot = 3", [*TOLD, WRONG]), ("", TOLD)])
 def test_check_tells_the_problems_of_every_server_at_once(
     configure: Configure, run: Run, also: str, expected: list[str]

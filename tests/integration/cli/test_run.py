@@ -29,6 +29,7 @@ def test_a_limit_of_descriptors_is_named_and_no_other(configure: Configure, run:
     assert "ulimit -u" not in done.stdout + done.stderr
 
 
+@pytest.mark.requirement("R31", "R32")
 def test_a_run_says_what_happens_in_plain_lines(configure: Configure, start: Start) -> None:
     configure()
     hostler = start("run")
@@ -46,6 +47,7 @@ def test_a_run_says_what_happens_in_plain_lines(configure: Configure, start: Sta
     assert not psutil.pid_exists(int(found[3]))
 
 
+@pytest.mark.requirement("R4")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_each_stopping_signal_leaves_nothing(
     configure: Configure, start: Start, marked: Callable[[str], list[int]], tmp_path: Path, number: int
@@ -183,6 +185,7 @@ def wait_for_child(pid: int) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.requirement("R34")
 def test_debug_shows_the_environment_masked_and_every_line(
     configure: Configure, start: Start, environ: dict[str, str]
 ) -> None:

@@ -27,6 +27,7 @@ def run_json(start: Start, *words: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in hostler.stdout]
 
 
+@pytest.mark.requirement("R12")
 def test_json_is_one_event_a_line_in_the_promised_shape(configure: Configure, start: Start) -> None:
     configure()
     events = run_json(start)
@@ -116,6 +117,7 @@ def test_characters_that_the_output_does_not_know_are_escaped(
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 
 
+@pytest.mark.requirement("R31")
 def test_a_terminal_gets_a_spinner_and_colours_and_is_left_clean(
     configure: Configure, tmp_path: Path, environ: dict[str, str]
 ) -> None:

@@ -49,6 +49,7 @@ def withheld(server: FakeServerContext) -> list[object]:
     return [name for _, _, _, details in server.notices for name in details["names"]]  # type: ignore[attr-defined]
 
 
+@pytest.mark.requirement("R10")
 async def test_without_options_nothing_is_copied_and_the_safe_base_stays() -> None:
     launch = a_launch({"EDITOR": "vi"}, {"MODE": "fast"})
     server = await sanitize(launch)
@@ -75,6 +76,7 @@ async def test_the_case_of_a_name_counts() -> None:
     assert "HTTP_PROXY" not in launch.env
 
 
+@pytest.mark.requirement("R10")
 async def test_a_secret_that_is_allowed_by_name_reaches_the_server_declared_and_masked() -> None:
     launch = a_launch({"ANTHROPIC_API_KEY": SECRET})
     server = await sanitize(launch, allow=["ANTHROPIC_API_KEY"])

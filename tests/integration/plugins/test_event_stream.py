@@ -148,6 +148,7 @@ STREAMS = [
 ]
 
 
+@pytest.mark.requirement("R26")
 @pytest.mark.parametrize("stream", STREAMS, ids=repr)
 def test_a_stream_means_what_the_standard_says_however_it_is_cut(stream: bytes) -> None:
     expected = reference(stream)

@@ -74,6 +74,7 @@ def content(path: Path) -> bytes:
     return path.read_bytes()
 
 
+@pytest.mark.requirement("R30")
 async def test_the_file_is_named_after_the_server_and_private_whatever_the_umask(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     edited = launch(data_dir)
@@ -198,6 +199,7 @@ async def test_a_child_s_output_is_kept_byte_for_byte(
     assert content(path) == expected
 
 
+@pytest.mark.requirement("R30")
 async def test_a_flood_on_both_streams_is_rotated_and_no_line_is_lost_or_torn(
     reader: OutputReader, spawned: Spawn, log: Callable[..., LogFile], path: Path
 ) -> None:

@@ -170,6 +170,7 @@ async def test_a_limit_that_is_passed_at_each_start_uses_up_the_restarts(directo
         assert len(server.crashes) > 1
 
 
+@pytest.mark.requirement("R41")
 async def test_it_is_the_sum_of_the_whole_tree_that_counts(directories: Directories) -> None:
     async with running(a_server(children=3, each=30, memory_hard="1 GiB"), directories) as (server, _):
         used = await server.processes()
@@ -210,6 +211,7 @@ async def test_a_server_that_is_never_idle_is_restarted_when_the_wait_is_over(
         assert "more than memory_soft = 80 MiB and it was never idle" in crash.reason
 
 
+@pytest.mark.requirement("R41")
 async def test_processor_time_of_the_whole_tree_is_limited(directories: Directories) -> None:
     async with running(a_server(children=1, cpu_time="300ms"), directories) as (server, _):
         tell(server, signal.SIGUSR2)
@@ -217,6 +219,7 @@ async def test_processor_time_of_the_whole_tree_is_limited(directories: Director
         assert re.search(r"0\.\d\d s of processor time, more than cpu_time = 0\.3 s", crash.reason)
 
 
+@pytest.mark.requirement("R41")
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
@@ -232,6 +235,7 @@ async def test_too_many_processes_and_threads_are_a_crash(
         assert reason in crash.reason
 
 
+@pytest.mark.requirement("R41")
 async def test_limits_of_each_process_are_the_kernels_own(directories: Directories) -> None:
     spec = a_server(open_files=88, core="0 B", file_size="1 MiB", address_space="2 GiB")
     async with running(spec, directories) as (server, events):

@@ -25,6 +25,7 @@ from hostler_plugins.sse_health import SseHealth
 CONNECTED = '{"type":"server.connected","properties":{}}'
 
 
+@pytest.mark.requirement("R24")
 async def test_the_first_event_means_healthy_and_is_delivered() -> None:
     host = HealthContext()
     async with running() as server, watching(SseHealth(), host, server.endpoint) as reports:
@@ -33,6 +34,7 @@ async def test_the_first_event_means_healthy_and_is_delivered() -> None:
     assert host.delivered == [StreamEvent("message", CONNECTED)]
 
 
+@pytest.mark.requirement("R24")
 async def test_the_empty_first_event_of_old_versions_counts() -> None:
     host = HealthContext()
     async with running("--first", "{}") as server, watching(SseHealth(), host, server.endpoint) as reports:
@@ -191,6 +193,7 @@ async def test_a_cancelled_scope_of_anyio_ends_the_connection_too() -> None:
         assert [await server.line(), await server.line()] == ["request GET /event", "stream closed"]
 
 
+@pytest.mark.requirement("R34")
 async def test_events_are_told_as_notices_on_request() -> None:
     host = HealthContext()
     async with running() as server, watching(SseHealth(log_events=True), host, server.endpoint) as reports:

@@ -50,6 +50,7 @@ async def test_a_stream_that_held_is_connected_to_again_at_once() -> None:
     assert time.monotonic() - start < 0.25
 
 
+@pytest.mark.requirement("R25")
 async def test_the_count_of_failures_is_reset_by_a_first_event_and_not_by_a_connect() -> None:
     modes = [
         "--events",

@@ -23,6 +23,7 @@ BEAT = '{"type":"server.heartbeat","properties":{}}'
 QUICK = Duration(0.2)
 
 
+@pytest.mark.requirement("R27")
 async def test_a_stream_that_falls_silent_for_the_stall_timeout_has_stalled() -> None:
     host = HealthContext()
     health = SseHealth(stall_timeout=Duration(0.3))

@@ -43,6 +43,7 @@ def test_a_connection_that_held_is_renewed_at_once_and_then_with_growing_waits()
     assert [retries.failed(200.0) for _ in range(8)] == [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
 
 
+@pytest.mark.requirement("R25")
 def test_connections_that_end_at_once_are_renewed_ever_more_slowly() -> None:
     retries = Retries(1.0, 30.0, longest)
     delays = []

@@ -71,6 +71,7 @@ def configuration(write: Write) -> Configuration:
     return load("off.toml", environ=ENVIRON)
 
 
+@pytest.mark.requirement("R47")
 def test_what_is_written_reads_back_as_the_same(configuration: Configuration, write: Write) -> None:
     again = load(write("again.toml", dump(configuration)), environ=ENVIRON)
 

@@ -199,6 +199,7 @@ def test_the_environment_of_the_process_is_the_default(write: Write, monkeypatch
     assert load(path).servers["web"].env == {"A": "from outside"}
 
 
+@pytest.mark.requirement("R47")
 def test_files_are_laid_over_each_other_in_order(write: Write) -> None:
     write(
         "one.toml",

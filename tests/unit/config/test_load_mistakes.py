@@ -262,6 +262,7 @@ def test_the_misspelt_option_of_a_bundled_plugin_is_told_with_the_likely_word(wr
     assert said_of(path) == [message]
 
 
+@pytest.mark.requirement("R9")
 def test_all_mistakes_of_all_files_are_told_at_once_each_with_its_own_file_and_line(write: Write) -> None:
     write("base.toml", "[servers.web]\nhots = 'a'\n[servers.web.env]\nA = 1\nB = 2\n")
     path = write(

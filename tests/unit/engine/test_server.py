@@ -37,6 +37,7 @@ def states(events: list[Event]) -> list[str]:
     return [event.state.value for event in events if isinstance(event, StateChanged)]
 
 
+@pytest.mark.requirement("R12")
 async def test_a_server_is_ready_when_it_listens_and_stopped_when_it_is_gone(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
@@ -57,6 +58,7 @@ async def test_a_server_is_ready_when_it_listens_and_stopped_when_it_is_gone(
     assert [path for path in directories.state.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.requirement("R12")
 async def test_every_move_is_in_the_table(make_spec: MakeSpec, directories: Directories) -> None:
     events: list[Event] = []
     async with supervised(make_spec(), directories, events) as supervisor:
@@ -68,6 +70,7 @@ async def test_every_move_is_in_the_table(make_spec: MakeSpec, directories: Dire
     assert all(state in MOVES[previous] for previous, state in moves)
 
 
+@pytest.mark.requirement("R28")
 async def test_starting_a_running_server_is_an_error_of_its_own(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
@@ -77,6 +80,7 @@ async def test_starting_a_running_server_is_an_error_of_its_own(
             await supervisor["fake"].start()
 
 
+@pytest.mark.requirement("R14")
 async def test_one_name_in_one_namespace_runs_once(make_spec: MakeSpec, directories: Directories) -> None:
     async with Supervisor(make_spec(), directories=directories, namespace="n") as first:
         await first["fake"].wait_ready(10)
@@ -128,6 +132,7 @@ async def test_a_server_that_dies_soon_after_ready_uses_up_its_budget(
     assert [e.used for e in events if isinstance(e, RestartScheduled)] == [1, 2]
 
 
+@pytest.mark.requirement("R19", "R29")
 async def test_a_failed_first_start_is_tried_once_more(make_spec: MakeSpec, directories: Directories) -> None:
     events: list[Event] = []
     spec = make_spec("--exit-after", "0", "--exit-code", "1", "--print-error", "boom: no luck")
@@ -139,6 +144,7 @@ async def test_a_failed_first_start_is_tried_once_more(make_spec: MakeSpec, dire
     assert caught.value.context.stderr.strip() == "boom: no luck"
 
 
+@pytest.mark.requirement("R16")
 async def test_a_server_that_never_announces_fails_with_its_output(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
@@ -154,6 +160,7 @@ async def test_a_server_that_never_announces_fails_with_its_output(
 NO_RETRY = replace(QUICK, start_retries=0)
 
 
+@pytest.mark.requirement("R17")
 async def test_an_announced_port_that_does_not_answer_yet_is_waited_for(
     make_spec: MakeSpec, directories: Directories
 ) -> None:

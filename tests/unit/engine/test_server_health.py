@@ -118,6 +118,7 @@ async def test_a_warm_up_that_hangs_delays_the_health_checks_for_a_while_only(
         assert plugin.was_warm is False
 
 
+@pytest.mark.requirement("R22")
 async def test_failures_in_a_row_past_the_limit_are_a_crash(
     make_spec: MakeSpec, directories: Directories
 ) -> None:

@@ -136,6 +136,7 @@ async def test_advice_to_restart_now_skips_the_delay_and_is_counted(
         assert supervisor["fake"].generation == 2
 
 
+@pytest.mark.requirement("R29")
 async def test_a_secret_is_masked_in_lines_and_errors(make_spec: MakeSpec, directories: Directories) -> None:
     switches = ("--print-env", "FAKE_TOKEN", "--exit-after", "0.3")
     policy = replace(QUICK, max_restarts=0)

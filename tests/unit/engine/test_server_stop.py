@@ -190,6 +190,7 @@ async def test_starting_from_two_tasks_is_one_start(
     assert len((tmp_path / "starts").read_text().splitlines()) == 1
 
 
+@pytest.mark.requirement("R13")
 async def test_a_wait_for_ready_that_takes_too_long_is_a_timeout(
     make_spec: MakeSpec, directories: Directories
 ) -> None:

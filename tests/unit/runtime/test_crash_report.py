@@ -89,6 +89,7 @@ async def test_the_record_is_there_before_the_state_that_follows_is_told(
     assert seen[-2:] == [(State.CRASHED, 0), (State.FAILED, 1)]
 
 
+@pytest.mark.requirement("R23")
 async def test_a_signal_and_memory_are_on_record(make_spec: MakeSpec, directories: Directories) -> None:
     spec = make_spec("--exit-after", "1.5", "--exit-signal", "9", restart=NO_RETRY, memory_interval=0.5)
     (crash,) = (await run_to_end(spec, directories)).crashes

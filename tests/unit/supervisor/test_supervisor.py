@@ -50,6 +50,7 @@ async def all_ready(supervisor: Supervisor) -> None:
 # -- order ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("R13")
 async def test_servers_start_after_those_they_need_and_stop_before_them(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
@@ -364,6 +365,7 @@ async def test_a_listener_that_fails_hurts_nobody(make_spec: MakeSpec, directori
     assert set(complaints) == {"the terminal is gone"}
 
 
+@pytest.mark.requirement("R33")
 async def test_memory_is_told_at_each_servers_own_interval(
     make_spec: MakeSpec, directories: Directories
 ) -> None:

@@ -26,6 +26,7 @@ def leave_a_lingering_connection() -> int:
     return port
 
 
+@pytest.mark.requirement("R15")
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "", "*", "127.0.0.3"])
 def test_a_server_can_listen_on_the_port_that_was_chosen(host: str) -> None:
     port = free_port(host)

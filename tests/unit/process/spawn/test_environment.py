@@ -25,6 +25,7 @@ def launch(host: dict[str, str] | None = None, argv: tuple[str, ...] = ("server"
     return Launch(argv=list(argv), env=dict(env), host_env=host or {}, **given)
 
 
+@pytest.mark.requirement("R10")
 def test_the_base_is_short_and_safe() -> None:
     host = {
         "PATH": "/bin",

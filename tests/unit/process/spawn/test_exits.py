@@ -33,6 +33,7 @@ def open_descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
+@pytest.mark.requirement("R3")
 @pytest.mark.parametrize("code", [0, 1, 3, 255])
 async def test_an_exit_code_is_told(start: Start, code: int) -> None:
     child = start("sh", "-c", f"exit {code}")
@@ -41,6 +42,7 @@ async def test_an_exit_code_is_told(start: Start, code: int) -> None:
     assert child.process.exit_status == ExitStatus(code=code)
 
 
+@pytest.mark.requirement("R3")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV, signal.SIGRTMIN])
 async def test_a_death_by_signal_is_told(start: Start, number: int) -> None:
     child = start("sleep", "60")
@@ -51,6 +53,7 @@ async def test_a_death_by_signal_is_told(start: Start, number: int) -> None:
     assert await child.process.wait() == ExitStatus(signal=number)
 
 
+@pytest.mark.requirement("R3")
 async def test_a_zombie_is_not_alive(start: Start) -> None:
     child = start("sh", "-c", "exit 4")
     select.select([child.process.exit_fd], [], [], 10)  # the loop is blocked: nobody can have reaped it

@@ -29,6 +29,7 @@ async def status_inside(start: Start, **options: Any) -> dict[str, str]:
     return {name: value.strip() for name, value in (line.split(":", 1) for line in text.splitlines())}
 
 
+@pytest.mark.requirement("R1")
 async def test_the_environment_is_exactly_the_one_of_the_launch(start: Start) -> None:
     child = start("/bin/cat", "/proc/self/environ", env={"A": "1", "B": "x=y z"}, run_id="r1")
 
@@ -45,6 +46,7 @@ async def test_a_nested_run_carries_the_outer_marker_too(start: Start) -> None:
     assert await child.text() == "HOSTLER_RUN_ID=outer:r\0"
 
 
+@pytest.mark.requirement("R1")
 async def test_arguments_and_directory_are_those_of_the_launch_and_ours_stay(
     start: Start, tmp_path: Path
 ) -> None:
@@ -104,6 +106,7 @@ async def test_a_child_leads_its_session(start: Start) -> None:
     assert os.getsid(child.pid) == child.pid == os.getpgid(child.pid)
 
 
+@pytest.mark.requirement("R2")
 async def test_both_streams_can_be_captured_together(start: Start, launch: Callable[..., Launch]) -> None:
     out, write = os.pipe()
     plan = launch("sh", "-c", "echo one; echo two >&2", stderr=OutputMode.CAPTURE)
@@ -115,6 +118,7 @@ async def test_both_streams_can_be_captured_together(start: Start, launch: Calla
     os.close(out)
 
 
+@pytest.mark.requirement("R2")
 async def test_inherited_output_goes_where_ours_goes(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
     child = start("sh", "-c", "echo seen; echo said >&2", stdout=OutputMode.INHERIT)
     await child.process.wait()
@@ -122,6 +126,7 @@ async def test_inherited_output_goes_where_ours_goes(start: Start, capfd: pytest
     assert capfd.readouterr() == ("seen\n", "said\n")
 
 
+@pytest.mark.requirement("R2")
 async def test_ignored_output_goes_nowhere(start: Start, tmp_path: Path) -> None:
     child = start("readlink", "/proc/self/fd/1", stdout=OutputMode.IGNORE)
     assert await child.text() == ""
