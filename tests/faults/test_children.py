@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import anyio
 import pytest
@@ -24,14 +24,13 @@ from hostler import (
     PluginSpec,
     Server,
     ServerCrashed,
-    ServerSpec,
     State,
     StateChanged,
     Supervisor,
 )
 from leaks import assert_no_leaks
-from specs import QUICK, MakeSpec, announced
-from supervised_servers import exits_of
+from specs import QUICK, MakeSpec, announced, worker
+from supervised_servers import exits_of, reaches
 
 Marked: TypeAlias = Callable[[str], list[int]]
 PYTHON = (sys.executable, "-I", "-S", "-c")
@@ -44,20 +43,10 @@ def no_trace_is_left(directories: Directories) -> Iterator[None]:
         yield
 
 
-async def reaches(server: Server, *wanted: State) -> None:
-    with anyio.fail_after(30):
-        await server.until(lambda: server.state in wanted)
-
-
 async def comes_back(server: Server, after: int = 1) -> None:
     with anyio.fail_after(30):
         await server.until(lambda: server.generation > after)
     await server.wait_ready(20)
-
-
-def worker(make_spec: MakeSpec, *command: str, **fields: Any) -> ServerSpec:
-    """A server without a port: ready when it is spawned."""
-    return make_spec(command=command, port=None, plugins=(), **fields)
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:

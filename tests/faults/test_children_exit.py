@@ -8,21 +8,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from hostler import (
     Directories,
     Launch,
     ProcessSpawnFailed,
-    Server,
     ServerError,
     ServerSpec,
     State,
     Supervisor,
 )
 from leaks import assert_no_leaks
-from specs import QUICK, MakeSpec, announced
-from supervised_servers import exits_of
+from specs import QUICK, MakeSpec, announced, worker
+from supervised_servers import exits_of, reaches
 
 NO_RETRY = replace(QUICK, start_retries=0)
 
@@ -31,16 +29,6 @@ NO_RETRY = replace(QUICK, start_retries=0)
 def no_trace_is_left(directories: Directories) -> Iterator[None]:
     with assert_no_leaks(directories):
         yield
-
-
-async def reaches(server: Server, *wanted: State) -> None:
-    with anyio.fail_after(30):
-        await server.until(lambda: server.state in wanted)
-
-
-def worker(make_spec: MakeSpec, *command: str, **fields: Any) -> ServerSpec:
-    """A server without a port: ready when it is spawned."""
-    return make_spec(command=command, port=None, plugins=(), **fields)
 
 
 # -- how they die -----------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import hostler
 import pytest
 from children import lives
 from cli_project import NOTHING, Project, five_plugins
+from held_hooks import HeldHook
 from hostler import (
     Directories,
     Event,
@@ -30,7 +31,6 @@ from hostler import (
     Spawned,
     State,
     Supervisor,
-    hookimpl,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,30 +61,6 @@ async def all_at_once(*commands: Callable[[], Coroutine[Any, Any, None]]) -> Non
                 tasks.start_soon(command)
 
 
-@dataclass(eq=False)
-class Holds:
-    """Holds the first run of a server up in one hook, until it is let go."""
-
-    hook: str
-    release: anyio.Event = field(default_factory=anyio.Event)
-
-    @hookimpl
-    async def pre_spawn(self) -> None:
-        await self._hold("pre_spawn")
-
-    @hookimpl
-    async def on_crash(self) -> None:
-        await self._hold("on_crash")
-
-    @hookimpl
-    async def on_shutdown(self) -> None:
-        await self._hold("on_shutdown")
-
-    async def _hold(self, hook: str) -> None:
-        if hook == self.hook:
-            await self.release.wait()
-
-
 SITUATIONS = {
     State.STARTING: "pre_spawn",
     State.WAITING_READY: "",
@@ -104,7 +80,7 @@ class Situation:
     def __init__(self, state: State, make_spec: MakeSpec) -> None:
         self.state = state
         self.spawns = Spawns()
-        self._holds = Holds(SITUATIONS[state])
+        self._holds = HeldHook(SITUATIONS[state])
         restart = replace(SLOW, start_retries=0, max_restarts=0) if state is State.FAILED else SLOW
         plugins = (announced(), PluginSpec("holds", instance=self._holds))
         self.spec = make_spec("--announce-delay", "0.2", plugins=plugins, restart=restart)

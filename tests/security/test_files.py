@@ -7,7 +7,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,10 @@ import pytest
 from cli_project import NOTHING, CommandLine, Project, five_plugins
 from hostler_plugins.opencode import file_lock as locking
 from hostler_plugins.opencode import versions
+from other_user import open_folder
+
+__all__ = ["open_folder"]
+
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
@@ -81,15 +84,6 @@ async def test_what_the_opencode_plugin_remembers_is_private_whatever_the_umask(
 
 
 @pytest.fixture
-def shared() -> Iterator[Path]:
-    """A folder like /tmp: everybody may write in it, nobody may remove what is another's."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o1777)
-        yield folder
-
-
-@pytest.fixture
 def treasure(tmp_path: Path) -> Iterator[Path]:
     """A file of the user whom hostler runs for; at the end it is as it was, and alone in its folder."""
     file = tmp_path / "treasure" / "file"
@@ -109,11 +103,11 @@ def plants(*command: str | Path) -> None:
 @as_root
 @pytest.mark.parametrize("kind", ["state", "data", "cache"])
 def test_a_link_in_the_place_of_a_folder_of_hostler_is_refused(
-    world: Project, shared: Path, treasure: Path, kind: str
+    world: Project, open_folder: Path, treasure: Path, kind: str
 ) -> None:
-    plants("ln", "-s", treasure.parent, shared / "planted")
+    plants("ln", "-s", treasure.parent, open_folder / "planted")
     file = world.fake("--touch", str(world.home / "started"))
-    running = world.hostler("run", file, **{f"XDG_{kind.upper()}_HOME": str(shared / "planted")})
+    running = world.hostler("run", file, **{f"XDG_{kind.upper()}_HOME": str(open_folder / "planted")})
     assert running.end() == 1
     assert "planted cannot be used: it is a symbolic link that user 65534 made" in "\n".join(running.err)
     assert not (world.home / "started").exists()
@@ -122,11 +116,11 @@ def test_a_link_in_the_place_of_a_folder_of_hostler_is_refused(
 @as_root
 @pytest.mark.parametrize("kind", ["state", "data", "cache"])
 def test_a_folder_of_another_user_in_the_place_of_one_of_hostler_is_refused(
-    world: Project, shared: Path, treasure: Path, kind: str
+    world: Project, open_folder: Path, treasure: Path, kind: str
 ) -> None:
-    plants("mkdir", shared / "planted")
-    plants("ln", "-s", treasure.parent, shared / "planted" / "hostler")
-    running = world.hostler("run", world.fake(), **{f"XDG_{kind.upper()}_HOME": str(shared / "planted")})
+    plants("mkdir", open_folder / "planted")
+    plants("ln", "-s", treasure.parent, open_folder / "planted" / "hostler")
+    running = world.hostler("run", world.fake(), **{f"XDG_{kind.upper()}_HOME": str(open_folder / "planted")})
     assert running.end() == 1
     assert "user 65534" in "\n".join(running.err)
 
@@ -134,7 +128,7 @@ def test_a_folder_of_another_user_in_the_place_of_one_of_hostler_is_refused(
 @as_root
 @pytest.mark.parametrize("planted", ["a link", "a link on the way", "a file", "a folder"])
 def test_a_log_in_a_shared_folder_follows_nothing_that_another_user_planted(
-    world: Project, shared: Path, treasure: Path, planted: str
+    world: Project, open_folder: Path, treasure: Path, planted: str
 ) -> None:
     path, words = {
         "a link": ("fake.log", ("ln", "-s", treasure)),
@@ -142,23 +136,25 @@ def test_a_log_in_a_shared_folder_follows_nothing_that_another_user_planted(
         "a file": ("fake.log", ("touch",)),
         "a folder": ("fake.log", ("mkdir",)),
     }[planted]
-    plants(*words, shared / path.partition("/")[0])
-    file = world.fake(plugins=five_plugins(log_rotation={"path": str(shared / path)}))
+    plants(*words, open_folder / path.partition("/")[0])
+    file = world.fake(plugins=five_plugins(log_rotation={"path": str(open_folder / path)}))
     running = world.hostler("run", file)
     assert running.end() == 1
-    assert f"the log file {shared / path} cannot be opened" in "\n".join(running.err)
+    assert f"the log file {open_folder / path} cannot be opened" in "\n".join(running.err)
 
 
 @as_root
 def test_a_rotation_in_a_shared_folder_follows_no_link_that_another_user_planted(
-    world: Project, shared: Path, treasure: Path
+    world: Project, open_folder: Path, treasure: Path
 ) -> None:
-    plants("ln", "-s", treasure, shared / "fake.log.1")
-    log = {"path": str(shared / "fake.log"), "max_size": "1 kB", "keep": 2}
+    plants("ln", "-s", treasure, open_folder / "fake.log.1")
+    log = {"path": str(open_folder / "fake.log"), "max_size": "1 kB", "keep": 2}
     running = world.hostler(
         "run", world.fake("--flood", "5000", plugins=five_plugins(log_rotation=log)), "--json"
     )
     running.event(event="state", state="running")
     assert running.stop(signal.SIGTERM) == 0
-    assert "line 0000000049" in (shared / "fake.log").read_text() + (shared / "fake.log.1").read_text()
-    assert not (shared / "fake.log.1").is_symlink()
+    assert (
+        "line 0000000049" in (open_folder / "fake.log").read_text() + (open_folder / "fake.log.1").read_text()
+    )
+    assert not (open_folder / "fake.log.1").is_symlink()

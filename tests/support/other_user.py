@@ -1,8 +1,12 @@
 """Doing something as another user, which only root can."""
 
 import os
+import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
 
 
 def as_user(uid: int, action: Callable[[], object]) -> str:
@@ -30,3 +34,16 @@ def as_user(uid: int, action: Callable[[], object]) -> str:
 
     os.waitpid(pid, 0)
     return answer
+
+
+NOBODY = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A directory like /tmp: everybody may write in it, nobody may remove what is another's."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o1777)
+        yield folder

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import anyio
+import pytest
 from hostler.model.launch import Sink
 from hostler.model.values import StreamName
 from hostler.process.output.capture import Capture, OutputReader
@@ -119,3 +120,15 @@ async def until(condition: Callable[[], object]) -> None:
     with anyio.fail_after(DEADLINE):
         while not condition():  # noqa: ASYNC110 - what is waited for happens on another thread
             await anyio.sleep(0.005)
+
+
+@pytest.fixture
+def reader() -> Iterator[OutputReader]:
+    with running_reader() as reader:
+        yield reader
+
+
+@pytest.fixture
+def spawned() -> Iterator[Spawn]:
+    with captured_children() as spawn:
+        yield spawn

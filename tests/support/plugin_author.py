@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent, indent
 
+import pytest
 from hostler import PluginSpec
 from hostler.plugins.discovery import find_class
 from hostler.testing.conformance import (
     Findings,
     check_contract,
+    hook_calls,
+    lifecycle_checks,
+    report_streams,
 )
 
 HEAD = """
@@ -92,3 +96,17 @@ async def on_crash(self, exit): return Advice(Action.BACK_OFF) if exit.code else
 @hookimpl
 async def on_shutdown(self, server, reason): await asyncio.sleep(0)
 """
+
+
+@pytest.fixture
+def author(tmp_path: Path) -> Author:
+    return Author(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is awaited here comes at once or never."""
+    monkeypatch.setattr(hook_calls, "DEADLINES", dict.fromkeys(hook_calls.DEADLINES, 0.3))
+    monkeypatch.setattr(report_streams, "_FIRST", 0.3)
+    monkeypatch.setattr(report_streams, "_CLOSE", 0.3)
+    monkeypatch.setattr(lifecycle_checks, "_LINGER", 0.2)

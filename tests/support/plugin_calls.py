@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anyio
 from hostler import (
     Launch,
+    PluginSpec,
     hookimpl,
 )
 from hostler.plugins.hook_stats import Failure
@@ -73,3 +75,26 @@ class Noting:
     @hookimpl
     async def on_ready(self) -> None:
         self.calls.append(self.name)
+
+
+def together(**instances: object) -> Heard:
+    """A host of these plugins."""
+    failures: list[Failure] = []
+    specs = [PluginSpec(name, instance=instance) for name, instance in instances.items()]
+    return Heard(PluginHost(specs, on_failure=failures.append), failures)
+
+
+async def nothing() -> None:
+    return None
+
+
+async def raise_it(error: BaseException) -> None:
+    await asyncio.sleep(0)
+    raise error
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what knows no event."""
+    with anyio.fail_after(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for knows no event
+            await asyncio.sleep(0.01)

@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from textwrap import dedent
 
+import anyio
 import pytest
 from hostler import (
     Configuration,
+    Event,
+    Notice,
+    StateChanged,
+    Supervisor,
     load,
 )
 from servers import fake_server
@@ -28,3 +33,24 @@ def configuration(tmp_path: Path) -> Configuration:
     file = tmp_path / "hostler.toml"
     file.write_text(dedent(text))
     return load(file)
+
+
+def story(events: list[Event]) -> list[str]:
+    """The states of all servers, in order."""
+    return [f"{event.server} {event.state.value}" for event in events if isinstance(event, StateChanged)]
+
+
+def notices(events: list[Event]) -> list[str]:
+    """The topics of all servers, in order."""
+    return [f"{event.server} {event.topic}" for event in events if isinstance(event, Notice)]
+
+
+async def ready(supervisor: Supervisor, *names: str) -> None:
+    """Wait until these servers are ready."""
+    with anyio.fail_after(20):
+        await supervisor.wait_ready(*names)
+
+
+def pids(supervisor: Supervisor) -> dict[str, int | None]:
+    """The pid of each server."""
+    return {name: server.pid for name, server in supervisor.servers.items()}

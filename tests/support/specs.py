@@ -29,3 +29,13 @@ class MakeSpec(Protocol):
     """Makes the spec of a fake server from its switches."""
 
     def __call__(self, *switches: str, plugins: tuple[Any, ...] = ..., **fields: Any) -> ServerSpec: ...
+
+
+def with_plugin(plugin: object) -> tuple[PluginSpec, ...]:
+    """The usual plugins, and this one."""
+    return (announced(), PluginSpec("odd", instance=plugin))
+
+
+def worker(make_spec: MakeSpec, *command: str, **fields: Any) -> ServerSpec:
+    """A server without a port: ready when it is spawned."""
+    return make_spec(command=command, port=None, plugins=(), **fields)

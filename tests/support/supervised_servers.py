@@ -23,5 +23,12 @@ def exits_of(supervisor: Supervisor) -> list[Exit]:
 
 async def reaches(server: Server, *wanted: State) -> None:
     """Wait until the server is in one of these states."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         await server.until(lambda: server.state in wanted)
+
+
+async def reaches_failed(server: Server) -> None:
+    """Wait until it has failed; raises why."""
+    await reaches(server, State.FAILED)
+    assert server.error is not None
+    raise server.error

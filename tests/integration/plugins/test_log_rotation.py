@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -21,21 +21,9 @@ from hostler_plugins.log_rotation.sink import LONGEST, LogFile
 from hypothesis import given
 from hypothesis import strategies as st
 from log_files import log, path
-from output_capture import DEADLINE, Spawn, captured_children, open_capture, running_reader
+from output_capture import DEADLINE, Spawn, open_capture, reader, spawned
 
-__all__ = ["log", "path"]
-
-
-@pytest.fixture
-def reader() -> Iterator[OutputReader]:
-    with running_reader() as reader:
-        yield reader
-
-
-@pytest.fixture
-def spawned() -> Iterator[Spawn]:
-    with captured_children() as spawn:
-        yield spawn
+__all__ = ["log", "path", "reader", "spawned"]
 
 
 def some_file(path: Path) -> Path:

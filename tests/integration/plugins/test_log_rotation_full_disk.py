@@ -13,21 +13,17 @@ import pytest
 from hostler.process.output.capture import OutputReader
 from hostler_plugins.log_rotation.sink import LONGEST, LogFile
 from log_files import log, path
-from output_capture import DEADLINE, Spawn, Troubles, captured_children, open_capture, running_reader, until
+from output_capture import (
+    DEADLINE,
+    Spawn,
+    Troubles,
+    open_capture,
+    reader,
+    spawned,
+    until,
+)
 
-__all__ = ["log", "path"]
-
-
-@pytest.fixture
-def reader() -> Iterator[OutputReader]:
-    with running_reader() as reader:
-        yield reader
-
-
-@pytest.fixture
-def spawned() -> Iterator[Spawn]:
-    with captured_children() as spawn:
-        yield spawn
+__all__ = ["log", "path", "reader", "spawned"]
 
 
 @pytest.fixture

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import anyio
 import anyio.lowlevel
 import pytest
+from held_hooks import HeldHook
 from hostler import (
     Directories,
     Event,
@@ -21,7 +22,6 @@ from hostler import (
     State,
     StateChanged,
     Supervisor,
-    hookimpl,
 )
 from specs import QUICK, MakeSpec, announced
 from supervised_servers import reaches
@@ -36,30 +36,6 @@ async def dies_unnoticed(server: Server) -> None:
     os.kill(server.run.process.pid, signal.SIGKILL)
     await server.run.process.wait()
     assert server.state is State.RUNNING
-
-
-@dataclass(eq=False)
-class Holds:
-    """Holds a server up in one state, until it is let go."""
-
-    hook: str = ""
-    release: anyio.Event = field(init=False, default_factory=anyio.Event)
-
-    @hookimpl
-    async def pre_spawn(self) -> None:
-        await self._hold("pre_spawn")
-
-    @hookimpl
-    async def on_crash(self) -> None:
-        await self._hold("on_crash")
-
-    @hookimpl
-    async def on_shutdown(self) -> None:
-        await self._hold("on_shutdown")
-
-    async def _hold(self, hook: str) -> None:
-        if hook == self.hook:
-            await self.release.wait()
 
 
 SITUATIONS = [
@@ -79,7 +55,7 @@ SLOW = RestartPolicy(initial_delay=60.0, max_delay=60.0, start_retries=1)
 async def test_a_stop_and_a_start_at_once_are_both_carried_out(
     make_spec: MakeSpec, directories: Directories, state: State, hook: str, switches: tuple[str, ...]
 ) -> None:
-    plugin = Holds(hook)
+    plugin = HeldHook(hook)
     plugins = (announced(), PluginSpec("holds", instance=plugin))
     stops: list[int] = []
 
@@ -113,7 +89,7 @@ def _rests(event: Event) -> bool:
 async def test_a_restart_and_a_stop_at_once_end_stopped(
     make_spec: MakeSpec, directories: Directories, state: State, hook: str, switches: tuple[str, ...]
 ) -> None:
-    plugin = Holds(hook)
+    plugin = HeldHook(hook)
     plugins = (announced(), PluginSpec("holds", instance=plugin))
     async with Supervisor(
         make_spec(*switches, plugins=plugins, restart=SLOW), directories=directories
@@ -182,7 +158,7 @@ async def test_a_stopped_server_is_told_as_stopped_whatever_failed_before(
 
 
 async def test_a_task_that_is_asked_for_again_while_it_ends_runs_again(directories: Directories) -> None:
-    plugin = Holds("on_crash")
+    plugin = HeldHook("on_crash")
     spec = ServerSpec(
         name="task", command=("true",), port=None, plugins=(PluginSpec("holds", instance=plugin),)
     )

@@ -28,12 +28,8 @@ from hostler import (
     hookimpl,
 )
 from hostler.process.disk.lock import NameLock
-from specs import MakeSpec, announced
+from specs import MakeSpec, with_plugin
 from supervised_servers import reaches
-
-
-def with_plugin(plugin: object) -> tuple[PluginSpec, ...]:
-    return (announced(), PluginSpec("odd", instance=plugin))
 
 
 @dataclass(eq=False)

@@ -22,7 +22,6 @@ from hostler import (
     PluginFailed,
     PluginSpec,
     Report,
-    Server,
     ServerCrashed,
     StartupTimeout,
     State,
@@ -30,7 +29,7 @@ from hostler import (
     hookimpl,
 )
 from specs import QUICK, MakeSpec, announced
-from supervised_servers import reaches, supervised
+from supervised_servers import reaches_failed, supervised
 
 REGEX = announced()
 NO_RETRY = replace(QUICK, start_retries=0)
@@ -132,12 +131,6 @@ async def test_failures_in_a_row_past_the_limit_are_a_crash(
     assert plugin.crashes[0].cause is ExitCause.UNHEALTHY
     assert plugin.crashes[0].unhealthy == Unhealthy("gone")
     assert plugin.crashes[0].killed
-
-
-async def reaches_failed(server: Server) -> None:
-    await reaches(server, State.FAILED)
-    assert server.error is not None
-    raise server.error
 
 
 async def test_a_fatal_report_restarts_at_once(make_spec: MakeSpec, directories: Directories) -> None:

@@ -32,7 +32,7 @@ from hostler import (
     hookimpl,
 )
 from specs import QUICK, MakeSpec, announced
-from supervised_servers import reaches, supervised
+from supervised_servers import reaches, reaches_failed, supervised
 
 REGEX = announced()
 
@@ -44,12 +44,6 @@ def port_of(server: Server) -> int:
 
 def with_health(plugin: object) -> tuple[PluginSpec, ...]:
     return (REGEX, PluginSpec("says", instance=plugin))
-
-
-async def reaches_failed(server: Server) -> None:
-    await reaches(server, State.FAILED)
-    assert server.error is not None
-    raise server.error
 
 
 @dataclass(eq=False)

@@ -17,18 +17,13 @@ from hostler import (
     Directories,
     Launch,
     Notice,
-    PluginSpec,
     ServerView,
     State,
     Supervisor,
     hookimpl,
 )
-from specs import QUICK, MakeSpec, announced
+from specs import QUICK, MakeSpec, with_plugin
 from supervised_servers import reaches
-
-
-def with_plugin(plugin: object) -> tuple[PluginSpec, ...]:
-    return (announced(), PluginSpec("odd", instance=plugin))
 
 
 @dataclass(eq=False)

@@ -15,15 +15,13 @@ from hostler import (
     ExitCause,
     Healthy,
     Launch,
-    PluginSpec,
     PortInUse,
     Report,
     hookimpl,
 )
 from hostler.plugins.hook_stats import Failure
-from hostler.plugins.host import PluginHost
 from hostler.testing import FakeServerContext
-from plugin_calls import Heard, Noting, a_launch, telling
+from plugin_calls import Noting, a_launch, raise_it, telling, together
 
 EXIT = Exit(ExitCause.EXITED, 1, code=1)
 SERVER = FakeServerContext("web")
@@ -32,17 +30,6 @@ SERVER = FakeServerContext("web")
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-def together(**instances: object) -> Heard:
-    failures: list[Failure] = []
-    specs = [PluginSpec(name, instance=instance) for name, instance in instances.items()]
-    return Heard(PluginHost(specs, on_failure=failures.append), failures)
-
-
-async def raise_it(error: BaseException) -> None:
-    await asyncio.sleep(0)
-    raise error
 
 
 class First(Noting):

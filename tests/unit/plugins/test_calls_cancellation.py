@@ -4,41 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import anyio
 import pytest
-from hostler import (
-    PluginSpec,
-)
-from hostler.plugins.hook_stats import Failure
-from hostler.plugins.host import PluginHost
 from hostler.testing import FakeServerContext
-from plugin_calls import Heard, Noting, swallow, telling
+from plugin_calls import Noting, nothing, raise_it, swallow, telling, together, until
 
 SERVER = FakeServerContext("web")
-
-
-def together(**instances: object) -> Heard:
-    failures: list[Failure] = []
-    specs = [PluginSpec(name, instance=instance) for name, instance in instances.items()]
-    return Heard(PluginHost(specs, on_failure=failures.append), failures)
-
-
-async def nothing() -> None:
-    return None
-
-
-async def raise_it(error: BaseException) -> None:
-    await asyncio.sleep(0)
-    raise error
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for knows no event
-            await asyncio.sleep(0.01)
 
 
 @dataclass

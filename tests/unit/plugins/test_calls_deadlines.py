@@ -6,7 +6,6 @@ import asyncio
 import gc
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -16,37 +15,13 @@ from hostler import (
     Advice,
     Exit,
     ExitCause,
-    PluginSpec,
 )
 from hostler.plugins import host as plugin_set
-from hostler.plugins.hook_stats import Failure
-from hostler.plugins.host import PluginHost
 from hostler.testing import FakeServerContext
-from plugin_calls import Heard, Noting, a_launch, swallow, telling
+from plugin_calls import Noting, a_launch, nothing, raise_it, swallow, telling, together, until
 
 EXIT = Exit(ExitCause.EXITED, 1, code=1)
 SERVER = FakeServerContext("web")
-
-
-def together(**instances: object) -> Heard:
-    failures: list[Failure] = []
-    specs = [PluginSpec(name, instance=instance) for name, instance in instances.items()]
-    return Heard(PluginHost(specs, on_failure=failures.append), failures)
-
-
-async def nothing() -> None:
-    return None
-
-
-async def raise_it(error: BaseException) -> None:
-    await asyncio.sleep(0)
-    raise error
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for knows no event
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(

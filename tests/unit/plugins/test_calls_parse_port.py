@@ -9,21 +9,12 @@ from typing import Any
 import pytest
 from hostler import (
     Endpoint,
-    PluginSpec,
     hookimpl,
 )
-from hostler.plugins.hook_stats import Failure
-from hostler.plugins.host import PluginHost
 from hostler.testing import FakeServerContext
-from plugin_calls import Heard
+from plugin_calls import together
 
 SERVER = FakeServerContext("web")
-
-
-def together(**instances: object) -> Heard:
-    failures: list[Failure] = []
-    specs = [PluginSpec(name, instance=instance) for name, instance in instances.items()]
-    return Heard(PluginHost(specs, on_failure=failures.append), failures)
 
 
 class Answering:

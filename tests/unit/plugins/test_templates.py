@@ -12,15 +12,8 @@ from hostler import (
     PluginSpec,
     hookimpl,
 )
-from hostler.plugins.hook_stats import Failure
 from hostler.plugins.host import PluginHost
-from plugin_calls import Heard
-
-
-def together(**instances: object) -> Heard:
-    failures: list[Failure] = []
-    specs = [PluginSpec(name, instance=instance) for name, instance in instances.items()]
-    return Heard(PluginHost(specs, on_failure=failures.append), failures)
+from plugin_calls import together
 
 
 @dataclass(eq=False)

@@ -20,37 +20,18 @@ from hostler import (
     Event,
     InvalidConfiguration,
     MemorySampled,
-    Notice,
     Server,
     ServerError,
     State,
-    StateChanged,
     Supervisor,
     load,
 )
 from hostler.records.status_store import StatusStore
-from reloading import configuration
+from reloading import configuration, notices, pids, ready, story
 from servers import fake_server
 from specs import QUICK, MakeSpec
 
 __all__ = ["configuration"]
-
-
-def story(events: list[Event]) -> list[str]:
-    return [f"{event.server} {event.state.value}" for event in events if isinstance(event, StateChanged)]
-
-
-def notices(events: list[Event]) -> list[str]:
-    return [f"{event.server} {event.topic}" for event in events if isinstance(event, Notice)]
-
-
-async def ready(supervisor: Supervisor, *names: str) -> None:
-    with anyio.fail_after(20):
-        await supervisor.wait_ready(*names)
-
-
-def pids(supervisor: Supervisor) -> dict[str, int | None]:
-    return {name: server.pid for name, server in supervisor.servers.items()}
 
 
 # -- add -----------------------------------------------------------------------------------------

@@ -20,40 +20,21 @@ from hostler import (
     InvalidConfiguration,
     Kind,
     Need,
-    Notice,
     OnRestart,
     PluginSpec,
     ServerError,
     ServerSpec,
     ServerView,
     State,
-    StateChanged,
     Supervisor,
     hookimpl,
     load,
 )
-from reloading import configuration
+from reloading import configuration, notices, pids, ready, story
 from specs import QUICK, MakeSpec, announced
 
 __all__ = ["configuration"]
 NO_RETRY = replace(QUICK, start_retries=0)
-
-
-def story(events: list[Event]) -> list[str]:
-    return [f"{event.server} {event.state.value}" for event in events if isinstance(event, StateChanged)]
-
-
-def notices(events: list[Event]) -> list[str]:
-    return [f"{event.server} {event.topic}" for event in events if isinstance(event, Notice)]
-
-
-async def ready(supervisor: Supervisor, *names: str) -> None:
-    with anyio.fail_after(20):
-        await supervisor.wait_ready(*names)
-
-
-def pids(supervisor: Supervisor) -> dict[str, int | None]:
-    return {name: server.pid for name, server in supervisor.servers.items()}
 
 
 async def test_a_reload_restarts_only_what_has_changed(make_spec: MakeSpec, directories: Directories) -> None:

@@ -14,29 +14,15 @@ from hostler.testing.conformance import (
     Breach,
     Findings,
     check_contract,
-    hook_calls,
     import_probe,
-    lifecycle_checks,
-    report_streams,
 )
-from plugin_author import GOOD, HEAD, ON_READY, Author
+from plugin_author import GOOD, HEAD, ON_READY, Author, author, short_deadlines
+
+__all__ = ["author", "short_deadlines"]
+
 
 # What stands below it is run by the check alone, not where these tests import the plugin themselves.
 ALONE = "if 'pytest' not in __import__('sys').modules:\n    "
-
-
-@pytest.fixture(autouse=True)
-def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is awaited here comes at once or never."""
-    monkeypatch.setattr(hook_calls, "DEADLINES", dict.fromkeys(hook_calls.DEADLINES, 0.3))
-    monkeypatch.setattr(report_streams, "_FIRST", 0.3)
-    monkeypatch.setattr(report_streams, "_CLOSE", 0.3)
-    monkeypatch.setattr(lifecycle_checks, "_LINGER", 0.2)
-
-
-@pytest.fixture
-def author(tmp_path: Path) -> Author:
-    return Author(tmp_path)
 
 
 def test_a_plugin_that_keeps_all_of_it_is_accepted(author: Author) -> None:

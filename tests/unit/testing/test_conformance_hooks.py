@@ -7,22 +7,10 @@ from textwrap import indent
 
 import pytest
 from hostler import hooks, hookspec
-from hostler.testing.conformance import check_contract, hook_calls, lifecycle_checks, report_streams
-from plugin_author import GOOD, Author
+from hostler.testing.conformance import check_contract, lifecycle_checks
+from plugin_author import GOOD, Author, author, short_deadlines
 
-
-@pytest.fixture(autouse=True)
-def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is awaited here comes at once or never."""
-    monkeypatch.setattr(hook_calls, "DEADLINES", dict.fromkeys(hook_calls.DEADLINES, 0.3))
-    monkeypatch.setattr(report_streams, "_FIRST", 0.3)
-    monkeypatch.setattr(report_streams, "_CLOSE", 0.3)
-    monkeypatch.setattr(lifecycle_checks, "_LINGER", 0.2)
-
-
-@pytest.fixture
-def author(tmp_path: Path) -> Author:
-    return Author(tmp_path)
+__all__ = ["author", "short_deadlines"]
 
 
 # -- behaviour ---------------------------------------------------------------------------------------

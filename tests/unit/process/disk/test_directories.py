@@ -2,7 +2,6 @@ import os
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,19 +9,9 @@ from pathlib import Path
 import pytest
 from hostler.errors import EnvironmentSetupFailed
 from hostler.process.disk.directories import Directories, secure_directory
-from other_user import as_user
+from other_user import NOBODY, as_root, as_user, open_folder
 
-NOBODY = 65534
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A directory like /tmp: everybody may write in it, nobody may remove what is another's."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o1777)
-        yield folder
+__all__ = ["open_folder"]
 
 
 @contextmanager

@@ -3,26 +3,14 @@
 import os
 import resource
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hostler.errors import EnvironmentSetupFailed
 from hostler.process.disk.remove_tree import remove_inside
-from other_user import as_user
+from other_user import NOBODY, as_root, as_user, open_folder
 
-NOBODY = 65534
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A directory like /tmp: everybody may write in it, nobody may remove what is another's."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o1777)
-        yield folder
+__all__ = ["open_folder"]
 
 
 def test_a_tree_inside_is_removed_and_links_in_it_are_not_followed(tmp_path: Path) -> None:

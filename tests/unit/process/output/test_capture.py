@@ -8,7 +8,6 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,29 +24,20 @@ from output_capture import (
     MemorySink,
     Spawn,
     Troubles,
-    captured_children,
     is_open,
     open_capture,
     open_fds,
     output_threads,
-    running_reader,
+    reader,
+    spawned,
     two_fifos,
     until,
 )
 
+__all__ = ["reader", "spawned"]
+
+
 SECRET = "sk-ant-0123456789"
-
-
-@pytest.fixture
-def reader() -> Iterator[OutputReader]:
-    with running_reader() as reader:
-        yield reader
-
-
-@pytest.fixture
-def spawned() -> Iterator[Spawn]:
-    with captured_children() as spawn:
-        yield spawn
 
 
 async def test_both_streams_reach_sinks_tail_and_followers(reader: OutputReader, spawned: Spawn) -> None:

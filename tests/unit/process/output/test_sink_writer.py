@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,14 +18,17 @@ from output_capture import (
     MemorySink,
     Spawn,
     Troubles,
-    captured_children,
     open_capture,
     open_fds,
     output_threads,
-    running_reader,
+    reader,
+    spawned,
     two_fifos,
     until,
 )
+
+__all__ = ["reader", "spawned"]
+
 
 MARK = b"[hostler: "
 
@@ -85,18 +87,6 @@ class Failing(MemorySink):
         super().close()
         if self.error_on_close is not None:
             raise self.error_on_close
-
-
-@pytest.fixture
-def reader() -> Iterator[OutputReader]:
-    with running_reader() as reader:
-        yield reader
-
-
-@pytest.fixture
-def spawned() -> Iterator[Spawn]:
-    with captured_children() as spawn:
-        yield spawn
 
 
 def flood(lines: int) -> list[str]:
