@@ -14,15 +14,15 @@ from pathlib import Path
 
 from hostler.files.run_as import run_as
 
-EVERYBODY = -1
-"""Stands for all users, where a folder is open to all."""
+EVERYBODY = -1  # stands for all users, where a folder is open to all
 
 _MOST_LINKS = 40
 _ENTRY = struct.Struct("<HHI")  # of an access list, behind 4 bytes of version: kind, permissions, id
 _USER, _GROUP = 0x02, 0x08  # the kinds that name one
 _SECONDS = 10.0  # a pipe in the place of the file, or a disk that hangs
-_MISSING, _NO_FILE = 3, 4
-_READ = f'[ -e "$1" ] || exit {_MISSING}; [ -f "$1" ] || exit {_NO_FILE}; exec head -c "$2" -- "$1"'
+MISSING, NO_FILE = 3, 4
+READ_SCRIPT = f'[ -e "$1" ] || exit {MISSING}; [ -f "$1" ] || exit {NO_FILE}; exec head -c "$2" -- "$1"'
+"""For a shell: writes the first bytes of a file; the exit codes say that there is none."""
 
 
 def other_writers(path: Path) -> set[int]:
@@ -49,14 +49,14 @@ def read_as(uid: int, gid: int, groups: Sequence[int], path: Path | str, most: i
 
     OSError as that user gets it, and when it takes longer than 10 s.
     """
-    # A child: the rights of a thread alone cannot be changed in Python.
-    words = ["/bin/sh", "-c", _READ, "sh", os.path.abspath(path), str(most)]  # noqa: PTH100 - no link is followed
+    # A child, as the rights of a thread alone cannot be changed in Python.
+    words = ["/bin/sh", "-c", READ_SCRIPT, "sh", os.path.abspath(path), str(most)]  # noqa: PTH100 - no link is followed
     try:
         code, data = run_as(uid, gid, groups, words, most=most, seconds=_SECONDS)
     except TimeoutError:
         raise OSError(errno.ETIMEDOUT, "it cannot be read in time", str(path)) from None
 
-    number = {0: 0, _MISSING: errno.ENOENT, _NO_FILE: errno.EINVAL}.get(code, errno.EACCES)
+    number = {0: 0, MISSING: errno.ENOENT, NO_FILE: errno.EINVAL}.get(code, errno.EACCES)
     if number:
         reason = "it is no plain file" if number == errno.EINVAL else os.strerror(number)
         raise OSError(number, reason, str(path))

@@ -96,10 +96,9 @@ def _variables(file: EnvFile, text: str) -> dict[str, str]:
 
 
 def _bindings(text: str) -> Iterator[tuple[int, Binding]]:
-    """What stands in a text, with its lines. The parser alone: the rest of dotenv logs, expands, and sets.
-
-    Backticks quote, as for Node and the dotenv of npm: that of Python knows nothing of them.
-    """
+    """What stands in a text, with its lines."""
+    # The parser alone: the rest of dotenv logs, expands, and sets. Backticks quote, as for Node and the
+    # dotenv of npm; that of Python knows nothing of them.
     from dotenv.parser import Binding, Reader, parse_binding  # noqa: PLC0415 - only who has such a file needs it
 
     reader = Reader(io.StringIO(text))

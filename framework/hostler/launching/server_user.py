@@ -14,7 +14,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from hostler.files.bounded_read import read_plain
-from hostler.files.trusted_path import other_writers, read_as
+from hostler.files.trusted_path import MISSING, NO_FILE, READ_SCRIPT, other_writers, read_as
 from hostler.model.launch import Launch
 from hostler.model.values import CommandResult
 from hostler.process.spawn.privileges import Account, find_account
@@ -22,11 +22,11 @@ from hostler.process.spawn.privileges import Account, find_account
 Run = Callable[[list[str], dict[str, str]], Awaitable[CommandResult]]
 
 _SHELL = "/bin/sh"
-_MISSING, _NO_FILE, _THERE = 3, 4, 5
+_THERE = 5
 _MOST = 2**16
-_READ = f'[ -e "$1" ] || exit {_MISSING}; [ -f "$1" ] || exit {_NO_FILE}; exec head -c {_MOST} -- "$1"'
+# Whole or not at all: the text is written beside its place, and moved there in one step.
 _CREATE = f"""umask 077; mkdir -p -- "${{1%/*}}" || exit 1
-[ ! -s "$1" ] || exit {_THERE}; [ ! -L "$1" ] || exit {_NO_FILE}
+[ ! -s "$1" ] || exit {_THERE}; [ ! -L "$1" ] || exit {NO_FILE}
 set -C; printf %s "$HOSTLER_TEXT" > "$2" || exit 1
 if [ -f "$1" ]; then mv -f -- "$2" "$1"; exit; fi
 ln -- "$2" "$1" 2>&-; made=$?; rm -f -- "$2"; [ $made = 0 ] || exit {_THERE}"""
@@ -66,6 +66,7 @@ def read_input(launch: Launch, path: Path, most: int) -> bytes:
 
 def command_for(launch: Launch, argv: list[str], env: dict[str, str], cwd: Path | None) -> Launch:
     """The launch of a command that is run for a server: as the same user, with the same rights."""
+    # Not `replace`: files, sinks, followers and the sandbox belong to the server's own process.
     return Launch(
         server=launch.server,
         generation=launch.generation,
@@ -95,7 +96,7 @@ async def confined(command: Launch, launch: Launch) -> Launch:
 
 async def read_text(run: Run, path: Path) -> str:
     """The text of a plain file of at most 64 KiB, read as the server; OSError as the server gets it."""
-    result = await run([_SHELL, "-c", _READ, "sh", str(path)], {})
+    result = await run([_SHELL, "-c", READ_SCRIPT, "sh", str(path), str(_MOST)], {})
     _raise_for(result, path)
     return result.stdout
 
@@ -121,7 +122,7 @@ async def remove(run: Run, path: Path) -> None:
 def _raise_for(result: CommandResult, path: Path) -> None:
     if result.code == 0:
         return
-    if result.code == _MISSING:
+    if result.code == MISSING:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-    reason = "it is no plain file" if result.code == _NO_FILE else result.last_line or "it took too long"
+    reason = "it is no plain file" if result.code == NO_FILE else result.last_line or "it took too long"
     raise OSError(errno.EACCES, reason.rpartition(": ")[2], str(path))

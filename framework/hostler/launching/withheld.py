@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from hostler.model.launch import Launch
 from hostler.secrets.credentials import is_secret_name
@@ -24,7 +24,18 @@ _OF_THE_SHELL = frozenset({"PWD", "OLDPWD", "SHLVL", "PS1", "PS2", "IFS", "EDITO
 def hint_of_withheld(launch: Launch, output: str) -> str:
     """Which variables its last words name as missing, and the lines that hand them on; "" for none."""
     names = list(_withheld(launch, output))
-    return _why_unset(launch, names) if names else ""
+    if not names:
+        return ""
+
+    taken = [name for name in names if name in launch.removed]
+    if taken:
+        who = launch.removed[taken[0]]
+        return f"{', '.join(taken)}: set for hostler, but {who} took it away from the server"
+
+    named = names[:_MOST_NAMED]
+    are = "is" if len(named) == 1 else "are"
+    lines = ", ".join(_line(name) for name in named)
+    return f"{', '.join(named)} {are} set for hostler, but withheld from the server; add to its env: {lines}"
 
 
 def _withheld(launch: Launch, output: str) -> Iterator[str]:
@@ -40,18 +51,6 @@ def _withheld(launch: Launch, output: str) -> Iterator[str]:
             if (name in words or lowered in words) and _MISSING.search(near):
                 yield name
                 break
-
-
-def _why_unset(launch: Launch, names: Sequence[str]) -> str:
-    """Which variables it did not get although hostler has them, and the lines that hand them on."""
-    taken = [name for name in names if name in launch.removed]
-    if taken:
-        who = launch.removed[taken[0]]
-        return f"{', '.join(taken)}: set for hostler, but {who} took it away from the server"
-    named = names[:_MOST_NAMED]
-    are = "is" if len(named) == 1 else "are"
-    lines = ", ".join(_line(name) for name in named)
-    return f"{', '.join(named)} {are} set for hostler, but withheld from the server; add to its env: {lines}"
 
 
 def _line(name: str) -> str:

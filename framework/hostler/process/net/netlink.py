@@ -73,7 +73,7 @@ def ask_peer(far: tuple[Address, int], near: tuple[Address, int]) -> Socket:
 
 def _kernel() -> socket.socket:
     kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _SOCK_DIAG)  # type: ignore[attr-defined,unused-ignore]
-    kernel.settimeout(1.0)
+    kernel.settimeout(1.0)  # netlink is not reliable: an answer may be dropped
     return kernel
 
 

@@ -101,6 +101,7 @@ def has_closing_connections(port: int) -> bool:
         closing = ask_closing(port)
     except OSError:
         closing = read_closing(port)
+    # One with an inode belongs to a living process, which may hold the port for as long as it likes.
     return any(not found.inode for found in closing)
 
 
@@ -115,6 +116,7 @@ def listening_sockets(members: Collection[int]) -> list[Endpoint]:
 
     endpoints: dict[Endpoint, None] = {}
     for namespace, pids in namespaces.items():
+        # Netlink knows our own namespace only; the /proc of a process shows the one that it lives in.
         inodes = {inode for pid in pids for inode in socket_inodes(pid)}
         there = _listening_here() if namespace == network_namespace("self") else read_listening(pids[0])
         endpoints |= dict.fromkeys(_endpoint(found) for found in there if found.inode in inodes)
@@ -188,6 +190,7 @@ def _answering(targets: Iterable[Address], sockets: Iterable[Socket]) -> list[So
 
 
 def _match(found: Socket, target: Address) -> int:
+    # The order in which the kernel prefers listeners: the very address, a wildcard of its family, "::".
     bound = found.address
     if bound == target:
         return 3

@@ -12,7 +12,7 @@ from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, PortInU
 from hostler.process.net.addresses import is_loopback, parse_address
 from hostler.process.net.ownership import Listener, ListenerKind, accepts, has_closing_connections, who_holds
 
-_TRIES = 200
+_TRIES = 200  # what the system names may be promised to another server, or be taken on the other address
 
 
 def free_port(host: str, *, preferred: int | None = None, avoid: Collection[int] = ()) -> int:

@@ -151,7 +151,7 @@ class LineFeed:
             self._queue.append((lines, size))
             self._waiting += len(lines)
             self._bytes += size
-            while len(self._queue) > 1 and self._is_overfull():
+            while len(self._queue) > 1 and self._is_overfull():  # the newest batch is kept, however large
                 dropped = len(self._take())
                 self._unreported += dropped
                 self.dropped += dropped

@@ -173,6 +173,7 @@ class SinkWriter:
 
     def _admit(self, stream: StreamName, data: bytes) -> bytes:
         gap = self._gaps.get(stream)
+        # A gap is closed when half of the queue is free: few large gaps instead of one after the other.
         most = MOST_BYTES_WAITING if gap is None else MOST_BYTES_WAITING // 2
         full = self.backlog + len(data) > most
 
