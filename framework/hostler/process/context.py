@@ -5,16 +5,42 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hostler.concurrency.affinity import LoopAffinity
+from hostler.model.launch import Launch
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.run_record import RunStore
 from hostler.process.output.capture import OutputReader
-from hostler.process.sandbox_exposure import Exposure
 from hostler.process.system import Processes
+
+
+@dataclass(slots=True, eq=False)
+class Exposure:
+    """The files that ended runs in a sandbox could have changed although hostler reads them at a reload.
+
+    Each with the server's name, until it is reported.
+    """
+
+    _files: dict[Path, str] = field(default_factory=dict)
+
+    def note(self, launch: Launch | None, inputs: Iterable[Path]) -> None:
+        """Note what a run could change, before the run is forgotten."""
+        name = "" if launch is None else launch.server
+        self._files.update(dict.fromkeys(exposed(launch, inputs), name))
+
+    def take(self) -> Mapping[Path, str]:
+        """Return what was noted, and forget it."""
+        files, self._files = self._files, {}
+        return files
+
+
+def exposed(launch: Launch | None, inputs: Iterable[Path]) -> list[Path]:
+    """The inputs of hostler that a run may write, although it is in a sandbox."""
+    confinement = None if launch is None else launch.confinement
+    return [] if confinement is None else [path for path in inputs if confinement.may_write(path)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from hostler.model.graph import in_order, refuse_unset
 from hostler.model.schema.diagnostics import likely
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
-from hostler.process.sandbox_exposure import exposed
+from hostler.process.context import exposed
 from hostler.supervisor.configuration import Given, configuration_of
 from hostler.supervisor.registry import ServerRegistry
 

@@ -74,20 +74,15 @@ def why_not_writable(path: Path) -> str:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            why = str(error.strerror)
-            return why if isinstance(error, Untrusted) else f"{place}: {why}"
-
+            return str(error.strerror) if isinstance(error, Untrusted) else f"{place}: {error.strerror}"
     return ""
 
 
 def _choose(value: str | None, usual: Callable[[str], Path]) -> Path:
-    # The XDG specification has relative values ignored.
-    if value and Path(value).is_absolute():
+    if value and Path(value).is_absolute():  # the XDG specification has relative values ignored
         return Path(value) / "hostler"
-
     with suppress(RuntimeError):
-        chosen = usual("hostler")
-        if chosen.is_absolute():
+        if (chosen := usual("hostler")).is_absolute():
             return chosen
 
     raise EnvironmentSetupFailed(

@@ -6,8 +6,8 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -112,27 +112,22 @@ class RunStore:
         EnvironmentSetupFailed when the disk is full or refuses. It is not synced: a record matters while
         the system stays up, and its boot id shows whether it did.
         """
-        path = lock.record_path
-        try:
+        with _explained(lock.record_path, record) as path:
             replace_file(str(path), _line(record), None, unfinished=str(_unfinished(path)))
-        except OSError as error:
-            raise _unwritable(path, record, error) from error
 
     def amend(self, lock: NameLock, record: RunRecord) -> None:
         """Add what is known by now behind the record of the same run; errors as in `write`.
 
-        A line is added (10 us) rather than a file made (0.3 ms), as a respawn waits for it. The last
-        line that can be read counts.
+        The last line that can be read counts.
         """
-        try:
-            append(lock.record_path, b"\n" + _line(record))  # a torn line before it stays one
-        except OSError as error:
-            raise _unwritable(lock.record_path, record, error) from error
+        # Not a new file (0.3 ms instead of 10 us): a respawn waits for it.
+        with _explained(lock.record_path, record) as path:
+            append(path, b"\n" + _line(record))  # a torn line before it stays one
 
     def clear(self, lock: NameLock) -> None:
         """Forget the run: its tree is gone."""
-        lock.record_path.unlink(missing_ok=True)
-        _unfinished(lock.record_path).unlink(missing_ok=True)
+        for path in (lock.record_path, _unfinished(lock.record_path)):
+            path.unlink(missing_ok=True)
 
     def is_clean(self, lock: NameLock) -> bool:
         """Whether nobody left a record under the lock that is now ours."""
@@ -219,8 +214,7 @@ def kill_recorded(record: RunRecord) -> tuple[int, ...]:
 @cache
 def boot_id() -> str:
     """The identity of this boot of this machine."""
-    # A sandbox may hide it, and macOS has none.
-    with suppress(OSError):
+    with suppress(OSError):  # a sandbox may hide it, and macOS has none
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     import psutil  # noqa: PLC0415 - heavy
 
@@ -248,7 +242,8 @@ def _leftover(path: Path) -> Leftover:
 
     for line in (last, *reversed(before[-_MOST_AMENDMENTS:])):
         try:
-            return Leftover(msgspec.convert(json.loads(line), RunRecord, dec_hook=_convert))
+            known = json.loads(line)
+            return Leftover(msgspec.convert(known, RunRecord, dec_hook=lambda kind, value: kind(value)))
         except (ValueError, TypeError, RecursionError) as error:
             problem = f"the run record {path} cannot be read: {error}"
 
@@ -256,20 +251,20 @@ def _leftover(path: Path) -> Leftover:
 
 
 def _line(record: RunRecord) -> bytes:
-    known = {name: getattr(record, name) for name in RunRecord.__slots__}
+    known = {name: getattr(record, name) for name in RunRecord.__slots__}  # not asdict, which copies all
     return json.dumps(known, default=str).encode() + b"\n"
 
 
-def _unwritable(path: Path, record: RunRecord, error: OSError) -> EnvironmentSetupFailed:
-    return EnvironmentSetupFailed(
-        f"the run record {path} cannot be written: {error.strerror}",
-        server=record.server,
-        hint="make room or repair the state directory: nobody could clean up a killed run without it",
-    )
-
-
-def _convert(kind: type, value: object) -> object:
-    return kind(value)
+@contextmanager
+def _explained(path: Path, record: RunRecord) -> Iterator[Path]:
+    try:
+        yield path
+    except OSError as error:
+        raise EnvironmentSetupFailed(
+            f"the run record {path} cannot be written: {error.strerror}",
+            server=record.server,
+            hint="make room or repair the state directory: nobody could clean up a killed run without it",
+        ) from error
 
 
 def _unfinished(path: Path) -> Path:

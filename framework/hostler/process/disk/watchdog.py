@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 if __name__ == "__main__":  # first of all: what ends hostler is often sent to all that it started
@@ -30,14 +31,14 @@ _LONGEST_PAUSE = 0.2
 _STDIN = 0
 
 
+@dataclass(eq=False)
 class Run:
     """One listed run; `pid` is 0 until it was spawned."""
 
-    def __init__(self, run_id: str, pid: int = 0, start_time: float = 0.0, cgroup: str = "") -> None:
-        self.run_id = run_id
-        self.pid = pid
-        self.start_time = start_time
-        self.cgroup = Path(cgroup) if cgroup else None
+    run_id: str
+    pid: int = 0
+    start_time: float = 0.0
+    cgroup: Path | None = None
 
     def members(self, known: set[Member]) -> list[Member]:
         """Find who is left of it."""
@@ -52,7 +53,7 @@ def update(runs: dict[str, Run], text: str) -> None:
         case ["add", run_id]:
             runs[run_id] = Run(run_id)
         case ["add", run_id, pid, start, *group]:
-            runs[run_id] = Run(run_id, int(pid), float(start), *group)
+            runs[run_id] = Run(run_id, int(pid), float(start), *map(Path, group))
         case ["remove", run_id]:
             runs.pop(run_id, None)
 

@@ -158,7 +158,7 @@ class WatchdogClient:
         if self._process is process:
             self._process = None
             self._close_channel()
-            how = _describe(status)
+            how = status.name if status.signal else f"exit code {status.code}"
             self._report(f"the watchdog (pid {process.pid}) is gone: {how}; another one is started")
 
     def _report(self, text: str) -> None:
@@ -194,10 +194,6 @@ def _folders() -> list[str]:
         spec = find_spec("psutil")
         folders += [] if spec is None or spec.origin is None else [str(Path(spec.origin).parents[1])]
     return folders
-
-
-def _describe(status: ExitStatus) -> str:
-    return signal.Signals(status.signal).name if status.signal else f"exit code {status.code}"
 
 
 def _wait_for(process: Process, seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections import defaultdict
@@ -11,11 +12,11 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from hostler.process.tree.proc import folder, links, list_folders, parse_stat, read, read_stat
+from hostler.process.tree.proc import folder, links, list_folders, parse_stat, read, read_fields, read_stat
 from hostler.process.tree.run_mark import limit_mark, read_mark
 
 MARKER = "HOSTLER_RUN_ID"
-_KERNEL_THREAD = 0x00200000
+_KERNEL_THREAD, _SIGNALED = 0x00200000, 0x400  # PF_KTHREAD, PF_SIGNALED of include/linux/sched.h
 _DEAD = {b"Z", b"X", b"x"}
 _LOADING, _LOADING_AT_MOST = 0.001, 20
 _NEVER = -1.0  # older than everything: threads of the kernel, and zombies
@@ -117,6 +118,25 @@ def is_alive(pid: int, start_time: float) -> bool:
     """Whether a process still runs, and its pid is not another's by now; a zombie does not."""
     row = read_row(pid)
     return row is not None and row.start_time == start_time
+
+
+def is_dying(pid: int) -> bool:
+    """Tell whether SIGKILL is on its way to a process, or has reached it; False where unknown.
+
+    A large process takes milliseconds to die. Who killed it and asks at once whether the server may
+    be used must not be sent to it.
+    """
+    if sys.platform != "linux":  # pragma: other-system
+        return False
+
+    try:
+        flags = int(read_stat(pid)[1][6])
+        status = read_fields(f"{folder(pid)}/status")
+    except OSError:
+        return True
+
+    pending = int(status[b"SigPnd"], 16) | int(status[b"ShdPnd"], 16)
+    return bool(flags & _SIGNALED or pending >> (signal.SIGKILL - 1) & 1)
 
 
 def _rows(since: float, seen: dict[int, tuple[int, float]]) -> Iterator[Row]:
