@@ -236,7 +236,6 @@ ASSIGNED_ELSEWHERE = {
     "sys": "Python's own",
     "error": "Python's own: what an exception came from",
     "child": "Python's own: what Popen has not seen of an exit",
-    "found": "Python's own: a module's spec",
     "weakref": "Python's own",
 }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -64,8 +65,8 @@ class Launch:
     control group (version 2, with a name that nothing had before) made for this run alone: the child begins
     in it, and it is ended and removed with the run.
     `facts` are typed notes between plugins ("auth", "health_path", "version", "writable_paths", "is_idle").
-    `origins` and `removed` tell who set or took away each variable, `editor` who edits it now; the engine
-    keeps them, by looking after each plugin.
+    `origins` and `removed` tell who set or took away each variable, `editor` who edits it now:
+    `edited_by` keeps them.
     `data_dir` is where outputs with relative paths go, `cache_dir` is hostler's cache.
     """
 
@@ -137,6 +138,26 @@ class Launch:
         value = secret.read(self.live_env, warn=self.warn)
         self.secrets[secret.secret] = value
         return value
+
+    @contextmanager
+    def edited_by(self, who: str) -> Iterator[None]:
+        """Record `who` as the origin of every variable that is set, changed or removed meanwhile."""
+        before, self.editor = dict(self.env), who
+        try:
+            yield
+        finally:
+            self.editor = ""
+            for name in before.keys() - self.env.keys():
+                self.origins.pop(name, None)
+                self.removed[name] = who
+            for name, value in self.env.items():
+                if before.get(name) != value:
+                    self.origins[name] = who
+                    self.removed.pop(name, None)
+
+    def discard_env(self) -> None:
+        """Drop an environment that may hold anything now: nothing is started with it."""
+        self.env = {}
 
     def defer(self, cleanup: Cleanup) -> None:
         """Run `cleanup` when this run ends in any way, a failed pre_spawn included; last one first."""

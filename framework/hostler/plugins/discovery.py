@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable
 from functools import partial, reduce
 from importlib import import_module
-from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, cast
 
 from hostler.errors import PluginError
 from hostler.files.bounded_read import read_plain
@@ -18,6 +18,9 @@ from hostler.model.schema.diagnostics import likely
 from hostler.model.spec import PluginSpec
 from hostler.plugins.entry_points import EntryPoint, read_entry_points
 from hostler.plugins.messages import BY_PATH, fault_in
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
 
 GROUP = "hostler.plugins"
 _LARGEST = 16 * 2**20
@@ -91,7 +94,8 @@ def _package_of(entry: EntryPoint) -> str:
 
 def _load_file(path: Path) -> ModuleType:
     from hashlib import sha256  # noqa: PLC0415 - only for plugins by path
-    from importlib.machinery import ModuleSpec, SourceFileLoader  # noqa: PLC0415
+    from importlib.machinery import SourceFileLoader  # noqa: PLC0415
+    from importlib.util import module_from_spec, spec_from_file_location  # noqa: PLC0415
 
     content, _ = read_plain(path, _LARGEST + 1)
     if len(content) > _LARGEST:
@@ -103,9 +107,8 @@ def _load_file(path: Path) -> ModuleType:
         return sys.modules[name]
 
     loader = SourceFileLoader(name, str(path))
-    found = ModuleSpec(name, loader, origin=str(path))
-    found.has_location = True
-    module = sys.modules[name] = module_from_spec(found)
+    found = spec_from_file_location(name, path, loader=loader)
+    module = sys.modules[name] = module_from_spec(cast("ModuleSpec", found))  # given a loader there is one
     try:
         # The loader itself would leave bytecode beside the user's file, and trust it where it is stale.
         exec(loader.source_to_code(content, str(path)), vars(module))  # noqa: S102 - importing is this

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
@@ -82,10 +81,10 @@ class PluginHost:
         self._confine(server, launch)
 
         for each in self._implementations["pre_spawn"]:
-            with _edits_noted(launch, f"plugin {each.plugin}"):
+            with launch.edited_by(f"plugin {each.plugin}"):
                 outcome = await self._call(each, offered, ends - loop_time())
                 if fault := launch_fault(launch):
-                    launch.env = {}  # it may hold anything now, and nothing is started with it
+                    launch.discard_env()
                     self._accounting.note(each.plugin, each.hook, 0.0, fault)
             if _is_about_server(outcome):
                 raise cast("ServerError", outcome.error).with_context(server=server.name)
@@ -208,23 +207,6 @@ def _build_all(specs: Sequence[PluginSpec]) -> dict[str, object]:
             raise PluginError(f'plugins "{twin}" and "{spec.name}" are one and the same object')
         plugins[spec.name] = plugin
     return plugins
-
-
-@contextmanager
-def _edits_noted(launch: Launch, who: str) -> Iterator[None]:
-    """Record `who` as the origin of every variable that is set, changed or removed meanwhile."""
-    before, launch.editor = dict(launch.env), who
-    try:
-        yield
-    finally:
-        launch.editor = ""
-        for name in before.keys() - launch.env.keys():
-            launch.origins.pop(name, None)
-            launch.removed[name] = who
-        for name, value in launch.env.items():
-            if before.get(name) != value:
-                launch.origins[name] = who
-                launch.removed.pop(name, None)
 
 
 def _setup_failed(

@@ -55,7 +55,9 @@ def _can_be_built(class_: type, options: Mapping[str, object], findings: Finding
     plugin, problems = construct(class_, options)
     if problems:
         reasons = "; ".join(str(problem) for problem in problems)
-        findings.unbuilt = f"{place_of(class_)}: its hooks, since other options are needed: {reasons}"
+        findings.could_not_be_built(
+            f"{place_of(class_)}: its hooks, since other options are needed: {reasons}"
+        )
     return plugin is not None
 
 

@@ -40,6 +40,10 @@ class Findings:
         if breach not in self.breaches:
             self.breaches.append(breach)
 
+    def could_not_be_built(self, why: str) -> None:
+        """Note why no object could be made."""
+        self.unbuilt = why
+
     def text(self, name: str) -> str:
         """Everything, for people."""
         count = "1 promise" if len(self.breaches) == 1 else f"{len(self.breaches)} promises"

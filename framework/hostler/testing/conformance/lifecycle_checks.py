@@ -87,7 +87,7 @@ class Life:
         self._harness = ServerHarness(folder, class_.__name__.lower())
         hooks = first_of(in_order({self._harness.plugin: plugin}))
         self._hooks = HookCaller(class_, hooks, findings)
-        findings.deprecated += [str(one) for each in hooks.values() for one in each.deprecations]
+        findings.deprecated.extend(str(one) for each in hooks.values() for one in each.deprecations)
 
     async def lead(self) -> None:
         """Lead it, and see what is left of it."""
