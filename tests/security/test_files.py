@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 from cli_project import NOTHING, CommandLine, Project, five_plugins
-from hostler_plugins.opencode import file_lock as locking
 from hostler_plugins.opencode import versions
+from hostler_plugins.opencode.file_lock import take_lock
 from other_user import open_folder
 
 __all__ = ["open_folder"]
@@ -74,7 +74,7 @@ async def test_what_the_opencode_plugin_remembers_is_private_whatever_the_umask(
     before = os.umask(mask)
     try:
         versions.remember(tmp_path / "opencode" / "versions" / "x.json", versions.Version("1.2.3"))
-        (await locking.take(tmp_path / "opencode" / "x.lock")).release()
+        (await take_lock(tmp_path / "opencode" / "x.lock")).release()
     finally:
         os.umask(before)
     assert set(modes_in(tmp_path / "opencode").values()) == {"-rw-------", "drwx------"}

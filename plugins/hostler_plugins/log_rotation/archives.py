@@ -13,7 +13,7 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # it may be 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Series:
+class Archives:
     """The files that were rotated away, the newest first, by number from 1.
 
     `folder` is a descriptor of the folder that they are in: wherever its path leads meanwhile.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hostler import trusted_folder
 
-from hostler_plugins.log_rotation.archives import Series
+from hostler_plugins.log_rotation.archives import Archives
 
 _LOOK_AFTER = 0.5
 """Seconds between two looks whether the file was moved, and between two tries to rotate it."""
@@ -40,7 +40,7 @@ class RotatedFile:
         stays: Callable[[OSError], None] = lambda error: None,
     ) -> None:
         self._path = path
-        self._series = Series(path.name, keep, compress=compress)
+        self._archives = Archives(path.name, keep, compress=compress)
         self._every = every
         self._turn = 0
         self._fd = -1
@@ -168,7 +168,7 @@ class RotatedFile:
             return False
 
         try:
-            self._series.shift(self._folder)
+            self._archives.shift(self._folder)
         except OSError as error:
             self._not_before = now + _LOOK_AFTER
             if not self._stayed:
@@ -190,7 +190,7 @@ class RotatedFile:
 
     def close(self) -> None:
         """Close the file, which ends the lock, when the last rotated one is complete."""
-        self._series.settle()
+        self._archives.settle()
         self._close_file()
 
     def _close_file(self) -> None:

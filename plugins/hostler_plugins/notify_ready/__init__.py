@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hostler import Duration, Launch, Report, ServerView, Unhealthy, hookimpl, option
 
 from hostler_plugins._option_checks import check_positive
-from hostler_plugins.notify_ready.listener import Hearing
+from hostler_plugins.notify_ready.listener import NotifyListener
 from hostler_plugins.notify_ready.sockets import bind_socket
 
 
@@ -30,7 +30,7 @@ class NotifyReady:
     failures: int | None = option(
         None, "Number of silences in a row that are a crash; default: the server's max_connection_failures"
     )
-    _hearing: Hearing | None = field(init=False, default=None, repr=False)
+    _listener: NotifyListener | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_positive(self, "watchdog", "failures")
@@ -39,8 +39,8 @@ class NotifyReady:
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
         """Make the socket, and tell the server of it."""
         socket, path = bind_socket(launch)
-        self._hearing = hearing = Hearing(server, socket, self.watchdog, self.failures)
-        launch.defer(hearing.close)
+        self._listener = listener = NotifyListener(server, socket, self.watchdog, self.failures)
+        launch.defer(listener.close)
         launch.env["NOTIFY_SOCKET"] = path
         launch.allowed.add("NOTIFY_SOCKET")
         launch.env.pop("WATCHDOG_PID", None)
@@ -49,24 +49,24 @@ class NotifyReady:
             launch.env["WATCHDOG_USEC"] = str(round(self.watchdog * 1_000_000))
             launch.allowed.add("WATCHDOG_USEC")
 
-        hearing.begin()
+        listener.begin()
 
     @hookimpl
     async def health_check(self, server: ServerView) -> AsyncGenerator[Report, None]:
         """Report what the server says of itself, and its silence."""
-        hearing = self._hearing
-        assert hearing is not None
+        listener = self._listener
+        assert listener is not None
 
-        if hearing.last is None:
+        if listener.last is None:
             yield Unhealthy("it has not said READY=1 yet", limit=1)
-        elif not hearing.reports:
-            yield hearing.last  # this is a second check of the same run
+        elif not listener.reports:
+            yield listener.last  # this is a second check of the same run
 
         while True:
-            while hearing.reports:
-                yield hearing.reports.popleft()
+            while listener.reports:
+                yield listener.reports.popleft()
             try:
-                async with asyncio.timeout_at(hearing.deadline):
-                    await hearing.wait()
+                async with asyncio.timeout_at(listener.deadline):
+                    await listener.wait()
             except TimeoutError:
-                hearing.look_at_the_clock()
+                listener.look_at_the_clock()

@@ -18,7 +18,7 @@ _AT_A_TIME = 16
 _MOST_REPORTS = 100
 
 
-class Hearing:
+class NotifyListener:
     """Reads the socket of one run from before its spawn to its end.
 
     `reports` are those that nobody has been told yet, `last` is the last of all.

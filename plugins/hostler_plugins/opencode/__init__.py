@@ -30,7 +30,7 @@ from hostler import (
 from hostler_plugins._option_checks import check_path
 from hostler_plugins.opencode import environment, passwords, profiles
 from hostler_plugins.opencode.client import Place, status_of
-from hostler_plugins.opencode.command import Command, Install, Wanted, look_for_program, set_command
+from hostler_plugins.opencode.command import Command, Install, ProgramOptions, look_for_program, set_command
 from hostler_plugins.opencode.data_directory import FirstStart
 from hostler_plugins.opencode.failures import advise
 from hostler_plugins.opencode.updates import look_for_update
@@ -74,7 +74,7 @@ class OpenCode:
 
     _password: str = field(init=False, repr=False, default_factory=passwords.new_password)
     _way: profiles.Profile = field(init=False, repr=False, default=profiles.STABLE)
-    _turn: FirstStart | None = field(init=False, repr=False, default=None)
+    _first_start: FirstStart | None = field(init=False, repr=False, default=None)
     _address: tuple[str, int | None] = field(init=False, repr=False, default=("127.0.0.1", None))
     _told: bool = field(init=False, repr=False, default=False)
 
@@ -94,7 +94,7 @@ class OpenCode:
 
     @hookimpl
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
-        """Prepare folders and variables, find or install the program, take the turn in its data directory."""
+        """Prepare folders and variables, find or install the program, wait for the first start of another."""
         configured = {*server.spec.env, *launch.configured}
         launch.warm_up(partial(importlib.import_module, "aiohttp"))
         environment.set_variables(launch, configured, client=self.client, offline=self.offline)
@@ -109,7 +109,7 @@ class OpenCode:
         self._know(launch, command)
         await self._guard(server, launch)
         server.publish("OPENCODE_SERVER", "${server.url}")
-        await self._take_turn(server, launch, command.version.text)
+        await self._wait_for_data_directory(server, launch, command.version.text)
 
         if self.check_updates:
             server.start_soon(partial(look_for_update, server, launch, command.version.text))
@@ -131,8 +131,8 @@ class OpenCode:
     @hookimpl
     async def on_ready(self) -> None:
         """Let others start in the same data directory."""
-        if self._turn is not None:
-            self._turn.ready()
+        if self._first_start is not None:
+            self._first_start.ready()
 
     @hookimpl
     async def on_crash(self, exit: Exit) -> Advice | None:  # noqa: A002 - the hook's name for it
@@ -147,12 +147,12 @@ class OpenCode:
                 place = Place(server, server.endpoint, self._way.dispose)
                 await status_of(place, server.auth, method="POST", deadline=_DISPOSE_DEADLINE)
 
-    def _wanted(self, server: ServerSpec, launch: Launch) -> Wanted:
+    def _wanted(self, server: ServerSpec, launch: Launch) -> ProgramOptions:
         """The options, with relative paths seen from the file that names them."""
         bases = [spec.base for spec in server.plugins if spec.name == "opencode" and spec.base is not None]
         base = next(iter(bases), launch.cwd)
         binary, source, bun = (path and base / path for path in (self.binary, self.source, self.bun))
-        return Wanted(binary, source, bun, self.install, self.version, self.serve)
+        return ProgramOptions(binary, source, bun, self.install, self.version, self.serve)
 
     def _know(self, launch: Launch, command: Command) -> None:
         version = command.version
@@ -177,11 +177,11 @@ class OpenCode:
             server.publish(passwords.USER_VARIABLE, auth.user)
             server.publish(passwords.VARIABLE, auth.password, secret=True)
 
-    async def _take_turn(self, server: ServerView, launch: Launch, version: str) -> None:
+    async def _wait_for_data_directory(self, server: ServerView, launch: Launch, version: str) -> None:
         data = launch.cwd / environment.own_folder(launch.env, "XDG_DATA_HOME")
-        self._turn = turn = FirstStart(data, server.cache_dir, version)
-        launch.defer(turn.release)
-        await turn.take(
+        self._first_start = start = FirstStart(data, server.cache_dir, version)
+        launch.defer(start.release)
+        await start.take(
             partial(server.progress, "waiting: another OpenCode prepares the same data directory")
         )
 

@@ -12,8 +12,7 @@ from typing import Literal
 import anyio.to_thread
 from hostler import Launch, ServerView
 
-from hostler_plugins.opencode import locate as finding
-from hostler_plugins.opencode import source, versions
+from hostler_plugins.opencode import locate, source, versions
 from hostler_plugins.opencode.install import Installation, cache_for
 from hostler_plugins.opencode.platforms import bun_package, package_names
 from hostler_plugins.opencode.programs import NAMES, Program
@@ -23,7 +22,7 @@ _NAMES = (*NAMES, "opencode.exe")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ProgramOptions:
     """What the options say about the program."""
 
     binary: Path | None
@@ -43,7 +42,7 @@ class Command:
     native: bool = True
 
 
-async def set_command(server: ServerView, launch: Launch, wanted: Wanted) -> Command:
+async def set_command(server: ServerView, launch: Launch, wanted: ProgramOptions) -> Command:
     """Put the whole command line into the launch; a command that was configured is resolved and completed.
 
     Raises ProcessSpawnFailed when there is no program, and none can be installed.
@@ -55,7 +54,7 @@ async def set_command(server: ServerView, launch: Launch, wanted: Wanted) -> Com
     return command
 
 
-def look_for_program(launch: Launch, wanted: Wanted) -> None:
+def look_for_program(launch: Launch, wanted: ProgramOptions) -> None:
     """Look for what `set_command` would find, and install nothing. Raises ProcessSpawnFailed as it would."""
     if launch.argv and not _is_opencode(launch.argv[0]):
         return
@@ -64,9 +63,9 @@ def look_for_program(launch: Launch, wanted: Wanted) -> None:
     if wanted.source is not None:
         source.package_folder(wanted.source)
     elif wanted.binary is not None:
-        finding.given(wanted.binary, launch)
-    elif finding.search(launch) is None and wanted.install == "never":
-        raise finding.not_found(launch, wanted.version)
+        locate.given(wanted.binary, launch)
+    elif locate.search(launch) is None and wanted.install == "never":
+        raise locate.not_found(launch, wanted.version)
 
 
 def arguments(launch: Launch) -> list[str]:
@@ -87,7 +86,7 @@ def completed(configured: Sequence[str], wanted: Sequence[str]) -> list[str]:
     return words
 
 
-def _as_commanded(launch: Launch, wanted: Wanted) -> Wanted:
+def _as_commanded(launch: Launch, wanted: ProgramOptions) -> ProgramOptions:
     """A command that is a path says which program it has to be."""
     if launch.argv and Path(launch.argv[0]).name != launch.argv[0]:
         return replace(wanted, binary=Path(launch.argv[0]), source=None)
@@ -98,14 +97,14 @@ def _is_opencode(word: str) -> bool:
     return Path(word).name in _NAMES
 
 
-async def _find(server: ServerView, launch: Launch, wanted: Wanted) -> Command:
+async def _find(server: ServerView, launch: Launch, wanted: ProgramOptions) -> Command:
     if wanted.source is not None:
         return await _from_source(server, launch, wanted, wanted.source)
 
     if wanted.binary is not None:
-        program = await anyio.to_thread.run_sync(finding.given, wanted.binary, launch)
+        program = await anyio.to_thread.run_sync(locate.given, wanted.binary, launch)
     else:
-        found = await anyio.to_thread.run_sync(partial(finding.search, launch))
+        found = await anyio.to_thread.run_sync(partial(locate.search, launch))
         program = found or await _installed(server, launch, wanted)
 
     if not program.native:
@@ -115,11 +114,11 @@ async def _find(server: ServerView, launch: Launch, wanted: Wanted) -> Command:
     return Command([str(program.path)], version, program.native)
 
 
-async def _installed(server: ServerView, launch: Launch, wanted: Wanted) -> Program:
+async def _installed(server: ServerView, launch: Launch, wanted: ProgramOptions) -> Program:
     if wanted.install == "never":
-        left = finding.search(launch, of_the_server=True)  # run in its sandbox, whoever put it there
+        left = locate.search(launch, of_the_server=True)  # run in its sandbox, whoever put it there
         if left is None:
-            raise finding.not_found(launch, wanted.version)
+            raise locate.not_found(launch, wanted.version)
         return left
 
     package = package_names()[0]
@@ -128,7 +127,7 @@ async def _installed(server: ServerView, launch: Launch, wanted: Wanted) -> Prog
     return Program(await installation.ensure(), native=True, found="npm")
 
 
-async def _from_source(server: ServerView, launch: Launch, wanted: Wanted, checkout: Path) -> Command:
+async def _from_source(server: ServerView, launch: Launch, wanted: ProgramOptions, checkout: Path) -> Command:
     package = source.package_folder(checkout)
     bun = await _bun(server, launch, wanted, checkout)
     await source.install_dependencies(server, launch, checkout, package, bun)
@@ -137,7 +136,7 @@ async def _from_source(server: ServerView, launch: Launch, wanted: Wanted, check
     return Command([str(bun), "run", str(source.ENTRY)], version)
 
 
-async def _bun(server: ServerView, launch: Launch, wanted: Wanted, checkout: Path) -> Path:
+async def _bun(server: ServerView, launch: Launch, wanted: ProgramOptions, checkout: Path) -> Path:
     if wanted.bun is not None:
         return source.given_bun(wanted.bun)
 

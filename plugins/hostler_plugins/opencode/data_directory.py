@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hostler import EnvironmentSetupFailed
 
-from hostler_plugins.opencode import file_lock as locking
+from hostler_plugins.opencode.file_lock import FileLock, take_lock
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class FirstStart:
     data: Path
     folder: Path
     version: str
-    _lock: locking.FileLock | None = field(default=None, init=False)
+    _lock: FileLock | None = field(default=None, init=False)
 
     async def take(self, waiting: Callable[[], None]) -> None:
         """Wait for the turn, unless this version was already ready with this directory.
@@ -35,7 +35,7 @@ class FirstStart:
             return
 
         try:
-            lock = await locking.take(self.folder / f"opencode-data-{self._key()}.lock", waiting)
+            lock = await take_lock(self.folder / f"opencode-data-{self._key()}.lock", waiting)
         except OSError as error:
             raise EnvironmentSetupFailed(
                 f"no lock can be made in {self.folder}: {error.strerror}", hint="see that it can be written"

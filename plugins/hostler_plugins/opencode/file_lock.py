@@ -37,7 +37,7 @@ class FileLock:
         self.release()
 
 
-async def take(path: Path, waiting: Callable[[], None] | None = None) -> FileLock:
+async def take_lock(path: Path, waiting: Callable[[], None] | None = None) -> FileLock:
     """Take the lock on a file, which is made (0600) where it is missing, and wait for it off the event loop.
 
     `waiting` is called once when another one holds it. OSError when the file cannot be opened.

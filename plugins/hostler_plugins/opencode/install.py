@@ -17,8 +17,8 @@ from pathlib import Path
 import anyio.to_thread
 from hostler import Launch, ProcessSpawnFailed, ServerView
 
-from hostler_plugins.opencode import file_lock as locking
 from hostler_plugins.opencode.environment import make_private
+from hostler_plugins.opencode.file_lock import take_lock
 from hostler_plugins.opencode.locate import own_tool
 from hostler_plugins.opencode.registries import NO_PROJECT, separate, tool_env, tool_path
 from hostler_plugins.opencode.subprocess import Outcome, run_tool
@@ -87,7 +87,7 @@ class Installation:
         for made in make_private(root):
             made.chmod(0o755 if self.cache else 0o700)
 
-        with await locking.take(root / f"{self.folder.name}.lock", self._say_waiting):
+        with await take_lock(root / f"{self.folder.name}.lock", self._say_waiting):
             if not self.program.is_file():
                 await self._install(root)
 

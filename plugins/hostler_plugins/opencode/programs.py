@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hostler import Launch, read_head
 
 from hostler_plugins.opencode.platforms import package_names, platform_name
 
 NAMES = ("opencode", "lildax")
-_NATIVE = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
+_NATIVE = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")  # ELF, Mach-O, Mach-O of several systems
+_LARGEST_PACKAGE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,15 @@ def _head(path: Path, launch: Launch, most: int) -> bytes:
     with suppress(OSError):
         return read_head(launch, path, most) if path.is_file() else b""
     return b""
+
+
+def read_package(launch: Launch, folder: Path) -> dict[str, Any]:
+    """The package.json of a folder; empty where none can be read."""
+    try:
+        package = json.loads(read_head(launch, folder / "package.json", _LARGEST_PACKAGE))
+    except (OSError, ValueError):
+        return {}
+    return package if isinstance(package, dict) else {}
 
 
 def resolve(path: Path, found: str, launch: Launch) -> Program:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from pathlib import Path
 
-from hostler import Launch, ProcessSpawnFailed, ServerError, ServerView, private_folder, read_head
+from hostler import Launch, ProcessSpawnFailed, ServerError, ServerView, private_folder
 
-from hostler_plugins.opencode import file_lock as locking
+from hostler_plugins.opencode.file_lock import take_lock
 from hostler_plugins.opencode.locate import on_path
+from hostler_plugins.opencode.programs import read_package
 
 ENTRY = Path("src") / "index.ts"
 BUN_VERSION = "1.4.5"
@@ -26,7 +26,6 @@ _OF_HOSTLER = {
 }
 _CANNOT_RUN = {126, 127}  # as shells and prefix commands say it
 _TAIL = 4000
-_LARGEST = 2**20
 _DEADLINE = 540.0  # seconds; below prepare_timeout, so that the error is ours
 
 
@@ -72,22 +71,14 @@ def no_bun() -> ProcessSpawnFailed:
 
 def wanted_bun(checkout: Path, launch: Launch) -> str:
     """The version of bun that a checkout asks for, else one that is known to work."""
-    try:
-        asked = str(
-            json.loads(read_head(launch, checkout / "package.json", _LARGEST)).get("packageManager", "")
-        )
-    except (OSError, ValueError, AttributeError):
-        asked = ""
+    asked = str(read_package(launch, checkout).get("packageManager", ""))
     exact = _PACKAGE_MANAGER.fullmatch(asked)  # not a path or an address, which npm would take as well
     return exact["version"] if exact else BUN_VERSION
 
 
 def missing_dependencies(package: Path, launch: Launch) -> list[str]:
     """The dependencies of a package that are not installed, by name."""
-    try:
-        wanted = json.loads(read_head(launch, package / "package.json", _LARGEST)).get("dependencies", {})
-    except (OSError, ValueError):
-        return []
+    wanted = read_package(launch, package).get("dependencies", {})
     folders = [folder / "node_modules" for folder in (package, *package.parents)]
     return [name for name in wanted if not any((folder / name).exists() for folder in folders)]
 
@@ -106,7 +97,7 @@ async def install_dependencies(
     def waiting() -> None:
         server.progress("another hostler is installing the dependencies of OpenCode")
 
-    with await locking.take(server.cache_dir / f"opencode-source-{_key(checkout)}.lock", waiting):
+    with await take_lock(server.cache_dir / f"opencode-source-{_key(checkout)}.lock", waiting):
         missing = missing_dependencies(package, launch)
         if missing:
             server.progress(f"installing {len(missing)} dependencies of OpenCode (bun install)")

@@ -10,12 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hostler import Launch, ServerError, ServerView, private_folder, read_head
+from hostler import Launch, ServerError, ServerView, private_folder
 
 from hostler_plugins.opencode.environment import make_private
-from hostler_plugins.opencode.programs import NAMES, Program
+from hostler_plugins.opencode.programs import NAMES, Program, read_package
 
-_LARGEST = 2**20
 _DEADLINE = 15.0  # seconds; a first start on a busy machine takes its time
 _SAID = re.compile(
     r"^\s*(?:(?P<name>[a-z][\w-]*)\s+)?v?(?P<version>\d+\.\d+\.\d+\S*|local)\s*$", re.MULTILINE
@@ -51,13 +50,11 @@ async def version_of(program: Program, server: ServerView, launch: Launch) -> Ve
 
 def package_version(program: Path, launch: Launch) -> Version | None:
     """What the package.json of the npm package around a program says; None where there is none."""
-    try:
-        package = json.loads(read_head(launch, program.parent.parent / "package.json", _LARGEST))
-        name, version = str(package["name"]), str(package["version"])
-    except (OSError, ValueError, KeyError, TypeError):
+    package = read_package(launch, program.parent.parent)
+    name = str(package.get("name", ""))
+    if not name.startswith(_PACKAGES) or "version" not in package:
         return None
-    preview = name.startswith("@opencode-ai/cli")
-    return Version(version, preview) if name.startswith(_PACKAGES) else None
+    return Version(str(package["version"]), preview=name.startswith("@opencode-ai/cli"))
 
 
 async def ask(program: Path, server: ServerView, launch: Launch) -> Version:
@@ -106,9 +103,4 @@ def _key(program: Path) -> str:
 
 def source_version(package: Path, launch: Launch) -> Version:
     """The version of a checkout, as its package.json says."""
-    try:
-        return Version(
-            str(json.loads(read_head(launch, package / "package.json", _LARGEST)).get("version", ""))
-        )
-    except (OSError, ValueError, AttributeError):
-        return Version("")
+    return Version(str(read_package(launch, package).get("version", "")))

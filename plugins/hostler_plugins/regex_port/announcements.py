@@ -15,7 +15,7 @@ from itertools import islice, pairwise
 
 from hostler import Endpoint
 
-from hostler_plugins.regex_port import patterns as forms
+from hostler_plugins.regex_port import patterns
 from hostler_plugins.regex_port.patterns import Kind, regex
 
 _LINE = 8192  # the engine cuts lines here; other callers may not
@@ -56,12 +56,12 @@ def plain(line: str) -> str:
         line = line.replace("\\/", "/")
     elif line.isprintable():
         return line
-    return regex(forms.CONTROL).sub(lambda found: " " if found["gap"] else "", line)
+    return regex(patterns.CONTROL).sub(lambda found: " " if found["gap"] else "", line)
 
 
 def parse_address(text: str) -> Endpoint | None:
     """Read "scheme://host:port/..." or "host:port" at a text's start; http and ws may leave out the port."""
-    found = regex(forms.ADDRESS).match(text)
+    found = regex(patterns.ADDRESS).match(text)
     candidate = found and _candidate(found, "url")
     if candidate:
         return endpoint(candidate.host or _NO_HOST, candidate.port, _scheme(candidate, "", ""))
@@ -78,10 +78,10 @@ def parse_address(text: str) -> Endpoint | None:
 
 def _in_line(line: str) -> Endpoint | None:
     candidates = sorted(islice(_candidates(line), _CANDIDATES), key=lambda candidate: candidate.start)
-    if not candidates or _says(_words(line), forms.FAILURES) or regex(forms.REQUEST).search(line):
+    if not candidates or _says(_words(line), patterns.FAILURES) or regex(patterns.REQUEST).search(line):
         return None
 
-    message = regex(forms.MESSAGE).search(line)
+    message = regex(patterns.MESSAGE).search(line)
 
     for candidate in candidates:
         before = line[max(0, candidate.start - _BEFORE) : candidate.start]
@@ -89,7 +89,7 @@ def _in_line(line: str) -> Endpoint | None:
         if _is_announced(candidate, before, after, message):
             host = candidate.host or _host_beside(candidate, before, after)
             found = endpoint(host, candidate.port, _scheme(candidate, before, after))
-            return replace(found, aside=True) if _says(_words(line), forms.DEBUGGERS) else found
+            return replace(found, aside=True) if _says(_words(line), patterns.DEBUGGERS) else found
 
     return None
 
@@ -100,22 +100,22 @@ def endpoint(host: str, port: int, scheme: str) -> Endpoint:
 
 
 def _candidates(line: str) -> Iterator[_Candidate]:
-    for number in islice(regex(forms.COLON_NUMBER).finditer(line), _NUMBERS):
+    for number in islice(regex(patterns.COLON_NUMBER).finditer(line), _NUMBERS):
         start = (
             max(line.rfind(mark, max(0, number.start() - _BEFORE), number.start()) for mark in " ='\"(,") + 1
         )
-        found = regex(forms.ADDRESS).search(line, max(start, number.start() - _BEFORE), number.end() + 2)
+        found = regex(patterns.ADDRESS).search(line, max(start, number.start() - _BEFORE), number.end() + 2)
         if found and (
             candidate := _candidate(found, "url" if found["url"] or found["object"] else "address")
         ):
             yield candidate
 
-    if not regex(forms.LONE_NUMBER).search(line):
+    if not regex(patterns.LONE_NUMBER).search(line):
         return
 
     lowered = line.lower()
 
-    for hints, form, kind in forms.FORMS:
+    for hints, form, kind in patterns.FORMS:
         if any(hint in lowered for hint in hints):
             yield from filter(None, (_candidate(found, kind) for found in regex(form).finditer(line)))
 
@@ -123,7 +123,7 @@ def _candidates(line: str) -> Iterator[_Candidate]:
 def _candidate(found: re.Match[str], kind: Kind) -> _Candidate | None:
     parts = found.groupdict()
     host, scheme = (parts.get("host") or "").strip("[]"), (parts.get("scheme") or "").lower()
-    host = "" if host.lower() in forms.NOT_A_HOST else host
+    host = "" if host.lower() in patterns.NOT_A_HOST else host
     port = int(parts["port"])
     if port > 65535 or scheme == "unix" or (":" in host and not _is_ip(host)):
         return None
@@ -138,7 +138,7 @@ def _is_stated(host: str, before: str) -> bool:
     """Whether a name with a number behind it is meant as a host, not as `main.go:116` or `server:331`."""
     if host in {"", "*", "+", "0", "localhost"} or _is_ip(host):
         return True
-    return bool(regex(forms.PREPOSITION).search(before)) and not regex(forms.SOURCE_FILE).search(host)
+    return bool(regex(patterns.PREPOSITION).search(before)) and not regex(patterns.SOURCE_FILE).search(host)
 
 
 def _is_ip(host: str) -> bool:
@@ -153,17 +153,17 @@ def _is_ip(host: str) -> bool:
 
 def _is_announced(candidate: _Candidate, before: str, after: str, message: re.Match[str] | None) -> bool:
     """Whether the words around a candidate say that the server can be reached there."""
-    if regex(forms.UNSAID_AFTER).match(after) or regex(forms.NOT_OURS).search(before[-80:]):
+    if regex(patterns.UNSAID_AFTER).match(after) or regex(patterns.NOT_OURS).search(before[-80:]):
         return False
     if message and not message.start() <= candidate.start < message.end():
         return _is_announced_field(candidate, before, message["quoted"] or message["bare"])
 
-    before = regex(forms.STARTED_BROKER).sub("started", before)
+    before = regex(patterns.STARTED_BROKER).sub("started", before)
     sentence = _sentence(before)
     words = _words(sentence)
     if _is_side_door(words) or _is_to_read(candidate, before, after):
         return False
-    if candidate.scheme in forms.STORES and _says(words, forms.WORKERS):
+    if candidate.scheme in patterns.STORES and _says(words, patterns.WORKERS):
         return False
 
     # "ready for connections. Version: 8.0  port: 3306": a port alone may follow sentences later.
@@ -176,7 +176,7 @@ def _is_announced_field(candidate: _Candidate, before: str, message: str) -> boo
     words = _words(message)
     if _is_side_door(words):
         return False
-    if candidate.kind == "address" and not regex(forms.ADDRESS_KEY).search(before):
+    if candidate.kind == "address" and not regex(patterns.ADDRESS_KEY).search(before):
         return False
     return bool(_verdict(words))
 
@@ -184,12 +184,12 @@ def _is_announced_field(candidate: _Candidate, before: str, message: str) -> boo
 def _speaks_for_itself(candidate: _Candidate, sentence: str, after: str) -> bool:
     """Whether a candidate that no word speaks for or against is an announcement by its form."""
     if candidate.kind == "url":
-        return candidate.scheme not in forms.STORES and _is_near(candidate.host)
-    if regex(forms.SAID_AFTER).match(after):
+        return candidate.scheme not in patterns.STORES and _is_near(candidate.host)
+    if regex(patterns.SAID_AFTER).match(after):
         return True
     if candidate.kind == "port":
-        return bool(regex(forms.PORT_LABEL).search(sentence))
-    return bool(regex(forms.LABEL).search(sentence)) or not (sentence + after).strip(forms.BULLETS)
+        return bool(regex(patterns.PORT_LABEL).search(sentence))
+    return bool(regex(patterns.LABEL).search(sentence)) or not (sentence + after).strip(patterns.BULLETS)
 
 
 def _is_near(host: str) -> bool:
@@ -198,11 +198,11 @@ def _is_near(host: str) -> bool:
 
 
 def _sentence(text: str) -> str:
-    return text[max((found.end() for found in regex(forms.SENTENCE_END).finditer(text)), default=0) :]
+    return text[max((found.end() for found in regex(patterns.SENTENCE_END).finditer(text)), default=0) :]
 
 
 def _words(text: str) -> list[str]:
-    return regex(forms.WORD).findall(text.lower())
+    return regex(patterns.WORD).findall(text.lower())
 
 
 def _says(words: list[str], phrases: frozenset[str]) -> bool:
@@ -213,37 +213,37 @@ def _says(words: list[str], phrases: frozenset[str]) -> bool:
 
 def _is_to_read(candidate: _Candidate, before: str, after: str) -> bool:
     """Whether a URL is one where something can be read ("visit URL for help"), and no server is spoken of."""
-    if candidate.kind != "url" or _says(_words(_sentence(before)), forms.ANNOUNCING - forms.LEADING):
+    if candidate.kind != "url" or _says(_words(_sentence(before)), patterns.ANNOUNCING - patterns.LEADING):
         return False
-    rest = regex(forms.SENTENCE_END).split(after.partition(" ")[2], maxsplit=1)[0]
+    rest = regex(patterns.SENTENCE_END).split(after.partition(" ")[2], maxsplit=1)[0]
     rest = "" if "browser" in rest else rest
-    return bool(regex(forms.TO_READ).search(f"{before} | {rest}"))
+    return bool(regex(patterns.TO_READ).search(f"{before} | {rest}"))
 
 
 def _is_side_door(words: list[str]) -> bool:
-    return _says(words, forms.SIDE_DOORS) or ("udp" in words and "tcp" not in words)
+    return _says(words, patterns.SIDE_DOORS) or ("udp" in words and "tcp" not in words)
 
 
 def _verdict(words: list[str]) -> bool | None:
     """What the last word that has a say tells: announced here, somebody else's, or nothing."""
     for index in range(len(words) - 1, -1, -1):
         for phrase in (" ".join(words[max(0, index - 1) : index + 1]), words[index]):
-            if phrase in forms.OTHERS or phrase in forms.ANNOUNCING:
-                return phrase in forms.ANNOUNCING
+            if phrase in patterns.OTHERS or phrase in patterns.ANNOUNCING:
+                return phrase in patterns.ANNOUNCING
     return None
 
 
 def _host_beside(candidate: _Candidate, before: str, after: str) -> str:
-    beside = regex(forms.HOST_BESIDE).search(f"{before}:{after}") if candidate.kind == "port" else None
+    beside = regex(patterns.HOST_BESIDE).search(f"{before}:{after}") if candidate.kind == "port" else None
     return beside["host"] if beside else _NO_HOST
 
 
 def _scheme(candidate: _Candidate, before: str, after: str) -> str:
     """The scheme that a line tells; "" where it tells none."""
     scheme = candidate.scheme.partition("+")[0]
-    if scheme in forms.SECURE_SCHEMES:
+    if scheme in patterns.SECURE_SCHEMES:
         return "https"
-    if scheme and scheme not in forms.PLAIN_SCHEMES:
+    if scheme and scheme not in patterns.PLAIN_SCHEMES:
         return scheme
-    secure = not scheme and ("https" in _words(_sentence(before)) or regex(forms.HTTPS_AFTER).match(after))
+    secure = not scheme and ("https" in _words(_sentence(before)) or regex(patterns.HTTPS_AFTER).match(after))
     return "https" if secure else ""

@@ -22,8 +22,8 @@ from hostler import (
 )
 
 from hostler_plugins.resource_limits.cgroup import Group, find_parent, make_group
-from hostler_plugins.resource_limits.soft_limit import Patience
-from hostler_plugins.resource_limits.watch import FINE, Bounds, Watch, in_words
+from hostler_plugins.resource_limits.soft_limit import SoftLimit
+from hostler_plugins.resource_limits.watch import FINE, Limits, UsageMonitor, in_words
 
 _PERIOD = 100_000  # microseconds, as the kernel's own default for cpu.max
 _AT_LEAST = {"processes": 1, "tasks": 1, "open_files": 1, "cpus": 0, "idle_cpu": 0}
@@ -83,7 +83,7 @@ class ResourceLimits:
     cgroup: str = option("auto", 'Parent cgroup: "auto" for the one delegated to hostler, a path, or "off"')
 
     _group: Group | None = field(init=False, repr=False, default=None)
-    _watch: Watch | None = field(init=False, repr=False, default=None)
+    _watch: UsageMonitor | None = field(init=False, repr=False, default=None)
     _left_to_us: set[str] = field(init=False, repr=False, default_factory=set)
     _told: bool = field(init=False, repr=False, default=False)
 
@@ -132,13 +132,13 @@ class ResourceLimits:
     async def health_check(self, server: ServerView) -> AsyncGenerator[Report, None]:
         """Look at what it uses, now and then, to the end of the run."""
         tasks = self.tasks if "tasks" in self._left_to_us else None
-        bounds = Bounds(self.memory_soft, self.memory_hard, self.cpu_time, self.processes, tasks)
-        if bounds == Bounds():
+        limits = Limits(self.memory_soft, self.memory_hard, self.cpu_time, self.processes, tasks)
+        if limits == Limits():
             yield FINE
             return
 
-        patience = Patience(self.soft_for, self.idle_for, self.max_wait)
-        self._watch = watch = Watch(server, bounds, patience, self.idle_cpu, self._group)
+        soft_limit = SoftLimit(self.soft_for, self.idle_for, self.max_wait)
+        self._watch = watch = UsageMonitor(server, limits, soft_limit, self.idle_cpu, self._group)
 
         while True:
             yield await watch.look()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Patience:
+class SoftLimit:
     """Waits until a server has been above its limit for `above_for`, and then until it is idle.
 
     Idle means not busy for `idle_for`. After `max_wait` more it is over all the same. Times in seconds.

@@ -10,7 +10,7 @@ from typing import cast
 from hostler import Healthy, ProcessUsage, Report, ServerCrashed, ServerView, Unhealthy
 
 from hostler_plugins.resource_limits.cgroup import Group
-from hostler_plugins.resource_limits.soft_limit import Patience, ProcessorTime
+from hostler_plugins.resource_limits.soft_limit import ProcessorTime, SoftLimit
 
 FINE = Healthy(neutral=True)
 
@@ -19,7 +19,7 @@ _KIB = 1024.0
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class Limits:
     """What is watched; None for no bound."""
 
     memory_soft: int | None = None
@@ -35,15 +35,15 @@ class Bounds:
 
 
 @dataclass(slots=True)
-class Watch:
+class UsageMonitor:
     """Looks at one run. `group` is its control group, where it has one.
 
     `idle_cpu` is the share of one processor that an idle server may use.
     """
 
     server: ServerView
-    bounds: Bounds
-    patience: Patience
+    limits: Limits
+    soft_limit: SoftLimit
     idle_cpu: float
     group: Group | None = None
     largest: str = field(default="", init=False)
@@ -64,35 +64,35 @@ class Watch:
     async def _used(self) -> Sequence[ProcessUsage]:
         """What each process uses; shared memory is only told apart where it might matter."""
         used = await self.server.processes()
-        least = self.bounds.least_memory
+        least = self.limits.least_memory
         if least is not None and _memory(used) > least:  # the sum counts what is shared for each
             used = await self.server.processes(shared_once=True)
         return used
 
     def _count(self, used: Sequence[ProcessUsage]) -> Unhealthy | None:
-        bounds, tasks, spent = self.bounds, sum(one.threads for one in used), self.processor_time
-        if bounds.processes is not None and len(used) > bounds.processes:
-            return _too_much("processes", f"{len(used)} processes", str(bounds.processes))
-        if bounds.tasks is not None and tasks > bounds.tasks:
-            return _too_much("tasks", f"{tasks} processes and threads", str(bounds.tasks))
-        if bounds.cpu_time is not None and spent > bounds.cpu_time:
-            return _too_much("cpu_time", f"{spent:.2f} s of processor time", f"{bounds.cpu_time:g} s")
+        limits, tasks, spent = self.limits, sum(one.threads for one in used), self.processor_time
+        if limits.processes is not None and len(used) > limits.processes:
+            return _too_much("processes", f"{len(used)} processes", str(limits.processes))
+        if limits.tasks is not None and tasks > limits.tasks:
+            return _too_much("tasks", f"{tasks} processes and threads", str(limits.tasks))
+        if limits.cpu_time is not None and spent > limits.cpu_time:
+            return _too_much("cpu_time", f"{spent:.2f} s of processor time", f"{limits.cpu_time:g} s")
         return None
 
     def _memory(self, used: Sequence[ProcessUsage]) -> Unhealthy | None:
-        size, hard, soft = _memory(used), self.bounds.memory_hard, self.bounds.memory_soft
+        size, hard, soft = _memory(used), self.limits.memory_hard, self.limits.memory_soft
         if hard is not None and size > hard:
             return self._too_large("memory_hard", used, hard)
         if soft is None:
             return None
 
-        first = self.patience.above_since is None
+        first = self.soft_limit.above_since is None
         now = asyncio.get_running_loop().time()
-        over = self.patience.note(now, above=size > soft, busy=self._is_busy())
+        over = self.soft_limit.note(now, above=size > soft, busy=self._is_busy())
         if over:
             return self._too_large("memory_soft", used, soft, over)
 
-        if first and self.patience.above_since is not None:
+        if first and self.soft_limit.above_since is not None:
             text = f"{_summary(used)}, more than memory_soft = {in_words(soft)}; it is restarted when idle"
             self.server.notice("memory_soft", text, level="warning", rss=size, limit=soft)
 

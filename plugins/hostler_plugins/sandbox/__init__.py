@@ -13,7 +13,7 @@ from typing import Literal
 
 from hostler import Confinement, EnvironmentSetupFailed, Launch, ServerSpec, ServerView, hookimpl, option
 
-from hostler_plugins.sandbox.box import DEADLINE, Box, Wanted, refuse
+from hostler_plugins.sandbox.box import DEADLINE, Box, SandboxOptions, refuse
 from hostler_plugins.sandbox.hints import explain_refusals, tell
 from hostler_plugins.sandbox.monitor import watch
 
@@ -113,7 +113,9 @@ class Sandbox:
         known = launch.confinement
         tmp = known.tmp if isinstance(known, Box) else None
         writes = self.cwd == "writable"
-        wanted = Wanted(self._program(), writes, self.writable, self.readable, self.hidden, self.arguments)
+        wanted = SandboxOptions(
+            self._program(), writes, self.writable, self.readable, self.hidden, self.arguments
+        )
         return Box(server, launch, wanted, tmp)
 
     def _program(self) -> str:

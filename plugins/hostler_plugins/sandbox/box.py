@@ -45,7 +45,7 @@ _OF_RUN = (  # names of other machines, and where one system has its programs
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SandboxOptions:
     """What the options say, with bwrap where it was found."""
 
     program: str
@@ -67,7 +67,7 @@ class Box:
 
     server: ServerView
     launch: Launch
-    wanted: Wanted
+    wanted: SandboxOptions
     tmp: tuple[Path, Path] | None
     complete: bool = False
     mounts: Mounts | None = None

@@ -70,7 +70,7 @@ class Refusals:
 
 
 @dataclass(slots=True)
-class Pulse:
+class HeartbeatMonitor:
     """How long a stream may be silent: `fixed`, or three times the longest pause between its heartbeats.
 
     The limit is None as long as no heartbeat was seen: such a stream may be silent for ever.

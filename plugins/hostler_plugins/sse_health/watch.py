@@ -25,7 +25,7 @@ from hostler import (
 
 from hostler_plugins.sse_health.connection import EventStream, StreamTarget
 from hostler_plugins.sse_health.failures import StreamFailure
-from hostler_plugins.sse_health.timing import Pulse, Refusals, Retries
+from hostler_plugins.sse_health.timing import HeartbeatMonitor, Refusals, Retries
 
 if TYPE_CHECKING:
     import aiohttp
@@ -47,7 +47,7 @@ class Watch:
         self._options = options
         self._server = server
         self._retries = Retries(options.reconnect, options.max_reconnect)
-        self._pulse = Pulse(options.stall_timeout)
+        self._heartbeats = HeartbeatMonitor(options.stall_timeout)
         # A start must not run out of time before the first attempt has told what is missing.
         self._patience = min(options.first_event_timeout, server.spec.startup_timeout / 6)
         self._refusals = Refusals(self._patience_with_refusals())
@@ -69,7 +69,7 @@ class Watch:
         """The first events came."""
         now = time.monotonic()
         self._retries.opened(now)
-        self._pulse.started(now)
+        self._heartbeats.started(now)
         self._refusals.end()
         self._patience = self._options.first_event_timeout
         self._comments = 0
@@ -78,7 +78,7 @@ class Watch:
     async def follow(self, stream: EventStream, session: aiohttp.ClientSession) -> None:
         """Hand on what comes, for ever; raises StreamFailure."""
         while True:
-            limit = self._pulse.limit
+            limit = self._heartbeats.limit
             try:
                 self._heard(stream, await stream.read(limit or self._options.probe_interval))
             except TimeoutError as error:
@@ -139,7 +139,7 @@ class Watch:
     def _heard(self, stream: EventStream, events: list[StreamEvent | StreamGap]) -> None:
         if stream.parser.comments != self._comments:
             self._comments = stream.parser.comments
-            self._pulse.beat(time.monotonic())
+            self._heartbeats.beat(time.monotonic())
 
         for event in events:
             self._server.deliver(event)
@@ -147,7 +147,7 @@ class Watch:
                 self._tell_of_skipped(event)
                 continue
             if is_heartbeat(event):
-                self._pulse.beat(time.monotonic())
+                self._heartbeats.beat(time.monotonic())
             if self._options.log_events:
                 text = f"{event.type}: {event.data[:_SHOWN]}"
                 self._server.notice("stream_event", text, type=event.type, id=event.id)

@@ -33,8 +33,8 @@ from hostler import (
 from hostler.model.choices import HealthRule
 from hostler.model.values import ProcessUsage
 from hostler.testing import FakeServerContext
-from hostler_plugins.resource_limits.soft_limit import Patience, ProcessorTime
-from hostler_plugins.resource_limits.watch import FINE, Bounds, Watch, in_words
+from hostler_plugins.resource_limits.soft_limit import ProcessorTime, SoftLimit
+from hostler_plugins.resource_limits.watch import FINE, Limits, UsageMonitor, in_words
 
 MIB = 2**20
 QUICK = RestartPolicy(initial_delay=0.01, max_delay=0.05, stable_after=60.0)
@@ -294,8 +294,8 @@ async def test_it_makes_no_server_ready_where_any_health_plugin_is_enough(
 # -- looking ---------------------------------------------------------------------------------------
 
 
-def a_watch(server: Any, *, idle_cpu: float = 0.05, **bounds: Any) -> Watch:
-    return Watch(server, Bounds(**bounds), Patience(1.0, 1.0, 10.0), idle_cpu)
+def a_watch(server: Any, *, idle_cpu: float = 0.05, **limits: Any) -> UsageMonitor:
+    return UsageMonitor(server, Limits(**limits), SoftLimit(1.0, 1.0, 10.0), idle_cpu)
 
 
 def one(pid: int, rss: int = 0, cpu: float = 0.0, waited: float = 0.0) -> ProcessUsage:
@@ -309,7 +309,7 @@ async def busy_after(server: FakeServerContext, change: Callable[[], None]) -> b
     await anyio.sleep(0.02)
     change()
     await watch.look()
-    return watch.patience._idle_since is None
+    return watch.soft_limit._idle_since is None
 
 
 async def test_busy_is_who_uses_processors_or_has_news_or_says_so() -> None:
@@ -353,29 +353,29 @@ async def test_the_quiet_of_an_event_stream_is_counted_without_heartbeats(direct
 
 
 def test_patience_waits_for_the_excess_to_last_and_then_for_idleness() -> None:
-    patience = Patience(above_for=10, idle_for=3, max_wait=60)
-    assert patience.note(0, above=True, busy=True) == ""
-    assert patience.note(9, above=True, busy=False) == ""
-    assert patience.note(11, above=True, busy=False) == "", "idle for 2 s only"
-    assert patience.note(12, above=True, busy=False) == "and it is idle now"
+    soft_limit = SoftLimit(above_for=10, idle_for=3, max_wait=60)
+    assert soft_limit.note(0, above=True, busy=True) == ""
+    assert soft_limit.note(9, above=True, busy=False) == ""
+    assert soft_limit.note(11, above=True, busy=False) == "", "idle for 2 s only"
+    assert soft_limit.note(12, above=True, busy=False) == "and it is idle now"
 
 
 def test_patience_begins_anew_when_the_excess_ends_or_the_work_goes_on() -> None:
-    patience = Patience(above_for=10, idle_for=3, max_wait=60)
-    patience.note(0, above=True, busy=False)
-    patience.note(5, above=False, busy=False)
-    assert patience.above_since is None
-    assert patience.note(12, above=True, busy=False) == ""
-    assert patience.note(21, above=True, busy=True) == ""
-    assert patience.note(23, above=True, busy=False) == "", "idle just now"
-    assert patience.note(26, above=True, busy=False) == "and it is idle now"
+    soft_limit = SoftLimit(above_for=10, idle_for=3, max_wait=60)
+    soft_limit.note(0, above=True, busy=False)
+    soft_limit.note(5, above=False, busy=False)
+    assert soft_limit.above_since is None
+    assert soft_limit.note(12, above=True, busy=False) == ""
+    assert soft_limit.note(21, above=True, busy=True) == ""
+    assert soft_limit.note(23, above=True, busy=False) == "", "idle just now"
+    assert soft_limit.note(26, above=True, busy=False) == "and it is idle now"
 
 
 def test_patience_comes_to_an_end() -> None:
-    patience = Patience(above_for=10, idle_for=3, max_wait=60)
-    patience.note(0, above=True, busy=True)
-    assert patience.note(69, above=True, busy=True) == ""
-    assert patience.note(70, above=True, busy=True) == "and it was never idle"
+    soft_limit = SoftLimit(above_for=10, idle_for=3, max_wait=60)
+    soft_limit.note(0, above=True, busy=True)
+    assert soft_limit.note(69, above=True, busy=True) == ""
+    assert soft_limit.note(70, above=True, busy=True) == "and it was never idle"
 
 
 def test_processor_time_never_shrinks_when_processes_end() -> None:

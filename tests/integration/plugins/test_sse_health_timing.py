@@ -1,6 +1,6 @@
 import pytest
 from hostler import StreamEvent, is_heartbeat
-from hostler_plugins.sse_health.timing import Pulse, Refusals, Retries
+from hostler_plugins.sse_health.timing import HeartbeatMonitor, Refusals, Retries
 
 
 def longest(_: float, upper: float) -> float:
@@ -89,45 +89,45 @@ def test_a_thousand_failures_are_no_arithmetic_error() -> None:
 
 
 def test_a_stream_without_heartbeats_may_be_silent_for_ever() -> None:
-    pulse = Pulse()
-    pulse.started(0.0)
+    heartbeats = HeartbeatMonitor()
+    heartbeats.started(0.0)
 
-    assert pulse.limit is None
+    assert heartbeats.limit is None
 
 
 def test_three_heartbeats_are_the_limit_once_one_was_seen() -> None:
-    pulse = Pulse()
-    pulse.started(100.0)
-    pulse.beat(130.0)
-    pulse.beat(150.0)
+    heartbeats = HeartbeatMonitor()
+    heartbeats.started(100.0)
+    heartbeats.beat(130.0)
+    heartbeats.beat(150.0)
 
-    assert pulse.limit == 90.0
+    assert heartbeats.limit == 90.0
 
 
 def test_quick_heartbeats_do_not_make_the_limit_shorter_than_half_a_minute() -> None:
-    pulse = Pulse()
-    pulse.started(0.0)
-    pulse.beat(0.0)
-    pulse.beat(1.0)
+    heartbeats = HeartbeatMonitor()
+    heartbeats.started(0.0)
+    heartbeats.beat(0.0)
+    heartbeats.beat(1.0)
 
-    assert pulse.limit == 30.0
+    assert heartbeats.limit == 30.0
 
 
 def test_the_time_without_a_connection_is_no_pause_between_heartbeats() -> None:
-    pulse = Pulse()
-    pulse.started(0.0)
-    pulse.beat(20.0)
-    pulse.started(500.0)
-    pulse.beat(520.0)
+    heartbeats = HeartbeatMonitor()
+    heartbeats.started(0.0)
+    heartbeats.beat(20.0)
+    heartbeats.started(500.0)
+    heartbeats.beat(520.0)
 
-    assert pulse.limit == 60.0
+    assert heartbeats.limit == 60.0
 
 
 def test_a_fixed_limit_holds_from_the_start() -> None:
-    pulse = Pulse(2.0)
-    assert pulse.limit == 2.0
-    pulse.beat(60.0)
-    assert pulse.limit == 2.0
+    heartbeats = HeartbeatMonitor(2.0)
+    assert heartbeats.limit == 2.0
+    heartbeats.beat(60.0)
+    assert heartbeats.limit == 2.0
 
 
 @pytest.mark.parametrize(

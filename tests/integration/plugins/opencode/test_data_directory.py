@@ -12,8 +12,8 @@ import anyio
 import pytest
 from hostler import EnvironmentSetupFailed, Launch
 from hostler_plugins.opencode import OpenCode
-from hostler_plugins.opencode import file_lock as locking
 from hostler_plugins.opencode.data_directory import FirstStart
+from hostler_plugins.opencode.file_lock import take_lock
 from opencode_binaries import NEWEST, opencode_binary
 from opencode_context import Context, a_launch, clean_up, spawned
 
@@ -121,7 +121,7 @@ async def test_another_process_is_waited_for_without_blocking_the_loop(tmp_path:
             async with anyio.create_task_group() as tasks:
 
                 async def take() -> None:
-                    (await locking.take(path, waiting.set)).release()
+                    (await take_lock(path, waiting.set)).release()
 
                 tasks.start_soon(take)
                 await waiting.wait()
@@ -143,7 +143,7 @@ def test_a_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
 
     async def take() -> bool:
         with anyio.fail_after(10):
-            lock = await locking.take(path)
+            lock = await take_lock(path)
         with lock:
             return lock.held
 
