@@ -11,9 +11,48 @@ from pathlib import Path
 
 import anyio
 import hostler
+import psutil
 import pytest
 from cli_project import NOTHING, Freezer, Project, eventually
 from hostler import ForceKillTimeout, StartupTimeout, State
+
+
+@pytest.mark.requirement("R2")
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("mode", ["capture", "inherit", "ignore"])
+def test_each_stream_is_captured_inherited_or_ignored(mode: str, stream: str, world: Project) -> None:
+    program = f"import sys, time; print('some words', file=sys.{stream}, flush=True); time.sleep(300)"
+    table = {"command": [sys.executable, "-c", program], "port": False, stream: mode}
+    file = world.configure(worker=table | {"plugins": {"log-rotation": {"path": "worker.log"}}})
+    command = world.hostler("run", file)
+    pid = int(command.line(r"started").partition("pid ")[2].partition(",")[0])
+
+    if mode == "ignore":
+        number = 1 if stream == "stdout" else 2
+        assert str(Path(f"/proc/{pid}/fd/{number}").readlink()) == "/dev/null"
+    elif mode == "inherit":
+        command.line("^some words$")
+    else:
+        eventually(lambda: "some words" in world.logged("worker.log"))
+
+    assert command.stop(signal.SIGINT) == 0
+    assert ("some words" in (command.out if stream == "stdout" else command.err)) is (mode == "inherit")
+    assert ("some words" in world.logged("worker.log")) is (mode == "capture")
+
+
+@pytest.mark.requirement("R3")
+async def test_a_zombie_does_not_live(world: Project) -> None:
+    async with world.supervisor(world.fake("--exit-on-stop", "1")) as supervisor:
+        server = supervisor["fake"]
+        await server.wait_ready(20)
+        pid = server.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGTERM)
+        # This holds up the loop: nothing has told of the exit.
+        eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+        eventually(lambda: not server.usable)  # a moment later, when its last thread has gone
+        await server.wait_ready(20)
+        assert server.pid != pid
 
 
 @pytest.mark.requirement("R3")

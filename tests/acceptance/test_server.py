@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+import anyio
 import psutil
 import pytest
 from cli_project import NOTHING, Project
@@ -130,3 +131,17 @@ async def test_a_killed_server_is_back_within_milliseconds_and_the_configured_de
 
     again = [event.time.timestamp() for event in events if isinstance(event, Spawned)][1]
     assert again - killed < 0.25
+
+
+@pytest.mark.requirement("R26")
+async def test_the_time_is_that_of_the_last_event(world: Project) -> None:
+    async with world.supervisor(world.fake("--heartbeat", "0.1")) as supervisor:
+        server = supervisor["fake"]
+        stream = server.stream_events()
+        with anyio.fail_after(20):
+            await anext(stream)
+            first = server.last_event_at
+            await anext(stream)
+        assert first is not None
+        assert server.last_event_at is not None
+        assert server.last_event_at > first
