@@ -24,7 +24,7 @@ from hostler.launching import server_user as as_server
 from hostler.process.context import SupervisorContext
 from hostler.process.disk.run_record import RunStore
 from hostler.process.output.capture import OutputReader
-from hostler.runtime.command import CommandRunner, Order
+from hostler.runtime.command import CommandRunner
 from hostler.runtime.reporter import Reporter
 from hostler.testing import FakeServerContext
 
@@ -71,7 +71,7 @@ class Context(FakeServerContext):
         cwd: Path | None = None,
         sandboxed: bool = True,
     ) -> CommandResult:
-        return await self.command_runner.run(Order(argv, env or {}, timeout, cwd, sandboxed))
+        return await self.command_runner.run(argv, env or {}, timeout=timeout, cwd=cwd, sandboxed=sandboxed)
 
     async def read_file(self, path: Path) -> str:
         return await as_server.read_text(self.command_runner.run_unmasked, path)

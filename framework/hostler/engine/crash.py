@@ -17,11 +17,10 @@ from hostler.runtime.crash_report import build_crash_report
 from hostler.runtime.exit_error import (
     READ_NOTHING,
     error_of,
-    in_background,
+    how_it_ended,
     left_behind,
     names_its_input,
     report_background,
-    went_to_background,
 )
 from hostler.runtime.restart_budget import after_running
 
@@ -33,8 +32,6 @@ async def handle_crash(life: LifecycleState, run: Run, outcome: RunOutcome) -> C
     server, reporter, ran = life.server, life.server.reporter, run.ready_for
     left = () if outcome.error is not None else left_behind(run)
     seen = run.exit(ExitCause.EXITED)  # as far as it is seen now: its last lines are not all there
-    background = went_to_background(run, seen, left)
-    reason = outcome.reason or (in_background(seen, left) if background else seen.description)
 
     if server.spec.port is None:  # else the error says it; of one that has done its work nothing else does
         report_background(run, seen, left)
@@ -42,6 +39,7 @@ async def handle_crash(life: LifecycleState, run: Run, outcome: RunOutcome) -> C
     if outcome.error is not None:
         reporter.own(outcome.error)
 
+    reason = outcome.reason or how_it_ended(run, seen, left)
     life.enter(State.CRASHED, reason=reason, error=outcome.error)
     await run.close_health()
     await empty_tree(life, run)

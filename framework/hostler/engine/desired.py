@@ -13,17 +13,6 @@ class DesiredState:
     `suspended_for` names the needed servers with which it comes back.
     """
 
-    __slots__ = (
-        "_start_requested",
-        "accepts_commands",
-        "completed",
-        "is_up",
-        "planned",
-        "stop_reason",
-        "stop_requested_for",
-        "suspended_for",
-    )
-
     def __init__(self) -> None:
         self.is_up = False
         self.stop_reason = ""

@@ -15,7 +15,7 @@ from hostler.model.states import DONE, State
 from hostler.model.values import Action, Exit, ExitCause
 from hostler.runtime.restart_budget import Budget, at_once, spend
 
-# As libraries and runtimes say it; where the language of the system is another one, by its number.
+# As libraries and runtimes print it; where the system speaks another language, by its number.
 _IN_USE = re.compile(
     rf"address (is )?(already )?in use|EADDRINUSE|AddrInUse|AddressInUse"
     rf"|(errno|os error)\W{{1,3}}{errno.EADDRINUSE}\b|\({errno.EADDRINUSE}: "
@@ -26,7 +26,7 @@ _IN_USE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """A run that exited unexpectedly, when its tree is gone and the plugins have been heard."""
+    """A run that exited unexpectedly, when its tree is gone and the plugins have given their advice."""
 
     exit: Exit
     error: ServerError

@@ -23,7 +23,6 @@ from hostler.process.spawn.environment import MARKER, refuse_leaks, secrets_of
 from hostler.process.spawn.exits import Process
 from hostler.runtime.begun_run import Run, RunSignal
 from hostler.runtime.cleanup import clean_up, clean_up_now
-from hostler.runtime.command import CommandRunner
 from hostler.runtime.endpoint_discovery import EndpointConfirmed, EndpointDiscovery
 from hostler.runtime.health import HealthMonitor
 from hostler.runtime.line_broadcast import LineBroadcast
@@ -34,7 +33,6 @@ from hostler.secrets.credentials import MASK, is_address, masked_words
 _DRAIN_SECONDS = 1.0
 _LAST_LINES = 3.0  # seconds more for followers to take the last lines of a process that exited by itself
 _LONGEST_WARM_UP = 10.0  # one that hangs must not keep the server from ready for ever
-_TAIL_LINES = 20
 
 
 class PreparedRun(Run):
@@ -83,10 +81,6 @@ class PreparedRun(Run):
         """The command line, masked."""
         return tuple(self.reporter.masker.text(word) for word in masked_words(self.launch.argv))
 
-    def command_runner(self) -> CommandRunner:
-        """Runs commands for this run, outside of its tree."""
-        return CommandRunner(self.context, self.reporter, self.launch, None)
-
     async def close(self) -> None:
         """Release everything, and forget the run."""
         self.recorder.unguard()
@@ -113,6 +107,7 @@ class LiveRun(PreparedRun):
     """
 
     process: Process
+    capture: Capture
     lines: LineBroadcast
 
     def __init__(
@@ -125,10 +120,10 @@ class LiveRun(PreparedRun):
         self._warmed_up = anyio.Event()
         # On record before the spawn: whoever is killed in between leaves a trace of the process.
         run_id = self.recorder.begin(self.argv(), self.launch.temporary, self.launch.cgroup)
-        self._capture = self._open_capture()
-        self.opened.push_async_callback(self._capture.close)
+        self.capture = self._open_capture()
+        self.opened.push_async_callback(self.capture.close)
         self.lines = LineBroadcast(
-            self._capture, self.reporter, self.launch.followers, self._take_line, self._awaits_endpoint
+            self.capture, self.reporter, self.launch.followers, self._take_line, self._awaits_endpoint
         )
         self.opened.callback(self.lines.end)
         self.update_lines()  # before the spawn: a thread reads, and what it reads unfollowed is lost
@@ -146,7 +141,7 @@ class LiveRun(PreparedRun):
         )
 
     def _spawn(self, run_id: str) -> Process:
-        processes, capture = self.context.processes, self._capture
+        processes, capture = self.context.processes, self.capture
         try:
             if self.spec.guard:
                 processes.watchdog.add(run_id, self._report_trouble)
@@ -232,14 +227,6 @@ class LiveRun(PreparedRun):
     def _awaits_endpoint(self) -> bool:
         return self.launch.port is not None and self.endpoint is None
 
-    def update_lines(self) -> None:
-        """Cut the output into lines while somebody follows them, and only then."""
-        self.lines.update()
-
-    def command_runner(self) -> CommandRunner:
-        """Runs commands for this run, as a part of its tree."""
-        return CommandRunner(self.context, self.reporter, self.launch, self.process.run_id)
-
     def confirm(self, confirmed: EndpointConfirmed) -> None:
         """Take the endpoint and put it on record."""
         self.endpoint = confirmed.endpoint
@@ -269,14 +256,11 @@ class LiveRun(PreparedRun):
 
     # -- ending -------------------------------------------------------------------------------
 
-    def tails(self) -> tuple[str, str]:
-        """The last lines of stdout and stderr, masked."""
-        masked = self.reporter.masker.text  # once more: a secret may have been found since
-        stdout, stderr = (self._capture.tail(stream, _TAIL_LINES) for stream in ("stdout", "stderr"))
-        return masked(stdout), masked(stderr)
-
     async def stop_tree(self, grace: float, on_refused: Callable[[int], None]) -> tuple[int, ...]:
-        """Stop the process tree, with SIGKILL after `grace` seconds; the pids that are still there."""
+        """Stop the process tree, with SIGKILL after `grace` seconds; the pids that are still there.
+
+        `on_refused` is called with each process that hostler may not signal.
+        """
         if self.context.affinity.forked:
             return ()
 
@@ -287,7 +271,7 @@ class LiveRun(PreparedRun):
             self.process, grace=grace, order=order, cut_short=self.forced, on_refused=on_refused
         )
         if not left:
-            await self._capture.drained(_DRAIN_SECONDS, 0.0 if self.killed else _LAST_LINES)
+            await self.capture.drained(_DRAIN_SECONDS, 0.0 if self.killed else _LAST_LINES)
 
         return left
 

@@ -47,7 +47,10 @@ async def stop(life: LifecycleState, run: LiveRun, outcome: RunOutcome) -> None:
 
 
 async def empty_tree(life: LifecycleState, run: Run) -> None:
-    """Stop the process tree; "stopped" is not reported before it is empty."""
+    """Stop the process tree, if there is one; "stopped" is not reported before it is empty."""
+    if not isinstance(run, LiveRun):
+        return
+
     server = life.server
     unstoppable = Unstoppable(server.context.processes, server.reporter)
     left = await run.stop_tree(server.spec.force_kill_timeout, unstoppable.refuse)

@@ -19,6 +19,7 @@ from hostler.model.launch import Launch
 from hostler.model.spec import ServerSpec
 from hostler.model.values import Endpoint, Exit, ExitCause, Unhealthy
 from hostler.process.context import SupervisorContext
+from hostler.process.output.capture import Capture
 from hostler.process.spawn.exits import ExitStatus, Process
 from hostler.runtime.command import CommandRunner
 from hostler.runtime.endpoint_discovery import EndpointConfirmed, EndpointDiscovery
@@ -27,7 +28,7 @@ from hostler.runtime.line_broadcast import LineBroadcast
 from hostler.runtime.plugin_tasks import run_beside
 from hostler.runtime.reporter import Reporter
 
-_PLUGIN_FAILURES, _MEMORY_POINTS = 50, 30
+_PLUGIN_FAILURES, _MEMORY_POINTS, _TAIL_LINES = 50, 30, 20
 
 
 class RunSignal(Enum):
@@ -51,6 +52,7 @@ class Run:
 
     launch: Launch | None = None
     process: Process | None = None
+    capture: Capture | None = None
     lines: LineBroadcast | None = None
     discovery: EndpointDiscovery | None = None
     endpoint: Endpoint | None = None
@@ -96,7 +98,11 @@ class Run:
 
     def tails(self) -> tuple[str, str]:
         """The last lines of stdout and stderr, masked."""
-        return "", ""
+        if self.capture is None:
+            return "", ""
+        masked = self.reporter.masker.text  # once more: a secret may have been found since
+        stdout, stderr = (self.capture.tail(stream, _TAIL_LINES) for stream in ("stdout", "stderr"))
+        return masked(stdout), masked(stderr)
 
     def exit(
         self, cause: ExitCause, error: ServerError | None = None, unhealthy: Unhealthy | None = None
@@ -119,8 +125,11 @@ class Run:
         )
 
     def command_runner(self) -> CommandRunner:
-        """Runs commands for this run; ServerError before it is prepared."""
-        raise ServerError("no command can be run for it before it is prepared")
+        """Runs commands for this run, in its tree once it has one; ServerError before it is prepared."""
+        if self.launch is None:
+            raise ServerError("no command can be run for it before it is prepared")
+        run_id = None if self.process is None else self.process.run_id
+        return CommandRunner(self.context, self.reporter, self.launch, run_id)
 
     def warn(self, topic: str, text: str) -> None:
         """Publish a warning about this run."""
@@ -132,19 +141,13 @@ class Run:
 
     def update_lines(self) -> None:
         """Cut the output into lines while somebody follows them, and only then."""
+        if self.lines is not None:
+            self.lines.update()
 
     async def close_health(self) -> None:
         """Close the health streams: before on_shutdown and before the first signal."""
         for name in [] if self.health is None else await self.health.close():
             self.warn("health_not_closed", f"plugin {name} did not end its health check")
-
-    async def stop_tree(self, grace: float, on_refused: Callable[[int], None]) -> tuple[int, ...]:
-        """Stop the process tree, with SIGKILL after `grace` seconds; the pids that are still there.
-
-        `on_refused` is called with each process that hostler may not signal.
-        """
-        del grace, on_refused
-        return ()
 
     async def close(self) -> None:
         """Release everything: tasks, output, deferred clean-ups (last first), files, the record."""

@@ -14,7 +14,7 @@ from hostler.errors import ServerError
 from hostler.launching.server_user import account_of
 from hostler.model.launch import Launch
 from hostler.process.spawn.environment import CERTIFICATES
-from hostler.runtime.command import CommandRunner, Order
+from hostler.runtime.command import CommandRunner
 
 _SECONDS = 5.0
 _WHICH = r"""n=0
@@ -27,7 +27,7 @@ done"""
 async def report_unreadable(command_runner: CommandRunner, seen: set[str]) -> None:
     """Warn of certificates that we can read and the server cannot.
 
-    Each file or folder is looked at once (`seen`): a look can cost a thread, or a shell as another user.
+    Each file or folder is checked once (`seen`): a check can cost a thread, or a shell as another user.
     """
     launch = command_runner.launch
     named = {path: name for name, path in _named(launch) if path not in seen}
@@ -69,10 +69,11 @@ async def _kept(command_runner: CommandRunner, paths: Sequence[str], *, sandboxe
         return [path for path in paths if str(launch.cwd / path) not in seen]
 
     with suppress(ServerError, OSError):
-        order = Order(["/bin/sh", "-c", _WHICH, "sh", *paths], {}, _SECONDS, launch.cwd, sandboxed)
-        return [paths[int(number)] for number in (await command_runner.run(order)).stdout.split()]
+        argv = ["/bin/sh", "-c", _WHICH, "sh", *paths]
+        found = await command_runner.run(argv, {}, timeout=_SECONDS, cwd=launch.cwd, sandboxed=sandboxed)
+        return [paths[int(number)] for number in found.stdout.split()]
 
-    return []  # the start itself will tell why nothing can be run
+    return []  # the start itself will fail, and say why nothing can be run
 
 
 def _is_as_we_are(launch: Launch) -> bool:

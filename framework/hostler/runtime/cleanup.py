@@ -38,17 +38,17 @@ def _sweep(context: SupervisorContext) -> list[Leftover]:
     return context.store.sweep(kill_recorded)
 
 
-async def clean_up(launch: Launch, store: RunStore, tell: Callable[[str], None]) -> None:
+async def clean_up(launch: Launch, store: RunStore, warn: Callable[[str], None]) -> None:
     """Close the sinks that no output was given to, run the deferred clean-ups (last first), remove files
     and the control group.
 
-    `tell` hears of everything that failed; nothing is raised. Of each clean-up there is one call, ever.
+    `warn` is called with everything that failed; nothing is raised. Each clean-up is called once, ever.
     """
     sinks = tuple(launch.sinks)
     launch.sinks.clear()
     if sinks:
         with anyio.move_on_after(_SINK_SECONDS):
-            await run_in_thread(_close, sinks, tell, abandon_on_cancel=True)
+            await run_in_thread(_close, sinks, warn, abandon_on_cancel=True)
 
     caller = Caller()
 
@@ -56,21 +56,21 @@ async def clean_up(launch: Launch, store: RunStore, tell: Callable[[str], None])
         outcome = Outcome()
         await caller.run(_call, {"cleanup": launch.cleanups.pop()}, _CLEANUP_SECONDS, outcome)
         if outcome.reason:
-            tell(f"a clean-up {outcome.reason}")
+            warn(f"a clean-up {outcome.reason}")
 
     if launch.cgroup is not None:
-        await run_in_thread(_leave_group, launch.cgroup, tell)
+        await run_in_thread(_leave_group, launch.cgroup, warn)
 
     if launch.temporary:
-        await _remove(launch.temporary, store, tell)
+        await _remove(launch.temporary, store, warn)
 
 
-async def _remove(paths: Sequence[Path], store: RunStore, tell: Callable[[str], None]) -> None:
+async def _remove(paths: Sequence[Path], store: RunStore, warn: Callable[[str], None]) -> None:
     problems = [f"{path} may be left behind: removing it takes too long" for path in paths]
     with anyio.move_on_after(_REMOVE_SECONDS, shield=True):
         _, problems = await run_in_thread(store.remove_temporary, paths, abandon_on_cancel=True)
     for problem in problems:
-        tell(problem)
+        warn(problem)
 
 
 def clean_up_now(launch: Launch, store: RunStore) -> None:
@@ -96,16 +96,16 @@ async def _call(cleanup: Cleanup) -> None:
         await result
 
 
-def _leave_group(group: Path, tell: Callable[[str], None]) -> None:
+def _leave_group(group: Path, warn: Callable[[str], None]) -> None:
     try:
         remove_group(group)
     except OSError as error:
-        tell(f"the control group {group} cannot be removed: {error.strerror}")
+        warn(f"the control group {group} cannot be removed: {error.strerror}")
 
 
-def _close(sinks: Sequence[Sink], tell: Callable[[str], None]) -> None:
+def _close(sinks: Sequence[Sink], warn: Callable[[str], None]) -> None:
     for sink in sinks:
         try:
             sink.close()
         except BaseException as error:  # noqa: BLE001 - one broken sink must not spare the others
-            tell(f"closing an output failed: {error!r}")
+            warn(f"closing an output failed: {error!r}")

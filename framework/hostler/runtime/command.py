@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -27,18 +27,6 @@ _FILE_SECONDS = 20.0  # for what takes milliseconds, on a busy machine
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What to run, with which environment, for how many seconds, where, and whether in the sandbox."""
-
-    argv: Sequence[str]
-    env: Mapping[str, str] = field(repr=False)
-    timeout: float
-    cwd: Path | None = None
-    sandboxed: bool = True
-    masked: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class CommandRunner:
     """What commands for one run need to know. With its `run_id` they count as part of the server's tree."""
 
@@ -47,22 +35,31 @@ class CommandRunner:
     launch: Launch
     run_id: str | None
 
-    async def run(self, order: Order) -> CommandResult:
+    async def run(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        timeout: float,
+        cwd: Path | None = None,
+        sandboxed: bool = True,
+        masked: bool = True,
+    ) -> CommandResult:
         """Run a command as the server is run; nothing of it is left afterwards.
 
         Raises a ServerError when it cannot be started, OSError when descriptors have run out.
         """
-        launch = command_for(self.launch, list(order.argv), dict(order.env), order.cwd)
-        launch = await confined(launch, self.launch) if order.sandboxed else launch
+        launch = command_for(self.launch, list(argv), dict(env), cwd)
+        launch = await confined(launch, self.launch) if sandboxed else launch
         marks = [mark for mark in (self.launch.host_env.get(MARKER), self.run_id) if mark]
         launch = replace(launch, host_env={MARKER: ":".join(marks)} if marks else {})
-        masker = self.reporter.masker if order.masked else Masker()
+        masker = self.reporter.masker if masked else Masker()
         capture = self.context.output.open(
             generation=launch.generation, masker=masker, sinks=(), on_trouble=_nothing
         )
         try:
             process = self._spawn(capture, launch)
-            status = await self._until_end(process, order.timeout)
+            status = await self._until_end(process, timeout)
             await capture.drained(_DRAIN_SECONDS)
             return CommandResult(status.code, status.signal, capture.tail("stdout"), capture.tail("stderr"))
         finally:
@@ -70,7 +67,7 @@ class CommandRunner:
 
     async def run_unmasked(self, argv: list[str], env: dict[str, str]) -> CommandResult:
         """Run one of the system's own tools for the core, which wants to know what stands in a file."""
-        return await self.run(Order(argv, env, _FILE_SECONDS, Path("/"), masked=False))
+        return await self.run(argv, env, timeout=_FILE_SECONDS, cwd=Path("/"), masked=False)
 
     def _spawn(self, capture: Capture, launch: Launch) -> Process:
         try:
@@ -133,7 +130,7 @@ class AsServer(ABC):
         cannot be started.
         """
         env = self.command_env() if env is None else env
-        return await self._command_runner().run(Order(argv, env, timeout, cwd, sandboxed))
+        return await self._command_runner().run(argv, env, timeout=timeout, cwd=cwd, sandboxed=sandboxed)
 
     async def read_file(self, path: Path) -> str:
         """The text of a plain file of at most 64 KiB, read as this server could: as its user, in its sandbox.

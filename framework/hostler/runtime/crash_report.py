@@ -1,21 +1,20 @@
-"""What is known about a run that exited unexpectedly: gathered before it is released."""
+"""The crash record of a run: what is known about an unexpected exit, before the run is released."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord, PluginNote
 from hostler.model.values import Advice, Exit, Unhealthy
 from hostler.runtime.begun_run import Run
-from hostler.runtime.health import PluginHealth
 
 
 def build_crash_report(
     run: Run, exit_: Exit, error: ServerError, advice: Iterable[tuple[str, Advice]]
 ) -> CrashRecord:
-    """The record of a crash, as far as it is known before anybody has decided what follows."""
+    """Build the record of a crash, all but what is decided next."""
     age = 0.0 if run.exited_at is None else run.context.clock() - run.exited_at
 
     return CrashRecord(
@@ -36,20 +35,17 @@ def build_crash_report(
         stdout=exit_.stdout,
         stderr=exit_.stderr,
         memory=tuple(run.memory),
-        plugins=(*_health(run), *run.plugin_failures, *(_advised(name, one) for name, one in advice)),
+        plugins=(*_health(run), *run.plugin_failures, *_advised(advice)),
     )
 
 
-def _health(run: Run) -> list[PluginNote]:
-    plugins = [] if run.health is None else run.health.plugins.values()
-    return [PluginNote(plugin.name, "health_check", _in_words(plugin)) for plugin in plugins]
+def _health(run: Run) -> Iterator[PluginNote]:
+    for plugin in () if run.health is None else run.health.plugins.values():
+        row = f"unhealthy ({plugin.failures} in a row): " if isinstance(plugin.last, Unhealthy) else ""
+        yield PluginNote(plugin.name, "health_check", f"{row}{plugin.summary}")
 
 
-def _in_words(plugin: PluginHealth) -> str:
-    failed = isinstance(plugin.last, Unhealthy)
-    return f"unhealthy ({plugin.failures} in a row): {plugin.word}" if failed else plugin.word
-
-
-def _advised(plugin: str, advice: Advice) -> PluginNote:
-    because = "" if advice.error is None else f": {advice.error.message}"
-    return PluginNote(plugin, "on_crash", f"advised to {advice.action.value}{because}")
+def _advised(advice: Iterable[tuple[str, Advice]]) -> Iterator[PluginNote]:
+    for plugin, one in advice:
+        reason = "" if one.error is None else f": {one.error.message}"
+        yield PluginNote(plugin, "on_crash", f"advised to {one.action.value}{reason}")

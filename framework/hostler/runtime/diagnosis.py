@@ -17,8 +17,9 @@ from hostler.runtime.server_facts import ServerFacts
 
 def why_not_ready(run: Run) -> ServerError:
     """The error that says how far the start came, and what was missing."""
+    where = run.endpoint.url if run.endpoint is not None else "it has no port"
     return _known_cause(run) or StartupTimeout(
-        f"the process is up ({_where(run)}), but it is not ready after {run.spec.startup_timeout:g} s: "
+        f"the process is up ({where}), but it is not ready after {run.spec.startup_timeout:g} s: "
         f"{_health(run)}",
         hint=_hints(run) or "raise startup_timeout if it needs longer; its last lines are below",
         details={"reason": _health(run)},
@@ -65,7 +66,12 @@ def _known_cause(run: Run) -> ServerError | None:
     missing = _missing(run)
     unknown = [plugin for plugin in missing if plugin.fault]
     if unknown and (run.spec.health is HealthRule.ALL or len(unknown) == len(missing)):
-        return _nothing_known(unknown[0])
+        name, fault = unknown[0].name, unknown[0].fault
+        return PluginError(
+            f"nothing is known of its health: plugin {name} failed: {fault}",
+            hint=f"repair the plugin, or switch it off with {name} = false",
+            permanent=False,
+        )
     if len(missing) == 1 and isinstance(missing[0].last, Unhealthy):
         return missing[0].last.error
 
@@ -82,20 +88,8 @@ def _hints(run: Run) -> str:
     return "; ".join(dict.fromkeys(one.hint for one in reports if isinstance(one, Unhealthy) and one.hint))
 
 
-def _nothing_known(plugin: PluginHealth) -> ServerError:
-    return PluginError(
-        f"nothing is known of its health: plugin {plugin.name} failed: {plugin.fault}",
-        hint=f"repair the plugin, or switch it off with {plugin.name} = false",
-        permanent=False,
-    )
-
-
-def _where(run: Run) -> str:
-    return run.endpoint.url if run.endpoint is not None else "it has no port"
-
-
 def _health(run: Run) -> str:
-    return "; ".join(f"{plugin.name}: {plugin.word}" for plugin in _missing(run))
+    return "; ".join(f"{plugin.name}: {plugin.summary}" for plugin in _missing(run))
 
 
 # -- any state -------------------------------------------------------------------------------------

@@ -22,9 +22,9 @@ _MOST_NAMED = 5
 
 
 def error_of(run: Run, exit_: Exit, left: Sequence[int]) -> ServerCrashed:
-    """What became of a run, and what to do; `left` are the pids that lived on after its main process."""
+    """How a run ended, and what to do, as an error; `left` are the pids that outlived its main process."""
     if went_to_background(run, exit_, left):
-        return ServerCrashed(in_background(exit_, left), hint=_FOREGROUND, details={"pids": list(left)})
+        return ServerCrashed(_in_background(exit_, left), hint=_FOREGROUND, details={"pids": list(left)})
 
     withheld = "" if run.launch is None else hint_of_withheld(run.launch, f"{exit_.stdout}\n{exit_.stderr}")
     see = READ_NOTHING if names_its_input(run, exit_) else _SEE
@@ -39,7 +39,7 @@ def error_of(run: Run, exit_: Exit, left: Sequence[int]) -> ServerCrashed:
 
 
 def names_its_input(run: Run, exit_: Exit) -> bool:
-    """Whether it has ended in order, has nothing to read, and says something of that at last."""
+    """Whether it exited with 0, has nothing to read, and its last lines mention that."""
     unread = run.spec.stdin is InputMode.NULL and exit_.code == 0
     return unread and "stdin" in f"{exit_.stdout}\n{exit_.stderr}".lower()
 
@@ -48,7 +48,7 @@ def names_its_input(run: Run, exit_: Exit) -> bool:
 
 
 def left_behind(run: Run) -> tuple[int, ...]:
-    """What lives on of the tree after its main process has ended with 0; found however fast it forks."""
+    """What lives on of the tree after its main process has exited with 0; found however fast it forks."""
     if run.exit_status is not None and run.exit_status.code == 0:
         for _ in until_settled():
             if members := run.members():
@@ -57,19 +57,23 @@ def left_behind(run: Run) -> tuple[int, ...]:
 
 
 def went_to_background(run: Run, exit_: Exit, left: Sequence[int]) -> bool:
-    """Whether its main process ended well, soon after the start, while others of it lived on."""
+    """Whether its main process exited with 0, soon after the start, while others of its tree lived on."""
     return bool(left) and exit_.code == 0 and (not exit_.ready or run.uptime < _SOON)
 
 
 def report_background(run: Run, exit_: Exit, left: Sequence[int]) -> None:
     """Warn of processes that a run which has done its work left in the background."""
     if went_to_background(run, exit_, left):
-        text = f"{in_background(exit_, left)}; they are ended now. If they are its work, {_FOREGROUND}"
+        text = f"{_in_background(exit_, left)}; they are ended now. If they are its work, {_FOREGROUND}"
         run.reporter.notice("went_to_background", text, "warning", {"pids": list(left)})
 
 
-def in_background(exit_: Exit, left: Sequence[int]) -> str:
-    """What was seen of a program that went to the background."""
+def how_it_ended(run: Run, exit_: Exit, left: Sequence[int]) -> str:
+    """The end of the main process in words, also of one that went to the background."""
+    return _in_background(exit_, left) if went_to_background(run, exit_, left) else exit_.description
+
+
+def _in_background(exit_: Exit, left: Sequence[int]) -> str:
     pids = ", ".join(map(str, left[:_MOST_NAMED])) + (", ..." if len(left) > _MOST_NAMED else "")
     return (
         f"it went to the background: its main process ended with {exit_.description} after "

@@ -1,4 +1,4 @@
-"""Watching over the health plugins of one run: each in its own task, counted, restarted when it fails."""
+"""The health plugins of one run: each runs in its own task, is counted, and restarted when it fails."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Opener = Callable[[], AsyncGenerator[Report, None]]
 class PluginHealth:
     """What is known through one plugin.
 
-    `last` is None as long as nothing is known, `heard` counts its reports, `failures` those in a row that
-    were bad, `fault` tells how the plugin itself failed. The last
-    report is `worth_reporting` when it is a change, or a failure.
+    `last` is None as long as nothing is known, `reports` counts its reports, `failures` the unhealthy ones in
+    a row; `fault` is how the plugin itself failed. What is known is `worth_reporting` when it is a change, or
+    a failure.
     """
 
     name: str
     last: Report | None = None
-    heard: int = 0
+    reports: int = 0
     failures: int = 0
     fault: str = ""
     worth_reporting: bool = False
@@ -39,27 +39,27 @@ class PluginHealth:
     def note(self, report: Report) -> None:
         """Take a report."""
         self.worth_reporting = isinstance(report, Unhealthy) or not isinstance(self.last, Healthy)
-        self.heard += 1
+        self.reports += 1
         self.failures = self.failures + 1 if isinstance(report, Unhealthy) else 0
         self.last, self.fault = report, ""
 
     def note_fault(self, fault: str) -> None:
-        """Take note that the plugin itself failed: from now on nothing is known."""
+        """Note that the plugin itself failed: from now on nothing is known."""
         self.last, self.fault, self.worth_reporting = None, fault, True
 
     @property
     def reason(self) -> str:
-        """The last word of complaint, of the plugin or about it."""
+        """Why it is not healthy: its last report says so, or it failed itself."""
         return self.last.reason if isinstance(self.last, Unhealthy) else self.fault
 
     @property
     def complaint(self) -> str:
-        """The reason, and how often in a row it was so."""
+        """The reason, and how often in a row it was reported."""
         return self.reason + (f" ({self.failures} times in a row)" if self.failures > 1 else "")
 
     @property
-    def word(self) -> str:
-        """What stands of it, in words."""
+    def summary(self) -> str:
+        """What is known, in a few words."""
         if self.fault:
             return f"failed itself, so that nothing is known: {self.fault}"
         if self.last is None:
@@ -87,8 +87,8 @@ class HealthMonitor:
 
     `rule` says how many of them have to be healthy, `limit` how many failures in a row of one are too
     many where it names no limit of its own. `on_change` is called for each report and each plugin's fault,
-    with a copy of what is known then; whoever gets it hands it to `take` when its turn has come. `plugins`
-    is what has been taken. `on_flood` is called with the name of a plugin that has to be slowed down.
+    with a copy of what is known then. It counts once it is handed to `take`: `plugins` is what was taken.
+    `on_flood` is called with the name of a plugin that has to be slowed down.
     """
 
     openers: dict[str, Opener]
@@ -103,17 +103,17 @@ class HealthMonitor:
     def __post_init__(self) -> None:
         self.plugins = {name: PluginHealth(name) for name in self.openers}
 
-    def take(self, news: PluginHealth) -> None:
-        """Believe this from now on."""
-        self.plugins[news.name] = news
+    def take(self, plugin: PluginHealth) -> None:
+        """Count this from now on."""
+        self.plugins[plugin.name] = plugin
 
     @property
     def healthy(self) -> bool:
         """Whether as many plugins as the rule asks for say that it works; True where there is none."""
         if self.rule is HealthRule.ALL:
             return all(isinstance(plugin.last, Healthy) for plugin in self.plugins.values())
-        said = [isinstance(plugin.last, Healthy) for plugin in self._voters()]
-        return any(said) or not said
+        votes = [isinstance(plugin.last, Healthy) for plugin in self._voters()]
+        return any(votes) or not votes
 
     @property
     def lost(self) -> tuple[PluginHealth, ...]:
@@ -124,24 +124,23 @@ class HealthMonitor:
         """
         if self.rule is HealthRule.ALL:
             return tuple(plugin for plugin in self.plugins.values() if plugin.past(self.limit))
-        heard = tuple(plugin for plugin in self._voters() if plugin.heard)
-        return heard if all(plugin.past(self.limit) for plugin in heard) else ()
+        reporting = tuple(plugin for plugin in self._voters() if plugin.reports)
+        return reporting if all(plugin.past(self.limit) for plugin in reporting) else ()
 
     def _voters(self) -> list[PluginHealth]:
-        """Those whose word counts where any is enough: who merely watches a limit says nothing for it."""
-        plugins = self.plugins.values()
+        """Those that count where any is enough: one that merely watches a limit does not."""
         return [
-            plugin for plugin in plugins if not (isinstance(plugin.last, Healthy) and plugin.last.neutral)
+            one for one in self.plugins.values() if not (isinstance(one.last, Healthy) and one.last.neutral)
         ]
 
     @property
     def missing(self) -> list[PluginHealth]:
-        """The plugins that do not say that the server works."""
+        """The plugins that do not report the server as healthy."""
         return [plugin for plugin in self.plugins.values() if not isinstance(plugin.last, Healthy)]
 
     @property
     def complaint(self) -> Unhealthy | None:
-        """The last report of failure that still stands."""
+        """A last report that is unhealthy; None without one."""
         return next((p.last for p in self.plugins.values() if isinstance(p.last, Unhealthy)), None)
 
     def start(self) -> None:
@@ -173,14 +172,14 @@ class HealthMonitor:
 
     async def _follow(self, plugin: PluginHealth, opener: Opener) -> str:
         reports = opener()
-        heard, since = 0, loop_time()
+        count, since = 0, loop_time()
         try:
             async for report in reports:
                 if self._closing:  # it has swallowed its cancellation
                     return ""
-                heard += 1
+                count += 1
                 self._note(plugin, report)
-                if heard % _MOST_REPORTS == 0:
+                if count % _MOST_REPORTS == 0:
                     since = await self._slow_down(plugin.name, since)
         except asyncio.CancelledError:
             if self._closing or _is_cancelled():
@@ -192,10 +191,10 @@ class HealthMonitor:
             with suppress(Exception):  # it may refuse to end, or fail when it should
                 await reports.aclose()
 
-        return "" if heard else "it returned without any report"
+        return "" if count else "it returned without any report"
 
     async def _slow_down(self, name: str, since: float) -> float:
-        """Let others run; the rest of the window is waited out by who has used it up."""
+        """Let others run; a plugin that has used up the window waits for the rest of it."""
         rest = since + _WINDOW - loop_time()
         if rest > 0:
             self.on_flood(name)

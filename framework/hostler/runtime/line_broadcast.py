@@ -1,4 +1,4 @@
-"""The lines of a run, to whoever wants them: cut only while somebody does."""
+"""The lines of a run for whoever follows them: cut only while somebody does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What plugins have done beside a run, or beyond it: their failures are told, and hurt nobody."""
+"""Tasks that plugins start beside a run, or beyond it: their failures are reported, and end nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def run_beside(function: Callable[[], Awaitable[None]], reporter: Reporter
         await function()
     except asyncio.CancelledError:
         raise
-    except BaseException as error:  # noqa: BLE001 - told, and no reason to end anything, SystemExit included
+    except BaseException as error:  # noqa: BLE001 - reported, and no reason to end anything, SystemExit included
         reporter.notice("background_failed", f"{name_of(function)} failed: {error!r}", "warning")
 
 
@@ -27,7 +27,7 @@ async def warm_up(function: Callable[[], object], reporter: Reporter) -> None:
         await run_in_thread(function, abandon_on_cancel=True, daemon=False)
     except asyncio.CancelledError:
         raise
-    except BaseException as error:  # noqa: BLE001 - it is only warmth: who needs it will fail and be named
+    except BaseException as error:  # noqa: BLE001 - whoever needs what it prepares will fail, and be named
         reporter.notice("warm_up_failed", f"preparing in the background failed: {error!r}", "warning")
 
 
