@@ -15,7 +15,7 @@ from hostler.model.dependencies import Need, OnRestart
 from hostler.model.interpolation import escape
 from hostler.model.schema.paths import is_anchored, is_path, tidy
 from hostler.model.schema.server_keys import TEMPLATES
-from hostler.model.schema.tree import Node, portable, with_children
+from hostler.model.schema.tree import Node, Place, parse_tree, portable, with_children
 from hostler.model.spec import Configuration, EnvFile, PluginSpec, RestartPolicy, ServerSpec
 from hostler.model.units import Duration, Size
 from hostler.model.validation import ResolvedServer
@@ -23,6 +23,7 @@ from hostler.secrets.reference import Secret
 from hostler.text.sanitize import escaped
 
 _FILE = "file:"
+_WRITABLE = (dict, list, str, bool, int, float, Enum, date, time, Secret)
 # Not a field of its own in TOML, or written in another way than the rest.
 _APART = frozenset({"name", "needs", "plugins", "restart", "secrets", "unset"})
 
@@ -131,19 +132,13 @@ def _unwritable(key: str, spec: ServerSpec) -> Iterator[Problem]:
         yield from _foreign(place, plugin.options)
 
 
-def _foreign(key: str, value: object) -> Iterator[Problem]:
+def _foreign(key: str, options: Mapping[str, object]) -> Iterator[Problem]:
     """The values in a plugin's options that TOML has no form for."""
-    match value:
-        case Mapping():
-            for name, child in value.items():
-                yield from _foreign(f"{key}.{name}", child)
-        case list() | tuple() | set() | frozenset():
-            for number, child in enumerate(value):
-                yield from _foreign(f"{key}[{number}]", child)
-        case str() | bool() | int() | float() | Path() | Enum() | date() | time() | Secret():
-            pass
-        case _:
-            yield Problem(key, f"a {type(value).__name__} cannot be written as TOML")
+    place = Place(None, None, Path())
+    for node in parse_tree(options, lambda _: place, key=key).walk():
+        for value in node.value if isinstance(node.value, set | frozenset) else [node.value]:
+            if not isinstance(value, _WRITABLE):
+                yield Problem(node.key, f"a {type(value).__name__} cannot be written as TOML")
 
 
 def _server(spec: ServerSpec) -> dict[str, object]:

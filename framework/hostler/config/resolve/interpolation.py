@@ -78,7 +78,7 @@ def fill_variables(node: Node, known: Names, found: Diagnostics) -> Node:
 def _filled(node: Node, text: str, known: Names, found: Diagnostics, keep: Keep) -> str:
     def lookup(name: str) -> str | None:
         value = known.value(name, node)
-        found.fill(node, len(value or ""))
+        found.count_filled(node, len(value or ""))
         if value and is_secret_name(name):
             known.secrets.add(value)
         return value
@@ -110,8 +110,8 @@ def _undefined(node: Node, name: str, known: Names, found: Diagnostics) -> None:
         word = likely(name, known.environ)
         default = "" if word else f" (${{{name}:-default}} would give it a default)"
         message = f"${{{name}}} is not defined: there is no such environment variable{default}"
-        note = found.miss if known.server else found.add  # what has no server stops all of them
-        note(node, message, proposal=f"${{{word}}}" if word else "")
+        # Only the server that refers to it cannot start; what belongs to no server stops all of them.
+        found.add(node, message, proposal=f"${{{word}}}" if word else "", is_unset=bool(known.server))
 
 
 def _of_servers(name: str) -> list[str]:

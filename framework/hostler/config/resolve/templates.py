@@ -189,7 +189,7 @@ def _has_only_strings(key: str, node: Node) -> bool:
 
 
 def _filled(node: Node, key: str, values: Values, as_text: bool, found: Diagnostics) -> Node:
-    found.fill(node, _NODE, key=key)
+    found.count_filled(node, _NODE, key=key)
 
     if isinstance(node.value, str) and _REFERENCE.search(node.value):
         return _with_values(node, key, values, as_text, found)
@@ -205,13 +205,13 @@ def _with_values(node: Node, key: str, values: Values, as_text: bool, found: Dia
     alone = _REFERENCE.fullmatch(node.value)
     value = None if alone is None or alone["default"] is not None else values.get(alone[1])
     if value is not None and (isinstance(value.value, str) or not as_text):
-        found.fill(node, _size(value), key=key)
+        found.count_filled(node, _size(value), key=key)
         return moved(value, key)
 
     def lookup(name: str) -> str:
         value = values.get(name.removeprefix(_PREFIX))
         text = "" if value is None else _as_text(value, name, key, node, found)
-        found.fill(node, len(text), key=key)
+        found.count_filled(node, len(text), key=key)
         return text
 
     text = portable(replace(node, source_text=node.value))

@@ -82,10 +82,8 @@ def _text(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        byte = data[error.start]
-        raise InvalidConfiguration(
-            [Problem("", f"not UTF-8 (byte 0x{byte:02X}); save the file as UTF-8", path, line)]
-        ) from None
+        what = f"not UTF-8 (byte 0x{data[error.start]:02X}); save the file as UTF-8"
+        raise _invalid(path, what, line) from None
 
 
 def _nearest(found: dict[KeyPath, int], path: KeyPath) -> int | None:
@@ -94,8 +92,10 @@ def _nearest(found: dict[KeyPath, int], path: KeyPath) -> int | None:
     return found.get(path)
 
 
-def _invalid(path: Path, message: str) -> InvalidConfiguration:
-    return InvalidConfiguration([Problem("", message, path)])
+def _invalid(
+    path: Path, message: str, line: int | None = None, column: int | None = None
+) -> InvalidConfiguration:
+    return InvalidConfiguration([Problem("", message, path, line, column=column)])
 
 
 def _syntax_error(path: Path, text: str, error: ValueError) -> InvalidConfiguration:
@@ -106,11 +106,9 @@ def _syntax_error(path: Path, text: str, error: ValueError) -> InvalidConfigurat
     rows = text.replace("\r\n", "\n").rstrip("\n").split("\n")
     line, column = (int(position[1]), int(position[2])) if position[1] else (len(rows), len(rows[-1]) + 1)
     row = rows[min(line, len(rows)) - 1]
-    what = _with_hint(str(error)[: position.start()], row, column)
-    excerpt = _excerpt(row, column)
-    return InvalidConfiguration(
-        [Problem("", f"not valid TOML: {what}\n{excerpt}", path, line, column=column)]
-    )
+    what = str(error)[: position.start()]
+    advice = next(_advice(what, row[: column - 1].rstrip(), row[column - 1 : column]), "")
+    return _invalid(path, f"not valid TOML: {what}{advice}\n{_excerpt(row, column)}", line, column)
 
 
 def _excerpt(row: str, column: int) -> str:
@@ -135,12 +133,8 @@ def _current_folder() -> Path:
 # -- syntax errors ---------------------------------------------------------------------------------
 
 
-def _with_hint(message: str, row: str, column: int) -> str:
-    """The message, with what to do about it where the line that it is about tells that."""
-    return message + next(_advice(message, row[: column - 1].rstrip(), row[column - 1 : column]), "")
-
-
 def _advice(message: str, before: str, here: str) -> Iterator[str]:
+    """What to do about a message of tomllib, where it tells that, or the text before and at its position."""
     twice = _TWICE.fullmatch(message)
     if twice is not None:
         name = ".".join(key.strip().strip("'\"") for key in twice["keys"].split(","))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from pathlib import Path
 
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.schema.masked import without_defaults
@@ -32,23 +31,20 @@ class Diagnostics:
         self._keys: set[str] = set()
         self._filled = 0
 
-    def add(self, node: Node, message: str, *, key: str = "", proposal: str = "") -> None:
+    def add(
+        self, node: Node, message: str, *, key: str = "", proposal: str = "", is_unset: bool = False
+    ) -> None:
         """Note a mistake at a value, or at `key` where the mistake is that something is missing there.
 
-        Only the first mistake at a key is noted: what follows from it would be noise.
+        Only the first mistake at a key is noted: what follows from it would be noise. `is_unset`: the value
+        refers to a variable that is not set.
         """
-        self._note(self.problems, Problem(key or node.key, message, *_where(node), proposal))
-
-    def miss(self, node: Node, message: str, *, proposal: str = "") -> None:
-        """Note that a value refers to a variable that is not set, as `add` would."""
-        self._note(self.unset, Problem(node.key, message, *_where(node), proposal))
-
-    def _note(self, problems: list[Problem], problem: Problem) -> None:
+        problem = Problem(key or node.key, message, node.place.file, node.place.line, proposal)
         if problem.key not in self._keys:
             self._keys.add(problem.key)
-            problems.append(problem)
+            (self.unset if is_unset else self.problems).append(problem)
 
-    def fill(self, node: Node, size: int, *, key: str = "") -> None:
+    def count_filled(self, node: Node, size: int, *, key: str = "") -> None:
         """Count characters that are about to be filled in at a value.
 
         Raises InvalidConfiguration, with all that was found so far, when they are too many altogether.
@@ -80,10 +76,6 @@ class Diagnostics:
         belongs = "" if word or "command" not in words else self._right_place(name)
         rest = belongs or ("" if word or not words else f"; allowed: {', '.join(words)}")
         self.add(node, what + rest, proposal=word)
-
-
-def _where(node: Node) -> tuple[Path | str | None, int | None]:
-    return node.place.file, node.place.line
 
 
 def without_echoes(problems: Iterable[Problem]) -> list[Problem]:
