@@ -165,7 +165,7 @@ def test_a_text_put_in_before_is_the_same_as_its_value_filled_in(text: str, valu
     try:
         filled = expand(value, VALUES.get)
         expected = expand(text, lambda name: filled if name == "parameter.x" else VALUES.get(name))
-    except MalformedReference:
+    except InterpolationError:
         return
     put_in = expand(text, lambda _: TemplateText(value), keep="parameter.x".__ne__)
     assert expand(put_in, VALUES.get) == expected
