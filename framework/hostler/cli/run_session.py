@@ -23,7 +23,7 @@ from hostler.model.choices import Kind
 from hostler.model.graph import refuse_unset
 from hostler.model.spec import Configuration
 from hostler.model.states import State
-from hostler.process.tree.reaper import reap_strangers
+from hostler.process.tree.reaper import reap_orphans
 from hostler.supervisor.essential_servers import ESSENTIAL_ENDED, exit_code
 from hostler.supervisor.supervisor import Supervisor
 
@@ -191,7 +191,7 @@ class RunSession:
         # As process 1 of a container we inherit the orphans of the servers.
         if os.getpid() == 1:
             own = {server.pid for server in self._supervisor.servers.values()}
-            reap_strangers((own | {self._companion and self._companion.pid}).__contains__)
+            reap_orphans((own | {self._companion and self._companion.pid}).__contains__)
 
     # -- output and tasks --------------------------------------------------------------------
 

@@ -98,13 +98,10 @@ class NameLock:
 
     @property
     def held(self) -> bool:
-        """Whether this object has the lock alone: without its file, others could have one too.
-
-        False where the file cannot be looked at: the next attempt to take it raises the reason.
-        """
+        """Whether this object has the lock alone: without its file, others could have one too."""
         try:
             return self._descriptor is not None and _is_file_at(self._descriptor, self.path)
-        except OSError:
+        except OSError:  # the next attempt to take it raises the reason
             return False
 
     def release(self) -> None:
@@ -112,7 +109,6 @@ class NameLock:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is None:
             return
-
         # Unlinked while it is locked: whoever opened it before sees that the path is another file's now.
         with suppress(OSError):
             if _is_file_at(descriptor, self.path):
@@ -158,10 +154,8 @@ def lock_path(directories: Directories, namespace: str, name: str) -> Path:
 
 
 def lock_owner(directories: Directories, namespace: str, name: str) -> Owner | None:
-    """The living supervisor of a server, as its lock's file names it; None where there is none.
-
-    The lock is not touched: reading must not get in the way of a start.
-    """
+    """The living supervisor of a server, as its lock's file names it; None where there is none."""
+    # The lock itself is not tried: that would get in the way of a start.
     owner = _read_owner(lock_path(directories, namespace, name))
     if owner is None or owner.sweeps:
         return None

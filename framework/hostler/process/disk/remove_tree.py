@@ -55,11 +55,9 @@ def _remove(root: Path, parts: Sequence[str]) -> None:
 
 
 def _remove_contents(top: int) -> None:
-    """Remove all that is in an open folder; links are removed, not followed. OSError where that cannot be.
-
-    Each folder inside is first moved to the top. So its depth is limited neither by the stack nor by
-    descriptors, and a disk that somebody mounted inside is not emptied: a mount point cannot be moved.
-    """
+    """Remove all that is in an open folder; links are removed, not followed. OSError where that cannot be."""
+    # Each folder inside is first moved to the top. So its depth is limited neither by the stack nor by
+    # descriptors, and a disk that somebody mounted inside is not emptied: a mount point cannot be moved.
     # Not shutil.rmtree: it holds a descriptor for each level (before Python 3.13 a stack frame, too), leaves
     # read-only folders behind, and empties what is mounted inside, which may be of the same device (--bind).
     with suppress(OSError):

@@ -107,19 +107,13 @@ class RunStore:
         self._directories = directories
 
     def write(self, lock: NameLock, record: RunRecord) -> None:
-        """Put `record` in the place of the one before, as a whole or not at all.
-
-        EnvironmentSetupFailed when the disk is full or refuses. It is not synced: a record matters while
-        the system stays up, and its boot id shows whether it did.
-        """
+        """Put `record` in the place of the one before, whole or not at all; else EnvironmentSetupFailed."""
+        # Not synced: a record matters while the system stays up, and its boot id shows whether it did.
         with _explained(lock.record_path, record) as path:
             replace_file(str(path), _line(record), None, unfinished=str(_unfinished(path)))
 
     def amend(self, lock: NameLock, record: RunRecord) -> None:
-        """Add what is known by now behind the record of the same run; errors as in `write`.
-
-        The last line that can be read counts.
-        """
+        """Add what is known by now to the record of the same run; errors as in `write`."""
         # Not a new file (0.3 ms instead of 10 us): a respawn waits for it.
         with _explained(lock.record_path, record) as path:
             append(path, b"\n" + _line(record))  # a torn line before it stays one
@@ -222,10 +216,8 @@ def boot_id() -> str:
 
 
 def recorded_run(directories: Directories, namespace: str, name: str) -> RunRecord | None:
-    """The record of a server's present run, whoever supervises it; None where none can be read.
-
-    For a look from outside: without the lock it may change at any moment.
-    """
+    """The record of a server's present run, whoever supervises it; None where none can be read."""
+    # Without the lock it may change at any moment; that is enough for those who only look.
     return _leftover(lock_path(directories, namespace, name).with_suffix(".json")).record
 
 

@@ -115,7 +115,7 @@ class WatchdogClient:
             _wait_for(process, _EXIT_TIMEOUT)
 
     def disown(self) -> None:
-        """Let go of the watchdog in a forked child: else it would not notice the end of its parent."""
+        """Release the watchdog in a forked child: else it would not notice the end of its parent."""
         self._process = None
         self._runs.clear()
         self._close_channel()

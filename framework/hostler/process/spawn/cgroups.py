@@ -21,9 +21,9 @@ _REMOVE_WITHIN, _PAUSE = 1.0, 0.01
 def join(group: Path, names: Collection[str]) -> list[str]:
     """The argv in front of a command that has its process enter `group` before it becomes the command.
 
-    There is no moment at which the command, or a child of it, is outside. `names` are the variables that
-    it is to have: what a shell adds by itself is taken out again.
+    `names` are the variables that it is to have: what a shell adds by itself is taken out again.
     """
+    # Not by our own write after the spawn: until then the command, or a child of it, would be outside.
     added = [word for name in _SET_BY_SHELLS if name not in names for word in ("-u", name)]
     return [_SHELL, "-c", _JOIN, str(group), *([_ENV, *added] if added else [])]
 
@@ -38,12 +38,11 @@ def pids_in(group: Path | None) -> list[int]:
 
 
 def kill_group(group: Path | None) -> None:
-    """Send SIGKILL to all in a group at once, so that no fork slips through; not if we are in it ourselves.
-
-    Kernels before 5.14 cannot: their members are killed one by one, as elsewhere.
-    """
+    """Send SIGKILL to all in a group at once, so that no fork slips through; not to ourselves."""
     if group is not None and os.getpid() not in pids_in(group):
-        with suppress(OSError):
+        with suppress(
+            OSError
+        ):  # kernels before 5.14 cannot: their members are killed one by one, as elsewhere
             file = os.open(group / "cgroup.kill", os.O_WRONLY | os.O_CLOEXEC)
             try:
                 os.write(file, b"1")

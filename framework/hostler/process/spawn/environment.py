@@ -67,7 +67,7 @@ def _of_proxies(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def secrets_of(launch: Launch) -> Iterator[str]:
-    """All secrets that the child knows: set on purpose, told by their names, its password, those in argv."""
+    """All secrets that the child knows: set on purpose, named like one, its password, those in argv."""
     yield from launch.secrets.values()
     yield from secret_values(launch.env)
     yield from _of_proxies(launch.env)
@@ -82,11 +82,11 @@ def secrets_of(launch: Launch) -> Iterator[str]:
 def refuse_leaks(launch: Launch) -> None:
     """Raise EnvironmentSetupFailed if a secret that nobody allowed stands in the child's env or argv.
 
-    Only names are told, never values. A variable that is allowed may hold any secret, and a value that
+    Only names are shown, never values. A variable that is allowed may hold any secret, and a value that
     is allowed under one name is allowed everywhere in the environment, but in argv (where every local
-    user can read it) no secret is. `launch.warn` is told of what merely looks like one there. What stands
-    in the safe base as well (a password that is the user's name, say) cannot be told from it, and passes;
-    that of a proxy passes in the variables of proxies alone.
+    user can read it) no secret is. `launch.warn` gets what merely looks like one there. What stands in the
+    safe base as well (a password that is the user's name, say) passes; that of a proxy passes in the
+    variables of proxies alone.
     """
     inherited = safe_base(launch.host_env)
     given = {value for value in launch.secrets.values() if is_secret_value(value)}

@@ -107,7 +107,7 @@ class Process:
         return False
 
     def close_input(self) -> None:
-        """Let go of the other end of its input, where we hold one: whoever reads there sees its end."""
+        """Close the other end of its input, where we hold one: whoever reads there sees its end."""
         if self._input is not None:
             self._input.close()
 
@@ -138,10 +138,7 @@ class Process:
 
 
 def open_exit_fd(pid: int) -> int | None:
-    """Open a descriptor that becomes readable when the process ends; None when it is gone already.
-
-    Raises OSError when there are no descriptors left.
-    """
+    """Open a descriptor that becomes readable when the process ends; None when it is gone already."""
     if sys.platform == "linux":
         try:
             return os.pidfd_open(pid)
@@ -151,7 +148,7 @@ def open_exit_fd(pid: int) -> int | None:
 
 
 def _open_kqueue(pid: int) -> int | None:  # pragma: other-system
-    """Watch one process with a kqueue, which is itself a descriptor that can be waited for."""
+    # macOS has no pidfd; a kqueue for one process is a descriptor that can be waited for as well.
     queue = select.kqueue()  # type: ignore[attr-defined,unused-ignore]
     event = select.kevent(  # type: ignore[attr-defined,unused-ignore]
         pid,
@@ -169,11 +166,9 @@ def _open_kqueue(pid: int) -> int | None:  # pragma: other-system
 
 
 def send_signal(pid: int, exit_fd: int, number: int) -> None:
-    """Signal the process behind a descriptor, so that a reused pid is never hit.
-
-    Raises ProcessLookupError when it is gone, PermissionError when it belongs to another user.
-    """
+    """Signal the process behind a descriptor; ProcessLookupError when it is gone, or PermissionError."""
     if sys.platform == "linux":
+        # By its descriptor: the pid may be that of another process by now.
         signal.pidfd_send_signal(exit_fd, number)
     else:  # pragma: other-system
         os.kill(pid, number)

@@ -104,10 +104,7 @@ def limit_prefix(option: str) -> list[str]:
 
 
 def _keep(capabilities: Collection[str] | None) -> list[str]:
-    """Drop all capabilities but these; what an ordinary user has none of needs no dropping.
-
-    The bounding set is what a program of root can ever have, the ambient one what others are started with.
-    """
+    """Drop all capabilities but these."""
     if capabilities is None:
         return []
     if not _has_capability(_CAP_SETPCAP):
@@ -116,14 +113,15 @@ def _keep(capabilities: Collection[str] | None) -> list[str]:
                 f"only root can let a server keep {', '.join(sorted(capabilities))}",
                 "run hostler as root, or keep no capabilities",
             )
-        return ["--inh-caps=-all", "--ambient-caps=-all"]
+        return ["--inh-caps=-all", "--ambient-caps=-all"]  # an ordinary user has no others to drop
 
+    # The bounding set is what a program of root can ever have, the ambient one what others are started with.
     words = ",".join(["-all", *(f"+{name}" for name in sorted(capabilities))])
     return [f"--{kind}={words}" for kind in ("bounding-set", "inh-caps", "ambient-caps")]
 
 
 def _reset_signals() -> list[str]:
-    """Name the signals that the child would inherit as ignored or blocked, such as under nohup."""
+    # Under nohup, for one, the child would inherit signals as ignored, and could not be asked to end.
     ignored, blocked = _masks("SigIgn", "SigBlk")
     numbers = (_bits(ignored << 1) - _RESTORED_BY_PYTHON) | _bits(blocked << 1)
     return ["--default-signal=" + ",".join(str(number) for number in sorted(numbers))] if numbers else []
@@ -178,7 +176,7 @@ def _find_tool(name: str) -> str | None:
 
 @cache
 def _works(tool: str, options: tuple[str, ...]) -> bool:
-    """Try a tool once in a program's life: old versions and some sandboxes do not have every option."""
+    # Old versions and some sandboxes do not have every option; tried once, as each spawn asks.
     trial = [tool, *options, tool, "--version"]
     return subprocess.run(trial, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
 

@@ -57,8 +57,7 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
 
 
 def _command(launch: Launch, run_id: str) -> tuple[list[str], Prefix]:
-    """The words to execute, and what stands in front of them. Variables that steer programs come last of
-    those: what stands before the command has other rights than it, and may not load what it can write."""
+    """The words to execute, and what stands in front of them."""
     account = find_account(launch.user, launch.group, launch.groups)
     name = launch.argv[0] if launch.argv else ""
     program = find_program(name, cwd=launch.cwd, env=launch.env, account=account)
@@ -69,6 +68,8 @@ def _command(launch: Launch, run_id: str) -> tuple[list[str], Prefix]:
     # A group is joined first: as the server's user we may not enter it any more.
     enter = [] if launch.cgroup is None else join(launch.cgroup, launch.env)
     mark = [] if may_lend() else limit_prefix(mark_option(run_id, launch.limits))
+    # Variables that steer programs come last: what stands before the command has other rights than it, and
+    # may not load what it can write.
     late = [f"{name}={value}" for name, value in launch.env.items() if steers_programs(name)]
     before = [*enter, *mark, *prefix.argv, *launch.wrapper, *([_ENV, *late] if late else [])]
     return [*before, program, *launch.argv[1:]], prefix
@@ -120,15 +121,14 @@ def _output(mode: OutputMode, fd: int | None, own: int) -> int:
 
 
 def _inherited(number: int) -> int:
-    """Our own input or output, where it is one: what Python opens in its place is not to be inherited."""
-    with suppress(OSError):
+    with suppress(OSError):  # it is closed; what Python opened in its place since is not to be inherited
         if os.get_inheritable(number):
             return number
     return subprocess.DEVNULL
 
 
 def _check_access(program: str, cwd: Path, account: Account) -> None:
-    """Ask as the other user, since setpriv would only fail in the child's name."""
+    # As the other user, before the spawn: setpriv would fail in the child's name, with its own message.
     words = ["/bin/sh", "-c", 'cd "$1" || exit 2; test -x "$2"', "sh", str(cwd), program]
     try:
         code = run_as(account.uid, account.gid, account.groups, words, most=0, seconds=_ACCESS_SECONDS)[0]

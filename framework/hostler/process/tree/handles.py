@@ -49,10 +49,8 @@ class ProcessHandles:
                 self._take(member)
 
     def signal(self, member: Member, number: int) -> None:
-        """Send a signal to one member, if it lives and may be signalled; a stopped one is woken up.
-
-        SIGCONT follows always, as under systemd: who is being stopped just now does not show as stopped yet.
-        """
+        """Send a signal to one member, if it lives and may be signalled; a stopped one is woken up."""
+        # SIGCONT follows always, as under systemd: who is stopped just now does not show as stopped yet.
         numbers = (number,) if number == signal.SIGKILL else (number, signal.SIGCONT)
         try:
             for each in numbers:

@@ -47,11 +47,10 @@ class Main:
 
 
 def find_main(leader: int, members: Iterable[Member], number: int) -> Main:
-    """Find the main process: the leader, and its children where it can hand nothing on to them.
-
-    So it is with a shell without a trap, which dies, and with what stands in front of a sandboxed server,
-    which ignores the signal and ends with it. Of the parts of a pipe, readers are left for later.
-    """
+    """Find the main process: the leader, and its children where it can hand nothing on to them."""
+    # It cannot where it is a shell without a trap, which dies, or what stands in front of a sandboxed server,
+    # which ignores the signal and ends with it. Of the parts of a pipe, readers are left for later: they are
+    # to read all that is still written.
     children: dict[int, list[Member]] = defaultdict(list)
     waiting: list[Member] = []
     reactions = {}

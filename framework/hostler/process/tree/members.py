@@ -59,16 +59,14 @@ def find_leftovers(
     known: Iterable[Member] = (),
     cgroup: Path | None = None,
 ) -> list[Member]:
-    """Find the living members of a run whose supervisor is dead; start time 0 means that none was noted.
-
-    We ourselves, our ancestors and descendants are left out, should we run inside that tree.
-    """
+    """Find the living members of a run whose supervisor is dead; start time 0 means that none was noted."""
     # Its session is not searched: much later, the number of a dead leader may be that of a foreign session.
     leader = [Member(pid, start_time)] if pid is not None and start_time else []
 
     def look() -> list[Member]:
         table = read_table()
         roots = _roots(table, run_id, start_time, [*leader, *known], cgroup)
+        # We ourselves may run inside that tree: a hostler that one of its servers started.
         return _members(table, roots, _own_line(table))
 
     return _settled(look)

@@ -1,8 +1,4 @@
-"""Reading /proc: the folders of the processes that we see, also where it shows another pid namespace.
-
-After `unshare --pid` without a mount of /proc, and in some containers, it is that of the namespace above: it
-numbers all processes as they are called there. What is asked for here is always called as in our own.
-"""
+"""Reading /proc: the folders of the processes that we see, also where it shows another pid namespace."""
 
 from __future__ import annotations
 
@@ -22,6 +18,11 @@ _SHORT = 1024
 _MOUNT = "mount the one of this pid namespace (mount -t proc proc /proc, or unshare --mount-proc)"
 
 
+# After `unshare --pid` without a mount of /proc, and in some containers, /proc is that of the namespace
+# above: it numbers all processes as they are called there. What is asked for here is always called as in
+# our own.
+
+
 class Ids(NamedTuple):
     """What a process is called in our namespace, and its process group and session."""
 
@@ -36,7 +37,7 @@ def folder(pid: int) -> str:
 
 
 def list_folders() -> Iterator[tuple[int, str, int]]:
-    """Every process that we see: its pid, its folder, and what tells it from a later one of that name."""
+    """Every process that we see: its pid, its folder, and the folder's inode, which no later one has."""
     depth = _depth(os.getpid())
 
     with os.scandir(_ROOT) as entries:

@@ -10,14 +10,11 @@ from contextlib import suppress
 from hostler.process.tree.proc import links, list_folders, parse_stat, read
 
 
-def reap_strangers(known: Callable[[int], bool]) -> list[int]:
-    """Reap the ended children that we did not start ourselves; returns their pids. Never blocks.
-
-    `known` tells which pids are watched by somebody here. Children in our own session are left alone
-    too: a plugin or the host program started them, and waits for them.
-    """
+def reap_orphans(known: Callable[[int], bool]) -> list[int]:
+    """Reap the ended children that nobody here started, or is `known` to watch; their pids. Never blocks."""
     reaped = []
     for pid in list_zombies(os.getpid()):
+        # What is in our own session was started by a plugin or the host program, which waits for it.
         if known(pid) or _in_our_session(pid):
             continue
         with suppress(ChildProcessError):

@@ -1,9 +1,4 @@
-"""A mark that daemons keep: a soft limit that limits nobody, inherited by whatever a server starts.
-
-Many a daemon clears or overwrites its environment, forks twice and has a session of its own, which leaves no
-other trace. RLIMIT_RTTIME is the time in microseconds that a thread with a real-time policy may run without a
-pause; the marks begin at 140,000 years. Linux only.
-"""
+"""A mark that daemons keep: a soft limit that limits nobody, inherited by whatever a server starts."""
 
 from __future__ import annotations
 
@@ -16,6 +11,9 @@ from pathlib import Path
 
 from hostler.process.tree.proc import folder
 
+# Many a daemon clears or overwrites its environment, forks twice and has a session of its own, which leaves
+# no other trace. RLIMIT_RTTIME is the time in microseconds that a thread with a real-time policy may run
+# without a pause; the marks begin at 140,000 years. Linux only.
 _LEAST = 1 << 62
 _IDS = (1 << 61) - 1  # a prime: ids in hexadecimal digits are spread over all of it
 _NAME = "rttime"
@@ -70,7 +68,7 @@ def read_mark(pid: int) -> int:
 
     try:
         soft = resource.prlimit(pid, resource.RLIMIT_RTTIME)[0]
-    except PermissionError:  # another user's: its folder tells everybody
+    except PermissionError:  # another user's: its folder shows it to everybody
         soft = _read_folder(pid)
     except OSError:
         return 0

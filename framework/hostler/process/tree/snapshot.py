@@ -9,10 +9,7 @@ from hostler.process.tree.table import Table, read_table
 
 
 class ProcessTableSnapshot:
-    """Shares looks at the process table, so that stopping 500 servers at once takes a few of them.
-
-    Every look that is handed out was begun after it was asked for.
-    """
+    """Shares looks at the process table, so that stopping 500 servers at once takes a few of them."""
 
     def __init__(self) -> None:
         self._seen: dict[int, tuple[int, float]] = {}
@@ -21,7 +18,7 @@ class ProcessTableSnapshot:
     async def look(self, process: Process) -> Table:
         """Look at the processes that may belong to this server. Raises OSError when /proc cannot be read."""
         loop = asyncio.get_running_loop()
-        if not self._waiting:
+        if not self._waiting:  # not taken at once: whoever asks in the same turn of the loop shares it
             loop.call_soon(self._take)
         future: asyncio.Future[Table] = loop.create_future()
         self._waiting.append((process, future))
@@ -32,6 +29,7 @@ class ProcessTableSnapshot:
         return read_table(process.start_time, self._seen)
 
     def _take(self) -> None:
+        # Emptied first: who asks from now on wants a look that is begun later.
         waiting, self._waiting = self._waiting, []
         oldest = min(process.start_time for process, _ in waiting)
         open_futures = [future for _, future in waiting if not future.done()]

@@ -74,7 +74,7 @@ class Table:
         return [*self._marked.get(run_id, ()), *self._limited.get(limit_mark(run_id), ())]
 
     def _note(self, row: Row) -> bool:
-        """Enter the marks of one process; False when it showed no environment at all."""
+        """Note the marks of one process; False when it showed no environment at all."""
         try:
             environment = _environment(row.pid)
         except OSError:
@@ -121,11 +121,9 @@ def is_alive(pid: int, start_time: float) -> bool:
 
 
 def is_dying(pid: int) -> bool:
-    """Tell whether SIGKILL is on its way to a process, or has reached it; False where unknown.
-
-    A large process takes milliseconds to die. Who killed it and asks at once whether the server may
-    be used must not be sent to it.
-    """
+    """Tell whether SIGKILL is on its way to a process, or has reached it; False where unknown."""
+    # A large process takes milliseconds to die. Who killed it and asks at once whether the server may be used
+    # must not be sent to it.
     if sys.platform != "linux":  # pragma: other-system
         return False
 
@@ -169,10 +167,7 @@ def _row(pid: int, path: str, stat: bytes) -> Row | None:
 
 
 def start_time(pid: int) -> float:
-    """Tell when a process started, in the kernel's unit: with the pid an identity; 0 when it is gone.
-
-    A zombie still has one.
-    """
+    """When a process started, in the kernel's unit, also of a zombie; 0 when it is gone."""
     if sys.platform != "linux":  # pragma: other-system
         return getattr(read_row(pid), "start_time", 0.0)
     try:
@@ -201,7 +196,7 @@ def find_marks(environment: bytes) -> list[str]:
 
 
 def count_forks() -> int:
-    """Count the processes and threads started since boot; 0 where that is not told."""
+    """Count the processes and threads started since boot; 0 where that is not shown."""
     try:
         data = read("/proc/stat")
     except OSError:  # pragma: other-system

@@ -54,10 +54,8 @@ async def stop_tree(
 
 
 def kill_tree_now(process: Process) -> tuple[int, ...]:
-    """Kill a server's whole tree with SIGKILL, blocking for at most 2 s; returns the pids that were left.
-
-    For the end of the interpreter, when no event loop runs any more.
-    """
+    """Kill a server's whole tree with SIGKILL, blocking for at most 2 s; returns the pids that were left."""
+    # At the end of the interpreter no event loop runs any more.
     _, left = _kill_until_empty(partial(_look_now, process), ProcessHandles(process), process.cgroup)
     process.alive()
     return left
@@ -116,11 +114,7 @@ class _TreeStop:
     snapshot: ProcessTableSnapshot
 
     async def ask(self, order: StopOrder, grace: float) -> None:
-        """Ask the main process to end, and those whom it left behind, until a new look finds nobody.
-
-        It has the first half of the time to itself. When it has ended, half of what is left, but 2 s at
-        most, is for those to whom it may have handed the signal on.
-        """
+        """Ask the main process to end, and those whom it left behind, until a new look finds nobody."""
         until = time.monotonic() + grace
         members = await self.look()
         main = find_main(self.process.pid, members, order.signal.number)
@@ -129,10 +123,12 @@ class _TreeStop:
             self.handles.signal(member, order.signal.number)
 
         if order.mode is StopMode.MAIN and main.reactions:
+            # It has the first half of the time to itself: a server may end its workers in an order.
             with anyio.move_on_after(_MAIN_SHARE * grace) as scope:
                 await self.handles.wait_for(main.reactions)
             if main.needs_time and not scope.cancelled_caught:
-                # A second signal would cut their end short: many programs take it for "at once".
+                # Half of what is left, but 2 s at most, is for those to whom it may have handed the signal
+                # on: a second one would cut their end short.
                 with anyio.move_on_after(min(_REST_SHARE * (until - time.monotonic()), _REST_LONGEST)):
                     await self.bring_down()
                     return
@@ -140,10 +136,7 @@ class _TreeStop:
         await self.bring_down(signal.SIGTERM, main.signalled)
 
     async def bring_down(self, number: int | None = None, signalled: Collection[Member] = ()) -> None:
-        """Signal every member once, those too that turn up meanwhile, until a new look finds nobody.
-
-        Without a number it only waits; who was `signalled` already is not signalled again.
-        """
+        """Signal every member once, but those `signalled`, until a look finds nobody; or only wait."""
         done = set(signalled)
         while members := await self.look():
             self.handles.hold(members)
@@ -179,7 +172,7 @@ def _look_now(process: Process, known: Iterable[Member]) -> list[Member]:
 
 
 def _leader(process: Process) -> list[Member]:
-    """With no descriptor left to look with, the leader can be reached at least; its end frees some."""
+    # With no descriptor left to look with, the leader can be reached at least; its end frees some.
     return [Member(process.pid, process.start_time)] if process.alive() else []
 
 

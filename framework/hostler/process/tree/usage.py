@@ -31,19 +31,16 @@ def tree_memory(process: Process, table: Table | None = None) -> TreeMemory:
 def tree_usage(process: Process, table: Table, *, shared_once: bool = False) -> tuple[ProcessUsage, ...]:
     """Measure every living member of a server's tree, the largest first.
 
-    With `shared_once` memory that n processes share counts an n-th for each: the kernel walks all pages
-    for that (some milliseconds for a GiB). Whose pages may not be seen counts in full.
+    With `shared_once` memory that n processes share counts an n-th for each, where their pages may be seen.
     """
+    # The kernel walks all pages for that: some milliseconds for a GiB.
     members = find_tree(process, table=table)
     used = (_use(member, shared_once=shared_once) for member in members)
     return tuple(sorted(used, key=lambda one: one.rss, reverse=True))
 
 
 def read_times(pid: int) -> tuple[float, float, int]:
-    """The processor time in seconds that a process and that its ended children used, and its threads.
-
-    All 0 when the process is gone.
-    """
+    """The processor seconds of a process and of its ended children, and its threads; 0 when it is gone."""
     if sys.platform != "linux":  # pragma: other-system
         return _times_elsewhere(pid)
     try:
@@ -57,9 +54,8 @@ def read_times(pid: int) -> tuple[float, float, int]:
 
 def _use(member: Member, *, shared_once: bool) -> ProcessUsage:
     share = _proportional(member.pid) if shared_once else None
-    return ProcessUsage(
-        member.pid, member.name, member.rss if share is None else share, *read_times(member.pid)
-    )
+    rss = member.rss if share is None else share
+    return ProcessUsage(member.pid, member.name, rss, *read_times(member.pid))
 
 
 def _proportional(pid: int) -> int | None:

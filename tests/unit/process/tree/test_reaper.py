@@ -5,7 +5,7 @@ from namespaces import unshared
 
 ADOPTS = """
 import ctypes, os, subprocess, sys, time
-from hostler.process.tree.reaper import reap_strangers
+from hostler.process.tree.reaper import reap_orphans
 
 PR_SET_CHILD_SUBREAPER = 36
 assert ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
@@ -24,13 +24,13 @@ orphan = int(launcher.stdout.read())
 os.waitid(os.P_PID, orphan, os.WEXITED | os.WNOWAIT)
 
 known = {server.pid, launcher.pid}
-assert reap_strangers(known.__contains__) == [orphan]
-assert reap_strangers(known.__contains__) == []
+assert reap_orphans(known.__contains__) == [orphan]
+assert reap_orphans(known.__contains__) == []
 print(server.wait(), of_a_plugin.wait(), launcher.wait())
 """
 AS_FIRST_PROCESS = """
 import os, signal, subprocess, time
-from hostler.process.tree.reaper import reap_strangers
+from hostler.process.tree.reaper import reap_orphans
 
 assert os.getpid() == 1
 orphans = []
@@ -43,7 +43,7 @@ for _ in range(3):
 deadline = time.monotonic() + 60
 reaped = set()
 while set(orphans) - reaped and time.monotonic() < deadline:
-    reaped |= set(reap_strangers(lambda pid: False))
+    reaped |= set(reap_orphans(lambda pid: False))
     time.sleep(0.01)
 print(sorted(set(orphans) - reaped), [name for name in os.listdir("/proc") if name.isdigit()])
 """
