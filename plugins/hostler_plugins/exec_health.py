@@ -75,6 +75,7 @@ class ExecHealth(PollOptions):
     @hookimpl
     async def health_check(self, server: ServerView) -> AsyncGenerator[Report, None]:
         """Run the command, and report each result."""
+        # A command that hangs in the start leaves time for two more.
         patience = min(self.timeout, server.spec.startup_timeout / 3)
         reports = poll(
             lambda: self._ask(server, patience),

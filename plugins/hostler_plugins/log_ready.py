@@ -117,6 +117,7 @@ class _Heard:
     """What the lines of one run said, as far as nobody has been told."""
 
     last: Report | None = None
+    # Bounded: a server may repeat its line for ever while nobody takes the reports.
     reports: deque[Report] = field(default_factory=lambda: deque(maxlen=_MOST))
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 

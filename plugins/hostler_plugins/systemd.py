@@ -61,6 +61,7 @@ class Systemd:
         try:
             while True:
                 self._send(server, "WATCHDOG=1")
+                # sd_watchdog_enabled(3) recommends half of the time.
                 await asyncio.sleep(allowed / 2)
         finally:
             self._send(server, "WATCHDOG_USEC=0")

@@ -110,6 +110,7 @@ class TcpHealth(PollOptions):
             return Unhealthy(f"{where}: {'connection refused' if refused else error.strerror or error}")
 
         try:
+            # Once more: the name may have led elsewhere than what was looked up, or the port changed hands.
             self._verify(server, target, writer)
             wrong = await self._talk(reader, writer)
         except PortInUse as error:
@@ -117,6 +118,7 @@ class TcpHealth(PollOptions):
         except OSError as error:
             wrong = f"the connection broke off: {error.strerror or error}"
         finally:
+            # Who closes first keeps the port in TIME_WAIT, and the next start may find it in use.
             with suppress(OSError), writer.get_extra_info("socket").dup() as connection:
                 close_by_reset(connection)
             writer.close()

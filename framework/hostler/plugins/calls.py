@@ -19,6 +19,7 @@ from hostler.plugins.messages import said
 SLOW_STEP = 0.1
 """Seconds that a step of a plugin may keep the event loop to itself."""
 
+# A wait that returns later than _LATE means that others held up the loop: a plugin gets a second chance then.
 _GRACE = 1.0
 _LATE = 0.2
 _SECOND_CHANCE = 1.0
@@ -91,6 +92,7 @@ class Caller:
     """Calls async hooks. A call that swallows its cancellation is left behind, never waited for."""
 
     def __init__(self) -> None:
+        # asyncio keeps only weak references to its tasks.
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(

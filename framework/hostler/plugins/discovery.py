@@ -31,6 +31,7 @@ def find_class(spec: PluginSpec) -> type:
     load, class_name, place = _source_of(spec)
     try:
         module = load()
+    # A module that calls sys.exit() when it is imported must not end the host.
     except (Exception, SystemExit) as error:
         raise PluginError(
             f'plugin "{spec.name}" ({place}) could not be imported: {fault_in(error, place)}',
@@ -77,6 +78,7 @@ def entry_point(name: str) -> EntryPoint:
             details={"proposal": proposal},
         )
 
+    # Who installs a package with the name of a bundled plugin wants to replace that.
     chosen = [one for one in found if one.package != "hostler"] or found
     if len({one.value for one in chosen}) > 1:
         packages = ", ".join(sorted(f"{_package_of(one)} ({one.value})" for one in chosen))

@@ -50,6 +50,7 @@ def _by_library(group: str) -> Iterator[EntryPoint]:
 
 def _in_folders(group: str) -> Iterator[EntryPoint]:
     seen: set[str] = set()
+    # As with an import, the first folder on the path wins.
     for folder in dict.fromkeys(sys.path):
         for metadata in _metadata_in(folder or "."):
             name = _normalized(metadata)

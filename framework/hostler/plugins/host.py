@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hostler.hooks import ServerView
 
 _HOOK_SECONDS = 5.0
+# Short, since whoever stops a server waits for them before the first signal.
 _SHUTDOWN_SECONDS, _SHUTDOWN_TOGETHER = 2.0, 3.0
 _SLOW_LINE = 0.05
 

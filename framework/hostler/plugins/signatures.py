@@ -27,6 +27,7 @@ FORMS: Mapping[str, str] = MappingProxyType(
         "on_shutdown": "async def",
     }
 )
+# hostler hands over by name what a method names, which none of these does.
 _VARIADIC = (
     inspect.Parameter.VAR_POSITIONAL,
     inspect.Parameter.VAR_KEYWORD,

@@ -58,6 +58,7 @@ def launch_fault(launch: Launch) -> str:
     if not isinstance(launch.env, dict):
         return f"left {_kind(launch.env)} as launch.env, not a table of strings"
 
+    # Told here, for Popen would name neither the plugin nor the variable.
     for name, value in launch.env.items():
         if not isinstance(name, str) or not isinstance(value, str):
             return f"left {_kind(value)} as launch.env[{name!r}], not a string"

@@ -91,6 +91,7 @@ class Archives:
         import shutil  # noqa: PLC0415
 
         plain, packed = self._numbered(number), self._numbered(number, ".gz")
+        # Under another name until it is whole: a crash leaves no half archive that counts.
         part = f"{packed}{_PART}"
         try:
             _remove(part, folder)

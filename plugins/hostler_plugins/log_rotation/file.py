@@ -20,6 +20,7 @@ _LOOK_AFTER = 0.5
 
 _TRIES = 3
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+# Somebody may have put a link (O_NOFOLLOW) or a pipe (O_NONBLOCK) in the place of the file.
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -97,6 +98,7 @@ class RotatedFile:
     def write_over(self, lines: bytes, loose: bytes) -> None:
         """Put `lines` before the unfinished line at the end, without making the file shorter meanwhile."""
         self._ask_for_room(len(lines) + len(loose))
+        # With O_APPEND, pwrite appends on Linux whatever its offset (pwrite(2), BUGS).
         fcntl.fcntl(self._fd, fcntl.F_SETFL, os.O_NONBLOCK)
 
         try:
@@ -170,6 +172,7 @@ class RotatedFile:
         try:
             self._archives.shift(self._folder)
         except OSError as error:
+            # Every line would try again, and fail in the same way.
             self._not_before = now + _LOOK_AFTER
             if not self._stayed:
                 self._stays(error)

@@ -161,6 +161,7 @@ class LogFile:
         if self._long:
             self._put(owner, b"\n")
             self._append(stream, lines)
+        # No room for both: the unfinished line moves into the next file, where its rest will come.
         elif self._file.size + len(lines) + len(self._loose) > self._max_size:
             loose = self._loose
             self._take_back()

@@ -43,6 +43,7 @@ class NotifyReady:
         launch.defer(listener.close)
         launch.env["NOTIFY_SOCKET"] = path
         launch.allowed.add("NOTIFY_SOCKET")
+        # It would name hostler, and sd_watchdog_enabled(3) of the server takes another pid for "no watchdog".
         launch.env.pop("WATCHDOG_PID", None)
 
         if self.watchdog is not None:

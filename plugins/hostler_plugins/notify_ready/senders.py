@@ -52,6 +52,7 @@ class Senders:
     def _refuse(self, why: str) -> None:
         self._refused += 1
         if self._refused >= self._next:
+            # The 1st, 10th, 100th ...: a flood of messages must not become a flood of notices.
             self._next *= 10
             self._say(f"a message to NOTIFY_SOCKET is refused: {why} ({self._refused} so far)")
 

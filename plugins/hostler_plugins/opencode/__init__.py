@@ -38,6 +38,7 @@ from hostler_plugins.opencode.updates import look_for_update
 VERSION = "1.18.33"
 
 _EXACT = re.compile(r"\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?")
+# Below the 2 s that the engine gives to on_shutdown.
 _DISPOSE_DEADLINE = 1.5
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
 
@@ -142,6 +143,7 @@ class OpenCode:
     @hookimpl
     async def on_shutdown(self, server: ServerView) -> None:
         """Have the server end its own children: what SIGTERM alone leaves behind."""
+        # Its terminals and shells have sessions of their own, which no signal to the process group reaches.
         if server.endpoint is not None and self._way.dispose is not None:
             with suppress(OSError):
                 place = Place(server, server.endpoint, self._way.dispose)

@@ -40,6 +40,7 @@ async def status_of(
                 connector=OwnConnector(place.server, place.endpoint, force_close=True),
                 timeout=timeout,
                 headers=headers,
+                # Bodies are not read, so there is nothing to unpack.
                 auto_decompress=False,
             ) as session,
             session.request(method, url, allow_redirects=False) as answer,

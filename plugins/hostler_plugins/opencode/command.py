@@ -70,6 +70,7 @@ def look_for_program(launch: Launch, wanted: ProgramOptions) -> None:
 
 def arguments(launch: Launch) -> list[str]:
     """`serve` with host and port as words of their own: some versions pass over "--port=N"."""
+    # Without --port OpenCode tries 4096 first, which another server may have.
     port = [] if launch.port is None else ["--port", str(launch.port)]
     return ["serve", "--hostname", launch.host, *port]
 
@@ -79,6 +80,7 @@ def completed(configured: Sequence[str], wanted: Sequence[str]) -> list[str]:
     if not configured:
         return list(wanted)
     words = list(configured)
+    # Only `serve` takes a host and a port: another command of OpenCode is run as it was written.
     if words[0] == "serve":
         for flag, value in zip(wanted[1::2], wanted[2::2], strict=False):
             if not any(word == flag or word.startswith(f"{flag}=") for word in words):
@@ -131,6 +133,7 @@ async def _from_source(server: ServerView, launch: Launch, wanted: ProgramOption
     package = source.package_folder(checkout)
     bun = await _bun(server, launch, wanted, checkout)
     await source.install_dependencies(server, launch, checkout, package, bun)
+    # The entry is a path in the package.
     launch.cwd = package
     version = versions.source_version(package, launch)
     return Command([str(bun), "run", str(source.ENTRY)], version)

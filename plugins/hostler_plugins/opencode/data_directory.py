@@ -41,6 +41,7 @@ class FirstStart:
                 f"no lock can be made in {self.folder}: {error.strerror}", hint="see that it can be written"
             ) from error
 
+        # Whoever held the lock got through meanwhile: from now on starts may run side by side.
         if self._was_ready():
             lock.release()
         else:

@@ -11,13 +11,17 @@ from pathlib import Path
 
 from hostler import EnvironmentSetupFailed, Launch, private_folder
 
+# An update would replace the program of a running server. With NO_ORPHANS the server (from 1.15.13 on) dies
+# with its parent: without it, it lives on under pid 1 when hostler is killed.
 _ALWAYS = {"OPENCODE_DISABLE_AUTOUPDATE": "1", "BUN_FEATURE_FLAG_NO_ORPHANS": "1"}
+# What OpenCode fetches at its start otherwise.
 _OFFLINE = (
     "OPENCODE_DISABLE_MODELS_FETCH",
     "OPENCODE_DISABLE_DEFAULT_PLUGINS",
     "OPENCODE_DISABLE_LSP_DOWNLOAD",
 )
 _DROPPED = ("OPENCODE", "OPENCODE_PID", "AGENT")  # what a server sets for its own children
+# Where each folder is while its variable is not set (XDG Base Directory Specification).
 _USUAL = {
     "XDG_DATA_HOME": ".local/share",
     "XDG_CONFIG_HOME": ".config",
@@ -43,6 +47,7 @@ def give_private_tmpdir(launch: Launch) -> None:
     Raises EnvironmentSetupFailed.
     """
     try:
+        # Each start leaves 4 to 9 MB of .so files there, which nobody else removes.
         launch.env["TMPDIR"] = str(private_folder(launch, "oc"))
     except OSError as error:
         raise EnvironmentSetupFailed(
@@ -86,6 +91,7 @@ def check_folders(launch: Launch) -> None:
     """
     for variable, folder in folders(launch):
         there = next((place for place in (folder, *folder.parents) if _exists(place)), Path("/"))
+        # Only for our own user: another one may write where we cannot, and the other way round.
         if launch.user is None and not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
             raise EnvironmentSetupFailed(
                 f"OpenCode needs to write in {folder}, and {there} cannot be written",

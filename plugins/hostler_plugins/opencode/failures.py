@@ -37,6 +37,7 @@ class _Sign:
 def advise(exit_: Exit, host: str, port: int | None) -> Advice | None:
     """Advice after a crash; None where its last words say nothing that the engine does not know."""
     text = _ANSI.sub("", f"{exit_.stderr}\n{exit_.stdout}")
+    # A panic of Bun, whatever else was printed: there is nothing to correct, and a later try may work.
     if exit_.signal in _PANIC_SIGNALS and "Bun" in text:
         return Advice(Action.BACK_OFF)
     if exit_.ready:  # from here on the words could be those of a tool that it ran
@@ -46,6 +47,7 @@ def advise(exit_: Exit, host: str, port: int | None) -> Advice | None:
         if sign.pattern.search(text):
             return Advice(sign.action, sign.error(text.strip()[-_SHOWN:]))
 
+    # A taken port is only a "ServeError" from 1.17 on, and before that some versions name just their log.
     if exit_.code not in {0, None} and _UNTOLD.search(text) and port is not None and _is_taken(host, port):
         return Advice(Action.BACK_OFF, _port_in_use(text))
 
@@ -56,6 +58,7 @@ def _is_taken(host: str, port: int) -> bool:
     """Whether somebody else listens there, now that the server is dead."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # Without it, connections in TIME_WAIT would look like a listener.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -120,10 +120,12 @@ class Installation:
         program = package / "bin" / self.name
         for path in (package, program.parent, program):
             path.chmod(0o755)  # who cannot use it cannot enter the cache
+        # On the disk before the rename: a power failure must not leave an empty program under the final name.
         with program.open("rb") as file:
             os.fsync(file.fileno())
         if self.folder.exists():  # without its program, or we would not be here
             shutil.rmtree(self.folder)
+        # The last step: whoever finds the folder finds a whole program in it.
         package.rename(self.folder)
 
     async def _fetch(self, scratch: Path) -> Path:
@@ -210,6 +212,7 @@ class Installation:
 
         try:
             with tarfile.open(archive) as tar:
+                # Two names and no extractall: nothing in a package may be written elsewhere, or be a link.
                 for name in ("package.json", f"bin/{self.name}"):
                     self._take_out(tar, name, target / name)
 

@@ -82,6 +82,7 @@ class Verdict(Enum):
 
 async def try_out(place: Place, auth: Auth) -> Verdict:
     """Ask once without and once with the password; OSError or TimeoutError while nobody answers."""
+    # Versions before 1.1.34 ignore the password without a word: only a request without it shows that.
     if await status_of(place, None) not in {401, 403}:
         return Verdict.IGNORED
     return Verdict.REFUSED if await status_of(place, auth) in {401, 403} else Verdict.ASKED

@@ -8,6 +8,7 @@ from typing import Literal
 
 Name = Literal["early", "open", "stable", "next"]
 
+# With a broken opencode.json the server starts, and answers every request with this error: no restart helps.
 PERMANENT_BODIES = (r'"(?:name|_tag)"\s*:\s*"Config\w*Error"',)
 
 
@@ -27,12 +28,15 @@ class Profile:
     keeps_password: bool
 
 
+# The probes are paths that exist: from 1.14 on every unknown path is answered 200 with a page, and 1.0.185 to
+# 1.3.2 fetch it from the vendor's site. /global/health (1.1.34) does not touch the project, so it is cheap.
 EARLY = Profile("early", "/event", "/doc", None, keeps_password=False)
 OPEN = Profile("open", "/event", "/doc", "/global/dispose", keeps_password=False)
 STABLE = Profile("stable", "/event", "/global/health", "/global/dispose", keeps_password=False)
 NEXT = Profile("next", "/api/event", "/api/health", None, keeps_password=True)
 
 _NAMED = {profile.name: profile for profile in (EARLY, OPEN, STABLE, NEXT)}
+# 1.0.185 brought /global/dispose, 1.1.34 the password, 2.0 other paths and a password file.
 _SINCE = ((2, 0, 0), NEXT), ((1, 1, 34), STABLE), ((1, 0, 185), OPEN), ((0, 0, 1), EARLY)
 
 

@@ -72,6 +72,7 @@ def _behind(wrapper: Path, launch: Launch) -> Iterator[Path]:
     if not _is_npm_wrapper(wrapper, launch):
         return
 
+    # The order in which npm's wrapper looks: what we find is what it would have started.
     if env.get("OPENCODE_BIN_PATH"):
         yield Path(env["OPENCODE_BIN_PATH"])
 

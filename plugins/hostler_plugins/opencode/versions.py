@@ -16,6 +16,7 @@ from hostler_plugins.opencode.environment import make_private
 from hostler_plugins.opencode.programs import NAMES, Program, read_package
 
 _DEADLINE = 15.0  # seconds; a first start on a busy machine takes its time
+# 1.x prints the bare version, 2.x its name before it, a development build "local".
 _SAID = re.compile(
     r"^\s*(?:(?P<name>[a-z][\w-]*)\s+)?v?(?P<version>\d+\.\d+\.\d+\S*|local)\s*$", re.MULTILINE
 )
@@ -41,6 +42,7 @@ async def version_of(program: Program, server: ServerView, launch: Launch) -> Ve
         known = json.loads(memory.read_text())
         return Version(str(known["version"]), bool(known["preview"]))
 
+    # Starting the program may take seconds: it is asked once for each file, by its time and size.
     asked = await ask(program.path, server, launch)
     if asked.text and program.native:
         remember(memory, asked)

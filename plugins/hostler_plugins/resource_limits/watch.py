@@ -12,6 +12,7 @@ from hostler import Healthy, ProcessUsage, Report, ServerCrashed, ServerView, Un
 from hostler_plugins.resource_limits.cgroup import Group
 from hostler_plugins.resource_limits.soft_limit import ProcessorTime, SoftLimit
 
+# Neutral: that a server uses little does not tell that it works.
 FINE = Healthy(neutral=True)
 
 _HINT = "find out why it needs so much, or raise {key}"

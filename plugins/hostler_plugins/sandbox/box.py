@@ -34,6 +34,7 @@ _SETTINGS = "/proc/sys"
 _ENDS = "TERM,INT,HUP,QUIT,USR1,USR2,WINCH"  # whatever stop_signal is
 _FILTERED = 'exec "$@" 9<"$0"'  # bwrap wants the filter in a descriptor
 _WHICH = 'n=0; for p; do test -e "$p" && echo $n; n=$((n+1)); done; :'
+# No network namespace: a server is there to be connected to.
 _NAMESPACES = ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
 _OF_RUN = (  # names of other machines, and where one system has its programs
     "/run/systemd/resolve",
@@ -250,6 +251,7 @@ class Box:
             *self._program(places),
             *_NAMESPACES,
             *self._capabilities()[0],
+            # Without a session of its own the server could type into our terminal (TIOCSTI).
             *("--new-session", "--die-with-parent"),
             *("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
             *("--ro-bind", _SETTINGS, _SETTINGS),  # for root may write there, whatever its capabilities

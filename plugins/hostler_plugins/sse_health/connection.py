@@ -133,8 +133,10 @@ class EventStream:
         from yarl import URL  # noqa: PLC0415 - heavy
 
         target = self._target
+        # Uncompressed, since a compressor keeps events back until its block is full.
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-store"}
         last_event_id = self.parser.last_event_id
+        # The server chose it, and it goes into a header: nothing endless, and no line ends.
         if last_event_id and len(last_event_id) <= _LONGEST_ID and last_event_id.isprintable():
             headers["Last-Event-ID"] = last_event_id
 

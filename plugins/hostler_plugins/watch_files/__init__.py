@@ -129,6 +129,7 @@ class WatchFiles:
             async for seen in watchfiles.awatch(
                 *places,
                 watch_filter=counts,
+                # `step` is the silence that ends a group of changes, `debounce` the longest time of a group.
                 debounce=round(self.debounce * 4000),
                 step=round(self.debounce * 1000),
                 stop_event=end,
