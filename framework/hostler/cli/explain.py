@@ -41,8 +41,8 @@ _SENTENCES = {
 def command(words: tuple[str, ...], layers: Layers) -> None:
     """Say in sentences why the server NAME of FILE (./hostler.toml by default) is in the state it is in.
 
-    Without NAME all are explained. What is said comes from what is on disk: the server's lock, its
-    records, and the last state that was written down; whoever runs it is not disturbed.
+    Without NAME all are explained. Everything comes from what is on disk: the server's lock, its
+    records, and the last state that was recorded; the hostler that runs it is not disturbed.
     """
     configuration, names, _ = select_servers(words, layers)
     directories = Directories.default()
@@ -134,7 +134,7 @@ def _stopped(it: ServerInspection, status: Status) -> Iterator[str]:
         yield "It runs again when it is started again."
         return
 
-    yield f"{it.server} has been stopped since {since}: {status.reason or 'a stop was asked for'}."
+    yield f"{it.server} has been stopped since {since}: {status.reason or 'a stop was requested'}."
     yield "Nobody has started it since."
 
 
@@ -155,14 +155,14 @@ def _lost(it: ServerInspection, status: Status) -> Iterator[str]:
     yield f"{it.server} is down, though nobody stopped it: it was {what} (since {at(status.since, it.now)})"
 
     if status.boot_id != boot_id():
-        yield "when the machine went down; it has been started anew since."
-    elif status.kept:
-        yield f"when hostler (pid {status.supervisor_pid}) let go of it."
+        yield "when the machine went down; the machine has rebooted since."
+    elif status.writer_is_alive:
+        yield f"when hostler (pid {status.supervisor_pid}) released it."
     else:
-        yield f"when its hostler (pid {status.supervisor_pid}) was killed, or ended without a word."
+        yield f"when its hostler (pid {status.supervisor_pid}) was killed, or ended without recording it."
 
     if it.alive and it.run is not None:
-        yield f"Its process still lives: pid {it.run.pid}; the next start of hostler ends it."
+        yield f"Its process still runs: pid {it.run.pid}; the next start of hostler ends it."
 
 
 def _next_try(it: ServerInspection) -> Iterator[str]:
@@ -193,9 +193,9 @@ def _history(it: ServerInspection, last: CrashRecord) -> str:
 
 
 def _clues(crash: CrashRecord) -> Iterator[str]:
-    words = [f"{word.plugin}: {word.text}" for word in crash.plugins if word.text != "healthy"]
-    if words:
-        yield "What the plugins said:\n" + indented("\n".join(words))
+    notes = [f"{word.plugin}: {word.text}" for word in crash.plugins if word.text != "healthy"]
+    if notes:
+        yield "The plugins reported:\n" + indented("\n".join(notes))
 
     name, text = ("stderr", crash.stderr) if crash.stderr.strip() else ("stdout", crash.stdout)
     if text.strip():

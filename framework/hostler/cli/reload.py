@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import anyio
 
 from hostler.cli.import_deadline import SECONDS
-from hostler.cli.output import View
+from hostler.cli.output.views import View
 from hostler.concurrency.threads import run_in_thread
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.files.session_keyring import leave_session_keys
@@ -24,22 +24,22 @@ _LESS_RIGHTS = {"privileges", "sandbox"}
 
 @dataclass(slots=True)
 class Reloading:
-    """Loads, says what will change, and applies it. If anything is wrong, the running configuration stays."""
+    """Loads a configuration, shows its changes and applies them. With an error the running one stays."""
 
     supervisor: Supervisor
     load: Callable[[], Configuration]
     view: View
-    _asked: asyncio.Event = field(default_factory=asyncio.Event)
+    _requested: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def ask(self) -> None:
-        """Have it done; what is asked for while one is under way is done once, after it."""
-        self._asked.set()
+    def request(self) -> None:
+        """Request a reload. All requests during one are served by a single reload after it."""
+        self._requested.set()
 
     async def serve(self, on_added: Callable[[str], None]) -> None:
-        """Do what is asked for, without end; `on_added` is called with the name of each new server."""
+        """Serve requests without end; `on_added` is called with the name of each new server."""
         while True:
-            await self._asked.wait()
-            self._asked.clear()
+            await self._requested.wait()
+            self._requested.clear()
             try:
                 changes = await self._reload()
             except ServerError as error:
@@ -60,7 +60,10 @@ class Reloading:
         self.view.learn_names(configuration)
         keep_session_keys(configuration)
         changes = await self.supervisor.reload(configuration)
-        self._try_again(again)
+        for name in again:
+            server = self.supervisor.servers.get(name)
+            if server is not None and server.state is State.FAILED:
+                server.ask_up()
         return changes
 
     async def _read(self) -> Configuration:
@@ -77,15 +80,9 @@ class Reloading:
         await refuse_exposed(self.supervisor.servers.values())
         return configuration
 
-    def _try_again(self, names: Iterable[str]) -> None:
-        for name in names:
-            server = self.supervisor.servers.get(name)
-            if server is not None and server.state is State.FAILED:
-                server.ask_up()
-
 
 def lines(changes: Changes, again: Sequence[str] = ()) -> Iterator[str]:
-    """What a reload changes, for people; `again` names those that had failed and are tried again."""
+    """What a reload changes, for people; `again` names those that had failed and are started again."""
     if not changes and not again:
         yield "reload: nothing has changed"
         return
@@ -99,7 +96,7 @@ def lines(changes: Changes, again: Sequence[str] = ()) -> Iterator[str]:
 
     yield from (f"  {name}: added" for name in changes.added)
 
-    yield from (f"  {name}: had failed, is tried again" for name in again)
+    yield from (f"  {name}: had failed, and is started again" for name in again)
     if unchanged := [name for name in changes.unchanged if name not in again]:
         yield f"  unchanged: {', '.join(unchanged)}"
 

@@ -61,7 +61,7 @@ def command(
 
     _refuse_bad_call(configuration, file, names, words)
 
-    from hostler.cli.output import make_view  # noqa: PLC0415 - the engine is imported when it is needed
+    from hostler.cli.output.views import make_view  # noqa: PLC0415 - the engine is imported when it is needed
     from hostler.cli.run_session import RunSession  # noqa: PLC0415
 
     view = make_view(

@@ -12,8 +12,9 @@ from typing import Any
 
 from hostler.cli.companion import Companion
 from hostler.cli.job_control import has_terminal
-from hostler.cli.output import PipeSafeView, View
+from hostler.cli.output.closed_pipe import PipeSafeView
 from hostler.cli.output.renderer import lines_missed
+from hostler.cli.output.views import View
 from hostler.cli.reload import Reloading, keep_session_keys
 from hostler.concurrency.event_loop import loop_time
 from hostler.engine.server import Server
@@ -38,7 +39,7 @@ _BURST_SECONDS = 0.01  # in which lines are shown without a rest
 class RunSession:
     """Keeps the chosen servers up until a signal, until none is left, or until the companion has ended.
 
-    `load` reads the configuration anew. It is made, and used, on the event loop's thread.
+    `load` reads the configuration again. Made and used on the event loop's thread.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class RunSession:
         try:
             async with self._supervisor:
                 code = await (self._run_companion(self._companion) if self._companion else self._keep())
-                # Leaving the block stops the servers, and their states would not tell any more.
+                # Before the block ends: that stops the servers, which hides how they have ended.
                 code = _exit_code(self._supervisor, code)
         except ServerError as error:
             self._view.show_message(str(error), error=True)
@@ -117,7 +118,7 @@ class RunSession:
 
     async def _run_companion(self, companion: Companion) -> int:
         supervisor = self._supervisor
-        await _first_of(self._ready_or_failed(), self._stop.wait())
+        await _first_of(_quietly(supervisor.wait_ready()), self._stop.wait())
 
         if self._stop.is_set():
             return 128 + (self._signal or signal.SIGTERM)
@@ -129,10 +130,6 @@ class RunSession:
             companion.send_signal(signal.SIGTERM)
 
         return await companion.wait()
-
-    async def _ready_or_failed(self) -> None:
-        with suppress(ServerError):  # the view has shown it
-            await self._supervisor.wait_ready()
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Notice) and event.topic == ESSENTIAL_ENDED:
@@ -170,11 +167,11 @@ class RunSession:
             self._start(self._supervisor.stop(force=True))
 
     def _on_hangup(self, number: int) -> None:
-        """The terminal is gone: stop. Otherwise it is a service's way to ask for a reload."""
+        """Stop when the terminal is gone. Otherwise SIGHUP requests a reload, as services have it."""
         if self._had_terminal and not has_terminal():
             self._on_signal(number)
         elif not self._stop.is_set():
-            self._reloading.ask()
+            self._reloading.request()
 
     def _on_closed_pipe(self) -> None:
         """Nobody reads what we write: nobody would miss the servers, or know of them. Stop in order."""
@@ -239,7 +236,7 @@ class RunSession:
 
 
 async def _quietly(work: Awaitable[Any]) -> None:
-    with suppress(ServerError):  # told as an event already
+    with suppress(ServerError):  # the view has shown its event
         await work
 
 
@@ -253,7 +250,7 @@ async def _first_of(*works: Awaitable[Any]) -> None:
 
 
 def _exit_code(supervisor: Supervisor, code: int) -> int:
-    """The code of the run, given that of its companion (0 without one); asked before all are stopped.
+    """The code of the run, given that of its companion (0 without one); evaluated before all are stopped.
 
     An essential server that has ended decides; else the companion; else a task that has failed (the
     first with a code of its own); else 1 when anything has failed.

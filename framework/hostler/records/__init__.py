@@ -1,1 +1,1 @@
-"""What is kept of servers: states, memory, crashes; and reading it from another process."""
+"""Records of servers: states, memory and crashes; and reading them from another process."""

@@ -1,4 +1,4 @@
-"""What another process can find out about a server: from its lock, its records and its last state."""
+"""Inspects a server from another process: by its lock, its records and its last state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hostler.records.status_store import Status, StatusStore
 class ServerInspection:
     """One server, as it looks from outside at a moment.
 
-    `owner` is the hostler that keeps it now. `status` is the last state on record, by whomever; `run`
+    `owner` is the hostler that supervises it now. `status` is the last state on record, by any; `run`
     the record of its process; `crashes` are on disk, oldest first.
     """
 
@@ -41,7 +41,7 @@ class ServerInspection:
 
     @property
     def lost(self) -> bool:
-        """Whether the hostler that kept it ended without a word."""
+        """Whether the hostler that supervised it ended without recording an end."""
         return self.owner is None and self.status is not None and not self.status.state.at_rest
 
     @property
@@ -54,7 +54,7 @@ class ServerInspection:
     def alive(self) -> bool:
         """Whether the process on record is still there."""
         run = self.run
-        # Pids are used again, after a boot and within one: only the start time tells whose it is.
+        # Pids are reused, after a boot and within one; the start time identifies the process.
         if run is None or run.pid is None or run.boot_id != boot_id():
             return False
         return is_alive(run.pid, run.start_time or 0)

@@ -42,7 +42,7 @@ def _emit(server: Server) -> None:
 
     try:
         memory = server.context.processes.memory(server.run.process)
-    except OSError:  # no descriptor left to look with, say: the next sample tells
+    except OSError:  # no free descriptor, say: the next sample will do
         return
 
     _note(server.run, memory)

@@ -64,7 +64,7 @@ class StateRecorder:
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Note an event. It is written a little later; a state in which the server is at rest at once."""
         name = event.server
 

@@ -32,8 +32,8 @@ class Variables(Serializable):
 class Status(Serializable):
     """One server's state, since when and why; texts are masked. `health` is what plugins report, in words.
 
-    `variables` are those of its last spawn; `hooks_out` tells which hooks are out of use, and why.
-    `supervisor_pid` and `supervisor_start` tell which process wrote it, `boot_id` under which boot.
+    `variables` are those of its last spawn; `hooks_out` are the hooks that are out of use, with the reason.
+    `supervisor_pid` and `supervisor_start` identify the process that wrote it, `boot_id` its boot.
     """
 
     server: str
@@ -68,7 +68,7 @@ class Status(Serializable):
         )
 
     @property
-    def kept(self) -> bool:
+    def writer_is_alive(self) -> bool:
         """Whether the process that wrote it is still there."""
         return self.boot_id == boot_id() and start_time(self.supervisor_pid) == self.supervisor_start
 

@@ -68,8 +68,8 @@ def _of_plugins(specs: Iterable[ServerSpec]) -> Iterator[Problem]:
                 from hostler.plugins.options import option_problems  # noqa: PLC0415 - for servers with plugins
 
                 key = f"servers.{spec.name}.plugins.{plugin.name}"
-                said = [one for one in option_problems(plugin) if one.key or plugin.use is None]
-                yield from (replace(one, key=f"{key}.{one.key}" if one.key else key) for one in said)
+                problems = [one for one in option_problems(plugin) if one.key or plugin.use is None]
+                yield from (replace(one, key=f"{key}.{one.key}" if one.key else key) for one in problems)
 
 
 def _between_values(specs: Collection[ServerSpec]) -> list[Problem]:

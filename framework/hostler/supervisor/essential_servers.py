@@ -40,8 +40,8 @@ class Essentials:
         self._stop = stop
         self._ended = anyio.Event()
 
-    def hear(self, event: Event) -> None:
-        """Note an end; and a new start: then the run goes on."""
+    def on_event(self, event: Event) -> None:
+        """Note an end; or a new start, after which the run continues."""
         server = self._servers.get(event.server)
         if not isinstance(event, StateChanged) or server is None or not server.spec.essential:
             return
@@ -86,6 +86,6 @@ def exit_code(server: Server) -> int:
 
 
 def _ended_for_good(server: Server, state: State) -> bool:
-    """Whether it failed, or is stopped though nobody asked for it."""
-    asked = server.desired.stop_requested_for == server.generation or server.desired.is_up
-    return (state is State.FAILED and not server.is_revivable) or (state is State.STOPPED and not asked)
+    """Whether it failed, or is stopped without a request."""
+    requested = server.desired.stop_requested_for == server.generation or server.desired.is_up
+    return (state is State.FAILED and not server.is_revivable) or (state is State.STOPPED and not requested)

@@ -79,6 +79,10 @@ class ServerRegistry(Mapping[str, Server]):
         launches = (run.launch for run in runs if run is not None and run.launch is not None)
         yield from dict.fromkeys(path for launch in launches for path in launch.outputs)
 
+    def ports_in_use(self) -> set[int]:
+        """The ports that the servers have, or will have."""
+        return {port for server in self.servers.values() if (port := server.status.promised_port)}
+
     def holds(self, name: str) -> bool:
         """Whether we hold the lock of a server."""
         lifecycle = self._lifecycles.get(name)
@@ -142,7 +146,7 @@ class ServerRegistry(Mapping[str, Server]):
 
     def _unregister(self, name: str) -> None:
         self._lifecycles.pop(name).dismiss()
-        if name in self._scopes:  # else it has not begun to live
+        if name in self._scopes:  # else its lifecycle has not begun
             self._scopes.pop(name).cancel()
 
     # -- their lifecycles --------------------------------------------------------------------------

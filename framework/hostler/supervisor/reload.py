@@ -44,7 +44,7 @@ class Reloader:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._added: set[str] = set()
 
-    # -- what is asked for --------------------------------------------------------------------
+    # -- requests ----------------------------------------------------------------------------
 
     async def add(self, what: str | ServerSpec, name: str | None, parameters: Mapping[str, object]) -> Server:
         """See Supervisor.add."""
@@ -78,7 +78,7 @@ class Reloader:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    # -- how it is done -----------------------------------------------------------------------
+    # -- one after the other ------------------------------------------------------------------
 
     async def _run_to_end(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.create_task(self._in_turn(work), name="hostler change")
@@ -207,7 +207,7 @@ class Reloader:
         return changes
 
     async def _stop_changed(self, changes: Changes) -> None:
-        """Stop what goes or changes. Where something cannot be stopped, all comes back as it was."""
+        """Stop what is removed or changed. If something cannot be stopped, start again what was up."""
         up = [name for name in (*changes.removed, *changes.restarted) if _is_up(self._registry[name])]
 
         try:
@@ -227,8 +227,8 @@ class Reloader:
         for name in changes.removed:
             self._registry[name].notice("server_removed", "removed")
         for name, keys in changes.changed.items():
-            told = [change.key for change in keys]
-            self._registry[name].notice("server_changed", f"changed: {', '.join(told)}", keys=told)
+            names = [change.key for change in keys]
+            self._registry[name].notice("server_changed", f"changed: {', '.join(names)}", keys=names)
 
     def _start(self, changes: Changes) -> None:
         """Start what is new or was up, and what had failed only because that was down."""

@@ -38,7 +38,7 @@ from hostler.supervisor.reload import Reloader
 
 
 class Supervisor:
-    """Keeps the servers of one configuration, between `async with` and its end.
+    """Supervises the servers of one configuration, between `async with` and its end.
 
     It may be given as specs, or as the path of a file or a mapping that `load` and `from_dict` would read.
 
@@ -64,10 +64,13 @@ class Supervisor:
         self._closing = asyncio.Event()
         self._context = self._make_context(place, directories, environ)
         self._registry = ServerRegistry(given.servers, self._context, self._publish, given.files)
-        self._recorder = self._make_recorder(place)
+        # Without a namespace no other process could find the statuses.
+        statuses = None if place is None else StatusStore(self._context.data_dir)
+        crashes = CrashStore(self._context.data_dir)
+        self._recorder = StateRecorder(self._registry, crashes, statuses, self._registry.holds)
         self._reloader = Reloader(self._registry, given.templates, self._is_open)
         self._essentials = Essentials(self._registry, self.stop)
-        self._listeners += [self._recorder.hear, self._essentials.hear]
+        self._listeners += [self._recorder.on_event, self._essentials.on_event]
 
     def _make_context(
         self, namespace: str | None, directories: Directories | None, environ: Mapping[str, str] | None
@@ -85,17 +88,12 @@ class Supervisor:
             store=RunStore(directories),
             host_env=own,
             live_env=os.environ if environ is None else own,
-            ports_in_use=self._ports_in_use,
-            inputs=lambda: tuple(self._registry.inputs()),  # there is none yet
-            inputs_of_starts=lambda: self._registry.inputs_of_starts(),  # noqa: PLW0108 - as above
+            # The registry needs this context, and is there when these are called.
+            ports_in_use=lambda: self._registry.ports_in_use(),  # noqa: PLW0108 - see above
+            inputs=lambda: tuple(self._registry.inputs()),
+            inputs_of_starts=lambda: self._registry.inputs_of_starts(),  # noqa: PLW0108 - see above
             outputs=lambda: tuple(self._registry.outputs()),
         )
-
-    def _make_recorder(self, namespace: str | None) -> StateRecorder:
-        data_dir = self._context.data_dir
-        # Without a namespace no other process could find the statuses.
-        statuses = None if namespace is None else StatusStore(data_dir)
-        return StateRecorder(self._registry, CrashStore(data_dir), statuses, self._registry.holds)
 
     # -- what there is ------------------------------------------------------------------------
 
@@ -121,7 +119,7 @@ class Supervisor:
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Have `listener` called with every event at once, on the loop's thread; returns how to end that.
 
-        What it raises goes to the loop's exception handler and hurts nobody.
+        What it raises goes to the loop's exception handler, and nowhere else.
         """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
@@ -291,7 +289,7 @@ class Supervisor:
             self._context.processes.watchdog.close()
 
     def _disown_in_child(self) -> None:
-        """Have a forked child own nothing: no lock, no watchdog, and no task that goes on in it."""
+        """Have a forked child own nothing: no lock, no watchdog, and no task that runs on in it."""
         self._registry.disown()
         self._context.processes.watchdog.disown()
         if self._engine is not None and self._context.affinity.loop_runs_here:
@@ -320,6 +318,3 @@ class Supervisor:
             except Exception as error:  # noqa: BLE001 - a listener's fault must not end a server's life
                 context = {"message": "a listener of hostler's events failed", "exception": error}
                 asyncio.get_running_loop().call_exception_handler(context)
-
-    def _ports_in_use(self) -> set[int]:
-        return {port for server in self._registry.values() if (port := server.status.promised_port)}

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Twin(Generic[A]):
-    """The blocking side of something that lives on the loop's thread."""
+    """The blocking face of an object that belongs to the loop's thread."""
 
     def __init__(self, original: A, portal: LoopPortal) -> None:
         self._original = original

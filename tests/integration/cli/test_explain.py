@@ -143,14 +143,14 @@ def test_a_server_whose_hostler_was_killed_is_down() -> None:
     lost = status(State.RUNNING, pid=552, supervisor_start=-1.0)
     assert told(status=lost) == (
         "fake is down, though nobody stopped it: it was running (since 12:00:00) "
-        f"when its hostler (pid {OURSELVES}) was killed, or ended without a word."
+        f"when its hostler (pid {OURSELVES}) was killed, or ended without recording it."
     )
     assert "when the machine went down" in told(status=replace(lost, boot_id="another"))
-    assert "let go of it" in told(status=status(State.WAITING_READY))
+    assert "released it" in told(status=status(State.WAITING_READY))
     run = replace(
         RunRecord.begin("id", "ns", "fake", argv=()), pid=OURSELVES, start_time=start_time(OURSELVES)
     )
-    assert f"Its process still lives: pid {OURSELVES};" in told(status=lost, run=run)
+    assert f"Its process still runs: pid {OURSELVES};" in told(status=lost, run=run)
     assert "still lives" not in told(status=lost, run=replace(run, boot_id="another"))
 
 
@@ -185,7 +185,7 @@ def test_what_plugins_complained_of_and_who_killed_it_are_clues() -> None:
     word = crash().plugins[0]
     killed = crash(signal=9, how="killed by SIGKILL", plugins=(word, replace(word, text="unhealthy: 503")))
     text = told(status=status(State.FAILED), crashes=[killed])
-    assert "\nWhat the plugins said:\n    sse-health: unhealthy: 503\n" in text
+    assert "\nThe plugins reported:\n    sse-health: unhealthy: 503\n" in text
     assert "hostler did not kill it: somebody did, or the kernel for want of memory" in text
     assert "did not kill it" not in told(status=status(State.FAILED), crashes=[replace(killed, killed=True)])
     assert "What to do" not in told(

@@ -73,7 +73,7 @@ def test_a_hangup_signal_tries_again_what_has_failed(
     hostler.wait_for("same server started")
     mended.touch()
     reload(hostler, "again server started")
-    assert hostler.stdout[:3] == ["reload:", "  again: had failed, is tried again", "  unchanged: same"]
+    assert hostler.stdout[:3] == ["reload:", "  again: had failed, and is started again", "  unchanged: same"]
     hostler.send(signal.SIGTERM)
     assert hostler.end() == 0
 

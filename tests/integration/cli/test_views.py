@@ -26,9 +26,9 @@ from hostler import (
     State,
     StateChanged,
 )
-from hostler.cli.output import JsonView, PlainView, View
 from hostler.cli.output.renderer import label
 from hostler.cli.output.terminal import TerminalView
+from hostler.cli.output.views import JsonView, PlainView, View
 
 ONE = Configuration({"web": ServerSpec(name="web")})
 HEAD: dict[str, Any] = {"server": "web", "generation": 1}

@@ -161,7 +161,12 @@ async def test_the_state_on_disk_follows_and_stays_at_the_end(
         server = supervisor["fake"]
         await server.wait_ready(10)
         status = await written(server, State.RUNNING)
-        assert (status.pid, status.url, status.generation, status.kept) == (server.pid, server.url, 1, True)
+        assert (status.pid, status.url, status.generation, status.writer_is_alive) == (
+            server.pid,
+            server.url,
+            1,
+            True,
+        )
         await server.stop()
         assert StatusStore(server.data_dir).read("fake") == await written(server, State.STOPPED)
     assert (await written(server, State.STOPPED)).pid is None

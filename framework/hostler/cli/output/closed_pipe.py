@@ -1,4 +1,4 @@
-"""A view whose reader may go away."""
+"""A view that survives a closed pipe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GONE = (errno.EPIPE, errno.EIO)
 
 
 def _safely(method: Callable[Concatenate[View, P], None]) -> Callable[Concatenate[PipeSafeView, P], None]:
-    """The same method of the view behind, whose errors of the output end nothing."""
+    """The same method of the wrapped view, without the errors of its output."""
 
     def call(self: PipeSafeView, /, *arguments: P.args, **named: P.kwargs) -> None:
         try:
@@ -29,9 +29,9 @@ def _safely(method: Callable[Concatenate[View, P], None]) -> Callable[Concatenat
 
 
 class PipeSafeView(View):
-    """Passes everything on to `view`. When nobody reads any more, `on_gone` is called and all goes nowhere.
+    """Forwards everything to `view`. When nobody reads any more, it calls `on_gone` and discards the rest.
 
-    What cannot be written for another reason (a full disk) is left out, and nothing ends for it.
+    What cannot be written for another reason, such as a full disk, is left out.
     """
 
     def __init__(self, view: View, on_gone: Callable[[], None]) -> None:

@@ -39,8 +39,10 @@ class TerminalView(View):
     def show(self, event: Event) -> None:
         """Print the event if it is for people, and keep the spinner in step."""
         rendered = self._renderer.render(event)
-        if rendered is not None and not isinstance(event, Progress) and not _starts(event):
-            style = _STYLES.get(event.state) if isinstance(event, StateChanged) else None
+        state = event.state if isinstance(event, StateChanged) else None
+        # The spinner shows a start and its progress.
+        if rendered is not None and not isinstance(event, Progress) and state is not State.STARTING:
+            style = None if state is None else _STYLES.get(state)
             style = style or {logging.WARNING: "yellow", logging.ERROR: "red"}.get(rendered.level)
             self._console.print(_harmless(rendered.text), style=style)
         self._spin(rendered.text if rendered is not None and isinstance(event, Progress) else "")
@@ -93,7 +95,3 @@ def _harmless(text: str) -> Text:
     parts = _COLOURS.split(text)
     parts[::2] = [harmless(part) for part in parts[::2]]
     return Text.from_ansi("".join(parts))
-
-
-def _starts(event: Event) -> bool:
-    return isinstance(event, StateChanged) and event.state is State.STARTING

@@ -1,4 +1,4 @@
-"""The ways to show what happens: plain lines for pipes, files and --quiet, and JSON for programs."""
+"""The views of `hostler run`: plain lines for pipes, files and --quiet, and JSON for programs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from hostler.cli.output.renderer import EventRenderer, lines_missed
+from hostler.cli.safe_streams import unguarded
 from hostler.events.events import Event, Progress
 from hostler.events.serialization import to_json
 from hostler.model.spec import Configuration
@@ -17,7 +18,7 @@ from hostler.text.sanitize import escaped, harmless
 
 
 class View:
-    """One way to show what happens. A view overrides what it shows; nothing is shown of the rest."""
+    """One way to show events. A view overrides the methods for what it shows."""
 
     def learn_names(self, configuration: Configuration) -> None:
         """Learn what to call the servers of a configuration, on top of those that are known."""
@@ -103,3 +104,20 @@ class JsonView(View):
     def _write(self, value: dict[str, object]) -> None:
         self._out.write(escaped(json.dumps(value, ensure_ascii=False)) + "\n")
         self._out.flush()
+
+
+def make_view(
+    configuration: Configuration, *, debug: bool, quiet: bool, as_json: bool, has_companion: bool
+) -> View:
+    """Make the view that the options and the kind of output call for.
+
+    With a companion command everything goes to stderr: stdout is the command's.
+    """
+    out = sys.stderr if has_companion else sys.stdout
+    if as_json:
+        return JsonView(out)
+    if out.isatty() and not quiet:
+        from hostler.cli.output.terminal import TerminalView  # noqa: PLC0415 - rich is heavy
+
+        return TerminalView(configuration, unguarded(out), debug=debug)
+    return PlainView(configuration, out, debug=debug, quiet=quiet)
