@@ -4,8 +4,9 @@ A plugin is a dataclass (`@dataclass(eq=False)`): its fields are its options in 
 marked with `@hookimpl`, are its hooks. A method names only the arguments that it uses. A plugin may say
 which version of this page it was written for: `api = "1"`, a plain attribute of the class.
 
-The arguments of a hook may grow and never shrink. What is to go is marked first (`warn_on_impl_args`,
-`warn_on_impl` of `hookspec`): whoever uses it is warned and still works, until `OLDEST_API` has passed it.
+The arguments of a hook may grow and never shrink. What will be removed is marked first (`warn_on_impl_args`,
+`warn_on_impl` of `hookspec`): a plugin that uses it gets a warning and still works, until `OLDEST_API` has
+passed it.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class ServerView(Protocol):
 
     @property
     def state(self) -> State:
-        """Where it is in its life."""
+        """The state of its lifecycle."""
 
     @property
     def generation(self) -> int:
@@ -92,7 +93,7 @@ class ServerView(Protocol):
         """What `launch.facts` held when this run was spawned; empty before that."""
 
     def stranger(self) -> str:
-        """Who listens at the endpoint in the server's place: "pid 12 (nginx)"; "" where nobody is seen to.
+        """The foreign process that listens at the endpoint: "pid 12 (nginx)"; "" where none is seen.
 
         To connect, ask `verify_listener`.
         """
@@ -101,9 +102,9 @@ class ServerView(Protocol):
         """Return where the server's own processes listen at its endpoint (or `at` another one).
 
         Ask right before a connection, and once more before anything goes over it, then at the address that
-        it led to (`getpeername()`), with our own end as its `near` (`getsockname()`): a server may let go of
-        its port and live on, and another may listen for a moment at one more address of its name. With
-        `secret` (a password will be sent) or `identity = "require"`, a listener that cannot be told is
+        it led to (`getpeername()`), with our own end as its `near` (`getsockname()`): a server may close
+        its port and run on, and another may listen for a moment at one more address of its name. With
+        `secret` (a password will be sent) or `identity = "require"`, a listener that cannot be identified is
         refused too. Raises PortInUse, ConnectionRefusedError where nobody listens, or another OSError when
         nobody can look.
         """
@@ -169,10 +170,10 @@ class ServerView(Protocol):
         """Register a secret that was found at run time: masked from now on wherever hostler writes."""
 
     def progress(self, text: str, fraction: float | None = None) -> None:
-        """Say what is being done; a terminal shows it beside the spinner."""
+        """Report progress; a terminal shows it beside the spinner."""
 
     def notice(self, topic: str, text: str, *, level: str = "info", **details: object) -> None:
-        """Tell the world something that is no state: "env_withheld", "update_available" ..."""
+        """Emit a notice of something that is no state: "env_withheld", "update_available" ..."""
 
     def lines(self, buffer: int = 4096) -> AsyncIterator[Line]:
         """Follow the output, line by line; of more than `buffer` that wait the oldest are dropped.
@@ -181,7 +182,7 @@ class ServerView(Protocol):
         """
 
     def deliver(self, item: StreamEvent | StreamGap) -> None:
-        """Hand an event of the health connection to whoever follows `stream_events()`; never blocks."""
+        """Pass an event of the health connection on to those who follow `stream_events()`; never blocks."""
 
     def start_soon(
         self,
@@ -190,7 +191,7 @@ class ServerView(Protocol):
         over_restarts: bool = False,
         while_failed: str = "",
     ) -> None:
-        """Run something beside this run; it is cancelled when the run ends, its failure is reported.
+        """Run a task alongside this run; it is cancelled when the run ends, its failure is reported.
 
         With `over_restarts` it goes on through restarts and their delays, until the server is at rest. With
         `while_failed`, which tells what brings a failed server back ("a change of its files starts it
@@ -218,7 +219,7 @@ async def pre_spawn(server: ServerView, launch: Launch) -> None:
 def parse_port(server: ServerView, line: str, stream: StreamName) -> Endpoint | None:
     """Find the endpoint in one complete line (cut at 8 KiB); the first plugin that answers wins.
 
-    An answer is a candidate until a process of the server listens there; lines go on being asked.
+    An answer is a candidate until a process of the server listens there; later lines are still passed on.
     """
 
 
@@ -235,17 +236,17 @@ def health_check(  # type: ignore[empty-body]
 
 @hookspec
 async def on_ready(server: ServerView, endpoint: Endpoint | None) -> None:
-    """Told when the server enters running. Deadline: 5 s."""
+    """Called when the server enters running. Deadline: 5 s."""
 
 
 @hookspec
 async def on_crash(server: ServerView, exit: Exit) -> Advice | None:  # noqa: A002
-    """Told in crashed, when the whole tree is dead; may advise what comes next. Deadline: 5 s."""
+    """Called in crashed, when the whole process tree is dead; may advise what follows. Deadline: 5 s."""
 
 
 @hookspec
 async def on_shutdown(server: ServerView, reason: str) -> None:
-    """Told on entering stopping, before the first signal; not when the server is killed at once.
+    """Called on entering stopping, before the first signal; not when the server is killed at once.
 
     Deadline: 2 s each, 3 s together.
     """

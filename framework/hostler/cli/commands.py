@@ -11,7 +11,7 @@ from typing import ClassVar, TextIO
 
 import click
 
-from hostler.cli.safe_streams import guarded
+from hostler.cli.safe_streams import safe_stream
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.version import __version__
 
@@ -69,7 +69,7 @@ def _prepare_output() -> None:
         if isinstance(stream, TextIOWrapper):
             # A title may have characters that the encoding of the terminal does not have.
             stream.reconfigure(errors="backslashreplace")
-    sys.stdout, sys.stderr = guarded(sys.stdout), guarded(sys.stderr)
+    sys.stdout, sys.stderr = safe_stream(sys.stdout), safe_stream(sys.stderr)
 
 
 def _nowhere() -> TextIO:

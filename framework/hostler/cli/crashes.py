@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from textwrap import indent
 
 import click
 
 from hostler.cli.arguments import Layers, layer_options, select_servers, words_argument
-from hostler.cli.formatting import at, indented, lasting
+from hostler.cli.formatting import format_duration, format_time
 from hostler.events.crash import CrashRecord
 from hostler.events.messages import spent, what_followed
 from hostler.model.spec import Configuration
@@ -17,6 +18,7 @@ from hostler.process.disk.directories import Directories
 from hostler.process.disk.namespace import resolve_namespace
 from hostler.records.crash_store import CrashStore, StoredCrash
 
+_MARGIN = " " * 4
 _HEAD = ("no.", "time", "server", "run", "how it ended", "uptime", "what followed")
 
 
@@ -78,14 +80,14 @@ def table(crashes: Sequence[StoredCrash]) -> str:
 def page(crash: StoredCrash, now: datetime) -> str:
     """All that is known of one."""
     record = crash.record
-    ago = lasting((now - record.when).total_seconds())
+    ago = format_duration((now - record.when).total_seconds())
     how = "exited unexpectedly" if record.started else "could not be started"
     title = f"{record.server}, crash {crash.number}: run {record.generation} {how}"
-    lines = [f"{title} at {at(record.when, now)}, {ago} ago", *_facts(record, now)]
+    lines = [f"{title} at {format_time(record.when, now)}, {ago} ago", *_facts(record, now)]
 
     for stream, text in (("stderr", record.stderr), ("stdout", record.stdout)):
         lines.append(f"  last lines of {stream}:" if text.strip() else f"  nothing on {stream}")
-        lines += [indented(text)] if text.strip() else []
+        lines += [indent(text.rstrip(), _MARGIN)] if text.strip() else []
 
     return "\n".join(lines)
 
@@ -102,7 +104,7 @@ def _row(number: int, record: CrashRecord) -> tuple[str, ...]:
         record.server,
         str(record.generation),
         how_it_ended(record),
-        lasting(record.uptime),
+        format_duration(record.uptime),
         what_followed(record),
     )
 
@@ -111,13 +113,13 @@ def _facts(record: CrashRecord, now: datetime) -> Iterator[str]:
     ready = "it had been ready" if record.ready else "it had not been ready"
     pid = "" if record.pid is None else f" (pid {record.pid})"
     how = (
-        f"{how_it_ended(record)} after {lasting(record.uptime)}{pid}; {ready}"
+        f"{how_it_ended(record)} after {format_duration(record.uptime)}{pid}; {ready}"
         if record.started
         else record.how
     )
     yield f"  how: {how}"
     yield f"  why: {record.reason} ({', '.join(part for part in (record.error, record.cause.value) if part)})"
-    tried = "" if record.next_try is None else f" at {at(record.next_try, now)}"
+    tried = "" if record.next_try is None else f" at {format_time(record.next_try, now)}"
     yield f"  what followed: {what_followed(record)}{tried}; {spent(record)}"
 
     if record.hint:
@@ -128,7 +130,7 @@ def _facts(record: CrashRecord, now: datetime) -> Iterator[str]:
 
     for point in record.memory:
         processes = "1 process" if point.processes == 1 else f"{point.processes} processes"
-        yield f"    {point.rss >> 20} MiB in {processes} after {lasting(point.uptime)}"
+        yield f"    {point.rss >> 20} MiB in {processes} after {format_duration(point.uptime)}"
 
     if record.plugins:
         yield "  plugins:"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from datetime import timedelta
+from textwrap import indent
 
 import click
 
 from hostler.cli.arguments import Layers, layer_options, select_servers, words_argument
 from hostler.cli.crashes import how_it_ended
-from hostler.cli.formatting import at, indented, lasting
+from hostler.cli.formatting import format_duration, format_time
 from hostler.events.crash import KEPT, CrashRecord
 from hostler.events.messages import spent, what_followed
 from hostler.model.states import COMPLETED, State
@@ -21,6 +22,7 @@ from hostler.records.inspect import ServerInspection, inspect_server
 from hostler.records.status_store import Status
 
 _LINES = 8
+_MARGIN = " " * 4
 _RECENT = timedelta(hours=1)
 _TIMES = {1: "once", 2: "twice"}
 _SENTENCES = {
@@ -104,8 +106,8 @@ def _of_status(it: ServerInspection, status: Status) -> Iterator[str]:
     yield _SENTENCES[status.state].format(
         server=it.server,
         pid=status.pid,
-        since=at(status.since, it.now),
-        age=lasting((it.now - status.since).total_seconds()),
+        since=format_time(status.since, it.now),
+        age=format_duration((it.now - status.since).total_seconds()),
         at_url=f", at {it.url}" if it.url else "",
         where=f"at {it.url}" if it.url else "without a known address",
         by=f"supervised by hostler (pid {status.supervisor_pid})",
@@ -124,7 +126,7 @@ def _of_status(it: ServerInspection, status: Status) -> Iterator[str]:
 
 
 def _stopped(it: ServerInspection, status: Status) -> Iterator[str]:
-    since = at(status.since, it.now)
+    since = format_time(status.since, it.now)
 
     if it.owner is not None:
         yield f"{it.server} has been stopped since {since}; hostler (pid {it.owner.pid}) will start it again."
@@ -134,25 +136,26 @@ def _stopped(it: ServerInspection, status: Status) -> Iterator[str]:
         yield "It runs again when it is started again."
         return
 
-    yield f"{it.server} has been stopped since {since}: {status.reason or 'a stop was requested'}."
+    yield f"{it.server} has been stopped since {since}: {status.reason or 'a stop was asked for'}."
     yield "Nobody has started it since."
 
 
 def _failed(it: ServerInspection, status: Status) -> Iterator[str]:
     crash = it.last_crash
     if crash is None or crash.outcome is not State.FAILED or crash.generation != status.generation:
-        yield f"{it.server} failed at {at(status.since, it.now)}: {status.reason}."
+        yield f"{it.server} failed at {format_time(status.since, it.now)}: {status.reason}."
         return
     decision = crash.decision or "it exited unexpectedly"
     decision = f"it {decision}" if decision.startswith("gave up") else decision
-    yield f"{it.server} failed at {at(status.since, it.now)}: {decision}."
+    yield f"{it.server} failed at {format_time(status.since, it.now)}: {decision}."
     yield f"The last time: {crash.reason}."
     yield "Nobody has started it since."
 
 
 def _lost(it: ServerInspection, status: Status) -> Iterator[str]:
     what = status.state.value.replace("_", " ")
-    yield f"{it.server} is down, though nobody stopped it: it was {what} (since {at(status.since, it.now)})"
+    since = format_time(status.since, it.now)
+    yield f"{it.server} is down, though nobody stopped it: it was {what} (since {since})"
 
     if status.boot_id != boot_id():
         yield "when the machine went down; the machine has rebooted since."
@@ -169,7 +172,7 @@ def _next_try(it: ServerInspection) -> Iterator[str]:
     crash = it.last_crash
     if crash is not None and crash.next_try is not None:
         left = (crash.next_try - it.now).total_seconds()
-        when = f"in {lasting(left)}, at {at(crash.next_try, it.now)}" if left > 0 else "now"
+        when = f"in {format_duration(left)}, at {format_time(crash.next_try, it.now)}" if left > 0 else "now"
         yield f"{spent(crash).removesuffix(' used')} are used; the next try is {when}."
 
 
@@ -179,28 +182,28 @@ def _next_try(it: ServerInspection) -> Iterator[str]:
 def _history(it: ServerInspection, last: CrashRecord) -> str:
     recent = sum(it.now - crash.when < _RECENT for crash in it.crashes)
     times = _TIMES.get(recent, f"{recent} times" if recent < KEPT else f"at least {recent} times")
-    how = f"{how_it_ended(last)} after {lasting(last.uptime)}" if last.started else last.reason
+    how = f"{how_it_ended(last)} after {format_duration(last.uptime)}" if last.started else last.reason
     how += f", then {what_followed(last)}"
     what = "exited unexpectedly" if last.started else "could not be started"
 
     if not recent:
-        return f"It last {what} at {at(last.when, it.now)}: {how}."
+        return f"It last {what} at {format_time(last.when, it.now)}: {how}."
 
     if any(crash.started for crash in it.crashes):
         what = "exited unexpectedly"
 
-    return f"It {what} {times} in the last hour, the last time at {at(last.when, it.now)}: {how}."
+    return f"It {what} {times} in the last hour, the last time at {format_time(last.when, it.now)}: {how}."
 
 
 def _clues(crash: CrashRecord) -> Iterator[str]:
     notes = [f"{word.plugin}: {word.text}" for word in crash.plugins if word.text != "healthy"]
     if notes:
-        yield "The plugins reported:\n" + indented("\n".join(notes))
+        yield "The plugins reported:\n" + indent("\n".join(notes), _MARGIN)
 
     name, text = ("stderr", crash.stderr) if crash.stderr.strip() else ("stdout", crash.stdout)
     if text.strip():
         last = "\n".join(text.rstrip().splitlines()[-_LINES:])
-        yield f"The last lines of {name} were:\n{indented(last)}"
+        yield f"The last lines of {name} were:\n{indent(last, _MARGIN)}"
 
     if crash.signal == signal.SIGKILL and not crash.killed:
         yield "hostler did not kill it: somebody did, or the kernel for want of memory (see dmesg)."

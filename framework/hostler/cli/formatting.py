@@ -1,17 +1,17 @@
-"""Times, durations and text of others, as commands print them."""
+"""Times and durations, as commands print them."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 
-def at(time: datetime, now: datetime) -> str:
+def format_time(time: datetime, now: datetime) -> str:
     """A time of the day here, with its date unless that is today's."""
     here, today = time.astimezone(), now.astimezone().date()
     return f"{here:%H:%M:%S}" if here.date() == today else f"{here:%Y-%m-%d %H:%M:%S}"
 
 
-def lasting(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A duration in its two largest units: "3.8 s", "4 min 3 s", "2 h 5 min", "3 d 0 h"."""
     if seconds < 60:
         return f"{max(seconds, 0.0):.1f} s"
@@ -21,8 +21,3 @@ def lasting(seconds: float) -> str:
     if days:
         return f"{days} d {hours} h"
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
-
-
-def indented(text: str, spaces: int = 4) -> str:
-    """The lines of a text, moved to the right."""
-    return "\n".join(" " * spaces + line for line in text.rstrip().splitlines())

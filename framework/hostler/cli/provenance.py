@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
-from hostler.cli.formatting import at
+from hostler.cli.formatting import format_time
 from hostler.config.provenance import origins_of, place_of
 from hostler.errors import EnvironmentSetupFailed
 from hostler.launching.env_file import read_env_file
@@ -48,7 +48,7 @@ def _aligned(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def _set_at(server: ResolvedServer, variables: Variables) -> tuple[str, list[tuple[str, str]]]:
-    name, when = server.spec.name, at(variables.since, datetime.now(UTC))
+    name, when = server.spec.name, format_time(variables.since, datetime.now(UTC))
     rows = [(variable, _who(server, variable, who)) for variable, who in variables.origins.items()]
     rows += [(variable, f"taken away by {who}") for variable, who in variables.removed.items()]
     return f"the environment of {name}, as it was set at its last start ({when}):", sorted(rows)

@@ -1,4 +1,4 @@
-"""Where text leaves hostler: whoever writes, nothing that plays with a terminal gets out."""
+"""Streams for text that leaves hostler: nothing in it can steer a terminal, whoever writes it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, TextIO, cast
 from hostler.text.sanitize import harmless
 
 
-class _Edge:
-    """A stream for text that may quote a configuration, a server or a plugin. The rest is the stream's."""
+class _SafeStream:
+    """A stream for text that may quote a configuration, a server or a plugin."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
     def write(self, text: str) -> int:
-        """Write it without what would play with a terminal."""
+        """Write the text without control characters."""
         return self.stream.write(harmless(text))
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -27,11 +27,11 @@ class _Edge:
         return getattr(self.stream, name)
 
 
-def guarded(stream: TextIO) -> TextIO:
-    """The stream as an edge; the same one when it is one already."""
-    return stream if isinstance(stream, _Edge) else cast("TextIO", _Edge(stream))
+def safe_stream(stream: TextIO) -> TextIO:
+    """Wrap the stream, unless it is wrapped already."""
+    return stream if isinstance(stream, _SafeStream) else cast("TextIO", _SafeStream(stream))
 
 
-def unguarded(stream: TextIO) -> TextIO:
-    """What is behind the edge, for who writes orders to the terminal and looks after the rest itself."""
-    return stream.stream if isinstance(stream, _Edge) else stream
+def raw_stream(stream: TextIO) -> TextIO:
+    """The stream behind, for a writer that steers the terminal and makes all other text safe itself."""
+    return stream.stream if isinstance(stream, _SafeStream) else stream

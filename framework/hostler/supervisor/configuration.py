@@ -12,7 +12,7 @@ from hostler.model.choices import InputMode
 from hostler.model.graph import with_implied_needs
 from hostler.model.spec import Configuration, ServerSpec
 
-Given: TypeAlias = (
+ConfigurationSource: TypeAlias = (
     Configuration | ServerSpec | Iterable[ServerSpec] | Mapping[str, object] | str | os.PathLike[str]
 )
 """A configuration, specs, the path of a file, or a mapping as in such a file."""
@@ -21,7 +21,7 @@ _LOCAL = ("127.0.0.1", "::1", "localhost")
 _FORMS = "a Configuration, a ServerSpec, several of them, the path of a file or a mapping as in a file"
 
 
-def configuration_of(given: Given, environ: Mapping[str, str] | None = None) -> Configuration:
+def configuration_of(given: ConfigurationSource, environ: Mapping[str, str] | None = None) -> Configuration:
     """The configuration that is meant, with what specs refer to among their needs.
 
     A file and a mapping are read with `${VAR}` from `environ`, os.environ by default. Raises

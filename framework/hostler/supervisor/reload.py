@@ -18,7 +18,7 @@ from hostler.model.schema.diagnostics import likely
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
 from hostler.process.context import exposed
-from hostler.supervisor.configuration import Given, configuration_of
+from hostler.supervisor.configuration import ConfigurationSource, configuration_of
 from hostler.supervisor.registry import ServerRegistry
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class Reloader:
         self._refuse_unless_open()
         await self._run_to_end(self._remove(name))
 
-    async def reload(self, configuration: Given) -> Changes:
+    async def reload(self, configuration: ConfigurationSource) -> Changes:
         """See Supervisor.reload."""
         self._refuse_unless_open()
         if isinstance(configuration, str | os.PathLike):
@@ -69,7 +69,7 @@ class Reloader:
         self._registry.read_from(wanted.files)
         return await self._run_to_end(self._reload(wanted.servers, wanted.templates))
 
-    def preview(self, configuration: Given) -> Changes:
+    def preview(self, configuration: ConfigurationSource) -> Changes:
         """See Supervisor.changes."""
         return self._changes(self._with_added(configuration_of(configuration).servers))
 

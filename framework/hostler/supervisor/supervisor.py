@@ -31,7 +31,7 @@ from hostler.records.memory import sample_memory
 from hostler.records.recorder import StateRecorder
 from hostler.records.status_store import StatusStore
 from hostler.runtime.cleanup import sweep
-from hostler.supervisor.configuration import Given, configuration_of
+from hostler.supervisor.configuration import ConfigurationSource, configuration_of
 from hostler.supervisor.essential_servers import EssentialEnd, Essentials
 from hostler.supervisor.registry import ServerRegistry, all_of
 from hostler.supervisor.reload import Reloader
@@ -50,7 +50,7 @@ class Supervisor:
 
     def __init__(
         self,
-        configuration: Given,
+        configuration: ConfigurationSource,
         *,
         namespace: str | None = None,
         directories: Directories | None = None,
@@ -185,11 +185,11 @@ class Supervisor:
         """
         await self._reloader.remove(name)
 
-    def changes(self, configuration: Given) -> Changes:
+    def changes(self, configuration: ConfigurationSource) -> Changes:
         """What a reload of this configuration would change. Raises InvalidConfiguration as it would."""
         return self._reloader.preview(configuration)
 
-    async def reload(self, configuration: Given) -> Changes:
+    async def reload(self, configuration: ConfigurationSource) -> Changes:
         """Take another configuration: restart what changes, add and remove servers, leave all others alone.
 
         A changed server that is up is stopped and asked up again, which this does not wait for; one

@@ -13,7 +13,7 @@ from typing import Any
 from hostler.config.load import load
 from hostler.config.source.overrides import Settings
 from hostler.errors import ServerError
-from hostler.supervisor.configuration import Given
+from hostler.supervisor.configuration import ConfigurationSource
 from hostler.supervisor.supervisor import Supervisor
 from hostler.sync.portal import LoopPortal
 from hostler.sync.servers import BlockingSupervisor
@@ -56,7 +56,7 @@ class Block(ContextDecorator, AbstractContextManager[BlockingSupervisor]):
 
 
 def serve(
-    configuration: Given,
+    configuration: ConfigurationSource,
     *,
     profiles: Iterable[str] = (),
     settings: Settings = (),

@@ -17,7 +17,7 @@ from hostler.model.diff import Changes
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
 from hostler.model.values import Auth, Endpoint, Line, StreamEvent, StreamGap
-from hostler.supervisor.configuration import Given
+from hostler.supervisor.configuration import ConfigurationSource
 from hostler.supervisor.essential_servers import EssentialEnd
 from hostler.supervisor.supervisor import Supervisor
 from hostler.sync.portal import LoopPortal
@@ -167,7 +167,7 @@ class BlockingSupervisor(Twin[Supervisor], Mapping[str, BlockingServer]):
         self._portal.call(self._original.remove, name)
         self._twins.pop(server, None)
 
-    def changes(self, configuration: Given) -> Changes:
+    def changes(self, configuration: ConfigurationSource) -> Changes:
         """See Supervisor.changes."""
         changes: Changes = self._portal.call(self._original.changes, configuration)
         return changes

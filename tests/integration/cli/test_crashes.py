@@ -12,7 +12,7 @@ import pytest
 from crashes import NOON, crash
 from hostler import CrashRecord, Directories, State
 from hostler.cli.crashes import page
-from hostler.cli.formatting import at, lasting
+from hostler.cli.formatting import format_duration, format_time
 from hostler.records.crash_store import CrashStore, StoredCrash
 from hostler.text.sanitize import harmless
 from hostler_process import Configure, Run, server_table
@@ -155,13 +155,13 @@ def test_a_page_leaves_out_what_is_not_known() -> None:
     ],
 )
 def test_a_duration_has_two_units(seconds: float, words: str) -> None:
-    assert lasting(seconds) == words
+    assert format_duration(seconds) == words
 
 
 def test_a_time_has_its_date_unless_it_is_today() -> None:
     now = datetime(2026, 1, 2, 12, tzinfo=UTC)
-    assert len(at(now, now)) == len("12:00:00")
-    assert at(now - timedelta(days=3), now).startswith("2025-12-30 ")
+    assert len(format_time(now, now)) == len("12:00:00")
+    assert format_time(now - timedelta(days=3), now).startswith("2025-12-30 ")
 
 
 def test_text_keeps_its_lines_and_tabs() -> None:

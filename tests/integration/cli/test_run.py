@@ -239,6 +239,7 @@ def test_the_same_server_twice_is_refused(configure: Configure, start: Start, ru
     assert done.returncode == 1
     assert "it runs already" in done.stderr or "already" in done.stderr
     assert str(hostler.process.pid) in done.stderr
+    assert "copy the configuration to another folder" in done.stderr
     hostler.send(signal.SIGINT)
     assert hostler.end() == 0
 

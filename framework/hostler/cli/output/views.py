@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from hostler.cli.output.renderer import EventRenderer, lines_missed
-from hostler.cli.safe_streams import unguarded
+from hostler.cli.safe_streams import raw_stream
 from hostler.events.events import Event, Progress
 from hostler.events.serialization import to_json
 from hostler.model.spec import Configuration
@@ -119,5 +119,5 @@ def make_view(
     if out.isatty() and not quiet:
         from hostler.cli.output.terminal import TerminalView  # noqa: PLC0415 - rich is heavy
 
-        return TerminalView(configuration, unguarded(out), debug=debug)
+        return TerminalView(configuration, raw_stream(out), debug=debug)
     return PlainView(configuration, out, debug=debug, quiet=quiet)
