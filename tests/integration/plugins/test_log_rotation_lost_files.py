@@ -137,14 +137,14 @@ def test_a_folder_that_is_gone_for_long_costs_what_comes_meanwhile_and_no_more(
 
 
 def test_a_file_that_cannot_be_looked_at_is_written_to_all_the_same(
-    log: Callable[..., LogFile], path: Path
+    log: Callable[..., LogFile], path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sink = log(max_size=100)
     hidden = path.parent.rename(path.parent.with_name("hidden")) / path.name
     path.parent.symlink_to(path.parent)
 
     keep_writing(sink, lambda: hidden.stat().st_size > 10, b"more\n")
-    time.sleep(0.6)  # it looks twice a second
+    monkeypatch.setattr(file_module, "_LOOK_AFTER", 0.0)  # half a second later
     sink.write("stdout", b"last\n")
 
     assert content(hidden).endswith(b"more\nlast\n")

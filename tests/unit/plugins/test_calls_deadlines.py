@@ -43,10 +43,10 @@ async def test_each_plugin_has_its_own_deadline(monkeypatch: pytest.MonkeyPatch)
     heard = together(stuck=telling("on_ready", lambda: asyncio.sleep(60)), right=Noting("right", calls))
     started = time.monotonic()
     await heard.plugins.on_ready(SERVER, None)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 5
     assert calls == ["right"]
     assert heard.reasons == ["took longer than 0.2 s"]
-    assert 0.2 <= heard.failures[0].seconds < 10
+    assert 0.2 <= heard.failures[0].seconds < 5
 
 
 async def test_three_overruns_take_the_hook_out(monkeypatch: pytest.MonkeyPatch) -> None:
