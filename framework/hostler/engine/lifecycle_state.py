@@ -124,12 +124,12 @@ class LifecycleState:
     def drop_plugins(self) -> None:
         """Have the next start build new ones."""
         self.plugins = None
-        self.server.lasting.end()
+        self.server.plugin_tasks.end()
 
     # -- its end ------------------------------------------------------------------------------
 
     def deactivate(self, state: State, *, reason: str = "", error: ServerError | None = None) -> None:
-        """Enter stopped or failed, then release what nobody wants any more."""
+        """Enter stopped or failed, then release what no start is waiting for."""
         server = self.server
         ends = state is State.FAILED or not server.desired.is_up
 
@@ -142,10 +142,12 @@ class LifecycleState:
             self.enter(state, reason=reason, error=error)
         finally:
             if ends:
-                self.release()  # not before: whoever hears of the state may still write it down
+                self.release()  # not before: listeners write the state to disk under this lock
 
         if server.is_revivable:
-            server.reporter.notice("waits_while_failed", f"it waits: {server.lasting.revival}", "warning")
+            server.reporter.notice(
+                "waits_while_failed", f"it waits: {server.plugin_tasks.revival}", "warning"
+            )
 
     def release(self) -> None:
         """Release the lock, and drop the plugins and what they still run, unless one may revive it."""

@@ -25,7 +25,7 @@ _LATE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """Why a run is to end. `error` is None when only its exit can tell; `succeeded`: it has done its work."""
+    """Why a run is to end. Without `error`, its exit explains it; `succeeded`: it has done its work."""
 
     cause: ExitCause
     reason: str = ""
@@ -57,7 +57,7 @@ class Monitor:
             deadline = max(begun + self._limit(), not_before)
             event = await self._run.mailbox.take(deadline)
             if event is None and loop_time() - deadline > _LATE:
-                not_before = loop_time() + _LATE  # the host held up the loop: nothing could be heard
+                not_before = loop_time() + _LATE  # the host held up the loop: no event could arrive
                 continue
             outcome = self._too_late() if event is None else self._consider(event)
             if outcome is not None:

@@ -219,7 +219,7 @@ class LiveRun(PreparedRun):
     def _take_line(self, line: Line) -> None:
         """Offer the endpoint that a line of output announces."""
         if self.discovery is not None and self.endpoint is None:
-            self.discovery.heard()
+            self.discovery.note_output()
             answer = self._parse_port(line.text, line.stream)
             if answer is not None:
                 self.discovery.offer(answer[1], answer[0])

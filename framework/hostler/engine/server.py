@@ -130,7 +130,7 @@ class Server(ServerFacts):
         return ServerError(why, server=self.name, hint="call start() first")
 
     async def wait_stopped(self) -> None:
-        """Wait until the server is at rest, stopped or failed, and nobody has asked for it to be up."""
+        """Wait until the server is stopped or failed, and nobody has asked for it to be up."""
         await self.until(self.is_settled)
 
     async def _until_spawned(self, *, after: int) -> None:
@@ -166,7 +166,7 @@ class Server(ServerFacts):
         self.context.affinity.check()
         self.desired.down(self.generation, stop_reason)
         if self.state.at_rest:
-            self.lasting.end()
+            self.plugin_tasks.end()
         self._notify()
 
     def ask_again(self, stop_reason: str) -> None:
@@ -175,7 +175,7 @@ class Server(ServerFacts):
         self._notify()
 
     def ask_restart(self, reason: str) -> None:
-        """Have a plugin's request for a restart fulfilled; a stop that is asked for wins."""
+        """Fulfil a plugin's request for a restart; a stop that is asked for wins."""
         revives = self.is_revivable and not self.desired.start_requested
         if not revives and (not self.state.has_begun or self.end_asked):
             return
@@ -226,7 +226,7 @@ class Server(ServerFacts):
     def is_revivable(self) -> bool:
         """Whether it has failed, and a plugin may start it anew."""
         wanted = self.desired.is_up and self.desired.accepts_commands
-        return self.state is State.FAILED and wanted and bool(self.lasting.revival)
+        return self.state is State.FAILED and wanted and bool(self.plugin_tasks.revival)
 
     def is_settled(self) -> bool:
         """Whether it is stopped or failed, and nobody has asked for it."""

@@ -32,7 +32,7 @@ _PLUGIN_FAILURES, _MEMORY_POINTS, _TAIL_LINES = 50, 30, 20
 
 
 class RunSignal(Enum):
-    """What a run's lifecycle is woken up for; there is nothing more to say about it."""
+    """An event that needs no details."""
 
     PREPARED = "the launch can be spawned, or cannot"
     COMMAND_RECEIVED = "somebody gave a command: look at what is desired"

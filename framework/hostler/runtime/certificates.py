@@ -1,4 +1,4 @@
-"""Certificates that variables name, and that the server which gets these variables cannot read."""
+"""Warnings of certificates that variables name, and that the server which gets them cannot read."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def _named(launch: Launch) -> Iterator[tuple[str, str]]:
 
 
 def _readable(paths: Sequence[str]) -> list[str]:
-    """Those that we can read ourselves, from where we stand."""
+    """Those that we can read ourselves, from our own folder."""
     return [path for path in paths if os.access(path, os.R_OK)]
 
 
 async def _kept(command_runner: CommandRunner, paths: Sequence[str], *, sandboxed: bool) -> list[str]:
-    """Those of these paths that the server cannot read."""
+    """Those that the server cannot read."""
     launch = command_runner.launch
     if _is_as_we_are(launch):
         seen = await run_in_thread(

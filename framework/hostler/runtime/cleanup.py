@@ -1,4 +1,4 @@
-"""Releasing what a launch holds when its run is over, or never came about."""
+"""Releases what a launch holds when its run is over, or never came about."""
 
 from __future__ import annotations
 

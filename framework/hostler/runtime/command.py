@@ -1,4 +1,4 @@
-"""Commands that are run for a server, as the server itself, and never outlive their time."""
+"""Commands that are run for a server, as the server itself; each has a time limit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FILE_SECONDS = 20.0  # for what takes milliseconds, on a busy machine
 
 @dataclass(frozen=True, slots=True)
 class CommandRunner:
-    """What commands for one run need to know. With its `run_id` they count as part of the server's tree."""
+    """Runs commands for one run. With its `run_id` they count as a part of the server's process tree."""
 
     context: SupervisorContext
     reporter: Reporter
@@ -66,7 +66,7 @@ class CommandRunner:
             await capture.close()
 
     async def run_unmasked(self, argv: list[str], env: dict[str, str]) -> CommandResult:
-        """Run one of the system's own tools for the core, which wants to know what stands in a file."""
+        """Run a tool of the system whose output is read as it is: the text of a file, say."""
         return await self.run(argv, env, timeout=_FILE_SECONDS, cwd=Path("/"), masked=False)
 
     def _spawn(self, capture: Capture, launch: Launch) -> Process:
@@ -81,7 +81,7 @@ class CommandRunner:
             capture.close_write_fds()
 
     async def _until_end(self, process: Process, timeout: float) -> ExitStatus:
-        """Wait, and stop all that it started: however it ended, and also when this is cancelled."""
+        """Wait for the exit, then stop all that it started; also when this is cancelled."""
         status, unstoppable = ExitStatus(), Unstoppable(self.context.processes, self.reporter)
         try:
             with anyio.move_on_after(timeout):
@@ -99,11 +99,11 @@ class CommandRunner:
 
 
 def _nothing(topic: str, text: str, details: Mapping[str, object]) -> None:
-    """Let trouble with sinks be: there are none."""
+    """Ignore trouble with sinks: there are none."""
 
 
 class AsServer(ABC):
-    """What plugins have run and read for a server, as that server: its user, its rights, its sandbox."""
+    """Runs commands and reads files for plugins as the server would: its user, its rights, its sandbox."""
 
     @abstractmethod
     def command_env(self) -> dict[str, str]:
@@ -111,7 +111,7 @@ class AsServer(ABC):
 
     @abstractmethod
     def _command_runner(self) -> CommandRunner:
-        """What runs commands for its run now; ServerError without one."""
+        """Run commands for the present run; ServerError without one."""
 
     async def run_command(
         self,

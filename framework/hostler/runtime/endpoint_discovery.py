@@ -1,4 +1,4 @@
-"""From what a server listens at, and what it announces, to a confirmed endpoint."""
+"""Finds the endpoint of a server: by what it announces, and by the sockets at which it listens."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _HANDED_OVER = "configuration"
 
 @dataclass(frozen=True, slots=True)
 class EndpointConfirmed:
-    """A process of the server listens here, or that cannot be told and `doubt` says why."""
+    """A process of the server listens here; or nobody can know, and `doubt` says why."""
 
     endpoint: Endpoint
     source: str
@@ -51,7 +51,7 @@ class EndpointDiscovery:
     """Waits until the server's tree listens at the port it was handed, or at the latest candidate.
 
     `handed_over` is where the server was asked to listen, while its output may still announce something;
-    `insisted` tells whether its command line or environment names that port.
+    with `insisted` its command line or environment names that port.
     """
 
     spec: ServerSpec
@@ -65,7 +65,7 @@ class EndpointDiscovery:
     _pause: float = _FIRST_PAUSE
     _stranger_since: float = float("inf")
     _offered_at: float = 0.0
-    _heard_at: float = 0.0
+    _last_output_at: float = 0.0
     _listens_since: float = float("inf")
     _earlier: dict[Endpoint, tuple[str, float]] = field(default_factory=dict)
     _silent_until: float = float("inf")
@@ -85,9 +85,9 @@ class EndpointDiscovery:
             self._pause, self._stranger_since = _FIRST_PAUSE, float("inf")
             self._offered.set()
 
-    def heard(self) -> None:
-        """Take note that the server goes on printing."""
-        self._heard_at = loop_time()
+    def note_output(self) -> None:
+        """Note that the server goes on printing."""
+        self._last_output_at = loop_time()
 
     def _is_farther(self, candidate: Endpoint) -> bool:
         """Whether it is the present one's port at an address that may lead off the machine, unlike that."""
@@ -124,11 +124,11 @@ class EndpointDiscovery:
             self._stranger_since = min(self._stranger_since, now) if foreign else float("inf")
             if now - self._stranger_since > _STRANGER_PATIENCE:
                 return self._second_best()
-            await self._rest()
+            await self._wait_for_offer()
             longest = _SOCKET_PAUSE if self.candidate is None else 0.02 if now - started < 10 else 0.1
             self._pause = min(self._pause * 1.5, longest)
 
-    async def _rest(self) -> None:
+    async def _wait_for_offer(self) -> None:
         """Wait for an announcement, only until the next look is due."""
         with anyio.move_on_after(self._until_next_look()):
             await self._offered.wait()
@@ -142,7 +142,7 @@ class EndpointDiscovery:
         return max(self._silent_until - loop_time(), _SOCKET_PAUSE)
 
     def _offer_socket(self) -> None:
-        """Nobody has said anything for long enough: take the port that the tree listens at, if it is one."""
+        """After enough silence, take the port at which the tree listens, if it is one."""
         if loop_time() < self._silent_until:
             return
         sockets = self._sockets()
@@ -167,9 +167,9 @@ class EndpointDiscovery:
             return None
 
     def _look_at(self, handed_over: Endpoint) -> EndpointConfirmed | None:
-        """Whether the server listens at the port it was handed, and what it has said of it so far."""
-        said, source = self._announcement(handed_over.port)
-        place, listener = self._find(said or handed_over)
+        """The endpoint at the handed-over port, once the server listens there and had time to announce it."""
+        announced, source = self._announcement(handed_over.port)
+        place, listener = self._find(announced or handed_over)
         if listener.kind is not ListenerKind.OWN:
             self._listens_since = float("inf")
             return None
@@ -177,12 +177,12 @@ class EndpointDiscovery:
         now = loop_time()
         self._refuse_wider(listener)
         self._listens_since = min(self._listens_since, now)
-        quiet = now - max(self._listens_since, self._heard_at) >= _QUIET
+        quiet = now - max(self._listens_since, self._last_output_at) >= _QUIET
         patient = now - self._listens_since >= self.spec.startup_timeout * _SILENCE
-        return EndpointConfirmed(place, source) if said or quiet or patient else None
+        return EndpointConfirmed(place, source) if announced or quiet or patient else None
 
     def _announcement(self, port: int) -> tuple[Endpoint | None, str]:
-        """The latest announcement of a port, and whose it is."""
+        """The latest announcement of a port, and which plugin made it."""
         if self.candidate is not None and self.candidate.port == port:
             return self.candidate, self.source
         earlier = (

@@ -1,4 +1,4 @@
-"""Why no endpoint was found, in words that agree with what was seen."""
+"""Why no endpoint was found: errors that agree with what was seen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def explain_missing(
     seen: Listener | None,
     look: Callable[[], Sequence[Endpoint]],
 ) -> ServerError:
-    """The error for a place that `source` told (None: nobody told one), and for who was seen there.
+    """The error for the place that `source` announced (None: nobody did), and for the listener seen there.
 
     `look` gives the sockets that the server's processes listen at.
     """

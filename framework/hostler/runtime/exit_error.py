@@ -1,4 +1,4 @@
-"""The error of a run that ended by itself: what its end means, as far as it can be seen from outside."""
+"""The error of a run that exited by itself: what its exit means, as far as it can be seen from outside."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class LineBroadcast:
             self._unfollow = self.capture.follow(self._take)
 
     def end(self) -> None:
-        """No more lines: from here on none are cut."""
+        """Cut no more lines."""
         unfollow, self._unfollow = self._unfollow, None
         if unfollow is not None:
             unfollow()
@@ -67,7 +67,7 @@ class LineBroadcast:
 
         try:
             return follower(line)
-        except BaseException as error:  # noqa: BLE001 - told, and no reason to keep lines from others
+        except BaseException as error:  # noqa: BLE001 - reported, and no reason to keep lines from others
             text = f"{name_of(follower)} failed at a line: {error!r}"
             self.reporter.notice("follower_failed", text, "warning")
             return False

@@ -1,4 +1,4 @@
-"""Whether who listens at an endpoint is the server itself, and who may be told its secrets."""
+"""Whether the server itself listens at an endpoint, and may be sent its secrets."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def find_listener(endpoint: Endpoint, process: Process, processes: Processes) ->
 
 
 def find_stranger(endpoint: Endpoint, process: Process, processes: Processes, check: IdentityCheck) -> str:
-    """Who listens there in the server's place: "pid 12 (nginx)"; "" where that is not so."""
+    """Name the process that listens in the server's place: "pid 12 (nginx)"; "" for none."""
     if check is IdentityCheck.OFF:
         return ""
     try:

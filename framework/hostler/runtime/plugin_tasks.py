@@ -37,7 +37,7 @@ def name_of(function: Callable[..., object]) -> str:
 
 
 class ServerTasks:
-    """The lasting work of one server's plugins."""
+    """The tasks of one server's plugins that go on over restarts."""
 
     def __init__(self) -> None:
         self._tasks = TaskSet()

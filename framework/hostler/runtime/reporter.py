@@ -1,4 +1,4 @@
-"""What one server tells the world: events, its log, its own event stream, its lines, all masked."""
+"""Everything that one server reports, masked: events, its log, its own event stream, its lines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ R = TypeVar("R", bound=Healthy | Unhealthy)
 
 
 class Origin(TypedDict):
-    """What every event of a server says first: whose it is, and of which run."""
+    """What every event names first: the server, and its run."""
 
     server: str
     generation: int
@@ -75,12 +75,12 @@ class Reporter:
         return {"server": self.name, "generation": self.generation}
 
     def note_activity(self, text: str) -> None:
-        """Take note of what is being done for this run, for whoever asks why it is not ready."""
+        """Note what is being done for this run: it explains why the server is not ready."""
         self._activity = self.generation, text
 
     @property
     def activity(self) -> str:
-        """What was done last for this run, as far as somebody said; "" else."""
+        """What was noted last for this run; "" for none."""
         generation, text = self._activity
         return text if generation == self.generation else ""
 
@@ -124,7 +124,7 @@ class Reporter:
         return error
 
     def report(self, report: R) -> R:
-        """A report of a health plugin, masked."""
+        """Mask a report of a health plugin."""
         changed: dict[str, Any] = {"details": self._masked(report.details)}
         if isinstance(report, Unhealthy):
             changed["reason"], changed["hint"] = self._masked(report.reason), self._masked(report.hint)
@@ -173,7 +173,7 @@ class Reporter:
                 return self.masker.text(text) if self.masker.found_in(text) else value
 
     def _cut_off_causes(self, error: BaseException) -> None:
-        """Forget the exceptions behind this one from the first that tells a secret: tracebacks show them."""
+        """Drop the exceptions behind this one from the first that shows a secret: tracebacks print them."""
         cause = error.__cause__ or error.__context__
         if cause is None:
             return

@@ -16,14 +16,14 @@ from hostler.runtime.reporter import Reporter
 
 
 class Noted(list[Path]):
-    """Paths that are to be removed; `note` hears of each before it can be made."""
+    """Paths that are to be removed; `note` is called with each before it can be made."""
 
     def __init__(self, note: Callable[[Path], None]) -> None:
         super().__init__()
         self._note = note
 
     def append(self, path: Path) -> None:
-        """Add a path, when it has been heard of."""
+        """Add a path, once it is on record."""
         self._note(path)
         super().append(path)
 
@@ -38,7 +38,8 @@ class RunRecorder:
     record: RunRecord | None = None
 
     def begin(self, argv: Iterable[str], temporary: Iterable[Path], cgroup: Path | None = None) -> str:
-        """Write down what is about to be spawned; the id of the run."""
+        """Write down what is about to be spawned; returns the id of the run."""
+        # A path that was noted while the launch was prepared has begun the record already.
         run_id = uuid4().hex if self.record is None else self.record.run_id
         check_proc()
         self.record = RunRecord.begin(
@@ -55,18 +56,18 @@ class RunRecorder:
             self.complete(temporary=(*self.record.temporary, path))
 
     def complete(self, **known: Any) -> None:
-        """Add what is known by now."""
+        """Add to the record what is known by now."""
         assert self.record is not None
         self.record = replace(self.record, **known)
         self.context.store.amend(self.lock, self.record)
 
     def unguard(self) -> None:
-        """Nothing is left that the watchdog would have to end."""
+        """Tell the watchdog that nothing of this run is left to kill."""
         if self.record is not None:
             self.context.processes.watchdog.remove(self.record.run_id)
 
     def end(self) -> None:
-        """Forget the run: its tree is gone."""
+        """Remove the record: the tree is gone."""
         record, self.record = self.record, None
         try:
             if record is not None:

@@ -1,4 +1,4 @@
-"""What a server shows of itself to programs and to its plugins, and what plugins do for it."""
+"""One server as programs and plugins see it, and what plugins do for it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ServerFacts(AsServer):
         self.reporter = Reporter(spec.name, listener)
         self.published: dict[str, str] = {}
         self.published_secrets: frozenset[str] = frozenset()
-        self.lasting = ServerTasks()
+        self.plugin_tasks = ServerTasks()
         self._active_at: float | None = None
 
     # -- what is ------------------------------------------------------------------------------
@@ -120,8 +120,8 @@ class ServerFacts(AsServer):
         slower. Raises OSError when nobody can look, without a free descriptor, say.
         """
         process = None if self.run is None else self.run.process
-        looked = self.context.processes.usage
-        return () if process is None else await looked(process, shared_once=shared_once)
+        usage = self.context.processes.usage
+        return () if process is None else await usage(process, shared_once=shared_once)
 
     @property
     def quiet_for(self) -> float:
@@ -288,15 +288,15 @@ class ServerFacts(AsServer):
         self.reporter.masker.register(value)
 
     def progress(self, text: str, fraction: float | None = None) -> None:
-        """Say what is being done."""
+        """Report what is being done."""
         self.reporter.emit(Progress(**self.reporter.origin, text=text, fraction=fraction))
 
     def notice(self, topic: str, text: str, *, level: str = "info", **details: object) -> None:
-        """Tell the world something that is no state."""
+        """Report something that is no state."""
         self.reporter.notice(topic, text, level, details)
 
     def deliver(self, item: StreamEvent | StreamGap) -> None:
-        """Hand an event of the health connection to whoever follows it."""
+        """Publish an event of the health connection to `stream_events()`."""
         if isinstance(item, StreamEvent) and not is_heartbeat(item):
             self._active_at = self.context.clock()
         self.reporter.deliver(item)
@@ -310,7 +310,7 @@ class ServerFacts(AsServer):
     ) -> None:
         """Run something beside this run, until the server is at rest, or also while it has failed."""
         if over_restarts or while_failed:
-            self.lasting.start(run_beside(function, self.reporter), while_failed, self.wake)
+            self.plugin_tasks.start(run_beside(function, self.reporter), while_failed, self.wake)
         elif self.run is not None:
             self.run.start_soon(function)
 

@@ -1,4 +1,4 @@
-"""What cannot be stopped of a server, and why, in words."""
+"""The processes of a server that cannot be stopped, and why."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _IN_THE_KERNEL = "they hang in the kernel (a dead disk or mount, mostly); see ps
 
 @dataclass(slots=True)
 class Unstoppable:
-    """Says at once who of a tree may not be signalled, and in the end who has outlived its stop."""
+    """Reports which processes of a tree may not be signalled, and in the end which outlive their stop."""
 
     processes: Processes
     reporter: Reporter
     _refused: set[int] = field(default_factory=set)
 
     def refuse(self, pid: int) -> None:
-        """Take note of a process that we may not signal, and say so once."""
+        """Note a process that we may not signal, and report it once."""
         if pid not in self._refused:
             self._refused.add(pid)
             text = f"{self._may_not([pid])}; its end is waited for"
             self.reporter.notice("may_not_signal", text, "warning", {"pids": [pid]})
 
     def error(self, left: Collection[int]) -> ForceKillTimeout:
-        """Why these are still there."""
+        """Why these are still there, as an error."""
         refused = sorted(self._refused.intersection(left))
         hanging = sorted(set(left) - self._refused)
         reasons = [self._may_not(refused)] if refused else []

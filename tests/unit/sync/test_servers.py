@@ -64,7 +64,7 @@ FOR_PLUGINS = {
 }
 FOR_THE_ENGINE = {
     "is_revivable",
-    "lasting",
+    "plugin_tasks",
     "context",
     "ask_again",
     "ask_down",
