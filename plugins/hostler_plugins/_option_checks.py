@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from hostler import Launch
+
 
 def check_positive(plugin: Any, *names: str) -> None:
     """Raise ValueError, as `__post_init__` does, for the first of these options that is 0 or less."""
@@ -37,3 +39,11 @@ def check_port(port: int | None) -> None:
     """Raise ValueError for an option `port` that is no number of a port."""
     if port is not None and not 1 <= port <= 65535:
         raise ValueError(f"port: expected a number from 1 to 65535, found {port}")
+
+
+def is_program(name: str, launch: Launch) -> bool:
+    """Whether the server's environment has a program of this name, or its cwd one at this path."""
+    import shutil  # noqa: PLC0415 - only `hostler check` needs it
+
+    place = launch.cwd / name if "/" in name else name
+    return shutil.which(place, path=launch.env.get("PATH", "")) is not None

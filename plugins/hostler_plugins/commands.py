@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,8 @@ from hostler import (
     hookimpl,
     option,
 )
+
+from hostler_plugins._option_checks import is_program
 
 # Under the deadlines of the hooks (5 s and 2 s), so that a command is ended by us and its end is told.
 _ON_CRASH, _ON_SHUTDOWN = 4.5, 1.8
@@ -53,8 +54,7 @@ class Commands:
         """For `hostler check`: which programs there are not."""
         for hook in ("pre_spawn", "on_ready", "on_crash", "on_shutdown"):
             program, *_ = getattr(self, hook) or [""]
-            place = launch.cwd / program if "/" in program else program
-            if program and shutil.which(place, path=launch.env.get("PATH", "")) is None:
+            if program and not is_program(program, launch):
                 yield f"{hook}: there is no program {program}"
 
     @hookimpl(specname="pre_spawn")

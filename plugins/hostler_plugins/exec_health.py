@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -22,10 +21,12 @@ from hostler import (
     Unhealthy,
     hookimpl,
     is_secret_name,
+    option,
     poll,
 )
 
 from hostler_plugins._connections import holds_secret, verify_place
+from hostler_plugins._option_checks import is_program
 
 _STOPPING = 5.0  # seconds beyond the timeout, in which the tree of a command is ended
 _SHOWN = 500
@@ -41,13 +42,9 @@ class ExecHealth(PollOptions):
     processes that it started are ended with it.
     """
 
-    command: list[str] = field(
-        metadata={"meaning": 'The argv, such as ["redis-cli", "-p", "${server.port}", "ping"]'}
-    )
-    env: dict[str, str | Secret] = field(
-        default_factory=dict,
-        repr=False,
-        metadata={"meaning": 'Additional variables, such as { PGPASSWORD = { secret = "env:PGPASSWORD" } }'},
+    command: list[str] = option(..., 'The argv, such as ["redis-cli", "-p", "${server.port}", "ping"]')
+    env: dict[str, str | Secret] = option(
+        {}, 'Additional variables, such as { PGPASSWORD = { secret = "env:PGPASSWORD" } }', secret=True
     )
 
     _env: dict[str, str] = field(init=False, default_factory=dict, repr=False)
@@ -59,10 +56,8 @@ class ExecHealth(PollOptions):
 
     def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
         """For `hostler check`: why the command could not be run."""
-        program = self.command[0]
-        place = launch.cwd / program if "/" in program else program
-        if shutil.which(place, path=launch.env.get("PATH", "")) is None:
-            yield f"there is no program {program} for exec-health"
+        if not is_program(self.command[0], launch):
+            yield f"there is no program {self.command[0]} for exec-health"
 
     @hookimpl
     async def pre_spawn(self, launch: Launch) -> None:

@@ -40,7 +40,7 @@ class FileReady:
     longer checked, unless `watch` is on: then a missing file is a failure.
     """
 
-    path: Path = field(metadata={"meaning": "The file, relative to the server's cwd"})
+    path: Path = option(..., "The file, relative to the server's cwd")
     remove_stale: bool = option(False, "Whether to remove a file from before at each start")
     watch: bool = option(False, "Whether the file has to stay")
     interval: Duration = option(Duration(1), "How often `watch` checks")

@@ -39,7 +39,7 @@ class LogReady:
     cannot be interrupted, so avoid nested repeats like `(a+)+`.
     """
 
-    pattern: str = field(metadata={"meaning": "Regular expression of the line that means ready"})
+    pattern: str = option(..., "Regular expression of the line that means ready")
     stream: Literal["any", "stdout", "stderr"] = option("any", "The stream to read")
     failure: str | None = option(None, "Regular expression of lines that mean that the server does not work")
     on_failure: Literal["count", "restart", "give-up"] = option(

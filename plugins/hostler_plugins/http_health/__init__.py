@@ -64,16 +64,12 @@ class HttpHealth(PollOptions):
         {},
         'Values that a JSON body of up to 64 KiB must contain, such as { status = "ok", "db.up" = true }',
     )
-    headers: dict[str, str | Secret] = field(
-        default_factory=dict,
-        repr=False,
-        metadata={"meaning": 'Additional request headers, such as { X-Token = { secret = "env:TOKEN" } }'},
+    headers: dict[str, str | Secret] = option(
+        {}, 'Additional request headers, such as { X-Token = { secret = "env:TOKEN" } }', secret=True
     )
     user: str | None = option(None, "User of HTTP basic authentication; default: the server's own, if any")
-    password: Secret | None = field(
-        default=None,
-        repr=False,
-        metadata={"meaning": 'Password of that user, such as { secret = "env:PASSWORD" }'},
+    password: Secret | None = option(
+        None, 'Password of that user, such as { secret = "env:PASSWORD" }', secret=True
     )
     follow_redirects: bool = option(
         False,
@@ -89,7 +85,7 @@ class HttpHealth(PollOptions):
         "File (PEM) with the client certificate and usually its key, relative to the server's cwd (https)",
     )
     key: Path | None = option(None, "File (PEM) with the key of that certificate; default: the same file")
-    key_password: Secret | None = field(default=None, repr=False, metadata={"meaning": "Password of the key"})
+    key_password: Secret | None = option(None, "Password of the key", secret=True)
 
     sent_headers: dict[str, str] = field(init=False, default_factory=dict, repr=False)
     key_word: str | None = field(init=False, default=None, repr=False)

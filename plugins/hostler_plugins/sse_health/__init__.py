@@ -64,10 +64,8 @@ class SseHealth:
     reconnect: Duration = option(Duration(1), "First delay before a new connection; it doubles each time")
     max_reconnect: Duration = option(Duration(30), "Longest delay before a new connection")
     max_event: Size = option(Size(4 * 1024 * 1024), "Largest event to deliver; a larger one is skipped")
-    headers: dict[str, str | Secret] = field(
-        default_factory=dict,
-        repr=False,
-        metadata={"meaning": 'Additional request headers, such as { X-Token = { secret = "env:TOKEN" } }'},
+    headers: dict[str, str | Secret] = option(
+        {}, 'Additional request headers, such as { X-Token = { secret = "env:TOKEN" } }', secret=True
     )
     verify: bool = option(True, "Whether to verify the certificate (https)")
     permanent_bodies: list[str] = option(
