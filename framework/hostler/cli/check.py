@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from hostler.config.load import load_resolved
 from hostler.config.preflight import Inspector, Observation
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.schema.diagnostics import without_echoes
-from hostler.model.spec import Configuration, ServerSpec
+from hostler.model.spec import ServerSpec
 from hostler.model.validation import ResolvedServer
 from hostler.process.disk.directories import Directories
 
@@ -37,7 +37,10 @@ def command(file: Path, layers: Layers, strict: bool) -> None:
     unset = [problem for spec in configuration.servers.values() for problem in spec.unset]
     mistakes = mistakes or without_echoes(unset)
 
-    for one in _look(configuration):
+    servers = {name: _without_unset_plugins(spec) for name, spec in configuration.servers.items()}
+    inspector = Inspector(replace(configuration, servers=servers), Directories.default(), dict(os.environ))
+
+    for one in inspector.observations():
         if strict or one.weight == "mistake":
             mistakes.append(_problem(one, drafts, file))
         else:
@@ -51,13 +54,7 @@ def command(file: Path, layers: Layers, strict: bool) -> None:
     click.echo(f"{file}: OK, {count}: {', '.join(names) or 'templates alone'}")
 
 
-def _look(configuration: Configuration) -> Iterator[Observation]:
-    servers = {name: _settled(spec) for name, spec in configuration.servers.items()}
-    configuration = replace(configuration, servers=servers)
-    return Inspector(configuration, Directories.default(), dict(os.environ)).observations()
-
-
-def _settled(spec: ServerSpec) -> ServerSpec:
+def _without_unset_plugins(spec: ServerSpec) -> ServerSpec:
     """The server without the plugins that have an option of which a variable is not set."""
     keys = [problem.key for problem in spec.unset]
     plugins = [one for one in spec.plugins if not any(f".plugins.{one.name}." in f"{key}." for key in keys)]

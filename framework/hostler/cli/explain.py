@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from textwrap import indent
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,9 +18,10 @@ from hostler.events.messages import spent, what_followed
 from hostler.model.states import COMPLETED, State
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.namespace import resolve_namespace
-from hostler.process.disk.run_record import boot_id
-from hostler.records.inspect import ServerInspection, inspect_server
-from hostler.records.status_store import Status
+
+if TYPE_CHECKING:
+    from hostler.records.inspect import ServerInspection
+    from hostler.records.status_store import Status
 
 _LINES = 8
 _MARGIN = " " * 4
@@ -46,6 +48,8 @@ def command(words: tuple[str, ...], layers: Layers) -> None:
     Without NAME all are explained. Everything comes from what is on disk: the server's lock, its
     records, and the last state that was recorded; the hostler that runs it is not disturbed.
     """
+    from hostler.records.inspect import inspect_server  # noqa: PLC0415 - `hostler --help` needs none of it
+
     configuration, names, _ = select_servers(words, layers)
     directories = Directories.default()
     namespace = resolve_namespace(directories, configuration.namespace or "")
@@ -157,7 +161,7 @@ def _lost(it: ServerInspection, status: Status) -> Iterator[str]:
     since = format_time(status.since, it.now)
     yield f"{it.server} is down, though nobody stopped it: it was {what} (since {since})"
 
-    if status.boot_id != boot_id():
+    if it.rebooted:
         yield "when the machine went down; the machine has rebooted since."
     elif status.writer_is_alive:
         yield f"when hostler (pid {status.supervisor_pid}) released it."

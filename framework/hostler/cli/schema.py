@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -18,20 +19,16 @@ def command() -> None:
     of the TOML file: #:schema ./hostler.schema.json
     """
     from hostler.config.json_schema import json_schema  # noqa: PLC0415 - only this command needs it
-    from hostler.plugins.discovery import installed  # noqa: PLC0415
-
-    with bounded_imports():
-        schemas = {name: schema for name in installed() if (schema := _options(name)) is not None}
-    click.echo(json.dumps(json_schema(schemas), indent=2))
-
-
-def _options(name: str) -> dict[str, object] | None:
     from hostler.model.spec import PluginSpec  # noqa: PLC0415
+    from hostler.plugins.discovery import installed  # noqa: PLC0415
     from hostler.plugins.json_schema import options_schema  # noqa: PLC0415
     from hostler.plugins.options import plugin_class  # noqa: PLC0415
 
-    try:
-        return options_schema(plugin_class(PluginSpec(name)))
-    except ServerError as error:
-        click.echo(f"left out: {name} cannot be used: {error}", err=True)
-        return None
+    schemas: dict[str, dict[str, Any]] = {}
+    with bounded_imports():
+        for name in installed():
+            try:
+                schemas[name] = options_schema(plugin_class(PluginSpec(name)))
+            except ServerError as error:
+                click.echo(f"left out: {name} cannot be used: {error}", err=True)
+    click.echo(json.dumps(json_schema(schemas), indent=2))

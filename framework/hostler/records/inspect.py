@@ -45,6 +45,11 @@ class ServerInspection:
         return self.owner is None and self.status is not None and not self.status.state.at_rest
 
     @property
+    def rebooted(self) -> bool:
+        """Whether the machine has rebooted since the last state was recorded."""
+        return self.status is not None and self.status.boot_id != boot_id()
+
+    @property
     def url(self) -> str | None:
         """Where it listens, as far as that is on record."""
         status, run = self.status, self.run
