@@ -19,7 +19,7 @@ from hostler.sync.portal import LoopPortal
 from hostler.sync.servers import BlockingSupervisor
 
 
-class Block(ContextDecorator, AbstractContextManager[BlockingSupervisor]):
+class ServeContext(ContextDecorator, AbstractContextManager[BlockingSupervisor]):
     """What `serve` returns: keeps its servers up until it is left, dropped, or the program ends.
 
     It can be entered once. Leaving waits until nothing of the servers is left. One that is dropped
@@ -51,8 +51,8 @@ class Block(ContextDecorator, AbstractContextManager[BlockingSupervisor]):
         else:
             self._portal.close(cancel_calls=kind is not None)
 
-    def _recreate_cm(self) -> Block:
-        return Block(self._prepare)
+    def _recreate_cm(self) -> ServeContext:
+        return ServeContext(self._prepare)
 
 
 def serve(
@@ -78,4 +78,4 @@ def serve(
             )
         return lambda: Supervisor(given, **options)
 
-    return Block(prepare)
+    return ServeContext(prepare)
