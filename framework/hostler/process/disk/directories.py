@@ -70,7 +70,11 @@ def why_not_writable(path: Path) -> str:
     """Why nothing could be written below a folder or to a file, which may not exist yet; "" when it could."""
     for place in (path, *path.absolute().parents):
         try:
-            return _why_not_writable(path, place)
+            is_folder = stat.S_ISDIR(place.stat().st_mode)
+            if place != path and not is_folder:
+                return f"{place} is not a directory"
+            with trusted_folder(place if is_folder else place.parent):
+                return "" if os.access(place, os.W_OK) else f"{place} may not be written by this user"
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
@@ -89,15 +93,6 @@ def _choose(value: str | None, usual: Callable[[str], Path]) -> Path:
         "there is no home directory to keep state and logs in",
         hint="set HOME, or XDG_STATE_HOME, XDG_DATA_HOME and XDG_CACHE_HOME",
     )
-
-
-def _why_not_writable(path: Path, place: Path) -> str:
-    found = place.stat()
-    is_folder = stat.S_ISDIR(found.st_mode)
-    if place != path and not is_folder:
-        return f"{place} is not a directory"
-    with trusted_folder(place if is_folder else place.parent):
-        return "" if os.access(place, os.W_OK) else f"{place} may not be written by this user"
 
 
 def _check(path: Path) -> None:

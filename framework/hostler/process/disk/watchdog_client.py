@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeAlias
@@ -30,14 +29,6 @@ _MAX_RESTART_DELAY = 60.0
 _POLL_INTERVAL = 0.002
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """One run on the list: its line, and what is called when nobody guards it."""
-
-    line: str
-    on_lost: OnLost
-
-
 class WatchdogClient:
     """One watchdog process for all guarded runs of a supervisor; there is none while there was no run.
 
@@ -46,7 +37,7 @@ class WatchdogClient:
     """
 
     def __init__(self) -> None:
-        self._runs: dict[str, _Entry] = {}
+        self._runs: dict[str, tuple[str, OnLost]] = {}  # the line on the list, and who hears that it is lost
         self._process: Process | None = None
         self._channel: socket.socket | None = None
         self._started = asyncio.Event()
@@ -61,10 +52,10 @@ class WatchdogClient:
 
         Raises ProcessSpawnFailed when there is no watchdog and none can be started.
         """
-        self._runs[run_id] = _Entry(f"add {run_id}", on_lost)
-
+        line = f"add {run_id}"
+        self._runs[run_id] = line, on_lost
         try:
-            self._start() if self._process is None else self._send(self._runs[run_id].line)
+            self._start() if self._process is None else self._send(line)
         except OSError as error:
             del self._runs[run_id]
             raise ProcessSpawnFailed(
@@ -77,7 +68,7 @@ class WatchdogClient:
         if run_id in self._runs:
             group = "" if cgroup is None else f" {cgroup}"
             line = f"add {run_id} {pid} {started!r}{group}"
-            self._runs[run_id] = replace(self._runs[run_id], line=line)
+            self._runs[run_id] = line, self._runs[run_id][1]
             self._send(line)
 
     def remove(self, run_id: str) -> None:
@@ -132,7 +123,7 @@ class WatchdogClient:
 
         ours.settimeout(_EXIT_TIMEOUT)
         self._channel = ours
-        self._send(*(entry.line for entry in self._runs.values()))
+        self._send(*(line for line, _ in self._runs.values()))
         self._started.set()
 
     def _restart(self) -> None:
@@ -162,8 +153,8 @@ class WatchdogClient:
             self._report(f"the watchdog (pid {process.pid}) is gone: {how}; another one is started")
 
     def _report(self, text: str) -> None:
-        for entry in tuple(self._runs.values()):
-            entry.on_lost("guard_lost", text, {})
+        for _, on_lost in tuple(self._runs.values()):
+            on_lost("guard_lost", text, {})
 
     def _close_channel(self) -> None:
         if self._channel is not None:

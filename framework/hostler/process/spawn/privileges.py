@@ -9,11 +9,13 @@ import resource
 import signal
 import subprocess
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
 from hostler.errors import EnvironmentSetupFailed
 from hostler.model.launch import Launch
+from hostler.process.tree.proc import read_fields
 
 _TOOL_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"  # never the child's PATH: these run with our privileges
 _MULTI_CALL = {"busybox", "toybox"}  # their tools of these names lack what is needed
@@ -122,29 +124,27 @@ def _keep(capabilities: Collection[str] | None) -> list[str]:
 
 def _reset_signals() -> list[str]:
     # Under nohup, for one, the child would inherit signals as ignored, and could not be asked to end.
-    ignored, blocked = _masks("SigIgn", "SigBlk")
-    numbers = (_bits(ignored << 1) - _RESTORED_BY_PYTHON) | _bits(blocked << 1)
+    status = _own_status()
+    ignored, blocked = (_bits(status.get(name, b"0"), first=1) for name in (b"SigIgn", b"SigBlk"))
+    numbers = (ignored - _RESTORED_BY_PYTHON) | blocked
     return ["--default-signal=" + ",".join(str(number) for number in sorted(numbers))] if numbers else []
 
 
 def _has_capability(number: int) -> bool:
     """Whether we have it now: root in a container often lacks some."""
-    return number in _bits(_masks("CapEff")[0])
+    return number in _bits(_own_status().get(b"CapEff", b"0"))
 
 
-def _masks(*names: str) -> list[int]:
-    """Read bit masks of this thread, 0 where the system does not show them."""
-    try:
-        with open("/proc/thread-self/status", "rb", buffering=0) as file:  # noqa: PTH123 - half the time
-            status = file.read()
-    except OSError:  # pragma: other-system
-        return [0] * len(names)
-    starts = [status.index(f"\n{name}:".encode()) + len(name) + 2 for name in names]
-    return [int(status[start : start + 20].split(None, 1)[0], 16) for start in starts]
+def _own_status() -> dict[bytes, bytes]:
+    """What the system shows of this thread: signals and capabilities are those of a thread."""
+    with suppress(OSError):
+        return read_fields("/proc/thread-self/status")
+    return {}  # pragma: other-system
 
 
-def _bits(mask: int) -> set[int]:
-    return {number for number in range(mask.bit_length()) if mask >> number & 1}
+def _bits(mask: bytes, first: int = 0) -> set[int]:
+    bits = int(mask, 16)
+    return {number + first for number in range(bits.bit_length()) if bits >> number & 1}
 
 
 def _limits(limits: Mapping[str, int]) -> list[str]:

@@ -14,11 +14,10 @@ def reap_orphans(known: Callable[[int], bool]) -> list[int]:
     """Reap the ended children that nobody here started, or is `known` to watch; their pids. Never blocks."""
     reaped = []
     for pid in list_zombies(os.getpid()):
-        # What is in our own session was started by a plugin or the host program, which waits for it.
-        if known(pid) or _in_our_session(pid):
-            continue
-        with suppress(ChildProcessError):
-            if os.waitpid(pid, os.WNOHANG)[0]:
+        with suppress(OSError):  # somebody else has just reaped it
+            # What is in our own session was started by a plugin or the host program, which waits for it.
+            ours = known(pid) or os.getsid(pid) == os.getsid(0)
+            if not ours and os.waitpid(pid, os.WNOHANG)[0]:
                 reaped.append(pid)
     return reaped
 
@@ -32,10 +31,3 @@ def list_zombies(parent: int) -> list[int]:
             if fields[0] == b"Z" and links(path, int(fields[1]), 0, 0)[0] == parent:
                 zombies.append(pid)
     return zombies
-
-
-def _in_our_session(pid: int) -> bool:
-    try:
-        return os.getsid(pid) == os.getsid(0)
-    except OSError:
-        return True  # somebody else has just reaped it
