@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
-from types import MappingProxyType
 
-_HINTS: Mapping[int, str] = MappingProxyType(
-    {
-        errno.EAGAIN: "too many processes: stop some, or raise the limit (ulimit -u)",
-        errno.ENOMEM: "free some memory",
-        errno.EMFILE: "hostler has too many open files: raise the limit (ulimit -n)",
-        errno.ENFILE: "the system has too many open files: close some",
-    }
-)
+_HINTS = {
+    errno.EAGAIN: "too many processes: stop some, or raise the limit (ulimit -u)",
+    errno.ENOMEM: "free some memory",
+    errno.EMFILE: "hostler has too many open files: raise the limit (ulimit -n)",
+    errno.ENFILE: "the system has too many open files: close some",
+}
 
 
 def shortage_hint(number: int | None, otherwise: str) -> str:

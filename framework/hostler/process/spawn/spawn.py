@@ -40,9 +40,14 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
     asyncio.get_running_loop()  # it watches the exit: without one nothing is started
     streams = _output(launch.stdout, stdout_fd, 1), _output(launch.stderr, stderr_fd, 2)
     try:
-        argv, prefix = _command(launch, run_id)
+        mark = mark_option(run_id, launch.limits)
+        argv, prefix = _command(launch, mark)
         started = time.monotonic()
-        child = _start(argv, launch, run_id, streams, prefix.account)
+        unmarked = bool(mark) and mark not in argv
+        with lent_mark(run_id) if unmarked and may_lend() else nullcontext():
+            child = _start(argv, launch, run_id, streams, prefix.account)
+        if unmarked:
+            mark_process(child.pid, run_id)
         unseen = doubt() if sys.platform == "linux" else ""
         process = Process(child, run_id, started, prefix.missing, unseen, launch.cgroup)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
@@ -56,7 +61,7 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
     return process
 
 
-def _command(launch: Launch, run_id: str) -> tuple[list[str], Prefix]:
+def _command(launch: Launch, mark: str) -> tuple[list[str], Prefix]:
     """The words to execute, and what stands in front of them."""
     account = find_account(launch.user, launch.group, launch.groups)
     name = launch.argv[0] if launch.argv else ""
@@ -67,11 +72,11 @@ def _command(launch: Launch, run_id: str) -> tuple[list[str], Prefix]:
     prefix = build_prefix(launch, account)
     # A group is joined first: as the server's user we may not enter it any more.
     enter = [] if launch.cgroup is None else join(launch.cgroup, launch.env)
-    mark = [] if may_lend() else limit_prefix(mark_option(run_id, launch.limits))
+    marking = [] if may_lend() else limit_prefix(mark)
     # Variables that steer programs come last: what stands before the command has other rights than it, and
     # may not load what it can write.
     late = [f"{name}={value}" for name, value in launch.env.items() if steers_programs(name)]
-    before = [*enter, *mark, *prefix.argv, *launch.wrapper, *([_ENV, *late] if late else [])]
+    before = [*enter, *marking, *prefix.argv, *launch.wrapper, *([_ENV, *late] if late else [])]
     return [*before, program, *launch.argv[1:]], prefix
 
 
@@ -79,29 +84,22 @@ def _start(
     argv: list[str], launch: Launch, run_id: str, streams: tuple[int, int], account: Account | None
 ) -> subprocess.Popen[bytes]:
     """Start the child; `account` is who Popen has to make it, where setpriv is missing."""
-    mark = mark_option(run_id, launch.limits)
-    unmarked = bool(mark) and mark not in argv
     # A hostler inside another's server keeps the outer mark, so that both find the child.
     outer = launch.host_env.get(MARKER)
     env = {name: value for name, value in launch.env.items() if not steers_programs(name)}
-    with lent_mark(run_id) if unmarked and may_lend() else nullcontext():
-        child = subprocess.Popen(
-            argv,
-            cwd=launch.cwd,
-            env={**env, MARKER: f"{outer}:{run_id}" if outer else run_id},
-            stdin=_input(launch.stdin),
-            stdout=streams[0],
-            stderr=streams[1],
-            start_new_session=True,
-            umask=-1 if launch.umask is None else launch.umask,
-            user=None if account is None else account.uid,
-            group=None if account is None else account.gid,
-            extra_groups=None if account is None else account.groups,
-        )
-
-    if unmarked:
-        mark_process(child.pid, run_id)
-    return child
+    return subprocess.Popen(
+        argv,
+        cwd=launch.cwd,
+        env={**env, MARKER: f"{outer}:{run_id}" if outer else run_id},
+        stdin=_input(launch.stdin),
+        stdout=streams[0],
+        stderr=streams[1],
+        start_new_session=True,
+        umask=-1 if launch.umask is None else launch.umask,
+        user=None if account is None else account.uid,
+        group=None if account is None else account.gid,
+        extra_groups=None if account is None else account.groups,
+    )
 
 
 def _input(mode: InputMode) -> int:

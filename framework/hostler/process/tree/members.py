@@ -53,11 +53,7 @@ def find_tree(process: Leader, known: Iterable[Member] = (), table: Table | None
 
 
 def find_leftovers(
-    run_id: str,
-    pid: int | None,
-    start_time: float,
-    known: Iterable[Member] = (),
-    cgroup: Path | None = None,
+    run_id: str, pid: int | None, start_time: float, known: Iterable[Member] = (), cgroup: Path | None = None
 ) -> list[Member]:
     """Find the living members of a run whose supervisor is dead; start time 0 means that none was noted."""
     # Its session is not searched: much later, the number of a dead leader may be that of a foreign session.
