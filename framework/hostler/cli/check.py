@@ -14,7 +14,7 @@ from hostler.cli.import_deadline import bounded_imports
 from hostler.config.load import load_resolved
 from hostler.config.preflight import Inspector, Observation
 from hostler.errors import InvalidConfiguration, Problem
-from hostler.model.schema.diagnostics import without_echoes
+from hostler.model.schema.diagnostics import deduplicated
 from hostler.model.spec import ServerSpec
 from hostler.model.validation import ResolvedServer
 from hostler.process.disk.directories import Directories
@@ -35,13 +35,13 @@ def command(file: Path, layers: Layers, strict: bool) -> None:
         configuration, drafts = load_resolved(file, **layers, mistakes=mistakes)
 
     unset = [problem for spec in configuration.servers.values() for problem in spec.unset]
-    mistakes = mistakes or without_echoes(unset)
+    mistakes = mistakes or deduplicated(unset)
 
     servers = {name: _without_unset_plugins(spec) for name, spec in configuration.servers.items()}
     inspector = Inspector(replace(configuration, servers=servers), Directories.default(), dict(os.environ))
 
     for one in inspector.observations():
-        if strict or one.weight == "mistake":
+        if strict or one.severity == "mistake":
             mistakes.append(_problem(one, drafts, file))
         else:
             click.echo(f"warning: {_problem(one, drafts, file)}", err=True)

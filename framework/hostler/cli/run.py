@@ -18,7 +18,7 @@ from hostler.config.load import load_resolved
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.files.bounded_read import STDIN
 from hostler.model.choices import InputMode, Kind
-from hostler.model.graph import refuse_unset, started
+from hostler.model.graph import require_variables, with_needed
 from hostler.model.spec import Configuration, ServerSpec
 
 _LAST_SECONDS = 1.0
@@ -103,12 +103,12 @@ def _refuse_bad_call(
     if not configuration.servers:
         raise click.UsageError(f"{file} has templates alone; write a table [servers.NAME] to run one")
 
-    refuse_unset(configuration.servers, names)
+    require_variables(configuration.servers, names)
 
     if words == []:
         raise click.UsageError('a command must follow "--"')
 
-    servers = [configuration.servers[name] for name in started(configuration.servers, names)]
+    servers = [configuration.servers[name] for name in with_needed(configuration.servers, names)]
 
     if str(file) == STDIN:
         _refuse_shared_input(servers, "hostler itself")

@@ -21,7 +21,7 @@ from hostler.engine.server import Server
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.events.events import Event, Notice
 from hostler.model.choices import Kind
-from hostler.model.graph import refuse_unset
+from hostler.model.graph import require_variables
 from hostler.model.spec import Configuration
 from hostler.model.states import State
 from hostler.process.tree.reaper import reap_orphans
@@ -102,7 +102,7 @@ class RunSession:
         if gone:
             raise InvalidConfiguration(f"there is no server {', '.join(gone)} any more, named in the call")
 
-        refuse_unset(configuration.servers, self._names)
+        require_variables(configuration.servers, self._names)
 
         if not self._names:
             return configuration

@@ -8,7 +8,7 @@ import click
 
 from hostler.cli.arguments import Layers, layer_options, select_servers, words_argument
 from hostler.config.dump import dump
-from hostler.model.schema.diagnostics import without_echoes
+from hostler.model.schema.diagnostics import deduplicated
 from hostler.model.schema.masked import masked
 from hostler.model.spec import Configuration
 
@@ -26,7 +26,7 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
     """
     configuration, names, resolved = select_servers(words, layers)
     unset = [problem for one in names for problem in configuration.servers[one].unset]
-    notes = "".join(f"# unset: {problem}\n" for problem in without_echoes(unset))
+    notes = "".join(f"# unset: {problem}\n" for problem in deduplicated(unset))
 
     if not origin:
         click.echo(notes + dump(_only(configuration, names)), nl=False)

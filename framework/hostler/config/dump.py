@@ -9,12 +9,12 @@ from datetime import date, time
 from enum import Enum
 from pathlib import Path
 
-from hostler.config.resolve.plugin_tables import is_file, with_changed_secrets
+from hostler.config.resolve.plugin_tables import is_file, map_secrets
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.dependencies import Need, OnRestart
 from hostler.model.interpolation import escape
 from hostler.model.schema.paths import is_anchored, is_path, tidy
-from hostler.model.schema.server_keys import TEMPLATES
+from hostler.model.schema.server_keys import FILLED_AT_START
 from hostler.model.schema.tree import Node, Place, parse_tree, portable, with_children
 from hostler.model.spec import Configuration, EnvFile, PluginSpec, RestartPolicy, ServerSpec
 from hostler.model.units import Duration, Size
@@ -101,7 +101,7 @@ def _anchored_files(node: Node) -> Node:
 def _anchored_plugin(node: Node, spec: PluginSpec | None) -> Node:
     if spec is None:  # switched off
         return node
-    node = with_changed_secrets(node, spec, _anchored_secret)
+    node = map_secrets(node, spec, _anchored_secret)
     use = node.value.get("use")
     if use is None or not is_file(use.value):
         return node
@@ -192,7 +192,7 @@ def as_written(name: str, value: object) -> object:
     """The value of a field of a spec as it stands in TOML."""
     if isinstance(value, float):  # every one of a spec is a time
         return _seconds(value)
-    return _written(value) if name in TEMPLATES or not isinstance(value, str) else escape(value)
+    return _written(value) if name in FILLED_AT_START or not isinstance(value, str) else escape(value)
 
 
 def _plugin(plugin: PluginSpec) -> dict[str, object]:

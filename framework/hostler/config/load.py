@@ -10,15 +10,15 @@ from pathlib import Path
 from hostler.config.dump import document
 from hostler.config.resolve.cross_checks import check, with_implied_needs
 from hostler.config.resolve.instantiate import TemplateInstantiator, check_template
-from hostler.config.resolve.server_table import ResolveContext, read_server, where_it_belongs
+from hostler.config.resolve.server_table import ResolveContext, read_server, suggest_place
 from hostler.config.resolve.templates import Template, from_template, read_templates
 from hostler.config.source.compose import Composer
 from hostler.config.source.layers import Layers
 from hostler.config.source.overrides import Settings
 from hostler.config.source.read import Source
 from hostler.errors import InvalidConfiguration, Problem
-from hostler.model.graph import refuse_unset
-from hostler.model.schema.diagnostics import Diagnostics, without_echoes
+from hostler.model.graph import require_variables
+from hostler.model.schema.diagnostics import Diagnostics, deduplicated
 from hostler.model.schema.server_keys import TOP
 from hostler.model.schema.tree import Node, Place, parse_tree
 from hostler.model.spec import Configuration
@@ -45,7 +45,7 @@ def load(
     if isinstance(path, Mapping):
         return from_dict(path, base=Path.cwd(), profiles=profiles, settings=settings, environ=environ)
     configuration, _ = load_resolved(path, profiles=profiles, settings=settings, environ=environ)
-    refuse_unset(configuration.servers)
+    require_variables(configuration.servers)
     return configuration
 
 
@@ -65,7 +65,7 @@ def from_dict(
     loader = _Loader(ResolveContext(_environ(environ), place.base), Layers.of(profiles, settings))
     tree = loader.composer.extended(parse_tree(mapping, lambda _: place))
     configuration, _ = loader.configuration(tree)
-    refuse_unset(configuration.servers)
+    require_variables(configuration.servers)
     return configuration
 
 
@@ -109,7 +109,7 @@ class _Loader:
 
     def __init__(self, context: ResolveContext, layers: Layers) -> None:
         self._context, self._layers = context, layers
-        self._found = Diagnostics(where_it_belongs)
+        self._found = Diagnostics(suggest_place)
         self.composer = Composer(context.environ, self._found)
 
     def configuration(
@@ -131,7 +131,7 @@ class _Loader:
 
         resolved = self._resolve(tree, templates)
         if found.problems:
-            resolved = self._sound(resolved, mistakes)
+            resolved = self._valid_servers(resolved, mistakes)
 
         configuration = Configuration(
             servers={name: server.spec for name, server in resolved.items()},
@@ -169,19 +169,19 @@ class _Loader:
         items: Iterable[tuple[str, Node]] = servers.value.items()
         return items
 
-    def _sound(
+    def _valid_servers(
         self, resolved: Mapping[str, ResolvedServer], mistakes: list[Problem] | None
     ) -> dict[str, ResolvedServer]:
         """The servers without a mistake; all mistakes go to `mistakes`, or are raised where that is None."""
         found = self._found
-        problems = sorted(without_echoes([*found.problems, *found.unset]), key=_position)
+        problems = sorted(deduplicated([*found.problems, *found.unset]), key=_position)
         if mistakes is None:
             raise InvalidConfiguration(problems)
         mistakes += problems
-        return {name: server for name, server in resolved.items() if not _is_wrong(server, found.problems)}
+        return {name: server for name, server in resolved.items() if not _has_problem(server, found.problems)}
 
 
-def _is_wrong(server: ResolvedServer, problems: Iterable[Problem]) -> bool:
+def _has_problem(server: ResolvedServer, problems: Iterable[Problem]) -> bool:
     """Whether one of these stands in the table of a server, or in what was laid over it."""
     keys = {child.key for child in server.node.walk()}
     return any(one.key in keys or one.key.startswith(f"{server.node.key}.") for one in problems)

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration that is right: found by looking, without starting anything."""
+"""What would fail or surprise on this machine, found without starting anything."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from hostler.secrets.masking import Masker
 from hostler.secrets.reference import Secret
 from hostler.text.shell_syntax import surprising_dollars
 
-Weight: TypeAlias = Literal["mistake", "warning"]
+Severity: TypeAlias = Literal["mistake", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,12 @@ class Observation:
 
     key: str
     message: str
-    weight: Weight = "mistake"
+    severity: Severity = "mistake"
 
 
 @dataclass(frozen=True, slots=True)
 class Inspector:
-    """Looks at every server of a configuration as its start would find the machine now."""
+    """Checks every server of a configuration against this machine, as its start would."""
 
     configuration: Configuration
     directories: Directories
@@ -78,7 +78,7 @@ class Inspector:
         plugins = {plugin.name: build(plugin) for plugin in spec.plugins}
 
         yield from _failure(f"{key}.command", lambda: refuse_leaks(launch))
-        yield from self._as_written(spec, key)
+        yield from self._text_warnings(spec, key)
         yield from _account(spec, key)
         yield from _external_values(spec, self.environ, key)
 
@@ -107,7 +107,7 @@ class Inspector:
         set_variables(launch, spec, fill, needed={}, readings=_readings(spec, self.environ))
         return launch
 
-    def _as_written(self, spec: ServerSpec, key: str) -> Iterator[Observation]:
+    def _text_warnings(self, spec: ServerSpec, key: str) -> Iterator[Observation]:
         """Credentials that stand in the configuration themselves, and dollars that no shell sees."""
         servers = self.configuration.document.get("servers")
         table = servers.get(spec.name) if isinstance(servers, dict) else None
@@ -119,12 +119,14 @@ class Inspector:
             yield Observation(f"{key}.{below}", message, "warning")
 
 
-def _failure(key: str, attempt: Callable[[], object], weight: Weight = "mistake") -> Iterator[Observation]:
+def _failure(
+    key: str, attempt: Callable[[], object], severity: Severity = "mistake"
+) -> Iterator[Observation]:
     """What a start would fail with there; nothing where it works."""
     try:
         attempt()
     except ServerError as error:
-        yield Observation(key, _sentence(error), weight)
+        yield Observation(key, _sentence(error), severity)
 
 
 def _sentence(error: ServerError) -> str:
@@ -142,7 +144,7 @@ def _processes() -> Iterator[Observation]:
 
 
 def _readings(spec: ServerSpec, environ: Mapping[str, str]) -> ResolvedInputs:
-    """What a start would read; nothing where that fails, which is told by itself."""
+    """What a start would read; nothing where that fails, which is reported on its own."""
     try:
         return resolve_inputs(spec, environ)
     except EnvironmentSetupFailed:
@@ -157,13 +159,13 @@ def _filled(fill: Callable[[str], str], text: str) -> str:
 
 
 def _program(launch: Launch, key: str) -> Iterator[Observation]:
-    # In a folder that is missing no program is found either: one mistake, told once.
+    # In a folder that is missing no program is found either: one mistake, reported once.
     folder = [*_failure(f"{key}.cwd", lambda: check_directory(launch.cwd))]
     yield from folder
     try:
         account = account_of(launch)
     except EnvironmentSetupFailed:
-        return  # there is no such user: told by itself
+        return  # there is no such user: reported on its own
     find = partial(find_program, launch.argv[0], cwd=launch.cwd, env=launch.env, account=account)
     yield from () if folder else _failure(f"{key}.command", find)
 
@@ -190,18 +192,18 @@ def _account(spec: ServerSpec, key: str) -> Iterator[Observation]:
 
 def _external_values(spec: ServerSpec, environ: Mapping[str, str], key: str) -> Iterator[Observation]:
     """Read the secrets and files of variables, as a start would."""
-    weight: Weight = "warning" if spec.needs else "mistake"  # a task that it needs may write them
+    severity: Severity = "warning" if spec.needs else "mistake"  # a task that it needs may write them
     exposed: list[str] = []
 
     for file in spec.env_file:
-        yield from _failure(f"{key}.env_file", partial(read_env_file, file, warn=exposed.append), weight)
+        yield from _failure(f"{key}.env_file", partial(read_env_file, file, warn=exposed.append), severity)
         for message in references_in(file):
             yield Observation(f"{key}.env_file", message, "warning")
 
     for name, value in spec.env.items():
         if isinstance(value, Secret):
             read = partial(value.read, environ, warn=exposed.append)
-            yield from _failure(f"{key}.env.{name}", read, weight)
+            yield from _failure(f"{key}.env.{name}", read, severity)
 
     for text in dict.fromkeys(exposed):
         yield Observation(key, text, "warning")
@@ -215,7 +217,7 @@ def _comes_first(plugin: object) -> bool:
 
 
 def _uncalled(spec: ServerSpec, plugin: object, key: str) -> Iterator[Observation]:
-    """Say so when nobody would ever call one of a plugin's hooks."""
+    """Warn of a hook that would never be called."""
     reason = ""
     if spec.port is None:
         reason = "the server has no port (port = false)"
@@ -239,5 +241,5 @@ def _plugin_check(plugin: object, spec: ServerSpec, launch: Launch, key: str) ->
             yield Observation(f"{key}.{name}", rest) if named else Observation(key, str(message))
     except ServerError as error:
         yield Observation(key, _sentence(error))
-    except Exception as error:  # noqa: BLE001 - a plugin's fault is told, the rest is looked at
+    except Exception as error:  # noqa: BLE001 - a plugin's fault is reported, the rest is checked
         yield Observation(key, f"its check failed: {type(error).__name__}: {error}", "warning")

@@ -36,7 +36,7 @@ class Need:
 Needs: TypeAlias = tuple[str | Need, ...]
 
 
-def spelled_out(needs: Iterable[str | Need]) -> tuple[Need, ...]:
+def as_needs(needs: Iterable[str | Need]) -> tuple[Need, ...]:
     """The needs with each bare name as a Need."""
     return tuple(Need(need) if isinstance(need, str) else need for need in needs)
 
@@ -47,7 +47,7 @@ def with_needs(needs: Needs, *more: Need) -> Needs:
     A server that is needed already is not added again: it only has to be ready where it had to be
     started so far and `more` asks for that.
     """
-    known = {need.server: need for need in spelled_out(needs)}
+    known = {need.server: need for need in as_needs(needs)}
     added = tuple(need for need in more if need.server not in known)
     raised = {
         need.server

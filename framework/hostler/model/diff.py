@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from hostler.model.dependencies import Need, spelled_out
+from hostler.model.dependencies import Need, as_needs
 from hostler.model.spec import PluginSpec, ServerSpec
 from hostler.secrets.credentials import MASK, is_secret_name, masked_words, passwords_in
 from hostler.secrets.masking import Masker
@@ -75,7 +75,7 @@ def _entries(spec: ServerSpec) -> Iterator[tuple[str, object]]:
             case "port":
                 yield "port", "false" if value is None else value
             case "needs":
-                yield "needs", spelled_out(value)
+                yield "needs", as_needs(value)
             case _:
                 yield one.name, value
 

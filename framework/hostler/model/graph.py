@@ -8,8 +8,8 @@ from dataclasses import replace
 from hostler.errors import InvalidConfiguration
 from hostler.model.dependencies import Need, with_needs
 from hostler.model.interpolation import Reference, references_in
-from hostler.model.schema.diagnostics import without_echoes
-from hostler.model.schema.server_keys import TEMPLATES
+from hostler.model.schema.diagnostics import deduplicated
+from hostler.model.schema.server_keys import FILLED_AT_START
 from hostler.model.schema.tree import Node
 from hostler.model.spec import ServerSpec
 from hostler.model.validation import ResolvedServer, dependency_problems
@@ -34,7 +34,7 @@ def in_order(specs: Mapping[str, ServerSpec]) -> list[str]:
     return list(order)
 
 
-def started(specs: Mapping[str, ServerSpec], names: Iterable[str] = ()) -> list[str]:
+def with_needed(specs: Mapping[str, ServerSpec], names: Iterable[str] = ()) -> list[str]:
     """The names of these (by default all with `autostart`), and of what they need."""
     wanted = list(names) or [name for name, spec in specs.items() if spec.autostart]
     for name in wanted:  # it grows on the way
@@ -42,15 +42,15 @@ def started(specs: Mapping[str, ServerSpec], names: Iterable[str] = ()) -> list[
     return wanted
 
 
-def refuse_unset(specs: Mapping[str, ServerSpec], names: Iterable[str] = ()) -> None:
+def require_variables(specs: Mapping[str, ServerSpec], names: Iterable[str] = ()) -> None:
     """Return when these (by default all with `autostart`) and what they need have all their variables.
 
     Raises InvalidConfiguration with every place that refers to one which is not set.
     """
-    wanted = started(specs, names)
+    wanted = with_needed(specs, names)
     problems = [problem for name in specs if name in wanted for problem in specs[name].unset]
     if problems:
-        raise InvalidConfiguration(without_echoes(problems))
+        raise InvalidConfiguration(deduplicated(problems))
 
 
 # -- what a server refers to ------------------------------------------------------------------------
@@ -58,17 +58,17 @@ def refuse_unset(specs: Mapping[str, ServerSpec], names: Iterable[str] = ()) -> 
 
 def with_implied_needs(spec: ServerSpec) -> ServerSpec:
     """The spec with all servers in `needs` that its command, env and plugin options refer to."""
-    return needing(spec, *(one.server for _, one in references_of(ResolvedServer.of(spec))))
+    return add_needs(spec, *(one.server for _, one in references_of(ResolvedServer.of(spec))))
 
 
 def references_of(server: ResolvedServer) -> Iterator[tuple[Node, Reference]]:
     """The references to other servers, each with the string that holds it."""
-    tables = [child for key, child in server.node.value.items() if key in TEMPLATES]
+    tables = [child for key, child in server.node.value.items() if key in FILLED_AT_START]
     for node in (node for table in tables for node in table.walk(active=True)):
         if isinstance(node.value, str):
             yield from ((node, reference) for reference in references_in(node.value))
 
 
-def needing(spec: ServerSpec, *others: str) -> ServerSpec:
+def add_needs(spec: ServerSpec, *others: str) -> ServerSpec:
     """The spec with these servers in `needs` too, ready; what stands there already stays as it is."""
     return replace(spec, needs=with_needs(spec.needs, *map(Need, dict.fromkeys(others)))) if others else spec

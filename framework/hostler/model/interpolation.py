@@ -27,7 +27,7 @@ class InterpolationError(ValueError):
 
 
 class UndefinedName(InterpolationError):
-    """Raised when nobody knows a name and it has no default; `name` stands without `${` and `}`."""
+    """Raised when a name has neither a value nor a default; `name` stands without `${` and `}`."""
 
     def __init__(self, name: str, position: int) -> None:
         super().__init__(f"${{{name}}} is not defined", position)
@@ -178,6 +178,6 @@ def references_in(text: str) -> list[Reference]:
     """The references to other servers in a text, in order; none in one that is malformed."""
     try:
         found = [Reference.parse(name) for name in names(text)]
-    except MalformedReference:  # told where the text is filled in
+    except MalformedReference:  # reported where the text is filled in
         return []
     return [one for one in found if one is not None]

@@ -17,7 +17,7 @@ from hostler.model.choices import (
     StopMode,
     StopSignal,
 )
-from hostler.model.dependencies import Need, Needs, spelled_out
+from hostler.model.dependencies import Need, Needs, as_needs
 from hostler.secrets.masking import Masker
 from hostler.secrets.reference import Secret
 
@@ -34,7 +34,7 @@ class RestartPolicy:
     start_retries: int = 1
 
     def __post_init__(self) -> None:
-        _settle(self, "restart")
+        _convert_fields(self, "restart")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class PluginSpec:
     base: Path | None = None
 
     def __post_init__(self) -> None:
-        _settle(self, "plugin")
+        _convert_fields(self, "plugin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class EnvFile:
     optional: bool = False
 
     def __post_init__(self) -> None:
-        _settle(self, "env_file")
+        _convert_fields(self, "env_file")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,19 +119,19 @@ class ServerSpec:
     unset: tuple[Problem, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        _settle(self, f"servers.{self.name}")
+        _convert_fields(self, f"servers.{self.name}")
         if self.kind is Kind.TASK and self.port == 0:
             object.__setattr__(self, "port", None)
 
     def __repr__(self) -> str:
         """As that of any dataclass, with `secrets` masked."""
-        told = ", ".join(f"{one.name}={getattr(self, one.name)!r}" for one in fields(self) if one.repr)
-        return Masker(self.secrets).text(f"ServerSpec({told})")
+        shown = ", ".join(f"{one.name}={getattr(self, one.name)!r}" for one in fields(self) if one.repr)
+        return Masker(self.secrets).text(f"ServerSpec({shown})")
 
     @property
     def needed(self) -> tuple[Need, ...]:
         """What stands in `needs`, each spelled out."""
-        return spelled_out(self.needs)
+        return as_needs(self.needs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class Configuration:
     )
 
 
-def _settle(made: EnvFile | PluginSpec | RestartPolicy | ServerSpec, key: str) -> None:
+def _convert_fields(made: EnvFile | PluginSpec | RestartPolicy | ServerSpec, key: str) -> None:
     """Have every field of a new value hold what it should; `key` is where it would stand in TOML.
 
     Raises InvalidConfiguration with every mistake that was found.

@@ -94,7 +94,7 @@ def check_between(servers: Servers, found: Diagnostics) -> None:
 def _check_host(server: ResolvedServer, found: Diagnostics) -> None:
     host = server.spec.host
     node = server.at("host")
-    if host in _LOOPBACK or found.has_noted(node):
+    if host in _LOOPBACK or found.has_problem(node):
         return
 
     if any(letter in "/[]@%" or letter.isspace() or not letter.isprintable() for letter in host):
@@ -119,7 +119,7 @@ def _is_loopback(host: str) -> bool:
 def _check_delays(server: ResolvedServer, found: Diagnostics) -> None:
     restart = server.spec.restart
     node = server.at("restart", "initial_delay")
-    if restart.initial_delay > restart.max_delay and not found.has_noted(server.at("restart")):
+    if restart.initial_delay > restart.max_delay and not found.has_problem(server.at("restart")):
         first, longest = _delay(server, "initial_delay"), _delay(server, "max_delay")
         found.add(node, f"{first} is longer than max_delay, {longest}")
 
@@ -133,11 +133,11 @@ def _check_kind(server: ResolvedServer, found: Diagnostics) -> None:
     """A task has no port and an end; a server has none that would be a success."""
     spec, port, timeout = server.spec, server.at("port"), server.at("task_timeout")
     if spec.kind is Kind.SERVER:
-        if timeout is not server.node and not found.has_noted(timeout):
+        if timeout is not server.node and not found.has_problem(timeout):
             found.add(timeout, 'only a task (kind = "task") has a time in which it has to complete')
         return
 
-    if port is not server.node and port.value is not False and not found.has_noted(port):
+    if port is not server.node and port.value is not False and not found.has_problem(port):
         found.add(port, f"a task has no port: it runs to completion; leave it out, found {shown(port)}")
 
     if spec.restart.policy is RestartMode.ALWAYS:
@@ -184,7 +184,7 @@ def _check_needs(servers: Servers, found: Diagnostics) -> None:
 
 def _need_nodes(server: ResolvedServer, found: Diagnostics) -> dict[str, Node]:
     needs = server.at("needs")
-    if needs is server.node or found.has_noted(needs):
+    if needs is server.node or found.has_problem(needs):
         return {}
     return needs.value if isinstance(needs.value, dict) else {item.value: item for item in needs.value}
 

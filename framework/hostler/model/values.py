@@ -1,4 +1,4 @@
-"""What is told, seen and answered while servers live, all frozen."""
+"""What plugins and callers are given and answer while servers live, all frozen."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ StreamName: TypeAlias = Literal["stdout", "stderr"]
 _REACHABLE = MappingProxyType({"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1", "": "127.0.0.1"})  # noqa: S104
 
 
-class _Unsaid(str):
-    """A scheme that nobody named: "http", until the server's own `scheme` takes its place."""
+class _DefaultScheme(str):
+    """The scheme of an endpoint made without one: "http", until the server's own `scheme` takes its place."""
 
     __slots__ = ()
 
@@ -33,7 +33,7 @@ class Endpoint:
 
     host: str
     port: int
-    scheme: str = _Unsaid("http")
+    scheme: str = _DefaultScheme("http")
     aside: bool = field(default=False, kw_only=True, compare=False, repr=False)
     near: tuple[str, int] | None = field(default=None, kw_only=True, compare=False, repr=False)
 
@@ -53,7 +53,7 @@ class Endpoint:
     @property
     def says_scheme(self) -> bool:
         """Whether it was made with a scheme."""
-        return not isinstance(self.scheme, _Unsaid)
+        return not isinstance(self.scheme, _DefaultScheme)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Unhealthy:
     `error` (or one made from `reason`). `details` carries what was seen (status, bounded body). `limit`
     is how many in a row of this plugin are too many; None: the server's max_connection_failures.
     `retry_after` is the wait in seconds that the server asked for, which `poll` keeps up to 30 s. `hint`
-    says what to do where that is known: it is told at once while the server is not ready.
+    says what to do where that is known: it is reported at once while the server is not ready.
     """
 
     reason: str
@@ -114,7 +114,7 @@ class ExitCause(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """The end of one run, told to on_crash when the whole tree is dead.
+    """The end of one run, passed to on_crash when the whole tree is dead.
 
     `code` is the exit code, or None with `signal` set, or both None when nothing had been spawned.
     `ready` tells whether this run had been ready. `error` is what the engine would raise for it.

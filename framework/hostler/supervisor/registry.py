@@ -17,7 +17,7 @@ from hostler.engine.lifecycle import Lifecycle
 from hostler.engine.server import Server
 from hostler.events.events import Event
 from hostler.launching.resolved_inputs import inputs_of, read_at_starts
-from hostler.model.dependencies import spelled_out
+from hostler.model.dependencies import as_needs
 from hostler.model.graph import in_order
 from hostler.model.spec import ServerSpec
 from hostler.process.context import SupervisorContext
@@ -109,7 +109,7 @@ class ServerRegistry(Mapping[str, Server]):
         servers: dict[str, Server] = {}
 
         for name in in_order(specs):
-            needs = {need.server: servers[need.server] for need in spelled_out(specs[name].needs)}
+            needs = {need.server: servers[need.server] for need in as_needs(specs[name].needs)}
             servers[name] = self._server_for(specs[name], needs)
 
         gone = [name for name in self.servers if name not in servers]

@@ -13,7 +13,7 @@ from hostler.concurrency.threads import run_in_thread
 from hostler.engine.server import Server
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.model.diff import Changes, differences
-from hostler.model.graph import in_order, refuse_unset
+from hostler.model.graph import in_order, require_variables
 from hostler.model.schema.diagnostics import likely
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
@@ -182,7 +182,7 @@ class Reloader:
         restarted = [name for name in changed if _is_up(self._registry[name])]
         started = [name for name in specs if name not in old and specs[name].autostart]
         if restarted or started:
-            refuse_unset(specs, [*restarted, *started])
+            require_variables(specs, [*restarted, *started])
 
         return Changes(
             added=tuple(name for name in specs if name not in old),

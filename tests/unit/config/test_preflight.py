@@ -62,7 +62,7 @@ def test_a_program_or_folder_that_is_missing_is_a_mistake(
     tmp_path: Path, server: dict[str, object], key: str, words: str
 ) -> None:
     (seen,) = look(tmp_path, server)
-    assert (seen.key, seen.weight) == (f"servers.web.{key}", "mistake")
+    assert (seen.key, seen.severity) == (f"servers.web.{key}", "mistake")
     assert words in seen.message
 
 
@@ -81,7 +81,7 @@ def test_a_word_that_only_the_start_can_fill_in_stays_as_it_is(tmp_path: Path) -
 def test_a_port_that_is_taken_is_a_warning_that_names_who_has_it(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         (seen,) = look(tmp_path, {"port": taken.getsockname()[1]})
-    assert (seen.key, seen.weight) == ("servers.web.port", "warning")
+    assert (seen.key, seen.severity) == ("servers.web.port", "warning")
     assert str(os.getpid()) in seen.message
 
 
@@ -93,7 +93,7 @@ def test_a_plugin_that_would_never_be_asked_for_the_port_is_named(
     tmp_path: Path, server: dict[str, object], why: str
 ) -> None:
     (seen,) = look(tmp_path, {**server, "plugins": {"regex-port": True, "env-sanitizer": True}})
-    assert (seen.key, seen.weight) == ("servers.web.plugins.regex-port", "warning")
+    assert (seen.key, seen.severity) == ("servers.web.plugins.regex-port", "warning")
     assert "parse_port is never called" in seen.message
     assert why in seen.message
 
@@ -101,7 +101,7 @@ def test_a_plugin_that_would_never_be_asked_for_the_port_is_named(
 def test_a_log_file_that_cannot_be_written_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (seen,) = look(tmp_path, {"plugins": {"log-rotation": {"path": str(tmp_path / "file" / "x.log")}}})
-    assert (seen.key, seen.weight) == ("servers.web.plugins.log-rotation", "mistake")
+    assert (seen.key, seen.severity) == ("servers.web.plugins.log-rotation", "mistake")
     assert f"{tmp_path / 'file'} is not a directory" in seen.message
 
 
@@ -132,7 +132,7 @@ def test_a_command_that_is_a_path_is_the_opencode_that_is_looked_for(tmp_path: P
 def test_a_plugin_says_itself_what_it_misses(tmp_path: Path) -> None:
     def said(how: str) -> list[tuple[str, str]]:
         plugin = {"use": "careful.py:Careful", "how": how}
-        return [(one.message, one.weight) for one in look(tmp_path, {"plugins": {"careful": plugin}})]
+        return [(one.message, one.severity) for one in look(tmp_path, {"plugins": {"careful": plugin}})]
 
     assert said("say") == [(f"web of {tmp_path.name} has ['true']", "mistake")]
     assert said("raise") == [("it is not there; install it", "mistake")]
@@ -203,6 +203,6 @@ def test_dollars_that_no_shell_sees_and_those_that_a_shell_sees_otherwise_are_wa
 ) -> None:
     seen = look(tmp_path, {"command": words, "port": False})
     assert [one.message.startswith(message) for one in seen] == [True] * bool(message)
-    assert all(one.weight == "warning" and one.key == "servers.web.command" for one in seen)
+    assert all(one.severity == "warning" and one.key == "servers.web.command" for one in seen)
     plugins = {"commands": {"on_ready": words}}
     assert len(look(tmp_path, {"port": False, "plugins": plugins})) == len(seen)

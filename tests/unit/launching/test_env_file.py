@@ -300,7 +300,7 @@ def seen_of(tmp_path: Path, **server: object) -> list[tuple[str, str, str]]:
     inspector = Inspector(
         from_dict(table, base=tmp_path, environ={}), directories, {"PATH": os.environ["PATH"]}
     )
-    return [(seen.key, seen.weight, seen.message) for seen in inspector.observations()]
+    return [(seen.key, seen.severity, seen.message) for seen in inspector.observations()]
 
 
 def test_check_finds_what_is_missing_or_wrong_before_a_start(tmp_path: Path) -> None:

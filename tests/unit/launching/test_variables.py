@@ -221,7 +221,7 @@ def test_neither_check_nor_a_repr_tells_the_value_of_a_secret_variable(
 )
 def test_check_warns_of_a_credential_in_clear(tmp_path: Path, table: dict[str, object], key: str) -> None:
     (seen,) = observations(table, tmp_path)
-    assert (seen.key, seen.weight) == (f"servers.web.{key}", "warning")
+    assert (seen.key, seen.severity) == (f"servers.web.{key}", "warning")
     assert SECRET not in seen.message
     assert key == "command" or '{ secret = "env:NAME" }' in seen.message
 
@@ -255,6 +255,6 @@ def test_check_has_nothing_to_say_of_what_is_no_credential_or_stands_elsewhere(
 def test_check_finds_a_command_line_that_would_be_refused(
     tmp_path: Path, table: dict[str, object], environ: dict[str, str]
 ) -> None:
-    (seen,) = [one for one in observations(table, tmp_path, **environ) if one.weight == "mistake"]
+    (seen,) = [one for one in observations(table, tmp_path, **environ) if one.severity == "mistake"]
     assert seen.key == "servers.web.command"
     assert "every local user can read it" in seen.message

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hostler.errors import PluginError, Problem
 from hostler.model.choices import Kind
-from hostler.model.graph import needing, references_of
+from hostler.model.graph import add_needs, references_of
 from hostler.model.interpolation import Reference
 from hostler.model.schema.diagnostics import Diagnostics, likely
 from hostler.model.schema.tree import Node, quoted
@@ -48,7 +48,7 @@ def _check_command(server: ResolvedServer, found: Diagnostics) -> None:
         return
     table = server.node.value
     meant = {"command", "plugins", *(key for key in table if likely(key, ("command",)))}
-    if not any(found.has_noted(table[key]) for key in meant if key in table):
+    if not any(found.has_problem(table[key]) for key in meant if key in table):
         message = "there is no command, and no plugin that could supply one (with the hook pre_spawn)"
         found.add(server.at("command"), message, key=f"{server.node.key}.command")
 
@@ -77,7 +77,7 @@ def _needs_port(plugin: PluginSpec) -> bool:
 
 
 def _class_of(plugin: PluginSpec) -> type | None:
-    """The class, None where there is none: that is told at the plugin's own line."""
+    """The class, None where there is none: that is reported at the plugin's own line."""
     from hostler.plugins.discovery import find_class  # noqa: PLC0415 - imports what only servers with plugins need
 
     try:
@@ -99,7 +99,7 @@ def _with_needs(server: ResolvedServer, servers: Servers, found: Diagnostics) ->
     for node, reference in references_of(server):
         if _is_met(node, reference, server.spec.name, servers, found):
             implied.setdefault(reference.server, node)
-    return replace(server, spec=needing(server.spec, *implied), implied=implied)
+    return replace(server, spec=add_needs(server.spec, *implied), implied=implied)
 
 
 def _is_met(node: Node, reference: Reference, own: str, servers: Servers, found: Diagnostics) -> bool:

@@ -1,4 +1,4 @@
-"""Servers made of templates, while a file is read and later from a program; and what can be told before."""
+"""Servers made of templates, when a file is read or later by a program; and checks of a template itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hostler.config.resolve.cross_checks import check_alone
-from hostler.config.resolve.server_table import ResolveContext, read_server, template_keys, where_it_belongs
+from hostler.config.resolve.server_table import ResolveContext, read_server, suggest_place, template_keys
 from hostler.config.resolve.templates import Template
 from hostler.errors import InvalidConfiguration
 from hostler.model.interpolation import escape
@@ -27,7 +27,7 @@ class TemplateInstantiator:
 
         Raises InvalidConfiguration with every mistake that was found.
         """
-        found = Diagnostics(where_it_belongs)
+        found = Diagnostics(suggest_place)
         place = Place(None, None, Path.cwd())
         given = _literal(parse_tree(parameters, lambda _: place, key="template"))
         values = self.template.values(given.value, given, found)

@@ -65,7 +65,7 @@ def fill(node: Node, known: Names, found: Diagnostics, *, keep: Keep = None) -> 
     return with_children(node, lambda child: fill(child, known, found, keep=keep))
 
 
-def fill_variables(node: Node, known: Names, found: Diagnostics) -> Node:
+def fill_env(node: Node, known: Names, found: Diagnostics) -> Node:
     """Fill in the strings of `env`; where a secret is has to be known at once."""
 
     def filled(child: Node) -> Node:

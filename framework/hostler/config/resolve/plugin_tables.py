@@ -37,9 +37,9 @@ def _is_off(node: Node, found: Diagnostics) -> bool:
 def _read(name: str, node: Node, environ: Mapping[str, str], found: Diagnostics) -> PluginSpec:
     use = _use(node.value["use"], environ, found) if "use" in node.value else None
     spec = PluginSpec(name, {}, use)
-    node = with_changed_secrets(node, spec, lambda table: _read_secret(table, environ, found))
+    node = map_secrets(node, spec, lambda table: _read_secret(table, environ, found))
     spec = replace(spec, options=_options(node, plain))
-    if not found.has_noted(node):
+    if not found.has_problem(node):
         found.problems.extend(_problems(node, spec))
     return spec
 
@@ -105,14 +105,14 @@ def _placed(problem: Problem, node: Node) -> Problem:
 # -- secrets among the options: tables where the class declares the type Secret --------------------
 
 
-def with_changed_secrets(node: Node, spec: PluginSpec, change: Callable[[Node], Node]) -> Node:
+def map_secrets(node: Node, spec: PluginSpec, change: Callable[[Node], Node]) -> Node:
     """The table of a plugin with each secret in it, a table itself, changed."""
     changed = {table.key: change(table) for table in _secrets(node, spec)}
-    return _with(node, changed) if changed else node
+    return _replaced(node, changed) if changed else node
 
 
-def _with(node: Node, changed: Mapping[str, Node]) -> Node:
-    return changed.get(node.key) or with_children(node, lambda child: _with(child, changed))
+def _replaced(node: Node, changed: Mapping[str, Node]) -> Node:
+    return changed.get(node.key) or with_children(node, lambda child: _replaced(child, changed))
 
 
 def _read_secret(table: Node, environ: Mapping[str, str], found: Diagnostics) -> Node:
@@ -145,7 +145,7 @@ def _secrets(node: Node, spec: PluginSpec) -> list[Node]:
     try:
         class_ = plugin_class(spec)
         kinds = {name: option_type(class_, field) for name, field in option_fields(class_).items()}
-    except PluginError:  # told where the options are checked
+    except PluginError:  # reported where the options are checked
         return []
 
     return [

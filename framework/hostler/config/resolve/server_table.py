@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hostler.config.resolve.interpolation import Names, fill, fill_variables, is_known_at_start
+from hostler.config.resolve.interpolation import Names, fill, fill_env, is_known_at_start
 from hostler.config.resolve.plugin_tables import read_plugins
 from hostler.model.choices import Kind
 from hostler.model.interpolation import escape, expand, names
@@ -17,7 +17,7 @@ from hostler.model.schema.external_values import env_files, path, variables
 from hostler.model.schema.fields import Reader, command, entries
 from hostler.model.schema.paths import is_path
 from hostler.model.schema.python_values import server_name
-from hostler.model.schema.server_keys import SERVER_KEYS, TEMPLATES, TOP, readers
+from hostler.model.schema.server_keys import FILLED_AT_START, SERVER_KEYS, TOP, readers
 from hostler.model.schema.tree import Node
 from hostler.model.spec import ServerSpec
 from hostler.model.validation import ResolvedServer
@@ -51,7 +51,7 @@ def read_server(name: str, node: Node, context: ResolveContext, found: Diagnosti
 
     values["unset"] = tuple(found.unset[before:])
 
-    if "needs" in node.value and found.has_noted(node.value["needs"]):
+    if "needs" in node.value and found.has_problem(node.value["needs"]):
         values.pop("needs", None)
 
     return None if named is None else ResolvedServer(node, ServerSpec(**values))
@@ -67,7 +67,7 @@ def template_keys() -> list[str]:
     return [*(key for key in server_keys() if key != "template"), "parameters"]
 
 
-def where_it_belongs(name: str) -> str:
+def suggest_place(name: str) -> str:
     """Where a key belongs, for a message; "" where that is not known."""
     from hostler.plugins.discovery import installed  # noqa: PLC0415 - only this message needs it
 
@@ -106,12 +106,12 @@ def _filled(node: Node, known: Names, found: Diagnostics) -> Node:
     table = dict(node.value)
     for key, child in table.items():
         if key == "env":
-            table[key] = fill_variables(child, known, found)
+            table[key] = fill_env(child, known, found)
         elif key == "host":
             own = {"server.name": known.server["server.name"]}
             table[key] = fill(child, Names(known.environ, own, secrets=known.secrets), found)
         else:
-            table[key] = fill(child, known, found, keep=is_known_at_start if key in TEMPLATES else None)
+            table[key] = fill(child, known, found, keep=is_known_at_start if key in FILLED_AT_START else None)
 
     return replace(node, value=table)
 

@@ -28,13 +28,13 @@ _STRINGS_ONLY = ("command", "env")
 class Template:
     """One template: what its servers have in common, and its parameters, each with its default or None.
 
-    `sound` tells whether its parameters are declared and referred to as they may be.
+    `is_valid` tells whether its parameters are declared and referred to as they may be.
     """
 
     name: str
     body: Node
     parameters: Mapping[str, Node | None]
-    sound: bool = True
+    is_valid: bool = True
 
     def filled(self, key: str, values: Values, found: Diagnostics) -> Node:
         """The body as the table of a server at `key`, with the parameters put in."""
@@ -87,8 +87,8 @@ def from_template(node: Node, templates: Mapping[str, Template], found: Diagnost
         return None
 
     template = templates[named.value]
-    if not template.sound:
-        return None  # told already, at the template
+    if not template.is_valid:
+        return None  # reported already, at the template
 
     given = place.value if isinstance(place.value, dict) else {}
     values = template.values({name: child for name, child in given.items() if name != "use"}, place, found)
@@ -126,7 +126,7 @@ def _read(name: str, node: Node, found: Diagnostics) -> Template | None:
         if isinstance(child.value, str) and not child.off:
             _check_references(child, parameters, found)
 
-    return replace(template, sound=not found.has_noted(node))
+    return replace(template, is_valid=not found.has_problem(node))
 
 
 def _parameters(node: Node, found: Diagnostics) -> dict[str, Node | None]:
@@ -167,7 +167,7 @@ def _is_well_formed(node: Node, found: Diagnostics) -> bool:
             names(one.value if isinstance(one.value, str) else "")
         except MalformedReference as error:
             found.add(one, f"{error}, found {shown(one)}")
-    return not found.has_noted(node)
+    return not found.has_problem(node)
 
 
 def _can_be_given(template: Template, name: str, node: Node, found: Diagnostics) -> bool:

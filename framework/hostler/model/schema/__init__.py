@@ -1,1 +1,1 @@
-"""From plain values, of TOML or of Python, to what a spec holds; what is wrong is told with its place."""
+"""Converts plain values, of TOML or of Python, to what a spec holds; reports what is wrong with its place."""

@@ -1,4 +1,4 @@
-"""The mistakes of a configuration, gathered so that all of them are told at once."""
+"""The mistakes of a configuration, collected so that all are reported at once."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _OWNER = re.compile(rf"(?:profiles\.{_PART}\.)?(?:servers|templates)\.{_PART}")
 class Diagnostics:
     """What was found wrong so far, in the order of finding.
 
-    `right_place` tells where an unknown key of a server belongs, "" where that is not known. `unset` are
+    `suggest_place` tells where an unknown key of a server belongs, "" where that is not known. `unset` are
     variables without a value: what only the server that refers to them cannot do without.
     """
 
-    def __init__(self, right_place: Callable[[str], str] = lambda _: "") -> None:
+    def __init__(self, suggest_place: Callable[[str], str] = lambda _: "") -> None:
         self.problems: list[Problem] = []
         self.unset: list[Problem] = []
-        self._right_place = right_place
+        self._suggest_place = suggest_place
         self._keys: set[str] = set()
         self._filled = 0
 
@@ -60,7 +60,7 @@ class Diagnostics:
             )
             raise InvalidConfiguration(self.problems)
 
-    def has_noted(self, node: Node) -> bool:
+    def has_problem(self, node: Node) -> bool:
         """Whether a mistake was found at a value or below it."""
         return any(child.key in self._keys for child in node.walk())
 
@@ -73,23 +73,23 @@ class Diagnostics:
         """Note a name that does not exist, with the likely word, or else with all that are allowed."""
         words = list(allowed)
         word = likely(name, words)
-        belongs = "" if word or "command" not in words else self._right_place(name)
+        belongs = "" if word or "command" not in words else self._suggest_place(name)
         rest = belongs or ("" if word or not words else f"; allowed: {', '.join(words)}")
         self.add(node, what + rest, proposal=word)
 
 
-def without_echoes(problems: Iterable[Problem]) -> list[Problem]:
-    """The problems without those of servers and templates that were told of where they come from.
+def deduplicated(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems, each reported once, where its value was written.
 
     Each stands where it was written: in a profile rather than in the template or server that it changes,
     in a template rather than in the servers that are made of it.
     """
-    told: dict[Problem, int] = {}
+    first: dict[Problem, int] = {}
     problems = list(problems)
     for problem in problems:
         mistake = _mistake(problem)
-        told[mistake] = min(told.get(mistake, _rank(problem)), _rank(problem))
-    return [one for one in problems if one.line is None or _rank(one) == told[_mistake(one)]]
+        first[mistake] = min(first.get(mistake, _rank(problem)), _rank(problem))
+    return [one for one in problems if one.line is None or _rank(one) == first[_mistake(one)]]
 
 
 def _rank(problem: Problem) -> int:

@@ -67,7 +67,9 @@ def secret(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> Secret
         if name != "secret":
             found.unknown(child, name, ["secret"])
     source = text(node.value["secret"], found) if "secret" in node.value else None
-    return None if source is None or found.has_noted(node) else _secret(node.value["secret"], found, environ)
+    return (
+        None if source is None or found.has_problem(node) else _secret(node.value["secret"], found, environ)
+    )
 
 
 def _secret(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> Secret | None:
@@ -114,7 +116,7 @@ def _env_file(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> Env
         return node.value
     values = {"path": word(node, found)} if isinstance(node.value, str) else _table(node, found)
     written = values.get("path")
-    if written is None or found.has_noted(node):
+    if written is None or found.has_problem(node):
         return None
     path = located(written, node, found, environ)
     return None if path is None else EnvFile(path, bool(values.get("optional")))

@@ -176,7 +176,7 @@ def command(node: Node, found: Diagnostics) -> tuple[str, ...] | None:
 
 
 def needs(node: Node, found: Diagnostics) -> Needs | None:
-    """A list of servers, or a table that tells what each of them has to be."""
+    """A list of servers, or a table with the condition of each."""
     if isinstance(node.value, list) and any(isinstance(item.value, Need) for item in node.value):
         each = [need(item, found) for item in node.value]
         return None if None in each else tuple(one for one in each if one is not None)

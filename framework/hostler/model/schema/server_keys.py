@@ -243,4 +243,4 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
     }
 )
 
-TEMPLATES = frozenset(name for name, key in SERVER_KEYS.items() if key.at_start)
+FILLED_AT_START = frozenset(name for name, key in SERVER_KEYS.items() if key.at_start)

@@ -131,7 +131,7 @@ def moved(node: Node, key: str) -> Node:
 
 
 def labelled(node: Node, within: str) -> Node:
-    """The same value, told to be a part of something."""
+    """The same value, marked as a part of something, such as "profile ci"."""
     there = with_children(node, lambda child: labelled(child, within))
     return replace(there, place=replace(node.place, within=within))
 
