@@ -8,8 +8,16 @@ from dataclasses import dataclass, field
 
 import anyio
 import pytest
+from hosted_plugins import (
+    RecordingPlugin,
+    do_nothing,
+    host_plugins,
+    ignore_cancellation,
+    plugin_with,
+    raise_error,
+    until,
+)
 from hostler.testing import FakeServerContext
-from plugin_calls import Noting, nothing, raise_it, swallow, telling, together, until
 
 SERVER = FakeServerContext("web")
 
@@ -33,8 +41,8 @@ class Long:
 
 async def test_a_cancelled_host_cancels_the_hook_and_is_cancelled() -> None:
     long, calls = Long(), list[str]()
-    heard = together(long=telling("on_ready", long.run), after=Noting("after", calls))
-    task = asyncio.create_task(heard.plugins.on_ready(SERVER, None))
+    hosted = host_plugins(long=plugin_with("on_ready", long.run), after=RecordingPlugin("after", calls))
+    task = asyncio.create_task(hosted.plugins.on_ready(SERVER, None))
     await long.started.wait()
     task.cancel()
 
@@ -43,15 +51,15 @@ async def test_a_cancelled_host_cancels_the_hook_and_is_cancelled() -> None:
 
     assert long.seen == ["cancelled"]
     assert calls == []
-    assert heard.failures == []
-    stats = heard.plugins.stats["long", "on_ready"]
+    assert hosted.failures == []
+    stats = hosted.plugins.stats["long", "on_ready"]
     assert (stats.calls, stats.failures) == (1, 0)
 
 
 async def test_a_host_that_is_cancelled_twice_is_cancelled_at_once_and_the_hook_still_ends() -> None:
     long = Long()
-    heard = together(long=telling("on_ready", long.run))
-    task = asyncio.create_task(heard.plugins.on_ready(SERVER, None))
+    hosted = host_plugins(long=plugin_with("on_ready", long.run))
+    task = asyncio.create_task(hosted.plugins.on_ready(SERVER, None))
     await long.started.wait()
     task.cancel()
     await asyncio.sleep(0)
@@ -64,36 +72,36 @@ async def test_a_host_that_is_cancelled_twice_is_cancelled_at_once_and_the_hook_
 
     await until(lambda: bool(long.seen))
 
-    assert heard.failures == []
+    assert hosted.failures == []
 
 
 async def test_a_scope_of_the_host_cancels_the_hook() -> None:
     long = Long()
-    heard = together(long=telling("on_ready", long.run))
+    hosted = host_plugins(long=plugin_with("on_ready", long.run))
     with anyio.move_on_after(0.1) as scope:
-        await heard.plugins.on_ready(SERVER, None)
+        await hosted.plugins.on_ready(SERVER, None)
     assert scope.cancelled_caught
     assert long.seen == ["cancelled"]
 
 
 async def test_a_hook_cannot_keep_its_host_from_being_cancelled() -> None:
     seen: list[str] = []
-    heard = together(deaf=telling("on_ready", lambda: swallow(3, seen)))
+    hosted = host_plugins(deaf=plugin_with("on_ready", lambda: ignore_cancellation(3, seen)))
     started = time.monotonic()
 
     with anyio.move_on_after(0.1) as scope:
-        await heard.plugins.on_ready(SERVER, None)
+        await hosted.plugins.on_ready(SERVER, None)
 
     assert scope.cancelled_caught
     assert time.monotonic() - started < 2.9
-    assert heard.reasons == ["was cancelled and swallowed its cancellation: it is left running"]
+    assert hosted.reasons == ["was cancelled and swallowed its cancellation: it is left running"]
 
     await until(lambda: "ended" in seen)
 
 
 async def test_a_hook_cancelled_before_its_first_step_leaves_no_trace() -> None:
-    heard = together(a=telling("on_ready", nothing))
-    task = asyncio.create_task(heard.plugins.on_ready(SERVER, None))
+    hosted = host_plugins(a=plugin_with("on_ready", do_nothing))
+    task = asyncio.create_task(hosted.plugins.on_ready(SERVER, None))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -109,10 +117,10 @@ def test_a_loop_that_is_closed_over_a_running_hook_closes_it() -> None:
         finally:
             seen.append("closed")
 
-    heard = together(hang=telling("on_ready", hang))
+    hosted = host_plugins(hang=plugin_with("on_ready", hang))
 
     async def leave() -> None:
-        task = asyncio.create_task(heard.plugins.on_ready(SERVER, None))
+        task = asyncio.create_task(hosted.plugins.on_ready(SERVER, None))
         await asyncio.sleep(0.01)
         task.cancel()
         await asyncio.sleep(0)
@@ -122,6 +130,6 @@ def test_a_loop_that_is_closed_over_a_running_hook_closes_it() -> None:
 
 
 def test_system_exit_in_a_hook_does_not_end_the_loop() -> None:
-    heard = together(a=telling("on_ready", lambda: raise_it(SystemExit(7))))
-    asyncio.run(heard.plugins.on_ready(SERVER, None))
-    assert heard.reasons == ["raised SystemExit(7)"]
+    hosted = host_plugins(a=plugin_with("on_ready", lambda: raise_error(SystemExit(7))))
+    asyncio.run(hosted.plugins.on_ready(SERVER, None))
+    assert hosted.reasons == ["raised SystemExit(7)"]

@@ -10,6 +10,16 @@ from pathlib import Path
 
 import anyio
 import pytest
+from hosted_plugins import (
+    RecordingPlugin,
+    a_launch,
+    do_nothing,
+    host_plugins,
+    ignore_cancellation,
+    plugin_with,
+    raise_error,
+    until,
+)
 from hostler import (
     Action,
     Advice,
@@ -18,7 +28,6 @@ from hostler import (
 )
 from hostler.plugins import host as plugin_set
 from hostler.testing import FakeServerContext
-from plugin_calls import Noting, a_launch, nothing, raise_it, swallow, telling, together, until
 
 EXIT = Exit(ExitCause.EXITED, 1, code=1)
 SERVER = FakeServerContext("web")
@@ -29,10 +38,12 @@ SERVER = FakeServerContext("web")
 )
 async def test_a_failure_is_reported_and_the_rest_still_run(error: BaseException) -> None:
     calls: list[str] = []
-    heard = together(wrong=telling("on_ready", lambda: raise_it(error)), right=Noting("right", calls))
-    await heard.plugins.on_ready(SERVER, None)
+    hosted = host_plugins(
+        wrong=plugin_with("on_ready", lambda: raise_error(error)), right=RecordingPlugin("right", calls)
+    )
+    await hosted.plugins.on_ready(SERVER, None)
     assert calls == ["right"]
-    assert [(failure.plugin, failure.hook, failure.reason) for failure in heard.failures] == [
+    assert [(failure.plugin, failure.hook, failure.reason) for failure in hosted.failures] == [
         ("wrong", "on_ready", f"raised {error!r}")
     ]
 
@@ -40,33 +51,38 @@ async def test_a_failure_is_reported_and_the_rest_still_run(error: BaseException
 async def test_each_plugin_has_its_own_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugin_set, "_HOOK_SECONDS", 0.2)  # 5 s: as they are, the test would take as long
     calls: list[str] = []
-    heard = together(stuck=telling("on_ready", lambda: asyncio.sleep(60)), right=Noting("right", calls))
+    hosted = host_plugins(
+        stuck=plugin_with("on_ready", lambda: asyncio.sleep(60)), right=RecordingPlugin("right", calls)
+    )
     started = time.monotonic()
-    await heard.plugins.on_ready(SERVER, None)
+    await hosted.plugins.on_ready(SERVER, None)
     assert time.monotonic() - started < 5
     assert calls == ["right"]
-    assert heard.reasons == ["took longer than 0.2 s"]
-    assert 0.2 <= heard.failures[0].seconds < 5
+    assert hosted.reasons == ["took longer than 0.2 s"]
+    assert 0.2 <= hosted.failures[0].seconds < 5
 
 
 async def test_three_overruns_take_the_hook_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugin_set, "_HOOK_SECONDS", 0.01)  # 5 s: as they are, the test would take as long
-    heard = together(stuck=telling("on_ready", lambda: asyncio.sleep(60)))
+    hosted = host_plugins(stuck=plugin_with("on_ready", lambda: asyncio.sleep(60)))
     for _ in range(4):
-        await heard.plugins.on_ready(SERVER, None)
-    assert [failure.disabled for failure in heard.failures] == [False, False, True]
-    assert heard.plugins.stats["stuck", "on_ready"].calls == 3
+        await hosted.plugins.on_ready(SERVER, None)
+    assert [failure.disabled for failure in hosted.failures] == [False, False, True]
+    assert hosted.plugins.stats["stuck", "on_ready"].calls == 3
 
 
 async def test_a_swallowed_cancellation_is_named_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugin_set, "_HOOK_SECONDS", 0.1)  # 5 s: as they are, the test would take as long
     seen: list[str] = []
     calls: list[str] = []
-    heard = together(deaf=telling("on_ready", lambda: swallow(3, seen)), right=Noting("right", calls))
+    hosted = host_plugins(
+        deaf=plugin_with("on_ready", lambda: ignore_cancellation(3, seen)),
+        right=RecordingPlugin("right", calls),
+    )
     started = time.monotonic()
-    await heard.plugins.on_ready(SERVER, None)
+    await hosted.plugins.on_ready(SERVER, None)
     assert 1.1 <= time.monotonic() - started < 2.9
-    assert heard.reasons == ["took longer than 0.1 s and swallowed its cancellation: it is left running"]
+    assert hosted.reasons == ["took longer than 0.1 s and swallowed its cancellation: it is left running"]
     assert calls == ["right"]
     assert seen == ["cancelled"]
 
@@ -88,10 +104,10 @@ async def test_clean_up_in_a_cancelled_hook_may_take_a_moment(monkeypatch: pytes
             await asyncio.sleep(0.1)
             seen.append("tidied")
 
-    heard = together(tidy=telling("on_ready", tidy))
-    await heard.plugins.on_ready(SERVER, None)
+    hosted = host_plugins(tidy=plugin_with("on_ready", tidy))
+    await hosted.plugins.on_ready(SERVER, None)
     assert seen == ["tidied"]
-    assert heard.reasons == ["took longer than 0.1 s"]
+    assert hosted.reasons == ["took longer than 0.1 s"]
 
 
 async def test_hooks_can_use_anyio(tmp_path: Path) -> None:
@@ -105,8 +121,8 @@ async def test_hooks_can_use_anyio(tmp_path: Path) -> None:
         done = await anyio.run_process(["echo", "hello"])
         seen.extend([scope.cancelled_caught, done.stdout, await anyio.to_thread.run_sync(lambda: 5)])
 
-    heard = together(a=telling("pre_spawn", work))
-    await heard.plugins.pre_spawn(SERVER, a_launch(tmp_path), deadline=10)
+    hosted = host_plugins(a=plugin_with("pre_spawn", work))
+    await hosted.plugins.pre_spawn(SERVER, a_launch(tmp_path), deadline=10)
     assert seen == [True, b"hello\n", 5]
 
 
@@ -116,11 +132,13 @@ async def test_a_hook_that_blocks_the_loop_is_measured_and_named() -> None:
         time.sleep(0.12)  # noqa: ASYNC251 - this is what is measured
         await asyncio.sleep(0.15)
 
-    heard = together(block=telling("on_ready", block), wait=telling("on_ready", lambda: asyncio.sleep(0.3)))
-    await heard.plugins.on_ready(SERVER, None)
-    assert [failure.plugin for failure in heard.failures] == ["block"]
-    assert heard.reasons[0].startswith("blocked the event loop for 0.1")
-    assert heard.plugins.stats["block", "on_ready"].failures == 0
+    hosted = host_plugins(
+        block=plugin_with("on_ready", block), wait=plugin_with("on_ready", lambda: asyncio.sleep(0.3))
+    )
+    await hosted.plugins.on_ready(SERVER, None)
+    assert [failure.plugin for failure in hosted.failures] == ["block"]
+    assert hosted.reasons[0].startswith("blocked the event loop for 0.1")
+    assert hosted.plugins.stats["block", "on_ready"].failures == 0
 
 
 async def test_advice_is_gathered_with_the_names_of_the_plugins() -> None:
@@ -130,14 +148,14 @@ async def test_advice_is_gathered_with_the_names_of_the_plugins() -> None:
     async def nonsense() -> str:
         return "give up"
 
-    heard = together(
-        silent=telling("on_crash", nothing),
-        wrong=telling("on_crash", nonsense),
-        broken=telling("on_crash", lambda: raise_it(ValueError())),
-        right=telling("on_crash", give_up),
+    hosted = host_plugins(
+        silent=plugin_with("on_crash", do_nothing),
+        wrong=plugin_with("on_crash", nonsense),
+        broken=plugin_with("on_crash", lambda: raise_error(ValueError())),
+        right=plugin_with("on_crash", give_up),
     )
-    assert await heard.plugins.on_crash(SERVER, EXIT) == [("right", Advice(Action.GIVE_UP))]
-    assert heard.reasons == ["returned str, not Advice or None", "raised ValueError()"]
+    assert await hosted.plugins.on_crash(SERVER, EXIT) == [("right", Advice(Action.GIVE_UP))]
+    assert hosted.reasons == ["returned str, not Advice or None", "raised ValueError()"]
 
 
 async def test_on_shutdown_has_two_seconds_for_each_and_three_for_all(
@@ -150,18 +168,18 @@ async def test_on_shutdown_has_two_seconds_for_each_and_three_for_all(
     async def note() -> None:
         calls.append("called")
 
-    heard = together(
-        one=telling("on_shutdown", lambda: asyncio.sleep(60)),
-        two=telling("on_shutdown", lambda: asyncio.sleep(60)),
-        three=telling("on_shutdown", note),
+    hosted = host_plugins(
+        one=plugin_with("on_shutdown", lambda: asyncio.sleep(60)),
+        two=plugin_with("on_shutdown", lambda: asyncio.sleep(60)),
+        three=plugin_with("on_shutdown", note),
     )
-    await heard.plugins.on_shutdown(SERVER, "stop")
-    assert heard.reasons[0] == "took longer than 0.2 s"
-    (left,) = re.findall(r"took longer than ([\d.e-]+) s", heard.reasons[1])
+    await hosted.plugins.on_shutdown(SERVER, "stop")
+    assert hosted.reasons[0] == "took longer than 0.2 s"
+    (left,) = re.findall(r"took longer than ([\d.e-]+) s", hosted.reasons[1])
     assert float(left) <= 0.1, "what the first one has left of it"
-    assert heard.reasons[2] == "not called: the plugins before it used up the time"
+    assert hosted.reasons[2] == "not called: the plugins before it used up the time"
     assert calls == []
-    assert ("three", "on_shutdown") not in heard.plugins.stats
+    assert ("three", "on_shutdown") not in hosted.plugins.stats
 
 
 def test_the_deadlines_are_those_of_the_specification() -> None:

@@ -7,12 +7,12 @@ import time
 from typing import Any
 
 import pytest
+from hosted_plugins import host_plugins
 from hostler import (
     Endpoint,
     hookimpl,
 )
 from hostler.testing import FakeServerContext
-from plugin_calls import together
 
 SERVER = FakeServerContext("web")
 
@@ -33,13 +33,13 @@ class Answering:
 def test_the_first_answer_wins_and_is_told_with_its_plugin() -> None:
     first, second = Endpoint("127.0.0.1", 1), Endpoint("127.0.0.1", 65535)
     silent, late = Answering(None), Answering(second)
-    plugins = together(silent=silent, first=Answering(first), late=late).plugins
+    plugins = host_plugins(silent=silent, first=Answering(first), late=late).plugins
     assert plugins.parse_port(SERVER, "listening", "stdout") == ("first", first)
     assert (silent.asked, late.asked) == (1, 0)
 
 
 def test_no_answer_is_none() -> None:
-    assert together(silent=Answering(None)).plugins.parse_port(SERVER, "hello", "stderr") is None
+    assert host_plugins(silent=Answering(None)).plugins.parse_port(SERVER, "hello", "stderr") is None
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_no_answer_is_none() -> None:
 )
 def test_a_plugin_that_fails_on_a_line_is_reported_and_the_next_is_asked(answer: object, reason: str) -> None:
     right = Endpoint("127.0.0.1", 80)
-    heard = together(wrong=Answering(answer), right=Answering(right))
-    assert heard.plugins.parse_port(SERVER, "listening", "stdout") == ("right", right)
-    assert [(failure.plugin, failure.hook, failure.reason) for failure in heard.failures] == [
+    hosted = host_plugins(wrong=Answering(answer), right=Answering(right))
+    assert hosted.plugins.parse_port(SERVER, "listening", "stdout") == ("right", right)
+    assert [(failure.plugin, failure.hook, failure.reason) for failure in hosted.failures] == [
         ("wrong", "parse_port", reason)
     ]
 
@@ -71,10 +71,10 @@ def test_an_exception_that_cannot_be_shown_is_contained_and_a_long_one_is_cut() 
         def __repr__(self) -> str:
             raise RuntimeError
 
-    heard = together(a=Answering(Unshowable()), b=Answering(ValueError("x" * 5000)))
-    heard.plugins.parse_port(SERVER, "", "stdout")
-    assert heard.reasons[0] == "raised Unshowable"
-    assert len(heard.reasons[1]) < 400
+    hosted = host_plugins(a=Answering(Unshowable()), b=Answering(ValueError("x" * 5000)))
+    hosted.plugins.parse_port(SERVER, "", "stdout")
+    assert hosted.reasons[0] == "raised Unshowable"
+    assert len(hosted.reasons[1]) < 400
 
 
 def test_a_plugin_that_is_slow_on_a_line_is_named_and_its_answer_counts() -> None:
@@ -84,29 +84,29 @@ def test_a_plugin_that_is_slow_on_a_line_is_named_and_its_answer_counts() -> Non
         time.sleep(float(line))
         return endpoint
 
-    heard = together(slow=Answering(slowly))
-    assert heard.plugins.parse_port(SERVER, "0.1", "stdout") == ("slow", endpoint)
-    assert "held up a line of output for 0." in heard.reasons[0]
-    assert heard.failures[0].seconds > 0.05
+    hosted = host_plugins(slow=Answering(slowly))
+    assert hosted.plugins.parse_port(SERVER, "0.1", "stdout") == ("slow", endpoint)
+    assert "held up a line of output for 0." in hosted.reasons[0]
+    assert hosted.failures[0].seconds > 0.05
 
-    heard.plugins.parse_port(SERVER, "0.06", "stdout")
-    heard.plugins.parse_port(SERVER, "0", "stdout")
-    assert len(heard.failures) == 1, "the same slowness is not told again with every line"
+    hosted.plugins.parse_port(SERVER, "0.06", "stdout")
+    hosted.plugins.parse_port(SERVER, "0", "stdout")
+    assert len(hosted.failures) == 1, "the same slowness is not told again with every line"
 
-    heard.plugins.parse_port(SERVER, "0.3", "stdout")
-    assert len(heard.failures) == 2
-    assert heard.plugins.stats["slow", "parse_port"].failures == 0
+    hosted.plugins.parse_port(SERVER, "0.3", "stdout")
+    assert len(hosted.failures) == 2
+    assert hosted.plugins.stats["slow", "parse_port"].failures == 0
 
 
 def test_three_failures_in_a_row_take_a_hook_out_and_this_is_told() -> None:
     wrong, right = Answering(ValueError()), Answering(None)
-    heard = together(wrong=wrong, right=right)
+    hosted = host_plugins(wrong=wrong, right=right)
     for _ in range(5):
-        heard.plugins.parse_port(SERVER, "", "stdout")
-    assert [failure.disabled for failure in heard.failures] == [False, False, True]
+        hosted.plugins.parse_port(SERVER, "", "stdout")
+    assert [failure.disabled for failure in hosted.failures] == [False, False, True]
     assert (wrong.asked, right.asked) == (3, 5)
-    assert heard.plugins.stats["wrong", "parse_port"].disabled
-    assert heard.plugins.has("parse_port")
+    assert hosted.plugins.stats["wrong", "parse_port"].disabled
+    assert hosted.plugins.has("parse_port")
 
 
 def test_a_success_in_between_forgives() -> None:
@@ -115,14 +115,14 @@ def test_a_success_in_between_forgives() -> None:
             raise ValueError
 
     plugin = Answering(moody)
-    heard = together(moody=plugin)
+    hosted = host_plugins(moody=plugin)
 
     for line in ("bad", "bad", "good", "bad", "bad", "good"):
-        heard.plugins.parse_port(SERVER, line, "stdout")
+        hosted.plugins.parse_port(SERVER, line, "stdout")
 
     assert plugin.asked == 6
-    assert not any(failure.disabled for failure in heard.failures)
-    stats = heard.plugins.stats["moody", "parse_port"]
+    assert not any(failure.disabled for failure in hosted.failures)
+    stats = hosted.plugins.stats["moody", "parse_port"]
     assert (stats.calls, stats.failures, stats.in_a_row) == (6, 4, 0)
 
 
@@ -138,10 +138,10 @@ async def test_one_hook_of_a_plugin_is_taken_out_and_its_others_stay() -> None:
         async def on_ready(self) -> None:
             calls.append("ready")
 
-    heard = together(half=Half())
+    hosted = host_plugins(half=Half())
 
     for _ in range(3):
-        heard.plugins.parse_port(SERVER, "", "stdout")
+        hosted.plugins.parse_port(SERVER, "", "stdout")
 
-    await heard.plugins.on_ready(SERVER, None)
+    await hosted.plugins.on_ready(SERVER, None)
     assert calls == ["ready"]

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from hosted_plugins import host_plugins
 from hostler import (
     PluginError,
     PluginSpec,
     hookimpl,
 )
 from hostler.plugins.host import PluginHost
-from plugin_calls import together
 
 
 @dataclass(eq=False)
@@ -106,5 +106,5 @@ def test_a_reference_that_nobody_knows_is_the_callers_error() -> None:
 
 def test_a_ready_made_object_is_not_filled_in() -> None:
     plugin = Templated(url="${server.port}")
-    together(t=plugin).plugins.expand(filler(1))
+    host_plugins(t=plugin).plugins.expand(filler(1))
     assert plugin.url == "${server.port}"

@@ -20,7 +20,7 @@ from hostler.plugins.host import PluginHost
 
 
 @dataclass
-class Heard:
+class HostedPlugins:
     """A set of plugins, and the failures that it told."""
 
     plugins: PluginHost
@@ -45,7 +45,7 @@ def a_launch(tmp_path: Path) -> Launch:
     )
 
 
-def telling(hook: str, body: Callable[[], Coroutine[Any, Any, object]]) -> object:
+def plugin_with(hook: str, body: Callable[[], Coroutine[Any, Any, object]]) -> object:
     """A plugin with one async hook."""
 
     @hookimpl(specname=hook)
@@ -55,7 +55,7 @@ def telling(hook: str, body: Callable[[], Coroutine[Any, Any, object]]) -> objec
     return type("Telling", (), {"call": call})()
 
 
-async def swallow(seconds: float, seen: list[str]) -> None:
+async def ignore_cancellation(seconds: float, seen: list[str]) -> None:
     """Sleep, and go on sleeping when cancelled."""
     ends = time.monotonic() + seconds
     while (left := ends - time.monotonic()) > 0:
@@ -66,7 +66,7 @@ async def swallow(seconds: float, seen: list[str]) -> None:
     seen.append("ended")
 
 
-class Noting:
+class RecordingPlugin:
     """Notes its name when it is called."""
 
     def __init__(self, name: str, calls: list[str]) -> None:
@@ -77,18 +77,18 @@ class Noting:
         self.calls.append(self.name)
 
 
-def together(**instances: object) -> Heard:
+def host_plugins(**instances: object) -> HostedPlugins:
     """A host of these plugins."""
     failures: list[Failure] = []
     specs = [PluginSpec(name, instance=instance) for name, instance in instances.items()]
-    return Heard(PluginHost(specs, on_failure=failures.append), failures)
+    return HostedPlugins(PluginHost(specs, on_failure=failures.append), failures)
 
 
-async def nothing() -> None:
+async def do_nothing() -> None:
     return None
 
 
-async def raise_it(error: BaseException) -> None:
+async def raise_error(error: BaseException) -> None:
     await asyncio.sleep(0)
     raise error
 
