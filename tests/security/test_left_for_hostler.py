@@ -10,9 +10,10 @@ from pathlib import Path
 import anyio
 import pytest
 from bubblewrap import needs_bwrap
-from hostler import Configuration, Directories, EnvFile, Launch, Notice, PluginSpec, ServerError, Supervisor
+from hostler import Configuration, Directories, EnvFile, Notice, PluginSpec, ServerError, Supervisor
 from hostler_plugins.log_rotation.file import RotatedFile
 from hostler_plugins.opencode.registries import tool_env
+from launches import a_launch
 from sandboxed_projects import boxed, folder, run_to_exit, seen
 
 __all__ = ["folder", "seen"]
@@ -143,18 +144,8 @@ def test_a_log_does_not_follow_its_folder_elsewhere(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a server as another user")
 def test_settings_that_a_server_could_change_are_not_read_to_install(tmp_path: Path) -> None:
-    launch = Launch(
-        server="web",
-        generation=1,
-        argv=[],
-        cwd=tmp_path,
-        env={},
-        host="127.0.0.1",
-        port=None,
-        data_dir=tmp_path,
-        cache_dir=tmp_path,
-        host_env={"HOME": str(tmp_path / "home"), "npm_config_cache": str(tmp_path / "home" / "cache")},
-    )
+    home = str(tmp_path / "home")
+    launch = a_launch(tmp_path, host_env={"HOME": home, "npm_config_cache": f"{home}/cache"})
     scratch = tmp_path / "scratch"
     assert tool_env(launch, "/bin", scratch)["HOME"] == str(tmp_path / "home")
     assert tool_env(launch, "/bin", scratch)["npm_config_cache"] == str(scratch / "cache")

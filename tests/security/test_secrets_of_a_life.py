@@ -132,10 +132,10 @@ class Life:
         ]
 
 
-# With --debug stands all that is told without it, and each event has more in JSON than in words.
+# With --debug stands all that is told without it, and the environment; events in JSON are looked at below.
 @pytest.mark.requirement("R35")
 def test_no_secret_is_written_while_a_server_starts_crashes_is_restarted_and_fails(world: Project) -> None:
-    life = Life(world, "--debug", "--json", seconds=0.3)
+    life = Life(world, "--debug", seconds=0.3)
     while life.running.process.poll() is None:
         life.look(f"after {len(life.running.out)} lines")
         time.sleep(0.05)

@@ -6,12 +6,10 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import anyio
 from hostler import (
-    Launch,
     PluginSpec,
     hookimpl,
 )
@@ -29,20 +27,6 @@ class HostedPlugins:
     @property
     def reasons(self) -> list[str]:
         return [failure.reason for failure in self.failures]
-
-
-def a_launch(tmp_path: Path) -> Launch:
-    return Launch(
-        server="web",
-        generation=1,
-        argv=[],
-        cwd=tmp_path,
-        env={},
-        host="127.0.0.1",
-        port=None,
-        data_dir=tmp_path,
-        cache_dir=tmp_path,
-    )
 
 
 def plugin_with(hook: str, body: Callable[[], Coroutine[Any, Any, object]]) -> object:

@@ -14,12 +14,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from hostler import Launch, LogFileCreationFailed, ServerSpec, ServerView, Size
+from hostler import LogFileCreationFailed, ServerSpec, ServerView, Size
 from hostler.process.output.capture import OutputReader
 from hostler_plugins.log_rotation import LogRotation
 from hostler_plugins.log_rotation.sink import LONGEST, LogFile
 from hypothesis import given
 from hypothesis import strategies as st
+from launches import a_launch
 from log_files import log, path
 from output_capture import DEADLINE, Spawn, open_capture, reader, spawned
 
@@ -29,20 +30,6 @@ __all__ = ["log", "path", "reader", "spawned"]
 def some_file(path: Path) -> Path:
     path.touch()
     return path
-
-
-def launch(folder: Path) -> Launch:
-    return Launch(
-        server="web",
-        generation=1,
-        argv=["true"],
-        cwd=folder,
-        env={},
-        host="127.0.0.1",
-        port=None,
-        data_dir=folder,
-        cache_dir=folder,
-    )
 
 
 SERVER = cast("ServerView", SimpleNamespace(name="web"))
@@ -65,7 +52,7 @@ def content(path: Path) -> bytes:
 @pytest.mark.requirement("R30")
 async def test_the_file_is_named_after_the_server_and_private_whatever_the_umask(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    edited = launch(data_dir)
+    edited = a_launch(data_dir)
     before = os.umask(0)
 
     try:
@@ -82,7 +69,7 @@ async def test_the_file_is_named_after_the_server_and_private_whatever_the_umask
 
 
 async def test_the_path_is_relative_to_the_data_directory_and_is_made(tmp_path: Path) -> None:
-    edited = launch(tmp_path)
+    edited = a_launch(tmp_path)
 
     await LogRotation(path=Path("deep/er/out.txt")).pre_spawn(SERVER, edited)
 
@@ -93,7 +80,7 @@ async def test_the_path_is_relative_to_the_data_directory_and_is_made(tmp_path: 
 async def test_a_run_that_fails_before_the_first_output_lets_go_of_the_file(
     tmp_path: Path, log: Callable[..., LogFile]
 ) -> None:
-    edited = launch(tmp_path)
+    edited = a_launch(tmp_path)
     await LogRotation().pre_spawn(SERVER, edited)
     for cleanup in edited.cleanups:
         cleanup()
@@ -101,7 +88,7 @@ async def test_a_run_that_fails_before_the_first_output_lets_go_of_the_file(
 
 
 async def test_the_clean_up_of_a_run_leaves_a_file_alone_that_the_pump_uses(tmp_path: Path) -> None:
-    edited = launch(tmp_path)
+    edited = a_launch(tmp_path)
     await LogRotation().pre_spawn(SERVER, edited)
     edited.sinks[0].write("stdout", b"one\n")
     for cleanup in edited.cleanups:
@@ -125,7 +112,7 @@ async def test_a_file_that_cannot_be_written_fails_before_the_start(
     tmp_path: Path, prepare: Callable[[Path], object], reason: str
 ) -> None:
     prepare(tmp_path / "web.log")
-    edited = launch(tmp_path)
+    edited = a_launch(tmp_path)
 
     with pytest.raises(LogFileCreationFailed, match=reason) as failure:
         await LogRotation().pre_spawn(SERVER, edited)
@@ -134,21 +121,21 @@ async def test_a_file_that_cannot_be_written_fails_before_the_start(
     assert failure.value.context.hint
     assert failure.value.context.server == "web"
     assert not edited.sinks
-    [told] = LogRotation().check(ServerSpec(name="web"), launch(tmp_path))  # a look finds it too
+    [told] = LogRotation().check(ServerSpec(name="web"), a_launch(tmp_path))  # a look finds it too
     assert "web.log cannot be written: it " in told
 
 
 async def test_a_folder_that_is_a_file_fails_before_the_start(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("")
     with pytest.raises(LogFileCreationFailed, match="Not a directory|File exists"):
-        await LogRotation(path=Path("logs/web.log")).pre_spawn(SERVER, launch(tmp_path))
+        await LogRotation(path=Path("logs/web.log")).pre_spawn(SERVER, a_launch(tmp_path))
 
 
 async def test_a_second_server_that_writes_the_same_file_is_refused(tmp_path: Path) -> None:
-    first = launch(tmp_path)
+    first = a_launch(tmp_path)
     await LogRotation().pre_spawn(SERVER, first)
     with pytest.raises(LogFileCreationFailed, match="another server of this hostler writes to it") as caught:
-        await LogRotation().pre_spawn(SERVER, launch(tmp_path))
+        await LogRotation().pre_spawn(SERVER, a_launch(tmp_path))
     assert "a file of its own" in caught.value.context.hint
     first.sinks[0].close()
 
@@ -163,7 +150,7 @@ async def test_another_process_that_writes_the_same_file_is_named(tmp_path: Path
         assert process.stdout is not None
         assert process.stdout.readline() == b"locked\n"
         with pytest.raises(LogFileCreationFailed, match=rf"process {process.pid} \(python"):
-            await LogRotation().pre_spawn(SERVER, launch(tmp_path))
+            await LogRotation().pre_spawn(SERVER, a_launch(tmp_path))
         process.communicate(b"\n")
 
 

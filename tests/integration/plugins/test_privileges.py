@@ -24,6 +24,7 @@ from hostler import (
     Supervisor,
 )
 from hostler.plugins.options import build
+from launches import a_launch
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may change users and capabilities")
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
@@ -45,18 +46,8 @@ def a_sleeper(*, env: dict[str, str] | None = None, **options: object) -> Server
 
 
 @pytest.fixture
-def a_launch(tmp_path: Path) -> Launch:
-    return Launch(
-        server="sleeper",
-        generation=0,
-        argv=[],
-        cwd=tmp_path,
-        env={},
-        host="127.0.0.1",
-        port=None,
-        data_dir=tmp_path,
-        cache_dir=tmp_path,
-    )
+def launch(tmp_path: Path) -> Launch:
+    return a_launch(tmp_path, server="sleeper")
 
 
 @asynccontextmanager
@@ -244,24 +235,24 @@ def not_root() -> Iterator[None]:
     ],
 )
 def test_who_is_not_root_is_told_what_only_root_can_do_and_nothing_else(
-    options: dict[str, Any], problems: list[str], a_launch: Launch
+    options: dict[str, Any], problems: list[str], launch: Launch
 ) -> None:
     plugin: Any = build(PluginSpec("privileges", options))
     with not_root():
-        found = list(plugin.check(ServerSpec(name="sleeper"), a_launch))
+        found = list(plugin.check(ServerSpec(name="sleeper"), launch))
     assert len(found) == len(problems)
     assert all(text.startswith(problem) for text, problem in zip(found, problems, strict=True))
 
 
 def test_a_user_without_an_account_may_run_a_server_as_itself_only(
-    a_launch: Launch, monkeypatch: pytest.MonkeyPatch
+    launch: Launch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 54321)  # as in a container that is given a number
     found = {}
 
     for user in ("54321", "54322"):
         plugin: Any = build(PluginSpec("privileges", {"user": user}))
-        found[user] = list(plugin.check(ServerSpec(name="sleeper"), a_launch))
+        found[user] = list(plugin.check(ServerSpec(name="sleeper"), launch))
 
     assert found["54321"] == []
     assert found["54322"] == [

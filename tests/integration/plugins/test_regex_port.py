@@ -7,10 +7,11 @@ from typing import Any, cast
 
 import pluggy
 import pytest
-from hostler import Directories, Endpoint, Launch, StreamName, Supervisor, from_dict
+from hostler import Directories, Endpoint, StreamName, Supervisor, from_dict
 from hostler import hooks as specifications
 from hostler_plugins import regex_port
 from hostler_plugins.regex_port import RegexPort
+from launches import a_launch
 
 
 class Notices:
@@ -21,20 +22,6 @@ class Notices:
 
     def notice(self, topic: str, text: str, *, level: str = "info", **_details: object) -> None:
         self.seen.append((topic, level, text))
-
-
-def a_launch(folder: Path) -> Launch:
-    return Launch(
-        server="web",
-        generation=1,
-        argv=["true"],
-        cwd=folder,
-        env={},
-        host="127.0.0.1",
-        port=0,
-        data_dir=folder,
-        cache_dir=folder,
-    )
 
 
 def found(plugin: RegexPort, line: str, stream: StreamName = "stdout") -> Endpoint | None:

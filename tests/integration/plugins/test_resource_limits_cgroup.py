@@ -29,6 +29,7 @@ from hostler.plugins.options import build
 from hostler.process.spawn.cgroups import pids_in
 from hostler.testing import FakeServerContext
 from hostler_plugins.resource_limits.cgroup import Group, find_parent, make_group, own_group
+from launches import a_launch
 from limited_servers import a_server, inside, parent
 
 __all__ = ["parent"]
@@ -169,17 +170,7 @@ async def test_check_tells_what_cannot_be_kept(tmp_path: Path, launch: Launch) -
 
 @pytest.fixture
 def launch(tmp_path: Path) -> Launch:
-    return Launch(
-        server="web",
-        generation=1,
-        argv=["true"],
-        cwd=tmp_path,
-        env={},
-        host="127.0.0.1",
-        port=None,
-        data_dir=tmp_path,
-        cache_dir=tmp_path,
-    )
+    return a_launch(tmp_path)
 
 
 @pytest.mark.parametrize(

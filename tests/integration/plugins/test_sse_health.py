@@ -19,8 +19,9 @@ from health_servers import (
     until_closed,
     watching,
 )
-from hostler import Auth, EventStreamConnectionFailed, Launch, StreamEvent
+from hostler import Auth, EventStreamConnectionFailed, StreamEvent
 from hostler_plugins.sse_health import SseHealth
+from launches import a_launch
 
 CONNECTED = '{"type":"server.connected","properties":{}}'
 
@@ -204,17 +205,7 @@ async def test_events_are_told_as_notices_on_request() -> None:
 
 
 async def test_aiohttp_is_imported_while_the_child_starts(tmp_path: Path) -> None:
-    launch = Launch(
-        server="web",
-        generation=1,
-        argv=["true"],
-        cwd=tmp_path,
-        env={},
-        host="127.0.0.1",
-        port=0,
-        data_dir=tmp_path,
-        cache_dir=tmp_path,
-    )
+    launch = a_launch(tmp_path, port=0)
     await SseHealth().pre_spawn(HealthContext(), launch)
 
     imported = [getattr(warm_up(), "__name__", "") for warm_up in launch.warm_ups]

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from hosted_plugins import RecordingPlugin, a_launch, host_plugins, plugin_with, raise_error
+from hosted_plugins import RecordingPlugin, host_plugins, plugin_with, raise_error
 from hostler import (
     Endpoint,
     EnvironmentSetupFailed,
@@ -22,6 +22,7 @@ from hostler import (
 )
 from hostler.plugins.hook_stats import Failure
 from hostler.testing import FakeServerContext
+from launches import a_launch
 
 EXIT = Exit(ExitCause.EXITED, 1, code=1)
 SERVER = FakeServerContext("web")
@@ -117,7 +118,7 @@ async def test_pre_spawn_edits_the_launch_one_plugin_after_the_other(tmp_path: P
             await asyncio.sleep(0.01)
             launch.argv.append(self.word)
 
-    launch = a_launch(tmp_path)
+    launch = a_launch(tmp_path, argv=[])
     await host_plugins(a=Adding("one"), b=Adding("two")).plugins.pre_spawn(SERVER, launch, deadline=5)
     assert launch.argv == ["one", "two"]
 

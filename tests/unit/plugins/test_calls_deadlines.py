@@ -12,7 +12,6 @@ import anyio
 import pytest
 from hosted_plugins import (
     RecordingPlugin,
-    a_launch,
     do_nothing,
     host_plugins,
     ignore_cancellation,
@@ -28,6 +27,7 @@ from hostler import (
 )
 from hostler.plugins import host as plugin_set
 from hostler.testing import FakeServerContext
+from launches import a_launch
 
 EXIT = Exit(ExitCause.EXITED, 1, code=1)
 SERVER = FakeServerContext("web")
