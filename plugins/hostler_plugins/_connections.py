@@ -46,7 +46,7 @@ def verify_place(server: ServerView, place: Endpoint, *, secret: bool) -> None:
     if secret or hasattr(server, "verify_listener"):
         server.verify_listener(secret=secret, at=place)
     elif stranger := server.stranger():
-        raise PortInUse(f"another process listens there in its place: {stranger}")
+        raise PortInUse(f"another process listens there instead: {stranger}")
 
 
 def verify_connection(server: ServerView, connected: Connected | None, *, secret: bool) -> None:

@@ -68,7 +68,7 @@ class Commands:
             raise EnvironmentSetupFailed(
                 f"the command before the start {_ending(result)}",
                 server=server.name,
-                hint="see what it printed last; without it, take commands.pre_spawn out",
+                hint="look at its last lines, or remove commands.pre_spawn",
                 details={"code": result.code, "signal": result.signal},
                 stdout=result.stdout,
                 stderr=result.stderr,
@@ -121,5 +121,5 @@ def _ending(result: CommandResult) -> str:
     elif result.signal is not None:
         how = f"was killed by signal {result.signal}"
     else:
-        how = "took too long, and was stopped"
+        how = "timed out, and was stopped"
     return f"{how}: {result.last_line}" if result.last_line else how

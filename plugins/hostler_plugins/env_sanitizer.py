@@ -92,7 +92,9 @@ class EnvSanitizer:
             _check(name, getattr(self, name))
         for word in self.allow:
             if word in self.deny or (_is_name(word) and _matches(word, self.deny)):
-                raise ValueError(f"allow: {word} is in deny too, which wins; take it out of one of them")
+                raise ValueError(
+                    f"allow: {word} is in deny too, which takes precedence; remove it from one of them"
+                )
 
     @hookimpl(trylast=True)
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
@@ -106,7 +108,7 @@ class EnvSanitizer:
             server.notice("env_withheld", _sentence(withheld), names=sorted(withheld))
 
         if overruled:
-            text = f"deny took away what was set on purpose: {', '.join(sorted(overruled))}"
+            text = f"deny withheld variables that were set on purpose: {', '.join(sorted(overruled))}"
             server.notice("env_withheld", text, level="warning", names=sorted(overruled))
 
     def _secret_values(self, launch: Launch) -> Iterator[str]:

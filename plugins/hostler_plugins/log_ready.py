@@ -67,7 +67,7 @@ class LogReady:
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
         """Follow the output from its first line on."""
         for wrong in self.check(server.spec, launch):
-            raise InvalidConfiguration(wrong, hint='set stdout = "capture", or switch log-ready off')
+            raise InvalidConfiguration(wrong, hint='set stdout = "capture", or disable log-ready')
         self._heard = heard = _Heard()
         launch.follow(lambda line: self._hear(line, heard))
 
@@ -78,7 +78,7 @@ class LogReady:
         assert heard is not None
 
         if heard.last is None:
-            yield Unhealthy(f"no line in which {self.pattern!r} is found has come yet", limit=1)
+            yield Unhealthy(f"no line that matches {self.pattern!r} has come yet", limit=1)
         elif not heard.reports:
             yield heard.last  # this is a second check of the same run
 

@@ -336,7 +336,7 @@ def test_what_a_killed_hostler_left_and_cannot_be_killed_keeps_the_next_start_fr
 
     try:
         assert lives(pid), "the kernel does not end it: it changed its user"
-        told = rf"ForceKillTimeout\|what a killed hostler left .* cannot end it: pid {pid}"
+        told = rf"ForceKillTimeout\|a killed hostler left .* cannot end them: pid {pid}"
         after = subprocess.run(argv, stdout=subprocess.PIPE, text=True, timeout=60, check=False)
         assert re.search(told, after.stdout)
     finally:
@@ -356,7 +356,7 @@ def test_one_that_cannot_be_killed_is_told_by_pid_and_not_called_stopped(tmp_pat
         try:
             assert told == pid
             assert state == "stopping"
-            assert f"may not signal what runs as another user (65534): pid {pid}" in message
+            assert f"may not signal processes of another user (65534): pid {pid}" in message
             assert lives(int(pid))
         finally:
             os.kill(int(pid), signal.SIGKILL)

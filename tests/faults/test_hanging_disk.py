@@ -75,7 +75,7 @@ async def test_a_start_does_not_wait_without_end_for_what_another_server_left(
             await supervisor["fake"].wait_ready()
 
     (told,) = notices(events, "orphans_removed")
-    assert "takes too long and goes on beside" in told
+    assert "takes too long and continues in the background" in told
     eventually(lambda: world.records() == [])
 
 

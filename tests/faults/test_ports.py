@@ -205,7 +205,7 @@ async def test_a_wrong_announcement_is_told_with_what_the_server_really_does(
     elsewhere = ("--port", "0", "--announce", f"listening on {nobody}")
     file = configure(world, *elsewhere, startup_timeout="1s", restart=ONCE)
     error = await failure_of(world, file, StartupTimeout)
-    assert error.message == f"nothing of this server listens at {nobody} (told by regex-port)"
+    assert error.message == f"nothing of this server listens at {nobody} (found by regex-port)"
     assert "it listens at 127.0.0.1:" in error.context.hint
     assert "startup_timeout" not in error.context.hint
     assert nobody in error.context.stdout
@@ -304,7 +304,7 @@ async def test_a_stranger_who_takes_the_port_of_a_living_server_never_gets_its_p
         with stranger:
             news = server.events()
             sign.unlink()
-            told = f"another process listens there in its place: pid {os.getpid()}"
+            told = f"another process listens there instead: pid {os.getpid()}"
             with anyio.fail_after(20):
                 await anext(
                     one async for one in news if isinstance(one, HealthReported) and told in one.reason

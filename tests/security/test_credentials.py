@@ -128,7 +128,7 @@ class Looked(HealthContext):
     def verify_listener(self, *, secret: bool = False, at: Endpoint | None = None) -> None:
         self.looks.append(secret)
         if len(self.looks) >= self.thief_comes_at:
-            raise PortInUse("another process listens there in its place: pid 1 (thief)")
+            raise PortInUse("another process listens there instead: pid 1 (thief)")
 
     def is_secret(self, text: str) -> bool:
         return any(secret in text for secret in self.secrets)
@@ -152,7 +152,7 @@ async def test_nothing_is_said_to_a_stranger_who_comes_before_or_while_it_is_con
     server = Looked(thief_comes_at=look, secrets=(PASSWORD,))
     async with pages(answer()) as page:
         reason = await ask(plugin, server, page)
-        assert "another process listens there in its place: pid 1 (thief)" in reason
+        assert "another process listens there instead: pid 1 (thief)" in reason
     assert page.requests == []
     assert server.looks == [True] * look
 

@@ -164,12 +164,12 @@ def test_a_file_that_two_users_or_all_decide_about_is_refused(folder: Path) -> N
 def test_a_pipe_in_the_place_of_a_secret_holds_nobody_up(folder: Path) -> None:
     os.mkfifo(folder / "home" / "secret")
     os.chown(folder / "home" / "secret", UID, UID)
-    with pytest.raises(EnvironmentSetupFailed, match="no plain file"):
+    with pytest.raises(EnvironmentSetupFailed, match="not a regular file"):
         Secret(f"file:{folder / 'home' / 'secret'}").read()
 
 
 @pytest.mark.parametrize("option", ["ca", "certificate"])
-@pytest.mark.parametrize(("kind", "reason"), [("pipe", "plain file"), ("link", "No such file")])
+@pytest.mark.parametrize(("kind", "reason"), [("pipe", "regular file"), ("link", "No such file")])
 async def test_a_file_for_https_that_the_user_made_a_pipe_or_linked_is_read_as_the_user(
     folder: Path,
     directories: Directories,

@@ -42,7 +42,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A directory like /tmp: everybody may write in it, nobody may remove what is another's."""
+    """A directory like /tmp: everybody can write to it, nobody may remove what is another's."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o1777)

@@ -35,13 +35,13 @@ class Layers(TypedDict):
 def layer_options(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options `--profile` and `--set`, as its argument `layers`."""
 
-    @click.option("--profile", "profiles", multiple=True, metavar="NAME", help="Lay [profiles.NAME] over it.")
+    @click.option("--profile", "profiles", multiple=True, metavar="NAME", help="Apply [profiles.NAME].")
     @click.option(
         "--set",
         "texts",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Set one value: servers.web.port=3000. Wins over everything.",
+        help="Set one value: servers.web.port=3000. Takes precedence over everything.",
     )
     @wraps(function)
     def command(*arguments: Any, profiles: tuple[str, ...], texts: tuple[str, ...], **options: Any) -> None:
@@ -89,4 +89,4 @@ def _file_and_name(words: Sequence[str]) -> tuple[Path, str | None]:
         case [file, name]:
             return Path(file), name
         case _:
-            raise click.UsageError("too many words: a file and the name of a server are expected")
+            raise click.UsageError("too many arguments: expected a file and the name of a server")

@@ -23,12 +23,12 @@ from hostler.process.disk.directories import Directories
 @click.command("check")
 @file_argument
 @layer_options
-@click.option("--strict", is_flag=True, help="A warning is a mistake too.")
+@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 def command(file: Path, layers: Layers, strict: bool) -> None:
-    """Check FILE (./hostler.toml by default) without starting anything; shows all mistakes at once.
+    """Check FILE (./hostler.toml by default) without starting anything; report all errors at once.
 
-    Looks at this machine too: programs that are missing, ports that are taken, files that cannot be
-    written, plugins that nobody would call.
+    It also checks this machine: missing programs, taken ports, files that cannot be written, and plugins
+    that are never called.
     """
     with bounded_imports():
         mistakes: list[Problem] = []
@@ -51,7 +51,7 @@ def command(file: Path, layers: Layers, strict: bool) -> None:
 
     names = list(configuration.servers)
     count = "1 server" if len(names) == 1 else f"{len(names)} servers"
-    click.echo(f"{file}: OK, {count}: {', '.join(names) or 'templates alone'}")
+    click.echo(f"{file}: OK, {count}: {', '.join(names) or 'only templates'}")
 
 
 def _without_unset_plugins(spec: ServerSpec) -> ServerSpec:

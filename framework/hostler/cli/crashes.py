@@ -25,13 +25,13 @@ _HEAD = ("no.", "time", "server", "run", "how it ended", "uptime", "what followe
 @click.command("crashes")
 @words_argument
 @layer_options
-@click.option("--number", type=click.IntRange(min=1), help="Show the one of this number in full.")
-@click.option("--last", is_flag=True, help="Show the newest one in full.")
+@click.option("--number", type=click.IntRange(min=1), help="Show the crash with this number in full.")
+@click.option("--last", is_flag=True, help="Show the newest crash in full.")
 @click.option("--json", "as_json", is_flag=True, help="Print one record per line as JSON, for programs.")
 def command(words: tuple[str, ...], layers: Layers, number: int | None, last: bool, as_json: bool) -> None:
-    """List what is on record of servers that exited unexpectedly, the newest last: 20 of each are kept.
+    """List the unexpected exits of servers, the newest last; the last 20 of each server are kept.
 
-    FILE is ./hostler.toml by default, NAME one of its servers. No hostler needs to run for it.
+    FILE is ./hostler.toml by default, NAME one of its servers. hostler does not have to be running.
     """
     configuration, names, _ = select_servers(words, layers)
     if number is not None and (last or len(names) > 1):
@@ -53,7 +53,7 @@ def _numbered(found: Sequence[StoredCrash], number: int) -> list[StoredCrash]:
     chosen = [crash for crash in found if crash.number == number]
     if not chosen:
         numbers = f"there are {found[0].number} to {found[-1].number}" if found else "there is none"
-        raise click.UsageError(f"no crash of number {number} is on record; {numbers}")
+        raise click.UsageError(f"there is no record of crash {number} is on record; {numbers}")
     return chosen
 
 

@@ -31,8 +31,8 @@ _SENTENCES = {
     State.RUNNING: "{server} is running: pid {pid} since {since}{at_url}, {by}.",
     State.WAITING_READY: "{server} is not ready yet: pid {pid} was started at {since}, {age} ago "
     "({where}), {by}.",
-    State.STARTING: "{server} has been starting since {since}, {by}: what comes before its start "
-    "(an installation, a server that it needs) is not done yet.",
+    State.STARTING: "{server} has been starting since {since}, {by}: a step before its start "
+    "(an installation, a server that it needs) is not finished.",
     State.BACKOFF: "{server} has been waiting for its next start since {since}, {by}.",
     State.CRASHED: "{server} has just exited unexpectedly, at {since}, and is being cleaned up, {by}.",
     State.STOPPING: "{server} has been stopping since {since}, {by}.",
@@ -92,11 +92,11 @@ def _state(it: ServerInspection) -> Iterator[str]:
         if it.alive and it.run is not None:
             yield f"Its process is pid {it.run.pid}{f', at {it.url}' if it.url else ''}."
         else:
-            yield "There is no process of it now."
+            yield "It has no process now."
     elif it.lost and it.status is not None:
         yield from _lost(it, it.status)
     else:
-        yield f"{it.server} is stopped: nobody has started it yet, as far as is known here."
+        yield f"{it.server} is stopped: it has not been started yet, as far as hostler knows."
 
 
 def _of_status(it: ServerInspection, status: Status) -> Iterator[str]:
@@ -122,7 +122,7 @@ def _of_status(it: ServerInspection, status: Status) -> Iterator[str]:
             if status.health:
                 yield f"Health: {'; '.join(status.health)}."
             for hook in status.hooks_out:
-                yield f"Out of use until it is stopped and started, after three failures in a row: {hook}."
+                yield f"Disabled until a stop and a start, after three failures in a row: {hook}."
         case State.BACKOFF:
             yield from _next_try(it)
         case State.CRASHED | State.STOPPING if status.reason:
@@ -140,8 +140,8 @@ def _stopped(it: ServerInspection, status: Status) -> Iterator[str]:
         yield "It runs again when it is started again."
         return
 
-    yield f"{it.server} has been stopped since {since}: {status.reason or 'a stop was asked for'}."
-    yield "Nobody has started it since."
+    yield f"{it.server} has been stopped since {since}: {status.reason or 'a stop was requested'}."
+    yield "It has not been started since."
 
 
 def _failed(it: ServerInspection, status: Status) -> Iterator[str]:
@@ -153,7 +153,7 @@ def _failed(it: ServerInspection, status: Status) -> Iterator[str]:
     decision = f"it {decision}" if decision.startswith("gave up") else decision
     yield f"{it.server} failed at {format_time(status.since, it.now)}: {decision}."
     yield f"The last time: {crash.reason}."
-    yield "Nobody has started it since."
+    yield "It has not been started since."
 
 
 def _lost(it: ServerInspection, status: Status) -> Iterator[str]:
@@ -210,7 +210,7 @@ def _clues(crash: CrashRecord) -> Iterator[str]:
         yield f"The last lines of {name} were:\n{indent(last, _MARGIN)}"
 
     if crash.signal == signal.SIGKILL and not crash.killed:
-        yield "hostler did not kill it: somebody did, or the kernel for want of memory (see dmesg)."
+        yield "hostler did not kill it: another process did, or the kernel for lack of memory (see dmesg)."
 
     if crash.hint:
         yield f"What to do: {crash.hint}."

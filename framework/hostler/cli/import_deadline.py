@@ -70,8 +70,8 @@ def _imported(frame: FrameType | None) -> str:
 
 def _end(file: str, seconds: int) -> None:
     text = (
-        f"{file!r}: the import of this plugin has not ended after {seconds} s\n"
-        "  what to do: let nothing run when it is imported; do it in a hook\n"
+        f"{file!r}: the import of this plugin is not finished after {seconds} s\n"
+        "  what to do: run nothing at import; do it in a hook\n"
     )
     os.write(_STDERR, text.encode(errors="backslashreplace"))
     os._exit(_EXIT_CODE)

@@ -126,7 +126,7 @@ def _plugins_of(what: str) -> list[PluginSpec]:
         return [PluginSpec(name) for name in names]
     if names is not None:
         raise click.UsageError(
-            f'{what} is installed, and offers no plugin (no entry point in the group "{GROUP}")'
+            f'{what} is installed, and provides no plugin (no entry point in the group "{GROUP}")'
         )
 
     raise click.UsageError(_unknown(what, is_folder=is_folder))

@@ -73,7 +73,7 @@ class Reloading:
             with anyio.fail_after(SECONDS):
                 configuration = await run_in_thread(self.load, abandon_on_cancel=True)
         except TimeoutError:
-            what = f"reading the configuration has not ended after {SECONDS} s"
+            what = f"reading the configuration is not finished after {SECONDS} s"
             raise InvalidConfiguration(f"{what}: the import of a plugin hangs, or a disk") from None
 
         # A server may have replaced a file while it was read.

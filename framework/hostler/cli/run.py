@@ -45,14 +45,15 @@ def command(
 ) -> None:
     """Supervise the servers of FILE (default ./hostler.toml; only NAMES and what they need) until Ctrl-C.
 
-    With "-- CMD ARGS" at the end, CMD is run when all are ready, with OPENCODE_SERVER and the like in
-    its environment; then all are stopped, and hostler ends with CMD's exit code. At a terminal Ctrl-C is
-    for CMD as long as it runs.
+    With "-- CMD ARGS" at the end, CMD runs when all servers are ready, with OPENCODE_SERVER and the like
+    in its environment. Then the servers are stopped, and hostler exits with CMD's exit code. At a terminal,
+    Ctrl-C goes to CMD as long as it runs.
 
-    The first Ctrl-C stops the servers in order, the second kills them. When nobody reads the output
-    any more (`hostler run | head`), the servers are stopped in order too, and the exit code is 1.
+    The first Ctrl-C stops the servers in order, the second kills them. If the output has no reader any
+    more (`hostler run | head`), the servers are stopped in order too, and the exit code is 1.
 
-    SIGHUP reads FILE anew and restarts what has changed; when the terminal is closed, it stops all.
+    SIGHUP reads FILE again and restarts the servers that have changed. When the terminal is closed, it
+    stops all servers.
     """
     read = partial(_read, file, layers)
 
@@ -87,7 +88,7 @@ def _read(file: Path, layers: Layers) -> Configuration:
 
 def _refuse_again(file: Path) -> Configuration:
     raise InvalidConfiguration(
-        [Problem("", "what comes through a pipe cannot be read again; a file can", str(file))]
+        [Problem("", "a configuration from a pipe cannot be read again; use a file", str(file))]
     )
 
 
@@ -101,7 +102,7 @@ def _refuse_bad_call(
             f"no server {unknown[0]!r} in {file}; there are: {', '.join(configuration.servers)}"
         )
     if not configuration.servers:
-        raise click.UsageError(f"{file} has templates alone; write a table [servers.NAME] to run one")
+        raise click.UsageError(f"{file} has only templates; add a table [servers.NAME] to run one")
 
     require_variables(configuration.servers, names)
 

@@ -16,13 +16,12 @@ from hostler.model.spec import Configuration
 @click.command("show")
 @words_argument
 @layer_options
-@click.option("--origin", is_flag=True, help="Say where each value comes from, and who set each variable.")
+@click.option("--origin", is_flag=True, help="Print where each value comes from, and what set each variable.")
 def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
     """Print FILE (./hostler.toml by default) merged with what it extends, as TOML; or only the server NAME.
 
-    Variables stay as they are written: ${NAME}; credentials that stand in the file are masked. With --origin,
-    each value is told with the file and line it comes from, and each variable of the environment with who
-    set it at the last start.
+    Variables stay as you wrote them: ${NAME}; credentials in the file are masked. With --origin, print the
+    file and line of each value, and what set each variable of the environment at the last start.
     """
     configuration, names, resolved = select_servers(words, layers)
     unset = [problem for one in names for problem in configuration.servers[one].unset]

@@ -22,7 +22,7 @@ def refuse_forked(pid: int) -> None:
     if os.getpid() != pid:
         raise ServerError(
             f"this process (pid {os.getpid()}) was forked from the one that runs the servers (pid {pid})",
-            hint="let that one ask, hand on url and pid, or run servers of its own in this process",
+            hint="use it from that process, pass on url and pid, or run separate servers in this process",
         )
 
 

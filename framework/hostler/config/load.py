@@ -161,7 +161,7 @@ class _Loader:
         servers = tree.value.get("servers")
         if servers is None or servers.value == {}:
             if not templates:  # else they come while it runs
-                self._found.add(tree, "there are no servers; write a table [servers.NAME]", key="servers")
+                self._found.add(tree, "there are no servers; add a table [servers.NAME]", key="servers")
             return ()
         if not isinstance(servers.value, dict):
             self._found.expected(servers, "a table of servers, [servers.NAME]")

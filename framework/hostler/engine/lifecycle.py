@@ -29,7 +29,7 @@ from hostler.runtime.begun_run import Run
 from hostler.runtime.crash_report import build_crash_report
 from hostler.runtime.restart_budget import Budget
 
-_WHOSE_MISTAKE = 'the logger "hostler" has the traceback: report it where it leads to nothing of yours'
+_WHOSE_MISTAKE = 'the logger "hostler" has the traceback: please report it, unless it leads to your own code'
 
 
 class Lifecycle(LifecycleState):
@@ -94,7 +94,7 @@ class Lifecycle(LifecycleState):
         """Read after the clean-up: with a stop requested, it is none of the needed servers."""
         server = self.server
         lost = "" if server.end_asked else lost_meanwhile(server)
-        gone = f"{lost} went away while it was prepared" if lost else ""
+        gone = f"{lost} went down while it was being prepared" if lost else ""
         return gone or server.desired.stop_reason or "stopped while starting"
 
     def _spawn(self, prepared: PreparedRun, plugins: PluginHost) -> LiveRun:

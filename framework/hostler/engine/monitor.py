@@ -79,7 +79,7 @@ class Monitor:
             return
         if process.missing_tools:
             names = ", ".join(process.missing_tools)
-            self._reporter.notice("tool_missing", f"not found, so gone on without: {names}", "warning")
+            self._reporter.notice("tool_missing", f"not found, continuing without: {names}", "warning")
         if process.doubt:
             self._reporter.notice("processes_hidden", process.doubt, "warning")
 

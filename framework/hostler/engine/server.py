@@ -106,7 +106,7 @@ class Server(ServerFacts):
         """
         if self.spec.kind is not Kind.TASK:
             raise ServerError(
-                "it never completes: it is no task", server=self.name, hint="use wait_stopped()"
+                "it never completes, because it is not a task", server=self.name, hint="use wait_stopped()"
             )
         await self._wait(lambda: self.completed, "completed", timeout)
 

@@ -48,7 +48,7 @@ def _(event: Spawned) -> str:
 
 @in_words.register
 def _(event: EndpointFound) -> str:
-    return f"listens at {event.endpoint.url} (told by {event.source})"
+    return f"listens at {event.endpoint.url} (found by {event.source})"
 
 
 @in_words.register

@@ -73,7 +73,7 @@ def _outsiders(path: Path) -> set[int]:
 def _read_for(others: set[int], path: Path, most: int) -> bytes:
     if len(others) > 1 or EVERYBODY in others:
         who = "every user" if EVERYBODY in others else f"users {', '.join(map(str, sorted(others)))}"
-        raise Unreadable(f"{who} can change what it leads to: see to the owner and mode of its folders")
+        raise Unreadable(f"{who} can change what it leads to: check the owner and mode of its folders")
     (owner,) = others
     return read_as_owner(owner, path, most)
 
@@ -84,7 +84,7 @@ def _text(data: bytes, largest: int) -> str:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise Unreadable("it is UTF-16: save it as UTF-8")
     if b"\0" in data:
-        raise Unreadable("it holds a NUL character, which no variable can")
+        raise Unreadable("it contains a NUL character, which no variable can hold")
 
     try:
         return data.decode("utf-8-sig")

@@ -54,11 +54,11 @@ def read_as(uid: int, gid: int, groups: Sequence[int], path: Path | str, most: i
     try:
         code, data = run_as(uid, gid, groups, words, most=most, seconds=_SECONDS)
     except TimeoutError:
-        raise OSError(errno.ETIMEDOUT, "it cannot be read in time", str(path)) from None
+        raise OSError(errno.ETIMEDOUT, "reading it timed out", str(path)) from None
 
     number = {0: 0, MISSING: errno.ENOENT, NO_FILE: errno.EINVAL}.get(code, errno.EACCES)
     if number:
-        reason = "it is no plain file" if number == errno.EINVAL else os.strerror(number)
+        reason = "it is not a regular file" if number == errno.EINVAL else os.strerror(number)
         raise OSError(number, reason, str(path))
 
     return data

@@ -42,7 +42,7 @@ def read_env_file(file: EnvFile, *, warn: Callable[[str], object] = str) -> dict
     except Unreadable as error:
         raise EnvironmentSetupFailed(
             f"the env_file {file.path} cannot be read: {error}",
-            hint="write it, or take it out of env_file; one that may be missing is optional = true",
+            hint="create it, or remove it from env_file; mark one that may be missing with optional = true",
             details={"path": str(file.path)},
         ) from None
 

@@ -124,5 +124,5 @@ def _raise_for(result: CommandResult, path: Path) -> None:
         return
     if result.code == MISSING:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-    reason = "it is no plain file" if result.code == NO_FILE else result.last_line or "it took too long"
+    reason = "it is not a regular file" if result.code == NO_FILE else result.last_line or "it took too long"
     raise OSError(errno.EACCES, reason.rpartition(": ")[2], str(path))

@@ -60,10 +60,10 @@ def credentials_in_clear(
         yield from (("command", text) for text in exposed_in(map(str, words)))
 
     for key in _literals("env", table.get("env")):
-        yield key, f"a credential stands here in clear; keep it elsewhere: {_ELSEWHERE}"
+        yield key, f"this is a credential in plain text; store it elsewhere: {_ELSEWHERE}"
 
     for key in _literals("plugins", table.get("plugins")):
-        yield key, f'a credential stands here in clear; keep it elsewhere: "${{NAME}}", or {_ELSEWHERE}'
+        yield key, f'this is a credential in plain text; store it elsewhere: "${{NAME}}", or {_ELSEWHERE}'
 
 
 def _literals(key: str, value: object) -> Iterator[str]:

@@ -224,7 +224,7 @@ def _check_circles(servers: Servers, need_nodes: NeedNodes, found: Diagnostics) 
             nodes = [_need_node(servers[one], other, need_nodes) for one, other in pairwise(circle)]
             named = [f"{name}{_position(node)}" for name, node in zip(circle, nodes, strict=False)]
             text = " -> ".join([*named, circle[0]])
-            found.add(nodes[0], f"servers need each other in a circle: {text}")
+            found.add(nodes[0], f"servers need each other in a cycle: {text}")
             needs[first] = [other for other in needs[first] if other != second]
         else:
             return

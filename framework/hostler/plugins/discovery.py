@@ -83,7 +83,7 @@ def entry_point(name: str) -> EntryPoint:
     if len({one.value for one in chosen}) > 1:
         packages = ", ".join(sorted(f"{_package_of(one)} ({one.value})" for one in chosen))
         raise PluginError(
-            f'plugin "{name}" is offered by several packages: {packages}',
+            f'plugin "{name}" is provided by several packages: {packages}',
             hint='choose one with use = "module:Class"',
         )
 

@@ -205,7 +205,7 @@ def _build_all(specs: Sequence[PluginSpec]) -> dict[str, object]:
         plugin = build(spec)
         twin = next((name for name, other in plugins.items() if other is plugin), None)
         if twin is not None:
-            raise PluginError(f'plugins "{twin}" and "{spec.name}" are one and the same object')
+            raise PluginError(f'plugins "{twin}" and "{spec.name}" are the same object')
         plugins[spec.name] = plugin
     return plugins
 

@@ -127,7 +127,7 @@ class Run:
     def command_runner(self) -> CommandRunner:
         """Runs commands for this run, in its tree once it has one; ServerError before it is prepared."""
         if self.launch is None:
-            raise ServerError("no command can be run for it before it is prepared")
+            raise ServerError("no command can run for it before it is prepared")
         run_id = None if self.process is None else self.process.run_id
         return CommandRunner(self.context, self.reporter, self.launch, run_id)
 

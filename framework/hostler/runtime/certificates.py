@@ -89,7 +89,7 @@ def _who(launch: Launch, path: str, *, hidden: bool) -> tuple[str, str]:
     if not Path(path).is_absolute():
         return f"the server, which works in {launch.cwd},", "give its full path"
     if (account := account_of(launch)) is None:
-        return "the server without capabilities", "let its user read it, and enter the folders above it"
+        return "the server without capabilities", "let its user read it and enter the folders above it"
 
     return (
         f"the server as user {account.name}",

@@ -30,7 +30,7 @@ async def sweep(context: SupervisorContext) -> list[Leftover]:
     """
     with anyio.move_on_after(_SWEEP_SECONDS, shield=True):
         return await run_in_thread(_sweep, context, abandon_on_cancel=True)
-    return [Leftover(problem="it takes too long and goes on beside: a disk hangs, perhaps")]
+    return [Leftover(problem="it takes too long and continues in the background: perhaps a disk hangs")]
 
 
 def _sweep(context: SupervisorContext) -> list[Leftover]:

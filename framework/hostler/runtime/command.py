@@ -92,7 +92,7 @@ class CommandRunner:
             raise
 
         if left:
-            text = f"of a command there is left: {unstoppable.error(left).message}"
+            text = f"a command left processes: {unstoppable.error(left).message}"
             self.reporter.notice("command_left", text, "warning")
 
         return status

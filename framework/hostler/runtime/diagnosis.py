@@ -28,7 +28,7 @@ def why_not_ready(run: Run) -> ServerError:
 
 def not_supervised(server: ServerFacts) -> ServerError:
     """The error of a command while no supervisor carries it out."""
-    hint = "use it inside of `async with Supervisor(...)`"
+    hint = "use it inside `async with Supervisor(...)`"
     return ServerError("its supervisor does not run, or has removed it", server=server.name, hint=hint)
 
 
@@ -36,8 +36,8 @@ def already_running(server: ServerFacts) -> ProcessAlreadyRunning:
     """The error of a start while it runs."""
     stdout, stderr = ("", "") if server.run is None else server.run.tails()
     error = ProcessAlreadyRunning(
-        f"it runs already (pid {server.pid})",
-        hint="use restart() to start it anew",
+        f"it is already running (pid {server.pid})",
+        hint="use restart() to start it again",
         details={"pid": server.pid, "url": server.url},
     )
     return server.reporter.own(error, stdout=stdout, stderr=stderr)
@@ -68,8 +68,8 @@ def _known_cause(run: Run) -> ServerError | None:
     if unknown and (run.spec.health is HealthRule.ALL or len(unknown) == len(missing)):
         name, fault = unknown[0].name, unknown[0].fault
         return PluginError(
-            f"nothing is known of its health: plugin {name} failed: {fault}",
-            hint=f"repair the plugin, or switch it off with {name} = false",
+            f"its health is unknown: plugin {name} failed: {fault}",
+            hint=f"repair the plugin, or disable it with {name} = false",
             permanent=False,
         )
     if len(missing) == 1 and isinstance(missing[0].last, Unhealthy):
@@ -109,9 +109,9 @@ def _so_far(server: ServerFacts, timeout: float) -> tuple[str, str]:
         case State.CRASHED if server.error is not None:
             return server.error.message, server.error.context.hint
         case State.RUNNING:
-            reason = "a stop or a restart was asked for" if server.end_asked else _up(server)
+            reason = "a stop or a restart was requested" if server.end_asked else _up(server)
         case State.STOPPED | State.FAILED:
-            reason = "its start was asked for, and has not begun"
+            reason = "its start was requested, and has not begun"
         case _:
             reason = "the last of its processes are not gone yet"
 
@@ -123,7 +123,7 @@ def _preparing(server: ServerFacts, timeout: float) -> tuple[str, str]:
     needed = server.awaited if launch is None else ()
     if needed:
         names = ", ".join(other.name for other in needed)
-        return _needs(needed, timeout), f"see to {names} first, or wait longer"
+        return _needs(needed, timeout), f"look at {names} first, or wait longer"
 
     steps = [text for text in ("" if launch is None else launch.editor, server.reporter.activity) if text]
     doing = f"it is being prepared by {': '.join(steps)}" if launch is not None and launch.editor else ""
@@ -161,7 +161,7 @@ def _backing_off(crash: CrashRecord) -> tuple[str, str]:
     when = f"in {left:.1f} s" if left > 0 else "now"
     more = int(crash.first_start)  # the first of them was no retry
     used = f"{crash.restarts_used + more} of {crash.restarts_allowed + more}"
-    return f"the last try failed: {crash.reason}; the next one ({used}) begins {when}", crash.hint
+    return f"the last attempt failed: {crash.reason}; the next one ({used}) begins {when}", crash.hint
 
 
 def _earlier(server: ServerFacts, reason: str) -> str:
@@ -170,7 +170,11 @@ def _earlier(server: ServerFacts, reason: str) -> str:
     if crash is None or server.state not in {State.STARTING, State.WAITING_READY}:
         return ""
     same = crash.reason in server.reporter.masker.text(reason)
-    return "; the try before failed so, too" if same else f"; the try before failed: {crash.reason}"
+    return (
+        "; the previous attempt failed the same way"
+        if same
+        else f"; the previous attempt failed: {crash.reason}"
+    )
 
 
 def _last_lines(server: ServerFacts) -> tuple[str, str]:

@@ -27,14 +27,14 @@ def explain_missing(
         return PortInUse(
             f"port {place.port} at {place.host} belongs to another process: {seen.who}",
             server=spec.name,
-            hint="stop that process, or set port = 0 to have a free port chosen",
+            hint="stop that process, or set port = 0 for a free port",
             details={"port": place.port, "pid": seen.pid, "name": seen.name, "uid": seen.uid},
         )
     if seen is not None and seen.kind is ListenerKind.UNKNOWN:
         return StartupTimeout(
             f"cannot tell which process listens at {place.url} (another user or namespace)",
             server=spec.name,
-            hint='set identity = "check" if that is as it should be: now it is "require"',
+            hint='set identity = "check" if this is expected: now it is "require"',
             details={"url": place.url, "source": source},
         )
 
@@ -45,11 +45,11 @@ def _not_there(spec: ServerSpec, place: Endpoint, source: str, sockets: Sequence
     hint = "raise startup_timeout if it needs longer, or name the right line with regex-port"
 
     if sockets:
-        port = f"set port = {sockets[0].port} if that is meant, or " if len(sockets) == 1 else ""
+        port = f"set port = {sockets[0].port} if you want this port, or " if len(sockets) == 1 else ""
         hint = f"it listens at {_listed(sockets)}: {port}name the right line with regex-port"
 
     return StartupTimeout(
-        f"nothing of this server listens at {place.url} (told by {source})",
+        f"nothing of this server listens at {place.url} (found by {source})",
         server=spec.name,
         hint=hint,
         details={"url": place.url, "source": source},
@@ -59,10 +59,10 @@ def _not_there(spec: ServerSpec, place: Endpoint, source: str, sockets: Sequence
 def _never_announced(spec: ServerSpec, sockets: Sequence[Endpoint]) -> PortParsingFailed:
     hint = "name its line with regex-port = { pattern = ... }, or set port = false if it has none"
     if len(sockets) == 1:
-        said = f"it listens at {_listed(sockets)} without saying so"
+        said = f"it listens at {_listed(sockets)} without announcing it"
         hint = f"{said}: set that port, or port_from_socket = true; or {hint}"
     elif sockets:
-        said = f"it listens at {_listed(sockets)} without saying which is meant"
+        said = f"it listens at {_listed(sockets)} without announcing one of them"
         hint = f"{said}: set one of these ports, or {hint}"
     return PortParsingFailed("the output never told where the server listens", server=spec.name, hint=hint)
 

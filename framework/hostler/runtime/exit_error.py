@@ -11,8 +11,8 @@ from hostler.model.values import Exit
 from hostler.process.tree.table import until_settled
 from hostler.runtime.begun_run import Run
 
-_SEE = "see its last lines, and its log file where log-rotation is on"
-READ_NOTHING = 'set stdin = "open", where it ends because there is nothing to read; see its last lines'
+_SEE = "see its last lines, and its log file if log-rotation is on"
+READ_NOTHING = 'set stdin = "open" if it exits because there is nothing to read; see its last lines'
 _SOON = 10.0
 _FOREGROUND = (
     "run it in the foreground: without &, nohup, setsid or an option such as --daemon (nginx -g "
@@ -64,7 +64,7 @@ def went_to_background(run: Run, exit_: Exit, left: Sequence[int]) -> bool:
 def report_background(run: Run, exit_: Exit, left: Sequence[int]) -> None:
     """Warn of processes that a run which has done its work left in the background."""
     if went_to_background(run, exit_, left):
-        text = f"{_in_background(exit_, left)}; they are ended now. If they are its work, {_FOREGROUND}"
+        text = f"{_in_background(exit_, left)}; they are being ended. If they do the work, {_FOREGROUND}"
         run.reporter.notice("went_to_background", text, "warning", {"pids": list(left)})
 
 
@@ -77,5 +77,5 @@ def _in_background(exit_: Exit, left: Sequence[int]) -> str:
     pids = ", ".join(map(str, left[:_MOST_NAMED])) + (", ..." if len(left) > _MOST_NAMED else "")
     return (
         f"it went to the background: its main process ended with {exit_.description} after "
-        f"{exit_.uptime:.1f} s, while others that it had started lived on (pid {pids})"
+        f"{exit_.uptime:.1f} s, while processes that it had started are still alive (pid {pids})"
     )

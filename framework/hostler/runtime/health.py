@@ -61,7 +61,7 @@ class PluginHealth:
     def summary(self) -> str:
         """What is known, in a few words."""
         if self.fault:
-            return f"failed itself, so that nothing is known: {self.fault}"
+            return f"failed itself, so the health is unknown: {self.fault}"
         if self.last is None:
             return "no report yet"
         return "healthy" if isinstance(self.last, Healthy) else self.last.reason
@@ -184,7 +184,7 @@ class HealthMonitor:
         except asyncio.CancelledError:
             if self._closing or _is_cancelled():
                 raise
-            return "CancelledError: nobody had cancelled it"
+            return "CancelledError, although it was not cancelled"
         except BaseException as error:  # noqa: BLE001 - a plugin's failure, SystemExit included, is "unknown"
             return f"{type(error).__name__}: {error}"
         finally:

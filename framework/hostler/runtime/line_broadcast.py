@@ -74,5 +74,5 @@ class LineBroadcast:
         finally:
             seconds = time.monotonic() - began
             if seconds > _SLOW_LINE:
-                held = f"{name_of(follower)} held up the event loop for {seconds:.2f} s at a line of output"
+                held = f"{name_of(follower)} blocked the event loop for {seconds:.2f} s at a line of output"
                 self.reporter.notice("follower_slow", held, "warning")

@@ -27,8 +27,8 @@ async def wait_for_port(spec: ServerSpec, processes: Processes, reporter: Report
     if not blocked():
         return
 
-    text = f"port {port} on {host} is kept by connections of a former run that are not over yet (TIME_WAIT)"
-    text += f"; it is waited for, up to {_LONGEST_WAIT:g} s"
+    text = f"port {port} on {host} is still held by connections of an earlier run (TIME_WAIT)"
+    text += f"; waiting for it, up to {_LONGEST_WAIT:g} s"
     reporter.note_activity(text)
     reporter.notice("port_not_free_yet", text, details={"host": host, "port": port})
 

@@ -78,11 +78,11 @@ def verify_listener(
         listener = replace(listener, kind=ListenerKind.UNKNOWN)
 
     if listener.kind is ListenerKind.FOREIGN:
-        raise _taken(f"another process listens there in its place: {listener.who}", listener)
+        raise _taken(f"another process listens there instead: {listener.who}", listener)
     if strict and listener.kind is ListenerKind.NOBODY:
         raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
     if strict and listener.kind is ListenerKind.UNKNOWN:
-        told = 'it is told no secret (identity = "off" allows it)' if secret else "identity is required"
+        told = 'it gets no secret (identity = "off" allows it)' if secret else "identity is required"
         raise _taken(f"cannot tell which process listens there ({listener.who}), so {told}", listener)
 
     if secret and endpoint.near is not None and sys.platform == "linux":
@@ -96,7 +96,7 @@ def _verify_far_end(connection: Endpoint, listener: Listener, users: set[int]) -
         raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
     if far.inode and far.uid not in {listener.uid, *users}:
         stranger = replace(listener, kind=ListenerKind.FOREIGN, pid=None, name="", uid=far.uid)
-        raise _taken(f"another process took the connection in its place: {stranger.who}", stranger)
+        raise _taken(f"another process accepted the connection instead: {stranger.who}", stranger)
 
 
 def _taken(text: str, listener: Listener) -> PortInUse:

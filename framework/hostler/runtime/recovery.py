@@ -29,20 +29,20 @@ async def recover(lock: NameLock, context: SupervisorContext, reporter: Reporter
         return
 
     recovered = None
-    reporter.note_activity("cleaning up behind a former hostler that was killed")
+    reporter.note_activity("cleaning up after an earlier hostler that was killed")
 
     with anyio.move_on_after(timeout):
         recovered = await run_in_thread(context.store.recover, lock, kill_recorded, abandon_on_cancel=True)
 
     if recovered is None:
         raise EnvironmentSetupFailed(
-            "cleaning up behind a former hostler that was killed took longer than prepare_timeout",
-            hint="its temporary files are on a disk that hangs, perhaps",
+            "cleaning up after an earlier hostler that was killed took longer than prepare_timeout",
+            hint="perhaps its temporary files are on a disk that hangs",
         )
 
     if recovered.pids_killed:
         pids = ", ".join(map(str, recovered.pids_killed))
-        text = f"a former hostler was killed and left processes behind; they are gone now: {pids}"
+        text = f"an earlier hostler was killed and left processes, which have been ended: {pids}"
         reporter.notice("orphans_removed", text, "warning", {"pids": list(recovered.pids_killed)})
 
     if recovered.problem:

@@ -247,7 +247,7 @@ class ServerFacts(AsServer):
         if run is not None and run.process is not None and place is not None:
             verify_listener(place, run.process, self.context.processes, self.spec.identity, secret=secret)
         elif secret:
-            raise ConnectionRefusedError(errno.ECONNREFUSED, "it does not listen anywhere yet")
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "it does not listen yet")
 
     def is_secret(self, text: str) -> bool:
         """Whether a text holds a secret that is known, were it too short to be masked."""
@@ -271,7 +271,7 @@ class ServerFacts(AsServer):
 
     def _command_runner(self) -> CommandRunner:
         if self.run is None:
-            raise ServerError("no command can be run for it before it is started", server=self.name)
+            raise ServerError("no command can run for it before it is started", server=self.name)
         return self.run.command_runner()
 
     # -- what plugins do ----------------------------------------------------------------------

@@ -13,7 +13,7 @@ _ANOTHER_USER = (
     "end it as that user, or as root (with CAP_KILL); with no_new_privileges = true, the default, no program "
     "of a server becomes another user"
 )
-_IN_THE_KERNEL = "they hang in the kernel (a dead disk or mount, mostly); see ps -o pid,stat,wchan"
+_IN_THE_KERNEL = "they hang in the kernel (usually a dead disk or mount); see ps -o pid,stat,wchan"
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class Unstoppable:
         """Note a process that we may not signal, and report it once."""
         if pid not in self._refused:
             self._refused.add(pid)
-            text = f"{self._may_not([pid])}; its end is waited for"
+            text = f"{self._may_not([pid])}; waiting for it to exit"
             self.reporter.notice("may_not_signal", text, "warning", {"pids": [pid]})
 
     def error(self, left: Collection[int]) -> ForceKillTimeout:
@@ -44,7 +44,7 @@ class Unstoppable:
 
     def _may_not(self, pids: Collection[int]) -> str:
         users = _listed(sorted(self.processes.users(pids))) or "unknown"
-        return f"hostler may not signal what runs as another user ({users}): pid {_listed(pids)}"
+        return f"hostler may not signal processes of another user ({users}): pid {_listed(pids)}"
 
 
 def _listed(numbers: Collection[int]) -> str:

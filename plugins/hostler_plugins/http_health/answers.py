@@ -14,7 +14,7 @@ def differences(expected: Mapping[str, Any], body: str) -> Iterator[str]:
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
-        yield "its body is no JSON"
+        yield "its body is not JSON"
         return
     yield from _differences(expected, found, "")
 

@@ -13,7 +13,7 @@ from hostler_plugins.http_health.answers import brief
 def explained(error: Exception) -> str:
     """An exception of a request, in words."""
     said = brief(str(error)) or type(error).__name__
-    text = f"it cannot be asked: {said}"
+    text = f"the request failed: {said}"
 
     match error:
         case aiohttp.ClientSSLError() | ssl.SSLError():
@@ -23,10 +23,10 @@ def explained(error: Exception) -> str:
         case aiohttp.ServerDisconnectedError():
             text = "it closes the connection without an answer"
         case aiohttp.ClientPayloadError():
-            text = "the connection broke off within an answer"
+            text = "the connection was closed in the middle of an answer"
         case aiohttp.TooManyRedirects():
-            text = "it redirects without end"
+            text = "it redirects endlessly"
         case aiohttp.ClientResponseError():  # its status of 400 was sent by nobody
-            text = f"its answer is no HTTP: {brief(error.message)}"
+            text = f"its answer is not HTTP: {brief(error.message)}"
 
     return text

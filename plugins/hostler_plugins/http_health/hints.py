@@ -96,7 +96,9 @@ def cure_of_error(options: HttpHealth, error: Exception, scheme: str) -> Cure:
     if _TLS_RECORD in text:
         return Cure(HTTPS, lasting=True)
     if "WRONG_VERSION_NUMBER" in upper or "RECORD_LAYER_FAILURE" in upper:
-        return Cure('it speaks no TLS: set scheme = "http", of the server or of http-health', lasting=True)
+        return Cure(
+            'it does not speak TLS: set scheme = "http", of the server or of http-health', lasting=True
+        )
     if "CERTIFICATE_VERIFY_FAILED" in upper:
         return Cure("set ca of http-health to the certificate that it shows, or verify = false", lasting=True)
     if scheme == "https" and any(

@@ -249,7 +249,7 @@ def _fault(found: os.stat_result) -> str:
     if stat.S_ISLNK(found.st_mode):
         return "it is a symbolic link"
     if not stat.S_ISREG(found.st_mode):
-        return "it is no regular file, which could be renamed"
+        return "it is not a regular file, which could be renamed"
     if found.st_uid not in {os.geteuid(), 0}:  # who owns it can read what we write
         return f"it belongs to user {found.st_uid}"
 

@@ -91,7 +91,7 @@ class NotifyListener:
             "STOPPING": self._on_stopping,
             "WATCHDOG": self._on_watchdog,
             "WATCHDOG_USEC": self._on_watchdog_usec,
-            "FDSTORE": lambda _: self._refuse("FDSTORE", "file descriptors are not kept for it"),
+            "FDSTORE": lambda _: self._refuse("FDSTORE", "file descriptors are not stored for it"),
             "EXTEND_TIMEOUT_USEC": lambda _: self._refuse(
                 "EXTEND_TIMEOUT_USEC", "its time is not extended: see startup_timeout"
             ),

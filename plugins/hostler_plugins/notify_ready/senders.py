@@ -27,7 +27,7 @@ class Senders:
             return False
         if datagram.pid is None or self._is_own(datagram.pid):  # None: a system that does not tell
             return True
-        self._refuse(f"pid {datagram.pid} is no living process of this server")
+        self._refuse(f"pid {datagram.pid} is not a living process of this server")
         return False
 
     def close(self) -> None:

@@ -53,7 +53,7 @@ def bind_socket(launch: Launch) -> tuple[socket.socket, str]:
         ours.close()
         raise EnvironmentSetupFailed(
             f"notify-ready has no socket to give to the server: {error.strerror or error}",
-            hint="make room in /tmp, or let hostler write there",
+            hint="free some space in /tmp, or let hostler write there",
         ) from error
     except BaseException:
         ours.close()

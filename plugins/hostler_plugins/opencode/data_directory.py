@@ -38,7 +38,8 @@ class FirstStart:
             lock = await take_lock(self.folder / f"opencode-data-{self._key()}.lock", waiting)
         except OSError as error:
             raise EnvironmentSetupFailed(
-                f"no lock can be made in {self.folder}: {error.strerror}", hint="see that it can be written"
+                f"no lock can be made in {self.folder}: {error.strerror}",
+                hint="make sure that it is writable",
             ) from error
 
         # Whoever held the lock got through meanwhile: from now on starts may run side by side.

@@ -94,7 +94,7 @@ def check_folders(launch: Launch) -> None:
         # Only for our own user: another one may write where we cannot, and the other way round.
         if launch.user is None and not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
             raise EnvironmentSetupFailed(
-                f"OpenCode needs to write in {folder}, and {there} cannot be written",
+                f"OpenCode needs to write to {folder}, and {there} cannot be written",
                 hint=f"give the user permission, or set HOME or {variable} in env to a writable folder",
                 details={"path": str(there)},
                 permanent=True,
@@ -108,7 +108,9 @@ def check_folders(launch: Launch) -> None:
 def disk_full(message: str) -> EnvironmentSetupFailed:
     """The error of a full disk; not permanent, for room may be made."""
     return EnvironmentSetupFailed(
-        message, hint="make room on the disk (OpenCode's data, logs and TMPDIR need some)", permanent=False
+        message,
+        hint="free some space on the disk (OpenCode's data, logs and TMPDIR need some)",
+        permanent=False,
     )
 
 

@@ -72,7 +72,7 @@ def _port_in_use(text: str) -> ServerError:
     which = f"port {found[1]}" if found else "its port"
     return PortInUse(
         f"OpenCode could not listen: {which} is in use",
-        hint="stop what listens there, or set port = 0 to have a free one chosen",
+        hint="stop what listens there, or set port = 0 for a free one",
     )
 
 
@@ -94,7 +94,7 @@ def _not_writable(text: str) -> ServerError:
 
 def _no_directory(_text: str) -> ServerError:
     return ProcessSpawnFailed(
-        "OpenCode's working directory was deleted", hint="make it again, or correct cwd", permanent=True
+        "OpenCode's working directory was deleted", hint="create it again, or correct cwd", permanent=True
     )
 
 

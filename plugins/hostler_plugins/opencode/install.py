@@ -184,7 +184,7 @@ class Installation:
             return self._changed()
         if any(sign in outcome.text for sign in _CUT):
             return self._failed(
-                f"the download ended before all of it had come; {tool} said: {outcome.text.splitlines()[0]}",
+                f"the download was incomplete; {tool} said: {outcome.text.splitlines()[0]}",
                 "try again; if it stays, see to the network and the proxy between you and the registry",
             )
         if outcome.code == _NO_PROGRAM:
@@ -194,7 +194,7 @@ class Installation:
             )
 
         return self._failed(
-            f"{tool} {outcome.how}: {outcome.text or 'it said nothing'}",
+            f"{tool} {outcome.how}: {outcome.text or 'no output'}",
             _SEE_REGISTRY,
         )
 
@@ -217,7 +217,7 @@ class Installation:
                     self._take_out(tar, name, target / name)
 
         except (tarfile.TarError, EOFError, zlib.error) as error:
-            raise self._unusable(f"it is no archive that can be unpacked ({error})") from error
+            raise self._unusable(f"it is not an archive that can be unpacked ({error})") from error
 
         return target
 

@@ -89,9 +89,9 @@ def explain(error: Exception, connect_timeout: float) -> StreamFailure:
         case OSError():
             kind, text = "reset", f"the connection broke off before an answer: {brief(error)}"
         case aiohttp.ClientResponseError():  # its status of 400 was sent by nobody
-            kind, text = "malformed", f"its answer is no HTTP: {' '.join(error.message.split())[:200]}"
+            kind, text = "malformed", f"its answer is not HTTP: {' '.join(error.message.split())[:200]}"
         case _:
-            kind, text = "unusable", f"it cannot be asked: {brief(error)}"
+            kind, text = "unusable", f"the request failed: {brief(error)}"
 
     return StreamFailure(kind, text)
 

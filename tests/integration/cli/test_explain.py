@@ -77,7 +77,7 @@ def test_each_state_of_a_server_that_is_kept_has_its_sentence() -> None:
 def test_a_hook_that_is_out_of_use_is_told() -> None:
     running = status(State.RUNNING, pid=552, hooks_out=("on_ready of caddy: KeyError: 'x'",))
     assert told(owner=OWNER, status=running).endswith(
-        "Out of use until it is stopped and started, after three failures in a row: "
+        "Disabled until the server is stopped and started, after three failures in a row: "
         "on_ready of caddy: KeyError: 'x'."
     )
 
@@ -112,7 +112,7 @@ def test_a_failed_server_tells_its_last_crash_and_what_to_do() -> None:
     assert told(status=status(State.FAILED), crashes=[last]) == (
         "fake failed at 12:00:00: it gave up after 5 restarts. "
         "The last time: it exited unexpectedly while it ran: exit code 3 after 3.8 s. "
-        "Nobody has started it since.\n"
+        "It has not been started since.\n"
         "It exited unexpectedly once in the last hour, the last time at 12:00:00: exit code 3 after 3.8 s, "
         "then failed: gave up after 5 restarts.\n"
         "The last lines of stdout were:\n    out\n"
@@ -132,11 +132,11 @@ def test_a_failed_server_without_its_record_tells_what_the_state_says() -> None:
 
 def test_a_stopped_server_says_since_when_and_why() -> None:
     assert told(status=status(State.STOPPED)) == (
-        "fake has been stopped since 12:00:00: a stop was asked for. Nobody has started it since."
+        "fake has been stopped since 12:00:00: a stop was requested. It has not been started since."
     )
     done = status(State.STOPPED, reason="it has done its work")
     assert "since 12:00:00: it has done its work." in told(status=done)
-    assert told() == "fake is stopped: nobody has started it yet, as far as is known here."
+    assert told() == "fake is stopped: it has not been started yet, as far as hostler knows."
 
 
 def test_a_server_whose_hostler_was_killed_is_down() -> None:
@@ -159,7 +159,7 @@ def test_a_server_whose_state_is_not_on_record_is_told_by_its_lock_and_its_run()
         RunRecord.begin("id", "ns", "fake", argv=()), pid=OURSELVES, start_time=start_time(OURSELVES)
     )
     head = f"fake is supervised by hostler (pid {OURSELVES}), which has not recorded its state. "
-    assert told(owner=OWNER) == head + "There is no process of it now."
+    assert told(owner=OWNER) == head + "It has no process now."
     assert told(owner=OWNER, run=run) == head + f"Its process is pid {OURSELVES}."
     foreign = status(State.FAILED, supervisor_pid=1)
     run = replace(run, url="http://x")
@@ -230,7 +230,7 @@ def test_the_life_of_a_real_server_is_explained(configure: Configure, start: Sta
     hostler.send(signal.SIGTERM)
     assert hostler.end() == 0
     text = until("fake has been stopped since ")
-    assert "Nobody has started it since." in text
+    assert "It has not been started since." in text
     assert "once in the last hour" in text
 
 

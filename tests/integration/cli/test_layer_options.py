@@ -69,5 +69,5 @@ def test_templates_alone_cannot_be_run(configure: Configure, run: Run) -> None:
     configure(text="[templates.t]\ncommand = ['x']\n")
     done = run("run")
     assert done.returncode == 2
-    assert "hostler.toml has templates alone; write a table [servers.NAME] to run one" in done.stderr
-    assert run("check").stdout == "hostler.toml: OK, 0 servers: templates alone\n"
+    assert "hostler.toml has only templates; add a table [servers.NAME] to run one" in done.stderr
+    assert run("check").stdout == "hostler.toml: OK, 0 servers: only templates\n"

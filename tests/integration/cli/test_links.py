@@ -81,7 +81,7 @@ def test_whichever_way_leads_to_it_a_configuration_is_run_once(
     assert ALREADY in run("run", **entered).stderr
     turn_over(tmp_path / "current", releases[1])
     assert "supervised by" in run("explain", cwd=releases[0], env=entered["env"]).stdout, "an old shell"
-    assert "nobody has started it yet" in run("explain", "releases/42/hostler.toml").stdout
+    assert "it has not been started yet" in run("explain", "releases/42/hostler.toml").stdout
     end(hostler)
 
 
@@ -92,7 +92,7 @@ def test_state_of_a_real_folder_is_found_by_a_link_too(
     hostler.wait_for("web server started")
     assert ALREADY in run("run", "current/hostler.toml").stderr
     end(hostler)
-    assert "a stop was asked for" in run("explain", "current/hostler.toml").stdout
+    assert "a stop was requested" in run("explain", "current/hostler.toml").stdout
 
 
 @pytest.mark.parametrize("words", ["<(cat web.toml)", "- < <(cat web.toml)"])

@@ -26,7 +26,7 @@ def stop_what_may_not_be_signalled(hostler: Hostler) -> list[str]:
     hostler.send(signal.SIGTERM)
 
     try:
-        hostler.wait_for(f"hostler may not signal what runs as another user (2002): pid {pid}")
+        hostler.wait_for(f"hostler may not signal processes of another user (2002): pid {pid}")
         assert psutil.pid_exists(pid)
         hostler.end()
     finally:
@@ -40,6 +40,6 @@ def test_it_is_told_at_once_and_nothing_is_said_of_a_dead_disk(configure: Config
     said = stop_what_may_not_be_signalled(start("run", before=WITHOUT_KILL))
 
     first = next(number for number, line in enumerate(said) if "may not signal" in line)
-    assert "its end is waited for" in said[first]
+    assert "waiting for it to exit" in said[first]
     assert "Shutting down web server..." in said[first - 1]
     assert not any("SIGKILL" in line or "disk" in line for line in said)

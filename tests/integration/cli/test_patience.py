@@ -49,7 +49,9 @@ def test_every_command_that_imports_a_plugin_ends(tmp_path: Path, configure: Con
     calls = ["check", "run", "show", "explain", "crashes", "plugins check endless.py:X"]
     for hostler in [start(*call.split()) for call in calls]:
         assert hostler.end(seconds=60) == 2
-        assert "endless.py': the import of this plugin has not ended after 10 s" in "\n".join(hostler.stderr)
+        assert "endless.py': the import of this plugin is not finished after 10 s" in "\n".join(
+            hostler.stderr
+        )
 
 
 def test_a_reload_that_hangs_in_an_import_changes_nothing(
@@ -61,7 +63,7 @@ def test_a_reload_that_hangs_in_an_import_changes_nothing(
     (tmp_path / "endless.py").write_text("import time\ntime.sleep(10**6)")
     configure(text=TABLE)
     hostler.send(signal.SIGHUP)
-    hostler.wait_for("reading the configuration has not ended after 10 s", seconds=60)
+    hostler.wait_for("reading the configuration is not finished after 10 s", seconds=60)
     hostler.wait_for("reload failed; the running configuration is unchanged")
     hostler.send(signal.SIGTERM)
     assert hostler.end() == 0

@@ -123,7 +123,10 @@ def test_a_folder_of_a_project_stands_for_its_package(run: Run, site: dict[str, 
         ("mine.py", "name the class too: mine.py:Good or mine.py:Bad or mine.py:Needy"),
         ("none.py", "none.py cannot be read: "),
         ("empty.py", "there is no class in empty.py"),
-        ("click", 'click is installed, and offers no plugin (no entry point in the group "hostler.plugins")'),
+        (
+            "click",
+            'click is installed, and provides no plugin (no entry point in the group "hostler.plugins")',
+        ),
         ("", "there is no plugin and no installed package"),
     ],
 )

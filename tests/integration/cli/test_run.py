@@ -222,7 +222,7 @@ def test_what_a_killed_hostler_left_is_told_by_the_next_one(
     hostler = start("run")
     hostler.wait_for("started on port")
     assert re.search(
-        r"^gone: cleaned up behind a hostler that was killed; processes: \d+",
+        r"^gone: cleaned up after a killed hostler; processes: \d+",
         "\n".join(hostler.stdout),
         re.MULTILINE,
     )
@@ -237,7 +237,7 @@ def test_the_same_server_twice_is_refused(configure: Configure, start: Start, ru
     hostler.wait_for("started on port")
     done = run("run")
     assert done.returncode == 1
-    assert "it runs already" in done.stderr or "already" in done.stderr
+    assert "it is already running" in done.stderr or "already" in done.stderr
     assert str(hostler.process.pid) in done.stderr
     assert "copy the configuration to another folder" in done.stderr
     hostler.send(signal.SIGINT)
@@ -266,7 +266,7 @@ def test_a_server_that_cannot_be_stopped_is_told_by_pid_and_is_exit_code_1(
 
     try:
         hostler.send(signal.SIGTERM)
-        hostler.wait_for(f"may not signal what runs as another user (65534): pid {pid}; what to do")
+        hostler.wait_for(f"may not signal processes of another user (65534): pid {pid}; what to do")
         assert hostler.end() == 1
         assert "hard: hostler may not signal" in "\n".join(hostler.stderr)
         assert "Traceback" not in "\n".join(hostler.stderr)

@@ -130,7 +130,7 @@ def test_a_terminal_gets_a_spinner_and_colours_and_is_left_clean(
     assert "\x1b[32mfake server started on port" in terminal.text
     terminal.press(b"\x03")
     assert terminal.end() == 0
-    assert "Ctrl-C once more kills" in terminal.text
+    assert "press Ctrl-C again to kill" in terminal.text
     assert "fake server stopped" in terminal.text
     assert terminal.text.count(HIDE) == terminal.text.count(SHOW) == 1
     assert "Traceback" not in terminal.text
@@ -149,7 +149,7 @@ def test_ctrl_c_while_the_spinner_turns_shows_the_cursor_again(
 
     for _ in range(presses):
         terminal.press(b"\x03")
-        terminal.read_until("Ctrl-C once more kills")
+        terminal.read_until("press Ctrl-C again to kill")
 
     assert terminal.end() == 0
     assert terminal.text.rindex(SHOW) > terminal.text.rindex(HIDE)

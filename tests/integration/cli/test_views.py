@@ -107,7 +107,7 @@ def test_debug_tells_health_and_endpoints_too() -> None:
     assert plain(*events) == []
     assert plain(*events, debug=True) == [
         "web server: healthy (sse)",
-        "web server: listens at http://[::1]:80 (told by x)",
+        "web server: listens at http://[::1]:80 (found by x)",
     ]
 
 

@@ -123,8 +123,8 @@ async def test_the_body_has_to_match() -> None:
         ({"db": {"up": True}}, '{"db": null}', "db.up is null, not true"),
         ({"a": 1, "b": 2}, "{}", "a is null, not 1; b is null, not 2"),
         ({"a": 1}, "[1]", "a is null, not 1"),
-        ({"a": 1}, "<html>", "its body is no JSON"),
-        ({"a": 1}, "[" * 50000, "its body is no JSON"),
+        ({"a": 1}, "<html>", "its body is not JSON"),
+        ({"a": 1}, "[" * 50000, "its body is not JSON"),
     ],
 )
 async def test_the_values_of_a_json_body_have_to_be_as_told(
@@ -219,7 +219,7 @@ async def test_a_redirect_is_itself_the_answer_unless_it_is_to_be_followed() -> 
 async def test_redirects_in_a_circle_are_a_failure() -> None:
     report = await first(quick(follow_redirects=True), answer("302 Found", "", "text/plain", "Location: /"))
     assert isinstance(report, Unhealthy)
-    assert report.reason.endswith("it redirects without end")
+    assert report.reason.endswith("it redirects endlessly")
 
 
 # -- what is wrong ---------------------------------------------------------------------------------
@@ -237,8 +237,8 @@ async def test_a_server_that_is_not_there_is_refused() -> None:
     ("page", "reason"),
     [
         (b"", "it closes the connection without an answer"),
-        (b"HTTP/1.1 two hundred\r\n\r\n", "its answer is no HTTP:"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfour", "within an answer"),
+        (b"HTTP/1.1 two hundred\r\n\r\n", "its answer is not HTTP:"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfour", "in the middle of an answer"),
     ],
 )
 async def test_what_is_no_answer_is_told_apart(page: bytes, reason: str) -> None:

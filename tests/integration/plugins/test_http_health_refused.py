@@ -223,7 +223,7 @@ async def test_a_stranger_at_the_port_for_management_is_told_no_password(directo
         port = stranger.endpoint.port
         async with supervising(directories, events, port=port, **CREDENTIALS) as supervisor:
             with anyio.fail_after(20):
-                while f"another process listens there in its place: pid {os.getpid()}" not in repr(events):  # noqa: ASYNC110
+                while f"another process listens there instead: pid {os.getpid()}" not in repr(events):  # noqa: ASYNC110
                     await anyio.sleep(0.01)
             assert supervisor["web"].url != stranger.endpoint.url
 

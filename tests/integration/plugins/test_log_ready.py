@@ -66,7 +66,7 @@ async def test_a_worker_is_ready_with_its_line_and_no_line_is_cut_after_it(direc
         assert not server.run.lines.active
 
     said = [(event.healthy, event.reason) for event in events if isinstance(event, HealthReported)]
-    assert said == [(False, "no line in which '^all set$' is found has come yet"), (True, "")]
+    assert said == [(False, "no line that matches '^all set$' has come yet"), (True, "")]
 
 
 async def test_a_line_that_came_before_the_port_was_known_counts(
@@ -96,7 +96,7 @@ async def test_each_run_is_read_anew(directories: Directories, tmp_path: Path) -
         server = supervisor["worker"]
         await server.wait_ready(10)
         await server.restart()
-        with pytest.raises(StartupTimeout, match="log-ready: no line in which 'all set' is found"):
+        with pytest.raises(StartupTimeout, match="log-ready: no line that matches 'all set'"):
             await server.wait_ready(10)
 
 

@@ -103,7 +103,7 @@ async def test_the_clean_up_of_a_run_leaves_a_file_alone_that_the_pump_uses(tmp_
     [
         (lambda path: path.mkdir(), "Is a directory"),
         (lambda path: path.symlink_to("/dev/stdout"), "it is a symbolic link"),
-        (os.mkfifo, "it is no regular file"),
+        (os.mkfifo, "it is not a regular file"),
         (lambda path: path.hardlink_to(some_file(path.with_name("ours"))), "it has a second name"),
     ],
     ids=["folder", "symlink", "fifo", "hard link"],

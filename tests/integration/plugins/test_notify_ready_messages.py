@@ -100,7 +100,7 @@ async def test_what_cannot_be_had_is_refused_once(directories: Directories, tmp_
         await worker.server.wait_ready(10)
 
     assert worker.notices("notify_refused") == [
-        "it asks for FDSTORE: file descriptors are not kept for it",
+        "it asks for FDSTORE: file descriptors are not stored for it",
         "it asks for EXTEND_TIMEOUT_USEC: its time is not extended: see startup_timeout",
     ]
 

@@ -49,7 +49,7 @@ async def test_a_stranger_is_refused_counted_and_said(directories: Directories, 
         await worker.server.wait_ready(10)
 
     first, tenth, last = worker.notices("notify_refused")
-    why = f"pid {os.getpid()} is no living process of this server"
+    why = f"pid {os.getpid()} is not a living process of this server"
     assert first == f"a message to NOTIFY_SOCKET is refused: {why} (1 so far)"
     assert tenth.endswith("(10 so far)")
     assert last == "12 messages to NOTIFY_SOCKET were refused in this run"

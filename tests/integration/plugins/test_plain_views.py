@@ -73,7 +73,7 @@ async def test_a_stranger_whom_a_plain_view_knows_is_told_nothing(kind: str) -> 
     view = cast("ServerView", Plain("pid 1 (thief)"))
     async with pages(said) as page:
         async with watching(make(), view, page.endpoint) as reports:
-            assert "in its place: pid 1 (thief)" in (await unhealthy(reports)).reason
+            assert "instead: pid 1 (thief)" in (await unhealthy(reports)).reason
         assert page.requests == []
 
 

@@ -170,5 +170,5 @@ def test_what_is_wrong_with_a_port_of_a_task_is_told_once(write: Write) -> None:
 
 def test_a_circle_in_python_is_told_by_name() -> None:
     table = {name: {"command": ["x"], "needs": {other: "started"}} for name, other in ("ab", "ba")}
-    with pytest.raises(InvalidConfiguration, match=r"in a circle: a -> b -> a$"):
+    with pytest.raises(InvalidConfiguration, match=r"in a cycle: a -> b -> a$"):
         from_dict({"servers": table}, base=Path.cwd())

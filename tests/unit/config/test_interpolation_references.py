@@ -132,7 +132,7 @@ def test_servers_that_refer_to_each_other_are_a_circle_told_where_one_refers(wri
     )
 
     assert said_of(path) == [
-        "a.toml:3: servers.a.env.B: servers need each other in a circle: a (a.toml:3) -> b (a.toml:6) -> a"
+        "a.toml:3: servers.a.env.B: servers need each other in a cycle: a (a.toml:3) -> b (a.toml:6) -> a"
     ]
 
 
@@ -143,7 +143,7 @@ def test_a_circle_may_lead_over_needs_and_references(write: Write) -> None:
     )
     (problem,) = said_of(path)
 
-    assert "servers need each other in a circle" in problem
+    assert "servers need each other in a cycle" in problem
     assert problem.startswith(("a.toml:3: servers.a.needs", "a.toml:5: servers.b.command[1]"))
 
 

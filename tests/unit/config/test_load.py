@@ -275,18 +275,18 @@ UNREADABLE = [
     (
         "a.toml",
         "\nextends = ['a.toml']",
-        "a.toml:2: extends[0]: files extend each other in a circle: a.toml -> a.toml",
+        "a.toml:2: extends[0]: files extend each other in a cycle: a.toml -> a.toml",
     ),
     (
         "d/b.toml",
         "extends = ['../a.toml']",
-        "d/b.toml:1: extends[0]: files extend each other in a circle: a.toml -> d/b.toml -> a.toml",
+        "d/b.toml:1: extends[0]: files extend each other in a cycle: a.toml -> d/b.toml -> a.toml",
     ),
     ("d/b.toml", "x = [", "d/b.toml:1:6: not valid TOML: Invalid value\n    x = [\n         ^"),
     (
         "a.toml",
         "x = 1\nx = 2\n",
-        "a.toml:2:6: not valid TOML: Cannot overwrite a value: this key is here for the second time",
+        "a.toml:2:6: not valid TOML: Cannot overwrite a value: this key is there already",
     ),
     ("a.toml", "x =\t\x1b[1m", "a.toml:1:5: not valid TOML: Invalid value\n    x =  [1m\n        ^"),
     ("a.toml", "x = " + "1" * 5000, "a.toml: not valid TOML: Exceeds the limit"),

@@ -214,8 +214,8 @@ def test_a_mistake_in_a_command_proposes_the_right_form(write: Write, command: s
 
 
 ON_TOP = [
-    ("", "a.toml: servers: there are no servers; write a table [servers.NAME]"),
-    ("servers = {}", "a.toml: servers: there are no servers; write a table [servers.NAME]"),
+    ("", "a.toml: servers: there are no servers; add a table [servers.NAME]"),
+    ("servers = {}", "a.toml: servers: there are no servers; add a table [servers.NAME]"),
     ("servers = 5", "a.toml:1: servers: expected a table of servers, [servers.NAME], found 5"),
     ("[[servers]]\na = 1", "a.toml:1: servers: expected a table of servers, [servers.NAME], found a list"),
     ("[[servers.x]]\ncommand = ['a']", "a.toml:1: servers.x: expected a table, [servers.x], found a list"),
@@ -319,7 +319,7 @@ def test_servers_that_need_each_other_in_circles_are_told_in_full(write: Write) 
         """,
     )
 
-    circle = "servers need each other in a circle"
+    circle = "servers need each other in a cycle"
     assert said_of(path) == [
         f"a.toml:2: servers.a.needs[0]: {circle}: a (a.toml:2) -> b (a.toml:3) -> c (a.toml:4) -> a",
         f"a.toml:5: servers.d.needs[0]: {circle}: d (a.toml:5) -> e (a.toml:6) -> d",

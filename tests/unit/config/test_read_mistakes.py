@@ -22,7 +22,7 @@ def first_line(path: Path) -> str:
         ("host = localhost", "2:8: not valid TOML: Invalid value; a text needs quotes"),
         ("command = [true, sleep]", "2:18: not valid TOML: Invalid value; a text needs quotes"),
         ('title = "x\n', r"2:11: not valid TOML: Illegal character '\n'; is a quote missing at the end?"),
-        ("port = 1\nport = 2", "3:9: not valid TOML: Cannot overwrite a value: this key is here for the "),
+        ("port = 1\nport = 2", "3:9: not valid TOML: Cannot overwrite a value: this key is there "),
         (
             "[servers.web]",
             "2:13: not valid TOML: Cannot declare ('servers', 'web') twice: write the keys of ",

@@ -130,7 +130,7 @@ async def test_a_server_is_not_spawned_when_one_that_it_needs_went_while_it_was_
         await ready(supervisor["web"])
         assert story.has("web stopped", "web starting", "db running", "web waiting_ready")
         assert supervisor["web"].generation == 2
-        assert reasons == ["db went away while it was prepared"]
+        assert reasons == ["db went down while it was being prepared"]
         assert supervisor.ended_by is None, "it is on its way"
 
 
@@ -213,7 +213,7 @@ async def test_a_diamond_starts_in_parallel_and_stops_in_reverse(
 
 def test_a_circle_is_told_without_the_way_to_it(make_spec: MakeSpec, directories: Directories) -> None:
     specs = [make_spec(name=name, needs=(need,)) for name, need in ("ab", "bc", "cb")]
-    with pytest.raises(InvalidConfiguration, match=r"servers need each other in a circle: b -> c -> b$"):
+    with pytest.raises(InvalidConfiguration, match=r"servers need each other in a cycle: b -> c -> b$"):
         Supervisor(specs, directories=directories)
 
 

@@ -237,7 +237,7 @@ class SlowEnd:
 
 async def test_only_a_task_completes(make_spec: MakeSpec, directories: Directories) -> None:
     async with Supervisor(make_spec(), directories=directories) as supervisor:
-        with pytest.raises(ServerError, match="it is no task"):
+        with pytest.raises(ServerError, match="it is not a task"):
             await supervisor["fake"].wait_completed()
 
 

@@ -76,7 +76,7 @@ async def test_starting_a_running_server_is_an_error_of_its_own(
 ) -> None:
     async with supervised(make_spec(), directories) as supervisor:
         await supervisor["fake"].wait_ready(10)
-        with pytest.raises(ProcessAlreadyRunning, match="it runs already"):
+        with pytest.raises(ProcessAlreadyRunning, match="it is already running"):
             await supervisor["fake"].start()
 
 
@@ -154,7 +154,7 @@ async def test_a_server_that_never_announces_fails_with_its_output(
         with pytest.raises(PortParsingFailed) as caught:
             await supervisor["fake"].wait_ready(10)
     assert "still thinking" in caught.value.context.stdout
-    assert "without saying so" in caught.value.context.hint
+    assert "without announcing it" in caught.value.context.hint
 
 
 NO_RETRY = replace(QUICK, start_retries=0)

@@ -98,7 +98,7 @@ ONE_OF_EACH: list[tuple[Event, str, int, dict[str, object]]] = [
     ),
     (
         EndpointFound(**HEAD, endpoint=Endpoint("127.0.0.1", 52341), source="regex-port"),
-        f"listens at {URL} (told by regex-port)",
+        f"listens at {URL} (found by regex-port)",
         logging.DEBUG,
         {"event": "endpoint", "endpoint": URL, "source": "regex-port"},
     ),

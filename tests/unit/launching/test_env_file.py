@@ -149,7 +149,7 @@ def test_all_wrong_lines_are_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"A=\0\n", "it holds a NUL character"),
+        (b"A=\0\n", "it contains a NUL character"),
         (b"A=\xff\n", "it is not UTF-8"),
         (b"A=" + b"x" * 2**20, "it is larger than 1024 KiB"),
         (b"#\n" * 10_001, "it has more than 10000 lines"),

@@ -111,7 +111,7 @@ async def test_a_secret_that_a_plugin_copied_is_refused_beside_them(
         name="fake", command=tuple(WAITS), port=None, env={"API_TOKEN": "x"}, plugins=plugins, restart=QUICK
     )
 
-    with pytest.raises(EnvironmentSetupFailed, match="nobody allowed: COPY"):
+    with pytest.raises(EnvironmentSetupFailed, match="not allowed: COPY"):
         await start(spec, directories, HOST_TOKEN=SECRET)
 
 

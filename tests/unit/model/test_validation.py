@@ -59,6 +59,6 @@ def test_every_circle_and_every_other_mistake_is_told_at_once() -> None:
     assert problems(*specs) == [
         "servers.self.needs[0]: a server cannot need itself",
         'servers.last.needs[0]: there is no server "nobody"; allowed: a, b, c, d, self',
-        "servers.a.needs[0]: servers need each other in a circle: a -> b -> a",
-        "servers.c.needs[0]: servers need each other in a circle: c -> d -> c",
+        "servers.a.needs[0]: servers need each other in a cycle: a -> b -> a",
+        "servers.c.needs[0]: servers need each other in a cycle: c -> d -> c",
     ]

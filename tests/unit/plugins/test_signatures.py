@@ -296,7 +296,7 @@ def test_a_module_with_a_malformed_hook_is_named() -> None:
 
 def test_one_object_twice_and_one_name_twice_are_refused() -> None:
     good = Good()
-    with pytest.raises(PluginError, match='"p0" and "p1" are one and the same object'):
+    with pytest.raises(PluginError, match='"p0" and "p1" are the same object'):
         plugin_set(good, good)
     specs = [PluginSpec("same", instance=Good()), PluginSpec("same", instance=Good())]
     with pytest.raises(PluginError, match='"same" is named twice'):

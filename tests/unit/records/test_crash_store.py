@@ -122,7 +122,7 @@ def test_a_planted_link_is_not_followed(store: CrashStore, tmp_path: Path, part:
 def test_a_data_directory_that_is_not_to_be_trusted_is_refused(store: CrashStore, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data").chmod(0o777)
-    with pytest.raises(EnvironmentSetupFailed, match="everybody may write in it"):
+    with pytest.raises(EnvironmentSetupFailed, match="everybody can write to it"):
         store.write(crash())
 
 
@@ -150,7 +150,7 @@ def test_what_is_torn_or_foreign_is_left_out_and_left_alone(store: CrashStore, f
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     with own_folder(tmp_path, "in") as folder:
         os.truncate(os.open("big", os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=folder), 2**30)
-        with pytest.raises(OSError, match="no small plain file"):
+        with pytest.raises(OSError, match="not a small regular file"):
             read_small("big", folder)
 
 

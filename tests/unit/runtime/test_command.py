@@ -184,5 +184,5 @@ async def test_before_a_start_there_is_nothing_to_run_it_for(directories: Direct
     spec = ServerSpec(name="idle", command=("sleep", "60"), port=None, autostart=False)
     async with Supervisor(spec, directories=directories) as supervisor:
         assert supervisor["idle"].members() == []
-        with pytest.raises(ServerError, match="no command can be run"):
+        with pytest.raises(ServerError, match="no command can run"):
             await supervisor["idle"].run_command(("true",), timeout=10)

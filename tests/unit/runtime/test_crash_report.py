@@ -205,7 +205,7 @@ async def test_of_plugins_that_know_nothing_that_is_told(
     (crash,) = (await run_to_end(spec, directories)).crashes
     words = {word.plugin: word.text for word in crash.plugins if not word.text.startswith("failed: ")}
     assert words["waits"] == "no report yet"
-    assert words["fails"] == "failed itself, so that nothing is known: RuntimeError: no idea"
+    assert words["fails"] == "failed itself, so the health is unknown: RuntimeError: no idea"
 
 
 async def test_the_last_twenty_are_kept(directories: Directories) -> None:

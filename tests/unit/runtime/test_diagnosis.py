@@ -83,8 +83,8 @@ def silent_again(make_spec: MakeSpec, _folder: Path) -> ServerSpec:
         (unhealthy, State.WAITING_READY, ["up (pid ", "at http://", "refuses: GET /health as ********: 503"]),
         (preparing, State.STARTING, ["plugin downloads", "downloading it (45%)", "prepare_timeout"]),
         (backing_off, State.BACKOFF, ["exit code 3", "the next one (2 of 2) begins in ", "disk full"]),
-        (silent_again, State.WAITING_READY, ["never told", "; the try before failed so, too"]),
-        (tried_again, State.WAITING_READY, ["never told", "the try before failed", "exit code 4"]),
+        (silent_again, State.WAITING_READY, ["never told", "; the previous attempt failed the same way"]),
+        (tried_again, State.WAITING_READY, ["never told", "the previous attempt failed", "exit code 4"]),
     ],
 )
 async def test_a_wait_that_takes_too_long_says_what_is_known(
@@ -105,7 +105,7 @@ async def test_a_wait_for_one_that_waits_for_another_says_why_that_one_is_not_re
     web = make_spec(name="web", needs=(Need("fake"),))
     async with Supervisor([silent(make_spec, Path()), web], directories=directories) as supervisor:
         known = "it waits for fake, which is waiting_ready (the output never told where"
-        await says(supervisor["web"], known, "see to fake first")
+        await says(supervisor["web"], known, "look at fake first")
 
 
 async def test_of_several_the_error_tells_of_each(make_spec: MakeSpec, directories: Directories) -> None:

@@ -97,7 +97,7 @@ async def test_an_announcement_goes_before_the_socket(make_spec: MakeSpec, direc
 async def test_of_two_ports_none_is_guessed(make_spec: MakeSpec, directories: Directories) -> None:
     error = await failure_of(silent(make_spec, "127.0.0.1", "127.0.0.1"), directories)
     assert "never told" in error.message
-    assert "without saying so" not in error.context.hint
+    assert "without announcing it" not in error.context.hint
 
 
 async def test_a_server_that_does_not_listen_at_all_fails_in_its_time(
@@ -119,7 +119,7 @@ async def test_without_the_key_it_is_offered_in_the_message(
 ) -> None:
     spec = silent(make_spec, "127.0.0.1", port_from_socket=False, startup_timeout=0.6)
     error = await failure_of(spec, directories)
-    assert "without saying so: set that port, or port_from_socket = true" in error.context.hint
+    assert "without announcing it: set that port, or port_from_socket = true" in error.context.hint
 
 
 async def test_a_required_identity_is_asked_for_too(make_spec: MakeSpec, directories: Directories) -> None:

@@ -146,7 +146,7 @@ def test_a_start_that_times_out_names_the_last_word_of_each(
         with pytest.raises(StartupTimeout) as caught:
             await life.server.wait_ready()
 
-        fault = "failed itself, so that nothing is known: RuntimeError: its own fault"
+        fault = "failed itself, so the health is unknown: RuntimeError: its own fault"
         last = fault if rule is ANY else "no"
         assert caught.value.message.endswith(
             f"it is not ready after 5 s: a: connection refused; b: no report yet; c: {last}"
@@ -173,7 +173,7 @@ def test_a_plugin_that_failed_itself_is_the_error_where_nothing_else_can_be_said
         await life.say("a", RuntimeError("oh"))
         if rule is ANY:
             await life.say("b", RuntimeError("oh"))
-        with pytest.raises(PluginError, match="nothing is known of its health: plugin a failed"):
+        with pytest.raises(PluginError, match="its health is unknown: plugin a failed"):
             await life.server.wait_ready()
 
     live(directories, rule, main, startup_timeout=0.4)

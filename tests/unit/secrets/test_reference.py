@@ -132,7 +132,7 @@ def test_one_newline_at_the_end_is_no_part_of_it(tmp_path: Path, written: str, r
         (b"", "it is empty"),
         (b"\n", "it is empty"),
         (b"x" * 65537, "it is larger than 64 KiB"),
-        (b"sesame\0open", "it holds a NUL character, which no variable can"),
+        (b"sesame\0open", "it contains a NUL character, which no variable can hold"),
         (b"sesame\xff", "it is not UTF-8"),
     ],
 )

@@ -64,7 +64,7 @@ class TerminalView(View):
 
     def show_shutdown(self) -> None:
         """Say that the second Ctrl-C is not like the first."""
-        self._console.print("[dim]stopping; Ctrl-C once more kills[/dim]")
+        self._console.print("[dim]stopping; press Ctrl-C again to kill[/dim]")
 
     def close(self) -> None:
         """Leave the terminal as it was."""

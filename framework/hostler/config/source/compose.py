@@ -96,7 +96,7 @@ class Composer:
         real = os.path.realpath(path)
         if real in files:
             cycle = (*chain[files.index(real) :], path)
-            self._found.add(node, f"files extend each other in a circle: {' -> '.join(map(str, cycle))}")
+            self._found.add(node, f"files extend each other in a cycle: {' -> '.join(map(str, cycle))}")
         elif len(chain) >= _LONGEST_CHAIN:
             self._found.add(node, f"more than {_LONGEST_CHAIN} files extend one another")
         else:

@@ -141,7 +141,7 @@ def _advice(message: str, before: str, here: str) -> Iterator[str]:
         yield f": write the keys of this [{name}] where {name} stands first"
 
     if message == "Cannot overwrite a value":
-        yield ": this key is here for the second time"
+        yield ": this key is there already"
 
     if message.startswith("Cannot mutate immutable namespace"):
         yield ": it was written as { ... } above; write the key in there"

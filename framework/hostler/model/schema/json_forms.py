@@ -19,7 +19,7 @@ SECRET: JsonSchema = {
     "properties": {"secret": {"type": "string", "pattern": rf"^(env|file):.|{REFERENCE}"}},
     "required": ["secret"],
     "additionalProperties": False,
-    "description": "Where a secret is: env:NAME or file:PATH; read at each start, masked everywhere",
+    "description": "Where a secret is stored: env:NAME or file:PATH; read at each start, masked everywhere",
 }
 
 

@@ -54,7 +54,7 @@ class Directories:
 def secure_directory(path: Path) -> Path:
     """Create `path` where it is missing, with mode 0700 whatever the umask, and return it absolute.
 
-    EnvironmentSetupFailed when it cannot be created or written, when everybody may write in it, or when
+    EnvironmentSetupFailed when it cannot be created or written, when everybody can write to it, or when
     another user made or may change it, or a part of the way to it (as `trusted_folder` sees it).
     """
     path = path.absolute()
@@ -90,14 +90,14 @@ def _choose(value: str | None, usual: Callable[[str], Path]) -> Path:
             return chosen
 
     raise EnvironmentSetupFailed(
-        "there is no home directory to keep state and logs in",
+        "there is no home directory for state and logs",
         hint="set HOME, or XDG_STATE_HOME, XDG_DATA_HOME and XDG_CACHE_HOME",
     )
 
 
 def _check(path: Path) -> None:
     if path.stat().st_mode & stat.S_IWOTH:  # the sticky bit is not enough: all names in it are ours
-        raise Untrusted(path, "everybody may write in it", f"chmod o-w {path}")
+        raise Untrusted(path, "everybody can write to it", f"chmod o-w {path}")
     if not os.access(path, os.W_OK | os.X_OK):
         read_only = os.statvfs(path).f_flag & os.ST_RDONLY
         raise OSError(errno.EACCES, "its file system is read-only" if read_only else "it is not writable")

@@ -95,7 +95,7 @@ def read_small(name: str, folder: int) -> bytes:
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST:
-            raise OSError(f"{name} is no small plain file")
+            raise OSError(f"{name} is not a small regular file")
         return file.read(_MOST)
 
 

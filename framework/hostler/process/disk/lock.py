@@ -76,7 +76,7 @@ class NameLock:
                     raise _already_running(path, name, holder)
                 yield None
         except OSError as error:
-            otherwise = "see that the state directory is yours and on a file system with locks"
+            otherwise = "make sure that the state directory is yours, on a file system with locks"
             raise EnvironmentSetupFailed(
                 f"the lock {path} cannot be taken: {error.strerror}",
                 server=name,
@@ -199,7 +199,7 @@ def _already_running(path: Path, name: str, owner: Owner | None) -> ProcessAlrea
     message, hint = f"it is already run by {who}", _advice(pid)
     if owner is not None and owner.sweeps:
         message = f"{who} still cleans up behind one that was killed"
-        hint = "wait until that is done; a disk hangs, perhaps"
+        hint = "wait until that is done; perhaps a disk hangs"
     return ProcessAlreadyRunning(message, server=name, hint=hint, details={"pid": pid, "lock": str(path)})
 
 

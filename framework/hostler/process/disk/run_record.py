@@ -91,7 +91,7 @@ class Leftover:
         if self.record is None or (self.problem and not (self.pids_killed or self.paths_removed)):
             return f"what a killed hostler may have left is not cleaned up: {self.problem}"
         pids = ", ".join(map(str, self.pids_killed))
-        done = f"cleaned up behind a hostler that was killed; processes: {pids or 'none'}"
+        done = f"cleaned up after a killed hostler; processes: {pids or 'none'}"
         return f"{done}; {self.problem}" if self.problem else done
 
 
@@ -255,7 +255,7 @@ def _explained(path: Path, record: RunRecord) -> Iterator[Path]:
         raise EnvironmentSetupFailed(
             f"the run record {path} cannot be written: {error.strerror}",
             server=record.server,
-            hint="make room or repair the state directory: nobody could clean up a killed run without it",
+            hint="make room or repair the state directory: a killed run cannot be cleaned up without it",
         ) from error
 
 

@@ -118,7 +118,7 @@ class _PathWalk:
         if found.st_mode & stat.S_ISVTX:  # nobody can take away what is another's
             return
         if found.st_mode & stat.S_IWOTH:
-            raise Untrusted(self._at, "everybody may write in it", f"chmod o-w {self._at}")
+            raise Untrusted(self._at, "everybody can write to it", f"chmod o-w {self._at}")
 
         if found.st_mode & stat.S_IWGRP and found.st_uid not in self._roots:
             self._check_group(found.st_gid)
@@ -129,4 +129,6 @@ class _PathWalk:
             reason = f"user {pwd.getpwuid(min(others)).pw_name} may write in it, by its group"
             raise Untrusted(self._at, reason, f"chmod g-w {self._at}")
         if named_writers(self._at):
-            raise Untrusted(self._at, "others may write in it, by its access list", f"setfacl -b {self._at}")
+            raise Untrusted(
+                self._at, "others can write to it through its access list", f"setfacl -b {self._at}"
+            )

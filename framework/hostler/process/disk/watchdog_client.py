@@ -132,7 +132,7 @@ class WatchdogClient:
         try:
             self._start()
         except OSError as error:
-            self._report(f"no watchdog can be started: {error.strerror or error}; it is tried again")
+            self._report(f"no watchdog can be started: {error.strerror or error}; retrying")
 
     def _send(self, *lines: str) -> None:
         """Write to the watchdog; one that does not read is replaced like one that died."""
@@ -150,7 +150,7 @@ class WatchdogClient:
             self._process = None
             self._close_channel()
             how = status.name if status.signal else f"exit code {status.code}"
-            self._report(f"the watchdog (pid {process.pid}) is gone: {how}; another one is started")
+            self._report(f"the watchdog (pid {process.pid}) is gone: {how}; starting another one")
 
     def _report(self, text: str) -> None:
         for _, on_lost in tuple(self._runs.values()):

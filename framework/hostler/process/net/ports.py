@@ -44,7 +44,7 @@ def check_port_free(host: str, port: int) -> None:
     privileges, InvalidConfiguration for a host that is unknown or not an address of this machine.
     """
     if not 1 <= port <= 65535:
-        raise InvalidConfiguration([Problem("port", f"{port} is no port: those are between 1 and 65535")])
+        raise InvalidConfiguration([Problem("port", f"{port} is not a port: ports are between 1 and 65535")])
     for family, address in _addresses(host):
         try:
             _bind(family, address, port)
@@ -79,7 +79,7 @@ def _addresses(host: str) -> list[tuple[int, str]]:
         ]
     except (OSError, UnicodeError) as error:
         raise InvalidConfiguration(
-            [Problem("host", f'"{host}" is not an address, and no name that is known here')]
+            [Problem("host", f'"{host}" is neither an address nor a name that resolves here')]
         ) from error
 
     usable = [(family, address) for family, address in found if _exists(family, address)]
@@ -154,7 +154,7 @@ def _in_use(host: str, port: int, listener: Listener) -> PortInUse:
     elif listener.kind is ListenerKind.FOREIGN:
         who = f"by {listener.name or 'a process'} (pid {listener.pid})"
     else:
-        who = "by a process that cannot be looked at" + (
+        who = "by a process that cannot be inspected" + (
             "" if listener.uid is None else f" (user {listener.uid})"
         )
 

@@ -12,7 +12,7 @@ from hostler.secrets.credentials import is_secret_name, is_secret_value, secrets
 MARKER = "HOSTLER_RUN_ID"
 
 _WHO_SETS_THEM = (
-    "a plugin or a needed server sets them; if the server is to have them, write them in its env, or allow "
+    "a plugin or a needed server sets them; if the server should get them, write them in its env, or allow "
     "them by name: env-sanitizer = { allow = [...] }"
 )
 
@@ -98,7 +98,7 @@ def refuse_leaks(launch: Launch) -> None:
     if leaks:
         names = ", ".join(sorted(leaks))
         raise EnvironmentSetupFailed(
-            f"the environment would hand secrets to the server that nobody allowed: {names}",
+            f"the environment would pass secrets to the server that are not allowed: {names}",
             server=launch.server,
             hint=_WHO_SETS_THEM,
             details={"names": sorted(leaks)},
@@ -122,7 +122,7 @@ def _refuse_exposed(launch: Launch, secrets: set[str]) -> None:
                 f"the command line would show a secret ({names}word {number} of argv); every local user can "
                 "read it",
                 server=launch.server,
-                hint="hand it over in env, or in a file that only you can read",
+                hint="pass it in env, or in a file that only you can read",
                 permanent=True,
             )
 

@@ -49,7 +49,7 @@ def check_directory(cwd: Path) -> None:
         raise _refusal(f"the working directory {cwd} does not exist", "create it, or correct cwd")
     if not os.access(cwd, os.X_OK):
         raise _refusal(
-            f"the working directory {cwd} may not be entered", "check its permissions, or correct cwd"
+            f"the working directory {cwd} cannot be entered", "check its permissions, or correct cwd"
         )
 
 
@@ -148,7 +148,8 @@ class _Checks:
         words = line.strip(" \t").split(maxsplit=1)
         if line.endswith("\r"):
             raise _refusal(
-                f"the first line of {program} ends in a Windows line end", "save it with Unix line ends"
+                f"the first line of {program} ends with a Windows line ending",
+                "save it with Unix line endings",
             )
         if not words or not depth:
             raise _refusal(
@@ -171,7 +172,7 @@ def _check_file(program: str) -> None:
         raise _refusal(f"{program} does not exist", "install it, or correct command") from None
     except OSError as error:
         raise _refusal(
-            f"{program} cannot be looked at: {error.strerror}", "check the path in command"
+            f"{program} cannot be inspected: {error.strerror}", "check the path in command"
         ) from None
 
     if stat.S_ISDIR(mode):
@@ -181,7 +182,7 @@ def _check_file(program: str) -> None:
     if not os.access(program, os.X_OK):
         raise _refusal(
             f"{program} is not executable",
-            f"run chmod +x {program} (and see that its file system is not mounted noexec)",
+            f"run chmod +x {program} (and check that its file system is not mounted noexec)",
         )
 
 

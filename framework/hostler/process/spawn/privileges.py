@@ -158,7 +158,7 @@ def _limits(limits: Mapping[str, int]) -> list[str]:
         hard = resource.getrlimit(kind)[1]
         if hard != resource.RLIM_INFINITY and value > hard and not _has_capability(_CAP_SYS_RESOURCE):
             raise _failed(
-                f"limit {name} = {value} is above what we have ({hard})", "lower it, or raise our own"
+                f"limit {name} = {value} is above hostler's own ({hard})", "lower it, or raise hostler's own"
             )
         options.append(f"--{name.lower()}={value}")
 

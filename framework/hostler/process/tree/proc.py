@@ -94,7 +94,7 @@ def check_proc() -> None:
     """Return when there is a /proc to find what a server starts. Raises EnvironmentSetupFailed."""
     if sys.platform == "linux" and not Path(_ROOT, "self/stat").exists():
         raise EnvironmentSetupFailed(
-            "there is no /proc, or not one in which hostler itself is",
+            "there is no /proc, or hostler itself is not in it",
             hint="mount it: mount -t proc proc /proc",
             permanent=True,
         )

@@ -76,8 +76,8 @@ def kill_leftovers(
     if left:
         numbers = " ".join(map(str, left))
         raise ForceKillTimeout(
-            f"what a killed hostler left of the server lives on, and hostler cannot end it: pid {numbers}",
-            hint=f"end it as its user or as root (kill -9 {numbers}), then start again",
+            f"a killed hostler left processes of the server, and hostler cannot end them: pid {numbers}",
+            hint=f"end them as their user or as root (kill -9 {numbers}), then start again",
             details={"pids": list(left)},
         )
 

@@ -182,8 +182,8 @@ async def test_a_download_that_is_not_what_was_promised_is_refused(answer: str, 
 @pytest.mark.parametrize(
     ("end", "told"),
     [
-        ("exit 3", "npm ended with exit code 3: it said nothing"),
-        ("kill -KILL $$", "npm was killed by SIGKILL: it said nothing"),
+        ("exit 3", "npm ended with exit code 3: no output"),
+        ("kill -KILL $$", "npm was killed by SIGKILL: no output"),
         ("exit 0", "npm ended without a word and without a package"),
     ],
 )

@@ -179,7 +179,7 @@ async def test_the_users_own_environment_still_chooses_the_registry(
     ("kind", "words"),
     [
         ("changed", "is not what the registry promised"),
-        ("cut", "the download ended before all of it had come"),
+        ("cut", "the download was incomplete"),
         ("empty", "there is no bin/program in it"),
         ("link", "bin/program in it is no file"),
         ("folder", "bin/program in it is no file"),

@@ -58,14 +58,14 @@ def test_a_link_of_our_own_is_followed(tmp_path: Path) -> None:
 
 def test_a_directory_in_which_everybody_writes_is_refused_with_the_remedy(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
-    with pytest.raises(EnvironmentSetupFailed, match="everybody may write") as caught:
+    with pytest.raises(EnvironmentSetupFailed, match="everybody can write") as caught:
         secure_directory(tmp_path)
     assert caught.value.context.hint.startswith(f"chmod o-w {tmp_path}, or choose others with XDG_STATE_HOME")
 
 
 def test_nothing_is_created_where_everybody_could_take_it_away(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    with pytest.raises(EnvironmentSetupFailed, match="everybody may write"):
+    with pytest.raises(EnvironmentSetupFailed, match="everybody can write"):
         secure_directory(tmp_path / "a")
     assert not (tmp_path / "a").exists()
 

@@ -69,13 +69,16 @@ def with_access_list(path: Path, named: int, kind: int = USER, rights: int = 7) 
     ("make", "reason"),
     [
         (lambda x: folder(x, THEIRS), f"it belongs to user {THEIRS}"),
-        (lambda x: folder(x, OURS, 0o777), "everybody may write in it"),
-        (lambda x: folder(x, 0, 0o777), "everybody may write in it"),
+        (lambda x: folder(x, OURS, 0o777), "everybody can write to it"),
+        (lambda x: folder(x, 0, 0o777), "everybody can write to it"),
         (lambda x: folder(x, OURS, 0o775, NOGROUP), " may write in it, by its group"),
-        (lambda x: with_access_list(folder(x, OURS), THEIRS), "others may write in it, by its access list"),
+        (
+            lambda x: with_access_list(folder(x, OURS), THEIRS),
+            "others can write to it through its access list",
+        ),
         (
             lambda x: with_access_list(folder(x, OURS), THEIRS, GROUP),
-            "others may write in it, by its access list",
+            "others can write to it through its access list",
         ),
         (lambda x: link(x, x.parent, THEIRS), f"it is a symbolic link that user {THEIRS} made"),
     ],

@@ -331,7 +331,7 @@ async def test_a_lost_watchdog_is_reported_and_replaced_and_the_next_knows_the_w
         os.kill(first, signal.SIGKILL)
         await until(partial(replaced, client, first))
         assert reports == [
-            ("guard_lost", f"the watchdog (pid {first}) is gone: SIGKILL; another one is started")
+            ("guard_lost", f"the watchdog (pid {first}) is gone: SIGKILL; starting another one")
         ]
         client._close_channel()  # what the end of this process would do
         assert gone(child.pid)

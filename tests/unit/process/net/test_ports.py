@@ -143,7 +143,7 @@ def test_without_privileges_a_low_port_and_a_process_out_of_reach_are_reported_a
     low, taken = done.stdout.splitlines()
     assert low == "EnvironmentSetupFailed('port 80 on 127.0.0.1 needs privileges that hostler does not have')"
     assert "PortInUse" in taken
-    assert "by a process that cannot be looked at (user 0)" in taken
+    assert "by a process that cannot be inspected (user 0)" in taken
 
 
 @pytest.mark.parametrize("host", ["192.0.2.77", "2001:db8::77"])
@@ -157,7 +157,7 @@ def test_an_address_of_another_machine_is_a_mistake_in_the_configuration(host: s
 
 @pytest.mark.parametrize("host", ["no-such-machine.invalid", "127.0.0.1:80", "a" * 70, "[::1]"])
 def test_a_name_that_nobody_knows_is_a_mistake_in_the_configuration(host: str) -> None:
-    with pytest.raises(InvalidConfiguration, match="no name that is known"):
+    with pytest.raises(InvalidConfiguration, match="nor a name that resolves"):
         check_port_free(host, 8080)
 
 

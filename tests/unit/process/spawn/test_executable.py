@@ -124,7 +124,7 @@ def test_a_pipe_is_told(tmp_path: Path) -> None:
 def test_a_path_through_a_file_is_told(write: Write, tmp_path: Path) -> None:
     write("tool", "#!/bin/sh\n")
 
-    assert "cannot be looked at: Not a directory" in refusal("./tool/deeper", tmp_path)
+    assert "cannot be inspected: Not a directory" in refusal("./tool/deeper", tmp_path)
 
 
 def test_a_working_directory_that_is_gone_is_its_own_error(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_working_directory_that_may_not_be_entered_is_told(open_folder: Path) 
     os.setresuid(65534, 65534, 0)  # root may enter everything; access() asks for the real user
 
     try:
-        assert "may not be entered" in refusal("sh", closed)
+        assert "cannot be entered" in refusal("sh", closed)
     finally:
         os.setresuid(*user)
         os.setresgid(*group)
@@ -191,7 +191,7 @@ def test_a_script_that_runs_passes(write: Write, tmp_path: Path, line: str) -> N
 def test_a_windows_line_end_is_told(write: Write, tmp_path: Path) -> None:
     write("tool", "#!/bin/sh\r\nexit 0\r\n")
 
-    assert "ends in a Windows line end" in refusal("./tool", tmp_path)
+    assert "ends with a Windows line ending" in refusal("./tool", tmp_path)
 
 
 def test_an_empty_first_line_is_told(write: Write, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ async def test_a_limit_above_our_own_is_told_to_those_who_cannot_raise_it(
     launch: Callable[..., Launch], not_root: None
 ) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    with pytest.raises(EnvironmentSetupFailed, match="above what we have"):
+    with pytest.raises(EnvironmentSetupFailed, match="above hostler's own"):
         privileges.build_prefix(launch("true", limits={"nofile": hard + 1}), None)
     assert "--nofile=16" in privileges.build_prefix(launch("true", limits={"nofile": 16}), None).argv
 
