@@ -6,6 +6,7 @@ import sys
 from hostler.cli import main
 
 if not sys.flags.safe_path and sys.path[0] == os.getcwd():  # noqa: PTH109 - as Python put it there
-    del sys.path[0]  # what lies in the current folder, a server may have written
+    # A server may have written what lies in the current folder.
+    del sys.path[0]
 
 main()

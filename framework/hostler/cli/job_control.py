@@ -10,7 +10,8 @@ from contextlib import suppress
 from typing import Any
 
 _TERMINAL_SIGNALS = (signal.SIGTTIN, signal.SIGTTOU)
-_PAUSE = 0.1  # until a signal to our own group has stopped us, if it does
+# Seconds until a signal to our own group has stopped us, if it does.
+_PAUSE = 0.1
 
 
 class JobControl:

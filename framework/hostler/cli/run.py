@@ -65,9 +65,7 @@ def command(
     from hostler.cli.output.views import make_view  # noqa: PLC0415 - the engine is imported when it is needed
     from hostler.cli.run_session import RunSession  # noqa: PLC0415
 
-    view = make_view(
-        configuration, debug=debug, quiet=quiet, as_json=as_json, has_companion=words is not None
-    )
+    view = make_view(configuration, debug=debug, quiet=quiet, as_json=as_json, has_companion=bool(words))
     again = read if configuration.path is not None else partial(_refuse_again, file)
 
     async def run() -> int:

@@ -126,7 +126,8 @@ class RunSession:
             return 1
         if code := await companion.start(supervisor.servers.values()):
             return code
-        if self._stop.is_set() or supervisor.ended_by:  # while it was started
+        # The signal came while the command was being started.
+        if self._stop.is_set() or supervisor.ended_by:
             companion.send_signal(signal.SIGTERM)
 
         return await companion.wait()

@@ -50,6 +50,7 @@ class CrashStore:
         with own_folder(self._data_dir, "crashes", file_name(record.server)) as folder:
             names = _names(folder)
             number = _number(names[-1]) + 1 if names else 1
+            # The token keeps a writer that chose the same number from replacing this record.
             replace_file(f"{number:08d}-{token_hex(4)}.json", data, folder)
             for old in names[: max(0, len(names) + 1 - KEPT)]:
                 remove(old, folder)

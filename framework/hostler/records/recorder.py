@@ -55,7 +55,8 @@ class StateRecorder:
         self._statuses = statuses
         self._holds = holds
         self._known: dict[str, Status] = {}
-        self._reports: dict[str, dict[str, str]] = {}  # by server and health plugin
+        # The last report of each health plugin, by server.
+        self._reports: dict[str, dict[str, str]] = {}
         self._unwritten: set[str] = set()
         self._records: deque[CrashRecord] = deque(maxlen=_MOST_WAITING)
         self._just_ready: set[str] = set()

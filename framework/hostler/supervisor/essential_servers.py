@@ -58,7 +58,8 @@ class Essentials:
             self._ended = anyio.Event()
             if self.ended_by is not None:
                 self._report(self.ended_by)
-                with suppress(ServerError):  # reported by its server
+                # The server that cannot be stopped has reported it.
+                with suppress(ServerError):
                     await self._stop()
 
     def _report(self, end: EssentialEnd) -> None:

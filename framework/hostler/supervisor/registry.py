@@ -146,7 +146,8 @@ class ServerRegistry(Mapping[str, Server]):
 
     def _unregister(self, name: str) -> None:
         self._lifecycles.pop(name).dismiss()
-        if name in self._scopes:  # else its lifecycle has not begun
+        # Before the supervisor is entered, no lifecycle has begun.
+        if name in self._scopes:
             self._scopes.pop(name).cancel()
 
     # -- their lifecycles --------------------------------------------------------------------------

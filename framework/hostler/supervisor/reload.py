@@ -97,7 +97,8 @@ class Reloader:
     def _note_end(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # its caller may be gone: nobody else would look at it
+            # Its caller may be gone, and asyncio complains of an exception that nobody looked at.
+            task.exception()
 
     def _refuse_unless_open(self) -> None:
         if not self._is_open():
@@ -212,7 +213,8 @@ class Reloader:
 
         try:
             await self._stop([*changes.removed, *self._busy(changes)], leaving=changes.removed)
-            while busy := self._busy(changes):  # somebody has started it meanwhile
+            # Somebody may start one again while the others stop.
+            while busy := self._busy(changes):
                 await self._stop(busy)
         except ServerError:
             for name in up if self._is_open() else ():

@@ -18,7 +18,8 @@ from hostler.errors import ServerError
 from hostler.supervisor.supervisor import Supervisor
 
 T = TypeVar("T")
-_SECONDS_AT_EXIT = 15.0  # on top of the time that its servers may take to stop
+# On top of the time that its servers may take to stop.
+_SECONDS_AT_EXIT = 15.0
 
 
 class LoopPortal:
@@ -33,7 +34,8 @@ class LoopPortal:
         self._entered: Future[Supervisor] = Future()
         self._failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._portal: BlockingPortal | None = None  # only while calls are taken
+        # It is there only while calls are accepted.
+        self._portal: BlockingPortal | None = None
         self._closing = asyncio.Event()
         self._cancels_calls = False
         # A daemon: a program that forgets to leave its block must be able to end.
@@ -64,7 +66,8 @@ class LoopPortal:
         try:
             self._thread.join()
         except BaseException:
-            self._thread.join()  # the first Ctrl-C does not cut the clean-up short
+            # The first Ctrl-C must not cut the clean-up short.
+            self._thread.join()
             raise
 
         if self._failure is not None:
@@ -107,7 +110,8 @@ class LoopPortal:
 
     def _ask_to_close(self, *, cancel_calls: bool) -> None:
         if self._loop is not None and os.getpid() == self._pid:
-            with suppress(RuntimeError):  # it is closed: all is over
+            # The loop may be closed already.
+            with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._note_closing, cancel_calls)
 
     def _close_at_exit(self) -> None:

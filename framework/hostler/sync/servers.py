@@ -54,7 +54,8 @@ class Attribute(property, Generic[T]):
 
     def __get__(self, twin: Any, owner: type | None = None, /) -> Any:
         if twin is None:
-            return self  # as a property does: help() takes the sentence from it
+            # help() takes the sentence from the property itself.
+            return self
         original, portal = twin._original, twin._portal  # noqa: SLF001 - this is a part of the twin
         return portal.read(original, self._name) if self._read_there else getattr(original, self._name)
 
