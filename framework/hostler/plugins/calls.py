@@ -19,7 +19,6 @@ from hostler.plugins.messages import said
 SLOW_STEP = 0.1
 """Seconds that a step of a plugin may keep the event loop to itself."""
 
-# A wait that returns later than _LATE means that others held up the loop: a plugin gets a second chance then.
 _GRACE = 1.0
 _LATE = 0.2
 _SECOND_CHANCE = 1.0
@@ -59,11 +58,18 @@ class Outcome:
         """Wait for the task of `contain`; cancel it when it overruns `limit`, or when this is cancelled."""
         started = loop_time()
         try:
-            await _wait(task, limit)
+            await asyncio.wait({task}, timeout=limit)
+            if not task.done() and loop_time() > started + limit + _LATE:
+                # Others held up the loop meanwhile: the plugin had no time then.
+                await asyncio.wait({task}, timeout=min(limit, _SECOND_CHANCE))
             self.overran = None if task.done() else limit
         finally:
             if not task.done():
-                self.swallowed = not await _ended(task)
+                task.cancel()
+                # Shielded: anyio cancels a scope's task again and again, and the plugin has one more second.
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait({task}, timeout=_GRACE)
+                self.swallowed = not task.done()
             self.seconds = loop_time() - started
 
     @coroutine
@@ -135,21 +141,3 @@ class TimedReports(AsyncGenerator[Report, None]):
         finally:
             if outcome.held > SLOW_STEP:
                 self._on_held(outcome.held)
-
-
-async def _wait(task: asyncio.Task[None], limit: float) -> None:
-    """Wait for a task; longer where the host held up the loop meanwhile: the plugin had no time then."""
-    ends = loop_time() + limit
-    await asyncio.wait({task}, timeout=limit)
-    if not task.done() and loop_time() > ends + _LATE:
-        await asyncio.wait({task}, timeout=min(limit, _SECOND_CHANCE))
-
-
-async def _ended(task: asyncio.Task[None]) -> bool:
-    """Cancel a task; whether it has ended by that."""
-    task.cancel()
-
-    # Shielded: anyio cancels a scope's task again and again, and one more second is owed to the plugin.
-    with anyio.CancelScope(shield=True):
-        await asyncio.wait({task}, timeout=_GRACE)
-    return task.done()

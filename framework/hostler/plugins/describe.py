@@ -29,8 +29,7 @@ class OptionDescription(NamedTuple):
     meaning: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class PluginDescription:
+class PluginDescription(NamedTuple):
     """What is known of a plugin without building it; `version` is that of the package it came with."""
 
     name: str
@@ -41,17 +40,18 @@ class PluginDescription:
 
 
 def describe(name: str) -> PluginDescription:
-    """Import an installed plugin and tell what it is; raises PluginError as `find_class` does."""
+    """Import an installed plugin and describe it; raises PluginError as `find_class` does."""
     version = entry_point(name).version
     class_ = plugin_class(PluginSpec(name))
-    hooks = {marked.hook for marked in marked_hooks(class_)}
-    return PluginDescription(
-        name=name,
-        version=version,
-        summary=_summary(class_),
-        hooks=tuple(hook for hook in FORMS if hook in hooks),
-        options=tuple(_described(class_, field) for field in option_fields(class_).values()),
+    marked = {each.hook for each in marked_hooks(class_)}
+    options = tuple(
+        OptionDescription(
+            field.name, _type_text(class_, field), _default_of(field), str(field.metadata.get("meaning", ""))
+        )
+        for field in option_fields(class_).values()
     )
+    hooks = tuple(hook for hook in FORMS if hook in marked)
+    return PluginDescription(name, version, _summary(class_), hooks, options)
 
 
 def default_options(spec: PluginSpec) -> dict[str, str]:
@@ -64,11 +64,6 @@ def _summary(class_: type) -> str:
     text = (inspect.getdoc(class_) or "").strip()
     # Without a docstring, a dataclass writes its signature there.
     return "" if text.startswith(f"{class_.__name__}(") else text.partition("\n")[0]
-
-
-def _described(class_: type, field: dataclasses.Field[Any]) -> OptionDescription:
-    meaning = str(field.metadata.get("meaning", ""))
-    return OptionDescription(field.name, _type_text(class_, field), _default_of(field), meaning)
 
 
 def _type_text(class_: type, field: dataclasses.Field[Any]) -> str:

@@ -161,17 +161,12 @@ def _decode(kind: type, value: object) -> object:
             raise ValueError(f"{error}, found {worded(value)}") from None
 
     if kind is Path and isinstance(value, str):
-        return _path(value)
+        path = os.path.expanduser(value)  # noqa: PTH111 - Path.expanduser raises RuntimeError
+        if path.startswith("~"):
+            raise ValueError(f"expected a home directory that exists, found {worded(value)}")
+        return Path(path)
 
     raise ValueError(f"expected {'a path' if kind is Path else kind.__name__}, found {worded(value)}")
-
-
-def _path(text: str) -> Path:
-    """The path, with the home folder in place of its `~`."""
-    found = os.path.expanduser(text)  # noqa: PTH111 - Path.expanduser raises RuntimeError
-    if found.startswith("~"):
-        raise ValueError(f"expected a home directory that exists, found {worded(text)}")
-    return Path(found)
 
 
 def _required(field: dataclasses.Field[Any]) -> bool:

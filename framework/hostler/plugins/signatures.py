@@ -27,12 +27,8 @@ FORMS: Mapping[str, str] = MappingProxyType(
         "on_shutdown": "async def",
     }
 )
-# hostler hands over by name what a method names, which none of these does.
-_VARIADIC = (
-    inspect.Parameter.VAR_POSITIONAL,
-    inspect.Parameter.VAR_KEYWORD,
-    inspect.Parameter.POSITIONAL_ONLY,
-)
+# hostler passes by name what a method names: not the rest of `*args` or `**kwargs`.
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +127,7 @@ def _argument_faults(hook: str, function: Callable[..., object]) -> Iterator[str
             return
 
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind in _VARIADIC:
+        if parameter.kind not in _NAMED:
             yield f'hook "{hook}" must name its arguments, not take "{parameter}"; {choices}'
         elif parameter.name not in allowed and parameter.default is parameter.empty:
             question = did_you_mean(parameter.name, allowed) or f"; {choices}"
@@ -172,18 +168,14 @@ def api_fault(plugin: object) -> str:
         return ""  # a word that a plugin may use for itself
     if not isinstance(wanted, str) or not wanted.isdecimal():
         return f'api = {wanted!r} is no version of the hooks: it is a whole number in quotes, such as "{API}"'
+    versions = f"it was written for version {wanted} of the hook API, and hostler {__version__}"
     if int(wanted) > int(API):
-        return (
-            f"it was written for version {wanted} of the hook API, "
-            f"and hostler {__version__} has version {API}: "
-            "install a newer hostler, or an older version of this plugin"
-        )
+        return f"{versions} has version {API}: install a newer hostler, or an older version of this plugin"
     if int(wanted) < int(OLDEST_API):
         return (
-            f"it was written for version {wanted} of the hook API, and hostler {__version__} supports "
-            f"{OLDEST_API} to {API}: install a newer version of this plugin, or an older hostler"
+            f"{versions} supports {OLDEST_API} to {API}: "
+            "install a newer version of this plugin, or an older hostler"
         )
-
     return ""
 
 
