@@ -230,6 +230,7 @@ def _seconds(value: float) -> str:
     """A duration that reads back as the same number, in milliseconds where that is shorter."""
     from decimal import Decimal  # noqa: PLC0415 - only who writes needs it
 
+    # 1e-5 s has no whole number of milliseconds: it is written in seconds, digit by digit.
     milliseconds = f"{round(value * 1000)}ms"
     if value < 1 and Duration.parse(milliseconds) == value:
         return milliseconds if value else "0s"

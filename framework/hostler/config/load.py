@@ -151,6 +151,7 @@ class _Loader:
             if node is not None and (server := read_server(name, node, self._context, found))
         }
 
+        # One that could not be read would be unknown to whoever needs it: a mistake that is none.
         if None not in nodes.values():
             resolved = with_implied_needs(resolved, found)
             check(resolved, found)

@@ -59,6 +59,7 @@ class Inspector:
         yield from self._folders()
         for spec in self.configuration.servers.values():
             launch = self._launch(spec)
+            # A message may quote a command line or an address with a password in it.
             masker = Masker([*secrets_of_spec(spec), *secrets_of(launch)])
             seen = self._server(spec, launch)
             yield from (replace(one, message=masker.text(one.message)) for one in seen)
@@ -85,6 +86,7 @@ class Inspector:
         if spec.port:
             yield from _port(spec, f"{key}.port")
 
+        # In the order of the hooks: a plugin's check sees the launch as the ones before it leave it.
         for name, plugin in sorted(plugins.items(), key=lambda named: not _comes_first(named[1])):
             yield from _uncalled(spec, plugin, f"{key}.plugins.{name}")
             yield from _plugin_check(plugin, spec, launch, f"{key}.plugins.{name}")

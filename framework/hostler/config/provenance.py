@@ -29,6 +29,7 @@ def origins_of(server: ResolvedServer) -> Iterator[Origin]:
     """Every value of a server: what was configured, in its order, then what it implies, then defaults."""
     yield from _configured(server.node, server.spec.name)
     for name, node in server.implied.items():
+        # What stands in `needs` too has its own line already.
         if not _is_listed(server, name):
             because = f"implied: {node.key} refers to it, {place_of(node.place)}"
             yield Origin(f"{server.node.key}.needs", as_toml([name]), because)

@@ -87,6 +87,7 @@ class _Secrets(dict[str, str]):
         self._learn = learn
 
     def __setitem__(self, name: str, value: str) -> None:
+        # Learned before it is set: a plugin that fails between the two would be quoted in clear.
         self._learn(value)
         super().__setitem__(name, value)
 

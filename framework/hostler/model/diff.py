@@ -64,6 +64,7 @@ def _entries(spec: ServerSpec) -> Iterator[tuple[str, object]]:
     for one in dataclasses.fields(spec):
         value = getattr(spec, one.name)
         match one.name:
+            # The name is the same in both, and the rest is no key of a file.
             case "name" | "secrets" | "unset":
                 continue
             case "plugins":

@@ -17,6 +17,7 @@ from hostler.model.validation import ResolvedServer, dependency_problems
 
 def in_order(specs: Mapping[str, ServerSpec]) -> list[str]:
     """The names so that each comes after those it needs; InvalidConfiguration where that cannot be."""
+    # Checked here too: a program may hand over specs that no file was read for.
     if problems := dependency_problems(specs.values()):
         raise InvalidConfiguration(problems)
 

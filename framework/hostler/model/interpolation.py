@@ -63,6 +63,7 @@ def expand(
             return "$$" if keep else "$"
         if found["broken"]:
             raise MalformedReference(found.start())
+        # It is filled in by the second pass, with the default that stands beside it.
         if keep and keep(found["name"]):
             return found[0]
         value = _value(found, lookup)

@@ -121,6 +121,7 @@ class ServerSpec:
     def __post_init__(self) -> None:
         _convert_fields(self, f"servers.{self.name}")
         if self.kind is Kind.TASK and self.port == 0:
+            # The default of `port` is that of a server; a task never has one.
             object.__setattr__(self, "port", None)
 
     def __repr__(self) -> str:
@@ -161,6 +162,7 @@ def _convert_fields(made: EnvFile | PluginSpec | RestartPolicy | ServerSpec, key
     """
     known = made.__dataclass_fields__
     given = {name: getattr(made, name) for name, one in known.items()}
+    # A default is right as it is: RestartPolicy() and the like import no readers.
     given = {name: value for name, value in given.items() if not _is(value, known[name].default)}
     if given:
         from hostler.model.schema.python_values import read  # noqa: PLC0415 - the readers import this package

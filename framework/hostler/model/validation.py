@@ -216,6 +216,7 @@ def _check_circles(servers: Servers, need_nodes: NeedNodes, found: Diagnostics) 
         name: [need.server for need in server.spec.needed if need.server != name]
         for name, server in servers.items()
     }
+    # graphlib reports one circle at a time: cut it, and look for the next, to report all.
     while any(needs.values()):
         try:
             TopologicalSorter(needs).prepare()

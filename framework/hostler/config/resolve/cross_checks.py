@@ -47,6 +47,7 @@ def _check_command(server: ResolvedServer, found: Diagnostics) -> None:
     if server.spec.command or any(_may_supply_command(plugin) for plugin in server.spec.plugins):
         return
     table = server.node.value
+    # Without a readable `command` or `plugins` nobody knows whether there is a command.
     meant = {"command", "plugins", *(key for key in table if likely(key, ("command",)))}
     if not any(found.has_problem(table[key]) for key in meant if key in table):
         message = "there is no command, and no plugin that could supply one (with the hook pre_spawn)"

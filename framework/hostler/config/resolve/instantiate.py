@@ -37,6 +37,7 @@ class TemplateInstantiator:
             if server is not None:
                 check_alone(server, found)
 
+        # A program asks for this server to run it: a variable that is not set is a mistake at once.
         if found.problems or found.unset or values is None or server is None:
             raise InvalidConfiguration([*found.problems, *found.unset])
 

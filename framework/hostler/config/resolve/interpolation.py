@@ -79,10 +79,12 @@ def _filled(node: Node, text: str, known: Names, found: Diagnostics, keep: Keep)
     def lookup(name: str) -> str | None:
         value = known.value(name, node)
         found.count_filled(node, len(value or ""))
+        # Wherever it ends up, in a command line or a path, it is masked from now on.
         if value and is_secret_name(name):
             known.secrets.add(value)
         return value
 
+    # A default stands in the file in clear, but it is the same secret once it is filled in.
     known.secrets.update(value.replace("$$", "$") for name, value in defaults(text) if is_secret_name(name))
 
     try:

@@ -69,6 +69,7 @@ def _problems(node: Node, spec: PluginSpec) -> list[Problem]:
 
     said = option_problems(spec)
     if said and any(child.source_text is not None for child in node.walk()):
+        # What a plugin says may quote an option, and so the value of a variable.
         said = _without_values(said, option_problems(_unfilled(node, spec)), node)
     return [_placed(problem, node) for problem in said]
 
@@ -133,6 +134,7 @@ def _read_secret(table: Node, environ: Mapping[str, str], found: Diagnostics) ->
 
 
 def _secrets(node: Node, spec: PluginSpec) -> list[Node]:
+    # Without such a table the class of the plugin need not be imported at all.
     if not any(isinstance(child.value, dict) and "secret" in child.value for child in node.walk()):
         return []
 

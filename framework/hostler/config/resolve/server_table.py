@@ -49,8 +49,10 @@ def read_server(name: str, node: Node, context: ResolveContext, found: Diagnosti
     if _has_no_port(node):
         values["port"] = None
 
+    # No mistake of the file: the server itself fails when it is started, the others run.
     values["unset"] = tuple(found.unset[before:])
 
+    # A part of the needs would only give mistakes that follow from the first.
     if "needs" in node.value and found.has_problem(node.value["needs"]):
         values.pop("needs", None)
 
@@ -97,6 +99,7 @@ def _known(name: str, node: Node, context: ResolveContext, found: Diagnostics) -
     host = node.value.get("host")
     server = {"server.name": name, "server.host": _DEFAULT_HOST}
     if host is not None:
+        # The host may use the name; everything else may use both.
         server["server.host"] = str(fill(host, Names(context.environ, {"server.name": name}), found).value)
     return Names(context.environ, server, has_port=not _has_no_port(node))
 
@@ -127,4 +130,5 @@ def _command(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> tupl
     if not words or not is_path(words[0]) or names(words[0]):
         return words
     program = path(replace(node.value[0], value=expand(words[0], lambda _: None)), found, environ)
+    # All words of a command are filled in once more when it is started.
     return None if program is None else (escape(str(program)), *words[1:])

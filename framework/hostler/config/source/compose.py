@@ -16,6 +16,7 @@ from hostler.model.schema.diagnostics import Diagnostics, likely, shown
 from hostler.model.schema.paths import absolute, is_anchored, tidy
 from hostler.model.schema.tree import Node
 
+# Each file of a chain takes some frames of the interpreter's stack.
 _LONGEST_CHAIN = 50
 
 
@@ -33,6 +34,7 @@ class Composer:
         real = os.path.realpath(path)
         self.files += [file for file in [Source(path).file] if file is not None]
 
+        # A file that two others extend is read, and its mistakes are reported, once.
         if real not in self._done:
             try:
                 tree = read(path)
@@ -46,6 +48,7 @@ class Composer:
 
     def extended(self, tree: Node, chain: tuple[Path, ...] = ()) -> Node:
         """A tree laid over all that it extends, without the key `extends`."""
+        # Before anything is merged: a bare `false` would replace the options that stand below it.
         tree = with_switches(tree)
         extends = tree.value.get("extends")
         tree = replace(tree, value={name: node for name, node in tree.value.items() if name != "extends"})
@@ -112,4 +115,5 @@ def _neighbour(path: Path, node: Node) -> str:
     except OSError:
         return ""
     name = likely(path.name, there)
+    # Where a variable is part of the path, a proposal would show what it holds.
     return node.value.removesuffix(path.name) + name if name and node.source_text is None else ""

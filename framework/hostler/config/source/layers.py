@@ -102,6 +102,7 @@ def _with_setting(tree: Node, setting: Node, found: Diagnostics) -> Node:
 def _without_misspelt(base: Node, merged: Node, found: Diagnostics) -> Node:
     """Take a server that a layer adds without anything to run for the misspelt name of another."""
     known, servers = _servers(base), _servers(merged)
+    # Where the files have no server at all, a layer may add the first: there is no name to misspell.
     wrong = {
         name: node
         for name, node in servers.items()

@@ -24,6 +24,7 @@ class Setting:
 
     label: str
     keys: tuple[str, ...]
+    # What is set on a command line may be a secret, and a repr ends up in logs.
     value: object = field(repr=False)
 
 
@@ -118,6 +119,7 @@ def _value(text: str) -> object:
 
 
 def _label(keys: Sequence[str], text: str) -> str:
+    # The first two keys are `servers` and a name: a server called `token` is no secret.
     if any(is_secret_name(key) for key in keys[2:]):
         return f"{_short(text.partition('=')[0])}={MASK}"
     return _short(text)

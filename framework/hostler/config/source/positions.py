@@ -27,6 +27,7 @@ def lines(text: str) -> dict[KeyPath, int]:
     where it has one, else where its name appears first. What follows a form of TOML that is unknown
     here has no line.
     """
+    # tomllib does the same, and its values are what the lines are for.
     text = text.replace("\r\n", "\n")
     scanner = _Scanner(text)
     with suppress(_Unknown):
@@ -94,6 +95,7 @@ class _Scanner:
         path = self._descend(keys)
 
         if is_item:
+            # The list as a whole stands at its first table; each table has its own line below.
             self.offsets.setdefault(path, keys[-1][1])
             number = self._items[path] = self._items.get(path, -1) + 1
             path = (*path, number)

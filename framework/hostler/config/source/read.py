@@ -16,6 +16,7 @@ from hostler.files.bounded_read import is_handed_over, read_plain
 from hostler.model.schema.paths import tidy
 from hostler.model.schema.tree import KeyPath, Node, Place, parse_tree
 
+# A log or a device that is named by mistake is not read into memory as a whole.
 _LARGEST_FILE = 4 * 2**20
 _EXCERPT_WIDTH = 100
 _TWICE = re.compile(r"Cannot declare \((?P<keys>.*?),?\) twice")
@@ -67,6 +68,7 @@ def read(path: Path) -> Node:
         values = tomllib.loads(text)
         found = lines(text)
         return parse_tree(values, lambda at: Place(label, _nearest(found, at), base))
+    # tomllib and our walks go one call deeper with each level.
     except RecursionError:
         raise _invalid(path, "nested too deeply") from None
     except ValueError as error:
@@ -79,6 +81,7 @@ def _text(path: Path) -> str:
         raise _invalid(path, f"larger than {_LARGEST_FILE // 2**20} MiB: this is no configuration")
 
     try:
+        # Editors of Windows put a byte order mark first, which TOML does not know.
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
@@ -87,6 +90,7 @@ def _text(path: Path) -> str:
 
 
 def _nearest(found: dict[KeyPath, int], path: KeyPath) -> int | None:
+    # What the scanner gave up on is reported at the table around it: near is better than no line.
     while path and path not in found:
         path = path[:-1]
     return found.get(path)
@@ -103,6 +107,7 @@ def _syntax_error(path: Path, text: str, error: ValueError) -> InvalidConfigurat
     if position is None:
         return _invalid(path, f"not valid TOML: {error}")
 
+    # tomllib counts lines and columns after the same replacement.
     rows = text.replace("\r\n", "\n").rstrip("\n").split("\n")
     line, column = (int(position[1]), int(position[2])) if position[1] else (len(rows), len(rows[-1]) + 1)
     row = rows[min(line, len(rows)) - 1]

@@ -12,6 +12,7 @@ from hostler.model.schema.tree import Node, quoted
 from hostler.secrets.credentials import MASK, is_secret_name
 
 _SHORT = 3
+# A few lines can refer to each other so that they would fill all memory.
 _MOST_FILLED = 32 * 2**20
 _PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*")"""
 _OWNER = re.compile(rf"(?:profiles\.{_PART}\.)?(?:servers|templates)\.{_PART}")

@@ -78,6 +78,7 @@ def _secret(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> Secre
     try:
         Secret(source)
     except ValueError as error:
+        # A password that was pasted in place of its source must not be shown.
         found.add(node, str(error), proposal="" if node.source_text is not None else _proposal(source))
         return None
 

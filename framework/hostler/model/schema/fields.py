@@ -158,6 +158,7 @@ def choice(options: type[Enum]) -> Reader:
 def texts(node: Node, found: Diagnostics) -> tuple[str, ...] | None:
     """A list of strings; one string is a mistake that is easily made."""
     if not isinstance(node.value, list):
+        # The usual slip is a whole command line: it is shown as the list that it should be.
         is_line = isinstance(node.value, str) and not node.value.startswith("[")
         example = f"[{_words(node)}]" if is_line else '["..."]'
         found.expected(node, f"a list of strings, such as {example}")
@@ -252,6 +253,7 @@ def _whole(node: Node) -> int | None:
     """An integer; also one in digits that was filled in from a variable, which can only be a string."""
     if isinstance(node.value, int) and not isinstance(node.value, bool):
         return node.value
+    # 18 digits always fit 64 bits.
     is_digits = isinstance(node.value, str) and re.fullmatch(r"[0-9]{1,18}", node.value)
     return int(node.value) if is_digits and node.source_text is not None else None
 

@@ -98,6 +98,7 @@ def _with_numbers(keys: Mapping[str, Key]) -> dict[str, Reader]:
 
 def _seconds(read: Reader) -> Reader:
     def read_number(node: Node, found: Diagnostics) -> Any:
+        # True is an int to Python, but no one second.
         is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
         return read(replace(node, value=Duration(node.value)) if is_number else node, found)
 

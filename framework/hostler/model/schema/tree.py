@@ -15,7 +15,9 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST_TEXT = 80
+# The tree is walked by recursion, and no configuration is nested so deep.
 _DEEPEST = 50
+# TOML promises 64 bits and no more; what reads the values later need not look.
 _WIDEST_INTEGER = 2**63
 
 
