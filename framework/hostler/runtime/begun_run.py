@@ -108,12 +108,12 @@ class Run:
         self, cause: ExitCause, error: ServerError | None = None, unhealthy: Unhealthy | None = None
     ) -> Exit:
         """How it ended, as a value; complete when the tree is gone and the output drained."""
-        status, (stdout, stderr) = self.exit_status, self.tails()
+        status, (stdout, stderr) = self.exit_status or ExitStatus(), self.tails()
         return Exit(
             cause=cause,
             generation=self.generation,
-            code=None if status is None else status.code,
-            signal=None if status is None else status.signal,
+            code=status.code,
+            signal=status.signal,
             pid=None if self.process is None else self.process.pid,
             ready=self.ready_at is not None,
             killed=self.killed,

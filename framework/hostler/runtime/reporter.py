@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypedDict, TypeVar
 
 from hostler.concurrency.broadcast import Broadcast, Marks
@@ -38,9 +39,16 @@ class Reporter:
         self.name = name
         self.generation = 0
         self.masker = Masker()
-        self.events: Broadcast[Event] = Broadcast(gap=self._events_dropped)
-        self.stream: Broadcast[StreamEvent | StreamGap] = Broadcast(gap=_stream_dropped, weigh=_size)
-        self.lines: Broadcast[Line] = Broadcast(weigh=_length, marks=Marks(_missed, _with_missed))
+        self.events: Broadcast[Event] = Broadcast(
+            gap=lambda count: events_dropped(count, self.name, self.generation)
+        )
+        self.stream: Broadcast[StreamEvent | StreamGap] = Broadcast(
+            gap=partial(StreamGap, "this listener is too slow"), weigh=_size
+        )
+        self.lines: Broadcast[Line] = Broadcast(
+            weigh=lambda line: len(line.text),
+            marks=Marks(lambda line: line.missed, lambda line, missed: replace(line, missed=missed)),
+        )
         self.event_count = 0
         self.skipped_events = 0
         self.last_event_at: datetime | None = None
@@ -182,25 +190,6 @@ class Reporter:
         else:
             self._cut_off_causes(cause)
 
-    def _events_dropped(self, count: int) -> Event:
-        return events_dropped(count, self.name, self.generation)
-
 
 def _size(item: StreamEvent | StreamGap) -> int:
     return len(item.data) if isinstance(item, StreamEvent) else 0
-
-
-def _length(line: Line) -> int:
-    return len(line.text)
-
-
-def _missed(line: Line) -> int:
-    return line.missed
-
-
-def _with_missed(line: Line, missed: int) -> Line:
-    return replace(line, missed=missed)
-
-
-def _stream_dropped(count: int) -> StreamGap:
-    return StreamGap("this listener is too slow", count)
