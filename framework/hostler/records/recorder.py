@@ -113,8 +113,9 @@ class StateRecorder:
 
     def _note_state(self, event: StateChanged) -> None:
         name = event.server
-        self._known[name] = Status.after(event, self._known.get(name))
-        self._unwritten.add(name)
+        if self._statuses is not None:
+            self._known[name] = Status.after(event, self._known.get(name))
+            self._unwritten.add(name)
 
         if event.state is State.STARTING:
             self._reports.pop(name, None)
@@ -125,7 +126,7 @@ class StateRecorder:
             self._write_status(name)
             if event.state is State.FAILED or not self._servers[name].desired.is_up:
                 # The plugins go too, and come back new.
-                self._known[name] = replace(self._known[name], hooks_out=())
+                self._update(name, hooks_out=())
 
     def _update(self, name: str, **changes: Any) -> None:
         if name in self._known:

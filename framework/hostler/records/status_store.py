@@ -78,6 +78,8 @@ class StatusStore:
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
+        # Both are remembered. Later there may be no descriptor left to read them with.
+        boot_id(), own_start_time()
 
     def write(self, status: Status) -> None:
         """Put it in the place of the one before, as a whole or not at all. Not synced.
