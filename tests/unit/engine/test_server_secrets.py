@@ -30,6 +30,7 @@ from hostler import (
     ServerError,
     ServerSpec,
     ServerView,
+    Spawned,
     State,
     Supervisor,
     Unhealthy,
@@ -260,6 +261,23 @@ async def test_a_secret_of_the_environment_that_is_allowed_is_masked(
     spec = make_spec("--print-env", "MY_API_KEY", plugins=plugins, env={"MY_API_KEY": SECRET})
     heard = await everything_about(spec, directories)
     assert [text for text in heard.texts if SECRET in text] == []
+
+
+async def test_a_secret_that_is_too_short_to_mask_in_texts_is_masked_in_the_environment_that_is_told(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    @dataclass(eq=False)
+    class SetsPin:
+        @hookimpl
+        async def pre_spawn(self, launch: Launch) -> None:
+            launch.set_secret("MY_PIN", "4711")
+
+    events: list[Event] = []
+    spec = make_spec(plugins=(announced(), PluginSpec("pin", instance=SetsPin())))
+    async with Supervisor(spec, directories=directories) as supervisor:
+        supervisor.listen(events.append)
+        await supervisor["fake"].wait_ready(10)
+    assert [event.env["MY_PIN"] for event in events if isinstance(event, Spawned)] == ["********"]
 
 
 async def test_the_cause_of_an_error_does_not_tell_a_secret(
