@@ -156,6 +156,7 @@ async def test_a_child_that_grows_past_the_hard_limit_is_named_and_the_server_re
         )
         assert "it uses too much" in crash.reason
         assert "raise memory_hard" in crash.hint
+        assert [e.failures for e in events if isinstance(e, HealthReported) and e.healthy is False] == [1]
         assert server.restarts == 1
         assert [event.used for event in events if isinstance(event, RestartScheduled)] == [1]
 
