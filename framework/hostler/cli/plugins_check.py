@@ -36,11 +36,11 @@ _LARGEST_FILE = 16 * 2**20
     help="An option for the plugin, with a value as in TOML; may be given several times.",
 )
 def command(what: str, settings: tuple[str, ...]) -> None:
-    """Check that plugins keep what they promise, and say of what is wrong where it is and how to mend it.
+    """Check that plugins conform to the hook contract; report where each breach is and how to fix it.
 
     WHAT is the name of a plugin, or of an installed package (all its plugins), or "package.module:Class",
     or "path/to/file.py:Class". Their hooks are really called, in folders that are removed afterwards, with
-    an address that nobody listens at. Ends with 1 when a promise is broken.
+    an address that nobody listens at. The exit code is 1 when a plugin does not conform.
     """
     specs = _plugins_of(what)
     options = _options(settings, specs)
