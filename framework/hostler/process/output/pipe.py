@@ -11,8 +11,8 @@ from hostler.process.output.lines import LineCutter, LineFeed, Tail
 from hostler.process.output.sink_writer import SinkWriter
 from hostler.secrets.masking import MaskedStream
 
-# A sink may be behind by one large read before its pipes are held: reading and writing go on side by side.
-MOST_BYTES_BEHIND = 256 * 1024
+# A sink may be behind by so much before its pipes are held, so that reading and writing go on side by side.
+MOST_BYTES_BEHIND = 1024 * 1024
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

@@ -23,6 +23,12 @@ READ_SIZES = (64 * 1024,) + (256 * 1024,) * 4
 # An end that may begin a secret is given out after this moment of quiet, so that a prompt can be read.
 FLUSH_DELAY = 0.05
 
+# Looks at all pipes before the sinks get what was read: to change threads for each piece is dear.
+ROUNDS = 4
+
+# Seconds between two looks at busy sinks: not in each turn, which would slow a flood down.
+WATCH_PAUSE = 0.1
+
 # Long enough for a sink to be found hanging, which takes SINK_TIMEOUT.
 CLOSE_TIMEOUT = 1.5
 
@@ -43,6 +49,7 @@ class ReaderThread:
         self._flush_at: dict[Pipe, float] = {}
         self._held: set[Pipe] = set()
         self._busy: set[SinkWriter] = set()
+        self._watch_at = 0.0
         self._thread: threading.Thread | None = None
         self._selector: selectors.BaseSelector | None = None
         self._wakeup_w = -1
@@ -79,7 +86,7 @@ class ReaderThread:
 
         def finish() -> None:
             writer.end()
-            self._start_writers(writer)
+            self._busy.add(writer)
 
         self.post(finish)
 
@@ -101,7 +108,9 @@ class ReaderThread:
         else:
             self._thread.join(CLOSE_TIMEOUT)
 
-        for writer in tuple(self._busy):
+        for writer in self._busy:
+            writer.start()
+        for writer in self._busy:
             writer.join(until - time.monotonic())
         for pipe in tuple(self._held):
             pipe.on_end()
@@ -156,16 +165,30 @@ class ReaderThread:
         assert self._selector is not None
         self._run_commands()
         while not self.closed:
+            for writer in self._busy:
+                writer.start()
+            if self._busy:
+                self._watch()
+            if self._held:
+                self._resume()
             timeout = self._next_wakeup()
-            self._resume()
-            for key, _ in self._selector.select(timeout):
-                if key.data is None:
-                    with contextlib.suppress(BlockingIOError):
-                        os.read(key.fd, 4096)
-                    self._run_commands()
-                else:
-                    self._read_or_hold(key.data)
-            self._flush()
+            for _ in range(ROUNDS):
+                events = self._selector.select(timeout)
+                for key, _ in events:
+                    self._serve_one(key)
+                if not events:
+                    break
+                timeout = 0
+            if self._flush_at:
+                self._flush()
+
+    def _serve_one(self, key: selectors.SelectorKey) -> None:
+        if key.data is None:
+            with contextlib.suppress(BlockingIOError):
+                os.read(key.fd, 4096)
+            self._run_commands()
+        else:
+            self._read_or_hold(key.data)
 
     def _run_commands(self) -> None:
         while self._commands:
@@ -193,7 +216,7 @@ class ReaderThread:
             if not data:
                 return True
             pipe.take(pipe.mask.feed(data))
-            self._start_writers(*pipe.writers)
+            self._busy.update(pipe.writers)
             if pipe.mask.pending:
                 self._flush_at[pipe] = time.monotonic() + FLUSH_DELAY
             elif self._flush_at:
@@ -207,7 +230,7 @@ class ReaderThread:
         self._flush_at.pop(pipe, None)
         self._hold(pipe)  # its end is reported when its sinks have everything
         pipe.close()
-        self._start_writers(*pipe.writers)
+        self._busy.update(pipe.writers)
 
     def _hold(self, pipe: Pipe) -> None:
         self._held.add(pipe)
@@ -224,24 +247,24 @@ class ReaderThread:
             else:
                 pipe.on_end()
 
-    def _start_writers(self, *writers: SinkWriter) -> None:
-        for writer in writers:
-            writer.start()
-        self._busy.update(writers)
-
     def _next_wakeup(self) -> float | None:
-        """The seconds until something is to be flushed, or a sink's call has taken too long."""
-        if not self._flush_at and not self._busy:
-            return None
+        """The seconds until something is to be flushed, or to look at busy sinks again."""
+        if not self._flush_at:
+            return WATCH_PAUSE if self._busy else None
+        return max(0.0, min(self._flush_at.values()) - time.monotonic())
+
+    def _watch(self) -> None:
+        """Look now and then whether a sink hangs."""
         now = time.monotonic()
-        self._busy = {writer for writer in self._busy if writer.busy}
-        seconds = [writer.watch(now) for writer in self._busy]
-        seconds += [when - now for when in self._flush_at.values()]
-        return max(0.0, min(seconds)) if seconds else None
+        if now >= self._watch_at:
+            self._watch_at = now + WATCH_PAUSE
+            self._busy = {writer for writer in self._busy if writer.busy}
+            for writer in self._busy:
+                writer.watch(now)
 
     def _flush(self) -> None:
-        now = time.monotonic() if self._flush_at else 0.0
+        now = time.monotonic()
         for pipe in [one for one, when in self._flush_at.items() if when <= now]:
             del self._flush_at[pipe]
             pipe.take(pipe.mask.flush())
-            self._start_writers(*pipe.writers)
+            self._busy.update(pipe.writers)

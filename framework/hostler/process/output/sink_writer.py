@@ -52,7 +52,8 @@ class SinkWriter:
         self._on_closed = on_closed
         self._on_caught_up = on_caught_up
         self._name = str(getattr(sink, "name", type(sink).__name__))
-        self._queue: SimpleQueue[tuple[StreamName, bytes] | None] = SimpleQueue()
+        self._pieces: list[tuple[StreamName, bytes] | None] = []  # not handed over yet; None closes the sink
+        self._queue: SimpleQueue[list[tuple[StreamName, bytes] | None]] = SimpleQueue()
         self._bytes_in = 0  # each is counted by one thread alone: no lock
         self._bytes_out = 0
         self._in_line: dict[StreamName, bool] = {}
@@ -89,61 +90,71 @@ class SinkWriter:
         self._ended = True
         for stream in tuple(self._gaps):
             self._enqueue(stream, self._gap_marker(stream))
-        self._queue.put(None)
+        self._pieces.append(None)
 
     def _enqueue(self, stream: StreamName, data: bytes) -> None:
         self._bytes_in += len(data)
-        self._queue.put((stream, data))
+        self._pieces.append((stream, data))
 
     def start(self) -> None:
-        """Have a thread write what is queued, unless one does; where none can be had, write it here."""
+        """Have a thread write what is queued; where none can be had, write it here."""
+        self._hand_over()
         with self._lock:
             if self.busy or self._queue.empty():
                 return
             self.busy = True
-        thread = threading.Thread(target=self.drain, args=(_LINGER,), name=OUTPUT_THREAD_NAME, daemon=True)
+        thread = threading.Thread(target=self._work, args=(_LINGER,), name=OUTPUT_THREAD_NAME, daemon=True)
         try:
             thread.start()
             self._thread = thread
         except RuntimeError:
-            self.drain()
+            self._work(0)
+
+    def drain(self) -> None:
+        """Write what is queued on this thread."""
+        while self._pieces:
+            self._hand_over()
+            self._work(0)
+
+    def _hand_over(self) -> None:
+        if self._pieces:
+            self._queue.put(self._pieces)
+            self._pieces = []
 
     def join(self, timeout: float) -> None:
         """Wait for its thread to end."""
         if self._thread is not None:
             self._thread.join(max(0.0, timeout))
 
-    def watch(self, now: float) -> float:
-        """Report a call that hangs, once; return the seconds after which to look again."""
+    def watch(self, now: float) -> None:
+        """Report a call that hangs, once."""
         began = self._call_began
-        left = SINK_TIMEOUT if began is None else began + SINK_TIMEOUT - now
-        if left > 0:
-            return left
-        self.hangs = True  # until it has caught up
-        text = f"{self._name} has been stuck for {SINK_TIMEOUT:.0f} s; its output waits"
-        self._report_once("sink_failed", text)
-        return SINK_TIMEOUT
+        if began is not None and now - began >= SINK_TIMEOUT:
+            self.hangs = True  # until it has caught up
+            text = f"{self._name} has been stuck for {SINK_TIMEOUT:.0f} s; its output waits"
+            self._report_once("sink_failed", text)
 
-    def drain(self, linger: float = 0.0) -> None:
-        """Write what is queued, and what comes until nothing has come for `linger` seconds."""
-        succeeded = False
+    def _work(self, linger: float) -> None:
+        """Write what was handed over, and what is until nothing has come for `linger` seconds."""
         while True:
             try:
-                piece = self._queue.get(linger > 0, linger)
+                pieces = self._queue.get(linger > 0, linger)
             except Empty:
                 if self._is_done():
                     return
                 continue
 
-            self._call_began = time.monotonic()
-            if piece is None:
-                self._caught_up(succeeded)
-                self._close()
-                self.busy = False
-                return
-            succeeded = self._write(*piece)
-            self._bytes_out += len(piece[1])
-            self._call_began = None
+            succeeded = False
+            for piece in pieces:
+                self._call_began = time.monotonic()
+                if piece is None:
+                    self._caught_up(succeeded)
+                    self._close()
+                    self.busy = False
+                    return
+                succeeded = self._write(*piece)
+                self._bytes_out += len(piece[1])
+                self._call_began = None
             if self._queue.empty():
                 self._caught_up(succeeded)
 
