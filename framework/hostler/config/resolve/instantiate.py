@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hostler.config.resolve.cross_checks import check_alone
-from hostler.config.resolve.server_table import ResolveContext, read_server, suggest_place, template_keys
+from hostler.config.resolve.server_table import ResolveContext, read_server, suggest_place
 from hostler.config.resolve.templates import Template
 from hostler.errors import InvalidConfiguration
 from hostler.model.interpolation import escape
 from hostler.model.schema.diagnostics import Diagnostics
+from hostler.model.schema.server_keys import IN_TEMPLATE
 from hostler.model.schema.tree import Node, Place, below, parse_tree, with_children
 from hostler.model.spec import ServerSpec
 
@@ -53,10 +54,9 @@ def _literal(node: Node) -> Node:
 
 def check_template(template: Template, context: ResolveContext, found: Diagnostics) -> None:
     """Note what is wrong in a template whatever its parameters are, and whatever the environment."""
-    allowed = template_keys()
     for name, node in template.body.value.items():
-        if name not in allowed:
-            found.unknown(node, name, allowed)
+        if name not in IN_TEMPLATE:
+            found.unknown(node, name, IN_TEMPLATE)
     body = {name: _constant(node) for name, node in template.body.value.items()}
     table = {name: node for name, node in body.items() if _is_constant(node)}
     read_server(template.name, replace(template.body, value=table), context, found)

@@ -41,8 +41,7 @@ def read_server(name: str, node: Node, context: ResolveContext, found: Diagnosti
         found.expected(node, f"a table, [{node.key}]")
         return None
 
-    known = _known(name, node, context, found)
-    node = _filled(node, known, found)
+    node, known = _filled(name, node, context, found)
     values: dict[str, Any] = {"name": name, "cwd": context.folder, "secrets": frozenset(known.secrets)}
     values |= entries(node, _fields(context), found) or {}
 
@@ -57,16 +56,6 @@ def read_server(name: str, node: Node, context: ResolveContext, found: Diagnosti
         values.pop("needs", None)
 
     return None if named is None else ResolvedServer(node, ServerSpec(**values))
-
-
-def server_keys() -> list[str]:
-    """The keys that the table of a server may have."""
-    return list(_fields(ResolveContext({}, Path())))
-
-
-def template_keys() -> list[str]:
-    """The keys that the table of a template may have."""
-    return [*(key for key in server_keys() if key != "template"), "parameters"]
 
 
 def suggest_place(name: str) -> str:
@@ -94,29 +83,25 @@ def _fields(context: ResolveContext) -> dict[str, Reader]:
     }
 
 
-def _known(name: str, node: Node, context: ResolveContext, found: Diagnostics) -> Names:
-    """What `${...}` can mean in the table of a server, its host among it."""
-    host = node.value.get("host")
-    server = {"server.name": name, "server.host": _DEFAULT_HOST}
-    if host is not None:
-        # The host may use the name; everything else may use both.
-        server["server.host"] = str(fill(host, Names(context.environ, {"server.name": name}), found).value)
-    return Names(context.environ, server, has_port=not _has_no_port(node))
-
-
-def _filled(node: Node, known: Names, found: Diagnostics) -> Node:
-    """Fill in every string."""
+def _filled(name: str, node: Node, context: ResolveContext, found: Diagnostics) -> tuple[Node, Names]:
+    """The table of a server with every string filled in, and what `${...}` means in it."""
+    known = Names(context.environ, {"server.name": name}, has_port=not _has_no_port(node))
     table = dict(node.value)
+
+    own = {"server.name": name, "server.host": _DEFAULT_HOST}
+    if "host" in table:
+        # The host may use the name; everything else may use both.
+        table["host"] = fill(table["host"], known, found)
+        own["server.host"] = str(table["host"].value)
+    known = replace(known, server=own)
+
     for key, child in table.items():
         if key == "env":
             table[key] = fill_env(child, known, found)
-        elif key == "host":
-            own = {"server.name": known.server["server.name"]}
-            table[key] = fill(child, Names(known.environ, own, secrets=known.secrets), found)
-        else:
+        elif key != "host":
             table[key] = fill(child, known, found, keep=is_known_at_start if key in FILLED_AT_START else None)
 
-    return replace(node, value=table)
+    return replace(node, value=table), known
 
 
 def _has_no_port(node: Node) -> bool:

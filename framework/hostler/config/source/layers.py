@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hostler.config.resolve.server_table import server_keys, template_keys
 from hostler.config.source.overrides import Setting, Settings, settings_of, tree_of
 from hostler.errors import Problem
 from hostler.model.schema.diagnostics import Diagnostics, likely
-from hostler.model.schema.server_keys import LAYER, RESTART_KEYS
+from hostler.model.schema.server_keys import IN_SERVER, IN_TEMPLATE, LAYER, RESTART_KEYS
 from hostler.model.schema.tree import Node, labelled, moved, quoted
 
 _MAKES_A_SERVER = frozenset({"command", "template", "plugins"})
@@ -69,7 +68,7 @@ def _profile(node: Node, found: Diagnostics) -> Node:
 
     parts = {name: child for name, child in node.value.items() if name in LAYER}
     for name, child in parts.items():
-        _check_keys(child, server_keys() if name == "servers" else template_keys(), found)
+        _check_keys(child, IN_SERVER if name == "servers" else IN_TEMPLATE, found)
 
     return replace(node, value={name: moved(child, name) for name, child in parts.items()})
 

@@ -244,3 +244,6 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
 )
 
 FILLED_AT_START = frozenset(name for name, key in SERVER_KEYS.items() if key.at_start)
+
+IN_SERVER = (*SERVER_KEYS, "template")
+IN_TEMPLATE = (*SERVER_KEYS, "parameters")
