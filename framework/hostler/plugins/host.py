@@ -143,8 +143,8 @@ class PluginHost:
             if left > 0:
                 await self._call(each, offered, min(_SHUTDOWN_SECONDS, left))
             else:  # not its own fault: reported, and not counted against it
-                reason = "not called: the plugins before it used up the time"
-                self._on_failure(Failure(each.plugin, each.hook, reason))
+                what = "not called: the plugins before it used up the time"
+                self._on_failure(Failure(each.plugin, each.hook, what))
 
     # -- calling ------------------------------------------------------------------------------
 

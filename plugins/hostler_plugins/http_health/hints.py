@@ -1,17 +1,19 @@
-"""What cures an answer that is not the right one: an option of http-health, mostly."""
+"""What went wrong with a request, in words, and what cures it: an option of http-health, mostly."""
 
 from __future__ import annotations
 
+import errno
 import re
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
+import aiohttp
+
 from hostler_plugins.http_health.answers import brief
 
 if TYPE_CHECKING:
-    import aiohttp
-
     from hostler_plugins.http_health import HttpHealth
 
 _HOST = re.compile(
@@ -87,6 +89,28 @@ def _cure_of_request(options: HttpHealth, status: int) -> Cure:
             return Cure()
 
 
+def explained(error: Exception) -> str:
+    """An exception of a request, in words."""
+    said = brief(str(error)) or type(error).__name__
+    text = f"the request failed: {said}"
+
+    match error:
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            text = f"no TLS connection (see the options verify and ca): {said}"
+        case OSError(errno=errno.ECONNREFUSED):
+            text = "connection refused"
+        case aiohttp.ServerDisconnectedError():
+            text = "it closes the connection without an answer"
+        case aiohttp.ClientPayloadError():
+            text = "the connection was closed in the middle of an answer"
+        case aiohttp.TooManyRedirects():
+            text = "it redirects endlessly"
+        case aiohttp.ClientResponseError():  # its status of 400 was sent by nobody
+            text = f"its answer is not HTTP: {brief(error.message)}"
+
+    return text
+
+
 def cure_of_error(options: HttpHealth, error: Exception, scheme: str) -> Cure:
     """What cures that there was no answer at all."""
     text = str(getattr(error, "message", error))
@@ -111,8 +135,6 @@ def cure_of_error(options: HttpHealth, error: Exception, scheme: str) -> Cure:
 
 def _cure_of_silence(options: HttpHealth, error: Exception, scheme: str) -> Cure:
     """The connection was made, and closed or reset at once: a server may do so while it starts, too."""
-    import aiohttp  # noqa: PLC0415 - heavy
-
     if not isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError):
         return Cure()
     if scheme == "https":

@@ -29,8 +29,7 @@ from yarl import URL
 from hostler_plugins._connections import holds_secret, retry_after
 from hostler_plugins._own_connector import OwnConnector
 from hostler_plugins.http_health.answers import brief, differences
-from hostler_plugins.http_health.failures import explained
-from hostler_plugins.http_health.hints import Cure, cure_of_answer, cure_of_error
+from hostler_plugins.http_health.hints import Cure, cure_of_answer, cure_of_error, explained
 from hostler_plugins.http_health.status_ranges import accepted
 from hostler_plugins.http_health.tls import make_trust
 
