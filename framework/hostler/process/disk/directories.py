@@ -96,7 +96,8 @@ def _choose(value: str | None, usual: Callable[[str], Path]) -> Path:
 
 
 def _check(path: Path) -> None:
-    if path.stat().st_mode & stat.S_IWOTH:  # the sticky bit is not enough: all names in it are ours
+    # Here the sticky bit is not enough: somebody could make a file under a name that we are about to use.
+    if path.stat().st_mode & stat.S_IWOTH:
         raise Untrusted(path, "everybody can write to it", f"chmod o-w {path}")
     if not os.access(path, os.W_OK | os.X_OK):
         read_only = os.statvfs(path).f_flag & os.ST_RDONLY

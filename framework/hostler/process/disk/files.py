@@ -45,8 +45,8 @@ def replace_file(name: str, data: bytes, folder: int | None, unfinished: str = "
     whole, where that is not its own with `UNFINISHED` behind it. With absolute paths there is no folder.
     """
     unfinished = unfinished or name + UNFINISHED
-    remove(unfinished, folder)  # of somebody who was killed while he wrote
-
+    # Somebody who was killed while writing may have left it.
+    remove(unfinished, folder)
     try:
         write_new(unfinished, data, folder)
         # Not renamed over the old one: ext4 flushes then (0.15 ms). A kill in between leaves the new one.
@@ -115,7 +115,8 @@ def file_name(server: str) -> str:
 @contextmanager
 def _folder_in(root: Path, parts: Sequence[str], *, make: bool) -> Iterator[int]:
     with trusted_folder(root) as trusted:
-        descriptor = os.open(".", _FOLDER, dir_fd=trusted)  # one that can be listed
+        # A descriptor of its own, since that of `trusted_folder` cannot be listed.
+        descriptor = os.open(".", _FOLDER, dir_fd=trusted)
 
     try:
         for part in parts:

@@ -139,7 +139,8 @@ class NameLock:
                 if isinstance(error, BlockingIOError):
                     return None
                 raise
-            os.close(descriptor)  # its last holder removed it between our open and our lock
+            # Its last holder removed the file between our open and our lock: again, with the new one.
+            os.close(descriptor)
 
 
 def runs_folder(directories: Directories) -> Path:

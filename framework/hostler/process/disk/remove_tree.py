@@ -22,7 +22,8 @@ def remove_inside(path: Path, roots: Iterable[Path]) -> bool:
     """
     try:
         for root in roots:
-            real = Path(os.path.realpath(root))  # resolve() raises at loops of links
+            # Not resolve(), which raises at loops of links.
+            real = Path(os.path.realpath(root))
             for name in (root, real):
                 if name in path.parents and ".." not in path.parts:
                     _remove(real, path.relative_to(name).parts)

@@ -145,7 +145,8 @@ class RunStore:
 
         killed = tuple(kill(record)) if record.boot_id == boot_id() else ()
         removed, problems = self.remove_temporary(record.temporary)
-        if lock.held:  # else this came too late: there may be the record of another by now
+        # Without the lock this came too late: there may be the record of another hostler by now.
+        if lock.held:
             self.clear(lock)
         return Leftover(record, killed, tuple(removed), "; ".join(problems))
 
@@ -200,7 +201,8 @@ def kill_recorded(record: RunRecord) -> tuple[int, ...]:
     """Kill the tree of a recorded run whose supervisor is dead; the pids that were killed."""
     killed = kill_leftovers(record.run_id, record.pid, record.start_time or 0, record.cgroup)
     if record.cgroup is not None:
-        with suppress(OSError):  # somebody hangs in it; it holds nothing back
+        # Somebody may hang in it; an empty folder of a group holds nothing back.
+        with suppress(OSError):
             remove_group(record.cgroup)
     return killed
 

@@ -49,7 +49,8 @@ def make_private(name: str, parent: int) -> None:
     """Make a folder in an open one, with mode 0700 whatever the umask; one that is there stays as it is."""
     with suppress(FileExistsError):  # another process was faster; whose it is will be seen
         os.mkdir(name, 0o700, dir_fd=parent)
-        os.chmod(name, 0o700, dir_fd=parent)  # a umask such as 0777 takes even our own bits away
+        # A umask such as 0777 takes even our own bits away.
+        os.chmod(name, 0o700, dir_fd=parent)
 
 
 class _PathWalk:
@@ -115,7 +116,8 @@ class _PathWalk:
         found = os.fstat(self.folder)
         if found.st_uid not in self._trusted:
             raise Untrusted(self._at, f"it belongs to user {found.st_uid}")
-        if found.st_mode & stat.S_ISVTX:  # nobody can take away what is another's
+        # In a sticky folder, such as /tmp, nobody can take away or rename what is another's.
+        if found.st_mode & stat.S_ISVTX:
             return
         if found.st_mode & stat.S_IWOTH:
             raise Untrusted(self._at, "everybody can write to it", f"chmod o-w {self._at}")

@@ -37,7 +37,8 @@ class WatchdogClient:
     """
 
     def __init__(self) -> None:
-        self._runs: dict[str, tuple[str, OnLost]] = {}  # the line on the list, and who hears that it is lost
+        # Of each run the line that lists it, and what is called when the watchdog is lost.
+        self._runs: dict[str, tuple[str, OnLost]] = {}
         self._process: Process | None = None
         self._channel: socket.socket | None = None
         self._started = asyncio.Event()
@@ -166,6 +167,8 @@ def _spawn(channel: socket.socket) -> Process:
     """Start the program, in a session of its own, with one end of the channel as its standard input."""
     program = Path(__file__).with_name("watchdog.py")
     began = time.monotonic()
+    # Isolated (-I), without site-packages (-S) and of the environment only what it needs: it is small, starts
+    # fast, and no variable or startup file of the user's can change what it does.
     child = subprocess.Popen(
         [sys.executable, "-I", "-S", str(program), str(os.getpid()), *_folders()],
         cwd="/",

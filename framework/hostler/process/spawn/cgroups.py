@@ -40,9 +40,8 @@ def pids_in(group: Path | None) -> list[int]:
 def kill_group(group: Path | None) -> None:
     """Send SIGKILL to all in a group at once, so that no fork slips through; not to ourselves."""
     if group is not None and os.getpid() not in pids_in(group):
-        with suppress(
-            OSError
-        ):  # kernels before 5.14 cannot: their members are killed one by one, as elsewhere
+        # Kernels before 5.14 have no such file: their members are killed one by one, as elsewhere.
+        with suppress(OSError):
             file = os.open(group / "cgroup.kill", os.O_WRONLY | os.O_CLOEXEC)
             try:
                 os.write(file, b"1")

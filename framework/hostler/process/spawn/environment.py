@@ -71,7 +71,8 @@ def secrets_of(launch: Launch) -> Iterator[str]:
     yield from launch.secrets.values()
     yield from secret_values(launch.env)
     yield from _of_proxies(launch.env)
-    words = launch.argv if isinstance(launch.argv, list) else ()  # a plugin may have left anything
+    # A plugin may have left anything in its place.
+    words = launch.argv if isinstance(launch.argv, list) else ()
     yield from (value for _, value in secrets_in_words(word for word in words if isinstance(word, str)))
     auth = launch.facts.get("auth")
     if isinstance(auth, Auth):

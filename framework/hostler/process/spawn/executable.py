@@ -118,7 +118,8 @@ class _Checks:
         try:
             head = self._head(program)
         except OSError:
-            return  # it may be executed, though not read
+            # A program may be executable without being readable: the kernel decides.
+            return
         if not head.startswith(b"#!"):
             _check_binary(program, head)
             return

@@ -60,7 +60,8 @@ class Process:
     cgroup: Path | None = None
 
     def __post_init__(self, child: subprocess.Popen[bytes]) -> None:
-        child.returncode = 0  # the one way to have a Popen neither wait for it nor warn that nobody did
+        # The one way to have a Popen neither wait for its child nor warn that nobody did.
+        child.returncode = 0
         self.pid = child.pid
         self.start_time = start_time(child.pid)
         self._input = child.stdin
@@ -115,7 +116,8 @@ class Process:
         try:
             pid, status = os.waitpid(self.pid, options)
         except ChildProcessError:
-            self._end(ExitStatus())  # a host program that waits for any child was faster
+            # A host program that waits for any child, or ignores SIGCHLD, was faster: the status is lost.
+            self._end(ExitStatus())
         else:
             if pid:
                 self._end(ExitStatus.from_wait(status))

@@ -37,7 +37,8 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
     can do that. Raises ProcessSpawnFailed (`permanent` unless trying again may help) and
     EnvironmentSetupFailed for a user, group or limit that cannot be set.
     """
-    asyncio.get_running_loop()  # it watches the exit: without one nothing is started
+    # The loop watches the exit: without one nothing is started, rather than a child that nobody reaps.
+    asyncio.get_running_loop()
     streams = _output(launch.stdout, stdout_fd, 1), _output(launch.stderr, stderr_fd, 2)
     try:
         mark = mark_option(run_id, launch.limits)
@@ -119,7 +120,8 @@ def _output(mode: OutputMode, fd: int | None, own: int) -> int:
 
 
 def _inherited(number: int) -> int:
-    with suppress(OSError):  # it is closed; what Python opened in its place since is not to be inherited
+    # Where ours is closed, the number may be that of a file that Python opened since: not for the child.
+    with suppress(OSError):
         if os.get_inheritable(number):
             return number
     return subprocess.DEVNULL

@@ -65,7 +65,8 @@ def read(path: str) -> bytes:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         data = piece = os.read(fd, _CHUNK)
-        while len(piece) >= _SHORT:  # what is shorter was all: /proc gives out whole pages
+        # What is shorter was all, without a read that returns nothing: /proc gives out whole pages.
+        while len(piece) >= _SHORT:
             piece = os.read(fd, _CHUNK)
             data += piece
         return data
@@ -144,6 +145,7 @@ def _inner(path: str, depth: int) -> Ids | None:
     with suppress(OSError, IndexError, KeyError):
         status = read_fields(f"{path}/status")
         pid, group, session = (int(status[name].split()[depth]) for name in (b"NSpid", b"NSpgid", b"NSsid"))
-        if _outer(pid) == int(path.rpartition("/")[2]):  # a sibling of our namespace has the same depth
+        # A namespace beside ours has the same depth, and may use the same numbers.
+        if _outer(pid) == int(path.rpartition("/")[2]):
             return Ids(pid, group, session)
     return None

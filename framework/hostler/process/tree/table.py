@@ -65,7 +65,8 @@ class Table:
             if not self._note(row):
                 empty.append(row)
 
-        for _ in range(_LOADING_AT_MOST):  # while a program is being loaded it seems to have no environment
+        # While a program is being loaded (execve) the kernel shows it without an environment.
+        for _ in range(_LOADING_AT_MOST):
             if not empty:
                 break
             time.sleep(_LOADING)
@@ -158,7 +159,8 @@ def _rows(since: float, seen: dict[int, tuple[int, float]]) -> Iterator[Row]:
 def _row(pid: int, path: str, stat: bytes) -> Row | None:
     name, fields = parse_stat(stat)
     if int(fields[6]) & _KERNEL_THREAD or (fields[0] in _DEAD and int(fields[17]) <= 1):
-        return None  # a main thread may end, and show as a zombie, while other threads go on
+        # A main thread may end, and show as a zombie, while other threads go on.
+        return None
     parent, group, session = links(path, int(fields[1]), int(fields[2]), int(fields[3]))
     rss = int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
     return Row(

@@ -159,7 +159,8 @@ class _TreeStop:
         except OSError:
             return _leader(self.process)
         finally:
-            self.process.alive()  # reaps it, so that no look takes a zombie for one who lives
+            # Reaps it here too: under load the loop may not have come to its exit yet.
+            self.process.alive()
 
         return members
 
