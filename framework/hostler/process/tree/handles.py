@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import select
 import signal
 import time
 from collections.abc import Callable, Collection, Iterable
 from typing import Self
+
+import anyio
 
 from hostler.process.spawn.exits import Process, open_exit_fd, send_signal
 from hostler.process.tree.members import Member
@@ -77,30 +78,16 @@ class ProcessHandles:
         await self.wait(members)
         unseen = self._without_fd.intersection(members)
         while any(is_alive(member.pid, member.start_time) for member in unseen):  # noqa: ASYNC110
-            await asyncio.sleep(_POLL_INTERVAL)
+            await anyio.sleep(_POLL_INTERVAL)
 
     async def wait(self, only: Collection[Member] | None = None) -> None:
         """Wait until all who are held, or `only` some of them, have ended; cancellable."""
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-        watched = {member: fd for member, fd in self._fds.items() if only is None or member in only}
-
-        def end(member: Member) -> None:
-            loop.remove_reader(watched.pop(member))
+        watched = [member for member in self._fds if only is None or member in only]
+        for member in watched:  # one after the other: all have to end
+            await anyio.wait_readable(self._fds[member])
             self.release(member)
-            if not watched:
-                ended.set()
-
-        try:
-            for member, fd in watched.items():
-                loop.add_reader(fd, end, member)
-            if watched:
-                await ended.wait()
-            elif self._without_fd:
-                await asyncio.sleep(_POLL_INTERVAL)
-        finally:
-            for fd in watched.values():
-                loop.remove_reader(fd)
+        if self._without_fd and not watched:
+            await anyio.sleep(_POLL_INTERVAL)
 
     def wait_here(self, seconds: float) -> None:
         """Wait the same way, blocking, for a limited time: for a program without a running loop."""
