@@ -49,6 +49,7 @@ class DesiredState:
 
     def down(self, generation: int, reason: str) -> None:
         """Want it down: this run ends, even if it is wanted up again at once."""
+        # A start that is requested before the run has ended cannot revoke this: its generation is on record.
         self.is_up, self.stop_reason, self.suspended_for = False, reason, frozenset()
         self.stop_requested_for, self.planned = generation, False
 

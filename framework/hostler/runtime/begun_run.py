@@ -71,6 +71,7 @@ class Run:
         self.opened = AsyncExitStack()
         self.forced = anyio.Event()
         self.memory: deque[MemoryPoint] = deque(maxlen=_MEMORY_POINTS)
+        # Bounded: a run may last for months, and a plugin may fail each second of it.
         self.plugin_failures: deque[PluginNote] = deque(maxlen=_PLUGIN_FAILURES)
 
     @property

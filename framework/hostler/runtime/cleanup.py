@@ -44,6 +44,7 @@ async def clean_up(launch: Launch, store: RunStore, warn: Callable[[str], None])
 
     `warn` is called with everything that failed; nothing is raised. Each clean-up is called once, ever.
     """
+    # Emptied before anything is awaited: a second clean-up, as at the end of the program, closes none twice.
     sinks = tuple(launch.sinks)
     launch.sinks.clear()
     if sinks:
@@ -81,6 +82,7 @@ def clean_up_now(launch: Launch, store: RunStore) -> None:
     while launch.cleanups:
         with suppress(BaseException):  # not even SystemExit of one may spare the others
             result = launch.cleanups.pop()()
+            # Never awaited, it would print a warning while the interpreter ends.
             if inspect.iscoroutine(result):
                 result.close()
 

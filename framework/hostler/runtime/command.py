@@ -51,6 +51,7 @@ class CommandRunner:
         """
         launch = command_for(self.launch, list(argv), dict(env), cwd)
         launch = await confined(launch, self.launch) if sandboxed else launch
+        # The mark of a hostler around this one stays beside ours, so that it counts the command too.
         marks = [mark for mark in (self.launch.host_env.get(MARKER), self.run_id) if mark]
         launch = replace(launch, host_env={MARKER: ":".join(marks)} if marks else {})
         masker = self.reporter.masker if masked else Masker()

@@ -169,6 +169,7 @@ def _earlier(server: ServerFacts, reason: str) -> str:
     crash = server.last_failure
     if crash is None or server.state not in {State.STARTING, State.WAITING_READY}:
         return ""
+    # The record is masked: only what is masked too can be compared with it.
     same = crash.reason in server.reporter.masker.text(reason)
     return (
         "; the previous attempt failed the same way"

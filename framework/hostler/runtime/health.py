@@ -166,7 +166,9 @@ class HealthMonitor:
             if not fault:
                 return
             plugin.note_fault(fault)
+            # A copy: it may wait for its turn while this one goes on.
             self.on_change(replace(plugin))
+            # A plugin that fails at once would keep the loop busy without a pause.
             await asyncio.sleep(delay)
             delay = min(delay * 2, _LONGEST_RETRY)
 
@@ -182,6 +184,7 @@ class HealthMonitor:
                 if count % _MOST_REPORTS == 0:
                     since = await self._slow_down(plugin.name, since)
         except asyncio.CancelledError:
+            # Without a request to cancel this task the plugin raised it by itself: a fault, not the end.
             if self._closing or _is_cancelled():
                 raise
             return "CancelledError, although it was not cancelled"

@@ -54,6 +54,7 @@ class LineBroadcast:
         for line in lines:
             self.discover(line)
             text = self.reporter.masker.text(line.text)  # a plugin may have found a secret in it just now
+            # A copy only if a secret was found: there may be many lines.
             self._publish(line if text is line.text else replace(line, text=text))
         self.update()
 

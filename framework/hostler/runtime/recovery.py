@@ -25,6 +25,7 @@ async def recover(lock: NameLock, context: SupervisorContext, reporter: Reporter
 
     Raises EnvironmentSetupFailed after `timeout` seconds.
     """
+    # Most starts: nothing to read, no thread, nothing to report.
     if context.store.is_clean(lock):
         return
 

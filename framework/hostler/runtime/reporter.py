@@ -116,6 +116,7 @@ class Reporter:
 
     def own(self, error: E, *, stdout: str = "", stderr: str = "") -> E:
         """Complete an error with the server's name and last lines, and mask what stands in it."""
+        # First completed, then masked: the last lines may hold a secret that was found only now.
         error.with_context(server=self.name, stdout=stdout, stderr=stderr)
         context = error.context
         error.replace_context(

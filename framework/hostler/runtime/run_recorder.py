@@ -41,6 +41,7 @@ class RunRecorder:
         """Write down what is about to be spawned; returns the id of the run."""
         # A path that was noted while the launch was prepared has begun the record already.
         run_id = uuid4().hex if self.record is None else self.record.run_id
+        # Without /proc the processes of a killed run could not be found again, whatever the record says.
         check_proc()
         self.record = RunRecord.begin(
             run_id, self.context.namespace, self.reporter.name, argv=argv, temporary=temporary, cgroup=cgroup
