@@ -99,7 +99,7 @@ class Commands:
 async def _run(
     server: ServerView, hook: str, argv: list[str], timeout: float, more: Mapping[str, str] | None = None
 ) -> None:
-    """Run a command; its failure is told, and changes nothing."""
+    """Run a command; report its failure as a notice, which changes nothing else."""
     try:
         result = await server.run_command(argv, timeout=timeout, env=server.command_env() | dict(more or {}))
     except ServerError as error:

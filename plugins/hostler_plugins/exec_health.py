@@ -106,7 +106,7 @@ class ExecHealth(PollOptions):
         return Unhealthy(f"{self.command[0]}: {_ending(result, timeout)}" + (f": {said}" if said else ""))
 
     def _verify(self, server: ServerView) -> None:
-        """Raise where somebody else would be told what the command knows: a password, secret variables."""
+        """Raise where the command would hand a password or a secret variable to a foreign listener."""
         if (place := getattr(server, "endpoint", None)) is not None:
             secret = getattr(server, "auth", None) is not None or any(
                 isinstance(value, Secret) or is_secret_name(name) or holds_secret(server, value)

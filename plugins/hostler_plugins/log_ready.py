@@ -48,7 +48,7 @@ class LogReady:
     failures: int | None = option(
         None, "Number of failures in a row that are a crash; default: the server's max_connection_failures"
     )
-    _heard: _Heard | None = field(init=False, default=None, repr=False)
+    _line_reports: _LineReports | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.pattern:
@@ -68,35 +68,35 @@ class LogReady:
         """Follow the output from its first line on."""
         for wrong in self.check(server.spec, launch):
             raise InvalidConfiguration(wrong, hint='set stdout = "capture", or disable log-ready')
-        self._heard = heard = _Heard()
-        launch.follow(lambda line: self._hear(line, heard))
+        self._line_reports = line_reports = _LineReports()
+        launch.follow(lambda line: self._read_line(line, line_reports))
 
     @hookimpl
     async def health_check(self, server: ServerView) -> AsyncGenerator[Report, None]:
         """Report what the lines say."""
-        heard = self._heard
-        assert heard is not None
+        line_reports = self._line_reports
+        assert line_reports is not None
 
-        if heard.last is None:
+        if line_reports.last is None:
             yield Unhealthy(f"no line that matches {self.pattern!r} has come yet", limit=1)
-        elif not heard.reports:
-            yield heard.last  # this is a second check of the same run
+        elif not line_reports.reports:
+            yield line_reports.last  # this is a second check of the same run
 
         while True:
-            while heard.reports:
-                yield heard.reports.popleft()
-            if self._is_done(heard):
+            while line_reports.reports:
+                yield line_reports.reports.popleft()
+            if self._is_done(line_reports):
                 return
-            await heard.wait()
+            await line_reports.wait()
 
-    def _hear(self, line: Line, heard: _Heard) -> bool:
+    def _read_line(self, line: Line, line_reports: _LineReports) -> bool:
         """Whether another line is wanted."""
         if self.stream in {"any", line.stream}:
             text = _COLOUR.sub("", line.text)
             report = self._read(text)
             if report is not None:
-                heard.say(report)
-        return not self._is_done(heard)
+                line_reports.add(report)
+        return not self._is_done(line_reports)
 
     def _read(self, text: str) -> Report | None:
         if self.failure is not None and re.search(self.failure, text):
@@ -108,20 +108,20 @@ class LogReady:
             )
         return Healthy({"line": text.strip()[:_SHOWN]}) if re.search(self.pattern, text) else None
 
-    def _is_done(self, heard: _Heard) -> bool:
-        return self.failure is None and heard.last is not None
+    def _is_done(self, line_reports: _LineReports) -> bool:
+        return self.failure is None and line_reports.last is not None
 
 
 @dataclass(slots=True)
-class _Heard:
-    """What the lines of one run said, as far as nobody has been told."""
+class _LineReports:
+    """Reports made of the lines of one run, until the health check takes them."""
 
     last: Report | None = None
     # Bounded: a server may repeat its line for ever while nobody takes the reports.
     reports: deque[Report] = field(default_factory=lambda: deque(maxlen=_MOST))
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def say(self, report: Report) -> None:
+    def add(self, report: Report) -> None:
         """Take what a line says."""
         self.last = report
         self.reports.append(report)

@@ -1,4 +1,4 @@
-"""systemd: tells hostler's own service manager that the server is ready, how it is, and that hostler lives.
+"""systemd: reports to hostler's own service manager: readiness, status, and the watchdog's keep-alive.
 
 The protocol is that of sd_notify(3): lines of NAME=VALUE in a datagram to the socket in NOTIFY_SOCKET.
 """

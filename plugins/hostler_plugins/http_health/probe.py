@@ -110,7 +110,7 @@ class Probe:
         return report
 
     def _cured(self, bad: Unhealthy, cure: Cure) -> Unhealthy:
-        """What cures it, and whether it has said so for long enough."""
+        """Add the remedy, and give up where the server has refused for long enough."""
         now = time.monotonic()
 
         if not cure.lasting or self._was_healthy:

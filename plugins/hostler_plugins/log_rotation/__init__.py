@@ -73,7 +73,7 @@ class LogRotation:
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
         """Open the file and add it to the sinks, or fail before anything is started."""
         path = self._file(server.name, launch)
-        log, sink = self._sinks(server.name, path, _teller(server, path))
+        log, sink = self._sinks(server.name, path, _rotation_notice(server, path))
         launch.defer(log.close_unused)
         launch.on_fork(log.disown)
         launch.outputs.append(path.parent)
@@ -119,8 +119,8 @@ class LogRotation:
         return launch.data_dir / (self.path or f"{server}.log")
 
 
-def _teller(server: ServerView, path: Path) -> Callable[[OSError], None]:
-    """What tells, from the thread that writes, why a file cannot be rotated."""
+def _rotation_notice(server: ServerView, path: Path) -> Callable[[OSError], None]:
+    """A callback for the writing thread that reports why a file cannot be rotated."""
     loop = asyncio.get_running_loop()
 
     def tell(error: OSError) -> None:

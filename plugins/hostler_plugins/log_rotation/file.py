@@ -286,7 +286,7 @@ def _lock(fd: int, path: Path, patience: float) -> None:
 
 
 def _holder(fd: int) -> str:
-    """Who holds the lock, as far as the system tells."""
+    """Who holds the lock, as far as the system shows it."""
     inode = str(os.fstat(fd).st_ino)
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/locks").read_text().splitlines():

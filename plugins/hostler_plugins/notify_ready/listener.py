@@ -1,4 +1,4 @@
-"""What one run of a server says of itself, message by message."""
+"""Reads the notifications of one run, message by message."""
 
 from __future__ import annotations
 

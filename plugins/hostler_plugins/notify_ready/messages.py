@@ -1,4 +1,4 @@
-"""The text of messages, and how it is shown."""
+"""Parses notifications, and limits how often their status is shown."""
 
 from __future__ import annotations
 

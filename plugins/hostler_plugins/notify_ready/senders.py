@@ -1,4 +1,4 @@
-"""Whose messages count: those of the server's own processes."""
+"""Filters messages by their sender: only those of the server's own processes count."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BELIEVED = 1.0  # seconds for which an answer about one pid is kept
 
 
 class Senders:
-    """Tells the server's own messages from others, which are counted and said."""
+    """Admits the server's own messages; counts all others, and reports them as notices."""
 
     def __init__(self, server: ServerView) -> None:
         self._server = server
@@ -31,7 +31,7 @@ class Senders:
         return False
 
     def close(self) -> None:
-        """Say how many messages were refused, as far as that has not been said."""
+        """Report the number of refused messages, unless a notice already has."""
         if self._refused > 1:
             self._say(f"{self._refused} messages to NOTIFY_SOCKET were refused in this run")
 

@@ -1,4 +1,4 @@
-"""The socket that a server notifies: where it is, who may write to it, and who did."""
+"""The notification socket: its place, its permissions, and the credentials of each sender."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What OpenCode gets to live in: its variables, a TMPDIR of its own, and folders that can be written."""
+"""The environment of OpenCode: its variables, a private TMPDIR, and checks of its folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a dead OpenCode's last words mean, in the words of all its versions."""
+"""Explains why OpenCode exited, by the error messages of all its versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Installing a native program from npm into hostler's cache: once, verified, whole or not at all."""
+"""Installs a native program from npm into hostler's cache: once, verified, whole or not at all."""
 
 from __future__ import annotations
 

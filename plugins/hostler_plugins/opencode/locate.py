@@ -1,4 +1,4 @@
-"""Where OpenCode is looked for when nobody said where it is."""
+"""Searches for OpenCode, where the configuration does not name a program."""
 
 from __future__ import annotations
 

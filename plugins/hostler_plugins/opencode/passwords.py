@@ -1,4 +1,4 @@
-"""The password between hostler, the server and its clients: chosen, handed over, and tried out."""
+"""The password of the server: chosen, passed by variable or file, and verified."""
 
 from __future__ import annotations
 

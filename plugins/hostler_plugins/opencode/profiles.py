@@ -14,7 +14,7 @@ PERMANENT_BODIES = (r'"(?:name|_tag)"\s*:\s*"Config\w*Error"',)
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One family of versions: where it answers, and how it is guarded and told to let go.
+    """One family of versions: its paths, how it takes a password, and how it releases its children.
 
     `probe` is a cheap path that needs the password and that every version of the family serves itself
     (some hand unknown paths on to another host). `keeps_password` tells

@@ -1,4 +1,4 @@
-"""A file that may be OpenCode: the native program, or one of npm's wrappers around it."""
+"""Resolves a file to the native OpenCode program, behind npm's wrappers too."""
 
 from __future__ import annotations
 

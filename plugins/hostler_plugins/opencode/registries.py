@@ -1,4 +1,4 @@
-"""Who chooses the registry that programs come from: the user, and no project that lies around."""
+"""Keeps npm and bun to the user's registry: settings of a project nearby must not choose it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running OpenCode from a checkout of its sources, with bun."""
+"""Runs OpenCode from a checkout of its sources, with bun."""
 
 from __future__ import annotations
 

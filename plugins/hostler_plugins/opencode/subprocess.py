@@ -1,4 +1,4 @@
-"""Running npm and bun to their end: bounded, cancellable, with nothing left behind."""
+"""Runs npm and bun to their end: with a deadline, cancellable, leaving nothing behind."""
 
 from __future__ import annotations
 

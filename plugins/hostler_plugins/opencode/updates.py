@@ -1,4 +1,4 @@
-"""Whether npm has a newer OpenCode: asked beside the start, told, and never in its way."""
+"""Looks for a newer OpenCode on npm, in the background of a start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which version a program is: read where it is written, else asked, and remembered."""
+"""Determines the version of a program: from its package.json, else by running it once."""
 
 from __future__ import annotations
 

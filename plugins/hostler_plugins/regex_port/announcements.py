@@ -225,7 +225,7 @@ def _is_side_door(words: list[str]) -> bool:
 
 
 def _verdict(words: list[str]) -> bool | None:
-    """What the last word that has a say tells: announced here, somebody else's, or nothing."""
+    """What the last word that counts means: announced here, somebody else's, or nothing."""
     for index in range(len(words) - 1, -1, -1):
         for phrase in (" ".join(words[max(0, index - 1) : index + 1]), words[index]):
             if phrase in patterns.OTHERS or phrase in patterns.ANNOUNCING:
@@ -239,7 +239,7 @@ def _host_beside(candidate: _Candidate, before: str, after: str) -> str:
 
 
 def _scheme(candidate: _Candidate, before: str, after: str) -> str:
-    """The scheme that a line tells; "" where it tells none."""
+    """The scheme that a line names; "" where it names none."""
     scheme = candidate.scheme.partition("+")[0]
     if scheme in patterns.SECURE_SCHEMES:
         return "https"

@@ -47,7 +47,7 @@ class Group:
 
     @property
     def cpu_seconds(self) -> float | None:
-        """The processor time of all that ever ran in it; None where it is not told."""
+        """The processor time of all that ever ran in it; None where the kernel does not count it."""
         used = self.event("cpu.stat", "usage_usec")
         return used / _MICROSECONDS if used else None
 

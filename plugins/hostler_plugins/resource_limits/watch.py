@@ -1,4 +1,4 @@
-"""Looking at what a server uses, and saying when it is too much."""
+"""Measures what a server uses, and reports when it exceeds a limit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Limits:
 
     @property
     def least_memory(self) -> int | None:
-        """Below this nothing is to be said about memory."""
+        """The lowest memory limit: below it no closer look is needed."""
         return min((size for size in (self.memory_soft, self.memory_hard) if size is not None), default=None)
 
 
@@ -63,7 +63,7 @@ class UsageMonitor:
         return report or FINE
 
     async def _used(self) -> Sequence[ProcessUsage]:
-        """What each process uses; shared memory is only told apart where it might matter."""
+        """What each process uses; shared memory is counted once only where it matters: it is slow."""
         used = await self.server.processes()
         least = self.limits.least_memory
         if least is not None and _memory(used) > least:  # the sum counts what is shared for each

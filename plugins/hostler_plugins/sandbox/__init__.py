@@ -88,7 +88,7 @@ class Sandbox:
 
     @hookimpl(trylast=True)
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
-        """Put bwrap in front of the command, with what the other plugins said that the server needs."""
+        """Put bwrap in front of the command, with the folders that the other plugins asked for."""
         self._refuse_root(launch)
         launch.confinement = box = self._box(server, launch)
         box.give_tmpdir()
@@ -145,7 +145,7 @@ class Sandbox:
             )
 
     async def _try(self, server: ServerView) -> None:
-        """Build the sandbox once with nothing in it: what the kernel refuses is told better by us."""
+        """Build an empty sandbox once, to explain what the kernel refuses better than bwrap does."""
         if not self._tried:
             result = await server.run_command(["/bin/true"], timeout=DEADLINE, env={})
             refuse(result, "the kernel refuses a sandbox", _NAMESPACES_NEEDED)

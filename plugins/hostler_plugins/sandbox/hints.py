@@ -1,4 +1,4 @@
-"""What is said of the files that a server may not change, although they lie where it may write."""
+"""Notices about files that a server may not change, although they lie where it may write."""
 
 from __future__ import annotations
 

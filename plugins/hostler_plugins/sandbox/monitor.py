@@ -1,4 +1,4 @@
-"""What is replaced from outside, in a folder that the server may write to, is protected anew by a restart."""
+"""Restarts the server when a protected file was replaced from outside, which removes its mount."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mounts of a sandbox in use, as the kernel has them: what is replaced from outside loses its own."""
+"""Follows the mounts of a running sandbox: a file that is replaced from outside loses its own."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""hostler's own program, what it has imported, and what steers it: nothing that a server may change for the
-next start."""
+"""Lists hostler's own program, imports and settings, which a server must not change for the next start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is missing, and would be believed or run outside if the server made it: made first, and empty."""
+"""Creates empty files in place of missing ones that hostler would read or run if the server made them."""
 
 from __future__ import annotations
 

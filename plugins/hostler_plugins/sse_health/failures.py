@@ -1,4 +1,4 @@
-"""What can be wrong with a connection to an event stream, told apart."""
+"""Classifies what can go wrong with a connection to an event stream."""
 
 from __future__ import annotations
 

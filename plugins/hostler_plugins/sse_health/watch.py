@@ -1,4 +1,4 @@
-"""What one run of a server has in common over all its connections."""
+"""Watches the event stream of one run over all its connections."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ class Watch:
             self._server.notice("event_skipped", text, level="warning", max_event=self._options.max_event)
 
     async def _probe(self, session: aiohttp.ClientSession) -> None:
-        """Ask a silent server for a second stream, which is all that tells whether it still works."""
+        """Open a second stream to a silent server: nothing else shows whether it still works."""
         stream = EventStream(session, self._target())
         try:
             await stream.open()

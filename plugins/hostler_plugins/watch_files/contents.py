@@ -1,4 +1,4 @@
-"""What stands in the watched files: a change of their times or rights alone is none."""
+"""Digests of the watched files, so that a new time or new permissions alone are no change."""
 
 from __future__ import annotations
 
