@@ -11,8 +11,7 @@ from hostler.events.serialization import Serializable
 from hostler.model.states import State
 from hostler.model.values import ExitCause
 
-KEPT = 20
-"""So many records of each server are kept, in memory and on disk."""
+KEPT = 20  # records of each server, in memory and on disk
 
 
 @dataclass(frozen=True, slots=True)

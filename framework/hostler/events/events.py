@@ -18,8 +18,7 @@ class Event:
     """The base of all events. `kind` is the value of "event" in JSON; `time` is the wall clock in UTC."""
 
     kind: ClassVar[str] = "event"
-    unfolded: ClassVar[str] = ""
-    """A field that is not in JSON, or in fields of its own."""
+    unfolded: ClassVar[str] = ""  # a field that is not in JSON, or as fields of its own
 
     server: str
     generation: int

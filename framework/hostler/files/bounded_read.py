@@ -11,12 +11,10 @@ import time
 from pathlib import Path
 
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # neither a pipe nor a terminal holds us up
-STDIN = "-"
-"""What people write for standard input where the path of a file is expected."""
+STDIN = "-"  # what people write for standard input where the path of a file is expected
 
 _OF_OURS = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/(self|thread-self|\d+)/fd/\d+")
-_PIPE_TIMEOUT = 10.0
-"""Seconds for all that comes through a pipe that we were given."""
+_PIPE_TIMEOUT = 10.0  # seconds: whoever holds the other end may never write, nor close it
 
 
 def read_plain(path: Path, most: int) -> tuple[bytes, int]:

@@ -19,10 +19,10 @@ def run_as(
 ) -> tuple[int, bytes]:
     """Its exit code, and the first `most` bytes of its output; takes root.
 
-    Whoever has its user can trace it and act in its name. So it gets nothing of ours: no terminal (it has a
-    session of its own), no environment, no descriptors, no keys. Raises OSError when it cannot be
-    started, and TimeoutError when it is not done in time.
+    Raises OSError when it cannot be started, and TimeoutError when it is not done in time.
     """
+    # Whoever has its user can trace it and act in its name. So it gets nothing of ours: no terminal (it has a
+    # session of its own), no environment, no descriptors, no keys.
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(_run, uid, gid, groups, argv, most, seconds).result()
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from hostler.errors import EnvironmentSetupFailed
 from hostler.files.private_file import Unreadable, read_private
 
-FORM = '"env:NAME" or "file:PATH"'
-"""How a secret is told where it is, for messages."""
+FORM = '"env:NAME" or "file:PATH"'  # for messages
 
 _SOURCE = re.compile(r"env:[^=\0]+|file:[^\0]+")
 _LARGEST = 64 * 2**10

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+# What moves the cursor, begins an escape sequence, or turns the direction of a line.
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What moves the cursor, begins an escape sequence, or turns the direction of a line."""
 
 _ANSI = re.compile(r"\x1b\[[;?0-9]*[a-zA-Z]")
 

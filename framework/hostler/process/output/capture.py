@@ -108,11 +108,6 @@ class Capture:
         """How many lines the followers missed because the loop was too slow."""
         return self._feed.dropped
 
-    @property
-    def closed(self) -> bool:
-        """Whether everything is released."""
-        return self._closed.is_set()
-
     def open_pipes(self, streams: Sequence[StreamName], *, large: bool) -> None:
         """Make one pipe for each stream; OSError when there are no descriptors left."""
         try:
