@@ -60,8 +60,8 @@ def test_each_state_of_a_server_that_is_kept_has_its_sentence() -> None:
         f"{KEPT}."
     )
     assert told(owner=OWNER, status=status(State.STARTING)) == (
-        f"fake has been starting since 12:00:00, {KEPT}: what comes before its start "
-        "(an installation, a server that it needs) is not done yet."
+        f"fake has been starting since 12:00:00, {KEPT}: a step before its start "
+        "(an installation, a server that it needs) is not finished."
     )
     assert told(owner=OWNER, status=status(State.STOPPING, reason="stop asked for")) == (
         f"fake has been stopping since 12:00:00, {KEPT}. The reason: stop asked for."
@@ -77,8 +77,7 @@ def test_each_state_of_a_server_that_is_kept_has_its_sentence() -> None:
 def test_a_hook_that_is_out_of_use_is_told() -> None:
     running = status(State.RUNNING, pid=552, hooks_out=("on_ready of caddy: KeyError: 'x'",))
     assert told(owner=OWNER, status=running).endswith(
-        "Disabled until the server is stopped and started, after three failures in a row: "
-        "on_ready of caddy: KeyError: 'x'."
+        "Disabled until a stop and a start, after three failures in a row: on_ready of caddy: KeyError: 'x'."
     )
 
 
@@ -186,7 +185,7 @@ def test_what_plugins_complained_of_and_who_killed_it_are_clues() -> None:
     killed = crash(signal=9, how="killed by SIGKILL", plugins=(word, replace(word, text="unhealthy: 503")))
     text = told(status=status(State.FAILED), crashes=[killed])
     assert "\nThe plugins reported:\n    sse-health: unhealthy: 503\n" in text
-    assert "hostler did not kill it: somebody did, or the kernel for want of memory" in text
+    assert "hostler did not kill it: another process did, or the kernel for lack of memory" in text
     assert "did not kill it" not in told(status=status(State.FAILED), crashes=[replace(killed, killed=True)])
     assert "What to do" not in told(
         status=status(State.FAILED), crashes=[crash(hint="", stdout="", stderr="")]
@@ -215,7 +214,7 @@ def until(run: Run) -> Until:
 def test_the_life_of_a_real_server_is_explained(configure: Configure, start: Start, until: Until) -> None:
     # The delay is shortened at random: of an hour, enough is left to be seen.
     configure(restart='{ initial_delay = "1h", max_delay = "1h", max_restarts = 1 }', stdout='"capture"')
-    assert "nobody has started it yet" in until("fake is stopped")
+    assert "it has not been started yet" in until("fake is stopped")
     hostler = start("run")
     pid = hostler.wait_for("fake server started").partition("pid ")[2].partition(",")[0]
     text = until("fake is running")
