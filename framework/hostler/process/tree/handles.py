@@ -92,15 +92,11 @@ class ProcessHandles:
     def wait_here(self, seconds: float) -> None:
         """Wait the same way, blocking, for a limited time: for a program without a running loop."""
         until = time.monotonic() + seconds
-        poll = select.poll()
-        members = {fd: member for member, fd in self._fds.items()}
-        for fd in members:
+        for member, fd in tuple(self._fds.items()):
+            poll = select.poll()  # not select(), which takes no descriptor above 1023
             poll.register(fd, select.POLLIN)
-
-        while self._fds and (left := until - time.monotonic()) > 0:
-            for fd, _ in poll.poll(left * 1000):
-                poll.unregister(fd)
-                self.release(members[fd])
+            if poll.poll(max(until - time.monotonic(), 0) * 1000):
+                self.release(member)
 
         if self._without_fd:
             time.sleep(min(seconds, _POLL_INTERVAL))

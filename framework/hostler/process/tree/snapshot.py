@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 from hostler.process.spawn.exits import Process
 from hostler.process.tree.table import Table, read_table
@@ -13,33 +14,29 @@ class ProcessTableSnapshot:
 
     def __init__(self) -> None:
         self._seen: dict[int, tuple[int, float]] = {}
-        self._waiting: list[tuple[Process, asyncio.Future[Table]]] = []
+        self._next: asyncio.Future[Table] | None = None
+        self._since = math.inf
 
     async def look(self, process: Process) -> Table:
         """Look at the processes that may belong to this server. Raises OSError when /proc cannot be read."""
-        loop = asyncio.get_running_loop()
-        if not self._waiting:  # not taken at once: whoever asks in the same turn of the loop shares it
-            loop.call_soon(self._take)
-        future: asyncio.Future[Table] = loop.create_future()
-        self._waiting.append((process, future))
-        return await future
+        if self._next is None:
+            loop = asyncio.get_running_loop()
+            self._next = loop.create_future()
+            loop.call_soon(self._take)  # not at once: whoever asks in the same turn of the loop shares it
+        self._since = min(self._since, process.start_time)
+        # Who is cancelled does not take the look away from the others.
+        return await asyncio.shield(self._next)
 
     def look_now(self, process: Process) -> Table:
         """The same, without waiting for others."""
         return read_table(process.start_time, self._seen)
 
     def _take(self) -> None:
+        future, since = self._next, self._since
         # Emptied first: who asks from now on wants a look that is begun later.
-        waiting, self._waiting = self._waiting, []
-        oldest = min(process.start_time for process, _ in waiting)
-        open_futures = [future for _, future in waiting if not future.done()]
-
+        self._next, self._since = None, math.inf
+        assert future is not None
         try:
-            table = read_table(oldest, self._seen)
+            future.set_result(read_table(since, self._seen))
         except OSError as error:
-            for future in open_futures:
-                future.set_exception(error)
-            return
-
-        for future in open_futures:
-            future.set_result(table)
+            future.set_exception(error)
