@@ -1,4 +1,4 @@
-"""One call of an async hook: in a task of its own, under a deadline, whatever it raises or swallows."""
+"""Calls one async hook in a task of its own, under a deadline, whatever it raises or swallows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a call. `held` is the longest time in seconds that it kept the event loop to itself."""
+    """The result of a call. `held` is the longest time in seconds that it kept the event loop to itself."""
 
     value: object = None
     error: BaseException | None = None

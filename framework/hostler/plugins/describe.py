@@ -1,4 +1,4 @@
-"""What a plugin is and which options it has, for `hostler plugins`."""
+"""Describes a plugin and its options, for `hostler plugins`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class OptionDescription(NamedTuple):
 
 
 class PluginDescription(NamedTuple):
-    """What is known of a plugin without building it; `version` is that of the package it came with."""
+    """A plugin as its class shows it, without building one; `version` is that of its package."""
 
     name: str
     version: str

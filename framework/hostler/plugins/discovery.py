@@ -45,7 +45,7 @@ def _source_of(spec: PluginSpec) -> tuple[Callable[[], ModuleType], str, str]:
     if spec.use is None:
         entry = entry_point(spec.name)
         module, class_name = entry.target
-        return partial(import_module, module), class_name, f"entry point {entry.name} of {_package_of(entry)}"
+        return partial(import_module, module), class_name, f"entry point {entry.name} of {entry.owner}"
 
     module, _, class_name = spec.use.rpartition(":")
     if not module or not class_name:
@@ -81,17 +81,13 @@ def entry_point(name: str) -> EntryPoint:
     # Who installs a package with the name of a bundled plugin wants to replace that.
     chosen = [one for one in found if one.package != "hostler"] or found
     if len({one.value for one in chosen}) > 1:
-        packages = ", ".join(sorted(f"{_package_of(one)} ({one.value})" for one in chosen))
+        packages = ", ".join(sorted(f"{one.owner} ({one.value})" for one in chosen))
         raise PluginError(
             f'plugin "{name}" is provided by several packages: {packages}',
             hint='choose one with use = "module:Class"',
         )
 
     return chosen[0]
-
-
-def _package_of(entry: EntryPoint) -> str:
-    return entry.package or "an unnamed package"
 
 
 def _load_file(path: Path) -> ModuleType:

@@ -26,6 +26,11 @@ class EntryPoint(NamedTuple):
     version: str
 
     @property
+    def owner(self) -> str:
+        """The package, for a message."""
+        return self.package or "an unnamed package"
+
+    @property
     def target(self) -> tuple[str, str]:
         """The module to import, and the name to take from it, perhaps dotted."""
         module, _, attribute = self.value.partition("[")[0].partition(":")  # without the extras

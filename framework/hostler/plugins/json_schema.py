@@ -1,4 +1,4 @@
-"""The options of a plugin as JSON Schema, so that an editor can complete and check them."""
+"""Exports the options of a plugin as JSON Schema, so that an editor can complete and check them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words that several messages about plugins share."""
+"""Wording that messages about plugins share."""
 
 from __future__ import annotations
 

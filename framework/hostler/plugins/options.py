@@ -1,4 +1,4 @@
-"""From the options of a plugin's TOML table to a plugin object, or to every mistake in the table at once."""
+"""Builds a plugin object from its TOML table, or reports every mistake in the table at once."""
 
 from __future__ import annotations
 

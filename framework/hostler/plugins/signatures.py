@@ -1,4 +1,4 @@
-"""The form that each hook must have, and the check that a plugin keeps to it before it is called."""
+"""Checks that the hooks of a plugin have the form that the engine calls, before any is called."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def check_hooks(name: str, plugin: object) -> None:
 def api_fault(plugin: object) -> str:
     """Why a plugin (object, class or module) cannot be used with this version of the hooks; "" if it can.
 
-    A plugin says what it was written for by `api = "1"`; one that says nothing was written for "1".
+    A plugin declares its version by `api = "1"`; without a declaration it is "1".
     """
     wanted = getattr(plugin, "api", "1")
     if _is_option(plugin, "api") or not isinstance(wanted, str | int | float):

@@ -1,4 +1,4 @@
-"""What is wrong with what a plugin answers or edits: told of the plugin, before the engine works with it."""
+"""Checks what a plugin returns, yields or edits, so that a fault is the plugin's and not the engine's."""
 
 from __future__ import annotations
 
