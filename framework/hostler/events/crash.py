@@ -1,4 +1,4 @@
-"""What is kept of a run that exited unexpectedly: the crash record."""
+"""The crash record: what is kept of a run that exited unexpectedly."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ class CrashRecord(Serializable):
     def masked(self, mask: Callable[[str], str]) -> Self:
         """Return the same with every text put through `mask`."""
         texts = {f.name: mask(value) for f in fields(self) if isinstance(value := getattr(self, f.name), str)}
-        words = tuple(replace(word, text=mask(word.text)) for word in self.plugins)
-        changed: dict[str, Any] = texts | {"server": self.server, "plugins": words}
+        notes = tuple(replace(note, text=mask(note.text)) for note in self.plugins)
+        changed: dict[str, Any] = texts | {"server": self.server, "plugins": notes}
         return replace(self, **changed)
 
     @classmethod

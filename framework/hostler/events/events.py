@@ -1,4 +1,4 @@
-"""What the engine tells the world, as values, and the bounded streams that carry them."""
+"""The events that the engine emits, as frozen values."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class EndpointFound(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthReported(Event):
-    """A health plugin's word changed, or failed once more; `failures` counts those in a row.
+    """The report of a health plugin changed, or it failed once more; `failures` counts those in a row.
 
     `healthy` is None when nothing is known ("unknown"): the plugin itself failed.
     """

@@ -1,4 +1,4 @@
-"""Who decides what a path leads to, and reading a file with that user's rights instead of root's."""
+"""Which users decide what a path leads to, and reading a file with their rights instead of root's."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def other_writers(path: Path) -> set[int]:
 
     OSError when the way cannot be walked.
     """
-    return {uid for place, found in _way(path) for uid in _who(place, found)} - {0, os.geteuid()}
+    return {uid for place, found in _steps_to(path) for uid in _writers_of(place, found)} - {0, os.geteuid()}
 
 
 def named_writers(folder: Path | str) -> list[tuple[int, int]]:
-    """Whom an access list of Linux lets write, if its mask does: kind (2 a user, 8 a group) and id."""
+    """The users and groups that a POSIX access list lets write: kind (2 a user, 8 a group) and id."""
     read = getattr(os, "getxattr", None)  # macOS has none
     try:
         data: bytes = read(folder, "system.posix_acl_access") if read else b""
@@ -72,7 +72,7 @@ def read_as_owner(uid: int, path: Path, most: int) -> bytes:
     return read_as(uid, uid, [], path, most)
 
 
-def _way(path: Path) -> Iterator[tuple[str, os.stat_result]]:
+def _steps_to(path: Path) -> Iterator[tuple[str, os.stat_result]]:
     """All that is passed on the way to a path, links in the middle of it included."""
     here, links = "/", 0
     parts = os.path.join(os.getcwd(), path).split("/")[::-1]  # noqa: PTH109, PTH118 - ".." stays as it is
@@ -96,7 +96,7 @@ def _way(path: Path) -> Iterator[tuple[str, os.stat_result]]:
         parts += target.split("/")[::-1]
 
 
-def _who(place: str, found: os.stat_result) -> Iterator[int]:
+def _writers_of(place: str, found: os.stat_result) -> Iterator[int]:
     """Who may put another thing in the place of this, or of what is in this folder."""
     yield found.st_uid
 

@@ -124,8 +124,8 @@ def passwords_in(text: str) -> list[str]:
 # -- command lines ---------------------------------------------------------------------------------
 
 
-class Shown(NamedTuple):
-    """A secret that stands in a word of a command line, after this name."""
+class FoundSecret(NamedTuple):
+    """A secret in one word of a command line: the name before it, and where it begins and ends."""
 
     name: str
     start: int
@@ -147,7 +147,7 @@ def masked_words(words: Iterable[str]) -> list[str]:
     return [_masked_word(word, found) for word, found in _searched(words)]
 
 
-def _masked_word(word: str, found: list[Shown]) -> str:
+def _masked_word(word: str, found: list[FoundSecret]) -> str:
     parts, last = [], 0
     for one in sorted(found, key=lambda one: one.start):
         if one.end > last:
@@ -156,26 +156,26 @@ def _masked_word(word: str, found: list[Shown]) -> str:
     return "".join([*parts, word[last:]])
 
 
-def _searched(words: Iterable[str]) -> Iterator[tuple[str, list[Shown]]]:
+def _searched(words: Iterable[str]) -> Iterator[tuple[str, list[FoundSecret]]]:
     option = ""
     for word in words:
         yield word, [one for one in _in_word(word, option) if not _is_elsewhere(word, one)]
         option = word.lstrip("-") if _OPTION.fullmatch(word) and is_secret_name(word) else ""
 
 
-def _is_elsewhere(word: str, one: Shown) -> bool:
+def _is_elsewhere(word: str, one: FoundSecret) -> bool:
     named = _VARIABLE.fullmatch(word, one.start, one.end)
     return _INSERTED.match(word, one.start) is not None or (named is not None and is_secret_name(named[0]))
 
 
-def _in_word(word: str, option: str) -> Iterator[Shown]:
+def _in_word(word: str, option: str) -> Iterator[FoundSecret]:
     if option and word and not word.startswith("-"):
-        yield Shown(option, 0, len(word))
+        yield FoundSecret(option, 0, len(word))
 
     for password in _PASSWORD_OF_URL.finditer(word):
-        yield Shown("a URL", *password.span(1))
+        yield FoundSecret("a URL", *password.span(1))
 
     for pattern in (_PAIR, _SPACED):  # the latter in the script of a shell
         for pair in pattern.finditer(word):
             if is_secret_name(pair["name"]):
-                yield Shown(pair["name"], *pair.span("value"))
+                yield FoundSecret(pair["name"], *pair.span("value"))
