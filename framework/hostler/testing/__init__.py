@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from hostler.testing.fake_context import (
         FakeServerContext as FakeServerContext,
         RecordedNotice as RecordedNotice,
+        StandIn as StandIn,
+        Told as Told,
     )
     from hostler.testing.servers import Servers as Servers
     from hostler.testing.simulation.child import FakeChild as FakeChild
@@ -24,24 +26,19 @@ if TYPE_CHECKING:
         run_virtually as run_virtually,
         settle as settle,
     )
-    from hostler.testing.simulation.host import SimulatedHost as SimulatedHost
+    from hostler.testing.simulation.host import SimulatedHost as SimulatedHost, World as World
     from hostler.testing.simulation.virtual_clock import VirtualClock as VirtualClock
-
-    StandIn = FakeServerContext
-    Told = RecordedNotice
-    World = SimulatedHost
 
 __all__, __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "conformance": "assert_plugin_contract",
         "fake_command": "fake_server_command",
-        "fake_context": "FakeServerContext RecordedNotice",
+        "fake_context": "FakeServerContext RecordedNotice StandIn Told",
         "servers": "Servers",
         "simulation.child": "FakeChild",
         "simulation.clock": "Stalled VirtualLoop run_virtually settle",
-        "simulation.host": "SimulatedHost",
+        "simulation.host": "SimulatedHost World",
         "simulation.virtual_clock": "VirtualClock",
     },
-    renamed={"StandIn": "FakeServerContext", "Told": "RecordedNotice", "World": "SimulatedHost"},
 )

@@ -159,3 +159,6 @@ class FakeServerContext:
     def ask_restart(self, reason: str) -> None:
         """Record the request without restarting anything."""
         self.notice("restart_asked", reason)
+
+
+StandIn, Told = FakeServerContext, RecordedNotice  # deprecated

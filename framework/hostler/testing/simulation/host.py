@@ -183,6 +183,9 @@ class SimulatedHost(Processes):
         return [bound for child in self.children for bound in child.bound]
 
 
+World = SimulatedHost  # deprecated
+
+
 class _SimulatedSupervisor(Supervisor):
     """A Supervisor of servers on a SimulatedHost."""
 
