@@ -95,7 +95,8 @@ async def test_a_server_whose_own_leftovers_hang_says_so(
 async def test_leftovers_that_hang_while_the_server_is_started_end_the_start_in_its_time(
     world: Project, disk: Path
 ) -> None:
-    file = configure(world, restart=ONCE, autostart=False, prepare_timeout="1s")
+    twice = {**ONCE, "start_retries": 1, "initial_delay": "10ms"}
+    file = configure(world, restart=twice, autostart=False, prepare_timeout="1s")
     async with supervising(world, file) as supervisor:
         await anyio.sleep(0.2)  # the supervisor has looked for leftovers, and found none
         leave(world, world.load(file).namespace, disk / "temporary")
@@ -103,5 +104,6 @@ async def test_leftovers_that_hang_while_the_server_is_started_end_the_start_in_
             with pytest.raises(EnvironmentSetupFailed, match="took longer than prepare_timeout"):
                 await supervisor["fake"].start()
             assert supervisor["fake"].state is State.FAILED
+            assert supervisor["fake"].restarts == 1  # the second try does not pass them by
         await supervisor["fake"].start()  # what was left is still on record
         await supervisor["fake"].wait_ready(20)

@@ -93,7 +93,13 @@ class Startup:
 
         lock = await take_lock(context, self._server.name)
         life.hold(lock)  # before the clean-up: a stop that comes in it releases the lock
-        await recover(lock, context, self._server.reporter, self._server.spec.prepare_timeout)
+        try:
+            await recover(lock, context, self._server.reporter, self._server.spec.prepare_timeout)
+        except ServerError:
+            # The next try cleans up as well, under another lock: a thread may still work under this one.
+            lock.release()
+            life.hold(None)
+            raise
         return lock
 
     async def _wait_for_needed(self) -> None:
