@@ -15,6 +15,7 @@ from hostler.model.values import StreamName
 from hostler.process.output.lines import LineCutter, LineFeed, LinesCallback, Tail, call_on_loop
 from hostler.process.output.pipe import Pipe
 from hostler.process.output.reader import ReaderThread
+from hostler.process.output.reader_lease import SINK_TIMEOUT
 from hostler.process.output.sink_writer import OnTrouble, SinkWriter
 from hostler.secrets.masking import Masker
 
@@ -61,10 +62,10 @@ class OutputReader:
         return capture
 
     def close(self) -> None:
-        """End all captures and the thread; what hangs in a sink is left behind after 1.5 s."""
+        """End all captures and the thread; what hangs in a sink is left behind after 2 s."""
         for capture in tuple(self._captures):
             capture.retire()
-        self._reader.close()
+        self._reader.close(2 * SINK_TIMEOUT)
 
 
 class Capture:
@@ -86,12 +87,7 @@ class Capture:
         self._masker = masker
         self._feed = LineFeed(self._loop, self._report_dropped)
         self._writers = tuple(
-            SinkWriter(
-                sink,
-                self._report_trouble,
-                lambda: call_on_loop(self._loop, self._sink_closed),
-                reader.wake_held,
-            )
+            SinkWriter(sink, self._report_trouble, lambda: call_on_loop(self._loop, self._sink_closed))
             for sink in sinks
         )
         self._pipes: dict[StreamName, Pipe] = {}
@@ -111,9 +107,7 @@ class Capture:
     def open_pipes(self, streams: Sequence[StreamName], *, large: bool) -> None:
         """Make one pipe for each stream; OSError when there are no descriptors left."""
         try:
-            for stream in streams:
-                self._open_pipe(stream, large=large)
-            self._reader.add(*self._pipes.values())  # at once: the thread is woken once
+            self._make_pipes(streams, large=large)
         except OSError:
             self.close_write_fds()
             self.retire()
@@ -194,6 +188,13 @@ class Capture:
         for pipe in self._pipes.values():
             if pipe.open:  # else its thread need not be woken
                 self._reader.retire(pipe)
+
+    def _make_pipes(self, streams: Sequence[StreamName], *, large: bool) -> None:
+        try:
+            for stream in streams:
+                self._open_pipe(stream, large=large)
+        finally:
+            self._reader.add(*self._pipes.values())  # at once: the thread is woken once
 
     def _open_pipe(self, stream: StreamName, *, large: bool) -> None:
         ours, childs = os.pipe()

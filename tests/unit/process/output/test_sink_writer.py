@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import threading
 import time
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from hostler.model.values import StreamName
-from hostler.process.output.capture import OutputReader
+from hostler.process.output.capture import Capture, OutputReader
+from hostler.process.output.reader_lease import ReaderLease
 from hostler.process.output.sink_writer import MOST_BYTES_WAITING, SinkWriter
 from hostler.secrets.masking import Masker
 from output_capture import (
@@ -244,23 +246,34 @@ async def test_closing_the_reader_while_a_sink_hangs_takes_bounded_time_and_clos
     await healthy.close()
 
 
-async def test_a_sink_that_hangs_while_its_capture_is_closed_holds_up_no_other(
-    reader: OutputReader, spawned: Spawn
+async def test_a_sink_that_hangs_while_its_capture_is_closed_is_left_to_another_thread(
+    reader: OutputReader, spawned: Spawn, tmp_path: Path
 ) -> None:
-    gate, beside = Gate(), MemorySink()
-    hanging = open_capture(reader, gate, beside)
-    process = spawned(hanging, "echo late; sleep 60")
+    brake, gate, beside = Gate(), Gate(), MemorySink()
+    braked, hanging = open_capture(reader, brake), open_capture(reader, gate, beside)
+    go = tmp_path / "go"
+    os.mkfifo(go)
+    process = spawned(hanging, f"read x <{go}; echo late; sleep 60")
+    spawned(braked, "echo hello")
+    assert brake.entered.wait(DEADLINE)
+
+    hanging.retire()  # waits behind the brake, before the output
+    go.write_text("\n")
+    await until(lambda: readable(hanging))
+    brake.open.set()
+
     assert gate.entered.wait(DEADLINE)
-
-    hanging.retire()
-
     assert await hanging.drained(DEADLINE)
     assert beside.text() == b"late\n"
-    await until(lambda: beside.closed)
     gate.open.set()
     await hanging.close()
     assert gate.text() == b"late\n"
     assert process.poll() is None
+    await braked.close()
+
+
+def readable(capture: Capture) -> bool:
+    return bool(select.select([capture._pipes["stdout"].fd], [], [], 0)[0])
 
 
 async def test_a_sink_that_hangs_on_what_was_held_back_is_passed_by(
@@ -282,16 +295,10 @@ async def test_a_sink_that_hangs_on_what_was_held_back_is_passed_by(
     await healthy.close()
 
 
-async def test_without_a_thread_to_spare_the_reader_writes_itself(
+async def test_without_a_thread_to_spare_output_goes_on_unwatched(
     reader: OutputReader, spawned: Spawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Traced(MemorySink):
-        def write(self, stream: StreamName, data: bytes) -> None:
-            super().write(stream, data)
-            threads.append(threading.current_thread())
-
-    threads: list[threading.Thread] = []
-    first, second = Traced(), Traced()
+    first, second = MemorySink(), MemorySink()
     await open_capture(reader).close()
     capture = open_capture(reader, first)
     await until(output_threads)
@@ -302,15 +309,27 @@ async def test_without_a_thread_to_spare_the_reader_writes_itself(
     monkeypatch.setattr(threading.Thread, "start", refuse)
     spawned(capture, "echo one")
     assert await capture.drained(DEADLINE)
-    assert threads == output_threads()
+    assert len(output_threads()) == 1
     monkeypatch.undo()
-    other = open_capture(reader, second)
-    spawned(other, "echo two")
-    assert await other.drained(DEADLINE)
-    assert len(set(threads)) == 2
+    watched = open_capture(reader, second)
+    spawned(watched, "echo two")
+    assert await watched.drained(DEADLINE)
+    assert len(output_threads()) == 2
     assert first.text() + second.text() == b"one\ntwo\n"
     await capture.close()
-    await other.close()
+    await watched.close()
+
+
+def test_a_watcher_that_wants_to_end_stays_when_a_call_has_begun_meanwhile() -> None:
+    lease = ReaderLease(lambda _: None)
+    assert lease.start_watching()
+    lease.begin(full_writer(MemorySink()))
+
+    assert not lease.stop_watching()
+    assert lease.watched
+    lease.end()
+    assert lease.stop_watching()
+    assert not lease.watched
 
 
 async def test_a_slow_sink_holds_the_child_back_and_loses_nothing(
@@ -332,6 +351,14 @@ async def test_a_slow_sink_holds_the_child_back_and_loses_nothing(
     await capture.close()
 
 
+class Unwatched:
+    def begin(self, writer: SinkWriter) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+
 def full_writer(sink: MemorySink) -> SinkWriter:
     """An writer whose queue has room for 10 bytes."""
     writer = SinkWriter(sink, lambda *_: None, lambda: None)
@@ -347,9 +374,9 @@ def test_a_line_that_was_begun_is_finished_before_a_gap() -> None:
         writer.put("stdout", piece if piece == b"beg" else piece + b"." * 20)
 
     writer.put("stdout", b"beg")
-    writer.drain()
+    writer.drain(Unwatched())
     writer.put("stdout", b"never seen\nseen\n")
-    writer.drain()
+    writer.drain(Unwatched())
 
     text = sink.text()
     assert text.startswith(b"begin\n" + MARK)
@@ -361,10 +388,10 @@ def test_a_gap_that_ends_with_a_line_loses_no_more() -> None:
     writer = full_writer(sink)
 
     writer.put("stdout", b"lost line, whole\n")
-    writer.drain()
+    writer.drain(Unwatched())
     writer.put("stderr", b"other\n")
     writer.put("stdout", b"next\n")
-    writer.drain()
+    writer.drain(Unwatched())
 
     assert sink.text() == MARK + b"17 bytes dropped]\nnext\n"
 
@@ -377,7 +404,7 @@ def test_a_gap_at_the_end_is_marked_before_the_sink_is_closed() -> None:
     writer.end()
     writer.end()
     writer.put("stdout", b"late")
-    writer.drain()
+    writer.drain(Unwatched())
 
     assert sink.text() == MARK + b"20 bytes dropped]\n"
     assert sink.closed == 1
@@ -389,9 +416,9 @@ def test_a_line_that_cannot_be_finished_is_ended_before_the_mark() -> None:
 
     writer.put("stdout", b"begin")
     writer.put("stdout", b"no line end here")
-    writer.drain()
+    writer.drain(Unwatched())
     writer.put("stdout", b"rest\nnext\n")
-    writer.drain()
+    writer.drain(Unwatched())
 
     assert sink.text() == b"begin\n" + MARK + b"21 bytes dropped]\nnext\n"
 
@@ -412,6 +439,6 @@ def test_a_sink_that_is_too_slow_has_few_large_gaps_and_not_one_after_the_other(
     sink = Slow()
     writer = SinkWriter(sink, lambda *_: None, lambda: None)
     writer.put("stdout", piece)
-    writer.drain()
+    writer.drain(Unwatched())
     gaps = sink.text().count(MARK)
     assert 1 <= gaps <= 600 * len(piece) / (MOST_BYTES_WAITING / 2)
