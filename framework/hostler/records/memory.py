@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Mapping
 
+import anyio
+
 from hostler.concurrency.event_loop import loop_time
 from hostler.engine.server import Server
 from hostler.events.crash import MemoryPoint
@@ -30,26 +32,31 @@ async def sample_memory(servers: Mapping[str, Server], changed: Callable[[float]
         }
         await changed(min(due.values(), default=math.inf))
         now = loop_time()
-        for name in [name for name, time in due.items() if time <= now]:
-            del due[name]
-            if name in servers:
-                _emit(servers[name])
+        sampled = [name for name, time in due.items() if time <= now]
+        async with anyio.create_task_group() as tasks:  # at once: they share one look at the process table
+            for name in sampled:
+                del due[name]
+                if name in servers:
+                    tasks.start_soon(_sample, servers[name])
 
 
-def _emit(server: Server) -> None:
-    if server.state is not State.RUNNING or server.run is None or server.run.process is None:
+async def _sample(server: Server) -> None:
+    run = server.run
+    if server.state is not State.RUNNING or run is None or run.process is None:
         return
 
     try:
-        memory = server.context.processes.memory(server.run.process)
+        memory = await server.context.processes.memory_soon(run.process)
     except OSError:  # no free descriptor, say: the next sample will do
         return
 
-    _note(server.run, memory)
+    if server.run is not run or server.state is not State.RUNNING:  # it has ended meanwhile
+        return
+
+    _note(run, memory)
     server.reporter.emit(
         MemorySampled(
-            server=server.name,
-            generation=server.generation,
+            **server.reporter.origin,
             rss=memory.rss,
             processes=memory.processes,
             uptime=round(server.uptime, 3),

@@ -28,6 +28,7 @@ from hostler import (
     Supervisor,
     hookimpl,
 )
+from hostler.process.tree.table import Table, read_table
 from specs import QUICK, MakeSpec, announced
 
 NO_RETRY = replace(QUICK, start_retries=0)
@@ -390,6 +391,26 @@ async def test_memory_is_told_at_each_servers_own_interval(
     assert counts["often"] > 2 * counts["seldom"]
     assert {(sample.server, sample.processes) for sample in samples} == {("often", 1), ("seldom", 2)}
     assert all(sample.rss > 1_000_000 and sample.uptime > 0 for sample in samples)
+
+
+async def test_servers_whose_memory_is_due_together_share_one_look_at_the_process_table(
+    make_spec: MakeSpec, directories: Directories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs = [make_spec(name=name, memory_interval=0.5) for name in ("one", "two", "three")]
+    looks: list[float] = []
+
+    def look(*args: Any) -> Table:
+        looks.append(args[0])
+        return read_table(*args)
+
+    async with Supervisor(specs, directories=directories) as supervisor:
+        samples = (event.server async for event in supervisor.events() if isinstance(event, MemorySampled))
+        with anyio.fail_after(20):
+            for _ in specs:  # the others that look, since a state has changed, have done so by then
+                await anext(samples)
+            monkeypatch.setattr("hostler.process.tree.snapshot.read_table", look)
+            assert {await anext(samples) for _ in specs} == {"one", "two", "three"}
+        assert len(looks) == 1
 
 
 @pytest.mark.skipif(os.environ.get("TESTS_ON") == "uvloop", reason="uvloop does not show its timers")
