@@ -30,7 +30,7 @@ sys.platform = sys.argv[1]
 
 from hostler import Endpoint
 from hostler.process.net.ownership import listening_sockets, who_holds, who_listens
-from hostler.process.tree.table import read_row, read_table, start_time
+from hostler.process.tree.process_table import read_row, read_table, start_time
 
 child = subprocess.Popen(
     [sys.executable, "-c", CHILD],

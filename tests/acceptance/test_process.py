@@ -193,7 +193,7 @@ def other_system_lines() -> dict[Path, list[str]]:
 @pytest.mark.requirement("R7")
 def test_what_differs_between_systems_is_marked_and_only_where_processes_are() -> None:
     lines = other_system_lines()
-    assert {"process/spawn/exits.py", "process/tree/table.py", "process/net/ownership.py"} <= {
+    assert {"process/spawn/exits.py", "process/tree/process_table.py", "process/net/ownership.py"} <= {
         str(path) for path in lines
     }
     assert all(path.parts[0] == "process" for path in lines)

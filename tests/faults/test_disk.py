@@ -31,7 +31,7 @@ from hostler import (
 )
 from hostler.process.disk.lock import NameLock
 from hostler.process.disk.run_record import RunRecord, RunStore
-from hostler.process.tree.table import start_time
+from hostler.process.tree.process_table import start_time
 from output_capture import until
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")

@@ -13,7 +13,7 @@ from hostler import Endpoint
 from hostler.model.spec import PluginSpec
 from hostler.plugins.host import PluginHost
 from hostler.process.output.lines import LONGEST_LINE, TAIL, LineCutter, Tail
-from hostler.process.tree.table import MARKER, find_marks
+from hostler.process.tree.process_table import MARKER, find_marks
 from hostler.testing import FakeServerContext
 from hypothesis import example, given
 from hypothesis import strategies as st

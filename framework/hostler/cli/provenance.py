@@ -10,8 +10,8 @@ from hostler.cli.formatting import format_time
 from hostler.config.provenance import origins_of, place_of
 from hostler.errors import EnvironmentSetupFailed
 from hostler.launching.env_file import read_env_file
+from hostler.launching.initial_environment import OF_ENV, OF_HOSTLER
 from hostler.launching.spec_secrets import secrets_of_spec
-from hostler.launching.variables import OF_ENV, OF_HOSTLER
 from hostler.model.spec import Configuration
 from hostler.model.validation import ResolvedServer
 from hostler.plugins.discovery import find_class

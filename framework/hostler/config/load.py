@@ -13,7 +13,7 @@ from hostler.config.resolve.instantiate import TemplateInstantiator, check_templ
 from hostler.config.resolve.server_table import ResolveContext, read_server, suggest_place
 from hostler.config.resolve.templates import Template, from_template, read_templates
 from hostler.config.source.compose import Composer
-from hostler.config.source.layers import Layers
+from hostler.config.source.merge import Layers
 from hostler.config.source.overrides import Settings
 from hostler.config.source.read import Source
 from hostler.errors import InvalidConfiguration, Problem

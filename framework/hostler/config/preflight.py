@@ -12,10 +12,10 @@ from typing import Literal, TypeAlias
 from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ServerError
 from hostler.launching.build import interpolator, launch_of
 from hostler.launching.env_file import read_env_file, references_in
+from hostler.launching.initial_environment import set_variables
 from hostler.launching.resolved_inputs import ResolvedInputs, resolve_inputs
 from hostler.launching.server_user import account_of
 from hostler.launching.spec_secrets import credentials_in_clear, secrets_of_spec
-from hostler.launching.variables import set_variables
 from hostler.model.choices import OutputMode
 from hostler.model.launch import Launch
 from hostler.model.spec import Configuration, ServerSpec
@@ -25,7 +25,7 @@ from hostler.process.disk.directories import Directories, why_not_writable
 from hostler.process.disk.namespace import resolve_namespace
 from hostler.process.spawn.environment import refuse_leaks, secrets_of
 from hostler.process.spawn.executable import check_directory, find_program
-from hostler.process.tree.proc import check_proc, doubt
+from hostler.process.tree.procfs import check_proc, doubt
 from hostler.secrets.masking import Masker
 from hostler.secrets.reference import Secret
 from hostler.text.shell_syntax import surprising_dollars

@@ -12,7 +12,7 @@ from hostler.model.choices import Kind
 from hostler.model.states import State
 from hostler.model.values import Action, Advice, Exit, ExitCause
 from hostler.plugins.host import PluginHost
-from hostler.runtime.begun_run import Run
+from hostler.runtime.base_run import Run
 from hostler.runtime.crash_report import build_crash_report
 from hostler.runtime.exit_error import (
     READ_NOTHING,

@@ -25,7 +25,7 @@ from hostler.model.states import MOVES, State
 from hostler.model.values import ExitCause
 from hostler.plugins.host import PluginHost
 from hostler.process.spawn.spawn import explain
-from hostler.runtime.begun_run import Run
+from hostler.runtime.base_run import Run
 from hostler.runtime.crash_report import build_crash_report
 from hostler.runtime.restart_budget import Budget
 

@@ -14,7 +14,7 @@ from hostler.model.spec import ServerSpec
 from hostler.model.states import MOVES, State
 from hostler.plugins.host import PluginHost
 from hostler.process.disk.lock import NameLock
-from hostler.runtime.begun_run import Run
+from hostler.runtime.base_run import Run
 from hostler.runtime.plugin_failures import build_plugins
 
 

@@ -15,7 +15,7 @@ from hostler.model.choices import Kind, RestartMode
 from hostler.model.states import COMPLETED, DONE, State
 from hostler.model.values import ExitCause, Healthy, Unhealthy
 from hostler.plugins.host import PluginHost
-from hostler.runtime.begun_run import RunEvent, RunSignal
+from hostler.runtime.base_run import RunEvent, RunSignal
 from hostler.runtime.diagnosis import why_not_ready
 from hostler.runtime.endpoint_discovery import EndpointConfirmed
 from hostler.runtime.health import HealthChanged, HealthMonitor, PluginHealth

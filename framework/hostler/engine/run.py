@@ -21,7 +21,7 @@ from hostler.process.disk.lock import NameLock
 from hostler.process.output.capture import Capture
 from hostler.process.spawn.environment import MARKER, refuse_leaks, secrets_of
 from hostler.process.spawn.exits import Process
-from hostler.runtime.begun_run import Run, RunSignal
+from hostler.runtime.base_run import Run, RunSignal
 from hostler.runtime.cleanup import clean_up, clean_up_now
 from hostler.runtime.endpoint_discovery import EndpointConfirmed, EndpointDiscovery
 from hostler.runtime.health import HealthMonitor

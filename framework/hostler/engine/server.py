@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 
-from hostler.engine.desired import DesiredState
+from hostler.engine.desired_state import DesiredState
 from hostler.errors import ServerError
 from hostler.events.events import Event
 from hostler.model.choices import Kind
@@ -14,7 +14,7 @@ from hostler.model.dependencies import Condition
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
 from hostler.process.context import SupervisorContext
-from hostler.runtime.begun_run import RunSignal
+from hostler.runtime.base_run import RunSignal
 from hostler.runtime.diagnosis import already_running, not_in_time, not_supervised
 from hostler.runtime.server_facts import ServerFacts
 from hostler.runtime.server_status import ServerStatus

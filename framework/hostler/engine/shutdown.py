@@ -15,9 +15,9 @@ from hostler.events.events import Exited
 from hostler.model.choices import Kind
 from hostler.model.states import State
 from hostler.model.values import ExitCause
-from hostler.runtime.begun_run import Run
+from hostler.runtime.base_run import Run
 from hostler.runtime.exit_error import left_behind, report_background
-from hostler.runtime.survivors import Unstoppable
+from hostler.runtime.unkillable import Unstoppable
 
 _LAST_TRY_SECONDS = 5.0
 

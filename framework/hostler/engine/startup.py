@@ -15,7 +15,7 @@ from hostler.launching.build import Given, choose_port
 from hostler.launching.resolved_inputs import ResolvedInputs, points_elsewhere, resolve_inputs
 from hostler.launching.spec_secrets import secrets_of_spec
 from hostler.process.disk.lock import NameLock
-from hostler.runtime.begun_run import Run, RunSignal
+from hostler.runtime.base_run import Run, RunSignal
 from hostler.runtime.certificates import report_unreadable
 from hostler.runtime.lingering_port import wait_for_port
 from hostler.runtime.recovery import recover, take_lock

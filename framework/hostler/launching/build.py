@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hostler.errors import InvalidConfiguration
+from hostler.launching.initial_environment import set_variables
 from hostler.launching.resolved_inputs import ResolvedInputs
-from hostler.launching.variables import set_variables
 from hostler.model.interpolation import InterpolationError, Reference, expand
 from hostler.model.launch import Launch
 from hostler.model.spec import ServerSpec

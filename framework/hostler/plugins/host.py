@@ -13,7 +13,7 @@ from hostler.errors import EnvironmentSetupFailed, PluginError, ServerError
 from hostler.model.launch import Launch
 from hostler.model.spec import PluginSpec
 from hostler.model.values import Advice, Endpoint, Exit, Report, StreamName
-from hostler.plugins.calls import SLOW_STEP, Caller, Outcome, TimedReports
+from hostler.plugins.hook_calls import SLOW_STEP, Caller, Outcome, TimedReports
 from hostler.plugins.hook_stats import Failure, HookAccounting, HookStats
 from hostler.plugins.messages import said
 from hostler.plugins.options import build

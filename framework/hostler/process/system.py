@@ -17,8 +17,8 @@ from hostler.process.net.ports import check_port_free, free_port, needs_only_tim
 from hostler.process.spawn.exits import Process
 from hostler.process.spawn.spawn import spawn
 from hostler.process.tree.members import find_tree
+from hostler.process.tree.process_table import is_dying
 from hostler.process.tree.snapshot import ProcessTableSnapshot
-from hostler.process.tree.table import is_dying
 from hostler.process.tree.terminate import kill_tree_now, stop_tree
 from hostler.process.tree.usage import TreeMemory, tree_memory, tree_usage
 

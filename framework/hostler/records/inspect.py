@@ -11,7 +11,7 @@ from hostler.model.states import State
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.lock import Owner, lock_owner
 from hostler.process.disk.run_record import RunRecord, boot_id, recorded_run
-from hostler.process.tree.table import is_alive
+from hostler.process.tree.process_table import is_alive
 from hostler.records.crash_store import CrashStore
 from hostler.records.status_store import Status, StatusStore
 

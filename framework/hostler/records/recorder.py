@@ -26,7 +26,7 @@ from hostler.events.events import (
 from hostler.events.messages import in_words
 from hostler.model.states import State
 from hostler.records.crash_store import CrashStore
-from hostler.records.memory import note_memory
+from hostler.records.memory_sampler import note_memory
 from hostler.records.status_store import Status, StatusStore, Variables
 
 # Events within this time are written together, after a respawn rather than before it.

@@ -15,7 +15,7 @@ from hostler.events.serialization import Serializable
 from hostler.model.states import State
 from hostler.process.disk.files import file_name, found_folder, own_folder, read_replaced, replace_file
 from hostler.process.disk.run_record import boot_id
-from hostler.process.tree.table import own_start_time, start_time
+from hostler.process.tree.process_table import own_start_time, start_time
 
 
 @dataclass(frozen=True, slots=True)

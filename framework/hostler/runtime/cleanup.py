@@ -11,7 +11,7 @@ import anyio
 
 from hostler.concurrency.threads import run_in_thread
 from hostler.model.launch import Cleanup, Launch, Sink
-from hostler.plugins.calls import Caller, Outcome
+from hostler.plugins.hook_calls import Caller, Outcome
 from hostler.process.context import SupervisorContext
 from hostler.process.disk.namespace import remember_namespace
 from hostler.process.disk.run_record import Leftover, RunStore, kill_recorded

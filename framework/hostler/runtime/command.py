@@ -19,7 +19,7 @@ from hostler.process.output.capture import Capture
 from hostler.process.spawn.environment import MARKER
 from hostler.process.spawn.exits import ExitStatus, Process
 from hostler.runtime.reporter import Reporter
-from hostler.runtime.survivors import Unstoppable
+from hostler.runtime.unkillable import Unstoppable
 from hostler.secrets.masking import Masker
 
 _DRAIN_SECONDS = 0.5

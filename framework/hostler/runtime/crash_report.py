@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord, PluginNote
 from hostler.model.values import Advice, Exit, Unhealthy
-from hostler.runtime.begun_run import Run
+from hostler.runtime.base_run import Run
 
 
 def build_crash_report(

@@ -10,7 +10,7 @@ from hostler.events.crash import CrashRecord
 from hostler.model.choices import HealthRule
 from hostler.model.states import State
 from hostler.model.values import Unhealthy
-from hostler.runtime.begun_run import Run
+from hostler.runtime.base_run import Run
 from hostler.runtime.health import PluginHealth
 from hostler.runtime.server_facts import ServerFacts
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hostler.errors import ServerCrashed
-from hostler.launching.withheld import hint_of_withheld
+from hostler.launching.withheld_variables import hint_of_withheld
 from hostler.model.choices import InputMode, Kind
 from hostler.model.values import Exit
-from hostler.process.tree.table import until_settled
-from hostler.runtime.begun_run import Run
+from hostler.process.tree.process_table import until_settled
+from hostler.runtime.base_run import Run
 
 _SEE = "see its last lines, and its log file if log-rotation is on"
 READ_NOTHING = 'set stdin = "open" if it exits because there is nothing to read; see its last lines'

@@ -11,7 +11,7 @@ from uuid import uuid4
 from hostler.process.context import SupervisorContext
 from hostler.process.disk.lock import NameLock
 from hostler.process.disk.run_record import RunRecord
-from hostler.process.tree.proc import check_proc
+from hostler.process.tree.procfs import check_proc
 from hostler.runtime.reporter import Reporter
 
 

@@ -20,7 +20,7 @@ from hostler.model.states import State
 from hostler.model.values import Auth, Endpoint, Line, ProcessUsage, StreamEvent, StreamGap
 from hostler.process.context import SupervisorContext
 from hostler.process.spawn.environment import MARKER, safe_base
-from hostler.runtime.begun_run import Run
+from hostler.runtime.base_run import Run
 from hostler.runtime.command import AsServer, CommandRunner
 from hostler.runtime.listener_identity import find_stranger, verify_listener
 from hostler.runtime.plugin_tasks import ServerTasks, run_beside

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord
 from hostler.model.states import State
-from hostler.runtime.begun_run import Run
+from hostler.runtime.base_run import Run
 from hostler.runtime.restart_budget import Budget
 
 

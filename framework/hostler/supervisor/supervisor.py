@@ -27,7 +27,7 @@ from hostler.process.disk.namespace import resolve_namespace
 from hostler.process.disk.run_record import RunStore
 from hostler.process.output.capture import OutputReader
 from hostler.records.crash_store import CrashStore
-from hostler.records.memory import sample_memory
+from hostler.records.memory_sampler import sample_memory
 from hostler.records.recorder import StateRecorder
 from hostler.records.status_store import StatusStore
 from hostler.runtime.cleanup import sweep

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     )
     from hostler.testing.servers import Servers as Servers
     from hostler.testing.simulation.child import FakeChild as FakeChild
-    from hostler.testing.simulation.clock import (
+    from hostler.testing.simulation.virtual_loop import (
         Stalled as Stalled,
         VirtualLoop as VirtualLoop,
         run_virtually as run_virtually,
@@ -37,7 +37,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
         "fake_context": "FakeServerContext RecordedNotice StandIn Told",
         "servers": "Servers",
         "simulation.child": "FakeChild",
-        "simulation.clock": "Stalled VirtualLoop run_virtually settle",
+        "simulation.virtual_loop": "Stalled VirtualLoop run_virtually settle",
         "simulation.host": "SimulatedHost World",
         "simulation.virtual_clock": "VirtualClock",
     },

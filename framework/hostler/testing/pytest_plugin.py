@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Have tests with a virtual clock run on its loop, whatever loop the others have."""
     if "virtual_clock" in metafunc.fixturenames:
-        from hostler.testing.simulation.clock import VirtualLoop  # noqa: PLC0415
+        from hostler.testing.simulation.virtual_loop import VirtualLoop  # noqa: PLC0415
 
         backend = ("asyncio", {"loop_factory": VirtualLoop})
         metafunc.parametrize("anyio_backend", [pytest.param(backend, id="virtual")])

@@ -17,7 +17,7 @@ from hostler import State
 from hostler.cli.explain import explained
 from hostler.process.disk.lock import Owner
 from hostler.process.disk.run_record import RunRecord, boot_id
-from hostler.process.tree.table import start_time
+from hostler.process.tree.process_table import start_time
 from hostler.records.inspect import ServerInspection
 from hostler.records.status_store import Status
 from hostler_process import Configure, Run, Start, server_table

@@ -28,7 +28,7 @@ from hostler import (
     Supervisor,
     hookimpl,
 )
-from hostler.process.tree.table import Table, read_table
+from hostler.process.tree.process_table import Table, read_table
 from specs import QUICK, MakeSpec, announced
 
 NO_RETRY = replace(QUICK, start_retries=0)

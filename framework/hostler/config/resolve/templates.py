@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from hostler.config.source.layers import merge
+from hostler.config.source.merge import merge
 from hostler.model.interpolation import MalformedReference, TemplateText, expand, names
 from hostler.model.schema.diagnostics import Diagnostics, shown
 from hostler.model.schema.tree import Node, below, moved, portable, quoted, with_children

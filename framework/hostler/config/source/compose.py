@@ -9,7 +9,7 @@ from functools import reduce
 from pathlib import Path
 
 from hostler.config.resolve.interpolation import Names, fill
-from hostler.config.source.layers import merge, with_switches
+from hostler.config.source.merge import merge, with_switches
 from hostler.config.source.read import Source, read
 from hostler.errors import InvalidConfiguration
 from hostler.model.schema.diagnostics import Diagnostics, likely, shown

@@ -17,7 +17,7 @@ from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning
 from hostler.process.disk.directories import Directories, secure_directory
 from hostler.process.disk.files import found_folder, read_small
 from hostler.process.shortage_hint import shortage_hint
-from hostler.process.tree.table import is_alive, own_start_time
+from hostler.process.tree.process_table import is_alive, own_start_time
 
 # A sweep holds the locks of dead supervisors while it cleans up after them: that is worth waiting for.
 _CLEANUP_TIMEOUT = 10.0

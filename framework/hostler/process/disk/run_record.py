@@ -19,7 +19,7 @@ from hostler.process.disk.files import append, found_folder, read_replaced, repl
 from hostler.process.disk.lock import NameLock, lock_path, runs_folder
 from hostler.process.disk.remove_tree import remove_inside
 from hostler.process.spawn.cgroups import remove_group
-from hostler.process.tree.table import own_start_time
+from hostler.process.tree.process_table import own_start_time
 from hostler.process.tree.terminate import kill_leftovers
 
 

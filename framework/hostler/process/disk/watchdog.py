@@ -24,7 +24,7 @@ if __name__ == "__main__":  # first of all: what ends hostler is often sent to a
 
 from hostler.process.spawn.cgroups import kill_group
 from hostler.process.tree.members import Member, find_leftovers, find_tree
-from hostler.process.tree.table import start_time
+from hostler.process.tree.process_table import start_time
 
 _KILL_WITHIN = 10.0
 _LONGEST_PAUSE = 0.2

@@ -18,7 +18,7 @@ import anyio
 
 from hostler.errors import ProcessSpawnFailed
 from hostler.process.spawn.exits import ExitStatus, Process
-from hostler.process.tree.table import MARKER
+from hostler.process.tree.process_table import MARKER
 
 OnLost: TypeAlias = Callable[[str, str, Mapping[str, object]], None]
 

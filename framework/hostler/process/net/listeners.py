@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from hostler.process.net.addresses import Address, parse_address, unmapped
-from hostler.process.tree.proc import folder
+from hostler.process.tree.procfs import folder
 
 # local address and port, remote ones, state, queues, timer, retransmits; then uid, timeout, inode
 _ROW = re.compile(

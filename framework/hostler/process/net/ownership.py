@@ -24,7 +24,7 @@ from hostler.process.net.listeners import (
     socket_inodes,
 )
 from hostler.process.net.netlink import ask_closing, ask_listening, ask_peer
-from hostler.process.tree.proc import list_folders
+from hostler.process.tree.procfs import list_folders
 
 
 class ListenerKind(Enum):

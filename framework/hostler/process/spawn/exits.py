@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import InitVar, dataclass
 from pathlib import Path
 
-from hostler.process.tree.table import start_time
+from hostler.process.tree.process_table import start_time
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from functools import cache
 
 from hostler.errors import EnvironmentSetupFailed
 from hostler.model.launch import Launch
-from hostler.process.tree.proc import read_fields
+from hostler.process.tree.procfs import read_fields
 
 _TOOL_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"  # never the child's PATH: these run with our privileges
 _MULTI_CALL = {"busybox", "toybox"}  # their tools of these names lack what is needed

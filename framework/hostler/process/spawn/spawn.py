@@ -21,7 +21,7 @@ from hostler.process.spawn.environment import MARKER, steers_programs
 from hostler.process.spawn.executable import find_program
 from hostler.process.spawn.exits import Process
 from hostler.process.spawn.privileges import Account, Prefix, build_prefix, find_account, limit_prefix
-from hostler.process.tree.proc import doubt
+from hostler.process.tree.procfs import doubt
 from hostler.process.tree.run_mark import lent_mark, mark_option, mark_process, may_lend
 
 _TEMPORARY = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY, errno.EINTR, errno.EIO}

@@ -13,7 +13,7 @@ import anyio
 
 from hostler.process.spawn.exits import Process, open_exit_fd, send_signal
 from hostler.process.tree.members import Member
-from hostler.process.tree.table import is_alive, start_time
+from hostler.process.tree.process_table import is_alive, start_time
 
 _POLL_INTERVAL = 0.05  # only where there is no descriptor left to wait for
 

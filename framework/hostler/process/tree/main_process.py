@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from hostler.process.tree.members import Member
-from hostler.process.tree.proc import folder, read, read_fields
+from hostler.process.tree.procfs import folder, read, read_fields
 
 
 class Reaction(Enum):

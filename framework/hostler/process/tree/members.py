@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hostler.process.spawn.cgroups import pids_in
-from hostler.process.tree.table import Row, Table, read_table, until_settled
+from hostler.process.tree.process_table import Row, Table, read_table, until_settled
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from hostler.process.tree.proc import links, list_folders, parse_stat, read
+from hostler.process.tree.procfs import links, list_folders, parse_stat, read
 
 
 def reap_orphans(known: Callable[[int], bool]) -> list[int]:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hostler.process.tree.proc import folder
+from hostler.process.tree.procfs import folder
 
 # Many a daemon clears or overwrites its environment, forks twice and has a session of its own, which leaves
 # no other trace. RLIMIT_RTTIME is the time in microseconds that a thread with a real-time policy may run

@@ -6,7 +6,7 @@ import asyncio
 import math
 
 from hostler.process.spawn.exits import Process
-from hostler.process.tree.table import Table, read_table
+from hostler.process.tree.process_table import Table, read_table
 
 
 class ProcessTableSnapshot:

@@ -18,8 +18,8 @@ from hostler.process.spawn.exits import Process
 from hostler.process.tree.handles import ProcessHandles
 from hostler.process.tree.main_process import find_main
 from hostler.process.tree.members import Member, find_leftovers, find_tree
+from hostler.process.tree.process_table import until_settled
 from hostler.process.tree.snapshot import ProcessTableSnapshot
-from hostler.process.tree.table import until_settled
 
 _KILL_WITHIN = 2.0
 _MAIN_SHARE = _REST_SHARE = 0.5

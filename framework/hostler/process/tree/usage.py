@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from hostler.model.values import ProcessUsage
 from hostler.process.spawn.exits import Process
 from hostler.process.tree.members import Member, find_tree
-from hostler.process.tree.proc import folder, read_fields, read_stat
-from hostler.process.tree.table import Table
+from hostler.process.tree.process_table import Table
+from hostler.process.tree.procfs import folder, read_fields, read_stat
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from hostler.errors import ServerError
 from hostler.model.launch import Launch
 from hostler.model.spec import ServerSpec
 from hostler.model.values import Endpoint, Report
-from hostler.plugins.calls import Caller, Outcome
+from hostler.plugins.hook_calls import Caller, Outcome
 from hostler.plugins.messages import said
 from hostler.plugins.registration import Implementation
 from hostler.plugins.validation import advice_fault, launch_fault

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from hostler.model.values import Report
-from hostler.plugins.calls import TimedReports
+from hostler.plugins.hook_calls import TimedReports
 from hostler.plugins.messages import said
 from hostler.plugins.validation import report_fault
 from hostler.testing.conformance.findings import Findings

@@ -11,8 +11,8 @@ from hostler.model.spec import Configuration
 from hostler.supervisor.supervisor import Supervisor
 from hostler.testing.servers import Servers
 from hostler.testing.simulation.child import FakeChild
-from hostler.testing.simulation.clock import settle
 from hostler.testing.simulation.host import SimulatedHost
+from hostler.testing.simulation.virtual_loop import settle
 
 
 def _come_up(child: FakeChild) -> None:

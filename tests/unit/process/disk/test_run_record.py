@@ -23,7 +23,7 @@ from pathlib import Path
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.lock import NameLock
 from hostler.process.disk.run_record import RunRecord, RunStore
-from hostler.process.tree.table import start_time
+from hostler.process.tree.process_table import start_time
 base = Path(sys.argv[1])
 directories = Directories(base / "s", base / "d", base / "c")
 store = RunStore(directories)

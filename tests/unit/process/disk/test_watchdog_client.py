@@ -22,7 +22,7 @@ from hostler.process.disk import watchdog as program
 from hostler.process.disk import watchdog_client as client_module
 from hostler.process.disk.watchdog_client import WatchdogClient
 from hostler.process.tree.members import Member
-from hostler.process.tree.table import MARKER
+from hostler.process.tree.process_table import MARKER
 from run_marks import mark
 
 Start: TypeAlias = Callable[..., Any]

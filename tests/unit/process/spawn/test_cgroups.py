@@ -16,7 +16,7 @@ import pytest
 from hostler.process.spawn import cgroups
 from hostler.process.spawn.cgroups import join, kill_group, pids_in, remove_group
 from hostler.process.tree.members import find_tree
-from hostler.process.tree.table import MARKER
+from hostler.process.tree.process_table import MARKER
 from hostler.process.tree.terminate import kill_leftovers, kill_tree_now, stop_tree
 
 

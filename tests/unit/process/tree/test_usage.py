@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 from hostler.process.system import Processes
-from hostler.process.tree.table import read_table
+from hostler.process.tree.process_table import read_table
 from hostler.process.tree.usage import read_times, tree_usage
 
 MIB = 2**20

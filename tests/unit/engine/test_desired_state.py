@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 import pytest
-from hostler.engine.desired import DesiredState
+from hostler.engine.desired_state import DesiredState
 
 pytestmark = pytest.mark.anyio
 

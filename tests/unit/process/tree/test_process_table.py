@@ -8,10 +8,9 @@ from typing import Any
 
 import anyio
 import pytest
-from hostler.process.tree import members, table
+from hostler.process.tree import members, process_table
 from hostler.process.tree.members import find_tree
-from hostler.process.tree.proc import read as read_proc
-from hostler.process.tree.table import (
+from hostler.process.tree.process_table import (
     Row,
     count_forks,
     find_marks,
@@ -20,6 +19,7 @@ from hostler.process.tree.table import (
     start_time,
     until_settled,
 )
+from hostler.process.tree.procfs import read as read_proc
 from hostler.process.tree.usage import tree_memory
 from namespaces import unshared
 
@@ -148,7 +148,7 @@ async def test_who_is_older_than_the_server_is_read_once(
     child = start("sleep", "60")
     seen: dict[int, tuple[int, float]] = {}
     read_table(child.process.start_time, seen)
-    monkeypatch.setattr("hostler.process.tree.table.read", note_and_read)
+    monkeypatch.setattr("hostler.process.tree.process_table.read", note_and_read)
 
     assert child.pid in read_table(child.process.start_time, seen).rows
     assert f"/proc/{child.pid}/stat" in read
@@ -178,13 +178,13 @@ async def test_processes_older_than_the_server_are_not_asked_for_their_environme
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    read = table._environment
+    read = process_table._environment
 
     def note_and_read(pid: int) -> bytes:
         asked.append(pid)
         return read(pid)
 
-    monkeypatch.setattr(table, "_environment", note_and_read)
+    monkeypatch.setattr(process_table, "_environment", note_and_read)
     await anyio.sleep(0.02)  # two ticks of the kernel's clock
     child = start("sleep", "60")
     find_tree(child.process)
@@ -196,7 +196,7 @@ async def test_processes_older_than_the_server_are_not_asked_for_their_environme
 async def test_a_process_without_environment_hurts_nobody(start: Start) -> None:
     child = start("env", "-i", "sleep", "60")
     with anyio.fail_after(5):
-        while table._environment(child.pid):  # noqa: ASYNC110  (nobody tells an exec)
+        while process_table._environment(child.pid):  # noqa: ASYNC110  (nobody tells an exec)
             await anyio.sleep(0.005)
     assert [member.pid for member in find_tree(child.process)] == [child.pid]
 
@@ -242,7 +242,7 @@ def test_sessions_and_groups_of_members_belong_to_them() -> None:
         row(13, 1, 13, 9),
         row(14, 12, 14, 14),
     ]
-    look = table.Table(iter([*rows, row(15, 1, 15, 14)]))
+    look = process_table.Table(iter([*rows, row(15, 1, 15, 14)]))
 
     found = members._members(look, [look.rows[11]], set())
     assert {member.pid for member in found} == {11, 12, 14, 15}
@@ -279,9 +279,9 @@ async def test_a_program_is_waited_for_while_it_is_being_loaded(
 ) -> None:
     # how long the kernel takes to load a program cannot be arranged
     child, empty = start("sleep", "60", run_id="loaded"), [b""] * 5
-    read = table._environment
-    monkeypatch.setattr(table, "_environment", lambda pid: empty.pop() if empty else read(pid))
-    monkeypatch.setattr(table, "_has_arguments", lambda pid: not empty)
+    read = process_table._environment
+    monkeypatch.setattr(process_table, "_environment", lambda pid: empty.pop() if empty else read(pid))
+    monkeypatch.setattr(process_table, "_has_arguments", lambda pid: not empty)
     look = read_table(child.process.start_time)
 
     assert child.pid in [row.pid for row in look.marked("loaded", child.process.start_time)]

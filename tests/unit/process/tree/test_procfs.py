@@ -15,7 +15,7 @@ STOPS = f"""
 import asyncio, os, pathlib, socket
 from hostler.model.launch import Launch
 from hostler.model.values import Endpoint
-from hostler.process.tree.proc import doubt
+from hostler.process.tree.procfs import doubt
 from hostler.process.net.ownership import who_listens
 from hostler.process.spawn.spawn import spawn
 from hostler.process.tree.reaper import list_zombies
@@ -53,7 +53,7 @@ asyncio.run(main())
 """
 CHECKS = """
 import os
-from hostler.process.tree.proc import check_proc, doubt
+from hostler.process.tree.procfs import check_proc, doubt
 print("hides" in doubt())
 os.setgroups([])
 os.setresgid(2001, 2001, 2001)

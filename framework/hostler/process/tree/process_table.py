@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from hostler.process.tree.proc import folder, links, list_folders, parse_stat, read, read_fields, read_stat
+from hostler.process.tree.procfs import folder, links, list_folders, parse_stat, read, read_fields, read_stat
 from hostler.process.tree.run_mark import limit_mark, read_mark
 
 MARKER = "HOSTLER_RUN_ID"

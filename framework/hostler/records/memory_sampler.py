@@ -13,7 +13,7 @@ from hostler.events.crash import MemoryPoint
 from hostler.events.events import MemorySampled
 from hostler.model.states import State
 from hostler.process.tree.usage import TreeMemory
-from hostler.runtime.begun_run import Run
+from hostler.runtime.base_run import Run
 
 
 async def sample_memory(servers: Mapping[str, Server], changed: Callable[[float], Awaitable[None]]) -> None:
