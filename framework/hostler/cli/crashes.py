@@ -53,7 +53,7 @@ def _numbered(found: Sequence[StoredCrash], number: int) -> list[StoredCrash]:
     chosen = [crash for crash in found if crash.number == number]
     if not chosen:
         numbers = f"there are {found[0].number} to {found[-1].number}" if found else "there is none"
-        raise click.UsageError(f"there is no record of crash {number} is on record; {numbers}")
+        raise click.UsageError(f"there is no record of crash {number}; {numbers}")
     return chosen
 
 

@@ -24,6 +24,8 @@ class _SafeStream:
             self.write(line)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "buffer":  # click writes to it, past us, where the encoding is ASCII
+            raise AttributeError(name)
         return getattr(self.stream, name)
 
 

@@ -130,12 +130,10 @@ class LiveRun(PreparedRun):
         self.process = self._spawn(run_id)
 
     def _open_capture(self) -> Capture:
-        sinks = tuple(self.launch.sinks)
-        self.launch.sinks.clear()  # from here on the capture closes them
         return self.context.output.open(
             generation=self.generation,
             masker=self.reporter.masker,
-            sinks=sinks,
+            sinks=self.launch.take_sinks(),  # from here on the capture closes them
             on_trouble=self._report_trouble,
             streams=self.captured,
         )
@@ -246,7 +244,7 @@ class LiveRun(PreparedRun):
 
     async def _start_health(self, health: HealthMonitor) -> None:
         # A check that imports what a warm-up imports just now waits for its thread: the event loop would too.
-        with anyio.move_on_after(_LONGEST_WARM_UP):
+        with anyio.move_on_after(min(_LONGEST_WARM_UP, self.spec.startup_timeout / 3)):
             await self._warmed_up.wait()
         health.start()
 

@@ -119,7 +119,18 @@ def _writers_of(place: str, found: os.stat_result) -> Iterator[int]:
 def group_members(gid: int) -> Iterator[int]:
     """The users of a group, as far as the accounts of this machine show."""
     yield from (person.pw_uid for person in pwd.getpwall() if person.pw_gid == gid)
+    yield from (uid for _, uid in _named_members(gid) if uid is not None)
+
+
+def unknown_members(gid: int) -> Iterator[str]:
+    """The names of users in a group who have no account on this machine now."""
+    return (name for name, uid in _named_members(gid) if uid is None)
+
+
+def _named_members(gid: int) -> Iterator[tuple[str, int | None]]:
     with suppress(KeyError):
         for name in grp.getgrgid(gid).gr_mem:
-            with suppress(KeyError):
-                yield pwd.getpwnam(name).pw_uid
+            try:
+                yield name, pwd.getpwnam(name).pw_uid
+            except KeyError:
+                yield name, None

@@ -159,6 +159,11 @@ class Launch:
         """Drop an environment that may hold anything now: nothing is started with it."""
         self.env = {}
 
+    def take_sinks(self) -> tuple[Sink, ...]:
+        """Hand the sinks over to whoever closes them; a list that a plugin keeps for its next run stays."""
+        taken, self.sinks = tuple(self.sinks), []
+        return taken
+
     def defer(self, cleanup: Cleanup) -> None:
         """Run `cleanup` when this run ends in any way, a failed pre_spawn included; last one first."""
         self.cleanups.append(cleanup)

@@ -105,7 +105,7 @@ def _load_file(path: Path) -> ModuleType:
         return sys.modules[name]
 
     loader = SourceFileLoader(name, str(path))
-    found = spec_from_file_location(name, path, loader=loader)
+    found = spec_from_file_location(name, path, loader=loader, submodule_search_locations=None)
     module = sys.modules[name] = module_from_spec(cast("ModuleSpec", found))  # given a loader there is one
     try:
         # The loader itself would leave bytecode beside the user's file, and trust it where it is stale.

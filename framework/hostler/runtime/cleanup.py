@@ -44,10 +44,8 @@ async def clean_up(launch: Launch, store: RunStore, warn: Callable[[str], None])
 
     `warn` is called with everything that failed; nothing is raised. Each clean-up is called once, ever.
     """
-    # Emptied before anything is awaited: a second clean-up, as at the end of the program, closes none twice.
-    sinks = tuple(launch.sinks)
-    launch.sinks.clear()
-    if sinks:
+    # Taken before anything is awaited: a second clean-up, as at the end of the program, closes none twice.
+    if sinks := launch.take_sinks():
         with anyio.move_on_after(_SINK_SECONDS):
             await run_in_thread(_close, sinks, warn, abandon_on_cancel=True)
 
@@ -76,8 +74,7 @@ async def _remove(paths: Sequence[Path], store: RunStore, warn: Callable[[str], 
 
 def clean_up_now(launch: Launch, store: RunStore) -> None:
     """Do the same without an event loop: deferred coroutines are not run."""
-    _close(launch.sinks, lambda _: None)
-    launch.sinks.clear()
+    _close(launch.take_sinks(), lambda _: None)
 
     while launch.cleanups:
         with suppress(BaseException):  # not even SystemExit of one may spare the others

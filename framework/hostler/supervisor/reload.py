@@ -49,6 +49,8 @@ class Reloader:
     async def add(self, what: str | ServerSpec, name: str | None, parameters: Mapping[str, object]) -> Server:
         """See Supervisor.add."""
         self._refuse_unless_open()
+        if not isinstance(what, str | ServerSpec):
+            raise TypeError(f"expected the name of a template or a ServerSpec, got {what!r}")
         if isinstance(what, str):
             what = await run_in_thread(self._spec_from, what, name, parameters)
         elif name is not None or parameters:

@@ -72,7 +72,7 @@ def test_one_is_chosen_by_its_number(keep: Keep, run: Run) -> None:
     assert json.loads(run("crashes", "fake", "--number", "7", "--json").stdout)["generation"] == 7
     done = run("crashes", "fake", "--number", "2")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "there is no record of crash 2 is on record; there are 3 to 22" in done.stderr
+    assert "there is no record of crash 2; there are 3 to 22" in done.stderr
     assert len(run("crashes", "fake", "--json").stdout.splitlines()) == 20
 
 

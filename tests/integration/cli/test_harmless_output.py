@@ -89,6 +89,22 @@ def test_no_command_orders_anything(run: Run, tmp_path: Path) -> None:
     assert orders(done.stderr) == []
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_crashes_order_nothing_in_any_locale(
+    run: Run, environ: dict[str, str], tmp_path: Path, encoding: str
+) -> None:
+    code = f"import os, sys; os.write(2, {NASTY.encode()!r} + b'\\n'); sys.exit(3)"
+    (tmp_path / "hostler.toml").write_text(
+        f"[servers.fake]\ncommand = {json.dumps([sys.executable, '-c', code])}\nport = false\n"
+        "restart = { start_retries = 0, max_restarts = 0 }\n"
+    )
+    assert run("run").returncode != 0
+    for words in (["crashes", "--last"], ["explain"]):
+        done = run(*words, env=environ | {"PYTHONIOENCODING": encoding}, encoding="utf-8")
+        assert "end" in done.stdout
+        assert orders(done.stdout + done.stderr) == [], words
+
+
 def test_what_show_writes_is_escaped_and_means_the_same(run: Run, tmp_path: Path) -> None:
     file = nasty(tmp_path)
     written = tmp_path / "written.toml"

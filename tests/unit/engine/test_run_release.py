@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -142,6 +142,28 @@ async def test_what_a_launch_holds_is_released_once_however_it_ends(
         assert plugin.deferred == ["second", "first"]
         assert not plugin.folder.exists()
         assert files_in(directories.state) == []
+
+
+@dataclass(eq=False)
+class KeepsSinks:
+    """Gives each launch the sinks that it keeps itself."""
+
+    sinks: Sequence[Bucket]
+
+    @hookimpl
+    async def pre_spawn(self, launch: Launch) -> None:
+        launch.sinks = self.sinks  # type: ignore[assignment]  # any sequence will do
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+async def test_sinks_that_a_plugin_keeps_are_used_in_each_run(
+    kind: Callable[[list[Bucket]], Sequence[Bucket]], make_spec: MakeSpec, directories: Directories
+) -> None:
+    plugin = KeepsSinks(kind([Bucket()]))
+    async with Supervisor(make_spec(plugins=with_plugin(plugin)), directories=directories) as supervisor:
+        await supervisor["fake"].wait_ready(20)
+        await supervisor["fake"].restart()
+    assert [sink.closed for sink in plugin.sinks] == [2]
 
 
 @dataclass(eq=False)

@@ -107,12 +107,18 @@ async def test_health_checks_begin_only_after_the_warm_ups(
         assert plugin.was_warm
 
 
+@pytest.mark.parametrize(("longest", "startup_timeout"), [(0.2, 60.0), (60.0, 6.0)])
 async def test_a_warm_up_that_hangs_delays_the_health_checks_for_a_while_only(
-    make_spec: MakeSpec, directories: Directories, monkeypatch: pytest.MonkeyPatch
+    longest: float,
+    startup_timeout: float,
+    make_spec: MakeSpec,
+    directories: Directories,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hostler.engine.run._LONGEST_WARM_UP", 0.2)
-    plugin = WarmsUp(seconds=3.0)
-    async with supervised(make_spec(plugins=with_health(plugin)), directories) as supervisor:
+    monkeypatch.setattr("hostler.engine.run._LONGEST_WARM_UP", longest)
+    plugin = WarmsUp(seconds=5.0)
+    spec = make_spec(plugins=with_health(plugin), startup_timeout=startup_timeout)
+    async with supervised(spec, directories) as supervisor:
         await supervisor["fake"].wait_ready(20)
         assert plugin.was_warm is False
 

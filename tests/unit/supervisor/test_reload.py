@@ -188,6 +188,17 @@ async def test_needs_may_change(make_spec: MakeSpec, directories: Directories) -
         assert list(supervisor["web"].needs) == ["two"]
 
 
+async def test_what_is_neither_a_spec_nor_a_template_is_not_added(
+    make_spec: MakeSpec, directories: Directories, tmp_path: Path
+) -> None:
+    file = tmp_path / "more.toml"
+    file.write_text('[servers.extra]\ncommand = ["true"]\n')
+    async with Supervisor(make_spec(name="base"), directories=directories) as supervisor:
+        with pytest.raises(TypeError, match="expected the name of a template or a ServerSpec, got PosixPath"):
+            await supervisor.add(file)  # type: ignore[arg-type]
+        assert list(supervisor) == ["base"]
+
+
 async def test_servers_that_a_program_added_stay_unless_the_configuration_takes_their_name(
     make_spec: MakeSpec, directories: Directories
 ) -> None:

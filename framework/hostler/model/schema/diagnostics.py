@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from hostler.errors import InvalidConfiguration, Problem
@@ -124,9 +124,9 @@ def worded(value: object) -> str:
             return "true" if flag else "false"
         case int() | float() as number:
             return str(number)
-        case dict():
+        case Mapping():
             return "a table"
-        case list() as items:
+        case list() | tuple() as items:
             return "a list" if items else "an empty list"
         case value:
             return f"a {type(value).__name__}"

@@ -49,12 +49,12 @@ def replace_file(name: str, data: bytes, folder: int | None, unfinished: str = "
     remove(unfinished, folder)
     try:
         write_new(unfinished, data, folder)
-        # Not renamed over the old one: ext4 flushes then (0.15 ms). A kill in between leaves the new one.
-        remove(name, folder)
-        os.rename(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
     except OSError:
         remove(unfinished, folder)
         raise
+    # Not renamed over the old one: ext4 flushes then (0.15 ms). What fails in between leaves the new one.
+    remove(name, folder)
+    os.rename(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def read_replaced(name: str, folder: int, unfinished: str = "") -> bytes:

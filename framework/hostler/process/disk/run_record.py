@@ -193,7 +193,9 @@ class RunStore:
 
     def _roots(self) -> list[Path]:
         own = self._directories
-        names = (tempfile.gettempdir(), "/tmp", "/var/tmp", os.environ.get("XDG_RUNTIME_DIR"))  # noqa: S108
+        names = ["/tmp", "/var/tmp", os.environ.get("XDG_RUNTIME_DIR")]  # noqa: S108
+        with suppress(FileNotFoundError):  # on a system that can only be read there is none
+            names.append(tempfile.gettempdir())
         return [own.state, own.data, own.cache, *(Path(name) for name in names if name)]
 
 

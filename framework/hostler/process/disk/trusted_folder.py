@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hostler.files.trusted_path import group_members, named_writers
+from hostler.files.trusted_path import group_members, named_writers, unknown_members
 
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_LINKS = 40
@@ -127,8 +127,11 @@ class _PathWalk:
 
     def _check_group(self, group: int) -> None:
         """Refuse a group that others are in: distributions that give each user a group set its bits too."""
-        if others := set(group_members(group)) - {0, os.geteuid()}:
-            reason = f"user {pwd.getpwuid(min(others)).pw_name} may write in it, by its group"
+        uids = sorted(set(group_members(group)) - {0, os.geteuid()})
+        # One without an account may get it later, or has it in a directory service that is down.
+        others = [*(pwd.getpwuid(uid).pw_name for uid in uids), *unknown_members(group)]
+        if others:
+            reason = f"user {others[0]} may write in it, by its group"
             raise Untrusted(self._at, reason, f"chmod g-w {self._at}")
         if named_writers(self._at):
             raise Untrusted(

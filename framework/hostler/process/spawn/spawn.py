@@ -155,7 +155,8 @@ def explain(error: Exception, program: str) -> ProcessSpawnFailed:
     if number == errno.E2BIG:
         advice = "make the arguments and the environment smaller"
 
-    other = os.fsdecode(error.filename or "") if isinstance(error, OSError) else ""
+    named = error.filename if isinstance(error, OSError) else None
+    other = os.fsdecode(named) if isinstance(named, str | bytes) else ""  # it may be a descriptor, too
     if other and os.path.basename(other) != os.path.basename(program):  # noqa: PTH119 - it was looked at before
         reason, advice = f"{reason}: {other}", f"see that {other} is there and may be used"
 

@@ -83,11 +83,15 @@ class ProcessHandles:
     async def wait(self, only: Collection[Member] | None = None) -> None:
         """Wait until all who are held, or `only` some of them, have ended; cancellable."""
         watched = [member for member in self._fds if only is None or member in only]
-        for member in watched:  # one after the other: all have to end
-            await anyio.wait_readable(self._fds[member])
-            self.release(member)
+        async with anyio.create_task_group() as tasks:  # each at once: the end of one frees a descriptor
+            for member in watched:
+                tasks.start_soon(self._wait_end, member)
         if self._without_fd and not watched:
             await anyio.sleep(_POLL_INTERVAL)
+
+    async def _wait_end(self, member: Member) -> None:
+        await anyio.wait_readable(self._fds[member])
+        self.release(member)
 
     def wait_here(self, seconds: float) -> None:
         """Wait the same way, blocking, for a limited time: for a program without a running loop."""

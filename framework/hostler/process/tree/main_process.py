@@ -80,7 +80,7 @@ def _reaction(pid: int, number: int) -> Reaction:
         return Reaction.HANDLES
 
     for name, reaction in _MASKS.items():
-        if int(status[name], 16) >> (number - 1) & 1:
+        if int(status.get(name, b"0"), 16) >> (number - 1) & 1:
             return reaction
 
     # While a process sleeps in sigwait, the kernel shows the signals that it waits for as unblocked.

@@ -134,7 +134,8 @@ def is_dying(pid: int) -> bool:
     except OSError:
         return True
 
-    pending = int(status[b"SigPnd"], 16) | int(status[b"ShdPnd"], 16)
+    # Where /proc is only partly there, as in some sandboxes, nothing is known to be pending.
+    pending = int(status.get(b"SigPnd", b"0"), 16) | int(status.get(b"ShdPnd", b"0"), 16)
     return bool(flags & _SIGNALED or pending >> (signal.SIGKILL - 1) & 1)
 
 

@@ -401,6 +401,16 @@ def test_the_records_themselves_cannot_be_named_as_temporary(
     lock.release()
 
 
+def test_without_a_directory_for_temporary_files_what_hostler_owns_is_removed(
+    directories: Directories, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", list)
+    scratch = directories.data / "scratch"
+    scratch.mkdir(parents=True)
+    assert store.remove_temporary([scratch]) == ([scratch], [])
+
+
 def test_sockets_in_the_runtime_directory_are_removed_too(
     store: RunStore, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

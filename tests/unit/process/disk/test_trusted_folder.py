@@ -147,14 +147,15 @@ def test_an_access_list_that_lets_others_read_alone_is_no_obstacle(base: Path) -
     assert opened(base / "x") == str(base / "x")
 
 
+@pytest.mark.parametrize("name", ["daemon", "no-account-yet"])
 def test_a_group_of_which_another_user_is_a_member_is_refused(
-    base: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No account is made for it."""
-    group = grp.struct_group(("ours", "x", OURS, ["daemon"]))
+    group = grp.struct_group(("ours", "x", OURS, [name]))
     monkeypatch.setattr(grp, "getgrgid", lambda _: group)
     folder(base / "x", OURS, 0o775)
-    assert "user daemon may write in it, by its group" in opened(base / "x")
+    assert f"user {name} may write in it, by its group" in opened(base / "x")
 
 
 def test_we_ourselves_are_no_outsiders_and_a_group_that_may_write_is(base: Path) -> None:

@@ -14,12 +14,14 @@ from hostler.process.tree.process_table import (
     Row,
     count_forks,
     find_marks,
+    is_dying,
     read_row,
     read_table,
     start_time,
     until_settled,
 )
 from hostler.process.tree.procfs import read as read_proc
+from hostler.process.tree.terminate import stop_tree
 from hostler.process.tree.usage import tree_memory
 from namespaces import unshared
 
@@ -285,3 +287,13 @@ async def test_a_program_is_waited_for_while_it_is_being_loaded(
     look = read_table(child.process.start_time)
 
     assert child.pid in [row.pid for row in look.marked("loaded", child.process.start_time)]
+
+
+async def test_where_proc_shows_no_signals_none_is_on_its_way_and_a_tree_is_stopped(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = start("sleep", "60")
+    for module in ("process_table", "main_process"):
+        monkeypatch.setattr(f"hostler.process.tree.{module}.read_fields", lambda _: {})
+    assert not is_dying(child.pid)
+    assert await stop_tree(child.process, grace=5) == ()
