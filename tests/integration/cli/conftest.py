@@ -17,7 +17,8 @@ from hostler_process import HOSTLER, Configure, Done, Hostler, Run, Start, serve
 def environ(tmp_path: Path) -> dict[str, str]:
     """An environment with directories of the test's own."""
     own = {f"XDG_{kind.upper()}_HOME": str(tmp_path / kind) for kind in ("state", "data", "cache")}
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    ours = {"PYTHONUNBUFFERED", "PYTEST_XDIST_WORKER"}  # a user's shell has neither
+    inherited = {name: value for name, value in os.environ.items() if name not in ours}
     return inherited | own | {"PYTHONWARNINGS": "error"}
 
 
