@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
+import time
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib.machinery import PathFinder
 from typing import NamedTuple
 
 _KINDS = (".dist-info", ".egg-info")
+_SETTLED = 2 * 10**9
+"""Nanoseconds after which what changed a folder, perhaps an installation, is taken to be over."""
 
 
 class EntryPoint(NamedTuple):
@@ -37,12 +42,37 @@ class EntryPoint(NamedTuple):
         return module.strip(), attribute.strip()
 
 
+class _Folder(NamedTuple):
+    """An entry of sys.path, and by what one sees that it has changed (zeros where there is none)."""
+
+    path: str
+    mode: int = 0
+    device: int = 0
+    inode: int = 0
+    modified: int = 0
+
+
 def read_entry_points(group: str) -> list[EntryPoint]:
-    """The entry points of a group; of two packages of one name the first on sys.path counts."""
+    """The entry points of a group; of two packages of one name the first on sys.path counts.
+
+    They are read from files again when sys.path or a folder on it has changed.
+    """
     finders = any(hasattr(one, "find_distributions") for one in sys.meta_path if one is not PathFinder)
-    # Names of files are plain strings in this module: a Path for each would cost more than the look itself.
-    archives = any(entry.endswith(".egg") or os.path.isfile(entry) for entry in sys.path)  # noqa: PTH113
-    return list(_by_library(group) if finders or archives else _in_folders(group))
+    # As with an import, the first folder on the path wins.
+    folders = tuple(_folder_at(entry or ".") for entry in dict.fromkeys(sys.path))
+    if finders or any(one.path.endswith(".egg") or stat.S_ISREG(one.mode) for one in folders):
+        return list(_by_library(group))
+    if max((one.modified for one in folders), default=0) > time.time_ns() - _SETTLED:
+        return list(_in_folders(group, folders))
+    return list(_in_settled_folders(group, folders))
+
+
+def _folder_at(path: str) -> _Folder:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a Path for each would cost more than the look itself
+    except OSError:
+        return _Folder(path)
+    return _Folder(path, found.st_mode, found.st_dev, found.st_ino, found.st_mtime_ns)
 
 
 def _by_library(group: str) -> Iterator[EntryPoint]:
@@ -53,11 +83,15 @@ def _by_library(group: str) -> Iterator[EntryPoint]:
         yield EntryPoint(entry.name, entry.value, *(("", "") if dist is None else (dist.name, dist.version)))
 
 
-def _in_folders(group: str) -> Iterator[EntryPoint]:
+@lru_cache(maxsize=4)  # every server with a plugin asks
+def _in_settled_folders(group: str, folders: tuple[_Folder, ...]) -> tuple[EntryPoint, ...]:
+    return tuple(_in_folders(group, folders))
+
+
+def _in_folders(group: str, folders: tuple[_Folder, ...]) -> Iterator[EntryPoint]:
     seen: set[str] = set()
-    # As with an import, the first folder on the path wins.
-    for folder in dict.fromkeys(sys.path):
-        for metadata in _metadata_in(folder or "."):
+    for folder in folders:
+        for metadata in _metadata_in(folder.path):
             name = _normalized(metadata)
             if name not in seen:
                 seen.add(name)

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -95,6 +96,7 @@ def option_fields(class_: type) -> dict[str, dataclasses.Field[Any]]:
     return {field.name: field for field in fields if field.init}
 
 
+@lru_cache(maxsize=1024)  # every server with the plugin asks
 def option_type(class_: type, field: dataclasses.Field[Any]) -> Any:
     """The type of one option, evaluated; raises PluginError where its annotation cannot be."""
     # Only this annotation: those of run state may name what is imported for type checkers alone.

@@ -1,16 +1,19 @@
-"""Registers the plugins of one server with a pluggy manager of their own, and lists their hooks in order."""
+"""Lists the hooks of one server's plugins in the order in which they are called."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from inspect import signature
-from types import ModuleType
+from functools import lru_cache
+from types import FunctionType
+from typing import NamedTuple, cast
 
 import pluggy
 
 from hostler import hooks
-from hostler.plugins.signatures import FORMS, hook_arguments
+from hostler.plugins.signatures import FORMS, Marked, hook_arguments, marked_hooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,53 +45,81 @@ class Implementation:
         return {name: offered[name] for name in self.arguments}
 
 
+class _Method(NamedTuple):
+    """A method that implements a hook; `place` is -1 for `tryfirst`, 1 for `trylast`."""
+
+    attribute: str
+    hook: str
+    place: int
+    arguments: tuple[str, ...]
+
+
 def in_order(plugins: Mapping[str, object]) -> dict[str, tuple[Implementation, ...]]:
-    """Register the plugins with one manager of their own, and list what is called for each hook.
+    """List what is called for each hook, of plugins that were checked.
 
     The order is that of the configuration; `tryfirst` and `trylast` go before and after it.
     """
-    # One manager for each server: `subset_hook_caller` of a shared one (pluggy <= 1.6) would call
-    # implementations with a `specname` for other servers too.
-    manager = _new_manager()
-    names = list(plugins)
-    for name in names:
-        manager.register(plugins[name], name=name)
-    manager.check_pending()
+    # It only reads markers: registering plugins, with a manager for each server, would cost milliseconds.
+    manager = pluggy.PluginManager(hooks.PROJECT)
+    warned = {hook: _warned_of(manager, hook) for hook in FORMS}
+    found = [(name, plugin, method) for name, plugin in plugins.items() for method in _methods_of(plugin)]
+    found.sort(key=lambda one: one[2].place)
 
-    def place(call: pluggy.HookImpl) -> tuple[int, int]:
-        return call.trylast - call.tryfirst, names.index(call.plugin_name)
-
-    # Sorted here, since pluggy calls the last registered first, but not among several that are `trylast`.
-    callers = {hook: getattr(manager.hook, hook) for hook in FORMS}
     return {
-        hook: tuple(_implementation(caller, call) for call in sorted(caller.get_hookimpls(), key=place))
-        for hook, caller in callers.items()
+        hook: tuple(
+            _implementation(name, plugin, method, warned[hook])
+            for name, plugin, method in found
+            if method.hook == hook
+        )
+        for hook in FORMS
     }
 
 
-def _implementation(caller: pluggy.HookCaller, call: pluggy.HookImpl) -> Implementation:
-    named = signature(call.function).parameters
-    arguments = tuple(name for name in hook_arguments(caller.name) if name in named)
-    return Implementation(
-        call.plugin_name, caller.name, call.function, arguments, _deprecations(caller, call)
-    )
+def _methods_of(plugin: object) -> tuple[_Method, ...]:
+    own = getattr(plugin, "__dict__", None)
+    # A hook may stand on the object itself, as in a module.
+    if own is None or any(map(callable, own.values())):
+        return _methods_in(plugin)
+    return _methods_of_class(type(plugin))  # type: ignore[arg-type]  # a class is hashable
 
 
-def _new_manager() -> pluggy.PluginManager:
-    """An empty plugin manager that knows the six hooks."""
-    manager = pluggy.PluginManager(hooks.PROJECT)
-    specs = ModuleType(hooks.__name__)  # pluggy looks at every name of a module: six instead of forty
-    vars(specs).update({name: getattr(hooks, name) for name in FORMS})
-    manager.add_hookspecs(specs)
-    return manager
+@lru_cache(maxsize=256)  # every server with the plugin asks
+def _methods_of_class(class_: type) -> tuple[_Method, ...]:
+    return _methods_in(class_)
 
 
-def _deprecations(caller: pluggy.HookCaller, call: pluggy.HookImpl) -> tuple[Deprecation, ...]:
-    """What one implementation of a hook uses although its specification warns of it."""
-    assert caller.spec is not None
-    plugin, whole = call.plugin_name, caller.spec.warn_on_impl
-    named = signature(call.function).parameters
-    found = [] if whole is None else [Deprecation(plugin, caller.name, "", str(whole))]
-    for argument, warning in (caller.spec.warn_on_impl_args or {}).items():
-        found += [Deprecation(plugin, caller.name, argument, str(warning))] if argument in named else []
-    return tuple(found)
+def _methods_in(holder: object) -> tuple[_Method, ...]:
+    return tuple(_method(marked) for marked in marked_hooks(holder) if marked.hook in FORMS)
+
+
+def _method(marked: Marked) -> _Method:
+    named = inspect.signature(marked.function).parameters
+    arguments = tuple(name for name in hook_arguments(marked.hook) if name in named)
+    place = bool(marked.options.get("trylast")) - bool(marked.options.get("tryfirst"))
+    return _Method(marked.attribute, marked.hook, place, arguments)
+
+
+def _implementation(
+    name: str, plugin: object, method: _Method, warned: Mapping[str, Warning]
+) -> Implementation:
+    function: Callable[..., object] = getattr(plugin, method.attribute)
+    deprecations = tuple(_deprecations(name, method, function, warned)) if warned else ()
+    return Implementation(name, method.hook, function, method.arguments, deprecations)
+
+
+def _warned_of(manager: pluggy.PluginManager, hook: str) -> dict[str, Warning]:
+    """What the specification of a hook warns of, by argument; "" is the whole hook."""
+    options = manager.parse_hookspec_opts(hooks, hook)
+    assert options is not None
+    whole = options["warn_on_impl"]
+    return ({} if whole is None else {"": whole}) | dict(options["warn_on_impl_args"] or {})
+
+
+def _deprecations(
+    name: str, method: _Method, function: Callable[..., object], warned: Mapping[str, Warning]
+) -> Iterator[Deprecation]:
+    code = cast("FunctionType", function).__code__
+    for argument, warning in warned.items():
+        if argument in {"", *method.arguments}:
+            warnings.warn_explicit(warning, type(warning), code.co_filename, code.co_firstlineno)
+            yield Deprecation(name, method.hook, argument, str(warning))

@@ -7,6 +7,7 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType, MethodType
 
 import pluggy
@@ -153,9 +154,16 @@ def check_hooks(name: str, plugin: object) -> None:
             f'plugin "{name}": {class_.__qualname__} compares by value, so two of them could not be told '
             "apart; declare it with @dataclass(eq=False)"
         )
-    if faults := list(hook_faults(plugin)):
+    find = _class_faults if plugin is class_ else hook_faults
+    faults = tuple(find(plugin))
+    if faults:
         place = plugin.__name__ if inspect.ismodule(plugin) else place_of(class_)
         raise PluginError(f'plugin "{name}" ({place}): ' + "; ".join(faults))
+
+
+@lru_cache(maxsize=256)  # every server with the plugin asks
+def _class_faults(class_: type) -> tuple[str, ...]:
+    return tuple(hook_faults(class_))
 
 
 def api_fault(plugin: object) -> str:

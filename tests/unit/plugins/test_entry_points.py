@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 import zipfile
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -73,6 +75,27 @@ def test_packages_without_files_and_folders_that_are_gone_are_passed_over(
     (site / "nameless-1.dist-info" / "entry_points.txt").write_text("[acme.test]\na = b:C\n")
     monkeypatch.syspath_prepend(str(site / "gone"))
     assert read_entry_points("acme.test") == [EntryPoint("a", "b:C", "", "")]
+
+
+def test_they_are_read_again_only_when_a_folder_has_changed(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(site)])
+    package = site / "acme-1.dist-info"
+    described(package, about="Name: acme\n", entries="[acme.test]\na = old:C\n")
+
+    def found(module: str, changed: float) -> list[str]:
+        (package / "entry_points.txt").write_text(f"[acme.test]\na = {module}:C\n")
+        os.utime(site, (changed, changed))
+        return [one.value for one in read_entry_points("acme.test")]
+
+    now = time.time()
+    assert found("first", now - 60) == ["first:C"]
+    assert found("unseen", now - 60) == ["first:C"]
+    assert found("later", now - 50) == ["later:C"]
+    # In the middle of an installation nothing is kept: the folder does not change any more when it ends.
+    assert found("half", now + 3600) == ["half:C"]
+    assert found("whole", now + 3600) == ["whole:C"]
 
 
 def test_what_stands_in_an_archive_is_found_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
