@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
-
-import anyio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 
 from hostler.concurrency.event_loop import loop_time
 from hostler.engine.server import Server
@@ -33,47 +32,47 @@ async def sample_memory(servers: Mapping[str, Server], changed: Callable[[float]
         await changed(min(due.values(), default=math.inf))
         now = loop_time()
         sampled = [name for name, time in due.items() if time <= now]
-        async with anyio.create_task_group() as tasks:  # at once: they share one look at the process table
-            for name in sampled:
-                del due[name]
-                if name in servers:
-                    tasks.start_soon(_sample, servers[name])
+        for name in sampled:
+            del due[name]
+        await _sample([servers[name] for name in sampled if name in servers])
 
 
-async def _sample(server: Server) -> None:
-    run = server.run
-    if server.state is not State.RUNNING or run is None or run.process is None:
-        return
+async def _sample(servers: Iterable[Server]) -> None:
+    running = {server.run: server for server in servers if server.state is State.RUNNING}
 
-    try:
-        memory = await server.context.processes.memory_soon(run.process)
-    except OSError:  # no free descriptor, say: the next sample will do
-        return
-
-    if server.run is not run or server.state is not State.RUNNING:  # it has ended meanwhile
-        return
-
-    _note(run, memory)
-    server.reporter.emit(
-        MemorySampled(
-            **server.reporter.origin,
-            rss=memory.rss,
-            processes=memory.processes,
-            uptime=round(server.uptime, 3),
-        )
-    )
-
-
-async def note_memory(run: Run) -> None:
-    """Note what a run uses, without an event; calls at the same moment share one reading of the tree."""
-    if run.process is None or run.exited_at is not None:
-        return
-    try:
-        memory = await run.context.processes.memory_soon(run.process)
-    except OSError:
-        return
-    if memory.processes:
+    async for run, memory in _measure(running):
+        server = running[run]
+        if server.run is not run or server.state is not State.RUNNING:  # it has ended meanwhile
+            continue
         _note(run, memory)
+        server.reporter.emit(
+            MemorySampled(
+                **server.reporter.origin,
+                rss=memory.rss,
+                processes=memory.processes,
+                uptime=round(server.uptime, 3),
+            )
+        )
+
+
+async def note_memory(runs: Iterable[Run | None]) -> None:
+    """Note what each run uses, without an event."""
+    async for run, memory in _measure(runs):
+        if memory.processes:
+            _note(run, memory)
+
+
+async def _measure(runs: Iterable[Run | None]) -> AsyncIterator[tuple[Run, TreeMemory]]:
+    """Measure the runs that have a process, by one look at the process table."""
+    living = {run: run.process for run in runs if run and run.process and run.exited_at is None}
+    if not living:
+        return
+
+    processes = next(iter(living)).context.processes
+    measured = iter(living)
+    with suppress(OSError):  # no free descriptor, say: the next sample will do
+        async for memory in processes.memories(list(living.values())):
+            yield next(measured), memory
 
 
 def _note(run: Run, memory: TreeMemory) -> None:

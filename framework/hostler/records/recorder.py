@@ -169,7 +169,7 @@ class StateRecorder:
     async def _write_records(self) -> None:
         ready, self._just_ready = self._just_ready, set()
         runs = [self._servers[name].run for name in ready if name in self._servers]
-        await asyncio.gather(*(note_memory(run) for run in runs if run is not None))
+        await note_memory(runs)
 
         while self._records:
             record = self._records.popleft()

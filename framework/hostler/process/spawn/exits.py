@@ -88,6 +88,11 @@ class Process:
         """How it ended, None while it lives."""
         return None if self.alive() else self._status
 
+    @property
+    def reaped(self) -> bool:
+        """Whether its pid may be another's by now; the kernel is not asked."""
+        return self._status is not None
+
     def alive(self) -> bool:
         """Ask the kernel; a zombie is not alive, and is reaped by asking."""
         if self._status is None:

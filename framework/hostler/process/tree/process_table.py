@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
@@ -57,6 +57,11 @@ class Table:
 
     def marked(self, run_id: str, since: float) -> list[Row]:
         """Find who carries a mark of a run; nobody who is older than `since` is asked."""
+        self.read_marks(since)
+        return [*self._marked.get(run_id, ()), *self._limited.get(limit_mark(run_id), ())]
+
+    def read_marks(self, since: float) -> None:
+        """Read the marks of all who were started at a time or later, each once."""
         empty: list[Row] = []
 
         while self._unread and self._unread[-1].start_time >= since:
@@ -72,8 +77,6 @@ class Table:
             time.sleep(_LOADING)
             empty = [row for row in empty if not any([_has_arguments(row.pid), self._note(row)])]
 
-        return [*self._marked.get(run_id, ()), *self._limited.get(limit_mark(run_id), ())]
-
     def _note(self, row: Row) -> bool:
         """Note the marks of one process; False when it showed no environment at all."""
         try:
@@ -85,13 +88,16 @@ class Table:
         return bool(environment)
 
 
-def read_table(since: float = 0, seen: dict[int, tuple[int, float]] | None = None) -> Table:
+def read_table(
+    since: float = 0, seen: dict[int, tuple[int, float]] | None = None, but: Collection[int] = ()
+) -> Table:
     """Look at all processes that may have been started at a time or later. Raises OSError.
 
-    `seen` keeps from look to look who is older than that, so that those many are read once only.
+    `seen` keeps from look to look who is older than that, so that those many are read once only; the pids
+    `but` these are not read at all.
     """
     if sys.platform == "linux":
-        return Table(_rows(since, {} if seen is None else seen))
+        return Table(_rows(since, {} if seen is None else seen, but))
     return Table(_rows_elsewhere())  # pragma: other-system
 
 
@@ -139,12 +145,14 @@ def is_dying(pid: int) -> bool:
     return bool(flags & _SIGNALED or pending >> (signal.SIGKILL - 1) & 1)
 
 
-def _rows(since: float, seen: dict[int, tuple[int, float]]) -> Iterator[Row]:
+def _rows(since: float, seen: dict[int, tuple[int, float]], but: Collection[int]) -> Iterator[Row]:
     # Not by their pids: what is numbered lower may be younger, as the numbers begin anew, and can be set.
     before = dict(seen)
     seen.clear()
 
     for pid, path, inode in list_folders():
+        if pid in but:
+            continue
         known, started = before.get(pid, (0, 0.0))
         if known != inode or started >= since:
             try:
@@ -199,7 +207,10 @@ def find_marks(environment: bytes) -> list[str]:
 
 
 def count_forks() -> int:
-    """Count the processes and threads started since boot; 0 where that is not shown."""
+    """A number that changes with each process or thread that is started; 0 where none is shown."""
+    # The number given out last is read in a tenth of the time of the count, which comes with all interrupts.
+    with suppress(OSError):
+        return int(read("/proc/sys/kernel/ns_last_pid"))  # only with CONFIG_CHECKPOINT_RESTORE
     try:
         data = read("/proc/stat")
     except OSError:  # pragma: other-system

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -125,9 +125,10 @@ class SimulatedHost(Processes):
         child = _fake(process)
         return TreeMemory(child.rss, len(child.members))
 
-    async def memory_soon(self, process: Process) -> TreeMemory:
-        """The same."""
-        return self.memory(process)
+    async def memories(self, processes: Collection[Process]) -> AsyncIterator[TreeMemory]:
+        """The same of each."""
+        for process in processes:
+            yield self.memory(process)
 
     async def usage(self, process: Process, *, shared_once: bool = False) -> tuple[ProcessUsage, ...]:
         """The same for each; no time of a processor."""
