@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import threading
-from itertools import count, islice
+from itertools import count, pairwise
 
 _PART = ".part"
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # it may be a pipe by now
@@ -31,62 +31,96 @@ class Archives:
         OSError: the log file has kept its name. A number whose name a folder has is passed over.
         """
         self.settle()
-        numbers = list(islice((each for each in count(1) if not self._is_blocked(folder, each)), self._keep))
-        free = next(
-            (at for at, each in enumerate(numbers) if not self._exists(folder, each)), len(numbers) - 1
-        )
-        for at in range(free, 0, -1):  # up to a gap, which a rotation that failed half-way has left
-            self._rename(folder, numbers[at - 1], numbers[at])
+        places = [(0, [""]), *self._places(folder)]
 
-        if not numbers:
-            _remove(self._name, folder)
-            return
+        with contextlib.ExitStack() as gone:
+            # First: a file system may write a file to the disk at once that replaces another.
+            self._remove(gone, folder, *places[-1])
+            for (new, _), (old, suffixes) in pairwise(reversed(places)):
+                self._rename(folder, old, suffixes, new)
 
-        with contextlib.suppress(FileNotFoundError):
-            _replace(self._name, self._numbered(numbers[0]), folder)
+            with contextlib.suppress(OSError):  # what is left to do costs no output
+                last, full = places[-1]
+                if last and full:
+                    self._remove_surplus(gone, folder, last)
+                if full or self._compress:
+                    self._finish_beside(gone, folder, places[1][0] if last and self._compress else 0)
 
-        with contextlib.suppress(OSError):  # what is left to do costs no output
-            self._tidy(folder, numbers)
-
-    def settle(self) -> None:
-        """Wait until the last rotated file is compressed."""
+    def settle(self) -> bool:
+        """Wait until what the last rotation left to do is done; False where there was nothing."""
         work, self._work = self._work, None
         if work is not None:
             work.join()
+        return work is not None
 
-    def _rename(self, folder: int, old: int, new: int) -> None:
-        for suffix in ("", ".gz"):
+    def _places(self, folder: int) -> list[tuple[int, list[str]]]:
+        """The numbers and the suffixes of their files, up to the last that is kept.
+
+        Or up to a gap, which a rotation that failed half-way has left: it is filled first.
+        """
+        places: list[tuple[int, list[str]]] = []
+        numbers = count(1)
+        while len(places) < self._keep:
+            number = next(numbers)
+            suffixes = self._suffixes(folder, number)
+            if suffixes is not None:
+                places.append((number, suffixes))
+            if suffixes == []:
+                break
+        return places
+
+    def _suffixes(self, folder: int, number: int) -> list[str] | None:
+        """The suffixes with which there are files; None where one is a folder, which no file can replace."""
+        modes = {suffix: _mode(self._numbered(number, suffix), folder) for suffix in ("", ".gz")}
+        found = {suffix: mode for suffix, mode in modes.items() if mode is not None}
+        return None if any(map(stat.S_ISDIR, found.values())) else [*found]
+
+    def _rename(self, folder: int, old: int, suffixes: list[str], new: int) -> None:
+        for suffix in suffixes:
             with contextlib.suppress(FileNotFoundError):
                 _replace(self._numbered(old, suffix), self._numbered(new, suffix), folder)
-                _remove(self._numbered(new, ".gz" if not suffix else ""), folder)
-
-    def _exists(self, folder: int, number: int) -> bool:
-        return any(_is_there(self._numbered(number, suffix), folder) for suffix in ("", ".gz"))
+                for other in {*suffixes} - {suffix}:
+                    _remove(self._numbered(new, other), folder)
 
     def _numbered(self, number: int, suffix: str = "") -> str:
-        return f"{self._name}.{number}{suffix}"
+        return f"{self._name}.{number}{suffix}" if number else self._name
 
-    def _is_blocked(self, folder: int, number: int) -> bool:
-        """Whether a number's name is that of a folder, which no file can replace."""
-        return any(_is_folder(self._numbered(number, suffix), folder) for suffix in ("", ".gz"))
+    def _remove(self, gone: contextlib.ExitStack, folder: int, number: int, suffixes: list[str]) -> None:
+        """Remove files, still open: only when `gone` is closed does the kernel free what is in them."""
+        for suffix in suffixes:
+            name = self._numbered(number, suffix)
+            with contextlib.suppress(OSError):
+                gone.callback(os.close, os.open(name, _READ, dir_fd=folder))
+            _remove(name, folder)
 
-    def _tidy(self, folder: int, numbers: list[int]) -> None:
-        """Compress the newest, and remove what is left of a time when more files were kept."""
-        if self._compress:
-            # Beside the output, which goes on: a daemon, because a program that ends does not wait for it.
-            self._work = threading.Thread(
-                target=self._squeeze, args=(os.dup(folder), numbers[0]), name="hostler-compress", daemon=True
-            )
-            self._work.start()
-
-        number = numbers[-1] + 1
-        while self._exists(folder, number) and not self._is_blocked(folder, number):
-            for suffix in ("", ".gz"):
-                _remove(self._numbered(number, suffix), folder)
+    def _remove_surplus(self, gone: contextlib.ExitStack, folder: int, last: int) -> None:
+        """Remove what is left of a time when more files were kept."""
+        number = last + 1
+        while suffixes := self._suffixes(folder, number):
+            self._remove(gone, folder, number, suffixes)
             number += 1
 
+    def _finish_beside(self, gone: contextlib.ExitStack, folder: int, plain: int) -> None:
+        """Do what takes long beside the output: free what is gone, compress the file numbered `plain`."""
+        # By descriptors, so that nothing is left behind when the program is killed meanwhile; and a daemon,
+        # because a program that ends does not wait for it.
+        todo = os.dup(folder), gone.pop_all(), plain
+        work = threading.Thread(target=self._finish, args=todo, name="hostler-log-files", daemon=True)
+        try:
+            work.start()
+        except RuntimeError:  # no thread: here, then
+            self._finish(*todo)
+        else:
+            self._work = work
+
+    def _finish(self, folder: int, gone: contextlib.ExitStack, plain: int) -> None:
+        gone.close()
+        if plain:
+            self._squeeze(folder, plain)
+        os.close(folder)
+
     def _squeeze(self, folder: int, number: int) -> None:
-        """Compress one file; on a full disk it stays as it is. Closes the descriptor."""
+        """Compress one file; on a full disk it stays as it is."""
         import gzip  # noqa: PLC0415 - only who compresses needs them
         import shutil  # noqa: PLC0415
 
@@ -106,8 +140,6 @@ class Archives:
         except OSError:
             with contextlib.suppress(OSError):
                 _remove(part, folder)
-        finally:
-            os.close(folder)
 
 
 def _replace(old: str, new: str, folder: int) -> None:
@@ -117,15 +149,6 @@ def _replace(old: str, new: str, folder: int) -> None:
 def _remove(name: str, folder: int) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(name, dir_fd=folder)
-
-
-def _is_there(name: str, folder: int) -> bool:
-    return _mode(name, folder) is not None
-
-
-def _is_folder(name: str, folder: int) -> bool:
-    mode = _mode(name, folder)
-    return mode is not None and stat.S_ISDIR(mode)
 
 
 def _mode(name: str, folder: int) -> int | None:

@@ -88,9 +88,9 @@ class RotatedFile:
     def write(self, text: bytes, done: int) -> None:
         """Append all of `text`; `done` bytes more are whole lines then."""
         self._ask_for_room(len(text))
-        written = os.write(self._fd, text)
+        written = self._with_room(os.write, text)
         while written < len(text):
-            written += os.write(self._fd, text[written:])
+            written += self._with_room(os.write, text[written:])
         self._full = False
         self.size += done
         self.total += done
@@ -105,7 +105,7 @@ class RotatedFile:
             text = lines + loose
             written = 0
             while written < len(text):
-                written += os.pwrite(self._fd, text[written:], self.size + written)
+                written += self._with_room(os.pwrite, text[written:], self.size + written)
         finally:
             fcntl.fcntl(self._fd, fcntl.F_SETFL, os.O_APPEND | os.O_NONBLOCK)
 
@@ -129,6 +129,15 @@ class RotatedFile:
         self._full = error.errno in _NO_ROOM
         if not self._full:
             self._close_file()
+
+    def _with_room(self, write: Callable[..., int], *arguments: object) -> int:
+        """Write some bytes, and try once more where a removed file had yet to give its room back."""
+        try:
+            return write(self._fd, *arguments)
+        except OSError as error:
+            if error.errno not in _NO_ROOM or not self._archives.settle():
+                raise
+        return write(self._fd, *arguments)
 
     def _ask_for_room(self, size: int) -> None:
         """While a disk is full, write nothing that would have to be cut off again: OSError.

@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +16,16 @@ from typing import Any
 import pytest
 from hostler import Directories, PluginError, PluginSpec, Supervisor
 from hostler.plugins.options import build
+from hostler_plugins.log_rotation.archives import Archives
 from hostler_plugins.log_rotation.json_lines import JsonLines, gap_in_json
 from hostler_plugins.log_rotation.sink import LONGEST, LogFile
 from hypothesis import given
 from hypothesis import strategies as st
+from log_files import small_disk
+from output_capture import DEADLINE
 from specs import MakeSpec, announced
+
+__all__ = ["small_disk"]
 
 DAY = 86400.0
 
@@ -84,6 +90,72 @@ def test_a_line_that_is_unfinished_at_midnight_stays_whole(path: Path) -> None:
     whole = "".join(one.read_text() for one in (Path(f"{path}.1"), path))
     assert whole == "half a line\nnext\nnew\n"
     assert path.read_text() == "new\n"
+
+
+# -- beside the output ----------------------------------------------------------------------------
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture
+def held_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """What is done beside the output waits for this: a disk that is slow to free a file cannot be had."""
+    go_on = threading.Event()
+    finish = Archives._finish
+
+    def finish_later(archives: Archives, *todo: Any) -> None:
+        go_on.wait(DEADLINE)
+        finish(archives, *todo)
+
+    monkeypatch.setattr(Archives, "_finish", finish_later)
+    yield go_on
+    go_on.set()
+
+
+def test_output_does_not_wait_until_the_kernel_has_freed_the_oldest_file(
+    path: Path, held_up: threading.Event
+) -> None:
+    before = descriptors()
+    log = opened(path, max_size=10, keep=2)
+    for number in range(4):
+        log.write("stdout", b"line %d..\n" % number)
+    assert names(path) == ["web.log", "web.log.1", "web.log.2"], "it has no name any more"
+    assert path.read_bytes() == b"line 3..\n"
+    assert descriptors() > before + 2, "but it is still there"
+    held_up.set()
+    log.close()
+    assert descriptors() == before
+    assert not [one for one in threading.enumerate() if one.name == "hostler-log-files"]
+
+
+def test_a_disk_that_only_looks_full_until_the_oldest_file_is_freed_costs_nothing(
+    small_disk: Path, held_up: threading.Event
+) -> None:
+    log = opened(small_disk / "web.log", max_size=300_000, keep=2)
+    lines = [b"%07d" % number * 10_000 + b"\n" for number in range(40)]
+    threading.Timer(0.2, held_up.set).start()
+    for line in lines:
+        log.write("stdout", line)
+    log.close()
+    kept = [one.read_bytes() for one in sorted(small_disk.iterdir(), reverse=True)]
+    assert b"".join(kept) == b"".join(lines[-12:])
+
+
+def test_files_are_kept_in_order_where_no_thread_can_be_had(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)  # the real limit would stop the test's own, too
+    log = opened(path, max_size=10, keep=2, compress=True)
+    for number in range(5):
+        log.write("stdout", b"line %d..\n" % number)
+    log.close()
+    assert names(path) == ["web.log", "web.log.1.gz", "web.log.2.gz"]
+    assert unpacked(Path(f"{path}.2.gz")) == b"line 2..\n"
 
 
 # -- compressed -----------------------------------------------------------------------------------

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hostler.process.output.capture import OutputReader
 from hostler_plugins.log_rotation.sink import LONGEST, LogFile
-from log_files import log, path
+from log_files import log, path, small_disk
 from output_capture import (
     DEADLINE,
     Spawn,
@@ -23,20 +22,7 @@ from output_capture import (
     until,
 )
 
-__all__ = ["log", "path", "reader", "spawned"]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real disk of 1 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]
-    mounted = subprocess.run(command, capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"a disk cannot be mounted here: {mounted.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)  # the log is closed a moment later
+__all__ = ["log", "path", "reader", "small_disk", "spawned"]
 
 
 def content(path: Path) -> bytes:
