@@ -1,7 +1,9 @@
-/* The child that is started: it stamps the monotonic clock into the file argv[1] as its first act, and waits. */
+/* The child that is started: it stamps the monotonic clock into the file argv[1] as its first act, and waits;
+   where there is an argv[2], only so many milliseconds, and exits with 1. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,6 +23,11 @@ int main(int count, char **words) {
     return 65;
 
   close(file);
+
+  if (count > 2) {
+    usleep(1000 * atoi(words[2]));
+    return 1;
+  }
 
   for (;;)
     pause();

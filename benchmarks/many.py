@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from hostler import Directories, ServerSpec, Supervisor
 from measuring import Row, descriptors, memory, threads, under
-from stage import Stage
+from stage import Stage, allow_many_descriptors
 
 
 def measure(quick: bool) -> list[Row]:
@@ -78,8 +77,7 @@ def bare(count: int) -> float:
 
 async def inside(count: int, folder: Path) -> dict[str, float]:
     """What the program of its own does: prints what it found as JSON."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
+    allow_many_descriptors()
     specs = [
         ServerSpec(name=f"s{number}", command=("sleep", "10000"), cwd=folder, port=None)
         for number in range(count)

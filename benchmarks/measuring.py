@@ -33,18 +33,31 @@ def spread(values: Sequence[float], unit: str = "ms") -> str:
 
 
 def compared(
-    question: str, ours: Sequence[float], name: str, theirs: Sequence[float], limit: float | None
+    question: str,
+    ours: Sequence[float],
+    name: str,
+    theirs: Sequence[float],
+    limit: float | None,
+    unit: str = "ms",
 ) -> Row:
-    """Two series of milliseconds from one run; the goal is a ratio of their medians."""
+    """Two series from one run; the goal is a ratio of their medians."""
     ratio = statistics.median(ours) / statistics.median(theirs)
     goal = "" if limit is None else f"within {limit:g} x"
     met = None if limit is None else ratio <= limit
-    return Row(question, spread(ours), f"{name}: {spread(theirs)}", f"{ratio:.2f}", goal, met)
+    return Row(question, spread(ours, unit), f"{name}: {spread(theirs, unit)}", f"{ratio:.2f}", goal, met)
 
 
 def under(question: str, value: float, unit: str, limit: float, beside: str = "", ratio: str = "") -> Row:
     """One figure that has to stay below a limit."""
     return Row(question, f"{value:.2f} {unit}", beside, ratio, f"under {limit:g} {unit}", value < limit)
+
+
+def series_under(question: str, values: Sequence[float], unit: str, limit: float | None) -> Row:
+    """A series whose median has to stay below a limit, where there is one."""
+    goal, met = (
+        ("", None) if limit is None else (f"under {limit:g} {unit}", statistics.median(values) < limit)
+    )
+    return Row(question, spread(values, unit), goal=goal, met=met)
 
 
 def as_table(rows: Iterable[Row]) -> str:

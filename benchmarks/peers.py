@@ -7,26 +7,53 @@ python benchmarks/run.py --peers DIR
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol
 
-from stage import Stage
+from stage import AT_ONCE, Stage, hostler, table
 
-Start: TypeAlias = Callable[[Stage, Sequence[str]], subprocess.Popen[str]]
-
-
-def respawning_peers(peers: Path | None) -> dict[str, Start]:
-    """How to have one child kept up by each peer, in its fastest setting."""
-    starts: dict[str, Start] = {}
-    if peers is not None and (peers / "bin" / "supervisord").exists():
-        starts["supervisord"] = lambda stage, argv: supervisord(stage, peers, [argv])
-    if peers is not None and (peers / "bin" / "circusd").exists():
-        starts["circus"] = lambda stage, argv: circus(stage, peers, [argv])
-    return starts
+LOG_SIZE = 10 * 2**20  # as hostler's log-rotation has it
 
 
-def supervisord(stage: Stage, peers: Path, commands: Sequence[Sequence[str]]) -> subprocess.Popen[str]:
+class Start(Protocol):
+    """Has children kept up, in the fastest setting; with `keep`, their output goes to rotated files."""
+
+    def __call__(
+        self, stage: Stage, commands: Sequence[Sequence[str]], *, keep: int = 0
+    ) -> subprocess.Popen[str]: ...
+
+
+def installed_peers(peers: Path | None) -> dict[str, Start]:
+    """How to start each peer that is there."""
+    if peers is None:
+        return {}
+
+    known = {"supervisord": ("supervisord", _supervisord), "circus": ("circusd", _circus)}
+    return {
+        name: partial(start, peers / "bin" / program)
+        for name, (program, start) in known.items()
+        if (peers / "bin" / program).exists()
+    }
+
+
+def supervisors(peers: Path | None) -> dict[str, Start]:
+    """hostler's installed command, and the peers."""
+    return {"hostler": _hostler, **installed_peers(peers)}
+
+
+def _hostler(stage: Stage, commands: Sequence[Sequence[str]], *, keep: int = 0) -> subprocess.Popen[str]:
+    servers = []
+    for number, argv in enumerate(commands):
+        rotation = f'log-rotation = {{ path = "s{number}.log", keep = {keep} }}'
+        servers.append(table(f"s{number}", argv, "port = false", AT_ONCE, plugins=[rotation] if keep else []))
+    return stage.start(hostler("run", "--quiet", str(stage.write("\n".join(servers)))))
+
+
+def _supervisord(
+    program: Path, stage: Stage, commands: Sequence[Sequence[str]], *, keep: int = 0
+) -> subprocess.Popen[str]:
     folder = stage.path("supervisord")
     folder.mkdir()
     lines = [
@@ -35,16 +62,26 @@ def supervisord(stage: Stage, peers: Path, commands: Sequence[Sequence[str]]) ->
         f"logfile={folder}/log",
         f"pidfile={folder}/pid",
         f"childlogdir={folder}",
+        f"minfds={max(1024, 5 * len(commands))}",
     ]
 
     for number, argv in enumerate(commands):
         lines += [f"[program:p{number}]", f"command={' '.join(argv)}", "autorestart=true", "startsecs=0"]
+        if keep:
+            lines += [
+                "redirect_stderr=true",
+                f"stdout_logfile={folder}/p{number}.log",
+                f"stdout_logfile_maxbytes={LOG_SIZE}",
+                f"stdout_logfile_backups={keep}",
+            ]
 
     (folder / "conf").write_text("\n".join(lines) + "\n")
-    return stage.start([str(peers / "bin" / "supervisord"), "-c", str(folder / "conf")])
+    return stage.start([str(program), "-c", str(folder / "conf")])
 
 
-def circus(stage: Stage, peers: Path, commands: Sequence[Sequence[str]]) -> subprocess.Popen[str]:
+def _circus(
+    program: Path, stage: Stage, commands: Sequence[Sequence[str]], *, keep: int = 0
+) -> subprocess.Popen[str]:
     folder = stage.path("circus")
     folder.mkdir()
     lines = [
@@ -57,6 +94,13 @@ def circus(stage: Stage, peers: Path, commands: Sequence[Sequence[str]]) -> subp
 
     for number, argv in enumerate(commands):
         lines += [f"[watcher:p{number}]", f"cmd={argv[0]}", f"args={' '.join(argv[1:])}", "max_retry=-1"]
+        if keep:
+            lines += [
+                "stdout_stream.class=FileStream",
+                f"stdout_stream.filename={folder}/p{number}.log",
+                f"stdout_stream.max_bytes={LOG_SIZE}",
+                f"stdout_stream.backup_count={keep}",
+            ]
 
     (folder / "ini").write_text("\n".join(lines) + "\n")
-    return stage.start([str(peers / "bin" / "circusd"), str(folder / "ini")])
+    return stage.start([str(program), str(folder / "ini")])

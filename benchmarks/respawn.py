@@ -19,10 +19,9 @@ from hostler.process.tree.members import find_tree
 from hostler.process.tree.snapshot import ProcessTableSnapshot
 from hostler.process.tree.terminate import stop_tree
 from measuring import Row, compared, spread
-from peers import respawning_peers
-from stage import HERE, Stage, hostler, kill_and_see, next_stamp, table
+from peers import installed_peers
+from stage import AT_ONCE, HERE, Stage, hostler, kill_and_see, next_stamp, table
 
-AT_ONCE = 'restart = { policy = "always", initial_delay = "0s", max_delay = "0s", max_restarts = 100000 }'
 AGE = 0.25  # seconds that a child lives at least
 
 
@@ -52,8 +51,9 @@ def measure(quick: bool, peers: Path | None = None) -> list[Row]:
             for keeper in keepers:
                 keeper.kill()
         bare, ours, *others = keepers
-        rows = [compared("SIGKILL of the child to its successor", ours.took, bare.name, bare.took, 2.0)]
-        rows += [compared("the same", ours.took, one.name, one.took, None) for one in others]
+        question = "SIGKILL of the child to its successor"
+        rows = [compared(question, ours.took, bare.name, bare.took, 2.0)]
+        rows += [compared(question, ours.took, one.name, one.took, None) for one in others]
         return [*rows, *asyncio.run(_scan(stage, 50 if quick else 300))]
 
 
@@ -72,9 +72,9 @@ def _hostler(stage: Stage) -> Keeper:
 
 def _peers(stage: Stage, peers: Path | None) -> list[Keeper]:
     keepers = []
-    for name, start in respawning_peers(peers).items():
+    for name, start in installed_peers(peers).items():
         path = stage.path(name)
-        start(stage, [*stage.child, str(path)])
+        start(stage, [[*stage.child, str(path)]])
         keepers.append(Keeper(name, path))
     return keepers
 

@@ -1,16 +1,18 @@
 """Every benchmark, one table.
 
-python benchmarks/run.py [--quick] [--only respawn,idle] [--peers DIR]
+python benchmarks/run.py [--quick] [--only respawn,idle] [--peers DIR] [--json FILE]
 """
 
 from __future__ import annotations
 
 import argparse
 import inspect
+import json
 import platform
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,19 @@ from typing import Any
 from measuring import Row, as_table, noise
 from stage import HERE, forget_ignored_signals
 
-ROWS = ("respawn", "readiness", "startup", "idle", "many", "health_cost")
+ROWS = (
+    "respawn",
+    "readiness",
+    "startup",
+    "idle",
+    "long_idle",
+    "many",
+    "scale",
+    "storm",
+    "health_cost",
+    "flood_command",
+    "growth",
+)
 TABLES = {
     "flood": ["--megabytes", "50", "--rounds", "2"],
     "event_stream": [],
@@ -38,8 +52,7 @@ def main(words: Sequence[str] | None = None) -> int:
             print(f"{name} ...", file=sys.stderr, flush=True)
             rows += _measured(import_module(name).measure, given)
 
-    if rows:
-        print(as_table(rows), flush=True)
+    missed = _report(rows, given)
 
     for name, quick in TABLES.items():
         if name in chosen and (HERE / f"{name}.py").exists():
@@ -49,14 +62,22 @@ def main(words: Sequence[str] | None = None) -> int:
             )
 
     print(f"\nat the end: {noise()}")
-    return int(any(row.met is False for row in rows))
+    return missed
 
 
-def alone(measure: Callable[..., list[Row]]) -> None:
-    """Run one benchmark by itself."""
+def alone(measure: Callable[..., list[Row]]) -> int:
+    """Run one benchmark by itself; 1 when a goal is missed."""
     given = _arguments(None)
     forget_ignored_signals()
-    print(as_table(_measured(measure, given)))
+    return _report(_measured(measure, given), given)
+
+
+def _report(rows: Sequence[Row], given: argparse.Namespace) -> int:
+    if rows:
+        print(as_table(rows), flush=True)
+    if given.json:
+        given.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    return int(any(row.met is False for row in rows))
 
 
 def _measured(measure: Callable[..., list[Row]], given: argparse.Namespace) -> list[Row]:
@@ -69,6 +90,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--only", default="", help="names, separated by commas")
     parser.add_argument("--peers", type=Path, help="a virtual environment with supervisor and circus")
+    parser.add_argument("--json", type=Path, help="a file for the rows, which plot.py draws")
     return parser.parse_args(words)
 
 

@@ -10,7 +10,7 @@ import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,9 +105,7 @@ def rows(ledger: Ledger, folder: Path, lines: tuple[int, int]) -> list[Row]:
     assert ledger.before is not None
     assert ledger.after is not None
     samples = ledger.samples[1:]  # the first one is taken before everything has been used once
-    quarter = max(1, len(samples) // 4)
-    early = statistics.median(sample.rss for sample in samples[quarter : 2 * quarter] or samples)
-    late = statistics.median(sample.rss for sample in samples[-quarter:])
+    early, late = early_and_late([sample.rss for sample in samples])
     slope = _slope(samples[len(samples) // 2 :])
     return [
         Row(
@@ -117,9 +115,9 @@ def rows(ledger: Ledger, folder: Path, lines: tuple[int, int]) -> list[Row]:
             goal=f"growth under {GROWTH:g} MiB",
             met=late - early < GROWTH,
         ),
-        _flat("descriptors, all ready", [sample.fds for sample in samples]),
-        _flat("threads, all ready", [sample.threads for sample in samples]),
-        _flat("asyncio tasks, all ready", [sample.tasks for sample in samples]),
+        flat("descriptors, all ready", [sample.fds for sample in samples]),
+        flat("threads, all ready", [sample.threads for sample in samples]),
+        flat("asyncio tasks, all ready", [sample.tasks for sample in samples]),
         _none("descriptors at the end", ledger.after.fds - ledger.before.fds),
         _none("tasks at the end", ledger.after.tasks - ledger.before.tasks),
         _none("zombies at the end", _zombies()),
@@ -131,7 +129,13 @@ def rows(ledger: Ledger, folder: Path, lines: tuple[int, int]) -> list[Row]:
     ]
 
 
-def _flat(question: str, values: list[int]) -> Row:
+def early_and_late(values: Sequence[float]) -> tuple[float, float]:
+    """The medians of the second and of the last quarter."""
+    quarter = max(1, len(values) // 4)
+    return statistics.median(values[quarter : 2 * quarter] or values), statistics.median(values[-quarter:])
+
+
+def flat(question: str, values: Sequence[int]) -> Row:
     """The last figures are no higher than the first ones."""
     third = max(1, len(values) // 3)
     told = f"{values[0]} to {values[-1]} ({min(values)} to {max(values)})"

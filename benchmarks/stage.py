@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -18,12 +19,16 @@ from typing import Self
 from measuring import until
 
 HERE = Path(__file__).parent
+AT_ONCE = 'restart = { policy = "always", initial_delay = "0s", max_delay = "0s", max_restarts = 100000 }'
 _PYTHON_CHILD = """
 import time
 now = time.monotonic_ns()
 import os, signal, sys
 with open(sys.argv[1], "a") as file:
     file.write(f"exec {now} {os.getpid()}\\n")
+if sys.argv[2:]:
+    time.sleep(int(sys.argv[2]) / 1000)
+    sys.exit(1)
 signal.pause()
 """
 
@@ -100,12 +105,12 @@ class Stage:
         self._started.append(process)
         return process
 
-    def end(self, process: subprocess.Popen[str]) -> None:
-        """SIGTERM, five seconds, SIGKILL."""
+    def end(self, process: subprocess.Popen[str], seconds: float = 5.0) -> None:
+        """SIGTERM, some seconds, SIGKILL."""
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(5)
+                process.wait(seconds)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -145,6 +150,12 @@ def kill_and_see(path: Path, pid: int) -> tuple[float, int]:
     os.kill(pid, signal.SIGKILL)
     when, pid = next_stamp(path, "exec", now)
     return (when - now) / 1e6, pid
+
+
+def allow_many_descriptors() -> None:
+    """Raise the limit of this program and of what it starts."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
 
 
 def forget_ignored_signals() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from measuring import Row, spread
-from peers import respawning_peers
+from peers import installed_peers
 from stage import Stage, hostler, next_stamp, table
 
 SPAWN = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:]); time.sleep(60)"
@@ -42,9 +42,9 @@ def measure(quick: bool, peers: Path | None = None) -> list[Row]:
             took.setdefault("run all", []).append(
                 _hostler(stage, "sse-health = true", "env-sanitizer = true")
             )
-            for name, start in respawning_peers(peers).items():
+            for name, start in installed_peers(peers).items():
                 path, now = stage.path(name), time.monotonic_ns()
-                process = start(stage, [*stage.child, str(path)])
+                process = start(stage, [[*stage.child, str(path)]])
                 took.setdefault(f"{name} run", []).append((next_stamp(path, "exec")[0] - now) / 1e6)
                 stage.end(process)
 

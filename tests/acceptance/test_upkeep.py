@@ -26,6 +26,15 @@ def test_hostlers_own_memory_does_not_grow_with_restarts_reports_and_lines(tmp_p
 
 
 @pytest.mark.requirement("R43")
+def test_nothing_grows_over_300_restarts_by_the_command_and_over_a_simulated_day() -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    argv = [sys.executable, str(ROOT / "benchmarks" / "growth.py"), "--quick"]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("| yes |") == 8
+
+
+@pytest.mark.requirement("R43")
 def test_there_are_tests_of_parts_of_the_whole_and_of_speed() -> None:
     folders = {part for path in (ROOT / "tests").rglob("test_*.py") for part in path.parts}
     assert {"process", "config", "cli", "plugins", "faults", "acceptance"} <= folders

@@ -1,0 +1,82 @@
+"""The installed command with 500 and 2,000 servers and log-rotation: start, stop, memory, old servers.
+
+    python benchmarks/scale.py [--quick] [--peers DIR]
+
+The oldest servers were there before the processes of all others: a look through what is younger than they are
+grows with these. The ratio to the youngest ones is the figure.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from measuring import Row, compared, memory, series_under, until
+from peers import Start, supervisors
+from stage import Stage, allow_many_descriptors, kill_and_see, stamps
+
+KILLED = 10  # of the oldest, and of the youngest
+GOALS = {
+    500: {"first child": 0.3, "RSS": 50.0},
+    2000: {"first child": 0.5, "all started": 5.0, "all stopped": 1.5, "RSS": 100.0},
+}
+
+
+def measure(quick: bool, peers: Path | None = None) -> list[Row]:
+    allow_many_descriptors()
+    rows: list[Row] = []
+
+    for count, rounds in ((100, 1),) if quick else ((500, 3), (2000, 1)):
+        found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        with Stage() as stage:
+            for number in range(-1, rounds):
+                for name, start in supervisors(peers).items():
+                    if number < 0:  # modules are compiled
+                        _round(stage, start, 2 * KILLED, defaultdict(list))
+                    else:
+                        _round(stage, start, count, found[name])
+        rows += _rows(count, found)
+
+    return rows
+
+
+def _round(stage: Stage, start: Start, count: int, found: dict[str, list[float]]) -> None:
+    path, now = stage.path("stamps"), time.monotonic_ns()
+    process = start(stage, [[*stage.child, str(path)]] * count, keep=5)
+    until(lambda: path.exists() and path.read_bytes().count(b"\n") >= count, 120, 0.02)
+    started = sorted(stamps(path, "exec"))
+    found["first child"].append((started[0][0] - now) / 1e9)
+    found["all started"].append((started[-1][0] - now) / 1e9)
+    time.sleep(2)
+    found["RSS"].append(memory(process.pid)["rss"])
+
+    for (_, old), (_, young) in zip(started[:KILLED], started[-KILLED:], strict=True):
+        found["oldest"].append(kill_and_see(path, old)[0])
+        found["youngest"].append(kill_and_see(path, young)[0])
+
+    before = time.monotonic()
+    stage.end(process, 60)
+    found["all stopped"].append(time.monotonic() - before)
+
+
+def _rows(count: int, found: dict[str, dict[str, list[float]]]) -> list[Row]:
+    ours = found.pop("hostler")
+    rows = []
+
+    for what, unit in {"first child": "s", "all started": "s", "all stopped": "s", "RSS": "MiB"}.items():
+        question = f"{count} servers by the command, {what}"
+        rows.append(series_under(question, ours[what], unit, GOALS.get(count, {}).get(what)))
+        rows += [compared(question, ours[what], name, peer[what], None, unit) for name, peer in found.items()]
+
+    question = f"SIGKILL to the successor, oldest of {count} servers"
+    rows.append(compared(question, ours["oldest"], "youngest", ours["youngest"], 1.3))
+    return rows + [
+        compared(question, ours["oldest"], name, peer["oldest"], None) for name, peer in found.items()
+    ]
+
+
+if __name__ == "__main__":
+    from run import alone
+
+    alone(measure)
