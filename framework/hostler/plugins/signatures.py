@@ -148,7 +148,7 @@ def check_plugin(name: str, plugin: object) -> None:
 def check_hooks(name: str, plugin: object) -> None:
     """Raise PluginError, with every fault of its hooks, for a plugin (object, class or module)."""
     class_ = plugin if inspect.isclass(plugin) else type(plugin)
-    # pluggy refuses an object that equals a registered one, as two plugins with equal options would.
+    # Two plugins with equal options would pass for one.
     if class_.__eq__ is not object.__eq__:
         raise PluginError(
             f'plugin "{name}": {class_.__qualname__} compares by value, so two of them could not be told '

@@ -20,7 +20,11 @@ from hostler.launching.resolved_inputs import inputs_of, read_at_starts
 from hostler.model.dependencies import as_needs
 from hostler.model.graph import in_order
 from hostler.model.spec import ServerSpec
+from hostler.model.states import State
 from hostler.process.context import SupervisorContext
+
+_WAVE = 16  # starts at a time
+_PATIENCE = 0.25  # seconds for which the next ones wait
 
 
 class ServerRegistry(Mapping[str, Server]):
@@ -155,8 +159,18 @@ class ServerRegistry(Mapping[str, Server]):
     def begin(self, tasks: TaskGroup) -> None:
         """Run their lifecycles in this task group, and those of servers that come later."""
         self._tasks = tasks
-        for server in self.servers.values():
-            self._begin(server)
+        tasks.start_soon(self._begin_in_waves, tuple(self.servers.values()))
+
+    async def _begin_in_waves(self, servers: Sequence[Server]) -> None:
+        """Some at a time: the first is up early, and one whose turn has not come holds nothing."""
+        for at in range(0, len(servers), _WAVE):
+            wave = [one for one in servers[at : at + _WAVE] if self.servers.get(one.name) is one]
+            for server in wave:
+                self._begin(server)
+            # The rest does not wait for one that is slow to start.
+            with anyio.move_on_after(_PATIENCE):
+                for server in wave:
+                    await server.until(partial(_is_past_start, server))
 
     def accept_commands(self) -> None:
         """Accept commands for them, and for those that come later; start those with `autostart`."""
@@ -210,6 +224,12 @@ class ServerRegistry(Mapping[str, Server]):
         """Wait until servers come, go or change, or for the deadline (the event loop's clock)."""
         with anyio.CancelScope(deadline=deadline):
             await self._changed.wait()
+
+
+def _is_past_start(server: Server) -> bool:
+    """Whether it was spawned or could not be, is not to start at all, or waits for others that it needs."""
+    starts = server.state is State.STARTING or (server.state.at_rest and not server.is_settled())
+    return not starts or bool(server.awaited)
 
 
 async def _within(scope: anyio.CancelScope, work: Callable[[], Awaitable[None]]) -> None:

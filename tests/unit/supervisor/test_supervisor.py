@@ -31,7 +31,7 @@ from hostler import (
 )
 from hostler.process.tree.process_table import Table, read_table
 from hostler.records.memory_sampler import sample_memory
-from specs import QUICK, MakeSpec, announced
+from specs import QUICK, MakeSpec, announced, worker
 
 NO_RETRY = replace(QUICK, start_retries=0)
 
@@ -111,6 +111,48 @@ async def test_a_needed_server_that_fails_is_the_reason_of_those_that_need_it(
         assert supervisor["web"].generation == 1
         with pytest.raises(ServerCrashed, match="^db: it exited unexpectedly"):
             await supervisor.wait_ready(timeout=5)
+
+
+async def test_when_the_first_of_many_is_up_most_others_hold_nothing(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    specs = [worker(make_spec, "sleep", "1000", name=f"w{number}") for number in range(50)]
+    locks: list[int] = []
+
+    def count(event: Event) -> None:
+        if isinstance(event, StateChanged) and event.state is State.WAITING_READY and not locks:
+            locks.append(len(list(directories.state.rglob("*.lock"))))
+
+    async with Supervisor(specs, directories=directories) as supervisor:
+        supervisor.listen(count)
+        await all_ready(supervisor)
+    assert 0 < locks[0] < 25
+
+
+@dataclass(eq=False)
+class WaitsForLast:
+    """Lets no server be spawned until the last of them is about to be."""
+
+    last: str
+    seen: asyncio.Event
+
+    @hookimpl
+    async def pre_spawn(self, server: ServerView) -> None:
+        if server.name == self.last:
+            self.seen.set()
+        await self.seen.wait()
+
+
+async def test_many_that_are_slow_to_start_do_not_hold_up_the_rest(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    waits = PluginSpec("waits", instance=WaitsForLast("w49", asyncio.Event()))
+    specs = [
+        replace(worker(make_spec, "sleep", "1000", name=f"w{number}"), plugins=(waits,))
+        for number in range(50)
+    ]
+    async with Supervisor(specs, directories=directories) as supervisor:
+        await all_ready(supervisor)
 
 
 async def test_servers_that_need_each_other_are_refused(
