@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import AnyStr, TypeAlias
 
 from hostler.secrets.credentials import MASK, MINIMUM, secret_parts
@@ -16,6 +18,8 @@ _SHORTEST = 3  # a secret of one or two characters keeps nobody out
 _WORD = re.compile(r"[A-Za-z0-9]+")
 Groups: TypeAlias = tuple[tuple[AnyStr, tuple[AnyStr, ...]], ...]
 Spans: TypeAlias = list[tuple[int, int]]
+Find: TypeAlias = Callable[[AnyStr, AnyStr], int]
+"""Where the second stands in the first, -1 where it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +87,22 @@ class Masker:
 
         So is the beginning of a secret at its end: somebody may have cut it off there.
         """
-        masked = _masked(text, self._known.text_groups, MASK)
+        masked = _masked(text, self._known.text_groups, MASK, str.find)
         whole = masked.removesuffix("...")
         begun = _beginning_at_the_end(whole, self._known.text)
         return masked if begun < MINIMUM else f"{whole[:-begun]}{MASK}{masked[len(whole) :]}"
 
     def data(self, data: bytes) -> bytes:
         """Return `data` with every secret replaced by "********"; overlapping ones become one mask."""
-        return _masked(data, self._known.data_groups, _MASK)
+        return _masked(data, self._known.data_groups, _MASK, find_in_bytes())
 
     def spans(self, data: bytes) -> Spans:
         """Where secrets stand in `data`: begin and end of each, in order, overlapping ones joined."""
-        return _spans(data, self._known.data_groups)
+        return _spans(data, self._known.data_groups, find_in_bytes())
 
     def found_in(self, text: str) -> bool:
         """Tell whether any secret stands in `text`."""
-        return bool(_spans(text, self._known.text_groups))
+        return bool(_spans(text, self._known.text_groups, str.find))
 
     def knows(self, text: str) -> bool:
         """Tell whether a secret stands in `text`, also one that is not masked, which is a word then."""
@@ -170,8 +174,18 @@ class MaskedStream:
         return out
 
 
-def _masked(text: AnyStr, groups: Groups[AnyStr], mask: AnyStr) -> AnyStr:
-    spans = _spans(text, groups)
+@cache
+def find_in_bytes() -> Find[bytes]:
+    """The `find` of stringzilla where it is installed, as fast whatever the text is; else `bytes.find`."""
+    try:
+        find: Find[bytes] = importlib.import_module("stringzilla").find
+    except ImportError:
+        return bytes.find
+    return find
+
+
+def _masked(text: AnyStr, groups: Groups[AnyStr], mask: AnyStr, find: Find[AnyStr]) -> AnyStr:
+    spans = _spans(text, groups, find)
     return _rendered(text, spans, mask, 0, len(text)) if spans else text
 
 
@@ -186,12 +200,12 @@ def _rendered(text: AnyStr, spans: Spans, mask: AnyStr, start: int, end: int) ->
     return text[:0].join(parts)
 
 
-def _spans(text: AnyStr, groups: Groups[AnyStr]) -> Spans:
+def _spans(text: AnyStr, groups: Groups[AnyStr], find: Find[AnyStr]) -> Spans:
     found: Spans = []
     for word, spelt in groups:
-        if word in text:
+        if find(text, word) >= 0:
             for secret in spelt:
-                if secret in text:
+                if find(text, secret) >= 0:
                     found += _occurrences(text, secret)
     return _merged(found)
 
