@@ -72,10 +72,11 @@ class Table:
 
         # While a program is being loaded (execve) the kernel shows it without an environment.
         for _ in range(_LOADING_AT_MOST):
+            # Who has arguments is loaded: what it shows from then on is its environment, even if empty.
+            empty = [row for row in empty if not any([_has_arguments(row.pid), self._note(row)])]
             if not empty:
                 break
             time.sleep(_LOADING)
-            empty = [row for row in empty if not any([_has_arguments(row.pid), self._note(row)])]
 
     def _note(self, row: Row) -> bool:
         """Note the marks of one process; False when it showed no environment at all."""

@@ -12,6 +12,7 @@ from hostler.process.tree import members, process_table
 from hostler.process.tree.members import find_tree
 from hostler.process.tree.process_table import (
     Row,
+    Table,
     count_forks,
     find_marks,
     is_dying,
@@ -201,6 +202,23 @@ async def test_a_process_without_environment_hurts_nobody(start: Start) -> None:
         while process_table._environment(child.pid):  # noqa: ASYNC110  (nobody tells an exec)
             await anyio.sleep(0.005)
     assert [member.pid for member in find_tree(child.process)] == [child.pid]
+
+
+async def test_a_loaded_program_without_environment_is_not_waited_for(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = start("env", "-i", "sleep", "60")
+    with anyio.fail_after(5):
+        while not (row := read_row(child.pid)) or row.name != "sleep":  # noqa: ASYNC110
+            await anyio.sleep(0.005)
+        while not process_table._has_arguments(child.pid):  # noqa: ASYNC110
+            await anyio.sleep(0.005)
+    slept: list[float] = []
+    monkeypatch.setattr("hostler.process.tree.process_table.time.sleep", slept.append)
+
+    assert process_table._environment(child.pid) == b""
+    Table(iter([row])).read_marks(0)
+    assert slept == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="changes the user")
