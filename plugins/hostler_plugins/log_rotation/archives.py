@@ -8,9 +8,10 @@ import stat
 import threading
 from itertools import count, pairwise
 
-_PART = ".part"
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # it may be a pipe by now
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+from hostler_plugins.log_rotation.compressor import READ, Compressor, FileId, file_id
+
+_PATIENCE = 0.9
+"""Seconds that closing waits for compression: less than the one after which a sink counts as stuck."""
 
 
 class Archives:
@@ -22,8 +23,10 @@ class Archives:
     def __init__(self, name: str, keep: int, *, compress: bool) -> None:
         self._name = name
         self._keep = keep
-        self._compress = compress
+        self._renaming = threading.RLock()
         self._work: threading.Thread | None = None
+        part = f"{name}.1.gz.part"
+        self._compressor = Compressor(part, self._renaming, self._name_of) if compress else None
 
     def shift(self, folder: int) -> None:
         """Give every file the next number, and the log file the first; the oldest goes.
@@ -31,9 +34,9 @@ class Archives:
         OSError: the log file has kept its name. A number whose name a folder has is passed over.
         """
         self.settle()
-        places = [(0, [""]), *self._places(folder)]
 
-        with contextlib.ExitStack() as gone:
+        with self._renaming, contextlib.ExitStack() as gone:
+            places = [(0, [""]), *self._places(folder)]
             # First: a file system may write a file to the disk at once that replaces another.
             self._remove(gone, folder, *places[-1])
             for (new, _), (old, suffixes) in pairwise(reversed(places)):
@@ -43,15 +46,23 @@ class Archives:
                 last, full = places[-1]
                 if last and full:
                     self._remove_surplus(gone, folder, last)
-                if full or self._compress:
-                    self._finish_beside(gone, folder, places[1][0] if last and self._compress else 0)
+                if full:
+                    self._free_beside(gone.pop_all())
+                if last and self._compressor is not None:
+                    self._compressor.add(folder, self._numbered(places[1][0]))
 
     def settle(self) -> bool:
-        """Wait until what the last rotation left to do is done; False where there was nothing."""
+        """Wait until the room of what is gone is free; False where nothing is waited for."""
         work, self._work = self._work, None
         if work is not None:
             work.join()
         return work is not None
+
+    def close(self) -> None:
+        """Wait a moment until all is compressed; what is not then stays as it is."""
+        self.settle()
+        if self._compressor is not None:
+            self._compressor.close(_PATIENCE)
 
     def _places(self, folder: int) -> list[tuple[int, list[str]]]:
         """The numbers and the suffixes of their files, up to the last that is kept.
@@ -90,7 +101,7 @@ class Archives:
         for suffix in suffixes:
             name = self._numbered(number, suffix)
             with contextlib.suppress(OSError):
-                gone.callback(os.close, os.open(name, _READ, dir_fd=folder))
+                gone.callback(os.close, os.open(name, READ, dir_fd=folder))
             _remove(name, folder)
 
     def _remove_surplus(self, gone: contextlib.ExitStack, folder: int, last: int) -> None:
@@ -100,46 +111,22 @@ class Archives:
             self._remove(gone, folder, number, suffixes)
             number += 1
 
-    def _finish_beside(self, gone: contextlib.ExitStack, folder: int, plain: int) -> None:
-        """Do what takes long beside the output: free what is gone, compress the file numbered `plain`."""
-        # By descriptors, so that nothing is left behind when the program is killed meanwhile; and a daemon,
-        # because a program that ends does not wait for it.
-        todo = os.dup(folder), gone.pop_all(), plain
-        work = threading.Thread(target=self._finish, args=todo, name="hostler-log-files", daemon=True)
+    def _free_beside(self, gone: contextlib.ExitStack) -> None:
+        """Close descriptors beside the output, which takes the kernel a while."""
+        # Nothing is left when the program is killed meanwhile; one that ends does not wait for a daemon.
+        work = threading.Thread(target=gone.close, name="hostler-log-files", daemon=True)
         try:
             work.start()
         except RuntimeError:  # no thread: here, then
-            self._finish(*todo)
+            gone.close()
         else:
             self._work = work
 
-    def _finish(self, folder: int, gone: contextlib.ExitStack, plain: int) -> None:
-        gone.close()
-        if plain:
-            self._squeeze(folder, plain)
-        os.close(folder)
-
-    def _squeeze(self, folder: int, number: int) -> None:
-        """Compress one file; on a full disk it stays as it is."""
-        import gzip  # noqa: PLC0415 - only who compresses needs them
-        import shutil  # noqa: PLC0415
-
-        plain, packed = self._numbered(number), self._numbered(number, ".gz")
-        # Under another name until it is whole: a crash leaves no half archive that counts.
-        part = f"{packed}{_PART}"
-        try:
-            _remove(part, folder)
-            with (
-                os.fdopen(os.open(plain, _READ, dir_fd=folder), "rb") as source,
-                os.fdopen(os.open(part, _NEW, 0o600, dir_fd=folder), "wb") as target,
-                gzip.GzipFile(filename="", fileobj=target, mode="wb", compresslevel=6) as pressed,
-            ):
-                shutil.copyfileobj(source, pressed, 1024 * 1024)
-            _replace(part, packed, folder)
-            os.unlink(plain, dir_fd=folder)
-        except OSError:
-            with contextlib.suppress(OSError):
-                _remove(part, folder)
+    def _name_of(self, folder: int, file: FileId) -> str | None:
+        for number, suffixes in self._places(folder):
+            if "" in suffixes and file_id(folder, self._numbered(number)) == file:
+                return self._numbered(number)
+        return None
 
 
 def _replace(old: str, new: str, folder: int) -> None:

@@ -201,8 +201,8 @@ class RotatedFile:
         return int(moment // self._every) if self._every else 0
 
     def close(self) -> None:
-        """Close the file, which ends the lock, when the last rotated one is complete."""
-        self._archives.settle()
+        """Close the file, which ends the lock, when the rotated ones are complete, or after a moment."""
+        self._archives.close()
         self._close_file()
 
     def _close_file(self) -> None:

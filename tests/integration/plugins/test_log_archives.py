@@ -7,16 +7,19 @@ import json
 import os
 import stat
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hostler import Directories, PluginError, PluginSpec, Supervisor
 from hostler.plugins.options import build
-from hostler_plugins.log_rotation.archives import Archives
+from hostler_plugins.log_rotation import archives as archives_module
+from hostler_plugins.log_rotation.compressor import Compressor
 from hostler_plugins.log_rotation.json_lines import JsonLines, gap_in_json
 from hostler_plugins.log_rotation.sink import LONGEST, LogFile
 from hypothesis import given
@@ -103,13 +106,18 @@ def descriptors() -> int:
 def held_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """What is done beside the output waits for this: a disk that is slow to free a file cannot be had."""
     go_on = threading.Event()
-    finish = Archives._finish
+    free, compress = ExitStack.close, Compressor._write_part
 
-    def finish_later(archives: Archives, *todo: Any) -> None:
+    def free_later(stack: ExitStack) -> None:
         go_on.wait(DEADLINE)
-        finish(archives, *todo)
+        free(stack)
 
-    monkeypatch.setattr(Archives, "_finish", finish_later)
+    def compress_later(compressor: Compressor, folder: int, source: int) -> None:
+        go_on.wait(DEADLINE)
+        compress(compressor, folder, source)
+
+    monkeypatch.setattr(ExitStack, "close", free_later)
+    monkeypatch.setattr(Compressor, "_write_part", compress_later)
     yield go_on
     go_on.set()
 
@@ -194,6 +202,78 @@ def test_files_from_before_compression_keep_their_place(path: Path) -> None:
     assert names(path) == ["web.log", "web.log.1", "web.log.2", "web.log.3.gz"]
     rotated = [one for n in (3, 2, 1) for one in path.parent.glob(f"web.log.{n}*")]
     assert [unpacked(one) for one in rotated] == [b"compress 0\n", b"compress 1\n", b"compress 0\n"]
+
+
+def test_output_does_not_wait_for_the_compression_of_files_that_get_other_numbers_meanwhile(
+    path: Path, held_up: threading.Event
+) -> None:
+    log = opened(path, max_size=10, keep=3, compress=True)
+    for number in range(4):
+        log.write("stdout", b"line %d..\n" % number)
+    assert names(path) == ["web.log", "web.log.1", "web.log.2", "web.log.3"]
+    held_up.set()
+    log.close()
+    assert names(path) == ["web.log", "web.log.1.gz", "web.log.2.gz", "web.log.3.gz"]
+    assert [unpacked(Path(f"{path}.{n}.gz"))[5:6] for n in (1, 2, 3)] == [b"2", b"1", b"0"]
+
+
+def test_a_file_that_is_gone_before_it_is_compressed_leaves_nothing(
+    path: Path, held_up: threading.Event
+) -> None:
+    log = opened(path, max_size=10, keep=1, compress=True)
+    for number in range(2):
+        log.write("stdout", b"line %d..\n" % number)
+    threading.Timer(0.1, held_up.set).start()  # the third rotation waits for the room of the oldest
+    for number in range(2, 6):
+        log.write("stdout", b"line %d..\n" % number)
+    log.close()
+    assert names(path) == ["web.log", "web.log.1.gz"]
+    assert unpacked(Path(f"{path}.1.gz")) == b"line 4..\n"
+
+
+def test_closing_waits_a_moment_for_compression_and_what_is_left_then_stays_as_it_is(
+    path: Path, held_up: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives_module, "_PATIENCE", 0.05)
+    log = opened(path, max_size=10, keep=3, compress=True)
+    for number in range(3):
+        log.write("stdout", b"line %d..\n" % number)
+    begun = time.monotonic()
+    log.close()
+    assert time.monotonic() - begun < DEADLINE / 2
+    held_up.set()
+    while any(one.name == "hostler-compress" for one in threading.enumerate()):
+        assert time.monotonic() - begun < DEADLINE
+        time.sleep(0.01)
+    assert names(path) == ["web.log", "web.log.1", "web.log.2"]
+
+
+WRITER = """
+import itertools, pathlib, sys
+from hostler_plugins.log_rotation.sink import LogFile
+log = LogFile(pathlib.Path(sys.argv[1]), max_size=100_000, keep=10_000, compress=True)
+log.open()
+for number in itertools.count():
+    log.write("stdout", b"%09d\\n" % number)
+"""
+
+
+def test_who_is_killed_while_files_are_compressed_has_lost_no_line(path: Path) -> None:
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, path])
+    deadline = time.monotonic() + DEADLINE
+    while len(list(path.parent.glob("*.gz"))) < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    writer.kill()
+    writer.wait()
+    log = opened(path, max_size=10, keep=10_000, compress=True)
+    log.write("stdout", b"the end\n")
+    log.close()
+    rotated = sorted(path.parent.glob("web.log.*"), key=lambda one: -int(one.name.split(".")[2]))
+    lines = b"".join(map(unpacked, rotated)).split(b"\n")
+    numbers = [int(line) for line in lines if len(line) == 9]
+    assert numbers == list(range(len(numbers)))
+    assert len(lines) - len(numbers) <= 2, "the last line may be torn"
 
 
 def test_nothing_is_lost_when_there_is_no_room_to_compress(tmp_path: Path) -> None:
