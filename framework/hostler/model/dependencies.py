@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import TypeAlias
+
+from hostler.imports.lazy_dataclass import dataclass
 
 
 class Condition(Enum):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.spec import RestartPolicy
 
 

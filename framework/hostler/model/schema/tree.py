@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
 from hostler.errors import InvalidConfiguration, Problem
+from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.interpolation import expand
 
 KeyPath: TypeAlias = tuple[str | int, ...]
