@@ -1,1 +1,1 @@
-"""How modules are imported: late, where that spares a program what it does not use."""
+"""How imports stay cheap: what a program does not use is imported, or generated, late."""
