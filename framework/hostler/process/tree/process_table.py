@@ -55,6 +55,10 @@ class Table:
 
         self._unread = sorted(self.rows.values(), key=lambda row: row.start_time)
 
+    def spare(self, pids: Collection[int]) -> None:
+        """Do not ask these for their marks: whose they are is known."""
+        self._unread = [row for row in self._unread if row.pid not in pids]
+
     def marked(self, run_id: str, since: float) -> list[Row]:
         """Find who carries a mark of a run; nobody who is older than `since` is asked."""
         self.read_marks(since)

@@ -58,7 +58,9 @@ class ProcessTableSnapshot:
         for pid in [pid for pid, leader in self._leaders.items() if leader.reaped]:
             del self._leaders[pid]
         others = self._leaders.keys() - {process.pid for process in asked}
-        return read_table(min(process.start_time for process in asked), self._seen, others)
+        table = read_table(min(process.start_time for process in asked), self._seen, others)
+        table.spare(self._leaders)
+        return table
 
 
 def _read_all(since: float) -> Table:

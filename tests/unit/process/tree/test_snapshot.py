@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from hostler.process.system import Processes
+from hostler.process.tree import process_table
 from hostler.process.tree.members import find_tree
 from hostler.process.tree.process_table import Table, read_table
 from hostler.process.tree.snapshot import ProcessTableSnapshot
@@ -28,6 +29,25 @@ async def test_the_living_processes_of_other_servers_are_left_out_of_a_look(star
     assert {server.pid, other.pid} <= both.rows.keys()
 
 
+async def test_a_living_process_of_a_server_is_not_asked_for_its_marks(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start("sleep", "60")
+    snapshot = ProcessTableSnapshot()
+    snapshot.note_leader(server.process)
+    asked: list[int] = []
+
+    def environment(pid: int) -> bytes:
+        asked.append(pid)
+        return b"A=1"
+
+    monkeypatch.setattr(process_table, "_environment", environment)
+
+    table = snapshot.look_now(server.process)
+    assert [member.pid for member in find_tree(server.process, table=table)] == [server.pid]
+    assert server.pid not in asked
+
+
 async def test_what_a_dead_process_of_another_server_left_is_found_again(start: Start) -> None:
     snapshot = ProcessTableSnapshot()
     server = start("sleep", "60")
@@ -43,15 +63,17 @@ async def test_what_a_dead_process_of_another_server_left_is_found_again(start: 
     assert [member.pid for member in find_tree(other.process, table=table)] == [left]
 
 
-async def test_a_number_of_a_reaped_process_is_looked_at_again(start: Start) -> None:
+async def test_a_number_of_a_reaped_process_is_looked_at_again(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server, other = start("sleep", "60"), start("true")
     await other.process.wait()
     child = start("sleep", "60")
-    other.process.pid = child.pid  # as if it had been given out again
     snapshot = ProcessTableSnapshot()
-    snapshot.note_leader(other.process)
-
-    assert child.pid in snapshot.look_now(server.process).rows
+    with monkeypatch.context() as patched:
+        patched.setattr(other.process, "pid", child.pid)  # as if it had been given out again
+        snapshot.note_leader(other.process)
+        assert child.pid in snapshot.look_now(server.process).rows
 
 
 async def test_the_memory_of_many_is_measured_without_holding_up_the_loop(
