@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from hostler.files.run_as import run_as
-
 EVERYBODY = -1  # stands for all users, where a folder is open to all
 
 _MOST_LINKS = 40
@@ -49,6 +47,8 @@ def read_as(uid: int, gid: int, groups: Sequence[int], path: Path | str, most: i
 
     OSError as that user gets it, and when it takes longer than 10 s.
     """
+    from hostler.files.run_as import run_as  # noqa: PLC0415 - brings subprocess
+
     # A child, as the rights of a thread alone cannot be changed in Python.
     words = ["/bin/sh", "-c", READ_SCRIPT, "sh", os.path.abspath(path), str(most)]  # noqa: PTH100 - no link is followed
     try:

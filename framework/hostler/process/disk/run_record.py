@@ -21,7 +21,6 @@ from hostler.process.disk.lock import NameLock, lock_path, runs_folder
 from hostler.process.disk.remove_tree import remove_inside
 from hostler.process.spawn.cgroups import remove_group
 from hostler.process.tree.process_table import own_start_time
-from hostler.process.tree.terminate import kill_leftovers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +201,8 @@ class RunStore:
 
 def kill_recorded(record: RunRecord) -> tuple[int, ...]:
     """Kill the tree of a recorded run whose supervisor is dead; the pids that were killed."""
+    from hostler.process.tree.terminate import kill_leftovers  # noqa: PLC0415 - brings asyncio
+
     killed = kill_leftovers(record.run_id, record.pid, record.start_time or 0, record.cgroup)
     if record.cgroup is not None:
         # Somebody may hang in it; an empty folder of a group holds nothing back.
