@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 from collections.abc import Callable, Iterator
@@ -11,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import anyio.to_thread
 from hostler import (
     Duration,
     Launch,
@@ -72,6 +70,8 @@ class LogRotation:
     @hookimpl
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
         """Open the file and add it to the sinks, or fail before anything is started."""
+        from anyio import to_thread  # noqa: PLC0415 - `hostler check` needs none of it
+
         path = self._file(server.name, launch)
         log, sink = self._sinks(server.name, path, _rotation_notice(server, path))
         launch.defer(log.close_unused)
@@ -82,7 +82,7 @@ class LogRotation:
             await launch.confinement.enter(launch.cwd)  # refuses links that the server could have made
 
         try:
-            await anyio.to_thread.run_sync(log.open)
+            await to_thread.run_sync(log.open)
         except OSError as error:
             raise LogFileCreationFailed(
                 f"the log file {path} cannot be opened: {error.strerror}",
@@ -121,7 +121,9 @@ class LogRotation:
 
 def _rotation_notice(server: ServerView, path: Path) -> Callable[[OSError], None]:
     """A callback for the writing thread that reports why a file cannot be rotated."""
-    loop = asyncio.get_running_loop()
+    from asyncio import get_running_loop  # noqa: PLC0415 - `hostler check` needs none of it
+
+    loop = get_running_loop()
 
     def tell(error: OSError) -> None:
         text = (
