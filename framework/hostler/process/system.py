@@ -16,6 +16,7 @@ from hostler.process.disk.watchdog_client import WatchdogClient
 from hostler.process.net.listeners import may_read_descriptors, user_of
 from hostler.process.net.ownership import listening_sockets, who_listens
 from hostler.process.net.ports import check_port_free, free_port, needs_only_time
+from hostler.process.spawn.environment import MARKER
 from hostler.process.spawn.exits import Process
 from hostler.process.spawn.spawn import spawn
 from hostler.process.tree.members import find_tree
@@ -46,7 +47,8 @@ class Processes:
     def spawn(self, launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int | None) -> Process:
         """Start the command of a launch."""
         process = spawn(launch, run_id=run_id, stdout_fd=stdout_fd, stderr_fd=stderr_fd)
-        self._snapshot.note_leader(process)
+        if MARKER not in launch.host_env:  # a command that was started for a server is a member of its tree
+            self._snapshot.note_leader(process)
         return process
 
     async def stop(
