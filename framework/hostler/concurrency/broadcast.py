@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 from weakref import WeakSet
 
 import anyio
-
-from hostler.imports.lazy_dataclass import dataclass
 
 T = TypeVar("T")
 _HEAVIEST = 16 * 1024 * 1024

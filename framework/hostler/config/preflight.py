@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ServerError
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.launching.build import interpolator, launch_of
 from hostler.launching.env_file import read_env_file, references_in
 from hostler.launching.initial_environment import set_variables

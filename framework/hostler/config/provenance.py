@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterator
+from dataclasses import dataclass
 from datetime import date, time
 
 from hostler.config.dump import written_fields
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.schema.masked import masked
 from hostler.model.schema.tree import Node, Place, below, unfilled
 from hostler.model.spec import PluginSpec, RestartPolicy, ServerSpec

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hostler.concurrency.event_loop import loop_time
 from hostler.engine.lifecycle_state import LifecycleState
 from hostler.engine.run import LiveRun
 from hostler.errors import ServerCrashed, ServerError
 from hostler.events.events import EndpointFound, HealthReported
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.choices import Kind, RestartMode
 from hostler.model.states import COMPLETED, DONE, State
 from hostler.model.values import ExitCause, Healthy, Unhealthy

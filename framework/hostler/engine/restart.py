@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.choices import Kind, RestartMode
 from hostler.model.spec import RestartPolicy, ServerSpec
 from hostler.model.states import DONE, State

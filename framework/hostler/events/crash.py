@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Self
 
 from hostler.events.serialization import Serializable
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.states import State
 from hostler.model.values import ExitCause
 

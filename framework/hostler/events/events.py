@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import ClassVar
 
 from hostler.events.crash import CrashRecord
 from hostler.events.serialization import to_json
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.states import State
 from hostler.model.values import Endpoint, Exit, Report, StreamEvent, StreamGap
 
@@ -108,7 +107,7 @@ class Exited(Event):
         """The end as flat values."""
         own = ("cause", "pid", "code", "signal", "description", "uptime", "stderr")
         flat = {name: to_json(getattr(self.exit, name)) for name in own}
-        return Event.as_dict(self) | flat | {"uptime": round(self.exit.uptime, 3)}
+        return super(Exited, self).as_dict() | flat | {"uptime": round(self.exit.uptime, 3)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +137,7 @@ class CrashRecorded(Event):
 
     def as_dict(self) -> dict[str, object]:
         """The record as flat values."""
-        return Event.as_dict(self) | self.record.as_dict()
+        return super(CrashRecorded, self).as_dict() | self.record.as_dict()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +201,7 @@ class StreamReceived(Event):
 
     def as_dict(self) -> dict[str, object]:
         """The stream's event as flat values."""
-        head = Event.as_dict(self)
+        head = super(StreamReceived, self).as_dict()
         if isinstance(self.item, StreamGap):
             return head | {"gap": self.item.reason, "missed": self.item.missed}
         return head | {"type": self.item.type, "data": self.item.data, "id": self.item.id}

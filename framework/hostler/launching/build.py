@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hostler.errors import InvalidConfiguration
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.launching.initial_environment import set_variables
 from hostler.launching.resolved_inputs import ResolvedInputs
 from hostler.model.interpolation import InterpolationError, Reference, expand

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hostler.errors import EnvironmentSetupFailed
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.launching.env_file import read_env_file
 from hostler.model.spec import ServerSpec
 from hostler.secrets.reference import Secret

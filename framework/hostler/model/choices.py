@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import dataclass
 from enum import Enum
-
-from hostler.imports.lazy_dataclass import dataclass
 
 
 class InputMode(Enum):

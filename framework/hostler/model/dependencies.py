@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeAlias
-
-from hostler.imports.lazy_dataclass import dataclass
 
 
 class Condition(Enum):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import Enum
 
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.dependencies import Need, as_needs
 from hostler.model.spec import PluginSpec, ServerSpec
 from hostler.secrets.credentials import MASK, is_secret_name, masked_words, passwords_in

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
 from hostler.errors import EnvironmentSetupFailed
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.values import Endpoint
 
 # Names of servers may hold a `-`, so what follows the first dot may too; `:-` begins the default.

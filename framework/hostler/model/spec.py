@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from hostler.errors import Problem
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.choices import (
     HealthRule,
     IdentityCheck,

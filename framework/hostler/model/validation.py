@@ -7,13 +7,12 @@ program made has a tree without lines. What only the classes of plugins tell is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import TypeAlias
 
 from hostler.errors import Problem
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.choices import InputMode, Kind, RestartMode
 from hostler.model.dependencies import Condition
 from hostler.model.schema.diagnostics import Diagnostics, shown

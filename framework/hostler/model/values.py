@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import signal
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from hostler.errors import ServerError
-from hostler.imports.lazy_dataclass import dataclass
 
 StreamName: TypeAlias = Literal["stdout", "stderr"]
 _REACHABLE = MappingProxyType({"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1", "": "127.0.0.1"})  # noqa: S104

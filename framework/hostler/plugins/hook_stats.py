@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-
-from hostler.imports.lazy_dataclass import dataclass
 
 _FAILURES_IN_A_ROW = 3
 # Without these two a server would start in another environment, or pass for healthy.

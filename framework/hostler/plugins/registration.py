@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from types import FunctionType
 from typing import NamedTuple, cast
@@ -12,7 +13,6 @@ from typing import NamedTuple, cast
 import pluggy
 
 from hostler import hooks
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.plugins.signatures import FORMS, Marked, hook_arguments, marked_hooks
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType, MethodType
 
@@ -14,7 +15,6 @@ import pluggy
 from hostler import hooks
 from hostler.errors import PluginError
 from hostler.hooks import API, OLDEST_API
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.plugins.messages import did_you_mean, place_of
 from hostler.version import __version__
 

@@ -6,11 +6,10 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hostler.concurrency.affinity import LoopAffinity
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.launch import Launch
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.run_record import RunStore

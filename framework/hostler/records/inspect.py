@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from hostler.events.crash import CrashRecord
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.states import State
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.lock import Owner, lock_owner

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
 from hostler.events.events import StateChanged
 from hostler.events.serialization import Serializable
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.states import State
 from hostler.process.disk.files import file_name, found_folder, own_folder, read_replaced, replace_file
 from hostler.process.disk.run_record import boot_id

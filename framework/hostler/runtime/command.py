@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
 import anyio
 
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.launching import server_user as as_server
 from hostler.launching.server_user import command_for, confined
 from hostler.model.launch import Launch

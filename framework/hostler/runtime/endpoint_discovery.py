@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 import anyio
 
 from hostler.concurrency.event_loop import loop_time
 from hostler.errors import ListensTooWide, ServerError
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.choices import IdentityCheck
 from hostler.model.spec import ServerSpec
 from hostler.model.values import Endpoint

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from hostler.concurrency.event_loop import loop_time
 from hostler.concurrency.tasks import TaskSet
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.choices import HealthRule
 from hostler.model.values import Healthy, Report, Unhealthy
 from hostler.plugins.validation import report_fault

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.spec import RestartPolicy
 
 

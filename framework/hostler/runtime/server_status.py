@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.states import State
 from hostler.runtime.base_run import Run
 from hostler.runtime.restart_budget import Budget

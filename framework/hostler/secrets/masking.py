@@ -6,10 +6,10 @@ import importlib
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import AnyStr, TypeAlias
 
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.secrets.credentials import MASK, MINIMUM, secret_parts
 from hostler.text.encodings import spellings
 

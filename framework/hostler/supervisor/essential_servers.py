@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 import anyio
 
 from hostler.engine.server import Server
 from hostler.errors import ServerError
 from hostler.events.events import Event, StateChanged
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.states import State
 
 ESSENTIAL_ENDED = "essential_ended"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hostler.config.resolve.cross_checks import check_alone
 from hostler.config.resolve.server_table import ResolveContext, read_server, suggest_place
 from hostler.config.resolve.templates import Template
 from hostler.errors import InvalidConfiguration
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.interpolation import escape
 from hostler.model.schema.diagnostics import Diagnostics
 from hostler.model.schema.server_keys import IN_TEMPLATE

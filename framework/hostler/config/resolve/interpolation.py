@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.interpolation import (
     PARTS,
     InterpolationError,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hostler.config.resolve.interpolation import Names, fill, fill_env, is_known_at_start
 from hostler.config.resolve.plugin_tables import read_plugins
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.choices import Kind
 from hostler.model.interpolation import escape, expand, names
 from hostler.model.schema.diagnostics import Diagnostics

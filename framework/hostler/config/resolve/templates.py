@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from hostler.config.source.merge import merge
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.interpolation import MalformedReference, TemplateText, expand, names
 from hostler.model.schema.diagnostics import Diagnostics, shown
 from hostler.model.schema.tree import Node, below, moved, portable, quoted, with_children

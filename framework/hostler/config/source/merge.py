@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hostler.config.source.overrides import Setting, Settings, settings_of, tree_of
 from hostler.errors import Problem
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.schema.diagnostics import Diagnostics, likely
 from hostler.model.schema.server_keys import IN_SERVER, IN_TEMPLATE, LAYER, RESTART_KEYS
 from hostler.model.schema.tree import Node, labelled, moved, quoted

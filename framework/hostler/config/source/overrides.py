@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 from hostler.errors import InvalidConfiguration, Problem
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.schema.tree import Node, Place, parse_tree
 from hostler.secrets.credentials import MASK, is_secret_name
 

@@ -7,12 +7,12 @@ import re
 import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from hostler.config.source.positions import lines
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.files.bounded_read import is_handed_over, read_plain
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.schema.paths import tidy
 from hostler.model.schema.tree import KeyPath, Node, Place, parse_tree
 

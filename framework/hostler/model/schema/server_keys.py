@@ -7,10 +7,10 @@ them from here; the defaults are those of ServerSpec and RestartPolicy.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model import choices
 from hostler.model.schema import fields
 from hostler.model.schema import json_forms as forms

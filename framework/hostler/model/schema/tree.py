@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
 from hostler.errors import InvalidConfiguration, Problem
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.interpolation import expand
 
 KeyPath: TypeAlias = tuple[str | int, ...]

@@ -8,12 +8,12 @@ import re
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
 from hostler.errors import EnvironmentSetupFailed
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.process.disk.trusted_folder import Untrusted, trusted_folder
 from hostler.process.shortage_hint import shortage_hint
 

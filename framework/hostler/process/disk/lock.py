@@ -8,13 +8,12 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
 from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.process.disk.directories import Directories, secure_directory
 from hostler.process.disk.files import found_folder, read_small
 from hostler.process.shortage_hint import shortage_hint

@@ -8,13 +8,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Self, TypeAlias
 
 from hostler.errors import EnvironmentSetupFailed, ServerError
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.process.disk.directories import Directories, secure_directory
 from hostler.process.disk.files import append, found_folder, read_replaced, replace_file
 from hostler.process.disk.lock import NameLock, lock_path, runs_folder

@@ -7,10 +7,10 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.process.net.addresses import Address, parse_address, unmapped
 from hostler.process.tree.procfs import folder
 

@@ -6,10 +6,10 @@ import socket
 import sys
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
 
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.values import Endpoint
 from hostler.process.net.addresses import Address, addresses_here, parse_address
 from hostler.process.net.listeners import (

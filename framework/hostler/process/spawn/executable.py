@@ -8,11 +8,11 @@ import struct
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from hostler.errors import ProcessSpawnFailed
 from hostler.files.trusted_path import read_as
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.process.spawn.privileges import Account
 
 _HEAD = 4096

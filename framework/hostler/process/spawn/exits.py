@@ -9,10 +9,9 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import InitVar
+from dataclasses import InitVar, dataclass
 from pathlib import Path
 
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.process.tree.process_table import start_time
 
 

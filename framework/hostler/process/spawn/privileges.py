@@ -10,10 +10,10 @@ import signal
 import subprocess
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 
 from hostler.errors import EnvironmentSetupFailed
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.launch import Launch
 from hostler.process.tree.procfs import read_fields
 

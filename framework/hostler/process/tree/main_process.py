@@ -6,9 +6,9 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum, auto
 
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.process.tree.members import Member
 from hostler.process.tree.procfs import folder, read, read_fields
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import anyio
 
 from hostler.errors import ForceKillTimeout
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.choices import StopMode, StopOrder
 from hostler.process.spawn.cgroups import kill_group
 from hostler.process.spawn.exits import Process

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 
-from hostler.imports.lazy_dataclass import dataclass
 from hostler.model.values import ProcessUsage
 from hostler.process.spawn.exits import Process
 from hostler.process.tree.members import Member, find_tree
