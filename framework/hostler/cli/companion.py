@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 from collections.abc import Collection, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 import click
@@ -14,8 +14,10 @@ import click
 from hostler.cli.job_control import JobControl
 from hostler.cli.output.views import View
 from hostler.engine.server import Server
+from hostler.process.tree.run_mark import lent_mark, mark_option, read_mark
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
+_MARK = "companion"
 
 
 class Companion:
@@ -36,7 +38,9 @@ class Companion:
         """Start it with the addresses of the servers; an exit code as of a shell where it cannot be run."""
         env = os.environ | addresses(servers)
         try:
-            self._process = await asyncio.create_subprocess_exec(*self._argv, env=env, **self._jobs.options)
+            with _marked():
+                start = asyncio.create_subprocess_exec(*self._argv, env=env, **self._jobs.options)
+                self._process = await start
         except FileNotFoundError:
             self._view.show_message(f"{self._argv[0]}: no such program", error=True)
             return NOT_FOUND
@@ -65,6 +69,14 @@ class Companion:
     def on_child_signal(self) -> None:
         """Stop where it was stopped at the terminal; called on each SIGCHLD."""
         self._jobs.follow_stop()
+
+
+def _marked() -> AbstractContextManager[None]:
+    """Mark what is started, as a server is: what it leaves behind in our session is ours to reap.
+
+    Inside a server of another hostler its mark is kept.
+    """
+    return lent_mark(_MARK) if mark_option(_MARK, ()) and not read_mark(os.getpid()) else nullcontext()
 
 
 def addresses(servers: Collection[Server]) -> dict[str, str]:

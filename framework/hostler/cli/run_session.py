@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -25,7 +24,7 @@ from hostler.model.choices import Kind
 from hostler.model.graph import require_variables
 from hostler.model.spec import Configuration
 from hostler.model.states import State
-from hostler.process.tree.reaper import reap_orphans
+from hostler.process.tree.reaper import OrphanReaper
 from hostler.supervisor.essential_servers import ESSENTIAL_ENDED, exit_code
 from hostler.supervisor.supervisor import Supervisor
 
@@ -61,6 +60,8 @@ class RunSession:
         # Before any thread or child is started: they would keep the keys of the login session.
         keep_session_keys(configuration)
         self._supervisor = Supervisor(self._chosen(configuration))
+        self._supervisor._adopt_orphans()  # noqa: SLF001 - no other program has to reap them
+        self._orphans = OrphanReaper(self._started)
         self._reloading = Reloading(self._supervisor, lambda: self._chosen(load()), self._view)
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -189,10 +190,12 @@ class RunSession:
     def _on_child(self) -> None:
         if self._companion is not None:
             self._companion.on_child_signal()
-        # As process 1 of a container we inherit the orphans of the servers.
-        if os.getpid() == 1:
-            own = {server.pid for server in self._supervisor.servers.values()}
-            reap_orphans((own | {self._companion and self._companion.pid}).__contains__)
+        self._orphans.note_exit()
+
+    def _started(self, pid: int) -> bool:
+        """Whether a child is a server's process, or the companion's."""
+        own = (server.pid for server in self._supervisor.servers.values())
+        return pid in own or (self._companion is not None and pid == self._companion.pid)
 
     # -- output and tasks --------------------------------------------------------------------
 

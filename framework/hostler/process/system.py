@@ -21,6 +21,7 @@ from hostler.process.spawn.exits import Process
 from hostler.process.spawn.spawn import spawn
 from hostler.process.tree.members import find_tree
 from hostler.process.tree.process_table import is_dying
+from hostler.process.tree.reaper import adopt_orphans
 from hostler.process.tree.snapshot import ProcessTableSnapshot
 from hostler.process.tree.terminate import kill_tree_now, stop_tree
 from hostler.process.tree.usage import TreeMemory, tree_memory, tree_usage
@@ -50,6 +51,11 @@ class Processes:
         if MARKER not in launch.host_env:  # a command that was started for a server is a member of its tree
             self._snapshot.note_leader(process)
         return process
+
+    def adopt_orphans(self) -> None:
+        """Become the parent of what dead servers leave, which is then to be reaped; where it can be."""
+        if adopt_orphans():
+            self._snapshot.note_adopting(lambda: (self.watchdog.pid,))
 
     async def stop(
         self,

@@ -95,6 +95,10 @@ class Supervisor:
             outputs=lambda: tuple(self._registry.outputs()),
         )
 
+    def _adopt_orphans(self) -> None:
+        """For `hostler run`, which reaps them; a host program's children are left alone."""
+        self._context.processes.adopt_orphans()
+
     # -- what there is ------------------------------------------------------------------------
 
     @property

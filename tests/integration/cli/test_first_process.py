@@ -1,4 +1,4 @@
-"""hostler as the first process of a container: it inherits every orphan and reaps them."""
+"""`hostler run` inherits every orphan and reaps them, as the first process of a container too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def may_unshare() -> bool:
     return subprocess.run([*UNSHARE, "true"], check=False, capture_output=True).returncode == 0
 
 
-pytestmark = pytest.mark.skipif(not may_unshare(), reason="needs a pid namespace: root on Linux")
+needs_namespace = pytest.mark.skipif(not may_unshare(), reason="needs a pid namespace: root on Linux")
 
 # Leaves an orphan behind that ends soon, then becomes the server.
 ORPHANS = 'for i in 1 2 3; do (setsid sleep 0.2 &); done; exec "$@"'
@@ -38,6 +38,7 @@ def first_process(pid: int) -> psutil.Process:
     return children[0]
 
 
+@needs_namespace
 @pytest.mark.parametrize("command", [(), ("--", "sh", "-c", f"{ORPHANS}", "sh", "sleep", "60")])
 def test_orphans_are_reaped_and_the_server_is_not(
     configure: Configure, start: Start, tmp_path: Path, command: tuple[str, ...]
@@ -59,6 +60,7 @@ def test_orphans_are_reaped_and_the_server_is_not(
     assert "fake server stopped" in hostler.stdout + hostler.stderr
 
 
+@needs_namespace
 def test_a_crash_of_the_server_is_seen_by_the_first_process_too(configure: Configure, start: Start) -> None:
     configure("--exit-after", "0.3", "--exit-code", "5")
     hostler = start("run", before=UNSHARE)
@@ -68,6 +70,33 @@ def test_a_crash_of_the_server_is_seen_by_the_first_process_too(configure: Confi
     assert hostler.end() == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems leave orphans to their first process")
+def test_orphans_are_adopted_and_reaped_without_being_the_first_process(
+    configure: Configure, start: Start, tmp_path: Path
+) -> None:
+    note = tmp_path / "orphans"
+    leaves = f'for i in 1 2 3; do (sleep 2 & echo $! >> {note}); done; exec "$@"'
+    file = configure()
+    quoted = f"command = ['sh', '-c', '''{leaves}''', 'sh', "
+    file.write_text(file.read_text().replace("command = [", quoted))
+    hostler = start("run", "--", "sh", "-c", leaves, "sh", "sleep", "60")
+    hostler.wait_for("started on port")
+    until = time.monotonic() + 20
+
+    while not (note.exists() and len(orphans := note.read_text().split()) == 6):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert {psutil.Process(int(pid)).ppid() for pid in orphans} == {hostler.process.pid}
+    while any(psutil.pid_exists(int(pid)) for pid in orphans):
+        assert time.monotonic() < until, orphans
+        time.sleep(0.05)
+
+    assert len(psutil.Process(hostler.process.pid).children()) == 2
+    hostler.send(signal.SIGTERM)
+    assert hostler.end() == 128 + signal.SIGTERM
+
+
+@needs_namespace
 def test_a_program_that_hosts_servers_as_process_1_is_told_about_orphans(tmp_path: Path) -> None:
     program = """if True:
     import hostler, logging, pathlib, sys

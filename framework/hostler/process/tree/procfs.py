@@ -50,6 +50,15 @@ def list_folders() -> Iterator[tuple[int, str, int]]:
                 yield ids.pid, entry.path, entry.inode()
 
 
+def list_children() -> list[int]:
+    """Our children, those that have ended too. Raises OSError where the system does not list them."""
+    if _depth(os.getpid()) is not None:
+        raise FileNotFoundError("/proc is that of another pid namespace")
+    tasks = f"{_ROOT}/self/task"
+    lists = [read(f"{tasks}/{thread}/children") for thread in os.listdir(tasks)]  # noqa: PTH208
+    return [int(pid) for pid in b" ".join(lists).split()]
+
+
 def links(path: str, parent: int, group: int, session: int) -> tuple[int, int, int]:
     """The parent, process group and session that stand in a folder, as they are called here."""
     depth = _depth(os.getpid())

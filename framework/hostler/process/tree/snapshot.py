@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Collection, Iterable
 
 from hostler.concurrency.threads import run_in_thread
+from hostler.process.spawn.cgroups import pids_in
 from hostler.process.spawn.exits import Process
-from hostler.process.tree.process_table import Table, read_table
+from hostler.process.tree.process_table import Table, read_row, read_table
+from hostler.process.tree.procfs import list_children
+from hostler.process.tree.run_mark import limit_mark, read_mark
 
 
 class ProcessTableSnapshot:
@@ -19,11 +23,45 @@ class ProcessTableSnapshot:
         self._next: asyncio.Future[Table] | None = None
         self._asked: list[Process] = []
         self._leaders: dict[int, Process] = {}
+        self._helpers: Callable[[], Collection[int | None]] | None = None
+
+    def note_adopting(self, helpers: Callable[[], Collection[int | None]]) -> None:
+        """Rely on it that what a dead server leaves becomes our child; `helpers` are children of our own."""
+        self._helpers = helpers
 
     def note_leader(self, process: Process) -> None:
         """Leave a server's own process out of the looks for others, as long as its pid is not reaped."""
         # We have started it, in a session of its own: it can be no member of another's tree.
         self._leaders[process.pid] = process
+
+    def shows_nobody(self, process: Process) -> bool:
+        """Whether a dead server has certainly left nobody, by our children alone; False where unknown."""
+        if self._helpers is None or not process.reaped or pids_in(process.cgroup):
+            return False
+
+        seen: list[int] = []
+        try:
+            # Who ended under our eyes may have left a child that was not in the list yet.
+            while (children := list_children()) != seen:
+                seen = children
+                if not all(self._is_foreign(pid) for pid in children):
+                    return False
+        except OSError:
+            return False
+        return True
+
+    def _is_foreign(self, pid: int) -> bool:
+        """Whether a child of ours is known to be no member of a dead server's tree."""
+        leader = self._leaders.get(pid)
+        if leader is not None and not leader.reaped:
+            return True
+        assert self._helpers is not None
+        # Servers have sessions of their own: in ours are the companion and what plugins start.
+        if pid in self._helpers() or read_row(pid) is None or os.getsid(pid) == os.getsid(0):
+            return True
+        mark = read_mark(pid)
+        living = (one for one in self._leaders.values() if not one.reaped)
+        return bool(mark) and any(limit_mark(one.run_id) == mark for one in living)
 
     async def look(self, process: Process) -> Table:
         """Look at the processes that may belong to this server. Raises OSError when /proc cannot be read."""

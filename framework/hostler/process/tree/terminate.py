@@ -151,6 +151,8 @@ class _TreeStop:
     async def look(self) -> list[Member]:
         """Who is there; that nobody is, is believed when nothing was started meanwhile."""
         members: list[Member] = []
+        if self.snapshot.shows_nobody(self.process):
+            return members
         try:
             for _ in until_settled():
                 table = await self.snapshot.look(self.process)

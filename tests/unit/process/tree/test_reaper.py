@@ -47,6 +47,50 @@ while set(orphans) - reaped and time.monotonic() < deadline:
     time.sleep(0.01)
 print(sorted(set(orphans) - reaped), [name for name in os.listdir("/proc") if name.isdigit()])
 """
+LEAVES = """
+import asyncio, os, pathlib, signal
+from hostler.model.launch import Launch
+from hostler.process.system import Processes
+from hostler.process.tree import snapshot
+
+processes, here, looks = Processes(), pathlib.Path("/"), []
+processes.adopt_orphans()
+read_table = snapshot.read_table
+snapshot.read_table = lambda *args: looks.append(args) or read_table(*args)
+
+def start(name, script):
+    out, write = os.pipe()
+    launch = Launch(server=name, generation=1, argv=["sh", "-c", script], cwd=here,
+                    env={"PATH": "/usr/bin:/bin"}, host="127.0.0.1", port=None, data_dir=here, cache_dir=here)
+    process = processes.spawn(launch, run_id=name, stdout_fd=write, stderr_fd=write)
+    return process, int(os.read(out, 100))
+
+async def kill(process):
+    os.kill(process.pid, signal.SIGKILL)
+    await process.wait()
+    return await processes.stop(process, grace=5), len(looks)
+
+async def main():
+    processes.watchdog.add("other", print)
+    leaves = "(setsid env -i sleep 60 & echo $!); exec sleep 60"
+    other, orphan = start("b", leaves)
+    alone, _ = start("c", "echo $$; exec sleep 60")
+    print(*await kill(alone), os.waitpid(orphan, os.WNOHANG))
+    server, left = start("a", leaves)
+    left_nothing, looked = await kill(server)
+    print(left_nothing, looked > 0, os.waitpid(left, 0)[1], other.alive(), os.waitpid(orphan, os.WNOHANG))
+    print((await kill(other))[0], os.waitpid(orphan, 0)[1])
+    processes.watchdog.close()
+
+asyncio.run(main())
+"""
+
+
+def test_a_look_at_all_processes_is_taken_only_for_an_orphan_that_may_be_the_dead_servers() -> None:
+    result = subprocess.run([sys.executable, "-c", LEAVES], capture_output=True, text=True, check=False)
+
+    killed = "() 0 (0, 0)\n() True 15 True (0, 0)\n() 15\n"
+    assert (result.stdout, result.stderr) == (killed, "")
 
 
 def test_only_adopted_children_are_reaped() -> None:
