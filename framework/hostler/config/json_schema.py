@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hostler.model.schema.json_forms import TEXTS, JsonSchema
-from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS, Key
+from hostler.model.schema.server_keys import IN_DEFAULTS, RESTART_KEYS, SERVER_KEYS, Key
 
 # The draft that the TOML language servers of the common editors read.
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -63,10 +63,12 @@ def json_schema(plugins: Mapping[str, JsonSchema]) -> JsonSchema:
             ),
         },
         "additionalProperties": False,
-        **_unless("extends", {"properties": _NAMED}),
+        "if": {"not": {"anyOf": [{"required": ["extends"]}, _HAS_OWN_CLASSES]}},
+        "then": {"properties": _NAMED},
         "definitions": {
             "server": _with_keys(_table(SERVER_KEYS), template=_TEMPLATE),
             "template": _template(),
+            "defaults": _table({name: SERVER_KEYS[name] for name in IN_DEFAULTS}),
             "profile": {"type": "object", "properties": _LAYER, "additionalProperties": False},
             "restart": _table(RESTART_KEYS),
             "plugins": _plugins(plugins),
@@ -86,6 +88,10 @@ def _tables(reference: str, meaning: str) -> JsonSchema:
 
 
 _LAYER: JsonSchema = {
+    "defaults": {
+        "allOf": [{"$ref": "#/definitions/defaults"}],
+        "description": "What all servers have in common, unless their tables say otherwise",
+    },
     "servers": _tables("#/definitions/server", "The servers by name"),
     "templates": _tables("#/definitions/template", "What servers have in common, by name"),
 }
@@ -97,7 +103,17 @@ def _unless(key: str, schema: JsonSchema) -> JsonSchema:
 
 
 # A plugin that only another file, a template or what a profile changes gives a class to is named alone.
+_HAS_OWN_CLASSES: JsonSchema = {
+    "required": ["defaults"],
+    "properties": {
+        "defaults": {
+            "required": ["plugins"],
+            "properties": {"plugins": {"not": {"additionalProperties": {"not": _OWN_CLASS}}}},
+        }
+    },
+}
 _NAMED: JsonSchema = {
+    "defaults": {"$ref": "#/definitions/named_plugins"},
     "servers": {"additionalProperties": _unless("template", {"$ref": "#/definitions/named_plugins"})},
     "templates": {"additionalProperties": {"$ref": "#/definitions/named_plugins"}},
 }

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from hostler.config.dump import document
 from hostler.config.resolve.cross_checks import check, with_implied_needs
-from hostler.config.resolve.instantiate import TemplateInstantiator, check_template
+from hostler.config.resolve.defaults import Defaults, read_defaults
+from hostler.config.resolve.instantiate import TemplateInstantiator, check_defaults, check_template
 from hostler.config.resolve.server_table import ResolveContext, read_server, suggest_place
 from hostler.config.resolve.templates import Template, from_template, read_templates
 from hostler.config.source.compose import Composer
@@ -125,11 +126,12 @@ class _Loader:
                 found.unknown(node, name, TOP)
 
         tree = self._layers.over(tree, found)
-        templates = read_templates(tree, found)
+        defaults, templates = read_defaults(tree, found), read_templates(tree, found)
+        check_defaults(defaults, context, found)
         for template in templates.values():
             check_template(template, context, found)
 
-        resolved = self._resolve(tree, templates)
+        resolved = self._resolve(tree, templates, defaults)
         if found.problems:
             resolved = self._valid_servers(resolved, mistakes)
 
@@ -137,18 +139,23 @@ class _Loader:
             servers={name: server.spec for name, server in resolved.items()},
             document=document(resolved.values()),
             files=tuple(self.composer.files),
-            templates={name: TemplateInstantiator(template, context) for name, template in templates.items()},
+            templates={
+                name: TemplateInstantiator(template, context, defaults)
+                for name, template in templates.items()
+            },
         )
         return configuration, resolved
 
-    def _resolve(self, tree: Node, templates: Mapping[str, Template]) -> dict[str, ResolvedServer]:
+    def _resolve(
+        self, tree: Node, templates: Mapping[str, Template], defaults: Defaults
+    ) -> dict[str, ResolvedServer]:
         """Every server that can be read; what they are to each other is checked when that is all of them."""
         found = self._found
         nodes = {name: from_template(node, templates, found) for name, node in self._servers(tree, templates)}
         resolved = {
             name: server
             for name, node in nodes.items()
-            if node is not None and (server := read_server(name, node, self._context, found))
+            if node is not None and (server := read_server(name, defaults.below(node), self._context, found))
         }
 
         # One that could not be read would be unknown to whoever needs it: a mistake that is none.

@@ -120,11 +120,14 @@ def test_an_unknown_profile_is_told_with_those_there_are_and_a_proposal(write: W
     ("text", "message"),
     [
         ("profiles = 5", "a.toml:1: profiles: expected a table of profiles, [profiles.NAME], found 5"),
-        ("profiles.ci = 5", "a.toml:1: profiles.ci: expected a table of servers and templates, found 5"),
+        (
+            "profiles.ci = 5",
+            "a.toml:1: profiles.ci: expected a table of servers, templates and defaults, found 5",
+        ),
         ("[profiles.ci.server.web]", 'a.toml:1: profiles.ci.server: unknown key; did you mean "servers"?'),
         (
             "[profiles.ci]\nextends = []",
-            "a.toml:2: profiles.ci.extends: unknown key; allowed: servers, templates",
+            "a.toml:2: profiles.ci.extends: unknown key; allowed: servers, templates, defaults",
         ),
         (
             "[profiles.ci.servers.web]\nprot = 1",

@@ -226,7 +226,7 @@ ON_TOP = [
     ),
     (
         "port = 1\n[servers.a]\ncommand = ['x']",
-        "a.toml:1: port: unknown key; allowed: extends, servers, templates, profiles",
+        "a.toml:1: port: unknown key; allowed: extends, servers, templates, defaults, profiles",
     ),
     ("[servers.a]\ncommand = ['x']\n[server.b]", 'a.toml:3: server: unknown key; did you mean "servers"?'),
 ]

@@ -55,7 +55,7 @@ def _check_command(server: ResolvedServer, found: Diagnostics) -> None:
 
 
 def _may_supply_command(plugin: PluginSpec) -> bool:
-    class_ = _class_of(plugin)
+    class_ = class_of(plugin)
     return class_ is None or hasattr(class_, "pre_spawn")
 
 
@@ -65,19 +65,19 @@ def _check_plugins(server: ResolvedServer, found: Diagnostics) -> None:
         return
     why = "this is a task" if server.spec.kind is Kind.TASK else "port = false"
     for plugin in server.spec.plugins:
-        if _needs_port(plugin):
+        if needs_port(plugin):
             node = server.at("plugins").value[plugin.name]
             found.add(node, f"{plugin.name} needs a server with a port, and there is none ({why})")
 
 
-def _needs_port(plugin: PluginSpec) -> bool:
+def needs_port(plugin: PluginSpec) -> bool:
     """Whether the class of a plugin says so, or names the options that would do instead of its port."""
-    needs = getattr(_class_of(plugin), "needs_port", False)
+    needs = getattr(class_of(plugin), "needs_port", False)
     others = (needs,) if isinstance(needs, str) else needs
     return not any(name in plugin.options for name in others) if isinstance(others, tuple) else bool(others)
 
 
-def _class_of(plugin: PluginSpec) -> type | None:
+def class_of(plugin: PluginSpec) -> type | None:
     """The class, None where there is none: that is reported at the plugin's own line."""
     from hostler.plugins.discovery import find_class  # noqa: PLC0415 - imports what only servers with plugins need
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hostler.config.resolve.cross_checks import check_alone
+from hostler.config.resolve.defaults import Defaults
 from hostler.config.resolve.server_table import ResolveContext, read_server, suggest_place
 from hostler.config.resolve.templates import Template
 from hostler.errors import InvalidConfiguration
@@ -22,6 +23,7 @@ class TemplateInstantiator:
 
     template: Template
     context: ResolveContext
+    defaults: Defaults
 
     def __call__(self, name: str, /, **parameters: object) -> ServerSpec:
         """The spec of a server of this name. Strings are taken as they are, without `${...}`.
@@ -33,7 +35,7 @@ class TemplateInstantiator:
         given = _literal(parse_tree(parameters, lambda _: place, key="template"))
         values = self.template.values(given.value, given, found)
         if values is not None:
-            node = self.template.filled(below("servers", name), values, found)
+            node = self.defaults.below(self.template.filled(below("servers", name), values, found))
             server = read_server(name, node, self.context, found)
             if server is not None:
                 check_alone(server, found)
@@ -57,9 +59,19 @@ def check_template(template: Template, context: ResolveContext, found: Diagnosti
     for name, node in template.body.value.items():
         if name not in IN_TEMPLATE:
             found.unknown(node, name, IN_TEMPLATE)
-    body = {name: _constant(node) for name, node in template.body.value.items()}
-    table = {name: node for name, node in body.items() if _is_constant(node)}
-    read_server(template.name, replace(template.body, value=table), context, found)
+    _check_constants(template.name, template.body, context, found)
+
+
+def check_defaults(defaults: Defaults, context: ResolveContext, found: Diagnostics) -> None:
+    """Note what is wrong in the defaults whatever server they are for, and whatever the environment."""
+    if defaults.body is not None:
+        _check_constants("defaults", defaults.body, context, found)
+
+
+def _check_constants(name: str, body: Node, context: ResolveContext, found: Diagnostics) -> None:
+    constants = {key: _constant(node) for key, node in body.value.items()}
+    table = {key: node for key, node in constants.items() if _is_constant(node)}
+    read_server(name, replace(body, value=table), context, found)
 
 
 def _constant(node: Node) -> Node:

@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 from hostler.config.source.overrides import Setting, Settings, settings_of, tree_of
 from hostler.errors import Problem
 from hostler.model.schema.diagnostics import Diagnostics, likely
-from hostler.model.schema.server_keys import IN_SERVER, IN_TEMPLATE, LAYER, RESTART_KEYS
+from hostler.model.schema.server_keys import (
+    IN_DEFAULTS,
+    IN_PROFILE,
+    IN_SERVER,
+    IN_TEMPLATE,
+    LAYER,
+    RESTART_KEYS,
+)
 from hostler.model.schema.tree import Node, labelled, moved, quoted
 
 _MAKES_A_SERVER = frozenset({"command", "template", "plugins"})
@@ -59,16 +66,19 @@ def _profiles(tree: Node, found: Diagnostics) -> dict[str, Node]:
 
 def _profile(node: Node, found: Diagnostics) -> Node:
     if not isinstance(node.value, dict):
-        found.expected(node, "a table of servers and templates")
+        found.expected(node, "a table of servers, templates and defaults")
         return replace(node, value={})
 
     for name, child in node.value.items():
-        if name not in LAYER:
-            found.unknown(child, name, LAYER)
+        if name not in IN_PROFILE:
+            found.unknown(child, name, IN_PROFILE)
 
-    parts = {name: child for name, child in node.value.items() if name in LAYER}
+    parts = {name: child for name, child in node.value.items() if name in IN_PROFILE}
     for name, child in parts.items():
-        _check_keys(child, IN_SERVER if name == "servers" else IN_TEMPLATE, found)
+        if name != "defaults":
+            _check_keys(child, IN_SERVER if name == "servers" else IN_TEMPLATE, found)
+        else:
+            _check_table(child, IN_DEFAULTS, found)
 
     return replace(node, value={name: moved(child, name) for name, child in parts.items()})
 
@@ -76,11 +86,15 @@ def _profile(node: Node, found: Diagnostics) -> Node:
 def _check_keys(servers: Node, allowed: Sequence[str], found: Diagnostics) -> None:
     """Look for keys that no server has: also a profile that is not chosen is to be free of them."""
     for server in servers.table.values():
-        restart = server.table["restart"].table if "restart" in server.table else {}
-        for table, known in ((server.table, allowed), (restart, RESTART_KEYS)):
-            for name, node in table.items():
-                if name not in known:
-                    found.unknown(node, name, known)
+        _check_table(server, allowed, found)
+
+
+def _check_table(server: Node, allowed: Sequence[str], found: Diagnostics) -> None:
+    restart = server.table["restart"].table if "restart" in server.table else {}
+    for table, known in ((server.table, allowed), (restart, RESTART_KEYS)):
+        for name, node in table.items():
+            if name not in known:
+                found.unknown(node, name, known)
 
 
 def _note_unknown(name: str, profiles: Mapping[str, Node], tree: Node, found: Diagnostics) -> None:
@@ -90,10 +104,10 @@ def _note_unknown(name: str, profiles: Mapping[str, Node], tree: Node, found: Di
 
 
 def _with_setting(tree: Node, setting: Node, found: Diagnostics) -> Node:
-    """Lay one setting over the tree; only servers and templates can be set."""
+    """Lay one setting over the tree; only servers, templates and defaults can be set."""
     for name, node in setting.value.items():
-        if name not in LAYER:
-            found.unknown(node, name, LAYER, what="this cannot be set")
+        if name not in IN_PROFILE:
+            found.unknown(node, name, IN_PROFILE, what="this cannot be set")
             return tree
     return merge(tree, with_switches(setting))
 
@@ -137,9 +151,9 @@ def merge(old: Node, new: Node) -> Node:
 
 def with_switches(tree: Node) -> Node:
     """Make every plugin's `true` and `false` a table that is on or off, and so merges as any other."""
-    for layer in LAYER:
+    for layer in (("defaults",), *((name, _ANY) for name in LAYER)):
         for above in ((), ("profiles", _ANY)):
-            tree = _changed_at(tree, (*above, layer, _ANY, "plugins", _ANY), _switch)
+            tree = _changed_at(tree, (*above, *layer, "plugins", _ANY), _switch)
     return tree
 
 

@@ -15,7 +15,7 @@ _SHORT = 3
 # A few lines can refer to each other so that they would fill all memory.
 _MOST_FILLED = 32 * 2**20
 _PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*")"""
-_OWNER = re.compile(rf"(?:profiles\.{_PART}\.)?(?:servers|templates)\.{_PART}")
+_OWNER = re.compile(rf"(?:profiles\.{_PART}\.)?(?:defaults|(?:servers|templates)\.{_PART})")
 
 
 class Diagnostics:
@@ -83,18 +83,18 @@ def deduplicated(problems: Iterable[Problem]) -> list[Problem]:
     """The problems, each reported once, where its value was written.
 
     Each stands where it was written: in a profile rather than in the template or server that it changes,
-    in a template rather than in the servers that are made of it.
+    in a template or the defaults rather than in the servers that take it from there.
     """
-    first: dict[Problem, int] = {}
     problems = list(problems)
+    first: dict[Problem, Problem] = {}
     for problem in problems:
         mistake = _mistake(problem)
-        first[mistake] = min(first.get(mistake, _rank(problem)), _rank(problem))
-    return [one for one in problems if one.line is None or _rank(one) == first[_mistake(one)]]
+        first[mistake] = min(first.get(mistake, problem), problem, key=_rank)
+    return [one for one in problems if one.line is None or one is first[_mistake(one)]]
 
 
 def _rank(problem: Problem) -> int:
-    words = ("profiles", "templates", "servers")
+    words = ("profiles", "defaults", "templates", "servers")
     first = problem.key.partition(".")[0]
     return words.index(first) if first in words else 0
 

@@ -18,7 +18,8 @@ from hostler.model.schema.external_values import env_files, path, variables
 from hostler.model.spec import RestartPolicy
 
 LAYER = ("servers", "templates")
-TOP = ("extends", *LAYER, "profiles")
+IN_PROFILE = (*LAYER, "defaults")
+TOP = ("extends", *IN_PROFILE, "profiles")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,3 +248,5 @@ FILLED_AT_START = frozenset(name for name, key in SERVER_KEYS.items() if key.at_
 
 IN_SERVER = (*SERVER_KEYS, "template")
 IN_TEMPLATE = (*SERVER_KEYS, "parameters")
+# What one server runs, and whom it needs, is its own.
+IN_DEFAULTS = tuple(key for key in SERVER_KEYS if key not in {"command", "kind", "title", "needs"})
