@@ -78,6 +78,8 @@ def _anchored(node: Node, before: str = "") -> Node:
 
 
 def _anchored_program(command: Node) -> Node:
+    if not isinstance(command.value, list):  # one reference to the whole line
+        return command
     program, *rest = command.value or [None]
     is_file = program is not None and is_path(program.value)
     return replace(command, value=[_anchored(program), *rest]) if is_file else command

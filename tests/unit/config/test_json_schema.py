@@ -24,7 +24,7 @@ CONFIGS = Path(__file__).parents[3] / "configs"
 # Each is one mistake that hostler finds without looking at anything but the value.
 WRONG = [
     'comand = ["x"]',
-    'command = "serve --port 1"',
+    'command = ""',
     "command = [1]",
     'cwd = ""',
     "title = 1",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hostler.config.dump import dump
 from hostler.config.load import from_dict, load
 from hostler.errors import InvalidConfiguration
 from hostler.model.choices import IdentityCheck, InputMode, OutputMode, RestartMode
@@ -440,3 +441,29 @@ def test_without_a_line_of_its_own_a_mistake_is_told_at_what_is_around_it(
     )
     with pytest.raises(InvalidConfiguration, match=r"^a.toml:1: servers.web.port: expected a whole number"):
         load(write("a.toml", "[servers.web]\ncommand = ['x']\nport = true\n"))
+
+
+def test_a_command_may_be_one_string_wherever_a_command_stands(
+    write: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    text = """\
+    [templates.site]
+    parameters = { folder = "two words" }
+    command = "./serve '${parameter.folder}' --port ${server.port}"
+    [servers.site]
+    template = "site"
+    """
+    configuration = load(write("a.toml", text), settings={"servers.other.command": "other 'a b'"})
+    argv = (str(tmp_path / "serve"), "two words", "--port", "${server.port}")
+    assert configuration.servers["site"].command == argv
+    assert configuration.servers["other"].command == ("other", "a b")
+    assert ServerSpec(name="web", command="serve 'a b'").command == ("serve", "a b")  # type: ignore[arg-type]
+    assert "'${parameter" not in dump(configuration)
+    with pytest.raises(InvalidConfiguration, match=r"servers.web.command: && is an operator of a shell"):
+        ServerSpec(name="web", command="a && b")  # type: ignore[arg-type]
+    whole = load(write("a.toml", "[servers.web]\ncommand = '${RUN}'\n"), environ={"RUN": "serve --port 1"})
+    assert whole.servers["web"].command == ("serve", "--port", "1")
+    with pytest.raises(InvalidConfiguration, match=r'"\$\{RUN\}" is not a command line'):
+        load(write("a.toml", "[servers.web]\ncommand = '${RUN}'\n"), environ={"RUN": "a & secret"})
+    with pytest.raises(InvalidConfiguration, match=r"a.toml:2: servers.web.command: \| is an operator"):
+        load(write("a.toml", "[servers.web]\ncommand = 'a | b'\n"))

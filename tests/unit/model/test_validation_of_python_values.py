@@ -82,7 +82,6 @@ def test_needs_may_be_a_table_names_or_values() -> None:
         ("port", "8080"),
         ("port", 70000),
         ("port", True),
-        ("command", "python3 -m http.server"),
         ("command", ["sleep", 60]),
         ("command", [""]),
         ("startup_timeout", "5"),

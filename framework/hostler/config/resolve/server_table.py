@@ -114,6 +114,12 @@ def _command(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> tupl
     words = command(node, found)
     if not words or not is_path(words[0]) or names(words[0]):
         return words
-    program = path(replace(node.value[0], value=expand(words[0], lambda _: None)), found, environ)
+    program = path(
+        replace(
+            node.value[0] if isinstance(node.value, list) else node, value=expand(words[0], lambda _: None)
+        ),
+        found,
+        environ,
+    )
     # All words of a command are filled in once more when it is started.
     return None if program is None else (escape(str(program)), *words[1:])

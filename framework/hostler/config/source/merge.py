@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,9 +17,10 @@ from hostler.model.schema.server_keys import (
     LAYER,
     RESTART_KEYS,
 )
-from hostler.model.schema.tree import Node, labelled, moved, quoted
+from hostler.model.schema.tree import Node, below, labelled, moved, quoted
 
 _MAKES_A_SERVER = frozenset({"command", "template", "plugins"})
+_REFERENCE = re.compile(r"\$\{[^{}]*\}")
 _ANY = "*"
 """Every key of a table, in a path."""
 
@@ -150,15 +152,33 @@ def merge(old: Node, new: Node) -> Node:
 
 
 def with_switches(tree: Node) -> Node:
-    """Make every plugin's `true` and `false` a table that is on or off, and so merges as any other."""
+    """The tree with each plugin's `true` and `false` as a table, which merges, and each command as a list."""
     for layer in (("defaults",), *((name, _ANY) for name in LAYER)):
         for above in ((), ("profiles", _ANY)):
             tree = _changed_at(tree, (*above, *layer, "plugins", _ANY), _switch)
+            tree = _changed_at(tree, (*above, *layer, "command"), _split)
     return tree
 
 
 def _switch(plugin: Node) -> Node:
     return replace(plugin, value={}, off=not plugin.value) if isinstance(plugin.value, bool) else plugin
+
+
+def _split(command: Node) -> Node:
+    """A command that is one string as a list; one that cannot be split is reported where it is read."""
+    # One reference alone may be a list: it is split, if it is a string, where it is read.
+    if not isinstance(command.value, str) or _REFERENCE.fullmatch(command.value):
+        return command
+    from hostler.text.command_line import NotACommandLine, split  # noqa: PLC0415 - few commands are one string
+
+    try:
+        words = split(command.value)
+    except NotACommandLine:
+        return command
+    return replace(
+        command,
+        value=[Node(word, command.place, below(command.key, number)) for number, word in enumerate(words)],
+    )
 
 
 def _changed_at(node: Node, path: Sequence[str], change: Callable[[Node], Node]) -> Node:

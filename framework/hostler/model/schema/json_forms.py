@@ -14,6 +14,7 @@ REFERENCE = r"\$\{"
 WORD: JsonSchema = {"type": "string", "minLength": 1}
 FLAG: JsonSchema = {"type": "boolean"}
 TEXTS: JsonSchema = {"type": "array", "items": {"type": "string"}}
+COMMAND: JsonSchema = {"anyOf": [WORD, TEXTS]}
 SECRET: JsonSchema = {
     "type": "object",
     "properties": {"secret": {"type": "string", "pattern": rf"^(env|file):.|{REFERENCE}"}},

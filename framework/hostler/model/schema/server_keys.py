@@ -100,9 +100,10 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
     {
         "command": Key(
             fields.command,
-            "list of strings",
-            forms.TEXTS,
-            "The argv; no shell is involved. A launcher plugin such as `opencode` may supply or complete it",
+            "string, or list of strings",
+            forms.COMMAND,
+            "The program and its arguments; a string is split into words as a shell does it, but no "
+            "shell is involved. A launcher plugin such as `opencode` may supply or complete it",
             at_start=True,
         ),
         "cwd": Key(path, "path", forms.WORD, "The working folder of the server", "the folder of the file"),
