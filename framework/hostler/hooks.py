@@ -17,6 +17,7 @@ from typing import Protocol
 
 import pluggy
 
+from hostler.events.events import Event
 from hostler.model.launch import Launch
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
@@ -175,6 +176,17 @@ class ServerView(Protocol):
     def notice(self, topic: str, text: str, *, level: str = "info", **details: object) -> None:
         """Emit a notice of something that is no state: "env_withheld", "update_available" ..."""
 
+    def events(self) -> AsyncIterator[Event]:
+        """Follow the server's own events: its states, and what was decided after a crash.
+
+        `CrashRecorded` has the decision: `record.outcome` (backoff, failed, stopped), `decision`, `next_try`.
+        Call it in a task of `start_soon(..., over_restarts=True)`: that ends after the event by which the
+        server came to rest (it failed, was stopped, or has completed), and the task has 5 s more to do what
+        it does about that. With `while_failed` it goes on while the server has failed. Elsewhere it goes on
+        for as long as it is followed. Of more than 1024 that wait the oldest are dropped, which the notice
+        `events_dropped` says.
+        """
+
     def lines(self, buffer: int = 4096) -> AsyncIterator[Line]:
         """Follow the output, line by line; of more than `buffer` that wait the oldest are dropped.
 
@@ -193,10 +205,10 @@ class ServerView(Protocol):
     ) -> None:
         """Run a task alongside this run; it is cancelled when the run ends, its failure is reported.
 
-        With `over_restarts` it goes on through restarts and their delays, until the server is at rest. With
-        `while_failed`, which tells what brings a failed server back ("a change of its files starts it
-        anew"), it and all other lasting work go on while the server has failed, too: until it is stopped,
-        or somebody else starts it.
+        With `over_restarts` it goes on through restarts and their delays, until the server is at rest (up to
+        5 s longer where it follows `events()`). With `while_failed`, which tells what brings a failed server
+        back ("a change of its files starts it anew"), it and all other lasting work go on while the server
+        has failed, too: until it is stopped, or somebody else starts it.
         """
 
     def ask_restart(self, reason: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -30,6 +30,9 @@ class TaskSet:
         self._tasks[task] = name
         task.add_done_callback(self._forget)
 
+    def __contains__(self, task: object) -> bool:
+        return task in self._tasks
+
     async def close(self, timeout: float = _CLOSE_SECONDS) -> list[str]:
         """Cancel all and wait; the names of those that did not end within `timeout` seconds."""
         self.cancel()
@@ -38,10 +41,10 @@ class TaskSet:
             await asyncio.wait(tasks, timeout=timeout)
         return [name for task, name in tasks.items() if not task.done()]
 
-    def cancel(self) -> None:
-        """Cancel all without waiting: for when there is no time left."""
+    def cancel(self, *, spared: Collection[asyncio.Task[None]] = ()) -> None:
+        """Cancel all but the spared ones, without waiting: for when there is no time left."""
         self._closed = True
-        for task in list(self._tasks):
+        for task in self._tasks.keys() - spared:
             with suppress(RuntimeError):  # its loop is closed: it will never run again
                 task.cancel()
 

@@ -191,9 +191,14 @@ class ServerFacts(AsServer):
     # -- what can be followed -----------------------------------------------------------------
 
     def events(self) -> AsyncIterator[Event]:
-        """Every event of this server from now on; ends with the supervisor."""
+        """Every event of this server from now on; ends with the supervisor.
+
+        What a plugin's lasting task follows ends when the server is at rest.
+        """
         self.context.affinity.check()
-        return self.reporter.events.subscribe()
+        events = self.reporter.events.subscribe()
+        self.plugin_tasks.note_follower(events)
+        return events
 
     def stream_events(self) -> AsyncIterator[StreamEvent | StreamGap]:
         """The parsed events of the health connection from now on, with marks where some were lost."""

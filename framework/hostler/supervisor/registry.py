@@ -22,6 +22,7 @@ from hostler.model.graph import in_order
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
 from hostler.process.context import SupervisorContext
+from hostler.runtime.plugin_tasks import LAST_SECONDS
 
 _WAVE = 16  # starts at a time
 _PATIENCE = 0.25  # seconds for which the next ones wait
@@ -207,6 +208,12 @@ class ServerRegistry(Mapping[str, Server]):
         """Stop these, each after those that need it; raises the first error when all have been tried."""
         chosen = [self[name] for name in names]
         await all_of(partial(_stop_one, server, chosen, force) for server in chosen)
+
+    async def finish_tasks(self) -> None:
+        """Let plugins' tasks take the last events of their servers, within a bounded time."""
+        last = {task for server in self.servers.values() for task in server.plugin_tasks.last}
+        if last:
+            await asyncio.wait(last, timeout=LAST_SECONDS + 1)  # what swallows its cancellation is left
 
     def kill_now(self) -> None:
         """Kill all that runs, without waiting for anything."""

@@ -265,6 +265,7 @@ class Supervisor:
                     failure = error
                 finally:
                     tasks.cancel_scope.cancel()
+            await self._registry.finish_tasks()
             await self._recorder.close()
         finally:
             self._end()

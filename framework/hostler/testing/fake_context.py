@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import anyio
 
+from hostler.events.events import Event
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
 from hostler.model.values import Auth, CommandResult, Endpoint, Line, ProcessUsage, StreamEvent, StreamGap
@@ -28,10 +29,10 @@ class RecordedNotice(NamedTuple):
 class FakeServerContext:
     """Plugins are called with it where the lifecycle of a real server does not matter.
 
-    What a plugin reads can be set: `output` are the lines that `lines()` gives, `usage` is what `processes()`
-    returns, `command_result` is the result of every command. What a plugin does has no effect and is kept in
-    `notices`, `published`, `redacted`, `progressed`, `delivered`, `commands` (their argv), `beside` (what it
-    passed to `start_soon`).
+    What a plugin reads can be set: `output` are the lines that `lines()` gives, `reported` the events that
+    `events()` gives, `usage` is what `processes()` returns, `command_result` is the result of every command.
+    What a plugin does has no effect and is kept in `notices`, `published`, `redacted`, `progressed`,
+    `delivered`, `commands` (their argv), `beside` (what it passed to `start_soon`).
     """
 
     name: str = "stand-in"
@@ -45,6 +46,7 @@ class FakeServerContext:
     state_dir: Path = field(default_factory=Path.cwd)
     facts: Mapping[str, object] = field(default_factory=dict)
     output: Sequence[Line] = ()
+    reported: Sequence[Event] = ()
     usage: Sequence[ProcessUsage] = ()
     quiet_for: float = math.inf
     command_result: CommandResult = field(default_factory=lambda: CommandResult(0, None))
@@ -136,6 +138,11 @@ class FakeServerContext:
     def notice(self, topic: str, text: str, *, level: str = "info", **details: object) -> None:
         """Record a notice."""
         self.notices.append(RecordedNotice(topic, text, level, details))
+
+    async def events(self) -> AsyncIterator[Event]:
+        """The events in `reported`, and no more."""
+        for event in self.reported:
+            yield event
 
     async def lines(self, buffer: int = 4096) -> AsyncIterator[Line]:
         """The lines of `output`, and no more."""

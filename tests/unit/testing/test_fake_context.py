@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hostler import ServerView
+from hostler import ServerView, State, StateChanged
 from hostler.testing import FakeServerContext
 
 
@@ -26,4 +26,6 @@ async def test_a_fake_context_records_what_it_is_told(tmp_path: Path) -> None:
     assert server.notices == [("topic", "text", "warning", {"number": 3})]
     assert server.commands == [("true",)]
     assert [line async for line in server.lines()] == []
+    server.reported = [StateChanged(server="web", generation=1, state=State.FAILED, previous=State.CRASHED)]
+    assert [event async for event in server.events()] == server.reported
     assert (server.url, server.auth, server.members()) == (None, None, [])
