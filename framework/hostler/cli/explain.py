@@ -67,11 +67,12 @@ def explained(it: ServerInspection) -> Iterator[str]:
     """Yield the paragraphs about one server, the most important first."""
     yield " ".join(_state(it))
     crash = it.last_crash
-    if crash is None:
-        return
-    yield _history(it, crash)
-    if _belongs(it, crash):
-        yield from _clues(crash)
+    if crash is not None:
+        yield _history(it, crash)
+        if _belongs(it, crash):
+            yield from _clues(crash)
+    if it.status is not None and it.status.log_file is not None:
+        yield f"Log file: {it.status.log_file}"
 
 
 def _belongs(it: ServerInspection, crash: CrashRecord) -> bool:

@@ -29,7 +29,13 @@ _LAST_SECONDS = 1.0
 @layer_options
 @click.argument("names", nargs=-1)
 @click.option(
-    "--debug", is_flag=True, help="Show all output of the servers, and their environment (secrets masked)."
+    "--output",
+    type=click.Choice(["prefixed", "none"]),
+    help="Whether to show the output of the servers, each line with the name of its server. "
+    'Default: prefixed, and none with --quiet, with --json and with "-- CMD".',
+)
+@click.option(
+    "--debug", is_flag=True, help="Show more events, all output, and the environments (secrets masked)."
 )
 @click.option("--quiet", is_flag=True, help="Show failures only.")
 @click.option("--json", "as_json", is_flag=True, help="Print one event per line as JSON, for programs.")
@@ -39,6 +45,7 @@ def command(
     file: Path,
     names: tuple[str, ...],
     layers: Layers,
+    output: str | None,
     debug: bool,
     quiet: bool,
     as_json: bool,
@@ -68,8 +75,11 @@ def command(
     view = make_view(configuration, debug=debug, quiet=quiet, as_json=as_json, has_companion=bool(words))
     again = read if configuration.path is not None else partial(_refuse_again, file)
 
+    shows = output or ("prefixed" if debug or not (quiet or as_json or words) else "none")
+
     async def run() -> int:
-        code = await RunSession(configuration, names, words, view, again, debug=debug).run()
+        session = RunSession(configuration, names, words, view, again, with_output=shows == "prefixed")
+        code = await session.run()
         await _end_other_tasks(code)
         return code
 

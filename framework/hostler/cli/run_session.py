@@ -50,10 +50,10 @@ class RunSession:
         view: View,
         load: Callable[[], Configuration],
         *,
-        debug: bool,
+        with_output: bool,
     ) -> None:
         self._names = names
-        self._debug = debug
+        self._with_output = with_output
         self._view = PipeSafeView(view, self._on_closed_pipe if command is None else lambda: None)
         self._companion = Companion(command, self._view) if command else None
         self._had_terminal = has_terminal()
@@ -200,8 +200,8 @@ class RunSession:
     # -- output and tasks --------------------------------------------------------------------
 
     def _follow(self, name: str) -> None:
-        """Show the lines of a server, where all output is to be shown."""
-        if self._debug and name in self._supervisor.servers:
+        """Show the lines of a server, where output is to be shown."""
+        if self._with_output and name in self._supervisor.servers:
             self._showing.add(self._start(self._show_lines(self._supervisor[name])))
 
     async def _show_lines(self, server: Server) -> None:

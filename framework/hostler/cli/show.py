@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import click
@@ -26,6 +27,7 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
     configuration, names, resolved = select_servers(words, layers)
     unset = [problem for one in names for problem in configuration.servers[one].unset]
     notes = "".join(f"# unset: {problem}\n" for problem in deduplicated(unset))
+    notes += _log_files(_only(configuration, names))
 
     if not origin:
         click.echo(notes + dump(_only(configuration, names)), nl=False)
@@ -34,6 +36,15 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
     from hostler.cli.provenance import origins_text  # noqa: PLC0415 - it needs much that `show` alone does not
 
     click.echo(notes + origins_text(configuration, [resolved[one] for one in names]))
+
+
+def _log_files(configuration: Configuration) -> str:
+    """A comment for each server whose output a plugin writes to a file."""
+    from hostler.config.preflight import Inspector  # noqa: PLC0415 - it needs much that few others do
+    from hostler.process.disk.directories import Directories  # noqa: PLC0415
+
+    paths = Inspector(configuration, Directories.default(), dict(os.environ)).log_files()
+    return "".join(f"# log file of {name}: {path}\n" for name, path in paths)
 
 
 def _only(configuration: Configuration, names: list[str]) -> Configuration:

@@ -64,6 +64,14 @@ class Inspector:
             seen = self._server(spec, launch)
             yield from (replace(one, message=masker.text(one.message)) for one in seen)
 
+    def log_files(self) -> Iterator[tuple[str, Path]]:
+        """Each server whose plugin writes its output to a file, and that file."""
+        for spec in self.configuration.servers.values():
+            for plugin in spec.plugins:
+                log_file = getattr(build(plugin), "log_file", None)
+                if callable(log_file):
+                    yield spec.name, log_file(spec, self._launch(spec))
+
     def _folders(self) -> Iterator[Observation]:
         for what, folder in (("logs", self._data_dir()), ("run records and locks", self.directories.state)):
             reason = why_not_writable(folder)

@@ -171,6 +171,7 @@ class LiveRun(PreparedRun):
             env=dict(sorted(env.items())),
             origins=dict(sorted((launch.origins | {MARKER: "hostler itself"}).items())),
             removed=dict(sorted(launch.removed.items())),
+            log_file=launch.log_file,
         )
 
     def _report_trouble(self, topic: str, text: str, details: Mapping[str, object]) -> None:

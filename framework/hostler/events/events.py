@@ -54,7 +54,7 @@ class Spawned(Event):
     """A process was started; argv is redacted, env holds names and masked values.
 
     `origins` tells who set each variable last (env, env_file PATH, plugin NAME ...), `removed` who took
-    away one that had been set.
+    away one that had been set. `log_file` is where its output is written, where a plugin does that.
     """
 
     kind = "spawned"
@@ -65,6 +65,7 @@ class Spawned(Event):
     env: Mapping[str, str]
     origins: Mapping[str, str] = field(default_factory=dict)
     removed: Mapping[str, str] = field(default_factory=dict)
+    log_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

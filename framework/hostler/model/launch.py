@@ -64,7 +64,8 @@ class Launch:
     of files that hostler writes: the server may write in them, but put nothing in their place. `cgroup` is a
     control group (version 2, with a name that nothing had before) made for this run alone: the child begins
     in it, and it is ended and removed with the run.
-    `facts` are typed notes between plugins ("auth", "health_path", "version", "writable_paths", "is_idle").
+    `facts` are typed notes between plugins ("auth", "health_path", "version", "writable_paths", "is_idle",
+    "log_file").
     `origins` and `removed` tell who set or took away each variable, `editor` who edits it now:
     `edited_by` keeps them.
     `data_dir` is where outputs with relative paths go, `cache_dir` is hostler's cache.
@@ -115,6 +116,12 @@ class Launch:
     def names_port(self) -> bool:
         """Whether its command line or its environment names the port."""
         return any(str(self.port) in text for text in (*self.argv, *self.env.values()))
+
+    @property
+    def log_file(self) -> str | None:
+        """Where the output is written; None unless a plugin noted a path as the fact "log_file"."""
+        path = self.facts.get("log_file")
+        return str(path) if isinstance(path, Path) else None
 
     @property
     def configured(self) -> frozenset[str]:

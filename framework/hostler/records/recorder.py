@@ -77,7 +77,8 @@ class StateRecorder:
                 self._unwritten.add(name)
             case Spawned():
                 origins, removed = event.origins, event.removed
-                self._update(name, variables=Variables(event.generation, event.time, origins, removed))
+                variables = Variables(event.generation, event.time, origins, removed)
+                self._update(name, variables=variables, log_file=event.log_file)
             case PluginFailed(disabled=True) if name in self._known:
                 text = f"{event.hook} of {event.plugin}: {event.reason}"
                 self._update(name, hooks_out=(*self._known[name].hooks_out, text))

@@ -32,8 +32,9 @@ class Variables(Serializable):
 class Status(Serializable):
     """One server's state, since when and why; texts are masked. `health` is what plugins report, in words.
 
-    `variables` are those of its last spawn; `hooks_out` are the hooks that are out of use, with the reason.
-    `supervisor_pid` and `supervisor_start` identify the process that wrote it, `boot_id` its boot.
+    `variables` and `log_file` are those of its last spawn; `hooks_out` are the hooks that are out of
+    use, with the reason. `supervisor_pid` and `supervisor_start` identify the process that wrote it,
+    `boot_id` its boot.
     """
 
     server: str
@@ -49,6 +50,7 @@ class Status(Serializable):
     health: tuple[str, ...] = ()
     hooks_out: tuple[str, ...] = ()
     variables: Variables | None = None
+    log_file: str | None = None
 
     @classmethod
     def after(cls, change: StateChanged, before: Self | None = None) -> Self:
@@ -62,6 +64,7 @@ class Status(Serializable):
             pid=change.pid,
             hooks_out=() if before is None else before.hooks_out,
             variables=None if before is None else before.variables,
+            log_file=None if before is None else before.log_file,
             supervisor_pid=os.getpid(),
             supervisor_start=own_start_time(),
             boot_id=boot_id(),

@@ -11,7 +11,7 @@ from hostler.model.values import Exit
 from hostler.process.tree.process_table import until_settled
 from hostler.runtime.base_run import Run
 
-_SEE = "see its last lines, and its log file if log-rotation is on"
+_SEE = "see its last lines"
 READ_NOTHING = 'set stdin = "open" if it exits because there is nothing to read; see its last lines'
 _SOON = 10.0
 _FOREGROUND = (
@@ -27,7 +27,9 @@ def error_of(run: Run, exit_: Exit, left: Sequence[int]) -> ServerCrashed:
         return ServerCrashed(_in_background(exit_, left), hint=_FOREGROUND, details={"pids": list(left)})
 
     withheld = "" if run.launch is None else hint_of_withheld(run.launch, f"{exit_.stdout}\n{exit_.stderr}")
-    see = READ_NOTHING if names_its_input(run, exit_) else _SEE
+    log_file = None if run.launch is None else run.launch.log_file
+    see = _SEE if log_file is None else f"{_SEE}, and its log file {log_file}"
+    see = READ_NOTHING if names_its_input(run, exit_) else see
     hint = f"{withheld}; or {see}" if withheld else see
     how = f"{exit_.description} after {exit_.uptime:.1f} s"
 

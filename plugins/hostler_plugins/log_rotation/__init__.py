@@ -62,10 +62,14 @@ class LogRotation:
 
     def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
         """For `hostler check`: why the file could not be written."""
-        path = self._file(spec.name, launch)
+        path = self.log_file(spec, launch)
         reason = why_not_writable(path) or why_no_log(path)
         if reason:
             yield f"the log file {path} cannot be written: {reason}"
+
+    def log_file(self, spec: ServerSpec, launch: Launch) -> Path:
+        """For `hostler show`: where the output will be written."""
+        return self._file(spec.name, launch)
 
     @hookimpl
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
@@ -93,6 +97,7 @@ class LogRotation:
             ) from error
 
         launch.sinks.append(sink)
+        launch.facts["log_file"] = path
 
     def _sinks(self, server: str, path: Path, stays: Callable[[OSError], None]) -> tuple[LogFile, Sink]:
         """The file, and what writes to it."""
@@ -142,6 +147,6 @@ def _hint(error: OSError, path: Path) -> str:
     if error.errno == errno.EPERM:
         return (
             "set a path for the plugin log-rotation to a file (not a device or a link) in a folder that only "
-            "this user and root can change; to see output in the terminal, use hostler run --debug"
+            "this user and root can change; hostler run shows the output in the terminal too"
         )
     return f"make {path.parent} writable, or set another path for the plugin log-rotation"

@@ -46,6 +46,12 @@ def told(**known: Any) -> str:
     return text.replace(f"{NOON.astimezone():%H:%M:%S}", "12:00:00")
 
 
+def test_the_log_file_of_the_last_start_is_given() -> None:
+    assert told(owner=OWNER, status=status(State.STARTING, log_file="/var/log/web.log")).endswith(
+        "is not finished.\nLog file: /var/log/web.log"
+    )
+
+
 def test_each_state_of_a_server_that_is_kept_has_its_sentence() -> None:
     running = status(State.RUNNING, pid=552, url="http://127.0.0.1:1", health=("healthy (sse-health)",))
     assert told(owner=OWNER, status=running) == (

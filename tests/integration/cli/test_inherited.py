@@ -35,8 +35,8 @@ def test_signals_that_were_blocked_or_ignored_end_hostler_and_reach_no_server(
     hostler = start("run", "--debug", before=("env", option))
     hostler.wait_for("short server failed: it exited unexpectedly while it ran: exit code 3")
     nothing = "\t" + 16 * "0"
-    assert hostler.wait_for("web stdout: SigBlk").endswith(nothing)
-    assert hostler.wait_for("web stdout: SigIgn").endswith(nothing)
+    assert hostler.wait_for("web   | SigBlk").endswith(nothing)
+    assert hostler.wait_for("web   | SigIgn").endswith(nothing)
     hostler.send(number)
 
     assert hostler.end() == 1  # one has failed

@@ -115,10 +115,10 @@ def test_a_server_of_a_template_is_added_with_two_lines(configure: Configure, st
     one = "[servers.one]\ntemplate = { use = 'fake', word = 'first' }\n"
     configure(text=TEMPLATE + one)
     hostler = start("run", "--debug")
-    hostler.wait_for("one stdout: first")
+    hostler.wait_for("| first")
     hostler.wait_for("one server started")
     configure(text=TEMPLATE + one + "[servers.two]\ntemplate = { use = 'fake', word = 'second' }\n")
-    reload(hostler, "two stdout: second")  # its lines are shown too
+    reload(hostler, "two | second")  # its lines are shown too
     hostler.wait_for("two server started")
     hostler.send(signal.SIGINT)
     assert hostler.end() == 0

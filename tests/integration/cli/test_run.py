@@ -42,7 +42,8 @@ def test_a_run_says_what_happens_in_plain_lines(configure: Configure, start: Sta
     assert psutil.pid_exists(int(found[3]))
     hostler.send(signal.SIGINT)
     assert hostler.end() == 0
-    assert hostler.stdout == ["Starting fake server...", started, *STOPPING]
+    announced = f"fake | fake server listening on http://127.0.0.1:{found[1]}"
+    assert hostler.stdout == ["Starting fake server...", announced, started, *STOPPING]
     assert hostler.stderr == []
     assert not psutil.pid_exists(int(found[3]))
 
@@ -196,8 +197,8 @@ def test_debug_shows_the_environment_masked_and_every_line(
     configure(text=f"{table}env-sanitizer = {{ allow = ['MY_TOKEN'] }}\n")
     hostler = start("run", "--debug", env=environ | {"MY_TOKEN": secret})
     hostler.wait_for("started on port")
-    assert hostler.wait_for("fake stdout: MY_TOKEN") == "fake stdout: MY_TOKEN=********"
-    assert hostler.wait_for("fake stderr:") == "fake stderr: on stderr"
+    assert hostler.wait_for("fake | MY_TOKEN") == "fake | MY_TOKEN=********"
+    hostler.wait_for("fake | on stderr")
     hostler.send(signal.SIGINT)
     hostler.end()
     assert any(

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hostler_process import HOSTLER, Configure, Hostler, Start, Terminal
+from hostler_process import HOSTLER, Configure, Hostler, Run, Start, Terminal
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -58,6 +58,44 @@ def test_json_with_debug_holds_the_lines_of_output(configure: Configure, start: 
     assert first == {"server": "fake", "stream": "stdout", "number": 1, "text": "grüße ✓", "generation": 1}
 
 
+TWO = """
+[servers.a]
+kind = "task"
+command = ["sh", "-c", "echo one; echo two >&2"]
+plugins = { log-rotation = true }
+
+[servers.long-name]
+kind = "task"
+command = ["sh", "-c", "echo three"]
+"""
+
+
+def test_output_is_prefixed_with_the_name_of_its_server(
+    configure: Configure, start: Start, run: Run, tmp_path: Path
+) -> None:
+    configure(text=TWO)
+    hostler = start("run")
+    assert hostler.end() == 0
+
+    shown = sorted(line for line in hostler.stdout if " | " in line)
+    assert shown == ["a         | one", "a         | two", "long-name | three"]
+    told = [line for line in hostler.stdout if "log file" in line]
+    path = next((tmp_path / "data").rglob("a.log"))
+    assert told == [f"a task: log file {path}"]
+    assert f"Log file: {path}" in run("explain", "a").stdout
+    assert f"# log file of a: {path}" in run("show").stdout
+
+
+@pytest.mark.parametrize(
+    "words", [("--output", "none"), ("--quiet",), ("--json",), ("--", "true")], ids=" ".join
+)
+def test_output_is_not_shown(configure: Configure, start: Start, words: tuple[str, ...]) -> None:
+    file = configure(text=TWO)
+    hostler = start("run", str(file), *words)
+    assert hostler.end() == 0
+    assert [line for line in hostler.stdout if " | " in line or '"line"' in line] == []
+
+
 BURST = """[servers.burst]
 kind = "task"
 command = ["sh", "-c", "seq 1 {lines}"]
@@ -69,8 +107,8 @@ def test_a_burst_of_20_000_lines_is_shown_whole(configure: Configure, start: Sta
     hostler = start("run", "--debug")
     assert hostler.end() == 0
 
-    shown = [line for line in hostler.stdout if line.startswith("burst stdout: ")]
-    assert shown == [f"burst stdout: {number}" for number in range(1, 20_001)]
+    shown = [line for line in hostler.stdout if line.startswith("burst | ")]
+    assert shown == [f"burst | {number}" for number in range(1, 20_001)]
 
 
 def test_more_lines_than_can_be_shown_are_counted_where_they_are_missing(

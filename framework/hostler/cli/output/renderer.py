@@ -25,6 +25,8 @@ from hostler.plugins.discovery import find_class
 from hostler.secrets.masking import Masker
 from hostler.text.sanitize import one_line
 
+_WIDEST_PREFIX = 24
+
 
 class Rendered(NamedTuple):
     """One line for people and how severe it is, as a level of the logging module."""
@@ -41,6 +43,7 @@ class EventRenderer:
         self._states: dict[str, State] = {}
         self._debug = debug
         self._not_started: set[str] = set()
+        self._log_files: dict[str, str] = {}
         self.learn_names(configuration)
 
     def learn_names(self, configuration: Configuration) -> None:
@@ -53,6 +56,8 @@ class EventRenderer:
         if isinstance(event, StateChanged):
             self._states[event.server] = event.state
             return self._render_state(event)
+        if isinstance(event, Spawned) and not self._debug:
+            return self._render_log_file(event)
         if not self._is_for_people(event):
             return None
 
@@ -62,6 +67,15 @@ class EventRenderer:
             text += "".join(f"\n    {name}={value}" for name, value in event.env.items())
 
         return Rendered(text, log_level(event))
+
+    def prefix(self, server: str) -> str:
+        """What stands before a line of a server's output, as wide for all servers: "web   | "."""
+        width = min(max(map(len, self._labels), default=0), _WIDEST_PREFIX)
+        return f"{server:<{width}} | "
+
+    def position(self, server: str) -> int:
+        """The place of a server among those that are known, from 0 on."""
+        return [*self._labels, server].index(server)
 
     def starting(self) -> list[str]:
         """The labels of the servers that are being started."""
@@ -74,6 +88,13 @@ class EventRenderer:
     def _label(self, event: Event) -> str:
         """What to call its server, which may be one of another configuration, or none."""
         return self._labels.get(event.server) or event.server or "hostler"
+
+    def _render_log_file(self, event: Spawned) -> Rendered | None:
+        """Where the output goes, the first time and when that changes."""
+        if event.log_file is None or self._log_files.get(event.server) == event.log_file:
+            return None
+        self._log_files[event.server] = event.log_file
+        return Rendered(f"{self._label(event)}: log file {event.log_file}", log_level(event))
 
     def _is_for_people(self, event: Event) -> bool:
         match event:

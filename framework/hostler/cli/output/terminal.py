@@ -20,6 +20,16 @@ from hostler.model.values import Line
 from hostler.text.sanitize import harmless
 
 _COLOURS = re.compile(r"(\x1b\[[0-9;]*m)")
+_PREFIX_COLOURS = (
+    "cyan",
+    "magenta",
+    "blue",
+    "green",
+    "yellow",
+    "bright_cyan",
+    "bright_magenta",
+    "bright_blue",
+)
 _STYLES = {State.RUNNING: "green", State.CRASHED: "yellow", State.FAILED: "red"}
 
 
@@ -51,7 +61,8 @@ class TerminalView(View):
         """Print a line of the server's output."""
         if line.missed:
             self.show_message(lines_missed(server, line.missed))
-        self._console.print(Text(f"{server} {line.stream}: ", "dim"), _harmless(line.text), sep="")
+        colour = _PREFIX_COLOURS[self._renderer.position(server) % len(_PREFIX_COLOURS)]
+        self._console.print(Text(self._renderer.prefix(server), colour), _harmless(line.text), sep="")
 
     def show_message(self, text: str, *, error: bool = False) -> None:
         """Print a message of hostler's own."""

@@ -27,7 +27,7 @@ class View:
         """Show an event."""
 
     def show_line(self, server: str, line: Line) -> None:
-        """Show one line of a server's output (in debug mode)."""
+        """Show one line of a server's output."""
 
     def show_message(self, text: str, *, error: bool = False) -> None:
         """Show a message of hostler's own."""
@@ -71,7 +71,7 @@ class PlainView(View):
         """Write a line of the server's output."""
         if line.missed:
             self.show_message(lines_missed(server, line.missed))
-        self.show_message(f"{server} {line.stream}: {line.text}")
+        self.show_message(f"{self._renderer.prefix(server)}{line.text}")
 
     def show_message(self, text: str, *, error: bool = False) -> None:
         """Write a message of hostler's own."""
