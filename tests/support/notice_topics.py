@@ -55,9 +55,12 @@ OF_THE_CORE: Mapping[str, str] = {
 # And of each topic of a bundled plugin.
 OF_PLUGINS: Mapping[str, str] = {
     "command_failed": "`commands`: a command could not be run, or ended with an error",
+    "dispose_unsupported": "`opencode`: this version cannot release what it keeps for an idle directory",
+    "disposed": "`opencode`: MCP and language servers of an idle directory were ended (`dispose_idle`)",
     "env_withheld": "`env-sanitizer`: variables were withheld from the server",
     "event_skipped": "`sse-health`: an event was larger than `max_event`",
     "files_changed": "`watch-files`: files changed, and a signal is sent",
+    "keys_withheld": "`opencode`: provider keys of the shell were withheld from the server",
     "limit_not_kept": "`resource-limits`: a limit needs a cgroup, and there is none",
     "log_not_rotated": "`log-rotation`: the log file cannot be renamed",
     "memory_soft": "`resource-limits`: memory is above `memory_soft`",

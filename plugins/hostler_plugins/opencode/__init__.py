@@ -15,6 +15,7 @@ import anyio
 from hostler import (
     Advice,
     Auth,
+    Duration,
     Endpoint,
     Exit,
     Healthy,
@@ -27,12 +28,14 @@ from hostler import (
     option,
 )
 
-from hostler_plugins._option_checks import check_path
+from hostler_plugins._option_checks import check_path, check_positive
 from hostler_plugins.opencode import environment, passwords, profiles
 from hostler_plugins.opencode.client import Place, status_of
 from hostler_plugins.opencode.command import Command, Install, ProgramOptions, look_for_program, set_command
 from hostler_plugins.opencode.data_directory import FirstStart
 from hostler_plugins.opencode.failures import advise
+from hostler_plugins.opencode.idle_directories import IdleDirectories, own_directory, tell_unsupported
+from hostler_plugins.opencode.provider_keys import tell_withheld
 from hostler_plugins.opencode.updates import look_for_update
 
 VERSION = "1.18.33"
@@ -72,12 +75,19 @@ class OpenCode:
     check_updates: bool = option(
         False, "Whether to ask npm for a newer version, in the background of a start"
     )
+    dispose_idle: Duration | None = option(
+        None,
+        "How long nothing may happen in a directory before its MCP and language servers are ended; "
+        "default: they are kept",
+    )
 
     _password: str = field(init=False, repr=False, default_factory=passwords.new_password)
     _way: profiles.Profile = field(init=False, repr=False, default=profiles.STABLE)
     _first_start: FirstStart | None = field(init=False, repr=False, default=None)
     _address: tuple[str, int | None] = field(init=False, repr=False, default=("127.0.0.1", None))
     _told: bool = field(init=False, repr=False, default=False)
+    _launch: Launch | None = field(init=False, repr=False, default=None)
+    _told_keys: frozenset[str] = field(init=False, repr=False, default=frozenset())
 
     def __post_init__(self) -> None:
         if self.binary is not None and self.source is not None:
@@ -87,6 +97,7 @@ class OpenCode:
                 f'version: expected an exact version such as "{VERSION}", found {self.version!r}'
             )
         check_path(self, "health_path")
+        check_positive(self, "dispose_idle")
 
     def check(self, spec: ServerSpec, launch: Launch) -> Iterable[str]:
         """For `hostler check`: raises ProcessSpawnFailed where a start would find no program."""
@@ -106,7 +117,7 @@ class OpenCode:
             environment.give_private_tmpdir(launch)
 
         command = await set_command(server, launch, self._wanted(server.spec, launch))
-        self._address = (launch.host, launch.port)
+        self._address, self._launch = (launch.host, launch.port), launch
         self._know(launch, command)
         await self._guard(server, launch)
         server.publish("OPENCODE_SERVER", "${server.url}")
@@ -130,10 +141,18 @@ class OpenCode:
             wait = min(2 * wait, _LONGEST_WAIT)
 
     @hookimpl
-    async def on_ready(self) -> None:
-        """Let others start in the same data directory."""
+    async def on_ready(self, server: ServerView, endpoint: Endpoint | None) -> None:
+        """Let others start in the same data directory; watch for idle directories; say what was withheld."""
         if self._first_start is not None:
             self._first_start.ready()
+        if self._launch is not None:
+            self._told_keys = tell_withheld(server, self._launch, self._told_keys)
+        if self.dispose_idle is None or endpoint is None:
+            return
+        if profiles.tells_activity(self._way, str(server.facts.get("version", ""))):
+            server.start_soon(IdleDirectories(server, endpoint, self.dispose_idle).run)
+        else:
+            tell_unsupported(server)
 
     @hookimpl
     async def on_crash(self, exit: Exit) -> Advice | None:  # noqa: A002 - the hook's name for it
@@ -160,6 +179,7 @@ class OpenCode:
         version = command.version
         self._way = profiles.profile_of(version.text, preview=version.preview, name=self.profile)
         launch.facts["version"] = version.text
+        launch.facts["directory"] = own_directory(launch.cwd)
         launch.facts["health_path"] = self.health_path or self._way.health_path
         launch.facts["permanent_bodies"] = profiles.PERMANENT_BODIES
 

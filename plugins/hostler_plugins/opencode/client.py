@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from hostler import Auth, Endpoint, PortInUse, ServerView
+
+if TYPE_CHECKING:
+    import aiohttp
+
+Method = Literal["GET", "POST"]
+
+_CONNECT = 5.0
+# Three of the longest heartbeats of any version.
+_SILENCE = 90.0
+_LARGEST = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,31 +35,59 @@ class Place:
         return self.endpoint.url + self.path
 
 
-async def status_of(
-    place: Place, auth: Auth | None, *, method: Literal["GET", "POST"] = "GET", deadline: float = 5.0
-) -> int:
+async def status_of(place: Place, auth: Auth | None, *, method: Method = "GET", deadline: float = 5.0) -> int:
     """The status of one answer, its body unread; OSError or TimeoutError (seconds) without one."""
+    async with request(place, auth, method=method, deadline=deadline) as answer:
+        return answer.status
+
+
+async def json_of(
+    place: Place, auth: Auth | None, *, method: Method = "GET", deadline: float = 5.0
+) -> object:
+    """The JSON of one answer, None for another one; OSError or TimeoutError (seconds) without any."""
+    async with request(place, auth, method=method, deadline=deadline) as answer:
+        # Versions answer a path that they do not know with 200 and a page.
+        if answer.status != 200 or answer.content_type != "application/json":
+            return None
+        body = b""
+        async for piece in answer.content.iter_any():
+            body += piece
+            if len(body) > _LARGEST:
+                return None
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+@asynccontextmanager
+async def request(
+    place: Place, auth: Auth | None, *, method: Method = "GET", deadline: float | None = None
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """One answer, whose body is read within; what goes wrong there is an OSError or a TimeoutError.
+
+    Without `deadline` (seconds) the body may go on for ever, but not be silent for 90 s.
+    """
     import aiohttp  # noqa: PLC0415 - heavy, and warmed up while the server starts
 
     from hostler_plugins._own_connector import OwnConnector  # noqa: PLC0415 - heavy
 
-    url = place.url
-    headers: Mapping[str, str] = {} if auth is None else {"Authorization": auth.header}
-    timeout = aiohttp.ClientTimeout(total=deadline)
+    url, headers = place.url, {"Accept-Encoding": "identity"}
+    headers |= {} if auth is None else {"Authorization": auth.header}
+    silence = _SILENCE if deadline is None else None
+    timeout = aiohttp.ClientTimeout(total=deadline, sock_connect=_CONNECT, sock_read=silence)
+    connector = OwnConnector(place.server, place.endpoint, force_close=True)
     try:
         async with (
+            # What it sends is not compressed, so there is nothing to unpack.
             aiohttp.ClientSession(
-                connector=OwnConnector(place.server, place.endpoint, force_close=True),
-                timeout=timeout,
-                headers=headers,
-                # Bodies are not read, so there is nothing to unpack.
-                auto_decompress=False,
+                connector=connector, timeout=timeout, headers=headers, auto_decompress=False
             ) as session,
             session.request(method, url, allow_redirects=False) as answer,
         ):
-            return answer.status
+            yield answer
     except TimeoutError:
-        raise TimeoutError(f"{url} did not answer in {deadline:g} s") from None
+        raise TimeoutError(f"{url} did not answer in {deadline or _SILENCE:g} s") from None
     except PortInUse as error:
         raise OSError(f"{url}: {error.message}") from error
     except aiohttp.ClientError as error:

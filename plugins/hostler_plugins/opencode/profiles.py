@@ -50,6 +50,13 @@ def profile_of(version: str, *, preview: bool = False, name: Name | None = None)
     return next((profile for since, profile in _SINCE if numbers >= since), STABLE)
 
 
+def tells_activity(profile: Profile, version: str) -> bool:
+    """Whether a version tells all that runs in a directory; an unknown version counts as a new one."""
+    # 1.0.185 and 1.1.34 say that a session is idle while its shell runs.
+    numbers = version_numbers(version)
+    return profile is STABLE and (numbers == (0, 0, 0) or numbers >= (1, 14, 0))
+
+
 def version_numbers(version: str) -> tuple[int, int, int]:
     """Three numbers to compare by; (0, 0, 0) where a version has none, as those of development builds."""
     found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)

@@ -130,7 +130,7 @@ async def test_a_server_that_is_gone_or_never_listened_needs_no_farewell(view: C
     await OpenCode().on_shutdown(view)
     view.endpoint = Endpoint("127.0.0.1", free_port())
     await OpenCode().on_shutdown(view)
-    await OpenCode().on_ready()
+    await OpenCode().on_ready(view, None)
 
 
 async def test_silence_is_a_timeout(view: Context) -> None:

@@ -161,7 +161,7 @@ async def test_four_servers_on_one_fresh_data_directory_all_start(view: Context)
         launch = a_launch(one)
         await plugin.pre_spawn(one, launch)
         await anyio.to_thread.run_sync(run_it, one, launch, running.append)
-        await plugin.on_ready()
+        await plugin.on_ready(one, None)
         clean_up(launch)
 
     with anyio.fail_after(120):

@@ -63,7 +63,7 @@ async def test_a_version_listens_where_it_was_told_and_answers_on_its_health_pat
 
     with spawned(view, launch) as process:
         reports = await first_healthy(plugin, view)
-        await plugin.on_ready()
+        await plugin.on_ready(view, view.endpoint)
         seen = await anyio.to_thread.run_sync(request, launch, str(launch.facts["health_path"]), auth)
         await plugin.on_shutdown(view)
         process.terminate()

@@ -1,0 +1,191 @@
+"""Releases what OpenCode keeps for directories in which nothing happens: their MCP and language servers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import anyio
+from hostler import Endpoint, ServerView
+
+from hostler_plugins.opencode.client import Place, json_of, request
+
+_EVENTS, _STATUS, _TERMINALS, _DISPOSE = "/global/event", "/session/status", "/pty", "/instance/dispose"
+_DISPOSED = "server.instance.disposed"
+_LONGEST_LINE = 1 << 20
+_RECONNECT = 1.0
+_SHORTEST_LOOK, _LONGEST_LOOK = 0.05, 5.0
+# Its children are gone within a second of the answer.
+_SETTLE = 2.0
+_MIB = 1 << 20
+
+
+@dataclass(slots=True)
+class DirectoryActivity:
+    """When something last happened in each directory, from lines of `GET /global/event`."""
+
+    own: str
+    seen: dict[str, float] = field(default_factory=dict)
+
+    def heard(self, line: bytes, now: float) -> None:
+        """Take a line of the event stream into account; one that cannot be read may concern any directory."""
+        if not line.startswith(b"data:"):
+            return
+        try:
+            event = json.loads(line[5:])
+            directory, payload = event.get("directory"), event.get("payload")
+            kind = payload.get("type") if isinstance(payload, dict) else None
+        except (ValueError, RecursionError, AttributeError):
+            self.unsure(now)
+            return
+
+        if kind == _DISPOSED:
+            self.seen.pop(str(payload.get("properties", {}).get("directory", directory)), None)
+        elif isinstance(directory, str) and directory.startswith("/") and directory != self.own:
+            self.seen[directory] = now
+
+    def unsure(self, now: float) -> None:
+        """Events may have been missed, in any directory."""
+        self.seen = dict.fromkeys(self.seen, now)
+
+    def quiet(self, now: float, seconds: float) -> list[str]:
+        """The directories in which nothing happened for so long."""
+        return [directory for directory, last in self.seen.items() if now - last >= seconds]
+
+
+class IdleDirectories:
+    """Disposes of each directory that was quiet for `after` seconds and in which nothing runs, in one run."""
+
+    def __init__(self, server: ServerView, endpoint: Endpoint, after: float) -> None:
+        self._server, self._endpoint, self._after = server, endpoint, after
+        # The server's own directory holds the event stream of sse-health: what is disposed there comes back.
+        self._activity = DirectoryActivity(str(server.facts.get("directory", "")))
+        self._connected = False
+        self._count = 0
+
+    async def run(self) -> None:
+        """Follow the events of all directories and look for quiet ones, while this version offers that."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._look_again_and_again, tasks)
+            while await self._follow():
+                self._connected = False
+                await anyio.sleep(_RECONNECT)
+            self._tell_unsupported(tasks)
+
+    def _place(self, path: str, directory: str | None = None) -> Place:
+        query = "" if directory is None else f"?directory={quote(directory, safe='')}"
+        return Place(self._server, self._endpoint, path + query)
+
+    def _tell_unsupported(self, tasks: anyio.abc.TaskGroup) -> None:
+        tell_unsupported(self._server)
+        tasks.cancel_scope.cancel()
+
+    # -- following ----------------------------------------------------------------------------
+
+    async def _follow(self) -> bool:
+        """Take in one connection until it ends; False where there is no such stream."""
+        try:
+            async with request(self._place(_EVENTS), self._server.auth) as answer:
+                if answer.status in {404, 405} or answer.content_type == "text/html":
+                    return False
+                if answer.status != 200:
+                    return True
+                self._activity.unsure(time.monotonic())
+                self._connected = True
+                rest = bytearray()
+                async for piece in answer.content.iter_any():
+                    rest += piece
+                    for line in self._lines(rest):
+                        self._activity.heard(line, time.monotonic())
+        except OSError:
+            pass
+        return True
+
+    def _lines(self, rest: bytearray) -> Iterator[bytes]:
+        """The complete lines, taken out of `rest`."""
+        *lines, last = rest.split(b"\n")
+        rest[:] = last
+        if len(last) > _LONGEST_LINE:
+            rest.clear()  # what follows of it does not begin like an event
+            self._activity.unsure(time.monotonic())
+        yield from map(bytes, lines)
+
+    # -- disposing ----------------------------------------------------------------------------
+
+    async def _look_again_and_again(self, tasks: anyio.abc.TaskGroup) -> None:
+        while True:
+            await anyio.sleep(min(max(self._after / 10, _SHORTEST_LOOK), _LONGEST_LOOK))
+            for directory in self._activity.quiet(time.monotonic(), self._after):
+                if not await self.consider(directory):
+                    self._tell_unsupported(tasks)
+                    return
+
+    async def consider(self, directory: str) -> bool:
+        """Dispose of a quiet directory if nothing runs in it; False where this version has no way to."""
+        seen = self._activity.seen
+        last = seen.get(directory)
+        try:
+            before = await self._memory()  # slow, so not between the look and the request
+            idle = self._connected and await self._is_idle(directory)
+            if last is None or seen.get(directory) != last:
+                return True  # something happened meanwhile
+            if not idle or not self._connected:
+                seen[directory] = time.monotonic()
+                return True
+            return await self._dispose(directory, before)
+        except OSError:
+            if directory in seen:
+                seen[directory] = time.monotonic()
+            return True
+
+    async def _is_idle(self, directory: str) -> bool:
+        """Whether all its sessions are known to be idle, and no terminal is open."""
+        auth = self._server.auth
+        sessions = await json_of(self._place(_STATUS, directory), auth)
+        if not isinstance(sessions, dict):
+            return False
+        if not all(isinstance(one, dict) and one.get("type") == "idle" for one in sessions.values()):
+            return False
+        return await json_of(self._place(_TERMINALS, directory), auth) in ([], None)
+
+    async def _dispose(self, directory: str, before: int) -> bool:
+        answer = await json_of(self._place(_DISPOSE, directory), self._server.auth, method="POST")
+        if answer is None:
+            return False
+        self._activity.seen.pop(directory, None)
+        await anyio.sleep(_SETTLE)
+        after = await self._memory()
+        self._count += 1
+        self._server.notice(
+            "disposed",
+            f"{directory} was idle for {self._after:g} s, so its MCP and language servers were ended: "
+            f"{before // _MIB} MiB before, {after // _MIB} MiB after",
+            directory=directory,
+            before=before,
+            after=after,
+            count=self._count,
+        )
+        return True
+
+    async def _memory(self) -> int:
+        return sum(one.rss for one in await self._server.processes(shared_once=True))
+
+
+def own_directory(cwd: Path) -> str:
+    """The server's own directory as OpenCode names it."""
+    return str(cwd.resolve())
+
+
+def tell_unsupported(server: ServerView) -> None:
+    """Say that nothing will be disposed of in this run."""
+    version = server.facts.get("version") or "unknown"
+    server.notice(
+        "dispose_unsupported",
+        f"dispose_idle has no effect: this version of OpenCode ({version}) cannot tell what runs in a "
+        "directory, or cannot dispose of one; use 1.14 or newer of 1.x",
+        level="warning",
+    )
