@@ -143,7 +143,10 @@ class CrashRecorded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginFailed(Event):
-    """A hook of a plugin raised or overran its deadline; `disabled` when it was taken out."""
+    """A hook of a plugin raised or overran its deadline; `disabled` when it was taken out.
+
+    For a listener of the whole run, `hook` is "listen" and `server` is "".
+    """
 
     kind = "plugin_failed"
 

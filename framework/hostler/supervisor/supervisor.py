@@ -33,6 +33,7 @@ from hostler.records.status_store import StatusStore
 from hostler.runtime.cleanup import sweep
 from hostler.supervisor.configuration import ConfigurationSource, configuration_of
 from hostler.supervisor.essential_servers import EssentialEnd, Essentials
+from hostler.supervisor.listeners import Listener, ListenerTasks
 from hostler.supervisor.registry import ServerRegistry, all_of
 from hostler.supervisor.reload import Reloader
 
@@ -41,6 +42,7 @@ class Supervisor:
     """Supervises the servers of one configuration, between `async with` and its end.
 
     It may be given as specs, or as the path of a file or a mapping that `load` and `from_dict` would read.
+    `listeners`, by name, follow all its events, from before the first start to the last stop.
 
     On entering, the servers with `autostart` are asked to be up (this does not wait for them); on
     leaving, all are stopped, those that need others first, and nothing of them is left. It can be
@@ -55,11 +57,12 @@ class Supervisor:
         namespace: str | None = None,
         directories: Directories | None = None,
         environ: Mapping[str, str] | None = None,
+        listeners: Mapping[str, Listener] | None = None,
     ) -> None:
         given = configuration_of(configuration, environ)
         place = namespace or given.namespace
         self._channel: Broadcast[Event] = Broadcast(limit=8192, gap=events_dropped)
-        self._listeners: list[Callable[[Event], None]] = []
+        self._observers = ListenerTasks(listeners or {}, self._publish)
         self._engine: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._context = self._make_context(place, directories, environ)
@@ -70,7 +73,7 @@ class Supervisor:
         self._recorder = StateRecorder(self._registry, crashes, statuses, self._registry.holds)
         self._reloader = Reloader(self._registry, given.templates, self._is_open)
         self._essentials = Essentials(self._registry, self.stop)
-        self._listeners += [self._recorder.on_event, self._essentials.on_event]
+        self._listeners: list[Callable[[Event], None]] = [self._recorder.on_event, self._essentials.on_event]
 
     def _make_context(
         self, namespace: str | None, directories: Directories | None, environ: Mapping[str, str] | None
@@ -213,6 +216,7 @@ class Supervisor:
         if self._engine is not None:
             raise ServerError("a Supervisor can be entered once", hint="make a new one")
         self._context.affinity.enter(self._disown_in_child)
+        self._observers.begin(self._channel)
         # A task of its own: a cancellation of the host's task must not end the clean-up.
         self._engine = asyncio.create_task(self._run(), name="hostler")
         atexit.register(self._kill_now)
@@ -267,6 +271,7 @@ class Supervisor:
                     tasks.cancel_scope.cancel()
             await self._registry.finish_tasks()
             await self._recorder.close()
+            await self._observers.close()
         finally:
             self._end()
 
