@@ -11,7 +11,7 @@ from hostler.config.dump import document
 from hostler.config.resolve.cross_checks import check, with_implied_needs
 from hostler.config.resolve.defaults import Defaults, read_defaults
 from hostler.config.resolve.instantiate import TemplateInstantiator, check_defaults, check_template
-from hostler.config.resolve.server_table import ResolveContext, read_server, suggest_place
+from hostler.config.resolve.server_table import ResolveContext, read_server, suggest_header, suggest_place
 from hostler.config.resolve.templates import Template, from_template, read_templates
 from hostler.config.source.compose import Composer
 from hostler.config.source.merge import Layers
@@ -123,7 +123,7 @@ class _Loader:
 
         for name, node in tree.value.items():
             if name not in TOP:
-                found.unknown(node, name, TOP)
+                found.unknown(node, name, TOP, what=f"unknown key{suggest_header(name, node)}")
 
         tree = self._layers.over(tree, found)
         defaults, templates = read_defaults(tree, found), read_templates(tree, found)
@@ -168,7 +168,8 @@ class _Loader:
     def _servers(self, tree: Node, templates: Mapping[str, Template]) -> Iterable[tuple[str, Node]]:
         servers = tree.value.get("servers")
         if servers is None or servers.value == {}:
-            if not templates:  # else they come while it runs
+            # Templates: they come while it runs. An unknown key: the servers stand below a misspelt name.
+            if not templates and not any(name not in TOP for name in tree.value):
                 self._found.add(tree, "there are no servers; add a table [servers.NAME]", key="servers")
             return ()
         if not isinstance(servers.value, dict):

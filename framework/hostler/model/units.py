@@ -18,6 +18,46 @@ _BYTES = MappingProxyType(
     {"B": 1, "KB": 10**3, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 )
 
+_PARTS = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)[\s,]*", re.ASCII)
+_LONG_UNITS = MappingProxyType(
+    {
+        "": "s",
+        **dict.fromkeys(("msec", "msecs", "millis", "millisecond", "milliseconds"), "ms"),
+        **dict.fromkeys(("sec", "secs", "second", "seconds"), "s"),
+        **dict.fromkeys(("mins", "minute", "minutes"), "m"),
+        **dict.fromkeys(("hr", "hrs", "hour", "hours"), "h"),
+        **dict.fromkeys(("day", "days"), "d"),
+    }
+)
+_LETTERS = MappingProxyType({"k": "KiB", "m": "MiB", "g": "GiB"})
+
+
+def likely_duration(text: str) -> str:
+    """The duration that "30", "1m30s" or "30 seconds" was probably meant as, or ""."""
+    if not re.fullmatch(rf"\s*(?:{_PARTS.pattern})+", text):
+        return ""
+    parts = [(number, _LONG_UNITS.get(unit.lower(), unit.lower())) for number, unit in _PARTS.findall(text)]
+    if any(unit not in _SECONDS for _, unit in parts):
+        return ""
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if seconds > LONGEST:
+        return ""
+    return "".join(parts[0]) if len(parts) == 1 else f"{seconds:g}s"
+
+
+def likely_size(text: str) -> str:
+    """The size that "10M", "10 mb" or 1000000 was probably meant as, or ""."""
+    found = re.fullmatch(r"\s*(\d{1,18}(?:\.\d+)?)\s*([A-Za-z]*)\s*", text, re.ASCII)
+    if found is None:
+        return ""
+    units = {name.lower(): name for name in _BYTES} | _LETTERS
+    unit = units.get(found[2].lower(), "")
+    if not found[2] and found[1].isdigit() and int(found[1]) >= _BYTES["KB"]:
+        size = int(found[1])
+        unit = max((one for one, count in _BYTES.items() if size % count == 0), key=_BYTES.__getitem__)
+        return f"{size // _BYTES[unit]} {unit}" if size <= LARGEST else ""
+    return f"{found[1]} {unit}" if unit and float(found[1]) * _BYTES[unit] <= LARGEST else ""
+
 
 class Duration(float):
     """Seconds; in TOML a string with a unit: ms, s, m (or min), h, d."""

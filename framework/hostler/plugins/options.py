@@ -19,7 +19,7 @@ import msgspec
 from hostler.errors import PluginError, Problem
 from hostler.model.schema.diagnostics import likely, worded
 from hostler.model.spec import PluginSpec
-from hostler.model.units import Duration, Size
+from hostler.model.units import Duration, Size, likely_duration, likely_size
 from hostler.plugins.discovery import find_class
 from hostler.plugins.messages import fault_in, file_of, said
 from hostler.plugins.signatures import check_hooks, check_plugin
@@ -224,7 +224,11 @@ def _wanted(types: str, *, secret: bool) -> str:
 def _with_unit(hint: Any, value: object) -> str:
     """A bare number with the unit that was probably meant, where the unit is all that is missing."""
     kinds = {hint, *get_args(hint)}
-    return f"{value}s" if Duration in kinds and type(value) in {int, float} and Size not in kinds else ""
+    if not isinstance(value, str | int | float) or isinstance(value, bool) or {Duration, Size} <= kinds:
+        return ""
+    if Duration in kinds:
+        return f"{value}s" if not isinstance(value, str) else likely_duration(value)
+    return likely_size(str(value)) if Size in kinds else ""
 
 
 def _choices(hint: Any) -> list[str]:

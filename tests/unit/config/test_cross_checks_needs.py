@@ -140,7 +140,7 @@ CONDITIONS = 'expected one of "started", "ready", "completed"'
             ),
         ),
         ("kind = 'tsk'", 'kind: expected one of "server", "task", found "tsk"; did you mean "task"?'),
-        ("essential = 'yes'", 'essential: expected true or false, found "yes"'),
+        ("essential = 'yes'", 'essential: expected true or false (write true, without quotes), found "yes"'),
         (
             "task_timeout = '5s'",
             'task_timeout: only a task (kind = "task") has a time in which it has to complete',

@@ -159,6 +159,16 @@ def test_a_wrong_value_is_told_at_its_line_in_the_profile_once_it_is_chosen(writ
     assert told.startswith("a.toml:4: servers.web.port: expected a whole number")
 
 
+def test_a_misspelt_server_is_told_before_its_profile_is_chosen(write: Write) -> None:
+    path = write(
+        "a.toml", FILE + "[profiles.x.servers.wbe]\nport = 1\n[profiles.y.servers.extra]\nport = 2\n"
+    )
+
+    assert mistakes(lambda: load(path, environ={})) == [
+        'a.toml:21: servers.wbe: there is no server "wbe" to change; did you mean "web"?'
+    ]
+
+
 def test_a_misspelt_server_in_a_chosen_profile_is_no_new_server(write: Write) -> None:
     file = write("a.toml", "[servers.web]\ncommand = ['x']\n[profiles.ci.servers.wbe]\nport = 1\n")
     assert mistakes(lambda: load(file, profiles=["ci"])) == [

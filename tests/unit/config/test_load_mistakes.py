@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from hostler.config.load import load
 from hostler.errors import InvalidConfiguration
+from hostler.model.schema import foreign_words
 
 Write = Callable[[str, str], Path]
 
 UNIT = 'expected a duration with a unit (ms, s, m, h, d), such as "30s"'
 PARSED_UNIT = 'expected a duration with a unit (ms, s, m, h, d), such as "500ms" or "30s"'
+SIZE = 'expected a size with a unit (B, kB, MB, GB, KiB, MiB, GiB), such as "10 MiB"'
 PORT = "expected a whole number from 0 to 65535 (0: a free port), or false (no port)"
 OUTPUT = 'expected one of "capture", "inherit", "ignore"'
 OUTSIDE = "may be reached from outside; allowed: 127.0.0.0/8, ::1, localhost, or any host with expose = true"
@@ -44,6 +46,71 @@ IN_A_SERVER = [
         f'success_exit_codes[0]: {EXIT_CODE}, found "SIGTREM"; did you mean "SIGTERM"?',
     ),
     ("prot = 1", 'prot: unknown key; did you mean "port"?'),
+    ("comand = ['${server.port}']", 'comand: unknown key; did you mean "command"?'),
+    ("http-health = true", "http-health: unknown key; it is a plugin: write plugins.http-health"),
+    ("working_dir = 'x'", "working_dir: unknown key; write cwd"),
+    ("depends_on = ['x']", f"depends_on: unknown key; {foreign_words.advice('depends_on')}"),
+    (
+        "restart = 'unless-stopped'",
+        'restart: expected a table, such as { policy = "always" }, found "unless-stopped"',
+    ),
+    ("autostart = 'yes'", 'autostart: expected true or false (write true, without quotes), found "yes"'),
+    (
+        "stop_signal = 2",
+        (
+            'stop_signal: expected one of "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", '
+            '"SIGWINCH", found 2; did you mean "SIGINT"?'
+        ),
+    ),
+    ("env = ['A=b c']", 'env: expected a table of strings, such as { A = "b c" }, found a list'),
+    (
+        "env = ['API_TOKEN=abc']",
+        'env: expected a table of strings, such as { API_TOKEN = "********" }, found a list',
+    ),
+    (
+        "env.T = { secret = 'DB_TOKEN' }",
+        'env.T.secret: expected "env:NAME" or "file:PATH"; did you mean "env:DB_TOKEN"?',
+    ),
+    (
+        "plugins = ['regex-port']",
+        "plugins: expected a table of plugins, such as { regex-port = true }, found a list",
+    ),
+    ("plugins.port = 80", "plugins.port: port is a key of the server: write it above [servers.web.plugins]"),
+    (
+        "api.command = ['x']",
+        "api: a server's name has no dot, which begins a table within it; write [servers.web-api]",
+    ),
+    ("startup_timeout = '1m30s'", f'startup_timeout: {PARSED_UNIT}, found "1m30s"; did you mean "90s"?'),
+    (
+        "startup_timeout = '30 Seconds'",
+        f'startup_timeout: {PARSED_UNIT}, found "30 Seconds"; did you mean "30s"?',
+    ),
+    (
+        'plugins.log-rotation.max_size = "10M"',
+        f'plugins.log-rotation.max_size: {SIZE}, found "10M"; did you mean "10 MiB"?',
+    ),
+    (
+        "plugins.log-rotation.max_size = 1000000",
+        f'plugins.log-rotation.max_size: {SIZE}, found 1000000; did you mean "1 MB"?',
+    ),
+    (
+        'plugins.log-rotation.max_size = "64k"',
+        f'plugins.log-rotation.max_size: {SIZE}, found "64k"; did you mean "64 KiB"?',
+    ),
+    (
+        'plugins.log-rotation.max_size = "10 mb"',
+        f'plugins.log-rotation.max_size: {SIZE}, found "10 mb"; did you mean "10 MB"?',
+    ),
+    (
+        "plugins.log-rotation.max_size = 2048",
+        f'plugins.log-rotation.max_size: {SIZE}, found 2048; did you mean "2 KiB"?',
+    ),
+    ('plugins.log-rotation.max_size = "big"', f'plugins.log-rotation.max_size: {SIZE}, found "big"'),
+    ("startup_timeout = '1 week'", f'startup_timeout: {PARSED_UNIT}, found "1 week"'),
+    (
+        "env.U = '${servers.wbe.url}'",
+        'env.U: ${servers.wbe.url}: there is no server "wbe"; did you mean "${server.url}"?',
+    ),
     ("startup-timeout = '1s'", 'startup-timeout: unknown key; did you mean "startup_timeout"?'),
     ('"a b" = 1', f'"a b": unknown key; allowed: {SERVER_KEYS}'),
     ("cwd = 5", 'cwd: expected a string, found 5; did you mean "5"?'),
@@ -70,7 +137,7 @@ IN_A_SERVER = [
     ("port = 80.0", f"port: {PORT}, found 80.0"),
     ("port = 2020-01-01", f"port: {PORT}, found a date"),
     ("scheme = 'HT TP'", 'scheme: expected the scheme of a URL, such as "http", found "HT TP"'),
-    ("expose = 'yes'", 'expose: expected true or false, found "yes"'),
+    ("expose = 'yes'", 'expose: expected true or false (write true, without quotes), found "yes"'),
     ("env = ['A']", 'env: expected a table of strings, such as { NAME = "value" }, found a list'),
     ("env = { PORT = 8080 }", 'env.PORT: expected a string, found 8080; did you mean "8080"?'),
     ("env = { A = true }", 'env.A: expected a string, found true; did you mean "true"?'),
@@ -82,7 +149,7 @@ IN_A_SERVER = [
     ("prepare_timeout = 30", f'prepare_timeout: {UNIT}, found 30; did you mean "30s"?'),
     ("startup_timeout = 1.5", f'startup_timeout: {UNIT}, found 1.5; did you mean "1.5s"?'),
     ("startup_timeout = true", f"startup_timeout: {UNIT}, found true"),
-    ("startup_timeout = '30'", f'startup_timeout: {PARSED_UNIT}, found "30"'),
+    ("startup_timeout = '30'", f'startup_timeout: {PARSED_UNIT}, found "30"; did you mean "30s"?'),
     (
         "startup_timeout = '99999999999999999999d'",
         'startup_timeout: expected a duration of "11574074d" or less, found "99999999999999999999d"',
@@ -99,7 +166,7 @@ IN_A_SERVER = [
         "max_connection_failures = true",
         "max_connection_failures: expected a whole number, 1 or more, found true",
     ),
-    ("restart = 'never'", 'restart: expected a table, found "never"'),
+    ("restart = 'never'", 'restart: expected a table, such as { policy = "never" }, found "never"'),
     ("restart = { polcy = 'never' }", 'restart.polcy: unknown key; did you mean "policy"?'),
     (
         "restart = { policy = 'sometimes' }",
@@ -119,7 +186,10 @@ IN_A_SERVER = [
     ),
     ("user = 1000", 'user: expected a string, found 1000; did you mean "1000"?'),
     ("group = ''", 'group: expected a string that is not empty, found ""'),
-    ("no_new_privileges = 'yes'", 'no_new_privileges: expected true or false, found "yes"'),
+    (
+        "no_new_privileges = 'yes'",
+        'no_new_privileges: expected true or false (write true, without quotes), found "yes"',
+    ),
     ("plugins = true", "plugins: expected a table of plugins, found true"),
     ("plugins.x = 5", "plugins.x: expected true, false or a table of options, found 5"),
     ("plugins.x = { use = 5 }", 'plugins.x.use: expected a string, found 5; did you mean "5"?'),
@@ -225,8 +295,11 @@ ON_TOP = [
     ),
     (
         "port = 1\n[servers.a]\ncommand = ['x']",
-        "a.toml:1: port: unknown key; allowed: extends, servers, templates, defaults, profiles",
+        "a.toml:1: port: unknown key; it is a key of a server: write it below [servers.NAME]",
     ),
+    ("[server.a]\ncommand = ['x']", 'a.toml:1: server: unknown key; did you mean "servers"?'),
+    ("[web]\ncommand = ['x']", "a.toml:1: web: unknown key; write [servers.web]"),
+    ("[plugins.http-health]", "a.toml:1: plugins: unknown key; write [servers.NAME.plugins]"),
     ("[servers.a]\ncommand = ['x']\n[server.b]", 'a.toml:3: server: unknown key; did you mean "servers"?'),
 ]
 

@@ -20,6 +20,10 @@ def first_line(path: Path) -> str:
     ("text", "said"),
     [
         ("host = localhost", "2:8: not valid TOML: Invalid value; a text needs quotes"),
+        ("cwd = \u201cx\u201d", '2:7: not valid TOML: Invalid value; write straight quotes, "'),
+        ("cwd: x", "2:4: not valid TOML: Expected '=' after a key in a key/value pair; TOML has = where "),
+        ("// x", "2:1: not valid TOML: Invalid statement; a comment begins with #"),
+        ("{}", "2:1: not valid TOML: Invalid statement; this is no TOML: a server is [servers.NAME]"),
         ("command = [true, sleep]", "2:18: not valid TOML: Invalid value; a text needs quotes"),
         ('title = "x\n', r"2:11: not valid TOML: Illegal character '\n'; is a quote missing at the end?"),
         ("port = 1\nport = 2", "3:9: not valid TOML: Cannot overwrite a value: this key is there "),

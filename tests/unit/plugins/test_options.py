@@ -318,7 +318,7 @@ def test_an_installed_plugin_is_described_by_its_class() -> None:
 def test_a_number_without_its_unit_is_told_with_the_likely_one() -> None:
     assert only(problems_of(Probe, path="/", interval=5)).proposal == "5s"
     assert only(problems_of(Probe, path="/", limit=5)).proposal == ""
-    assert only(problems_of(Probe, path="/", interval="5")).proposal == ""
+    assert only(problems_of(Probe, path="/", interval="5")).proposal == "5s"
 
 
 def test_the_home_folder_stands_in_a_path_where_its_sign_was_written() -> None:

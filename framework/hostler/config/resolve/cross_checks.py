@@ -9,6 +9,7 @@ from hostler.errors import PluginError, Problem
 from hostler.model.choices import Kind
 from hostler.model.graph import add_needs, references_of
 from hostler.model.interpolation import Reference
+from hostler.model.schema import foreign_words
 from hostler.model.schema.diagnostics import Diagnostics, likely
 from hostler.model.schema.tree import Node, quoted
 from hostler.model.spec import PluginSpec, ServerSpec
@@ -48,10 +49,15 @@ def _check_command(server: ResolvedServer, found: Diagnostics) -> None:
         return
     table = server.node.value
     # Without a readable `command` or `plugins` nobody knows whether there is a command.
-    meant = {"command", "plugins", *(key for key in table if likely(key, ("command",)))}
+    meant = {"command", "plugins", *(key for key, child in table.items() if _may_hold_command(key, child))}
     if not any(found.has_problem(table[key]) for key in meant if key in table):
         message = "there is no command, and no plugin that could supply one (with the hook pre_spawn)"
         found.add(server.at("command"), message, key=f"{server.node.key}.command")
+
+
+def _may_hold_command(key: str, node: Node) -> bool:
+    """Whether a key was probably meant as `command`, or the table below it as that of a server."""
+    return bool(likely(key, ("command",))) or foreign_words.is_command(key) or "command" in node.table
 
 
 def _may_supply_command(plugin: PluginSpec) -> bool:
@@ -111,8 +117,11 @@ def _is_met(node: Node, reference: Reference, own: str, servers: Servers, found:
     if name == own:
         found.add(node, f"{written} names the server itself; write ${{server.{reference.part}}}")
     elif name not in servers:
-        others = [other for other in servers if other != own]
-        found.unknown(node, name, others, what=f"{written}: there is no server {quoted(name)}")
+        what = f"{written}: there is no server {quoted(name)}"
+        if likely(name, servers) == own:
+            found.add(node, what, proposal=f"${{server.{reference.part}}}")
+        else:
+            found.unknown(node, name, [other for other in servers if other != own], what=what)
     elif servers[name].spec.port is None:
         found.add(node, f"{written} means nothing: {name} has no port (port = false)")
     else:

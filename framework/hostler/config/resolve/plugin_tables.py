@@ -12,6 +12,7 @@ from hostler.model.interpolation import escape, expand, names
 from hostler.model.schema.diagnostics import Diagnostics, shown
 from hostler.model.schema.external_values import located, secret
 from hostler.model.schema.fields import word
+from hostler.model.schema.server_keys import SERVER_KEYS
 from hostler.model.schema.tree import Node, plain, unfilled, with_children
 from hostler.model.spec import PluginSpec
 from hostler.secrets.reference import Secret
@@ -20,11 +21,24 @@ from hostler.secrets.reference import Secret
 def read_plugins(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> tuple[PluginSpec, ...] | None:
     """The plugins that are switched on, in order; mistakes go to the findings."""
     if not isinstance(node.value, dict):
-        found.expected(node, "a table of plugins")
+        named = node.value if isinstance(node.value, list) else [node]
+        words = [str(one.value) for one in named if isinstance(one.value, str) and one.source_text is None]
+        example = ", ".join(f"{word} = true" for word in words)
+        found.expected(node, f"a table of plugins{example and f', such as {{ {example} }}'}")
         return None
     return tuple(
-        _read(name, child, environ, found) for name, child in node.value.items() if not _is_off(child, found)
+        _read(name, child, environ, found)
+        for name, child in node.value.items()
+        if not _is_key_of_server(name, child, node, found) and not _is_off(child, found)
     )
+
+
+def _is_key_of_server(name: str, node: Node, plugins: Node, found: Diagnostics) -> bool:
+    """Whether a key of the server stands below the header of its plugins: the commonest slip in TOML."""
+    if name not in SERVER_KEYS or "use" in node.table:
+        return False
+    found.add(node, f"{name} is a key of the server: write it above [{plugins.key}]")
+    return True
 
 
 def _is_off(node: Node, found: Diagnostics) -> bool:

@@ -12,12 +12,13 @@ from hostler.config.resolve.interpolation import Names, fill, fill_env, is_known
 from hostler.config.resolve.plugin_tables import read_plugins
 from hostler.model.choices import Kind
 from hostler.model.interpolation import escape, expand, names
+from hostler.model.schema import foreign_words
 from hostler.model.schema.diagnostics import Diagnostics
 from hostler.model.schema.external_values import env_files, path, variables
 from hostler.model.schema.fields import Reader, command, entries
 from hostler.model.schema.paths import is_path
 from hostler.model.schema.python_values import server_name
-from hostler.model.schema.server_keys import FILLED_AT_START, SERVER_KEYS, TOP, readers
+from hostler.model.schema.server_keys import FILLED_AT_START, IN_SERVER, SERVER_KEYS, TOP, readers
 from hostler.model.schema.tree import Node
 from hostler.model.spec import ServerSpec
 from hostler.model.validation import ResolvedServer
@@ -41,6 +42,7 @@ def read_server(name: str, node: Node, context: ResolveContext, found: Diagnosti
         found.expected(node, f"a table, [{node.key}]")
         return None
 
+    _note_dotted_names(node, found)
     node, known = _filled(name, node, context, found)
     values: dict[str, Any] = {"name": name, "cwd": context.folder, "secrets": frozenset(known.secrets)}
     values |= entries(node, _fields(context), found) or {}
@@ -58,6 +60,14 @@ def read_server(name: str, node: Node, context: ResolveContext, found: Diagnosti
     return None if named is None else ResolvedServer(node, ServerSpec(**values))
 
 
+def _note_dotted_names(node: Node, found: Diagnostics) -> None:
+    """Note tables that were meant as servers: the dot in [servers.my.web] makes web a key of my."""
+    for name, child in node.value.items():
+        if name not in IN_SERVER and child.table.keys() & SERVER_KEYS.keys():
+            header = f"[servers.{node.key.partition('.')[2]}-{name}]"
+            found.add(child, f"a server's name has no dot, which begins a table within it; write {header}")
+
+
 def suggest_place(name: str) -> str:
     """Where a key belongs, for a message; "" where that is not known."""
     from hostler.plugins.discovery import installed  # noqa: PLC0415 - only this message needs it
@@ -65,6 +75,15 @@ def suggest_place(name: str) -> str:
     if name in TOP:
         return "; it belongs to the top of the file, above the first [table]"
     return f"; it is a plugin: write plugins.{name}" if name in installed() else ""
+
+
+def suggest_header(name: str, node: Node) -> str:
+    """Where what stands at the top of a file by mistake belongs; "" where that is not known."""
+    if name == "plugins":
+        return "; write [servers.NAME.plugins]"
+    if name in IN_SERVER or foreign_words.is_command(name):
+        return "; it is a key of a server: write it below [servers.NAME]"
+    return f"; write [servers.{name}]" if "command" in node.table else ""
 
 
 def _fields(context: ResolveContext) -> dict[str, Reader]:
@@ -98,7 +117,7 @@ def _filled(name: str, node: Node, context: ResolveContext, found: Diagnostics) 
     for key, child in table.items():
         if key == "env":
             table[key] = fill_env(child, known, found)
-        elif key != "host":
+        elif key != "host" and key in SERVER_KEYS:  # a mistake in an unknown key only follows from that
             table[key] = fill(child, known, found, keep=is_known_at_start if key in FILLED_AT_START else None)
 
     return replace(node, value=table), known

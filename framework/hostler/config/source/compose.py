@@ -111,7 +111,8 @@ class Composer:
 def _neighbour(path: Path, node: Node) -> str:
     """The file beside the one that is missing which was probably meant, written as the missing one was."""
     try:
-        there = [one.name for one in path.parent.iterdir()]
+        own = Path(str(node.place.file)).name
+        there = [one.name for one in path.parent.iterdir() if one.suffix == path.suffix and one.name != own]
     except OSError:
         return ""
     name = likely(path.name, there)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 from hostler.config.source.overrides import Setting, Settings, settings_of, tree_of
 from hostler.errors import Problem
@@ -42,6 +43,9 @@ class Layers:
         profiles = _profiles(tree, found)
         base = replace(tree, value={name: node for name, node in tree.value.items() if name != "profiles"})
         merged = base
+
+        # Also a profile that is not chosen may change only what the files, or some profile, have.
+        _without_misspelt(base, reduce(merge, profiles.values(), base), found)
 
         for name in self.profiles:
             if name in profiles:

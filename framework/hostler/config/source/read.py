@@ -20,6 +20,7 @@ from hostler.model.schema.tree import KeyPath, Node, Place, parse_tree
 _LARGEST_FILE = 4 * 2**20
 _EXCERPT_WIDTH = 100
 _TWICE = re.compile(r"Cannot declare \((?P<keys>.*?),?\) twice")
+_SMART_QUOTES = frozenset("\u201c\u201d\u201e\u2018\u2019")
 _WORD = re.compile(r"[A-Za-z_./~-]")
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
@@ -138,12 +139,26 @@ def _current_folder() -> Path:
 # -- syntax errors ---------------------------------------------------------------------------------
 
 
+def _other_language(message: str, here: str) -> Iterator[str]:
+    """What to do about what another language, or a word processor, would have written."""
+    if here in _SMART_QUOTES:
+        yield '; write straight quotes, "'
+
+    if here == ":" and message.startswith("Expected '='"):
+        yield "; TOML has = where YAML and a Procfile have :"
+
+    if message == "Invalid statement" and here in {"/", ";", "{", "-"}:
+        yield "; a comment begins with #" if here in "/;" else "; this is no TOML: a server is [servers.NAME]"
+
+
 def _advice(message: str, before: str, here: str) -> Iterator[str]:
     """What to do about a message of tomllib, where it tells that, or the text before and at its position."""
     twice = _TWICE.fullmatch(message)
     if twice is not None:
         name = ".".join(key.strip().strip("'\"") for key in twice["keys"].split(","))
         yield f": write the keys of this [{name}] where {name} stands first"
+
+    yield from _other_language(message, here)
 
     if message == "Cannot overwrite a value":
         yield ": this key is there already"

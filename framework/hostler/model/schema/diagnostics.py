@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from hostler.errors import InvalidConfiguration, Problem
+from hostler.model.schema import foreign_words
 from hostler.model.schema.masked import without_defaults
 from hostler.model.schema.tree import Node, quoted
 from hostler.secrets.credentials import MASK, is_secret_name
@@ -73,9 +74,13 @@ class Diagnostics:
     def unknown(self, node: Node, name: str, allowed: Iterable[str], *, what: str = "unknown key") -> None:
         """Note a name that does not exist, with the likely word, or else with all that are allowed."""
         words = list(allowed)
-        word = likely(name, words)
-        belongs = "" if word or "command" not in words else self._suggest_place(name)
-        rest = belongs or ("" if word or not words else f"; allowed: {', '.join(words)}")
+        # What is exactly known elsewhere goes before what is only spelt alike.
+        belongs = self._suggest_place(name) if "command" in words else ""
+        foreign = foreign_words.advice(name) if "command" in words and not belongs else ""
+        belongs = belongs or (foreign and f"; {foreign}")
+        word = "" if belongs or ";" in what else likely(name, words)
+        is_told = word or not words or ";" in what
+        rest = belongs or ("" if is_told else f"; allowed: {', '.join(words)}")
         self.add(node, what + rest, proposal=word)
 
 

@@ -11,8 +11,9 @@ from typing import Any
 from hostler.model.schema.diagnostics import Diagnostics, likely, shown
 from hostler.model.schema.fields import entries, flag, text, word
 from hostler.model.schema.paths import absolute
-from hostler.model.schema.tree import Node
+from hostler.model.schema.tree import Node, quoted
 from hostler.model.spec import EnvFile
+from hostler.secrets.credentials import MASK, is_secret_name
 from hostler.secrets.reference import FORM, Secret
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -44,10 +45,20 @@ def variables(
 ) -> dict[str, str | Secret] | None:
     """A table of environment variables: strings, and `{ secret = "env:NAME" }`."""
     if not isinstance(node.value, dict):
-        found.expected(node, 'a table of strings, such as { NAME = "value" }')
+        found.expected(node, f"a table of strings, such as {{ {_assignments(node)} }}")
         return None
     values = {name: _variable(name, child, found, environ) for name, child in node.value.items()}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _assignments(node: Node) -> str:
+    """The example for `env`: where "A=B" was written, as compose and systemd have it, that as TOML."""
+    first = node.value[0] if isinstance(node.value, list) and node.value else node
+    text = first.value if isinstance(first.value, str) and first.source_text is None else ""
+    name, equals, value = text.partition("=")
+    if not equals or not _VARIABLE.fullmatch(name):
+        return 'NAME = "value"'
+    return f"{name} = {quoted(MASK if is_secret_name(name) else value)}"
 
 
 def _variable(name: str, node: Node, found: Diagnostics, environ: Mapping[str, str]) -> str | Secret | None:
@@ -97,6 +108,9 @@ def _proposal(source: str) -> str:
     meant = likely(scheme.lower(), _SCHEMES) if colon and place else ""
     if meant:
         return f"{meant}:{place}"
+    # Letters alone, and the name of a secret: this is no secret itself.
+    if re.fullmatch(r"[A-Z][A-Z_]{1,39}", source) and is_secret_name(source):
+        return f"env:{source}"
     return f"{_FILE}{source}" if source.startswith(("/", "./", "../", "~/")) else ""
 
 

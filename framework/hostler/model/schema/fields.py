@@ -11,17 +11,26 @@ import signal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
+from hostler.model.choices import RestartMode
 from hostler.model.dependencies import Condition, Need, Needs, OnRestart
+from hostler.model.schema import foreign_words
 from hostler.model.schema.diagnostics import Diagnostics, likely, shown
 from hostler.model.schema.tree import Node, below, quoted
-from hostler.model.units import Duration
+from hostler.model.units import Duration, likely_duration
 
 Reader: TypeAlias = Callable[[Node, Diagnostics], Any]
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _LARGEST_EXIT_CODE = 255
+_FLAGS = MappingProxyType(
+    {
+        **dict.fromkeys(("true", "yes", "on", "1"), "true"),
+        **dict.fromkeys(("false", "no", "off", "0"), "false"),
+    }
+)
 
 
 def text(node: Node, found: Diagnostics) -> str | None:
@@ -82,7 +91,9 @@ def flag(node: Node, found: Diagnostics) -> bool | None:
     """True or false."""
     if isinstance(node.value, bool):
         return node.value
-    found.expected(node, "true or false")
+    is_word = isinstance(node.value, str) and node.source_text is None
+    meant = _FLAGS.get(node.value.lower()) if is_word else None
+    found.expected(node, f"true or false (write {meant}, without quotes)" if meant else "true or false")
     return None
 
 
@@ -135,7 +146,8 @@ def _in_seconds(node: Node, found: Diagnostics) -> float | None:
     try:
         return float(Duration.parse(node.value))
     except ValueError as error:
-        found.add(node, f"{error}, found {shown(node)}")
+        proposal = likely_duration(node.value) if node.source_text is None else ""
+        found.add(node, f"{error}, found {shown(node)}", proposal=proposal)
         return None
 
 
@@ -149,10 +161,22 @@ def choice(options: type[Enum]) -> Reader:
         if node.value in words:
             return options(node.value)
         allowed = ", ".join(quoted(one) for one in words)
-        found.expected(node, f"one of {allowed}", proposal=_likely(node, words))
+        found.expected(node, f"one of {allowed}", proposal=_foreign(node, words) or _likely(node, words))
         return None
 
     return read
+
+
+def _foreign(node: Node, words: Iterable[str]) -> str:
+    """What is meant by a word of another tool, true or false, or the number of a signal; else ""."""
+    value = node.value
+    if isinstance(value, bool):
+        value = "true" if value else "false"
+    elif isinstance(value, int) and value in {one.value for one in signal.Signals}:
+        value = signal.Signals(value).name
+    is_word = isinstance(value, str) and node.source_text is None
+    meant = foreign_words.choice(value) or value if is_word else ""
+    return meant if meant in words else ""
 
 
 def texts(node: Node, found: Diagnostics) -> tuple[str, ...] | None:
@@ -242,6 +266,21 @@ def table(fields: Mapping[str, Reader], build: Callable[..., object]) -> Reader:
     def read(node: Node, found: Diagnostics) -> object | None:
         values = entries(node, fields, found)
         return None if values is None else build(**values)
+
+    return read
+
+
+def restart(fields: Mapping[str, Reader], build: Callable[..., object]) -> Reader:
+    """As `table`, where one word may have been written for the policy, as compose has it."""
+    read_table = table(fields, build)
+
+    def read(node: Node, found: Diagnostics) -> Any:
+        if isinstance(node.value, dict):
+            return read_table(node, found)
+        words = [option.value for option in RestartMode]
+        policy = _foreign(node, words) or _likely(node, words) or words[0]
+        found.expected(node, f"a table, such as {{ policy = {quoted(policy)} }}")
+        return None
 
     return read
 

@@ -88,7 +88,7 @@ def _exit_codes(node: Node, found: Diagnostics) -> Any:
 
 def _restart(node: Node, found: Diagnostics) -> Any:
     is_made = isinstance(node.value, RestartPolicy)
-    return node.value if is_made else fields.table(_with_numbers(RESTART_KEYS), RestartPolicy)(node, found)
+    return node.value if is_made else fields.restart(_with_numbers(RESTART_KEYS), RestartPolicy)(node, found)
 
 
 def _with_numbers(keys: Mapping[str, Key]) -> dict[str, Reader]:

@@ -196,7 +196,7 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
             " as healthy, and each that has reported has failed too often",
         ),
         "restart": Key(
-            fields.table(readers(RESTART_KEYS), RestartPolicy),
+            fields.restart(readers(RESTART_KEYS), RestartPolicy),
             "table",
             {"$ref": "#/definitions/restart"},
             "What happens after a crash",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import struct
 import sys
@@ -16,6 +17,7 @@ from hostler.files.trusted_path import read_as
 from hostler.process.spawn.privileges import Account
 
 _HEAD = 4096
+_VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
 _BUILTINS = frozenset({".", "source", "cd", "exec", "export", "eval", "set", "unset", "ulimit", "trap"})
 _MAX_SCRIPT_DEPTH = 4  # as many interpreters of interpreters as the kernel follows
 _MACH_O = (b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
@@ -46,7 +48,9 @@ def check_directory(cwd: Path) -> None:
     if not os.path.isdir(cwd):  # noqa: PTH112 - every restart waits for this
         if cwd.exists():
             raise _refusal(f"the working directory {cwd} is not a directory", "correct cwd")
-        raise _refusal(f"the working directory {cwd} does not exist", "create it, or correct cwd")
+        name = _VARIABLE.search(str(cwd))
+        hint = f"write ${{{name[1]}}} for a variable in cwd" if name else "create it, or correct cwd"
+        raise _refusal(f"the working directory {cwd} does not exist", hint)
     if not os.access(cwd, os.X_OK):
         raise _refusal(
             f"the working directory {cwd} cannot be entered", "check its permissions, or correct cwd"
@@ -77,14 +81,17 @@ def _shell_only(name: str) -> tuple[str, str] | None:
     """What is wrong, and what to do, where the word is one for a shell: a whole line, or a builtin."""
     import shlex  # noqa: PLC0415 - only these messages need it
 
+    from hostler.text.command_line import NotACommandLine, split  # noqa: PLC0415
+
     use_one = 'or have a shell read it: command = ["sh", "-c", "..."]'
 
     if any(letter.isspace() for letter in name):
+        reason = f"no program is called {shlex.quote(name)}"
         try:
-            words = ", ".join(f'"{word}"' for word in shlex.split(name))
-        except ValueError:
-            words = '"...", "..."'
-        reason = f"no program is called {shlex.quote(name)}: the command is one word with spaces in it"
+            words = ", ".join(f'"{word}"' for word in split(name))
+        except NotACommandLine as error:
+            return reason, str(error)
+        reason += ": the command is one word with spaces in it"
         return reason, f"give its words one by one, [{words}], {use_one}"
     if name in _BUILTINS:
         hint = f"start the program itself, with cwd and env for its folder and variables, {use_one}"
