@@ -84,7 +84,7 @@ class PreparedRun(Run):
     async def close(self) -> None:
         """Release everything, and forget the run."""
         self.recorder.unguard()
-        self.context.exposure.note(self.launch, self.context.inputs())
+        self.context.exposure.note(self.launch, self.context.inputs)
         await super().close()
         await clean_up(self.launch, self.context.store, partial(self.warn, "cleanup_failed"))
         self.recorder.end()  # last: a hostler that is killed before this leaves a record to clean up by

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from hostler.errors import EnvironmentSetupFailed
 from hostler.launching.env_file import read_env_file
@@ -42,11 +43,27 @@ def inputs_of(spec: ServerSpec) -> Iterator[Path]:
             yield base / Path(place).expanduser()
 
 
-def read_at_starts(specs: Collection[ServerSpec]) -> dict[Path, bool]:
-    """The files that are read at each start of these servers, and whether they have to be there."""
-    needed = {path: True for spec in specs for path in inputs_of(spec)}
-    optional = {file.path: False for spec in specs for file in spec.env_file if file.optional}
-    return needed | optional
+class StartInputs:
+    """The files that are read at each start of some servers, whose specs stay as they are."""
+
+    def __init__(self, specs: Iterable[ServerSpec] = ()) -> None:
+        self._specs = tuple(specs)
+        # Each start of each server asks: for 50 servers that crash all the time it would be most of the work.
+        self._needed: Mapping[Path, bool] | None = None
+        self._moves = any(plugin.base is None for spec in self._specs for plugin in spec.plugins)
+        self._seen_from: Path | None = None
+
+    def needed(self) -> Mapping[Path, bool]:
+        """The files, and whether they have to be there."""
+        place = Path.cwd() if self._moves else None
+        if self._needed is None or place != self._seen_from:
+            self._needed, self._seen_from = MappingProxyType(self._found()), place
+        return self._needed
+
+    def _found(self) -> dict[Path, bool]:
+        needed = {path: True for spec in self._specs for path in inputs_of(spec)}
+        optional = {file.path: False for spec in self._specs for file in spec.env_file if file.optional}
+        return needed | optional
 
 
 def _secret_files(value: object) -> Iterator[Path]:

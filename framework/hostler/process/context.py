@@ -26,8 +26,8 @@ class Exposure:
 
     _files: dict[Path, str] = field(default_factory=dict)
 
-    def note(self, launch: Launch | None, inputs: Iterable[Path]) -> None:
-        """Note what a run could change, before the run is forgotten."""
+    def note(self, launch: Launch | None, inputs: Callable[[], Iterable[Path]]) -> None:
+        """Note what a run could change of the `inputs`, before the run is forgotten."""
         name = "" if launch is None else launch.server
         self._files.update(dict.fromkeys(exposed(launch, inputs), name))
 
@@ -37,10 +37,10 @@ class Exposure:
         return files
 
 
-def exposed(launch: Launch | None, inputs: Iterable[Path]) -> list[Path]:
+def exposed(launch: Launch | None, inputs: Callable[[], Iterable[Path]]) -> list[Path]:
     """The inputs of hostler that a run may write, although it is in a sandbox."""
     confinement = None if launch is None else launch.confinement
-    return [] if confinement is None else [path for path in inputs if confinement.may_write(path)]
+    return [] if confinement is None else [path for path in inputs() if confinement.may_write(path)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

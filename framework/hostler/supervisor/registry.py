@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 from hostler.engine.lifecycle import Lifecycle
 from hostler.engine.server import Server
 from hostler.events.events import Event
-from hostler.launching.resolved_inputs import inputs_of, read_at_starts
+from hostler.launching.resolved_inputs import StartInputs
 from hostler.model.dependencies import as_needs
 from hostler.model.graph import in_order
 from hostler.model.spec import ServerSpec
@@ -46,6 +46,7 @@ class ServerRegistry(Mapping[str, Server]):
         self._lifecycles: dict[str, Lifecycle] = {}
         self._scopes: dict[str, anyio.CancelScope] = {}
         self._changed = anyio.Event()
+        self._inputs = StartInputs()
         self.servers: Mapping[str, Server] = {}
         self.apply(specs)
 
@@ -71,12 +72,11 @@ class ServerRegistry(Mapping[str, Server]):
 
     def inputs(self) -> Iterator[Path]:
         """What is read at a start or a reload of any server: no server in a sandbox may change it."""
-        named = (path for spec in self.specs.values() for path in inputs_of(spec))
-        yield from dict.fromkeys((*self._files, *named))
+        yield from dict.fromkeys((*self._files, *self._inputs.needed()))
 
-    def inputs_of_starts(self) -> dict[Path, bool]:
+    def inputs_of_starts(self) -> Mapping[Path, bool]:
         """Those of them that are read whenever a server starts, and whether they have to be there."""
-        return read_at_starts(self.specs.values())
+        return self._inputs.needed()
 
     def outputs(self) -> Iterator[Path]:
         """The folders in which hostler writes files for servers that run."""
@@ -120,6 +120,7 @@ class ServerRegistry(Mapping[str, Server]):
         gone = [name for name in self.servers if name not in servers]
         new = [name for name in specs if name not in self.servers]
         self.servers = {name: servers[name] for name in specs}
+        self._inputs = StartInputs(self.specs.values())
 
         for name in gone:
             self._unregister(name)

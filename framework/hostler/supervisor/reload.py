@@ -267,7 +267,7 @@ async def refuse_exposed(servers: Iterable[Server]) -> None:
 
     for server in servers:
         context = server.context
-        if server.run is not None and exposed(server.run.launch, context.inputs()):
+        if server.run is not None and exposed(server.run.launch, context.inputs):
             # Whether it comes up again does not matter: this run of it has ended.
             with suppress(ServerError):
                 await server.restart(generation=server.generation)
