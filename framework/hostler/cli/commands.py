@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
+from keyword import iskeyword
 from typing import ClassVar, TextIO
 
 import click
@@ -21,7 +22,17 @@ FAILED, BAD_CONFIGURATION = 1, 2
 class LazyGroup(click.Group):
     """Commands that are imported when they are called: each is `command` in the module of its name."""
 
-    names: ClassVar[Sequence[str]] = ("run", "explain", "crashes", "check", "show", "plugins", "schema")
+    names: ClassVar[Sequence[str]] = (
+        "run",
+        "explain",
+        "crashes",
+        "check",
+        "show",
+        "plugins",
+        "schema",
+        "init",
+        "import",
+    )
     module_prefix: ClassVar[str] = ""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -32,7 +43,8 @@ class LazyGroup(click.Group):
         """The command of this name, or None."""
         if cmd_name not in self.names:
             return None
-        command = import_module(f"hostler.cli.{self.module_prefix}{cmd_name}").command
+        module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name  # import_.py
+        command = import_module(f"hostler.cli.{self.module_prefix}{module}").command
         assert isinstance(command, click.Command)
         return command
 

@@ -1,0 +1,54 @@
+"""`hostler init`: a hostler.toml for what is in the folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from hostler.cli.arguments import DEFAULT_FILE
+from hostler.cli.scaffold.draft import Draft, as_file
+from hostler.cli.scaffold.new_file import write_new
+from hostler.model.schema.diagnostics import likely
+
+_EXAMPLE = Draft(
+    "web",
+    {"command": "python3 -u -m http.server ${server.port} --bind ${server.host}"},
+    "Nothing was recognised in this folder: write your own command here. ${server.port} is a free port.\n"
+    "More keys: cwd, env, env_file, needs, restart; plugins such as http-health and log-rotation.",
+)
+_OF_THE_SHELL = re.compile(r'^cwd = "\$\{PWD:-\.\}"\n', re.MULTILINE)
+
+
+@click.command("init")
+@click.argument("name", required=False)
+def command(name: str | None) -> None:
+    """Write a hostler.toml for what is in this folder, or the recipe NAME (uvicorn, vite, redis, ...).
+
+    It recognises a Procfile, a script dev or start of package.json (npm, pnpm, yarn, bun), Django, Flask
+    and ASGI applications, an OpenCode project, and commands in a compose file. Where there is nothing of
+    these, it writes an example. An existing hostler.toml is never overwritten (exit code 2).
+    """
+    from hostler.cli.scaffold.project import servers_in  # noqa: PLC0415 - only this command needs it
+
+    text = as_file(servers_in(Path.cwd()) or [_EXAMPLE]) if name is None else _recipe(name)
+    write_new(Path(DEFAULT_FILE), text)
+
+
+def _recipe(name: str) -> str:
+    files = {path.stem: path for path in _recipes()}
+    if name not in files:
+        word = likely(name, files)
+        rest = f'; did you mean "{word}"?' if word else f"; there are: {', '.join(files)}"
+        raise click.UsageError(f'there is no recipe "{name}"{rest}')
+    text = files[name].read_text("utf-8")
+    return as_file(()) + "\n" + _OF_THE_SHELL.sub("", text)
+
+
+def _recipes() -> list[Path]:
+    """The files of the recipes: in the installed package, else in the checkout."""
+    installed, configs = Path(__file__).with_name("recipes"), Path(__file__).parents[3] / "configs"
+    if installed.is_dir():
+        return sorted(installed.glob("*.toml"))
+    return [configs / "opencode.toml", *sorted((configs / "recipes").glob("*.toml"))]

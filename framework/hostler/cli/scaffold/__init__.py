@@ -1,0 +1,1 @@
+"""What `hostler init` and `hostler import` write: servers of a folder, or of the file of another tool."""

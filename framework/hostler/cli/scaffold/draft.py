@@ -1,0 +1,100 @@
+"""Servers as they will stand in a new hostler.toml, and what could not be carried over."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from hostler.config.provenance import as_toml
+from hostler.model.interpolation import escape
+from hostler.model.schema.tree import below
+from hostler.text.command_line import NotACommandLine, split
+
+_HEAD = """\
+#:schema ./hostler.schema.json
+# The line above is for editors; `hostler schema > hostler.schema.json` writes what it names.
+# Check it with `hostler check`, run it with `hostler run`.
+"""
+_PORT = re.compile(r"\$(?:\{PORT(?::-[^{}]*)?\}|PORT\b)")
+_KEPT = re.compile(rf"{_PORT.pattern}|\$\{{server\.(?:port|host)\}}")
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One server: its name, its keys, and what a comment says of it."""
+
+    name: str
+    table: Mapping[str, object]
+    comment: str = ""
+
+
+@dataclass(slots=True)
+class Drafts:
+    """The servers of a file, and one message, with its line, for all that has no counterpart."""
+
+    label: str
+    text: str
+    servers: list[Draft] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def add(self, name: str, table: Mapping[str, object], comment: str = "") -> None:
+        """Add a server; values of None are no keys."""
+        kept = {key: value for key, value in table.items() if value is not None}
+        self.servers.append(Draft(named(name), kept, comment))
+
+    def leave_out(self, keys: Iterable[str], why: str = "has no counterpart here") -> None:
+        """Note what is not carried over; the keys that lead to it stand in this order in the text."""
+        keys, position = list(keys), 0
+        for key in keys:
+            found = re.compile(rf"(?<![\w-]){re.escape(key)}(?![\w-])").search(self.text, position)
+            position = position if found is None else found.start()
+        line = self.text.count("\n", 0, position) + 1
+        self.left_out.append(f"{self.label}:{line}: {'.'.join(keys)}: {why}")
+
+
+def named(name: str) -> str:
+    """A name that a server may have."""
+    return _NOT_IN_A_NAME.sub("-", name).strip("-")[:64] or "server"
+
+
+def command_of(line: str) -> object:
+    """The command for a line that a shell ran: a string where none is needed."""
+    with_port = _PORT.sub("${server.port}", line)
+    try:
+        split(with_port)
+    except NotACommandLine:
+        return ["sh", "-c", _PORT.sub("${server.port}", "".join(_escaped(line)))]
+    return with_port
+
+
+def _escaped(line: str) -> Iterable[str]:
+    """The pieces of a script, in which only a shell fills in what looks like `${...}`."""
+    position = 0
+    for found in _KEPT.finditer(line):
+        yield escape(line[position : found.start()]) + found[0]
+        position = found.end()
+    yield escape(line[position:])
+
+
+def joined(words: object) -> str:
+    """A command as one line, whether it was a line or a list."""
+    return shlex.join(map(str, words)) if isinstance(words, list) else str(words)
+
+
+def refers_to_port(text: str) -> bool:
+    """Whether a line asks for the port that it is given."""
+    return _PORT.search(text) is not None
+
+
+def as_file(servers: Iterable[Draft]) -> str:
+    """The text of a hostler.toml with these servers."""
+    return _HEAD + "".join(map(_section, servers))
+
+
+def _section(server: Draft) -> str:
+    comment = "".join(f"# {line}\n" for line in server.comment.splitlines())
+    keys = "".join(f"{below('', key)} = {as_toml(value)}\n" for key, value in server.table.items())
+    return f"\n{comment}[servers.{server.name}]\n{keys}"

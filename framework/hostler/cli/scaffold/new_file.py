@@ -1,0 +1,21 @@
+"""A file that is written only where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a new file, and say so. Raises click.UsageError where there is one already."""
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise click.UsageError(
+            f"{path} exists already, and was not changed; remove or rename it first"
+        ) from None
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from None
+    click.echo(f"{path}: written; next: hostler check {path}")

@@ -1,0 +1,239 @@
+"""The files of other tools as servers: Procfile, pm2, supervisord, compose and process-compose."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from hostler.cli.scaffold.draft import Drafts, command_of, joined, named, refers_to_port
+from hostler.errors import InvalidConfiguration, Problem
+from hostler.model.interpolation import escape
+
+_PROCESS = re.compile(r"(?P<name>[A-Za-z0-9_.-]+):\s*(?P<line>.+)")
+_OF_A_PROGRAM = frozenset(
+    ["command", "directory", "environment", "user", "autostart", "autorestart", "stopsignal", "stopwaitsecs"]
+)
+_OF_A_SERVICE = frozenset(
+    ["command", "working_dir", "environment", "env_file", "depends_on", "ports", "ready_log_line"]
+)
+_EXPORT = "console.log(JSON.stringify(require(process.argv[1])))"
+_NODE_TIMEOUT = 20
+_CONDITIONS = {
+    "service_completed_successfully": "completed",
+    "process_completed_successfully": "completed",
+    "process_completed": "completed",
+    "service_started": "started",
+    "process_started": "started",
+}
+Table: TypeAlias = Mapping[str, Any]
+
+
+def read_other(path: Path) -> Drafts:
+    """The servers of a file, by its name. Raises InvalidConfiguration for what cannot be read."""
+    try:
+        drafts = Drafts(str(path), path.read_text("utf-8"))
+        _reader(path)(path, drafts)
+    except (OSError, ValueError, configparser.Error, AttributeError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InvalidConfiguration([Problem("", f"cannot be imported: {reason}", path)]) from error
+    if not drafts.servers:
+        raise InvalidConfiguration([Problem("", "there is no process in it", path)])
+    return drafts
+
+
+def _reader(path: Path) -> Callable[[Path, Drafts], None]:
+    match path.suffix:
+        case ".json" | ".js" | ".cjs":
+            return _pm2
+        case ".conf" | ".ini":
+            return _supervisord
+        case ".yaml" | ".yml":
+            return _yaml
+        case _ if path.name.startswith("Procfile"):
+            return _procfile
+    raise ValueError(
+        "expected Procfile, ecosystem.config.js or .json (pm2), supervisord.conf, compose.yaml or "
+        "process-compose.yaml"
+    )
+
+
+def _procfile(_: Path, drafts: Drafts) -> None:
+    for number, row in enumerate(drafts.text.splitlines(), 1):
+        found = _PROCESS.fullmatch(row.strip())
+        if found is None:
+            if row.strip() and not row.strip().startswith("#"):
+                drafts.left_out.append(f"{drafts.label}:{number}: expected NAME: COMMAND")
+            continue
+        name, line = found["name"], found["line"]
+        has_port = name == "web" or refers_to_port(line)
+        table = {"command": command_of(line), "port": None if has_port else False}
+        drafts.add(name, table | ({"env": {"PORT": "${server.port}"}} if has_port else {}))
+
+
+def _variables(given: object, written: Callable[[str], str] = escape) -> dict[str, str] | None:
+    """Variables as a table, from one or a list of NAME=value; compose fills in `${X}` as hostler does."""
+    if isinstance(given, list):
+        given = dict(str(one).partition("=")[::2] for one in given)
+    table = given if isinstance(given, dict) else {}
+    return {str(key): written(str(value)) for key, value in table.items()} or None
+
+
+def _note_rest(drafts: Drafts, place: list[str], given: Table, known: AbstractSet[str]) -> None:
+    for key in given:
+        if key not in known:
+            drafts.leave_out([*place, str(key)])
+
+
+# -- pm2 -------------------------------------------------------------------------------------------
+
+
+def _pm2(path: Path, drafts: Drafts) -> None:
+    if path.suffix == ".json":
+        content = json.loads(drafts.text)
+    else:
+        command = ["node", "-e", _EXPORT, str(path.absolute())]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_NODE_TIMEOUT, check=False)
+        if done.returncode:
+            raise ValueError(f"node cannot read it: {done.stderr.strip()}")
+        content = json.loads(done.stdout)
+    for app in content["apps"] if isinstance(content, dict) else content:
+        _app(app, drafts)
+
+
+def _app(app: Table, drafts: Drafts) -> None:
+    words = [str(app["script"]), joined(app.get("args", ""))]
+    interpreter = app.get("interpreter", "node" if words[0].endswith((".js", ".cjs", ".mjs")) else "none")
+    line = " ".join(word for word in ("" if interpreter == "none" else interpreter, *words) if word)
+    env = _variables(app.get("env"))
+    has_port = refers_to_port(line) or "PORT" in (env or {})
+    if has_port and env and "PORT" in env:
+        env["PORT"] = "${server.port}"
+    limit = app.get("max_memory_restart")
+    plugins: dict[str, dict[str, object]] = (
+        {"resource-limits": {"memory_hard": _size(str(limit))}} if limit else {}
+    )
+    plugins |= {"watch-files": {"paths": ["."]}} if app.get("watch") else {}
+    table = {"command": command_of(line), "cwd": app.get("cwd"), "env": env, "plugins": plugins or None}
+    drafts.add(str(app.get("name", words[0])), table | {"port": None if has_port else False})
+    known = {"name", "script", "args", "interpreter", "cwd", "env", "max_memory_restart", "watch"}
+    _note_rest(drafts, [str(app.get("name", words[0]))], app, known)
+
+
+def _size(text: str) -> str:
+    return re.sub(r"(?i)^\s*(\d+)\s*([kmg])b?\s*$", lambda one: f"{one[1]} {one[2].upper()}iB", text)
+
+
+# -- supervisord -----------------------------------------------------------------------------------
+
+
+def _supervisord(_: Path, drafts: Drafts) -> None:
+    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";",), strict=False)
+    parser.read_string(drafts.text)
+    for section in parser.sections():
+        if section.startswith("program:"):
+            _program(section, dict(parser[section]), drafts)
+        elif section.partition(":")[0] in {"group", "eventlistener", "fcgi-program", "include"}:
+            drafts.leave_out([section])
+
+
+def _program(section: str, given: dict[str, str], drafts: Drafts) -> None:
+    env = dict(re.findall(r"([A-Za-z_][A-Za-z0-9_]*)=\"?([^\",]*)\"?", given.get("environment", "")))
+    wait = given.get("stopwaitsecs")
+    table = {
+        "command": command_of(given["command"]),
+        "cwd": given.get("directory"),
+        "env": _variables(env),
+        "user": given.get("user"),
+        "port": False,
+        "autostart": False if given.get("autostart") == "false" else None,
+        "restart": {"policy": {"true": "always", "false": "never"}.get(given["autorestart"], "on-failure")}
+        if "autorestart" in given
+        else None,
+        "stop_signal": f"SIG{given['stopsignal'].removeprefix('SIG')}" if "stopsignal" in given else None,
+        "force_kill_timeout": f"{wait}s" if wait else None,
+    }
+    drafts.add(section.removeprefix("program:"), table)
+    _note_rest(drafts, [section], given, _OF_A_PROGRAM)
+
+
+# -- compose and process-compose -------------------------------------------------------------------
+
+
+def _yaml(_: Path, drafts: Drafts) -> None:
+    try:
+        import yaml  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra, for these files alone
+    except ImportError:
+        raise ValueError("this needs PyYAML: pip install 'hostler[yaml]'") from None
+    try:
+        content = yaml.safe_load(drafts.text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
+    key = "processes" if "processes" in content else "services"
+    _services(key, {str(name): service for name, service in (content.get(key) or {}).items()}, drafts)
+
+
+def _services(key: str, services: Mapping[str, Table], drafts: Drafts) -> None:
+    needs = {name: _needs(service.get("depends_on")) for name, service in services.items()}
+    tasks = {name for one in needs.values() for name, condition in one.items() if condition == "completed"}
+    for name, service in services.items():
+        if "command" not in service:
+            drafts.leave_out([key, name], "has no command; hostler runs no images")
+            continue
+        unknown = [other for other in needs[name] if "command" not in services.get(other, {})]
+        for other in unknown:
+            drafts.leave_out([key, name, "depends_on", other], "this server is not there")
+        kept = {named(other): how for other, how in needs[name].items() if other not in unknown}
+        _service(name, service, drafts, {"needs": kept or None, "kind": "task" if name in tasks else None})
+
+
+def _service(name: str, given: Table, drafts: Drafts, others: Table) -> None:
+    """Add a service; `others` are the keys that depend on its neighbours."""
+    line = _with_address(joined(given["command"]), given.get("ports") or [])
+    has_port = "${server.port}" in line or refers_to_port(line) or bool(given.get("ports"))
+    table: dict[str, object] = {
+        "command": command_of(line),
+        "cwd": given.get("working_dir"),
+        "env": _variables(given.get("environment"), str),
+        "env_file": _env_files(given.get("env_file")),
+        "port": None if has_port or others["kind"] else False,
+        "restart": {"policy": "always"} if given.get("restart") in {"always", "unless-stopped"} else None,
+        "plugins": {"log-ready": {"pattern": re.escape(given["ready_log_line"])}}
+        if "ready_log_line" in given
+        else None,
+    }
+    drafts.add(name, {**table, **others})
+    if given.get("ports") and "${server.port}" not in line:
+        drafts.leave_out([name, "ports"], "hostler chooses a port: write ${server.port} into the command")
+    _note_rest(drafts, [name], given, _OF_A_SERVICE | ({"restart"} if table["restart"] else set()))
+
+
+def _with_address(line: str, ports: list[object]) -> str:
+    """A command with hostler's address in the place of the port that it publishes, and of 0.0.0.0."""
+    line = re.sub(r"(?<![\w.])0\.0\.0\.0(?![\w.])", "${server.host}", line)
+    for port in ports[:1]:
+        inner = re.escape(str(port).rpartition(":")[2].partition("/")[0])
+        line = re.sub(rf"(?<![\w.]){inner}(?![\w.])", "${server.port}", line)
+    return line
+
+
+def _needs(given: object) -> dict[str, str]:
+    if isinstance(given, dict):
+        conditions = {str(name): str((one or {}).get("condition")) for name, one in given.items()}
+        return {name: _CONDITIONS.get(condition, "ready") for name, condition in conditions.items()}
+    return {str(name): "started" for name in given} if isinstance(given, list) else {}
+
+
+def _env_files(given: object) -> object:
+    """As hostler writes them: a path, or a table with a path that may be missing."""
+    if not isinstance(given, list):
+        return given
+    return [
+        {"path": one["path"], "optional": one.get("required") is False} if isinstance(one, dict) else one
+        for one in given
+    ]

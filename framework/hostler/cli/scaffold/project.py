@@ -1,0 +1,117 @@
+"""What a folder holds that can be run: npm scripts, Python applications, OpenCode, other tools' files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from hostler.cli.scaffold.draft import Draft
+from hostler.cli.scaffold.other_tools import read_other
+from hostler.errors import InvalidConfiguration
+
+_LOCKS = {"pnpm-lock.yaml": "pnpm", "yarn.lock": "yarn", "bun.lock": "bun", "bun.lockb": "bun"}
+_APP = re.compile(
+    r"^(?P<name>\w+)(?:\s*:[^=\n]+)?\s*=\s*(?:\w+\.)?(?P<kind>FastAPI|Starlette|Flask)\(", re.MULTILINE
+)
+_PLACES = (
+    "main.py",
+    "app.py",
+    "wsgi.py",
+    "asgi.py",
+    "server.py",
+    "*/main.py",
+    "*/app.py",
+    "src/*/main.py",
+    "src/*/app.py",
+)
+_PORTS = {
+    "vite": "--host ${server.host} --port ${server.port} --strictPort",
+    "astro": "--host ${server.host} --port ${server.port}",
+    "next": "-H ${server.host} -p ${server.port}",
+    "nuxt": "--host ${server.host} --port ${server.port}",
+}
+
+
+def servers_in(folder: Path) -> list[Draft]:
+    """The servers that can be recognised in a folder; a Procfile alone counts where there is one."""
+    if (folder / "Procfile").is_file():
+        return _from_file(folder / "Procfile")
+    found = [*_script(folder), *_python(folder), *_opencode(folder)]
+    names = (
+        "compose.yaml",
+        "compose.yml",
+        "docker-compose.yml",
+        "docker-compose.yaml",
+        "process-compose.yaml",
+    )
+    files = [folder / name for name in names if (folder / name).is_file()]
+    return found or [one for file in files[:1] for one in _from_file(file)]
+
+
+def _from_file(file: Path) -> list[Draft]:
+    try:
+        return read_other(file).servers
+    except InvalidConfiguration:  # `hostler import` tells why
+        return []
+
+
+def _script(folder: Path) -> Iterator[Draft]:
+    try:
+        scripts = json.loads((folder / "package.json").read_text("utf-8"))["scripts"]
+        name, script = next((name, str(scripts[name])) for name in ("dev", "start") if name in scripts)
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):
+        return
+
+    manager = next((word for lock, word in _LOCKS.items() if (folder / lock).exists()), "npm")
+    tool = next((word for word in _PORTS if re.search(rf"(^|[\s/]){word}(\s|$)", script)), None)
+    if tool is None:
+        table: dict[str, object] = {"command": f"{manager} run {name}"}
+        comment = f"The script {name}, `{script}`, is expected to listen on the variable PORT."
+    else:
+        between = " -- " if manager == "npm" else " "
+        table, comment = (
+            {"command": f"{manager} run {name}{between}{_PORTS[tool]}"},
+            f"The script {name}: {tool}.",
+        )
+    env = {"PORT": "${server.port}", "HOST": "${server.host}"} if tool is None else None
+    yield Draft("frontend", table | ({"env": env} if env else {}), comment)
+
+
+def _python(folder: Path) -> Iterator[Draft]:
+    if (folder / "manage.py").is_file():
+        line = f"{_program(folder, 'python3')} manage.py runserver ${{server.host}}:${{server.port}}"
+        yield Draft(
+            "web", {"command": line, "env": {"PYTHONUNBUFFERED": "1"}}, "Django's development server."
+        )
+        return
+
+    for file in (path for place in _PLACES for path in sorted(folder.glob(place))):
+        found = _APP.search(file.read_text("utf-8", errors="replace"))
+        if found is not None:
+            yield _application(folder, file.relative_to(folder), found["name"], found["kind"])
+            return
+
+
+def _application(folder: Path, file: Path, name: str, kind: str) -> Draft:
+    is_in_src = file.parts[0] == "src"
+    parts = file.with_suffix("").parts[1 if is_in_src else 0 :]
+    target, address = f"{'.'.join(parts)}:{name}", "--host ${server.host} --port ${server.port}"
+    if kind == "Flask":
+        line = f"{_program(folder, 'flask')} --app {target} run {address}"
+    else:
+        where = " --app-dir src" if is_in_src else ""
+        line = f"{_program(folder, 'uvicorn')} {target}{where} {address}"
+    return Draft("web", {"command": line}, f"The {kind} application {name} of {file}.")
+
+
+def _program(folder: Path, name: str) -> str:
+    own = folder / ".venv" / "bin" / name
+    return f"./.venv/bin/{name}" if own.exists() else name
+
+
+def _opencode(folder: Path) -> Iterator[Draft]:
+    if any((folder / name).exists() for name in ("opencode.json", "opencode.jsonc", ".opencode")):
+        plugins = {"opencode": True, "regex-port": True, "sse-health": True, "log-rotation": True}
+        yield Draft("opencode", {"plugins": plugins}, "OpenCode; it is installed at the first start.")

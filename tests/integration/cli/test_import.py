@@ -1,0 +1,160 @@
+"""`hostler import`: the files of other tools as TOML, with a line for what has no counterpart."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hostler_process import Run
+
+PROCFILE = "# comment\nweb: serve -p $PORT\nworker: cd w && exec work ${X}\nwrong\n"
+SUPERVISORD = """\
+[supervisord]
+[program:site]
+command=python3 -m http.server 8000 ; comment
+environment=A="b",C=d
+autostart=false
+autorestart=true
+stopsignal=INT
+stopwaitsecs=7
+numprocs=2
+[group:all]
+programs=site
+"""
+PM2 = """{ "apps": [
+  { "name": "my api", "script": "api.js", "args": ["--x", "a b"], "env": { "PORT": 80, "A": "${B}" },
+    "max_memory_restart": "600M", "watch": true, "instances": 2 },
+  { "script": "python3", "args": "-m w", "cwd": "x", "interpreter": "none" } ] }
+"""
+COMPOSE = """\
+services:
+  db: { image: "postgres" }
+  migrate: { command: [ "migrate", "a b" ] }
+  api:
+    command: serve --host 0.0.0.0 --port 8391
+    ports: ["80:8391"]
+    environment: ["A=${A:-x}"]
+    env_file: [{ path: .env, required: false }]
+    restart: always
+    depends_on: { migrate: { condition: service_completed_successfully }, db: {} }
+    volumes: ["./x:/y"]
+  other: { command: "other && x", ports: ["1:2"], depends_on: [api] }
+"""
+PROCESSES = "processes: { a: { command: work, ready_log_line: 'up (1)' } }"
+CASES: list[tuple[str, str, dict[str, Any], list[str]]] = [
+    (
+        "Procfile",
+        PROCFILE,
+        {
+            "web": {"command": "serve -p ${server.port}", "env": {"PORT": "${server.port}"}},
+            "worker": {"command": ["sh", "-c", "cd w && exec work $${X}"], "port": False},
+        },
+        ["Procfile:4: expected NAME: COMMAND"],
+    ),
+    (
+        "supervisord.conf",
+        SUPERVISORD,
+        {
+            "site": {
+                "command": "python3 -m http.server 8000",
+                "env": {"A": "b", "C": "d"},
+                "port": False,
+                "autostart": False,
+                "restart": {"policy": "always"},
+                "stop_signal": "SIGINT",
+                "force_kill_timeout": "7s",
+            }
+        },
+        ["supervisord.conf:9: program:site.numprocs: has", "supervisord.conf:10: group:all: has"],
+    ),
+    (
+        "ecosystem.config.json",
+        PM2,
+        {
+            "my-api": {
+                "command": "node api.js --x 'a b'",
+                "env": {"PORT": "${server.port}", "A": "$${B}"},
+                "plugins": {
+                    "resource-limits": {"memory_hard": "600 MiB"},
+                    "watch-files": {"paths": ["."]},
+                },
+            },
+            "python3": {"command": "python3 -m w", "cwd": "x", "port": False},
+        },
+        ["ecosystem.config.json:3: my api.instances: has"],
+    ),
+    (
+        "compose.yaml",
+        COMPOSE,
+        {
+            "migrate": {"command": "migrate 'a b'", "kind": "task"},
+            "api": {
+                "command": "serve --host ${server.host} --port ${server.port}",
+                "env": {"A": "${A:-x}"},
+                "env_file": [{"path": ".env", "optional": True}],
+                "restart": {"policy": "always"},
+                "needs": {"migrate": "completed"},
+            },
+            "other": {"command": ["sh", "-c", "other && x"], "needs": {"api": "started"}},
+        },
+        [
+            "compose.yaml:2: services.db: has no command",
+            "compose.yaml:10: services.api.depends_on.db: this server is not there",
+            "compose.yaml:11: api.volumes: has no counterpart here",
+            "compose.yaml:12: other.ports: hostler chooses a port",
+        ],
+    ),
+    (
+        "process-compose.yaml",
+        PROCESSES,
+        {"a": {"command": "work", "port": False, "plugins": {"log-ready": {"pattern": r"up\ \(1\)"}}}},
+        [],
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "servers", "left_out"), CASES, ids=[case[0] for case in CASES])
+def test_a_file_of_another_tool_is_carried_over_and_the_rest_is_reported_by_line(
+    run: Run, tmp_path: Path, name: str, text: str, servers: dict[str, Any], left_out: list[str]
+) -> None:
+    (tmp_path / name).write_text(text)
+    (tmp_path / "x").mkdir()
+    done = run("import", name)
+    assert done.returncode == 0, done.stderr
+    assert tomllib.loads(done.stdout)["servers"] == servers
+    messages = [line.removeprefix("not carried over: ") for line in done.stderr.splitlines()]
+    assert len(messages) == len(left_out), messages
+    assert all(message.startswith(start) for message, start in zip(messages, left_out, strict=True)), messages
+    assert run("import", name, "--output", "hostler.toml").returncode == 0
+    assert run("show").returncode == 0, run("show").stderr
+    assert run("import", name, "--output", "hostler.toml").returncode == 2
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_a_program_of_pm2_is_read_by_node(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "ecosystem.config.js"
+    file.write_text("module.exports = { apps: [{ name: 'a', script: 'x' + '.js' }] }")
+    assert tomllib.loads(run("import", file.name).stdout)["servers"]["a"]["command"] == "node x.js"
+    file.write_text("module.exports = {")
+    assert "node cannot read it" in run("import", file.name).stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("x.txt", "", "expected Procfile"),
+        ("compose.yaml", "services: [", "cannot be imported"),
+        ("a.json", "{", "cannot be imported"),
+        ("Procfile", "# nothing\n", "there is no process in it"),
+    ],
+)
+def test_what_cannot_be_imported_says_why(
+    run: Run, tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    done = run("import", name)
+    assert done.returncode == 2
+    assert message in done.stderr
