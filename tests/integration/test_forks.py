@@ -117,3 +117,58 @@ def marked_by(folder: Path) -> list[int]:
         except psutil.Error:
             continue
     return found
+
+
+FOLLOWED = """
+import asyncio, os, sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from hostler import Directories, PluginSpec, ServerSpec, Supervisor, hookimpl
+
+MAIN = os.getpid()
+
+def tell(who):
+    where = "parent" if os.getpid() == MAIN else "child"
+    os.write(1, f"{who}: {where}\\n".encode())
+
+@dataclass(eq=False)
+class Follower:
+    @hookimpl
+    async def pre_spawn(self, server):
+        server.start_soon(partial(self.follow, server), over_restarts=True)
+
+    async def follow(self, server):
+        async for _ in server.events():
+            pass
+        tell("follower")
+
+class Listener:
+    async def listen(self, events):
+        async for _ in events:
+            pass
+        tell("listener")
+
+async def main(folder):
+    plugins = (PluginSpec("follower", instance=Follower()),)
+    spec = ServerSpec(name="one", command=("sleep", "1000"), port=None, plugins=plugins)
+    directories = Directories(folder / "state", folder / "data", folder / "cache")
+    async with Supervisor(spec, directories=directories, listeners={"all": Listener()}) as supervisor:
+        await supervisor.wait_ready()
+        loop = asyncio.get_running_loop()
+        over = loop.create_future()
+        loop.call_later(0.3, over.set_result, None)
+        pid = os.fork()
+        if pid:
+            os.waitpid(pid, 0)
+        else:
+            await over  # asyncio.sleep refuses to work in a forked child
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+def test_what_follows_events_in_the_parent_does_not_end_once_more_in_its_child(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", FOLLOWED, str(tmp_path)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert sorted(done.stdout.split("\n")) == ["", "follower: parent", "listener: parent"], done.stderr

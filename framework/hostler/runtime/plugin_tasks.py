@@ -89,6 +89,13 @@ class ServerTasks:
         for task in last:
             self._give_last_seconds(task)
 
+    def cancel(self) -> None:
+        """Cancel all of it at once, without last events."""
+        self._followed.clear()
+        for task in self._last:
+            task.cancel()
+        self.end()
+
     def _give_last_seconds(self, task: asyncio.Task[None]) -> None:
         self._last.add(task)
         task.add_done_callback(self._last.discard)

@@ -71,6 +71,11 @@ class ListenerTasks:
                 for task in running:
                     task.cancel()
 
+    def cancel(self) -> None:
+        """Cancel them without waiting, and without their last events: they are not this process's."""
+        for task in self._tasks:
+            task.cancel()
+
 
 class _Listening:
     """One listener with its queue: called, timed, blamed, and called again."""

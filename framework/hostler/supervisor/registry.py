@@ -96,6 +96,8 @@ class ServerRegistry(Mapping[str, Server]):
     def disown(self) -> None:
         """Release all locks in a forked child, so that only its parent holds them."""
         for lifecycle in self._lifecycles.values():
+            if self._context.affinity.loop_runs_here:
+                lifecycle.server.plugin_tasks.cancel()
             if lifecycle.lock is not None:
                 lifecycle.lock.disown()
             launch = None if lifecycle.server.run is None else lifecycle.server.run.launch

@@ -41,13 +41,12 @@ from hostler.supervisor.reload import Reloader
 class Supervisor:
     """Supervises the servers of one configuration, between `async with` and its end.
 
-    It may be given as specs, or as the path of a file or a mapping that `load` and `from_dict` would read.
-    `listeners`, by name, follow all its events, from before the first start to the last stop.
+    It is given as specs, the path of a file, or a mapping as in one. `listeners`, by name, follow all events.
 
     On entering, the servers with `autostart` are asked to be up (this does not wait for them); on
-    leaving, all are stopped, those that need others first, and nothing of them is left. It can be
-    entered once. All of it runs in tasks of its own: a cancellation of the host's task, even a
-    second one, does not lose the clean-up. Signal handlers and os.environ are left alone.
+    leaving, all are stopped, those that need others first, and nothing of them is left. It can be entered
+    once. All of it runs in tasks of its own: no cancellation of the host's task loses the clean-up. Signal
+    handlers and os.environ are left alone.
     """
 
     def __init__(
@@ -304,6 +303,7 @@ class Supervisor:
         self._context.processes.watchdog.disown()
         if self._engine is not None and self._context.affinity.loop_runs_here:
             self._engine.cancel()
+            self._observers.cancel()
 
     async def _sweep(self) -> None:
         """Clean up after supervisors that were killed, whichever servers they had."""
