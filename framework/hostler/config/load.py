@@ -101,7 +101,8 @@ def _environ(environ: Mapping[str, str] | None) -> Mapping[str, str]:
 
 def _unreadable(file: Path, error: Exception) -> InvalidConfiguration:
     reason = f"cannot be read: {error.strerror if isinstance(error, OSError) else error}"
-    message = "there is no such file" if isinstance(error, FileNotFoundError) else reason
+    begin = "; hostler init writes one" if file.name == "hostler.toml" else ""
+    message = f"there is no such file{begin}" if isinstance(error, FileNotFoundError) else reason
     return InvalidConfiguration([Problem("", message, file)])
 
 

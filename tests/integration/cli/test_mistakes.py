@@ -20,7 +20,7 @@ def check_told(done: Done, code: int = 2) -> None:
 def test_without_a_file_hostler_toml_is_looked_for_here(run: Run, command: str) -> None:
     done = run(command)
     check_told(done)
-    assert "hostler.toml: there is no such file" in done.stderr
+    assert "hostler.toml: there is no such file; hostler init writes one" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["run", "check", "show"])
