@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Problem as Problem,
         ProcessAlreadyRunning as ProcessAlreadyRunning,
         ProcessSpawnFailed as ProcessSpawnFailed,
+        RestartNotIdle as RestartNotIdle,
         ServerCrashed as ServerCrashed,
         ServerError as ServerError,
         StartupTimeout as StartupTimeout,
@@ -125,8 +126,8 @@ __all__, __getattr__, __dir__ = lazy_exports(
         "errors": """
             EnvironmentSetupFailed ErrorContext EventStreamConnectionFailed ForceKillTimeout
             InvalidConfiguration ListensTooWide LogFileCreationFailed PluginError PortInUse
-            PortParsingFailed Problem ProcessAlreadyRunning ProcessSpawnFailed ServerCrashed
-            ServerError StartupTimeout
+            PortParsingFailed Problem ProcessAlreadyRunning ProcessSpawnFailed RestartNotIdle
+            ServerCrashed ServerError StartupTimeout
         """,
         "events.crash": "CrashRecord MemoryPoint PluginNote PluginWord",
         "events.events": """

@@ -175,6 +175,10 @@ class ProcessAlreadyRunning(ServerError):
     permanent = True
 
 
+class RestartNotIdle(ServerError):
+    """Raised when a restart that waits for a quiet moment found none; the details name what ran."""
+
+
 class ForceKillTimeout(ServerError):
     """Raised when processes of a server outlive SIGKILL; `context.details["pids"]` names them."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import anyio
 
@@ -16,6 +17,7 @@ from hostler.model.states import State
 from hostler.process.context import SupervisorContext
 from hostler.runtime.base_run import RunSignal
 from hostler.runtime.diagnosis import already_running, not_in_time, not_supervised
+from hostler.runtime.quiet_moment import wait_idle
 from hostler.runtime.server_facts import ServerFacts
 from hostler.runtime.server_status import ServerStatus
 
@@ -71,12 +73,25 @@ class Server(ServerFacts):
         """Stop with SIGKILL at once; otherwise as `stop`."""
         await self.stop(force=True)
 
-    async def restart(self, *, generation: int | None = None) -> None:
+    async def restart(
+        self,
+        *,
+        generation: int | None = None,
+        when: Literal["now", "idle"] = "now",
+        within: float | str = 600.0,
+    ) -> None:
         """Stop and start it again, and wait until the new process has been spawned.
 
         Restarts that are asked for while one is under way are one. With `generation`, the command is
-        for that run only: when another one is there already, nothing happens.
+        for that run only: when another one is there already, nothing happens. With `when="idle"` a
+        running server is restarted when nothing runs on it, as its plugins tell, unless its run ends
+        before; RestartNotIdle, and it is left alone, when that is not so `within` (seconds, or "10m").
         """
+        if when == "idle" and self.usable:
+            generation = self.generation if generation is None else generation
+            await wait_idle(self, within)
+            if self.end_asked:
+                return
         if generation is not None and generation != self.generation:
             return
         if self.state not in {State.WAITING_READY, State.RUNNING}:

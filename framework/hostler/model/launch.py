@@ -65,7 +65,7 @@ class Launch:
     control group (version 2, with a name that nothing had before) made for this run alone: the child begins
     in it, and it is ended and removed with the run.
     `facts` are typed notes between plugins ("auth", "health_path", "version", "writable_paths", "is_idle",
-    "log_file").
+    "what_runs", "log_file").
     `origins` and `removed` tell who set or took away each variable, `editor` who edits it now:
     `edited_by` keeps them.
     `data_dir` is where outputs with relative paths go, `cache_dir` is hostler's cache.

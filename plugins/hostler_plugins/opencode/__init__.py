@@ -87,6 +87,7 @@ class OpenCode:
     _address: tuple[str, int | None] = field(init=False, repr=False, default=("127.0.0.1", None))
     _told: bool = field(init=False, repr=False, default=False)
     _launch: Launch | None = field(init=False, repr=False, default=None)
+    _directories: IdleDirectories | None = field(init=False, repr=False, default=None)
     _told_keys: frozenset[str] = field(init=False, repr=False, default=frozenset())
 
     def __post_init__(self) -> None:
@@ -117,6 +118,7 @@ class OpenCode:
             environment.give_private_tmpdir(launch)
 
         command = await set_command(server, launch, self._wanted(server.spec, launch))
+        self._directories = None  # it tells of an earlier run
         self._address, self._launch = (launch.host, launch.port), launch
         self._know(launch, command)
         await self._guard(server, launch)
@@ -150,7 +152,8 @@ class OpenCode:
         if self.dispose_idle is None or endpoint is None:
             return
         if profiles.tells_activity(self._way, str(server.facts.get("version", ""))):
-            server.start_soon(IdleDirectories(server, endpoint, self.dispose_idle).run)
+            self._directories = IdleDirectories(server, endpoint, self.dispose_idle)
+            server.start_soon(self._directories.run)
         else:
             tell_unsupported(server)
 
@@ -179,9 +182,14 @@ class OpenCode:
         version = command.version
         self._way = profiles.profile_of(version.text, preview=version.preview, name=self.profile)
         launch.facts["version"] = version.text
+        launch.facts["what_runs"] = self._what_runs
         launch.facts["directory"] = own_directory(launch.cwd)
         launch.facts["health_path"] = self.health_path or self._way.health_path
         launch.facts["permanent_bodies"] = profiles.PERMANENT_BODIES
+
+    async def _what_runs(self) -> list[str] | None:
+        """The busy sessions and open terminals; None where only `dispose_idle` would know the directories."""
+        return None if self._directories is None else await self._directories.what_runs()
 
     async def _guard(self, server: ServerView, launch: Launch) -> None:
         configured = {*server.spec.env, *launch.configured}

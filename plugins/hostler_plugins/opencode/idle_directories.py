@@ -130,7 +130,7 @@ class IdleDirectories:
         last = seen.get(directory)
         try:
             before = await self._memory()  # slow, so not between the look and the request
-            idle = self._connected and await self._is_idle(directory)
+            idle = self._connected and await self._what_runs_in(directory) == []
             if last is None or seen.get(directory) != last:
                 return True  # something happened meanwhile
             if not idle or not self._connected:
@@ -142,15 +142,31 @@ class IdleDirectories:
                 seen[directory] = time.monotonic()
             return True
 
-    async def _is_idle(self, directory: str) -> bool:
-        """Whether all its sessions are known to be idle, and no terminal is open."""
+    async def what_runs(self) -> list[str] | None:
+        """The busy sessions and open terminals of all directories; None when that is unknown."""
+        if not self._connected:
+            return None
+        found = []
+        for directory in filter(None, (self._activity.own, *tuple(self._activity.seen))):
+            try:
+                running = await self._what_runs_in(directory)
+            except OSError:
+                return None
+            if running is None:
+                return None
+            found += running
+        return found if self._connected else None
+
+    async def _what_runs_in(self, directory: str) -> list[str] | None:
+        """The sessions that are not known to be idle, and the terminals; None without an answer."""
         auth = self._server.auth
         sessions = await json_of(self._place(_STATUS, directory), auth)
         if not isinstance(sessions, dict):
-            return False
-        if not all(isinstance(one, dict) and one.get("type") == "idle" for one in sessions.values()):
-            return False
-        return await json_of(self._place(_TERMINALS, directory), auth) in ([], None)
+            return None
+        idle = [name for name, one in sessions.items() if isinstance(one, dict) and one.get("type") == "idle"]
+        terminals = await json_of(self._place(_TERMINALS, directory), auth) not in ([], None)
+        busy = [f"session {name} in {directory}" for name in sessions if name not in idle]
+        return [*busy, *([f"a terminal in {directory}"] if terminals else [])]
 
     async def _dispose(self, directory: str, before: int) -> bool:
         answer = await json_of(self._place(_DISPOSE, directory), self._server.auth, method="POST")

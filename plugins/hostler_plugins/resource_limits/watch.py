@@ -17,6 +17,7 @@ FINE = Healthy(neutral=True)
 
 _HINT = "find out why it needs so much, or raise {key}"
 _KIB = 1024.0
+_ANSWER = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class UsageMonitor:
             return FINE  # no descriptor left to look with, say: the next look tells
         self._time.note({one.pid: (one.cpu, one.waited_cpu) for one in used})
         self.largest = _name(used[0]) if used else ""
-        report = self._count(used) or self._memory(used)
+        report = self._count(used) or await self._memory(used)
         return report or FINE
 
     async def _used(self) -> Sequence[ProcessUsage]:
@@ -80,7 +81,7 @@ class UsageMonitor:
             return _too_much("cpu_time", f"{spent:.2f} s of processor time", f"{limits.cpu_time:g} s")
         return None
 
-    def _memory(self, used: Sequence[ProcessUsage]) -> Unhealthy | None:
+    async def _memory(self, used: Sequence[ProcessUsage]) -> Unhealthy | None:
         size, hard, soft = _memory(used), self.limits.memory_hard, self.limits.memory_soft
         if hard is not None and size > hard:
             return self._too_large("memory_hard", used, hard)
@@ -89,7 +90,7 @@ class UsageMonitor:
 
         first = self.soft_limit.above_since is None
         now = asyncio.get_running_loop().time()
-        over = self.soft_limit.note(now, above=size > soft, busy=self._is_busy())
+        over = self.soft_limit.note(now, above=size > soft, busy=await self._is_busy())
         if over:
             return self._too_large("memory_soft", used, soft, over)
 
@@ -109,7 +110,7 @@ class UsageMonitor:
         told = None if self.group is None else self.group.cpu_seconds
         return self._time.total if told is None else max(told, self._time.total)
 
-    def _is_busy(self) -> bool:
+    async def _is_busy(self) -> bool:
         """Whether it has worked since the last look: by its processors, its events, or its own word."""
         now, spent = asyncio.get_running_loop().time(), self.processor_time
         before, self._last = self._last, (now, spent)
@@ -117,9 +118,17 @@ class UsageMonitor:
             return True
         passed = now - before[0]
         worked = spent - before[1] > self.idle_cpu * passed
-        return worked or self.server.quiet_for < passed or not self._says_idle()
+        return worked or self.server.quiet_for < passed or not await self._says_idle()
 
-    def _says_idle(self) -> bool:
+    async def _says_idle(self) -> bool:
+        what_runs = self.server.facts.get("what_runs")
+        if callable(what_runs):
+            try:
+                async with asyncio.timeout(_ANSWER):
+                    if await what_runs():
+                        return False
+            except Exception:  # noqa: BLE001 - another plugin's fault: it may be busy
+                return False
         says = self.server.facts.get("is_idle")
         return not callable(says) or bool(cast("Callable[[], object]", says)())
 

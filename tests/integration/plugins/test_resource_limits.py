@@ -326,6 +326,19 @@ async def test_busy_is_who_uses_processors_or_has_news_or_says_so() -> None:
     assert not await busy_after(server, lambda: None)
 
 
+@pytest.mark.parametrize(
+    ("answer", "busy"), [(["job"], True), ([], False), (None, False), (OSError("no answer"), True)]
+)
+async def test_a_launcher_that_tells_what_runs_is_asked(answer: object, busy: bool) -> None:
+    async def what_runs() -> object:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    server = FakeServerContext(usage=[one(1, 5, cpu=1.0)], facts={"what_runs": what_runs})
+    assert await busy_after(server, lambda: None) is busy
+
+
 async def test_a_look_that_cannot_be_taken_says_nothing() -> None:
     class Blind(FakeServerContext):
         async def processes(self, *, shared_once: bool = False) -> tuple[ProcessUsage, ...]:

@@ -10,9 +10,10 @@ import asyncio
 import itertools
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 from hostler import (
@@ -277,7 +278,7 @@ async def take(step: Step, watcher: Watcher, commands: set[asyncio.Task[None]]) 
     supervisor = watcher.supervisor
     server = list(supervisor.servers.values())[step.server % len(supervisor)]
     watcher.forced = step.what == "force"  # until the next step: then all that was forced is gone
-    works = {
+    works: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         "restart": server.restart,
         "stop": server.stop,
         "start": server.start,

@@ -14,7 +14,7 @@ import anyio
 import psutil
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
-from hostler import Directories, Endpoint, Event, Notice, Server, Supervisor
+from hostler import Directories, Endpoint, Event, Notice, RestartNotIdle, Server, Supervisor
 from hostler_plugins.opencode import OpenCode, profiles
 from hostler_plugins.opencode.idle_directories import DirectoryActivity, IdleDirectories
 from opencode_binaries import NEWEST, opencode_binary
@@ -206,9 +206,14 @@ async def test_idle_directories_lose_their_mcp_servers_and_busy_ones_keep_them(t
         assert json.loads(await ask(server, "/mcp", idle))["small"]["status"] == "connected"
         assert mcp_servers(server, "idle")
 
+        with pytest.raises(RestartNotIdle, match=session):
+            await server.restart(when="idle", within=1)
         (tmp_path / "go").touch()
         await work
         second = await next_disposed(events)
         assert (second.details["directory"], second.details["count"]) == (str(busy), 2)
         assert not mcp_servers(server, "busy")
         assert "MiB before" in second.text
+        with anyio.fail_after(60):
+            await server.restart(when="idle", within="30s")
+        assert server.generation == 2
