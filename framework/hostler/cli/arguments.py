@@ -25,6 +25,35 @@ file_argument = click.argument(
 )
 
 
+def configuration_file(word: str | Path) -> Path:
+    """The file that a word names; a folder stands for the configuration in it."""
+    file = Path(word)
+    return file / DEFAULT_FILE if file.is_dir() else file
+
+
+def file_and_names(words: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
+    """The words of `[FILE] [NAMES]`: where the first looks like no file, all are names of servers."""
+    if words and _is_file(words[0]):
+        return configuration_file(words[0]), tuple(words[1:])
+    return Path(DEFAULT_FILE), tuple(words)
+
+
+def _is_file(word: str) -> bool:
+    """Whether a word is a file, or a folder with a configuration, and not the name of a server.
+
+    A folder beside a configuration often has the name of a server: it is meant where it has its own.
+    """
+    looks_so = word in {STDIN, os.curdir, os.pardir} or word.endswith(".toml") or os.sep in word
+    return looks_so or (word != "" and any(map(Path.is_file, (Path(word), Path(word, DEFAULT_FILE)))))
+
+
+def unknown_server(name: str, file: Path, names: Sequence[str]) -> click.UsageError:
+    """The error for a server that a file does not have, with the likely one, or else with all."""
+    word = likely(name, names)
+    rest = f'; did you mean "{word}"?' if word else f"; there are: {', '.join(names)}"
+    return click.UsageError(f"no server {name!r} in {file}{rest}")
+
+
 class Layers(TypedDict):
     """The values of `--profile` and `--set`, as arguments of `load`."""
 
@@ -72,21 +101,13 @@ def select_servers(words: Sequence[str], layers: Layers) -> Selection:
     if name is None or name in names:
         return Selection(configuration, names if name is None else [name], resolved)
 
-    word = likely(name, names)
-    rest = f'; did you mean "{word}"?' if word else f"; there are: {', '.join(names)}"
-    raise click.UsageError(f"no server {name!r} in {file}{rest}")
+    raise unknown_server(name, file, names)
 
 
 def _file_and_name(words: Sequence[str]) -> tuple[Path, str | None]:
-    match list(words):
-        case []:
-            return Path(DEFAULT_FILE), None
-        # One word alone is a file when it looks like one, or is there.
-        case [word] if word == STDIN or word.endswith(".toml") or os.sep in word or Path(word).is_file():
-            return Path(word), None
-        case [word]:
-            return Path(DEFAULT_FILE), word
-        case [file, name]:
-            return Path(file), name
-        case _:
-            raise click.UsageError("too many arguments: expected a file and the name of a server")
+    if len(words) == 2:  # two words are a file and a name, whatever the first looks like
+        return configuration_file(words[0]), words[1]
+    file, names = file_and_names(words)
+    if len(names) > 1:
+        raise click.UsageError("too many arguments: expected a file and the name of a server")
+    return file, next(iter(names), None)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from hostler.cli.arguments import Layers, file_argument, layer_options
+from hostler.cli.arguments import Layers, configuration_file, file_argument, layer_options
 from hostler.cli.import_deadline import bounded_imports
 from hostler.config.load import load_resolved
 from hostler.config.preflight import Inspector, Observation
@@ -30,6 +30,8 @@ def command(file: Path, layers: Layers, strict: bool) -> None:
     It also checks this machine: missing programs, taken ports, files that cannot be written, and plugins
     that are never called.
     """
+    file = configuration_file(file)
+
     with bounded_imports():
         mistakes: list[Problem] = []
         configuration, drafts = load_resolved(file, **layers, mistakes=mistakes)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from hostler.cli.arguments import Layers, file_argument, layer_options
+from hostler.cli.arguments import DEFAULT_FILE, Layers, file_and_names, layer_options, unknown_server
 from hostler.cli.import_deadline import bounded_imports
 from hostler.config.load import load_resolved
 from hostler.errors import InvalidConfiguration, Problem
@@ -25,7 +25,7 @@ _LAST_SECONDS = 1.0
 
 
 @click.command("run")
-@file_argument
+@click.argument("given", default=DEFAULT_FILE, metavar="[FILE]", required=False)
 @layer_options
 @click.argument("names", nargs=-1)
 @click.option(
@@ -42,7 +42,7 @@ _LAST_SECONDS = 1.0
 @click.pass_obj
 def command(
     words: list[str] | None,
-    file: Path,
+    given: str,
     names: tuple[str, ...],
     layers: Layers,
     output: str | None,
@@ -62,6 +62,7 @@ def command(
     SIGHUP reads FILE again and restarts the servers that have changed. When the terminal is closed, it
     stops all servers.
     """
+    file, names = file_and_names((given, *names))
     read = partial(_read, file, layers)
 
     with bounded_imports():
@@ -106,9 +107,7 @@ def _refuse_bad_call(
     """Raise click.UsageError, or InvalidConfiguration, for what cannot be started, before anything is."""
     unknown = [name for name in names if name not in configuration.servers]
     if unknown:
-        raise click.UsageError(
-            f"no server {unknown[0]!r} in {file}; there are: {', '.join(configuration.servers)}"
-        )
+        raise unknown_server(unknown[0], file, list(configuration.servers))
     if not configuration.servers:
         raise click.UsageError(f"{file} has only templates; add a table [servers.NAME] to run one")
 
