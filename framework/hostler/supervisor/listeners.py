@@ -8,6 +8,8 @@ from dataclasses import fields, is_dataclass
 from inspect import iscoroutinefunction
 from typing import Protocol
 
+import anyio
+
 from hostler.concurrency.broadcast import Broadcast, Subscription
 from hostler.concurrency.event_loop import loop_time
 from hostler.errors import PluginError
@@ -51,19 +53,18 @@ class ListenerTasks:
                 raise PluginError(f'listener "{name}" ({kind}) has no "async def listen(self, events)"')
         self._listeners = dict(listeners)
         self._publish = publish
-        self._tasks: dict[asyncio.Task[None], Subscription[Event]] = {}
+        self._tasks: dict[asyncio.Task[None], _Listening] = {}
 
     def begin(self, channel: Broadcast[Event]) -> None:
         """Have them follow the channel from now on."""
         for name, listener in self._listeners.items():
-            events = channel.subscribe()
-            work = _Listening(name, listener, events, self._publish).run()
-            self._tasks[asyncio.create_task(work, name=f"listener {name}")] = events
+            listening = _Listening(name, listener, channel.subscribe(), self._publish)
+            self._tasks[asyncio.create_task(listening.run(), name=f"listener {name}")] = listening
 
     async def close(self) -> None:
         """Give them their last events, within a bounded time; what resists its cancellation is left."""
-        for events in self._tasks.values():
-            events.close()
+        for listening in self._tasks.values():
+            listening.end()
         for wait in (_LAST_SECONDS, 1.0):
             running = [task for task in self._tasks if not task.done()]
             if running:
@@ -86,6 +87,12 @@ class _Listening:
         self._name, self._listener, self._events, self._publish = name, listener, events, publish
         self._masker = Masker(_secrets_of(listener))
         self._accounting = HookAccounting(self._report)
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """Let its events end when it has taken what waits."""
+        self._events.close()
+        self._ending.set()
 
     async def run(self) -> None:
         delay = _FIRST_DELAY
@@ -98,7 +105,8 @@ class _Listening:
                 self._accounting.note(self._name, LISTEN, 0.0, "")
                 delay = _FIRST_DELAY
             self._accounting.note(self._name, LISTEN, loop_time() - started, outcome.reason)
-            await asyncio.sleep(delay)
+            with anyio.move_on_after(delay):
+                await self._ending.wait()  # then it is called for its last events at once
             delay = min(delay * 2, _LONGEST_DELAY)
 
     async def _listen(self) -> Outcome:

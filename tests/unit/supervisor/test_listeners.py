@@ -52,6 +52,17 @@ class Broken:
 
 
 @dataclass(eq=False)
+class FailsOnce(Collector):
+    """Raises at its first event, and then keeps what it gets."""
+
+    async def listen(self, events: AsyncIterator[Event]) -> None:
+        if not self.events:
+            self.events.append(await anext(events))
+            raise RuntimeError("not yet")
+        await super().listen(events)
+
+
+@dataclass(eq=False)
 class Blocking:
     """Keeps the event loop to itself, and then resists its end."""
 
@@ -106,6 +117,19 @@ async def test_a_listener_that_fails_is_named_called_again_and_then_left_out(
     ]
     assert told[0].reason == "raised RuntimeError('nobody answers at https://hooks.example/********')"
     assert broken.calls == 3
+
+
+async def test_a_listener_that_has_failed_gets_what_waits_at_the_end(
+    directories: Directories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listeners, "_FIRST_DELAY", 1000.0)
+    monkeypatch.setattr(listeners, "_LAST_SECONDS", 1000.0)
+    listener = FailsOnce()
+    with anyio.fail_after(20):
+        async with Supervisor(SPECS, directories=directories, listeners={"once": listener}) as supervisor:
+            await supervisor.wait_ready()
+    assert isinstance(listener.events[-1], StateChanged)
+    assert listener.events[-1].state is State.STOPPED
 
 
 async def test_a_listener_that_blocks_is_named_and_one_that_never_ends_is_cut_off(
