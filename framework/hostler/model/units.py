@@ -18,7 +18,7 @@ _BYTES = MappingProxyType(
     {"B": 1, "KB": 10**3, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 )
 
-_PARTS = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)[\s,]*", re.ASCII)
+_PARTS = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", re.ASCII)
 _LONG_UNITS = MappingProxyType(
     {
         "": "s",

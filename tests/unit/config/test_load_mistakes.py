@@ -106,6 +106,8 @@ IN_A_SERVER = [
         f'plugins.log-rotation.max_size: {SIZE}, found 2048; did you mean "2 KiB"?',
     ),
     ('plugins.log-rotation.max_size = "big"', f'plugins.log-rotation.max_size: {SIZE}, found "big"'),
+    ("startup_timeout = '1,5s'", f'startup_timeout: {PARSED_UNIT}, found "1,5s"'),
+    ("startup_timeout = -5", f"startup_timeout: {UNIT}, found -5"),
     ("startup_timeout = '1 week'", f'startup_timeout: {PARSED_UNIT}, found "1 week"'),
     (
         "env.U = '${servers.wbe.url}'",
@@ -298,6 +300,7 @@ ON_TOP = [
         "a.toml:1: port: unknown key; it is a key of a server: write it below [servers.NAME]",
     ),
     ("[server.a]\ncommand = ['x']", 'a.toml:1: server: unknown key; did you mean "servers"?'),
+    ("[template.t]\nport = 1", 'a.toml:1: template: unknown key; did you mean "templates"?'),
     ("[web]\ncommand = ['x']", "a.toml:1: web: unknown key; write [servers.web]"),
     ("[plugins.http-health]", "a.toml:1: plugins: unknown key; write [servers.NAME.plugins]"),
     ("[servers.a]\ncommand = ['x']\n[server.b]", 'a.toml:3: server: unknown key; did you mean "servers"?'),

@@ -22,6 +22,10 @@ def first_line(path: Path) -> str:
         ("host = localhost", "2:8: not valid TOML: Invalid value; a text needs quotes"),
         ("cwd = \u201cx\u201d", '2:7: not valid TOML: Invalid value; write straight quotes, "'),
         ("cwd: x", "2:4: not valid TOML: Expected '=' after a key in a key/value pair; TOML has = where "),
+        (
+            "[program:web]",
+            "2:9: not valid TOML: Expected ']' at the end of a table declaration; a server is ",
+        ),
         ("// x", "2:1: not valid TOML: Invalid statement; a comment begins with #"),
         ("{}", "2:1: not valid TOML: Invalid statement; this is no TOML: a server is [servers.NAME]"),
         ("command = [true, sleep]", "2:18: not valid TOML: Invalid value; a text needs quotes"),

@@ -81,7 +81,7 @@ def suggest_header(name: str, node: Node) -> str:
     """Where what stands at the top of a file by mistake belongs; "" where that is not known."""
     if name == "plugins":
         return "; write [servers.NAME.plugins]"
-    if name in IN_SERVER or foreign_words.is_command(name):
+    if name in SERVER_KEYS or foreign_words.is_command(name):
         return "; it is a key of a server: write it below [servers.NAME]"
     return f"; write [servers.{name}]" if "command" in node.table else ""
 

@@ -144,6 +144,9 @@ def _other_language(message: str, here: str) -> Iterator[str]:
     if here in _SMART_QUOTES:
         yield '; write straight quotes, "'
 
+    if here == ":" and message.startswith("Expected ']'"):
+        yield "; a server is [servers.NAME]"
+
     if here == ":" and message.startswith("Expected '='"):
         yield "; TOML has = where YAML and a Procfile have :"
 

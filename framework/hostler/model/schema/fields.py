@@ -139,7 +139,7 @@ def duration(*, zero: bool = False) -> Reader:
 def _in_seconds(node: Node, found: Diagnostics) -> float | None:
     if not isinstance(node.value, str):
         is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
-        proposal = f"{node.value}s" if is_number and math.isfinite(node.value) else ""
+        proposal = f"{node.value}s" if is_number and 0 <= node.value < math.inf else ""
         found.expected(node, 'a duration with a unit (ms, s, m, h, d), such as "30s"', proposal=proposal)
         return None
 

@@ -93,6 +93,10 @@ def _shell_only(name: str) -> tuple[str, str] | None:
             return reason, str(error)
         reason += ": the command is one word with spaces in it"
         return reason, f"give its words one by one, [{words}], {use_one}"
+    variable, is_assigned, _ = name.partition("=")
+    if is_assigned and variable.isidentifier():
+        reason = f"{variable}=... sets a variable in a shell, and no shell is used"
+        return reason, f"write it in env: env = {{ {variable} = ... }}"
     if name in _BUILTINS:
         hint = f"start the program itself, with cwd and env for its folder and variables, {use_one}"
         return f"{name} is no program but a command of the shell, and no shell is used", hint

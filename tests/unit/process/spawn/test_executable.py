@@ -90,6 +90,7 @@ def test_a_line_for_a_shell_is_told_as_such(tmp_path: Path) -> None:
     text = refusal("python3 -u web.py", tmp_path)
     assert "the command is one word with spaces in it" in text
     assert '["python3", "-u", "web.py"], or have a shell read it: command = ["sh", "-c"' in text
+    assert "write it in env: env = { PORT = ... }" in refusal("PORT=3000", tmp_path)
     text = refusal("cd", tmp_path, "/proc/nowhere")
     assert "cd is no program but a command of the shell, and no shell is used" in text
     assert "install" not in text
