@@ -29,7 +29,8 @@ from hostler.records.crash_store import CrashStore
 from hostler.records.memory_sampler import note_memory
 from hostler.records.status_store import Status, StatusStore, Variables
 
-# Events within this time are written together, after a respawn rather than before it.
+# Events within this time are written together, after a respawn rather than before it. The states of many
+# servers are written one by one within as long again: a respawn does not wait for all of them.
 _PAUSE = 0.2
 _LAST_SECONDS = 3.0
 _MOST_WAITING = 1000  # records that a disk that hangs holds up
@@ -58,6 +59,7 @@ class StateRecorder:
         # The last report of each health plugin, by server.
         self._reports: dict[str, dict[str, str]] = {}
         self._unwritten: set[str] = set()
+        self._turn: list[str] = []  # those of them whose turn it is, the next one last
         self._records: deque[CrashRecord] = deque(maxlen=_MOST_WAITING)
         self._just_ready: set[str] = set()
         self._refused: set[str] = set()
@@ -97,11 +99,11 @@ class StateRecorder:
 
     async def close(self) -> None:
         """Write what is left to be written, within 3 s."""
-        self._write()
+        self._write_all()
         with anyio.move_on_after(_LAST_SECONDS):
             while self._task is not None and not self._task.done():
                 await asyncio.wait({self._task})
-                self._write()
+                self._write_all()
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=_LAST_SECONDS)
@@ -134,19 +136,33 @@ class StateRecorder:
             self._known[name] = replace(self._known[name], **changes)
             self._unwritten.add(name)
 
-    def _write_soon(self) -> None:
+    def _write_soon(self, pause: float = _PAUSE) -> None:
         if self._timer is None and not self._ended:
             try:
-                self._timer = asyncio.get_running_loop().call_later(_PAUSE, self._write)
+                self._timer = asyncio.get_running_loop().call_later(pause, self._write_next, pause)
             except RuntimeError:  # the loop is closed under us: this is the end
                 return
 
-    def _write(self) -> None:
+    def _write_next(self, pause: float) -> None:
+        self._timer = None
+        if not self._turn:
+            self._turn = list(self._unwritten)
+            pause = _PAUSE / max(1, len(self._turn))
+        if self._turn and (name := self._turn.pop()) in self._unwritten:
+            self._write_status(name)
+        self._begin_records()
+        if self._unwritten:
+            self._write_soon(pause if self._turn else _PAUSE)
+
+    def _write_all(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         for name in list(self._unwritten):
             self._write_status(name)
+        self._begin_records()
+
+    def _begin_records(self) -> None:
         if (self._records or self._just_ready) and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._write_records(), name="hostler records")
 

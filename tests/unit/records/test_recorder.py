@@ -172,6 +172,21 @@ async def test_the_state_on_disk_follows_and_stays_at_the_end(
     assert (await written(server, State.STOPPED)).pid is None
 
 
+def test_the_states_of_many_servers_are_written_one_after_the_other(directories: Directories) -> None:
+    async def main() -> list[int]:
+        world, seen = SimulatedHost(), []
+        specs = [ServerSpec(name=f"fake{n}", command=("fake",), port=None) for n in range(10)]
+        async with world.supervisor(specs, directories=directories, namespace="one"):
+            for pause in (0.19, 0.02, 0.1, 0.1):
+                await anyio.sleep(pause)
+                seen.append(len(list(directories.data.rglob("status/*.json"))))
+        return seen
+
+    before, first, some, all_of_them = run_virtually(main)
+    assert (before, first, all_of_them) == (0, 1, 10)
+    assert 2 < some < 9
+
+
 def runs(server: Server, generation: int) -> bool:
     return server.usable and server.generation == generation
 

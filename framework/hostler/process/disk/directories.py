@@ -6,8 +6,8 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -58,12 +58,20 @@ def secure_directory(path: Path) -> Path:
     another user made or may change it, or a part of the way to it (as `trusted_folder` sees it).
     """
     path = path.absolute()
-    try:
-        with trusted_folder(path, make=True):
-            _check(path)
-    except OSError as error:
-        raise _refusal(path, error) from error
-    return path
+    with secure_folder(path):
+        return path
+
+
+@contextmanager
+def secure_folder(path: Path) -> Iterator[int]:
+    """Open what `secure_directory` creates; gives a descriptor as `trusted_folder` does, errors as there."""
+    with ExitStack() as opened:
+        try:
+            folder = opened.enter_context(trusted_folder(path, make=True))
+            _check(path, folder)
+        except OSError as error:
+            raise _refusal(path, error) from error
+        yield folder
 
 
 def why_not_writable(path: Path) -> str:
@@ -95,11 +103,11 @@ def _choose(value: str | None, usual: Callable[[str], Path]) -> Path:
     )
 
 
-def _check(path: Path) -> None:
+def _check(path: Path, folder: int) -> None:
     # Here the sticky bit is not enough: somebody could make a file under a name that we are about to use.
-    if path.stat().st_mode & stat.S_IWOTH:
+    if os.fstat(folder).st_mode & stat.S_IWOTH:
         raise Untrusted(path, "everybody can write to it", f"chmod o-w {path}")
-    if not os.access(path, os.W_OK | os.X_OK):
+    if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder):
         read_only = os.statvfs(path).f_flag & os.ST_RDONLY
         raise OSError(errno.EACCES, "its file system is read-only" if read_only else "it is not writable")
 

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
-from hostler.process.disk.directories import secure_directory
+from hostler.process.disk.directories import secure_folder
 from hostler.process.disk.trusted_folder import make_private, trusted_folder
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -30,12 +30,12 @@ def own_folder(root: Path, *parts: str) -> AbstractContextManager[int]:
     Gives a descriptor. A symbolic link in the place of a part is refused: OSError, as when the disk
     refuses; EnvironmentSetupFailed when `root` is not to be trusted.
     """
-    return _folder_in(secure_directory(root), parts, make=True)
+    return _folder_in(secure_folder(root), parts, make=True)
 
 
 def found_folder(root: Path, *parts: str) -> AbstractContextManager[int]:
     """Open the folder `parts` in `root` to read in it. OSError when it is missing or not to be trusted."""
-    return _folder_in(root, parts, make=False)
+    return _folder_in(trusted_folder(root), parts, make=False)
 
 
 def replace_file(name: str, data: bytes, folder: int | None, unfinished: str = "") -> None:
@@ -113,8 +113,8 @@ def file_name(server: str) -> str:
 
 
 @contextmanager
-def _folder_in(root: Path, parts: Sequence[str], *, make: bool) -> Iterator[int]:
-    with trusted_folder(root) as trusted:
+def _folder_in(root: AbstractContextManager[int], parts: Sequence[str], *, make: bool) -> Iterator[int]:
+    with root as trusted:
         # A descriptor of its own, since that of `trusted_folder` cannot be listed.
         descriptor = os.open(".", _FOLDER, dir_fd=trusted)
 

@@ -67,11 +67,7 @@ class _PathWalk:
     def enter_all(self, parts: Sequence[str], *, make: bool) -> None:
         for part in parts:
             try:
-                target = self._target(part)
-                if target is None:
-                    self._enter(part, make=make)
-                else:
-                    self.enter_all(Path(target).parts, make=False)
+                self._enter(part, make=make)
 
             except OSError as error:
                 if Path(error.filename or "").is_absolute():
@@ -106,6 +102,13 @@ class _PathWalk:
                 raise
             make_private(part, self.folder)
             inner = os.open(part, _FOLDER, dir_fd=self.folder)
+        except OSError:
+            # With O_DIRECTORY and O_NOFOLLOW a link is ENOTDIR or ELOOP, by the system. Links are few.
+            target = self._target(part)
+            if target is None:
+                raise
+            self.enter_all(Path(target).parts, make=False)
+            return
 
         os.close(self.folder)
         self.folder = inner

@@ -39,22 +39,20 @@ class ProcessTableSnapshot:
         if self._helpers is None or not process.reaped or pids_in(process.cgroup):
             return False
 
-        seen: list[int] = []
+        seen: set[int] = set()
+        servers = {pid for pid, leader in self._leaders.items() if not leader.reaped}
         try:
             # Who ended under our eyes may have left a child that was not in the list yet.
-            while (children := list_children()) != seen:
-                seen = children
-                if not all(self._is_foreign(pid) for pid in children):
+            while (children := set(list_children())) != seen:
+                if not all(self._is_foreign(pid) for pid in children - servers):
                     return False
+                seen = children
         except OSError:
             return False
         return True
 
     def _is_foreign(self, pid: int) -> bool:
         """Whether a child of ours is known to be no member of a dead server's tree."""
-        leader = self._leaders.get(pid)
-        if leader is not None and not leader.reaped:
-            return True
         assert self._helpers is not None
         # Servers have sessions of their own: in ours are the companion and what plugins start.
         if pid in self._helpers() or read_row(pid) is None or os.getsid(pid) == os.getsid(0):
