@@ -110,6 +110,9 @@ class SimulatedHost(Processes):
             await within(_KILL_SECONDS, None, child.gone.wait)
         return tuple(sorted(child.members))
 
+    def adopt_orphans(self) -> None:
+        """Nothing to do: a simulated child leaves no real orphan."""
+
     def kill_now(self, process: Process) -> tuple[int, ...]:
         """SIGKILL at once; the pids that are left."""
         child = _fake(process)
