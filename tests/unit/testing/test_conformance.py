@@ -214,3 +214,8 @@ def test_a_breach_reads_as_two_lines() -> None:
     assert (
         str(Breach("a.py:1 A", "is wrong", "make it right")) == "a.py:1 A: is wrong\n  to mend: make it right"
     )
+
+
+def test_a_hook_of_the_wrong_form_is_told_with_the_right_one(author: Author) -> None:
+    (breach,) = author.check(GOOD.replace("async def on_ready(self", "def on_ready(self")).breaches
+    assert "async def on_ready(self, server, endpoint)" in breach.mend

@@ -17,7 +17,7 @@ from hostler.errors import PluginError
 from hostler.hooks import API
 from hostler.model.units import Duration, Size
 from hostler.plugins.options import convert, option_fields, option_type
-from hostler.plugins.signatures import api_fault, hook_faults
+from hostler.plugins.signatures import FORMS, api_fault, hook_arguments, hook_faults
 from hostler.testing.conformance.findings import Findings, place_of
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -56,8 +56,19 @@ def check_hooks(class_: type, findings: Findings) -> bool:
         return False
     faults = list(hook_faults(class_))
     for each in faults:
-        findings.broken(place, each, "the six hooks and their forms are in hostler/hooks.py")
+        findings.broken(place, each, _form(each))
     return not faults
+
+
+def _form(fault: str) -> str:
+    """The form of the hook that a fault is about, or the names of all of them."""
+    hook = next((name for name in re.findall(r'"(\w+)"', fault) if name in FORMS), None)
+    if hook is None:
+        return f"the hooks are {', '.join(FORMS)}"
+    form, _, rest = FORMS[hook].partition(" with ")
+    arguments = ", ".join(("self", *hook_arguments(hook)))
+    ending = f", with {rest}" if rest else ""
+    return f"write @hookimpl and {form} {hook}({arguments}){ending}; leave out what it does not need"
 
 
 def check_options(class_: type, findings: Findings) -> bool:
