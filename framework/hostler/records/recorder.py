@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -146,13 +146,15 @@ class StateRecorder:
     def _write_next(self, pause: float) -> None:
         self._timer = None
         if not self._turn:
+            self._begin_records()
             self._turn = list(self._unwritten)
             pause = _PAUSE / max(1, len(self._turn))
         if self._turn and (name := self._turn.pop()) in self._unwritten:
             self._write_status(name)
-        self._begin_records()
-        if self._unwritten:
-            self._write_soon(pause if self._turn else _PAUSE)
+        if self._turn:
+            self._write_soon(pause)
+        elif self._unwritten or self._records_wait:
+            self._write_soon()
 
     def _write_all(self) -> None:
         if self._timer is not None:
@@ -162,8 +164,12 @@ class StateRecorder:
             self._write_status(name)
         self._begin_records()
 
+    @property
+    def _records_wait(self) -> bool:
+        return bool(self._records or self._just_ready) and (self._task is None or self._task.done())
+
     def _begin_records(self) -> None:
-        if (self._records or self._just_ready) and (self._task is None or self._task.done()):
+        if self._records_wait:
             self._task = asyncio.create_task(self._write_records(), name="hostler records")
 
     def _write_status(self, name: str) -> None:
@@ -189,13 +195,26 @@ class StateRecorder:
         await note_memory(runs)
 
         while self._records:
-            record = self._records.popleft()
+            records = list(self._records)
+            self._records.clear()
+            # All on one thread: to start one costs the loop more than what it does.
+            errors = await run_in_thread(self._write_crashes, records, abandon_on_cancel=True)
+            for record, error in zip(records, errors, strict=True):
+                if error is None:
+                    self._refused.discard("its crash record")
+                else:
+                    self._report_unwritten(record.server, "its crash record", error)
+
+    def _write_crashes(self, records: Iterable[CrashRecord]) -> list[OSError | ServerError | None]:
+        errors: list[OSError | ServerError | None] = []
+        for record in records:
             try:
-                await run_in_thread(self._crashes.write, record, abandon_on_cancel=True)
+                self._crashes.write(record)
             except (OSError, ServerError) as error:
-                self._report_unwritten(record.server, "its crash record", error)
+                errors.append(error)
             else:
-                self._refused.discard("its crash record")
+                errors.append(None)
+        return errors
 
     def _report_unwritten(self, name: str, what: str, error: OSError | ServerError) -> None:
         if what not in self._refused and name in self._servers:
