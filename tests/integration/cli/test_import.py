@@ -116,6 +116,85 @@ CASES: list[tuple[str, str, dict[str, Any], list[str]]] = [
 ]
 
 
+# What each tool fills in or unquotes itself has to mean the same here, and no value may be cut off.
+FILLED_IN: list[tuple[str, str, dict[str, Any]]] = [
+    (
+        "supervisord.conf",
+        """\
+[program:a]
+command=%(program_name)s -b :%(ENV_PORT)s $x 5%%
+environment=A="b,c",B='x y',C="%(ENV_D)s$"
+autostart=False
+autorestart=TRUE
+""",
+        {
+            "a": {
+                "command": "a -b :${server.port} $$x 5%",
+                "env": {"A": "b,c", "B": "x y", "C": "${D}$$"},
+                "autostart": False,
+                "restart": {"policy": "always"},
+            }
+        },
+    ),
+    (
+        "compose.yaml",
+        """\
+services:
+  a:
+    command: serve --port 8000 $$A $B
+    ports: [{ target: 8000, published: 80 }]
+    environment: { A: true, B: null, C: "${C:?needed}", D: "${D-x}" }
+  b: { command: ["sh", "-c", "echo $$HOME; x"], environment: [A, "B=1"] }
+  c: { command: "echo $$HOME && x" }
+  d: { command: }
+""",
+        {
+            "a": {
+                "command": "serve --port ${server.port} $$A ${B}",
+                "env": {"A": "true", "B": "${B:-}", "C": "${C}", "D": "${D:-x}"},
+            },
+            "b": {
+                "command": "sh -c 'echo $$HOME; x'",
+                "env": {"A": "${A:-}", "B": "1"},
+                "port": False,
+            },
+            "c": {"command": ["sh", "-c", "echo $$HOME && x"], "port": False},
+        },
+    ),
+    (
+        "process-compose.yaml",
+        "processes: { 'a b': { command: \"x\\ny\\n\" }, a-b: { command: z } }",
+        {
+            "a-b": {"command": "sh -c 'x\ny\n'", "port": False},
+            "a-b-2": {"command": "z", "port": False},
+        },
+    ),
+    (
+        "ecosystem.config.json",
+        '[{ "script": "a.py", "watch": ["src"] }]',
+        {
+            "a-py": {
+                "command": "python3 a.py",
+                "port": False,
+                "plugins": {"watch-files": {"paths": ["src"]}},
+            }
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "servers"), FILLED_IN, ids=[case[0] for case in FILLED_IN])
+def test_what_a_tool_fills_in_or_unquotes_means_the_same(
+    run: Run, tmp_path: Path, name: str, text: str, servers: dict[str, Any]
+) -> None:
+    (tmp_path / name).write_text(text)
+    (tmp_path / "src").mkdir()
+    assert run("import", name, "--output", "hostler.toml").returncode == 0
+    assert tomllib.loads((tmp_path / "hostler.toml").read_text())["servers"] == servers
+    shown = run("show")
+    assert shown.returncode == 0, shown.stderr
+
+
 @pytest.mark.parametrize(("name", "text", "servers", "left_out"), CASES, ids=[case[0] for case in CASES])
 def test_a_file_of_another_tool_is_carried_over_and_the_rest_is_reported_by_line(
     run: Run, tmp_path: Path, name: str, text: str, servers: dict[str, Any], left_out: list[str]
@@ -147,7 +226,11 @@ def test_a_program_of_pm2_is_read_by_node(run: Run, tmp_path: Path) -> None:
     [
         ("x.txt", "", "expected Procfile"),
         ("compose.yaml", "services: [", "cannot be imported"),
+        ("compose.yaml", "", "expected tables below services"),
+        ("compose.yaml", "services: { a: }", "expected tables below services"),
         ("a.json", "{", "cannot be imported"),
+        ("a.json", '[{ "name": "a" }]', "a 'script' is missing"),
+        ("a.conf", "[program:a]", "a 'command' is missing"),
         ("Procfile", "# nothing\n", "there is no process in it"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from hostler.config.provenance import as_toml
@@ -43,7 +43,16 @@ class Drafts:
     def add(self, name: str, table: Mapping[str, object], comment: str = "") -> None:
         """Add a server; values of None are no keys."""
         kept = {key: value for key, value in table.items() if value is not None}
-        self.servers.append(Draft(named(name), kept, comment))
+        own, taken = named(name), {server.name for server in self.servers}
+        if own in taken:
+            number = next(
+                number for number in range(2, len(taken) + 3) if f"{own[:60]}-{number}" not in taken
+            )
+            self.left_out.append(
+                f"{self.label}: {name}: the name {own} is there twice, written {own[:60]}-{number}"
+            )
+            own = f"{own[:60]}-{number}"
+        self.servers.append(Draft(own, kept, comment))
 
     def leave_out(self, keys: Iterable[str], why: str = "has no counterpart here") -> None:
         """Note what is not carried over; the keys that lead to it stand in this order in the text."""
@@ -60,23 +69,26 @@ def named(name: str) -> str:
     return _NOT_IN_A_NAME.sub("-", name).strip("-")[:64] or "server"
 
 
-def command_of(line: str) -> object:
-    """The command for a line that a shell ran: a string where none is needed."""
+def _escaped(line: str) -> str:
+    """A script in which only a shell fills in what looks like `${...}`."""
+    pieces, position = [], 0
+    for found in _KEPT.finditer(line):
+        pieces += [escape(line[position : found.start()]), found[0]]
+        position = found.end()
+    return "".join([*pieces, escape(line[position:])])
+
+
+def command_of(line: str, written: Callable[[str], str] = _escaped) -> object:
+    """The command for a line that a shell ran: a string where none is needed.
+
+    `written` is how a script is written, in which hostler fills in nothing but the port.
+    """
     with_port = _PORT.sub("${server.port}", line)
     try:
         split(with_port)
     except NotACommandLine:
-        return ["sh", "-c", _PORT.sub("${server.port}", "".join(_escaped(line)))]
+        return ["sh", "-c", _PORT.sub("${server.port}", written(line))]
     return with_port
-
-
-def _escaped(line: str) -> Iterable[str]:
-    """The pieces of a script, in which only a shell fills in what looks like `${...}`."""
-    position = 0
-    for found in _KEPT.finditer(line):
-        yield escape(line[position : found.start()]) + found[0]
-        position = found.end()
-    yield escape(line[position:])
 
 
 def joined(words: object) -> str:

@@ -22,6 +22,18 @@ _OF_A_PROGRAM = frozenset(
 _OF_A_SERVICE = frozenset(
     ["command", "working_dir", "environment", "env_file", "depends_on", "ports", "ready_log_line"]
 )
+# What compose fills in: its ${A:?b} and ${A-b} have no like, $$ is a $, and $A is ${A}.
+_OF_COMPOSE = re.compile(r"\$(?:(?P<dollar>\$)|(?P<word>[A-Za-z_]\w*)|\{(?P<name>\w+)(?P<rest>[^{}]*)\})")
+_OF_SUPERVISORD = re.compile(r"%(?:(?P<percent>%)|\((?P<name>\w+)\)s)")
+_VARIABLE = re.compile(r"""([A-Za-z_]\w*)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^,"']*))""")
+_INTERPRETERS = {
+    ".js": "node",
+    ".cjs": "node",
+    ".mjs": "node",
+    ".py": "python3",
+    ".rb": "ruby",
+    ".php": "php",
+}
 _EXPORT = "console.log(JSON.stringify(require(process.argv[1])))"
 _NODE_TIMEOUT = 20
 _CONDITIONS = {
@@ -39,6 +51,10 @@ def read_other(path: Path) -> Drafts:
     try:
         drafts = Drafts(str(path), path.read_text("utf-8"))
         _reader(path)(path, drafts)
+    except KeyError as error:
+        raise InvalidConfiguration(
+            [Problem("", f"cannot be imported: a {error} is missing", path)]
+        ) from error
     except (OSError, ValueError, configparser.Error, AttributeError, TypeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InvalidConfiguration([Problem("", f"cannot be imported: {reason}", path)]) from error
@@ -79,9 +95,17 @@ def _procfile(_: Path, drafts: Drafts) -> None:
 def _variables(given: object, written: Callable[[str], str] = escape) -> dict[str, str] | None:
     """Variables as a table, from one or a list of NAME=value; compose fills in `${X}` as hostler does."""
     if isinstance(given, list):
-        given = dict(str(one).partition("=")[::2] for one in given)
+        pairs = (str(one).partition("=") for one in given)
+        given = {name: value if equals else None for name, equals, value in pairs}
     table = given if isinstance(given, dict) else {}
-    return {str(key): written(str(value)) for key, value in table.items()} or None
+    # A variable without a value is the one that the tool itself has.
+    return {
+        str(key): f"${{{key}:-}}" if value is None else written(_text(value)) for key, value in table.items()
+    } or None
+
+
+def _text(value: object) -> str:
+    return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def _note_rest(drafts: Drafts, place: list[str], given: Table, known: AbstractSet[str]) -> None:
@@ -108,7 +132,7 @@ def _pm2(path: Path, drafts: Drafts) -> None:
 
 def _app(app: Table, drafts: Drafts) -> None:
     words = [str(app["script"]), joined(app.get("args", ""))]
-    interpreter = app.get("interpreter", "node" if words[0].endswith((".js", ".cjs", ".mjs")) else "none")
+    interpreter = app.get("interpreter", _INTERPRETERS.get(Path(words[0]).suffix, "none"))
     line = " ".join(word for word in ("" if interpreter == "none" else interpreter, *words) if word)
     env = _variables(app.get("env"))
     has_port = refers_to_port(line) or "PORT" in (env or {})
@@ -118,7 +142,8 @@ def _app(app: Table, drafts: Drafts) -> None:
     plugins: dict[str, dict[str, object]] = (
         {"resource-limits": {"memory_hard": _size(str(limit))}} if limit else {}
     )
-    plugins |= {"watch-files": {"paths": ["."]}} if app.get("watch") else {}
+    watch = app.get("watch")
+    plugins |= {"watch-files": {"paths": watch if isinstance(watch, list) else ["."]}} if watch else {}
     table = {"command": command_of(line), "cwd": app.get("cwd"), "env": env, "plugins": plugins or None}
     drafts.add(str(app.get("name", words[0])), table | {"port": None if has_port else False})
     known = {"name", "script", "args", "interpreter", "cwd", "env", "max_memory_restart", "watch"}
@@ -143,23 +168,53 @@ def _supervisord(_: Path, drafts: Drafts) -> None:
 
 
 def _program(section: str, given: dict[str, str], drafts: Drafts) -> None:
-    env = dict(re.findall(r"([A-Za-z_][A-Za-z0-9_]*)=\"?([^\",]*)\"?", given.get("environment", "")))
+    program = section.removeprefix("program:")
+    here = str(Path(drafts.label).parent.absolute())
+    given = {key: _filled_in(value, program, here) for key, value in given.items()}
+    env = {name: "".join(values) for name, *values in _VARIABLE.findall(given.get("environment", ""))}
     wait = given.get("stopwaitsecs")
     table = {
-        "command": command_of(given["command"]),
+        "command": command_of(given["command"], str),
         "cwd": given.get("directory"),
-        "env": _variables(env),
+        "env": _variables(env, str),
         "user": given.get("user"),
-        "port": False,
-        "autostart": False if given.get("autostart") == "false" else None,
-        "restart": {"policy": {"true": "always", "false": "never"}.get(given["autorestart"], "on-failure")}
+        "port": None if refers_to_port(given["command"]) else False,
+        "autostart": False if _flag(given.get("autostart", "")) == "false" else None,
+        "restart": {
+            "policy": {"true": "always", "false": "never"}.get(_flag(given["autorestart"]), "on-failure")
+        }
         if "autorestart" in given
         else None,
-        "stop_signal": f"SIG{given['stopsignal'].removeprefix('SIG')}" if "stopsignal" in given else None,
+        "stop_signal": f"SIG{given['stopsignal'].upper().removeprefix('SIG')}"
+        if "stopsignal" in given
+        else None,
         "force_kill_timeout": f"{wait}s" if wait else None,
     }
-    drafts.add(section.removeprefix("program:"), table)
-    _note_rest(drafts, [section], given, _OF_A_PROGRAM)
+    drafts.add(program, table)
+    _note_rest(
+        drafts, [section], given, _OF_A_PROGRAM | ({"numprocs"} if given.get("numprocs") == "1" else set())
+    )
+
+
+def _flag(word: str) -> str:
+    """A truth value of supervisord as "true" or "false"; another word as it is."""
+    word = word.strip().lower()
+    return {"1": "true", "yes": "true", "on": "true", "0": "false", "no": "false", "off": "false"}.get(
+        word, word
+    )
+
+
+def _filled_in(text: str, program: str, here: str) -> str:
+    """A value with hostler's references in the place of those of supervisord."""
+
+    def replacement(found: re.Match[str]) -> str:
+        if found["percent"]:
+            return "%"
+        known = {"here": escape(here), "program_name": program, "process_num": "0", "group_name": program}
+        name = found["name"]
+        return f"${{{name[4:]}}}" if name.startswith("ENV_") else known.get(name, found[0])
+
+    return _OF_SUPERVISORD.sub(replacement, escape(text))
 
 
 # -- compose and process-compose -------------------------------------------------------------------
@@ -174,18 +229,29 @@ def _yaml(_: Path, drafts: Drafts) -> None:
         content = yaml.safe_load(drafts.text)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from None
-    key = "processes" if "processes" in content else "services"
-    _services(key, {str(name): service for name, service in (content.get(key) or {}).items()}, drafts)
+    key = "processes" if isinstance(content, dict) and "processes" in content else "services"
+    services = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(services, dict) or not all(isinstance(one, dict) for one in services.values()):
+        raise ValueError("expected tables below services (compose) or processes (process-compose)")
+    _services(key, {str(name): _in_shell(key, service) for name, service in services.items()}, drafts)
+
+
+def _in_shell(key: str, service: Table) -> Table:
+    """A process with several lines as a script; compose has spaces in the place of lines."""
+    command = service.get("command")
+    if key == "services" or not isinstance(command, str) or "\n" not in command.strip():
+        return service
+    return {**service, "command": ["sh", "-c", command]}
 
 
 def _services(key: str, services: Mapping[str, Table], drafts: Drafts) -> None:
     needs = {name: _needs(service.get("depends_on")) for name, service in services.items()}
     tasks = {name for one in needs.values() for name, condition in one.items() if condition == "completed"}
     for name, service in services.items():
-        if "command" not in service:
+        if not service.get("command"):
             drafts.leave_out([key, name], "has no command; hostler runs no images")
             continue
-        unknown = [other for other in needs[name] if "command" not in services.get(other, {})]
+        unknown = [other for other in needs[name] if not services.get(other, {}).get("command")]
         for other in unknown:
             drafts.leave_out([key, name, "depends_on", other], "this server is not there")
         kept = {named(other): how for other, how in needs[name].items() if other not in unknown}
@@ -194,12 +260,12 @@ def _services(key: str, services: Mapping[str, Table], drafts: Drafts) -> None:
 
 def _service(name: str, given: Table, drafts: Drafts, others: Table) -> None:
     """Add a service; `others` are the keys that depend on its neighbours."""
-    line = _with_address(joined(given["command"]), given.get("ports") or [])
+    line = _with_address(_of_compose(joined(given["command"])), given.get("ports") or [])
     has_port = "${server.port}" in line or refers_to_port(line) or bool(given.get("ports"))
     table: dict[str, object] = {
-        "command": command_of(line),
+        "command": command_of(line.strip(), str),
         "cwd": given.get("working_dir"),
-        "env": _variables(given.get("environment"), str),
+        "env": _variables(given.get("environment"), _of_compose),
         "env_file": _env_files(given.get("env_file")),
         "port": None if has_port or others["kind"] else False,
         "restart": {"policy": "always"} if given.get("restart") in {"always", "unless-stopped"} else None,
@@ -213,11 +279,24 @@ def _service(name: str, given: Table, drafts: Drafts, others: Table) -> None:
     _note_rest(drafts, [name], given, _OF_A_SERVICE | ({"restart"} if table["restart"] else set()))
 
 
+def _of_compose(text: str) -> str:
+    """A value with hostler's references in the place of those of compose."""
+
+    def replacement(found: re.Match[str]) -> str:
+        if found["dollar"]:
+            return "$$"
+        default = re.fullmatch(r":?-(.*)", found["rest"] or "", re.DOTALL)
+        return f"${{{found['word'] or found['name']}{f':-{default[1]}' if default else ''}}}"
+
+    return _OF_COMPOSE.sub(replacement, text)
+
+
 def _with_address(line: str, ports: list[object]) -> str:
     """A command with hostler's address in the place of the port that it publishes, and of 0.0.0.0."""
     line = re.sub(r"(?<![\w.])0\.0\.0\.0(?![\w.])", "${server.host}", line)
     for port in ports[:1]:
-        inner = re.escape(str(port).rpartition(":")[2].partition("/")[0])
+        published = port.get("target") if isinstance(port, dict) else port
+        inner = re.escape(str(published).rpartition(":")[2].partition("/")[0])
         line = re.sub(rf"(?<![\w.]){inner}(?![\w.])", "${server.port}", line)
     return line
 
