@@ -273,6 +273,8 @@ class Server(ServerFacts):
 
     def _publish_status(self, status: ServerStatus) -> None:
         self.status = status
+        launch = None if status.run is None else status.run.launch
+        self.context.claims.note(self.name, status.promised_port, launch)
 
     def _reconfigure(self, spec: ServerSpec, needs: Mapping[str, Server]) -> None:
         self._unfollow_needed()

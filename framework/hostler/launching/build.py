@@ -30,7 +30,7 @@ def choose_port(spec: ServerSpec, context: SupervisorContext, last: int | None) 
     if spec.port:
         context.processes.check_port_free(spec.host, spec.port)
         return spec.port
-    return context.processes.free_port(spec.host, preferred=last, avoid=context.ports_in_use() - {last})
+    return context.processes.free_port(spec.host, preferred=last, avoid=context.claims.ports() - {last})
 
 
 def interpolator(
@@ -119,7 +119,7 @@ def _shared(context: SupervisorContext) -> dict[str, Any]:
         "cache_dir": secure_directory(context.directories.cache),
         "inputs": context.inputs(),
         "inputs_of_starts": context.inputs_of_starts(),
-        "outputs": list(context.outputs()),
+        "outputs": context.claims.outputs(),
     }
 
 

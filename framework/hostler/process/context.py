@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from hostler.concurrency.affinity import LoopAffinity
@@ -43,6 +44,36 @@ def exposed(launch: Launch | None, inputs: Callable[[], Iterable[Path]]) -> list
     return [] if confinement is None else [path for path in inputs() if confinement.may_write(path)]
 
 
+@dataclass(slots=True, eq=False)
+class Claims:
+    """What the servers that run have: each start asks, and would otherwise look at all of them."""
+
+    _ports: dict[str, int] = field(default_factory=dict)
+    _launches: dict[str, tuple[Launch, int]] = field(default_factory=dict)
+
+    def note(self, server: str, port: int | None, launch: Launch | None) -> None:
+        """Note the port that a server has or was promised, and how its run was launched."""
+        if port:
+            self._ports[server] = port
+        else:
+            self._ports.pop(server, None)
+
+        if launch is None:
+            self._launches.pop(server, None)
+        elif server not in self._launches or self._launches[server][0] is not launch:
+            # It begins with the folders of others. What its plugins add follows.
+            self._launches[server] = launch, len(launch.outputs)
+
+    def ports(self) -> set[int]:
+        """The ports that the servers have, or will have."""
+        return set(self._ports.values())
+
+    def outputs(self) -> list[Path]:
+        """The folders in which hostler writes files for servers that run."""
+        own = (launch.outputs[others:] for launch, others in self._launches.values())
+        return list(dict.fromkeys(chain.from_iterable(own)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorContext:
     """One supervisor's resources: directories, the output thread, run records, hostler's own environment.
@@ -52,9 +83,9 @@ class SupervisorContext:
     `affinity` is the process and the event loop that may use it.
     `inputs` gives the files that hostler reads at a start or a reload of any of its servers.
     `inputs_of_starts` gives those that are read whenever one of its servers starts, and whether they have to
-    be there. `outputs` gives the folders in which hostler writes files for its servers that run.
+    be there.
     `exposure` knows which of them a server in a sandbox could have changed.
-    `ports_in_use` gives the ports that other servers of this supervisor have or were promised.
+    `claims` knows the ports of its servers and the folders in which hostler writes files for them.
     """
 
     namespace: str
@@ -68,8 +99,7 @@ class SupervisorContext:
     clock: Callable[[], float] = time.monotonic
     jitter: Callable[[], float] = field(default=random.random)
     affinity: LoopAffinity = field(default_factory=LoopAffinity)
-    ports_in_use: Callable[[], set[int]] = field(default=set)
     inputs: Callable[[], tuple[Path, ...]] = field(default=tuple)
     inputs_of_starts: Callable[[], Mapping[Path, bool]] = field(default=dict)
-    outputs: Callable[[], tuple[Path, ...]] = field(default=tuple)
     exposure: Exposure = field(default_factory=Exposure)
+    claims: Claims = field(default_factory=Claims)

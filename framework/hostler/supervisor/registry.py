@@ -78,16 +78,6 @@ class ServerRegistry(Mapping[str, Server]):
         """Those of them that are read whenever a server starts, and whether they have to be there."""
         return self._inputs.needed()
 
-    def outputs(self) -> Iterator[Path]:
-        """The folders in which hostler writes files for servers that run."""
-        runs = (server.run for server in self.servers.values())
-        launches = (run.launch for run in runs if run is not None and run.launch is not None)
-        yield from dict.fromkeys(path for launch in launches for path in launch.outputs)
-
-    def ports_in_use(self) -> set[int]:
-        """The ports that the servers have, or will have."""
-        return {port for server in self.servers.values() if (port := server.status.promised_port)}
-
     def holds(self, name: str) -> bool:
         """Whether we hold the lock of a server."""
         lifecycle = self._lifecycles.get(name)
@@ -210,7 +200,11 @@ class ServerRegistry(Mapping[str, Server]):
     async def stop(self, names: Iterable[str], *, force: bool = False) -> None:
         """Stop these, each after those that need it; raises the first error when all have been tried."""
         chosen = [self[name] for name in names]
-        await all_of(partial(_stop_one, server, chosen, force) for server in chosen)
+        dependents: dict[str, list[Server]] = {server.name: [] for server in chosen}
+        for other in () if force else chosen:
+            for name in dependents.keys() & other.needs:
+                dependents[name].append(other)
+        await all_of(partial(_stop_one, server, dependents[server.name], force) for server in chosen)
 
     async def finish_tasks(self) -> None:
         """Let plugins' tasks take the last events of their servers, within a bounded time."""
@@ -247,9 +241,8 @@ async def _within(scope: anyio.CancelScope, work: Callable[[], Awaitable[None]])
         await work()
 
 
-async def _stop_one(server: Server, chosen: Iterable[Server], force: bool) -> None:
+async def _stop_one(server: Server, dependents: Sequence[Server], force: bool) -> None:
     """Stop it when those that need it are at rest; not when one of them is started again meanwhile."""
-    dependents = [other for other in chosen if server.name in other.needs and not force]
     for other, rested in [(other, other.stop_condition()) for other in dependents]:
         await other.until(rested)
     if not any(other.desired.is_up and not other.is_settled() for other in dependents):

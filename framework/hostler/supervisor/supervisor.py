@@ -91,10 +91,8 @@ class Supervisor:
             host_env=own,
             live_env=os.environ if environ is None else own,
             # The registry needs this context, and is there when these are called.
-            ports_in_use=lambda: self._registry.ports_in_use(),  # noqa: PLW0108 - see above
             inputs=lambda: tuple(self._registry.inputs()),
             inputs_of_starts=lambda: self._registry.inputs_of_starts(),  # noqa: PLW0108 - see above
-            outputs=lambda: tuple(self._registry.outputs()),
         )
 
     def _adopt_orphans(self) -> None:
