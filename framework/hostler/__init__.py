@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         StateChanged as StateChanged,
         StreamReceived as StreamReceived,
     )
+    from hostler.events.health import HealthReport as HealthReport
     from hostler.hooks import ServerView as ServerView, hookimpl as hookimpl, hookspec as hookspec
     from hostler.launching.server_user import (
         is_ours as is_ours,
@@ -134,6 +135,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
             CrashRecorded EndpointFound Event Exited HealthReported MemorySampled Notice PluginFailed
             Progress RestartScheduled Spawned StateChanged StreamReceived
         """,
+        "events.health": "HealthReport",
         "hooks": "ServerView hookimpl hookspec",
         "launching.server_user": "is_ours read_head read_input",
         "launching.tempdir": "private_folder",

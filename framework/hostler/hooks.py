@@ -18,6 +18,7 @@ from typing import Protocol
 import pluggy
 
 from hostler.events.events import Event
+from hostler.events.health import HealthReport
 from hostler.model.launch import Launch
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
@@ -163,6 +164,10 @@ class ServerView(Protocol):
         Memory that several share is counted for each; with `shared_once` each counts its part, which is
         slower. Raises OSError when nobody can look, without a free descriptor, say.
         """
+
+    @property
+    def reports(self) -> Mapping[str, HealthReport]:
+        """What each health plugin reported last about this run, by the plugin's name."""
 
     def publish(self, name: str, value: str, *, secret: bool = False) -> None:
         """Add a variable to `child_env()`; `${server.url}` in it is filled in when the URL is known."""

@@ -18,12 +18,14 @@ from hostler.events.messages import spent, what_followed
 from hostler.model.states import COMPLETED, State
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.namespace import resolve_namespace
+from hostler.text.sanitize import one_line
 
 if TYPE_CHECKING:
     from hostler.records.inspect import ServerInspection
     from hostler.records.status_store import Status
 
 _LINES = 8
+_LONGEST_DETAIL = 120  # characters
 _MARGIN = " " * 4
 _RECENT = timedelta(hours=1)
 _TIMES = {1: "once", 2: "twice"}
@@ -122,12 +124,22 @@ def _of_status(it: ServerInspection, status: Status) -> Iterator[str]:
         case State.RUNNING | State.WAITING_READY:
             if status.health:
                 yield f"Health: {'; '.join(status.health)}."
+            yield from _details(it, status)
             for hook in status.hooks_out:
                 yield f"Disabled until a stop and a start, after three failures in a row: {hook}."
         case State.BACKOFF:
             yield from _next_try(it)
         case State.CRASHED | State.STOPPING if status.reason:
             yield f"The reason: {status.reason}."
+
+
+def _details(it: ServerInspection, status: Status) -> Iterator[str]:
+    """What the health plugins saw when the state was recorded last."""
+    for plugin, report in status.reports.items():
+        known = [f"{key} {one_line(str(value))[:_LONGEST_DETAIL]}" for key, value in report.details.items()]
+        known += [] if report.latency is None else [f"answered in {report.latency * 1000:.0f} ms"]
+        if known:
+            yield f"{plugin} saw at {format_time(report.time, it.now)}: {', '.join(known)}."
 
 
 def _stopped(it: ServerInspection, status: Status) -> Iterator[str]:

@@ -13,12 +13,13 @@ from hostler.errors import ServerCrashed, ServerError
 from hostler.events.events import EndpointFound, HealthReported
 from hostler.model.choices import Kind, RestartMode
 from hostler.model.states import COMPLETED, DONE, State
-from hostler.model.values import ExitCause, Healthy, Unhealthy
+from hostler.model.values import ExitCause, Unhealthy
 from hostler.plugins.host import PluginHost
 from hostler.runtime.base_run import RunEvent, RunSignal
 from hostler.runtime.diagnosis import why_not_ready
 from hostler.runtime.endpoint_discovery import EndpointConfirmed
 from hostler.runtime.health import HealthChanged, HealthMonitor, PluginHealth
+from hostler.runtime.health_reports import json_details
 
 _LATE = 0.5
 
@@ -174,15 +175,16 @@ class Monitor:
             self._plugins.health_failed(plugin.name, plugin.fault)
 
         if plugin.worth_reporting:
-            report = plugin.last
             self._reporter.emit(
                 HealthReported(
                     **self._reporter.origin,
                     plugin=plugin.name,
-                    healthy=None if report is None else isinstance(report, Healthy),
+                    healthy=plugin.healthy,
                     reason=plugin.reason,
                     failures=plugin.failures,
-                    report=report,
+                    details=json_details(plugin),
+                    latency=plugin.latency,
+                    report=plugin.last,
                 )
             )
 

@@ -82,16 +82,19 @@ class EndpointFound(Event):
 class HealthReported(Event):
     """The report of a health plugin changed, or it failed once more; `failures` counts those in a row.
 
-    `healthy` is None when nothing is known ("unknown"): the plugin itself failed.
+    `healthy` is None when nothing is known ("unknown"): the plugin itself failed. `details` are those of
+    the report, masked and in JSON's types; `latency` is how many seconds the answer took, where it is known.
     """
 
     kind = "health"
-    unfolded = "report"  # it may hold the body of an answer
+    unfolded = "report"
 
     plugin: str
     healthy: bool | None
     reason: str = ""
     failures: int = 0
+    details: Mapping[str, object] = field(default_factory=dict)
+    latency: float | None = None
     report: Report | None = None
 
 

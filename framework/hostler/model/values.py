@@ -71,10 +71,15 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class Healthy:
-    """A plugin's report that the server works; with `neutral` merely that nothing speaks against it."""
+    """A plugin's report that the server works; with `neutral` merely that nothing speaks against it.
+
+    `details` are shown to whoever asks (`server.reports`). `latency` is how many seconds the answer took;
+    `poll` measures it.
+    """
 
     details: Mapping[str, object] = field(default_factory=dict)
     neutral: bool = False
+    latency: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,8 @@ class Unhealthy:
     `error` (or one made from `reason`). `details` carries what was seen (status, bounded body). `limit`
     is how many in a row of this plugin are too many; None: the server's max_connection_failures.
     `retry_after` is the wait in seconds that the server asked for, which `poll` keeps up to 30 s. `hint`
-    says what to do where that is known: it is reported at once while the server is not ready.
+    says what to do where that is known: it is reported at once while the server is not ready. `latency` is
+    how many seconds the answer took; `poll` measures it.
     """
 
     reason: str
@@ -96,6 +102,7 @@ class Unhealthy:
     limit: int | None = None
     retry_after: float | None = None
     hint: str = ""
+    latency: float | None = field(default=None, compare=False)
 
 
 Report: TypeAlias = Healthy | Unhealthy

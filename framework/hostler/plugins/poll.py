@@ -76,7 +76,8 @@ async def poll(
     The first probe comes at once. Until the first Healthy the waits grow from 50 ms to `interval`, after
     it they are `interval`, a tenth more or less; longer, up to 30 s, where an Unhealthy has `retry_after`.
     A probe has `timeout`, and `start_timeout` until the first Healthy; one that overruns it is cancelled
-    and is Unhealthy. All times are in seconds.
+    and is Unhealthy. All times are in seconds. Each report gets the `latency` of its
+    probe, unless it has one.
 
     A Healthy is passed on after `successes` of them in a row, an Unhealthy always, with `failures` as its
     limit where it has none. What a probe raises comes out.
@@ -105,7 +106,9 @@ async def _ask(probe: Callable[[], Awaitable[Report]], timeout: float) -> Report
         ends = loop_time() + timeout
         try:
             async with asyncio.timeout(timeout) as scope:
-                return await probe()
+                report = await probe()
+                took = round(loop_time() - ends + timeout, 6)
+                return report if report.latency is not None else replace(report, latency=took)
         except TimeoutError:
             if not scope.expired():
                 raise

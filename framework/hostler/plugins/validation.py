@@ -32,8 +32,13 @@ def report_fault(report: object) -> str:
         return f"it yielded {_kind(report)}, not Healthy or Unhealthy"
     if not isinstance(report.details, Mapping):
         return f"it yielded {_kind(report)} with {_kind(report.details)} for details, not a mapping"
-    if isinstance(report, Healthy):
-        return ""
+    if not isinstance(report.latency, float | int | None):
+        return f"it yielded {_kind(report)} with {_kind(report.latency)} for a latency, not a number"
+
+    return "" if isinstance(report, Healthy) else _unhealthy_fault(report)
+
+
+def _unhealthy_fault(report: Unhealthy) -> str:
     if not isinstance(report.reason, str):
         return f"it yielded Unhealthy with {_kind(report.reason)} for a reason, not a string"
     if not isinstance(report.limit, int | None):

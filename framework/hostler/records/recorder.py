@@ -183,7 +183,8 @@ class StateRecorder:
         silent = [f"no report yet from {plugin}" for plugin in plugins if plugin not in reports]
         health = (*reports.values(), *silent)
         try:
-            self._statuses.write(replace(self._known[name], url=server.url, health=health))
+            known = replace(self._known[name], url=server.url, health=health, reports=server.reports)
+            self._statuses.write(known)
         except (OSError, ServerError) as error:
             self._report_unwritten(name, "its state", error)
         else:

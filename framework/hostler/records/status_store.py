@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
 from hostler.events.events import StateChanged
+from hostler.events.health import HealthReport
 from hostler.events.serialization import Serializable
 from hostler.model.states import State
 from hostler.process.disk.files import file_name, found_folder, own_folder, read_replaced, replace_file
@@ -30,7 +31,8 @@ class Variables(Serializable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status(Serializable):
-    """One server's state, since when and why; texts are masked. `health` is what plugins report, in words.
+    """One server's state, since when and why; texts are masked. `health` is what plugins report, in words;
+    `reports` are those reports, with their details.
 
     `variables` and `log_file` are those of its last spawn; `hooks_out` are the hooks that are out of
     use, with the reason. `supervisor_pid` and `supervisor_start` identify the process that wrote it,
@@ -48,6 +50,7 @@ class Status(Serializable):
     url: str | None = None
     reason: str = ""
     health: tuple[str, ...] = ()
+    reports: Mapping[str, HealthReport] = field(default_factory=dict)
     hooks_out: tuple[str, ...] = ()
     variables: Variables | None = None
     log_file: str | None = None

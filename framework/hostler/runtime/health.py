@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import cast
 
 from hostler.concurrency.event_loop import loop_time
@@ -25,8 +26,8 @@ class PluginHealth:
     """What is known through one plugin.
 
     `last` is None as long as nothing is known, `reports` counts its reports, `failures` the unhealthy ones in
-    a row; `fault` is how the plugin itself failed. What is known is `worth_reporting` when it is a change, or
-    a failure.
+    a row; `fault` is how the plugin itself failed, `time` when it reported or failed last. What is known is
+    `worth_reporting` when it is a change, or a failure.
     """
 
     name: str
@@ -35,17 +36,29 @@ class PluginHealth:
     failures: int = 0
     fault: str = ""
     worth_reporting: bool = False
+    time: datetime | None = None
 
     def note(self, report: Report) -> None:
         """Take a report."""
         self.worth_reporting = isinstance(report, Unhealthy) or not isinstance(self.last, Healthy)
         self.reports += 1
         self.failures = self.failures + 1 if isinstance(report, Unhealthy) else 0
-        self.last, self.fault = report, ""
+        self.last, self.fault, self.time = report, "", datetime.now(UTC)
 
     def note_fault(self, fault: str) -> None:
         """Note that the plugin itself failed: from now on nothing is known."""
         self.last, self.fault, self.worth_reporting = None, fault, True
+        self.time = datetime.now(UTC)
+
+    @property
+    def healthy(self) -> bool | None:
+        """Whether its last report says so; None when nothing is known."""
+        return None if self.last is None else isinstance(self.last, Healthy)
+
+    @property
+    def latency(self) -> float | None:
+        """How many seconds the answer took, where that is known."""
+        return None if self.last is None else self.last.latency
 
     @property
     def reason(self) -> str:
@@ -88,6 +101,7 @@ class HealthMonitor:
     `rule` says how many of them have to be healthy, `limit` how many failures in a row of one are too
     many where it names no limit of its own. `on_change` is called for each report and each plugin's fault,
     with a copy of what is known then. It counts once it is handed to `take`: `plugins` is what was taken.
+    `live` is what each of them says at this moment, also what is no change.
     `on_flood` is called with the name of a plugin that has to be slowed down.
     """
 
@@ -97,6 +111,7 @@ class HealthMonitor:
     rule: HealthRule = HealthRule.ALL
     limit: int = 3
     plugins: dict[str, PluginHealth] = field(init=False)
+    live: dict[str, PluginHealth] = field(init=False, default_factory=dict)
     _tasks: TaskSet = field(init=False, default_factory=TaskSet)
     _closing: bool = field(init=False, default=False)
 
@@ -160,6 +175,7 @@ class HealthMonitor:
 
     async def _keep(self, name: str, opener: Opener) -> None:
         plugin, delay = PluginHealth(name), _FIRST_RETRY
+        self.live[name] = plugin
 
         while True:
             fault = await self._follow(plugin, opener)

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord
 from hostler.events.events import Event, Progress
+from hostler.events.health import HealthReport
 from hostler.model.heartbeat import is_heartbeat
 from hostler.model.launch import a_string
 from hostler.model.spec import ServerSpec
@@ -22,6 +23,7 @@ from hostler.process.context import SupervisorContext
 from hostler.process.spawn.environment import MARKER, safe_base
 from hostler.runtime.base_run import Run
 from hostler.runtime.command import AsServer, CommandRunner
+from hostler.runtime.health_reports import last_reports
 from hostler.runtime.listener_identity import find_stranger, verify_listener
 from hostler.runtime.plugin_tasks import ServerTasks, run_beside
 from hostler.runtime.reporter import Reporter
@@ -150,6 +152,11 @@ class ServerFacts(AsServer):
         if watch is None or not watch.plugins:
             return ""
         return "healthy" if watch.healthy else "unhealthy" if watch.complaint else "unknown"
+
+    @property
+    def reports(self) -> Mapping[str, HealthReport]:
+        """What each health plugin reported last about this run, by the plugin's name."""
+        return last_reports(self.run, self.reporter)
 
     @property
     def crashes(self) -> tuple[CrashRecord, ...]:

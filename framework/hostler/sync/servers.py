@@ -13,6 +13,7 @@ from hostler.engine.server import Server
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord
 from hostler.events.events import Event
+from hostler.events.health import HealthReport
 from hostler.model.diff import Changes
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
@@ -92,6 +93,7 @@ class BlockingServer(Twin[Server]):
     uptime = Attribute[float]("Seconds since the spawn of the present process.")
     memory = Attribute[int]("Resident memory of the whole process tree in bytes.", read_there=True)
     health = Attribute[str]("What the health plugins say now.", read_there=True)
+    reports = Attribute[Mapping[str, HealthReport]]("What each health plugin reported last.", read_there=True)
     completed = Attribute[bool]("Whether the task has ended with exit code 0 since it was last started.")
     crashes = Attribute[tuple[CrashRecord, ...]](
         "The records of its last unexpected exits, oldest first.", read_there=True

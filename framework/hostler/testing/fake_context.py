@@ -11,6 +11,7 @@ from typing import NamedTuple
 import anyio
 
 from hostler.events.events import Event
+from hostler.events.health import HealthReport
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
 from hostler.model.values import Auth, CommandResult, Endpoint, Line, ProcessUsage, StreamEvent, StreamGap
@@ -49,6 +50,7 @@ class FakeServerContext:
     reported: Sequence[Event] = ()
     usage: Sequence[ProcessUsage] = ()
     quiet_for: float = math.inf
+    reports: Mapping[str, HealthReport] = field(default_factory=dict)
     command_result: CommandResult = field(default_factory=lambda: CommandResult(0, None))
     notices: list[RecordedNotice] = field(default_factory=list)
     published: dict[str, str] = field(default_factory=dict)

@@ -113,7 +113,15 @@ ONE_OF_EACH: list[tuple[Event, str, int, dict[str, object]]] = [
         ),
         "unhealthy (sse-health, 2 in a row): 503",
         logging.WARNING,
-        {"event": "health", "plugin": "sse-health", "healthy": False, "reason": "503", "failures": 2},
+        {
+            "event": "health",
+            "plugin": "sse-health",
+            "healthy": False,
+            "reason": "503",
+            "failures": 2,
+            "details": {},
+            "latency": None,
+        },
     ),
     (
         Exited(

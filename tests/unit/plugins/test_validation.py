@@ -92,6 +92,7 @@ class Reports:
         (True, "it yielded bool, not Healthy or Unhealthy"),
         (Healthy("all well"), "it yielded Healthy with str for details, not a mapping"),  # type: ignore[arg-type]
         (Unhealthy(ValueError("x")), "it yielded Unhealthy with ValueError for a reason, not a string"),  # type: ignore[arg-type]
+        (Healthy(latency="3"), "it yielded Healthy with str for a latency, not a number"),  # type: ignore[arg-type]
         (Unhealthy("x", limit="3"), "it yielded Unhealthy with str for a limit, not a whole number"),  # type: ignore[arg-type]
         (
             Unhealthy("x", error=ValueError("x")),  # type: ignore[arg-type]
