@@ -94,6 +94,7 @@ ONE_OF_EACH: list[tuple[Event, str, int, dict[str, object]]] = [
             "env": {"HOME": "/root"},
             "origins": {"HOME": "env"},
             "removed": {"LANG": "plugin env-sanitizer"},
+            "log_file": None,
         },
     ),
     (
