@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from hostler.process.spawn.executable import check_directory, find_program
 from hostler.process.tree.procfs import check_proc, doubt
 from hostler.secrets.masking import Masker
 from hostler.secrets.reference import Secret
+from hostler.text.port_arguments import named_ports
 from hostler.text.shell_syntax import surprising_dollars
 
 Severity: TypeAlias = Literal["mistake", "warning"]
@@ -93,6 +94,7 @@ class Inspector:
 
         if spec.port:
             yield from _port(spec, f"{key}.port")
+        yield from _other_port(spec, plugins.values(), f"{key}.command")
 
         # In the order of the hooks: a plugin's check sees the launch as the ones before it leave it.
         for name, plugin in sorted(plugins.items(), key=lambda named: not _comes_first(named[1])):
@@ -189,6 +191,26 @@ def _port(spec: ServerSpec, key: str) -> Iterator[Observation]:
             check_port_free(spec.host, spec.port)
     except ServerError as error:
         yield Observation(key, error.message, "warning")  # it may be this very server, that runs
+
+
+def _other_port(spec: ServerSpec, plugins: Iterable[object], key: str) -> Iterator[Observation]:
+    """Warn of a port in the command of a server that is looked for at a free one."""
+    given = (*spec.command, *map(str, spec.env.values()))
+    is_told = any("${server.port}" in text or "${server.url}" in text for text in given)
+    if spec.port != 0 or spec.port_from_socket or is_told or any(_finds_port(one) for one in plugins):
+        return
+
+    for port, written in list(named_ports(spec.command))[:1]:
+        message = (
+            f'"{written}": it is looked for at a free port; write port = {port}, or ${{server.port}} here'
+        )
+        yield Observation(key, message, "warning")
+
+
+def _finds_port(plugin: object) -> bool:
+    """Whether it may find the port in the output, or make the command."""
+    hooks = {marked.hook for marked in marked_hooks(type(plugin))}
+    return "parse_port" in hooks or bool(getattr(plugin, "supplies_command", False))
 
 
 def _account(spec: ServerSpec, key: str) -> Iterator[Observation]:

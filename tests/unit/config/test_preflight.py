@@ -206,3 +206,30 @@ def test_dollars_that_no_shell_sees_and_those_that_a_shell_sees_otherwise_are_wa
     assert all(one.severity == "warning" and one.key == "servers.web.command" for one in seen)
     plugins = {"commands": {"on_ready": words}}
     assert len(look(tmp_path, {"port": False, "plugins": plugins})) == len(seen)
+
+
+@pytest.mark.parametrize(
+    ("server", "port"),
+    [
+        ({"command": ["true", "--port", "8123"]}, 8123),
+        ({"command": ["true", "--port=8123", "--bind", "${server.host}"]}, 8123),
+        ({"command": ["true", "-p", "8123", "--bind=127.0.0.1:9"]}, 8123),
+        ({"command": ["true", "-m", "http.server", "8123"]}, 8123),
+        ({"command": ["true", "runserver", "[::1]:8123"]}, 8123),
+        ({"command": ["true", "-S", "localhost:8123"]}, 8123),
+        ({"command": ["true", "--port", "8123"], "port": 8123}, None),
+        ({"command": ["true", "--port", "8123"], "port": False}, None),
+        ({"command": ["true", "--port", "8123"], "port_from_socket": True}, None),
+        ({"command": ["true", "--port", "8123"], "plugins": {"regex-port": True}}, None),
+        ({"command": ["true", "--port", "${server.port}", "-p", "8123"]}, None),
+        ({"command": ["true", "-p", "8123"], "env": {"PORT": "${server.port}"}}, None),
+        ({"command": ["true", "--upstream", "127.0.0.1:8123", "-p", "8080:80", "--port"]}, None),
+    ],
+)
+def test_a_port_in_the_command_of_a_server_that_is_looked_for_elsewhere_is_warned_of(
+    tmp_path: Path, server: dict[str, object], port: int | None
+) -> None:
+    seen = [one for one in look(tmp_path, server) if one.key == "servers.web.command"]
+    assert [(one.severity, f"write port = {port}," in one.message) for one in seen] == [
+        ("warning", True)
+    ] * bool(port)
