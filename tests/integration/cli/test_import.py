@@ -183,6 +183,144 @@ services:
 ]
 
 
+SUPERVISED_COMPOSE = """\
+services:
+  a:
+    command: serve --port 8000
+    healthcheck: { test: [CMD, curl, -f, "http://localhost:8000/h?x=1"], interval: 1m30s, retries: 3 }
+    restart: on-failure:3
+  b:
+    command: ["b"]
+    healthcheck: { test: "pg_isready -U $X | grep x", start_period: 3s, timeout: 5s }
+    restart: "no"
+    stop_grace_period: 1m30s
+    stop_signal: SIGINT
+  c: { command: c, healthcheck: { test: "wget -q http://localhost:81/ || exit 1" }, restart: sometimes }
+  d: { command: d -p 5432, ports: ["5432"], healthcheck: { test: [CMD, pg_isready, -p, "5432"] } }
+  e: { command: e, healthcheck: { test: [CMD, curl, -H, "a: b", "http://localhost/"] } }
+  f: { command: f, healthcheck: { disable: true } }
+"""
+SUPERVISED_PROCESSES = """\
+processes:
+  a:
+    command: serve 8080
+    readiness_probe: { http_get: { host: 127.0.0.1, port: 8080, path: /h, scheme: https }, period_seconds: 5 }
+    availability: { restart: on_failure, backoff_seconds: 2, max_restarts: 4 }
+    shutdown: { signal: 2, timeout_seconds: 10 }
+  b:
+    command: b
+    readiness_probe: { exec: { command: check x }, failure_threshold: 2, initial_delay_seconds: 1 }
+    disabled: true
+    depends_on: { c: { condition: process_completed } }
+  c: { command: c, availability: { restart: always, max_restarts: 2 } }
+  d: { command: d, availability: { restart: exit_on_failure } }
+"""
+SUPERVISED: list[tuple[str, str, dict[str, Any], list[str]]] = [
+    (
+        "compose.yaml",
+        SUPERVISED_COMPOSE,
+        {
+            "a": {
+                "command": "serve --port ${server.port}",
+                "restart": {"policy": "on-failure", "max_restarts": 3},
+                "plugins": {
+                    "http-health": {"path": "/h?x=1", "status": "200-399", "interval": "90s", "failures": 3}
+                },
+            },
+            "b": {
+                "command": "b",
+                "port": False,
+                "restart": {"policy": "never"},
+                "stop_signal": "SIGINT",
+                "force_kill_timeout": "90s",
+                "plugins": {
+                    "exec-health": {"command": ["sh", "-c", "pg_isready -U ${X} | grep x"], "timeout": "5s"}
+                },
+            },
+            "c": {
+                "command": "c",
+                "port": False,
+                "plugins": {"http-health": {"path": "/", "status": "200-399", "port": 81}},
+            },
+            "d": {
+                "command": "d -p ${server.port}",
+                "plugins": {"exec-health": {"command": ["pg_isready", "-p", "${server.port}"]}},
+            },
+            "e": {
+                "command": "e",
+                "port": False,
+                "plugins": {"exec-health": {"command": ["curl", "-H", "a: b", "http://localhost/"]}},
+            },
+            "f": {"command": "f", "port": False},
+        },
+        ["compose.yaml:8: b.healthcheck.start_period: has", "compose.yaml:12: c.restart: has"],
+    ),
+    (
+        "process-compose.yaml",
+        SUPERVISED_PROCESSES,
+        {
+            "a": {
+                "command": "serve ${server.port}",
+                "restart": {"policy": "on-failure", "max_restarts": 4, "initial_delay": "2s"},
+                "stop_signal": "SIGINT",
+                "force_kill_timeout": "10s",
+                "plugins": {"http-health": {"path": "/h", "scheme": "https", "interval": "5s"}},
+            },
+            "b": {
+                "command": "b",
+                "port": False,
+                "autostart": False,
+                "needs": {"c": "completed"},
+                "plugins": {"exec-health": {"command": ["sh", "-c", "check x"], "failures": 2}},
+            },
+            "c": {"command": "c", "kind": "task", "restart": {"max_restarts": 2}},
+            "d": {"command": "d", "port": False},
+        },
+        [
+            "process-compose.yaml:9: b.readiness_probe.initial_delay_seconds: has",
+            "process-compose.yaml:13: d.availability.restart: has",
+        ],
+    ),
+    (
+        "ecosystem.config.json",
+        """[{ "script": "a", "autorestart": false, "max_restarts": 10, "exp_backoff_restart_delay": 100,
+        "kill_timeout": "3000" }]""",
+        {
+            "a": {
+                "command": "a",
+                "port": False,
+                "restart": {"policy": "never", "max_restarts": 10, "initial_delay": "100ms"},
+                "force_kill_timeout": "3000ms",
+            }
+        },
+        [],
+    ),
+    (
+        "supervisord.conf",
+        "[program:a]\ncommand=a\nautorestart=unexpected\nstartretries=5\nnumprocs=1\n",
+        {"a": {"command": "a", "port": False, "restart": {"policy": "on-failure", "start_retries": 5}}},
+        [],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "servers", "left_out"), SUPERVISED, ids=[case[0] for case in SUPERVISED]
+)
+def test_checks_restarts_and_stops_are_carried_over(
+    run: Run, tmp_path: Path, name: str, text: str, servers: dict[str, Any], left_out: list[str]
+) -> None:
+    (tmp_path / name).write_text(text)
+    done = run("import", name, "--output", "hostler.toml")
+    messages = [line.removeprefix("not carried over: ") for line in done.stderr.splitlines()]
+    assert [one.startswith(start) for one, start in zip(messages, left_out, strict=True)].count(False) == 0, (
+        done
+    )
+    assert tomllib.loads((tmp_path / "hostler.toml").read_text())["servers"] == servers
+    shown = run("show")
+    assert shown.returncode == 0, shown.stderr
+
+
 @pytest.mark.parametrize(("name", "text", "servers"), FILLED_IN, ids=[case[0] for case in FILLED_IN])
 def test_what_a_tool_fills_in_or_unquotes_means_the_same(
     run: Run, tmp_path: Path, name: str, text: str, servers: dict[str, Any]

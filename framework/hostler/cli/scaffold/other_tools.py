@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from hostler.cli.scaffold import supervision
 from hostler.cli.scaffold.draft import Drafts, command_of, joined, named, refers_to_port
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.interpolation import escape
@@ -20,8 +21,9 @@ _OF_A_PROGRAM = frozenset(
     ["command", "directory", "environment", "user", "autostart", "autorestart", "stopsignal", "stopwaitsecs"]
 )
 _OF_A_SERVICE = frozenset(
-    ["command", "working_dir", "environment", "env_file", "depends_on", "ports", "ready_log_line"]
+    ["command", "working_dir", "environment", "env_file", "depends_on", "ports", "ready_log_line", "disabled"]
 )
+_OF_AN_APP = frozenset(["name", "script", "args", "interpreter", "cwd", "env", "max_memory_restart", "watch"])
 # What compose fills in: its ${A:?b} and ${A-b} have no like, $$ is a $, and $A is ${A}.
 _OF_COMPOSE = re.compile(r"\$(?:(?P<dollar>\$)|(?P<word>[A-Za-z_]\w*)|\{(?P<name>\w+)(?P<rest>[^{}]*)\})")
 _OF_SUPERVISORD = re.compile(r"%(?:(?P<percent>%)|\((?P<name>\w+)\)s)")
@@ -145,9 +147,11 @@ def _app(app: Table, drafts: Drafts) -> None:
     watch = app.get("watch")
     plugins |= {"watch-files": {"paths": watch if isinstance(watch, list) else ["."]}} if watch else {}
     table = {"command": command_of(line), "cwd": app.get("cwd"), "env": env, "plugins": plugins or None}
-    drafts.add(str(app.get("name", words[0])), table | {"port": None if has_port else False})
-    known = {"name", "script", "args", "interpreter", "cwd", "env", "max_memory_restart", "watch"}
-    _note_rest(drafts, [str(app.get("name", words[0]))], app, known)
+    drafts.add(
+        str(app.get("name", words[0])),
+        table | {"port": None if has_port else False} | supervision.ends_of_app(app),
+    )
+    _note_rest(drafts, [str(app.get("name", words[0]))], app, _OF_AN_APP | supervision.OF_AN_END)
 
 
 def _size(text: str) -> str:
@@ -179,29 +183,16 @@ def _program(section: str, given: dict[str, str], drafts: Drafts) -> None:
         "env": _variables(env, str),
         "user": given.get("user"),
         "port": None if refers_to_port(given["command"]) else False,
-        "autostart": False if _flag(given.get("autostart", "")) == "false" else None,
-        "restart": {
-            "policy": {"true": "always", "false": "never"}.get(_flag(given["autorestart"]), "on-failure")
-        }
-        if "autorestart" in given
-        else None,
-        "stop_signal": f"SIG{given['stopsignal'].upper().removeprefix('SIG')}"
-        if "stopsignal" in given
-        else None,
+        "autostart": False if supervision.flag(given.get("autostart", "")) == "false" else None,
+        "restart": supervision.restart(
+            supervision.flag(given.get("autorestart", "")), start_retries=given.get("startretries")
+        ),
+        "stop_signal": supervision.signal_name(given.get("stopsignal")),
         "force_kill_timeout": f"{wait}s" if wait else None,
     }
     drafts.add(program, table)
-    _note_rest(
-        drafts, [section], given, _OF_A_PROGRAM | ({"numprocs"} if given.get("numprocs") == "1" else set())
-    )
-
-
-def _flag(word: str) -> str:
-    """A truth value of supervisord as "true" or "false"; another word as it is."""
-    word = word.strip().lower()
-    return {"1": "true", "yes": "true", "on": "true", "0": "false", "no": "false", "off": "false"}.get(
-        word, word
-    )
+    is_one = given.get("numprocs") == "1"
+    _note_rest(drafts, [section], given, _OF_A_PROGRAM | {"startretries", *(["numprocs"] if is_one else [])})
 
 
 def _filled_in(text: str, program: str, here: str) -> str:
@@ -260,23 +251,43 @@ def _services(key: str, services: Mapping[str, Table], drafts: Drafts) -> None:
 
 def _service(name: str, given: Table, drafts: Drafts, others: Table) -> None:
     """Add a service; `others` are the keys that depend on its neighbours."""
-    line = _with_address(_of_compose(joined(given["command"])), given.get("ports") or [])
-    has_port = "${server.port}" in line or refers_to_port(line) or bool(given.get("ports"))
+    check = given.get("healthcheck", given.get("readiness_probe")) or {}
+    ports = given.get("ports") or list(filter(None, [supervision.health_port(check)]))
+    line = _with_address(_of_compose(joined(given["command"])), ports)
+    has_port = refers_to_port(line) or "${server.port}" in line or bool(given.get("ports"))
+    ends = supervision.ends(given, is_task=others["kind"] is not None)
     table: dict[str, object] = {
         "command": command_of(line.strip(), str),
         "cwd": given.get("working_dir"),
         "env": _variables(given.get("environment"), _of_compose),
         "env_file": _env_files(given.get("env_file")),
         "port": None if has_port or others["kind"] else False,
-        "restart": {"policy": "always"} if given.get("restart") in {"always", "unless-stopped"} else None,
-        "plugins": {"log-ready": {"pattern": re.escape(given["ready_log_line"])}}
-        if "ready_log_line" in given
-        else None,
+        "autostart": False if given.get("disabled") is True else None,
+        "plugins": None
+        if others["kind"]
+        else _checks(given, check, ports if "${server.port}" in line else []),
     }
-    drafts.add(name, {**table, **others})
+    drafts.add(name, {**table, **ends, **others})
     if given.get("ports") and "${server.port}" not in line:
         drafts.leave_out([name, "ports"], "hostler chooses a port: write ${server.port} into the command")
-    _note_rest(drafts, [name], given, _OF_A_SERVICE | ({"restart"} if table["restart"] else set()))
+    _note_rest(drafts, [name], given, _OF_A_SERVICE | supervision.OF_A_SERVICE)
+    for place in supervision.left_out(given):
+        drafts.leave_out([name, *place])
+
+
+def _checks(given: Table, check: Table, ports: list[object]) -> dict[str, object] | None:
+    """The plugins that check a service; `ports` are those for which hostler's own stands."""
+    line = given.get("ready_log_line")
+    log = {"log-ready": {"pattern": re.escape(line)}} if line is not None else {}
+    own = _inner(ports[0]) if ports else ""
+    health = supervision.health(check, own, lambda word: _with_address(_of_compose(word), ports))
+    return {**log, **(health or {})} or None
+
+
+def _inner(port: object) -> str:
+    """The port inside of the container, of "80:8000/tcp" or a table."""
+    published = port.get("target") if isinstance(port, dict) else port
+    return str(published).rpartition(":")[2].partition("/")[0]
 
 
 def _of_compose(text: str) -> str:
@@ -295,8 +306,7 @@ def _with_address(line: str, ports: list[object]) -> str:
     """A command with hostler's address in the place of the port that it publishes, and of 0.0.0.0."""
     line = re.sub(r"(?<![\w.])0\.0\.0\.0(?![\w.])", "${server.host}", line)
     for port in ports[:1]:
-        published = port.get("target") if isinstance(port, dict) else port
-        inner = re.escape(str(published).rpartition(":")[2].partition("/")[0])
+        inner = re.escape(_inner(port))
         line = re.sub(rf"(?<![\w.]){inner}(?![\w.])", "${server.port}", line)
     return line
 
