@@ -108,7 +108,11 @@ if TYPE_CHECKING:
     from hostler.secrets.credentials import is_secret_name as is_secret_name
     from hostler.secrets.reference import Secret as Secret
     from hostler.supervisor.essential_servers import EssentialEnd as EssentialEnd
-    from hostler.supervisor.listeners import Listener as Listener
+    from hostler.supervisor.listeners import (
+        Listener as Listener,
+        ListenerContext as ListenerContext,
+        ReportingListener as ReportingListener,
+    )
     from hostler.supervisor.supervisor import Supervisor as Supervisor
     from hostler.sync.serve import serve as serve
     from hostler.sync.servers import (
@@ -159,7 +163,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
         "secrets.credentials": "is_secret_name",
         "secrets.reference": "Secret",
         "supervisor.essential_servers": "EssentialEnd",
-        "supervisor.listeners": "Listener",
+        "supervisor.listeners": "Listener ListenerContext ReportingListener",
         "supervisor.supervisor": "Supervisor",
         "sync.serve": "serve",
         "sync.servers": "BlockingServer BlockingSupervisor",

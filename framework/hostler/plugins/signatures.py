@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType, MethodType
@@ -114,11 +114,11 @@ def _faults_of(marked: Marked) -> Iterator[str]:
     if form != FORMS[hook]:
         yield f'hook "{hook}" is "{form}" and must be "{FORMS[hook]}"'
 
-    yield from _argument_faults(hook, marked.function)
+    yield from argument_faults(hook, marked.function, hook_arguments(hook))
 
 
-def _argument_faults(hook: str, function: Callable[..., object]) -> Iterator[str]:
-    allowed = hook_arguments(hook)
+def argument_faults(hook: str, function: Callable[..., object], allowed: Collection[str]) -> Iterator[str]:
+    """Every way in which a hook cannot be called by name with the `allowed` arguments, as sentences."""
     choices = f"it may have {', '.join(allowed)}"
 
     if isinstance(function, MethodType):

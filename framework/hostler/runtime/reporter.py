@@ -124,7 +124,7 @@ class Reporter:
                 context,
                 message=self.masker.text(context.message),
                 hint=self.masker.text(context.hint),
-                details=self._masked(context.details),
+                details=self.masker.nested(context.details),
                 stdout=self.masker.text(context.stdout),
                 stderr=self.masker.text(context.stderr),
             )
@@ -134,9 +134,12 @@ class Reporter:
 
     def report(self, report: R) -> R:
         """Mask a report of a health plugin."""
-        changed: dict[str, Any] = {"details": self._masked(report.details)}
+        changed: dict[str, Any] = {"details": self.masker.nested(report.details)}
         if isinstance(report, Unhealthy):
-            changed["reason"], changed["hint"] = self._masked(report.reason), self._masked(report.hint)
+            changed["reason"], changed["hint"] = (
+                self.masker.nested(report.reason),
+                self.masker.nested(report.hint),
+            )
             changed["error"] = None if report.error is None else self.own(report.error)
         return replace(report, **changed)
 
@@ -154,9 +157,9 @@ class Reporter:
     def _masked_field(self, name: str, value: Any) -> Any:
         match value:
             case Mapping() if name != "details":
-                return {variable: self._masked(text) for variable, text in value.items()}
+                return {variable: self.masker.nested(text) for variable, text in value.items()}
             case str() | Mapping() | tuple():
-                return self._masked(value)
+                return self.masker.nested(value)
             case CrashRecord():
                 return value.masked(self.masker.text)
             case Exit():
@@ -166,20 +169,6 @@ class Reporter:
                 return self.report(value)
             case _:
                 return value
-
-    def _masked(self, value: Any) -> Any:
-        match value:
-            case str():
-                return self.masker.text(value)
-            case None | bool() | int() | float():
-                return value
-            case Mapping():
-                return {self._masked(key): self._masked(item) for key, item in value.items()}
-            case list() | tuple() | set() | frozenset():
-                return type(value)([self._masked(item) for item in value])
-            case _:
-                text = str(value)
-                return self.masker.text(text) if self.masker.found_in(text) else value
 
     def _cut_off_causes(self, error: BaseException) -> None:
         """Drop the exceptions behind this one from the first that shows a secret: tracebacks print them."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import AnyStr, TypeAlias
+from typing import Any, AnyStr, TypeAlias
 
 from hostler.secrets.credentials import MASK, MINIMUM, secret_parts
 from hostler.text.encodings import spellings
@@ -91,6 +91,21 @@ class Masker:
         whole = masked.removesuffix("...")
         begun = _beginning_at_the_end(whole, self._known.text)
         return masked if begun < MINIMUM else f"{whole[:-begun]}{MASK}{masked[len(whole) :]}"
+
+    def nested(self, value: Any) -> Any:
+        """Return a value with every text in it masked; an object that shows a secret becomes its text."""
+        match value:
+            case str():
+                return self.text(value)
+            case None | bool() | int() | float():
+                return value
+            case Mapping():
+                return {self.nested(key): self.nested(item) for key, item in value.items()}
+            case list() | tuple() | set() | frozenset():
+                return type(value)([self.nested(item) for item in value])
+            case _:
+                text = str(value)
+                return self.text(text) if self.found_in(text) else value
 
     def data(self, data: bytes) -> bytes:
         """Return `data` with every secret replaced by "********"; overlapping ones become one mask."""

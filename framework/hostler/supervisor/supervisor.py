@@ -33,7 +33,7 @@ from hostler.records.status_store import StatusStore
 from hostler.runtime.cleanup import sweep
 from hostler.supervisor.configuration import ConfigurationSource, configuration_of
 from hostler.supervisor.essential_servers import EssentialEnd, Essentials
-from hostler.supervisor.listeners import Listener, ListenerTasks
+from hostler.supervisor.listeners import AnyListener, ListenerTasks
 from hostler.supervisor.registry import ServerRegistry, all_of
 from hostler.supervisor.reload import Reloader
 
@@ -56,7 +56,7 @@ class Supervisor:
         namespace: str | None = None,
         directories: Directories | None = None,
         environ: Mapping[str, str] | None = None,
-        listeners: Mapping[str, Listener] | None = None,
+        listeners: Mapping[str, AnyListener] | None = None,
     ) -> None:
         given = configuration_of(configuration, environ)
         place = namespace or given.namespace

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 import pytest
 from hostler import (
     Directories,
     Event,
+    ListenerContext,
     Notice,
     PluginError,
     PluginFailed,
@@ -19,7 +21,9 @@ from hostler import (
     StateChanged,
     Supervisor,
 )
+from hostler.concurrency.broadcast import Broadcast
 from hostler.supervisor import listeners
+from hostler.supervisor.listeners import ListenerTasks, Patience
 
 SPECS = [ServerSpec(name=name, command=("sleep", "1000"), port=None) for name in ("one", "two")]
 
@@ -63,6 +67,35 @@ class FailsOnce(Collector):
 
 
 @dataclass(eq=False)
+class FailsFourTimes:
+    """Raises at each of its first four calls."""
+
+    calls: int = 0
+    is_content: anyio.Event = field(default_factory=anyio.Event)
+
+    async def listen(self, events: AsyncIterator[Event]) -> None:
+        self.calls += 1
+        if self.calls <= 4:
+            raise RuntimeError("not yet")
+        self.is_content.set()
+
+
+@dataclass(eq=False)
+class Reporting:
+    """Reports each event some times, with a secret in what it says."""
+
+    token: str = field(repr=False)
+    times: int = 1
+    events: list[Event] = field(init=False, default_factory=list)
+
+    async def listen(self, events: AsyncIterator[Event], context: ListenerContext) -> None:
+        async for event in events:
+            self.events.append(event)
+            for _ in range(self.times):
+                context.notice("seen", f"with {self.token}", level="warning", by=[self.token])
+
+
+@dataclass(eq=False)
 class Blocking:
     """Keeps the event loop to itself, and then resists its end."""
 
@@ -99,7 +132,7 @@ async def test_a_listener_gets_every_event_from_the_first_to_the_last(directorie
 async def test_a_listener_that_fails_is_named_called_again_and_then_left_out(
     directories: Directories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listeners, "_FIRST_DELAY", 0.0)
+    monkeypatch.setattr(listeners, "Patience", partial(Patience, first_delay=0.0))
     broken, other = Broken("https://hooks.example/T0K3N-of-a-channel"), Collector()
     supervisor = Supervisor(SPECS, directories=directories, listeners={"broken": broken, "other": other})
     async with supervisor:
@@ -122,8 +155,7 @@ async def test_a_listener_that_fails_is_named_called_again_and_then_left_out(
 async def test_a_listener_that_has_failed_gets_what_waits_at_the_end(
     directories: Directories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listeners, "_FIRST_DELAY", 1000.0)
-    monkeypatch.setattr(listeners, "_LAST_SECONDS", 1000.0)
+    monkeypatch.setattr(listeners, "Patience", partial(Patience, first_delay=1000.0, last=1000.0))
     listener = FailsOnce()
     with anyio.fail_after(20):
         async with Supervisor(SPECS, directories=directories, listeners={"once": listener}) as supervisor:
@@ -135,7 +167,7 @@ async def test_a_listener_that_has_failed_gets_what_waits_at_the_end(
 async def test_a_listener_that_blocks_is_named_and_one_that_never_ends_is_cut_off(
     directories: Directories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listeners, "_LAST_SECONDS", 0.1)
+    monkeypatch.setattr(listeners, "Patience", partial(Patience, last=0.1))
     blocking, called = Blocking(), list[Event]()
     supervisor = Supervisor(SPECS, directories=directories, listeners={"blocking": blocking})
     supervisor.listen(called.append)
@@ -162,6 +194,55 @@ async def test_a_listener_that_is_too_slow_learns_how_many_it_has_lost(directori
     assert numbers[-1] == "8196"
 
 
+async def test_failures_that_are_far_apart_never_end_a_listener() -> None:
+    channel = Broadcast[Event]()
+    told = channel.subscribe()
+    listener = FailsFourTimes()
+    tasks = ListenerTasks({"broken": listener}, channel.publish, Patience(first_delay=0.0, stable=0.0))
+    tasks.begin(channel)
+    with anyio.fail_after(20):
+        await listener.is_content.wait()
+    channel.close()
+    assert [one.disabled for one in failures([event async for event in told])] == [False] * 4
+
+
+async def test_a_listener_reports_with_its_context_and_does_not_hear_itself(directories: Directories) -> None:
+    listener, other = Reporting("T0K3N-of-a-channel"), Collector()
+    supervisor = Supervisor(SPECS, directories=directories, listeners={"reporting": listener, "other": other})
+    async with supervisor:
+        await supervisor.wait_ready(timeout=20)
+    seen = [event for event in other.events if isinstance(event, Notice) and event.topic == "seen"]
+    assert {(one.server, one.text, one.level) for one in seen} == {("", "with ********", "warning")}
+    assert seen[0].details == {"by": ["********"], "listener": "reporting"}
+    assert listener.events
+    assert listener.events == [event for event in other.events if event not in seen][: len(listener.events)]
+    assert len(seen) <= len(listener.events)
+
+
+async def test_a_listener_that_lost_some_of_its_own_notices_does_not_get_the_others() -> None:
+    channel = Broadcast[Event](limit=2)
+    listener = Reporting("", times=3)
+    tasks = ListenerTasks({"reporting": listener}, channel.publish)
+    tasks.begin(channel)
+    numbers = [Notice(server="one", generation=0, topic="number", text=str(number)) for number in range(3)]
+    with anyio.fail_after(20):
+        for number in numbers:  # three notices of its own for two places
+            channel.publish(number)
+            await anyio.wait_all_tasks_blocked()
+        await tasks.close()
+    assert listener.events == numbers
+
+
 def test_an_object_that_cannot_listen_is_refused(directories: Directories) -> None:
     with pytest.raises(PluginError, match=r'listener "odd" \(object\) has no "async def listen'):
         Supervisor(SPECS, directories=directories, listeners={"odd": object()})  # type: ignore[dict-item]
+
+
+def test_a_listener_with_an_argument_that_there_is_not_is_refused(directories: Directories) -> None:
+    class Odd:
+        async def listen(self, events: AsyncIterator[Event], contex: object) -> None: ...
+
+    with pytest.raises(
+        PluginError, match=r'listener "odd" \(.*Odd\): hook "listen" has .* "contex".*context'
+    ):
+        Supervisor(SPECS, directories=directories, listeners={"odd": Odd()})
