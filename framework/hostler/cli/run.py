@@ -76,7 +76,8 @@ def command(
     view = make_view(configuration, debug=debug, quiet=quiet, as_json=as_json, has_companion=bool(words))
     again = read if configuration.path is not None else partial(_refuse_again, file)
 
-    shows = output or ("prefixed" if debug or not (quiet or as_json or words) else "none")
+    hides = quiet and not as_json if debug else quiet or as_json or words
+    shows = output or ("none" if hides else "prefixed")
 
     async def run() -> int:
         session = RunSession(configuration, names, words, view, again, with_output=shows == "prefixed")

@@ -27,6 +27,8 @@ FOUND = [
         {"package.json": '{"scripts": {"start": "node x.js"}}', "yarn.lock": ""},
         {"frontend": "yarn run start"},
     ),
+    # A folder is no application, and what a terminal acts on stands in no comment.
+    ({"package.json": '{"scripts": {"dev": "x \\u001b[1m"}}', "app.py/x": ""}, {"frontend": "npm run dev"}),
     ({"package.json": "{}", "opencode.json": "{}"}, {"opencode": None}),
     ({"Procfile": "web: serve $PORT\n", "main.py": FAST_API}, {"web": "serve ${server.port}"}),
     ({"compose.yaml": "services: { db: { command: db -x } }"}, {"db": "db -x"}),

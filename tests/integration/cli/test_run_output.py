@@ -96,6 +96,13 @@ def test_output_is_not_shown(configure: Configure, start: Start, words: tuple[st
     assert [line for line in hostler.stdout if " | " in line or '"line"' in line] == []
 
 
+def test_output_that_was_asked_for_is_all_that_quiet_shows(configure: Configure, start: Start) -> None:
+    configure(text=TWO)
+    hostler = start("run", "--quiet", "--output", "prefixed")
+    assert hostler.end() == 0
+    assert sorted(hostler.stdout) == ["a         | one", "a         | two", "long-name | three"]
+
+
 BURST = """[servers.burst]
 kind = "task"
 command = ["sh", "-c", "seq 1 {lines}"]

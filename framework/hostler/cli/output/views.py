@@ -71,14 +71,16 @@ class PlainView(View):
         """Write a line of the server's output."""
         if line.missed:
             self.show_message(lines_missed(server, line.missed))
-        self.show_message(f"{self._renderer.prefix(server)}{line.text}")
+        self._write(f"{self._renderer.prefix(server)}{line.text}", self._out)
 
     def show_message(self, text: str, *, error: bool = False) -> None:
         """Write a message of hostler's own."""
         if error or not self._quiet:
-            out = sys.stderr if error else self._out
-            out.write(harmless(text) + "\n")
-            out.flush()
+            self._write(text, sys.stderr if error else self._out)
+
+    def _write(self, text: str, out: TextIO) -> None:
+        out.write(harmless(text) + "\n")
+        out.flush()
 
 
 class JsonView(View):

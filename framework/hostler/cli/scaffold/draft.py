@@ -11,6 +11,7 @@ from hostler.config.provenance import as_toml
 from hostler.model.interpolation import escape
 from hostler.model.schema.tree import below
 from hostler.text.command_line import NotACommandLine, split
+from hostler.text.sanitize import harmless
 
 _HEAD = """\
 #:schema ./hostler.schema.json
@@ -107,6 +108,6 @@ def as_file(servers: Iterable[Draft]) -> str:
 
 
 def _section(server: Draft) -> str:
-    comment = "".join(f"# {line}\n" for line in server.comment.splitlines())
+    comment = "".join(f"# {harmless(line)}\n" for line in server.comment.splitlines())
     keys = "".join(f"{below('', key)} = {as_toml(value)}\n" for key, value in server.table.items())
     return f"\n{comment}[servers.{server.name}]\n{keys}"

@@ -88,7 +88,10 @@ def _python(folder: Path) -> Iterator[Draft]:
         return
 
     for file in (path for place in _PLACES for path in sorted(folder.glob(place))):
-        found = _APP.search(file.read_text("utf-8", errors="replace"))
+        try:
+            found = _APP.search(file.read_text("utf-8", errors="replace"))
+        except OSError:
+            continue
         if found is not None:
             yield _application(folder, file.relative_to(folder), found["name"], found["kind"])
             return
