@@ -29,7 +29,7 @@ from hostler.process.tree.procfs import check_proc, doubt
 from hostler.secrets.masking import Masker
 from hostler.secrets.reference import Secret
 from hostler.text.port_arguments import named_ports
-from hostler.text.shell_syntax import surprising_dollars
+from hostler.text.shell_syntax import surprising_syntax
 
 Severity: TypeAlias = Literal["mistake", "warning"]
 
@@ -58,6 +58,7 @@ class Inspector:
         """Everything that was found, server by server; what is secret of a server is masked."""
         yield from _processes()
         yield from self._folders()
+        yield from _alike(self.configuration.servers)
         for spec in self.configuration.servers.values():
             launch = self._launch(spec)
             # A message may quote a command line or an address with a password in it.
@@ -125,10 +126,20 @@ class Inspector:
         table = servers.get(spec.name) if isinstance(servers, dict) else None
         commands = {"command": spec.command} if table is None else table
         for name in ("command", "plugins"):
-            for place, message in surprising_dollars(f"{key}.{name}", commands.get(name)):
+            for place, message in surprising_syntax(f"{key}.{name}", commands.get(name)):
                 yield Observation(place, message, "warning")
         for below, message in credentials_in_clear(spec, table):
             yield Observation(f"{key}.{below}", message, "warning")
+
+
+def _alike(names: Iterable[str]) -> Iterator[Observation]:
+    """Warn of names that differ by upper and lower case alone."""
+    first: dict[str, str] = {}
+    for name in names:
+        other = first.setdefault(name.lower(), name)
+        if other != name:
+            message = f"differs from {other} by upper and lower case alone: two servers; rename one of them"
+            yield Observation(f"servers.{name}", message, "warning")
 
 
 def _failure(

@@ -22,6 +22,7 @@ _TO_BACKTICK = r"\s*(?:export[^\S\r\n]+)?(?P<name>[^=#\s'`]+)[^\S\r\n]*=[^\S\r\n
 _OPEN = re.compile(_TO_BACKTICK)
 _IN_BACKTICKS = re.compile(_TO_BACKTICK + r"(?P<value>[^`]*)`[^\S\r\n]*(?:#[^\r\n]*)?(?:\r\n|\n|\r|\Z)")
 _LINE_END = re.compile(r"\r\n|\n|\r")
+_VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
 _LARGEST = 2**20
 _MOST_LINES = 10_000
 
@@ -42,7 +43,7 @@ def read_env_file(file: EnvFile, *, warn: Callable[[str], object] = str) -> dict
     except Unreadable as error:
         raise EnvironmentSetupFailed(
             f"the env_file {file.path} cannot be read: {error}",
-            hint="create it, or remove it from env_file; mark one that may be missing with optional = true",
+            hint=_hint(file),
             details={"path": str(file.path)},
         ) from None
 
@@ -54,6 +55,12 @@ def read_env_file(file: EnvFile, *, warn: Callable[[str], object] = str) -> dict
         warn(read.warning)
 
     return variables
+
+
+def _hint(file: EnvFile) -> str:
+    if name := _VARIABLE.search(str(file.path)):
+        return f"write ${{{name[1]}}} for a variable in env_file"
+    return "create it, or remove it from env_file; mark one that may be missing with optional = true"
 
 
 def _read(file: EnvFile) -> PrivateText:

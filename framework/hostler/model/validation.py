@@ -97,7 +97,10 @@ def _check_host(server: ResolvedServer, found: Diagnostics) -> None:
     if host in _LOOPBACK or found.has_problem(node):
         return
 
-    if any(letter in "/[]@%" or letter.isspace() or not letter.isprintable() for letter in host):
+    name, _, port = host.partition(":")
+    if name and port.isdecimal():
+        found.expected(node, f"the host alone (write host = {quoted(name)} and port = {port})")
+    elif any(letter in "/[]@%" or letter.isspace() or not letter.isprintable() for letter in host):
         found.expected(node, "the name or address of a host, without scheme, port or brackets")
     elif not server.spec.expose and not _is_loopback(host):
         found.add(

@@ -18,6 +18,7 @@ import msgspec
 
 from hostler.errors import PluginError, Problem
 from hostler.model.schema.diagnostics import likely, worded
+from hostler.model.schema.server_keys import SERVER_KEYS
 from hostler.model.spec import PluginSpec
 from hostler.model.units import Duration, Size, likely_duration, likely_size
 from hostler.plugins.discovery import find_class
@@ -177,10 +178,9 @@ def _required(field: dataclasses.Field[Any]) -> bool:
 
 def _unknown(key: str, fields: Iterable[str]) -> Problem:
     proposal = likely(key, fields)
-    allowed = ", ".join(fields) or "none"
-    return Problem(
-        key, "unknown option" if proposal else f"unknown option; there are: {allowed}", proposal=proposal
-    )
+    allowed = f"there are: {', '.join(fields) or 'none'}"
+    rest = f"{key} is a key of the server: write it in [servers.NAME]" if key in SERVER_KEYS else allowed
+    return Problem(key, "unknown option" if proposal else f"unknown option; {rest}", proposal=proposal)
 
 
 # -- what is wrong, in words ----------------------------------------------------------------------

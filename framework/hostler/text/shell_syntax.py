@@ -1,4 +1,4 @@
-"""Shell syntax in commands that no shell runs: dollars that do not mean what they would mean to a shell."""
+"""Shell syntax in commands that no shell runs: words that do not mean what they would to one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 _SHELLS = frozenset({"sh", "ash", "bash", "dash", "fish", "ksh", "mksh", "zsh"})
 _EXPAND_THEMSELVES = frozenset({"envsubst"})
+_OPERATORS = frozenset({"|", "||", "&&", "&", ">", ">>", "<", "2>&1", "2>"})
+_OPERATORS_ARE_WORDS = frozenset({"[", "expr", "test"})
 _SCRIPT_FLAG = re.compile(r"-[A-Za-z]*c[A-Za-z]*")
 _WITH_VALUE = frozenset({"-o", "-O"})
 _DOLLARS = re.compile(r"(?P<dollars>\$+)(?P<next>.?)", re.DOTALL)
@@ -14,12 +16,12 @@ _REFERENCE = re.compile(r"[A-Za-z0-9_{(@*#?!]")
 _VARIABLE = re.compile(r"[\w./:=@,+-]*(?<!\$)(?P<variable>\$[A-Z_][A-Z0-9_]*)[\w./:=@,+-]*", re.ASCII)
 
 
-def surprising_dollars(key: str, value: object) -> Iterator[tuple[str, str]]:
-    """The commands at and below a key whose dollars would surprise, with what to do; all as it is written."""
+def surprising_syntax(key: str, value: object) -> Iterator[tuple[str, str]]:
+    """The commands at and below a key with syntax that would surprise, and what to do."""
     match value:
         case Mapping():
             for name, item in value.items():
-                yield from surprising_dollars(f"{key}.{name}", item)
+                yield from surprising_syntax(f"{key}.{name}", item)
         case list() | tuple() if value and all(isinstance(word, str) for word in value):
             yield from ((key, message) for message in _messages(value))
 
@@ -31,6 +33,10 @@ def _messages(words: Sequence[str]) -> Iterator[str]:
 
     if scripts or _name(words[0]) in _SHELLS | _EXPAND_THEMSELVES:
         return
+
+    operator = next((word for word in words[1:] if word in _OPERATORS), "")
+    if operator and _name(words[0]) not in _OPERATORS_ARE_WORDS:
+        yield f'no shell is used: {operator} is handed on as a word; write ["sh", "-c", "..."] for a shell'
 
     variables = [found["variable"] for word in words[1:] if (found := _VARIABLE.fullmatch(word))]
     for name in dict.fromkeys(variables):

@@ -56,6 +56,25 @@ IN_A_SERVER = [
     ),
     ("autostart = 'yes'", 'autostart: expected true or false (write true, without quotes), found "yes"'),
     (
+        'host = "localhost:80"',
+        'host: expected the host alone (write host = "localhost" and port = 80), found "localhost:80"',
+    ),
+    (
+        "plugins.depends_on = ['x']",
+        f"plugins.depends_on: it is no plugin; {foreign_words.advice('depends_on')}",
+    ),
+    (
+        "plugins.log-rotation.cwd = 'x'",
+        "plugins.log-rotation.cwd: unknown option; cwd is a key of the server: write it in [servers.NAME]",
+    ),
+    (
+        "stop_signal = 'SIGKILL'",
+        (
+            'stop_signal: expected one of "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", '
+            '"SIGWINCH", found "SIGKILL"'
+        ),
+    ),
+    (
         "stop_signal = 2",
         (
             'stop_signal: expected one of "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", '
@@ -133,7 +152,7 @@ IN_A_SERVER = [
     ("host = 'http://localhost'", f'host: {HOST}, found "http://localhost"'),
     ("host = '[::1]'", f'host: {HOST}, found "[::1]"'),
     ("port = true", f"port: {PORT}, found true"),
-    ("port = '80'", f'port: {PORT}, found "80"'),
+    ("port = '80'", f'port: {PORT} (write 80, without quotes), found "80"'),
     ("port = 65536", f"port: {PORT}, found 65536"),
     ("port = -1", f"port: {PORT}, found -1"),
     ("port = 80.0", f"port: {PORT}, found 80.0"),
@@ -302,6 +321,8 @@ ON_TOP = [
     ("[server.a]\ncommand = ['x']", 'a.toml:1: server: unknown key; did you mean "servers"?'),
     ("[template.t]\nport = 1", 'a.toml:1: template: unknown key; did you mean "templates"?'),
     ("[web]\ncommand = ['x']", "a.toml:1: web: unknown key; write [servers.web]"),
+    ("[apps.web]\nscript = 'x'", "a.toml:1: apps: unknown key; write [servers.NAME]"),
+    ("[Service]\nExecStart = 'x'", "a.toml:1: Service: unknown key; write [servers.NAME]"),
     ("[plugins.http-health]", "a.toml:1: plugins: unknown key; write [servers.NAME.plugins]"),
     ("[servers.a]\ncommand = ['x']\n[server.b]", 'a.toml:3: server: unknown key; did you mean "servers"?'),
 ]

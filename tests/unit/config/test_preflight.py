@@ -193,6 +193,8 @@ NO_SHELL = "no shell is used: $PORT is handed on as it is; write ${PORT}"
         (["sh", "-c", "echo $$$$ $$HOME $${HOME} $$(date) $1 $$1"], ""),
         (["true", "kill $$"], ""),
         (["true", "$PORT"], NO_SHELL),
+        (["true", "a", "|", "tee", "log"], "no shell is used: | is handed on as a word; write"),
+        (["expr", "2", ">", "1"], ""),
         (["true", "--listen=127.0.0.1:$PORT", "$PORT"], NO_SHELL),
         (["true", "$$PORT", "${HOME}", "{print $NF}", "^a$", "a$b"], ""),
         (["sh", "-c", "exec $PORT", "sh", "$PORT"], ""),
@@ -233,3 +235,12 @@ def test_a_port_in_the_command_of_a_server_that_is_looked_for_elsewhere_is_warne
     assert [(one.severity, f"write port = {port}," in one.message) for one in seen] == [
         ("warning", True)
     ] * bool(port)
+
+
+def test_names_that_differ_by_case_alone_are_warned_of(tmp_path: Path) -> None:
+    servers = {name: {"command": ["true"], "port": False} for name in ("web", "api", "Web")}
+    configuration = from_dict({"servers": servers}, base=tmp_path, environ=os.environ)
+    directories = Directories(tmp_path / "state", tmp_path / "data", tmp_path / "cache")
+    (seen,) = Inspector(configuration, directories, os.environ).observations()
+    assert (seen.key, seen.severity) == ("servers.Web", "warning")
+    assert "differs from web" in seen.message

@@ -21,6 +21,13 @@ def first_line(path: Path) -> str:
     [
         ("host = localhost", "2:8: not valid TOML: Invalid value; a text needs quotes"),
         ("cwd = \u201cx\u201d", '2:7: not valid TOML: Invalid value; write straight quotes, "'),
+        (
+            "autostart = yes # always",
+            "2:13: not valid TOML: Invalid value; write true, or quotes around a text",
+        ),
+        ("autostart = Off", "2:13: not valid TOML: Invalid value; write false, or quotes around a text"),
+        ("user = None", "2:8: not valid TOML: Invalid value; TOML has no null: leave the key out"),
+        ("title = on fire", "2:9: not valid TOML: Invalid value; a text needs quotes"),
         ("cwd: x", "2:4: not valid TOML: Expected '=' after a key in a key/value pair; TOML has = where "),
         (
             "[program:web]",

@@ -167,6 +167,9 @@ def test_only_an_optional_file_may_be_missing(tmp_path: Path) -> None:
         read_env_file(EnvFile(tmp_path / "none"))
     assert caught.value.message == f"the env_file {tmp_path}/none cannot be read: there is no such file"
     assert "optional = true" in caught.value.context.hint
+    with pytest.raises(EnvironmentSetupFailed) as caught:
+        read_env_file(EnvFile(tmp_path / "$HOME/.env"))
+    assert caught.value.context.hint == "write ${HOME} for a variable in env_file"
 
 
 def test_an_optional_file_that_is_there_has_to_be_right(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from hostler.errors import PluginError, Problem
 from hostler.model.interpolation import escape, expand, names
+from hostler.model.schema import foreign_words
 from hostler.model.schema.diagnostics import Diagnostics, shown
 from hostler.model.schema.external_values import located, secret
 from hostler.model.schema.fields import word
@@ -35,10 +36,22 @@ def read_plugins(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> 
 
 def _is_key_of_server(name: str, node: Node, plugins: Node, found: Diagnostics) -> bool:
     """Whether a key of the server stands below the header of its plugins: the commonest slip in TOML."""
-    if name not in SERVER_KEYS or "use" in node.table:
+    if "use" in node.table:
         return False
-    found.add(node, f"{name} is a key of the server: write it above [{plugins.key}]")
+    if name in SERVER_KEYS:
+        found.add(node, f"{name} is a key of the server: write it above [{plugins.key}]")
+        return True
+    advice = foreign_words.advice(name)
+    if not advice or _is_installed(name):
+        return False
+    found.add(node, f"it is no plugin; {advice}")
     return True
+
+
+def _is_installed(name: str) -> bool:
+    from hostler.plugins.discovery import installed  # noqa: PLC0415 - only a word of another tool needs it
+
+    return name in installed()
 
 
 def _is_off(node: Node, found: Diagnostics) -> bool:

@@ -68,6 +68,10 @@ def _note_dotted_names(node: Node, found: Diagnostics) -> None:
             found.add(child, f"a server's name has no dot, which begins a table within it; write {header}")
 
 
+# Where pm2, systemd and process-compose have what is a server here.
+_SECTIONS = frozenset({"apps", "unit", "service", "install", "processes", "programs"})
+
+
 def suggest_place(name: str) -> str:
     """Where a key belongs, for a message; "" where that is not known."""
     from hostler.plugins.discovery import installed  # noqa: PLC0415 - only this message needs it
@@ -83,6 +87,8 @@ def suggest_header(name: str, node: Node) -> str:
         return "; write [servers.NAME.plugins]"
     if name in SERVER_KEYS or foreign_words.is_command(name):
         return "; it is a key of a server: write it below [servers.NAME]"
+    if name.lower() in _SECTIONS:
+        return "; write [servers.NAME]"
     return f"; write [servers.{name}]" if "command" in node.table else ""
 
 

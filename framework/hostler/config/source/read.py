@@ -22,6 +22,7 @@ _EXCERPT_WIDTH = 100
 _TWICE = re.compile(r"Cannot declare \((?P<keys>.*?),?\) twice")
 _SMART_QUOTES = frozenset("\u201c\u201d\u201e\u2018\u2019")
 _WORD = re.compile(r"[A-Za-z_./~-]")
+_ALONE = re.compile(r"(?P<word>[A-Za-z]+)\s*(?:[,\]}#].*)?")
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -113,7 +114,7 @@ def _syntax_error(path: Path, text: str, error: ValueError) -> InvalidConfigurat
     line, column = (int(position[1]), int(position[2])) if position[1] else (len(rows), len(rows[-1]) + 1)
     row = rows[min(line, len(rows)) - 1]
     what = str(error)[: position.start()]
-    advice = next(_advice(what, row[: column - 1].rstrip(), row[column - 1 : column]), "")
+    advice = next(_advice(what, row[: column - 1].rstrip(), row[column - 1 :]), "")
     return _invalid(path, f"not valid TOML: {what}{advice}\n{_excerpt(row, column)}", line, column)
 
 
@@ -154,8 +155,22 @@ def _other_language(message: str, here: str) -> Iterator[str]:
         yield "; a comment begins with #" if here in "/;" else "; this is no TOML: a server is [servers.NAME]"
 
 
-def _advice(message: str, before: str, here: str) -> Iterator[str]:
+def _bare_word(rest: str) -> str:
+    """What to do about a word without quotes where a value should be."""
+    alone = _ALONE.fullmatch(rest)
+    match alone["word"].lower() if alone else "":
+        case "yes" | "on" | "true":
+            return "; write true, or quotes around a text"
+        case "no" | "off" | "false":
+            return "; write false, or quotes around a text"
+        case "none" | "null" | "nil":
+            return "; TOML has no null: leave the key out"
+    return "; a text needs quotes"
+
+
+def _advice(message: str, before: str, rest: str) -> Iterator[str]:
     """What to do about a message of tomllib, where it tells that, or the text before and at its position."""
+    here = rest[:1]
     twice = _TWICE.fullmatch(message)
     if twice is not None:
         name = ".".join(key.strip().strip("'\"") for key in twice["keys"].split(","))
@@ -173,7 +188,7 @@ def _advice(message: str, before: str, here: str) -> Iterator[str]:
         yield "; { ... } has to stand on one line, without a comma at its end"
 
     if message == "Invalid value" and _WORD.match(here) and before.endswith(("=", "[", ",")):
-        yield "; a text needs quotes"
+        yield _bare_word(rest)
 
     if message.startswith(r"Illegal character '\n'"):
         yield "; is a quote missing at the end?"

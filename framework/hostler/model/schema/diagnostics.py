@@ -120,6 +120,11 @@ def shown(node: Node) -> str:
     return worded(node.value if node.source_text is None else without_defaults(node.source_text))
 
 
+def written(node: Node) -> str:
+    """The string that stands there in a file itself; "" for other values, and for one from a variable."""
+    return node.value if isinstance(node.value, str) and node.source_text is None else ""
+
+
 def worded(value: object) -> str:
     """A value of a configuration for a message: short ones as they stand in TOML, others by their kind."""
     match value:

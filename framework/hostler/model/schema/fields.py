@@ -17,12 +17,13 @@ from typing import Any, TypeAlias
 from hostler.model.choices import RestartMode
 from hostler.model.dependencies import Condition, Need, Needs, OnRestart
 from hostler.model.schema import foreign_words
-from hostler.model.schema.diagnostics import Diagnostics, likely, shown
+from hostler.model.schema.diagnostics import Diagnostics, likely, shown, written
 from hostler.model.schema.tree import Node, below, quoted
 from hostler.model.units import Duration, likely_duration
 
 Reader: TypeAlias = Callable[[Node, Diagnostics], Any]
 
+_PORT = re.compile(r"0|[1-9][0-9]{0,3}|[1-5][0-9]{4}")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _LARGEST_EXIT_CODE = 255
 _FLAGS = MappingProxyType(
@@ -75,7 +76,7 @@ def _exit_code(node: Node, found: Diagnostics) -> int | str | None:
 
 def _likely(node: Node, words: Iterable[str]) -> str:
     """The word that was probably meant, where one was written."""
-    return likely(node.value, words) if isinstance(node.value, str) and node.source_text is None else ""
+    return "" if (word := written(node)) in signal.Signals.__members__ else likely(word, words)
 
 
 def scheme(node: Node, found: Diagnostics) -> str | None:
@@ -91,8 +92,7 @@ def flag(node: Node, found: Diagnostics) -> bool | None:
     """True or false."""
     if isinstance(node.value, bool):
         return node.value
-    is_word = isinstance(node.value, str) and node.source_text is None
-    meant = _FLAGS.get(node.value.lower()) if is_word else None
+    meant = _FLAGS.get(written(node).lower())
     found.expected(node, f"true or false (write {meant}, without quotes)" if meant else "true or false")
     return None
 
@@ -117,7 +117,8 @@ def port(node: Node, found: Diagnostics) -> int | None:
         return None
     number = _whole(node)
     if number is None or not 0 <= number <= 65535:
-        found.expected(node, "a whole number from 0 to 65535 (0: a free port), or false (no port)")
+        bare = f" (write {written(node)}, without quotes)" if _PORT.fullmatch(written(node)) else ""
+        found.expected(node, f"a whole number from 0 to 65535 (0: a free port), or false (no port){bare}")
         return None
     return number
 
@@ -146,8 +147,7 @@ def _in_seconds(node: Node, found: Diagnostics) -> float | None:
     try:
         return float(Duration.parse(node.value))
     except ValueError as error:
-        proposal = likely_duration(node.value) if node.source_text is None else ""
-        found.add(node, f"{error}, found {shown(node)}", proposal=proposal)
+        found.add(node, f"{error}, found {shown(node)}", proposal=likely_duration(written(node)))
         return None
 
 
