@@ -39,7 +39,8 @@ FLOORS = (
     "engine",
     "records",
     "supervisor",
-    "sync testing",
+    "sync",
+    "testing",
     "cli",
 )
 RANKS = {part: rank for rank, line in enumerate(FLOORS) for part in line.split()}

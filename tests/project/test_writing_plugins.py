@@ -18,6 +18,12 @@ TESTING = PAGE.with_name("testing.md")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 CLASSES = {name: text for text in BLOCKS for name in re.findall(r"^class (\w+)[:(]", text, re.MULTILINE)}
 CONFTEST = 'import pytest\n\n@pytest.fixture\ndef anyio_backend():\n    return "asyncio"\n'
+SERVERS = f"""
+[servers.web]
+command = ["{sys.executable}", "-m", "hostler.testing.fake_server", "--answer", "/", "200"]
+plugins.regex-port = true
+plugins.tcp-health = true
+"""
 OPTIONS: Mapping[str, Mapping[str, object]] = {"Options": {"command": ["true"]}}
 
 
@@ -37,6 +43,7 @@ def test_the_tests_that_are_shown_pass(page: Path, tmp_path: Path) -> None:
 
     (tmp_path / "mailpit.py").write_text(CLASSES["Mailpit"])
     (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "hostler.toml").write_text(SERVERS)
     (tmp_path / "pytest.ini").touch()
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'tmp'}"]
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False)

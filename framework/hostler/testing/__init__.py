@@ -1,4 +1,4 @@
-"""For tests of plugins: a contract, real servers for the length of a test, and simulated ones.
+"""For tests of plugins and with servers: a contract, real servers for a test or a session, simulated ones.
 
 Simulated time and processes (`run_virtually`, `SimulatedHost`) run thousands of lifecycles in seconds, each
 repeatable, for tests where real children would be too slow or could not be made to fail at the right
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Told as Told,
     )
     from hostler.testing.servers import Servers as Servers
+    from hostler.testing.session_servers import hostler_servers as hostler_servers
     from hostler.testing.simulation.child import FakeChild as FakeChild
     from hostler.testing.simulation.virtual_loop import (
         Stalled as Stalled,
@@ -36,6 +37,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
         "fake_command": "fake_server_command",
         "fake_context": "FakeServerContext RecordedNotice StandIn Told",
         "servers": "Servers",
+        "session_servers": "hostler_servers",
         "simulation.child": "FakeChild",
         "simulation.virtual_loop": "Stalled VirtualLoop run_virtually settle",
         "simulation.host": "SimulatedHost World",
