@@ -40,6 +40,10 @@ class Server(ServerFacts):
         self.desired = DesiredState()
         self._changed = anyio.Event()
 
+    def __repr__(self) -> str:
+        pid = "" if self.pid is None else f"pid {self.pid}"
+        return f"<Server {' '.join(filter(None, (self.name, self.state.value, self.url, pid)))}>"
+
     # -- commands that wait -------------------------------------------------------------------
 
     async def start(self) -> None:

@@ -48,12 +48,14 @@ async def test_a_server_is_ready_when_it_listens_and_stopped_when_it_is_gone(
         pid = server.pid
         assert pid is not None
         assert server.url is not None
+        assert repr(server) == f"<Server fake running {server.url} pid {pid}>"
         assert lives(pid)
         assert server.memory > 1_000_000
         assert server.uptime > 0
         assert server.generation == 1
 
     assert not lives(pid)
+    assert repr(server) == "<Server fake stopped>"
     assert states(events) == ["starting", "waiting_ready", "running", "stopping", "stopped"]
     assert [path for path in directories.state.rglob("*") if path.is_file()] == []
 
