@@ -20,6 +20,7 @@ from hostler import (
     State,
     StateChanged,
     Supervisor,
+    serve,
 )
 from hostler.concurrency.broadcast import Broadcast
 from hostler.supervisor import listeners
@@ -127,6 +128,15 @@ async def test_a_listener_gets_every_event_from_the_first_to_the_last(directorie
     assert set(ends[:2]) == {("one", State.STARTING), ("two", State.STARTING)}
     assert set(ends[-2:]) == {("one", State.STOPPED), ("two", State.STOPPED)}
     assert (satisfied.events, failures(called)) == (called[:2], [])
+
+
+def test_a_listener_follows_servers_without_async_too(directories: Directories) -> None:
+    listener = Collector()
+    with serve(SPECS, directories=directories, listeners={"all": listener}) as servers:
+        servers.wait_ready(timeout=20)
+    changes = [event for event in listener.events if isinstance(event, StateChanged)]
+    states = [one.state for one in changes if one.server == "one"]
+    assert (states[0], states[-1]) == (State.STARTING, State.STOPPED)
 
 
 async def test_a_listener_that_fails_is_named_called_again_and_then_left_out(
