@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from typing import Any, cast
 
 from hostler.process.tree.procfs import folder, links, list_children, list_folders, parse_stat, read
 from hostler.process.tree.run_mark import read_mark
@@ -45,7 +46,7 @@ def adopt_orphans() -> bool:
         from _ctypes import call_function, dlopen, dlsym  # noqa: PLC0415
 
         list_children()  # else adopted ones would cost more to find than they save
-        prctl = dlsym(dlopen(None, 0), "prctl")  # type: ignore[arg-type]
+        prctl = dlsym(dlopen(cast("Any", None), 0), "prctl")
         return bool(call_function(prctl, (_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)) == 0)
     except (ImportError, OSError):
         return False
