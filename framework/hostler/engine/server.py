@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import anyio
 
@@ -117,6 +117,23 @@ class Server(ServerFacts):
             return self.completed or (self.usable and not dying)
 
         await self._wait(ready, "ready", timeout)
+
+    async def ensure(self, timeout: float | None = None) -> Self:
+        """Start it unless it is up, coming up or completed, wait as `wait_ready` does, and return it.
+
+        A restart that is due after a crash is waited for, with its delay. Errors as in `wait_ready`.
+        """
+        if not self.completed and (not self.desired.is_up or self.is_settled()):
+            self.ask_up()
+        await self.wait_ready(timeout)
+        return self
+
+    async def wait_for(self, state: State, timeout: float | None = None) -> None:
+        """Wait until it is in this state; `events()` also tells of one that it only passes through.
+
+        Errors as in `wait_ready`, as soon as it is at rest in another state.
+        """
+        await self._wait(lambda: self.state is state, state.value, timeout)
 
     async def wait_completed(self, timeout: float | None = None) -> None:
         """Wait until the task has ended with exit code 0; errors as in `wait_ready`.

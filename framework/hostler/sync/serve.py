@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ContextDecorator
 from types import TracebackType
-from typing import Any
 
 from hostler.config.load import load
 from hostler.config.source.overrides import Settings
 from hostler.errors import ServerError
+from hostler.process.disk.directories import Directories
 from hostler.supervisor.configuration import ConfigurationSource
+from hostler.supervisor.listeners import Listener
 from hostler.supervisor.supervisor import Supervisor
 from hostler.sync.portal import LoopPortal
 from hostler.sync.servers import BlockingSupervisor
@@ -60,12 +61,15 @@ def serve(
     *,
     profiles: Iterable[str] = (),
     settings: Settings = (),
-    **options: Any,
+    namespace: str | None = None,
+    directories: Directories | None = None,
+    environ: Mapping[str, str] | None = None,
+    listeners: Mapping[str, Listener] | None = None,
 ) -> AbstractContextManager[BlockingSupervisor]:
     """Supervise the servers of a configuration (or of its file) while the block runs.
 
     Yields the servers by name; does not wait for them to be ready. `profiles` and `settings` are those
-    of `load`, for a file; `options` are those of Supervisor.
+    of `load`, for a file; the others are those of Supervisor.
     """
 
     def prepare() -> Callable[[], Supervisor]:
@@ -76,6 +80,8 @@ def serve(
             raise ServerError(
                 "profiles and settings go with the path of a file", hint="give them to load(...)"
             )
-        return lambda: Supervisor(given, **options)
+        return lambda: Supervisor(
+            given, namespace=namespace, directories=directories, environ=environ, listeners=listeners
+        )
 
     return ServeContext(prepare)

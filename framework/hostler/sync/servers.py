@@ -111,6 +111,15 @@ class BlockingServer(Twin[Server]):
     wait_ready = blocking(Server.wait_ready)
     wait_completed = blocking(Server.wait_completed)
     wait_stopped = blocking(Server.wait_stopped)
+    wait_for = blocking(Server.wait_for)
+
+    def ensure(self, timeout: float | None = None) -> Self:
+        """See Server.ensure."""
+        self._portal.call(self._original.ensure, timeout)
+        return self
+
+    def __repr__(self) -> str:
+        return repr(self._original).replace("<", "<Blocking", 1)
 
     def child_env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
         """See Server.child_env."""

@@ -161,6 +161,25 @@ def test_every_command_has_a_blocking_twin(served: Served, make_spec: MakeSpec) 
         assert server.state is State.STOPPED
 
 
+def test_ensure_starts_what_is_down_and_leaves_alone_what_is_up(served: Served, make_spec: MakeSpec) -> None:
+    with served(make_spec(autostart=False)) as servers:
+        server = servers["fake"]
+        with pytest.raises(ServerError, match="it is stopped"):
+            server.wait_for(State.RUNNING, 20)
+        assert repr(server) == "<BlockingServer fake stopped>"
+
+        assert server.ensure(20) is server
+        assert server.ensure(20).generation == 1
+        server.wait_for(State.RUNNING)
+        assert repr(server) == f"<BlockingServer fake running {server.url} pid {server.pid}>"
+        with pytest.raises(StartupTimeout, match="not backoff after"):
+            server.wait_for(State.BACKOFF, 0.05)
+
+        server.stop()
+        server.wait_for(State.STOPPED)
+        assert server.ensure(20).generation == 2
+
+
 def test_all_servers_are_commanded_together(served: Served, make_spec: MakeSpec) -> None:
     specs = [make_spec(name="db"), make_spec(name="web", needs=("db",)), make_spec(name="x", autostart=False)]
     heard: list[Event] = []
