@@ -41,8 +41,9 @@ class Server(ServerFacts):
         self._changed = anyio.Event()
 
     def __repr__(self) -> str:
-        pid = "" if self.pid is None else f"pid {self.pid}"
-        return f"<Server {' '.join(filter(None, (self.name, self.state.value, self.url, pid)))}>"
+        pid = None if self.pid is None else f"pid {self.pid}"
+        known = (self.name, self.state.value, self.url, pid)
+        return self.reporter.masker.text(f"<Server {' '.join(filter(None, known))}>")
 
     # -- commands that wait -------------------------------------------------------------------
 

@@ -45,11 +45,6 @@ class ServerFacts(AsServer):
         self.plugin_tasks = ServerTasks()
         self._active_at: float | None = None
 
-    def __repr__(self) -> str:
-        pid = None if self.pid is None else f"pid {self.pid}"
-        known = (self.name, self.state.value, self.url, pid)
-        return self.reporter.masker.text(f"<{type(self).__name__} {' '.join(filter(None, known))}>")
-
     # -- what is ------------------------------------------------------------------------------
 
     @property

@@ -217,5 +217,6 @@ def _advice(pid: int | None) -> str:
 
     return (
         "stop that one first, or use its server; to run a second one, copy the configuration to another "
-        "folder or, in a program, give namespace=..."
+        "folder or, in a program, give each a namespace of its own, which keeps its servers apart: "
+        'serve(..., namespace="second")'
     )
