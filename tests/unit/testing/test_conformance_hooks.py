@@ -207,6 +207,44 @@ def test_what_is_kept_for_the_next_run_or_for_others_is_named(
     assert any(what in breach for breach in breaches), breaches
 
 
+RUNS = """
+runs: Any = field(init=False, default_factory=list)
+@hookimpl
+async def pre_spawn(self, launch):
+    self.runs.append({kept})
+    {edit}
+"""
+GROWING = {
+    "launch.argv.append(str(len(self.runs)))": "word 1 of argv differently once it has lived through a",
+    "launch.env['RUNS'] = ','.join(self.runs)": "the variable RUNS differently once it has lived through a",
+    "launch.set_secret('TOKEN', 'tok' * len(self.runs))": "the secret TOKEN differently once it has lived",
+}
+
+
+@pytest.mark.parametrize("edit", GROWING)
+def test_an_edit_that_grows_from_run_to_run_is_named(author: Author, edit: str) -> None:
+    (breach,) = author.breaches(RUNS.format(kept="'x'", edit=edit))
+    assert GROWING[edit] in breach
+    assert "toktok" not in breach
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "str(launch.generation)",
+        "os.urandom(8).hex()",
+        "self.runs[0]",  # a password that is kept
+        "tempfile.mkdtemp(dir=launch.data_dir)",
+        "str(free_port('127.0.0.1'))",
+        "str(time.time())",
+    ],
+)
+def test_an_edit_that_differs_by_chance_or_by_the_launch_does_not_grow(author: Author, value: str) -> None:
+    before = "import tempfile\nfrom hostler.process.net.ports import free_port"
+    edit = f"launch.argv.append({value}); launch.env['X'] = {value}"
+    assert author.breaches(RUNS.format(kept="os.urandom(4).hex()", edit=edit), before=before) == []
+
+
 def test_a_container_that_two_plugins_share_is_named(author: Author) -> None:
     breaches = author.breaches(
         "seen: Any = field(init=False, default_factory=lambda: SHARED)\n"

@@ -20,6 +20,7 @@ from hostler.testing.fake_context import FakeServerContext
 
 IMPOSSIBLE_PID = 2**22 + 1  # above all that a kernel gives out
 _NAME = "stand-in"
+SECRETS = "the secret "
 
 
 class HarnessContext(FakeServerContext):
@@ -118,4 +119,15 @@ def outline(launch: Launch) -> Mapping[str, object]:
         "the number of deferred clean-ups": len(launch.cleanups),
         "the number of temporary paths": len(launch.temporary),
         "user and group": (launch.user, launch.group),
+    }
+
+
+def texts(launch: Launch) -> dict[str, str]:
+    """Each text of a launch by its place. Temporary paths are left out: their names are by chance."""
+    return {
+        **{f"word {number} of argv": word for number, word in enumerate(launch.argv)},
+        **{f"word {number} of wrapper": word for number, word in enumerate(launch.wrapper)},
+        **{f"the variable {name}": text for name, text in launch.env.items() if name not in launch.secrets},
+        **{f"{SECRETS}{name}": text for name, text in launch.secrets.items()},
+        "cwd": str(launch.cwd),
     }

@@ -9,7 +9,8 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -17,13 +18,21 @@ from hostler.model.launch import Launch
 from hostler.model.states import State
 from hostler.plugins.messages import said
 from hostler.plugins.options import construct
-from hostler.plugins.registration import in_order
+from hostler.plugins.registration import Implementation, in_order
 from hostler.testing.conformance.findings import Findings, place_of
-from hostler.testing.conformance.harness import IMPOSSIBLE_PID, ServerHarness, outline, release
+from hostler.testing.conformance.harness import (
+    IMPOSSIBLE_PID,
+    SECRETS,
+    ServerHarness,
+    outline,
+    release,
+    texts,
+)
 from hostler.testing.conformance.hook_calls import OWN_TASKS, HookCaller, first_of
 
 _CONTAINERS = (list, dict, set, bytearray, deque)
 _LINGER = 1.0
+_LAST_RUN = 2
 _LAST = 2.0  # seconds for a loop to end that has nothing to do any more
 _OWN_STATE = "keep it in a field of the object: field(init=False, default_factory=...)"
 
@@ -41,7 +50,8 @@ def check_life(class_: type, options: Mapping[str, object], findings: Findings) 
     state, common, host = _fields_of(still), _shared_by_all(class_, modules), _host_state()
 
     with tempfile.TemporaryDirectory(prefix="hostler-contract-") as folder:
-        _run_in_thread(Life(class_, lively, Path(folder).resolve(), findings))
+        new = [plugin for plugin, _ in (construct(class_, options), construct(class_, options))]
+        _run_in_thread(Life(class_, lively, new, Path(folder).resolve(), findings))
 
     for name in _changed(state, _fields_of(still)):
         findings.broken(place_of(class_, name), "is changed by the life of another server", _OWN_STATE)
@@ -78,32 +88,46 @@ def _run_in_thread(life: Life) -> None:
 
 
 class Life:
-    """Two runs of one server, as the engine would run it: a crash ends the first, a stop the second."""
+    """Two runs of one server, as the engine would run it: a crash ends the first, a stop the second.
 
-    def __init__(self, class_: type, plugin: object, folder: Path, findings: Findings) -> None:
+    Two `new` objects edit the launch of the second run, too: what both write alike is neither chance nor
+    the time, so that the plugin that has lived must write the same.
+    """
+
+    def __init__(
+        self, class_: type, plugin: object, new: Sequence[object], folder: Path, findings: Findings
+    ) -> None:
         self._class = class_
         self._findings = findings
         self._plugin = plugin
+        self._new = new
         self._harness = ServerHarness(folder, class_.__name__.lower())
-        hooks = first_of(in_order({self._harness.plugin: plugin}))
+        hooks = self._hooks_of(plugin)
         self._hooks = HookCaller(class_, hooks, findings)
         findings.deprecated.extend(str(one) for each in hooks.values() for one in each.deprecations)
+
+    def _hooks_of(self, plugin: object) -> dict[str, Implementation]:
+        return first_of(in_order({self._harness.plugin: plugin}))
 
     async def lead(self) -> None:
         """Lead it, and see what is left of it."""
         outlines: list[Mapping[str, object]] = []
+        edits: dict[str, str] = {}
         self._hooks.check(self._plugin, self._harness.spec, self._harness.launch(1))
 
+        before = await self._edits_of_new(self._new[0])
         for generation in (1, 2):
             launch, view = self._harness.launch(generation), self._harness.view(generation)
             done = await self._hooks.pre_spawn(view, launch)
             if done:
                 outlines.append(outline(launch))
+                edits = texts(launch)
                 await self._run(launch, generation)
             await self._release(launch)
 
         if len(outlines) > 1:
             self._compare(*outlines)
+            self._compare_with_new(edits, before, await self._edits_of_new(self._new[1]))
 
         await self._see_what_is_left()
 
@@ -140,6 +164,29 @@ class Life:
                 f"edits {what} differently in the second run: {first[what]!r}, then {second[what]!r}",
                 "make all edits anew for every spawn, from the options and the launch alone",
             )
+
+    async def _edits_of_new(self, plugin: object) -> dict[str, str]:
+        """What an object writes that has not lived; what is wrong with that is found with the other one."""
+        launch, view = self._harness.launch(_LAST_RUN), self._harness.view(_LAST_RUN)
+        caller = HookCaller(self._class, self._hooks_of(plugin), Findings())
+        done = await caller.pre_spawn(view, launch)
+        found = texts(launch) if done else {}
+        with suppress(Exception):
+            await release(launch)
+        return found
+
+    def _compare_with_new(
+        self, edits: Mapping[str, str], before: Mapping[str, str], after: Mapping[str, str]
+    ) -> None:
+        for what, text in edits.items():
+            if what in before and before[what] == after.get(what) != text:
+                secret = what.startswith(SECRETS)
+                shown = "" if secret else f": {text!r}, where a new object writes {after[what]!r}"
+                self._broken(
+                    f"edits {what} differently once it has lived through a run{shown}",
+                    "make all edits anew for every spawn, from the options and the launch alone: "
+                    'launch.argv += ["--port", str(launch.port)]; what counts the runs is launch.generation',
+                )
 
     async def _see_what_is_left(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
