@@ -13,9 +13,10 @@ from hostler.config.resolve.plugin_tables import read_plugins
 from hostler.model.choices import Kind
 from hostler.model.interpolation import escape, expand, names
 from hostler.model.schema import foreign_words
+from hostler.model.schema.command import command
 from hostler.model.schema.diagnostics import Diagnostics
 from hostler.model.schema.external_values import env_files, path, variables
-from hostler.model.schema.fields import Reader, command, entries
+from hostler.model.schema.fields import Reader, entries
 from hostler.model.schema.paths import is_path
 from hostler.model.schema.python_values import server_name
 from hostler.model.schema.server_keys import FILLED_AT_START, IN_SERVER, SERVER_KEYS, TOP, readers

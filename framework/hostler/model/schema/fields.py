@@ -9,16 +9,14 @@ import math
 import re
 import signal
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from hostler.model.choices import RestartMode
-from hostler.model.dependencies import Condition, Need, Needs, OnRestart
 from hostler.model.schema import foreign_words
 from hostler.model.schema.diagnostics import Diagnostics, likely, shown, written
-from hostler.model.schema.tree import Node, below, quoted
+from hostler.model.schema.tree import Node, quoted
 from hostler.model.units import Duration, likely_duration
 
 Reader: TypeAlias = Callable[[Node, Diagnostics], Any]
@@ -189,69 +187,6 @@ def texts(node: Node, found: Diagnostics) -> tuple[str, ...] | None:
         return None
     values = [text(item, found) for item in node.value]
     return None if None in values else tuple(value for value in values if value is not None)
-
-
-def command(node: Node, found: Diagnostics) -> tuple[str, ...] | None:
-    """An argv, or a line that is split into one; the list may be empty, its program may not."""
-    if isinstance(node.value, str):
-        return None if (line := _line(node, found)) is None else tuple(line)
-    words = texts(node, found)
-    if words and not words[0]:
-        found.expected(node.value[0], "a program")
-        return None
-    return words
-
-
-def _line(node: Node, found: Diagnostics) -> list[str] | None:
-    """The words of a command that is one string; why it cannot be split is noted."""
-    from hostler.text.command_line import NotACommandLine, split  # noqa: PLC0415 - few commands are one string
-
-    if text(node, found) is None:
-        return None
-    try:
-        return split(node.value)
-    except NotACommandLine as error:
-        # The value of a variable is not shown.
-        found.add(node, str(error) if node.source_text is None else f"{shown(node)} is not a command line")
-        return None
-
-
-def needs(node: Node, found: Diagnostics) -> Needs | None:
-    """A list of servers, or a table with the condition of each."""
-    if isinstance(node.value, list) and any(isinstance(item.value, Need) for item in node.value):
-        each = [need(item, found) for item in node.value]
-        return None if None in each else tuple(one for one in each if one is not None)
-    if not isinstance(node.value, dict):
-        return texts(node, found)
-    read = [_need(name, child, found) for name, child in node.value.items()]
-    return tuple(need for need in read if need is not None)
-
-
-def need(node: Node, found: Diagnostics) -> str | Need | None:
-    """A needed server as a program may give it: its name, or a Need."""
-    if not isinstance(node.value, Need):
-        return text(node, found)
-    given = {"condition": node.value.condition, "on_restart": node.value.on_restart}
-    table = {key: replace(node, value=value, key=below(node.key, key)) for key, value in given.items()}
-    return _need(node.value.server, replace(node, value=table), found)
-
-
-def _need(name: str, node: Node, found: Diagnostics) -> str | Need | None:
-    """One needed server; a bare name where nothing is asked for but the defaults."""
-    condition = choice(Condition)
-
-    match node.value:
-        case dict():
-            values = entries(node, {"condition": condition, "on_restart": choice(OnRestart)}, found) or {}
-        case str():
-            values = {"condition": condition(node, found) or Condition.READY}
-        case _:
-            example = '{ condition = "ready", on_restart = "keep" }'
-            found.expected(node, f'"started", "ready", "completed" or a table, such as {example}')
-            return None
-
-    need = Need(name, **values)
-    return name if need == Need(name) else need
 
 
 def any_table(node: Node, found: Diagnostics) -> None:

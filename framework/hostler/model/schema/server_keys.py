@@ -14,7 +14,9 @@ from types import MappingProxyType
 from hostler.model import choices
 from hostler.model.schema import fields
 from hostler.model.schema import json_forms as forms
+from hostler.model.schema.command import command
 from hostler.model.schema.external_values import env_files, path, variables
+from hostler.model.schema.needs import needs
 from hostler.model.spec import RestartPolicy
 
 LAYER = ("servers", "templates")
@@ -99,7 +101,7 @@ RESTART_KEYS: Mapping[str, Key] = MappingProxyType(
 SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
     {
         "command": Key(
-            fields.command,
+            command,
             "string, or list of strings",
             forms.COMMAND,
             "The program and its arguments; a string is split into words as a shell does it, but no "
@@ -203,7 +205,7 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
             "see below",
         ),
         "needs": Key(
-            fields.needs,
+            needs,
             "list of names, or table",
             forms.NEEDS,
             "The servers that have to be ready before this one starts; they stop after it. The table form "

@@ -1,0 +1,32 @@
+"""The value of `command`: a list of words, or a line that is split into them."""
+
+from __future__ import annotations
+
+from hostler.model.schema.diagnostics import Diagnostics, shown
+from hostler.model.schema.fields import text, texts
+from hostler.model.schema.tree import Node
+
+
+def command(node: Node, found: Diagnostics) -> tuple[str, ...] | None:
+    """An argv, or a line that is split into one; the list may be empty, its program may not."""
+    if isinstance(node.value, str):
+        return None if (line := _line(node, found)) is None else tuple(line)
+    words = texts(node, found)
+    if words and not words[0]:
+        found.expected(node.value[0], "a program")
+        return None
+    return words
+
+
+def _line(node: Node, found: Diagnostics) -> list[str] | None:
+    """The words of a command that is one string; why it cannot be split is noted."""
+    from hostler.text.command_line import NotACommandLine, split  # noqa: PLC0415 - few commands are one string
+
+    if text(node, found) is None:
+        return None
+    try:
+        return split(node.value)
+    except NotACommandLine as error:
+        # The value of a variable is not shown.
+        found.add(node, str(error) if node.source_text is None else f"{shown(node)} is not a command line")
+        return None
