@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from hostler.cli.scaffold.draft import as_file
-from hostler.cli.scaffold.new_file import write_new
+from hostler.cli.scaffold.new_config import write_new_config
 
 
 @click.command("import")
@@ -28,6 +28,6 @@ def command(file: Path, output: Path | None) -> None:
     if output is None:
         click.echo(text, nl=False)
     else:
-        write_new(output, text)
+        write_new_config(output, text)
     for message in drafts.left_out:
         click.echo(f"not carried over: {message}", err=True)

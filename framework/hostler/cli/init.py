@@ -9,7 +9,7 @@ import click
 
 from hostler.cli.arguments import DEFAULT_FILE
 from hostler.cli.scaffold.draft import Draft, as_file
-from hostler.cli.scaffold.new_file import write_new
+from hostler.cli.scaffold.new_config import write_new_config
 from hostler.model.schema.diagnostics import likely
 
 _EXAMPLE = Draft(
@@ -33,7 +33,7 @@ def command(name: str | None) -> None:
     from hostler.cli.scaffold.project import servers_in  # noqa: PLC0415 - only this command needs it
 
     text = as_file(servers_in(Path.cwd()) or [_EXAMPLE]) if name is None else _recipe(name)
-    write_new(Path(DEFAULT_FILE), text)
+    write_new_config(Path(DEFAULT_FILE), text)
 
 
 def _recipe(name: str) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from hostler.config.provenance import as_toml
 from hostler.model.interpolation import escape
 from hostler.model.schema.tree import below
 from hostler.text.command_line import NotACommandLine, split
 from hostler.text.sanitize import harmless
+
+Table: TypeAlias = Mapping[str, Any]
 
 _HEAD = """\
 #:schema ./hostler.schema.json
@@ -64,6 +69,12 @@ class Drafts:
         line = self.text.count("\n", 0, position) + 1
         self.left_out.append(f"{self.label}:{line}: {'.'.join(keys)}: {why}")
 
+    def leave_out_rest(self, place: Iterable[str], given: Table, known: AbstractSet[str]) -> None:
+        """Note each key of a table that is not one of the known ones."""
+        for key in given:
+            if key not in known:
+                self.leave_out([*place, str(key)])
+
 
 def named(name: str) -> str:
     """A name that a server may have."""
@@ -100,6 +111,22 @@ def joined(words: object) -> str:
 def refers_to_port(text: str) -> bool:
     """Whether a line asks for the port that it is given."""
     return _PORT.search(text) is not None
+
+
+def variables(given: object, written: Callable[[str], str] = escape) -> dict[str, str] | None:
+    """Variables as a table, from one or a list of NAME=value; compose fills in `${X}` as hostler does."""
+    if isinstance(given, list):
+        pairs = (str(one).partition("=") for one in given)
+        given = {name: value if equals else None for name, equals, value in pairs}
+    table = given if isinstance(given, dict) else {}
+    # A variable without a value is the one that the tool itself has.
+    return {
+        str(key): f"${{{key}:-}}" if value is None else written(_text(value)) for key, value in table.items()
+    } or None
+
+
+def _text(value: object) -> str:
+    return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def as_file(servers: Iterable[Draft]) -> str:

@@ -1,4 +1,4 @@
-"""A file that is written only where there is none."""
+"""The configuration that `hostler init` and `hostler import` write, never over one that exists."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 
-def write_new(path: Path, text: str) -> None:
+def write_new_config(path: Path, text: str) -> None:
     """Write a new file, and say so. Raises click.UsageError where there is one already."""
     try:
         with path.open("x", encoding="utf-8") as file:

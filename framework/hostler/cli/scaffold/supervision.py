@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
+from hostler.cli.scaffold.draft import Table
 from hostler.model.units import likely_duration
 
-Table: TypeAlias = Mapping[str, Any]
 Filled: TypeAlias = Callable[[str], str]
 
 # Without options that change the request, and with nothing after it but what ends a check.
 _REQUEST = re.compile(
     r"(?:\S*/)?(?:curl|wget)(?:\s+(?:-[fsSLqkO-]+|--(?:fail|silent|show-error|quiet|spider)|-O\s*(?:-|/dev/null)"
     r"|-o\s*/dev/null|--tries=\d+))*\s+(?P<url>https?://[^\s|&;<>'\"]+)(?:\s*\|\|\s*(?:exit 1|false))?"
-)
-OF_AN_END = frozenset(
-    ["autorestart", "max_restarts", "exp_backoff_restart_delay", "restart_delay", "kill_timeout"]
 )
 _CHECKS = frozenset(["healthcheck", "readiness_probe"])
 OF_A_SERVICE = _CHECKS | {"restart", "availability", "shutdown", "stop_signal", "stop_grace_period"}
@@ -90,22 +87,8 @@ def left_out(given: Table) -> Iterator[list[str]]:
         yield from ([key, name] for name in given.get(key) or {} if name not in names)
 
 
-def ends_of_app(app: Table) -> dict[str, object]:
-    """The keys for the ends of an application of pm2, which counts in milliseconds."""
-    delay = app.get("exp_backoff_restart_delay", app.get("restart_delay"))
-    policy = restart(app.get("autorestart"), app.get("max_restarts"), duration(delay, "ms"))
-    return {"restart": policy, "force_kill_timeout": duration(app.get("kill_timeout"), "ms")}
-
-
 def _is_policy(word: object) -> bool:
     return str(word).lower().partition(":")[0] in _POLICIES
-
-
-def flag(word: str) -> str:
-    """A truth value of supervisord as "true" or "false"; another word as it is."""
-    word = word.strip().lower()
-    words = {"1": "true", "yes": "true", "on": "true", "0": "false", "no": "false", "off": "false"}
-    return words.get(word, word)
 
 
 def duration(value: object, unit: str = "s") -> str | None:
