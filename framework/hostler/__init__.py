@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from hostler.model.spec import (
         Configuration as Configuration,
         EnvFile as EnvFile,
+        ListenerSpec as ListenerSpec,
         PluginSpec as PluginSpec,
         RestartPolicy as RestartPolicy,
         ServerSpec as ServerSpec,
@@ -108,11 +109,7 @@ if TYPE_CHECKING:
     from hostler.secrets.credentials import is_secret_name as is_secret_name
     from hostler.secrets.reference import Secret as Secret
     from hostler.supervisor.essential_servers import EssentialEnd as EssentialEnd
-    from hostler.supervisor.listeners import (
-        Listener as Listener,
-        ListenerContext as ListenerContext,
-        ReportingListener as ReportingListener,
-    )
+    from hostler.supervisor.listener import Listener as Listener, ListenerContext as ListenerContext
     from hostler.supervisor.supervisor import Supervisor as Supervisor
     from hostler.sync.serve import serve as serve
     from hostler.sync.servers import (
@@ -150,7 +147,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
         "model.diff": "Change Changes",
         "model.heartbeat": "is_heartbeat",
         "model.launch": "Confinement Launch Sink",
-        "model.spec": "Configuration EnvFile PluginSpec RestartPolicy ServerSpec",
+        "model.spec": "Configuration EnvFile ListenerSpec PluginSpec RestartPolicy ServerSpec",
         "model.states": "MOVES State",
         "model.units": "Duration Size option",
         "model.values": """
@@ -163,7 +160,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
         "secrets.credentials": "is_secret_name",
         "secrets.reference": "Secret",
         "supervisor.essential_servers": "EssentialEnd",
-        "supervisor.listeners": "Listener ListenerContext ReportingListener",
+        "supervisor.listener": "Listener ListenerContext",
         "supervisor.supervisor": "Supervisor",
         "sync.serve": "serve",
         "sync.servers": "BlockingServer BlockingSupervisor",

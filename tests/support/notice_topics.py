@@ -32,6 +32,7 @@ OF_THE_CORE: Mapping[str, str] = {
     "may_not_signal": "hostler may not signal a process of the server",
     "not_ready_hint": "a health plugin knows why the server does not become ready, and what to do",
     "not_written": "a status or a crash record could not be written",
+    "notices_limited": "a listener emitted more than 60 notices in a minute; those above that are dropped",
     "orphans_removed": "processes that a killed hostler left were ended",
     "output_dropped": "output was lost because a sink was too slow, or failed",
     "plugin_slow": "a hook took long, or blocked the event loop",

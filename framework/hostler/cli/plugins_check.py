@@ -16,7 +16,7 @@ from hostler.cli.import_deadline import bounded_imports
 from hostler.errors import ServerError
 from hostler.files.bounded_read import read_plain
 from hostler.model.spec import PluginSpec
-from hostler.plugins.discovery import GROUP, find_class, installed
+from hostler.plugins.discovery import find_class, installed
 from hostler.plugins.messages import did_you_mean, said
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _plugins_of(what: str) -> list[PluginSpec]:
         return [PluginSpec(name) for name in names]
     if names is not None:
         raise click.UsageError(
-            f'{what} is installed, and provides no plugin (no entry point in the group "{GROUP}")'
+            f'{what} is installed, and provides no plugin (no entry point in the group "{PluginSpec.group}")'
         )
 
     raise click.UsageError(_unknown(what, is_folder=is_folder))
@@ -138,7 +138,7 @@ def _of_distribution(name: str) -> list[str] | None:
         points = distribution(name).entry_points if name else None
     except (PackageNotFoundError, ValueError):
         return None
-    return None if points is None else sorted({point.name for point in points.select(group=GROUP)})
+    return None if points is None else sorted({point.name for point in points.select(group=PluginSpec.group)})
 
 
 def _project_name(folder: Path) -> str:
@@ -163,7 +163,9 @@ def _unknown(what: str, *, is_folder: bool) -> str:
     if is_folder:
         return f"the package in {what} is not installed: pip install -e {what}"
     packages = {
-        str(one.name) for one in distributions() if any(point.group == GROUP for point in one.entry_points)
+        str(one.name)
+        for one in distributions()
+        if any(point.group == PluginSpec.group for point in one.entry_points)
     }
     choices = [*installed(), *sorted(packages)]
     question = did_you_mean(what, choices) or f"; there are: {', '.join(choices)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import ClassVar
 
 from hostler.errors import Problem
 from hostler.model.choices import (
@@ -46,6 +47,9 @@ class PluginSpec:
     (from Python only) and goes before both. `base` is the directory that relative paths start from.
     """
 
+    group: ClassVar[str] = "hostler.plugins"
+    noun: ClassVar[str] = "plugin"
+
     name: str
     options: Mapping[str, object] = field(default_factory=dict, repr=False)
     use: str | None = None
@@ -54,6 +58,20 @@ class PluginSpec:
 
     def __post_init__(self) -> None:
         _convert_fields(self, "plugin")
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerSpec(PluginSpec):
+    """One listener, a plugin of the whole run: as PluginSpec, with entry points of "hostler.listeners".
+
+    `secrets` and `unset` are those of ServerSpec.
+    """
+
+    group: ClassVar[str] = "hostler.listeners"
+    noun: ClassVar[str] = "listener"
+
+    secrets: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+    unset: tuple[Problem, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +160,7 @@ class Configuration:
     `document` is the merged TOML before `${...}` was filled in: what `hostler show` prints, so that
     no value of the environment is ever written. `files` are those that it was read from. `namespace` is
     None where there is no file. `templates` make more servers: called with a name and the parameters as
-    keywords, each gives a ServerSpec, or raises InvalidConfiguration.
+    keywords, each gives a ServerSpec, or raises InvalidConfiguration. `listeners` follow all events, by name.
     """
 
     servers: Mapping[str, ServerSpec]
@@ -153,6 +171,7 @@ class Configuration:
     templates: Mapping[str, Callable[..., ServerSpec]] = field(
         default_factory=dict, repr=False, compare=False
     )
+    listeners: Mapping[str, ListenerSpec] = field(default_factory=dict)
 
 
 def _convert_fields(made: EnvFile | PluginSpec | RestartPolicy | ServerSpec, key: str) -> None:

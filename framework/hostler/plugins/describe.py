@@ -41,7 +41,7 @@ class PluginDescription(NamedTuple):
 
 def describe(name: str) -> PluginDescription:
     """Import an installed plugin and describe it; raises PluginError as `find_class` does."""
-    version = entry_point(name).version
+    version = entry_point(PluginSpec(name)).version
     class_ = plugin_class(PluginSpec(name))
     marked = {each.hook for each in marked_hooks(class_)}
     options = tuple(

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, cast
 from hostler.errors import PluginError
 from hostler.files.bounded_read import read_plain
 from hostler.model.schema.diagnostics import likely
-from hostler.model.spec import PluginSpec
+from hostler.model.spec import ListenerSpec, PluginSpec
 from hostler.plugins.entry_points import EntryPoint, read_entry_points
 from hostler.plugins.messages import BY_PATH, fault_in
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
-GROUP = "hostler.plugins"
 _LARGEST = 16 * 2**20
 
 
@@ -34,7 +33,7 @@ def find_class(spec: PluginSpec) -> type:
     # A module that calls sys.exit() when it is imported must not end the host.
     except (Exception, SystemExit) as error:
         raise PluginError(
-            f'plugin "{spec.name}" ({place}) could not be imported: {fault_in(error, place)}',
+            f'{spec.noun} "{spec.name}" ({place}) could not be imported: {fault_in(error, place)}',
             details={"place": place},
         ) from error
     return _class_in(spec, module, class_name, place)
@@ -43,14 +42,14 @@ def find_class(spec: PluginSpec) -> type:
 def _source_of(spec: PluginSpec) -> tuple[Callable[[], ModuleType], str, str]:
     """What loads the module of a plugin, the name of its class, and the place for messages."""
     if spec.use is None:
-        entry = entry_point(spec.name)
+        entry = entry_point(spec)
         module, class_name = entry.target
         return partial(import_module, module), class_name, f"entry point {entry.name} of {entry.owner}"
 
     module, _, class_name = spec.use.rpartition(":")
     if not module or not class_name:
         raise PluginError(
-            f'plugin "{spec.name}": use = "{spec.use}" names no class',
+            f'{spec.noun} "{spec.name}": use = "{spec.use}" names no class',
             hint='write use = "package.module:Class" or use = "./file.py:Class"',
         )
     if module.endswith(".py") or "/" in module:
@@ -59,35 +58,43 @@ def _source_of(spec: PluginSpec) -> tuple[Callable[[], ModuleType], str, str]:
     return partial(import_module, module), class_name, f"module {module}"
 
 
-def installed() -> list[str]:
-    """The names of all plugins that installed packages offer, sorted; none of them is imported."""
-    return sorted({one.name for one in read_entry_points(GROUP)})
+def installed(kind: type[PluginSpec] = PluginSpec) -> list[str]:
+    """The names of all plugins (or listeners) that installed packages offer, sorted; none is imported."""
+    return sorted({one.name for one in read_entry_points(kind.group)})
 
 
-def entry_point(name: str) -> EntryPoint:
-    """The entry point of this name; a foreign package's goes before hostler's own, which it replaces.
+def entry_point(spec: PluginSpec) -> EntryPoint:
+    """The entry point of a spec's name; a foreign package's goes before hostler's own, which it replaces.
 
     Raises PluginError where there is none (with what there is) or where two packages offer the name.
     """
-    found = [one for one in read_entry_points(GROUP) if one.name == name]
+    found = [one for one in read_entry_points(spec.group) if one.name == spec.name]
     if not found:
-        proposal = likely(name, installed())
-        raise PluginError(
-            f'there is no plugin "{name}" among the installed: {", ".join(installed())}',
-            hint=f'did you mean "{proposal}"?' if proposal else 'or give use = "module:Class"',
-            details={"proposal": proposal},
-        )
+        raise _unknown(spec)
 
     # Who installs a package with the name of a bundled plugin wants to replace that.
     chosen = [one for one in found if one.package != "hostler"] or found
     if len({one.value for one in chosen}) > 1:
         packages = ", ".join(sorted(f"{one.owner} ({one.value})" for one in chosen))
         raise PluginError(
-            f'plugin "{name}" is provided by several packages: {packages}',
+            f'{spec.noun} "{spec.name}" is provided by several packages: {packages}',
             hint='choose one with use = "module:Class"',
         )
 
     return chosen[0]
+
+
+def _unknown(spec: PluginSpec) -> PluginError:
+    there = installed(type(spec))
+    for other, place in ((PluginSpec, "[servers.NAME.plugins]"), (ListenerSpec, "[listeners]")):
+        if spec.name not in there and spec.name in installed(other):
+            return PluginError(f'"{spec.name}" is a {other.noun}: write it in {place}')
+    proposal = likely(spec.name, there)
+    return PluginError(
+        f'there is no {spec.noun} "{spec.name}" among the installed: {", ".join(there)}',
+        hint=f'did you mean "{proposal}"?' if proposal else 'or give use = "module:Class"',
+        details={"proposal": proposal},
+    )
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -123,11 +130,11 @@ def _class_in(spec: PluginSpec, module: ModuleType, class_name: str, place: str)
         classes = [name for name, value in vars(module).items() if inspect.isclass(value)]
         proposal = likely(class_name, classes)
         raise PluginError(
-            f'plugin "{spec.name}": there is no {class_name} in {place}',
+            f'{spec.noun} "{spec.name}": there is no {class_name} in {place}',
             hint=f'did you mean "{proposal}"?' if proposal else "",
         ) from None
 
     if not inspect.isclass(found):
-        raise PluginError(f'plugin "{spec.name}": {class_name} in {place} is not a class')
+        raise PluginError(f'{spec.noun} "{spec.name}": {class_name} in {place} is not a class')
 
     return found

@@ -19,11 +19,11 @@ import msgspec
 from hostler.errors import PluginError, Problem
 from hostler.model.schema.diagnostics import likely, worded
 from hostler.model.schema.server_keys import SERVER_KEYS
-from hostler.model.spec import PluginSpec
+from hostler.model.spec import ListenerSpec, PluginSpec
 from hostler.model.units import Duration, Size, likely_duration, likely_size
 from hostler.plugins.discovery import find_class
 from hostler.plugins.messages import fault_in, file_of, said
-from hostler.plugins.signatures import check_hooks, check_plugin
+from hostler.plugins.signatures import check_hooks, check_listener, check_plugin
 
 # How msgspec words a mistake: "Expected `int | null`, got `str` - at `$[1]`".
 _AT = re.compile(r"(?P<message>.*) - at `\$(?P<path>.*)`", re.DOTALL)
@@ -50,7 +50,8 @@ def build(spec: PluginSpec) -> object:
     plugin, problems = _built(spec)
     if problems:
         raise PluginError(
-            f'plugin "{spec.name}" cannot be used:\n' + "\n".join(f"  {problem}" for problem in problems),
+            f'{spec.noun} "{spec.name}" cannot be used:\n'
+            + "\n".join(f"  {problem}" for problem in problems),
             details={"problems": tuple(problems)},
         )
 
@@ -74,19 +75,31 @@ def option_problems(spec: PluginSpec) -> list[Problem]:
 def _built(spec: PluginSpec) -> tuple[object | None, list[Problem]]:
     if spec.instance is None:
         return construct(plugin_class(spec), spec.options)
-    check_plugin(spec.name, spec.instance)
+    _check(spec, spec.instance)
     return spec.instance, []
 
 
+def _check(spec: PluginSpec, plugin: object) -> None:
+    if isinstance(spec, ListenerSpec):
+        check_listener(spec.name, plugin)
+    elif plugin is spec.instance:
+        check_plugin(spec.name, plugin)
+    else:
+        check_hooks(spec.name, plugin)
+
+
 def plugin_class(spec: PluginSpec) -> type:
-    """Find the class of a plugin; raises PluginError unless it is a dataclass with eq=False and a hook."""
+    """Find the class of a plugin or listener; raises PluginError unless it is a dataclass that can be called.
+
+    A plugin has `eq=False` and a hook, a listener has `listen`.
+    """
     class_ = find_class(spec)
     if not dataclasses.is_dataclass(class_):
         raise PluginError(
-            f'plugin "{spec.name}": {class_.__qualname__} is no dataclass',
+            f'{spec.noun} "{spec.name}": {class_.__qualname__} is no dataclass',
             hint="declare it with @dataclass(eq=False); its fields are its options",
         )
-    check_hooks(spec.name, class_)
+    _check(spec, class_)
     return class_
 
 

@@ -28,6 +28,8 @@ FORMS: Mapping[str, str] = MappingProxyType(
         "on_shutdown": "async def",
     }
 )
+LISTENER_ARGUMENTS = ("events", "context")
+LISTENER_FORM = "async def listen(self, events, context)"
 # hostler passes by name what a method names: not the rest of `*args` or `**kwargs`.
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -89,7 +91,9 @@ def hook_faults(plugin: object) -> Iterator[str]:
     ]
     yield from (f'"{name}" is not marked with @hookimpl' for name in forgotten)
 
-    if not marked and not forgotten:
+    if not marked and not forgotten and inspect.iscoroutinefunction(getattr(plugin, "listen", None)):
+        yield "it is a listener: write it in [listeners], or give it to Supervisor(listeners=...)"
+    elif not marked and not forgotten:
         yield f"it has no hook: mark a method with @hookimpl ({', '.join(FORMS)})"
 
     for hook, number in Counter(each.hook for each in marked).items():
@@ -159,6 +163,28 @@ def check_hooks(name: str, plugin: object) -> None:
     if faults:
         place = plugin.__name__ if inspect.ismodule(plugin) else place_of(class_)
         raise PluginError(f'plugin "{name}" ({place}): ' + "; ".join(faults))
+
+
+def check_listener(name: str, listener: object) -> None:
+    """Raise PluginError, with what is wrong, for an object or class that cannot be called as a listener."""
+    class_ = listener if inspect.isclass(listener) else type(listener)
+    faults = tuple(_listener_faults(listener))
+    if faults:
+        raise PluginError(f'listener "{name}" ({place_of(class_)}): ' + "; ".join(faults))
+
+
+def _listener_faults(listener: object) -> Iterator[str]:
+    if fault := api_fault(listener):
+        yield fault
+    elif not inspect.iscoroutinefunction(getattr(listener, "listen", None)):
+        hooks_of_it = ", ".join(each.hook for each in marked_hooks(listener))
+        where = f"; it has hooks ({hooks_of_it}): a plugin is used in [servers.NAME.plugins]"
+        yield f'it has no "{LISTENER_FORM}"{where if hooks_of_it else ""}'
+    else:
+        listen = _bound(listener, "listen")
+        named = inspect.signature(listen).parameters
+        yield from argument_faults("listen", listen, LISTENER_ARGUMENTS)
+        yield from (f'"listen" lacks the argument "{one}"' for one in LISTENER_ARGUMENTS if one not in named)
 
 
 @lru_cache(maxsize=256)  # every server with the plugin asks

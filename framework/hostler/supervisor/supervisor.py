@@ -33,7 +33,8 @@ from hostler.records.status_store import StatusStore
 from hostler.runtime.cleanup import sweep
 from hostler.supervisor.configuration import ConfigurationSource, configuration_of
 from hostler.supervisor.essential_servers import EssentialEnd, Essentials
-from hostler.supervisor.listeners import AnyListener, ListenerTasks
+from hostler.supervisor.listener import Listener, ListenerSetting
+from hostler.supervisor.listeners import ListenerTasks
 from hostler.supervisor.registry import ServerRegistry, all_of
 from hostler.supervisor.reload import Reloader
 
@@ -56,15 +57,16 @@ class Supervisor:
         namespace: str | None = None,
         directories: Directories | None = None,
         environ: Mapping[str, str] | None = None,
-        listeners: Mapping[str, AnyListener] | None = None,
+        listeners: Mapping[str, Listener] | None = None,
     ) -> None:
         given = configuration_of(configuration, environ)
         place = namespace or given.namespace
         self._channel: Broadcast[Event] = Broadcast(limit=8192, gap=events_dropped)
-        self._observers = ListenerTasks(listeners or {}, self._publish)
         self._engine: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._context = self._make_context(place, directories, environ)
+        setting = ListenerSetting(self._publish, self._context.live_env)
+        self._observers = ListenerTasks(given.listeners, listeners or {}, setting)
         self._registry = ServerRegistry(given.servers, self._context, self._publish, given.files)
         # Without a namespace no other process could find the statuses.
         statuses = None if place is None else StatusStore(self._context.data_dir)

@@ -14,7 +14,7 @@ from hostler.config.source.overrides import Settings
 from hostler.errors import ServerError
 from hostler.process.disk.directories import Directories
 from hostler.supervisor.configuration import ConfigurationSource
-from hostler.supervisor.listeners import Listener
+from hostler.supervisor.listener import Listener
 from hostler.supervisor.supervisor import Supervisor
 from hostler.sync.portal import LoopPortal
 from hostler.sync.servers import BlockingSupervisor

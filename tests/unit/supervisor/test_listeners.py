@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import anyio
 import pytest
 from hostler import (
     Directories,
     Event,
+    Listener,
     ListenerContext,
     Notice,
     PluginError,
     PluginFailed,
+    Secret,
     ServerSpec,
+    ServerView,
     State,
     StateChanged,
     Supervisor,
+    hookimpl,
     serve,
 )
 from hostler.concurrency.broadcast import Broadcast
-from hostler.supervisor import listeners
-from hostler.supervisor.listeners import ListenerTasks, Patience
+from hostler.supervisor import supervisor as supervisors
+from hostler.supervisor.listener import ListenerSetting, Patience
+from hostler.supervisor.listeners import ListenerTasks
 
 SPECS = [ServerSpec(name=name, command=("sleep", "1000"), port=None) for name in ("one", "two")]
 
@@ -36,7 +43,7 @@ class Collector:
     enough: int = 10**9
     events: list[Event] = field(init=False, default_factory=list)
 
-    async def listen(self, events: AsyncIterator[Event]) -> None:
+    async def listen(self, events: AsyncIterator[Event], context: ListenerContext) -> None:
         async for event in events:
             self.events.append(event)
             if len(self.events) == self.enough:
@@ -50,7 +57,7 @@ class Broken:
     url: str = field(repr=False)
     calls: int = 0
 
-    async def listen(self, events: AsyncIterator[Event]) -> None:
+    async def listen(self, events: AsyncIterator[Event], context: ListenerContext) -> None:
         self.calls += 1
         await anext(events)
         raise RuntimeError(f"nobody answers at {self.url}")
@@ -60,11 +67,11 @@ class Broken:
 class FailsOnce(Collector):
     """Raises at its first event, and then keeps what it gets."""
 
-    async def listen(self, events: AsyncIterator[Event]) -> None:
+    async def listen(self, events: AsyncIterator[Event], context: ListenerContext) -> None:
         if not self.events:
             self.events.append(await anext(events))
             raise RuntimeError("not yet")
-        await super().listen(events)
+        await super().listen(events, context)
 
 
 @dataclass(eq=False)
@@ -74,7 +81,7 @@ class FailsFourTimes:
     calls: int = 0
     is_content: anyio.Event = field(default_factory=anyio.Event)
 
-    async def listen(self, events: AsyncIterator[Event]) -> None:
+    async def listen(self, events: AsyncIterator[Event], context: ListenerContext) -> None:
         self.calls += 1
         if self.calls <= 4:
             raise RuntimeError("not yet")
@@ -102,13 +109,31 @@ class Blocking:
 
     is_cut_off: bool = False
 
-    async def listen(self, events: AsyncIterator[Event]) -> None:
+    async def listen(self, events: AsyncIterator[Event], context: ListenerContext) -> None:
         await anext(events)
         time.sleep(0.2)  # noqa: ASYNC251 - the fault that is tested
         try:
             await anyio.sleep(1000)
         finally:
             self.is_cut_off = True
+
+
+class Misnamed:
+    async def listen(self, events: AsyncIterator[Event], contex: object) -> None: ...
+
+
+class Newer(Collector):
+    api = "99"
+
+
+class Hooked:
+    @hookimpl
+    async def on_ready(self, server: ServerView) -> None: ...
+
+
+def set_patience(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
+    patient = partial(ListenerSetting, patience=Patience(**seconds))
+    monkeypatch.setattr(supervisors, "ListenerSetting", patient)
 
 
 def failures(events: list[Event]) -> list[PluginFailed]:
@@ -142,7 +167,7 @@ def test_a_listener_follows_servers_without_async_too(directories: Directories) 
 async def test_a_listener_that_fails_is_named_called_again_and_then_left_out(
     directories: Directories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listeners, "Patience", partial(Patience, first_delay=0.0))
+    set_patience(monkeypatch, first_delay=0.0)
     broken, other = Broken("https://hooks.example/T0K3N-of-a-channel"), Collector()
     supervisor = Supervisor(SPECS, directories=directories, listeners={"broken": broken, "other": other})
     async with supervisor:
@@ -165,7 +190,7 @@ async def test_a_listener_that_fails_is_named_called_again_and_then_left_out(
 async def test_a_listener_that_has_failed_gets_what_waits_at_the_end(
     directories: Directories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listeners, "Patience", partial(Patience, first_delay=1000.0, last=1000.0))
+    set_patience(monkeypatch, first_delay=1000.0, last=1000.0)
     listener = FailsOnce()
     with anyio.fail_after(20):
         async with Supervisor(SPECS, directories=directories, listeners={"once": listener}) as supervisor:
@@ -177,7 +202,7 @@ async def test_a_listener_that_has_failed_gets_what_waits_at_the_end(
 async def test_a_listener_that_blocks_is_named_and_one_that_never_ends_is_cut_off(
     directories: Directories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listeners, "Patience", partial(Patience, last=0.1))
+    set_patience(monkeypatch, last=0.1)
     blocking, called = Blocking(), list[Event]()
     supervisor = Supervisor(SPECS, directories=directories, listeners={"blocking": blocking})
     supervisor.listen(called.append)
@@ -208,7 +233,11 @@ async def test_failures_that_are_far_apart_never_end_a_listener() -> None:
     channel = Broadcast[Event]()
     told = channel.subscribe()
     listener = FailsFourTimes()
-    tasks = ListenerTasks({"broken": listener}, channel.publish, Patience(first_delay=0.0, stable=0.0))
+    tasks = ListenerTasks(
+        {},
+        {"broken": listener},
+        ListenerSetting(channel.publish, {}, Patience(first_delay=0.0, stable=0.0)),
+    )
     tasks.begin(channel)
     with anyio.fail_after(20):
         await listener.is_content.wait()
@@ -232,7 +261,7 @@ async def test_a_listener_reports_with_its_context_and_does_not_hear_itself(dire
 async def test_a_listener_that_lost_some_of_its_own_notices_does_not_get_the_others() -> None:
     channel = Broadcast[Event](limit=2)
     listener = Reporting("", times=3)
-    tasks = ListenerTasks({"reporting": listener}, channel.publish)
+    tasks = ListenerTasks({}, {"reporting": listener}, ListenerSetting(channel.publish, {}))
     tasks.begin(channel)
     numbers = [Notice(server="one", generation=0, topic="number", text=str(number)) for number in range(3)]
     with anyio.fail_after(20):
@@ -243,16 +272,62 @@ async def test_a_listener_that_lost_some_of_its_own_notices_does_not_get_the_oth
     assert listener.events == numbers
 
 
-def test_an_object_that_cannot_listen_is_refused(directories: Directories) -> None:
-    with pytest.raises(PluginError, match=r'listener "odd" \(object\) has no "async def listen'):
-        Supervisor(SPECS, directories=directories, listeners={"odd": object()})  # type: ignore[dict-item]
+async def test_listeners_that_answer_each_others_notices_are_limited(directories: Directories) -> None:
+    channel, collector = Broadcast[Event](), Collector()
+    listeners: dict[str, Listener] = {"one": Reporting(""), "two": Reporting(""), "all": collector}
+    tasks = ListenerTasks({}, listeners, ListenerSetting(channel.publish, {}))
+    tasks.begin(channel)
+    with anyio.fail_after(20):
+        channel.publish(Notice(server="one", generation=0, topic="start", text=""))
+        await anyio.wait_all_tasks_blocked()
+        await tasks.close()
+    topics = Counter(
+        (one.topic, one.details.get("listener")) for one in collector.events if isinstance(one, Notice)
+    )
+    assert topics == {
+        ("start", None): 1,
+        ("seen", "one"): 60,
+        ("seen", "two"): 60,
+        ("notices_limited", "one"): 1,
+        ("notices_limited", "two"): 1,
+    }
 
 
-def test_a_listener_with_an_argument_that_there_is_not_is_refused(directories: Directories) -> None:
-    class Odd:
-        async def listen(self, events: AsyncIterator[Event], contex: object) -> None: ...
+async def test_a_secret_of_an_option_is_read_and_masked_from_then_on(
+    directories: Directories, tmp_path: Path
+) -> None:
+    class Reading(Collector):
+        async def listen(self, events: AsyncIterator[Event], context: ListenerContext) -> None:
+            url = context.read_secret(Secret(f"file:{file}"))
+            context.redact("found-at-run-time")
+            context.notice("read", f"{url} /services/T0K3N-of-a-channel found-at-run-time")
 
-    with pytest.raises(
-        PluginError, match=r'listener "odd" \(.*Odd\): hook "listen" has .* "contex".*context'
-    ):
-        Supervisor(SPECS, directories=directories, listeners={"odd": Odd()})
+    file = tmp_path / "url"
+    file.write_text("https://hooks.example/services/T0K3N-of-a-channel\n")
+    file.chmod(0o644)
+    collector = Collector()
+    listeners = {"reading": Reading(), "all": collector}
+    async with Supervisor(SPECS, directories=directories, listeners=listeners) as supervisor:
+        await supervisor.wait_ready(timeout=20)
+    told = {one.topic: one.text for one in collector.events if isinstance(one, Notice)}
+    assert told["read"] == "******** /******** ********"
+    assert f"chmod o-rwx {file}" in told["secret_exposed"]
+
+
+@pytest.mark.parametrize(
+    ("listener", "message"),
+    [
+        (
+            object(),
+            r'"odd" \(builtins.object\): it has no "async def listen\(self, events, context\)"',
+        ),
+        (Misnamed(), r'hook "listen" has .* "contex".*context.*; "listen" lacks the argument "context"'),
+        (Newer(), r"it was written for version 99 of the hook API"),
+        (Hooked(), r"it has hooks \(on_ready\): a plugin is used in \[servers.NAME.plugins\]"),
+    ],
+)
+def test_an_object_that_cannot_listen_is_refused(
+    listener: Listener, message: str, directories: Directories
+) -> None:
+    with pytest.raises(PluginError, match=message):
+        Supervisor(SPECS, directories=directories, listeners={"odd": listener})

@@ -136,6 +136,9 @@ def _plugin(name: str, node: Node, found: Diagnostics) -> PluginSpec | None:
             return PluginSpec(name, instance=instance)
 
 
+_PLUGIN_READERS: Mapping[str, Reader] = MappingProxyType(
+    {"name": fields.word, "options": fields.any_table, "use": fields.word, "base": path}
+)
 _READERS: Mapping[str, Mapping[str, Reader]] = MappingProxyType(
     {
         "ServerSpec": MappingProxyType(
@@ -150,9 +153,8 @@ _READERS: Mapping[str, Mapping[str, Reader]] = MappingProxyType(
             }
         ),
         "RestartPolicy": _with_numbers(RESTART_KEYS),
-        "PluginSpec": MappingProxyType(
-            {"name": fields.word, "options": fields.any_table, "use": fields.word, "base": path}
-        ),
+        "PluginSpec": _PLUGIN_READERS,
+        "ListenerSpec": _PLUGIN_READERS,
         "EnvFile": MappingProxyType({"path": path, "optional": fields.flag}),
     }
 )
