@@ -2,51 +2,30 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, AnyStr, TypeAlias
+from typing import Any, AnyStr, NamedTuple
 
 from hostler.secrets.credentials import MASK, MINIMUM, secret_parts
-from hostler.text.encodings import spellings
+from hostler.secrets.secret_search import SecretSearch, spelt
+from hostler.secrets.word_search import Spans, merged
 
 _MASK = MASK.encode()
 _SHORTEST = 3  # a secret of one or two characters keeps nobody out
-_WORD = re.compile(r"[A-Za-z0-9]+")
-Groups: TypeAlias = tuple[tuple[AnyStr, tuple[AnyStr, ...]], ...]
-Spans: TypeAlias = list[tuple[int, int]]
-Find: TypeAlias = Callable[[AnyStr, AnyStr], int]
-"""Where the second stands in the first, -1 where it does not."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """All secrets of one moment, longest first, once as text and once as bytes."""
+class _Searches(NamedTuple):
+    """All secrets of one moment, once as text and once as bytes."""
 
-    # Frozen, so that threads may read it without a lock. The groups: a word that stands in all spellings of a
-    # secret leads to them, and one look for it tells that none of them is there.
+    text: SecretSearch[str]
+    data: SecretSearch[bytes]
 
-    text: tuple[str, ...] = ()
-    data: tuple[bytes, ...] = ()
-    text_groups: Groups[str] = ()
-    data_groups: Groups[bytes] = ()
-
-    def with_parts(self, parts: Iterable[str]) -> _Known:
-        """These secrets and more, each in all its spellings."""
-        groups = [(_longest_word(part), tuple({*spellings(part)})) for part in parts]
-        spelt = (spelling for _, spellings_of in groups for spelling in spellings_of)
-        text = tuple(sorted({*self.text, *spelt}, key=len, reverse=True))
-        encoded = ((_encoded(word), tuple(map(_encoded, spelt))) for word, spelt in groups)
-        return _Known(
-            text, tuple(map(_encoded, text)), (*self.text_groups, *groups), (*self.data_groups, *encoded)
-        )
-
-
-def _longest_word(text: str) -> str:
-    return max(_WORD.findall(text), key=len, default="")
+    @classmethod
+    def of(cls, parts: Iterable[str]) -> _Searches:
+        known = [*spelt(parts)]
+        return cls(SecretSearch(known), SecretSearch((_encoded(one), _encoded(word)) for one, word in known))
 
 
 def _encoded(text: str) -> bytes:
@@ -58,7 +37,8 @@ class Masker:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._lock = threading.Lock()
-        self._known = _Known()
+        self._parts: set[str] = set()
+        self._searches: _Searches | None = None  # made when it is needed
         self._values: set[str] = set()
         self._short: set[str] = set()  # not masked, but to be told to nobody else
         for value in values:
@@ -75,21 +55,31 @@ class Masker:
             self._values.add(value)
             parts = {*secret_parts(value)}
             self._short |= set() if parts or len(value) < _SHORTEST else {value}
-            self._known = self._known.with_parts(parts)
+            self._parts |= parts
+            self._searches = None
 
     @property
-    def secrets(self) -> tuple[bytes, ...]:
-        """All secrets as bytes, longest first."""
-        return self._known.data
+    def _known(self) -> _Searches:
+        known = self._searches
+        if known is None:
+            with self._lock:
+                known = self._searches = _Searches.of(self._parts)
+        return known
+
+    @property
+    def secrets(self) -> frozenset[bytes]:
+        """All secrets as bytes."""
+        return self._known.data.secrets
 
     def text(self, text: str) -> str:
         """Return `text` with every secret replaced by "********"; overlapping ones become one mask.
 
         So is the beginning of a secret at its end: somebody may have cut it off there.
         """
-        masked = _masked(text, self._known.text_groups, MASK, str.find)
+        search = self._known.text
+        masked = _masked(text, search, MASK)
         whole = masked.removesuffix("...")
-        begun = _beginning_at_the_end(whole, self._known.text)
+        begun = search.begun(whole)
         return masked if begun < MINIMUM else f"{whole[:-begun]}{MASK}{masked[len(whole) :]}"
 
     def nested(self, value: Any) -> Any:
@@ -109,15 +99,16 @@ class Masker:
 
     def data(self, data: bytes) -> bytes:
         """Return `data` with every secret replaced by "********"; overlapping ones become one mask."""
-        return _masked(data, self._known.data_groups, _MASK, find_in_bytes())
+        return _masked(data, self._known.data, _MASK)
 
-    def spans(self, data: bytes) -> Spans:
-        """Where secrets stand in `data`: begin and end of each, in order, overlapping ones joined."""
-        return _spans(data, self._known.data_groups, find_in_bytes())
+    @property
+    def search(self) -> SecretSearch[bytes]:
+        """What looks for the secrets of this moment."""
+        return self._known.data
 
     def found_in(self, text: str) -> bool:
         """Tell whether any secret stands in `text`."""
-        return bool(_spans(text, self._known.text_groups, str.find))
+        return bool(self._known.text.spans(text))
 
     def knows(self, text: str) -> bool:
         """Tell whether a secret stands in `text`, also one that is not masked, which is a word then."""
@@ -152,13 +143,13 @@ class MaskedStream:
 
     def feed(self, data: bytes) -> bytes:
         """Take the next chunk and return what can be told of it so far."""
-        secrets = self._masker.secrets
-        if not secrets and not self._held:
+        search = self._masker.search
+        if not search.secrets and not self._held:
             return data
 
         text = self._held + data if self._held else data
-        cut = len(text) - _beginning_at_the_end(text, secrets)
-        spans = [(start, end) for start, end in self._masker.spans(text) if start < cut]
+        cut = len(text) - search.begun(text)
+        spans = [(start, end) for start, end in search.spans(text) if start < cut]
         if not spans and not self._given:
             self._held = text[cut:]
             return text[:cut] if self._held else text
@@ -168,7 +159,7 @@ class MaskedStream:
     def _split(self, text: bytes, spans: Spans, cut: int) -> bytes:
         given, rest = self._given, spans
         if self._masked:  # the first mask was given out, and only grows
-            spans = _merged([(0, given), *spans])
+            spans = merged([(0, given), *spans])
             (_, given), *rest = spans
 
         out = _rendered(text, rest, _MASK, given, cut)
@@ -189,18 +180,8 @@ class MaskedStream:
         return out
 
 
-@cache
-def find_in_bytes() -> Find[bytes]:
-    """The `find` of stringzilla where it is installed, as fast whatever the text is; else `bytes.find`."""
-    try:
-        find: Find[bytes] = importlib.import_module("stringzilla").find
-    except ImportError:
-        return bytes.find
-    return find
-
-
-def _masked(text: AnyStr, groups: Groups[AnyStr], mask: AnyStr, find: Find[AnyStr]) -> AnyStr:
-    spans = _spans(text, groups, find)
+def _masked(text: AnyStr, search: SecretSearch[AnyStr], mask: AnyStr) -> AnyStr:
+    spans = search.spans(text)
     return _rendered(text, spans, mask, 0, len(text)) if spans else text
 
 
@@ -213,47 +194,3 @@ def _rendered(text: AnyStr, spans: Spans, mask: AnyStr, start: int, end: int) ->
         last = max(last, after)
     parts.append(text[last:end])
     return text[:0].join(parts)
-
-
-def _spans(text: AnyStr, groups: Groups[AnyStr], find: Find[AnyStr]) -> Spans:
-    found: Spans = []
-    for word, spelt in groups:
-        if find(text, word) >= 0:
-            for secret in spelt:
-                if find(text, secret) >= 0:
-                    found += _occurrences(text, secret)
-    return _merged(found)
-
-
-def _occurrences(text: AnyStr, secret: AnyStr) -> Iterator[tuple[int, int]]:
-    at = text.find(secret)
-    while at >= 0:
-        yield at, at + len(secret)
-        at = text.find(secret, at + 1)
-
-
-def _merged(spans: Spans) -> Spans:
-    """The spans in order, overlapping ones joined."""
-    merged: Spans = []
-    for start, end in sorted(spans):
-        if merged and start < merged[-1][1]:
-            merged[-1] = merged[-1][0], max(end, merged[-1][1])
-        else:
-            merged.append((start, end))
-    return merged
-
-
-def _beginning_at_the_end(text: AnyStr, secrets: tuple[AnyStr, ...]) -> int:
-    """The length of the longest proper beginning of a secret that `text` ends with."""
-    last = text[-1:]
-    return max((_overlap(text, secret) for secret in secrets if last and last in secret), default=0)
-
-
-def _overlap(text: AnyStr, secret: AnyStr) -> int:
-    window = text[-(len(secret) - 1) :]
-    at = window.find(secret[:1])
-    while at >= 0:
-        if secret.startswith(window[at:]):
-            return len(window) - at
-        at = window.find(secret[:1], at + 1)
-    return 0
