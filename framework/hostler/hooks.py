@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import pluggy
 
@@ -216,8 +216,10 @@ class ServerView(Protocol):
         has failed, too: until it is stopped, or somebody else starts it.
         """
 
-    def ask_restart(self, reason: str) -> None:
+    def ask_restart(self, reason: str, *, when: Literal["now", "planned"] = "now") -> None:
         """Have this run ended in order and another one begun, without waiting; no restart is used up.
+
+        One that is "planned" waits until nothing runs on the server where `restart.wait_idle` says so.
 
         A server that has crashed, waits for its restart or has failed is started at once, with a full budget.
         Nothing happens while it starts or stops, or when it is to be down.

@@ -40,6 +40,8 @@ OF_THE_CORE: Mapping[str, str] = {
     "processes_hidden": "/proc does not show all processes",
     "record_unusable": "a run record cannot be read, written or removed",
     "restart_asked": "a plugin asked for a restart",
+    "restart_not_idle": "a planned restart waited for a quiet moment and found none; the text says what ran",
+    "restart_waits": "a planned restart waits for a quiet moment; the text says what runs",
     "secret_exposed": "others can read a secret: on a command line, or in a file",
     "server_added": "a reload, or the program, added the server",
     "server_changed": "a reload changed keys of the server; `details` name them",

@@ -35,21 +35,18 @@ class Reloading:
         """Request a reload. All requests during one are served by a single reload after it."""
         self._requested.set()
 
-    async def serve(self, on_added: Callable[[str], None]) -> None:
-        """Serve requests without end; `on_added` is called with the name of each new server."""
+    async def serve(self) -> None:
+        """Serve requests without end."""
         while True:
             await self._requested.wait()
             self._requested.clear()
             try:
-                changes = await self._reload()
+                await self._reload()
             except ServerError as error:
                 self.view.show_message(str(error), error=True)
                 self.view.show_message("reload failed; the running configuration is unchanged", error=True)
-                continue
-            for name in changes.added:
-                on_added(name)
 
-    async def _reload(self) -> Changes:
+    async def _reload(self) -> None:
         configuration = await self._read()
         failed = [server.name for server in self.supervisor.servers.values() if server.state is State.FAILED]
         changes = self.supervisor.changes(configuration)
@@ -59,12 +56,11 @@ class Reloading:
 
         self.view.learn_names(configuration)
         keep_session_keys(configuration)
-        changes = await self.supervisor.reload(configuration)
+        await self.supervisor.reload(configuration)
         for name in again:
             server = self.supervisor.servers.get(name)
             if server is not None and server.state is State.FAILED:
                 server.ask_up()
-        return changes
 
     async def _read(self) -> Configuration:
         await refuse_exposed(self.supervisor.servers.values())
@@ -91,7 +87,8 @@ def lines(changes: Changes, again: Sequence[str] = ()) -> Iterator[str]:
     yield from (f"  {name}: removed" for name in changes.removed)
 
     for name, keys in changes.changed.items():
-        yield f"  {name}: {'restarted' if name in changes.restarted else 'changed, and not running'}"
+        restarted = "restarted when nothing runs on it" if name in changes.when_idle else "restarted"
+        yield f"  {name}: {restarted if name in changes.restarted else 'changed, and not running'}"
         yield from (f"    {change}" for change in keys)
 
     yield from (f"  {name}: added" for name in changes.added)

@@ -26,6 +26,7 @@ from hostler.model.spec import Configuration
 from hostler.model.states import State
 from hostler.process.tree.reaper import OrphanReaper
 from hostler.supervisor.essential_servers import ESSENTIAL_ENDED, exit_code
+from hostler.supervisor.reload import SERVER_ADDED
 from hostler.supervisor.supervisor import Supervisor
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -76,7 +77,7 @@ class RunSession:
         """Run all of it; the exit code."""
         self._supervisor.listen(self._view.show)
         self._supervisor.listen(self._on_event)
-        self._start(self._reloading.serve(self._follow))
+        self._start(self._reloading.serve())
         self._listen_to_signals()
 
         for name in self._supervisor:
@@ -140,6 +141,8 @@ class RunSession:
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Notice) and event.topic == ESSENTIAL_ENDED:
             self._pass_on(signal.SIGTERM)
+        if isinstance(event, Notice) and event.topic == SERVER_ADDED:
+            self._follow(event.server)
 
     # -- signals -----------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from hostler.model.states import State
 from hostler.process.context import SupervisorContext
 from hostler.runtime.base_run import RunSignal
 from hostler.runtime.diagnosis import already_running, not_in_time, not_supervised
-from hostler.runtime.quiet_moment import wait_idle
+from hostler.runtime.quiet_moment import QuietRestart, can_tell, wait_idle
 from hostler.runtime.server_facts import ServerFacts
 from hostler.runtime.server_status import ServerStatus
 
@@ -39,6 +39,7 @@ class Server(ServerFacts):
         self.dependents: dict[Server, Callable[[], None]] = {}
         self.desired = DesiredState()
         self._changed = anyio.Event()
+        self._quiet_restart = QuietRestart()
 
     def __repr__(self) -> str:
         pid = None if self.pid is None else f"pid {self.pid}"
@@ -89,12 +90,13 @@ class Server(ServerFacts):
 
         Restarts that are asked for while one is under way are one. With `generation`, the command is
         for that run only: when another one is there already, nothing happens. With `when="idle"` a
-        running server is restarted when nothing runs on it, as its plugins tell, unless its run ends
-        before; RestartNotIdle, and it is left alone, when that is not so `within` (seconds, or "10m").
+        running server is restarted when nothing runs on it and on those that restart with it, as their
+        plugins tell, unless its run ends before; RestartNotIdle, and it is left alone, when that is not so
+        `within` (seconds, or "10m").
         """
         if when == "idle" and self.usable:
             generation = self.generation if generation is None else generation
-            await wait_idle(self, within)
+            await wait_idle(self, [self, *self.followers], within)
             if self.end_asked:
                 return
         if generation is not None and generation != self.generation:
@@ -206,18 +208,25 @@ class Server(ServerFacts):
             self.plugin_tasks.end()
         self._notify()
 
-    def ask_again(self, stop_reason: str) -> None:
+    def ask_again(self, stop_reason: str = "") -> None:
         """Have this run end and another one begin."""
         self.desired.restart(self.generation, stop_reason)
         self._notify()
 
-    def ask_restart(self, reason: str) -> None:
+    def ask_restart(self, reason: str, *, when: Literal["now", "planned"] = "now") -> None:
         """Fulfil a plugin's request for a restart; a stop that is asked for wins."""
         revives = self.is_revivable and not self.desired.start_requested
         if not revives and (not self.state.has_begun or self.end_asked):
             return
+        waits = when == "planned" and self.spec.restart.wait_idle > 0 and self.usable
+        if waits and self._quiet_restart.waits_for == self.generation:
+            return  # it takes this in too
         self.notice("restart_asked", f"a plugin asks for a restart: {reason}")
-        self.ask_up(planned=True) if revives else self.ask_again("")
+        if waits:
+            work = self._quiet_restart.run(self, self.followers, self.ask_again)
+            self.plugin_tasks.start(work, "", self.wake)
+        else:
+            self.ask_up(planned=True) if revives else self.ask_again()
 
     def _notify(self) -> None:
         if self.run is not None:
@@ -235,6 +244,14 @@ class Server(ServerFacts):
     def end_asked(self) -> bool:
         """Whether the present run is to end, for a stop or a restart."""
         return self.desired.ends(self.generation)
+
+    @property
+    def followers(self) -> Sequence[Server]:
+        """Those that restart or stop when it restarts, now, and whose plugins can tell what runs on them."""
+        found: list[Server] = [self]
+        for server in found:  # grows meanwhile
+            found += [other for other in server.dependents if other not in found]
+        return [other for other in found[1:] if can_tell(other)]
 
     def meets(self, condition: Condition) -> bool:
         """Whether it is as far as one that needs it asks. A task that has completed always is."""

@@ -32,6 +32,7 @@ class Changes:
     """What a reload changed, or would: names of servers, in order.
 
     `restarted` are those of `changed` that were wanted up; the others are taken as they are at rest.
+    `when_idle` are those of `restarted` that run on until nothing runs on them.
     """
 
     added: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class Changes:
     restarted: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
     changed: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)
+    when_idle: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.changed)

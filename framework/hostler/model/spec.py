@@ -33,6 +33,7 @@ class RestartPolicy:
     max_delay: float = 30.0
     stable_after: float = 10.0
     start_retries: int = 1
+    wait_idle: float = 0.0
 
     def __post_init__(self) -> None:
         _convert_fields(self, "restart")

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,13 +16,17 @@ from hostler.errors import InvalidConfiguration, ServerError
 from hostler.model.diff import Changes, differences
 from hostler.model.graph import in_order, require_variables
 from hostler.model.schema.diagnostics import likely
-from hostler.model.spec import ServerSpec
+from hostler.model.spec import Configuration, ServerSpec
 from hostler.model.states import State
 from hostler.process.context import exposed
 from hostler.supervisor.configuration import ConfigurationSource, configuration_of
+from hostler.supervisor.postponed_restarts import PostponedRestarts, QuietMoment, Specs, When, quiet_moment
 from hostler.supervisor.registry import ServerRegistry
 
 T = TypeVar("T")
+
+SERVER_ADDED = "server_added"
+"""The topic of the notice that a server is there from now on."""
 
 
 class Reloader:
@@ -43,6 +48,7 @@ class Reloader:
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._added: set[str] = set()
+        self._postponed = PostponedRestarts(Changes(), {}, {}, self._take_rest)
 
     # -- requests ----------------------------------------------------------------------------
 
@@ -62,21 +68,28 @@ class Reloader:
         self._refuse_unless_open()
         await self._run_to_end(self._remove(name))
 
-    async def reload(self, configuration: ConfigurationSource) -> Changes:
+    async def reload(
+        self, configuration: ConfigurationSource, when: When | None, within: float | str
+    ) -> Changes:
         """See Supervisor.reload."""
         self._refuse_unless_open()
         if isinstance(configuration, str | os.PathLike):
             await refuse_exposed(self._registry.servers.values())
         wanted = configuration_of(configuration)
         self._registry.read_from(wanted.files)
-        return await self._run_to_end(self._reload(wanted.servers, wanted.templates))
+        changes, postponed = await self._run_to_end(self._reload(wanted, when, within))
+        return await postponed.finished() if when == "idle" else changes
 
     def preview(self, configuration: ConfigurationSource) -> Changes:
         """See Supervisor.changes."""
         return self._changes(self._with_added(configuration_of(configuration).servers))
 
+    def end_waiting(self) -> None:
+        """Have nothing more wait for a quiet moment: those servers stay as they are."""
+        self._postponed.end()
+
     async def finished(self) -> None:
-        """Wait until no change is under way."""
+        """Wait until no change is under way; a restart that waits for a quiet moment is none."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -133,7 +146,7 @@ class Reloader:
         self._registry.apply({**self._registry.specs, **configuration_of(spec).servers})
         self._added.add(spec.name)
         server = self._registry[spec.name]
-        server.notice("server_added", "added")
+        server.notice(SERVER_ADDED, "added")
 
         if spec.autostart:
             server.ask_up()
@@ -146,6 +159,7 @@ class Reloader:
         await self._stop([name], leaving=[name])
         server.notice("server_removed", "removed")
         self._added.discard(name)
+        self._postponed.forget(name)
         self._registry.apply({other: spec for other, spec in self._registry.specs.items() if other != name})
 
     def _refuse_if_needed(self, server: Server) -> None:
@@ -175,7 +189,7 @@ class Reloader:
         own = {name: self._registry.specs[name] for name in self._added if name not in specs}
         return {**specs, **own}
 
-    def _changes(self, specs: Mapping[str, ServerSpec]) -> Changes:
+    def _changes(self, specs: Specs) -> Changes:
         # Raises before anything is done when their needs do not fit together.
         in_order(specs)
         old = self._registry.specs
@@ -193,21 +207,50 @@ class Reloader:
             restarted=tuple(restarted),
             unchanged=tuple(name for name in kept if name not in changed),
             changed=changed,
+            when_idle=tuple(self._moments(restarted, specs)),
         )
 
+    def _moments(
+        self, names: Iterable[str], specs: Specs, when: When | None = None, within: float | str = 0.0
+    ) -> dict[str, QuietMoment]:
+        """Those of these servers whose restart waits, and for what."""
+        found = {name: quiet_moment(self._registry[name], specs, when, within) for name in names}
+        return {name: moment for name, moment in found.items() if moment is not None}
+
     async def _reload(
-        self, specs: Mapping[str, ServerSpec], templates: Mapping[str, Callable[..., ServerSpec]]
-    ) -> Changes:
-        wanted = self._with_added(specs)
+        self, configuration: Configuration, when: When | None, within: float | str
+    ) -> tuple[Changes, PostponedRestarts]:
+        wanted = self._with_added(configuration.servers)
+        changes = self._changes(wanted)
+        moments = self._moments(changes.restarted, wanted, when, within)
+        changes = replace(changes, when_idle=tuple(moments))
+        self._postponed.end()
+        postponed = PostponedRestarts(changes, configuration.servers, moments, self._take_rest)
+        await self._apply(postponed)
+        self._added.difference_update(configuration.servers)
+        self._templates = configuration.templates
+        self._postponed = postponed
+        postponed.begin()
+        return changes, postponed
+
+    async def _take_rest(self, postponed: PostponedRestarts) -> None:
+        """Apply what waited, unless a later reload has taken its place."""
+        if postponed is self._postponed:
+            await self._run_to_end(self._apply_rest(postponed))
+
+    async def _apply_rest(self, postponed: PostponedRestarts) -> None:
+        if postponed is self._postponed:
+            await self._apply(postponed)
+
+    async def _apply(self, postponed: PostponedRestarts) -> None:
+        """Apply all that does not wait."""
+        wanted = postponed.beside_waiting(self._with_added(postponed.specs), self._registry.specs)
         changes = self._changes(wanted)
         await self._stop_changed(changes)
         self._refuse_unless_open()
         self._notify(changes)
         self._registry.apply(wanted)
-        self._added.difference_update(specs)
-        self._templates = templates
         self._start(changes)
-        return changes
 
     async def _stop_changed(self, changes: Changes) -> None:
         """Stop what is removed or changed. If something cannot be stopped, start again what was up."""
@@ -240,7 +283,7 @@ class Reloader:
         started = [*changes.restarted, *(name for name in changes.added if registry[name].spec.autostart)]
 
         for name in changes.added:
-            registry[name].notice("server_added", "added")
+            registry[name].notice(SERVER_ADDED, "added")
 
         for name in in_order(registry.specs):
             server = registry[name]

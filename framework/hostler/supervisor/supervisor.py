@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import os
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType, TracebackType
-from typing import Self
-from uuid import uuid4
+from typing import Literal, Self
 
 import anyio
 
@@ -23,15 +20,13 @@ from hostler.model.spec import ServerSpec
 from hostler.model.states import State
 from hostler.process.context import SupervisorContext
 from hostler.process.disk.directories import Directories
-from hostler.process.disk.namespace import resolve_namespace
-from hostler.process.disk.run_record import RunStore
-from hostler.process.output.capture import OutputReader
 from hostler.records.crash_store import CrashStore
 from hostler.records.memory_sampler import sample_memory
 from hostler.records.recorder import StateRecorder
 from hostler.records.status_store import StatusStore
 from hostler.runtime.cleanup import sweep
 from hostler.supervisor.configuration import ConfigurationSource, configuration_of
+from hostler.supervisor.context import make_context
 from hostler.supervisor.essential_servers import EssentialEnd, Essentials
 from hostler.supervisor.listener import Listener, ListenerSetting
 from hostler.supervisor.listeners import ListenerTasks
@@ -79,23 +74,7 @@ class Supervisor:
     def _make_context(
         self, namespace: str | None, directories: Directories | None, environ: Mapping[str, str] | None
     ) -> SupervisorContext:
-        directories = directories or Directories.default()
-        namespace = resolve_namespace(directories, namespace) if namespace else None
-        own = MappingProxyType(dict(os.environ if environ is None else environ))
-        place = namespace or f"{os.getcwd()}/{os.path.basename(sys.argv[0]) or 'python'}"  # noqa: PTH109, PTH119
-
-        return SupervisorContext(
-            namespace=namespace or uuid4().hex,
-            directories=directories,
-            data_dir=directories.data_for(place),
-            output=OutputReader(),
-            store=RunStore(directories),
-            host_env=own,
-            live_env=os.environ if environ is None else own,
-            # The registry needs this context, and is there when these are called.
-            inputs=lambda: tuple(self._registry.inputs()),
-            inputs_of_starts=lambda: self._registry.inputs_of_starts(),  # noqa: PLW0108 - see above
-        )
+        return make_context(namespace, directories, environ, lambda: self._registry)
 
     def _adopt_orphans(self) -> None:
         """For `hostler run`, which reaps them; a host program's children are left alone."""
@@ -195,15 +174,26 @@ class Supervisor:
         """What a reload of this configuration would change. Raises InvalidConfiguration as it would."""
         return self._reloader.preview(configuration)
 
-    async def reload(self, configuration: ConfigurationSource) -> Changes:
+    async def reload(
+        self,
+        configuration: ConfigurationSource,
+        *,
+        when: Literal["now", "idle"] | None = None,
+        within: float | str = 600.0,
+    ) -> Changes:
         """Take another configuration: restart what changes, add and remove servers, leave all others alone.
 
         A changed server that is up is stopped and asked up again, which this does not wait for; one
         at rest just takes what is new. Servers that `add` has added stay, unless the configuration
         has their names. Raises InvalidConfiguration, and nothing changes, when needs do not fit
         together; ForceKillTimeout, and all comes back as it was, when something cannot be stopped.
+
+        A running server is restarted at once, or in a quiet moment if its `restart.wait_idle` says so; a
+        notice reports one that was never idle. With `when="idle"` each waits up to `within`, and so does
+        this; RestartNotIdle when one was never idle. None holds up the others. It then keeps what it had. A
+        later reload takes the place of what still waits.
         """
-        return await self._reloader.reload(configuration)
+        return await self._reloader.reload(configuration, when, within)
 
     def _is_open(self) -> bool:
         self._context.affinity.check()
@@ -261,6 +251,7 @@ class Supervisor:
                 tasks.start_soon(self._context.processes.watchdog.watch)
                 tasks.start_soon(self._essentials.watch)
                 await self._closing.wait()
+                self._reloader.end_waiting()
                 try:
                     await self.stop()
                     await self._reloader.finished()

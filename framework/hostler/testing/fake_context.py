@@ -6,7 +6,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import anyio
 
@@ -165,7 +165,7 @@ class FakeServerContext:
         """Record the function without running it."""
         self.beside.append(function)
 
-    def ask_restart(self, reason: str) -> None:
+    def ask_restart(self, reason: str, *, when: Literal["now", "planned"] = "now") -> None:
         """Record the request without restarting anything."""
         self.notice("restart_asked", reason)
 

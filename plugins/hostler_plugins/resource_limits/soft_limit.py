@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+IDLE_NOW = "and it is idle now"
+
 
 @dataclass(slots=True)
 class SoftLimit:
@@ -36,7 +38,7 @@ class SoftLimit:
         if waited < self.above_for:
             return ""
         if self._idle_since is not None and now - self._idle_since >= self.idle_for:
-            return "and it is idle now"
+            return IDLE_NOW
 
         return "and it was never idle" if waited >= self.above_for + self.max_wait else ""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 from hostler import Healthy, ProcessUsage, Report, ServerCrashed, ServerView, Unhealthy
 
 from hostler_plugins.resource_limits.cgroup import Group
-from hostler_plugins.resource_limits.soft_limit import ProcessorTime, SoftLimit
+from hostler_plugins.resource_limits.soft_limit import IDLE_NOW, ProcessorTime, SoftLimit
 
 # Neutral: that a server uses little does not tell that it works.
 FINE = Healthy(neutral=True)
@@ -18,6 +18,7 @@ FINE = Healthy(neutral=True)
 _HINT = "find out why it needs so much, or raise {key}"
 _KIB = 1024.0
 _ANSWER = 5.0
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,8 @@ class UsageMonitor:
         now = asyncio.get_running_loop().time()
         over = self.soft_limit.note(now, above=size > soft, busy=await self._is_busy())
         if over:
-            return self._too_large("memory_soft", used, soft, over)
+            why = f"{over}{'' if over == IDLE_NOW else await self._what_runs()}"
+            return self._too_large("memory_soft", used, soft, why)
 
         if first and self.soft_limit.above_since is not None:
             text = f"{_summary(used)}, more than memory_soft = {in_words(soft)}; it is restarted when idle"
@@ -118,19 +120,28 @@ class UsageMonitor:
             return True
         passed = now - before[0]
         worked = spent - before[1] > self.idle_cpu * passed
-        return worked or self.server.quiet_for < passed or not await self._says_idle()
+        return worked or self.server.quiet_for < passed or bool(await self._what_runs())
 
-    async def _says_idle(self) -> bool:
-        what_runs = self.server.facts.get("what_runs")
-        if callable(what_runs):
-            try:
+    async def _what_runs(self) -> str:
+        """What runs as plugins tell, in words; "" if nothing does, or if none can tell."""
+        what_runs, says = self.server.facts.get("what_runs"), self.server.facts.get("is_idle")
+        try:
+            if callable(what_runs):
                 async with asyncio.timeout(_ANSWER):
-                    if await what_runs():
-                        return False
-            except Exception:  # noqa: BLE001 - another plugin's fault: it may be busy
-                return False
-        says = self.server.facts.get("is_idle")
-        return not callable(says) or bool(cast("Callable[[], object]", says)())
+                    if words := _running(await what_runs()):
+                        return words
+            return "" if not callable(says) or says() else ", as it says"
+        except Exception:  # noqa: BLE001 - another plugin's fault: it may be busy
+            return _running(None)
+
+
+def _running(names: object) -> str:
+    """In words; None is unknown, which counts as busy."""
+    if names is None:
+        return "; whether anything runs is unknown"
+    found = list(map(str, cast("Sequence[object]", names)))
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return f"; running: {', '.join(found[:_NAMED])}{more}" if found else ""
 
 
 def in_words(size: int) -> str:

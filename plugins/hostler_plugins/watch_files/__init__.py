@@ -161,7 +161,7 @@ class WatchFiles:
 
     def _act(self, server: ServerView, what: str) -> None:
         if self.action == "restart" or server.state in {State.CRASHED, State.BACKOFF, State.FAILED}:
-            server.ask_restart(f"{what} changed")
+            server.ask_restart(f"{what} changed", when="planned")
             return
         server.notice("files_changed", f"{what} changed: {self.action} is sent")
         if server.pid is not None:

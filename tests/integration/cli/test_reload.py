@@ -169,6 +169,45 @@ def test_a_reload_beside_a_command_does_not_reach_the_command(configure: Configu
     assert hostler.end() == 3
 
 
+TELLS = """
+from dataclasses import dataclass
+from pathlib import Path
+from hostler import hookimpl
+@dataclass(eq=False)
+class Tells:
+    @hookimpl
+    async def pre_spawn(self, launch):
+        async def what_runs():
+            return [] if Path("idle").exists() else ["job"]
+        launch.facts["what_runs"] = what_runs
+"""
+
+
+def test_a_busy_server_is_restarted_later_and_a_second_reload_takes_its_place(
+    configure: Configure, start: Start, tmp_path: Path
+) -> None:
+    def configured(stage: str) -> None:
+        busy = server_table(name="busy", env=f'{{ STAGE = "{stage}" }}', restart='{ wait_idle = "1m" }')
+        configure(text=f'{busy}tells = {{ use = "tells.py:Tells" }}\n{server_table(name="web")}')
+
+    (tmp_path / "tells.py").write_text(TELLS)
+    configured("a")
+    hostler = start("run")
+    for name in ("busy", "web"):
+        hostler.wait_for(f"{name} server started")
+    for stage in ("b", "c"):
+        configured(stage)
+        reload(hostler, "its restart waits up to 60 s until nothing runs on it; running: job")
+    assert "  busy: restarted when nothing runs on it" in hostler.stdout
+    assert "    env.STAGE: a -> c" in hostler.stdout
+    hostler.stdout.clear()
+    (tmp_path / "idle").touch()
+    hostler.wait_for("busy server started")
+    hostler.send(signal.SIGINT)
+    assert hostler.end() == 0
+    assert len([line for line in hostler.stdout if "started" in line]) == 1
+
+
 def test_what_is_changed_at_rest_is_told_as_such() -> None:
     changes = Changes(unchanged=("a",), changed={"b": (Change("port", "0", "80"),)})
     assert list(lines(changes)) == [

@@ -29,6 +29,7 @@ from hostler import (
     State,
     StreamEvent,
     Supervisor,
+    Unhealthy,
 )
 from hostler.model.choices import HealthRule
 from hostler.model.values import ProcessUsage
@@ -327,7 +328,7 @@ async def test_busy_is_who_uses_processors_or_has_news_or_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "busy"), [(["job"], True), ([], False), (None, False), (OSError("no answer"), True)]
+    ("answer", "busy"), [(["job"], True), ([], False), (None, True), (OSError("no answer"), True)]
 )
 async def test_a_launcher_that_tells_what_runs_is_asked(answer: object, busy: bool) -> None:
     async def what_runs() -> object:
@@ -337,6 +338,27 @@ async def test_a_launcher_that_tells_what_runs_is_asked(answer: object, busy: bo
 
     server = FakeServerContext(usage=[one(1, 5, cpu=1.0)], facts={"what_runs": what_runs})
     assert await busy_after(server, lambda: None) is busy
+
+
+@pytest.mark.parametrize(
+    ("fact", "answer", "words"),
+    [
+        ("what_runs", list("abcdefg"), "and it was never idle; running: a, b, c, d, e and 2 more"),
+        ("what_runs", None, "and it was never idle; whether anything runs is unknown"),
+        ("is_idle", False, "and it was never idle, as it says"),
+        ("nothing", None, "and it was never idle"),
+    ],
+)
+async def test_what_ran_all_the_time_is_named(fact: str, answer: object, words: str) -> None:
+    async def what_runs() -> object:
+        return answer
+
+    facts = {"what_runs": what_runs, "is_idle": lambda: answer}
+    server = FakeServerContext(usage=[one(1, 20, cpu=1.0)], facts={fact: facts.get(fact)})
+    watch = UsageMonitor(server, Limits(memory_soft=10), SoftLimit(0.0, 60.0, 0.0), 0.05)
+    report = await watch.look()
+    assert isinstance(report, Unhealthy)
+    assert report.reason.endswith(words)
 
 
 async def test_a_look_that_cannot_be_taken_says_nothing() -> None:

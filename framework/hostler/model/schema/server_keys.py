@@ -93,6 +93,11 @@ RESTART_KEYS: Mapping[str, Key] = MappingProxyType(
         "start_retries": _count(
             0, "How often a first start that never became ready is retried, whatever the policy"
         ),
+        "wait_idle": _duration(
+            "How long a planned restart (a reload, changed files) waits until nothing runs on the server, as "
+            'its plugins tell; after that there is none. `"0s"`: it does not wait',
+            zero=True,
+        ),
     }
 )
 
