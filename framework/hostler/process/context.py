@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
 from hostler.concurrency.affinity import LoopAffinity
@@ -49,7 +49,8 @@ class Claims:
     """What the servers that run have: each start asks, and would otherwise look at all of them."""
 
     _ports: dict[str, int] = field(default_factory=dict)
-    _launches: dict[str, tuple[Launch, int]] = field(default_factory=dict)
+    _launches: dict[str, tuple[Launch, int, int]] = field(default_factory=dict)
+    _folders: Counter[Path] = field(default_factory=Counter)
 
     def note(self, server: str, port: int | None, launch: Launch | None) -> None:
         """Note the port that a server has or was promised, and how its run was launched."""
@@ -58,11 +59,16 @@ class Claims:
         else:
             self._ports.pop(server, None)
 
-        if launch is None:
-            self._launches.pop(server, None)
-        elif server not in self._launches or self._launches[server][0] is not launch:
-            # It begins with the folders of others. What its plugins add follows.
-            self._launches[server] = launch, len(launch.outputs)
+        before, others, seen = self._launches.get(server, (None, 0, 0))
+        if before is not None and before is not launch:
+            self._folders.subtract(before.outputs[others:seen])
+            del self._launches[server]
+        if launch is not None:
+            if before is not launch:
+                # It begins with the folders of others. What its plugins add follows.
+                others = seen = len(launch.outputs)
+            self._folders.update(launch.outputs[seen:])
+            self._launches[server] = launch, others, len(launch.outputs)
 
     def ports(self) -> set[int]:
         """The ports that the servers have, or will have."""
@@ -70,8 +76,8 @@ class Claims:
 
     def outputs(self) -> list[Path]:
         """The folders in which hostler writes files for servers that run."""
-        own = (launch.outputs[others:] for launch, others in self._launches.values())
-        return list(dict.fromkeys(chain.from_iterable(own)))
+        self._folders = +self._folders  # without those that nobody has any more
+        return list(self._folders)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
