@@ -10,7 +10,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import TypeAlias
 
 from hostler.process.output.pipe import Pipe
@@ -64,18 +63,15 @@ class ReaderThread:
 
     def add(self, *pipes: Pipe) -> None:
         """Read `pipes` from now on, to their ends. OSError when nobody can do it: they are to be retired."""
-        if pipes:
-            self.post(*(partial(self._register, pipe) for pipe in pipes))
-            if not self._threads:
-                self._start_or_raise()
-
-    def _start_or_raise(self) -> None:
-        """Try once more; the error names what there is too little of."""
+        if not pipes or self._closing.is_set():
+            return
         try:
-            self._start()
+            selector = self._start()
         except RuntimeError as error:  # no thread
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
-        self._wake_up()
+        # From here, while the thread waits in it: to wake that up costs more than all else that is done here.
+        for pipe in pipes:
+            selector.register(pipe.fd, selectors.EVENT_READ, pipe)
 
     def retire(self, pipe: Pipe) -> None:
         """Take what is in `pipe` and end it, whoever else still holds it."""
@@ -126,14 +122,14 @@ class ReaderThread:
             os.close(self._wakeup_w)
             self._selector.close()
 
-    def _start(self) -> None:
+    def _start(self) -> selectors.BaseSelector:
         """Start the thread if there is none. Raises OSError or RuntimeError; the next call tries again."""
-        if self._selector is None:
-            self._open_selector()
+        selector = self._selector or self._open_selector()
         if not self._threads:
             self._start_thread(self._serve, self._lease)
+        return selector
 
-    def _open_selector(self) -> None:
+    def _open_selector(self) -> selectors.BaseSelector:
         wakeup_r, wakeup_w = os.pipe()
 
         try:
@@ -147,6 +143,7 @@ class ReaderThread:
         os.set_blocking(wakeup_w, False)
         selector.register(wakeup_r, selectors.EVENT_READ, None)
         self._selector, self._wakeup_w = selector, wakeup_w
+        return selector
 
     def _start_thread(self, function: Callable[[ReaderLease], None], lease: ReaderLease) -> None:
         thread = threading.Thread(target=function, args=(lease,), name=OUTPUT_THREAD_NAME, daemon=True)
@@ -191,10 +188,6 @@ class ReaderThread:
                 return
             self._commands.popleft()
 
-    def _register(self, pipe: Pipe, _lease: ReaderLease) -> None:
-        if self._selector is not None:
-            self._selector.register(pipe.fd, selectors.EVENT_READ, pipe)
-
     def _read(self, pipe: Pipe, lease: ReaderLease) -> bool:
         """Read what is there, within a bound; True at the end of the stream."""
         for size in READ_SIZES:
@@ -224,8 +217,9 @@ class ReaderThread:
 
     def _end(self, pipe: Pipe, lease: ReaderLease) -> None:
         self._flush_at.pop(pipe, None)
-        if self._selector is not None:
-            self._selector.unregister(pipe.fd)
+        with contextlib.suppress(KeyError):  # it was retired because there was no descriptor to read it with
+            if self._selector is not None:
+                self._selector.unregister(pipe.fd)
         pipe.close()
         self._write_to_sinks(pipe, lease)
 
