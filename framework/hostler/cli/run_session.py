@@ -90,7 +90,6 @@ class RunSession:
                 code = _exit_code(self._supervisor, code)
                 # Looking through a thousand servers again and again takes up to a fifth of their stop.
                 gc.freeze()
-                gc.set_threshold(10_000)
         except ServerError as error:
             self._view.show_message(str(error), error=True)
             code = 1
