@@ -30,7 +30,10 @@ async def report_unreadable(command_runner: CommandRunner, seen: set[str]) -> No
     Each file or folder is checked once (`seen`): a check can cost a thread, or a shell as another user.
     """
     launch = command_runner.launch
-    named = {path: name for name, path in _named(launch) if path not in seen}
+    found = {path: name for name, path in _named(launch) if path not in seen}
+    # What we can read it can read where it is as we are, but from its own folder.
+    same = bool(found) and _is_as_we_are(launch)
+    named = {path: name for path, name in found.items() if not (same and Path(path).is_absolute())}
     ours: list[str] = []
 
     with anyio.move_on_after(_SECONDS):

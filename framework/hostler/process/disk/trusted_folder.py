@@ -58,7 +58,7 @@ class _PathWalk:
 
     def __init__(self) -> None:
         self.folder = os.open("/", _FOLDER)
-        self._at = Path("/")
+        self._at = "/"
         self._links = 0
         # Who owns the root could do anything. In a user namespace that has no root it is nobody (65534).
         self._roots = {0, os.fstat(self.folder).st_uid}
@@ -72,7 +72,7 @@ class _PathWalk:
             except OSError as error:
                 if Path(error.filename or "").is_absolute():
                     raise
-                raise OSError(error.errno, error.strerror, str(self._at / part)) from error
+                raise OSError(error.errno, error.strerror, os.path.join(self._at, part)) from error  # noqa: PTH118
 
     def close(self) -> None:
         os.close(self.folder)
@@ -86,7 +86,7 @@ class _PathWalk:
         if not stat.S_ISLNK(found.st_mode):
             return None
 
-        path = self._at / part
+        path = Path(self._at, part)
         if found.st_uid not in self._trusted:
             raise Untrusted(path, f"it is a symbolic link that user {found.st_uid} made")
         self._links += 1
@@ -112,18 +112,19 @@ class _PathWalk:
 
         os.close(self.folder)
         self.folder = inner
-        self._at = {"/": Path("/"), "..": self._at.parent}.get(part, self._at / part)
+        # No Path: to make some for each step costs more than the step.
+        self._at = os.path.normpath(os.path.join(self._at, part))  # noqa: PTH118
         self._check()
 
     def _check(self) -> None:
         found = os.fstat(self.folder)
         if found.st_uid not in self._trusted:
-            raise Untrusted(self._at, f"it belongs to user {found.st_uid}")
+            raise Untrusted(Path(self._at), f"it belongs to user {found.st_uid}")
         # In a sticky folder, such as /tmp, nobody can take away or rename what is another's.
         if found.st_mode & stat.S_ISVTX:
             return
         if found.st_mode & stat.S_IWOTH:
-            raise Untrusted(self._at, "everybody can write to it", f"chmod o-w {self._at}")
+            raise Untrusted(Path(self._at), "everybody can write to it", f"chmod o-w {self._at}")
 
         if found.st_mode & stat.S_IWGRP and found.st_uid not in self._roots:
             self._check_group(found.st_gid)
@@ -135,8 +136,8 @@ class _PathWalk:
         others = [*(pwd.getpwuid(uid).pw_name for uid in uids), *unknown_members(group)]
         if others:
             reason = f"user {others[0]} may write in it, by its group"
-            raise Untrusted(self._at, reason, f"chmod g-w {self._at}")
-        if named_writers(self._at):
+            raise Untrusted(Path(self._at), reason, f"chmod g-w {self._at}")
+        if named_writers(Path(self._at)):
             raise Untrusted(
-                self._at, "others can write to it through its access list", f"setfacl -b {self._at}"
+                Path(self._at), "others can write to it through its access list", f"setfacl -b {self._at}"
             )
