@@ -283,11 +283,15 @@ UNREADABLE = [
         "extends = ['../a.toml']",
         "d/b.toml:1: extends[0]: files extend each other in a cycle: a.toml -> d/b.toml -> a.toml",
     ),
-    ("d/b.toml", "x = [", "d/b.toml:1:6: not valid TOML: Invalid value\n    x = [\n         ^"),
+    (
+        "d/b.toml",
+        "x = [",
+        "d/b.toml:1:6: not valid TOML: Invalid value; a ] is missing at its end\n    x = [\n         ^",
+    ),
     (
         "a.toml",
         "x = 1\nx = 2\n",
-        "a.toml:2:6: not valid TOML: Cannot overwrite a value: this key is there already",
+        "a.toml:2:6: not valid TOML: x stands twice: this key is there already, in line 1",
     ),
     ("a.toml", "x =\t\x1b[1m", "a.toml:1:5: not valid TOML: Invalid value\n    x =  [1m\n        ^"),
     ("a.toml", "x = " + "1" * 5000, "a.toml: not valid TOML: Exceeds the limit"),

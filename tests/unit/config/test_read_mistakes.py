@@ -37,11 +37,66 @@ def first_line(path: Path) -> str:
         ("{}", "2:1: not valid TOML: Invalid statement; this is no TOML: a server is [servers.NAME]"),
         ("command = [true, sleep]", "2:18: not valid TOML: Invalid value; a text needs quotes"),
         ('title = "x\n', r"2:11: not valid TOML: Illegal character '\n'; is a quote missing at the end?"),
-        ("port = 1\nport = 2", "3:9: not valid TOML: Cannot overwrite a value: this key is there "),
+        (
+            "port = 1\nport = 2",
+            "3:9: not valid TOML: port stands twice: this key is there already, in line 2",
+        ),
         (
             "[servers.web]",
-            "2:13: not valid TOML: Cannot declare ('servers', 'web') twice: write the keys of ",
+            "2:13: not valid TOML: [servers.web] stands twice: write its keys below the first one, in line 1",
         ),
+        (
+            "env = {}\n[servers.web.env]",
+            "3:17: not valid TOML: servers.web.env has a value already, in line 2: write all its keys there",
+        ),
+        ('env = { A = "1", A = "2" }', "2:25: not valid TOML: Duplicate inline table key 'A': leave one"),
+        ("command = <<EOF", "2:11: not valid TOML: Invalid value; TOML has no here-document: lines "),
+        ("title =", "2:8: not valid TOML: Invalid value; a value is missing: write one"),
+        ('title == "x"', "2:8: not valid TOML: Invalid value; one = stands between a key and its value"),
+        ('command = ("true")', "2:11: not valid TOML: Invalid value; a list stands between [ and ]"),
+        ('command = ["true" "x"]', "2:19: not valid TOML: Unclosed array; is a comma or a ] missing "),
+        ("env = { A = 1", "2:14: not valid TOML: Unclosed inline table; a } is missing at the end"),
+        ("env = { A = 1s }", "2:14: not valid TOML: Unclosed inline table; a text needs quotes"),
+        ('title = """', '2:12: not valid TOML: Unterminated string; three quotes, """, are missing at '),
+        ("[servers.x", "2:11: not valid TOML: Expected ']' at the end of a table declaration; write ] at "),
+        (
+            'command\u00a0= "x"',
+            "2:8: not valid TOML: Expected '=' after a key in a key/value pair; this is NO-",
+        ),
+        (
+            "-- x",
+            "2:4: not valid TOML: Expected '=' after a key in a key/value pair; a comment begins with #",
+        ),
+        (
+            'command "x"',
+            "2:9: not valid TOML: Expected '=' after a key in a key/value pair; write command = ",
+        ),
+        (
+            "startup timeout = 1",
+            "2:9: not valid TOML: Expected '=' after a key in a key/value pair; a key has ",
+        ),
+        (
+            "npm start",
+            "2:5: not valid TOML: Expected '=' after a key in a key/value pair; each line is KEY = ",
+        ),
+        ("port = 80,", "2:10: not valid TOML: Expected newline or end of document after a statement; no , "),
+        (
+            'title = "a" + "b"',
+            "2:13: not valid TOML: Expected newline or end of document after a statement; TO",
+        ),
+        (
+            "port = 080",
+            "2:9: not valid TOML: Expected newline or end of document after a statement; a number ",
+        ),
+        (
+            "task_timeout = 5m",
+            "2:17: not valid TOML: Expected newline or end of document after a statement; a te",
+        ),
+        (
+            "title = 'it's'",
+            "2:13: not valid TOML: Expected newline or end of document after a statement; a quo",
+        ),
+        ("<<<<<<< HEAD", "2:1: not valid TOML: a merge conflict is left in the file; resolve it"),
         ("restart = {\n}", "2:12: not valid TOML: Invalid initial character for a key part; { ... } has to "),
         (
             'restart = { policy = "never", }',
@@ -67,7 +122,46 @@ def test_a_table_that_goes_on_elsewhere_than_where_it_was_written_is_told(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a.toml").write_text('[servers.web]\nrestart = {}\nrestart.policy = "never"\n')
-    assert "it was written as { ... } above" in first_line(Path("a.toml"))
+    said = "servers.web.restart has a value already, in line 2: write all its keys there"
+    assert said in first_line(Path("a.toml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "[Unit]\nDescription=x\n[Service]\nExecStart=/x -y\n",
+            "this is a unit of systemd; write [servers",
+        ),
+        (
+            "[program:web]\ncommand=x\n",
+            "this looks like supervisord.conf; save it by that name, and run",
+        ),
+        ("module.exports = {\n}\n", "this looks like ecosystem.config.js; save it by that name"),
+        ('version: "3"\nservices:\n  web:\n', "this looks like compose.yaml; save it by that name"),
+        ("processes:\n  web:\n", "this looks like process-compose.yaml; save it by that name"),
+        ("# x\nweb: npm start\n\nworker: node w.js\n", "this looks like Procfile; save it by that name"),
+        ('{\n  "servers": {}\n}\n', "this is JSON; here a server is a table [servers.NAME]"),
+        ("<?xml version='1.0'?>\n", "this is XML; here a server is a table [servers.NAME]"),
+        ("#!/bin/sh\nexec x\n", "this is a script of a shell; here a server is a table"),
+        ("---\nservers:\n", "this is YAML; here a server is a table"),
+        ("A=b\nC=d\n", "these are variables; name this file in a server, env_file"),
+        ("[x]\rport = 0\r", "its lines end with a carriage return alone; save the file with line feeds"),
+    ],
+)
+def test_a_file_in_another_language_is_told_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.toml").write_bytes(text.encode())
+    assert first_line(Path("a.toml")).partition("not valid TOML: ")[2].startswith(said)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_told_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.toml").write_bytes("[servers.web]\n".encode(encoding))
+    assert first_line(Path("a.toml")) == "a.toml:1: UTF-16, not UTF-8; save the file as UTF-8"
 
 
 def test_a_missing_file_is_told_with_its_likely_neighbour(

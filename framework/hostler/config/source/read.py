@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import tomllib
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from hostler.config.source.positions import lines
+from hostler.config.source.syntax_errors import SyntaxMistake
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.files.bounded_read import is_handed_over, read_plain
 from hostler.model.schema.paths import tidy
@@ -18,12 +17,6 @@ from hostler.model.schema.tree import KeyPath, Node, Place, parse_tree
 
 # A log or a device that is named by mistake is not read into memory as a whole.
 _LARGEST_FILE = 4 * 2**20
-_EXCERPT_WIDTH = 100
-_TWICE = re.compile(r"Cannot declare \((?P<keys>.*?),?\) twice")
-_SMART_QUOTES = frozenset("\u201c\u201d\u201e\u2018\u2019")
-_WORD = re.compile(r"[A-Za-z_./~-]")
-_ALONE = re.compile(r"(?P<word>[A-Za-z]+)\s*(?:[,\]}#].*)?")
-_POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +75,18 @@ def _text(path: Path) -> str:
     if len(data) > _LARGEST_FILE:
         raise _invalid(path, f"larger than {_LARGEST_FILE // 2**20} MiB: this is no configuration")
 
+    # UTF-16 without a byte order mark is valid UTF-8, in which every other character is NUL.
+    if data[1:2] == b"\0" or data[:1] == b"\0":
+        raise _invalid(path, "UTF-16, not UTF-8; save the file as UTF-8", 1)
+
     try:
         # Editors of Windows put a byte order mark first, which TOML does not know.
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        what = f"not UTF-8 (byte 0x{data[error.start]:02X}); save the file as UTF-8"
-        raise _invalid(path, what, line) from None
+        is_wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+        what = "UTF-16, not UTF-8" if is_wide else f"not UTF-8 (byte 0x{data[error.start]:02X})"
+        raise _invalid(path, f"{what}; save the file as UTF-8", line) from None
 
 
 def _nearest(found: dict[KeyPath, int], path: KeyPath) -> int | None:
@@ -105,24 +103,8 @@ def _invalid(
 
 
 def _syntax_error(path: Path, text: str, error: ValueError) -> InvalidConfiguration:
-    position = _POSITION.search(str(error))
-    if position is None:
-        return _invalid(path, f"not valid TOML: {error}")
-
-    # tomllib counts lines and columns after the same replacement.
-    rows = text.replace("\r\n", "\n").rstrip("\n").split("\n")
-    line, column = (int(position[1]), int(position[2])) if position[1] else (len(rows), len(rows[-1]) + 1)
-    row = rows[min(line, len(rows)) - 1]
-    what = str(error)[: position.start()]
-    advice = next(_advice(what, row[: column - 1].rstrip(), row[column - 1 :]), "")
-    return _invalid(path, f"not valid TOML: {what}{advice}\n{_excerpt(row, column)}", line, column)
-
-
-def _excerpt(row: str, column: int) -> str:
-    """The offending line with a mark below the column, cut where it is long, safe for a terminal."""
-    first = 0 if len(row) <= _EXCERPT_WIDTH else max(0, column - 1 - _EXCERPT_WIDTH // 2)
-    piece = "".join(letter if letter.isprintable() else " " for letter in row[first : first + _EXCERPT_WIDTH])
-    return f"    {piece}\n    {' ' * (column - 1 - first)}^"
+    mistake = SyntaxMistake.of(text, error)
+    return _invalid(path, mistake.message, mistake.line, mistake.column)
 
 
 # -- where a file is -------------------------------------------------------------------------------
@@ -135,63 +117,3 @@ def _current_folder() -> Path:
         if named.startswith("/") and Path(named).samefile("."):
             return Path(named)
     return Path.cwd()
-
-
-# -- syntax errors ---------------------------------------------------------------------------------
-
-
-def _other_language(message: str, here: str) -> Iterator[str]:
-    """What to do about what another language, or a word processor, would have written."""
-    if here in _SMART_QUOTES:
-        yield '; write straight quotes, "'
-
-    if here == ":" and message.startswith("Expected ']'"):
-        yield "; a server is [servers.NAME]"
-
-    if here == ":" and message.startswith("Expected '='"):
-        yield "; TOML has = where YAML and a Procfile have :"
-
-    if message == "Invalid statement" and here in {"/", ";", "{", "-"}:
-        yield "; a comment begins with #" if here in "/;" else "; this is no TOML: a server is [servers.NAME]"
-
-
-def _bare_word(rest: str) -> str:
-    """What to do about a word without quotes where a value should be."""
-    alone = _ALONE.fullmatch(rest)
-    match alone["word"].lower() if alone else "":
-        case "yes" | "on" | "true":
-            return "; write true, or quotes around a text"
-        case "no" | "off" | "false":
-            return "; write false, or quotes around a text"
-        case "none" | "null" | "nil":
-            return "; TOML has no null: leave the key out"
-    return "; a text needs quotes"
-
-
-def _advice(message: str, before: str, rest: str) -> Iterator[str]:
-    """What to do about a message of tomllib, where it tells that, or the text before and at its position."""
-    here = rest[:1]
-    twice = _TWICE.fullmatch(message)
-    if twice is not None:
-        name = ".".join(key.strip().strip("'\"") for key in twice["keys"].split(","))
-        yield f": write the keys of this [{name}] where {name} stands first"
-
-    yield from _other_language(message, here)
-
-    if message == "Cannot overwrite a value":
-        yield ": this key is there already"
-
-    if message.startswith("Cannot mutate immutable namespace"):
-        yield ": it was written as { ... } above; write the key in there"
-
-    if message.startswith("Invalid initial character for a key part") and before.endswith(("{", ",")):
-        yield "; { ... } has to stand on one line, without a comma at its end"
-
-    if message == "Invalid value" and _WORD.match(here) and before.endswith(("=", "[", ",")):
-        yield _bare_word(rest)
-
-    if message.startswith(r"Illegal character '\n'"):
-        yield "; is a quote missing at the end?"
-
-    if "hex value" in message or message.startswith("Unescaped '\\'"):
-        yield r"; in double quotes a \ is written \\, in single quotes it is itself"
