@@ -12,6 +12,7 @@ import click
 
 from hostler.cli.import_deadline import bounded_imports
 from hostler.config.load import load_resolved
+from hostler.config.resolve.listener_tables import ResolvedListener
 from hostler.config.source.overrides import Setting, read_settings
 from hostler.files.bounded_read import STDIN
 from hostler.model.schema.diagnostics import likely
@@ -83,11 +84,12 @@ words_argument = click.argument("words", nargs=-1, metavar="[FILE] [NAME]")
 
 
 class Selection(NamedTuple):
-    """What the words of `[FILE] [NAME]` select: some or all servers of a configuration."""
+    """What the words of `[FILE] [NAME]` select: one server of a configuration, or all with its listeners."""
 
     configuration: Configuration
     names: list[str]
     resolved: Mapping[str, ResolvedServer]
+    listeners: Mapping[str, ResolvedListener]
 
 
 def select_servers(words: Sequence[str], layers: Layers) -> Selection:
@@ -95,11 +97,13 @@ def select_servers(words: Sequence[str], layers: Layers) -> Selection:
     file, name = _file_and_name(words)
 
     with bounded_imports():
-        configuration, resolved = load_resolved(file, **layers)
+        configuration, resolved, listeners = load_resolved(file, **layers)
 
     names = list(configuration.servers)
-    if name is None or name in names:
-        return Selection(configuration, names if name is None else [name], resolved)
+    if name is None:
+        return Selection(configuration, names, resolved, listeners)
+    if name in names:
+        return Selection(configuration, [name], resolved, {})
 
     raise unknown_server(name, file, names)
 

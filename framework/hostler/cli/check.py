@@ -15,8 +15,8 @@ from hostler.config.load import load_resolved
 from hostler.config.preflight import Inspector, Observation
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.schema.diagnostics import deduplicated
+from hostler.model.schema.tree import Node
 from hostler.model.spec import ServerSpec
-from hostler.model.validation import ResolvedServer
 from hostler.process.disk.directories import Directories
 
 
@@ -34,26 +34,31 @@ def command(file: Path, layers: Layers, strict: bool) -> None:
 
     with bounded_imports():
         mistakes: list[Problem] = []
-        configuration, drafts = load_resolved(file, **layers, mistakes=mistakes)
+        configuration, drafts, listeners = load_resolved(file, **layers, mistakes=mistakes)
 
     unset = [problem for spec in configuration.servers.values() for problem in spec.unset]
+    unset += [problem for spec in configuration.listeners.values() for problem in spec.unset]
     mistakes = mistakes or deduplicated(unset)
 
     servers = {name: _without_unset_plugins(spec) for name, spec in configuration.servers.items()}
     inspector = Inspector(replace(configuration, servers=servers), Directories.default(), dict(os.environ))
 
+    nodes = {f"servers.{name}": one.node for name, one in drafts.items()}
+    nodes |= {f"listeners.{name}": one.node for name, one in listeners.items()}
+
     for one in inspector.observations():
         if strict or one.severity == "mistake":
-            mistakes.append(_problem(one, drafts, file))
+            mistakes.append(_problem(one, nodes, file))
         else:
-            click.echo(f"warning: {_problem(one, drafts, file)}", err=True)
+            click.echo(f"warning: {_problem(one, nodes, file)}", err=True)
 
     if mistakes:
         raise InvalidConfiguration(mistakes)
 
     names = list(configuration.servers)
     count = "1 server" if len(names) == 1 else f"{len(names)} servers"
-    click.echo(f"{file}: OK, {count}: {', '.join(names) or 'only templates'}")
+    also = f"; listeners: {', '.join(listeners)}" if listeners else ""
+    click.echo(f"{file}: OK, {count}: {', '.join(names) or 'only templates'}{also}")
 
 
 def _without_unset_plugins(spec: ServerSpec) -> ServerSpec:
@@ -63,11 +68,11 @@ def _without_unset_plugins(spec: ServerSpec) -> ServerSpec:
     return replace(spec, plugins=tuple(plugins))
 
 
-def _problem(seen: Observation, drafts: Mapping[str, ResolvedServer], file: Path) -> Problem:
+def _problem(seen: Observation, nodes: Mapping[str, Node], file: Path) -> Problem:
     """The observation with the place of what it is about, or of the table where that would stand."""
-    _, _, rest = seen.key.partition(".")
-    name, _, keys = rest.partition(".")
-    if name not in drafts:
+    what, name, *keys = [*seen.key.split("."), ""]
+    node = nodes.get(f"{what}.{name}")
+    if node is None:
         return Problem(seen.key, seen.message, file)
-    place = drafts[name].at(*keys.split(".")).place
+    place = node.at(*keys).place
     return Problem(seen.key, seen.message, place.file or file, place.line)

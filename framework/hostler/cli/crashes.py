@@ -33,7 +33,7 @@ def command(words: tuple[str, ...], layers: Layers, number: int | None, last: bo
 
     FILE is ./hostler.toml by default, NAME one of its servers. hostler does not have to be running.
     """
-    configuration, names, _ = select_servers(words, layers)
+    configuration, names, *_ = select_servers(words, layers)
     if number is not None and (last or len(names) > 1):
         raise click.UsageError("--number goes with the name of one server, and without --last")
 

@@ -52,7 +52,7 @@ def command(words: tuple[str, ...], layers: Layers) -> None:
     """
     from hostler.records.inspect import inspect_server  # noqa: PLC0415 - `hostler --help` needs none of it
 
-    configuration, names, _ = select_servers(words, layers)
+    configuration, names, *_ = select_servers(words, layers)
     directories = Directories.default()
     namespace = resolve_namespace(directories, configuration.namespace or "")
     paragraphs = []

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from hostler.cli.formatting import format_time
-from hostler.config.provenance import origins_of, place_of
+from hostler.config.provenance import origins_of, origins_of_listener, place_of
+from hostler.config.resolve.listener_tables import ResolvedListener
 from hostler.errors import EnvironmentSetupFailed
 from hostler.launching.env_file import read_env_file
 from hostler.launching.initial_environment import OF_ENV, OF_HOSTLER
@@ -15,6 +16,7 @@ from hostler.launching.spec_secrets import secrets_of_spec
 from hostler.model.spec import Configuration
 from hostler.model.validation import ResolvedServer
 from hostler.plugins.discovery import find_class
+from hostler.plugins.hidden_options import hidden_in
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.namespace import resolve_namespace
 from hostler.process.spawn.environment import safe_base
@@ -24,11 +26,14 @@ from hostler.secrets.masking import Masker
 _WIDEST = 72
 
 
-def origins_text(configuration: Configuration, servers: Sequence[ResolvedServer]) -> str:
-    """Where the values and variables of these servers come from, masked."""
+def origins_text(
+    configuration: Configuration, servers: Sequence[ResolvedServer], listeners: Iterable[ResolvedListener]
+) -> str:
+    """Where the values and variables of these servers, and the options of listeners, come from, masked."""
     directories = Directories.default()
     store = StatusStore(directories.data_for(resolve_namespace(directories, configuration.namespace or "")))
-    return "\n\n".join(_text_of(server, store.read(server.spec.name)) for server in servers)
+    texts = [_text_of(server, store.read(server.spec.name)) for server in servers]
+    return "\n\n".join([*texts, *map(_text_of_listener, listeners)])
 
 
 def _text_of(server: ResolvedServer, status: Status | None) -> str:
@@ -38,6 +43,11 @@ def _text_of(server: ResolvedServer, status: Status | None) -> str:
     head, rows = _known(server) if variables is None else _set_at(server, variables)
     text = "\n".join([*_aligned(values), "", f"# {head}", *_aligned(rows)])
     return Masker(secrets_of_spec(server.spec)).text(text)
+
+
+def _text_of_listener(listener: ResolvedListener) -> str:
+    values = [(f"{one.key} = {one.value}", one.place) for one in origins_of_listener(listener)]
+    return Masker([*listener.spec.secrets, *hidden_in(listener.spec)]).text("\n".join(_aligned(values)))
 
 
 def _aligned(rows: Iterable[tuple[str, str]]) -> Iterator[str]:

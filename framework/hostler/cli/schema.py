@@ -19,16 +19,17 @@ def command() -> None:
     of the TOML file: #:schema ./hostler.schema.json
     """
     from hostler.config.json_schema import json_schema  # noqa: PLC0415 - only this command needs it
-    from hostler.model.spec import PluginSpec  # noqa: PLC0415
+    from hostler.model.spec import ListenerSpec, PluginSpec  # noqa: PLC0415
     from hostler.plugins.discovery import installed  # noqa: PLC0415
     from hostler.plugins.json_schema import options_schema  # noqa: PLC0415
     from hostler.plugins.options import plugin_class  # noqa: PLC0415
 
-    schemas: dict[str, dict[str, Any]] = {}
+    schemas: dict[str, dict[str, Any]] = {PluginSpec.group: {}, ListenerSpec.group: {}}
     with bounded_imports():
-        for name in installed():
-            try:
-                schemas[name] = options_schema(plugin_class(PluginSpec(name)))
-            except ServerError as error:
-                click.echo(f"left out: {name} cannot be used: {error}", err=True)
-    click.echo(json.dumps(json_schema(schemas), indent=2))
+        for kind in (PluginSpec, ListenerSpec):
+            for name in installed(kind):
+                try:
+                    schemas[kind.group][name] = options_schema(plugin_class(kind(name)))
+                except ServerError as error:
+                    click.echo(f"left out: {name} cannot be used: {error}", err=True)
+    click.echo(json.dumps(json_schema(*schemas.values()), indent=2))

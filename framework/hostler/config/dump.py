@@ -9,6 +9,7 @@ from datetime import date, time
 from enum import Enum
 from pathlib import Path
 
+from hostler.config.resolve.listener_tables import ResolvedListener
 from hostler.config.resolve.plugin_tables import is_file, map_secrets
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.dependencies import Need, OnRestart
@@ -36,12 +37,14 @@ def dump(configuration: Configuration) -> str:
     """
     import tomli_w  # noqa: PLC0415 - only who writes needs it
 
-    return escaped(tomli_w.dumps(configuration.document or _document(configuration.servers)))
+    return escaped(tomli_w.dumps(configuration.document or _document(configuration)))
 
 
-def document(resolved: Iterable[ResolvedServer]) -> dict[str, object]:
+def document(resolved: Iterable[ResolvedServer], listeners: Iterable[ResolvedListener]) -> dict[str, object]:
     """Everything that was configured, written so that it means the same in any folder."""
-    return {"servers": {server.spec.name: _server_table(server) for server in resolved}}
+    servers = {server.spec.name: _server_table(server) for server in resolved}
+    tables = {one.spec.name: portable(_anchored_plugin(one.node, one.spec)) for one in listeners}
+    return {"servers": servers, **({"listeners": tables} if tables else {})}
 
 
 def _server_table(server: ResolvedServer) -> dict[str, object]:
@@ -113,18 +116,28 @@ def _anchored_plugin(node: Node, spec: PluginSpec | None) -> Node:
 # -- specs of a program ----------------------------------------------------------------------------
 
 
-def _document(servers: Mapping[str, ServerSpec]) -> dict[str, object]:
-    problems = [problem for name, spec in servers.items() for problem in _unwritable(f"servers.{name}", spec)]
+def _document(configuration: Configuration) -> dict[str, object]:
+    servers, listeners = configuration.servers, configuration.listeners
+    problems = [
+        *(
+            one
+            for name, spec in servers.items()
+            for one in _unwritable(f"servers.{name}.plugins", spec.plugins)
+        ),
+        *_unwritable("listeners", listeners.values()),
+    ]
     if problems:
         raise InvalidConfiguration(problems)
-    return {"servers": {name: _server(spec) for name, spec in servers.items()}}
+    tables = {name: _plugin(spec) for name, spec in listeners.items()}
+    written = {name: _server(spec) for name, spec in servers.items()}
+    return {"servers": written, **({"listeners": tables} if tables else {})}
 
 
-def _unwritable(key: str, spec: ServerSpec) -> Iterator[Problem]:
+def _unwritable(key: str, plugins: Iterable[PluginSpec]) -> Iterator[Problem]:
     seen = set()
 
-    for plugin in spec.plugins:
-        place = f"{key}.plugins.{plugin.name}"
+    for plugin in plugins:
+        place = f"{key}.{plugin.name}"
         if plugin.instance is not None:
             kind = f"{type(plugin.instance).__module__}:{type(plugin.instance).__qualname__}"
             yield Problem(place, f'a plugin object cannot be written as TOML; name its class, use = "{kind}"')

@@ -42,8 +42,8 @@ _OWN_CLASS: JsonSchema = {"type": "object", "properties": {"use": {"type": "stri
 _NAMES = {"pattern": "^[A-Za-z0-9_-]{1,64}$"}
 
 
-def json_schema(plugins: Mapping[str, JsonSchema]) -> JsonSchema:
-    """The schema of one file. `plugins`: the schema of each installed plugin's options, by name.
+def json_schema(plugins: Mapping[str, JsonSchema], listeners: Mapping[str, JsonSchema]) -> JsonSchema:
+    """The schema of one file. `plugins` and `listeners`: the schema of each installed one's options, by name.
 
     A file may be a part that others extend, so no key is required. What only the whole can tell (names
     of servers, ports asked for twice) is left to `hostler check`.
@@ -72,7 +72,9 @@ def json_schema(plugins: Mapping[str, JsonSchema]) -> JsonSchema:
             "profile": {"type": "object", "properties": _LAYER, "additionalProperties": False},
             "restart": _table(RESTART_KEYS),
             "plugins": _plugins(plugins),
-            "named_plugins": _named_plugins(plugins),
+            "named_plugins": {"properties": {"plugins": _named(plugins)}},
+            "listeners": _plugins(listeners),
+            "named_listeners": _named(listeners),
             "template_plugins": _plugins({name: _with_parameters(one) for name, one in plugins.items()}),
         },
     }
@@ -91,6 +93,10 @@ _LAYER: JsonSchema = {
     "defaults": {
         "allOf": [{"$ref": "#/definitions/defaults"}],
         "description": "What all servers have in common, unless their tables say otherwise",
+    },
+    "listeners": {
+        "allOf": [{"$ref": "#/definitions/listeners"}],
+        "description": "The listeners by name, which follow every event of every server",
     },
     "servers": _tables("#/definitions/server", "The servers by name"),
     "templates": _tables("#/definitions/template", "What servers have in common, by name"),
@@ -114,16 +120,16 @@ _HAS_OWN_CLASSES: JsonSchema = {
 }
 _NAMED: JsonSchema = {
     "defaults": {"$ref": "#/definitions/named_plugins"},
+    "listeners": {"$ref": "#/definitions/named_listeners"},
     "servers": {"additionalProperties": _unless("template", {"$ref": "#/definitions/named_plugins"})},
     "templates": {"additionalProperties": {"$ref": "#/definitions/named_plugins"}},
 }
 
 
-def _named_plugins(plugins: Mapping[str, JsonSchema]) -> JsonSchema:
-    """A server or template whose plugins are installed, switched off, or say which class they are."""
+def _named(plugins: Mapping[str, JsonSchema]) -> JsonSchema:
+    """A table of plugins that are installed, switched off, or say which class they are."""
     known: JsonSchema = {name: {} for name in plugins}
-    table = {"properties": known, "additionalProperties": {"anyOf": [{"const": False}, _OWN_CLASS]}}
-    return {"properties": {"plugins": table}}
+    return {"properties": known, "additionalProperties": {"anyOf": [{"const": False}, _OWN_CLASS]}}
 
 
 def _template() -> JsonSchema:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from hostler.config.dump import document
 from hostler.config.resolve.cross_checks import check, with_implied_needs
 from hostler.config.resolve.defaults import Defaults, read_defaults
 from hostler.config.resolve.instantiate import TemplateInstantiator, check_defaults, check_template
+from hostler.config.resolve.listener_tables import ResolvedListener, read_listeners
 from hostler.config.resolve.server_table import ResolveContext, read_server, suggest_header, suggest_place
 from hostler.config.resolve.templates import Template, from_template, read_templates
 from hostler.config.source.compose import Composer
@@ -45,9 +47,8 @@ def load(
     """
     if isinstance(path, Mapping):
         return from_dict(path, base=Path.cwd(), profiles=profiles, settings=settings, environ=environ)
-    configuration, _ = load_resolved(path, profiles=profiles, settings=settings, environ=environ)
-    require_variables(configuration.servers)
-    return configuration
+    resolution = load_resolved(path, profiles=profiles, settings=settings, environ=environ)
+    return _with_variables(resolution.configuration)
 
 
 def from_dict(
@@ -65,9 +66,24 @@ def from_dict(
     place = Place(None, None, Path(base).absolute())
     loader = _Loader(ResolveContext(_environ(environ), place.base), Layers.of(profiles, settings))
     tree = loader.composer.extended(parse_tree(mapping, lambda _: place))
-    configuration, _ = loader.configuration(tree)
+    return _with_variables(loader.resolution(tree).configuration)
+
+
+def _with_variables(configuration: Configuration) -> Configuration:
+    """The configuration, unless a variable is not set that it cannot be run without."""
+    unset = [problem for listener in configuration.listeners.values() for problem in listener.unset]
+    if unset:
+        raise InvalidConfiguration(unset)
     require_variables(configuration.servers)
     return configuration
+
+
+class Resolution(NamedTuple):
+    """A configuration with its servers and listeners as they were read: every value knows where it stands."""
+
+    configuration: Configuration
+    servers: Mapping[str, ResolvedServer]
+    listeners: Mapping[str, ResolvedListener]
 
 
 def load_resolved(
@@ -77,8 +93,8 @@ def load_resolved(
     settings: Settings = (),
     environ: Mapping[str, str] | None = None,
     mistakes: list[Problem] | None = None,
-) -> tuple[Configuration, Mapping[str, ResolvedServer]]:
-    """As `load`, with the servers as they were read, in which every value knows where it stands.
+) -> Resolution:
+    """As `load`, with the servers and listeners as they were read.
 
     Variables that are not set are no mistake here: specs have them as `unset`. Where `mistakes` is given,
     it gets what was found, and the servers without a mistake are returned.
@@ -91,8 +107,9 @@ def load_resolved(
     except (OSError, ValueError) as error:
         raise _unreadable(source.named, error) from error
 
-    configuration, resolved = loader.configuration(tree, mistakes)
-    return replace(configuration, namespace=source.namespace, path=source.file), resolved
+    read = loader.resolution(tree, mistakes)
+    named = replace(read.configuration, namespace=source.namespace, path=source.file)
+    return read._replace(configuration=named)
 
 
 def _environ(environ: Mapping[str, str] | None) -> Mapping[str, str]:
@@ -114,9 +131,7 @@ class _Loader:
         self._found = Diagnostics(suggest_place)
         self.composer = Composer(context.environ, self._found)
 
-    def configuration(
-        self, tree: Node | None, mistakes: list[Problem] | None = None
-    ) -> tuple[Configuration, Mapping[str, ResolvedServer]]:
+    def resolution(self, tree: Node | None, mistakes: list[Problem] | None = None) -> Resolution:
         """Read and check all; raises InvalidConfiguration unless all is well, or `mistakes` is given."""
         found, context = self._found, self._context
         if tree is None or found.problems:
@@ -133,19 +148,29 @@ class _Loader:
             check_template(template, context, found)
 
         resolved = self._resolve(tree, templates, defaults)
+        listeners = read_listeners(tree, context.environ, found)
         if found.problems:
             resolved = self._valid_servers(resolved, mistakes)
+            listeners = {name: one for name, one in listeners.items() if not found.has_problem(one.node)}
 
-        configuration = Configuration(
+        makers = {
+            name: TemplateInstantiator(template, context, defaults) for name, template in templates.items()
+        }
+        return Resolution(self._configuration(resolved, listeners, makers), resolved, listeners)
+
+    def _configuration(
+        self,
+        resolved: Mapping[str, ResolvedServer],
+        listeners: Mapping[str, ResolvedListener],
+        templates: Mapping[str, TemplateInstantiator],
+    ) -> Configuration:
+        return Configuration(
             servers={name: server.spec for name, server in resolved.items()},
-            document=document(resolved.values()),
-            files=tuple(self.composer.files),
-            templates={
-                name: TemplateInstantiator(template, context, defaults)
-                for name, template in templates.items()
-            },
+            document=document(resolved.values(), listeners.values()),
+            files=(*self.composer.files, *_files(listeners)),
+            templates=templates,
+            listeners={name: listener.spec for name, listener in listeners.items()},
         )
-        return configuration, resolved
 
     def _resolve(
         self, tree: Node, templates: Mapping[str, Template], defaults: Defaults
@@ -189,6 +214,15 @@ class _Loader:
             raise InvalidConfiguration(problems)
         mistakes += problems
         return {name: server for name, server in resolved.items() if not _has_problem(server, found.problems)}
+
+
+def _files(listeners: Mapping[str, ResolvedListener]) -> Iterator[Path]:
+    """The files that listeners are made of."""
+    if listeners:
+        from hostler.launching.resolved_inputs import inputs_of_plugin  # noqa: PLC0415 - few have listeners
+
+        for listener in listeners.values():
+            yield from inputs_of_plugin(listener.spec)
 
 
 def _has_problem(server: ResolvedServer, problems: Iterable[Problem]) -> bool:

@@ -18,7 +18,7 @@ from hostler.launching.server_user import account_of
 from hostler.launching.spec_secrets import credentials_in_clear, secrets_of_spec
 from hostler.model.choices import OutputMode
 from hostler.model.launch import Launch
-from hostler.model.spec import Configuration, ServerSpec
+from hostler.model.spec import Configuration, PluginSpec, ServerSpec
 from hostler.plugins.options import build, option_fields
 from hostler.plugins.signatures import marked_hooks
 from hostler.process.disk.directories import Directories, why_not_writable
@@ -65,6 +65,8 @@ class Inspector:
             masker = Masker([*secrets_of_spec(spec), *secrets_of(launch)])
             seen = self._server(spec, launch)
             yield from (replace(one, message=masker.text(one.message)) for one in seen)
+        for listener in self.configuration.listeners.values():
+            yield from () if listener.unset else _secrets_of_options(listener, self.environ)
 
     def log_files(self) -> Iterator[tuple[str, Path]]:
         """Each server whose plugin writes its output to a file, and that file."""
@@ -250,6 +252,18 @@ def _external_values(spec: ServerSpec, environ: Mapping[str, str], key: str) -> 
 
     for text in dict.fromkeys(exposed):
         yield Observation(key, text, "warning")
+
+
+def _secrets_of_options(spec: PluginSpec, environ: Mapping[str, str]) -> Iterator[Observation]:
+    """Read the secrets among the options of a listener, as it would."""
+    listener, exposed = build(spec), list[str]()
+    for name in option_fields(type(listener)):
+        value = getattr(listener, name)
+        for one in value.values() if isinstance(value, Mapping) else [value]:
+            if isinstance(one, Secret):
+                read = partial(one.read, environ, warn=exposed.append)
+                yield from _failure(f"listeners.{spec.name}.{name}", read)
+    yield from (Observation(f"listeners.{spec.name}", text, "warning") for text in dict.fromkeys(exposed))
 
 
 def _comes_first(plugin: object) -> bool:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from datetime import date, time
 
 from hostler.config.dump import written_fields
+from hostler.config.resolve.listener_tables import ResolvedListener
 from hostler.model.schema.masked import masked
 from hostler.model.schema.tree import Node, Place, below, unfilled
 from hostler.model.spec import PluginSpec, RestartPolicy, ServerSpec
 from hostler.model.validation import ResolvedServer
 
 DEFAULT = "default"
+_PLUGIN = re.compile(r".*\.plugins\.|listeners\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,12 @@ def origins_of(server: ResolvedServer) -> Iterator[Origin]:
             because = f"implied: {node.key} refers to it, {place_of(node.place)}"
             yield Origin(f"{server.node.key}.needs", as_toml([name]), because)
     yield from _defaults(server)
+
+
+def origins_of_listener(listener: ResolvedListener) -> Iterator[Origin]:
+    """Every option of a listener: those that were configured, then defaults."""
+    yield from _configured(listener.node, listener.spec.name)
+    yield from _of_plugin(listener.spec, listener.node)
 
 
 def place_of(place: Place) -> str:
@@ -62,7 +71,7 @@ def _configured(node: Node, name: str) -> Iterator[Origin]:
 
 
 def _text(node: Node, name: str) -> str:
-    if node.value == {} and ".plugins." in node.key and not node.off:
+    if node.value == {} and _PLUGIN.match(node.key) and not node.off:
         return "true"
     value = unfilled(node)
     return as_toml(masked(value, name))

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from hostler.errors import EnvironmentSetupFailed
 from hostler.launching.env_file import read_env_file
-from hostler.model.spec import ServerSpec
+from hostler.model.spec import PluginSpec, ServerSpec
 from hostler.secrets.reference import Secret
 
 
@@ -36,11 +36,16 @@ def inputs_of(spec: ServerSpec) -> Iterator[Path]:
     yield from (file.path for file in spec.env_file)
     yield from _secret_files(spec.env)
     for plugin in spec.plugins:
-        base = plugin.base or Path.cwd()
-        yield from (base / path for path in _secret_files(plugin.options))
-        place = (plugin.use or "").rpartition(":")[0]
-        if place.endswith(".py") or "/" in place:
-            yield base / Path(place).expanduser()
+        yield from inputs_of_plugin(plugin)
+
+
+def inputs_of_plugin(plugin: PluginSpec) -> Iterator[Path]:
+    """The files that a plugin is made of: its secrets, and its class."""
+    base = plugin.base or Path.cwd()
+    yield from (base / path for path in _secret_files(plugin.options))
+    place = (plugin.use or "").rpartition(":")[0]
+    if place.endswith(".py") or "/" in place:
+        yield base / Path(place).expanduser()
 
 
 class StartInputs:

@@ -159,9 +159,10 @@ class Configuration:
     """One loaded configuration: servers by name, in order, and the namespace that their locks live in.
 
     `document` is the merged TOML before `${...}` was filled in: what `hostler show` prints, so that
-    no value of the environment is ever written. `files` are those that it was read from. `namespace` is
-    None where there is no file. `templates` make more servers: called with a name and the parameters as
-    keywords, each gives a ServerSpec, or raises InvalidConfiguration. `listeners` follow all events, by name.
+    no value of the environment is ever written. `files` are those that it was read from, with those of
+    its listeners. `namespace` is None where there is no file. `templates` make more servers: called with
+    a name and the parameters as keywords, each gives a ServerSpec, or raises InvalidConfiguration.
+    `listeners` follow all events, by name.
     """
 
     servers: Mapping[str, ServerSpec]

@@ -56,12 +56,7 @@ class ResolvedServer:
 
     def at(self, *keys: str) -> Node:
         """The value at a path, or the last table on the way where there is none."""
-        node = self.node
-        for key in keys:
-            if key not in node.table:
-                break
-            node = node.table[key]
-        return node
+        return self.node.at(*keys)
 
 
 def dependency_problems(specs: Iterable[ServerSpec]) -> list[Problem]:

@@ -13,6 +13,7 @@ import anyio
 from hostler.concurrency.broadcast import Subscription
 from hostler.concurrency.event_loop import loop_time
 from hostler.events.events import Event, Notice, PluginFailed
+from hostler.plugins.hidden_options import secrets_in
 from hostler.plugins.hook_calls import SLOW_STEP, Outcome
 from hostler.plugins.hook_stats import Failure, HookAccounting
 from hostler.secrets.masking import Masker
@@ -186,11 +187,6 @@ class _Context:
         """See ListenerContext."""
         for part in secrets_in(value):
             self._masker.register(part)
-
-
-def secrets_in(text: str) -> tuple[str, str]:
-    """A secret, and what it holds: of an address, what stands behind the host."""
-    return text, text.partition("://")[2].partition("/")[2]
 
 
 class _OthersEvents:

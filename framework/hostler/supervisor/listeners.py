@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import cast
 
 from hostler.concurrency.broadcast import Broadcast
 from hostler.errors import InvalidConfiguration, PluginError
 from hostler.events.events import Event
-from hostler.model.interpolation import InterpolationError, expand, expand_all, strings
+from hostler.model.interpolation import InterpolationError, expand, expand_all
 from hostler.model.spec import ListenerSpec
-from hostler.supervisor.listener import Listener, ListenerSetting, Listening, secrets_in
+from hostler.plugins.hidden_options import hidden_of
+from hostler.supervisor.listener import Listener, ListenerSetting, Listening
 
 
 class ListenerTasks:
@@ -37,7 +38,7 @@ class ListenerTasks:
     def begin(self, channel: Broadcast[Event]) -> None:
         """Have them follow the channel from now on."""
         for name, listener in self._listeners.items():
-            secrets = {*self._specs[name].secrets, *_secrets_of(listener)}
+            secrets = {*self._specs[name].secrets, *hidden_of(listener)}
             listening = Listening(name, listener, secrets, channel.subscribe(), self._setting)
             self._tasks[asyncio.create_task(listening.run(), name=f"listener {name}")] = listening
 
@@ -74,10 +75,3 @@ class ListenerTasks:
 
     def _filled(self, text: str) -> str:
         return expand(text, self._setting.environ.get)
-
-
-def _secrets_of(listener: object) -> Iterator[str]:
-    """What its class leaves out of its repr."""
-    for one in fields(listener) if is_dataclass(listener) else ():
-        for text in () if one.repr else strings(getattr(listener, one.name, None)):
-            yield from secrets_in(text)

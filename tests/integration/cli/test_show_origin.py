@@ -57,7 +57,7 @@ def rows(text: str) -> dict[str, str]:
 
 
 def values_of(file: Path, name: str, **layers: object) -> dict[str, Origin]:
-    _, drafts = load_resolved(file, environ=os.environ, **layers)  # type: ignore[arg-type]
+    drafts = load_resolved(file, environ=os.environ, **layers).servers  # type: ignore[arg-type]
     return {origin.key: origin for origin in origins_of(drafts[name])}
 
 
@@ -175,7 +175,7 @@ def test_what_is_needed_anyway_is_not_told_as_implied(tmp_path: Path) -> None:
     rest = "".join(f"[servers.{name}]\ncommand = ['true']\n" for name in "bc")
     for needs in ("['b']", "{ b = 'ready' }"):
         file = write(tmp_path, hostler=text % needs + rest)
-        _, drafts = load_resolved(file)
+        drafts = load_resolved(file).servers
         needed = [origin for origin in origins_of(drafts["a"]) if origin.key.startswith("servers.a.needs")]
         assert [origin.value for origin in needed][-1] == '["c"]'
         assert len(needed) == 2

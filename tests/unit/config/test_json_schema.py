@@ -12,7 +12,7 @@ import pytest
 from hostler import InvalidConfiguration, PluginSpec, Secret, from_dict, hookimpl
 from hostler.config.json_schema import json_schema
 from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS
-from hostler.model.spec import RestartPolicy, ServerSpec
+from hostler.model.spec import ListenerSpec, RestartPolicy, ServerSpec
 from hostler.plugins.discovery import installed
 from hostler.plugins.json_schema import options_schema
 from hostler.plugins.options import option_fields, plugin_class
@@ -99,7 +99,10 @@ class Locked:
 
 @pytest.fixture(scope="module")
 def validator() -> Draft7Validator:
-    schema = json_schema({name: options_schema(plugin_class(PluginSpec(name))) for name in installed()})
+    schema = json_schema(
+        {name: options_schema(plugin_class(PluginSpec(name))) for name in installed()},
+        {name: options_schema(plugin_class(ListenerSpec(name))) for name in installed(ListenerSpec)},
+    )
     assert validators.validator_for(schema, Validator) is Draft7Validator  # as an editor finds it
     Draft7Validator.check_schema(schema)
     return Draft7Validator(schema)

@@ -194,7 +194,10 @@ def test_a_server_may_be_made_of_a_template_by_settings_alone(write: Write) -> N
         ),
         ("servers.wbe.port=3", 'servers.wbe: there is no server "wbe" to change; did you mean "web"?'),
         ("server.web.port=3", 'server: this cannot be set; did you mean "servers"?'),
-        ("extends=['b.toml']", "extends: this cannot be set; allowed: servers, templates, defaults"),
+        (
+            "extends=['b.toml']",
+            "extends: this cannot be set; allowed: servers, templates, defaults, listeners",
+        ),
         ("servers=3", "servers: expected a table of servers, [servers.NAME], found 3"),
         ("servers.web.port=99999999999999999999", "servers.web.port: a number of more than 64 bits"),
         ("servers.web.env.A=5", 'servers.web.env.A: expected a string, found 5; did you mean "5"?'),

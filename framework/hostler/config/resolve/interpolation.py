@@ -36,12 +36,14 @@ def is_known_at_start(name: str) -> bool:
 class Names:
     """What `${...}` can mean: the environment, and what is known of the server around it.
 
-    `secrets` gathers what was filled in for names of secrets.
+    `secrets` gathers what was filled in for names of secrets. `may_lack`: a variable that is not set is no
+    mistake of the file, as with that of a server.
     """
 
     environ: Mapping[str, str]
     server: Mapping[str, str] = field(default_factory=dict)
     has_port: bool = True
+    may_lack: bool = False
     secrets: set[str] = field(default_factory=set, repr=False, compare=False)
 
     def value(self, name: str, node: Node) -> str | None:
@@ -113,7 +115,12 @@ def _undefined(node: Node, name: str, known: Names, found: Diagnostics) -> None:
         default = "" if word else f" (${{{name}:-default}} would give it a default)"
         message = f"${{{name}}} is not defined: there is no such environment variable{default}"
         # Only the server that refers to it cannot start; what belongs to no server stops all of them.
-        found.add(node, message, proposal=f"${{{word}}}" if word else "", is_unset=bool(known.server))
+        found.add(
+            node,
+            message,
+            proposal=f"${{{word}}}" if word else "",
+            is_unset=bool(known.server) or known.may_lack,
+        )
 
 
 def _of_servers(name: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from hostler.errors import PluginError, Problem
 from hostler.model.interpolation import escape, expand, names
@@ -18,6 +18,8 @@ from hostler.model.schema.tree import Node, plain, unfilled, with_children
 from hostler.model.spec import PluginSpec
 from hostler.secrets.reference import Secret
 
+Spec = TypeVar("Spec", bound=PluginSpec)
+
 
 def read_plugins(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> tuple[PluginSpec, ...] | None:
     """The plugins that are switched on, in order; mistakes go to the findings."""
@@ -28,9 +30,9 @@ def read_plugins(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> 
         found.expected(node, f"a table of plugins{example and f', such as {{ {example} }}'}")
         return None
     return tuple(
-        _read(name, child, environ, found)
+        read_plugin(PluginSpec, name, child, environ, found)
         for name, child in node.value.items()
-        if not _is_key_of_server(name, child, node, found) and not _is_off(child, found)
+        if not _is_key_of_server(name, child, node, found) and not is_off(child, found)
     )
 
 
@@ -54,16 +56,20 @@ def _is_installed(name: str) -> bool:
     return name in installed()
 
 
-def _is_off(node: Node, found: Diagnostics) -> bool:
+def is_off(node: Node, found: Diagnostics) -> bool:
+    """Whether a plugin is switched off, or is nothing that could be switched on, which is noted."""
     if not node.off and not isinstance(node.value, dict):
         found.expected(node, "true, false or a table of options")
         return True
     return node.off
 
 
-def _read(name: str, node: Node, environ: Mapping[str, str], found: Diagnostics) -> PluginSpec:
+def read_plugin(
+    kind: type[Spec], name: str, node: Node, environ: Mapping[str, str], found: Diagnostics
+) -> Spec:
+    """The spec of one plugin that is switched on; mistakes go to the findings."""
     use = _use(node.value["use"], environ, found) if "use" in node.value else None
-    spec = PluginSpec(name, {}, use)
+    spec = kind(name, {}, use)
     node = map_secrets(node, spec, lambda table: _read_secret(table, environ, found))
     spec = replace(spec, options=_options(node, plain))
     if not found.has_problem(node):

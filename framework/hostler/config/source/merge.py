@@ -72,7 +72,7 @@ def _profiles(tree: Node, found: Diagnostics) -> dict[str, Node]:
 
 def _profile(node: Node, found: Diagnostics) -> Node:
     if not isinstance(node.value, dict):
-        found.expected(node, "a table of servers, templates and defaults")
+        found.expected(node, "a table of servers, templates, defaults and listeners")
         return replace(node, value={})
 
     for name, child in node.value.items():
@@ -81,9 +81,9 @@ def _profile(node: Node, found: Diagnostics) -> Node:
 
     parts = {name: child for name, child in node.value.items() if name in IN_PROFILE}
     for name, child in parts.items():
-        if name != "defaults":
+        if name in LAYER:
             _check_keys(child, IN_SERVER if name == "servers" else IN_TEMPLATE, found)
-        else:
+        elif name == "defaults":
             _check_table(child, IN_DEFAULTS, found)
 
     return replace(node, value={name: moved(child, name) for name, child in parts.items()})
@@ -110,7 +110,7 @@ def _note_unknown(name: str, profiles: Mapping[str, Node], tree: Node, found: Di
 
 
 def _with_setting(tree: Node, setting: Node, found: Diagnostics) -> Node:
-    """Lay one setting over the tree; only servers, templates and defaults can be set."""
+    """Lay one setting over the tree; only what a profile may have can be set."""
     for name, node in setting.value.items():
         if name not in IN_PROFILE:
             found.unknown(node, name, IN_PROFILE, what="this cannot be set")
@@ -157,6 +157,8 @@ def merge(old: Node, new: Node) -> Node:
 
 def with_switches(tree: Node) -> Node:
     """The tree with each plugin's `true` and `false` as a table, which merges, and each command as a list."""
+    for above in ((), ("profiles", _ANY)):
+        tree = _changed_at(tree, (*above, "listeners", _ANY), _switch)
     for layer in (("defaults",), *((name, _ANY) for name in LAYER)):
         for above in ((), ("profiles", _ANY)):
             tree = _changed_at(tree, (*above, *layer, "plugins", _ANY), _switch)

@@ -20,7 +20,7 @@ from hostler.model.schema.needs import needs
 from hostler.model.spec import RestartPolicy
 
 LAYER = ("servers", "templates")
-IN_PROFILE = (*LAYER, "defaults")
+IN_PROFILE = (*LAYER, "defaults", "listeners")
 TOP = ("extends", *IN_PROFILE, "profiles")
 
 

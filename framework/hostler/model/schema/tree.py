@@ -59,6 +59,15 @@ class Node:
         """The values directly below this one."""
         return self.value if isinstance(self.value, list) else list(self.table.values())
 
+    def at(self, *keys: str) -> Node:
+        """The value at a path, or the last table on the way where there is none."""
+        node = self
+        for key in keys:
+            if key not in node.table:
+                break
+            node = node.table[key]
+        return node
+
     def walk(self, *, active: bool = False) -> Iterator[Node]:
         """This value and all below it; with `active` without plugins that are switched off."""
         if self.off and active:
