@@ -24,10 +24,11 @@ def build_into(site: Path, package: Path) -> Path:
     return site
 
 
-def run_tests(package: Path, site: Path) -> subprocess.CompletedProcess[str]:
+def run_tests(package: Path, site: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run the tests of a package as its author would, with what is installed in `site`."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--basetemp={site.parent / 'tests'}"]
+    argv += options
     return subprocess.run(
         argv,
         cwd=package,

@@ -38,6 +38,30 @@ def test_the_tests_of_a_new_package_pass_as_they_are_written(
     assert (site / module / "py.typed").exists()
 
 
+@pytest.mark.parametrize("first", ["anyio", "asyncio"])
+@pytest.mark.parametrize("mode", ["strict", "auto"])
+def test_the_tests_of_a_new_package_pass_beside_pytest_asyncio(
+    run: Run, tmp_path: Path, mode: str, first: str
+) -> None:
+    pytest.importorskip("pytest_asyncio", reason="pytest-asyncio is not installed")
+    run("plugins", "new", "caddy")
+    package = tmp_path / "hostler-caddy"
+    site = build_into(tmp_path / "site", package)
+    # Which of the two plugins pytest loads first decides which of them runs the fixtures.
+    options = ("-p", first, "-o", f"asyncio_mode={mode}", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+    tested = run_tests(package, site, *options)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    assert "10 passed" in tested.stdout
+
+
+def test_the_tests_of_a_new_package_pass_on_several_workers(run: Run, tmp_path: Path) -> None:
+    run("plugins", "new", "caddy")
+    package = tmp_path / "hostler-caddy"
+    tested = run_tests(package, build_into(tmp_path / "site", package), "-n", "2")
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    assert "10 passed" in tested.stdout
+
+
 def test_a_new_package_is_a_plugin_as_soon_as_it_is_installed(
     run: Run, tmp_path: Path, environ: dict[str, str]
 ) -> None:

@@ -283,6 +283,44 @@ def test_the_fixtures_come_by_the_entry_point(tmp_path: Path) -> None:
     assert "2 passed" in done.stdout
 
 
+@pytest.mark.parametrize("first", ["anyio", "asyncio"])  # which runs the fixtures, where both want to
+@pytest.mark.parametrize("mode", ["auto", "strict"])
+def test_a_test_of_pytest_asyncio_runs_on_the_loop_of_its_fixtures(
+    tmp_path: Path, mode: str, first: str
+) -> None:
+    pytest.importorskip("pytest_asyncio", reason="pytest-asyncio is not installed")
+    done = run_pytest(
+        tmp_path,
+        *("-p", first, "-o", f"asyncio_mode={mode}", "-W", "ignore::pytest.PytestAssertRewriteWarning"),
+        *("-W", "ignore:asyncio test:pytest.PytestDeprecationWarning"),
+        conftest=CONFTEST,
+        test_mine="""
+            import pytest
+
+            @pytest.mark.asyncio
+            async def test_real(hostler_server, fake_server):
+                assert (await hostler_server(fake_server())).url
+        """,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+def test_a_virtual_clock_on_a_loop_of_pytest_asyncio_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("pytest_asyncio", reason="pytest-asyncio is not installed")
+    done = run_pytest(
+        tmp_path,
+        *("-p", "anyio", "-o", "asyncio_mode=auto", "-W", "ignore::pytest.PytestAssertRewriteWarning"),
+        conftest=CONFTEST,
+        test_mine="""
+            async def test_wrong(virtual_clock):
+                pass
+        """,
+    )
+    assert done.returncode == 1
+    assert 'set asyncio_mode = "strict"' in done.stdout
+
+
 def test_a_test_on_another_loop_is_told_what_to_do(tmp_path: Path) -> None:
     done = run_pytest(
         tmp_path,
