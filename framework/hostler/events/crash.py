@@ -78,10 +78,12 @@ class CrashRecord(Serializable):
 
     def masked(self, mask: Callable[[str], str]) -> Self:
         """Return the same with every text put through `mask`."""
-        texts = {f.name: mask(value) for f in fields(self) if isinstance(value := getattr(self, f.name), str)}
-        notes = tuple(replace(note, text=mask(note.text)) for note in self.plugins)
-        changed: dict[str, Any] = texts | {"server": self.server, "plugins": notes}
-        return replace(self, **changed)
+        texts = {f.name: value for f in fields(self) if isinstance(value := getattr(self, f.name), str)}
+        masked = {name: mask(value) for name, value in texts.items() if name != "server"}
+        changed: dict[str, Any] = {name: value for name, value in masked.items() if value != texts[name]}
+        if self.plugins:
+            changed["plugins"] = tuple(replace(note, text=mask(note.text)) for note in self.plugins)
+        return replace(self, **changed) if changed else self
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:

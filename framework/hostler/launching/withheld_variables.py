@@ -23,7 +23,7 @@ _OF_THE_SHELL = frozenset({"PWD", "OLDPWD", "SHLVL", "PS1", "PS2", "IFS", "EDITO
 
 def hint_of_withheld(launch: Launch, output: str) -> str:
     """Which variables its last words name as missing, and the lines that hand them on; "" for none."""
-    names = list(_withheld(launch, output))
+    names = list(_withheld(launch, output)) if output.strip() else []
     if not names:
         return ""
 

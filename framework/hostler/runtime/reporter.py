@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from enum import Enum
 from functools import partial
 from typing import Any, TypedDict, TypeVar
 
@@ -21,6 +22,7 @@ from hostler.secrets.masking import Masker
 from hostler.text.sanitize import harmless
 
 _IDENTIFIERS = frozenset({"server", "plugin", "hook", "source", "topic", "level", "url", "time"})
+_PLAIN = (int, float, Enum, type(None))
 E = TypeVar("E", bound=ServerError)
 R = TypeVar("R", bound=Healthy | Unhealthy)
 
@@ -150,16 +152,20 @@ class Reporter:
 
     def _masked_event(self, event: Event) -> Event:
         """The event with every text masked, but those by which others know a thing."""
-        values = {field.name: getattr(event, field.name) for field in fields(event)}
-        texts = {n: self._masked_field(n, value) for n, value in values.items() if n not in _IDENTIFIERS}
-        return replace(event, **texts)
+        names = (field.name for field in fields(event) if field.name not in _IDENTIFIERS)
+        values = {name: value for name in names if not isinstance(value := getattr(event, name), _PLAIN)}
+        masked = {name: self._masked_field(name, value) for name, value in values.items()}
+        changed = {name: value for name, value in masked.items() if value is not values[name]}
+        return replace(event, **changed) if changed else event
 
     def _masked_field(self, name: str, value: Any) -> Any:
         match value:
-            case Mapping() if name != "details":
-                return {variable: self.masker.nested(text) for variable, text in value.items()}
-            case str() | Mapping() | tuple():
+            case str() | tuple():
                 return self.masker.nested(value)
+            case Mapping():
+                nested = self.masker.nested
+                names_too = name == "details"  # the others are named by variables
+                return nested(value) if names_too else {key: nested(text) for key, text in value.items()}
             case CrashRecord():
                 return value.masked(self.masker.text)
             case Exit():

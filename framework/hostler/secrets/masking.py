@@ -76,6 +76,8 @@ class Masker:
 
         So is the beginning of a secret at its end: somebody may have cut it off there.
         """
+        if not self._parts:
+            return text
         search = self._known.text
         masked = _masked(text, search, MASK)
         whole = masked.removesuffix("...")

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 from hostler.errors import EnvironmentSetupFailed
@@ -51,12 +50,13 @@ def list_folders() -> Iterator[tuple[int, str, int]]:
 
 
 def list_children() -> list[int]:
-    """Our children, those that have ended too. Raises OSError where the system does not list them."""
+    """The children of the main thread, those that have ended too. Raises OSError where they are not listed.
+
+    They are those that it started, and all that were adopted: the kernel gives these to the first thread.
+    """
     if _depth(os.getpid()) is not None:
         raise FileNotFoundError("/proc is that of another pid namespace")
-    tasks = f"{_ROOT}/self/task"
-    lists = [read(f"{tasks}/{thread}/children") for thread in os.listdir(tasks)]  # noqa: PTH208
-    return [int(pid) for pid in b" ".join(lists).split()]
+    return [int(pid) for pid in read(f"{_ROOT}/self/task/{os.getpid()}/children").split()]
 
 
 def links(path: str, parent: int, group: int, session: int) -> tuple[int, int, int]:
@@ -102,7 +102,7 @@ def parse_stat(data: bytes) -> tuple[bytes, list[bytes]]:
 
 def check_proc() -> None:
     """Return when there is a /proc to find what a server starts. Raises EnvironmentSetupFailed."""
-    if sys.platform == "linux" and not Path(_ROOT, "self/stat").exists():
+    if sys.platform == "linux" and not os.path.exists(f"{_ROOT}/self/stat"):  # noqa: PTH110 - as above
         raise EnvironmentSetupFailed(
             "there is no /proc, or hostler itself is not in it",
             hint="mount it: mount -t proc proc /proc",
@@ -116,7 +116,7 @@ def doubt() -> str:
         return f"/proc is that of another pid namespace, which makes looking for processes slow: {_MOUNT}"
 
     try:
-        Path(_ROOT, "1/stat").read_bytes()
+        read(f"{_ROOT}/1/stat")
     except OSError:
         return (
             "/proc hides the processes of other users (hidepid): what changes its user is not found, and who "
