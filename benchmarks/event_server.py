@@ -18,6 +18,7 @@ from pathlib import Path
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 FIRST = b'data: {"type":"server.connected","properties":{}}\n\n'
 BEAT = b'data: {"type":"server.heartbeat","properties":{}}\n\n'
+PAUSE = 0.5  # seconds, in which who reads gets ready
 EVENT = (
     b'data: {"type":"message.part.updated","properties":{"part":{"id":"prt_0123456789","type":"text",'
     b'"text":"a few words of an answer, as they come from a model"},"delta":"a few words"}}\n\n'
@@ -34,6 +35,7 @@ def answer(client: socket.socket, heartbeat: float, events: int) -> None:
     with client:
         client.recv(65536)
         client.sendall(HEAD + FIRST)
+        time.sleep(PAUSE if events else 0)
         many = EVENT * 100
         for _ in range(events // 100):
             client.sendall(many)

@@ -1,4 +1,4 @@
-"""A flood of 100-byte lines through the installed command and its log-rotation, beside a bare copying loop.
+"""A flood of 100-byte lines through the installed command and its log-rotation, beside a program that copies.
 
     python benchmarks/flood_command.py [--quick] [--peers DIR]
 
@@ -16,15 +16,22 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from flood import Result, bare, check
-from measuring import Row, cpu, spread, until
+from measuring import Row, compared, cpu, spread, until
 from peers import Start, installed_peers
 from stage import Stage, hostler, next_stamp, stamps, table
 
 LINES = 10_000  # in a megabyte
+LINE = 100  # bytes
+
+
+def _keys(count: int) -> list[str]:
+    return [random.Random(number).randbytes(20).hex() for number in range(count)]
+
+
 CHILD = """
 import os, sys, time
 count, path = int(sys.argv[1]), sys.argv[2]
@@ -45,9 +52,37 @@ time.sleep(3600)
 """
 
 
-GOALS = {5: 0.85, 20: 0.7}  # secrets: of the speed without
+COPY = """
+import os, signal, subprocess, sys
+read, write = os.pipe()
+child = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=write)
+os.close(write)
+signal.signal(signal.SIGTERM, lambda *_: (child.kill(), sys.exit()))
+file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+while data := os.read(read, 65536):
+    os.write(file, data)
+"""
+SECRETS: dict[str, tuple[list[str], float | None]] = {
+    "5 secrets": (_keys(5), 0.85),
+    "20 secrets": (_keys(20), 0.7),
+    "50 secrets": (_keys(50), None),
+    "5 secrets that JSON, URLs and shells escape": ([f"<'{key}\\&{key}\">" for key in _keys(5)], None),
+}
+"""The values, and what the speed has to be of that without any."""
 
-Runs = dict[tuple[str, int, int], list[Result]]  # who, keep, secrets
+
+@dataclass
+class Result:
+    """One flood."""
+
+    seconds: float
+    cpu: float
+    lost: int = 0
+    torn: int = 0
+    unordered: int = 0
+
+
+Runs = dict[tuple[str, int, str], list[Result]]  # who, keep, secrets
 
 
 def measure(quick: bool, peers: Path | None = None) -> list[Row]:
@@ -59,24 +94,30 @@ def measure(quick: bool, peers: Path | None = None) -> list[Row]:
         script.write_text(CHILD)
         logs.mkdir()
         for _ in range(rounds):
-            runs["bare loop", 0, 0].append(bare(megabytes * LINES, stage.folder))
-            for keep, secrets in ((5, 0), (40, 0), (40, 5), (40, 20)):
-                start = partial(_hostler, logs=logs, secrets=secrets)
+            runs["bare loop", 0, ""].append(_flood(stage, _copy, script, megabytes, 0))
+            for keep, secrets in ((5, ""), (40, ""), *((40, kind) for kind in SECRETS)):
+                values = SECRETS[secrets][0] if secrets else []
+                start = partial(_hostler, logs=logs, secrets=values)
                 result = _flood(stage, start, script, megabytes, keep)
-                check(result, logs, megabytes * LINES)
+                _check(result, logs, megabytes * LINES)
                 runs["hostler", keep, secrets].append(result)
             for name, start_peer in installed_peers(peers).items():
                 for keep in (5, 40):
-                    runs[name, keep, 0].append(_flood(stage, start_peer, script, megabytes, keep))
+                    runs[name, keep, ""].append(_flood(stage, start_peer, script, megabytes, keep))
 
     return _rows(runs, megabytes)
 
 
+def _copy(stage: Stage, commands: Sequence[Sequence[str]], *, keep: int = 0) -> subprocess.Popen[str]:
+    """64 KiB at a time from the pipe to one file, and nothing else."""
+    del keep
+    return stage.start([sys.executable, "-I", "-S", "-c", COPY, str(stage.folder / "copy.log"), *commands[0]])
+
+
 def _hostler(
-    stage: Stage, commands: Sequence[Sequence[str]], *, keep: int = 0, logs: Path, secrets: int
+    stage: Stage, commands: Sequence[Sequence[str]], *, keep: int = 0, logs: Path, secrets: Sequence[str]
 ) -> subprocess.Popen[str]:
-    keys = [random.Random(number).randbytes(20).hex() for number in range(secrets)]
-    env = ", ".join(f'N{number}_API_KEY = "{key}"' for number, key in enumerate(keys))
+    env = ", ".join(f"N{number}_API_KEY = {json.dumps(key)}" for number, key in enumerate(secrets))
     rotation = f"log-rotation = {{ path = {json.dumps(str(logs / 'hostler.log'))}, keep = {keep} }}"
     lines = ("port = false", 'stderr = "ignore"', f"env = {{ {env} }}")
     file = stage.write(table("flood", commands[0], *lines, plugins=[rotation]))
@@ -98,18 +139,51 @@ def _flood(stage: Stage, start: Start, script: Path, megabytes: int, keep: int) 
     return Result((next_stamp(path, "end")[0] - next_stamp(path, "begin")[0]) / 1e9, used)
 
 
+def _check(result: Result, folder: Path, lines: int) -> None:
+    """Count what is not as it was written, and remove the files."""
+    files = sorted(folder.glob("hostler.log*"), key=lambda path: -int(path.suffix[1:].replace("log", "0")))
+    last, seen = -1, 0
+
+    for number, path in enumerate(files):
+        *whole, rest = path.read_bytes().split(b"\n")
+        result.torn += rest != (b"unfinished" if number == len(files) - 1 else b"")
+        for line in whole:
+            good = len(line) == LINE - 1 and line[:11].isdigit()
+            result.torn += not good
+            result.unordered += good and int(line[:11]) <= last
+            last = int(line[:11]) if good else last
+            seen += good
+        path.unlink()
+
+    result.lost = lines - seen
+
+
 def _rows(runs: Runs, megabytes: int) -> list[Row]:
     rows = []
     for keep in (5, 40):
-        question, ours = f"flood by the command, keep = {keep}", runs["hostler", keep, 0]
-        rows.append(_row(question, ours, "bare loop", runs["bare loop", 0, 0], megabytes))
+        question, ours = f"flood by the command, keep = {keep}", runs["hostler", keep, ""]
+        rows.append(_row(question, ours, "bare loop", runs["bare loop", 0, ""], megabytes))
         for name in [who for who, kept, _ in runs if kept == keep and who != "hostler"]:
-            goal = 1.0 if name == "supervisord" else None
-            rows.append(_row(question, ours, name, runs[name, keep, 0], megabytes, goal))
+            theirs, judged = runs[name, keep, ""], name == "supervisord"
+            rows.append(
+                _row(
+                    question, ours, name, theirs, megabytes, 1.0 if judged else None, f"lines, keep = {keep}"
+                )
+            )
+            rows.append(
+                compared(
+                    f"CPU of that, keep = {keep}",
+                    [one.cpu / megabytes * 1000 for one in ours],
+                    name,
+                    [one.cpu / megabytes * 1000 for one in theirs],
+                    1.2 if judged else None,
+                    "s a GB",
+                )
+            )
 
-    plain = runs["hostler", 40, 0]
-    for secrets, goal in GOALS.items():
-        question, ours = f"flood by the command, {secrets} secrets to mask", runs["hostler", 40, secrets]
+    plain = runs["hostler", 40, ""]
+    for secrets, (_, goal) in SECRETS.items():
+        question, ours = f"flood by the command, {secrets} to mask", runs["hostler", 40, secrets]
         rows.append(_row(question, ours, "no secrets", plain, megabytes, goal))
 
     lost = sum(result.lost for result in plain)
@@ -134,17 +208,16 @@ def _row(
     theirs: Sequence[Result],
     megabytes: int,
     least: float | None = None,
+    title: str = "",
 ) -> Row:
     ratio = statistics.median(one.seconds for one in theirs) / statistics.median(one.seconds for one in ours)
     goal, met = ("", None) if least is None else (f"at least {least:g} x", ratio >= least)
     beside = f"{name}: {_speeds(theirs, megabytes)}"
-    return Row(question, _speeds(ours, megabytes), beside, f"{ratio:.2f}", goal, met)
+    return Row(question, _speeds(ours, megabytes), beside, f"{ratio:.2f}", goal, met, title)
 
 
 def _speeds(results: Sequence[Result], megabytes: int) -> str:
-    speeds = [megabytes / result.seconds for result in results]
-    used = statistics.median(result.cpu for result in results) / megabytes * 1000
-    return f"{spread(speeds, 'MB/s')}, {used:.2f} s of CPU a GB"
+    return spread([megabytes / result.seconds for result in results], "MB/s")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,7 +12,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One question and its answer; `met` is None where there is no goal."""
+    """One question and its answer; `met` is None where there is no goal.
+
+    The picture shows what has a `title`: what hostler and others do in the same way.
+    """
 
     question: str
     hostler: str
@@ -21,15 +23,16 @@ class Row:
     ratio: str = ""
     goal: str = ""
     met: bool | None = None
+    title: str = ""
 
 
 def spread(values: Sequence[float], unit: str = "ms") -> str:
-    """The median with the smallest and the largest."""
+    """The median with the smallest and the largest; a single value alone."""
     digits = 2 if statistics.median(values) < 10 else 1
     middle, low, high = (
         f"{value:.{digits}f}" for value in (statistics.median(values), min(values), max(values))
     )
-    return f"{middle} {unit} ({low} to {high})"
+    return f"{middle} {unit}" + (f" ({low} to {high})" if len(values) > 1 else "")
 
 
 def compared(
@@ -39,12 +42,15 @@ def compared(
     theirs: Sequence[float],
     limit: float | None,
     unit: str = "ms",
+    title: str = "",
 ) -> Row:
     """Two series from one run; the goal is a ratio of their medians."""
     ratio = statistics.median(ours) / statistics.median(theirs)
     goal = "" if limit is None else f"within {limit:g} x"
     met = None if limit is None else ratio <= limit
-    return Row(question, spread(ours, unit), f"{name}: {spread(theirs, unit)}", f"{ratio:.2f}", goal, met)
+    return Row(
+        question, spread(ours, unit), f"{name}: {spread(theirs, unit)}", f"{ratio:.2f}", goal, met, title
+    )
 
 
 def under(question: str, value: float, unit: str, limit: float, beside: str = "", ratio: str = "") -> Row:
@@ -127,12 +133,3 @@ def children(pid: int) -> list[int]:
             if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
                 found.append(int(child))
     return found
-
-
-def noise() -> str:
-    """How busy the machine is with other things."""
-    try:
-        pressure = Path("/proc/pressure/cpu").read_text().split("avg10=")[1].split()[0] + " % CPU pressure"
-    except (OSError, IndexError):
-        pressure = "CPU pressure not told"
-    return f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.2f}, {pressure}"

@@ -1,11 +1,12 @@
-"""Other supervisors, for a ratio in the same run: those that are installed in the virtual environment DIR.
+"""Other supervisors, for a ratio in the same run: those that are installed in the folder DIR.
 
-python -m venv DIR && DIR/bin/pip install supervisor circus
+python -m venv DIR && DIR/bin/pip install supervisor circus && npm install --prefix DIR pm2
 python benchmarks/run.py --peers DIR
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Sequence
 from functools import partial
@@ -36,6 +37,12 @@ def installed_peers(peers: Path | None) -> dict[str, Start]:
         for name, (program, start) in known.items()
         if (peers / "bin" / program).exists()
     }
+
+
+def pm2(peers: Path | None) -> dict[str, Start]:
+    """pm2, where it is there; it keeps a log, and rotates none."""
+    program = None if peers is None else peers / "node_modules" / ".bin" / "pm2-runtime"
+    return {"pm2": partial(_pm2, program)} if program is not None and program.exists() else {}
 
 
 def supervisors(peers: Path | None) -> dict[str, Start]:
@@ -104,3 +111,29 @@ def _circus(
 
     (folder / "ini").write_text("\n".join(lines) + "\n")
     return stage.start([str(program), str(folder / "ini")])
+
+
+def _pm2(
+    program: Path, stage: Stage, commands: Sequence[Sequence[str]], *, keep: int = 0
+) -> subprocess.Popen[str]:
+    folder = stage.path("pm2")
+    folder.mkdir()
+    apps = [
+        {
+            "name": f"p{number}",
+            "script": argv[0],
+            "args": argv[1:],
+            "interpreter": "none",
+            "exec_mode": "fork",
+            "vizion": False,
+            "max_restarts": 10**9,
+            "out_file": f"{folder}/p{number}.log" if keep else "/dev/null",
+            "error_file": "/dev/null",
+        }
+        for number, argv in enumerate(commands)
+    ]
+
+    (folder / "apps.json").write_text(json.dumps({"apps": apps}))
+    home = {"PM2_HOME": str(folder), "PM2_DISABLE_VERSION_CHECK": "1"}
+    env = [f"{name}={value}" for name, value in home.items()]
+    return stage.start(["env", *env, str(program), "start", str(folder / "apps.json")])

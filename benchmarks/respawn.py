@@ -1,28 +1,24 @@
-"""From SIGKILL of the child to the first instruction of its successor, without a delay, beside a bare loop.
+"""From SIGKILL of the child to the first instruction of its successor, without a delay.
 
     python benchmarks/respawn.py [--quick] [--peers DIR]
 
-The search for what the dead child may have left behind is part of it, and a row of its own.
+Without plugins beside `bare_loop.py`; with log-rotation and --json beside peers that keep a log.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hostler import Directories, ServerSpec, Supervisor
-from hostler.process.tree.members import find_tree
-from hostler.process.tree.snapshot import ProcessTableSnapshot
-from hostler.process.tree.terminate import stop_tree
-from measuring import Row, compared, spread
-from peers import installed_peers
+from measuring import Row, compared
+from peers import installed_peers, pm2
 from stage import AT_ONCE, HERE, Stage, hostler, kill_and_see, next_stamp, table
 
 AGE = 0.25  # seconds that a child lives at least
+BARE = "SIGKILL of the child to its successor, no plugin"
+LOGGED = "SIGKILL of the child to its successor, log-rotation and --json"
 
 
 @dataclass
@@ -40,21 +36,28 @@ class Keeper:
 
 
 def measure(quick: bool, peers: Path | None = None) -> list[Row]:
-    rounds = 8 if quick else 40
+    rounds = 8 if quick else 30
 
     with Stage() as stage:
-        keepers = [_bare(stage), _hostler(stage), *_peers(stage, peers)]
+        keepers = [_bare(stage), _hostler(stage), _logging_hostler(stage), *_peers(stage, peers)]
         for keeper in keepers:
             keeper.pid = next_stamp(keeper.stamps, "exec")[1]
         for _ in range(rounds):
             time.sleep(AGE)
             for keeper in keepers:
                 keeper.kill()
-        bare, ours, *others = keepers
-        question = "SIGKILL of the child to its successor"
-        rows = [compared(question, ours.took, bare.name, bare.took, 2.0)]
-        rows += [compared(question, ours.took, one.name, one.took, None) for one in others]
-        return [*rows, *asyncio.run(_scan(stage, 50 if quick else 300))]
+
+    bare, plain, logging, *others = keepers
+    limits = {"pm2": 1.0}
+    return [
+        compared(BARE, plain.took, bare.name, bare.took, 1.8),
+        *(
+            compared(
+                LOGGED, logging.took, one.name, one.took, limits.get(one.name), title="SIGKILL to restart"
+            )
+            for one in [bare, *others]
+        ),
+    ]
 
 
 def _bare(stage: Stage) -> Keeper:
@@ -70,46 +73,20 @@ def _hostler(stage: Stage) -> Keeper:
     return Keeper("hostler", path)
 
 
+def _logging_hostler(stage: Stage) -> Keeper:
+    path, plugins = stage.path("hostler"), ['log-rotation = { path = "kid.log" }']
+    file = stage.write(table("kid", [*stage.child, str(path)], "port = false", AT_ONCE, plugins=plugins))
+    stage.start(hostler("run", "--json", str(file)))
+    return Keeper("hostler", path)
+
+
 def _peers(stage: Stage, peers: Path | None) -> list[Keeper]:
     keepers = []
-    for name, start in installed_peers(peers).items():
+    for name, start in (installed_peers(peers) | pm2(peers)).items():
         path = stage.path(name)
-        start(stage, [[*stage.child, str(path)]])
+        start(stage, [[*stage.child, str(path)]], keep=5)
         keepers.append(Keeper(name, path))
     return keepers
-
-
-async def _scan(stage: Stage, times: int) -> list[Row]:
-    """The look for members of a server that lives, and for those of one that is dead."""
-    spec = ServerSpec(name="kid", command=("sleep", "1000"), cwd=stage.folder, port=None)
-    folders = Directories(stage.folder / "s", stage.folder / "d", stage.folder / "c")
-    async with Supervisor(spec, directories=folders) as supervisor:
-        await supervisor["kid"].wait_ready(10)
-        run = supervisor["kid"].run
-        assert run is not None
-        process = run.process
-        assert process is not None
-        snapshot = (
-            ProcessTableSnapshot()
-        )  # as hostler has one: who is older than the server is read at the first look only
-        looks = [_timed(lambda: find_tree(process, table=snapshot.look_now(process))) for _ in range(times)]
-        await supervisor.stop()
-        stops = []
-        for _ in range(times):
-            start = time.perf_counter()
-            await stop_tree(process, grace=5, snapshot=snapshot)
-            stops.append((time.perf_counter() - start) * 1000)
-
-    return [
-        Row("one look for the members of a server", spread(looks)),
-        Row("a dead server's tree found empty", spread(stops)),
-    ]
-
-
-def _timed(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return (time.perf_counter() - start) * 1000
 
 
 if __name__ == "__main__":

@@ -8,16 +8,17 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
-import platform
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from measuring import Row, as_table, noise
+from machine import described, noise
+from measuring import Row, as_table
 from stage import HERE, forget_ignored_signals
 
 ROWS = (
@@ -33,33 +34,29 @@ ROWS = (
     "flood_command",
     "growth",
 )
-TABLES = {
-    "flood": ["--megabytes", "50", "--rounds", "2"],
-    "event_stream": [],
-    "ports": [],
-}  # those print their own
+TABLES = ("event_stream", "ports")  # those print their own
 
 
 def main(words: Sequence[str] | None = None) -> int:
     given = _arguments(words)
     chosen = given.only.split(",") if given.only else [*ROWS, *TABLES]
     forget_ignored_signals()
-    print(f"Python {platform.python_version()}, {noise()}\n", flush=True)
+    machine = described(given.peers, quick=given.quick)
+    print(f"Python {machine['python']}, {machine['before']}\n", flush=True)
     rows: list[Row] = []
 
     for name in ROWS:
         if name in chosen:
-            print(f"{name} ...", file=sys.stderr, flush=True)
+            begin = time.monotonic()
             rows += _measured_or_missed(name, given)
+            print(f"{name}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
 
-    missed = _report(rows, given)
+    missed = _report(rows, given, machine)
 
-    for name, quick in TABLES.items():
-        if name in chosen and (HERE / f"{name}.py").exists():
+    for name in TABLES:
+        if name in chosen:
             print(f"\n{name}.py\n", flush=True)
-            subprocess.run(
-                [sys.executable, str(HERE / f"{name}.py"), *(quick if given.quick else [])], check=False
-            )
+            subprocess.run([sys.executable, str(HERE / f"{name}.py")], check=False)
 
     print(f"\nat the end: {noise()}")
     return missed
@@ -69,7 +66,8 @@ def alone(measure: Callable[..., list[Row]]) -> int:
     """Run one benchmark by itself; 1 when a goal is missed."""
     given = _arguments(None)
     forget_ignored_signals()
-    return _report(_measured(measure, given), given)
+    machine = described(given.peers, quick=given.quick)
+    return _report(_measured(measure, given), given, machine)
 
 
 def _measured_or_missed(name: str, given: argparse.Namespace) -> list[Row]:
@@ -80,11 +78,16 @@ def _measured_or_missed(name: str, given: argparse.Namespace) -> list[Row]:
         return [Row(name, f"not measured: {error}", met=False)]
 
 
-def _report(rows: Sequence[Row], given: argparse.Namespace) -> int:
+def _report(rows: Sequence[Row], given: argparse.Namespace, machine: dict[str, Any]) -> int:
     if rows:
         print(as_table(rows), flush=True)
     if given.json:
-        given.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+        minutes = (time.monotonic() - machine.pop("since")) / 60
+        run = {
+            "machine": machine | {"after": noise(), "minutes": round(minutes, 1)},
+            "rows": [asdict(row) for row in rows],
+        }
+        given.json.write_text(json.dumps(run, indent=1) + "\n")
     return int(any(row.met is False for row in rows))
 
 
@@ -97,8 +100,8 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--only", default="", help="names, separated by commas")
-    parser.add_argument("--peers", type=Path, help="a virtual environment with supervisor and circus")
-    parser.add_argument("--json", type=Path, help="a file for the rows, which plot.py draws")
+    parser.add_argument("--peers", type=Path, help="a folder with other supervisors, see peers.py")
+    parser.add_argument("--json", type=Path, help="a file for publish.py and plot.py")
     return parser.parse_args(words)
 
 

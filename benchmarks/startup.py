@@ -12,8 +12,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from measuring import Row, spread
-from peers import installed_peers
+from measuring import Row, compared, spread
+from peers import installed_peers, pm2
 from stage import Stage, hostler, next_stamp, table
 
 SPAWN = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:]); time.sleep(60)"
@@ -29,6 +29,7 @@ def measure(quick: bool, peers: Path | None = None) -> list[Row]:
             "python": [sys.executable, "-c", "pass"],
             "--version": hostler("--version"),
             "check": hostler("check", str(file)),
+            "explain": hostler("explain", str(file)),
         }
         if peers is not None and (peers / "bin" / "supervisord").exists():
             ended["supervisord"] = [str(peers / "bin" / "supervisord"), "--version"]
@@ -42,10 +43,10 @@ def measure(quick: bool, peers: Path | None = None) -> list[Row]:
             took.setdefault("run all", []).append(
                 _hostler(stage, "sse-health = true", "env-sanitizer = true")
             )
-            for name, start in installed_peers(peers).items():
-                path, now = stage.path(name), time.monotonic_ns()
+            for name, start in (installed_peers(peers) | pm2(peers)).items():
+                path = stage.path(name)
                 process = start(stage, [[*stage.child, str(path)]])
-                took.setdefault(f"{name} run", []).append((next_stamp(path, "exec")[0] - now) / 1e6)
+                took.setdefault(f"{name} run", []).append((next_stamp(path, "exec")[0] - stage.since) / 1e6)
                 stage.end(process)
 
     return _rows(took)
@@ -54,20 +55,19 @@ def measure(quick: bool, peers: Path | None = None) -> list[Row]:
 def _rows(took: dict[str, list[float]]) -> list[Row]:
     rows = [
         _row("hostler --version", took["--version"], "python -c pass", took["python"], 60),
-        _row("hostler check", took["check"], "python -c pass", took["python"], 100),
+        _row("hostler check", took["check"], "python -c pass", took["python"], 80),
+        _row("hostler explain", took["explain"], "python -c pass", took["python"], 80),
         _row(
             "hostler run to the child's first instruction",
             took["run"],
             "python that spawns",
             took["spawn"],
-            120,
         ),
         _row(
             "the same, sse-health and env-sanitizer too",
             took["run all"],
             "python that spawns",
             took["spawn"],
-            120,
         ),
     ]
 
@@ -77,7 +77,12 @@ def _rows(took: dict[str, list[float]]) -> list[Row]:
         )
 
     peers = [name.removesuffix(" run") for name in took if name.endswith(" run")]
-    return rows + [_row("hostler run to the child", took["run"], name, took[f"{name} run"]) for name in peers]
+    limits = {"circus": 1.0}
+    question, title = "hostler run to the child", "Start of the supervisor to that of its server"
+    return rows + [
+        compared(question, took["run"], name, took[f"{name} run"], limits.get(name), title=title)
+        for name in peers
+    ]
 
 
 def _row(
@@ -102,22 +107,22 @@ def _to_its_end(argv: Sequence[str], env: Mapping[str, str]) -> float:
 
 
 def _bare(stage: Stage) -> float:
-    path, now = stage.path("stamps"), time.monotonic_ns()
+    path = stage.path("stamps")
     process = stage.start([sys.executable, "-c", SPAWN, *stage.child, str(path)])
     when, pid = next_stamp(path, "exec")
+    took = (when - stage.since) / 1e6
     stage.end(process)
     subprocess.run(["kill", str(pid)], check=False)
-    return (when - now) / 1e6
+    return took
 
 
 def _hostler(stage: Stage, *plugins: str) -> float:
     path = stage.path("stamps")
     file = stage.write(table("web", [*stage.child, str(path)], plugins=["regex-port = true", *plugins]))
-    now = time.monotonic_ns()
     process = stage.start(hostler("run", str(file)))
     when, _ = next_stamp(path, "exec")
     stage.end(process)
-    return (when - now) / 1e6
+    return (when - stage.since) / 1e6
 
 
 if __name__ == "__main__":
