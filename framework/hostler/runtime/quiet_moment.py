@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import anyio
 
+from hostler.concurrency.event_loop import loop_time
 from hostler.errors import RestartNotIdle
 from hostler.model.states import State
 from hostler.model.units import Duration
@@ -20,25 +21,24 @@ _UNKNOWN = "whether anything runs is unknown, which counts as busy"
 async def wait_idle(server: ServerFacts, asked: Sequence[ServerFacts], within: float | str) -> None:
     """Return when nothing runs on any of `asked`, or when the present run of the server is over.
 
-    `within` is in seconds, or text such as "10m". Raises RestartNotIdle when that was not so in time. The
-    notice `restart_waits` says once that it waits.
+    `within` is in seconds, or text such as "10m"; with 0 it looks once. Raises RestartNotIdle when that was
+    not so in time. The notice `restart_waits` says once that it waits.
     """
     seconds = Duration.parse(within) if isinstance(within, str) else within
-    generation = server.generation
-    running: Sequence[str] | None = None
+    until, generation = loop_time() + seconds, server.generation
     told = False
-    with anyio.move_on_after(seconds):
-        while _is_up(server) and server.generation == generation:
-            running = await _what_runs_on(asked)
-            if running is not None and not running:
-                return
-            if not told:
-                told = True
-                text = f"its restart waits up to {seconds:g} s until nothing runs on it; {_in_words(running)}"
-                server.notice("restart_waits", text, within=float(seconds))
-            await anyio.sleep(_LOOK)
-        return
-    raise _not_idle(server, running, seconds)
+    while _is_up(server) and server.generation == generation:
+        running = await _what_runs_on(asked)
+        left = until - loop_time()
+        if running is not None and not running:
+            return
+        if left <= 0:
+            raise _not_idle(server, running, seconds)
+        if not told:
+            told = True
+            text = f"its restart waits up to {seconds:g} s until nothing runs on it; {_in_words(running)}"
+            server.notice("restart_waits", text, within=float(seconds))
+        await anyio.sleep(min(_LOOK, left))
 
 
 class QuietRestart:

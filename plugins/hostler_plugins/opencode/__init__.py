@@ -34,7 +34,7 @@ from hostler_plugins.opencode.client import Place, status_of
 from hostler_plugins.opencode.command import Command, Install, ProgramOptions, look_for_program, set_command
 from hostler_plugins.opencode.data_directory import FirstStart
 from hostler_plugins.opencode.failures import advise
-from hostler_plugins.opencode.idle_directories import IdleDirectories, own_directory, tell_unsupported
+from hostler_plugins.opencode.idle_directories import Directories, own_directory, tell_unsupported
 from hostler_plugins.opencode.provider_keys import tell_withheld
 from hostler_plugins.opencode.updates import look_for_update
 
@@ -87,7 +87,7 @@ class OpenCode:
     _address: tuple[str, int | None] = field(init=False, repr=False, default=("127.0.0.1", None))
     _told: bool = field(init=False, repr=False, default=False)
     _launch: Launch | None = field(init=False, repr=False, default=None)
-    _directories: IdleDirectories | None = field(init=False, repr=False, default=None)
+    _directories: Directories | None = field(init=False, repr=False, default=None)
     _told_keys: frozenset[str] = field(init=False, repr=False, default=frozenset())
 
     def __post_init__(self) -> None:
@@ -144,17 +144,17 @@ class OpenCode:
 
     @hookimpl
     async def on_ready(self, server: ServerView, endpoint: Endpoint | None) -> None:
-        """Let others start in the same data directory; watch for idle directories; say what was withheld."""
+        """Let others start in the same data directory; follow its directories; say what was withheld."""
         if self._first_start is not None:
             self._first_start.ready()
         if self._launch is not None:
             self._told_keys = tell_withheld(server, self._launch, self._told_keys)
-        if self.dispose_idle is None or endpoint is None:
+        if endpoint is None:
             return
-        if profiles.tells_activity(self._way, str(server.facts.get("version", ""))):
-            self._directories = IdleDirectories(server, endpoint, self.dispose_idle)
+        if "what_runs" in server.facts:
+            self._directories = Directories(server, endpoint, self.dispose_idle)
             server.start_soon(self._directories.run)
-        else:
+        elif self.dispose_idle is not None:
             tell_unsupported(server)
 
     @hookimpl
@@ -182,13 +182,14 @@ class OpenCode:
         version = command.version
         self._way = profiles.profile_of(version.text, preview=version.preview, name=self.profile)
         launch.facts["version"] = version.text
-        launch.facts["what_runs"] = self._what_runs
+        if profiles.tells_activity(self._way, version.text):
+            launch.facts["what_runs"] = self._what_runs
         launch.facts["directory"] = own_directory(launch.cwd)
         launch.facts["health_path"] = self.health_path or self._way.health_path
         launch.facts["permanent_bodies"] = profiles.PERMANENT_BODIES
 
     async def _what_runs(self) -> list[str] | None:
-        """The busy sessions and open terminals; None where only `dispose_idle` would know the directories."""
+        """The busy sessions and open terminals; None before it is ready, and while its events are away."""
         return None if self._directories is None else await self._directories.what_runs()
 
     async def _guard(self, server: ServerView, launch: Launch) -> None:

@@ -1,4 +1,4 @@
-"""Releases what OpenCode keeps for directories in which nothing happens: their MCP and language servers."""
+"""Knows the directories that OpenCode works in, and releases what it keeps for the idle ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import quote
 import anyio
 from hostler import Endpoint, ServerView
 
-from hostler_plugins.opencode.client import Place, json_of, request
+from hostler_plugins.opencode.client import Conversation, Place, conversation, request
 
 _EVENTS, _STATUS, _TERMINALS, _DISPOSE = "/global/event", "/session/status", "/pty", "/instance/dispose"
 _DISPOSED = "server.instance.disposed"
@@ -57,10 +57,13 @@ class DirectoryActivity:
         return [directory for directory, last in self.seen.items() if now - last >= seconds]
 
 
-class IdleDirectories:
-    """Disposes of each directory that was quiet for `after` seconds and in which nothing runs, in one run."""
+class Directories:
+    """The directories of one run, and what runs in them.
 
-    def __init__(self, server: ServerView, endpoint: Endpoint, after: float) -> None:
+    One that was quiet for `after` seconds and in which nothing runs is disposed of; None: never.
+    """
+
+    def __init__(self, server: ServerView, endpoint: Endpoint, after: float | None) -> None:
         self._server, self._endpoint, self._after = server, endpoint, after
         # The server's own directory holds the event stream of sse-health: what is disposed there comes back.
         self._activity = DirectoryActivity(str(server.facts.get("directory", "")))
@@ -70,18 +73,16 @@ class IdleDirectories:
     async def run(self) -> None:
         """Follow the events of all directories and look for quiet ones, while this version offers that."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._look_again_and_again, tasks)
+            if self._after is not None:
+                tasks.start_soon(self._look_again_and_again, self._after, tasks)
             while await self._follow():
                 self._connected = False
                 await anyio.sleep(_RECONNECT)
             self._tell_unsupported(tasks)
 
-    def _place(self, path: str, directory: str | None = None) -> Place:
-        query = "" if directory is None else f"?directory={quote(directory, safe='')}"
-        return Place(self._server, self._endpoint, path + query)
-
     def _tell_unsupported(self, tasks: anyio.abc.TaskGroup) -> None:
-        tell_unsupported(self._server)
+        if self._after is not None:
+            tell_unsupported(self._server)
         tasks.cancel_scope.cancel()
 
     # -- following ----------------------------------------------------------------------------
@@ -89,7 +90,8 @@ class IdleDirectories:
     async def _follow(self) -> bool:
         """Take in one connection until it ends; False where there is no such stream."""
         try:
-            async with request(self._place(_EVENTS), self._server.auth) as answer:
+            place = Place(self._server, self._endpoint, _EVENTS)
+            async with request(place, self._server.auth) as answer:
                 if answer.status in {404, 405} or answer.content_type == "text/html":
                     return False
                 if answer.status != 200:
@@ -116,10 +118,10 @@ class IdleDirectories:
 
     # -- disposing ----------------------------------------------------------------------------
 
-    async def _look_again_and_again(self, tasks: anyio.abc.TaskGroup) -> None:
+    async def _look_again_and_again(self, after: float, tasks: anyio.abc.TaskGroup) -> None:
         while True:
-            await anyio.sleep(min(max(self._after / 10, _SHORTEST_LOOK), _LONGEST_LOOK))
-            for directory in self._activity.quiet(time.monotonic(), self._after):
+            await anyio.sleep(min(max(after / 10, _SHORTEST_LOOK), _LONGEST_LOOK))
+            for directory in self._activity.quiet(time.monotonic(), after):
                 if not await self.consider(directory):
                     self._tell_unsupported(tasks)
                     return
@@ -130,48 +132,40 @@ class IdleDirectories:
         last = seen.get(directory)
         try:
             before = await self._memory()  # slow, so not between the look and the request
-            idle = self._connected and await self._what_runs_in(directory) == []
-            if last is None or seen.get(directory) != last:
-                return True  # something happened meanwhile
-            if not idle or not self._connected:
-                seen[directory] = time.monotonic()
-                return True
-            return await self._dispose(directory, before)
+            async with conversation(self._server, self._endpoint) as talk:
+                idle = self._connected and await _what_runs_in(talk, directory) == []
+                if last is None or seen.get(directory) != last:
+                    return True  # something happened meanwhile
+                if not idle or not self._connected:
+                    seen[directory] = time.monotonic()
+                    return True
+                # A request that comes between that answer and this one loses: see docs/limits.md.
+                if await talk.json_of(_at(_DISPOSE, directory), method="POST") is None:
+                    return False
         except OSError:
             if directory in seen:
                 seen[directory] = time.monotonic()
             return True
+        await self._tell_disposed(directory, before)
+        return True
 
     async def what_runs(self) -> list[str] | None:
         """The busy sessions and open terminals of all directories; None when that is unknown."""
         if not self._connected:
             return None
         found = []
-        for directory in filter(None, (self._activity.own, *tuple(self._activity.seen))):
-            try:
-                running = await self._what_runs_in(directory)
-            except OSError:
-                return None
-            if running is None:
-                return None
-            found += running
+        try:
+            async with conversation(self._server, self._endpoint) as talk:
+                for directory in filter(None, (self._activity.own, *tuple(self._activity.seen))):
+                    running = await _what_runs_in(talk, directory)
+                    if running is None:
+                        return None
+                    found += running
+        except OSError:
+            return None
         return found if self._connected else None
 
-    async def _what_runs_in(self, directory: str) -> list[str] | None:
-        """The sessions that are not known to be idle, and the terminals; None without an answer."""
-        auth = self._server.auth
-        sessions = await json_of(self._place(_STATUS, directory), auth)
-        if not isinstance(sessions, dict):
-            return None
-        idle = [name for name, one in sessions.items() if isinstance(one, dict) and one.get("type") == "idle"]
-        terminals = await json_of(self._place(_TERMINALS, directory), auth) not in ([], None)
-        busy = [f"session {name} in {directory}" for name in sessions if name not in idle]
-        return [*busy, *([f"a terminal in {directory}"] if terminals else [])]
-
-    async def _dispose(self, directory: str, before: int) -> bool:
-        answer = await json_of(self._place(_DISPOSE, directory), self._server.auth, method="POST")
-        if answer is None:
-            return False
+    async def _tell_disposed(self, directory: str, before: int) -> None:
         self._activity.seen.pop(directory, None)
         await anyio.sleep(_SETTLE)
         after = await self._memory()
@@ -185,10 +179,25 @@ class IdleDirectories:
             after=after,
             count=self._count,
         )
-        return True
 
     async def _memory(self) -> int:
         return sum(one.rss for one in await self._server.processes(shared_once=True))
+
+
+async def _what_runs_in(talk: Conversation, directory: str) -> list[str] | None:
+    """The terminals, and the sessions that are not known to be idle; None without an answer."""
+    terminals = await talk.json_of(_at(_TERMINALS, directory)) not in ([], None)
+    # Last, because sessions begin by themselves and often.
+    sessions = await talk.json_of(_at(_STATUS, directory))
+    if not isinstance(sessions, dict):
+        return None
+    idle = [name for name, one in sessions.items() if isinstance(one, dict) and one.get("type") == "idle"]
+    busy = [f"session {name} in {directory}" for name in sessions if name not in idle]
+    return [*busy, *([f"a terminal in {directory}"] if terminals else [])]
+
+
+def _at(path: str, directory: str) -> str:
+    return f"{path}?directory={quote(directory, safe='')}"
 
 
 def own_directory(cwd: Path) -> str:

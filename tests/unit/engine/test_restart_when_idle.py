@@ -30,7 +30,7 @@ async def test_a_server_that_is_not_known_to_be_idle_runs_on(
         server = supervisor["fake"]
         await server.wait_ready(20)
         with anyio.fail_after(5), pytest.raises(RestartNotIdle, match=reason):
-            await server.restart(when="idle", within="100ms")
+            await server.restart(when="idle", within="0s")
         assert (server.state, server.generation) == (State.RUNNING, 1)
 
 

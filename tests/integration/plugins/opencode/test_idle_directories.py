@@ -11,12 +11,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import anyio
+import hostler
 import psutil
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
-from hostler import Directories, Endpoint, Event, Notice, RestartNotIdle, Server, Supervisor
+from hostler import Endpoint, Event, Notice, RestartNotIdle, Server, Supervisor
 from hostler_plugins.opencode import OpenCode, profiles
-from hostler_plugins.opencode.idle_directories import DirectoryActivity, IdleDirectories
+from hostler_plugins.opencode.idle_directories import Directories, DirectoryActivity
 from opencode_binaries import NEWEST, opencode_binary
 from opencode_context import Context, a_launch, clean_up
 from opencode_requests import request
@@ -95,7 +96,7 @@ async def served(kind: str) -> AsyncIterator[Endpoint]:
 async def test_a_server_without_the_event_stream_is_told_once_and_no_more_asked(view: Context) -> None:
     with anyio.fail_after(10):
         async with served("text/html") as endpoint:
-            await IdleDirectories(view, endpoint, IDLE).run()
+            await Directories(view, endpoint, IDLE).run()
     assert [notice.topic for notice in view.notices] == ["dispose_unsupported"]
 
 
@@ -103,7 +104,7 @@ async def test_a_server_without_the_event_stream_is_told_once_and_no_more_asked(
 async def test_nothing_is_disposed_of_while_the_state_is_unknown(kind: str, view: Context) -> None:
     """The stream ends again and again, or what the server says of its sessions is no answer."""
     async with served(kind) as endpoint:
-        idle = IdleDirectories(view, endpoint, IDLE)
+        idle = Directories(view, endpoint, IDLE)
         assert await idle.consider("/a")
         with anyio.move_on_after(1.2) as scope:
             await idle.run()
@@ -143,17 +144,17 @@ def projects(root: Path, *names: str) -> list[Path]:
 
 
 @asynccontextmanager
-async def opencode(root: Path) -> AsyncIterator[Server]:
+async def opencode(root: Path, version: str = NEWEST, **more: object) -> AsyncIterator[Server]:
     for name in ("home", "own"):
         (root / name).mkdir()
-    options = {"binary": str(opencode_binary(NEWEST)), "offline": True, "dispose_idle": f"{IDLE:g}s"}
+    options = {"binary": str(opencode_binary(version)), "offline": True, **more}
     table = {
         "cwd": str(root / "own"),
         "env": {"HOME": str(root / "home")},
         "startup_timeout": "90s",
         "plugins": {"opencode": options, "regex-port": True},
     }
-    folders = Directories(root / "state", root / "data", root / "cache")
+    folders = hostler.Directories(root / "state", root / "data", root / "cache")
     async with Supervisor({"servers": {"opencode": table}}, directories=folders) as supervisor:
         await supervisor.wait_ready()
         yield supervisor["opencode"]
@@ -188,7 +189,7 @@ async def next_disposed(events: AsyncIterator[Event]) -> Notice:
 @pytest.mark.opencode
 async def test_idle_directories_lose_their_mcp_servers_and_busy_ones_keep_them(tmp_path: Path) -> None:
     idle, busy = projects(tmp_path, "idle", "busy")
-    async with opencode(tmp_path) as server:
+    async with opencode(tmp_path, dispose_idle=f"{IDLE:g}s") as server:
         events = server.events()
         session = json.loads(await ask(server, "/session", busy, "POST", {}))["id"]
         await ask(server, "/mcp", busy)
@@ -214,6 +215,34 @@ async def test_idle_directories_lose_their_mcp_servers_and_busy_ones_keep_them(t
         assert (second.details["directory"], second.details["count"]) == (str(busy), 2)
         assert not mcp_servers(server, "busy")
         assert "MiB before" in second.text
+        with anyio.fail_after(60):
+            await server.restart(when="idle", within="30s")
+        assert server.generation == 2
+
+
+@pytest.mark.opencode
+@pytest.mark.parametrize("version", ["1.14.34", NEWEST])
+async def test_without_that_option_too_a_restart_waits_for_what_runs_in_any_directory(
+    version: str, tmp_path: Path
+) -> None:
+    (elsewhere,) = projects(tmp_path, "elsewhere")
+    async with opencode(tmp_path, version) as server:
+        session = json.loads(await ask(server, "/session", elsewhere, "POST", {}))["id"]
+        script = f"touch {tmp_path}/began; until [ -e {tmp_path}/go ]; do sleep 0.1; done"
+        command = {"agent": "build", "command": script}
+        work = asyncio.create_task(ask(server, f"/session/{session}/shell", elsewhere, "POST", command))
+        with anyio.fail_after(60):
+            while not (tmp_path / "began").exists():  # noqa: ASYNC110 - another process makes it
+                await anyio.sleep(0.05)
+        with pytest.raises(RestartNotIdle, match=f"session {session} in {elsewhere}"):
+            await server.restart(when="idle", within=2)
+        (tmp_path / "go").touch()
+        await work
+
+        terminal = json.loads(await ask(server, "/pty", tmp_path / "own", "POST", {}))["id"]
+        with pytest.raises(RestartNotIdle, match=f"running: a terminal in {tmp_path}/own"):
+            await server.restart(when="idle", within=1)
+        await ask(server, f"/pty/{terminal}", tmp_path / "own", "DELETE")
         with anyio.fail_after(60):
             await server.restart(when="idle", within="30s")
         assert server.generation == 2
