@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 import pytest
 from cli_project import Project
 from hostler import (
+    PluginSpec,
     RestartPolicy,
     ServerSpec,
     Supervisor,
@@ -37,7 +38,7 @@ def test_a_server_has_the_defaults_that_were_asked_for(world: Project) -> None:
     ],
 )
 def test_an_option_has_the_default_that_was_asked_for(plugin: str, option: str, default: str) -> None:
-    assert {one.name: one.default for one in describe(plugin).options}[option] == default
+    assert {one.name: one.default for one in describe(PluginSpec(plugin)).options}[option] == default
 
 
 @pytest.mark.requirement("R11")

@@ -14,7 +14,7 @@ import key_tables
 import notice_topics
 import plugin_page
 import pytest
-from hostler import InvalidConfiguration, ServerSpec, from_dict
+from hostler import InvalidConfiguration, PluginSpec, ServerSpec, from_dict
 from hostler.cli.commands import group
 from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS
 from hostler.model.states import MOVES
@@ -69,7 +69,15 @@ def test_every_bundled_plugin_and_its_options_are_named(name: str) -> None:
     assert f"`{name}`" in (ROOT / "README.md").read_text()
     section = plugin_page.PAGE.read_text().partition(f"## {name}\n")[2].partition("\n## ")[0]
     assert section
-    assert [one.name for one in describe(name).options if f"| `{one.name}` |" not in section] == []
+    assert [
+        one.name for one in describe(PluginSpec(name)).options if f"| `{one.name}` |" not in section
+    ] == []
+
+
+@pytest.mark.requirement("R44")
+@pytest.mark.parametrize("name", plugin_page.LISTENERS)
+def test_every_bundled_listener_is_named(name: str) -> None:
+    assert f"`{name}`" in (ROOT / "README.md").read_text()
 
 
 def test_the_page_of_the_plugins_is_up_to_date() -> None:
@@ -77,7 +85,7 @@ def test_the_page_of_the_plugins_is_up_to_date() -> None:
 
 
 def test_every_bundled_plugin_has_its_page() -> None:
-    own = [name for name in installed() if describe(name).version == hostler.__version__]
+    own = [name for name in installed() if describe(PluginSpec(name)).version == hostler.__version__]
     assert set(own) == set(plugin_page.BUNDLED)
 
 

@@ -85,6 +85,9 @@ OF_PLUGINS: Mapping[str, str] = {
     "update_available": "`opencode`: npm has a newer version",
     "watch_missing": "`watch-files`: a watched path does not exist",
     "watch_slowed": "`watch-files`: too many changes, so restarts are limited",
+    "webhook_dropped": "`webhook`: events were not delivered; `details` say how many",
+    "webhook_failing": "`webhook`: the receiver does not take events",
+    "webhook_recovered": "`webhook`: events are delivered again",
     "wrapper_only": "`opencode`: only a wrapper script was found, and no native program",
 }
 

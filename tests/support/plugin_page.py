@@ -7,15 +7,15 @@ import re
 import tomllib
 from pathlib import Path
 
-from hostler import PluginSpec
+from hostler import ListenerSpec, PluginSpec
 from hostler.plugins.describe import OptionDescription, describe
 from hostler.plugins.discovery import find_class
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "plugins.md"
-BUNDLED = tuple(
-    tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["hostler.plugins"]
-)
+_ENTRY_POINTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+BUNDLED = tuple(_ENTRY_POINTS["hostler.plugins"])
+LISTENERS: dict[str, str] = _ENTRY_POINTS["hostler.listeners"]
 
 HEAD = """\
 # The bundled plugins
@@ -30,7 +30,7 @@ log-rotation = false                              # off
 This page is made from the plugins by `python tests/support/plugin_page.py`. `hostler plugins` prints it
 too.
 Durations and sizes are strings with a unit: `"500ms"`, `"10 MiB"`. If no default is shown, the meaning says
-what happens without the option.
+what happens without the option. [Listeners](#listeners) stand at the end.
 """
 
 _WORDS = {
@@ -78,16 +78,32 @@ def row(option: OptionDescription) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|").rstrip(".") for cell in cells) + " |"
 
 
-def section(name: str) -> str:
-    plugin = describe(name)
+LISTENERS_HEAD = """\
+## Listeners
+
+A listener belongs to the whole run, and stands in [a table of its own](configuration.md#listeners):
+
+```toml
+[listeners.webhook]
+url = { secret = "env:WEBHOOK_URL" }
+events = ["state", "crash"]
+```
+"""
+
+
+def section(spec: PluginSpec, level: str = "##") -> str:
+    plugin = describe(spec)
     hooks = ", ".join(f"`{hook}`" for hook in plugin.hooks)
-    text = inspect.getdoc(find_class(PluginSpec(name))) or ""
+    text = inspect.getdoc(find_class(spec)) or ""
     table = ["| option | type | default | meaning |", "|---|---|---|---|", *map(row, plugin.options)]
-    return "\n".join([f"## {name}", "", text, "", f"Hooks: {hooks}.", "", *table, ""])
+    called = [f"Hooks: {hooks}.", ""] if hooks else []
+    return "\n".join([f"{level} {spec.name}", "", text, "", *called, *table, ""])
 
 
 def page() -> str:
-    return "\n".join([HEAD, *map(section, BUNDLED)])
+    plugins = [section(PluginSpec(name)) for name in BUNDLED]
+    listeners = [section(ListenerSpec(name, use=use), "###") for name, use in LISTENERS.items()]
+    return "\n".join([HEAD, *plugins, LISTENERS_HEAD, *listeners])
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import click
 
 from hostler.cli.import_deadline import bounded_imports
 from hostler.errors import ServerError
+from hostler.model.spec import PluginSpec
 from hostler.plugins.describe import PluginDescription, describe
 from hostler.plugins.discovery import installed
 from hostler.plugins.messages import did_you_mean
@@ -26,7 +27,7 @@ def command(names: tuple[str, ...] = ()) -> None:
     for name in names or there:
         try:
             with bounded_imports():
-                page = _page(describe(name))
+                page = _page(describe(PluginSpec(name)))
         except ServerError as error:
             if names:
                 raise

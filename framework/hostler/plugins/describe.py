@@ -30,7 +30,10 @@ class OptionDescription(NamedTuple):
 
 
 class PluginDescription(NamedTuple):
-    """A plugin as its class shows it, without building one; `version` is that of its package."""
+    """A plugin as its class shows it, without building one; `version` is that of its package.
+
+    A listener has no hooks.
+    """
 
     name: str
     version: str
@@ -39,10 +42,10 @@ class PluginDescription(NamedTuple):
     options: tuple[OptionDescription, ...]
 
 
-def describe(name: str) -> PluginDescription:
-    """Import an installed plugin and describe it; raises PluginError as `find_class` does."""
-    version = entry_point(PluginSpec(name)).version
-    class_ = plugin_class(PluginSpec(name))
+def describe(spec: PluginSpec) -> PluginDescription:
+    """Import a plugin or listener and describe it; raises PluginError as `find_class` does."""
+    version = entry_point(spec).version if spec.use is None else ""
+    class_ = plugin_class(spec)
     marked = {each.hook for each in marked_hooks(class_)}
     options = tuple(
         OptionDescription(
@@ -51,7 +54,7 @@ def describe(name: str) -> PluginDescription:
         for field in option_fields(class_).values()
     )
     hooks = tuple(hook for hook in FORMS if hook in marked)
-    return PluginDescription(name, version, _summary(class_), hooks, options)
+    return PluginDescription(spec.name, version, _summary(class_), hooks, options)
 
 
 def default_options(spec: PluginSpec) -> dict[str, str]:

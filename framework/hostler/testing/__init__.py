@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         StandIn as StandIn,
         Told as Told,
     )
+    from hostler.testing.fake_listener_context import FakeListenerContext as FakeListenerContext
     from hostler.testing.servers import Servers as Servers
     from hostler.testing.session_servers import hostler_servers as hostler_servers
     from hostler.testing.simulation.child import FakeChild as FakeChild
@@ -36,6 +37,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
         "conformance": "assert_plugin_contract",
         "fake_command": "fake_server_command",
         "fake_context": "FakeServerContext RecordedNotice StandIn Told",
+        "fake_listener_context": "FakeListenerContext",
         "servers": "Servers",
         "session_servers": "hostler_servers",
         "simulation.child": "FakeChild",

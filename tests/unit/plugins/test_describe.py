@@ -6,6 +6,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from hostler import PluginSpec
 from hostler.plugins.describe import describe
 
 TYPED = """
@@ -52,7 +53,7 @@ def test_options_are_told_as_they_would_be_written_in_toml(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 2.0\n")
     (info / "entry_points.txt").write_text(f"[hostler.plugins]\nacme = {module}:Undocumented\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    found = describe("acme")
+    found = describe(PluginSpec("acme"))
     assert (found.version, found.summary, found.hooks) == ("2.0", "", ("pre_spawn", "on_ready"))
     assert {entry.name: (entry.type, entry.default) for entry in found.options} == {
         "url": ("str", ""),

@@ -301,7 +301,7 @@ def test_a_ready_made_object_must_be_one_that_can_be_called(instance: object, wo
 
 
 def test_an_installed_plugin_is_described_by_its_class() -> None:
-    found = describe("env-sanitizer")
+    found = describe(PluginSpec("env-sanitizer"))
     names = [entry.name for entry in found.options]
     assert (found.name, found.hooks, names) == (
         "env-sanitizer",
