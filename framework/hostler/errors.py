@@ -27,10 +27,11 @@ class ErrorContext:
 class ServerError(Exception):
     """The base of all errors: what happened, to which server, and what to do next.
 
-    `permanent` says that trying again cannot help: no restart follows.
+    `permanent` says that trying again cannot help: no restart follows. `context` is what is known of it.
     """
 
     permanent: bool = False
+    context: ErrorContext
 
     def __init__(
         self,
@@ -122,6 +123,7 @@ class InvalidConfiguration(ServerError):
     """Raised when a configuration cannot be used; `problems` holds every mistake that was found."""
 
     permanent = True
+    problems: tuple[Problem, ...]
 
     def __init__(
         self, problems: Sequence[Problem] | str, *, hint: str = "", server: str | None = None

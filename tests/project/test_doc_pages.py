@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shutil
@@ -9,9 +10,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import FunctionType
 from typing import NamedTuple
 
+import hostler
 import pytest
+import reference_library
 import reference_pages
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +50,31 @@ def programs() -> Iterator[Program]:
 def test_a_page_of_the_reference_is_up_to_date(name: str) -> None:
     there = (reference_pages.FOLDER / name).read_text()
     assert there == reference_pages.page(name), "run python tests/support/reference_pages.py"
+
+
+@pytest.mark.requirement("R44")
+@pytest.mark.parametrize("name", sorted(reference_library.NAMES))
+def test_all_that_a_public_name_has_is_in_the_reference(name: str) -> None:
+    page, heading = reference_library.place_of(name)
+    text = (reference_pages.FOLDER / page).read_text()
+    if heading:
+        (text,) = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    value = getattr(hostler, name)
+    names = public_names(value) - reference_library.INNER if inspect.isclass(value) else set()
+    assert {one for one in names if not re.search(rf"\b{one}\b", text)} == set()
+
+
+def public_names(class_: type) -> set[str]:
+    """What objects of a class have for programs, without what a public class above it has."""
+    found: set[str] = set()
+    for one in class_.__mro__:
+        if one.__module__.startswith("hostler"):
+            has = {name for name, kind in inspect.get_annotations(one).items() if "ClassVar" not in str(kind)}
+            for name, value in vars(one).items():
+                has |= {name} if isinstance(value, property | classmethod | FunctionType) else set()
+            above = one is not class_ and one.__name__ in reference_library.NAMES
+            found = found - has if above else found | has
+    return {name for name in found if not name.startswith("_")}
 
 
 @pytest.mark.requirement("R44")

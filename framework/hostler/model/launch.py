@@ -20,8 +20,8 @@ Cleanup: TypeAlias = Callable[[], None] | Callable[[], Awaitable[None]]
 class Sink(Protocol):
     """Where captured output goes. Both are called on a thread of hostler, never two at a time.
 
-    `data` is any piece of the output (masked), not a line. A sink that raises OSError loses that
-    piece, is named in an event, and is tried again with the next.
+    `data` is any piece of the output (masked), not a line. A sink that raises loses that piece, is
+    named in a notice, and is tried again with the next.
     """
 
     def write(self, stream: StreamName, data: bytes) -> None:
