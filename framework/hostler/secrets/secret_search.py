@@ -39,8 +39,11 @@ class SecretSearch(Generic[AnyStr]):
         self._words: WordSearch[AnyStr] = WordSearch(tuple(places))
         self._begun: Mapping[AnyStr, tuple[AnyStr, ...]] = {at: tuple(found) for at, found in begun.items()}
         self._beginnings: WordSearch[AnyStr] = WordSearch(tuple(begun))
-        self._short: frozenset[AnyStr] = frozenset(
-            one[:length] for one in begun for length in range(1, min(_BEGINNING, len(one)))
+        self._short: tuple[AnyStr, ...] = tuple(
+            {one[:length] for one in begun for length in range(1, min(_BEGINNING, len(one)))}
+        )
+        self._letters: frozenset[AnyStr] = frozenset(
+            one[at : at + 1] for one in self.secrets for at in range(len(one))
         )
         self._longest = max(map(len, self.secrets), default=0)
 
@@ -63,6 +66,9 @@ class SecretSearch(Generic[AnyStr]):
 
     def begun(self, text: AnyStr) -> int:
         """The length of the longest proper beginning of a secret that `text` ends with."""
+        if text[-1:] not in self._letters:  # as mostly after a whole line
+            return 0
+
         window = text[-self._longest :]
         ends = (
             window[at:]
@@ -70,8 +76,10 @@ class SecretSearch(Generic[AnyStr]):
             for at in occurrences(window, beginning)
             if self._begins(window[at:], beginning)
         )
-        short = (one for one in self._short if text.endswith(one))
-        return max(map(len, ends), default=0) or max(map(len, short), default=0)
+        longest = max(map(len, ends), default=0)
+        if not longest and text.endswith(self._short):
+            longest = max(map(len, filter(text.endswith, self._short)))
+        return longest
 
     def _begins(self, end: AnyStr, beginning: AnyStr) -> bool:
         return any(len(one) > len(end) and one.startswith(end) for one in self._begun[beginning])

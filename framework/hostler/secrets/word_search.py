@@ -11,8 +11,14 @@ Spans: TypeAlias = list[tuple[int, int]]
 
 # So many words at once take 5 us for 64 KiB by SIMD, whatever the text is. It would search in another way
 # where few letters begin them or are in all of them, which some texts make slow: the padding prevents it.
-_BATCH = 26
-_PADDING = tuple(bytes([number]) * 4 for number in range(1, 7))
+# As many letters as the padding has are compared at once: two take 3 us, and deceive where words are many.
+_BATCH, _FEW, _SINGLE = 26, 8, 2
+
+
+def _padding(words: int) -> list[bytes]:
+    if words == 1:
+        return []
+    return [bytes([number]) * (2 if words <= _FEW else 4) for number in range(1, 7)]
 
 
 class WordSearch(Generic[AnyStr]):
@@ -21,20 +27,19 @@ class WordSearch(Generic[AnyStr]):
     def __init__(self, words: Sequence[AnyStr]) -> None:
         self._words: Sequence[AnyStr] = words
 
-    def found_in(self, text: AnyStr) -> Iterator[AnyStr]:
-        """Yield each word that stands in `text` once."""
+    def found_in(self, text: AnyStr) -> list[AnyStr]:
+        """Each word that stands in `text`."""
         if self._batches:
-            for batch in self._batches:
-                yield from batch.found_in(text)
-        else:
-            yield from (word for word in self._words if word in text)
+            return [word for batch in self._batches for word in batch.found_in(text)]
+        return [word for word in self._words if word in text]
 
     @cached_property
     def _batches(self) -> list[_Batch[AnyStr]]:
         automaton = byte_automaton() if self._words and isinstance(self._words[0], bytes) else None
         if automaton is None:
             return []
-        return [_Batch(automaton, self._words[at : at + _BATCH]) for at in range(0, len(self._words), _BATCH)]
+        size = _BATCH if len(self._words) > _SINGLE else 1
+        return [_Batch(automaton, self._words[at : at + size]) for at in range(0, len(self._words), size)]
 
 
 class _Batch(Generic[AnyStr]):
@@ -42,9 +47,8 @@ class _Batch(Generic[AnyStr]):
 
     def __init__(self, automaton: Callable[..., Any], words: Sequence[AnyStr]) -> None:
         kinds = import_module("ahocorasick_rs").MatchKind
-        padding: tuple[bytes, ...] = _PADDING if len(words) > 1 else ()
         self._words: Sequence[AnyStr] = words
-        self._fast = automaton([*words, *padding], matchkind=kinds.LeftmostFirst)
+        self._fast = automaton([*words, *_padding(len(words))], matchkind=kinds.LeftmostFirst)
         self._all = automaton(words)
         self._longest = max(map(len, words))
 
