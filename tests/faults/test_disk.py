@@ -9,7 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from hostler import (
 from hostler.process.disk.lock import NameLock
 from hostler.process.disk.run_record import RunRecord, RunStore
 from hostler.process.tree.process_table import start_time
+from msgspec import structs
 from output_capture import until
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
@@ -264,8 +265,8 @@ async def test_a_run_record_of_another_machine_boot_or_process_kills_nobody(
 
     def write(lock: NameLock) -> None:
         record = RunRecord.begin("run", "there", "fake", argv=["serve"], temporary=[temporary])
-        record = replace(record, pid=bystander, start_time=start_time(bystander), supervisor_pid=1)
-        RunStore(world.directories).write(lock, replace(record, **changed))
+        record = structs.replace(record, pid=bystander, start_time=start_time(bystander), supervisor_pid=1)
+        RunStore(world.directories).write(lock, structs.replace(record, **changed))
 
     events: list[Event] = []
     leave_a_record(world, file, write)

@@ -9,7 +9,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from hostler.process.disk.run_record import RunRecord, RunStore, kill_recorded
 from hostler.records.crash_store import CrashStore
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import structs
 
 # No "/" anywhere: a path that is read from a fuzzed record is removed, if it is one.
 texts = st.text(st.characters(exclude_characters="/"), max_size=8)
@@ -43,9 +44,7 @@ foreign = st.binary(max_size=80) | values.map(lambda value: json.dumps(value).en
 
 def record() -> dict[str, Any]:
     begun = RunRecord.begin("run", "here", "web", argv=["serve"], temporary=[Path("left")])
-    read: dict[str, Any] = json.loads(
-        json.dumps({f.name: getattr(begun, f.name) for f in fields(begun)}, default=str)
-    )
+    read: dict[str, Any] = json.loads(json.dumps(structs.asdict(begun), default=str))
     return read
 
 

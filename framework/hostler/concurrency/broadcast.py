@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 from weakref import WeakSet
 
 import anyio
+from msgspec import Struct
 
 T = TypeVar("T")
 _HEAVIEST = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Marks(Generic[T]):
+class Marks(Struct, Generic[T], frozen=True):
     """For items that carry the number of those lost before them: how that is read, and written."""
 
     read: Callable[[T], int]

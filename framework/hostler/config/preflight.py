@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ServerError
 from hostler.launching.build import interpolator, launch_of
@@ -34,8 +37,7 @@ from hostler.text.shell_syntax import surprising_syntax
 Severity: TypeAlias = Literal["mistake", "warning"]
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Struct, frozen=True):
     """One thing that was seen: a mistake would fail the start, a warning would surprise.
 
     `key` is the dotted key of what it is about, `message` says what to do.
@@ -46,8 +48,7 @@ class Observation:
     severity: Severity = "mistake"
 
 
-@dataclass(frozen=True, slots=True)
-class Inspector:
+class Inspector(Struct, frozen=True):
     """Checks every server of a configuration against this machine, as its start would."""
 
     configuration: Configuration

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
 from datetime import date, time
+
+from msgspec import Struct
 
 from hostler.config.dump import written_fields
 from hostler.config.resolve.listener_tables import ResolvedListener
@@ -19,8 +20,7 @@ DEFAULT = "default"
 _PLUGIN = re.compile(r".*\.plugins\.|listeners\.")
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """One value: its dotted key, the value as TOML (no secret is shown), and where it comes from."""
 
     key: str

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import anyio
+from msgspec.structs import replace as replace_fields
 
 from hostler.engine.crash import handle_crash
 from hostler.engine.dependencies import follow_needed, lost_meanwhile
@@ -114,7 +115,7 @@ class Lifecycle(LifecycleState):
     async def _end(self, run: LiveRun, outcome: RunOutcome) -> Crash | None:
         budget = self.server.status.budget
         was_ready = budget.was_ready or run.ready_at is not None
-        self.publish(budget=replace(budget, was_ready=was_ready))
+        self.publish(budget=replace_fields(budget, was_ready=was_ready))
         if outcome.unexpected:
             return await handle_crash(self, run, outcome)
         await stop(self, run, outcome)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from hostler.concurrency.event_loop import loop_time
 from hostler.engine.lifecycle_state import LifecycleState
@@ -24,8 +25,7 @@ from hostler.runtime.health_reports import json_details
 _LATE = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class RunOutcome:
+class RunOutcome(Struct, frozen=True):
     """Why a run is to end. Without `error`, its exit explains it; `succeeded`: it has done its work."""
 
     cause: ExitCause

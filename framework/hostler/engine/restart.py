@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import re
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord
@@ -24,8 +26,7 @@ _IN_USE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Crash:
+class Crash(Struct, frozen=True):
     """A run that exited unexpectedly, when its tree is gone and the plugins have given their advice."""
 
     exit: Exit
@@ -39,8 +40,7 @@ class Crash:
         return self.error.permanent or self.action is Action.GIVE_UP
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """What follows a crash: backoff and another run, or rest for this `reason`; `done` is no failure."""
 
     outcome: State

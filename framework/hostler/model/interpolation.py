@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
+
+from msgspec import Struct
 
 from hostler.errors import EnvironmentSetupFailed
 from hostler.model.values import Endpoint
@@ -144,8 +145,7 @@ PARTS: tuple[Part, ...] = ("port", "host", "url")
 _FORM = re.compile(rf"servers\.(?P<server>[A-Za-z0-9_-]+)\.(?P<part>{'|'.join(PARTS)})", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """One `${servers.NAME.PART}`."""
 
     server: str

@@ -7,10 +7,11 @@ program made has a tree without lines. What only the classes of plugins tell is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import TypeAlias
+
+from msgspec import Struct, field
 
 from hostler.errors import Problem
 from hostler.model.choices import InputMode, Kind, RestartMode
@@ -27,8 +28,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what is compared with, not bound
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedServer:
+class ResolvedServer(Struct, frozen=True):
     """A server as far as it could be read: its tree with `${...}` filled in, and its spec.
 
     `implied` tells where it refers to other servers, and so needs them.

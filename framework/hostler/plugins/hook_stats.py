@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from msgspec import Struct
 
 _FAILURES_IN_A_ROW = 3
 # Without these two a server would start in another environment, or pass for healthy.
 _NEVER_DISABLED = frozenset({"pre_spawn", "health_check"})
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """A hook of a plugin that failed or was `slow`; `disabled` when it is called no more."""
 
     plugin: str
@@ -23,8 +23,7 @@ class Failure:
     slow: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class HookStats:
+class HookStats(Struct, frozen=True):
     """The statistics of one hook of one plugin; seconds of all its calls together."""
 
     calls: int = 0

@@ -5,19 +5,18 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import FunctionType
 from typing import NamedTuple, cast
 
 import pluggy
+from msgspec import Struct
 
 from hostler import hooks
 from hostler.plugins.signatures import FORMS, Marked, hook_arguments, marked_hooks
 
 
-@dataclass(frozen=True, slots=True)
-class Deprecation:
+class Deprecation(Struct, frozen=True):
     """A plugin's use of something that will go; `argument` is "" where it is the whole hook."""
 
     plugin: str
@@ -30,8 +29,7 @@ class Deprecation:
         return f'plugin "{self.plugin}" uses {what}, which is deprecated: {self.instead}'
 
 
-@dataclass(frozen=True, slots=True)
-class Implementation:
+class Implementation(Struct, frozen=True):
     """One hook of one plugin, the arguments that it names, and which of all this is deprecated."""
 
     plugin: str

@@ -6,11 +6,11 @@ import dataclasses
 import inspect
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType, MethodType
 
 import pluggy
+from msgspec import Struct
 
 from hostler import hooks
 from hostler.errors import PluginError
@@ -34,8 +34,7 @@ LISTENER_FORM = "async def listen(self, events, context)"
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-@dataclass(frozen=True, slots=True)
-class Marked:
+class Marked(Struct, frozen=True):
     """One method that is marked with `@hookimpl`; `hook` is the hook that it means to implement."""
 
     attribute: str

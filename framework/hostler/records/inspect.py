@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from hostler.events.crash import CrashRecord
 from hostler.model.states import State
@@ -16,8 +17,7 @@ from hostler.records.crash_store import CrashStore
 from hostler.records.status_store import Status, StatusStore
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerInspection:
+class ServerInspection(Struct, frozen=True, kw_only=True):
     """One server, as it looks from outside at a moment.
 
     `owner` is the hostler that supervises it now. `status` is the last state on record, by any; `run`

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import anyio
+from msgspec import Struct
 
 from hostler.launching import server_user as as_server
 from hostler.launching.server_user import command_for, confined
@@ -26,8 +27,7 @@ _DRAIN_SECONDS = 0.5
 _FILE_SECONDS = 20.0  # for what takes milliseconds, on a busy machine
 
 
-@dataclass(frozen=True, slots=True)
-class CommandRunner:
+class CommandRunner(Struct, frozen=True):
     """Runs commands for one run. With its `run_id` they count as a part of the server's process tree."""
 
     context: SupervisorContext

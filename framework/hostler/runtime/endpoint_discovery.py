@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import anyio
+from msgspec import Struct
 
 from hostler.concurrency.event_loop import loop_time
 from hostler.errors import ListensTooWide, ServerError
@@ -37,8 +38,7 @@ _LATECOMER_PATIENCE = 2.0
 _HANDED_OVER = "configuration"
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointConfirmed:
+class EndpointConfirmed(Struct, frozen=True):
     """A process of the server listens here; or nobody can know, and `doubt` says why."""
 
     endpoint: Endpoint

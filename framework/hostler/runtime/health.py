@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import cast
 
+from msgspec import Struct
+
 from hostler.concurrency.event_loop import loop_time
 from hostler.concurrency.tasks import TaskSet
 from hostler.model.choices import HealthRule
@@ -86,8 +88,7 @@ class PluginHealth:
         return self.failures >= (limit if self.last.limit is None else self.last.limit)
 
 
-@dataclass(frozen=True, slots=True)
-class HealthChanged:
+class HealthChanged(Struct, frozen=True):
     """A health plugin reported, or failed itself; `monitor.take` believes it in its turn."""
 
     monitor: HealthMonitor

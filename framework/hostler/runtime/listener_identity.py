@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from hostler.errors import PortInUse
 from hostler.model.choices import IdentityCheck

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from hostler.model.spec import RestartPolicy
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Struct, frozen=True):
     """What has been spent since the start that somebody asked for.
 
     `used` are automatic restarts since the last stable run, `last_delay` is the last delay in seconds.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord
@@ -12,8 +13,7 @@ from hostler.runtime.base_run import Run
 from hostler.runtime.restart_budget import Budget
 
 
-@dataclass(frozen=True, slots=True)
-class ServerStatus:
+class ServerStatus(Struct, frozen=True):
     """Published by the server's lifecycle after each change; nobody else makes one.
 
     `deactivations` counts how often it became stopped or failed. `unkillable` is why what is left of it

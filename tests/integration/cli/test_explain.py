@@ -21,6 +21,7 @@ from hostler.process.tree.process_table import start_time
 from hostler.records.inspect import ServerInspection
 from hostler.records.status_store import Status
 from hostler_process import Configure, Run, Start, server_table
+from msgspec import structs
 
 OURSELVES = os.getpid()
 OWNER = Owner(OURSELVES, start_time(OURSELVES), "ns", "fake")
@@ -89,7 +90,7 @@ def test_a_hook_that_is_out_of_use_is_told() -> None:
 
 def test_the_address_of_a_server_that_is_not_ready_comes_from_the_run_record() -> None:
     waiting = status(State.WAITING_READY, pid=552)
-    run = replace(RunRecord.begin("id", "ns", "fake", argv=()), url="http://127.0.0.1:2")
+    run = structs.replace(RunRecord.begin("id", "ns", "fake", argv=()), url="http://127.0.0.1:2")
     assert "(at http://127.0.0.1:2)" in told(owner=OWNER, status=waiting, run=run)
 
 
@@ -152,22 +153,22 @@ def test_a_server_whose_hostler_was_killed_is_down() -> None:
     )
     assert "when the machine went down" in told(status=replace(lost, boot_id="another"))
     assert "released it" in told(status=status(State.WAITING_READY))
-    run = replace(
+    run = structs.replace(
         RunRecord.begin("id", "ns", "fake", argv=()), pid=OURSELVES, start_time=start_time(OURSELVES)
     )
     assert f"Its process still runs: pid {OURSELVES};" in told(status=lost, run=run)
-    assert "still lives" not in told(status=lost, run=replace(run, boot_id="another"))
+    assert "still lives" not in told(status=lost, run=structs.replace(run, boot_id="another"))
 
 
 def test_a_server_whose_state_is_not_on_record_is_told_by_its_lock_and_its_run() -> None:
-    run = replace(
+    run = structs.replace(
         RunRecord.begin("id", "ns", "fake", argv=()), pid=OURSELVES, start_time=start_time(OURSELVES)
     )
     head = f"fake is supervised by hostler (pid {OURSELVES}), which has not recorded its state. "
     assert told(owner=OWNER) == head + "It has no process now."
     assert told(owner=OWNER, run=run) == head + f"Its process is pid {OURSELVES}."
     foreign = status(State.FAILED, supervisor_pid=1)
-    run = replace(run, url="http://x")
+    run = structs.replace(run, url="http://x")
     assert (
         told(owner=OWNER, status=foreign, run=run) == head + f"Its process is pid {OURSELVES}, at http://x."
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from crashes import crash
 from hostler import Action, Exit, ExitCause, Kind, RestartMode, RestartPolicy, ServerError, ServerSpec, State
 from hostler.engine.restart import Crash, Decision, blames_its_port, decide
 from hostler.runtime.restart_budget import Budget, after_running, at_once, spend
+from msgspec.structs import replace
 
 POLICY = RestartPolicy(max_restarts=8, initial_delay=0.5, max_delay=30.0, stable_after=10.0)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+
+from msgspec import Struct
 
 from hostler.config.resolve.cross_checks import check_alone
 from hostler.config.resolve.defaults import Defaults
@@ -17,8 +19,7 @@ from hostler.model.schema.tree import Node, Place, below, parse_tree, with_child
 from hostler.model.spec import ServerSpec
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateInstantiator:
+class TemplateInstantiator(Struct, frozen=True):
     """Makes the specs of servers from one template, with parameters that a program gives."""
 
     template: Template

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from hostler.config.resolve.interpolation import Names, fill, fill_env, is_known_at_start
 from hostler.config.resolve.plugin_tables import read_plugins
@@ -27,8 +29,7 @@ from hostler.model.validation import ResolvedServer
 _DEFAULT_HOST = "127.0.0.1"
 
 
-@dataclass(frozen=True, slots=True)
-class ResolveContext:
+class ResolveContext(Struct, frozen=True):
     """What a server's table is read in: the environment, and where it works when it has no `cwd`."""
 
     environ: Mapping[str, str]

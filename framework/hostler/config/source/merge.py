@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
+
+from msgspec import Struct
 
 from hostler.config.source.overrides import Setting, Settings, settings_of, tree_of
 from hostler.errors import Problem
@@ -26,8 +28,7 @@ _ANY = "*"
 """Every key of a table, in a path."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layers:
+class Layers(Struct, frozen=True):
     """The names of profiles and the settings, in order."""
 
     profiles: Sequence[str]

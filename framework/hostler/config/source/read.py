@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import tomllib
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from hostler.config.source.positions import lines
 from hostler.config.source.syntax_errors import SyntaxMistake
@@ -19,8 +20,7 @@ from hostler.model.schema.tree import KeyPath, Node, Place, parse_tree
 _LARGEST_FILE = 4 * 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """A file as it was named, or what was handed over open: "-" (standard input), `<(command)` of a shell."""
 
     named: Path

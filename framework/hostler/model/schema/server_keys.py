@@ -7,9 +7,10 @@ them from here; the defaults are those of ServerSpec and RestartPolicy.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from hostler.model import choices
 from hostler.model.schema import fields
@@ -24,8 +25,7 @@ IN_PROFILE = (*LAYER, "defaults", "listeners")
 TOP = ("extends", *IN_PROFILE, "profiles")
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """One key: what reads its value, what that may be in words and as JSON Schema, and what it means.
 
     `default` is how the docs put it, where the spec's own does not say it. `at_start` tells that the value

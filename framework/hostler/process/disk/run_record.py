@@ -8,10 +8,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Self, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from hostler.errors import EnvironmentSetupFailed, ServerError
 from hostler.process.disk.directories import Directories, secure_directory
@@ -22,9 +24,8 @@ from hostler.process.spawn.cgroups import remove_group
 from hostler.process.tree.process_table import own_start_time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecord:
-    """One run as it stands on disk: begun before the spawn, completed (`dataclasses.replace`) after it.
+class RunRecord(Struct, frozen=True, kw_only=True):
+    """One run as it stands on disk: begun before the spawn, completed (`msgspec.structs.replace`) after it.
 
     `argv` is already redacted. `written` is wall-clock time, for people. `start_time` and
     `supervisor_start` are in the system's own unit: they are only ever compared.
@@ -70,8 +71,7 @@ class RunRecord:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Leftover:
+class Leftover(Struct, frozen=True):
     """What a dead supervisor left: its record, what was cleaned up, and why something was not."""
 
     record: RunRecord | None = None
@@ -248,7 +248,9 @@ def _leftover(path: Path) -> Leftover:
 
 
 def _line(record: RunRecord) -> bytes:
-    known = {name: getattr(record, name) for name in RunRecord.__slots__}  # not asdict, which copies all
+    known = {
+        name: getattr(record, name) for name in RunRecord.__struct_fields__
+    }  # not asdict, which copies all
     return json.dumps(known, default=str).encode() + b"\n"
 
 

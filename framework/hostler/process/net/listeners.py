@@ -7,9 +7,10 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+
+from msgspec import Struct
 
 from hostler.process.net.addresses import Address, parse_address, unmapped
 from hostler.process.tree.procfs import folder
@@ -24,8 +25,7 @@ CLOSING_STATES = (4, 5, 6, 9, 11)
 _USER = re.compile(rb"^Uid:\t\d+\t(\d+)", re.MULTILINE)  # real, effective
 
 
-@dataclass(frozen=True, slots=True)
-class Socket:
+class Socket(Struct, frozen=True):
     """One listening TCP socket; an inode leads to its process where the system does not name the pid."""
 
     address: Address

@@ -6,9 +6,10 @@ import socket
 import sys
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
+
+from msgspec import Struct
 
 from hostler.model.values import Endpoint
 from hostler.process.net.addresses import Address, addresses_here, parse_address
@@ -36,8 +37,7 @@ class ListenerKind(Enum):
     NOBODY = "nobody"
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(Struct, frozen=True):
     """Who would answer at an endpoint: the address that its socket is bound to, and the user who made it."""
 
     kind: ListenerKind

@@ -9,8 +9,9 @@ import struct
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from hostler.errors import ProcessSpawnFailed
 from hostler.files.trusted_path import read_as
@@ -116,8 +117,7 @@ def _question(name: str, path: str) -> str:
     return f'did you mean "{near[0]}"? Otherwise ' if near else ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Checks:
+class _Checks(Struct, frozen=True):
     """Whether the kernel would run a file, and the interpreters that it names."""
 
     cwd: Path

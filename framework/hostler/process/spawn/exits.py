@@ -12,11 +12,12 @@ from contextlib import suppress
 from dataclasses import InitVar, dataclass
 from pathlib import Path
 
+from msgspec import Struct
+
 from hostler.process.tree.process_table import start_time
 
 
-@dataclass(frozen=True, slots=True)
-class ExitStatus:
+class ExitStatus(Struct, frozen=True):
     """How a process ended: an exit code, or the signal that killed it.
 
     Both are None when somebody else in this program took the status from us: ended, but unknown how.

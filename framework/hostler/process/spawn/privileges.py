@@ -10,8 +10,9 @@ import signal
 import subprocess
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
+
+from msgspec import Struct
 
 from hostler.errors import EnvironmentSetupFailed
 from hostler.model.launch import Launch
@@ -23,8 +24,7 @@ _RESTORED_BY_PYTHON = {int(signal.SIGPIPE), int(signal.SIGXFSZ)}  # Popen resets
 _CAP_SETPCAP, _CAP_SYS_RESOURCE = 8, 24
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """The user, group and supplementary groups that a child runs with."""
 
     name: str
@@ -33,8 +33,7 @@ class Account:
     groups: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Prefix:
+class Prefix(Struct, frozen=True):
     """What stands in front of the command, which tools are missing, and what Popen has to do instead."""
 
     argv: tuple[str, ...]

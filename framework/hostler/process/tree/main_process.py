@@ -6,8 +6,9 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum, auto
+
+from msgspec import Struct
 
 from hostler.process.tree.members import Member
 from hostler.process.tree.procfs import folder, read, read_fields
@@ -28,8 +29,7 @@ _MASKS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Main:
+class Main(Struct, frozen=True):
     """Who is signalled first, each with what it does then; `piped`: others read what these write."""
 
     reactions: dict[Member, Reaction]

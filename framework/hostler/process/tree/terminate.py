@@ -5,11 +5,11 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import anyio
+from msgspec import Struct
 
 from hostler.errors import ForceKillTimeout
 from hostler.model.choices import StopMode, StopOrder
@@ -105,8 +105,7 @@ async def _cancel_on(event: anyio.Event, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-@dataclass(frozen=True, slots=True)
-class _TreeStop:
+class _TreeStop(Struct, frozen=True):
     """One stop of a server's tree."""
 
     process: Process

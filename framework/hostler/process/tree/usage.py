@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from hostler.model.values import ProcessUsage
 from hostler.process.spawn.exits import Process
@@ -14,8 +15,7 @@ from hostler.process.tree.process_table import Table
 from hostler.process.tree.procfs import folder, read_fields, read_stat
 
 
-@dataclass(frozen=True, slots=True)
-class TreeMemory:
+class TreeMemory(Struct, frozen=True):
     """The resident size of a tree in bytes, memory that is shared counted for each, and its processes."""
 
     rss: int

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,12 @@ from hostler.errors import EnvironmentSetupFailed, ForceKillTimeout
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.lock import NameLock
 from hostler.process.disk.run_record import Leftover, RunRecord, RunStore, boot_id
+from msgspec.structs import replace
 from namespaces import unshared
 
 DIES = """
 import os, signal, subprocess, sys
-from dataclasses import replace
+from msgspec.structs import replace
 from pathlib import Path
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.lock import NameLock
@@ -39,7 +39,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 STORM = """
 import sys
-from dataclasses import replace
+from msgspec.structs import replace
 from pathlib import Path
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.lock import NameLock

@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
 
 import pytest
 from hostler.model.values import Endpoint
@@ -22,6 +21,7 @@ from hostler.process.net.ownership import (
     who_holds,
     who_listens,
 )
+from msgspec.structs import replace
 
 NOBODY = 65534
 LISTENS = """
