@@ -167,7 +167,13 @@ def _rows(runs: Runs, megabytes: int) -> list[Row]:
             theirs, judged = runs[name, keep, ""], name == "supervisord"
             rows.append(
                 _row(
-                    question, ours, name, theirs, megabytes, 1.0 if judged else None, f"lines, keep = {keep}"
+                    question,
+                    ours,
+                    name,
+                    theirs,
+                    megabytes,
+                    1.0 if judged else None,
+                    f"100-byte lines into {keep} files in turn",
                 )
             )
             rows.append(

@@ -53,7 +53,12 @@ def measure(quick: bool, peers: Path | None = None) -> list[Row]:
         compared(BARE, plain.took, bare.name, bare.took, 1.8),
         *(
             compared(
-                LOGGED, logging.took, one.name, one.took, limits.get(one.name), title="SIGKILL to restart"
+                LOGGED,
+                logging.took,
+                one.name,
+                one.took,
+                limits.get(one.name),
+                title="SIGKILL to the restarted server",
             )
             for one in [bare, *others]
         ),

@@ -92,7 +92,7 @@ def _rows(count: int, found: dict[str, dict[str, list[float]]]) -> list[Row]:
         rows.append(series_under(question, ours[what], unit, GOALS.get(count, {}).get(what)))
         for name, peer in found.items():
             limit = 1.0 if count == 500 and name in AS_FAST_AS.get(what, ()) else None
-            title = f"{count} servers: {what}"
+            title = f"{count:,} servers: {what}"
             rows.append(compared(question, ours[what], name, peer[what], limit, unit, title))
 
     question = f"SIGKILL to the successor, oldest of {count} servers"

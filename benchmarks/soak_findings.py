@@ -138,8 +138,9 @@ def early_and_late(values: Sequence[float]) -> tuple[float, float]:
 def flat(question: str, values: Sequence[int]) -> Row:
     """The last figures are no higher than the first ones."""
     third = max(1, len(values) // 3)
-    told = f"{values[0]} to {values[-1]} ({min(values)} to {max(values)})"
-    return Row(question, told, goal="flat", met=min(values[-third:]) <= max(values[:third]))
+    early, late = values[:third], values[-third:]
+    told = f"{min(early)} to {max(early)}, at last {min(late)} to {max(late)}"
+    return Row(question, told, goal="flat", met=min(late) <= max(early))
 
 
 def _none(question: str, count: int, beside: str = "") -> Row:

@@ -78,7 +78,7 @@ def _rows(took: dict[str, list[float]]) -> list[Row]:
 
     peers = [name.removesuffix(" run") for name in took if name.endswith(" run")]
     limits = {"circus": 1.0}
-    question, title = "hostler run to the child", "Start of the supervisor to that of its server"
+    question, title = "hostler run to the child", "Start of the supervisor to its server"
     return rows + [
         compared(question, took["run"], name, took[f"{name} run"], limits.get(name), title=title)
         for name in peers

@@ -36,21 +36,22 @@ def test_nothing_grows_over_300_restarts_by_the_command_and_over_a_simulated_day
 
 
 @pytest.mark.requirement("R43")
-def test_rows_that_have_a_peer_beside_them_are_drawn_for_light_and_dark_pages(tmp_path: Path) -> None:
+def test_rows_that_have_a_title_are_drawn_for_light_and_dark_pages(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     row = {
         "question": "SIGKILL",
         "hostler": "5.03 ms (4.73 to 6.63)",
         "beside": "circus: 36.4 ms (25.5 to 38.5)",
+        "title": "SIGKILL to restart",
     }
     rows = tmp_path / "rows.json"
-    rows.write_text(json.dumps([row, row | {"question": "no peer", "beside": ""}]))
+    rows.write_text(json.dumps({"rows": [row, row | {"beside": "bare loop: 1.00 ms", "title": ""}]}))
     argv = [sys.executable, str(ROOT / "benchmarks" / "plot.py"), str(rows), "--folder", str(tmp_path)]
     subprocess.run(argv, env=os.environ | {"MPLCONFIGDIR": str(tmp_path)}, check=True, timeout=120)
 
     for theme in ("light", "dark"):
         drawn = (tmp_path / f"benchmarks-{theme}.svg").read_text()
-        assert [text in drawn for text in ("SIGKILL", "5.03 ms", "36.4 ms", "no peer")] == [
+        assert [text in drawn for text in ("SIGKILL", "5.03 ms", "36.4 ms", "bare loop")] == [
             True,
             True,
             True,
