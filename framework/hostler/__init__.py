@@ -70,7 +70,7 @@ if TYPE_CHECKING:
         StopSignal as StopSignal,
     )
     from hostler.model.dependencies import Condition as Condition, Need as Need, OnRestart as OnRestart
-    from hostler.model.diff import Change as Change, Changes as Changes
+    from hostler.model.diff import Change as Change, Changes as Changes, ListenerChanges as ListenerChanges
     from hostler.model.heartbeat import is_heartbeat as is_heartbeat
     from hostler.model.launch import Confinement as Confinement, Launch as Launch, Sink as Sink
     from hostler.model.spec import (
@@ -144,7 +144,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
             HealthRule IdentityCheck InputMode Kind OutputMode RestartMode StopMode StopSignal
         """,
         "model.dependencies": "Condition Need OnRestart",
-        "model.diff": "Change Changes",
+        "model.diff": "Change Changes ListenerChanges",
         "model.heartbeat": "is_heartbeat",
         "model.launch": "Confinement Launch Sink",
         "model.spec": "Configuration EnvFile ListenerSpec PluginSpec RestartPolicy ServerSpec",

@@ -13,10 +13,10 @@ from hostler.cli.output.views import View
 from hostler.concurrency.threads import run_in_thread
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.files.session_keyring import leave_session_keys
-from hostler.model.diff import Changes
+from hostler.model.diff import Changes, ListenerChanges
 from hostler.model.spec import Configuration
 from hostler.model.states import State
-from hostler.supervisor.reload import refuse_exposed
+from hostler.supervisor.exposed_files import refuse_exposed
 from hostler.supervisor.supervisor import Supervisor
 
 _LESS_RIGHTS = {"privileges", "sandbox"}
@@ -93,9 +93,21 @@ def lines(changes: Changes, again: Sequence[str] = ()) -> Iterator[str]:
 
     yield from (f"  {name}: added" for name in changes.added)
 
+    yield from _listener_lines(changes.listeners)
+
     yield from (f"  {name}: had failed, and is started again" for name in again)
     if unchanged := [name for name in changes.unchanged if name not in again]:
         yield f"  unchanged: {', '.join(unchanged)}"
+
+
+def _listener_lines(changes: ListenerChanges) -> Iterator[str]:
+    yield from (f"  listener {name}: removed" for name in changes.removed)
+
+    for name, keys in changes.changed.items():
+        yield f"  listener {name}: begins anew"
+        yield from (f"    {change}" for change in keys)
+
+    yield from (f"  listener {name}: added" for name in changes.added)
 
 
 def keep_session_keys(configuration: Configuration) -> None:

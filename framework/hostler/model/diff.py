@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 from hostler.model.dependencies import Need, as_needs
-from hostler.model.spec import PluginSpec, ServerSpec
+from hostler.model.spec import ListenerSpec, PluginSpec, ServerSpec
 from hostler.secrets.credentials import MASK, is_secret_name, masked_words, passwords_in
 from hostler.secrets.masking import Masker
 from hostler.secrets.reference import Secret
@@ -28,11 +28,23 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class ListenerChanges:
+    """What a reload changes of the listeners, by name; those of `changed` are ended, and begin anew."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.changed)
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What a reload changed, or would: names of servers, in order.
 
     `restarted` are those of `changed` that were wanted up; the others are taken as they are at rest.
-    `when_idle` are those of `restarted` that run on until nothing runs on them.
+    `when_idle` are those of `restarted` that run on until nothing runs on them. `listeners` tells of those.
     """
 
     added: tuple[str, ...] = ()
@@ -41,16 +53,27 @@ class Changes:
     unchanged: tuple[str, ...] = ()
     changed: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)
     when_idle: tuple[str, ...] = ()
+    listeners: ListenerChanges = field(default_factory=ListenerChanges)
 
     def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.changed)
+        return bool(self.added or self.removed or self.changed or self.listeners)
 
 
 def differences(old: ServerSpec, new: ServerSpec) -> tuple[Change, ...]:
     """The keys in which two specs of one server differ."""
-    before, after = dict(_entries(old)), dict(_entries(new))
+    return _differences(dict(_entries(old)), dict(_entries(new)), Masker(old.secrets | new.secrets))
+
+
+def listener_differences(old: ListenerSpec, new: ListenerSpec, hidden: Iterable[str]) -> tuple[Change, ...]:
+    """The options in which two specs of one listener differ; texts that are `hidden` are masked."""
+    before, after = ({**spec.options, "use": spec.instance or spec.use} for spec in (old, new))
+    return _differences(before, after, Masker([*old.secrets, *new.secrets, *hidden]))
+
+
+def _differences(
+    before: Mapping[str, object], after: Mapping[str, object], masker: Masker
+) -> tuple[Change, ...]:
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    masker = Masker(old.secrets | new.secrets)
 
     def text(key: str, values: Mapping[str, object]) -> str | None:
         return masker.text(_text(key.rpartition(".")[2], values[key])) if key in values else None

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import cast
 
 from hostler.concurrency.broadcast import Broadcast
 from hostler.errors import InvalidConfiguration, PluginError
-from hostler.events.events import Event
+from hostler.events.events import Event, Notice
+from hostler.model.diff import Change, ListenerChanges, listener_differences
 from hostler.model.interpolation import InterpolationError, expand, expand_all
 from hostler.model.spec import ListenerSpec
-from hostler.plugins.hidden_options import hidden_of
+from hostler.plugins.hidden_options import hidden_in, hidden_of
 from hostler.supervisor.listener import Listener, ListenerSetting, Listening
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """The listeners to be, with the objects that are made already: taking them cannot fail."""
+
+    changes: ListenerChanges
+    specs: Mapping[str, ListenerSpec]
+    made: Mapping[str, Listener]
 
 
 class ListenerTasks:
     """Runs the listeners of one supervisor, each in its own task; no fault of one reaches anything else.
 
-    Raises PluginError for an object that is none, and for options that cannot be used.
+    `configured` are those of a file, which a reload may replace; those `given` by the program stay. Raises
+    PluginError for an object that is none, and for options that cannot be used.
     """
 
     def __init__(
@@ -29,37 +40,114 @@ class ListenerTasks:
         setting: ListenerSetting,
     ) -> None:
         self._setting = setting
-        own = {name: ListenerSpec(name, instance=listener) for name, listener in given.items()}
         # A program's own goes before that of the file: a test stands in for what would be sent.
-        self._specs = {**configured, **own}
+        self._given = {name: ListenerSpec(name, instance=listener) for name, listener in given.items()}
+        self._specs: Mapping[str, ListenerSpec] = {**configured, **self._given}
         self._listeners = {name: self._made(spec) for name, spec in self._specs.items()}
-        self._tasks: dict[asyncio.Task[None], Listening] = {}
+        self._channel: Broadcast[Event] | None = None
+        self._running: dict[str, Listening] = {}
+        self._tasks: dict[Listening, asyncio.Task[None]] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
 
     def begin(self, channel: Broadcast[Event]) -> None:
         """Have them follow the channel from now on."""
-        for name, listener in self._listeners.items():
-            secrets = {*self._specs[name].secrets, *hidden_of(listener)}
-            listening = Listening(name, listener, secrets, channel.subscribe(), self._setting)
-            self._tasks[asyncio.create_task(listening.run(), name=f"listener {name}")] = listening
+        self._channel = channel
+        for name in self._specs:
+            self._begin(name, channel)
 
     async def close(self) -> None:
         """Give them their last events, within a bounded time; what resists its cancellation is left."""
-        for listening in self._tasks.values():
+        for listening in self._running.values():
             listening.end()
-        await self._finish(self._tasks)
+        await self._finish(self._tasks[one] for one in self._running.values())
+        if self._retiring:
+            await asyncio.wait(self._retiring)
 
     def cancel(self) -> None:
         """Cancel them without waiting, and without their last events: they are not this process's."""
-        for task in self._tasks:
+        for task in (*self._tasks.values(), *self._retiring):
             task.cancel()
 
+    # -- reload -------------------------------------------------------------------------------
+
+    def changes(self, configured: Mapping[str, ListenerSpec]) -> ListenerChanges:
+        """What would change if these were those of the file. Raises PluginError for a class that is gone."""
+        old, new = self._specs, {**configured, **self._given}
+        changed = {name: self._differences(name, new[name]) for name in new if name in old}
+        return ListenerChanges(
+            added=tuple(name for name in new if name not in old),
+            removed=tuple(name for name in old if name not in new),
+            changed={name: keys for name, keys in changed.items() if keys},
+        )
+
+    def _differences(self, name: str, new: ListenerSpec) -> tuple[Change, ...]:
+        from hostler.plugins.discovery import find_class  # noqa: PLC0415 - as below
+
+        old = self._specs[name]
+        if old != new:
+            return listener_differences(old, new, [*hidden_in(old), *hidden_in(new)])
+        if new.instance is None and find_class(new) is not type(self._listeners[name]):
+            return (Change("use", new.use, f"{new.use} (edited)"),)
+        return ()
+
+    def prepared(self, configured: Mapping[str, ListenerSpec]) -> Replacement:
+        """Make what is new of these. Raises PluginError or InvalidConfiguration, and nothing has changed."""
+        changes, specs = self.changes(configured), {**configured, **self._given}
+        made = {name: self._made(specs[name]) for name in (*changes.added, *changes.changed)}
+        return Replacement(changes, specs, made)
+
+    def take(self, replacement: Replacement) -> None:
+        """End those that are gone or changed, which get what waits for them yet, and begin the new ones."""
+        changes, channel = replacement.changes, self._channel
+        assert channel is not None
+        for name in (*changes.removed, *changes.changed):
+            self._retire(self._running.pop(name))
+        self._specs = replacement.specs
+        self._listeners |= replacement.made
+        for name in replacement.made:
+            self._begin(name, channel)
+        self._notify(changes)
+
+    def _notify(self, changes: ListenerChanges) -> None:
+        for name in changes.removed:
+            self._notice("listener_removed", name, "removed")
+        for name, keys in changes.changed.items():
+            names = [change.key for change in keys]
+            self._notice("listener_changed", name, f"changed: {', '.join(names)}", keys=names)
+        for name in changes.added:
+            self._notice("listener_added", name, "added")
+
+    def _notice(self, topic: str, name: str, text: str, **details: object) -> None:
+        about = {"listener": name, **details}
+        text = f"the listener {name} is {text}" if not details else f"the listener {name} begins anew, {text}"
+        self._setting.publish(Notice(server="", generation=0, topic=topic, text=text, details=about))
+
+    # -- tasks --------------------------------------------------------------------------------
+
+    def _begin(self, name: str, channel: Broadcast[Event]) -> None:
+        listener = self._listeners[name]
+        secrets = {*self._specs[name].secrets, *hidden_of(listener)}
+        listening = Listening(name, listener, secrets, channel.subscribe(), self._setting)
+        self._running[name] = listening
+        self._tasks[listening] = asyncio.create_task(listening.run(), name=f"listener {name}")
+
+    def _retire(self, listening: Listening) -> None:
+        listening.end()
+        task = self._tasks.pop(listening)
+        finishing = asyncio.create_task(self._finish([task]), name=f"end of {task.get_name()}")
+        self._retiring.add(finishing)
+        finishing.add_done_callback(self._retiring.discard)
+
     async def _finish(self, tasks: Iterable[asyncio.Task[None]]) -> None:
+        waited = list(tasks)
         for wait in (self._setting.patience.last, 1.0):
-            running = [task for task in tasks if not task.done()]
+            running = [task for task in waited if not task.done()]
             if running:
                 await asyncio.wait(running, timeout=wait)
                 for task in running:
                     task.cancel()
+
+    # -- objects ------------------------------------------------------------------------------
 
     def _made(self, spec: ListenerSpec) -> Listener:
         # Not above: a supervisor without listeners needs none of it.

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 from hostler.concurrency.threads import run_in_thread
@@ -18,8 +16,9 @@ from hostler.model.graph import in_order, require_variables
 from hostler.model.schema.diagnostics import likely
 from hostler.model.spec import Configuration, ServerSpec
 from hostler.model.states import State
-from hostler.process.context import exposed
 from hostler.supervisor.configuration import ConfigurationSource, configuration_of
+from hostler.supervisor.exposed_files import refuse_exposed
+from hostler.supervisor.listeners import ListenerTasks
 from hostler.supervisor.postponed_restarts import PostponedRestarts, QuietMoment, Specs, When, quiet_moment
 from hostler.supervisor.registry import ServerRegistry
 
@@ -39,10 +38,12 @@ class Reloader:
     def __init__(
         self,
         registry: ServerRegistry,
+        listeners: ListenerTasks,
         templates: Mapping[str, Callable[..., ServerSpec]],
         is_open: Callable[[], bool],
     ) -> None:
         self._registry = registry
+        self._listeners = listeners
         self._templates = templates
         self._is_open = is_open
         self._lock = asyncio.Lock()
@@ -82,7 +83,9 @@ class Reloader:
 
     def preview(self, configuration: ConfigurationSource) -> Changes:
         """See Supervisor.changes."""
-        return self._changes(self._with_added(configuration_of(configuration).servers))
+        wanted = configuration_of(configuration)
+        changes = self._changes(self._with_added(wanted.servers))
+        return replace(changes, listeners=self._listeners.changes(wanted.listeners))
 
     def end_waiting(self) -> None:
         """Have nothing more wait for a quiet moment: those servers stay as they are."""
@@ -223,10 +226,12 @@ class Reloader:
         wanted = self._with_added(configuration.servers)
         changes = self._changes(wanted)
         moments = self._moments(changes.restarted, wanted, when, within)
-        changes = replace(changes, when_idle=tuple(moments))
+        replacement = self._listeners.prepared(configuration.listeners)
+        changes = replace(changes, when_idle=tuple(moments), listeners=replacement.changes)
         self._postponed.end()
         postponed = PostponedRestarts(changes, configuration.servers, moments, self._take_rest)
         await self._apply(postponed)
+        self._listeners.take(replacement)
         self._added.difference_update(configuration.servers)
         self._templates = configuration.templates
         self._postponed = postponed
@@ -298,28 +303,3 @@ class Reloader:
 def _is_up(server: Server) -> bool:
     """Whether it is wanted up, or is a task that was and has completed: changed, it runs again."""
     return server.desired.is_up or server.completed
-
-
-async def refuse_exposed(servers: Iterable[Server]) -> None:
-    """Refuse to read what a server could have changed, once: its user is to look at it first.
-
-    A server that still could is restarted before, so that what the user sees is what will be read. Raises
-    InvalidConfiguration.
-    """
-    files: dict[Path, str] = {}
-
-    for server in servers:
-        context = server.context
-        if server.run is not None and exposed(server.run.launch, context.inputs):
-            # Whether it comes up again does not matter: this run of it has ended.
-            with suppress(ServerError):
-                await server.restart(generation=server.generation)
-        files.update(context.exposure.take())
-
-    if files:
-        path, name = next(iter(files.items()))
-        more = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
-        raise InvalidConfiguration(
-            f"{path}{more} was replaced or made while the server {name} could write it in its sandbox",
-            hint="look at what stands there now, which the server cannot change any more; then reload again",
-        )

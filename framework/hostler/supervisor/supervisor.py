@@ -67,7 +67,7 @@ class Supervisor:
         statuses = None if place is None else StatusStore(self._context.data_dir)
         crashes = CrashStore(self._context.data_dir)
         self._recorder = StateRecorder(self._registry, crashes, statuses, self._registry.holds)
-        self._reloader = Reloader(self._registry, given.templates, self._is_open)
+        self._reloader = Reloader(self._registry, self._observers, given.templates, self._is_open)
         self._essentials = Essentials(self._registry, self.stop)
         self._listeners: list[Callable[[Event], None]] = [self._recorder.on_event, self._essentials.on_event]
 
@@ -182,6 +182,8 @@ class Supervisor:
         within: float | str = 600.0,
     ) -> Changes:
         """Take another configuration: restart what changes, add and remove servers, leave all others alone.
+
+        So it is with the listeners of files; those that the program gave stay.
 
         A changed server that is up is stopped and asked up again, which this does not wait for; one
         at rest just takes what is new. Servers that `add` has added stay, unless the configuration
