@@ -60,6 +60,8 @@ def read_env_file(file: EnvFile, *, warn: Callable[[str], object] = str) -> dict
 def _hint(file: EnvFile) -> str:
     if name := _VARIABLE.search(str(file.path)):
         return f"write ${{{name[1]}}} for a variable in env_file"
+    if file.path.is_dir():
+        return f"it is a folder: write the path of the file in it, such as {file.path / '.env'}"
     return "create it, or remove it from env_file; mark one that may be missing with optional = true"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import field
 from types import EllipsisType, MappingProxyType
@@ -29,11 +30,33 @@ _LONG_UNITS = MappingProxyType(
         **dict.fromkeys(("day", "days"), "d"),
     }
 )
-_LETTERS = MappingProxyType({"k": "KiB", "m": "MiB", "g": "GiB"})
+_ISO = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", re.ASCII)
+_PERIODS = MappingProxyType({"hourly": "1h", "daily": "1d", "weekly": "7d", "monthly": "30d", "1w": "7d"})
+_MANY = 1000
+_LETTERS = MappingProxyType({"k": "KiB", "m": "MiB", "g": "GiB", "ki": "KiB", "mi": "MiB", "gi": "GiB"})
+
+
+def likely_duration_of(value: object) -> str:
+    """The duration that a value of TOML which is no string was probably meant as, or ""."""
+    from datetime import time  # noqa: PLC0415 - only this message needs it
+
+    if isinstance(value, time):
+        return f"{value.hour * 3600 + value.minute * 60 + value.second}s"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        return ""
+    # pm2 and other programs in JavaScript count in milliseconds.
+    return f"{value}ms" if value >= _MANY and value % 100 == 0 else f"{value}s"
 
 
 def likely_duration(text: str) -> str:
-    """The duration that "30", "1m30s" or "30 seconds" was probably meant as, or ""."""
+    """The duration that "30", "1m30s", "PT30S", "daily" or "30 seconds" was probably meant as, or ""."""
+    text = _PERIODS.get(text.strip().lower().removeprefix("@"), text)
+    iso = _ISO.fullmatch(text.strip())
+    if iso is not None and iso[0].strip("PT"):
+        text = "".join(f"{number}{unit}" for number, unit in zip(iso.groups(), "dhms", strict=True) if number)
+    clock = re.fullmatch(r"(\d{1,3}):(\d\d):(\d\d)", text.strip(), re.ASCII)
+    if clock is not None:
+        text = f"{int(clock[1]) * 3600 + int(clock[2]) * 60 + int(clock[3])}s"
     if not re.fullmatch(rf"\s*(?:{_PARTS.pattern})+", text):
         return ""
     parts = [(number, _LONG_UNITS.get(unit.lower(), unit.lower())) for number, unit in _PARTS.findall(text)]

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
@@ -17,10 +18,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from hostler.errors import PluginError, Problem
+from hostler.model.schema import foreign_words
 from hostler.model.schema.diagnostics import likely, worded
 from hostler.model.schema.server_keys import SERVER_KEYS
 from hostler.model.spec import ListenerSpec, PluginSpec
-from hostler.model.units import Duration, Size, likely_duration, likely_size
+from hostler.model.units import Duration, Size, likely_duration, likely_duration_of, likely_size
 from hostler.plugins.discovery import find_class
 from hostler.plugins.messages import fault_in, file_of, said
 from hostler.plugins.signatures import check_hooks, check_listener, check_plugin
@@ -145,11 +147,13 @@ def construct(class_: type, options: Mapping[str, Any]) -> tuple[object | None, 
     """Make a plugin object, or None and every mistake in its options; its hooks are not looked at."""
     fields = option_fields(class_)
     problems = [_unknown(key, fields) for key in options if key not in fields]
+    meant = {problem.proposal for problem in problems}
     values: dict[str, Any] = {}
 
     for name, field in fields.items():
         if name not in options:
-            problems += [Problem(name, "this option is required")] if _required(field) else []
+            is_missing = _required(field) and name not in meant
+            problems += [Problem(name, "this option is required")] if is_missing else []
             continue
         if isinstance(options[name], float) and not math.isfinite(options[name]):  # TOML has nan and inf
             problems.append(Problem(name, f"expected a number that is one, found {options[name]}"))
@@ -190,7 +194,9 @@ def _required(field: dataclasses.Field[Any]) -> bool:
 
 
 def _unknown(key: str, fields: Iterable[str]) -> Problem:
-    proposal = likely(key, fields)
+    proposal = next((one for one in foreign_words.options(key) if one in fields), "") or likely(key, fields)
+    if key in {"enabled", "enable", "disabled", "disable"}:
+        return Problem(key, "unknown option; a plugin is switched off by false, PLUGIN = false")
     allowed = f"there are: {', '.join(fields) or 'none'}"
     rest = f"{key} is a key of the server: write it in [servers.NAME]" if key in SERVER_KEYS else allowed
     return Problem(key, "unknown option" if proposal else f"unknown option; {rest}", proposal=proposal)
@@ -206,16 +212,61 @@ def _wrong_value(hint: Any, name: str, value: object, message: str) -> Problem:
     choices = _choices(hint)
     if choices and not path:
         allowed = ", ".join(f'"{choice}"' for choice in choices)
-        proposal = likely(value, choices) if isinstance(value, str) else ""
+        word = value if isinstance(value, str) else ""
+        proposal = likely(word, choices) or likely(word.upper(), choices)
         return Problem(name, f"expected one of {allowed}, found {worded(value)}", proposal=proposal)
 
     types = _TYPES.fullmatch(text)
     if types is None:
         return Problem(name + path, text, proposal="" if path else _with_unit(hint, value))
 
-    secret = "Secret" in str(hint)
+    secret = "Secret" in str(hint) and types["found"] != "array"
     found = _WORDS.get(types["found"], types["found"]) if path or isinstance(value, str) else worded(value)
-    return Problem(name + path, f"expected {_wanted(types['wanted'], secret=secret)}, found {found}")
+    example = "" if path else _as_wanted(types["wanted"], value)
+    return Problem(name + path, f"expected {_wanted(types['wanted'], secret=secret)}{example}, found {found}")
+
+
+def example_of(spec: PluginSpec, value: object) -> str:
+    """A value as the first option of a plugin, `{ path = "x.log" }`; "" where it cannot be that."""
+    try:
+        class_ = plugin_class(spec)
+        name, field = next(iter(option_fields(class_).items()))
+        is_line = name == "command" and isinstance(value, str)
+        for given in (value, _words(str(value)) if is_line else [value]) if field.repr else ():
+            with suppress(msgspec.ValidationError):
+                convert(class_, field, given)
+                return f"{{ {name} = {_in_toml(given)} }}"
+    except (PluginError, StopIteration):
+        pass
+    return ""
+
+
+def _as_wanted(wanted: str, value: object) -> str:
+    """How a value of another type is written as one that is allowed; "" where it cannot be."""
+    types = set(wanted.split(" | "))
+    # A text may be a secret, whatever the name of its option.
+    if isinstance(value, str) and "int" in types and value.isdecimal():
+        return " (write it without quotes)"
+    if isinstance(value, str) and "array" in types and "str" not in types:
+        return ', such as ["..."]'
+    if "str" in types and isinstance(value, int) and not isinstance(value, bool):
+        return f" (write {_in_toml(str(value))})"
+    return ', such as { NAME = "value" }' if "object" in types and isinstance(value, list) else ""
+
+
+def _words(line: str) -> list[str]:
+    import shlex  # noqa: PLC0415 - only this message needs it
+
+    try:
+        return shlex.split(line)
+    except ValueError:
+        return [line]
+
+
+def _in_toml(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_in_toml, value))}]"
+    return worded(value)
 
 
 def _refusal(error: Exception, fields: Iterable[str], file: str) -> Problem:
@@ -240,7 +291,7 @@ def _with_unit(hint: Any, value: object) -> str:
     if not isinstance(value, str | int | float) or isinstance(value, bool) or {Duration, Size} <= kinds:
         return ""
     if Duration in kinds:
-        return f"{value}s" if not isinstance(value, str) else likely_duration(value)
+        return likely_duration(value) if isinstance(value, str) else likely_duration_of(value)
     return likely_size(str(value)) if Size in kinds else ""
 
 

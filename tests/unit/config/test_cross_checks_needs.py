@@ -123,7 +123,7 @@ CONDITIONS = 'expected one of "started", "ready", "completed"'
             "needs.db = true",
             (
                 'needs.db: expected "started", "ready", "completed" or a table, such as '
-                '{ condition = "ready", on_restart = "keep" }, found true'
+                '{ condition = "ready", on_restart = "keep" }, found true; did you mean "ready"?'
             ),
         ),
         ("needs.dbb = 'ready'", 'needs.dbb: there is no server "dbb"; did you mean "db"?'),

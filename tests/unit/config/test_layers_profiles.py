@@ -127,7 +127,10 @@ def test_an_unknown_profile_is_told_with_those_there_are_and_a_proposal(write: W
         ("[profiles.ci.server.web]", 'a.toml:1: profiles.ci.server: unknown key; did you mean "servers"?'),
         (
             "[profiles.ci]\nextends = []",
-            "a.toml:2: profiles.ci.extends: unknown key; allowed: servers, templates, defaults, listeners",
+            (
+                "a.toml:2: profiles.ci.extends: unknown key; it belongs to the top of the file, "
+                "above the first [table]"
+            ),
         ),
         (
             "[profiles.ci.servers.web]\nprot = 1",

@@ -24,6 +24,10 @@ NAMES = (
     "${servers.NAME.port}"
 )
 NO_COMMAND = "there is no command, and no plugin that could supply one (with the hook pre_spawn)"
+OPTIONS = "expected true, false or a table of options"
+SIGNALS = '"SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH"'
+IDENTITY = 'expected one of "require", "check", "off"'
+FORM = "a ${ that is not ${NAME} or ${NAME:-default}; a plain ${ is written $${"
 NO_PORT = "means nothing here: the server has no port (port = false)"
 STRINGS = "expected a list of strings, such as"
 SERVER_KEYS = (
@@ -38,7 +42,7 @@ EXIT_CODE = 'expected an exit code from 0 to 255, or the name of a signal, such 
 IN_A_SERVER = [
     (
         "success_exit_codes = 0",
-        'success_exit_codes: expected a list of exit codes, such as [0, 143] or [0, "SIGTERM"], found 0',
+        "success_exit_codes: expected a list of exit codes, such as [0], found 0",
     ),
     ("success_exit_codes = [256]", f"success_exit_codes[0]: {EXIT_CODE}, found 256"),
     (
@@ -71,7 +75,7 @@ IN_A_SERVER = [
         "stop_signal = 'SIGKILL'",
         (
             'stop_signal: expected one of "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", '
-            '"SIGWINCH", found "SIGKILL"'
+            '"SIGWINCH" (force_kill_timeout = "0s" sends SIGKILL at once), found "SIGKILL"'
         ),
     ),
     (
@@ -151,11 +155,15 @@ IN_A_SERVER = [
     ("host = '127.0.0.1.example.org'", f'host: "127.0.0.1.example.org" {OUTSIDE}'),
     ("host = 'http://localhost'", f'host: {HOST}, found "http://localhost"'),
     ("host = '[::1]'", f'host: {HOST}, found "[::1]"'),
-    ("port = true", f"port: {PORT}, found true"),
+    ("port = true", f"port: {PORT} (write 0), found true"),
     ("port = '80'", f'port: {PORT} (write 80, without quotes), found "80"'),
     ("port = 65536", f"port: {PORT}, found 65536"),
     ("port = -1", f"port: {PORT}, found -1"),
-    ("port = 80.0", f"port: {PORT}, found 80.0"),
+    ("port = 80.0", f"port: {PORT} (write 80), found 80.0"),
+    ("port = '8080:80/tcp'", f'port: {PORT} (write 8080), found "8080:80/tcp"'),
+    ("port = '8080:80'", f'port: {PORT} (write 8080), found "8080:80"'),
+    ("port = 'http://localhost:80/'", f'port: {PORT} (write 80), found "http://localhost:80/"'),
+    ("port = 'none'", f'port: {PORT} (write false), found "none"'),
     ("port = 2020-01-01", f"port: {PORT}, found a date"),
     ("scheme = 'HT TP'", 'scheme: expected the scheme of a URL, such as "http", found "HT TP"'),
     ("expose = 'yes'", 'expose: expected true or false (write true, without quotes), found "yes"'),
@@ -200,7 +208,7 @@ IN_A_SERVER = [
     ("needs = ['wbe']", 'needs[0]: there is no server "wbe"'),
     ("needs = ['web']", "needs[0]: a server cannot need itself"),
     ("needs = [1]", 'needs[0]: expected a string, found 1; did you mean "1"?'),
-    ("autostart = 1", "autostart: expected true or false, found 1"),
+    ("autostart = 1", "autostart: expected true or false (write true), found 1"),
     (
         "identity = 'of'",
         'identity: expected one of "require", "check", "off", found "of"; did you mean "off"?',
@@ -212,7 +220,101 @@ IN_A_SERVER = [
         'no_new_privileges: expected true or false (write true, without quotes), found "yes"',
     ),
     ("plugins = true", "plugins: expected a table of plugins, found true"),
-    ("plugins.x = 5", "plugins.x: expected true, false or a table of options, found 5"),
+    (
+        "plugins.path = 5",
+        'plugins.path: it is no plugin; write [servers.NAME.plugins] http-health = { path = "/health" }',
+    ),
+    (
+        "plugins.deep = 5",
+        "plugins.deep: it is no plugin; an option stands in the table of its plugin, PLUGIN = { deep = ... }",
+    ),
+    ("plugins.log-rotation = 1", f"plugins.log-rotation: {OPTIONS} (write true), found 1"),
+    (
+        "plugins.log-rotation = 'x.log'",
+        f'plugins.log-rotation: {OPTIONS}, such as {{ path = "x.log" }}, found "x.log"',
+    ),
+    (
+        "plugins.exec-health = 'curl -f x'",
+        f'plugins.exec-health: {OPTIONS}, such as {{ command = ["curl", "-f", "x"] }}, found "curl -f x"',
+    ),
+    (
+        "plugins.my = 'my.py:Plugin'",
+        f'plugins.my: {OPTIONS}, such as {{ use = "my.py:Plugin" }}, found "my.py:Plugin"',
+    ),
+    ("plugins.plugins = {}", "plugins.plugins: plugins stands there twice: write [servers.web.plugins]"),
+    (
+        "plugins = [{ name = 'log-rotation' }]",
+        "plugins: expected a table of plugins, such as { log-rotation = true }, found a list",
+    ),
+    (
+        "plugins.log-rotation = { file = 'x' }",
+        'plugins.log-rotation.file: unknown option; did you mean "path"?',
+    ),
+    (
+        "plugins.log-rotation = { path = 'x', enabled = false }",
+        "plugins.log-rotation.enabled: unknown option; a plugin is switched off by false, PLUGIN = false",
+    ),
+    ("dependsOn = ['x']", f"dependsOn: unknown key; {foreign_words.advice('depends_on')}"),
+    ("commands = ['x']", 'commands: unknown key; did you mean "command"?'),
+    ("profiles = ['x']", "profiles: unknown key; a profile has its own tables, [profiles.NAME.servers.NAME]"),
+    ("restart = { condition = 'any' }", 'restart.condition: unknown key; did you mean "policy"?'),
+    (
+        "needs = [{ name = 'db' }]",
+        (
+            'needs[0]: expected the name of a server; conditions stand in a table, needs = { db = "ready" }, '
+            "found a table"
+        ),
+    ),
+    ("needs = 'db, api'", 'needs: expected a list of strings, such as ["db", "api"], found "db, api"'),
+    (
+        "stop = 'TERM'",
+        'stop: expected one of "main", "tree" (a signal is written stop_signal = "SIGTERM"), found "TERM"',
+    ),
+    ("stop_signal = 'int'", f'stop_signal: expected one of {SIGNALS}, found "int"; did you mean "SIGINT"?'),
+    (
+        "stdin = 'pipe'",
+        'stdin: expected one of "null", "open", "inherit", found "pipe"; did you mean "open"?',
+    ),
+    ("stdout = 'null'", f'stdout: {OUTPUT}, found "null"; did you mean "ignore"?'),
+    (
+        "stdout = 'x.log'",
+        (
+            f"stdout: {OUTPUT} (a log file is [servers.NAME.plugins] log-rotation = {{ path = ... }}), "
+            'found "x.log"'
+        ),
+    ),
+    (
+        "health = true",
+        (
+            'health: expected one of "all", "any" (a check of health is a plugin: [servers.NAME.plugins] '
+            "http-health = true), found true"
+        ),
+    ),
+    ("identity = true", f'identity: {IDENTITY}, found true; did you mean "check"?'),
+    ("startup_timeout = 5000", f'startup_timeout: {UNIT}, found 5000; did you mean "5000ms"?'),
+    ("startup_timeout = 'PT1M30S'", f'startup_timeout: {PARSED_UNIT}, found "PT1M30S"; did you mean "90s"?'),
+    ("startup_timeout = 00:01:30", f'startup_timeout: {UNIT}, found a time; did you mean "90s"?'),
+    (
+        "startup_timeout = '00:01:30'",
+        f'startup_timeout: {PARSED_UNIT}, found "00:01:30"; did you mean "90s"?',
+    ),
+    (
+        "task_timeout = 'never'",
+        'task_timeout: expected a duration of 0s or more, found "never"; did you mean "0s"?',
+    ),
+    (
+        "success_exit_codes = ['3']",
+        f'success_exit_codes[0]: {EXIT_CODE} (write 3, without quotes), found "3"',
+    ),
+    ("success_exit_codes = [-15]", f'success_exit_codes[0]: {EXIT_CODE}, found -15; did you mean "SIGTERM"?'),
+    ("env.A = '${env.HOME}'", 'env.A: ${env.HOME} is not defined; did you mean "${HOME}"?'),
+    ("env.A = '${db.url}'", 'env.A: ${db.url} is not defined; did you mean "${servers.db.url}"?'),
+    ("env.A = '${HOME:?x}'", f'env.A: {FORM}, found "${{HOME:?x}}"; did you mean "${{HOME}}"?'),
+    ("env.A = '${B-x}'", f'env.A: {FORM}, found "${{B-x}}"; did you mean "${{B:-...}}"?'),
+    (
+        "env.A = '${PORT}'",
+        f"env.A: ${{PORT}} is not defined: {NO_VARIABLE}; ${{server.port}} is that of the server",
+    ),
     ("plugins.x = { use = 5 }", 'plugins.x.use: expected a string, found 5; did you mean "5"?'),
     ("plugins.x = { use = '' }", 'plugins.x.use: expected a string that is not empty, found ""'),
     (
@@ -241,7 +343,7 @@ IN_A_SERVER = [
     ("Env = {}", 'Env: unknown key; did you mean "env"?'),
     (
         "plugins = { commands = { on_ready = 'x' } }",
-        "plugins.commands.on_ready: expected a list, found a string",
+        'plugins.commands.on_ready: expected a list, such as ["..."], found a string',
     ),
     (
         "env.A = '${NOTHING}'",
@@ -287,7 +389,14 @@ def test_no_word_is_proposed_for_what_is_no_number(write: Write, number: str) ->
 
 IN_A_COMMAND = [
     ('"it\'s"', ": not a command line: no closing quotation"),
-    ("5", f': {STRINGS} ["..."], found 5'),
+    (
+        "5",
+        (
+            ': expected a program with its arguments, one string or a list, such as "npm start" or '
+            '["npm", "start"], found 5'
+        ),
+    ),
+    ("['x', { secret = 'env:X' }]", "[1]: all users can read a command line: write the secret in env"),
     ("['a', 5]", '[1]: expected a string, found 5; did you mean "5"?'),
     ("['']", '[0]: expected a program, found ""'),
     ("['~nobody-here/x']", '[0]: expected a home directory that exists, found "~nobody-here/x"'),
@@ -384,7 +493,10 @@ def test_all_mistakes_of_all_files_are_told_at_once_each_with_its_own_file_and_l
         'a.toml:4: servers.web.env.B: expected a string, found false; did you mean "false"?',
         'a.toml:7: servers.db.plugins.one.coumt: unknown option; did you mean "count"?',
         "a.toml:8: servers.db.plugins.one.words[1]: expected a string, found a whole number",
-        "a.toml:9: servers.db.plugins.two: expected true, false or a table of options, found 5",
+        (
+            "a.toml:9: servers.db.plugins.two: it is no plugin; an option stands in the table of its plugin, "
+            "PLUGIN = { two = ... }"
+        ),
         f"a.toml:10: servers.cache.command: {NO_COMMAND}",
         'base.toml:2: servers.web.hots: unknown key; did you mean "host"?',
         'base.toml:4: servers.web.env.A: expected a string, found 1; did you mean "1"?',

@@ -99,7 +99,10 @@ WRONG = [
         "env_file = [{ path = 'a', optinal = true }]",
         'env_file[0].optinal: unknown key; did you mean "optional"?',
     ),
-    ("env_file = { path = 'a', optional = 1 }", "env_file.optional: expected true or false, found 1"),
+    (
+        "env_file = { path = 'a', optional = 1 }",
+        "env_file.optional: expected true or false (write true), found 1",
+    ),
     ("env_file = '~nobody-here/x'", "env_file: expected a home directory that exists"),
     (
         "plugins.x = { use = 'locked.py:Locked', key = { secret = 'evn:B' } }",

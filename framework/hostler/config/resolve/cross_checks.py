@@ -58,7 +58,7 @@ def _check_command(server: ResolvedServer, found: Diagnostics) -> None:
 
 def _may_hold_command(key: str, node: Node) -> bool:
     """Whether a key was probably meant as `command`, or the table below it as that of a server."""
-    return bool(likely(key, ("command",))) or foreign_words.is_command(key) or "command" in node.table
+    return bool(likely(key, ("command",))) or foreign_words.gives_command(key) or "command" in node.table
 
 
 def _may_supply_command(plugin: PluginSpec) -> bool:

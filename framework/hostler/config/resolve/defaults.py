@@ -8,7 +8,7 @@ from hostler.config.resolve.cross_checks import class_of, needs_port
 from hostler.config.source.merge import merge
 from hostler.model.choices import Kind, RestartMode
 from hostler.model.interpolation import MalformedReference, Reference, names
-from hostler.model.schema.diagnostics import Diagnostics
+from hostler.model.schema.diagnostics import Diagnostics, likely
 from hostler.model.schema.server_keys import IN_DEFAULTS, SERVER_KEYS
 from hostler.model.schema.tree import Node, moved
 from hostler.model.spec import PluginSpec
@@ -50,7 +50,11 @@ def check_keys(table: Node, found: Diagnostics) -> None:
         if name in SERVER_KEYS and name not in IN_DEFAULTS:
             found.add(node, "this differs from server to server; write it in [servers.NAME] or a template")
         elif name not in IN_DEFAULTS:
-            found.unknown(node, name, IN_DEFAULTS)
+            meant = "template" if name == "template" else likely(name, SERVER_KEYS)
+            if meant and meant not in IN_DEFAULTS:
+                found.add(node, f"unknown key; each server has its own {meant}: write it in [servers.NAME]")
+            else:
+                found.unknown(node, name, IN_DEFAULTS)
 
 
 def _applicable(defaults: Node, server: Node) -> Node:

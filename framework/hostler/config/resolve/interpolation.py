@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,11 @@ from hostler.secrets.credentials import is_secret_name
 
 _OWN_ADDRESS = frozenset({"server.port", "server.url"})
 _OF_A_SERVER = ("server.name", "server.host", "server.port", "server.url", "servers.NAME.port")
+# ${servers.db} and ${db.url}, which lack a part; ${env:NAME}, ${NAME:?message}, ${NAME-default}.
+_OF_A_SERVER_ALONE = re.compile(
+    r"servers\.[A-Za-z0-9_-]+|(?!(?:servers?|config|hostler)\.)[\w-]+\.(?:url|port|host)"
+)
+_OTHER_FORM = re.compile(r"(?<!\$)\$\{(?:env[:.])?(?P<name>[A-Za-z_]\w*)(?P<form>-|:?\?|$|(?=\}))", re.ASCII)
 _EVERYWHERE = ("config.dir", "hostler.python")
 
 Keep: TypeAlias = Callable[[str], bool] | None
@@ -97,7 +103,7 @@ def _filled(node: Node, text: str, known: Names, found: Diagnostics, keep: Keep)
     except UndefinedName as error:
         _undefined(node, error.name, known, found)
     except InterpolationError as error:
-        found.add(node, f"{error}, found {shown(node)}")
+        found.add(node, f"{error}, found {shown(node)}", proposal=_likely_form(text))
 
     return text
 
@@ -107,12 +113,20 @@ def _undefined(node: Node, name: str, known: Names, found: Diagnostics) -> None:
         found.add(node, f"${{{name}}} is known only at the start: use it in command, env and plugin options")
     elif name == "server.host" and known.server:
         found.add(node, "${server.host} is what this key itself sets")
+    elif name.startswith("env."):
+        found.add(node, f"${{{name}}} is not defined", proposal=f"${{{name.removeprefix('env.')}}}")
+    elif _OF_A_SERVER_ALONE.fullmatch(name) and known.server:
+        server, _, part = name.removeprefix("servers.").partition(".")
+        proposal = f"${{servers.{server}.{part or 'url'}}}"
+        found.add(node, f"${{{name}}} is not defined", proposal=proposal)
     elif "." in name:
         words = [f"${{{word}}}" for word in (*_EVERYWHERE, *(_of_servers(name) if known.server else ()))]
         found.unknown(node, f"${{{name}}}", words, what=f"${{{name}}} is not defined")
     else:
         word = likely(name, known.environ)
         default = "" if word else f" (${{{name}:-default}} would give it a default)"
+        if known.server and name.lower() in {"port", "host", "url"}:
+            word, default = "", f"; ${{server.{name.lower()}}} is that of the server"
         message = f"${{{name}}} is not defined: there is no such environment variable{default}"
         # Only the server that refers to it cannot start; what belongs to no server stops all of them.
         found.add(
@@ -121,6 +135,14 @@ def _undefined(node: Node, name: str, known: Names, found: Diagnostics) -> None:
             proposal=f"${{{word}}}" if word else "",
             is_unset=bool(known.server) or known.may_lack,
         )
+
+
+def _likely_form(text: str) -> str:
+    """The reference that a form of a shell, or of another tool, was probably meant as; never a default."""
+    for found in _OTHER_FORM.finditer(text):
+        name, form = found["name"], found["form"]
+        return f"${{{name}:-...}}" if form == "-" else f"${{{name}}}"
+    return ""
 
 
 def _of_servers(name: str) -> list[str]:

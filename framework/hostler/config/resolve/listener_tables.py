@@ -31,7 +31,7 @@ def read_listeners(tree: Node, environ: Mapping[str, str], found: Diagnostics) -
     return {
         name: _read(name, node, environ, found)
         for name, node in table.value.items()
-        if not is_off(node, found)
+        if not is_off(ListenerSpec(name, {}), node, found)
     }
 
 

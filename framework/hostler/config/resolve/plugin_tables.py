@@ -10,11 +10,11 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from hostler.errors import PluginError, Problem
 from hostler.model.interpolation import escape, expand, names
 from hostler.model.schema import foreign_words
-from hostler.model.schema.diagnostics import Diagnostics, shown
+from hostler.model.schema.diagnostics import Diagnostics, shown, written
 from hostler.model.schema.external_values import located, secret
 from hostler.model.schema.fields import word
 from hostler.model.schema.server_keys import SERVER_KEYS
-from hostler.model.schema.tree import Node, plain, unfilled, with_children
+from hostler.model.schema.tree import Node, plain, quoted, unfilled, with_children
 from hostler.model.spec import PluginSpec
 from hostler.secrets.reference import Secret
 
@@ -25,14 +25,14 @@ def read_plugins(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> 
     """The plugins that are switched on, in order; mistakes go to the findings."""
     if not isinstance(node.value, dict):
         named = node.value if isinstance(node.value, list) else [node]
-        words = [str(one.value) for one in named if isinstance(one.value, str) and one.source_text is None]
-        example = ", ".join(f"{word} = true" for word in words)
+        words = [written(one.table.get("name", one)) for one in named]
+        example = ", ".join(f"{word} = true" for word in words if word)
         found.expected(node, f"a table of plugins{example and f', such as {{ {example} }}'}")
         return None
     return tuple(
         read_plugin(PluginSpec, name, child, environ, found)
         for name, child in node.value.items()
-        if not _is_key_of_server(name, child, node, found) and not is_off(child, found)
+        if not _is_key_of_server(name, child, node, found) and not is_off(PluginSpec(name, {}), child, found)
     )
 
 
@@ -40,13 +40,18 @@ def _is_key_of_server(name: str, node: Node, plugins: Node, found: Diagnostics) 
     """Whether a key of the server stands below the header of its plugins: the commonest slip in TOML."""
     if "use" in node.table:
         return False
+    if name == "plugins":
+        found.add(node, f"plugins stands there twice: write [{plugins.key}]")
+        return True
     if name in SERVER_KEYS:
         found.add(node, f"{name} is a key of the server: write it above [{plugins.key}]")
         return True
+    is_option = not isinstance(node.value, bool | dict) and not node.off and name.isidentifier()
     advice = foreign_words.advice(name)
-    if not advice or _is_installed(name):
+    if not (advice or (is_option and ":" not in written(node))) or _is_installed(name):
         return False
-    found.add(node, f"it is no plugin; {advice}")
+    example = f"an option stands in the table of its plugin, PLUGIN = {{ {name} = ... }}"
+    found.add(node, f"it is no plugin; {advice or example}")
     return True
 
 
@@ -56,12 +61,26 @@ def _is_installed(name: str) -> bool:
     return name in installed()
 
 
-def is_off(node: Node, found: Diagnostics) -> bool:
+def is_off(spec: PluginSpec, node: Node, found: Diagnostics) -> bool:
     """Whether a plugin is switched off, or is nothing that could be switched on, which is noted."""
     if not node.off and not isinstance(node.value, dict):
-        found.expected(node, "true, false or a table of options")
+        found.expected(node, f"true, false or a table of options{_meant_options(spec, node)}")
         return True
     return node.off
+
+
+def _meant_options(spec: PluginSpec, node: Node) -> str:
+    """What a value in the place of the options was probably meant as, for a message."""
+    flag = {"true": "true", "false": "false", "1": "true", "0": "false", "yes": "true", "no": "false"}
+    meant = flag.get(str(node.value).lower()) if node.source_text is None else None
+    if meant:
+        return f" (write {meant})"
+    if ":" in written(node) and not _is_installed(spec.name):
+        return f", such as {{ use = {quoted(written(node))} }}"
+    from hostler.plugins.options import example_of  # noqa: PLC0415 - only this message needs it
+
+    example = example_of(spec, plain(node)) if node.source_text is None else ""
+    return f", such as {example}" if example else ""
 
 
 def read_plugin(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
@@ -44,6 +45,10 @@ def read_server(name: str, node: Node, context: ResolveContext, found: Diagnosti
         found.expected(node, f"a table, [{node.key}]")
         return None
 
+    if name == "plugins" and not node.value.keys() & {"command", "plugins", "template"}:
+        found.add(node, "plugins belong to a server: write [servers.NAME.plugins]")
+        return None
+
     _note_dotted_names(node, found)
     node, known = _filled(name, node, context, found)
     values: dict[str, Any] = {"name": name, "cwd": context.folder, "secrets": frozenset(known.secrets)}
@@ -70,27 +75,50 @@ def _note_dotted_names(node: Node, found: Diagnostics) -> None:
             found.add(child, f"a server's name has no dot, which begins a table within it; write {header}")
 
 
-# Where pm2, systemd and process-compose have what is a server here.
-_SECTIONS = frozenset({"apps", "unit", "service", "install", "processes", "programs"})
+# What to write, for what other tools have at the top of a file.
+_HEADERS: Mapping[str, str] = MappingProxyType(
+    {
+        "write [servers.NAME]": (
+            "apps container containers install process processes program programs service services tool unit"
+        ),
+        'write [servers.NAME] with kind = "task"': "job jobs task tasks",
+        'write extends = ["other.toml"]': "base import imports include includes inherits",
+        "what all servers have in common stands in [defaults]": (
+            "all common config default global globals hostler options settings"
+        ),
+        "leave it out: hostler asks for none": "description name title version",
+        "hostler import Procfile writes its processes as TOML": "procfile",
+    }
+)
 
 
-def suggest_place(name: str) -> str:
+def suggest_place(name: str, node: Node) -> str:
     """Where a key belongs, for a message; "" where that is not known."""
     from hostler.plugins.discovery import installed  # noqa: PLC0415 - only this message needs it
 
+    if name == "extends" and isinstance(node.value, str):
+        return '; a server is made of a template: write template = "NAME"'
+    if name == "profiles":
+        return "; a profile has its own tables, [profiles.NAME.servers.NAME]"
     if name in TOP:
         return "; it belongs to the top of the file, above the first [table]"
-    return f"; it is a plugin: write plugins.{name}" if name in installed() else ""
+    is_plugin = name in installed() and not isinstance(node.value, list)
+    return f"; it is a plugin: write plugins.{name}" if is_plugin else ""
 
 
 def suggest_header(name: str, node: Node) -> str:
     """Where what stands at the top of a file by mistake belongs; "" where that is not known."""
     if name == "plugins":
         return "; write [servers.NAME.plugins]"
+    if name.startswith("servers."):
+        return f"; write [{name}], without quotes"
     if name in SERVER_KEYS or foreign_words.is_command(name):
         return "; it is a key of a server: write it below [servers.NAME]"
-    if name.lower() in _SECTIONS:
-        return "; write [servers.NAME]"
+    if suggest_place(name, node).startswith("; it is a plugin"):
+        return f"; it is a plugin: write {name} below [servers.NAME.plugins]"
+    meant = next((meant for meant, words in _HEADERS.items() if name.lower() in words.split()), "")
+    if meant:
+        return f"; {meant}"
     return f"; write [servers.{name}]" if "command" in node.table else ""
 
 

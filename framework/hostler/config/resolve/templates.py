@@ -122,7 +122,9 @@ def _read(name: str, node: Node, found: Diagnostics) -> Template | None:
     if "template" in node.value:
         found.add(node.value["template"], "a template cannot be made of another; write its keys here")
 
-    for child in template.body.walk():
+    # What parameters there are is not known where they cannot be read.
+    is_known = declared is None or not found.has_problem(declared)
+    for child in template.body.walk() if is_known else ():
         if isinstance(child.value, str) and not child.off:
             _check_references(child, parameters, found)
 

@@ -83,7 +83,7 @@ class Composer:
             return self.file(path, chain)
         except OSError as error:
             is_missing = isinstance(error, FileNotFoundError)
-            reason = "there is no such file" if is_missing else error.strerror
+            reason = _why_missing(node.value) if is_missing else error.strerror
             proposal = _neighbour(path, node) if is_missing else ""
             self._found.add(node, f"{shown(node)} cannot be read: {reason}", proposal=proposal)
             return None
@@ -106,6 +106,13 @@ class Composer:
             return True
 
         return False
+
+
+def _why_missing(written: str) -> str:
+    if "://" in written:
+        return "it is a URL; write the path of a file"
+    is_pattern = set(written) & set("*?[")
+    return f"there is no such file{'; no patterns: write the path of each' if is_pattern else ''}"
 
 
 def _neighbour(path: Path, node: Node) -> str:

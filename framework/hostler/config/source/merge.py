@@ -19,6 +19,8 @@ from hostler.model.schema.server_keys import (
     IN_TEMPLATE,
     LAYER,
     RESTART_KEYS,
+    SERVER_KEYS,
+    TOP,
 )
 from hostler.model.schema.tree import Node, below, labelled, moved, quoted
 
@@ -78,9 +80,15 @@ def _profile(node: Node, found: Diagnostics) -> Node:
 
     for name, child in node.value.items():
         if name not in IN_PROFILE:
-            found.unknown(child, name, IN_PROFILE)
+            found.unknown(child, name, IN_PROFILE, what=f"unknown key{_belongs(node.key, name, child)}")
+        elif not isinstance(child.value, dict):
+            found.expected(child, f"a table, [{child.key}.NAME]".replace("defaults.NAME", "defaults"))
 
-    parts = {name: child for name, child in node.value.items() if name in IN_PROFILE}
+    parts = {
+        name: child
+        for name, child in node.value.items()
+        if name in IN_PROFILE and isinstance(child.value, dict)
+    }
     for name, child in parts.items():
         if name in LAYER:
             _check_keys(child, IN_SERVER if name == "servers" else IN_TEMPLATE, found)
@@ -88,6 +96,16 @@ def _profile(node: Node, found: Diagnostics) -> Node:
             _check_table(child, IN_DEFAULTS, found)
 
     return replace(node, value={name: moved(child, name) for name, child in parts.items()})
+
+
+def _belongs(profile: str, name: str, node: Node) -> str:
+    """Where a key of a profile was meant, for a message."""
+    if name in SERVER_KEYS:
+        return f"; it is a key of a server: write it below [{profile}.servers.NAME]"
+    if name in TOP:
+        return "; it belongs to the top of the file, above the first [table]"
+    is_server = bool(node.table.keys() & SERVER_KEYS.keys())
+    return f"; write [{profile}.servers.{name}]" if is_server else ""
 
 
 def _check_keys(servers: Node, allowed: Sequence[str], found: Diagnostics) -> None:

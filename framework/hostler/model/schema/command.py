@@ -11,6 +11,13 @@ def command(node: Node, found: Diagnostics) -> tuple[str, ...] | None:
     """An argv, or a line that is split into one; the list may be empty, its program may not."""
     if isinstance(node.value, str):
         return None if (line := _line(node, found)) is None else tuple(line)
+    if not isinstance(node.value, list):
+        example = '"npm start" or ["npm", "start"]'
+        found.expected(node, f"a program with its arguments, one string or a list, such as {example}")
+        return None
+    for item in node.value:
+        if "secret" in item.table:
+            found.add(item, "all users can read a command line: write the secret in env")
     words = texts(node, found)
     if words and not words[0]:
         found.expected(node.value[0], "a program")

@@ -26,7 +26,7 @@ class Diagnostics:
     variables without a value: what only the server that refers to them cannot do without.
     """
 
-    def __init__(self, suggest_place: Callable[[str], str] = lambda _: "") -> None:
+    def __init__(self, suggest_place: Callable[[str, Node], str] = lambda _name, _node: "") -> None:
         self.problems: list[Problem] = []
         self.unset: list[Problem] = []
         self._suggest_place = suggest_place
@@ -75,10 +75,11 @@ class Diagnostics:
         """Note a name that does not exist, with the likely word, or else with all that are allowed."""
         words = list(allowed)
         # What is exactly known elsewhere goes before what is only spelt alike.
-        belongs = self._suggest_place(name) if "command" in words else ""
-        foreign = foreign_words.advice(name) if "command" in words and not belongs else ""
+        belongs = self._suggest_place(name, node) if "cwd" in words else ""
+        foreign = foreign_words.advice(name) if "cwd" in words and not belongs else ""
         belongs = belongs or (foreign and f"; {foreign}")
-        word = "" if belongs or ";" in what else likely(name, words)
+        meant = foreign_words.in_restart(name) if "max_restarts" in words else ""
+        word = "" if belongs or ";" in what else meant or likely(name, words)
         is_told = word or not words or ";" in what
         rest = belongs or ("" if is_told else f"; allowed: {', '.join(words)}")
         self.add(node, what + rest, proposal=word)
@@ -147,7 +148,11 @@ def likely(word: str, words: Iterable[str]) -> str:
     import difflib  # noqa: PLC0415 - only messages need it
 
     words = list(words)
+    # A name as a part of something else: "servers.db", "db.url", "db:ready".
+    parts = {word.rpartition(".")[2], re.split(r"[.:]", word, maxsplit=1)[0]}
+    inside = [one for one in words if one in parts]
     near = [
+        *inside,
         *difflib.get_close_matches(word, words, n=1),
         *difflib.get_close_matches(word.lower(), words, n=1),
     ]

@@ -72,8 +72,9 @@ def _variable(name: str, node: Node, found: Diagnostics, environ: Mapping[str, s
 
 def secret(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> Secret | None:
     """A table that says where a secret is; a relative path is made absolute."""
-    if "secret" not in node.value and not node.value:
+    if not any(name == "secret" or likely(name, ["secret"]) for name in node.value):
         found.expected(node, f"a string, or {{ secret = {FORM} }}")
+        return None
     for name, child in node.value.items():
         if name != "secret":
             found.unknown(child, name, ["secret"])
@@ -90,7 +91,8 @@ def _secret(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> Secre
         Secret(source)
     except ValueError as error:
         # A password that was pasted in place of its source must not be shown.
-        found.add(node, str(error), proposal="" if node.source_text is not None else _proposal(source))
+        is_written = node.source_text in {None, source}
+        found.add(node, str(error), proposal=_proposal(source) if is_written else "")
         return None
 
     if not source.startswith(_FILE):
@@ -108,6 +110,9 @@ def _proposal(source: str) -> str:
     meant = likely(scheme.lower(), _SCHEMES) if colon and place else ""
     if meant:
         return f"{meant}:{place}"
+    variable = re.fullmatch(r"\$\{?([A-Z][A-Z0-9_]{1,39})\}?", source)
+    if variable is not None:
+        return f"env:{variable[1]}"
     # Letters alone, and the name of a secret: this is no secret itself.
     if re.fullmatch(r"[A-Z][A-Z_]{1,39}", source) and is_secret_name(source):
         return f"env:{source}"
@@ -142,6 +147,6 @@ def _table(node: Node, found: Diagnostics) -> dict[str, Any]:
         found.expected(node, 'a path, or a table such as { path = ".env.local", optional = true }')
         return {}
     values = entries(node, {"path": word, "optional": flag}, found) or {}
-    if "path" not in node.value:
+    if "path" not in node.value and not found.has_problem(node):
         found.add(node, f"there is no path, found {shown(node)}", key=f"{node.key}.path")
     return values

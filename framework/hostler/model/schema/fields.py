@@ -8,26 +8,31 @@ from __future__ import annotations
 import math
 import re
 import signal
-from collections.abc import Callable, Iterable, Mapping
-from enum import Enum
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from hostler.model.choices import RestartMode
-from hostler.model.schema import foreign_words
-from hostler.model.schema.diagnostics import Diagnostics, likely, shown, written
+from hostler.model.schema.diagnostics import Diagnostics, shown, written
 from hostler.model.schema.tree import Node, quoted
-from hostler.model.units import Duration, likely_duration
+from hostler.model.schema.words import meant_word
+from hostler.model.units import Duration, likely_duration, likely_duration_of
 
 Reader: TypeAlias = Callable[[Node, Diagnostics], Any]
 
-_PORT = re.compile(r"0|[1-9][0-9]{0,3}|[1-5][0-9]{4}")
+# 3000, :3000, localhost:3000, http://localhost:3000/, 3000/tcp, and of 3000:80 the port outside.
+_ADDRESS = re.compile(
+    r"(?:(?:[a-z]+://)?(?:[a-z][a-z0-9.-]*|[0-9]+(?:\.[0-9]+){3})?:)?(?P<port>0|[1-9][0-9]{0,4})(?:/|(?::[0-9]+)?(?:/tcp)?)",
+    re.ASCII,
+)
+_LARGEST_PORT = 65535
+_NEVER = frozenset({"never", "none", "off", "infinity", "inf", "unlimited", "false"})
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _LARGEST_EXIT_CODE = 255
 _FLAGS = MappingProxyType(
     {
-        **dict.fromkeys(("true", "yes", "on", "1"), "true"),
-        **dict.fromkeys(("false", "no", "off", "0"), "false"),
+        **dict.fromkeys(("true", "yes", "on", "1", "always", "enabled"), "true"),
+        **dict.fromkeys(("false", "no", "off", "0", "never", "none", "disabled"), "false"),
     }
 )
 
@@ -54,7 +59,9 @@ def word(node: Node, found: Diagnostics) -> str | None:
 def exit_codes(node: Node, found: Diagnostics) -> tuple[int | str, ...] | None:
     """How a server may end with success: exit codes, and names of signals that may end it."""
     if not isinstance(node.value, list):
-        found.expected(node, 'a list of exit codes, such as [0, 143] or [0, "SIGTERM"]')
+        is_code = isinstance(node.value, int) and not isinstance(node.value, bool)
+        example = f"[{node.value}]" if is_code else '[0, 143] or [0, "SIGTERM"]'
+        found.expected(node, f"a list of exit codes, such as {example}")
         return None
     codes = [_exit_code(item, found) for item in node.value]
     return None if None in codes else tuple(code for code in codes if code is not None)
@@ -68,13 +75,10 @@ def _exit_code(node: Node, found: Diagnostics) -> int | str | None:
         return node.value
 
     what = 'an exit code from 0 to 255, or the name of a signal, such as "SIGTERM"'
-    found.expected(node, what, proposal=_likely(node, signal.Signals.__members__))
+    bare = f" (write {written(node)}, without quotes)" if re.fullmatch("[0-9]{1,3}", written(node)) else ""
+    proposal = "" if bare else meant_word(node, signal.Signals.__members__)
+    found.expected(node, what + bare, proposal=proposal)
     return None
-
-
-def _likely(node: Node, words: Iterable[str]) -> str:
-    """The word that was probably meant, where one was written."""
-    return "" if (word := written(node)) in signal.Signals.__members__ else likely(word, words)
 
 
 def scheme(node: Node, found: Diagnostics) -> str | None:
@@ -90,8 +94,10 @@ def flag(node: Node, found: Diagnostics) -> bool | None:
     """True or false."""
     if isinstance(node.value, bool):
         return node.value
-    meant = _FLAGS.get(written(node).lower())
-    found.expected(node, f"true or false (write {meant}, without quotes)" if meant else "true or false")
+    is_number = isinstance(node.value, int) and node.source_text is None
+    meant = _FLAGS.get(str(node.value) if is_number else written(node).lower())
+    quotes = "" if is_number else ", without quotes"
+    found.expected(node, f"true or false (write {meant}{quotes})" if meant else "true or false")
     return None
 
 
@@ -114,11 +120,25 @@ def port(node: Node, found: Diagnostics) -> int | None:
     if node.value is False:
         return None
     number = _whole(node)
-    if number is None or not 0 <= number <= 65535:
-        bare = f" (write {written(node)}, without quotes)" if _PORT.fullmatch(written(node)) else ""
+    if number is None or not 0 <= number <= _LARGEST_PORT:
+        meant = _meant_port(node)
+        bare = f" (write {meant}{', without quotes' if meant == written(node) else ''})" if meant else ""
         found.expected(node, f"a whole number from 0 to 65535 (0: a free port), or false (no port){bare}")
         return None
     return number
+
+
+def _meant_port(node: Node) -> str:
+    """What was probably meant by a word, an address or a pair of ports as compose has it; else ""."""
+    value, text = node.value, written(node).strip().lower()
+    if value is True or text in {"auto", "random", "free", "any", "dynamic", "true"}:
+        return "0"
+    if text in {"none", "off", "no", "false", "null"}:
+        return "false"
+    if isinstance(value, float) and value.is_integer() and 0 <= value <= _LARGEST_PORT:
+        return str(int(value))
+    found = _ADDRESS.fullmatch(text)
+    return found["port"] if found and int(found["port"]) <= _LARGEST_PORT else ""
 
 
 def duration(*, zero: bool = False) -> Reader:
@@ -126,6 +146,9 @@ def duration(*, zero: bool = False) -> Reader:
     what = "a duration of 0s or more" if zero else "a duration longer than 0s"
 
     def read(node: Node, found: Diagnostics) -> float | None:
+        if zero and (node.value is False or written(node).lower() in _NEVER):
+            found.expected(node, what, proposal="0s")
+            return None
         seconds = float(node.value) if isinstance(node.value, Duration) else _in_seconds(node, found)
         if seconds is not None and (not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not zero)):
             found.expected(node, what)
@@ -137,8 +160,7 @@ def duration(*, zero: bool = False) -> Reader:
 
 def _in_seconds(node: Node, found: Diagnostics) -> float | None:
     if not isinstance(node.value, str):
-        is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
-        proposal = f"{node.value}s" if is_number and 0 <= node.value < math.inf else ""
+        proposal = likely_duration_of(node.value)
         found.expected(node, 'a duration with a unit (ms, s, m, h, d), such as "30s"', proposal=proposal)
         return None
 
@@ -147,34 +169,6 @@ def _in_seconds(node: Node, found: Diagnostics) -> float | None:
     except ValueError as error:
         found.add(node, f"{error}, found {shown(node)}", proposal=likely_duration(written(node)))
         return None
-
-
-def choice(options: type[Enum]) -> Reader:
-    """One of a few words."""
-    words = [option.value for option in options]
-
-    def read(node: Node, found: Diagnostics) -> Enum | None:
-        if isinstance(node.value, options):
-            return node.value
-        if node.value in words:
-            return options(node.value)
-        allowed = ", ".join(quoted(one) for one in words)
-        found.expected(node, f"one of {allowed}", proposal=_foreign(node, words) or _likely(node, words))
-        return None
-
-    return read
-
-
-def _foreign(node: Node, words: Iterable[str]) -> str:
-    """What is meant by a word of another tool, true or false, or the number of a signal; else ""."""
-    value = node.value
-    if isinstance(value, bool):
-        value = "true" if value else "false"
-    elif isinstance(value, int) and value in {one.value for one in signal.Signals}:
-        value = signal.Signals(value).name
-    is_word = isinstance(value, str) and node.source_text is None
-    meant = foreign_words.choice(value) or value if is_word else ""
-    return meant if meant in words else ""
 
 
 def texts(node: Node, found: Diagnostics) -> tuple[str, ...] | None:
@@ -213,7 +207,7 @@ def restart(fields: Mapping[str, Reader], build: Callable[..., object]) -> Reade
         if isinstance(node.value, dict):
             return read_table(node, found)
         words = [option.value for option in RestartMode]
-        policy = _foreign(node, words) or _likely(node, words) or words[0]
+        policy = meant_word(node, words) or words[0]
         found.expected(node, f"a table, such as {{ policy = {quoted(policy)} }}")
         return None
 

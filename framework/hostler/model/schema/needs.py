@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from hostler.model.dependencies import Condition, Need, Needs, OnRestart
 from hostler.model.schema import fields
-from hostler.model.schema.diagnostics import Diagnostics
-from hostler.model.schema.tree import Node, below
+from hostler.model.schema.diagnostics import Diagnostics, written
+from hostler.model.schema.tree import Node, below, quoted
+from hostler.model.schema.words import choice
 
 
 def needs(node: Node, found: Diagnostics) -> Needs | None:
@@ -16,9 +17,23 @@ def needs(node: Node, found: Diagnostics) -> Needs | None:
         each = [need(item, found) for item in node.value]
         return None if None in each else tuple(one for one in each if one is not None)
     if not isinstance(node.value, dict):
-        return fields.texts(node, found)
+        return fields.texts(node, found) if _is_list_of_names(node, found) else None
     read = [_need(name, child, found) for name, child in node.value.items()]
     return tuple(need for need in read if need is not None)
+
+
+def _is_list_of_names(node: Node, found: Diagnostics) -> bool:
+    """Whether names may stand there; tables, and names with commas, are shown as they should be."""
+    if "," in written(node):
+        names = [quoted(name) for name in written(node).replace(",", " ").split()]
+        found.expected(node, f"a list of strings, such as [{', '.join(names)}]")
+        return False
+    for item in node.children if isinstance(node.value, list) else ():
+        if isinstance(item.value, dict):
+            named = [written(item.table[key]) for key in ("name", "server", "service") if key in item.table]
+            example = f'{node.key.rpartition(".")[2]} = {{ {next(iter(named), "") or "db"} = "ready" }}'
+            found.expected(item, f"the name of a server; conditions stand in a table, {example}")
+    return not found.has_problem(node)
 
 
 def need(node: Node, found: Diagnostics) -> str | Need | None:
@@ -32,8 +47,8 @@ def need(node: Node, found: Diagnostics) -> str | Need | None:
 
 def _need(name: str, node: Node, found: Diagnostics) -> str | Need | None:
     """One needed server; a bare name where nothing is asked for but the defaults."""
-    condition = fields.choice(Condition)
-    keys = {"condition": condition, "on_restart": fields.choice(OnRestart)}
+    condition = choice(Condition)
+    keys = {"condition": condition, "on_restart": choice(OnRestart)}
 
     match node.value:
         case dict():
@@ -42,7 +57,9 @@ def _need(name: str, node: Node, found: Diagnostics) -> str | Need | None:
             values = {"condition": condition(node, found) or Condition.READY}
         case _:
             example = '{ condition = "ready", on_restart = "keep" }'
-            found.expected(node, f'"started", "ready", "completed" or a table, such as {example}')
+            proposal = "ready" if node.value is True else ""
+            what = f'"started", "ready", "completed" or a table, such as {example}'
+            found.expected(node, what, proposal=proposal)
             return None
 
     need = Need(name, **values)

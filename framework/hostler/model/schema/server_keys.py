@@ -18,6 +18,7 @@ from hostler.model.schema import json_forms as forms
 from hostler.model.schema.command import command
 from hostler.model.schema.external_values import env_files, path, variables
 from hostler.model.schema.needs import needs
+from hostler.model.schema.words import choice
 from hostler.model.spec import RestartPolicy
 
 LAYER = ("servers", "templates")
@@ -47,9 +48,7 @@ def readers(keys: Mapping[str, Key]) -> dict[str, fields.Reader]:
 
 def _choice(options: type[Enum], meaning: str) -> Key:
     words = [option.value for option in options]
-    return Key(
-        fields.choice(options), ", ".join(f'`"{word}"`' for word in words), forms.one_of(words), meaning
-    )
+    return Key(choice(options), ", ".join(f'`"{word}"`' for word in words), forms.one_of(words), meaning)
 
 
 def _word(meaning: str, default: str = "") -> Key:

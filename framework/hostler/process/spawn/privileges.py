@@ -187,7 +187,11 @@ def _person(user: str) -> pwd.struct_passwd | None:
     except KeyError:
         if user.isdecimal():
             return None
-        raise _failed(f"there is no user {user}", "correct user, or create the account") from None
+        name, colon, group = user.partition(":")
+        hint = (
+            f'write user = "{name}" and group = "{group}"' if colon else "correct user, or create the account"
+        )
+        raise _failed(f"there is no user {user}", hint) from None
 
 
 def _gid(group: str) -> int:
