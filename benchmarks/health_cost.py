@@ -21,7 +21,7 @@ HEARTBEAT = 10.0  # seconds, as OpenCode sends them
 
 def measure(quick: bool) -> list[Row]:
     with Stage() as stage:
-        idle = asyncio.run(_idle(stage, 2 if quick else 4))
+        idle = asyncio.run(_idle(stage, 2 if quick else 3))
         count = 20_000 if quick else 100_000
         events = [asyncio.run(_events(stage, count)) * 100_000 / count for _ in range(1 if quick else 3)]
 

@@ -49,6 +49,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if name in chosen:
             begin = time.monotonic()
             rows += _measured_or_missed(name, given)
+            _keep(rows, given, machine)  # at once, as the whole takes long
             print(f"{name}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
 
     missed = _report(rows, given, machine)
@@ -81,14 +82,17 @@ def _measured_or_missed(name: str, given: argparse.Namespace) -> list[Row]:
 def _report(rows: Sequence[Row], given: argparse.Namespace, machine: dict[str, Any]) -> int:
     if rows:
         print(as_table(rows), flush=True)
-    if given.json:
-        minutes = (time.monotonic() - machine.pop("since")) / 60
-        run = {
-            "machine": machine | {"after": noise(), "minutes": round(minutes, 1)},
-            "rows": [asdict(row) for row in rows],
-        }
-        given.json.write_text(json.dumps(run, indent=1) + "\n")
+    _keep(rows, given, machine)
     return int(any(row.met is False for row in rows))
+
+
+def _keep(rows: Sequence[Row], given: argparse.Namespace, machine: dict[str, Any]) -> None:
+    if given.json:
+        minutes = (time.monotonic() - machine["since"]) / 60
+        about = {**machine, "after": noise(), "minutes": round(minutes, 1)}
+        del about["since"]
+        run = {"machine": about, "rows": [asdict(row) for row in rows]}
+        given.json.write_text(json.dumps(run, indent=1) + "\n")
 
 
 def _measured(measure: Callable[..., list[Row]], given: argparse.Namespace) -> list[Row]:

@@ -39,11 +39,13 @@ def measure(quick: bool, peers: Path | None = None) -> list[Row]:
     allow_many_descriptors()
     rows: list[Row] = []
 
-    for count, rounds in ((100, 1),) if quick else ((500, 3), (2000, 1)):
+    sizes = ((100, 1, peers),) if quick else ((500, 3, peers), (2000, 1, None))  # which take peers minutes
+
+    for count, rounds, beside in sizes:
         found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         with Stage() as stage:
             for number in range(-1, rounds):
-                for name, start in supervisors(peers).items():
+                for name, start in supervisors(beside).items():
                     if number < 0:  # modules are compiled
                         _round(stage, start, 20, 0, defaultdict(list))
                     else:

@@ -36,7 +36,7 @@ while True:
 
 
 def measure(quick: bool, peers: Path | None = None) -> list[Row]:
-    rows, kills = [], 8 if quick else 60
+    rows, kills = [], 8 if quick else 40
     with Stage() as stage:
         writer = stage.path("writer.py")
         writer.write_text(WRITER)
