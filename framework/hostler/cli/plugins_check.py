@@ -15,14 +15,16 @@ import click
 from hostler.cli.import_deadline import bounded_imports
 from hostler.errors import ServerError
 from hostler.files.bounded_read import read_plain
-from hostler.model.spec import PluginSpec
+from hostler.model.spec import ListenerSpec, PluginSpec
 from hostler.plugins.discovery import find_class, installed
 from hostler.plugins.messages import did_you_mean, said
+from hostler.plugins.signatures import is_listener
 
 if TYPE_CHECKING:
     from hostler.testing.conformance import Findings
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_KINDS = (PluginSpec, ListenerSpec)
 _LARGEST_FILE = 16 * 2**20
 
 
@@ -38,9 +40,10 @@ _LARGEST_FILE = 16 * 2**20
 def command(what: str, settings: tuple[str, ...]) -> None:
     """Check that plugins conform to the hook contract; report where each breach is and how to fix it.
 
-    WHAT is the name of a plugin, or of an installed package (all its plugins), or "package.module:Class",
-    or "path/to/file.py:Class". Their hooks are really called, in folders that are removed afterwards, with
-    an address that nobody listens at. The exit code is 1 when a plugin does not conform.
+    WHAT is the name of a plugin or listener, or of an installed package (all of its), or
+    "package.module:Class", or "path/to/file.py:Class". Hooks are really called, in folders that are removed
+    afterwards, with an address that nobody listens at; a listener gets some events. The exit code is 1 when
+    one does not conform.
     """
     specs = _plugins_of(what)
     options = _options(settings, specs)
@@ -85,15 +88,16 @@ def _conforms(spec: PluginSpec, options: dict[str, Any]) -> bool:
         mend = "name the entry point as it is to be named in TOML: lower case, with hyphens"
         findings.broken(spec.name, "is not in kebab-case", mend)
 
-    return _shown(spec.name, findings, given=bool(options))
+    contract = "contract of listeners" if is_listener(class_) else "hook contract"
+    return _shown(spec.name, findings, contract, given=bool(options))
 
 
-def _shown(name: str, findings: Findings, *, given: bool) -> bool:
+def _shown(name: str, findings: Findings, contract: str, *, given: bool) -> bool:
     bad = bool(findings.breaches) or (given and bool(findings.unbuilt))
     text = findings.text(name)
 
     if not findings.breaches:
-        verdict = "OK, as far as could be checked" if findings.unbuilt else "conforms to the hook contract"
+        verdict = "OK, as far as could be checked" if findings.unbuilt else f"conforms to the {contract}"
         text = f"{name}: {verdict}\n{text}".rstrip()
 
     if findings.unbuilt:
@@ -110,35 +114,39 @@ def _plugins_of(what: str) -> list[PluginSpec]:
     """The plugins that a word names. click.UsageError, with what was probably meant, where there are none."""
     if ":" in what:
         return [PluginSpec(what.rpartition(":")[2] or what, use=what)]
-    if what in installed():
-        return [PluginSpec(what)]
+    if named := [kind(what) for kind in _KINDS if what in installed(kind)]:
+        return named
 
     path = Path(what).expanduser()
     if path.suffix == ".py":
         raise click.UsageError(_without_class(path, what))
 
     is_folder = bool(what) and path.is_dir()
-    names = _of_distribution(what)
-    if names is None and is_folder:
-        names = _of_distribution(_project_name(path))
+    specs = _of_distribution(what)
+    if specs is None and is_folder:
+        specs = _of_distribution(_project_name(path))
 
-    if names:
-        return [PluginSpec(name) for name in names]
-    if names is not None:
+    if specs:
+        return specs
+    if specs is not None:
+        groups = " or ".join(f'"{kind.group}"' for kind in _KINDS)
         raise click.UsageError(
-            f'{what} is installed, and provides no plugin (no entry point in the group "{PluginSpec.group}")'
+            f"{what} is installed, and provides no plugin (no entry point in the group {groups})"
         )
 
     raise click.UsageError(_unknown(what, is_folder=is_folder))
 
 
-def _of_distribution(name: str) -> list[str] | None:
+def _of_distribution(name: str) -> list[PluginSpec] | None:
     """The plugins that an installed package offers; None when it is not installed."""
     try:
         points = distribution(name).entry_points if name else None
     except (PackageNotFoundError, ValueError):
         return None
-    return None if points is None else sorted({point.name for point in points.select(group=PluginSpec.group)})
+    if points is None:
+        return None
+    names = {kind: {one.name for one in points.select(group=kind.group)} for kind in _KINDS}
+    return [kind(name) for kind in _KINDS for name in sorted(names[kind])]
 
 
 def _project_name(folder: Path) -> str:
@@ -165,8 +173,8 @@ def _unknown(what: str, *, is_folder: bool) -> str:
     packages = {
         str(one.name)
         for one in distributions()
-        if any(point.group == PluginSpec.group for point in one.entry_points)
+        if any(point.group in {kind.group for kind in _KINDS} for point in one.entry_points)
     }
-    choices = [*installed(), *sorted(packages)]
+    choices = [*(name for kind in _KINDS for name in installed(kind)), *sorted(packages)]
     question = did_you_mean(what, choices) or f"; there are: {', '.join(choices)}"
     return f"there is no plugin and no installed package {what}{question} (for a file, write FILE.py:Class)"

@@ -167,12 +167,18 @@ def check_hooks(name: str, plugin: object) -> None:
 def check_listener(name: str, listener: object) -> None:
     """Raise PluginError, with what is wrong, for an object or class that cannot be called as a listener."""
     class_ = listener if inspect.isclass(listener) else type(listener)
-    faults = tuple(_listener_faults(listener))
+    faults = tuple(listener_faults(listener))
     if faults:
         raise PluginError(f'listener "{name}" ({place_of(class_)}): ' + "; ".join(faults))
 
 
-def _listener_faults(listener: object) -> Iterator[str]:
+def is_listener(class_: type) -> bool:
+    """Whether a class is a listener: it has `listen`, and no hooks."""
+    return inspect.iscoroutinefunction(getattr(class_, "listen", None)) and not marked_hooks(class_)
+
+
+def listener_faults(listener: object) -> Iterator[str]:
+    """Every way in which an object or class could not be called as a listener, as sentences."""
     if fault := api_fault(listener):
         yield fault
     elif not inspect.iscoroutinefunction(getattr(listener, "listen", None)):

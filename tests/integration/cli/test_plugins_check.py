@@ -62,6 +62,23 @@ def test_a_class_in_a_file_is_checked(run: Run, mine: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "Good: conforms to the hook contract\n", "")
 
 
+def test_a_listener_in_a_file_is_checked(run: Run, tmp_path: Path) -> None:
+    text = "    async def listen(self, events, context):\n        async for event in events: pass\n"
+    (tmp_path / "my.py").write_text(
+        f"from dataclasses import dataclass\n@dataclass\nclass Mine:\n    'Does nothing.'\n{text}"
+    )
+    done = run("plugins", "check", "my.py:Mine")
+    assert (done.stdout, done.returncode) == ("Mine: conforms to the contract of listeners\n", 0)
+
+
+def test_listeners_are_shown_after_the_plugins(run: Run) -> None:
+    shown = run("plugins").stdout
+    assert (
+        shown.index("\nsystemd ") < shown.index("\nwebhook ") < shown.index("  a listener, for [listeners]")
+    )
+    assert "hooks" not in run("plugins", "webhook").stdout
+
+
 def test_a_broken_promise_is_told_on_stderr_and_ends_with_1(run: Run, mine: Path) -> None:
     done = run("plugins", "check", f"{mine}:Bad")
     assert (done.returncode, done.stdout) == (1, "")
@@ -125,7 +142,7 @@ def test_a_folder_of_a_project_stands_for_its_package(run: Run, site: dict[str, 
         ("empty.py", "there is no class in empty.py"),
         (
             "click",
-            'click is installed, and provides no plugin (no entry point in the group "hostler.plugins")',
+            'click is installed, and provides no plugin (no entry point in the group "hostler.plugins"',
         ),
         ("", "there is no plugin and no installed package"),
     ],

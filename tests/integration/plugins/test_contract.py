@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 
 import pytest
 from hostler.testing import assert_plugin_contract
+from hostler_plugins.webhook import Webhook
 
 BUNDLED = {
     point.name: point
@@ -29,6 +30,10 @@ OPTIONS: Mapping[str, Mapping[str, object]] = {
 @pytest.mark.parametrize("name", BUNDLED)
 def test_a_bundled_plugin_keeps_the_contract(name: str) -> None:
     assert_plugin_contract(BUNDLED[name].load(), OPTIONS.get(name))
+
+
+def test_the_bundled_listener_keeps_the_contract() -> None:
+    assert_plugin_contract(Webhook, {"url": "http://127.0.0.1:9/"})
 
 
 def test_options_are_given_to_plugins_that_there_are() -> None:

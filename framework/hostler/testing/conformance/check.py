@@ -6,24 +6,26 @@ from collections.abc import Mapping
 from typing import get_args
 
 from hostler.plugins.options import construct, option_fields, option_type
+from hostler.plugins.signatures import is_listener
 from hostler.secrets.credentials import is_secret_name
 from hostler.testing.conformance.findings import Findings, place_of
 from hostler.testing.conformance.import_probe import check_import
 from hostler.testing.conformance.lifecycle_checks import check_life
+from hostler.testing.conformance.listener_checks import check_listener_form, check_listening
 from hostler.testing.conformance.signature_checks import check_hooks, check_options, check_shape
 
 _PLANTED = "planted-secret-2f7c9a41"
 
 
 def assert_plugin_contract(class_: type, options: Mapping[str, object] | None = None) -> None:
-    """Check everything that a plugin class promises by being one; `options` are as in TOML.
+    """Check everything that a plugin or listener class promises by being one; `options` are as in TOML.
 
     Looked at: the form of class and hooks; that every option has a type, a default that fits, and a
     meaning; that importing its module does nothing; that hooks keep their deadlines, can be cancelled and
     raise nothing for plain values; that a stream of reports can be closed and opened again; that pre_spawn
     edits every launch alike; that two objects share nothing; that no secret shows in a repr. Hooks are
     really called, in folders that are removed afterwards, with an address that nobody listens at. It takes
-    some seconds.
+    some seconds. A listener is called with some events and their end, and sends what it sends.
 
     Raises AssertionError, which says of everything that is wrong where it is and how to mend it.
     """
@@ -40,12 +42,13 @@ def check_contract(class_: type, options: Mapping[str, object] | None = None) ->
     options = options or {}
 
     if check_shape(class_, findings):
-        callable_ = check_hooks(class_, findings)
+        listens = is_listener(class_)
+        callable_ = check_listener_form(class_, findings) if listens else check_hooks(class_, findings)
         usable = check_options(class_, findings)
         check_import(class_, findings)
         if callable_ and usable and _can_be_built(class_, options, findings):
             _check_secrets(class_, options, findings)
-            check_life(class_, options, findings)
+            (check_listening if listens else check_life)(class_, options, findings)
 
     return findings
 

@@ -40,6 +40,11 @@ class Findings:
         if breach not in self.breaches:
             self.breaches.append(breach)
 
+    def note(self, what: str) -> None:
+        """Note what was not checked, once."""
+        if what not in self.notes:
+            self.notes.append(what)
+
     def could_not_be_built(self, why: str) -> None:
         """Note why no object could be made."""
         self.unbuilt = why

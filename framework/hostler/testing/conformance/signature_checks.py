@@ -17,7 +17,7 @@ from hostler.errors import PluginError
 from hostler.hooks import API
 from hostler.model.units import Duration, Size
 from hostler.plugins.options import convert, option_fields, option_type
-from hostler.plugins.signatures import FORMS, api_fault, hook_arguments, hook_faults
+from hostler.plugins.signatures import FORMS, api_fault, hook_arguments, hook_faults, is_listener
 from hostler.testing.conformance.findings import Findings, place_of
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -33,19 +33,26 @@ def check_shape(class_: type, findings: Findings) -> bool:
         findings.broken(place, "is no dataclass", mend)
         return False
 
-    if class_.__eq__ is not object.__eq__:
-        what = "compares by value, so that two of them could not be told apart"
-        findings.broken(place, what, "declare it with @dataclass(eq=False)")
-
-    if class_.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        what = "is frozen: `${server.port}` in an option is filled in by setting it"
-        findings.broken(place, what, "leave out frozen=True")
+    if not is_listener(class_):
+        _check_sameness(class_, findings)
 
     if not _says_what_it_is(class_):
         mend = "say in one sentence what it does: `hostler plugins` shows its first line"
         findings.broken(place, "has no docstring", mend)
 
     return True
+
+
+def _check_sameness(class_: Any, findings: Findings) -> None:
+    place = place_of(class_)
+
+    if class_.__eq__ is not object.__eq__:
+        what = "compares by value, so that two of them could not be told apart"
+        findings.broken(place, what, "declare it with @dataclass(eq=False)")
+
+    if class_.__dataclass_params__.frozen:
+        what = "is frozen: `${server.port}` in an option is filled in by setting it"
+        findings.broken(place, what, "leave out frozen=True")
 
 
 def check_hooks(class_: type, findings: Findings) -> bool:
