@@ -14,7 +14,6 @@ from hostler.model.interpolation import InterpolationError, Reference, expand
 from hostler.model.launch import Launch
 from hostler.model.spec import ServerSpec
 from hostler.model.values import Endpoint
-from hostler.process.disk.directories import secure_directory
 
 if TYPE_CHECKING:  # it imports asyncio, which a look at a configuration does without
     from hostler.process.context import SupervisorContext
@@ -115,8 +114,8 @@ def _shared(context: SupervisorContext) -> dict[str, Any]:
     return {
         "host_env": context.host_env,
         "live_env": context.live_env,
-        "data_dir": secure_directory(context.data_dir),
-        "cache_dir": secure_directory(context.directories.cache),
+        "data_dir": context.folders.secure(context.data_dir),
+        "cache_dir": context.folders.secure(context.directories.cache),
         "inputs": context.inputs(),
         "inputs_of_starts": context.inputs_of_starts(),
         "outputs": context.claims.outputs(),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hostler.concurrency.affinity import LoopAffinity
 from hostler.model.launch import Launch
-from hostler.process.disk.directories import Directories
+from hostler.process.disk.directories import Directories, SecuredFolders
 from hostler.process.disk.run_record import RunStore
 from hostler.process.output.capture import OutputReader
 from hostler.process.system import Processes
@@ -92,6 +92,7 @@ class SupervisorContext:
     be there.
     `exposure` knows which of them a server in a sandbox could have changed.
     `claims` knows the ports of its servers and the folders in which hostler writes files for them.
+    `folders` knows which of its directories were found in order.
     """
 
     namespace: str
@@ -109,3 +110,4 @@ class SupervisorContext:
     inputs_of_starts: Callable[[], Mapping[Path, bool]] = field(default=dict)
     exposure: Exposure = field(default_factory=Exposure)
     claims: Claims = field(default_factory=Claims)
+    folders: SecuredFolders = field(default_factory=SecuredFolders)

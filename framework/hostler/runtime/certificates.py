@@ -33,7 +33,7 @@ async def report_unreadable(command_runner: CommandRunner, seen: set[str]) -> No
     found = {path: name for name, path in _named(launch) if path not in seen}
     # What we can read it can read where it is as we are, but from its own folder.
     same = bool(found) and _is_as_we_are(launch)
-    named = {path: name for path, name in found.items() if not (same and Path(path).is_absolute())}
+    named = {path: name for path, name in found.items() if not (same and path.startswith("/"))}
     ours: list[str] = []
 
     with anyio.move_on_after(_SECONDS):

@@ -88,6 +88,7 @@ class JsonView(View):
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
+        self._encode = json.JSONEncoder(ensure_ascii=False).encode
 
     def show(self, event: Event) -> None:
         """Write the event."""
@@ -104,7 +105,7 @@ class JsonView(View):
         sys.stderr.write(harmless(text) + "\n")
 
     def _write(self, value: dict[str, object]) -> None:
-        self._out.write(escaped(json.dumps(value, ensure_ascii=False)) + "\n")
+        self._out.write(escaped(self._encode(value)) + "\n")
         self._out.flush()
 
 

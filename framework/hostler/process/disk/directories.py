@@ -62,6 +62,29 @@ def secure_directory(path: Path) -> Path:
         return path
 
 
+class SecuredFolders:
+    """Folders that `secure_directory` has found in order; as long as it is the same one, a look is enough."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Path, tuple[int, ...]] = {}
+
+    def secure(self, path: Path) -> Path:
+        """Do as `secure_directory` does; every start waits for this."""
+        seen = self._seen.get(path)
+        if seen is None or seen != _identity(path):
+            secure_directory(path)
+            self._seen[path] = _identity(path)
+        return path.absolute()
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """Which folder it is and who may do what in it; nothing where it is missing."""
+    with suppress(OSError):
+        found = os.stat(path)  # noqa: PTH116 - as above
+        return found.st_dev, found.st_ino, found.st_mode, found.st_uid, found.st_gid
+    return ()
+
+
 @contextmanager
 def secure_folder(path: Path) -> Iterator[int]:
     """Open what `secure_directory` creates; gives a descriptor as `trusted_folder` does, errors as there."""

@@ -40,10 +40,14 @@ class Owner:
 
 
 class NameLock:
-    """One server's lock, held from `take` (or `take_stale`) to `release`, or to the death of this process."""
+    """One server's lock, held from `take` (or `take_stale`) to `release`, or to the death of this process.
+
+    The record of the run that it guards is at `record_path`.
+    """
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
+        self.record_path = path.with_suffix(".json")
         self._descriptor: int | None = descriptor
 
     @classmethod
@@ -90,11 +94,6 @@ class NameLock:
         with suppress(OSError):
             return cls._try(path, Owner(os.getpid(), own_start_time(), "", "", sweeps=True))
         return None
-
-    @property
-    def record_path(self) -> Path:
-        """Where the record of the run that this lock guards is kept."""
-        return self.path.with_suffix(".json")
 
     @property
     def held(self) -> bool:

@@ -47,7 +47,8 @@ class Process:
     `start_time` is the kernel's, in its own unit: together with the pid an identity, since pids are
     reused. `started` is monotonic. `missing_tools` names what was wanted in front of the command and is not
     on this machine, `doubt` why what it starts may not be seen. `cgroup` is the control group that it is in
-    alone. The other end of its input is held open as long as it lives.
+    alone. `reaped` tells that its pid may be another's by now, without asking the kernel. The other end of
+    its input is held open as long as it lives.
 
     Its exit is reaped as soon as the kernel reports it, whether anybody waits or not. Only the loop's thread
     may use it. Raises OSError when it cannot be watched; the child is killed then.
@@ -67,6 +68,7 @@ class Process:
         self.start_time = start_time(child.pid)
         self._input = child.stdin
         self._status: ExitStatus | None = None
+        self.reaped = False
         self._ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         try:
@@ -88,11 +90,6 @@ class Process:
     def exit_status(self) -> ExitStatus | None:
         """How it ended, None while it lives."""
         return None if self.alive() else self._status
-
-    @property
-    def reaped(self) -> bool:
-        """Whether its pid may be another's by now; the kernel is not asked."""
-        return self._status is not None
 
     def alive(self) -> bool:
         """Ask the kernel; a zombie is not alive, and is reaped by asking."""
@@ -129,7 +126,7 @@ class Process:
                 self._end(ExitStatus.from_wait(status))
 
     def _end(self, status: ExitStatus) -> None:
-        self._status = status
+        self._status, self.reaped = status, True
         self.close_input()
 
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more

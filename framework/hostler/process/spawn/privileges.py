@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
 import resource
 import signal
 import subprocess
@@ -16,12 +17,13 @@ from msgspec import Struct
 
 from hostler.errors import EnvironmentSetupFailed
 from hostler.model.launch import Launch
-from hostler.process.tree.procfs import read_fields
+from hostler.process.tree.procfs import read
 
 _TOOL_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"  # never the child's PATH: these run with our privileges
 _MULTI_CALL = {"busybox", "toybox"}  # their tools of these names lack what is needed
 _RESTORED_BY_PYTHON = {int(signal.SIGPIPE), int(signal.SIGXFSZ)}  # Popen resets these itself
 _CAP_SETPCAP, _CAP_SYS_RESOURCE = 8, 24
+_MASKS = re.compile(rb"^(SigIgn|SigBlk|CapEff):\s*(\w+)$", re.MULTILINE)
 
 
 class Account(Struct, frozen=True):
@@ -137,7 +139,7 @@ def _has_capability(number: int) -> bool:
 def _own_status() -> dict[bytes, bytes]:
     """What the system shows of this thread: signals and capabilities are those of a thread."""
     with suppress(OSError):
-        return read_fields("/proc/thread-self/status")
+        return dict(_MASKS.findall(read("/proc/thread-self/status")))
     return {}  # pragma: other-system
 
 

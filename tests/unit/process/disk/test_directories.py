@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from hostler.errors import EnvironmentSetupFailed
-from hostler.process.disk.directories import Directories, secure_directory
+from hostler.process.disk.directories import Directories, SecuredFolders, secure_directory
 from other_user import NOBODY, as_root, as_user, open_folder
 
 __all__ = ["open_folder"]
@@ -72,6 +72,23 @@ def test_nothing_is_created_where_everybody_could_take_it_away(tmp_path: Path) -
 
 def test_in_a_sticky_directory_for_all_it_is_created(open_folder: Path) -> None:
     assert mode_of(secure_directory(open_folder / "mine")) == 0o700
+
+
+def test_one_that_was_found_in_order_is_looked_at_anew_when_it_is_another_or_has_other_rights(
+    tmp_path: Path,
+) -> None:
+    folders, path = SecuredFolders(), tmp_path / "a"
+    assert folders.secure(path) == folders.secure(path) == path
+    path.rmdir()
+    folders.secure(path)
+    assert mode_of(path) == 0o700
+    path.chmod(0o777)
+    with pytest.raises(EnvironmentSetupFailed, match="everybody can write"):
+        folders.secure(path)
+    path.rename(tmp_path / "b")
+    path.touch()
+    with pytest.raises(EnvironmentSetupFailed, match="Not a directory"):
+        folders.secure(path)
 
 
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
