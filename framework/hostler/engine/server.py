@@ -7,24 +7,22 @@ from typing import Literal, Self
 
 import anyio
 
-from hostler.engine.desired_state import DesiredState
+from hostler.engine.server_conditions import ServerConditions
 from hostler.errors import ServerError
 from hostler.events.events import Event
 from hostler.model.choices import Kind
-from hostler.model.dependencies import Condition
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
 from hostler.process.context import SupervisorContext
 from hostler.runtime.base_run import RunSignal
 from hostler.runtime.diagnosis import already_running, not_in_time, not_supervised
 from hostler.runtime.quiet_moment import QuietRestart, can_tell, wait_idle
-from hostler.runtime.server_facts import ServerFacts
 from hostler.runtime.server_status import ServerStatus
 
 _COMING_UP = frozenset({State.STARTING, State.WAITING_READY})
 
 
-class Server(ServerFacts):
+class Server(ServerConditions):
     """One server of a supervisor. Its methods are used on the event loop's thread."""
 
     def __init__(
@@ -37,7 +35,6 @@ class Server(ServerFacts):
         super().__init__(spec, context, listener)
         self.needs = needs
         self.dependents: dict[Server, Callable[[], None]] = {}
-        self.desired = DesiredState()
         self._changed = anyio.Event()
         self._quiet_restart = QuietRestart()
 
@@ -233,17 +230,7 @@ class Server(ServerFacts):
             self.run.mailbox.post(RunSignal.COMMAND_RECEIVED)
         self.wake()
 
-    # -- what is, and what is desired ---------------------------------------------------------
-
-    @property
-    def completed(self) -> bool:
-        """Whether the task has ended with exit code 0, and was not started again."""
-        return self.desired.completed
-
-    @property
-    def end_asked(self) -> bool:
-        """Whether the present run is to end, for a stop or a restart."""
-        return self.desired.ends(self.generation)
+    # -- other servers ------------------------------------------------------------------------
 
     @property
     def followers(self) -> Sequence[Server]:
@@ -253,43 +240,11 @@ class Server(ServerFacts):
             found += [other for other in server.dependents if other not in found]
         return [other for other in found[1:] if can_tell(other)]
 
-    def meets(self, condition: Condition) -> bool:
-        """Whether it is as far as one that needs it asks. A task that has completed always is."""
-        far = {Condition.STARTED: self.has_started, Condition.READY: self.usable, Condition.COMPLETED: False}
-        return self.completed or far[condition]
-
     @property
     def awaited(self) -> Sequence[Server]:
         """The servers that its start waits for."""
         needed = ((self.needs[need.server], need.condition) for need in self.spec.needed)
         return [other for other, condition in needed if not other.meets(condition)]
-
-    @property
-    def usable(self) -> bool:
-        """Whether it is running, its process lives, and neither stop nor restart is asked for."""
-        return self.state is State.RUNNING and self.has_started
-
-    @property
-    def has_started(self) -> bool:
-        """Whether its process was spawned and lives, and neither stop nor restart is asked for."""
-        process = None if self.run is None else self.run.process
-        up = self.state in {State.WAITING_READY, State.RUNNING} and not self.end_asked
-        return up and (process is None or process.alive())
-
-    @property
-    def is_revivable(self) -> bool:
-        """Whether it has failed, and a plugin may start it anew."""
-        wanted = self.desired.is_up and self.desired.accepts_commands
-        return self.state is State.FAILED and wanted and bool(self.plugin_tasks.revival)
-
-    def is_settled(self) -> bool:
-        """Whether it is stopped or failed, and nobody has asked for it."""
-        return self.state.at_rest and not (self.desired.start_requested and self.desired.is_up)
-
-    def stop_condition(self) -> Callable[[], bool]:
-        """A condition: it has been stopped or failed since now, or what is left of it cannot be stopped."""
-        before = self.status.deactivations - self.state.at_rest
-        return lambda: self.status.deactivations > before or self.status.unkillable is not None
 
     # -- changes ------------------------------------------------------------------------------
 

@@ -1,0 +1,83 @@
+"""What is known of a server together with what is desired of it: conditions that others wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from hostler.engine.desired_state import DesiredState
+from hostler.events.events import Event
+from hostler.model.dependencies import Condition
+from hostler.model.spec import ServerSpec
+from hostler.model.states import State
+from hostler.process.context import SupervisorContext
+from hostler.runtime.server_facts import ServerFacts
+
+
+class ServerConditions(ServerFacts):
+    """The facts of a server, and what is desired of it."""
+
+    def __init__(
+        self, spec: ServerSpec, context: SupervisorContext, listener: Callable[[Event], None]
+    ) -> None:
+        super().__init__(spec, context, listener)
+        self.desired = DesiredState()
+
+    @property
+    def completed(self) -> bool:
+        """Whether the task has ended with exit code 0, and was not started again."""
+        return self.desired.completed
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is wanted up: started, and neither stopped nor completed since."""
+        return self.desired.is_up
+
+    @property
+    def stuck(self) -> str | None:
+        """Why what is left of it cannot be stopped; None where there is nothing."""
+        return None if self.status.unkillable is None else self.status.unkillable.message
+
+    @property
+    def restart_budget(self) -> tuple[int, int]:
+        """The restarts that are used, and how many there are."""
+        budget = self.status.budget
+        ready = budget.was_ready or self.state is State.RUNNING
+        return replace(budget, was_ready=ready).spent(self.spec.restart)
+
+    @property
+    def end_asked(self) -> bool:
+        """Whether the present run is to end, for a stop or a restart."""
+        return self.desired.ends(self.generation)
+
+    def meets(self, condition: Condition) -> bool:
+        """Whether it is as far as one that needs it asks. A task that has completed always is."""
+        far = {Condition.STARTED: self.has_started, Condition.READY: self.usable, Condition.COMPLETED: False}
+        return self.completed or far[condition]
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is running, its process lives, and neither stop nor restart is asked for."""
+        return self.state is State.RUNNING and self.has_started
+
+    @property
+    def has_started(self) -> bool:
+        """Whether its process was spawned and lives, and neither stop nor restart is asked for."""
+        process = None if self.run is None else self.run.process
+        up = self.state in {State.WAITING_READY, State.RUNNING} and not self.end_asked
+        return up and (process is None or process.alive())
+
+    @property
+    def is_revivable(self) -> bool:
+        """Whether it has failed, and a plugin may start it anew."""
+        wanted = self.desired.is_up and self.desired.accepts_commands
+        return self.state is State.FAILED and wanted and bool(self.plugin_tasks.revival)
+
+    def is_settled(self) -> bool:
+        """Whether it is stopped or failed, and nobody has asked for it."""
+        return self.state.at_rest and not (self.desired.start_requested and self.desired.is_up)
+
+    def stop_condition(self) -> Callable[[], bool]:
+        """A condition: it has been stopped or failed since now, or what is left of it cannot be stopped."""
+        before = self.status.deactivations - self.state.at_rest
+        return lambda: self.status.deactivations > before or self.status.unkillable is not None
