@@ -49,8 +49,8 @@ def leave_the_home(cache: Path) -> Callable[[], None]:
     settings_of_npm = Path.home() / ".npmrc"  # with the user's registry
     if settings_of_npm.exists():
         os.environ.setdefault("npm_config_userconfig", str(settings_of_npm))
-    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
-        os.environ.pop(name, None)
+    for name in ("CONFIG_HOME", "DATA_HOME", "STATE_HOME", "CACHE_HOME", "RUNTIME_DIR"):
+        os.environ.pop(f"XDG_{name}", None)
     os.environ |= {"HOME": home.name, "TESTS_CACHE": str(cache), "npm_config_cache": str(cache / "npm")}
     return home.cleanup
 

@@ -10,6 +10,7 @@ from hostler.imports.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from hostler.config.dump import dump as dump
     from hostler.config.load import from_dict as from_dict, load as load
+    from hostler.control.control import Control as Control
     from hostler.engine.server import Server as Server
     from hostler.errors import (
         EnvironmentSetupFailed as EnvironmentSetupFailed,
@@ -124,6 +125,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
     {
         "config.dump": "dump",
         "config.load": "from_dict load",
+        "control.control": "Control",
         "engine.server": "Server",
         "errors": """
             EnvironmentSetupFailed ErrorContext EventStreamConnectionFailed ForceKillTimeout

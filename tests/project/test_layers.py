@@ -28,7 +28,7 @@ LONGEST_FUNCTION = 30
 # The packages from the ground up. Each imports what stands on a line above its own, never the reverse;
 # packages of one line know nothing of each other.
 FLOORS = (
-    "files imports text version",
+    "client files imports text version",
     "errors",
     "concurrency secrets",
     "model",
@@ -39,7 +39,7 @@ FLOORS = (
     "engine",
     "records",
     "supervisor",
-    "sync",
+    "control sync",
     "testing",
     "cli",
 )
@@ -126,10 +126,23 @@ def test_every_part_imports_only_what_is_below_it() -> None:
         if own in {"__init__", "__main__"}:
             continue  # the public names: a lazy table; the command, run as a module
         for found in imports_of(path):
-            others = [other for other in parts_imported(found) if other != own]
+            public = own == "control"  # which knows nothing else, as the next test holds
+            others = [o for o in parts_imported(found) if o != own and not (public and o == "__init__")]
             high = [other for other in others if RANKS.get(other, len(FLOORS)) >= RANKS[own]]
             wrong += [f"{where(path, found.line)}: {own} imports {other}" for other in high]
 
+    assert wrong == []
+
+
+def test_the_control_api_is_a_program_on_the_public_names() -> None:
+    """As the floors say, nothing below the command line imports it."""
+    wrong = [
+        f"{where(path, found.line)}: {found.module}: {found.names}"
+        for path in (FRAMEWORK / "control").rglob("*.py")
+        for found in imports_of(path)
+        if (found.module == "hostler" and not set(found.names) <= set(hostler.__all__))
+        or (found.module.startswith("hostler.") and found.module.split(".")[1] not in {"control", "client"})
+    ]
     assert wrong == []
 
 

@@ -7,10 +7,12 @@ import base64
 import signal
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import psutil
 import pytest
-from cli_project import Project, five_plugins
+from cli_project import CommandLine, Project, five_plugins
+from controlled import short_folder
 from hostler.testing.demo_server import DemoServer
 
 
@@ -30,15 +32,23 @@ def status_of(url: str, password: str | None, **headers: str) -> int:
             return error.code
 
 
-def test_hostler_itself_listens_nowhere(world: Project) -> None:
-    running = world.hostler("run", world.fake(), "--json")
+@pytest.mark.parametrize("option", [None, "--no-control"])
+def test_hostler_itself_listens_on_one_private_socket_at_most(world: Project, option: str | None) -> None:
+    with short_folder() as folder:
+        words = [] if option is None else [option]
+        running = world.hostler("run", world.fake(), "--json", *words, XDG_RUNTIME_DIR=str(folder))
+        listens_where_it_says(running, folder, option is None)
+
+
+def listens_where_it_says(running: CommandLine, folder: Path, has_socket: bool) -> None:
     server = running.event(event="state", state="running")["pid"]
     listening = [
-        c for c in psutil.Process(running.process.pid).net_connections("all") if c.status == "LISTEN"
+        c for c in psutil.Process(running.process.pid).net_connections("inet") if c.status == "LISTEN"
     ]
     named = [c for c in psutil.Process(running.process.pid).net_connections("unix") if c.laddr]
     reachable = [c.laddr.ip for c in psutil.Process(server).net_connections() if c.status == "LISTEN"]
-    assert (listening, named, reachable) == ([], [], ["127.0.0.1"])
+    assert (listening, reachable) == ([], ["127.0.0.1"])
+    assert [Path(str(c.laddr)).parent for c in named] == ([folder / "hostler"] if has_socket else [])
     assert running.stop(signal.SIGTERM) == 0
 
 

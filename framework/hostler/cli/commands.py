@@ -12,6 +12,7 @@ from typing import ClassVar, TextIO
 
 import click
 
+from hostler.cli.client.commands import CLIENT_COMMANDS
 from hostler.cli.safe_streams import safe_stream
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.version import __version__
@@ -33,14 +34,19 @@ class LazyGroup(click.Group):
         "init",
         "import",
     )
+    client_names: ClassVar[Sequence[str]] = ()
     module_prefix: ClassVar[str] = ""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of the help."""
-        return list(self.names)
+        return [*self.names, *self.client_names]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name, or None."""
+        if cmd_name in self.client_names:
+            from hostler.cli.client.click_command import click_command  # noqa: PLC0415 - for the help alone
+
+            return click_command(CLIENT_COMMANDS[cmd_name])
         if cmd_name not in self.names:
             return None
         module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name  # import_.py
@@ -49,13 +55,20 @@ class LazyGroup(click.Group):
         return command
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+class HostlerGroup(LazyGroup):
+    """All commands, and those that talk to a hostler in the background."""
+
+    client_names = tuple(CLIENT_COMMANDS)
+
+
+@click.group(cls=HostlerGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="hostler", message="%(prog)s %(version)s")
 def group() -> None:
     """Supervise local servers: start them, know when they are ready, restart them, leave nothing behind.
 
     Exit codes: 0 after a requested stop, 1 when a server failed, 2 for a usage error or an invalid
-    configuration.
+    configuration. Commands for the background: 3 without a hostler there, 4 when the time is over, 5 when
+    it cannot be talked to.
     """
 
 

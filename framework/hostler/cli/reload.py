@@ -41,15 +41,18 @@ class Reloading:
             await self._requested.wait()
             self._requested.clear()
             try:
-                await self._reload()
+                await self.reload()
             except ServerError as error:
                 self.view.show_message(str(error), error=True)
                 self.view.show_message("reload failed; the running configuration is unchanged", error=True)
 
-    async def _reload(self) -> None:
+    async def reload(self, *, dry_run: bool = False) -> Changes:
+        """Read the configuration, and apply it unless `dry_run`; errors as in Supervisor.reload."""
         configuration = await self._read()
         failed = [server.name for server in self.supervisor.servers.values() if server.state is State.FAILED]
         changes = self.supervisor.changes(configuration)
+        if dry_run:
+            return changes
         again = [name for name in failed if name in changes.unchanged]
         for line in lines(changes, again):
             self.view.show_message(line)
@@ -61,6 +64,7 @@ class Reloading:
             server = self.supervisor.servers.get(name)
             if server is not None and server.state is State.FAILED:
                 server.ask_up()
+        return changes
 
     async def _read(self) -> Configuration:
         await refuse_exposed(self.supervisor.servers.values())

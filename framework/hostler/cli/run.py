@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import click
 
 from hostler.cli.arguments import DEFAULT_FILE, Layers, file_and_names, layer_options, unknown_server
 from hostler.cli.import_deadline import bounded_imports
+from hostler.cli.run_options import ControlChoice, ViewOptions, control_options, view_options
 from hostler.config.load import load_resolved
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.files.bounded_read import STDIN
@@ -28,27 +30,16 @@ _LAST_SECONDS = 1.0
 @click.argument("given", default=DEFAULT_FILE, metavar="[FILE]", required=False)
 @layer_options
 @click.argument("names", nargs=-1)
-@click.option(
-    "--output",
-    type=click.Choice(["prefixed", "none"]),
-    help="Whether to show the output of the servers, each line with the name of its server. "
-    'Default: prefixed, and none with --quiet, with --json and with "-- CMD".',
-)
-@click.option(
-    "--debug", is_flag=True, help="Show more events, all output, and the environments (secrets masked)."
-)
-@click.option("--quiet", is_flag=True, help="Show failures only.")
-@click.option("--json", "as_json", is_flag=True, help="Print one event per line as JSON, for programs.")
+@view_options
+@control_options
 @click.pass_obj
 def command(
     words: list[str] | None,
     given: str,
     names: tuple[str, ...],
     layers: Layers,
-    output: str | None,
-    debug: bool,
-    quiet: bool,
-    as_json: bool,
+    shown: ViewOptions,
+    control: ControlChoice,
 ) -> None:
     """Supervise the servers of FILE (default ./hostler.toml; only NAMES and what they need) until Ctrl-C.
 
@@ -63,7 +54,7 @@ def command(
     stops all servers.
     """
     file, names = file_and_names((given, *names))
-    read = partial(_read, file, layers)
+    read = partial(_read, file, layers, control.starts)
 
     with bounded_imports():
         configuration = read()
@@ -73,14 +64,15 @@ def command(
     from hostler.cli.output.views import make_view  # noqa: PLC0415 - the engine is imported when it is needed
     from hostler.cli.run_session import RunSession  # noqa: PLC0415
 
-    view = make_view(configuration, debug=debug, quiet=quiet, as_json=as_json, has_companion=bool(words))
+    view = make_view(configuration, shown, has_companion=bool(words))
     again = read if configuration.path is not None else partial(_refuse_again, file)
-
-    hides = quiet and not as_json if debug else quiet or as_json or words
-    shows = output or ("none" if hides else "prefixed")
+    with_output = shown.shows_output(has_companion=bool(words))
+    reached = control.options(configuration)
 
     async def run() -> int:
-        session = RunSession(configuration, names, words, view, again, with_output=shows == "prefixed")
+        session = RunSession(
+            configuration, names, words, view, again, with_output=with_output, control=reached
+        )
         code = await session.run()
         await _end_other_tasks(code)
         return code
@@ -93,9 +85,13 @@ def command(
     raise SystemExit(asyncio.run(run()))
 
 
-def _read(file: Path, layers: Layers) -> Configuration:
+def _read(file: Path, layers: Layers, starts: bool) -> Configuration:
     """The configuration; what only a server that is not started cannot do without may be missing."""
-    return load_resolved(file, **layers)[0]
+    configuration = load_resolved(file, **layers)[0]
+    if starts:
+        return configuration
+    servers = {name: replace(spec, autostart=False) for name, spec in configuration.servers.items()}
+    return replace(configuration, servers=servers)
 
 
 def _refuse_again(file: Path) -> Configuration:

@@ -16,6 +16,8 @@ from hostler.cli.output.closed_pipe import PipeSafeView
 from hostler.cli.output.renderer import lines_missed
 from hostler.cli.output.views import View
 from hostler.cli.reload import Reloading, keep_session_keys
+from hostler.cli.run_control import RunControl
+from hostler.cli.run_options import ControlOptions
 from hostler.concurrency.event_loop import loop_time
 from hostler.engine.server import Server
 from hostler.errors import InvalidConfiguration, ServerError
@@ -52,6 +54,7 @@ class RunSession:
         load: Callable[[], Configuration],
         *,
         with_output: bool,
+        control: ControlOptions | None = None,
     ) -> None:
         self._names = names
         self._with_output = with_output
@@ -64,6 +67,7 @@ class RunSession:
         self._supervisor._adopt_orphans()  # noqa: SLF001 - no other program has to reap them
         self._orphans = OrphanReaper(self._started)
         self._reloading = Reloading(self._supervisor, lambda: self._chosen(load()), self._view)
+        self._control = RunControl(control, self._supervisor, self._reloading, self._view, self._end)
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._showing: set[asyncio.Task[Any]] = set()
@@ -75,16 +79,12 @@ class RunSession:
 
     async def run(self) -> int:
         """Run all of it; the exit code."""
-        self._supervisor.listen(self._view.show)
-        self._supervisor.listen(self._on_event)
-        self._start(self._reloading.serve())
-        self._listen_to_signals()
-
-        for name in self._supervisor:
-            self._follow(name)
-
+        self._begin()
         try:
+            # The lock first, so that two in the background never start the same servers.
+            await self._control.open()
             async with self._supervisor:
+                self._start(self._control.serve())
                 code = await (self._run_companion(self._companion) if self._companion else self._keep())
                 # Before the block ends: that stops the servers, which hides how they have ended.
                 code = _exit_code(self._supervisor, code)
@@ -92,14 +92,24 @@ class RunSession:
                 gc.freeze()
         except ServerError as error:
             self._view.show_message(str(error), error=True)
+            self._control.report_failure(error)
             code = 1
         finally:
+            await self._control.close()
             await self._show_the_rest()
             self._view.close()
             await self._end_tasks()
             self._ignore_signals()
 
         return code or int(self._is_unread)
+
+    def _begin(self) -> None:
+        self._supervisor.listen(self._view.show)
+        self._supervisor.listen(self._on_event)
+        self._start(self._reloading.serve())
+        self._listen_to_signals()
+        for name in self._supervisor:
+            self._follow(name)
 
     def _chosen(self, configuration: Configuration) -> Configuration:
         """The configuration with those started that were named in the call."""
@@ -118,7 +128,10 @@ class RunSession:
         return replace(configuration, servers=servers)
 
     async def _keep(self) -> int:
-        await _first_of(self._supervisor.wait(), self._stop.wait())
+        if self._control.in_background:
+            await self._stop.wait()
+        else:
+            await _first_of(self._supervisor.wait(), self._stop.wait())
         return 0
 
     async def _run_companion(self, companion: Companion) -> int:
@@ -153,6 +166,7 @@ class RunSession:
                 on_signal = self._on_hangup if number == signal.SIGHUP else self._on_signal
                 loop.add_signal_handler(number, on_signal, number)
         loop.add_signal_handler(signal.SIGCHLD, self._on_child)
+        loop.add_signal_handler(signal.SIGUSR1, self._control.listen_again)
 
     def _ignore_signals(self) -> None:
         """All is done: one more Ctrl-C must not spoil the exit code."""
@@ -169,10 +183,20 @@ class RunSession:
         elif number == self._signal == signal.SIGTERM and loop_time() - self._signalled_at < _ECHO_SECONDS:
             return
         elif not self._is_killing:
-            self._is_killing = True
-            self._view.show_message("killing what is left")
-            self._pass_on(signal.SIGKILL)
-            self._start(self._supervisor.stop(force=True))
+            self._kill()
+
+    def _end(self, force: bool) -> None:
+        """End the run, for a client: as the first signal does, with `force` as the second one."""
+        if not self._stop.is_set():
+            self._on_signal(signal.SIGTERM)
+        if force and not self._is_killing:
+            self._kill()
+
+    def _kill(self) -> None:
+        self._is_killing = True
+        self._view.show_message("killing what is left")
+        self._pass_on(signal.SIGKILL)
+        self._start(self._supervisor.stop(force=True))
 
     def _on_hangup(self, number: int) -> None:
         """Stop when the terminal is gone. Otherwise SIGHUP requests a reload, as services have it."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from hostler.cli.output.renderer import EventRenderer, lines_missed
+from hostler.cli.run_options import ViewOptions
 from hostler.cli.safe_streams import raw_stream
 from hostler.events.events import Event, Progress
 from hostler.events.serialization import to_json
@@ -109,18 +110,16 @@ class JsonView(View):
         self._out.flush()
 
 
-def make_view(
-    configuration: Configuration, *, debug: bool, quiet: bool, as_json: bool, has_companion: bool
-) -> View:
+def make_view(configuration: Configuration, shown: ViewOptions, *, has_companion: bool) -> View:
     """Make the view that the options and the kind of output call for.
 
     With a companion command everything goes to stderr: stdout is the command's.
     """
     out = sys.stderr if has_companion else sys.stdout
-    if as_json:
+    if shown.as_json:
         return JsonView(out)
-    if out.isatty() and not quiet:
+    if out.isatty() and not shown.quiet:
         from hostler.cli.output.terminal import TerminalView  # noqa: PLC0415 - rich is heavy
 
-        return TerminalView(configuration, raw_stream(out), debug=debug)
-    return PlainView(configuration, out, debug=debug, quiet=quiet)
+        return TerminalView(configuration, raw_stream(out), debug=shown.debug)
+    return PlainView(configuration, out, debug=shown.debug, quiet=shown.quiet)

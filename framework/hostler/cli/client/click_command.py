@@ -1,0 +1,43 @@
+"""The client commands as click shows them: in the help and for the completion of shells."""
+
+from __future__ import annotations
+
+import click
+
+from hostler.cli.client.commands import ClientCommand, Option
+from hostler.cli.client.main import call
+
+
+def click_command(command: ClientCommand) -> click.Command:
+    """The click command of a client command; called, it does the same as without click."""
+    words = click.Argument(["words"], nargs=-1, metavar=command.words)
+    options = [_option(option) for option in command.all_options]
+
+    def run(words: tuple[str, ...], **values: object) -> None:
+        raise SystemExit(call(command.name, [*_given(command, values), *words]))
+
+    return click.Command(command.name, callback=run, params=[words, *options], help=command.help)
+
+
+def _option(option: Option) -> click.Option:
+    flag = not option.metavar
+    return click.Option(
+        [f"--{option.name}", option.key],
+        help=option.help,
+        is_flag=flag,
+        multiple=option.repeats,
+        metavar=option.metavar or None,
+    )
+
+
+def _given(command: ClientCommand, values: dict[str, object]) -> list[str]:
+    """The options of a call as the words that they were."""
+    words = []
+    for option in command.all_options:
+        value = values[option.key]
+        if value is True:
+            words.append(f"--{option.name}")
+        elif value:
+            many = value if isinstance(value, tuple) else (value,)
+            words += [f"--{option.name}={one}" for one in many]
+    return words

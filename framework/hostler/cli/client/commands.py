@@ -1,0 +1,205 @@
+"""The table of the client commands, and calls read by it: the import of click would cost more than a call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+DEFAULT_FILE = "hostler.toml"
+
+
+class Usage(Exception):
+    """Raised for a call that is wrong; the text says what was found and what is allowed."""
+
+
+class Option(NamedTuple):
+    """`--name`, or `--name VALUE` where it has a `metavar`; `repeats` where it may be given again."""
+
+    name: str
+    help: str
+    metavar: str = ""
+    repeats: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its name in Python."""
+        return self.name.replace("-", "_")
+
+
+class ClientCommand(NamedTuple):
+    """One command: its words, its options, and its help."""
+
+    name: str
+    words: str
+    help: str
+    options: Sequence[Option] = ()
+
+    @property
+    def all_options(self) -> tuple[Option, ...]:
+        """Its own options, and those that all client commands have."""
+        return (*self.options, *COMMON)
+
+
+COMMON = (
+    Option("json", "Print one JSON object, also for a failure."),
+    Option("timeout", 'Wait at most so long, such as "30s"; 0 for ever. Default: 5m.', "DURATION"),
+    Option("socket", "The control socket, where it is not in its usual place.", "PATH"),
+    Option("quiet", "Print nothing but the answer and errors."),
+)
+
+_FORCE = Option("force", "Kill the servers instead of asking them to stop.")
+_NO_WAIT = Option("no-wait", "Do not wait until it is done.")
+_ALL = Option("all", "All servers.")
+_SERVERS = "[FILE] [NAME]..."
+LAYERS = (
+    Option("profile", "Apply [profiles.NAME].", "NAME", repeats=True),
+    Option("set", "Set one value: servers.web.port=3000.", "KEY=VALUE", repeats=True),
+)
+
+CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
+    command.name: command
+    for command in (
+        ClientCommand(
+            "up",
+            _SERVERS,
+            "Supervise the servers of FILE in the background, and wait until they are ready.",
+            (
+                _NO_WAIT,
+                Option("no-start", "Start no server yet."),
+                Option("idle-exit", "End when nothing has run for so long.", "DURATION"),
+                *LAYERS,
+            ),
+        ),
+        ClientCommand("down", "[FILE]", "Stop all servers and the hostler that supervises them.", (_FORCE,)),
+        ClientCommand(
+            "ps",
+            _SERVERS,
+            "Show the servers and how they are.",
+            (
+                Option("all", "Every hostler of yours, whichever configuration it supervises."),
+                Option("check", "Exit with 1 unless all that are wanted are ready and healthy."),
+            ),
+        ),
+        ClientCommand("start", _SERVERS, "Start servers and what they need.", (_ALL, _NO_WAIT)),
+        ClientCommand("stop", _SERVERS, "Stop servers.", (_ALL, _FORCE, _NO_WAIT)),
+        ClientCommand(
+            "restart",
+            _SERVERS,
+            "Restart servers.",
+            (
+                _ALL,
+                _NO_WAIT,
+                Option("when-idle", "Wait for a moment in which nothing runs on it."),
+                Option("within", "How long to wait for that moment. Default: 10m.", "DURATION"),
+                Option("generation", "Only if this run is still there.", "N"),
+            ),
+        ),
+        ClientCommand(
+            "wait",
+            _SERVERS,
+            "Wait until servers (all that are wanted, without NAME) are ready.",
+            (
+                Option("for", "ready, healthy, stopped or completed. Default: ready.", "CONDITION"),
+                Option("stable", "Wait until it holds for so long without interruption.", "DURATION"),
+            ),
+        ),
+        ClientCommand("url", "[FILE] NAME", "Print the URL of a server."),
+        ClientCommand(
+            "exec",
+            "[FILE] NAME -- CMD [ARGS]...",
+            "Run a command with the URL and the credentials of a server in its environment.",
+            (Option("no-wait", "Do not wait until the server is ready."),),
+        ),
+        ClientCommand(
+            "events",
+            _SERVERS,
+            "Show the last events, oldest first.",
+            (
+                Option("follow", "Go on with those to come, until Ctrl-C."),
+                Option("kind", "Only events of this kind, such as state or crash.", "KIND"),
+            ),
+        ),
+    )
+}
+
+
+class Arguments:
+    """The words and options of one call; `command` are the words behind "--"."""
+
+    def __init__(
+        self, words: Sequence[str], values: Mapping[str, list[str]], command: Sequence[str] = ()
+    ) -> None:
+        self.file, self.names = file_and_names(words)
+        self.command = command
+        self._values = values
+
+    def has(self, option: str) -> bool:
+        """Whether an option was given."""
+        return option in self._values
+
+    def text(self, option: str, default: str = "") -> str:
+        """The value of an option."""
+        return self._values.get(option, [default])[-1]
+
+    def texts(self, option: str) -> list[str]:
+        """All values of an option that repeats."""
+        return self._values.get(option, [])
+
+    def seconds(self, option: str, default: str) -> float | None:
+        """The value as seconds; None for 0, which means no limit. Raises Usage."""
+        text = self.text(option, default)
+        if text == "0":
+            return None
+        from hostler.model.units import Duration  # noqa: PLC0415 - only where something is waited for
+
+        try:
+            return float(Duration.parse(text))
+        except ValueError as error:
+            raise Usage(f"--{option}: {error}, found {text!r}") from None
+
+
+def read_call(command: ClientCommand, words: Sequence[str]) -> Arguments:
+    """Read the words behind the name of a command. Raises Usage."""
+    options = {f"--{option.name}": option for option in command.all_options}
+    values: dict[str, list[str]] = {}
+    plain: list[str] = []
+    end = words.index("--") if "--" in words else len(words)
+    rest = iter(words[:end])
+    for word in rest:
+        name, has_value, value = word.partition("=")
+        if not word.startswith("-") or word == "-":
+            plain.append(word)
+            continue
+        option = options.get(name)
+        if option is None:
+            raise Usage(f"no such option: {name}; hostler {command.name} takes {', '.join(options)}")
+        if not option.metavar and has_value:
+            raise Usage(f"{name} takes no value")
+        if option.metavar and not has_value:
+            value = next(rest, "")
+            if not value:
+                raise Usage(f"{name} takes a value: {name} {option.metavar}")
+        values.setdefault(option.name, []).append(value)
+    return Arguments(plain, values, words[end + 1 :])
+
+
+def file_and_names(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """The words of `[FILE] [NAME]...`: where the first looks like no file, all are names of servers."""
+    if words and is_file(words[0]):
+        return configuration_file(words[0]), tuple(words[1:])
+    return DEFAULT_FILE, tuple(words)
+
+
+def configuration_file(word: str) -> str:
+    """The file that a word names; a folder stands for the configuration in it."""
+    return os.path.join(word, DEFAULT_FILE) if os.path.isdir(word) else word
+
+
+def is_file(word: str) -> bool:
+    """Whether a word is a file, or a folder with a configuration, and not the name of a server.
+
+    A folder beside a configuration often has the name of a server: it is meant where it has its own.
+    """
+    looks_so = word in {os.curdir, os.pardir, "-"} or word.endswith(".toml") or os.sep in word
+    return looks_so or any(os.path.isfile(path) for path in (word, os.path.join(word, DEFAULT_FILE)) if word)

@@ -1,0 +1,170 @@
+"""The hostler of a configuration, as the client commands talk to it, and what can go wrong with that."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from hostler.cli.client.commands import Arguments
+from hostler.client.location import LONGEST_PATH, Location, locate
+from hostler.client.transport import Unreachable, request, stream
+from hostler.version import __version__
+
+FAILED, BAD_CALL, NOT_RUNNING, TIMED_OUT, UNREACHABLE = range(1, 6)
+
+_CODES = {"invalid_request": BAD_CALL, "invalid_configuration": BAD_CALL, "not_found": BAD_CALL}
+_CODES |= {"timed_out": TIMED_OUT, "unsupported": UNREACHABLE, "internal": UNREACHABLE}
+_REBIND_SECONDS = 2.0
+_END_SECONDS = 5.0
+_LOOK_SECONDS = 0.01
+
+
+class ClientError(Exception):
+    """Raised when a command cannot be carried out: the exit code, and the problem as the API tells it."""
+
+    def __init__(self, code: int, kind: str, detail: str, **more: Any) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.problem: dict[str, Any] = {"type": f"/problems/{kind}", "detail": detail, **more}
+
+    def __str__(self) -> str:
+        server, hint = self.problem.get("server"), self.problem.get("hint")
+        text = f"{server}: {self.problem['detail']}" if server else self.problem["detail"]
+        text += "".join(f"\n  {mistake}" for mistake in self.problem.get("mistakes", ()))
+        return f"{text}\n  what to do: {hint}" if hint else text
+
+
+class Daemon:
+    """A hostler that holds the lock of a configuration."""
+
+    def __init__(self, location: Location, socket: str = "") -> None:
+        self.location = location
+        known = location.describe().get("socket")
+        self.socket = socket or (known if isinstance(known, str) else location.socket)
+
+    def get(self, target: str) -> dict[str, Any]:
+        """The answer to a GET. Raises ClientError."""
+        return self._call("GET", target, None, 30.0)
+
+    def post(self, target: str, body: object, *, timeout: float | None = 30.0) -> dict[str, Any]:
+        """The answer to a POST, which may take so long. Raises ClientError."""
+        return self._call("POST", target, body, timeout)
+
+    def events(self, cursor: str) -> Iterator[bool]:
+        """True for each event behind a cursor, False when there was none for a while. Raises ClientError."""
+        try:
+            for line in stream(self.socket, f"/v1/events?after={cursor}"):
+                if line is None:
+                    yield False
+                elif line.startswith(b"event: "):
+                    yield True
+        except Unreachable as error:
+            raise self._unreachable(error) from None
+
+    def follow(self, target: str) -> Iterator[dict[str, Any]]:
+        """The objects of a stream, as they come, until the hostler has ended. Raises ClientError."""
+        try:
+            for line in stream(self.socket, target):
+                if line is not None and line.startswith(b"data: "):
+                    yield json.loads(line[6:])
+        except (Unreachable, ValueError) as error:
+            # At its end it closes its connections, and then releases the lock.
+            if self._has_lock_for(_END_SECONDS):
+                raise self._unreachable(error) from None
+
+    def _call(self, method: str, target: str, body: object, timeout: float | None) -> dict[str, Any]:
+        try:
+            try:
+                answer = request(self.socket, method, target, body, timeout=timeout)
+            except Unreachable as error:
+                if not isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
+                    raise
+                self._request_socket()
+                answer = request(self.socket, method, target, body, timeout=timeout)
+            value: dict[str, Any] = answer.json() if answer.body else {}
+        except Unreachable as error:
+            raise self._unreachable(error) from None
+        except TimeoutError:
+            raise ClientError(TIMED_OUT, "timed_out", "it is not done in time, and goes on") from None
+        if answer.status >= 400 and "detail" in value:
+            raise self._refusal(value, answer.headers.get("hostler-version", ""))
+        return value
+
+    def _has_lock_for(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while held := self.location.is_held():
+            if time.monotonic() > until:
+                break
+            time.sleep(_LOOK_SECONDS)
+        return held
+
+    def _request_socket(self) -> None:
+        """Have the hostler make its socket again, which somebody has removed; wait for that."""
+        pid = self.location.owner().get("pid")
+        if isinstance(pid, int) and pid > 1 and self.location.is_held():
+            with suppress(OSError):
+                os.kill(pid, signal.SIGUSR1)
+        until = time.monotonic() + _REBIND_SECONDS
+        while not os.path.exists(self.socket) and time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)
+
+    def _refusal(self, problem: dict[str, Any], version: str) -> ClientError:
+        kind = str(problem.get("type", "")).rpartition("/")[2]
+        if kind == "unsupported" and version != __version__:
+            problem["hint"] = f"the hostler in the background is {version}, this is {__version__}"
+        detail = problem.pop("detail")
+        problem.pop("type", None)
+        return ClientError(_CODES.get(kind, FAILED), kind, detail, **problem)
+
+    def _unreachable(self, error: Exception) -> ClientError:
+        if not self.location.is_held():
+            return ClientError(NOT_RUNNING, "not_running", "the hostler in the background has just ended")
+        pid = self.location.owner().get("pid")
+        return ClientError(
+            UNREACHABLE,
+            "unreachable",
+            f"the hostler in the background (pid {pid}) cannot be talked to: {error}",
+            hint=f"look at it: ps {pid}; kill -9 {pid} ends it and its servers",
+        )
+
+
+def find(arguments: Arguments) -> Daemon | None:
+    """The hostler of the configuration of a call; None where there is none."""
+    location = locate(arguments.file, os.environ)
+    return Daemon(location, arguments.text("socket")) if location.is_held() else None
+
+
+def require(arguments: Arguments) -> Daemon:
+    """The same. Raises ClientError where there is none."""
+    daemon = find(arguments)
+    if daemon is None:
+        raise not_running(arguments.file)
+    return daemon
+
+
+def not_running(file: str) -> ClientError:
+    """No hostler holds this configuration."""
+    if not os.path.exists(file):
+        return ClientError(
+            BAD_CALL,
+            "invalid_configuration",
+            f"there is no file {file}",
+            hint="name another one; `hostler init` writes one",
+        )
+    location, text = locate(file, os.environ), f"no hostler supervises {file} now"
+    if len(os.fsencode(location.socket)) > LONGEST_PATH:
+        hint = f"one could not be reached: its socket would be {location.socket}, which is too long; "
+        return ClientError(NOT_RUNNING, "not_running", text, hint=hint + "set XDG_RUNTIME_DIR to a short one")
+    hint = "start one: hostler up" if file == "hostler.toml" else f"start one: hostler up {file}"
+    return ClientError(NOT_RUNNING, "not_running", text, hint=hint)
+
+
+def deadline_of(seconds: float | None) -> Callable[[], bool]:
+    """Whether a time is over that begins now; never without one."""
+    until = None if seconds is None else time.monotonic() + seconds
+    return lambda: until is not None and time.monotonic() >= until

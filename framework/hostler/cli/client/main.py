@@ -1,0 +1,49 @@
+"""Calls of the client commands: read, carried out, and their errors as exit codes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from hostler.cli.client.commands import CLIENT_COMMANDS, Arguments, Usage, read_call
+from hostler.cli.client.daemon import BAD_CALL, ClientError
+from hostler.cli.client.output import Output
+
+_MODULES = {"start": "service", "stop": "service", "restart": "service"}
+
+
+def call(name: str, words: Sequence[str]) -> int:
+    """Run one client command; its exit code."""
+    # Ctrl-C ends the waiting, and nothing else.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        arguments = read_call(CLIENT_COMMANDS[name], words)
+    except Usage as error:
+        return _refuse(name, error)
+    output = Output(as_json=arguments.has("json"), quiet=arguments.has("quiet"))
+    try:
+        return _function(name)(arguments, output)
+    except Usage as error:
+        return _refuse(name, error)
+    except ClientError as error:
+        output.failure(error)
+        return error.code
+    except KeyboardInterrupt:
+        output.note("the servers go on; `hostler down` stops them")
+        return 130
+    except BrokenPipeError:
+        return 1
+
+
+def _function(name: str) -> Callable[[Arguments, Output], int]:
+    module = import_module(f"hostler.cli.client.{_MODULES.get(name, name)}")
+    function: Callable[[Arguments, Output], int] = getattr(module, name if name in _MODULES else "run")
+    return function
+
+
+def _refuse(name: str, error: Usage) -> int:
+    words = CLIENT_COMMANDS[name].words
+    sys.stderr.write(f"Usage: hostler {name} [OPTIONS] {words}\n\nError: {error}\n")
+    return BAD_CALL

@@ -1,0 +1,117 @@
+"""Waiting until servers are as asked, by the events of their hostler."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hostler.cli.client.daemon import FAILED, TIMED_OUT, ClientError, Daemon, deadline_of
+from hostler.cli.client.rows import Row, is_fine, state_of
+
+_PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+
+Condition = Callable[[Row], bool]
+
+CONDITIONS: dict[str, Condition] = {
+    "ready": lambda row: row["completed"] or row["state"] == "running",
+    "healthy": lambda row: row["completed"] or (row["state"] == "running" and is_fine(row)),
+    "stopped": lambda row: row["state"] in {"stopped", "failed"},
+    "completed": lambda row: bool(row["completed"]),
+}
+"""What can be waited for, by name."""
+
+
+class Waiting:
+    """Waits for the servers `names` (all that are wanted, without names) to fulfil a condition."""
+
+    def __init__(self, daemon: Daemon, names: Sequence[str], condition: str) -> None:
+        self._daemon = daemon
+        self._names = names
+        self._what = condition
+        self._holds = CONDITIONS[condition]
+
+    def run(
+        self, seconds: float | None, stable: float = 0.0, after: dict[str, int] | None = None
+    ) -> list[Row]:
+        """Return their rows when it has held for `stable` seconds. Raises ClientError.
+
+        It is raised as soon as one is given up, and after `seconds` (None: never). With `after` only runs
+        count that are later than those generations.
+        """
+        is_over = deadline_of(seconds)
+        rows, cursor = self._look()
+        events = self._daemon.events(cursor)
+        since = None
+        while True:
+            waiting = [row for row in rows if not self._is_done(row, after or {})]
+            since = None if waiting else since or time.monotonic()
+            if since is not None and time.monotonic() - since >= stable:
+                return rows
+            self._refuse_given_up(waiting)
+            if is_over():
+                raise self._late(waiting or rows, seconds or 0.0)
+            next(events)
+            rows, _ = self._look()
+
+    def _is_done(self, row: Row, after: dict[str, int]) -> bool:
+        return self._holds(row) and row["generation"] > after.get(row["name"], -1)
+
+    def _look(self) -> tuple[list[Row], str]:
+        answer = self._daemon.get("/v1/servers")
+        rows: list[Row] = answer["servers"]
+        known = {row["name"] for row in rows}
+        for name in self._names:
+            if name not in known:
+                there = ", ".join(sorted(known)) or "none"
+                raise ClientError(2, "not_found", f"there is no server {name!r}; there are: {there}")
+        if self._names:
+            rows = [row for row in rows if row["name"] in self._names]
+        else:
+            rows = [
+                row for row in rows if row["wanted"] == "up" or row["completed"] or row["state"] == "failed"
+            ]
+        return rows, answer["cursor"]
+
+    def _refuse_given_up(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            if row["state"] == "failed" or (row["state"] == "stopped" and row["wanted"] == "down"):
+                raise ClientError(
+                    FAILED,
+                    row["state"],
+                    self._why(row),
+                    server=row["name"],
+                )
+
+    def _late(self, rows: Sequence[Row], seconds: float) -> ClientError:
+        row = rows[0]
+        return ClientError(
+            TIMED_OUT,
+            "timed_out",
+            f"not {self._what} after {seconds:g} s: {self._why(row)}",
+            server=row["name"],
+        )
+
+    def _why(self, row: Row) -> str:
+        restarts, crash = row["restarts"], row["last_crash"]
+        text = state_of(row)
+        if row["state"] == "backoff":
+            text += f", {restarts['used']} of {restarts['allowed']} restarts used"
+        if row["reason"]:
+            text += f": {row['reason']}"
+        elif crash is not None:
+            text += f": {crash['how']}"
+        last = self._last_line(row) if crash is not None else ""
+        return f"{text}; last line of stderr: {last}" if last else text
+
+    def _last_line(self, row: Row) -> str:
+        crashes: list[Any] = self._daemon.get(f"/v1/servers/{quoted(row['name'])}/crashes")["crashes"]
+        lines = str(crashes[-1]["stderr"]).strip().splitlines() if crashes else []
+        return lines[-1] if lines else ""
+
+
+def quoted(name: str) -> str:
+    """A name as a part of a path."""
+    return "".join(
+        c if c.isalnum() and c.isascii() else "".join(f"%{b:02X}" for b in c.encode()) for c in name
+    )

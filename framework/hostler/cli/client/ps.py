@@ -1,0 +1,53 @@
+"""`hostler ps`: the servers of a hostler, and how they are."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from hostler.cli.client.commands import Arguments
+from hostler.cli.client.daemon import FAILED, ClientError, Daemon, require
+from hostler.cli.client.output import Output
+from hostler.cli.client.rows import is_fine, table
+from hostler.client.location import locations
+
+
+def run(arguments: Arguments, output: Output) -> int:
+    """Show them; the exit code."""
+    if arguments.has("all"):
+        return _show_all(output)
+    answer = require(arguments).get("/v1/servers")
+    rows = answer["servers"]
+    if arguments.names:
+        known = [row["name"] for row in rows]
+        for name in arguments.names:
+            if name not in known:
+                there = ", ".join(known) or "none"
+                raise ClientError(2, "not_found", f"there is no server {name!r}; there are: {there}")
+        answer["servers"] = rows = [row for row in rows if row["name"] in arguments.names]
+    output.answer(answer, table(rows) if rows else "no servers")
+    return FAILED if arguments.has("check") and not all(map(is_fine, rows)) else 0
+
+
+def _show_all(output: Output) -> int:
+    """One line for each hostler of this user; one that does not answer is shown as such."""
+    found: list[dict[str, Any]] = []
+    for location in locations(os.environ):
+        if location.is_held():
+            known = location.describe()
+            known["servers"] = _names_of(Daemon(location))
+            found.append(known)
+    lines = []
+    for one in found:
+        servers = one["servers"]
+        names = "does not answer" if servers is None else ", ".join(servers) or "no servers"
+        lines.append(f"{one.get('configuration')}  (pid {one.get('pid')})  {names}")
+    output.answer({"daemons": found}, "\n".join(lines) or "no hostler runs")
+    return 0
+
+
+def _names_of(daemon: Daemon) -> list[str] | None:
+    try:
+        return [row["name"] for row in daemon.get("/v1/servers")["servers"]]
+    except ClientError:
+        return None

@@ -1,0 +1,72 @@
+"""The servers of a hostler as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from hostler.cli.formatting import format_duration
+
+Row = dict[str, Any]
+_HEAD = ("NAME", "STATE", "PID", "UPTIME", "RESTARTS", "MEMORY", "URL")
+
+
+def table(rows: Iterable[Row]) -> str:
+    """A line for each server under a head, in columns."""
+    lines = [_HEAD, *(_cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
+    return "\n".join(_aligned(line, widths) for line in lines)
+
+
+def state_of(row: Row) -> str:
+    """The state in words: "running, unhealthy", "backoff, 4 s", "completed"."""
+    if row["completed"]:
+        return "completed"
+    state = str(row["state"]).replace("_", " ")
+    if row["state"] == "running" and row["health"] == "unhealthy":
+        return f"{state}, unhealthy"
+    next_try = row["restarts"]["next_try"]
+    if row["state"] == "backoff" and next_try:
+        left = (datetime.fromisoformat(next_try) - datetime.now(UTC)).total_seconds()
+        return f"{state}, {max(left, 0):.0f} s"
+    return state
+
+
+def is_fine(row: Row) -> bool:
+    """Whether a server that is wanted is ready, and not unhealthy."""
+    ready = row["completed"] or (row["state"] == "running" and row["health"] != "unhealthy")
+    return bool(ready or (row["wanted"] == "down" and row["state"] == "stopped"))
+
+
+def _cells(row: Row) -> Sequence[str]:
+    restarts = row["restarts"]
+    memory = row["memory"]
+    return (
+        row["name"],
+        state_of(row),
+        _or_dash(row["pid"]),
+        "-" if row["uptime"] is None else format_duration(row["uptime"]),
+        f"{restarts['used']} of {restarts['allowed']}",
+        "-" if memory is None else size(memory["rss"]),
+        _or_dash(row["url"]),
+    )
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    right = {2}
+    parts = [
+        c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return "  ".join(parts).rstrip()
+
+
+def _or_dash(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+def size(count: int) -> str:
+    """A number of bytes: "512 KiB", "12 MiB", "1.5 GiB"."""
+    if count < 2**20:
+        return f"{count // 2**10} KiB"
+    return f"{count // 2**20} MiB" if count < 2**30 else f"{count / 2**30:.1f} GiB"

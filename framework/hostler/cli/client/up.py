@@ -1,0 +1,140 @@
+"""`hostler up`: start a hostler in the background, or have the one that is there reload."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from hostler.cli.client.commands import Arguments
+from hostler.cli.client.daemon import FAILED, ClientError, Daemon, find, not_running
+from hostler.cli.client.output import Output
+from hostler.cli.client.progress import Waiting
+from hostler.cli.client.rows import Row, is_fine, table
+from hostler.client.location import locate
+
+_LOG_LINES = 20
+_LARGEST_LOG = 5 * 2**20
+_KEPT_LOGS = 3
+
+
+def run(arguments: Arguments, output: Output) -> int:
+    """Have the servers up; the exit code."""
+    file = os.path.abspath(arguments.file)
+    if not os.path.isfile(file):
+        raise not_running(arguments.file)
+    seconds = arguments.seconds("timeout", "5m")
+    daemon = find(arguments)
+    if daemon is None and _spawn(arguments, file):
+        daemon = Daemon(locate(file, os.environ), arguments.text("socket"))
+    elif daemon is None:
+        daemon = find(arguments)
+        if daemon is None:
+            raise ClientError(FAILED, "failed", "another hostler has just ended; try again")
+        _start(daemon, arguments)
+    else:
+        _reload(daemon, arguments, output)
+    rows: list[Row] = []
+    if not (arguments.has("no-wait") or arguments.has("no-start")):
+        rows = Waiting(daemon, arguments.names, "ready").run(seconds)
+    _show(daemon, rows, output)
+    return 0
+
+
+def _reload(daemon: Daemon, arguments: Arguments, output: Output) -> None:
+    changes = daemon.post("/v1/reload", {}, timeout=300.0)
+    for kind in ("added", "removed", "restarted"):
+        if changes[kind]:
+            output.note(f"{kind}: {', '.join(changes[kind])}")
+    _start(daemon, arguments)
+
+
+def _start(daemon: Daemon, arguments: Arguments) -> None:
+    if not arguments.has("no-start"):
+        daemon.post("/v1/servers/start", {"names": list(arguments.names), "wait": False})
+
+
+def _show(daemon: Daemon, rows: Sequence[Row], output: Output) -> None:
+    pid = daemon.location.owner().get("pid")
+    lines = [table(rows)] if rows else []
+    if rows:
+        lines.append(f"{sum(map(is_fine, rows))} of {len(rows)} ready.")
+    lines.append(f"hostler is in the background (pid {pid}): hostler ps, hostler down")
+    output.answer({"pid": pid, "socket": daemon.socket, "servers": list(rows)}, "\n".join(lines))
+
+
+def _spawn(arguments: Arguments, file: str) -> bool:
+    """Start a hostler; whether it has the configuration, and not another one. Raises ClientError."""
+    log = _open_log(file)
+    reading, writing = os.pipe()
+    with open(log, "ab") as out, open(reading, encoding="utf-8") as reports:
+        begin = out.tell()
+        child = subprocess.Popen(
+            _argv(arguments, file, writing),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            cwd="/",
+            start_new_session=True,
+            pass_fds=[writing],
+        )
+        os.close(writing)
+        report = _read_report(reports.readline())
+    if "pid" in report:
+        return True
+    if report.get("exists"):
+        return False
+    code = child.wait()
+    raise ClientError(code or FAILED, "failed", _failure(report, log, begin), log=log)
+
+
+def _argv(arguments: Arguments, file: str, descriptor: int) -> list[str]:
+    """The command of the hostler in the background: this Python imports nothing from the folder we are in."""
+    argv = [sys.executable, "-P", "-m", "hostler.cli", "run", file]
+    argv += ["--output", "none", "--background", str(descriptor)]
+    for option in ("profile", "set"):
+        for value in arguments.texts(option):
+            argv += [f"--{option}", value]
+    if arguments.has("socket"):
+        argv += ["--socket", os.path.abspath(arguments.text("socket"))]
+    if arguments.has("idle-exit"):
+        argv += ["--idle-exit", str(arguments.seconds("idle-exit", "0") or 0.0)]
+    return [*argv, *(["--no-start"] if arguments.has("no-start") else arguments.names)]
+
+
+def _read_report(line: str) -> dict[str, Any]:
+    with suppress(ValueError):
+        value = json.loads(line)
+        if isinstance(value, dict):
+            return value
+    return {}
+
+
+def _failure(report: dict[str, Any], log: str, begin: int) -> str:
+    """Why the hostler has ended: as it reported, or by the last lines that it wrote."""
+    if report.get("error"):
+        return str(report["error"])
+    with open(log, encoding="utf-8", errors="replace") as file:
+        file.seek(begin)
+        lines = file.read().rstrip().splitlines()[-_LOG_LINES:]
+    return "\n".join(lines) or f"the hostler in the background has ended; its log is {log}"
+
+
+def _open_log(file: str) -> str:
+    """The path of the log of the hostler in the background; what has grown large is rotated first."""
+    from pathlib import Path  # noqa: PLC0415 - only where a hostler is started
+
+    from hostler.process.disk.directories import Directories, secure_directory  # noqa: PLC0415
+
+    log = str(secure_directory(Directories.default().data_for(str(Path(file)))) / "daemon.log")
+    with suppress(FileNotFoundError):
+        if os.path.getsize(log) > _LARGEST_LOG:
+            for number in reversed(range(_KEPT_LOGS)):
+                with suppress(FileNotFoundError):
+                    os.replace(f"{log}.{number}" if number else log, f"{log}.{number + 1}")
+    os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    return log

@@ -1,0 +1,21 @@
+"""`hostler wait`: until servers are ready, healthy, stopped or completed."""
+
+from __future__ import annotations
+
+from hostler.cli.client.commands import Arguments, Usage
+from hostler.cli.client.daemon import require
+from hostler.cli.client.output import Output
+from hostler.cli.client.progress import CONDITIONS, Waiting
+from hostler.cli.client.rows import table
+
+
+def run(arguments: Arguments, output: Output) -> int:
+    """Wait; the exit code."""
+    condition = arguments.text("for", "ready")
+    if condition not in CONDITIONS:
+        raise Usage(f"--for takes {', '.join(CONDITIONS)}, found {condition!r}")
+    stable = arguments.seconds("stable", "0") or 0.0
+    seconds = arguments.seconds("timeout", "5m")
+    rows = Waiting(require(arguments), arguments.names, condition).run(seconds, stable)
+    output.answer({"servers": rows}, table(rows) if rows else "no servers")
+    return 0

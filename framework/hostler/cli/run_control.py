@@ -1,0 +1,177 @@
+"""The control socket of one `hostler run`: when it is there, and what its clients have the run do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hostler.cli.output.views import View
+from hostler.cli.reload import Reloading
+from hostler.cli.run_options import ControlOptions
+from hostler.concurrency.event_loop import loop_time
+from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning, ServerError
+from hostler.events.events import Event, Spawned, StateChanged
+from hostler.model.diff import Changes
+from hostler.model.states import State
+from hostler.supervisor.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from hostler.control.control import Control
+
+_LOOK_SECONDS = 60.0
+
+
+class RunControl:
+    """Opens and closes the control socket of a run, and carries out what clients ask of the run itself.
+
+    Without options there is none.
+    """
+
+    def __init__(
+        self,
+        options: ControlOptions | None,
+        supervisor: Supervisor,
+        reloading: Reloading,
+        view: View,
+        end: Callable[[bool], None],
+    ) -> None:
+        self._options = options
+        self._supervisor = supervisor
+        self._reloading = reloading
+        self._view = view
+        self._end = end
+        self._control: Control | None = None
+        self._reports_to = None if options is None else options.background
+
+    @property
+    def in_background(self) -> bool:
+        """Whether the run has no terminal, and lasts until it is told to end."""
+        return self._options is not None and self._options.background is not None
+
+    # -- when it is there ----------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """In the background: lock the configuration before anything is started. ProcessAlreadyRunning."""
+        if self._options is not None and self.in_background:
+            await self._listen(self._options)
+
+    async def serve(self) -> None:
+        """Have a socket once something was started, which it must not delay, and look after the run."""
+        if self._options is None:
+            return
+        if self.in_background:
+            self._report(pid=os.getpid())
+            await self._watch(self._options)
+            return
+        await _first_start(self._supervisor)
+        try:
+            await self._listen(self._options)
+        except (ProcessAlreadyRunning, EnvironmentSetupFailed) as error:
+            # Many homes are as deep as that; `hostler ps` says it where somebody asks.
+            if "longest" in error.context.details:
+                return
+            self._view.show_message(f"other commands cannot reach this hostler: {error.message}")
+
+    async def close(self) -> None:
+        """Answer nobody any more; then the lock is free."""
+        control, self._control = self._control, None
+        if control is not None:
+            await control.__aexit__(None, None, None)
+
+    def listen_again(self) -> None:
+        """Make the socket anew where somebody has removed it."""
+        if self._control is not None:
+            with suppress(OSError):
+                self._control.listen_again()
+
+    async def _listen(self, options: ControlOptions) -> None:
+        control = await asyncio.to_thread(_control_class)
+        self._control = control(
+            self._supervisor, configuration=options.configuration, socket=options.socket, host=self
+        )
+        await self._control.__aenter__()
+
+    # -- who started it in the background ------------------------------------------------------
+
+    def report_failure(self, error: ServerError) -> None:
+        """Report to who started this run in the background why it ends."""
+        exists = isinstance(error, ProcessAlreadyRunning) and "lock" in error.context.details
+        self._report(exists=exists, error=str(error))
+
+    def _report(self, **values: object) -> None:
+        descriptor, self._reports_to = self._reports_to, None
+        if descriptor is not None:
+            with suppress(OSError), os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(json.dumps(values) + "\n")
+
+    # -- what clients ask ----------------------------------------------------------------------
+
+    async def reload(self, *, dry_run: bool) -> Changes:
+        """Read the configuration again."""
+        return await self._reloading.reload(dry_run=dry_run)
+
+    def shutdown(self, *, force: bool) -> None:
+        """End the run."""
+        self._end(force)
+
+    # -- when it ends by itself ----------------------------------------------------------------
+
+    async def _watch(self, options: ControlOptions) -> None:
+        """End when the configuration's folder is gone, or nothing has run for long enough."""
+        missing, active_at = 0, loop_time()
+        idle_exit = options.idle_exit or float("inf")
+        while True:
+            await asyncio.sleep(min(_LOOK_SECONDS, idle_exit))
+            missing = missing + 1 if _is_gone(options.configuration.parent) else 0
+            active_at = loop_time() if self._is_active() else active_at
+            if missing > 1:
+                self._view.show_message(f"{options.configuration.parent} is gone: shutting down")
+            elif loop_time() - active_at >= idle_exit:
+                self._view.show_message("nothing has run for long enough: shutting down")
+            else:
+                continue
+            self._end(False)
+            return
+
+    def _is_active(self) -> bool:
+        runs = any(not server.state.at_rest for server in self._supervisor.servers.values())
+        return runs or (self._control is not None and self._control.is_busy)
+
+
+def _control_class() -> type[Control]:
+    from hostler.control.control import Control  # noqa: PLC0415 - in a thread, as it must hold up no server
+
+    return Control
+
+
+async def _first_start(supervisor: Supervisor) -> None:
+    """Wait until a process was spawned, or none will be for now."""
+    begun = asyncio.Event()
+
+    def look(event: Event) -> None:
+        if isinstance(event, Spawned) or (
+            isinstance(event, StateChanged) and event.state is not State.STARTING
+        ):
+            begun.set()
+
+    end = supervisor.listen(look)
+    try:
+        if any(server.wanted for server in supervisor.servers.values()):
+            await begun.wait()
+    finally:
+        end()
+
+
+def _is_gone(folder: Path) -> bool:
+    try:
+        os.stat(folder)  # noqa: PTH116
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False

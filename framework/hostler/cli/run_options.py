@@ -1,0 +1,107 @@
+"""The options of `hostler run`: what it shows, and how other commands reach it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from hostler.model.spec import Configuration
+
+
+class ViewOptions(NamedTuple):
+    """What is to be shown of the events and the output of the servers."""
+
+    output: str | None
+    debug: bool
+    quiet: bool
+    as_json: bool
+
+    def shows_output(self, *, has_companion: bool) -> bool:
+        """Whether the lines of the servers are shown: as chosen, else where nothing else needs the room."""
+        if self.output is not None:
+            return self.output == "prefixed"
+        if self.debug:
+            return self.as_json or not self.quiet
+        return not (self.quiet or self.as_json or has_companion)
+
+
+class ControlOptions(NamedTuple):
+    """How the run of a configuration can be reached.
+
+    `background` is the descriptor to report to, for a run without a terminal. `idle_exit` is after how many
+    seconds without a living server and without a client the run ends.
+    """
+
+    configuration: Path
+    socket: str | None = None
+    background: int | None = None
+    idle_exit: float | None = None
+
+
+class ControlChoice(NamedTuple):
+    """How the run can be reached; `starts` is false where no server is to be started yet."""
+
+    offered: bool
+    socket: str | None
+    background: int | None
+    idle_exit: float | None
+    starts: bool
+
+    def options(self, configuration: Configuration) -> ControlOptions | None:
+        """The same for one configuration; None where it cannot be reached, as one from a pipe."""
+        if not self.offered or configuration.path is None:
+            return None
+        return ControlOptions(configuration.path, self.socket, self.background, self.idle_exit)
+
+
+def view_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command `--output`, `--debug`, `--quiet` and `--json`, as its argument `shown`."""
+
+    @click.option(
+        "--output",
+        type=click.Choice(["prefixed", "none"]),
+        help="Whether to show the output of the servers, each line with the name of its server. "
+        'Default: prefixed, and none with --quiet, with --json and with "-- CMD".',
+    )
+    @click.option(
+        "--debug",
+        is_flag=True,
+        help="Show more events, all output, and the environments (secrets masked).",
+    )
+    @click.option("--quiet", is_flag=True, help="Show failures only.")
+    @click.option("--json", "as_json", is_flag=True, help="Print one event per line as JSON, for programs.")
+    @wraps(function)
+    def command(
+        *arguments: Any, output: str | None, debug: bool, quiet: bool, as_json: bool, **options: Any
+    ) -> None:
+        function(*arguments, shown=ViewOptions(output, debug, quiet, as_json), **options)
+
+    return command
+
+
+def control_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options for its control socket, as its argument `control`."""
+
+    @click.option("--no-control", is_flag=True, help="Have no control socket for `hostler ps` and others.")
+    @click.option("--socket", metavar="PATH", help="Have the control socket at PATH.")
+    @click.option("--background", type=int, hidden=True)  # the descriptor that `hostler up` reads
+    @click.option("--idle-exit", type=float, hidden=True)
+    @click.option("--no-start", is_flag=True, hidden=True)
+    @wraps(function)
+    def command(
+        *arguments: Any,
+        no_control: bool,
+        socket: str | None,
+        background: int | None,
+        idle_exit: float | None,
+        no_start: bool,
+        **options: Any,
+    ) -> None:
+        choice = ControlChoice(not no_control, socket, background, idle_exit, not no_start)
+        function(*arguments, control=choice, **options)
+
+    return command

@@ -1,0 +1,1 @@
+"""Finding and calling the hostler that supervises a configuration in another process. Imports little."""

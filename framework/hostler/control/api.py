@@ -1,0 +1,288 @@
+"""The handlers of the control API, and the table that says which request each one answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+import hostler
+from hostler import Event, State, Supervisor, __version__
+from hostler.control import shapes
+from hostler.control.board import Board
+from hostler.control.event_stream import EventStream
+from hostler.control.problems import Refused
+from hostler.control.routing import Call, Route
+from hostler.control.rows import format_time, server_row
+from hostler.control.server_commands import ServerCommands
+
+_PAGE = 200
+_LARGEST_PAGE = 1000
+
+
+class Host(Protocol):
+    """What the program that runs the supervisor does for its clients."""
+
+    async def reload(self, *, dry_run: bool) -> hostler.Changes:
+        """Read the configuration again, and apply it unless `dry_run`; errors as in Supervisor.reload."""
+
+    def shutdown(self, *, force: bool) -> None:
+        """Stop all servers and end."""
+
+
+class ServerQuery(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which servers: of this name, in this state."""
+
+    name: str | None = None
+    state: str | None = None
+
+
+class EventQuery(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which events: behind this cursor, of this kind, of this server; at most so many in a page."""
+
+    after: str = ""
+    kind: str | None = None
+    server: str | None = None
+    limit: int = _PAGE
+
+
+class Shutdown(Struct, kw_only=True, forbid_unknown_fields=True):
+    """With `force` the servers are killed."""
+
+    force: bool = False
+
+
+class Api:
+    """Answers requests about one supervisor. Without a `host` its program cannot be told to reload or end."""
+
+    def __init__(self, supervisor: Supervisor, board: Board, configuration: str, host: Host | None) -> None:
+        self._supervisor = supervisor
+        self._board = board
+        self._configuration = configuration
+        self._host = host
+        self._since = datetime.now(UTC)
+        self._commands = ServerCommands(supervisor)
+
+    async def close(self) -> None:
+        """Wait for no command any more."""
+        await self._commands.close()
+
+    # -- what there is -------------------------------------------------------------------------
+
+    async def daemon(self, call: Call) -> tuple[int, object]:
+        """The hostler that answers."""
+        capabilities = ["events"] if self._host is None else ["events", "reload", "shutdown"]
+        answer = shapes.Daemon(
+            version=__version__,
+            api=1,
+            pid=os.getpid(),
+            since=format_time(self._since),
+            configuration=self._configuration,
+            cursor=self._board.cursor,
+            capabilities=capabilities,
+        )
+        return 200, answer
+
+    async def servers(self, call: Call) -> tuple[int, object]:
+        """All servers, or those that the query selects."""
+        query = call.query
+        rows = [self._row(name) for name in self._supervisor.servers if query.name in {None, name}]
+        rows = [row for row in rows if query.state in {None, row.state}]
+        return 200, shapes.ServerList(cursor=self._board.cursor, next=None, servers=rows)
+
+    async def server(self, call: Call) -> tuple[int, object]:
+        """One server."""
+        (server,) = self._commands.find([call.parts["name"]])
+        return 200, self._row(server.name)
+
+    async def crashes(self, call: Call) -> tuple[int, object]:
+        """The records of its last unexpected exits."""
+        (server,) = self._commands.find([call.parts["name"]])
+        return 200, shapes.CrashPage(crashes=[record.as_dict() for record in server.crashes])
+
+    async def connection(self, call: Call) -> tuple[int, object]:
+        """What a program needs to talk to it: its URL, credentials and variables."""
+        (server,) = self._commands.find([call.parts["name"]])
+        auth = server.auth
+        answer = shapes.Connection(
+            url=server.url,
+            generation=server.generation,
+            user=None if auth is None else auth.user,
+            password=None if auth is None else auth.password,
+            env=server.child_env({}) | ({} if server.url is None else {"HOSTLER_URL": server.url}),
+        )
+        return 200, answer
+
+    async def events(self, call: Call) -> Any:
+        """A page of the last events, or with `Accept: text/event-stream` those to come too."""
+        query = call.query
+
+        def accepts(event: Event) -> bool:
+            return query.kind in {None, event.kind} and query.server in {None, event.server}
+
+        if call.streams:
+            return EventStream(self._board, query.after, accepts)
+        if not 1 <= query.limit <= _LARGEST_PAGE:
+            raise Refused("invalid_request", f"query: limit is 1 to {_LARGEST_PAGE}, found {query.limit}")
+        return 200, self._page(query, accepts)
+
+    def _page(self, query: EventQuery, accepts: Callable[[Event], bool]) -> shapes.EventPage:
+        number, missed = self._board.number_of(query.after)
+        events = []
+        for number, event in self._board.after(number, self._board.count):  # noqa: B020 - the last one is kept
+            if accepts(event):
+                events.append(event.as_dict() | {"cursor": self._board.cursor_of(number)})
+            if len(events) == query.limit:
+                break
+        count = 0 if missed is None else missed.count or 0
+        return shapes.EventPage(events=events, next=self._board.cursor_of(number), missed=count)
+
+    async def live(self, call: Call) -> tuple[int, object]:
+        """200 while hostler lives."""
+        return 200, None
+
+    async def ready(self, call: Call) -> tuple[int, object]:
+        """200 when all servers that are wanted may be used, else 503."""
+        wanted = [one for one in self._supervisor.servers.values() if one.wanted]
+        return (200 if all(one.state is State.RUNNING for one in wanted) else 503), None
+
+    # -- commands ------------------------------------------------------------------------------
+
+    async def start(self, call: Call) -> tuple[int, object]:
+        """Start servers and what they need."""
+        return await self._carry_out(call, self._commands.start)
+
+    async def stop(self, call: Call) -> tuple[int, object]:
+        """Stop servers, each after those that need it."""
+        return await self._carry_out(call, self._commands.stop)
+
+    async def restart(self, call: Call) -> tuple[int, object]:
+        """Restart servers, now or in a quiet moment."""
+        return await self._carry_out(call, self._commands.restart)
+
+    async def _carry_out(
+        self, call: Call, command: Callable[[Sequence[hostler.Server], shapes.Command], Awaitable[list[bool]]]
+    ) -> tuple[int, object]:
+        one = call.parts.get("name")
+        servers = self._commands.find(call.body.names if one is None else [one])
+        changed = await command(servers, call.body)
+        outcomes = [
+            shapes.Outcome(server=self._row(server.name), changed=did)
+            for server, did in zip(servers, changed, strict=True)
+        ]
+        answer = shapes.Outcomes(servers=outcomes) if one is None else outcomes[0]
+        return (200 if call.body.wait else 202), answer
+
+    async def reload(self, call: Call) -> tuple[int, object]:
+        """Read the configuration again, and restart what has changed."""
+        changes = await self._required_host().reload(dry_run=call.body.dry_run)
+        changed = {
+            name: [shapes.KeyChange(key=one.key, before=one.before, after=one.after) for one in keys]
+            for name, keys in changes.changed.items()
+        }
+        answer = shapes.Changes(
+            added=list(changes.added),
+            removed=list(changes.removed),
+            restarted=list(changes.restarted),
+            unchanged=list(changes.unchanged),
+            changed=changed,
+        )
+        return 200, answer
+
+    async def shutdown(self, call: Call) -> tuple[int, object]:
+        """Stop all servers and end; the lock is free when that is done."""
+        self._required_host().shutdown(force=call.body.force)
+        return 202, None
+
+    def _required_host(self) -> Host:
+        if self._host is None:
+            raise Refused("unsupported", "the program that runs these servers does not offer that")
+        return self._host
+
+    def _row(self, name: str) -> shapes.ServerRow:
+        return server_row(self._supervisor[name], self._board.seen(name))
+
+    # -- the table -----------------------------------------------------------------------------
+
+    def routes(self) -> tuple[Route, ...]:
+        """All that this API answers."""
+        return (*self._reading(), *self._commanding())
+
+    def _reading(self) -> tuple[Route, ...]:
+        name = ("not_found",)
+        return (
+            _get("/v1", self.daemon, shapes.Daemon),
+            _get("/v1/servers", self.servers, shapes.ServerList, query=ServerQuery),
+            _get("/v1/servers/{name}", self.server, shapes.ServerRow, problems=name),
+            _get("/v1/servers/{name}/crashes", self.crashes, shapes.CrashPage, problems=name),
+            _get("/v1/servers/{name}/connection", self.connection, shapes.Connection, problems=name),
+            _get("/v1/events", self.events, shapes.EventPage, query=EventQuery),
+            _get("/livez", self.live, None),
+            _get("/readyz", self.ready, None, statuses=(200, 503)),
+        )
+
+    def _commanding(self) -> tuple[Route, ...]:
+        failing = ("not_found", "failed", "timed_out", "unkillable")
+        stale = (*failing, "stale_generation", "not_idle")
+        one, all_ = "/v1/servers/{name}", "/v1/servers"
+        single, several = (shapes.Command, shapes.Outcome), (shapes.Commands, shapes.Outcomes)
+        return (
+            _post(f"{one}/start", self.start, *single, failing),
+            _post(f"{one}/stop", self.stop, *single, failing),
+            _post(f"{one}/restart", self.restart, *single, stale),
+            _post(f"{all_}/start", self.start, *several, failing),
+            _post(f"{all_}/stop", self.stop, *several, failing),
+            _post(f"{all_}/restart", self.restart, *several, stale),
+            _post(
+                "/v1/reload", self.reload, shapes.Reload, shapes.Changes, ("invalid_configuration",), (200,)
+            ),
+            _post("/v1/shutdown", self.shutdown, Shutdown, None, (), (202,)),
+        )
+
+
+def _get(
+    path: str,
+    handler: Callable[[Call], Awaitable[Any]],
+    answer: type[Any] | None,
+    *,
+    query: type[Struct] | None = None,
+    statuses: Sequence[int] = (200,),
+    problems: Sequence[str] = (),
+) -> Route:
+    return Route(
+        method="GET",
+        path=path,
+        handler=handler,
+        summary=_summary(handler),
+        answer=answer,
+        query=query,
+        statuses=statuses,
+        problems=problems,
+    )
+
+
+def _post(
+    path: str,
+    handler: Callable[[Call], Awaitable[Any]],
+    body: type[Struct],
+    answer: type[Any] | None,
+    problems: Sequence[str],
+    statuses: Sequence[int] = (200, 202),
+) -> Route:
+    return Route(
+        method="POST",
+        path=path,
+        handler=handler,
+        summary=_summary(handler),
+        answer=answer,
+        body=body,
+        statuses=statuses,
+        problems=problems,
+    )
+
+
+def _summary(handler: Callable[..., Any]) -> str:
+    return (handler.__doc__ or "").strip().splitlines()[0]

@@ -1,0 +1,144 @@
+"""What the events of a supervisor add up to: the last ones with cursors, and facts about each server."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from hostler import (
+    CrashRecorded,
+    Event,
+    MemorySampled,
+    PluginFailed,
+    RestartScheduled,
+    State,
+    StateChanged,
+    Supervisor,
+)
+
+KEPT = 8192
+"""How many events can be read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the events have told of one server, beyond what its `Server` knows."""
+
+    since: datetime | None = None
+    reason: str = ""
+    ready_seconds: float | None = None
+    next_try: datetime | None = None
+    memory: MemorySampled | None = None
+    crashes: int = 0
+    hooks_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Some events before a cursor are not kept any more; `count` is None where nobody knows how many."""
+
+    count: int | None
+
+
+class Board:
+    """Keeps the last events of a supervisor, from when it is made until `close`. Used on the loop's thread.
+
+    A cursor is "BOOT-NUMBER": BOOT is another one for each board, NUMBER counts its events from 1 on.
+    """
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._boot = os.urandom(4).hex()
+        self._count = 0
+        self._events: deque[Event] = deque(maxlen=KEPT)
+        self._seen: dict[str, Seen] = {}
+        self._followers: list[Callable[[], None]] = []
+        self._end = supervisor.listen(self._on_event)
+
+    def close(self) -> None:
+        """Take no more events."""
+        self._end()
+
+    @property
+    def cursor(self) -> str:
+        """The place after the newest event."""
+        return self.cursor_of(self._count)
+
+    @property
+    def count(self) -> int:
+        """How many events there were."""
+        return self._count
+
+    def cursor_of(self, number: int) -> str:
+        """The cursor behind the event of this number."""
+        return f"{self._boot}-{number}"
+
+    def seen(self, server: str) -> Seen:
+        """What is known of one server."""
+        return self._seen.get(server, Seen())
+
+    def follow(self, follower: Callable[[], None]) -> Callable[[], None]:
+        """Have `follower` called after each event; returns how to end that."""
+        self._followers.append(follower)
+        return lambda: self._followers.remove(follower)
+
+    def number_of(self, cursor: str) -> tuple[int, Missed | None]:
+        """The number that a cursor stands for, and what is missed when one goes on there.
+
+        A cursor of another board, or of an event that is not kept any more, means the oldest that is kept.
+        """
+        boot, _, text = cursor.partition("-")
+        oldest = self._count - len(self._events)
+        if boot != self._boot or not text.isdecimal() or int(text) > self._count:
+            return oldest, Missed(None)
+        number = int(text)
+        return (number, None) if number >= oldest else (oldest, Missed(oldest - number))
+
+    def after(self, number: int, most: int) -> Iterator[tuple[int, Event]]:
+        """The events behind that of this number, with their own, oldest first, at most so many."""
+        first = self._count - len(self._events)
+        begin = max(number - first, 0)
+        for index in range(begin, min(begin + most, len(self._events))):
+            yield first + index + 1, self._events[index]
+
+    def _on_event(self, event: Event) -> None:
+        self._events.append(event)
+        self._count += 1
+        if event.server:
+            self._seen[event.server] = _after(self.seen(event.server), event)
+        for follower in self._followers:
+            follower()
+
+
+def _after(seen: Seen, event: Event) -> Seen:
+    match event:
+        case StateChanged():
+            return _after_change(seen, event)
+        case MemorySampled():
+            return replace(seen, memory=event)
+        case CrashRecorded():
+            return replace(seen, crashes=seen.crashes + 1)
+        case RestartScheduled():
+            return replace(seen, next_try=event.time + timedelta(seconds=event.delay))
+        case PluginFailed(disabled=True):
+            return replace(seen, hooks_out=(*seen.hooks_out, f"{event.plugin}.{event.hook}"))
+    return seen
+
+
+def _after_change(seen: Seen, change: StateChanged) -> Seen:
+    begins = change.state is State.STARTING
+    return replace(
+        seen,
+        since=change.time,
+        reason=change.reason,
+        ready_seconds=None
+        if begins
+        else change.seconds
+        if change.seconds is not None
+        else seen.ready_seconds,
+        next_try=seen.next_try if change.state is State.BACKOFF else None,
+        memory=None if begins else seen.memory,
+        hooks_out=() if begins and change.previous.at_rest else seen.hooks_out,
+    )

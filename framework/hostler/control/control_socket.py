@@ -1,0 +1,174 @@
+"""The lock and the socket of one configuration's hostler, and its description for others."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import stat
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from hostler import EnvironmentSetupFailed, ProcessAlreadyRunning, trusted_folder
+from hostler.client.location import LONGEST_PATH, Location
+
+_BACKLOG = 128
+_LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_PROBE_SECONDS = 0.2  # a client that looks whether the lock is held has it for a moment
+
+
+class ControlSocket:
+    """One configuration's lock and listening socket, from `take` to `release` or the death of the process."""
+
+    def __init__(self, location: Location, lock: int, path: str) -> None:
+        self.location = location
+        self.path = path
+        self.listener = _listen(path)
+        self._lock = lock
+
+    @classmethod
+    def take(cls, location: Location, path: str | None = None) -> Self:
+        """Lock the configuration and listen, at `path` where the socket is to be elsewhere.
+
+        Raises ProcessAlreadyRunning with the pid of who has it, and EnvironmentSetupFailed where a folder is
+        not ours or the socket cannot be made.
+        """
+        path = location.socket if path is None else os.path.abspath(path)
+        _refuse_long(path)
+        try:
+            for folder in dict.fromkeys((location.folder, os.path.dirname(path))):
+                _make_private(folder)
+            lock = _take_lock(location)
+            try:
+                return cls(location, lock, path)
+            except BaseException:
+                _release_lock(location, lock)
+                raise
+        except OSError as error:
+            where = error.filename or path
+            raise EnvironmentSetupFailed(
+                f"the control socket cannot be made: {where}: {error.strerror}",
+                hint="remove what is there, or repair its owner and mode; --no-control runs without a socket",
+                details={"path": str(where)},
+            ) from error
+
+    def describe(self, values: dict[str, object]) -> None:
+        """Write what others want to know of this hostler beside the socket, whole or not at all."""
+        known = {"pid": os.getpid(), "socket": self.path, **values}
+        _replace(self.location.description, json.dumps(known).encode())
+
+    def is_there(self) -> bool:
+        """Whether there is a socket at the path."""
+        try:
+            return stat.S_ISSOCK(os.lstat(self.path).st_mode)
+        except OSError:
+            return False
+
+    def listen_again(self) -> None:
+        """Listen at the path anew, where somebody has removed the socket. Raises OSError."""
+        self.listener.close()
+        _make_private(os.path.dirname(self.path))
+        self.listener = _listen(self.path)
+
+    def release(self) -> None:
+        """Stop listening, remove the files, the lock last. Idempotent."""
+        self.listener.close()
+        if self._lock < 0:
+            return
+        lock, self._lock = self._lock, -1
+        for path in (self.path, self.location.description):
+            with suppress(OSError):
+                os.unlink(path)
+        _release_lock(self.location, lock)
+
+
+def _refuse_long(path: str) -> None:
+    length = len(os.fsencode(path))
+    if length > LONGEST_PATH:
+        raise EnvironmentSetupFailed(
+            f"the path of the control socket has {length} bytes, and {LONGEST_PATH} is the most: {path}",
+            hint="choose a shorter one with --socket PATH or XDG_RUNTIME_DIR, or run with --no-control",
+            details={"path": path, "longest": LONGEST_PATH},
+        )
+
+
+def _make_private(folder: str) -> None:
+    """Make a folder that only we can use; OSError where it is another's, or open to others."""
+    with trusted_folder(Path(folder), make=True) as descriptor:
+        found = os.fstat(descriptor)
+    if found.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, f"it belongs to user {found.st_uid}", folder)
+    if found.st_mode & 0o077:
+        raise PermissionError(errno.EPERM, f"others may use it (mode {found.st_mode & 0o777:04o})", folder)
+
+
+def _take_lock(location: Location) -> int:
+    until = time.monotonic() + _PROBE_SECONDS
+    while (lock := _try_lock(location.lock)) is None:
+        if time.monotonic() > until:
+            pid = location.owner().get("pid")
+            raise ProcessAlreadyRunning(
+                f"another hostler (pid {pid}) supervises this configuration",
+                hint="`hostler ps` shows its servers, `hostler down` ends it",
+                details={"pid": pid, "lock": location.lock},
+            )
+        time.sleep(0.005)
+    owner = json.dumps({"pid": os.getpid()}).encode()
+    os.pwrite(lock, owner, 0)
+    os.ftruncate(lock, len(owner))
+    return lock
+
+
+def _try_lock(path: str) -> int | None:
+    while True:
+        descriptor = os.open(path, _LOCK, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
+                return descriptor
+        # Its last holder removed the file between our open and our lock: again, with the new one.
+        os.close(descriptor)
+
+
+def _release_lock(location: Location, lock: int) -> None:
+    # Unlinked while it is locked: whoever opened it before sees that the path is another file's now.
+    with suppress(OSError):
+        os.unlink(location.lock)
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    os.close(lock)
+
+
+def _listen(path: str) -> socket.socket:
+    """Listen under another name first, so that whoever finds the socket can connect to it."""
+    unfinished = f"{os.path.dirname(path)}/.{os.getpid()}"
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with suppress(FileNotFoundError):
+            os.unlink(unfinished)
+        listener.bind(unfinished)
+        os.chmod(unfinished, 0o600)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+        os.rename(unfinished, path)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _replace(path: str, data: bytes) -> None:
+    unfinished = f"{path}.{os.getpid()}"
+    with suppress(FileNotFoundError):
+        os.unlink(unfinished)
+    with open(os.open(unfinished, _NEW, 0o600), "wb") as file:
+        file.write(data)
+    os.rename(unfinished, path)

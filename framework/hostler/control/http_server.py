@@ -1,0 +1,132 @@
+"""The control API over HTTP: aiohttp reads and writes, the table of routes says what requests mean."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Sequence
+from secrets import token_hex
+from urllib.parse import parse_qs
+
+import msgspec
+from aiohttp import web
+
+from hostler import ServerError, __version__
+from hostler.control.access import Gate
+from hostler.control.event_stream import EventStream
+from hostler.control.problems import Refused, refused
+from hostler.control.routing import Call, Route, find, read_body, read_query
+
+_LOG = logging.getLogger("hostler.control")
+_LARGEST_BODY = 64 * 2**10
+_MOST_CONNECTIONS = 64
+_IDLE_SECONDS = 75.0
+_HEAD = {"Hostler-Version": __version__, "Hostler-Api": "1", "Cache-Control": "no-store"}
+_HEAD |= {"X-Content-Type-Options": "nosniff"}
+_SSE = {"Content-Type": "text/event-stream; charset=utf-8"}
+
+
+class HttpServer:
+    """Serves one table of routes on listening sockets, from `listen` to `close`."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = routes
+        self._http: web.Server = web.Server(
+            self._handle,
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=_IDLE_SECONDS,
+            tcp_keepalive=False,
+            lingering_time=0,
+        )
+        self._listening: asyncio.Server | None = None
+
+    async def listen(self, listener: socket.socket) -> None:
+        """Accept connections of our own user from now on."""
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_unix_server(lambda: Gate(self._http), sock=listener)
+
+    def stop_listening(self) -> None:
+        """Accept nobody any more, and close the socket; who is connected stays."""
+        if self._listening is not None:
+            self._listening.close()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody is connected."""
+        return bool(self._http.connections)
+
+    async def close(self, seconds: float = 1.0) -> None:
+        """Accept nobody any more, and end what is still under way after that time."""
+        self.stop_listening()
+        self._http.pre_shutdown()
+        await self._http.shutdown(seconds)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._answer(request)
+        except Refused as error:
+            return _problem(error)
+        except ServerError as error:
+            return _problem(refused(error))
+        except TimeoutError:
+            return _problem(Refused("timed_out", "it is not done in time, and goes on"))
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:  # noqa: BLE001 - a fault in one answer must not end the connection without one
+            number = token_hex(4)
+            _LOG.exception("a request to the control API failed, number %s", number)
+            return _problem(Refused("internal", f"hostler failed; its log has the reason, number {number}"))
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if len(self._http.connections) > _MOST_CONNECTIONS:
+            raise Refused("too_many", f"{_MOST_CONNECTIONS} connections are open, which is the most")
+        route, parts = find(self._routes, request.method, request.rel_url.raw_path)
+        query = parse_qs(request.rel_url.raw_query_string, keep_blank_values=True)
+        call = Call(
+            parts,
+            read_query(route, query),
+            read_body(route, await _read(request)),
+            streams="text/event-stream" in request.headers.get("Accept", ""),
+        )
+        result = await route.handler(call)
+        if isinstance(result, EventStream):
+            return await _stream(request, result)
+        status, value = result
+        return _json(status, value)
+
+
+async def _read(request: web.BaseRequest) -> bytes:
+    if not request.body_exists:
+        return b""
+    if request.content_type != "application/json":
+        raise Refused("media_type", f"expected application/json, found {request.content_type}")
+    data = await request.content.read(_LARGEST_BODY + 1)
+    while len(data) <= _LARGEST_BODY and (more := await request.content.read(_LARGEST_BODY + 1)):
+        data += more
+    if len(data) > _LARGEST_BODY:
+        raise Refused("too_large", f"the most is {_LARGEST_BODY // 2**10} KiB")
+    return data
+
+
+async def _stream(request: web.BaseRequest, stream: EventStream) -> web.StreamResponse:
+    response = web.StreamResponse(headers=_HEAD | _SSE)
+    await response.prepare(request)
+    await stream.send_to(response.write)
+    return response
+
+
+def _json(status: int, value: object) -> web.Response:
+    if value is None:
+        return web.Response(status=status, headers=_HEAD)
+    body = msgspec.json.encode(value)
+    return web.Response(status=status, body=body, content_type="application/json", headers=_HEAD)
+
+
+def _problem(error: Refused) -> web.Response:
+    body = msgspec.json.encode(error.problem)
+    retry = {"Retry-After": "1"} if error.problem.status == 503 else {}
+    return web.Response(
+        status=error.problem.status, body=body, content_type="application/problem+json", headers=_HEAD | retry
+    )

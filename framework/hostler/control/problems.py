@@ -1,0 +1,65 @@
+"""Errors as the control API tells them: problem details (RFC 9457), one kind for each reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hostler import (
+    ForceKillTimeout,
+    InvalidConfiguration,
+    RestartNotIdle,
+    ServerError,
+    StartupTimeout,
+)
+from hostler.control.shapes import Problem
+
+STATUSES: Mapping[str, tuple[int, str]] = {
+    "not_found": (404, "There is no such thing"),
+    "unsupported": (404, "This hostler does not know that"),
+    "method": (405, "This method is not for this resource"),
+    "invalid_request": (422, "The request is wrong"),
+    "invalid_configuration": (422, "The configuration is wrong"),
+    "exists": (409, "There is one of this name"),
+    "stale_generation": (409, "Another run is there by now"),
+    "failed": (409, "The server failed"),
+    "stopped": (409, "The server is stopped"),
+    "not_idle": (409, "There was no quiet moment"),
+    "timed_out": (504, "It is not done in time"),
+    "unkillable": (500, "Something outlives SIGKILL"),
+    "too_large": (413, "The body is too large"),
+    "media_type": (415, "The body is no JSON"),
+    "too_many": (503, "Too many clients"),
+    "shutting_down": (503, "This hostler is ending"),
+    "not_allowed": (403, "That is not allowed"),
+    "internal": (500, "hostler failed"),
+}
+"""The kinds of problems, with the status and the title of each."""
+
+
+class Refused(Exception):
+    """Raised when a request cannot be answered as asked; holds the problem."""
+
+    def __init__(self, kind: str, detail: str, **more: Any) -> None:
+        super().__init__(detail)
+        status, title = STATUSES[kind]
+        self.kind = kind
+        self.problem = Problem(type=f"/problems/{kind}", title=title, status=status, detail=detail, **more)
+
+
+def refused(error: ServerError) -> Refused:
+    """The problem that an error of hostler is; every text of it is masked already."""
+    context = error.context
+    more: dict[str, Any] = {"error": type(error).__name__, "server": context.server or ""}
+    more |= {"hint": context.hint, "stdout": context.stdout, "stderr": context.stderr}
+    match error:
+        case InvalidConfiguration():
+            mistakes = [str(problem) for problem in error.problems]
+            return Refused("invalid_configuration", context.message, **more, mistakes=mistakes)
+        case ForceKillTimeout():
+            return Refused("unkillable", context.message, **more, pids=context.details.get("pids", []))
+        case RestartNotIdle():
+            return Refused("not_idle", context.message, **more)
+        case StartupTimeout():
+            return Refused("timed_out", context.message, **more)
+    return Refused("failed", context.message, **more)

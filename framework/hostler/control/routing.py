@@ -1,0 +1,98 @@
+"""The table of the control API: which handler answers which method and path, with which types."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+from urllib.parse import unquote
+
+import msgspec
+
+from hostler.control.problems import Refused
+
+Answer: TypeAlias = "tuple[int, Any]"
+"""The status, and the value that becomes the body; None for no body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, read and checked: the parts of its path, its query and its body in their types."""
+
+    parts: Mapping[str, str] = field(default_factory=dict)
+    query: Any = None
+    body: Any = None
+    streams: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One row of the table. `statuses` are those of an answer that is no problem."""
+
+    method: str
+    path: str
+    handler: Callable[..., Awaitable[Any]]
+    summary: str
+    answer: type[Any] | None = None
+    query: type[msgspec.Struct] | None = None
+    body: type[msgspec.Struct] | None = None
+    statuses: Sequence[int] = (200,)
+    problems: Sequence[str] = ()
+
+
+def find(routes: Sequence[Route], method: str, path: str) -> tuple[Route, dict[str, str]]:
+    """The route of a request, and the parts of its path. Raises Refused: `unsupported`, or `method`."""
+    words = path.split("/")
+    found = [(route, parts) for route in routes if (parts := _match(route.path, words)) is not None]
+    for route, parts in found:
+        if route.method == method:
+            return route, parts
+    if found:
+        allowed = ", ".join(sorted({route.method for route, _ in found}))
+        raise Refused("method", f"{path} takes {allowed}, not {method}")
+    raise Refused("unsupported", f"there is no {path[:200]} in this version of hostler")
+
+
+def read_query(route: Route, query: Mapping[str, Sequence[str]]) -> Any:
+    """The query in its type. Raises Refused for a name that is unknown or given twice, or a wrong value."""
+    if twice := [name for name, values in query.items() if len(values) > 1]:
+        raise Refused("invalid_request", f"the query has {twice[0]!r} more than once")
+    given = {name: values[0] for name, values in query.items()}
+    if route.query is None:
+        if given:
+            raise Refused("invalid_request", f"{route.path} takes no query, found {next(iter(given))!r}")
+        return None
+    return _convert(given, route.query, strict=False, what="query")
+
+
+def read_body(route: Route, data: bytes) -> Any:
+    """The body in its type; an empty one stands for {}. Raises Refused for what is no such JSON."""
+    if route.body is None:
+        if data:
+            raise Refused("invalid_request", f"{route.path} takes no body")
+        return None
+    try:
+        value = msgspec.json.decode(data or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused("invalid_request", f"the body is no JSON: {error}") from None
+    return _convert(value, route.body, strict=True, what="body")
+
+
+def _convert(value: object, kind: type[Any], *, strict: bool, what: str) -> Any:
+    try:
+        return msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        raise Refused("invalid_request", f"{what}: {error}") from None
+
+
+def _match(pattern: str, words: Sequence[str]) -> dict[str, str] | None:
+    wanted = pattern.split("/")
+    if len(wanted) != len(words):
+        return None
+    parts: dict[str, str] = {}
+    for want, word in zip(wanted, words, strict=True):
+        if want.startswith("{"):
+            parts[want.strip("{}")] = unquote(word, errors="replace")
+        elif want != word:
+            return None
+    return parts

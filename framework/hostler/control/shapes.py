@@ -1,0 +1,191 @@
+"""What the control API takes and answers, as types: JSON and its schema are made from them.
+
+Durations are seconds, sizes bytes, times RFC 3339 in UTC with milliseconds. What is unknown is null.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+Wanted = Literal["up", "down"]
+When = Literal["now", "idle"]
+Words = dict[str, str]
+
+
+class HealthWord(Struct, kw_only=True):
+    """What one health plugin reported last; `healthy` is null where the plugin itself failed."""
+
+    plugin: str
+    healthy: bool | None
+    reason: str
+    since: str
+
+
+class Restarts(Struct, kw_only=True):
+    """The restarts by itself: those `used` of `allowed` since it was last stable, and all of them."""
+
+    used: int
+    allowed: int
+    next_try: str | None
+    total: int
+
+
+class Memory(Struct, kw_only=True):
+    """The resident memory of the process tree, as sampled last."""
+
+    rss: int
+    processes: int
+    at: str
+
+
+class LastCrash(Struct, kw_only=True):
+    """The newest unexpected exit."""
+
+    when: str
+    how: str
+    decision: str
+
+
+class ServerRow(Struct, kw_only=True):
+    """One server as it is now."""
+
+    name: str
+    kind: str
+    wanted: Wanted
+    state: str
+    since: str | None
+    reason: str
+    generation: int
+    pid: int | None
+    url: str | None
+    uptime: float | None
+    ready_seconds: float | None
+    health: str
+    health_words: list[HealthWord]
+    restarts: Restarts
+    memory: Memory | None
+    crashes: int
+    last_crash: LastCrash | None
+    events: int
+    last_event: str | None
+    completed: bool
+    stuck: str | None
+    hooks_out: list[str]
+    needs: list[str]
+
+
+class ServerList(Struct, kw_only=True):
+    """All servers, in the configuration's order; `cursor` is the place of this snapshot among the events."""
+
+    cursor: str
+    next: str | None
+    servers: list[ServerRow]
+
+
+class Daemon(Struct, kw_only=True):
+    """The hostler that answers."""
+
+    version: str
+    api: int
+    pid: int
+    since: str
+    configuration: str
+    cursor: str
+    capabilities: list[str]
+
+
+class Command(Struct, kw_only=True, forbid_unknown_fields=True):
+    """How to carry out a command: with `wait` the answer comes when it is done, within `timeout` seconds."""
+
+    wait: bool = True
+    timeout: float | None = None
+    force: bool = False
+    generation: int | None = None
+    when: When = "now"
+    within: float = 600.0
+
+
+class Commands(Command, kw_only=True, forbid_unknown_fields=True):
+    """The same for several servers; without names for all."""
+
+    names: list[str] = []
+
+
+class Outcome(Struct, kw_only=True):
+    """What a command did to one server: `changed` is false where it was as asked before."""
+
+    server: ServerRow
+    changed: bool
+
+
+class Outcomes(Struct, kw_only=True):
+    """What a command did, for each server."""
+
+    servers: list[Outcome]
+
+
+class Reload(Struct, kw_only=True, forbid_unknown_fields=True):
+    """With `dry_run` nothing is changed."""
+
+    dry_run: bool = False
+
+
+class KeyChange(Struct, kw_only=True):
+    """One key of a server, before and after, secrets masked; null where it was not there."""
+
+    key: str
+    before: str | None
+    after: str | None
+
+
+class Changes(Struct, kw_only=True):
+    """What a reload changed, or would change."""
+
+    added: list[str]
+    removed: list[str]
+    restarted: list[str]
+    unchanged: list[str]
+    changed: dict[str, list[KeyChange]]
+
+
+class Connection(Struct, kw_only=True):
+    """What a program needs to talk to a server; `password` and `env` hold its credentials."""
+
+    url: str | None
+    generation: int
+    user: str | None
+    password: str | None
+    env: dict[str, str]
+
+
+class EventPage(Struct, kw_only=True):
+    """Events, oldest first. `missed` counts those before them that are not kept any more."""
+
+    events: list[dict[str, Any]]
+    next: str
+    missed: int
+
+
+class CrashPage(Struct, kw_only=True):
+    """The records of a server's last unexpected exits, oldest first."""
+
+    crashes: list[dict[str, Any]]
+
+
+class Problem(Struct, kw_only=True, omit_defaults=True):
+    """An error, as RFC 9457 has it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    server: str = ""
+    error: str = ""
+    hint: str = ""
+    stdout: str = ""
+    stderr: str = ""
+    mistakes: list[str] = msgspec.field(default_factory=list)
+    pids: list[int] = msgspec.field(default_factory=list)

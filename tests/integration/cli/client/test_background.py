@@ -1,0 +1,307 @@
+"""Servers in the background, as a user has them: up, ps, wait, restart, url, down."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+from cli_project import eventually
+from controlled import short_folder
+from hostler_process import Done, Run, Start, server_table
+
+TASK = '[servers.build]\nkind = "task"\ncommand = ["true"]\n'
+
+
+@pytest.fixture
+def environ(environ: dict[str, str]) -> Iterator[dict[str, str]]:
+    """With a short runtime folder: the sockets' paths must fit into 100 bytes."""
+    with short_folder() as folder:
+        yield environ | {"XDG_RUNTIME_DIR": str(folder)}
+
+
+@pytest.fixture
+def project(tmp_path: Path, run: Run) -> Iterator[Path]:
+    """A folder in which nothing runs any more at the end."""
+    yield tmp_path
+    if (tmp_path / "hostler.toml").exists():
+        run("down", "--force")
+
+
+def write(project: Path, *tables: str) -> None:
+    (project / "hostler.toml").write_text("\n".join(tables))
+
+
+def servers(run: Run) -> dict[str, dict[str, object]]:
+    done = run("ps", "--json")
+    assert done.returncode == 0, done.stderr
+    return {row["name"]: row for row in json.loads(done.stdout)["servers"]}
+
+
+def pid_of(done: Done) -> int:
+    return int(json.loads(done.stdout)["pid"])
+
+
+def test_servers_live_in_the_background_from_up_to_down(
+    project: Path, run: Run, environ: dict[str, str]
+) -> None:
+    write(project, server_table())
+
+    up = run("up")
+    assert up.returncode == 0, up.stderr
+    assert "1 of 1 ready.\nhostler is in the background (pid " in up.stdout
+    assert run("ps").stdout.splitlines()[0].split() == [
+        "NAME",
+        "STATE",
+        "PID",
+        "UPTIME",
+        "RESTARTS",
+        "MEMORY",
+        "URL",
+    ]
+
+    first = servers(run)["fake"]
+    assert run("url", "fake").stdout == f"{first['url']}\n"
+
+    os.kill(int(str(first["pid"])), signal.SIGKILL)
+    eventually(lambda: servers(run)["fake"]["generation"] == 2)
+    assert run("wait").returncode == 0
+    assert run("restart", "fake").returncode == 0
+    last = servers(run)["fake"]
+    assert (last["generation"], last["state"]) == (3, "running")
+
+    assert run("stop", "fake").returncode == 0
+    assert run("url", "fake").returncode == 1
+    assert run("start", "fake").returncode == 0
+
+    down = run("down")
+    assert (down.returncode, down.stdout) == (0, "all servers are stopped\n")
+    assert not psutil.pid_exists(int(str(servers_pid(last))))
+    assert list(Path(environ["XDG_RUNTIME_DIR"], "hostler").iterdir()) == []
+    again = run("down")
+    assert (again.returncode, again.stdout) == (0, "no hostler supervises hostler.toml\n")
+
+
+def servers_pid(row: dict[str, object]) -> int:
+    return int(str(row["pid"]))
+
+
+def test_many_at_once_have_one_hostler(project: Path, run: Run) -> None:
+    write(project, server_table())
+    with ThreadPoolExecutor(8) as threads:
+        done = list(threads.map(lambda _: run("up", "--json"), range(8)))
+    assert [one.returncode for one in done] == [0] * 8, [one.stderr for one in done]
+    assert len({pid_of(one) for one in done}) == 1
+
+
+def test_it_outlives_the_terminal_and_keeps_no_folder(project: Path, run: Run) -> None:
+    write(project, server_table())
+    pid = pid_of(run("up", "--json"))
+    assert os.getsid(pid) == pid
+    assert psutil.Process(pid).cwd() == "/"
+
+
+def test_up_again_takes_what_has_changed(project: Path, run: Run) -> None:
+    write(project, server_table(), server_table(name="other"))
+    pid = pid_of(run("up", "--json"))
+    before = servers(run)
+
+    write(project, server_table(), server_table("--print", "new", name="other"), server_table(name="third"))
+    again = run("up", "--json")
+    assert pid_of(again) == pid
+    after = servers(run)
+    assert after["fake"]["pid"] == before["fake"]["pid"]
+    assert after["other"]["pid"] != before["other"]["pid"]
+    assert after["third"]["state"] == "running"
+
+    write(project, "[servers.fake]\ncomand = 3\n")
+    wrong = run("up")
+    assert wrong.returncode == 2
+    assert 'did you mean "command"?' in wrong.stderr
+    assert servers(run).keys() == after.keys()
+
+
+def test_only_what_is_named_is_started_and_the_rest_can_be_later(project: Path, run: Run) -> None:
+    write(project, server_table(), server_table(name="other"))
+    assert run("up", "other").returncode == 0
+    assert {name: row["state"] for name, row in servers(run).items()} == {
+        "fake": "stopped",
+        "other": "running",
+    }
+    assert run("up", "fake").returncode == 0
+    assert servers(run)["fake"]["state"] == "running"
+
+
+def test_it_may_begin_with_nothing_started(project: Path, run: Run) -> None:
+    write(project, server_table())
+    assert run("up", "--no-start").returncode == 0
+    assert servers(run)["fake"]["state"] == "stopped"
+
+
+def test_a_configuration_that_is_wrong_starts_nothing(project: Path, run: Run) -> None:
+    write(project, "[servers.fake]\ncomand = 3\n")
+    up = run("up")
+    assert up.returncode == 2
+    assert 'hostler.toml:2: servers.fake.comand: unknown key; did you mean "command"?' in up.stderr
+    assert run("ps").returncode == 3
+
+
+def test_a_server_that_is_given_up_is_told_with_its_last_line(project: Path, run: Run) -> None:
+    write(project, server_table("--print-error", "no module vite", "--exit-after", "0"))
+    up = run("up")
+    assert up.returncode == 1
+    assert "no module vite" in up.stderr
+    found = json.loads(run("wait", "--json").stdout)
+    assert (found["problem"]["type"], found["problem"]["server"]) == ("/problems/failed", "fake")
+
+
+def test_a_task_counts_when_it_has_completed(project: Path, run: Run) -> None:
+    write(project, TASK, server_table())
+    assert run("up").returncode == 0
+    assert servers(run)["build"]["completed"] is True
+    assert run("wait", "build", "--for", "completed").returncode == 0
+
+
+def test_a_timeout_ends_the_waiting_alone(project: Path, run: Run) -> None:
+    write(project, server_table("--no-listen"))
+    up = run("up", "--timeout", "300ms")
+    assert up.returncode == 4
+    assert "fake: not ready after 0.3 s: waiting ready" in up.stderr
+    assert servers(run)["fake"]["state"] == "waiting_ready"
+
+
+def test_ctrl_c_ends_the_waiting_alone(project: Path, run: Run, start: Start) -> None:
+    write(project, server_table("--no-listen"))
+    up = start("up")
+    eventually(lambda: run("ps").returncode == 0)
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(20) == 130
+    up.wait_for("hostler down")
+    assert servers(run)["fake"]["wanted"] == "up"
+
+
+def test_wait_looks_for_a_time_without_interruption(project: Path, run: Run) -> None:
+    write(project, server_table())
+    run("up")
+    begin = time.monotonic()
+    assert run("wait", "--for", "healthy", "--stable", "300ms").returncode == 0
+    assert time.monotonic() - begin >= 0.3
+
+
+def test_all_hostlers_of_a_user_are_listed(project: Path, run: Run) -> None:
+    write(project, server_table())
+    assert run("ps", "--all").stdout == "no hostler runs\n"
+    pid = pid_of(run("up", "--json"))
+    assert run("ps", "--all").stdout == f"{project}/hostler.toml  (pid {pid})  fake\n"
+
+
+def test_a_run_in_a_terminal_is_reached_from_the_next_one(project: Path, run: Run, start: Start) -> None:
+    write(project, server_table())
+    running = start("run")
+    running.wait_for("fake server started")
+    eventually(lambda: run("ps").returncode == 0)
+    assert servers(run)["fake"]["state"] == "running"
+    assert run("down").returncode == 0
+    assert running.process.wait(20) == 0
+
+
+def test_a_run_may_have_no_socket(project: Path, run: Run, start: Start, environ: dict[str, str]) -> None:
+    write(project, server_table())
+    start("run", "--no-control").wait_for("fake server started")
+    assert run("ps").returncode == 3
+    assert not Path(environ["XDG_RUNTIME_DIR"], "hostler").exists()
+
+
+def test_a_killed_hostler_leaves_nothing_that_anybody_has_to_remove(project: Path, run: Run) -> None:
+    write(project, server_table())
+    pid = pid_of(run("up", "--json"))
+    server = servers_pid(servers(run)["fake"])
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not psutil.pid_exists(server))
+    assert run("ps").returncode == 3
+    assert run("up").returncode == 0
+    assert servers(run)["fake"]["state"] == "running"
+
+
+def test_a_hostler_that_hangs_is_told_after_five_seconds(project: Path, run: Run) -> None:
+    write(project, server_table())
+    pid = pid_of(run("up", "--json"))
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        done = run("ps")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert done.returncode == 5
+    assert f"(pid {pid}) cannot be talked to" in done.stderr
+
+
+def test_a_socket_that_was_deleted_is_asked_for(project: Path, run: Run, environ: dict[str, str]) -> None:
+    write(project, server_table())
+    pid = pid_of(run("up", "--json"))
+    for path in Path(environ["XDG_RUNTIME_DIR"], "hostler").glob("*.sock"):
+        path.unlink()
+    assert pid_of(run("up", "--json")) == pid
+
+
+def test_the_socket_may_be_elsewhere(project: Path, run: Run, environ: dict[str, str]) -> None:
+    write(project, server_table())
+    path = Path(environ["XDG_RUNTIME_DIR"], "own", "x.sock")
+    assert run("up", "--socket", str(path)).returncode == 0
+    assert stat.S_ISSOCK(path.stat().st_mode)
+    assert servers(run)["fake"]["state"] == "running"
+
+
+def test_it_ends_when_nothing_has_run_for_long_enough(project: Path, run: Run) -> None:
+    write(project, TASK)
+    assert run("up", "--idle-exit", "1s").returncode == 0
+    eventually(lambda: run("ps").returncode == 3)
+
+
+def test_its_log_is_private_and_in_the_data_folder(project: Path, run: Run, tmp_path: Path) -> None:
+    write(project, server_table())
+    run("up")
+    (log,) = (tmp_path / "data").rglob("daemon.log")
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    assert "fake server started" in log.read_text()
+
+
+def test_an_unknown_server_is_told_with_those_there_are(project: Path, run: Run) -> None:
+    write(project, server_table())
+    run("up", "--no-start")
+    for words in (("ps", "wbe"), ("start", "wbe"), ("wait", "wbe"), ("url", "wbe")):
+        done = run(*words)
+        assert (done.returncode, done.stderr) == (2, "there is no server 'wbe'; there are: fake\n")
+
+
+def test_a_command_runs_with_the_url_of_a_server(project: Path, run: Run) -> None:
+    write(project, server_table())
+    run("up")
+    url = servers(run)["fake"]["url"]
+    program = "import os, sys; print(os.environ['HOSTLER_URL']); sys.exit(7)"
+    done = run("exec", "fake", "--", sys.executable, "-c", program)
+    assert (done.returncode, done.stdout) == (7, f"{url}\n")
+    assert run("exec", "fake", "--", "/nowhere").returncode == 127
+    assert run("exec", "fake", "--", str(project)).returncode == 126
+    assert run("exec", "other", "--", "true").returncode == 125
+
+
+def test_events_are_shown_and_followed(project: Path, run: Run, start: Start) -> None:
+    write(project, server_table())
+    run("up")
+    done = run("events", "fake", "--kind", "state", "--json")
+    shown = [json.loads(line)["state"] for line in done.stdout.splitlines()]
+    assert shown == ["starting", "waiting_ready", "running"]
+    following = start("events", "--follow", "--kind", "state")
+    following.wait_for("state=running")
+    run("stop", "fake")
+    following.wait_for("state=stopped")
+    run("down")
+    assert following.process.wait(20) == 0

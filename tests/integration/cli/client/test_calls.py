@@ -1,0 +1,122 @@
+"""Calls of the client commands: what they take, and what they say where no hostler is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from hostler.cli import CLIENT_NAMES, main
+from hostler.cli.client.commands import CLIENT_COMMANDS, read_call
+from hostler.cli.client.main import call
+from hostler.cli.commands import group
+from hostler_process import server_table
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a configuration that nobody supervises."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", "/tmp/hostler-none")
+    (tmp_path / "hostler.toml").write_text(server_table())
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("ps --al", "no such option: --al; hostler ps takes --all, --check,"),
+        ("wait --timeout", "--timeout takes a value: --timeout DURATION"),
+        ("ps --json=yes", "--json takes no value"),
+        ("wait --for redy", "--for takes ready, healthy, stopped, completed, found 'redy'"),
+        ("wait --timeout 5", 'expected a duration with a unit (ms, s, m, h, d), such as "500ms" or "30s"'),
+        ("url", "name one server"),
+    ],
+)
+def test_a_wrong_call_is_told_with_what_is_allowed(
+    words: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *rest = words.split()
+    assert call(name, rest) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.startswith(f"Usage: hostler {name}")
+
+
+def test_options_stand_anywhere_and_may_repeat() -> None:
+    arguments = read_call(
+        CLIENT_COMMANDS["up"], ["--set", "a=1", "x.toml", "--set=b=2", "web", "--timeout=30s", "--no-wait"]
+    )
+    assert (arguments.file, arguments.names) == ("x.toml", ("web",))
+    assert arguments.texts("set") == ["a=1", "b=2"]
+    assert (arguments.seconds("timeout", "5m"), arguments.has("no-wait")) == (30.0, True)
+    assert read_call(CLIENT_COMMANDS["up"], ["--timeout", "0"]).seconds("timeout", "5m") is None
+
+
+@pytest.mark.parametrize("words", ["ps", "start --all", "restart --all", "wait", "url fake", "stop fake"])
+def test_without_a_hostler_each_says_how_to_start_one(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    name, *rest = words.split()
+    assert call(name, rest) == 3
+    assert capsys.readouterr().err == (
+        "no hostler supervises hostler.toml now\n  what to do: start one: hostler up\n"
+    )
+    assert call(name, [*rest, "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["problem"]["type"] == "/problems/not_running"
+
+
+def test_each_is_dispatched_before_click_and_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tuple(CLIENT_COMMANDS) == CLIENT_NAMES
+    for words in (["--help"], ["up", "--help"]):
+        with pytest.raises(SystemExit):
+            main(words)
+    told = capsys.readouterr().out
+    assert all(f"\n  {name} " in told for name in CLIENT_NAMES)
+    assert "--idle-exit DURATION" in told
+
+
+def test_through_click_a_call_is_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    context = click.Context(group)
+    command = group.get_command(context, "up")
+    assert command is not None
+    with pytest.raises(SystemExit) as ended:
+        command.main(["none.toml", "--set", "a=1", "--set", "b=2", "--no-wait"])
+    assert ended.value.code == 2
+    assert "there is no file none.toml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["up", "ps"])
+def test_a_file_that_is_not_there_is_told(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(name, ["none.toml"]) == 2
+    assert capsys.readouterr().err.startswith("there is no file none.toml\n  what to do: name another one; ")
+
+
+def test_a_socket_that_could_not_be_reached_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", f"/tmp/{'x' * 100}")
+    assert call("ps", []) == 3
+    assert "which is too long; set XDG_RUNTIME_DIR to a short one" in capsys.readouterr().err
+
+
+def test_a_client_command_imports_little() -> None:
+    heavy = {
+        "click",
+        "anyio",
+        "asyncio",
+        "aiohttp",
+        "msgspec",
+        "http.client",
+        "psutil",
+        "pathlib",
+        "dataclasses",
+    }
+    program = "import sys; from hostler.cli import main\ntry: main(['ps'])\nexcept SystemExit: pass\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert loaded & heavy == set()
+    assert not {name for name in loaded if name.startswith(("hostler.engine", "hostler.config"))}

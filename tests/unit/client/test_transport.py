@@ -1,0 +1,105 @@
+"""HTTP over a unix socket: what comes from who listens there."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hostler.client import transport
+from hostler.client.transport import Unreachable, request, stream
+
+Serve = Callable[..., str]
+
+
+@pytest.fixture
+def serve(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Listen, and send each client the next of these answers; an answer of None is silence."""
+    monkeypatch.setattr(transport, "SILENCE", 0.2)
+    listeners: list[socket.socket] = []
+    kept: list[socket.socket] = []
+
+    def begin(*answers: bytes | None) -> str:
+        path = str(tmp_path_factory.mktemp("s") / "s")
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen()
+        listeners.append(listener)
+
+        def answer() -> None:
+            for one in answers:
+                client = listener.accept()[0]
+                client.recv(65_536)
+                if one is None:
+                    kept.append(client)
+                    continue
+                client.sendall(one)
+                client.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        return path
+
+    yield begin
+    for one in (*listeners, *kept):
+        one.close()
+
+
+def test_an_answer_has_its_status_headers_and_body(serve: Serve) -> None:
+    path = serve(b'HTTP/1.0 409 Conflict\r\nHostler-Api: 1\r\nContent-Length: 8\r\n\r\n{"a": 1}')
+    answer = request(path, "GET", "/v1")
+    assert (answer.status, answer.headers["hostler-api"], answer.json()) == (409, "1", {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "closed without an answer"),
+        (b"SSH-2.0-OpenSSH\r\n", "speaks no HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", "in the middle"),
+    ],
+)
+def test_what_is_no_answer_is_told(serve: Serve, data: bytes, reason: str) -> None:
+    path = serve(data)
+    with pytest.raises(Unreachable, match=reason):
+        request(path, "GET", "/v1")
+
+
+@pytest.mark.parametrize("body", [b"[]", b"<html>", b""])
+def test_a_body_that_is_no_object_is_told(serve: Serve, body: bytes) -> None:
+    answer = request(serve(b"HTTP/1.0 200 OK\r\n\r\n" + body), "GET", "/v1")
+    with pytest.raises(Unreachable, match="no JSON object"):
+        answer.json()
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    with pytest.raises(Unreachable) as caught:
+        request(str(tmp_path / "none"), "GET", "/v1")
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
+
+
+def test_one_that_is_silent_to_all_hangs(serve: Serve) -> None:
+    with pytest.raises(Unreachable, match="not answered"):
+        request(serve(None, None), "POST", "/v1/servers/stop", {}, timeout=60)
+
+
+def test_one_that_lives_may_take_its_time_up_to_the_timeout(serve: Serve) -> None:
+    alive = b"HTTP/1.0 200 OK\r\n\r\n"
+    with pytest.raises(TimeoutError):
+        request(serve(None, alive, alive, alive), "POST", "/v1/servers/stop", {}, timeout=0.3)
+
+
+def test_a_stream_gives_whole_lines_and_says_when_none_come(serve: Serve) -> None:
+    path = serve(b"HTTP/1.0 200 OK\r\n\r\nevent: state\ndata: {}\n\npart")
+    lines = stream(path, "/v1/events")
+    assert [next(lines) for _ in range(3)] == [b"event: state", b"data: {}", b""]
+    with pytest.raises(Unreachable):
+        next(lines)
+
+    assert next(stream(serve(None), "/v1/events")) is None
+
+
+def test_a_stream_that_is_refused_is_told(serve: Serve) -> None:
+    with pytest.raises(Unreachable, match="answered 503"):
+        next(stream(serve(b"HTTP/1.0 503 No\r\n\r\n"), "/v1/events"))

@@ -1,0 +1,349 @@
+"""The control API of a supervisor, asked over its real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from contextlib import AsyncExitStack, nullcontext
+from pathlib import Path
+
+import pytest
+from controlled import controlled, short_folder
+from hostler import (
+    Change,
+    Changes,
+    Directories,
+    EnvironmentSetupFailed,
+    InvalidConfiguration,
+    Problem,
+    ProcessAlreadyRunning,
+    State,
+    Supervisor,
+)
+from hostler.control.control import Control
+from specs import MakeSpec, worker
+
+
+class Host:
+    """Reloads and ends nothing, and notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+
+    async def reload(self, *, dry_run: bool) -> Changes:
+        self.asked.append(dry_run)
+        if not dry_run:
+            raise InvalidConfiguration([Problem("servers.web.port", "expected a number")])
+        return Changes(restarted=("web",), changed={"web": (Change("port", "1", "2"),)})
+
+    def shutdown(self, *, force: bool) -> None:
+        self.asked.append(f"end, force {force}")
+
+
+# -- the socket ------------------------------------------------------------------------------------
+
+
+async def test_the_socket_is_ours_alone_and_goes_with_lock_and_description(directories: Directories) -> None:
+    async with controlled(directories=directories) as client:
+        path = Path(client.control.socket)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600  # noqa: ASYNC240
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        folder = path.parent
+        assert sorted(name[16:] for name in os.listdir(folder)) == [".json", ".lock", ".sock"]  # noqa: PTH208
+        await client.get("/v1")
+        async with Supervisor([], directories=directories) as other:
+            with pytest.raises(ProcessAlreadyRunning, match=f"pid {os.getpid()}"):
+                async with Control(
+                    other,
+                    configuration=folder.parents[1] / "hostler.toml",
+                    environ={"XDG_STATE_HOME": str(folder.parents[1])},
+                ):
+                    pass
+        assert await client.get("/v1")
+        await client.control.__aexit__(None, None, None)
+        assert os.listdir(folder) == []  # noqa: PTH208
+
+
+def test_nothing_is_imported_before_the_first_client(tmp_path: Path) -> None:
+    program = """
+import asyncio, sys
+from hostler import Supervisor
+from hostler.control.control import Control
+async def main():
+    async with Supervisor([]) as supervisor, Control(supervisor, configuration="x.toml"):
+        await asyncio.sleep(0)
+        print("aiohttp" in sys.modules)
+asyncio.run(main())
+"""
+    with short_folder() as folder:
+        environ = os.environ | {f"XDG_{kind}_HOME": str(folder) for kind in ("STATE", "DATA")}
+        argv = [sys.executable, "-c", program]
+        done = subprocess.run(argv, capture_output=True, text=True, env=environ, cwd=tmp_path, check=False)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+async def test_a_folder_that_others_can_use_is_refused(directories: Directories) -> None:
+    with short_folder() as folder:
+        (folder / "hostler" / "control").mkdir(parents=True, mode=0o700)
+        (folder / "hostler" / "control").chmod(0o755)
+        async with Supervisor([], directories=directories) as supervisor:
+            with pytest.raises(EnvironmentSetupFailed, match="others may use it"):
+                async with Control(
+                    supervisor, configuration="x.toml", environ={"XDG_STATE_HOME": str(folder)}
+                ):
+                    pass
+
+
+@pytest.mark.parametrize("suffix", ["lock", "sock", "json"])
+async def test_a_link_in_the_place_of_a_file_leads_nobody_astray(
+    directories: Directories, suffix: str
+) -> None:
+    with short_folder() as folder:
+        environ = {"XDG_STATE_HOME": str(folder)}
+        async with Supervisor([], directories=directories) as supervisor:
+            control = Control(supervisor, configuration="x.toml", environ=environ)
+            async with control:
+                path = Path(control.socket).with_suffix(f".{suffix}")
+            (folder / "target").write_text("mine")
+            path.symlink_to(folder / "target")
+            refused = pytest.raises(EnvironmentSetupFailed, match=re.escape(str(path)))
+            async with AsyncExitStack() as opened:
+                # The lock is opened and so refused, the others are replaced by names of our own.
+                with refused if suffix == "lock" else nullcontext():
+                    await opened.enter_async_context(
+                        Control(supervisor, configuration="x.toml", environ=environ)
+                    )
+        assert (folder / "target").read_text() == "mine"
+
+
+async def test_a_path_that_is_too_long_is_refused_with_what_to_do(directories: Directories) -> None:
+    async with Supervisor([], directories=directories) as supervisor:
+        with pytest.raises(EnvironmentSetupFailed, match="bytes, and 100 is the most") as caught:
+            async with Control(supervisor, configuration="x.toml", socket=f"/tmp/{'x' * 100}"):
+                pass
+        assert "--socket" in caught.value.context.hint
+
+
+async def test_a_socket_that_was_removed_is_made_again(directories: Directories) -> None:
+    async with controlled(directories=directories) as client:
+        for _ in range(2):
+            Path(client.control.socket).unlink()  # noqa: ASYNC240
+            client.control.listen_again()
+            assert (await client.get("/v1"))["pid"] == os.getpid()
+        client.control.listen_again()  # it is there, and stays
+        assert await client.get("/v1")
+
+
+# -- what is read ----------------------------------------------------------------------------------
+
+
+async def test_a_server_is_shown_with_all_that_is_known_of_it(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    async with controlled(make_spec(), directories=directories) as client:
+        await client.supervisor.wait_ready(timeout=20)
+        server = client.supervisor["fake"]
+        row = await client.get("/v1/servers/fake")
+
+        assert row["state"] == "running"
+        assert (row["wanted"], row["url"], row["pid"]) == ("up", server.url, server.pid)
+        assert (row["kind"], row["needs"], row["completed"], row["generation"]) == ("server", [], False, 1)
+        assert row["ready_seconds"] > 0
+        assert row["restarts"] == {"used": 0, "allowed": 5, "next_try": None, "total": 0}
+
+        answer = await client.get("/v1/servers")
+        assert [one["name"] for one in answer["servers"]] == ["fake"]
+        for query, expected in (("state=running", 1), ("state=failed", 0), ("name=fake", 1), ("name=x", 0)):
+            assert len((await client.get(f"/v1/servers?{query}"))["servers"]) == expected
+
+
+async def test_a_crash_is_shown_with_its_record_and_the_restarts(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    async with controlled(make_spec(), directories=directories) as client:
+        server = client.supervisor["fake"]
+        await client.supervisor.wait_ready(timeout=20)
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        await server.wait_for(State.CRASHED, timeout=20)
+        await server.wait_ready(timeout=20)
+
+        row = await client.get("/v1/servers/fake")
+        assert (row["crashes"], row["restarts"]["used"], row["restarts"]["total"]) == (1, 1, 1)
+        assert row["last_crash"]["how"] == "killed by SIGKILL"
+        (record,) = (await client.get("/v1/servers/fake/crashes"))["crashes"]
+        assert record["signal"] == signal.SIGKILL
+
+
+async def test_probes_have_no_body(make_spec: MakeSpec, directories: Directories) -> None:
+    async with controlled(worker(make_spec, "sleep", "60"), directories=directories) as client:
+        await client.supervisor.wait_ready(timeout=20)
+        assert [(await client.ask("GET", path)).status for path in ("/livez", "/readyz")] == [200, 200]
+        os.kill(client.supervisor["fake"].pid or 0, signal.SIGSTOP)
+        answer = await client.ask("GET", "/livez")
+        assert (answer.status, answer.body, answer.headers["hostler-api"]) == (200, b"", "1")
+        os.kill(client.supervisor["fake"].pid or 0, signal.SIGCONT)
+
+
+async def test_it_is_not_ready_while_a_server_that_is_wanted_is_not(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    async with controlled(make_spec("--no-listen"), directories=directories) as client:
+        assert (await client.ask("GET", "/readyz")).status == 503
+
+
+# -- commands --------------------------------------------------------------------------------------
+
+
+async def test_commands_say_what_they_changed(make_spec: MakeSpec, directories: Directories) -> None:
+    async with controlled(make_spec(), directories=directories) as client:
+        started = await client.post("/v1/servers/fake/start", timeout=20)
+        assert (started["server"]["state"], started["changed"]) == ("running", False)
+
+        restarted = await client.post("/v1/servers/restart", names=["fake"], generation=1)
+        assert restarted["servers"][0]["server"]["generation"] == 2
+
+        stopped = await client.post("/v1/servers/fake/stop", force=True)
+        assert (stopped["server"]["state"], stopped["changed"]) == ("stopped", True)
+        again = await client.post("/v1/servers/stop")
+        assert again["servers"][0]["changed"] is False
+
+        started = await client.post("/v1/servers/start")
+        assert started["servers"][0]["changed"] is True
+
+
+async def test_what_is_not_waited_for_goes_on(make_spec: MakeSpec, directories: Directories) -> None:
+    async with controlled(make_spec(autostart=False), directories=directories) as client:
+        answer = await client.ask("POST", "/v1/servers/fake/start", {"wait": False})
+        assert answer.status == 202
+        await client.supervisor["fake"].wait_for(State.RUNNING, timeout=20)
+
+
+async def test_a_timeout_ends_the_waiting_and_nothing_else(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    async with controlled(make_spec("--no-listen", autostart=False), directories=directories) as client:
+        problem = await client.problem("POST", "/v1/servers/fake/start", {"timeout": 0.05})
+        assert problem[:2] == (504, "timed_out")
+        assert client.supervisor["fake"].wanted
+
+
+async def test_a_command_to_another_run_is_refused(make_spec: MakeSpec, directories: Directories) -> None:
+    async with controlled(worker(make_spec, "sleep", "60"), directories=directories) as client:
+        await client.supervisor.wait_ready(timeout=20)
+        problem = await client.problem("POST", "/v1/servers/fake/restart", {"generation": 7})
+        assert problem == (409, "stale_generation", "run 1 is there by now, not run 7")
+
+
+async def test_a_server_that_fails_is_told_with_its_error(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    spec = worker(make_spec, "/nowhere/program", autostart=False)
+    async with controlled(spec, directories=directories) as client:
+        answer = await client.ask("POST", "/v1/servers/fake/start", {})
+        found = answer.json()
+        assert (answer.status, found["error"], found["server"]) == (409, "ProcessSpawnFailed", "fake")
+
+
+async def test_the_program_is_told_to_reload_and_to_end(directories: Directories) -> None:
+    host = Host()
+    async with controlled(directories=directories, host=host) as client:
+        changes = await client.post("/v1/reload", dry_run=True)
+        assert changes["changed"] == {"web": [{"key": "port", "before": "1", "after": "2"}]}
+        answer = await client.ask("POST", "/v1/reload", {})
+        assert answer.status == 422
+        assert answer.json()["mistakes"] == ["servers.web.port: expected a number"]
+        assert (await client.ask("POST", "/v1/shutdown", {"force": True})).status == 202
+        assert host.asked == [True, False, "end, force True"]
+        assert "reload" in (await client.get("/v1"))["capabilities"]
+
+
+async def test_a_program_that_cannot_be_told_says_so(directories: Directories) -> None:
+    async with controlled(directories=directories) as client:
+        assert (await client.problem("POST", "/v1/shutdown", {}))[:2] == (404, "unsupported")
+
+
+# -- wrong requests --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body", "kind"),
+    [
+        ("GET", "/nowhere", None, "unsupported"),
+        ("GET", "/v1/servers/none", None, "not_found"),
+        ("DELETE", "/v1/servers", None, "method"),
+        ("GET", "/v1/servers?nme=x", None, "invalid_request"),
+        ("GET", "/v1?x=1", None, "invalid_request"),
+        ("GET", "/v1/servers?name=a&name=b", None, "invalid_request"),
+        ("GET", "/v1/events?limit=0", None, "invalid_request"),
+        ("GET", "/v1/events?limit=many", None, "invalid_request"),
+        ("GET", "/livez", {}, "invalid_request"),
+        ("POST", "/v1/servers/start", {"nmes": []}, "invalid_request"),
+        ("POST", "/v1/servers/start", {"names": "fake"}, "invalid_request"),
+        ("POST", "/v1/servers/start", [], "invalid_request"),
+        ("POST", "/v1/servers/start", {"names": ["x" * 70_000]}, "too_large"),
+        ("GET", "/v1/servers/" + "x" * 5000, None, "not_found"),
+        ("GET", "/v1/servers/%FF", None, "not_found"),
+        ("GET", "/v1/servers/..%2f..", None, "not_found"),
+    ],
+)
+async def test_a_wrong_request_is_refused(
+    directories: Directories, method: str, target: str, body: object, kind: str
+) -> None:
+    async with controlled(directories=directories) as client:
+        assert (await client.problem(method, target, body))[1] == kind
+        assert (await client.ask("GET", "/livez")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}", b"media_type"),
+        (b"Content-Type: application/json\r\nContent-Length: 1\r\n\r\n{", b"invalid_request"),
+        (b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n\xff\xff", b"invalid_request"),
+    ],
+)
+async def test_a_body_that_is_no_json_is_refused(directories: Directories, head: bytes, kind: bytes) -> None:
+    async with controlled(directories=directories) as client:
+        reader, writer = await asyncio.open_unix_connection(client.control.socket)
+        writer.write(b"POST /v1/servers/start HTTP/1.0\r\n" + head)
+        assert kind in await reader.read()
+        writer.close()
+
+
+async def test_what_is_no_http_ends_its_own_connection_only(directories: Directories) -> None:
+    async with controlled(directories=directories) as client:
+        reader, writer = await asyncio.open_unix_connection(client.control.socket)
+        writer.write(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n")
+        await reader.read()
+        writer.close()
+        assert await client.get("/v1")
+
+
+async def test_too_many_clients_are_told_to_come_again(directories: Directories) -> None:
+    async with controlled(directories=directories) as client:
+        await client.get("/v1")
+        held = [socket.socket(socket.AF_UNIX) for _ in range(64)]
+        for one in held:
+            one.connect(client.control.socket)
+        try:
+            answer = await client.ask("GET", "/v1")
+            assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        finally:
+            for one in held:
+                one.close()
+
+
+async def test_the_end_waits_for_no_client(make_spec: MakeSpec, directories: Directories) -> None:
+    async with controlled(make_spec("--no-listen"), directories=directories) as client:
+        waiting = asyncio.create_task(client.ask("POST", "/v1/servers/fake/start", {}))
+        await asyncio.sleep(0)
+        await client.get("/v1")
+    with pytest.raises(Exception, match="closed"):
+        await waiting
