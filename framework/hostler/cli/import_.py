@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from hostler.cli.scaffold.draft import as_file
-from hostler.cli.scaffold.new_config import write_new_config
+from hostler.cli.scaffold.new_config import tell_left_out, write_new_config
 
 
 @click.command("import")
@@ -29,5 +29,4 @@ def command(file: Path, output: Path | None) -> None:
         click.echo(text, nl=False)
     else:
         write_new_config(output, text)
-    for message in drafts.left_out:
-        click.echo(f"not carried over: {message}", err=True)
+    tell_left_out(drafts.left_out)

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from hostler.cli.arguments import DEFAULT_FILE
-from hostler.cli.scaffold.draft import Draft, as_file
-from hostler.cli.scaffold.new_config import write_new_config
+from hostler.cli.scaffold.draft import Draft, Drafts, as_file
+from hostler.cli.scaffold.new_config import tell_left_out, write_new_config
 from hostler.model.schema.diagnostics import likely
 
 _EXAMPLE = Draft(
@@ -32,8 +32,10 @@ def command(name: str | None) -> None:
     """
     from hostler.cli.scaffold.project import servers_in  # noqa: PLC0415 - only this command needs it
 
-    text = as_file(servers_in(Path.cwd()) or [_EXAMPLE]) if name is None else _recipe(name)
+    drafts = servers_in(Path.cwd()) if name is None else Drafts()
+    text = as_file(drafts.servers or [_EXAMPLE]) if name is None else _recipe(name)
     write_new_config(Path(DEFAULT_FILE), text)
+    tell_left_out(drafts.left_out)
 
 
 def _recipe(name: str) -> str:

@@ -9,6 +9,9 @@ import shlex
 _OPERATOR = re.compile(r"[();<>|&]+")
 _VARIABLE = re.compile(r"(?<![$\\])\$(?P<name>[A-Za-z_][A-Za-z0-9_]*|\()|`")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
+# `$$`, which is a `$`, or a reference; a letter that no text has stands for one while a line is split.
+_REFERENCE = re.compile(r"\$\$|\$\{[^{}]*\}")
+_STAND_IN = "\ue0fe"
 _IN_SINGLE_QUOTES = re.compile(r"'[^']*'")
 
 
@@ -26,17 +29,31 @@ class _Lexer(shlex.shlex):
 
 
 def split(line: str) -> list[str]:
-    """The words of a line, quotes removed; `${...}` stays as it is. Raises NotACommandLine."""
+    """The words of a line, quotes removed; a `${...}` is one piece, spaces and quotes in it too.
+
+    Raises NotACommandLine.
+    """
+    references: list[str] = []
+
+    def piece(found: re.Match[str]) -> str:
+        if found[0] == "$$":
+            return found[0]
+        references.append(found[0])
+        return _STAND_IN
+
+    pieces = _REFERENCE.sub(piece, line) if _STAND_IN not in line else line
     try:
-        words = shlex.split(line)
-        tokens = _tokens(line)
+        words = shlex.split(pieces)
+        tokens = _tokens(pieces)
     except ValueError as error:
         raise NotACommandLine(f"not a command line: {str(error).lower()}") from None
 
     if not words:
         raise NotACommandLine("expected a program and its arguments, found an empty string")
 
-    found = _shell_syntax(line, words, tokens)
+    rest = iter(references)
+    words = [re.sub(_STAND_IN, lambda _: next(rest), word) for word in words] if references else words
+    found = _shell_syntax(pieces, words, tokens)
     if found:
         script = json.dumps(line, ensure_ascii=False)
         raise NotACommandLine(f'{found}: no shell is involved; write ["sh", "-c", {script}] for a shell')
@@ -60,10 +77,11 @@ def _shell_syntax(line: str, words: list[str], tokens: list[str]) -> str:
     if variable is not None:
         name = variable["name"]
         is_name = name not in {None, "("}
+        own = "${server.port} is the port" if name == "PORT" else f"${{{name}}} is one of hostler"
         return (
-            f"${name} is a variable of a shell (${{{name}}} is one of hostler)"
+            f"${name} is a variable of a shell ({own})"
             if is_name
-            else (f"{variable[0]} is an expansion of a shell")
+            else f"{variable[0]} is an expansion of a shell"
         )
 
     return f"{words[0]} sets a variable in a shell (here env does)" if _ASSIGNMENT.fullmatch(words[0]) else ""

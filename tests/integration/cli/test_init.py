@@ -24,6 +24,10 @@ FOUND = [
     ({"package.json": PACKAGE}, {"frontend": f"npm run dev -- {ADDRESS} --strictPort"}),
     ({"package.json": PACKAGE, "pnpm-lock.yaml": ""}, {"frontend": f"pnpm run dev {ADDRESS} --strictPort"}),
     (
+        {"package.json": PACKAGE.replace("{", '{"packageManager": "bun@1.2.0", ', 1), "pnpm-lock.yaml": ""},
+        {"frontend": f"bun run dev {ADDRESS} --strictPort"},
+    ),
+    (
         {"package.json": '{"scripts": {"start": "node x.js"}}', "yarn.lock": ""},
         {"frontend": "yarn run start"},
     ),
@@ -72,6 +76,19 @@ def test_an_example_is_written_where_nothing_is_found_and_nothing_is_overwritten
     assert again.returncode == 2
     assert "hostler.toml exists already, and was not changed" in again.stderr
     assert (tmp_path / "hostler.toml").read_text() == before
+
+
+def test_what_a_file_of_another_tool_has_besides_is_reported_by_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "Procfile").write_text("web: serve $PORT\nwrong\n")
+    done = run("init")
+    assert (done.returncode, done.stderr) == (0, "not carried over: Procfile:2: expected NAME: COMMAND\n")
+    (tmp_path / "hostler.toml").unlink()
+    (tmp_path / "Procfile").write_text("wrong\n")
+    done = run("init")
+    assert (done.returncode, done.stderr) == (
+        0,
+        "not carried over: Procfile: there is no process in it\n",
+    )
 
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")

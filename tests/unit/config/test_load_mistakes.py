@@ -396,6 +396,13 @@ IN_A_COMMAND = [
             '["npm", "start"], found 5'
         ),
     ),
+    (
+        "'sleep ${API_TOKEN:-hidden one} && x'",
+        (
+            ": && is an operator of a shell: no shell is involved; write "
+            '["sh", "-c", "sleep ${API_TOKEN:-********} && x"] for a shell'
+        ),
+    ),
     ("['x', { secret = 'env:X' }]", "[1]: all users can read a command line: write the secret in env"),
     ("['a', 5]", '[1]: expected a string, found 5; did you mean "5"?'),
     ("['']", '[0]: expected a program, found ""'),

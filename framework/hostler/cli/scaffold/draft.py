@@ -41,8 +41,8 @@ class Draft:
 class Drafts:
     """The servers of a file, and one message, with its line, for all that has no counterpart."""
 
-    label: str
-    text: str
+    label: str = ""
+    text: str = ""
     servers: list[Draft] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 

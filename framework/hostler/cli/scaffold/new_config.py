@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
+
+
+def tell_left_out(messages: Iterable[str]) -> None:
+    """Report on the standard error what could not be carried over from another tool's file."""
+    for message in messages:
+        click.echo(f"not carried over: {message}", err=True)
 
 
 def write_new_config(path: Path, text: str) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from hostler.cli.scaffold.draft import Draft
+from hostler.cli.scaffold.draft import Draft, Drafts
 from hostler.cli.scaffold.other_tools import read_other
 from hostler.errors import InvalidConfiguration
 
@@ -34,11 +34,11 @@ _PORTS = {
 }
 
 
-def servers_in(folder: Path) -> list[Draft]:
+def servers_in(folder: Path) -> Drafts:
     """The servers that can be recognised in a folder; a Procfile alone counts where there is one."""
     if (folder / "Procfile").is_file():
         return _from_file(folder / "Procfile")
-    found = [*_script(folder), *_python(folder), *_opencode(folder)]
+    found = Drafts(servers=[*_script(folder), *_python(folder), *_opencode(folder)])
     names = (
         "compose.yaml",
         "compose.yml",
@@ -47,24 +47,26 @@ def servers_in(folder: Path) -> list[Draft]:
         "process-compose.yaml",
     )
     files = [folder / name for name in names if (folder / name).is_file()]
-    return found or [one for file in files[:1] for one in _from_file(file)]
+    return _from_file(files[0]) if files and not found.servers else found
 
 
-def _from_file(file: Path) -> list[Draft]:
+def _from_file(file: Path) -> Drafts:
+    label = Path(file.name)
     try:
-        return read_other(file).servers
-    except InvalidConfiguration:  # `hostler import` tells why
-        return []
+        return read_other(label if label.absolute() == file else file)
+    except InvalidConfiguration as error:
+        return Drafts(left_out=[str(problem) for problem in error.problems])
 
 
 def _script(folder: Path) -> Iterator[Draft]:
     try:
-        scripts = json.loads((folder / "package.json").read_text("utf-8"))["scripts"]
+        package = json.loads((folder / "package.json").read_text("utf-8"))
+        scripts = package["scripts"]
         name, script = next((name, str(scripts[name])) for name in ("dev", "start") if name in scripts)
     except (OSError, ValueError, KeyError, TypeError, StopIteration):
         return
 
-    manager = next((word for lock, word in _LOCKS.items() if (folder / lock).exists()), "npm")
+    manager = _manager(folder, package)
     tool = next((word for word in _PORTS if re.search(rf"(^|[\s/]){word}(\s|$)", script)), None)
     if tool is None:
         table: dict[str, object] = {"command": f"{manager} run {name}"}
@@ -77,6 +79,14 @@ def _script(folder: Path) -> Iterator[Draft]:
         )
     env = {"PORT": "${server.port}", "HOST": "${server.host}"} if tool is None else None
     yield Draft("frontend", table | ({"env": env} if env else {}), comment)
+
+
+def _manager(folder: Path, package: Mapping[str, object]) -> str:
+    """The package manager that package.json names ("pnpm@9.1.0"), else that of the lock file."""
+    named = str(package.get("packageManager", "")).partition("@")[0]
+    if named in {"npm", *_LOCKS.values()}:
+        return named
+    return next((word for lock, word in _LOCKS.items() if (folder / lock).exists()), "npm")
 
 
 def _python(folder: Path) -> Iterator[Draft]:

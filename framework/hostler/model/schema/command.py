@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hostler.model.schema.diagnostics import Diagnostics, shown
 from hostler.model.schema.fields import text, texts
+from hostler.model.schema.masked import without_defaults
 from hostler.model.schema.tree import Node
 
 
@@ -34,6 +35,16 @@ def _line(node: Node, found: Diagnostics) -> list[str] | None:
     try:
         return split(node.value)
     except NotACommandLine as error:
-        # The value of a variable is not shown.
-        found.add(node, str(error) if node.source_text is None else f"{shown(node)} is not a command line")
+        found.add(node, str(error) if node.source_text is None else _of_source(node))
         return None
+
+
+def _of_source(node: Node) -> str:
+    """Why a line with `${...}` cannot be split, without the value of a variable or a secret default."""
+    from hostler.text.command_line import NotACommandLine, split  # noqa: PLC0415 - as above
+
+    try:
+        split(without_defaults(node.source_text or ""))
+    except NotACommandLine as error:
+        return str(error)
+    return f"{shown(node)} is not a command line"
