@@ -28,7 +28,10 @@ command = ["{sys.executable}", "-m", "hostler.testing.fake_server", "--answer", 
 plugins.regex-port = true
 plugins.tcp-health = true
 """
-OPTIONS: Mapping[str, Mapping[str, object]] = {"Options": {"command": ["true"]}}
+OPTIONS: Mapping[str, Mapping[str, object]] = {
+    "Options": {"command": ["true"]},
+    "Audit": {"path": "/dev/null"},
+}
 
 
 @pytest.mark.parametrize("name", PLUGINS)
@@ -72,6 +75,7 @@ def test_the_tests_that_are_shown_pass(page: Path, tmp_path: Path) -> None:
         (tmp_path / f"test_shown_{number}.py").write_text(text)
 
     (tmp_path / "mailpit.py").write_text(CLASSES["Mailpit"])
+    (tmp_path / "audit.py").write_text(CLASSES["Audit"])
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "hostler.toml").write_text(SERVERS)
     (tmp_path / "pytest.ini").touch()

@@ -10,13 +10,18 @@ from pathlib import Path
 import click
 
 from hostler.hooks import API
+from hostler.model.spec import ListenerSpec, PluginSpec
 from hostler.version import __version__
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 40
 # A plugin's class of one of these names would hide what its module imports.
 _IMPORTED = frozenset(
-    ["ClassVar", "Endpoint", "FakeServerContext", "InvalidConfiguration", "Notice", "Path", "ServerView"]
+    [
+        *("AsyncIterator", "ClassVar", "Directories", "Endpoint", "Event", "FakeListenerContext"),
+        *("FakeServerContext", "InvalidConfiguration", "ListenerContext", "Notice", "Path", "ServerView"),
+        "Supervisor",
+    ]
 )
 _TEMPLATES = Path(__file__).with_name("new_plugin")
 _FILES = {
@@ -29,6 +34,17 @@ _FILES = {
     "conftest.py": "tests/conftest.py",
     "test_plugin.py": "tests/test_{word}.py",
 }
+# What a listener has instead of the plugin's.
+_OF_A_LISTENER = {
+    "README.md": "listener_README.md",
+    "example.toml": "listener_example.toml",
+    "plugin.py": "listener.py",
+    "test_plugin.py": "test_listener.py",
+}
+_DESCRIPTIONS: dict[type[PluginSpec], str] = {
+    PluginSpec: "A plugin for hostler that knows how {} announces where it listens.",
+    ListenerSpec: "A listener for hostler, {}, that writes events to a file.",
+}
 
 
 @click.command("new")
@@ -40,17 +56,20 @@ _FILES = {
     metavar="DIR",
     help="The folder in which the package's own folder is made (default: here).",
 )
-def command(name: str, into: Path) -> None:
+@click.option("--listener", is_flag=True, help="Write a listener of all servers' events instead of a plugin.")
+def command(name: str, into: Path, listener: bool) -> None:
     """Write a package for a plugin NAME (in kebab-case) into the new folder hostler-NAME.
 
     It has a plugin with an option and two hooks, its tests, an example and a README. Nothing is overwritten.
+    With --listener it has a listener, which stands in [listeners] and follows the events of all servers.
     """
     if not _NAME.fullmatch(name) or len(name) > _LONGEST or name.startswith("hostler-"):
         raise click.UsageError(_refusal(name))
 
-    folder, files = into / f"hostler-{name}", package_files(name)
+    kind = ListenerSpec if listener else PluginSpec
+    folder, files = into / f"hostler-{name}", package_files(name, kind)
     _write(folder, files)
-    click.echo(f"{folder}: a package for the plugin {name}\n")
+    click.echo(f"{folder}: a package for the {kind.noun} {name}\n")
     click.echo("\n".join(f"  {path}" for path in files))
     click.echo(
         f"\nnext: cd {folder}; pip install -e '.[test]'; pytest; hostler plugins check {name}; "
@@ -87,7 +106,7 @@ def _write(folder: Path, files: dict[str, str]) -> None:
         ) from None
 
 
-def package_files(name: str) -> dict[str, str]:
+def package_files(name: str, kind: type[PluginSpec] = PluginSpec) -> dict[str, str]:
     """The text of each file of the package by its path; all names in it are made from the plugin's."""
     word, class_name = name.replace("-", "_"), "".join(part.capitalize() for part in name.split("-"))
     is_taken = iskeyword(class_name) or class_name in _IMPORTED
@@ -99,8 +118,13 @@ def package_files(name: str) -> dict[str, str]:
         "class": f"{class_name}Plugin" if is_taken else class_name,
         "api": API,
         "version": __version__,
+        "group": kind.group,
+        "noun": kind.noun,
+        "description": _DESCRIPTIONS[kind].format(name),
     }
-    texts = {place: (_TEMPLATES / f"{template}.template").read_text() for template, place in _FILES.items()}
+    other = _OF_A_LISTENER if kind is ListenerSpec else {}
+    files = {place: other.get(template, template) for template, place in _FILES.items()}
+    texts = {place: (_TEMPLATES / f"{template}.template").read_text() for place, template in files.items()}
     return {
         place.format_map(values): re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], text)
         for place, text in texts.items()

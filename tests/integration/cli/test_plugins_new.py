@@ -54,6 +54,23 @@ def test_the_tests_of_a_new_package_pass_beside_pytest_asyncio(
     assert "10 passed" in tested.stdout
 
 
+def test_a_new_package_of_a_listener_works_as_that_of_a_plugin(
+    run: Run, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    done = run("plugins", "new", "audit-log", "--listener")
+    assert done.stdout.startswith("hostler-audit-log: a package for the listener audit-log")
+    package = tmp_path / "hostler-audit-log"
+    site = build_into(tmp_path / "site", package)
+    tested = run_tests(package, site)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    assert "6 passed" in tested.stdout
+    env = environ | {"PYTHONPATH": str(site)}
+    shown = run("plugins", "audit-log", env=env).stdout
+    assert shown.startswith("audit-log 0.1.0\n  Writes events to a file")
+    checked = run("plugins", "check", "audit-log", "--set", f"path={tmp_path}/events", env=env)
+    assert (checked.returncode, checked.stdout) == (0, "audit-log: conforms to the contract of listeners\n")
+
+
 def test_the_tests_of_a_new_package_pass_on_several_workers(run: Run, tmp_path: Path) -> None:
     run("plugins", "new", "caddy")
     package = tmp_path / "hostler-caddy"
@@ -81,8 +98,11 @@ def test_no_class_of_a_new_package_hides_what_its_files_import() -> None:
     assert names - {"{{class}}"} == plugins_new._IMPORTED
 
 
-def test_a_new_package_is_written_as_the_linters_like_it(run: Run, tmp_path: Path) -> None:
-    run("plugins", "new", "caddy")
+@pytest.mark.parametrize("switches", [(), ("--listener",)])
+def test_a_new_package_is_written_as_the_linters_like_it(
+    run: Run, tmp_path: Path, switches: tuple[str, ...]
+) -> None:
+    run("plugins", "new", "caddy", *switches)
     package = tmp_path / "hostler-caddy"
     ruff, mypy = [sys.executable, "-m", "ruff"], [sys.executable, "-m", "mypy", "--strict"]
     for argv in (
