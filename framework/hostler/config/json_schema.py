@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hostler.config.dump import as_written
+from hostler.config.provenance import as_toml
 from hostler.model.schema.json_forms import TEXTS, JsonSchema
 from hostler.model.schema.server_keys import IN_DEFAULTS, RESTART_KEYS, SERVER_KEYS, Key
+from hostler.model.spec import RestartPolicy, ServerSpec
 
 # The draft that the TOML language servers of the common editors read.
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -39,6 +42,7 @@ _PARAMETERS: JsonSchema = {
     },
 }
 _OWN_CLASS: JsonSchema = {"type": "object", "properties": {"use": {"type": "string"}}, "required": ["use"]}
+_LONGEST = 80
 _NAMES = {"pattern": "^[A-Za-z0-9_-]{1,64}$"}
 
 
@@ -65,18 +69,23 @@ def json_schema(plugins: Mapping[str, JsonSchema], listeners: Mapping[str, JsonS
         "additionalProperties": False,
         "if": {"not": {"anyOf": [{"required": ["extends"]}, _HAS_OWN_CLASSES]}},
         "then": {"properties": _NAMED},
-        "definitions": {
-            "server": _with_keys(_table(SERVER_KEYS), template=_TEMPLATE),
-            "template": _template(),
-            "defaults": _table({name: SERVER_KEYS[name] for name in IN_DEFAULTS}),
-            "profile": {"type": "object", "properties": _LAYER, "additionalProperties": False},
-            "restart": _table(RESTART_KEYS),
-            "plugins": _plugins(plugins),
-            "named_plugins": {"properties": {"plugins": _named(plugins)}},
-            "listeners": _plugins(listeners),
-            "named_listeners": _named(listeners),
-            "template_plugins": _plugins({name: _with_parameters(one) for name, one in plugins.items()}),
-        },
+        "definitions": _definitions(plugins, listeners),
+    }
+
+
+def _definitions(plugins: Mapping[str, JsonSchema], listeners: Mapping[str, JsonSchema]) -> JsonSchema:
+    spec = ServerSpec(name="any")
+    return {
+        "server": _with_keys(_table(SERVER_KEYS, spec), template=_TEMPLATE),
+        "template": _template(spec),
+        "defaults": _table({name: SERVER_KEYS[name] for name in IN_DEFAULTS}, spec),
+        "profile": {"type": "object", "properties": _LAYER, "additionalProperties": False},
+        "restart": _table(RESTART_KEYS, RestartPolicy()),
+        "plugins": _plugins(plugins),
+        "named_plugins": {"properties": {"plugins": _named(plugins)}},
+        "listeners": _plugins(listeners),
+        "named_listeners": _named(listeners),
+        "template_plugins": _plugins({name: _with_parameters(one) for name, one in plugins.items()}),
     }
 
 
@@ -132,10 +141,13 @@ def _named(plugins: Mapping[str, JsonSchema]) -> JsonSchema:
     return {"properties": known, "additionalProperties": {"anyOf": [{"const": False}, _OWN_CLASS]}}
 
 
-def _template() -> JsonSchema:
+def _template(spec: ServerSpec) -> JsonSchema:
     """As a server; any value may be a parameter, which has the type that the key wants."""
-    plugins = {**_property(SERVER_KEYS["plugins"]), "allOf": [{"$ref": "#/definitions/template_plugins"}]}
-    return _with_keys(_with_parameters(_table(SERVER_KEYS)), plugins=plugins, parameters=_PARAMETERS)
+    plugins = {
+        "description": SERVER_KEYS["plugins"].meaning,
+        "allOf": [{"$ref": "#/definitions/template_plugins"}],
+    }
+    return _with_keys(_with_parameters(_table(SERVER_KEYS, spec)), plugins=plugins, parameters=_PARAMETERS)
 
 
 def _with_keys(table: JsonSchema, **keys: JsonSchema) -> JsonSchema:
@@ -144,34 +156,59 @@ def _with_keys(table: JsonSchema, **keys: JsonSchema) -> JsonSchema:
 
 def _with_parameters(table: JsonSchema) -> JsonSchema:
     """The same table, in which a parameter may stand for any value."""
-    keys = {
-        name: {"anyOf": [key, _PARAMETER], "description": key.get("description", "")}
-        for name, key in table["properties"].items()
-    }
+    keys = {name: {**_hover(key), "anyOf": [key, _PARAMETER]} for name, key in table["properties"].items()}
     return _with_keys(table, **keys)
 
 
-def _table(keys: Mapping[str, Key]) -> JsonSchema:
+def _hover(schema: JsonSchema) -> JsonSchema:
+    """What an editor shows of a key."""
+    return {"description": "", **{key: schema[key] for key in ("description", "default") if key in schema}}
+
+
+def _table(keys: Mapping[str, Key], spec: ServerSpec | RestartPolicy) -> JsonSchema:
+    """A table of these keys, whose defaults are those of the spec."""
     return {
         "type": "object",
-        "properties": {name: _property(key) for name, key in keys.items()},
+        "properties": {
+            name: _property(key, as_written(name, getattr(spec, name))) for name, key in keys.items()
+        },
         "additionalProperties": False,
     }
 
 
-def _property(key: Key) -> JsonSchema:
-    if "$ref" in key.schema:  # beside it, this server reads nothing
-        return {"allOf": [key.schema], "description": key.meaning}
-    return {**key.schema, "description": key.meaning}
+def _property(key: Key, default: object) -> JsonSchema:
+    # Beside a reference, this server reads nothing.
+    schema = {"allOf": [key.schema]} if "$ref" in key.schema else key.schema
+    if key.default:
+        return {**schema, "description": f"{key.meaning}. Default: {key.default}"}
+    return {**schema, "description": key.meaning, "default": default}
 
 
 def _plugins(plugins: Mapping[str, JsonSchema]) -> JsonSchema:
-    kinds = {name: [{"type": "boolean"}, options, _OWN_CLASS] for name, options in plugins.items()}
     return {
         "type": "object",
-        "properties": {
-            name: {"anyOf": kinds[name], "description": options.get("description", "")}
-            for name, options in plugins.items()
-        },
+        "properties": {name: _plugin(options) for name, options in plugins.items()},
         "additionalProperties": {"type": ["boolean", "object"]},
     }
+
+
+def _plugin(options: JsonSchema) -> JsonSchema:
+    """True, false, a table of options, or one with a class of one's own; editors show what `true` means."""
+    summary, on = options.get("description", ""), _meaning_of_true(options)
+    switches = [{"const": True, "description": on}, {"const": False, "description": "Off"}]
+    return {
+        "anyOf": [*switches, options, _OWN_CLASS],
+        "description": f"{summary}\n\n`true`: {on[:1].lower()}{on[1:]}",
+    }
+
+
+def _meaning_of_true(options: JsonSchema) -> str:
+    if "default" not in options:
+        return "On, with the options of a file that this one extends or of `[defaults]`; it needs some"
+    defaults = ", ".join(f"{name} = {_shortened(value)}" for name, value in options["default"].items())
+    return f"On, with its defaults: {defaults}" if defaults else "On"
+
+
+def _shortened(value: object) -> str:
+    text = as_toml(value)
+    return text if len(text) <= _LONGEST or not isinstance(value, list) else "[...]"

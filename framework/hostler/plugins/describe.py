@@ -49,7 +49,7 @@ def describe(spec: PluginSpec) -> PluginDescription:
     marked = {each.hook for each in marked_hooks(class_)}
     options = tuple(
         OptionDescription(
-            field.name, _type_text(class_, field), _default_of(field), str(field.metadata.get("meaning", ""))
+            field.name, _type_text(class_, field), default_text(field), str(field.metadata.get("meaning", ""))
         )
         for field in option_fields(class_).values()
     )
@@ -59,8 +59,17 @@ def describe(spec: PluginSpec) -> PluginDescription:
 
 def default_options(spec: PluginSpec) -> dict[str, str]:
     """The default of each option that has one, as TOML; raises PluginError as `plugin_class` does."""
-    found = {name: _default_of(field) for name, field in option_fields(plugin_class(spec)).items()}
+    found = {name: default_text(field) for name, field in option_fields(plugin_class(spec)).items()}
     return {name: text for name, text in found.items() if text not in {"", "none"}}
+
+
+def needs_options(class_: type) -> bool:
+    """Whether a plugin cannot be built with its defaults alone, as `true` would do it."""
+    try:
+        class_()
+    except Exception:  # noqa: BLE001 - whatever a plugin says against its own defaults
+        return True
+    return False
 
 
 def _summary(class_: type) -> str:
@@ -76,7 +85,8 @@ def _type_text(class_: type, field: dataclasses.Field[Any]) -> str:
     return _QUALIFIER.sub("", f"{optional[1]} | None" if optional else text)
 
 
-def _default_of(field: dataclasses.Field[Any]) -> str:
+def default_text(field: dataclasses.Field[Any]) -> str:
+    """The default of an option as TOML; "" for one that is required, "none" for one that has none."""
     if field.default is not dataclasses.MISSING:
         return _as_toml(field.default)
     return "" if field.default_factory is dataclasses.MISSING else _as_toml(field.default_factory())

@@ -237,12 +237,44 @@ def test_every_key_of_a_server_and_no_other_is_described() -> None:
 @pytest.mark.parametrize("name", installed())
 def test_every_option_of_every_plugin_is_described(validator: Draft7Validator, name: str) -> None:
     schema: Any = validator.schema
-    _, options, _ = schema["definitions"]["plugins"]["properties"][name]["anyOf"]
+    _, _, options, _ = schema["definitions"]["plugins"]["properties"][name]["anyOf"]
     class_ = plugin_class(PluginSpec(name))
 
-    assert {key: value["description"] for key, value in options["properties"].items()} == {
-        key: field.metadata["meaning"] for key, field in option_fields(class_).items()
-    }
+    assert {
+        key: value["description"].removesuffix(" (required)") for key, value in options["properties"].items()
+    } == {key: field.metadata["meaning"] for key, field in option_fields(class_).items()}
+
+
+@pytest.mark.parametrize("name", installed())
+def test_an_editor_is_told_what_true_means_and_each_default(validator: Draft7Validator, name: str) -> None:
+    schema: Any = validator.schema
+    plugin = schema["definitions"]["plugins"]["properties"][name]
+    on, off, options, _ = plugin["anyOf"]
+    defaults = {key: value["default"] for key, value in options["properties"].items() if "default" in value}
+    assert [error.message for error in Draft7Validator(options).iter_errors(defaults)] == []
+    assert (on["const"], off["const"]) == (True, False)
+    assert on["description"][2:] in plugin["description"]
+    if "default" in options:
+        assert options["default"] == defaults
+        assert all(f"{key} = " in on["description"] for key in defaults)
+        plugin_class(PluginSpec(name))()
+    else:
+        assert "it needs some" in on["description"]
+        with pytest.raises((TypeError, ValueError)):
+            plugin_class(PluginSpec(name))()
+
+
+def test_the_default_of_every_key_is_taken(validator: Draft7Validator) -> None:
+    schema: Any = validator.schema
+    tables = [schema["definitions"][name]["properties"] for name in ("server", "restart")]
+    known = [
+        {key: value["default"] for key, value in table.items() if "default" in value} for table in tables
+    ]
+    server = known[0] | {"command": ["true"], "restart": known[1]}
+    assert [error.message for error in validator.iter_errors({"servers": {"web": server}})] == []
+    del server["task_timeout"]  # only a task may say it
+    spec = from_dict({"servers": {"web": server}}, base=Path.cwd()).servers["web"]
+    assert spec == ServerSpec(name="web", command=("true",), cwd=Path.cwd())
 
 
 def test_the_command_prints_the_schema(tmp_path: Path) -> None:

@@ -182,5 +182,5 @@ def test_the_schema_has_their_options_with_a_meaning(folder: Path) -> None:
     assert check.is_valid(right | {"profiles": {"a": {"listeners": {"hook": False}}}})
     for wrong in ("{ hook = { url = 5 } }", "{ hook = { uri = 'x' } }", "{ mine = {} }", "{ mine = true }"):
         assert not check.is_valid(tomllib.loads(f"listeners = {wrong}"))
-    _, table, _ = schema["definitions"]["listeners"]["properties"]["hook"]["anyOf"]
+    _, _, table, _ = schema["definitions"]["listeners"]["properties"]["hook"]["anyOf"]
     assert table["properties"]["every"]["description"] == "how often"
