@@ -40,11 +40,11 @@ class ProcessTableSnapshot:
             return False
 
         seen: set[int] = set()
-        servers = {pid for pid, leader in self._leaders.items() if not leader.reaped}
+        self._forget_reaped()
         try:
             # Who ended under our eyes may have left a child that was not in the list yet.
             while (children := set(list_children())) != seen:
-                if not all(self._is_foreign(pid) for pid in children - servers):
+                if not all(self._is_foreign(pid) for pid in children - self._leaders.keys()):
                     return False
                 seen = children
         except OSError:
@@ -58,8 +58,12 @@ class ProcessTableSnapshot:
         if pid in self._helpers() or read_row(pid) is None or os.getsid(pid) == os.getsid(0):
             return True
         mark = read_mark(pid)
-        living = (one for one in self._leaders.values() if not one.reaped)
-        return bool(mark) and any(limit_mark(one.run_id) == mark for one in living)
+        return bool(mark) and any(limit_mark(one.run_id) == mark for one in self._leaders.values())
+
+    def _forget_reaped(self) -> None:
+        """Forget the leaders whose pids may be those of others by now."""
+        for pid in [pid for pid, leader in self._leaders.items() if leader.reaped]:
+            del self._leaders[pid]
 
     async def look(self, process: Process) -> Table:
         """Look at the processes that may belong to this server. Raises OSError when /proc cannot be read."""
@@ -91,8 +95,7 @@ class ProcessTableSnapshot:
             future.set_exception(error)
 
     def _read(self, asked: list[Process]) -> Table:
-        for pid in [pid for pid, leader in self._leaders.items() if leader.reaped]:
-            del self._leaders[pid]
+        self._forget_reaped()
         others = self._leaders.keys() - {process.pid for process in asked}
         table = read_table(min(process.start_time for process in asked), self._seen, others)
         table.spare(self._leaders)

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -74,6 +75,17 @@ async def test_a_number_of_a_reaped_process_is_looked_at_again(
         patched.setattr(other.process, "pid", child.pid)  # as if it had been given out again
         snapshot.note_leader(other.process)
         assert child.pid in snapshot.look_now(server.process).rows
+
+
+async def test_the_processes_of_former_runs_are_not_kept_where_orphans_are_adopted(start: Start) -> None:
+    snapshot = ProcessTableSnapshot()
+    snapshot.note_adopting(tuple)
+    process = start("true").process
+    await process.wait()
+    before = sys.getrefcount(process)
+    snapshot.note_leader(process)
+    snapshot.shows_nobody(process)
+    assert sys.getrefcount(process) == before
 
 
 async def test_the_memory_of_many_is_measured_without_holding_up_the_loop(
