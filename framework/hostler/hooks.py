@@ -13,12 +13,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import pluggy
 
-from hostler.events.events import Event
-from hostler.events.health import HealthReport
 from hostler.model.launch import Launch
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
@@ -35,6 +33,11 @@ from hostler.model.values import (
     StreamGap,
     StreamName,
 )
+
+if TYPE_CHECKING:
+    # Slow to import, and no hook of a plugin is called with them.
+    from hostler.events.events import Event
+    from hostler.events.health import HealthReport
 
 PROJECT = "hostler"
 # What a plugin's `api` may be, from oldest to newest; any new hook or argument is a step.

@@ -179,7 +179,8 @@ def test_a_plugin_imports_public_names_only_and_no_other_plugin() -> None:
 
 # -- nothing at import -----------------------------------------------------------------------------
 
-HEAVY = ("aiohttp", "rich", "psutil", "msgspec", "click", "pluggy", "anyio", "asyncio")
+ENGINE = ("pluggy", "anyio", "asyncio", "msgspec", "hostler.events.events")
+HEAVY = (*ENGINE, "aiohttp", "rich", "psutil", "click", "hmac", "html")
 
 
 @pytest.mark.parametrize(
@@ -187,8 +188,10 @@ HEAVY = ("aiohttp", "rich", "psutil", "msgspec", "click", "pluggy", "anyio", "as
     [
         ("import hostler", ()),
         ("import hostler.cli", ()),
-        ("from hostler import Supervisor", ("pluggy", "anyio", "asyncio", "msgspec")),
+        ("from hostler import Supervisor", ENGINE),
         ("from hostler import ServerSpec, hookimpl", ("pluggy",)),
+        ("import hostler.cli.check", ("click", "pluggy", "msgspec")),
+        ("import hostler.cli.run_session", (*ENGINE, "click")),
     ],
 )
 def test_an_import_pays_only_for_what_it_names(statement: str, allowed: tuple[str, ...]) -> None:

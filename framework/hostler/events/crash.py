@@ -14,7 +14,7 @@ from hostler.model.values import ExitCause
 KEPT = 20  # records of each server, in memory and on disk
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class MemoryPoint(Serializable):
     """The resident memory of a whole process tree, in bytes, `uptime` seconds after the spawn."""
 
@@ -23,7 +23,7 @@ class MemoryPoint(Serializable):
     processes: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class PluginNote(Serializable):
     """What one plugin said about a run, or what was wrong with the plugin itself, in words."""
 
@@ -36,7 +36,7 @@ PluginWord = PluginNote
 """The former name of PluginNote."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class CrashRecord(Serializable):
     """One end of a run that was not asked for; every text in it is masked.
 

@@ -9,12 +9,13 @@ from typing import ClassVar
 
 from hostler.events.crash import CrashRecord
 from hostler.events.serialization import to_json
+from hostler.model.plain_value import PlainValue
 from hostler.model.states import State
 from hostler.model.values import Endpoint, Exit, Report, StreamEvent, StreamGap
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class Event(PlainValue):
     """The base of all events. `kind` is the value of "event" in JSON; `time` is the wall clock in UTC."""
 
     kind: ClassVar[str] = "event"
@@ -31,7 +32,7 @@ class Event:
         return head | {name: to_json(getattr(self, name)) for name in own}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class StateChanged(Event):
     """The server moved from one state to another.
 
@@ -49,7 +50,7 @@ class StateChanged(Event):
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Spawned(Event):
     """A process was started; argv is redacted, env holds names and masked values.
 
@@ -68,7 +69,7 @@ class Spawned(Event):
     log_file: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class EndpointFound(Event):
     """The server listens: announced, and confirmed by a listening socket."""
 
@@ -78,7 +79,7 @@ class EndpointFound(Event):
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class HealthReported(Event):
     """The report of a health plugin changed, or it failed once more; `failures` counts those in a row.
 
@@ -98,7 +99,7 @@ class HealthReported(Event):
     report: Report | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Exited(Event):
     """A run ended and its tree is gone."""
 
@@ -114,7 +115,7 @@ class Exited(Event):
         return super(Exited, self).as_dict() | flat | {"uptime": round(self.exit.uptime, 3)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class RestartScheduled(Event):
     """The next start is planned: "3 of 5 restarts used, next try in 4 s"; delay in seconds.
 
@@ -130,7 +131,7 @@ class RestartScheduled(Event):
     first_start: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class CrashRecorded(Event):
     """A run exited unexpectedly and it is decided what follows; all that is known of it."""
 
@@ -144,7 +145,7 @@ class CrashRecorded(Event):
         return super(CrashRecorded, self).as_dict() | self.record.as_dict()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class PluginFailed(Event):
     """A hook of a plugin raised or overran its deadline; `disabled` when it was taken out.
 
@@ -160,7 +161,7 @@ class PluginFailed(Event):
     disabled: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Progress(Event):
     """What is being done right now; `fraction` from 0 to 1 where it is known."""
 
@@ -170,7 +171,7 @@ class Progress(Event):
     fraction: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Notice(Event):
     """Something worth knowing that is not a change of state.
 
@@ -186,7 +187,7 @@ class Notice(Event):
     details: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class MemorySampled(Event):
     """The resident memory of the server's whole tree, in bytes."""
 
@@ -197,7 +198,7 @@ class MemorySampled(Event):
     uptime: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class StreamReceived(Event):
     """One event of the server's own event stream (only where somebody asked to see them)."""
 

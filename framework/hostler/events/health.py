@@ -10,7 +10,7 @@ from types import MappingProxyType
 from hostler.events.serialization import Serializable
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class HealthReport(Serializable):
     """The last report of one health plugin about a run; texts are masked, and nothing in it can be changed.
 

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
+from hostler.model.plain_value import PlainValue
 from hostler.model.values import Endpoint
 
 
-class Serializable:
+class Serializable(PlainValue):
     """A dataclass that JSON holds as an object with its fields."""
 
     __slots__ = ()

@@ -11,7 +11,6 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from secrets import token_hex
 
 from hostler.files.bounded_read import read_plain
 from hostler.files.trusted_path import MISSING, NO_FILE, READ_SCRIPT, other_writers, read_as
@@ -106,7 +105,7 @@ async def create(run: Run, path: Path, text: str) -> bool:
 
     False where there is one already that is not empty. OSError as the server gets it.
     """
-    half = path.with_name(f"{path.name}.{token_hex(8)}.tmp")
+    half = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")
     result = await run([_SHELL, "-c", _CREATE, "sh", str(path), str(half)], {"HOSTLER_TEXT": text})
     if result.code == _THERE:
         return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from secrets import token_hex
 
 from hostler.model.launch import Launch
 from hostler.process.disk.trusted_folder import trusted_folder
@@ -25,7 +24,7 @@ def private_folder(launch: Launch, word: str) -> Path:
     with trusted_folder(Path(parent)):
         pass
 
-    folder = Path(parent, f"hostler-{word}-{token_hex(8)}")
+    folder = Path(parent, f"hostler-{word}-{os.urandom(8).hex()}")
     launch.remove_at_end(folder)
     folder.mkdir(mode=0o700)
     folder.chmod(0o700)  # a umask such as 0777 takes even our own bits away

@@ -6,6 +6,8 @@ import signal
 from dataclasses import dataclass
 from enum import Enum
 
+from hostler.model.plain_value import PlainValue
+
 
 class InputMode(Enum):
     """What a child reads from: nothing, a pipe in which nothing ever comes, or what hostler itself reads."""
@@ -77,8 +79,8 @@ class StopSignal(Enum):
         return signal.Signals[self.value]
 
 
-@dataclass(frozen=True, slots=True)
-class StopOrder:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class StopOrder(PlainValue):
     """The options `stop` and `stop_signal` of one server."""
 
     mode: StopMode = StopMode.MAIN

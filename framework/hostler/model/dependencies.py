@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeAlias
 
+from hostler.model.plain_value import PlainValue
+
 
 class Condition(Enum):
     """How far a needed server has to be before the one that needs it is spawned."""
@@ -24,8 +26,8 @@ class OnRestart(Enum):
     STOP = "stop"
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Need(PlainValue):
     """One server that another needs. A bare name in `needs` means that server, ready, and `keep`."""
 
     server: str

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from hostler.model.dependencies import Need, as_needs
+from hostler.model.plain_value import PlainValue
 from hostler.model.spec import ListenerSpec, PluginSpec, ServerSpec
 from hostler.secrets.credentials import MASK, is_secret_name, masked_words, passwords_in
 from hostler.secrets.masking import Masker
 from hostler.secrets.reference import Secret
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Change(PlainValue):
     """One key of one server before and after, as text, secrets masked; None where it was not there."""
 
     key: str
@@ -27,8 +28,8 @@ class Change:
         return f"{self.key}: {before} -> {'(none)' if self.after is None else self.after}"
 
 
-@dataclass(frozen=True, slots=True)
-class ListenerChanges:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ListenerChanges(PlainValue):
     """What a reload changes of the listeners, by name; those of `changed` are ended, and begin anew."""
 
     added: tuple[str, ...] = ()
@@ -39,8 +40,8 @@ class ListenerChanges:
         return bool(self.added or self.removed or self.changed)
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Changes(PlainValue):
     """What a reload changed, or would: names of servers, in order.
 
     `restarted` are those of `changed` that were wanted up; the others are taken as they are at rest.

@@ -19,12 +19,13 @@ from hostler.model.choices import (
     StopSignal,
 )
 from hostler.model.dependencies import Need, Needs, as_needs
+from hostler.model.plain_value import PlainValue
 from hostler.secrets.masking import Masker
 from hostler.secrets.reference import Secret
 
 
-@dataclass(frozen=True, slots=True)
-class RestartPolicy:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class RestartPolicy(PlainValue):
     """The restart policy of one server; times in seconds."""
 
     policy: RestartMode = RestartMode.ON_FAILURE
@@ -39,8 +40,8 @@ class RestartPolicy:
         _convert_fields(self, "restart")
 
 
-@dataclass(frozen=True, slots=True)
-class PluginSpec:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class PluginSpec(PlainValue):
     """One plugin of one server: its name in TOML, its options, and where its class is found.
 
     `use` is "package.module:Class" or "path/to/file.py:Class"; without it the name is looked up
@@ -61,7 +62,7 @@ class PluginSpec:
         _convert_fields(self, "plugin")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class ListenerSpec(PluginSpec):
     """One listener, a plugin of the whole run: as PluginSpec, with entry points of "hostler.listeners".
 
@@ -75,8 +76,8 @@ class ListenerSpec(PluginSpec):
     unset: tuple[Problem, ...] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class EnvFile:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class EnvFile(PlainValue):
     """A file of variables, `NAME=value` line by line, read at each start; an optional one may be missing."""
 
     path: Path
@@ -86,8 +87,8 @@ class EnvFile:
         _convert_fields(self, "env_file")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSpec:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class ServerSpec(PlainValue):
     """All that is configured of one server, key by key as in docs/configuration.md.
 
     Every value may be given as it stands in TOML: "5s", a word, a table as a mapping. InvalidConfiguration
@@ -154,8 +155,8 @@ class ServerSpec:
         return as_needs(self.needs)
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Configuration(PlainValue):
     """One loaded configuration: servers by name, in order, and the namespace that their locks live in.
 
     `document` is the merged TOML before `${...}` was filled in: what `hostler show` prints, so that

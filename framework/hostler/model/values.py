@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from hostler.errors import ServerError
+from hostler.model.plain_value import PlainValue
 
 StreamName: TypeAlias = Literal["stdout", "stderr"]
 _REACHABLE = MappingProxyType({"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1", "": "127.0.0.1"})  # noqa: S104
@@ -22,8 +23,8 @@ class _DefaultScheme(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Endpoint(PlainValue):
     """Where a server can be reached. `host` is as announced, IPv6 without brackets.
 
     One that is made without a scheme gets the `scheme` of the server that it belongs to. One that is
@@ -56,8 +57,8 @@ class Endpoint:
         return not isinstance(self.scheme, _DefaultScheme)
 
 
-@dataclass(frozen=True, slots=True)
-class Auth:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Auth(PlainValue):
     """Credentials for HTTP basic authentication; the password is left out of every repr."""
 
     user: str
@@ -69,8 +70,8 @@ class Auth:
         return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
-@dataclass(frozen=True, slots=True)
-class Healthy:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Healthy(PlainValue):
     """A plugin's report that the server works; with `neutral` merely that nothing speaks against it.
 
     `details` are shown to whoever asks (`server.reports`). `latency` is how many seconds the answer took;
@@ -82,8 +83,8 @@ class Healthy:
     latency: float | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Unhealthy:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Unhealthy(PlainValue):
     """A plugin's report of one failed attempt; one report counts as one failure.
 
     `fatal` asks for a restart at once, `permanent` for none at all: the server goes to failed with
@@ -119,8 +120,8 @@ class ExitCause(Enum):
     STOPPED = "stopped"
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Exit(PlainValue):
     """The end of one run, passed to on_crash when the whole tree is dead.
 
     `code` is the exit code, or None with `signal` set, or both None when nothing had been spawned.
@@ -159,16 +160,16 @@ class Action(Enum):
     GIVE_UP = "give up"
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Advice(PlainValue):
     """A plugin's answer to on_crash; `error`, where given, replaces the engine's own."""
 
     action: Action
     error: ServerError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Line(PlainValue):
     """One complete line of output, without its end, redacted; `number` counts from 1 in each stream.
 
     `missed` lines of both streams were lost right before this one: who takes them was too slow.
@@ -181,8 +182,8 @@ class Line:
     missed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StreamEvent:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class StreamEvent(PlainValue):
     """One event of a server's event stream."""
 
     type: str
@@ -190,16 +191,16 @@ class StreamEvent:
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamGap:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class StreamGap(PlainValue):
     """A mark that events were lost here; `missed` is their number where it is known."""
 
     reason: str
     missed: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CommandResult:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class CommandResult(PlainValue):
     """How a command ended: `code`, or `signal`; both None when it was stopped because its time was up.
 
     `stdout` and `stderr` are the last 64 KiB of each, masked.
@@ -217,8 +218,8 @@ class CommandResult:
         return next((line for line in reversed(lines) if line), "")
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessUsage:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ProcessUsage(PlainValue):
     """What one living process of a server uses: memory in bytes, times in seconds.
 
     `cpu` is the time of the processors that it has used itself, `waited_cpu` that of its children that have

@@ -8,7 +8,6 @@ import re
 import time
 from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
 from typing import NamedTuple
 
 from hostler.events.crash import KEPT, CrashRecord
@@ -51,7 +50,7 @@ class CrashStore:
             names = _names(folder)
             number = _number(names[-1]) + 1 if names else 1
             # The token keeps a writer that chose the same number from replacing this record.
-            replace_file(f"{number:08d}-{token_hex(4)}.json", data, folder)
+            replace_file(f"{number:08d}-{os.urandom(4).hex()}.json", data, folder)
             for old in names[: max(0, len(names) + 1 - KEPT)]:
                 remove(old, folder)
             _remove_stale(folder)

@@ -19,7 +19,7 @@ from hostler.process.disk.run_record import boot_id
 from hostler.process.tree.process_table import own_start_time, start_time
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Variables(Serializable):
     """Who set each variable of a server's environment, and who took some away, at one spawn."""
 
@@ -29,7 +29,7 @@ class Variables(Serializable):
     removed: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Status(Serializable):
     """One server's state, since when and why; texts are masked. `health` is what plugins report, in words;
     `reports` are those reports, with their details.

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import AnyStr, Generic, TypeAlias
 
 from hostler.secrets.word_search import Spans, WordSearch, merged, occurrences
-from hostler.text.encodings import spellings
 
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _TOO_SHORT = 3  # a shorter word stands in nearly every text
@@ -87,6 +86,8 @@ class SecretSearch(Generic[AnyStr]):
 
 def spelt(parts: Iterable[str]) -> Iterable[tuple[str, str]]:
     """Each part in all its spellings, and the longest word of it: nobody escapes letters and digits."""
+    from hostler.text.encodings import spellings  # noqa: PLC0415 - few servers have secrets
+
     for part in parts:
         word = max(_WORD.findall(part), key=len, default="")
         for spelling in spellings(part):

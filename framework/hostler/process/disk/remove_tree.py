@@ -7,7 +7,6 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from secrets import token_hex
 
 from hostler.errors import EnvironmentSetupFailed
 
@@ -83,7 +82,7 @@ def _move_up(inner: int, top: int) -> list[str]:
             # Caches of programs are read-only sometimes, and what is moved changes: its ".." is another.
             with suppress(OSError), _opened(name, inner) as folder:
                 os.fchmod(folder, 0o700)
-            moved.append(f"hostler-{token_hex(8)}")
+            moved.append(f"hostler-{os.urandom(8).hex()}")
             os.rename(name, moved[-1], src_dir_fd=inner, dst_dir_fd=top)
         else:
             os.unlink(name, dir_fd=inner)
