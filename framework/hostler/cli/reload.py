@@ -22,7 +22,7 @@ from hostler.supervisor.supervisor import Supervisor
 _LESS_RIGHTS = {"privileges", "sandbox"}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Reloading:
     """Loads a configuration, shows its changes and applies them. With an error the running one stays."""
 

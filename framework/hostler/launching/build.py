@@ -12,6 +12,7 @@ from hostler.launching.initial_environment import set_variables
 from hostler.launching.resolved_inputs import ResolvedInputs
 from hostler.model.interpolation import InterpolationError, Reference, expand
 from hostler.model.launch import Launch
+from hostler.model.plain_value import PlainValue
 from hostler.model.spec import ServerSpec
 from hostler.model.values import Endpoint
 
@@ -64,8 +65,8 @@ def interpolator(
     return fill
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Given(PlainValue):
     """What a launch is made of beside its spec, as it is at this start.
 
     `port` is what to ask the server for. `needed` holds what each needed server publishes, `others`

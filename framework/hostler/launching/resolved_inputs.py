@@ -9,12 +9,13 @@ from types import MappingProxyType
 
 from hostler.errors import EnvironmentSetupFailed
 from hostler.launching.env_file import read_env_file
+from hostler.model.plain_value import PlainValue
 from hostler.model.spec import PluginSpec, ServerSpec
 from hostler.secrets.reference import Secret
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedInputs:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ResolvedInputs(PlainValue):
     """Variables of a server as they are now.
 
     `files` holds those of each env_file, in order; `secrets` those of `env` that are secrets.

@@ -25,7 +25,7 @@ _SECOND_CHANCE = 1.0
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Outcome:
     """The result of a call. `held` is the longest time in seconds that it kept the event loop to itself."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hostler.concurrency.affinity import LoopAffinity
 from hostler.model.launch import Launch
+from hostler.model.plain_value import PlainValue
 from hostler.process.disk.directories import Directories, SecuredFolders
 from hostler.process.disk.run_record import RunStore
 from hostler.process.output.capture import OutputReader
@@ -80,8 +81,8 @@ class Claims:
         return list(self._folders)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SupervisorContext:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class SupervisorContext(PlainValue):
     """One supervisor's resources: directories, the output thread, run records, hostler's own environment.
 
     `host_env` is that environment as it was in the beginning, `live_env` as it is: where secrets are read.

@@ -46,7 +46,7 @@ class EndpointConfirmed(Struct, frozen=True):
     doubt: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class EndpointDiscovery:
     """Waits until the server's tree listens at the port it was handed, or at the latest candidate.
 

@@ -95,7 +95,7 @@ class HealthChanged(Struct, frozen=True):
     plugin: PluginHealth
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class HealthMonitor:
     """Runs every health plugin of one run.
 

@@ -15,7 +15,7 @@ from hostler.runtime.reporter import Reporter
 _SLOW_LINE = 0.05
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class LineBroadcast:
     """Hands each line to `discover` while the endpoint is awaited, to plugins, and to `Server.lines`.
 

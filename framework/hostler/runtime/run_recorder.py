@@ -30,7 +30,7 @@ class Noted(list[Path]):
         super().append(path)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class RunRecorder:
     """One run's record, and its place on the watchdog's list; errors are those of RunStore."""
 

@@ -16,7 +16,7 @@ _ANOTHER_USER = (
 _IN_THE_KERNEL = "they hang in the kernel (usually a dead disk or mount); see ps -o pid,stat,wchan"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Unstoppable:
     """Reports which processes of a tree may not be signalled, and in the end which outlive their stop."""
 

@@ -124,7 +124,7 @@ class Masker:
         return MaskedStream(self)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class MaskedStream:
     """One byte stream: a secret is masked even when it comes in many chunks.
 

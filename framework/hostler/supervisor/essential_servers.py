@@ -11,6 +11,7 @@ import anyio
 from hostler.engine.server import Server
 from hostler.errors import ServerError
 from hostler.events.events import Event, StateChanged
+from hostler.model.plain_value import PlainValue
 from hostler.model.states import State
 
 ESSENTIAL_ENDED = "essential_ended"
@@ -19,8 +20,8 @@ ESSENTIAL_ENDED = "essential_ended"
 _BY_SIGNAL = 128
 
 
-@dataclass(frozen=True, slots=True)
-class EssentialEnd:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class EssentialEnd(PlainValue):
     """The end of an essential server, which ends the run with `code`, its exit code (see `exit_code`)."""
 
     server: str

@@ -13,6 +13,7 @@ import anyio
 from hostler.concurrency.broadcast import Subscription
 from hostler.concurrency.event_loop import loop_time
 from hostler.events.events import Event, Notice, PluginFailed
+from hostler.model.plain_value import PlainValue
 from hostler.plugins.hidden_options import secrets_in
 from hostler.plugins.hook_calls import SLOW_STEP, Outcome
 from hostler.plugins.hook_stats import Failure, HookAccounting
@@ -61,8 +62,8 @@ class Listener(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Patience(PlainValue):
     """How long a listener is waited for, in seconds; `stable` without a failure begins the count anew."""
 
     first_delay: float = 0.5
@@ -71,8 +72,8 @@ class Patience:
     last: float = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class ListenerSetting:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ListenerSetting(PlainValue):
     """What a listener reports to, where it finds secrets, and how long it is waited for."""
 
     publish: Callable[[Event], None]

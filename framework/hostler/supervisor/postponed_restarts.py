@@ -12,6 +12,7 @@ from hostler.engine.server import Server
 from hostler.errors import InvalidConfiguration, RestartNotIdle
 from hostler.model.diff import Changes
 from hostler.model.graph import in_order, with_needed
+from hostler.model.plain_value import PlainValue
 from hostler.model.spec import ServerSpec
 from hostler.runtime.quiet_moment import tell_not_idle, wait_idle
 from hostler.supervisor.registry import all_of
@@ -20,8 +21,8 @@ Specs: TypeAlias = Mapping[str, ServerSpec]
 When: TypeAlias = Literal["now", "idle"]
 
 
-@dataclass(frozen=True, slots=True)
-class QuietMoment:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class QuietMoment(PlainValue):
     """What the restart of a server waits for: nothing runs on these."""
 
     server: Server

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from hostler.config.source.merge import merge
 from hostler.model.interpolation import MalformedReference, TemplateText, expand, names
+from hostler.model.plain_value import PlainValue
 from hostler.model.schema.diagnostics import Diagnostics, shown
 from hostler.model.schema.tree import Node, below, moved, portable, quoted, with_children
 
@@ -24,8 +25,8 @@ _NODE = 32
 _STRINGS_ONLY = ("command", "env")
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Template(PlainValue):
     """One template: what its servers have in common, and its parameters, each with its default or None.
 
     `is_valid` tells whether its parameters are declared and referred to as they may be.

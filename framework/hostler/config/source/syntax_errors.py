@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from hostler.model.plain_value import PlainValue
+
 _EXCERPT_WIDTH = 100
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _KEYS = re.compile(r"(?P<what>Cannot declare|Cannot mutate immutable namespace) \((?P<keys>.*?),?\)")
@@ -48,8 +50,8 @@ _OF_ANY_FILE: Mapping[str, str] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SyntaxMistake:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class SyntaxMistake(PlainValue):
     """What is wrong, with the line and a mark below the column, and where that is."""
 
     message: str

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from hostler.errors import EnvironmentSetupFailed
+from hostler.model.plain_value import PlainValue
 from hostler.process.disk.trusted_folder import Untrusted, trusted_folder
 from hostler.process.shortage_hint import shortage_hint
 
@@ -21,8 +22,8 @@ _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._]+")
 _LONGEST_SLUG = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Directories:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Directories(PlainValue):
     """The three directories that hostler writes to; none of them is created before it is needed."""
 
     state: Path

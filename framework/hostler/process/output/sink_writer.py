@@ -28,7 +28,7 @@ class CallObserver(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Gap:
     """Output of one stream that did not fit: how much, and whether it ended in the middle of a line."""
 
