@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from hostler.config.dump import dump as dump
     from hostler.config.load import from_dict as from_dict, load as load
     from hostler.control.control import Control as Control
-    from hostler.engine.server import Server as Server
     from hostler.errors import (
         EnvironmentSetupFailed as EnvironmentSetupFailed,
         ErrorContext as ErrorContext,
@@ -110,6 +109,7 @@ if TYPE_CHECKING:
     from hostler.secrets.credentials import is_secret_name as is_secret_name
     from hostler.secrets.reference import Secret as Secret
     from hostler.supervisor.essential_servers import EssentialEnd as EssentialEnd
+    from hostler.supervisor.handle import Server as Server
     from hostler.supervisor.listener import Listener as Listener, ListenerContext as ListenerContext
     from hostler.supervisor.supervisor import Supervisor as Supervisor
     from hostler.sync.serve import serve as serve
@@ -126,7 +126,6 @@ __all__, __getattr__, __dir__ = lazy_exports(
         "config.dump": "dump",
         "config.load": "from_dict load",
         "control.control": "Control",
-        "engine.server": "Server",
         "errors": """
             EnvironmentSetupFailed ErrorContext EventStreamConnectionFailed ForceKillTimeout
             InvalidConfiguration ListensTooWide LogFileCreationFailed PluginError PortInUse
@@ -162,6 +161,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
         "secrets.credentials": "is_secret_name",
         "secrets.reference": "Secret",
         "supervisor.essential_servers": "EssentialEnd",
+        "supervisor.handle": "Server",
         "supervisor.listener": "Listener ListenerContext",
         "supervisor.supervisor": "Supervisor",
         "sync.serve": "serve",

@@ -125,9 +125,9 @@ async def test_opencode_works_in_a_sandbox_writes_where_it_may_and_leaves_nothin
     async with world.supervisor(world.configure(opencode=place.table())) as supervisor:
         server = supervisor["opencode"]
         await server.wait_ready(60)
-        assert server.run is not None
-        assert server.run.launch is not None
-        tmpdir, made = server.run.launch.env["TMPDIR"], list(server.run.launch.temporary)
+        assert server._engine.run is not None
+        assert server._engine.run.launch is not None
+        tmpdir, made = server._engine.run.launch.env["TMPDIR"], list(server._engine.run.launch.temporary)
         members = server.members()
         assert {psutil.Process(pid).name() for pid in members} == {"bwrap", "opencode"}
         assert server.memory > 50_000_000

@@ -92,7 +92,7 @@ class Situation:
         if self.state in {State.CRASHED, State.BACKOFF, State.FAILED}:
             os.kill(server.pid or 0, signal.SIGKILL)
         elif self.state is State.STOPPING:
-            server.ask_down()
+            server._engine.ask_down()
         elif self.state is State.STOPPED:
             await server.stop()
 
@@ -114,8 +114,8 @@ async def test_a_thousand_restarts_in_any_state_are_one(
         situation.let_go_soon()
         await all_at_once(*[server.restart] * 1000)
         await server.wait_ready(20)
-        assert server.run is not None
-        assert len(server.run.members()) == 1
+        assert server._engine.run is not None
+        assert len(server._engine.run.members()) == 1
 
     assert len(situation.spawns.pids) == (1 if state is State.STARTING else 2)
     assert situation.spawns.too_many == []
@@ -177,8 +177,8 @@ async def test_a_thousand_restarts_within_a_second_end_with_one_process_that_is_
                     tasks.start_soon(server.restart)
                     await asyncio.sleep(max(0.0, began + number / 1000 - time.monotonic()))
             await server.wait_ready()
-        assert server.run is not None
-        assert server.run.members() == spawns.pids[-1:]
+        assert server._engine.run is not None
+        assert server._engine.run.members() == spawns.pids[-1:]
 
     assert 1 < len(spawns.pids) < 1000
     assert spawns.too_many == []

@@ -179,8 +179,8 @@ class Simulation:
     def desire(self, server: Server, up: bool) -> None:
         checker = next(one for one in self.checkers if one.server is server)
         checker.desire(up)
-        for other in server.needs.values() if up else ():
-            self.desire(other, up=True)
+        for other in server._engine.needs.values() if up else ():
+            self.desire(server._handle_of(other), up=True)
 
     def command(self, work: Coroutine[Any, Any, None], then: Callable[[], None] = lambda: None) -> None:
         """Give a command beside all others; `then` checks what it promised when it has returned."""
@@ -203,7 +203,7 @@ class Simulation:
         files = left_on_disk(self.directories.state)
         locks = [name for name in files if name.endswith(".lock")]
         records = [name for name in files if not name.endswith(".lock")]
-        runs = [server for server in busy if server.run is not None]
+        runs = [server for server in busy if server._engine.run is not None]
         if len(locks) > len(busy) or len(records) > len(runs):
             self.violations.append(f"{files} on disk with {len(busy)} servers up and {len(runs)} runs")
 
@@ -295,7 +295,7 @@ class ForeignListener:
 
     def do(self, simulation: Simulation) -> None:
         server = simulation.server(self.server)
-        port = server.spec.port or server.status.promised_port
+        port = server.spec.port or server._engine.status.promised_port
         if not self.comes:
             simulation.world.strangers.clear()
         elif port:

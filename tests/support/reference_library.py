@@ -35,23 +35,6 @@ _MEANINGS: Mapping[str, str] = {
     "hookimpl": "Marks a method as an implementation of a hook.",
     "hookspec": "Marks the specification of a hook.",
 }
-# What a server has for the engine, and no program needs.
-INNER = frozenset(
-    {
-        "ask_again",
-        "ask_down",
-        "ask_up",
-        "changed",
-        "followers",
-        "has_started",
-        "is_settled",
-        "is_revivable",
-        "run",
-        "stop_condition",
-        "until",
-        "wake",
-    }
-)
 
 
 def library_page() -> str:
@@ -109,7 +92,7 @@ def about(name: str) -> list[str]:
         lines += fields_table(value, defaults=True)
     if name.startswith("Blocking"):
         return [*lines, *_twins(value)]
-    for member, (code, text) in public_members(value).items():
+    for member, (code, text) in all_members(value).items():
         lines += section(f"{name}.{member}", code, text)
     return lines
 
@@ -136,12 +119,7 @@ _MADE_BY_HOSTLER = (
 )
 
 
-def public_members(class_: type) -> dict[str, tuple[str, str]]:
-    inner = INNER if class_ is hostler.Server else frozenset()
-    return {name: found for name, found in all_members(class_).items() if name not in inner}
-
-
 def _twins(class_: type) -> list[str]:
     """The blocking ones have the same contracts: their signatures say what differs."""
-    codes = [code.removeprefix("async ") for code, _ in public_members(class_).values()]
+    codes = [code.removeprefix("async ") for code, _ in all_members(class_).values()]
     return block(codes)

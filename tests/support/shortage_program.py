@@ -74,7 +74,7 @@ async def live(supervisor: Supervisor, what: str, when: str) -> None:
     if when == "running":
         os.kill(server.pid or 0, signal.SIGKILL)
     else:
-        server.ask_up()
+        server._engine.ask_up()
 
     if when == "ever":
         with anyio.fail_after(20):

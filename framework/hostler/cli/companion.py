@@ -13,8 +13,8 @@ import click
 
 from hostler.cli.job_control import JobControl
 from hostler.cli.output.views import View
-from hostler.engine.server import Server
 from hostler.process.tree.run_mark import lent_mark, mark_option, read_mark
+from hostler.supervisor.handle import Server
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 _MARK = "companion"

@@ -17,6 +17,7 @@ from hostler.model.diff import Changes, ListenerChanges
 from hostler.model.spec import Configuration
 from hostler.model.states import State
 from hostler.supervisor.exposed_files import refuse_exposed
+from hostler.supervisor.handle import engine_of
 from hostler.supervisor.supervisor import Supervisor
 
 _LESS_RIGHTS = {"privileges", "sandbox"}
@@ -63,11 +64,11 @@ class Reloading:
         for name in again:
             server = self.supervisor.servers.get(name)
             if server is not None and server.state is State.FAILED:
-                server.ask_up()
+                engine_of(server).ask_up()
         return changes
 
     async def _read(self) -> Configuration:
-        await refuse_exposed(self.supervisor.servers.values())
+        await refuse_exposed(map(engine_of, self.supervisor.servers.values()))
 
         try:
             with anyio.fail_after(SECONDS):
@@ -77,7 +78,7 @@ class Reloading:
             raise InvalidConfiguration(f"{what}: the import of a plugin hangs, or a disk") from None
 
         # A server may have replaced a file while it was read.
-        await refuse_exposed(self.supervisor.servers.values())
+        await refuse_exposed(map(engine_of, self.supervisor.servers.values()))
         return configuration
 
 

@@ -19,7 +19,6 @@ from hostler.cli.reload import Reloading, keep_session_keys
 from hostler.cli.run_control import RunControl
 from hostler.cli.run_options import ControlOptions
 from hostler.concurrency.event_loop import loop_time
-from hostler.engine.server import Server
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.events.events import Event, Notice
 from hostler.model.choices import Kind
@@ -28,6 +27,7 @@ from hostler.model.spec import Configuration
 from hostler.model.states import State
 from hostler.process.tree.reaper import OrphanReaper
 from hostler.supervisor.essential_servers import ESSENTIAL_ENDED, exit_code
+from hostler.supervisor.handle import Server, engine_of
 from hostler.supervisor.reload import SERVER_ADDED
 from hostler.supervisor.supervisor import Supervisor
 
@@ -64,7 +64,7 @@ class RunSession:
         # Before any thread or child is started: they would keep the keys of the login session.
         keep_session_keys(configuration)
         self._supervisor = Supervisor(self._chosen(configuration))
-        self._supervisor._adopt_orphans()  # noqa: SLF001 - no other program has to reap them
+        self._supervisor.adopt_orphans()
         self._orphans = OrphanReaper(self._started)
         self._reloading = Reloading(self._supervisor, lambda: self._chosen(load()), self._view)
         self._control = RunControl(control, self._supervisor, self._reloading, self._view, self._end)
@@ -292,5 +292,5 @@ def _exit_code(supervisor: Supervisor, code: int) -> int:
     if supervisor.ended_by is not None:
         return supervisor.ended_by.code
     failed = [server for server in supervisor.servers.values() if server.state is State.FAILED]
-    own = [exit_code(server) for server in failed if server.spec.kind is Kind.TASK]
+    own = [exit_code(engine_of(server)) for server in failed if server.spec.kind is Kind.TASK]
     return code or next((one for one in own if one > 1), int(bool(failed)))

@@ -6,13 +6,13 @@ from functools import partial
 
 import anyio
 
-from hostler.engine.server import Server
+from hostler.engine.server import SupervisedServer
 from hostler.errors import ServerCrashed
 from hostler.model.dependencies import Condition, Need, OnRestart
 from hostler.model.states import State
 
 
-async def wait_for_needed(server: Server) -> None:
+async def wait_for_needed(server: SupervisedServer) -> None:
     """Wait until the conditions of all needed servers hold at once.
 
     Raises ServerCrashed, permanent, when a needed server gave up or is stopped.
@@ -32,11 +32,11 @@ async def wait_for_needed(server: Server) -> None:
         raise _never(server, need, other)
 
 
-def _is_decided(need: Need, other: Server) -> bool:
+def _is_decided(need: Need, other: SupervisedServer) -> bool:
     return other.meets(need.condition) or other.is_settled()
 
 
-def lost_meanwhile(server: Server) -> str:
+def lost_meanwhile(server: SupervisedServer) -> str:
     """Why a start that has waited for all needed servers is stale: the name of one; "" when it is not."""
     generations = server.status.dependency_generations
     for need in server.spec.needed:
@@ -46,7 +46,7 @@ def lost_meanwhile(server: Server) -> str:
     return ""
 
 
-def follow_needed(server: Server) -> None:
+def follow_needed(server: SupervisedServer) -> None:
     """From its spawn on: look at each needed server when it changes, unless its restart is of no concern."""
     for need in server.spec.needed:
         other = server.needs[need.server]
@@ -61,7 +61,7 @@ def follow_needed(server: Server) -> None:
                 other.dependents[server] = partial(_stop_with, server, need, other)
 
 
-async def wait_dependents_gone(server: Server) -> None:
+async def wait_dependents_gone(server: SupervisedServer) -> None:
     """Wait for the end of those that stop while this one is down."""
     for other in tuple(server.dependents):
         stops = [need.server for need in other.spec.needed if need.on_restart is OnRestart.STOP]
@@ -69,17 +69,17 @@ async def wait_dependents_gone(server: Server) -> None:
             await other.until(partial(_is_gone, other))
 
 
-def _is_gone(other: Server) -> bool:
+def _is_gone(other: SupervisedServer) -> bool:
     return not other.state.has_process or other.status.unkillable is not None
 
 
-def _restart_with(server: Server, need: Need, other: Server) -> None:
+def _restart_with(server: SupervisedServer, need: Need, other: SupervisedServer) -> None:
     started_with = server.status.dependency_generations.get(other.name)
     if server.has_started and other.meets(need.condition) and other.generation != started_with:
         server.ask_again(f"{other.name} was restarted")
 
 
-def _stop_with(server: Server, need: Need, other: Server) -> None:
+def _stop_with(server: SupervisedServer, need: Need, other: SupervisedServer) -> None:
     if not server.desired.is_up or server.is_settled():
         _come_back(server)
     elif other.meets(need.condition):
@@ -90,7 +90,7 @@ def _stop_with(server: Server, need: Need, other: Server) -> None:
         server.desired.suspend_for(other.name)
 
 
-def _suspend(server: Server, other: Server) -> None:
+def _suspend(server: SupervisedServer, other: SupervisedServer) -> None:
     """Stop until another is back. Where that is on its way this is a restart: its start waits."""
     if _is_coming(other):
         server.ask_again(f"{other.name} is away")
@@ -99,7 +99,7 @@ def _suspend(server: Server, other: Server) -> None:
     server.desired.suspend_for(other.name)  # last: every command forgets for whom it was suspended
 
 
-def _come_back(server: Server) -> None:
+def _come_back(server: SupervisedServer) -> None:
     """Start what was suspended again when all for which it was are on their way: it waits for them."""
     failed_by_itself = server.state is State.FAILED and server.status.spawned_generation == server.generation
     names = server.desired.suspended_for
@@ -108,11 +108,11 @@ def _come_back(server: Server) -> None:
         server.ask_up()
 
 
-def _is_coming(server: Server) -> bool:
+def _is_coming(server: SupervisedServer) -> bool:
     return server.desired.is_up and not server.is_settled()
 
 
-def _never(server: Server, need: Need, other: Server) -> ServerCrashed:
+def _never(server: SupervisedServer, need: Need, other: SupervisedServer) -> ServerCrashed:
     state = other.state.value
     reason = f"it needs {other.name}, which is {state}"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hostler.engine.server import Server
+from hostler.engine.server import SupervisedServer
 from hostler.errors import ServerError
 from hostler.events.crash import KEPT, CrashRecord, PluginNote
 from hostler.events.events import CrashRecorded, StateChanged
@@ -26,7 +26,7 @@ class LifecycleState:
     failed; the port is remembered longer. `checked_certificates` are paths that were looked at already.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: SupervisedServer) -> None:
         self.server = server
         self.plugins: PluginHost | None = None
         self.lock: NameLock | None = None
@@ -160,7 +160,7 @@ class LifecycleState:
 
     # -- a reload -----------------------------------------------------------------------------
 
-    def reconfigure(self, spec: ServerSpec, needs: Mapping[str, Server]) -> None:
+    def reconfigure(self, spec: ServerSpec, needs: Mapping[str, SupervisedServer]) -> None:
         """Be this server from now on; it is stopped or has failed."""
         self.server._reconfigure(spec, needs)  # noqa: SLF001 - nobody else may, while it runs
         self.drop_plugins()  # kept if a start was requested while it stopped

@@ -22,19 +22,19 @@ from hostler.runtime.server_status import ServerStatus
 _COMING_UP = frozenset({State.STARTING, State.WAITING_READY})
 
 
-class Server(ServerConditions):
+class SupervisedServer(ServerConditions):
     """One server of a supervisor. Its methods are used on the event loop's thread."""
 
     def __init__(
         self,
         spec: ServerSpec,
         context: SupervisorContext,
-        needs: Mapping[str, Server],
+        needs: Mapping[str, SupervisedServer],
         listener: Callable[[Event], None],
     ) -> None:
         super().__init__(spec, context, listener)
         self.needs = needs
-        self.dependents: dict[Server, Callable[[], None]] = {}
+        self.dependents: dict[SupervisedServer, Callable[[], None]] = {}
         self._changed = anyio.Event()
         self._quiet_restart = QuietRestart()
 
@@ -233,15 +233,15 @@ class Server(ServerConditions):
     # -- other servers ------------------------------------------------------------------------
 
     @property
-    def followers(self) -> Sequence[Server]:
+    def followers(self) -> Sequence[SupervisedServer]:
         """Those that restart or stop when it restarts, now, and whose plugins can tell what runs on them."""
-        found: list[Server] = [self]
+        found: list[SupervisedServer] = [self]
         for server in found:  # grows meanwhile
             found += [other for other in server.dependents if other not in found]
         return [other for other in found[1:] if can_tell(other)]
 
     @property
-    def awaited(self) -> Sequence[Server]:
+    def awaited(self) -> Sequence[SupervisedServer]:
         """The servers that its start waits for."""
         needed = ((self.needs[need.server], need.condition) for need in self.spec.needed)
         return [other for other, condition in needed if not other.meets(condition)]
@@ -270,7 +270,7 @@ class Server(ServerConditions):
         launch = None if status.run is None else status.run.launch
         self.context.claims.note(self.name, status.promised_port, launch)
 
-    def _reconfigure(self, spec: ServerSpec, needs: Mapping[str, Server]) -> None:
+    def _reconfigure(self, spec: ServerSpec, needs: Mapping[str, SupervisedServer]) -> None:
         self._unfollow_needed()
         self.spec, self.needs = spec, needs
         self.published.clear()  # by plugins that may be gone

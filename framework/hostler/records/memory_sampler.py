@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import suppress
 
 from hostler.concurrency.event_loop import loop_time
-from hostler.engine.server import Server
+from hostler.engine.server import SupervisedServer
 from hostler.events.crash import MemoryPoint
 from hostler.events.events import MemorySampled
 from hostler.model.states import State
@@ -15,7 +15,9 @@ from hostler.process.tree.usage import TreeMemory
 from hostler.runtime.base_run import Run
 
 
-async def sample_memory(servers: Mapping[str, Server], changed: Callable[[float], Awaitable[None]]) -> None:
+async def sample_memory(
+    servers: Mapping[str, SupervisedServer], changed: Callable[[float], Awaitable[None]]
+) -> None:
     """Emit what running servers use, at each one's `memory_interval`; never ends.
 
     `changed` waits until servers come, go or change, or until a time.
@@ -37,7 +39,7 @@ async def sample_memory(servers: Mapping[str, Server], changed: Callable[[float]
         await _sample([servers[name] for name in sampled if name in servers])
 
 
-async def _sample(servers: Iterable[Server]) -> None:
+async def _sample(servers: Iterable[SupervisedServer]) -> None:
     running = {server.run: server for server in servers if server.state is State.RUNNING}
 
     async for run, memory in _measure(running):

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from hostler.concurrency.threads import run_in_thread
-from hostler.engine.server import Server
+from hostler.engine.server import SupervisedServer
 from hostler.errors import ProcessAlreadyRunning, ServerError
 from hostler.events.crash import CrashRecord
 from hostler.events.events import (
@@ -46,7 +46,7 @@ class StateRecorder:
 
     def __init__(
         self,
-        servers: Mapping[str, Server],
+        servers: Mapping[str, SupervisedServer],
         crashes: CrashStore,
         statuses: StatusStore | None,
         holds: Callable[[str], bool],

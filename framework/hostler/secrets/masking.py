@@ -94,7 +94,9 @@ class Masker:
             case Mapping():
                 return {self.nested(key): self.nested(item) for key, item in value.items()}
             case list() | tuple() | set() | frozenset():
-                return type(value)([self.nested(item) for item in value])
+                masked = [self.nested(item) for item in value]
+                make = getattr(type(value), "_make", type(value))  # a named tuple takes its items one by one
+                return make(masked)
             case _:
                 text = str(value)
                 return self.text(text) if self.found_in(text) else value

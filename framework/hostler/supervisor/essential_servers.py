@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from hostler.engine.server import Server
+from hostler.engine.server import SupervisedServer
 from hostler.errors import ServerError
 from hostler.events.events import Event, StateChanged
 from hostler.model.plain_value import PlainValue
@@ -35,7 +35,7 @@ class Essentials:
     `stop` stops all servers in order. Used on the event loop's thread.
     """
 
-    def __init__(self, servers: Mapping[str, Server], stop: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, servers: Mapping[str, SupervisedServer], stop: Callable[[], Awaitable[None]]) -> None:
         self.ended_by: EssentialEnd | None = None
         self._servers = servers
         self._stop = stop
@@ -74,7 +74,7 @@ class Essentials:
         )
 
 
-def exit_code(server: Server) -> int:
+def exit_code(server: SupervisedServer) -> int:
     """The code with which a server that is at rest has ended.
 
     128 and the signal where one killed it; 1 where hostler ended it, or it never ran, or it failed with
@@ -87,7 +87,7 @@ def exit_code(server: Server) -> int:
     return 1 if crash.killed or code is None or (not code and server.state is State.FAILED) else code
 
 
-def _ended_for_good(server: Server, state: State) -> bool:
+def _ended_for_good(server: SupervisedServer, state: State) -> bool:
     """Whether it failed, or is stopped without a request."""
     requested = server.desired.stop_requested_for == server.generation or server.desired.is_up
     return (state is State.FAILED and not server.is_revivable) or (state is State.STOPPED and not requested)

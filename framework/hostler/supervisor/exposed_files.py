@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from hostler.engine.server import Server
+from hostler.engine.server import SupervisedServer
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.process.context import exposed
 
 
-async def refuse_exposed(servers: Iterable[Server]) -> None:
+async def refuse_exposed(servers: Iterable[SupervisedServer]) -> None:
     """Refuse to read what a server could have changed, once: its user is to look at it first.
 
     A server that still could is restarted before, so that what the user sees is what will be read. Raises

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypeAlias
 
-from hostler.engine.server import Server
+from hostler.engine.server import SupervisedServer
 from hostler.errors import InvalidConfiguration, RestartNotIdle
 from hostler.model.diff import Changes
 from hostler.model.graph import in_order, with_needed
@@ -25,13 +25,13 @@ When: TypeAlias = Literal["now", "idle"]
 class QuietMoment(PlainValue):
     """What the restart of a server waits for: nothing runs on these."""
 
-    server: Server
-    asked: Sequence[Server]
+    server: SupervisedServer
+    asked: Sequence[SupervisedServer]
     within: float | str
 
 
 def quiet_moment(
-    server: Server, specs: Specs, when: When | None, within: float | str = 0.0
+    server: SupervisedServer, specs: Specs, when: When | None, within: float | str = 0.0
 ) -> QuietMoment | None:
     """What its restart waits for; None if it does not wait. `specs` are those of the new configuration."""
     if when == "now" or not server.usable:

@@ -14,7 +14,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from hostler.engine.lifecycle import Lifecycle
-from hostler.engine.server import Server
+from hostler.engine.server import SupervisedServer
 from hostler.events.events import Event
 from hostler.launching.resolved_inputs import StartInputs
 from hostler.model.dependencies import as_needs
@@ -28,7 +28,7 @@ _WAVE = 16  # starts at a time
 _PATIENCE = 0.25  # seconds for which the next ones wait
 
 
-class ServerRegistry(Mapping[str, Server]):
+class ServerRegistry(Mapping[str, SupervisedServer]):
     """The servers by name, in the configuration's order. Used on the event loop's thread."""
 
     def __init__(
@@ -47,10 +47,10 @@ class ServerRegistry(Mapping[str, Server]):
         self._scopes: dict[str, anyio.CancelScope] = {}
         self._changed = anyio.Event()
         self._inputs = StartInputs()
-        self.servers: Mapping[str, Server] = {}
+        self.servers: Mapping[str, SupervisedServer] = {}
         self.apply(specs)
 
-    def __getitem__(self, name: str) -> Server:
+    def __getitem__(self, name: str) -> SupervisedServer:
         if name not in self.servers:
             raise KeyError(f"no server {name!r}; there are: {', '.join(self.servers)}")
         return self.servers[name]
@@ -103,7 +103,7 @@ class ServerRegistry(Mapping[str, Server]):
 
         Raises InvalidConfiguration, and nothing has changed, when their needs do not fit together.
         """
-        servers: dict[str, Server] = {}
+        servers: dict[str, SupervisedServer] = {}
 
         for name in in_order(specs):
             needs = {need.server: servers[need.server] for need in as_needs(specs[name].needs)}
@@ -123,21 +123,21 @@ class ServerRegistry(Mapping[str, Server]):
         changed, self._changed = self._changed, anyio.Event()
         changed.set()
 
-    def _server_for(self, spec: ServerSpec, needs: Mapping[str, Server]) -> Server:
+    def _server_for(self, spec: ServerSpec, needs: Mapping[str, SupervisedServer]) -> SupervisedServer:
         server = self.servers.get(spec.name)
         if server is None:
-            return Server(spec, self._context, needs, self._listener)
+            return SupervisedServer(spec, self._context, needs, self._listener)
         if server.spec != spec:
             self._lifecycles[spec.name].reconfigure(spec, needs)
         return server
 
-    def _register(self, server: Server) -> None:
+    def _register(self, server: SupervisedServer) -> None:
         self._lifecycles[server.name] = Lifecycle(server)
         server.desired.accept_commands(self._takes_commands)
         if self._tasks is not None:
             self._begin(server)
 
-    def _begin(self, server: Server) -> None:
+    def _begin(self, server: SupervisedServer) -> None:
         assert self._tasks is not None
         scope = self._scopes[server.name] = anyio.CancelScope()
         self._tasks.start_soon(_within, scope, self._lifecycles[server.name].run)
@@ -155,7 +155,7 @@ class ServerRegistry(Mapping[str, Server]):
         self._tasks = tasks
         tasks.start_soon(self._begin_in_waves, tuple(self.servers.values()))
 
-    async def _begin_in_waves(self, servers: Sequence[Server]) -> None:
+    async def _begin_in_waves(self, servers: Sequence[SupervisedServer]) -> None:
         """Some at a time: the first is up early, and one whose turn has not come holds nothing."""
         for at in range(0, len(servers), _WAVE):
             wave = [one for one in servers[at : at + _WAVE] if self.servers.get(one.name) is one]
@@ -200,7 +200,7 @@ class ServerRegistry(Mapping[str, Server]):
     async def stop(self, names: Iterable[str], *, force: bool = False) -> None:
         """Stop these, each after those that need it; raises the first error when all have been tried."""
         chosen = [self[name] for name in names]
-        dependents: dict[str, list[Server]] = {server.name: [] for server in chosen}
+        dependents: dict[str, list[SupervisedServer]] = {server.name: [] for server in chosen}
         for other in () if force else chosen:
             for name in dependents.keys() & other.needs:
                 dependents[name].append(other)
@@ -230,7 +230,7 @@ class ServerRegistry(Mapping[str, Server]):
             await self._changed.wait()
 
 
-def _is_past_start(server: Server) -> bool:
+def _is_past_start(server: SupervisedServer) -> bool:
     """Whether it was spawned or could not be, is not to start at all, or waits for others that it needs."""
     starts = server.state is State.STARTING or (server.state.at_rest and not server.is_settled())
     return not starts or bool(server.awaited)
@@ -241,7 +241,7 @@ async def _within(scope: anyio.CancelScope, work: Callable[[], Awaitable[None]])
         await work()
 
 
-async def _stop_one(server: Server, dependents: Sequence[Server], force: bool) -> None:
+async def _stop_one(server: SupervisedServer, dependents: Sequence[SupervisedServer], force: bool) -> None:
     """Stop it when those that need it are at rest; not when one of them is started again meanwhile."""
     for other, rested in [(other, other.stop_condition()) for other in dependents]:
         await other.until(rested)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from hostler.concurrency.threads import run_in_thread
-from hostler.engine.server import Server
+from hostler.engine.server import SupervisedServer
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.model.diff import Changes, differences
 from hostler.model.graph import in_order, require_variables
@@ -53,7 +53,9 @@ class Reloader:
 
     # -- requests ----------------------------------------------------------------------------
 
-    async def add(self, what: str | ServerSpec, name: str | None, parameters: Mapping[str, object]) -> Server:
+    async def add(
+        self, what: str | ServerSpec, name: str | None, parameters: Mapping[str, object]
+    ) -> SupervisedServer:
         """See Supervisor.add."""
         self._refuse_unless_open()
         if not isinstance(what, str | ServerSpec):
@@ -138,7 +140,7 @@ class Reloader:
 
         return self._templates[template](name, **parameters)
 
-    async def _add(self, spec: ServerSpec) -> Server:
+    async def _add(self, spec: ServerSpec) -> SupervisedServer:
         if spec.name in self._registry:
             raise ServerError(
                 "there is a server of this name",
@@ -165,7 +167,7 @@ class Reloader:
         self._postponed.forget(name)
         self._registry.apply({other: spec for other, spec in self._registry.specs.items() if other != name})
 
-    def _refuse_if_needed(self, server: Server) -> None:
+    def _refuse_if_needed(self, server: SupervisedServer) -> None:
         others = [other.name for other in self._registry.values() if server.name in other.needs]
         if others:
             raise ServerError(
@@ -300,6 +302,6 @@ class Reloader:
             registry[name].ask_up(planned=name in changes.restarted)
 
 
-def _is_up(server: Server) -> bool:
+def _is_up(server: SupervisedServer) -> bool:
     """Whether it is wanted up, or is a task that was and has completed: changed, it runs again."""
     return server.desired.is_up or server.completed

@@ -12,7 +12,7 @@ from typing import Literal, Self
 import anyio
 
 from hostler.concurrency.broadcast import Broadcast
-from hostler.engine.server import Server
+from hostler.engine.server import SupervisedServer
 from hostler.errors import ServerError
 from hostler.events.events import Event, Notice, events_dropped
 from hostler.model.diff import Changes
@@ -28,6 +28,7 @@ from hostler.runtime.cleanup import sweep
 from hostler.supervisor.configuration import ConfigurationSource, configuration_of
 from hostler.supervisor.context import make_context
 from hostler.supervisor.essential_servers import EssentialEnd, Essentials
+from hostler.supervisor.handle import Handles, Server
 from hostler.supervisor.listener import Listener, ListenerSetting
 from hostler.supervisor.listeners import ListenerTasks
 from hostler.supervisor.registry import ServerRegistry, all_of
@@ -69,6 +70,7 @@ class Supervisor:
         self._recorder = StateRecorder(self._registry, crashes, statuses, self._registry.holds)
         self._reloader = Reloader(self._registry, self._observers, given.templates, self._is_open)
         self._essentials = Essentials(self._registry, self.stop)
+        self._handle = Handles()
         self._listeners: list[Callable[[Event], None]] = [self._recorder.on_event, self._essentials.on_event]
 
     def _make_context(
@@ -76,8 +78,12 @@ class Supervisor:
     ) -> SupervisorContext:
         return make_context(namespace, directories, environ, lambda: self._registry)
 
-    def _adopt_orphans(self) -> None:
-        """For `hostler run`, which reaps them; a host program's children are left alone."""
+    def adopt_orphans(self) -> None:
+        """Make this process the parent of what dead servers leave behind, as `hostler run` is; on Linux.
+
+        A restart then costs the same whatever else the machine runs. It lasts as long as the process,
+        which has to reap the children that it did not start, as pid 1 does. Elsewhere nothing happens.
+        """
         self._context.processes.adopt_orphans()
 
     # -- what there is ------------------------------------------------------------------------
@@ -85,10 +91,10 @@ class Supervisor:
     @property
     def servers(self) -> Mapping[str, Server]:
         """The servers by name, in the configuration's order, as they are now."""
-        return MappingProxyType(dict(self._registry.servers))
+        return MappingProxyType({name: self._handle(server) for name, server in self._registry.items()})
 
     def __getitem__(self, name: str) -> Server:
-        return self._registry[name]
+        return self._handle(self._registry[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._registry)
@@ -135,7 +141,7 @@ class Supervisor:
         So it ends when an essential server has ended, and all others are stopped.
         """
 
-        def over(server: Server) -> bool:
+        def over(server: SupervisedServer) -> bool:
             at_rest = server.is_settled() and not server.is_revivable
             return at_rest or (self.ended_by is not None and server.status.unkillable is not None)
 
@@ -160,7 +166,7 @@ class Supervisor:
         an unknown template or parameter and for what does not fit together, ServerError for a name
         that is in use and when the supervisor does not run or is about to end.
         """
-        return await self._reloader.add(what, name, parameters)
+        return self._handle(await self._reloader.add(what, name, parameters))
 
     async def remove(self, name: str) -> None:
         """Stop a server, wait until nothing of it is left, and forget it.

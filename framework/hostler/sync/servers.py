@@ -9,7 +9,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Concatenate, Generic, Never, NoReturn, ParamSpec, Self, TypeVar, overload
 
-from hostler.engine.server import Server
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord
 from hostler.events.events import Event
@@ -20,6 +19,7 @@ from hostler.model.states import State
 from hostler.model.values import Auth, Endpoint, Line, StreamEvent, StreamGap
 from hostler.supervisor.configuration import ConfigurationSource
 from hostler.supervisor.essential_servers import EssentialEnd
+from hostler.supervisor.handle import Server
 from hostler.supervisor.supervisor import Supervisor
 from hostler.sync.portal import LoopPortal
 
@@ -178,6 +178,10 @@ class BlockingSupervisor(Twin[Supervisor], Mapping[str, BlockingServer]):
         server = self._portal.call(self._original.__getitem__, name)
         self._portal.call(self._original.remove, name)
         self._twins.pop(server, None)
+
+    def adopt_orphans(self) -> None:
+        """See Supervisor.adopt_orphans."""
+        self._portal.call(self._original.adopt_orphans)
 
     def changes(self, configuration: ConfigurationSource) -> Changes:
         """See Supervisor.changes."""

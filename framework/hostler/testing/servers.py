@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from hostler.config.load import from_dict
-from hostler.engine.server import Server
 from hostler.events.events import Event
 from hostler.model.spec import Configuration, PluginSpec
 from hostler.process.disk.directories import Directories
+from hostler.supervisor.handle import Server
 from hostler.supervisor.supervisor import Supervisor
 
 E = TypeVar("E", bound=Event)

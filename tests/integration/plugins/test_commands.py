@@ -96,7 +96,7 @@ async def test_a_failed_command_before_the_start_keeps_the_server_down(keep: Kee
         with pytest.raises(EnvironmentSetupFailed, match="ended with exit code 3: no database") as failed:
             await server.wait_ready(20)
         assert failed.value.context.details == {"code": 3, "signal": None}
-        assert (server.state, server.status.spawned_generation) == (State.FAILED, 0)
+        assert (server.state, server._engine.status.spawned_generation) == (State.FAILED, 0)
 
 
 async def test_a_program_that_is_missing_before_the_start_keeps_the_server_down(keep: Keep) -> None:

@@ -61,9 +61,9 @@ async def test_a_worker_is_ready_with_its_line_and_no_line_is_cut_after_it(direc
         began = time.monotonic()
         await server.wait_ready(10)
         assert time.monotonic() - began >= 0.3
-        assert server.run is not None
-        assert server.run.lines is not None
-        assert not server.run.lines.active
+        assert server._engine.run is not None
+        assert server._engine.run.lines is not None
+        assert not server._engine.run.lines.active
 
     said = [(event.healthy, event.reason) for event in events if isinstance(event, HealthReported)]
     assert said == [(False, "no line that matches '^all set$' has come yet"), (True, "")]

@@ -111,9 +111,9 @@ async def test_another_user_may_use_the_socket_and_nobody_else_sees_it(
     script = "systemd-notify --ready || exit 3; id -u > /dev/null; exec sleep 60"
     async with kept(directories, tmp_path, "/bin/sh", "-c", script, user="nobody", cwd=Path("/")) as worker:
         await worker.server.wait_ready(10)
-        assert worker.server.run is not None
-        assert worker.server.run.launch is not None
-        path = Path(worker.server.run.launch.env["NOTIFY_SOCKET"])
+        assert worker.server._engine.run is not None
+        assert worker.server._engine.run.launch is not None
+        path = Path(worker.server._engine.run.launch.env["NOTIFY_SOCKET"])
         owner = pwd.getpwnam("nobody").pw_uid
         assert [owned(path), owned(path.parent)] == [(0o600, owner), (0o700, owner)]
         assert owned(path.parent.parent) == (0o711, 0)
@@ -192,10 +192,12 @@ async def test_the_modes_hold_whatever_the_umask(
 
     try:
         async with kept(directories, tmp_path) as worker:
-            await worker.until(lambda: worker.server.run is not None and worker.server.pid is not None)
-            assert worker.server.run is not None
-            assert worker.server.run.launch is not None
-            path = Path(worker.server.run.launch.env["NOTIFY_SOCKET"])
+            await worker.until(
+                lambda: worker.server._engine.run is not None and worker.server.pid is not None
+            )
+            assert worker.server._engine.run is not None
+            assert worker.server._engine.run.launch is not None
+            path = Path(worker.server._engine.run.launch.env["NOTIFY_SOCKET"])
             assert [owned(path), owned(path.parent)] == [(0o600, os.geteuid()), (0o700, os.geteuid())]
     finally:
         os.umask(old)

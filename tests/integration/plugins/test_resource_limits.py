@@ -266,7 +266,7 @@ async def test_what_only_a_control_group_can_keep_is_told_once_where_there_is_no
 
 def says(server: Server, plugin: str) -> object:
     """The last report of a health plugin."""
-    health = None if server.run is None else server.run.health
+    health = None if server._engine.run is None else server._engine.run.health
     return None if health is None else health.plugins[plugin].last
 
 
@@ -376,12 +376,12 @@ async def test_a_tree_that_has_just_ended_is_no_trouble() -> None:
 async def test_the_quiet_of_an_event_stream_is_counted_without_heartbeats(directories: Directories) -> None:
     async with running(a_server(), directories) as (server, _):
         assert server.quiet_for == float("inf")
-        server.deliver(StreamEvent("server.heartbeat", "{}"))
+        server._engine.deliver(StreamEvent("server.heartbeat", "{}"))
         assert server.quiet_for == float("inf")
-        server.deliver(StreamEvent("message", '{"type":"session.updated"}'))
+        server._engine.deliver(StreamEvent("message", '{"type":"session.updated"}'))
         quiet = server.quiet_for
         assert 0 <= quiet < 5
-        server.deliver(StreamEvent("message", '{"type":"server.heartbeat"}'))
+        server._engine.deliver(StreamEvent("message", '{"type":"server.heartbeat"}'))
         assert server.quiet_for >= quiet
 
 

@@ -263,7 +263,7 @@ async def test_after_a_broken_save_the_mended_file_starts_it_anew_with_a_full_bu
         ended = asyncio.ensure_future(supervisor.wait())
         await saved_until(server, app, "echo up; sleep 1000", State.RUNNING)
         assert not ended.done()
-        assert server.status.budget.used == 0
+        assert server._engine.status.budget.used == 0
         ended.cancel()
 
     assert told(events, "waits_while_failed") == ["it waits: a change of its files starts it anew"]
@@ -309,7 +309,7 @@ async def test_a_stop_ends_the_watch_of_a_failed_server(
 
     async with asyncio.timeout(DEADLINE), program(essential=True) as supervisor:
         server = supervisor["app"]
-        await server.until(lambda: server.is_revivable)
+        await server.until(lambda: server._engine.is_revivable)
         assert supervisor.ended_by is None
         await server.stop()
         await supervisor.wait()
@@ -325,7 +325,7 @@ async def test_a_start_of_a_failed_server_begins_with_a_watch_of_its_own(
 
     async with asyncio.timeout(DEADLINE), program() as supervisor:
         server = supervisor["app"]
-        await server.until(lambda: server.is_revivable)
+        await server.until(lambda: server._engine.is_revivable)
         save(app, "echo up; sleep 1000")
         await server.start()
         await server.wait_ready()

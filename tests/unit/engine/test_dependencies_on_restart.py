@@ -265,4 +265,4 @@ async def test_servers_that_were_removed_are_forgotten_by_those_that_they_needed
             await supervisor.remove("web")
             await supervisor.add(web.spec)
             await ready(supervisor["web"])
-        assert list(db.dependents) == [supervisor["web"]]
+        assert list(db._engine.dependents) == [supervisor["web"]._engine]

@@ -90,15 +90,15 @@ async def test_a_restart_that_a_plugin_has_planned_waits_as_long_as_its_policy_s
         supervisor.listen(events.append)
         await ready(supervisor)
         server = supervisor["fake"]
-        server.ask_restart("a file changed", when="planned")
+        server._engine.ask_restart("a file changed", when="planned")
         with anyio.fail_after(20):
             await plugin.asked.wait()
-            server.ask_restart("another one", when="planned")
+            server._engine.ask_restart("another one", when="planned")
             plugin.answer = []
             await server.until(lambda: server.generation == 2)
             await server.wait_ready()
             plugin.answer = ["job"]
-            server.ask_restart("this one does not wait")
+            server._engine.ask_restart("this one does not wait")
             await server.until(lambda: server.generation == 3)
     asked = [one for one in notices(events) if "restart" in one]
     assert asked == ["fake restart_asked", "fake restart_waits", "fake restart_asked"]
@@ -112,7 +112,7 @@ async def test_a_planned_restart_without_a_quiet_moment_is_reported(
         await ready(supervisor)
         server = supervisor["fake"]
         events = server.events()
-        server.ask_restart("a file changed", when="planned")
+        server._engine.ask_restart("a file changed", when="planned")
         with anyio.fail_after(20):
             async for event in events:
                 if notices([event]) == ["fake restart_not_idle"]:

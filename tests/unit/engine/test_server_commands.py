@@ -31,10 +31,10 @@ NEVER = replace(QUICK, policy=RestartMode.NEVER)
 
 async def dies_unnoticed(server: Server) -> None:
     """The process is dead and word of it is on its way, but nobody has read it yet."""
-    assert server.run is not None
-    assert server.run.process is not None
-    os.kill(server.run.process.pid, signal.SIGKILL)
-    await server.run.process.wait()
+    assert server._engine.run is not None
+    assert server._engine.run.process is not None
+    os.kill(server._engine.run.process.pid, signal.SIGKILL)
+    await server._engine.run.process.wait()
     assert server.state is State.RUNNING
 
 

@@ -282,7 +282,7 @@ async def test_lines_of_a_worker_are_cut_only_while_somebody_follows_them(direct
     async with Supervisor(spec, directories=directories) as supervisor:
         server = supervisor["worker"]
         await server.wait_ready(5)
-        following = server.run.lines if server.run is not None else None
+        following = server._engine.run.lines if server._engine.run is not None else None
         assert following is not None
         assert not following.active
         lines = server.lines()

@@ -174,8 +174,8 @@ async def test_a_crash_does_not_wait_for_a_grandchild_that_holds_the_pipe(
     async with supervised(make_spec("--spawn-session-child"), directories) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(10)
-        assert server.run is not None
-        old = server.run.members()
+        assert server._engine.run is not None
+        old = server._engine.run.members()
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
         with anyio.fail_after(3):

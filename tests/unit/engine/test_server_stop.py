@@ -53,8 +53,8 @@ async def test_children_in_sessions_of_their_own_are_stopped_too(
     async with supervised(make_spec(*switches), directories) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(10)
-        assert server.run is not None
-        members = server.run.members()
+        assert server._engine.run is not None
+        members = server._engine.run.members()
         assert len(members) == 3
     assert not any(lives(pid) for pid in members)
 
@@ -140,8 +140,8 @@ async def test_a_thousand_restarts_leave_one_process(
                 for _ in range(1000):
                     tasks.start_soon(server.restart)
         await server.wait_ready(10)
-        assert server.run is not None
-        assert len(server.run.members()) == 1
+        assert server._engine.run is not None
+        assert len(server._engine.run.members()) == 1
 
     assert len((tmp_path / "starts").read_text().splitlines()) == 2
 

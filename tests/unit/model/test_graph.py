@@ -37,6 +37,7 @@ from hostler import (
     Supervisor,
     hookimpl,
 )
+from hostler.engine.server import SupervisedServer
 from hostler.testing import FakeChild, SimulatedHost, run_virtually, settle
 from hypothesis import given
 from hypothesis import strategies as st
@@ -300,7 +301,7 @@ async def take(step: Step, watcher: Watcher, commands: set[asyncio.Task[None]]) 
         await settle()
 
 
-def waits(server: Server) -> bool:
+def waits(server: SupervisedServer) -> bool:
     """Whether it waits for a task that goes on, or for a server that does so."""
     busy = [other for other in server.needs.values() if not other.is_settled()]
     return server.state is State.STARTING and any(
@@ -326,7 +327,7 @@ async def over(watcher: Watcher, commands: set[asyncio.Task[None]]) -> None:
         for server in supervisor.servers.values():
             essential_and_over = server.spec.essential and server.state is State.FAILED
             assert not essential_and_over, f"{server.name} has failed, and the run goes on"
-            settled = server.is_settled() or server.state is State.RUNNING or waits(server)
+            settled = server.is_settled() or server.state is State.RUNNING or waits(server._engine)
             assert settled, f"{server.name} is {server.state.value}"
 
     for task in commands:

@@ -73,7 +73,7 @@ async def test_a_restart_that_a_plugin_asks_for_is_in_order_and_uses_none_up(mak
         plugin.view.ask_restart("and another")
         await server.until(lambda: server.generation == 2)
         await server.wait_ready(20)
-        assert (server.generation, server.restarts, server.status.budget.used) == (2, 0, 0)
+        assert (server.generation, server.restarts, server._engine.status.budget.used) == (2, 0, 0)
 
     told = [event.text for event in events if isinstance(event, Notice) and event.topic == "restart_asked"]
     assert told == ["a plugin asks for a restart: the file has changed"]
@@ -96,7 +96,7 @@ async def test_a_planned_restart_is_no_first_start(
         (server,) = supervisor.servers.values()
         await server.wait_ready()
         if how == "plugin":
-            server.ask_restart("a test")
+            server._engine.ask_restart("a test")
         elif how == "restart":
             await server.restart()
         else:
@@ -117,7 +117,7 @@ async def test_a_stop_wins_over_a_restart_that_a_plugin_asks_for(make: Make) -> 
         (server,) = supervisor.servers.values()
         await server.wait_ready(20)
         assert plugin.view is not None
-        server.ask_down()
+        server._engine.ask_down()
         plugin.view.ask_restart("too late")
         await server.wait_stopped()
         assert (server.state, server.generation) == (State.STOPPED, 1)

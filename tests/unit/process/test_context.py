@@ -30,7 +30,7 @@ async def test_a_start_is_told_the_ports_and_output_folders_of_the_servers_that_
     specs = [make_spec(name=name, plugins=plugins, autostart=False, port=0) for name in ("a", "b", "c")]
 
     async with Supervisor(specs, directories=directories) as supervisor:
-        claims = supervisor["a"].context.claims
+        claims = supervisor["a"]._engine.context.claims
         with anyio.fail_after(20):
             for name in ("a", "b", "c"):
                 await supervisor[name].start()

@@ -141,7 +141,7 @@ def test_nothing_is_written_between_a_crash_and_the_next_spawn(directories: Dire
 
 
 def spawned(server: Server, generation: int) -> bool:
-    return server.status.spawned_generation == generation
+    return server._engine.status.spawned_generation == generation
 
 
 async def written(server: Server, state: State) -> Status:

@@ -72,7 +72,7 @@ async def test_its_environment_is_safe_and_knows_the_server(
         server = supervisor["fake"]
         await server.wait_ready(10)
         assert server.endpoint is not None
-        server.publish("FAKE_SERVER", "${server.url}/x")
+        server._engine.publish("FAKE_SERVER", "${server.url}/x")
         assert server.command_env() == {
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
@@ -88,7 +88,7 @@ async def test_its_environment_is_safe_and_knows_the_server(
 
 async def test_its_output_is_masked(directories: Directories) -> None:
     async with sleeping(directories) as server:
-        server.redact(SECRET)
+        server._engine.redact(SECRET)
         result = await server.run_command(("echo", SECRET), timeout=10)
     assert result.stdout == "********\n"
 

@@ -37,6 +37,7 @@ from hostler import (
     Unhealthy,
     hookimpl,
 )
+from hostler.engine.server import SupervisedServer
 from hostler.records.crash_store import CrashStore
 from hostler.records.status_store import Status, StatusStore
 from specs import QUICK, MakeSpec, announced
@@ -136,7 +137,7 @@ async def test_a_stop_in_the_crash_and_work_that_is_done_are_told_as_such(
     @dataclass(eq=False)
     class Stops:
         @hookimpl
-        async def on_crash(self, server: Server) -> None:
+        async def on_crash(self, server: SupervisedServer) -> None:
             server.ask_down()
 
     plugins = (announced(), PluginSpec("stops", instance=Stops()))

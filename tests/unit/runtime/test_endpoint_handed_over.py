@@ -54,7 +54,7 @@ async def found(given: ServerSpec, directories: Directories, *, elsewhere: bool 
         supervisor.listen(events.append)
         await supervisor["web"].wait_ready(30)
         (one,) = [event for event in events if isinstance(event, EndpointFound)]
-        port = supervisor["web"].run.launch.port  # type: ignore[union-attr]
+        port = supervisor["web"]._engine.run.launch.port  # type: ignore[union-attr]
         handed_over = one.endpoint.port == port
         host = one.endpoint.reachable_host
         socket.create_connection((host, one.endpoint.port), 1).close()

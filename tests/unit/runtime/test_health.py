@@ -351,9 +351,9 @@ async def test_a_real_server_is_kept_by_any_of_two(directories: Directories, tmp
         server = supervisor["worker"]
         await server.wait_ready(10)
         with anyio.fail_after(10):
-            assert server.run is not None
-            assert server.run.health is not None
-            watch = server.run.health
+            assert server._engine.run is not None
+            assert server._engine.run.health is not None
+            watch = server._engine.run.health
             await server.until(lambda: watch.plugins["exec-health"].failures > 5)
         assert server.state is State.RUNNING
         assert server.health == "healthy"

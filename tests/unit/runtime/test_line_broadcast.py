@@ -51,7 +51,7 @@ def printing(script: str, *readers: Reader, **fields: Any) -> ServerSpec:
 
 async def until_unread(server: Server) -> None:
     with anyio.fail_after(20):
-        while server.run is None or server.run.lines is None or server.run.lines.active:  # noqa: ASYNC110
+        while (run := server._engine.run) is None or run.lines is None or run.lines.active:  # noqa: ASYNC110
             await anyio.sleep(0.01)
 
 

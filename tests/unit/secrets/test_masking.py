@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 from xml.sax.saxutils import quoteattr
 
@@ -462,3 +462,14 @@ def test_without_ahocorasick_rs_secrets_are_found_all_the_same(monkeypatch: pyte
 @pytest.mark.parametrize("word", ["x" * 1_000_000, "a://" * 250_000, "-x " * 300_000, '"' * 1_000_000])
 def test_a_long_word_is_looked_through_once_and_not_from_each_of_its_letters(word: str) -> None:
     assert masked_words([word, f"{word}http://me:my-password@here"])[0] == word
+
+
+class Point(NamedTuple):
+    name: str
+    tags: tuple[str, ...]
+
+
+def test_a_named_tuple_in_details_stays_one() -> None:
+    masker = Masker([SECRET])
+    assert masker.nested({"at": Point(SECRET, ("a", SECRET))}) == {"at": Point(MASK, ("a", MASK))}
+    assert isinstance(masker.nested(Point("x", ())), Point)

@@ -320,7 +320,7 @@ async def test_an_option_that_is_a_secret_is_read_and_masked_when_the_plugin_ask
         supervisor.listen(heard.append)
         await supervisor["fake"].wait_ready(20)
         given = await environment_of(supervisor["fake"])
-        supervisor["fake"].notice("leak", f"{VALUE} {OTHER}")
+        supervisor["fake"]._engine.notice("leak", f"{VALUE} {OTHER}")
 
     assert [given[name] for name in ("COUNT", "LICENCE_0", "LICENCE_1", "LICENCE_2")] == [
         "3",

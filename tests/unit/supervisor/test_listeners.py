@@ -219,7 +219,7 @@ async def test_a_listener_that_is_too_slow_learns_how_many_it_has_lost(directori
     async with Supervisor(SPECS, directories=directories, listeners={"all": listener}) as supervisor:
         await supervisor.wait_ready(timeout=20)
         for number in range(8192 + 5):  # no await: it has no chance to take them
-            supervisor["one"].notice("number", str(number))
+            supervisor["one"]._engine.notice("number", str(number))
     notices = [event for event in listener.events if isinstance(event, Notice)]
     (lost,) = [event.details["count"] for event in notices if event.topic == "events_dropped"]
     numbers = [event.text for event in notices if event.topic == "number"]

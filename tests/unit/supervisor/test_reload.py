@@ -185,7 +185,7 @@ async def test_needs_may_change(make_spec: MakeSpec, directories: Directories) -
             "needs: [one (ready, keep)] -> [two (ready, keep)]"
         ]
         await ready(supervisor)
-        assert list(supervisor["web"].needs) == ["two"]
+        assert list(supervisor["web"]._engine.needs) == ["two"]
 
 
 async def test_what_is_neither_a_spec_nor_a_template_is_not_added(
@@ -257,7 +257,7 @@ async def test_a_start_while_a_reload_stops_it_does_not_run_what_was(
         server = supervisor["fake"]
         reload = asyncio.create_task(supervisor.reload(replace(spec, title="Other", env={"A": "new"})))
         await server.until(lambda: server.state is State.STOPPING)
-        server.ask_up()
+        server._engine.ask_up()
         await reload
         await ready(supervisor)
         assert psutil.Process(server.pid).environ()["A"] == "new"
@@ -305,7 +305,7 @@ async def test_what_cannot_be_stopped_keeps_its_place_and_all_comes_back(
             raise error
 
         server = supervisor["stuck"]
-        monkeypatch.setattr(server, "stop", stop)
+        monkeypatch.setattr(server._engine, "stop", stop)
         with pytest.raises(ForceKillTimeout):
             await supervisor.reload([replace(other, title="Other")])
         await ready(supervisor)

@@ -83,7 +83,7 @@ async def test_only_what_has_changed_begins_anew_and_misses_nothing(
         await supervisor.wait_ready(timeout=20)
         number = 0
         for _ in range(3):
-            supervisor["web"].notice("number", str(number := number + 1))
+            supervisor["web"]._engine.notice("number", str(number := number + 1))
         project.configure(same="", changed="word = 'new'", more="")
         expected = ListenerChanges(
             added=("more",), removed=("gone",), changed={"changed": (Change("word", "old", "new"),)}
@@ -93,7 +93,7 @@ async def test_only_what_has_changed_begins_anew_and_misses_nothing(
         assert changes
         assert (changes.listeners, changes.unchanged) == (expected, ("web",))
         for _ in range(3):
-            supervisor["web"].notice("number", str(number := number + 1))
+            supervisor["web"]._engine.notice("number", str(number := number + 1))
     numbers = {
         name: [(text, word) for topic, text, word in project.got(name) if topic == "number"]
         for name in ("same", "gone", "changed", "more")
@@ -122,7 +122,7 @@ async def test_an_edited_class_is_a_change_and_a_secret_is_not_shown(
         changes = await supervisor.reload(file)
         use = f"{project.folder}/my.py:Writer"
         assert changes.listeners.changed == {"one": (Change("use", use, f"{use} (edited)"),)}
-        supervisor["web"].notice("number", "1")
+        supervisor["web"]._engine.notice("number", "1")
         project.configure(one="url = 'https://h.example/0ther-of-a-channel'")
         (change,) = (await supervisor.reload(file)).listeners.changed["one"]
         assert str(change) == "url: https://h.example/******** -> https://h.example/********"
@@ -144,7 +144,7 @@ async def test_a_listener_that_cannot_be_made_changes_nothing(
             listeners = type(configuration)(configuration.servers, listeners={"one": wrong})
             with pytest.raises(PluginError, match="one"):
                 await supervisor.reload(listeners)
-        supervisor["web"].notice("number", "1")
+        supervisor["web"]._engine.notice("number", "1")
     assert ["number", "1", ""] in project.got("one")
     assert not (project.folder / "two").exists()
 

@@ -163,7 +163,7 @@ async def test_all_waits_where_the_old_and_the_new_contradict_each_other(
         plugin.answer = []
         assert (await task).restarted == ("base", "web")
         await ready(supervisor)
-        assert list(supervisor["base"].needs) == ["web"]
+        assert list(supervisor["base"]._engine.needs) == ["web"]
 
 
 @pytest.mark.parametrize("end", ["stop", "remove", "close"])

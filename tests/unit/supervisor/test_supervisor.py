@@ -371,7 +371,7 @@ async def test_events_are_bounded_and_a_slow_listener_is_told(
     async with Supervisor(make_spec(autostart=False), directories=directories) as supervisor:
         of_all, of_one = supervisor.events(), supervisor["fake"].events()
         for number in range(10_000):
-            supervisor["fake"].progress(f"step {number}")
+            supervisor["fake"]._engine.progress(f"step {number}")
         for events, kept in ((of_all, 8192), (of_one, 1024)):
             mark = await anext(events)
             assert isinstance(mark, Notice)
@@ -461,7 +461,8 @@ async def test_servers_whose_memory_is_due_together_share_one_look_at_the_proces
         events = supervisor.events()
         monkeypatch.setattr("hostler.process.tree.snapshot.read_table", look)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(sample_memory, {name: supervisor[name] for name in names}, until_all_are_due)
+            servers = {name: supervisor[name]._engine for name in names}
+            tasks.start_soon(sample_memory, servers, until_all_are_due)
             left = set(names)
             with anyio.fail_after(20):
                 while left:

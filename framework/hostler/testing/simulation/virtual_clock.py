@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hostler.concurrency.event_loop import loop_time
-from hostler.engine.server import Server
 from hostler.model.spec import Configuration
+from hostler.supervisor.handle import Server
 from hostler.supervisor.supervisor import Supervisor
 from hostler.testing.servers import Servers
 from hostler.testing.simulation.child import FakeChild
