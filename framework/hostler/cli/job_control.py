@@ -45,7 +45,9 @@ class JobControl:
             self._command = command
             # In the background we must still be able to write, and to take the terminal back.
             signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGCONT, self._resume)
+            # Not by the loop, which would have Python complain of each signal that its socket cannot take.
+            loop = asyncio.get_running_loop()
+            signal.signal(signal.SIGCONT, lambda *_: loop.call_soon_threadsafe(self._resume))
             self._resume()
 
     def follow_stop(self) -> None:

@@ -160,19 +160,25 @@ class RunSession:
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGCHLD, self._on_child)
+        loop.add_signal_handler(signal.SIGUSR1, self._control.listen_again)
+        # The socket to the loop takes 278 signals, and hundreds of children may end at once. That any of them
+        # came is enough to know, but the signals below must not be lost: they are told without it.
+        signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
+
+        def tell(number: int, _: object) -> None:
+            loop.call_soon_threadsafe(self._on_hangup if number == signal.SIGHUP else self._on_signal, number)
+
         for number in _SIGNALS:
             # nohup leaves SIGHUP ignored, and so do we.
             if signal.getsignal(number) is not signal.SIG_IGN:
-                on_signal = self._on_hangup if number == signal.SIGHUP else self._on_signal
-                loop.add_signal_handler(number, on_signal, number)
-        loop.add_signal_handler(signal.SIGCHLD, self._on_child)
-        loop.add_signal_handler(signal.SIGUSR1, self._control.listen_again)
+                signal.signal(number, tell)
+                signal.siginterrupt(number, False)
 
     def _ignore_signals(self) -> None:
         """All is done: one more Ctrl-C must not spoil the exit code."""
         for number in _SIGNALS:
-            if asyncio.get_running_loop().remove_signal_handler(number):
-                signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, signal.SIG_IGN)
 
     def _on_signal(self, number: int) -> None:
         if not self._stop.is_set():

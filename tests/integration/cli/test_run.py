@@ -16,6 +16,20 @@ import psutil
 import pytest
 from hostler_process import Configure, Run, Start, server_table
 
+FLOOD = """
+import os, signal
+from dataclasses import dataclass
+from hostler import hookimpl
+
+@dataclass(eq=False)
+class Flood:
+    "As if a thousand children had ended in one moment."
+
+    @hookimpl
+    async def on_ready(self, server):
+        for number in [*[signal.SIGCHLD] * 1000, signal.SIGTERM]:
+            os.kill(os.getpid(), number)
+"""
 STOPPING = ["Shutting down fake server...", "fake server stopped"]
 
 
@@ -97,6 +111,14 @@ def test_a_signal_while_it_starts_stops_it(configure: Configure, start: Start) -
     hostler.send(signal.SIGTERM)
     assert hostler.end() == 0
     assert hostler.stdout[-1] == "fake server stopped"
+
+
+def test_a_thousand_exits_at_once_hide_no_sigterm(configure: Configure, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "flood.py").write_text(FLOOD)
+    configure(text=server_table() + "flood = { use = 'flood.py:Flood' }\n")
+    done = run("run")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-2:] == STOPPING
 
 
 def test_an_ignored_hangup_stays_ignored_as_nohup_wants_it(configure: Configure, start: Start) -> None:
