@@ -26,7 +26,8 @@ async def stop(life: LifecycleState, run: LiveRun, outcome: RunOutcome) -> None:
     """Stop a run in order, as requested or because it has done its work; then the server is stopped."""
     server, desired = life.server, life.server.desired
     life.enter(State.STOPPING, reason=outcome.reason)
-    await unless_forced(run, wait_dependents_gone(server))
+    if server.dependents:
+        await unless_forced(run, wait_dependents_gone(server))
     await run.close_health()  # before the plugins let go of what the checks use
 
     if life.plugins is not None and life.plugins.has("on_shutdown"):

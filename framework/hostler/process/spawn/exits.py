@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import select
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from dataclasses import InitVar, dataclass
 from pathlib import Path
@@ -47,8 +49,8 @@ class Process:
     `start_time` is the kernel's, in its own unit: together with the pid an identity, since pids are
     reused. `started` is monotonic. `missing_tools` names what was wanted in front of the command and is not
     on this machine, `doubt` why what it starts may not be seen. `cgroup` is the control group that it is in
-    alone. `reaped` tells that its pid may be another's by now, without asking the kernel. The other end of
-    its input is held open as long as it lives.
+    alone. `reaped` tells that its pid may be another's by now, without asking the kernel, `reaped_at`
+    since when (monotonic). The other end of its input is held open as long as it lives.
 
     Its exit is reaped as soon as the kernel reports it, whether anybody waits or not. Only the loop's thread
     may use it. Raises OSError when it cannot be watched; the child is killed then.
@@ -68,7 +70,7 @@ class Process:
         self.start_time = start_time(child.pid)
         self._input = child.stdin
         self._status: ExitStatus | None = None
-        self.reaped = False
+        self.reaped, self.reaped_at = False, math.inf
         self._ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         try:
@@ -126,7 +128,7 @@ class Process:
                 self._end(ExitStatus.from_wait(status))
 
     def _end(self, status: ExitStatus) -> None:
-        self._status, self.reaped = status, True
+        self._status, self.reaped, self.reaped_at = status, True, time.monotonic()
         self.close_input()
 
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more

@@ -83,6 +83,9 @@ class ProcessHandles:
     async def wait(self, only: Collection[Member] | None = None) -> None:
         """Wait until all who are held, or `only` some of them, have ended; cancellable."""
         watched = [member for member in self._fds if only is None or member in only]
+        if len(watched) == 1:
+            await self._wait_end(watched[0])
+            return
         async with anyio.create_task_group() as tasks:  # each at once: the end of one frees a descriptor
             for member in watched:
                 tasks.start_soon(self._wait_end, member)

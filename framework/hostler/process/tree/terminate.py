@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
@@ -90,12 +91,14 @@ async def within(wait: float, cut_short: anyio.Event | None, work: Callable[[], 
         return False
 
     with anyio.move_on_after(wait) as scope:
-        async with anyio.create_task_group() as group:
-            if cut_short is not None:
-                group.start_soon(_cancel_on, cut_short, scope)
+        # No task group: among hundreds of stops it would cost more than the signals.
+        watch = None if cut_short is None else asyncio.create_task(_cancel_on(cut_short, scope))
+        try:
             await work()
-            group.cancel_scope.cancel()
             return True
+        finally:
+            if watch is not None:
+                watch.cancel()
 
     return False
 
