@@ -93,7 +93,12 @@ class ProcessHandles:
             await anyio.sleep(_POLL_INTERVAL)
 
     async def _wait_end(self, member: Member) -> None:
-        await anyio.wait_readable(self._fds[member])
+        leader = self._leader
+        if leader is not None and member.pid == leader.pid and not leader.reaped:
+            # With all others that end in the same turn of the loop: then one look serves them all.
+            await leader.wait()
+        else:
+            await anyio.wait_readable(self._fds[member])
         self.release(member)
 
     def wait_here(self, seconds: float) -> None:
