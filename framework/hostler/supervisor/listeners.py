@@ -48,6 +48,7 @@ class ListenerTasks:
         self._running: dict[str, Listening] = {}
         self._tasks: dict[Listening, asyncio.Task[None]] = {}
         self._retiring: set[asyncio.Task[None]] = set()
+        self._last = setting.patience.last
 
     def begin(self, channel: Broadcast[Event]) -> None:
         """Have them follow the channel from now on."""
@@ -62,6 +63,11 @@ class ListenerTasks:
         await self._finish(self._tasks[one] for one in self._running.values())
         if self._retiring:
             await asyncio.wait(self._retiring)
+
+    def hurry(self) -> None:
+        """Wait no longer for those that have their last events, or will get them."""
+        self._last = 0.0
+        self.cancel()
 
     def cancel(self) -> None:
         """Cancel them without waiting, and without their last events: they are not this process's."""
@@ -119,7 +125,6 @@ class ListenerTasks:
 
     def _notice(self, topic: str, name: str, text: str, **details: object) -> None:
         about = {"listener": name, **details}
-        text = f"the listener {name} is {text}" if not details else f"the listener {name} begins anew, {text}"
         self._setting.publish(Notice(server="", generation=0, topic=topic, text=text, details=about))
 
     # -- tasks --------------------------------------------------------------------------------
@@ -140,7 +145,7 @@ class ListenerTasks:
 
     async def _finish(self, tasks: Iterable[asyncio.Task[None]]) -> None:
         waited = list(tasks)
-        for wait in (self._setting.patience.last, 1.0):
+        for wait in (self._last, 1.0):
             running = [task for task in waited if not task.done()]
             if running:
                 await asyncio.wait(running, timeout=wait)

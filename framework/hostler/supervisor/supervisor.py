@@ -133,6 +133,8 @@ class Supervisor:
 
     async def stop(self, *names: str, force: bool = False) -> None:
         """Stop these servers (all, without names), each after those that need it; errors as in Server."""
+        if force and self._closing.is_set():
+            self._observers.hurry()
         await self._registry.stop(names or tuple(self), force=force)
 
     async def wait(self) -> None:

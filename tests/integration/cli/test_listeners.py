@@ -59,6 +59,22 @@ def test_a_listener_of_a_file_gets_all_events_of_a_run(run: Run, folder: Path) -
     assert (states[0], states[-1]) == ("starting", "stopped")
 
 
+def test_what_a_webhook_cannot_deliver_is_told_under_its_name_and_without_its_address(
+    run: Run, folder: Path
+) -> None:
+    quick = 'initial_delay = "10ms"\nretry_for = "100ms"\n'
+    (folder / "hostler.toml").write_text(
+        "[servers.task]\ncommand = ['true']\nkind = 'task'\n"
+        f"[listeners.webhook]\nurl = 'http://127.0.0.1:9/T0K3N-of-a-channel'\nevents = ['state']\n{quick}"
+    )
+    done = run("run")
+    assert done.returncode == 0
+    told = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("webhook: ")]
+    assert told[0].startswith("webhook: events cannot be delivered: no connection")
+    assert " not delivered: no connection" in told[-1]
+    assert "T0K3N" not in done.stdout + done.stderr
+
+
 def test_check_names_listeners_and_a_secret_that_is_not_there(run: Run, folder: Path) -> None:
     write(folder, '"https://h.example/T0K3N-of-a-channel"')
     done = run("check")

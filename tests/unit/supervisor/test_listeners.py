@@ -12,10 +12,12 @@ from pathlib import Path
 import anyio
 import pytest
 from hostler import (
+    Configuration,
     Directories,
     Event,
     Listener,
     ListenerContext,
+    ListenerSpec,
     Notice,
     PluginError,
     PluginFailed,
@@ -101,6 +103,19 @@ class Reporting:
             self.events.append(event)
             for _ in range(self.times):
                 context.notice("seen", f"with {self.token}", level="warning", by=[self.token])
+
+
+@dataclass(eq=False)
+class Lingering:
+    """Goes on when it has all events."""
+
+    has_all: anyio.Event = field(default_factory=anyio.Event)
+
+    async def listen(self, events: AsyncIterator[Event], context: ListenerContext) -> None:
+        async for _ in events:
+            pass
+        self.has_all.set()
+        await anyio.sleep(1000)
 
 
 @dataclass(eq=False)
@@ -212,6 +227,32 @@ async def test_a_listener_that_blocks_is_named_and_one_that_never_ends_is_cut_of
     assert blocking.is_cut_off
     (slow,) = failures(called)
     assert slow.reason.startswith("blocked the event loop for 0.2")
+
+
+async def test_who_forces_the_stop_at_the_end_does_not_wait_for_listeners(directories: Directories) -> None:
+    listener = Lingering()
+    with anyio.fail_after(20):
+        supervisor = await Supervisor(
+            SPECS, directories=directories, listeners={"all": listener}
+        ).__aenter__()
+        await supervisor.wait_ready()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(supervisor.close)
+            await listener.has_all.wait()
+            began = anyio.current_time()
+            await supervisor.stop(force=True)
+        assert anyio.current_time() - began < 4
+
+
+async def test_an_object_of_the_program_goes_before_a_listener_of_the_file(directories: Directories) -> None:
+    other, own = Collector(), Collector()
+    spec = ListenerSpec("all", instance=other)
+    configuration = Configuration({spec.name: spec for spec in SPECS}, listeners={"all": spec})
+    async with Supervisor(configuration, directories=directories, listeners={"all": own}) as supervisor:
+        await supervisor.wait_ready(timeout=20)
+        await supervisor.reload(configuration)
+    assert own.events
+    assert other.events == []
 
 
 async def test_a_listener_that_is_too_slow_learns_how_many_it_has_lost(directories: Directories) -> None:

@@ -27,6 +27,10 @@ from hostler.text.sanitize import one_line
 
 _WIDEST_PREFIX = 24
 
+_OF_A_RELOAD = frozenset(
+    f"{what}_{change}" for what in ("server", "listener") for change in ("added", "changed", "removed")
+)
+
 
 class Rendered(NamedTuple):
     """One line for people and how severe it is, as a level of the logging module."""
@@ -86,8 +90,9 @@ class EventRenderer:
         ]
 
     def _label(self, event: Event) -> str:
-        """What to call its server, which may be one of another configuration, or none."""
-        return self._labels.get(event.server) or event.server or "hostler"
+        """What to call its server, which may be one of another configuration, or who else it is from."""
+        listener = event.details.get("listener") if isinstance(event, Notice) else None
+        return self._labels.get(event.server) or event.server or str(listener or "hostler")
 
     def _render_log_file(self, event: Spawned) -> Rendered | None:
         """Where the output goes, the first time and when that changes."""
@@ -98,8 +103,8 @@ class EventRenderer:
 
     def _is_for_people(self, event: Event) -> bool:
         match event:
-            case Notice(topic="server_added" | "server_changed" | "server_removed"):
-                return self._debug  # a reload says so itself
+            case Notice(topic=topic) if topic in _OF_A_RELOAD:
+                return self._debug  # it says so itself
             case Progress() | Notice() | MemorySampled() | RestartScheduled() | PluginFailed():
                 return True
             case HealthReported():
