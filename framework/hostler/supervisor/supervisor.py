@@ -191,12 +191,10 @@ class Supervisor:
     ) -> Changes:
         """Take another configuration: restart what changes, add and remove servers, leave all others alone.
 
-        So it is with the listeners of files; those that the program gave stay.
-
-        A changed server that is up is stopped and asked up again, which this does not wait for; one
-        at rest just takes what is new. Servers that `add` has added stay, unless the configuration
-        has their names. Raises InvalidConfiguration, and nothing changes, when needs do not fit
-        together; ForceKillTimeout, and all comes back as it was, when something cannot be stopped.
+        A changed server that is up is stopped and asked up again, which this does not wait for; one at rest
+        just takes what is new. What `add` has added stays, unless the configuration has its name, and so do
+        listeners that the program gave. Raises InvalidConfiguration, and nothing changes, when needs do not
+        fit together; ForceKillTimeout, and all comes back as it was, when something cannot be stopped.
 
         A running server is restarted at once, or in a quiet moment if its `restart.wait_idle` says so; a
         notice reports one that was never idle. With `when="idle"` each waits up to `within`, and so does
