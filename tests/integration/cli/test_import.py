@@ -42,6 +42,7 @@ services:
     depends_on: { migrate: { condition: service_completed_successfully }, db: {} }
     volumes: ["./x:/y"]
   other: { command: "other && x", ports: ["1:2"], depends_on: [api] }
+  ranged: { command: ranged, ports: ["3000-3005"] }
 """
 PROCESSES = "processes: { a: { command: work, ready_log_line: 'up (1)' } }"
 CASES: list[tuple[str, str, dict[str, Any], list[str]]] = [
@@ -77,6 +78,7 @@ CASES: list[tuple[str, str, dict[str, Any], list[str]]] = [
             "my-api": {
                 "command": "node api.js --x 'a b'",
                 "env": {"PORT": "${server.port}", "A": "$${B}"},
+                "port": 80,
                 "plugins": {
                     "resource-limits": {"memory_hard": "600 MiB"},
                     "watch-files": {"paths": ["."]},
@@ -98,13 +100,14 @@ CASES: list[tuple[str, str, dict[str, Any], list[str]]] = [
                 "restart": {"policy": "always"},
                 "needs": {"migrate": "completed"},
             },
-            "other": {"command": ["sh", "-c", "other && x"], "needs": {"api": "started"}},
+            "other": {"command": ["sh", "-c", "other && x"], "port": 2, "needs": {"api": "started"}},
+            "ranged": {"command": "ranged"},
         },
         [
             "compose.yaml:2: services.db: has no command",
             "compose.yaml:10: services.api.depends_on.db: this server is not there",
             "compose.yaml:11: api.volumes: has no counterpart here",
-            "compose.yaml:12: other.ports: hostler chooses a port",
+            "compose.yaml:13: ranged.ports: hostler chooses a port",
         ],
     ),
     (
@@ -302,6 +305,39 @@ SUPERVISED: list[tuple[str, str, dict[str, Any], list[str]]] = [
         [],
     ),
 ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "lines"),
+    [
+        (
+            "compose.yaml",
+            (
+                "services:\n  a: { command: a, depends_on: [b], labels: [x] }\n  b:\n    command: labels\n"
+                "    labels: [x]\n"
+            ),
+            ["2: a.labels", "5: b.labels"],
+        ),
+        (
+            "supervisord.conf",
+            "[program:a]\ncommand=priority x\npriority=1\n[program:b]\ncommand=b\npriority = 2\n",
+            ["3: program:a.priority", "6: program:b.priority"],
+        ),
+        (
+            "ecosystem.config.json",
+            '[{ "script": "a.js",\n"merge_logs": true },\n{ "merge_logs": true,\n"script": "a.js" }]\n',
+            ["2: a.js.merge_logs", "3: a.js.merge_logs"],
+        ),
+    ],
+)
+def test_each_of_several_equal_keys_is_reported_with_its_own_line(
+    run: Run, tmp_path: Path, name: str, text: str, lines: list[str]
+) -> None:
+    (tmp_path / name).write_text(text)
+    messages = [row for row in run("import", name).stderr.splitlines() if "the name" not in row]
+    assert [row.partition(": has no")[0] for row in messages] == [
+        f"not carried over: {name}:{line}" for line in lines
+    ]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,18 @@ FOUND = [
     ({"src/shop/app.py": FAST_API}, {"web": f"uvicorn shop.app:app --app-dir src {ADDRESS}"}),
     ({"app.py": "site = Flask(__name__)\n"}, {"web": f"flask --app app:site run {ADDRESS}"}),
     (
+        {"shop/__init__.py": "def create_app():\n    app = Flask(__name__)\n    return app\n"},
+        {"web": f"flask --app shop:create_app run {ADDRESS}"},
+    ),
+    (
+        {"main.py": "def create_app():\n    return FastAPI()\n"},
+        {"web": f"uvicorn main:create_app --factory {ADDRESS}"},
+    ),
+    (
+        {"asgi.py": "async def app(scope, receive, send):\n    pass\n"},
+        {"web": f"uvicorn asgi:app {ADDRESS}"},
+    ),
+    (
         {"manage.py": "", "app.py": FAST_API},
         {"web": "python3 manage.py runserver ${server.host}:${server.port}"},
     ),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from hostler.cli.scaffold import supervision
 from hostler.cli.scaffold.draft import Drafts, Table, command_of, joined, named, refers_to_port, variables
@@ -14,6 +15,7 @@ _OF_A_SERVICE = frozenset(
 )
 # What compose fills in: its ${A:?b} and ${A-b} have no like, $$ is a $, and $A is ${A}.
 _OF_COMPOSE = re.compile(r"\$(?:(?P<dollar>\$)|(?P<word>[A-Za-z_]\w*)|\{(?P<name>\w+)(?P<rest>[^{}]*)\})")
+_DEEPEST = 6
 _CONDITIONS = {
     "service_completed_successfully": "completed",
     "process_completed_successfully": "completed",
@@ -31,6 +33,7 @@ def read_compose(_: Path, drafts: Drafts) -> None:
         raise ValueError("this needs PyYAML: pip install 'hostler[yaml]'") from None
     try:
         content = yaml.safe_load(drafts.text)
+        drafts.lines.update(_lines(yaml.compose(drafts.text)))
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from None
     key = "processes" if isinstance(content, dict) and "processes" in content else "services"
@@ -38,6 +41,20 @@ def read_compose(_: Path, drafts: Drafts) -> None:
     if not isinstance(services, dict) or not all(isinstance(one, dict) for one in services.values()):
         raise ValueError("expected tables below services (compose) or processes (process-compose)")
     _services(key, {str(name): _in_shell(key, service) for name, service in services.items()}, drafts)
+
+
+def _lines(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], int]]:
+    """The line of each key, by all that lead to it, with and without the table of all services."""
+    pairs = node.value if node is not None and node.id == "mapping" else ()
+    if node is not None and node.id == "sequence":
+        pairs = [(item, None) for item in node.value if item.id == "scalar"]
+    for key, value in pairs:
+        place = (*path, str(key.value))
+        for own in (place, place[1:]):
+            yield own, key.start_mark.line + 1
+        # Anchors can make a file endless.
+        if len(place) < _DEEPEST:
+            yield from _lines(value, place)
 
 
 def _in_shell(key: str, service: Table) -> Table:
@@ -67,6 +84,7 @@ def _service(name: str, given: Table, drafts: Drafts, others: Table) -> None:
     check = given.get("healthcheck", given.get("readiness_probe")) or {}
     ports = given.get("ports") or list(filter(None, [supervision.health_port(check)]))
     line = _with_address(_of_compose(joined(given["command"])), ports)
+    fixed = None if "${server.port}" in line else _fixed_port(given.get("ports"))
     has_port = refers_to_port(line) or "${server.port}" in line or bool(given.get("ports"))
     ends = supervision.ends(given, is_task=others["kind"] is not None)
     table: dict[str, object] = {
@@ -74,18 +92,25 @@ def _service(name: str, given: Table, drafts: Drafts, others: Table) -> None:
         "cwd": given.get("working_dir"),
         "env": variables(given.get("environment"), _of_compose),
         "env_file": _env_files(given.get("env_file")),
-        "port": None if has_port or others["kind"] else False,
+        "port": fixed if has_port or others["kind"] else False,
         "autostart": False if given.get("disabled") is True else None,
         "plugins": None
         if others["kind"]
-        else _checks(given, check, ports if "${server.port}" in line else []),
+        else _checks(given, check, ports if "${server.port}" in line or fixed else []),
     }
-    drafts.add(name, {**table, **ends, **others})
-    if given.get("ports") and "${server.port}" not in line:
+    comment = "Its own port; with ${server.port} in the command it could be any free one." if fixed else ""
+    drafts.add(name, {**table, **ends, **others}, comment)
+    if given.get("ports") and "${server.port}" not in line and fixed is None:
         drafts.leave_out([name, "ports"], "hostler chooses a port: write ${server.port} into the command")
     drafts.leave_out_rest([name], given, _OF_A_SERVICE | supervision.OF_A_SERVICE)
     for place in supervision.left_out(given):
         drafts.leave_out([name, *place])
+
+
+def _fixed_port(ports: object) -> int | None:
+    """The port that a program has where its command names none: that of the first that is published."""
+    first = _inner(ports[0]) if isinstance(ports, list) and ports else ""
+    return int(first) if re.fullmatch("[1-9][0-9]{0,4}", first) else None
 
 
 def _checks(given: Table, check: Table, ports: list[object]) -> dict[str, object] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -39,12 +39,16 @@ class Draft:
 
 @dataclass(slots=True)
 class Drafts:
-    """The servers of a file, and one message, with its line, for all that has no counterpart."""
+    """The servers of a file, and one message, with its line, for all that has no counterpart.
+
+    `lines` are those of keys, by all that lead to them, where a reader of the file knows them.
+    """
 
     label: str = ""
     text: str = ""
     servers: list[Draft] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    lines: dict[tuple[str, ...], int] = field(default_factory=dict)
 
     def add(self, name: str, table: Mapping[str, object], comment: str = "") -> None:
         """Add a server; values of None are no keys."""
@@ -62,12 +66,18 @@ class Drafts:
 
     def leave_out(self, keys: Iterable[str], why: str = "has no counterpart here") -> None:
         """Note what is not carried over; the keys that lead to it stand in this order in the text."""
-        keys, position = list(keys), 0
-        for key in keys:
+        keys = list(keys)
+        self.left_out.append(f"{self.label}:{self._line(keys)}: {'.'.join(keys)}: {why}")
+
+    def _line(self, keys: Sequence[str]) -> int:
+        """The line of a key: as its reader knows it, else the first below those that lead to it."""
+        known = next((n for n in range(len(keys), 0, -1) if tuple(keys[:n]) in self.lines), 0)
+        line = self.lines[tuple(keys[:known])] if known else 1
+        position = sum(len(row) for row in self.text.splitlines(keepends=True)[: line - 1])
+        for key in keys[known:]:
             found = re.compile(rf"(?<![\w-]){re.escape(key)}(?![\w-])").search(self.text, position)
             position = position if found is None else found.start()
-        line = self.text.count("\n", 0, position) + 1
-        self.left_out.append(f"{self.label}:{line}: {'.'.join(keys)}: {why}")
+        return self.text.count("\n", 0, position) + 1
 
     def leave_out_rest(self, place: Iterable[str], given: Table, known: AbstractSet[str]) -> None:
         """Note each key of a table that is not one of the known ones."""

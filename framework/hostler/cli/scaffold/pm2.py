@@ -36,7 +36,9 @@ def read_pm2(path: Path, drafts: Drafts) -> None:
         if done.returncode:
             raise ValueError(f"node cannot read it: {done.stderr.strip()}")
         content = json.loads(done.stdout)
+    position = 0
     for app in content["apps"] if isinstance(content, dict) else content:
+        position = _note_lines(app, drafts, position)
         _app(app, drafts)
 
 
@@ -46,6 +48,8 @@ def _app(app: Table, drafts: Drafts) -> None:
     line = " ".join(word for word in ("" if interpreter == "none" else interpreter, *words) if word)
     env = variables(app.get("env"))
     has_port = refers_to_port(line) or "PORT" in (env or {})
+    own = str((app.get("env") or {}).get("PORT", ""))
+    port = int(own) if re.fullmatch("[1-9][0-9]{0,4}", own) else None
     if has_port and env and "PORT" in env:
         env["PORT"] = "${server.port}"
     limit = app.get("max_memory_restart")
@@ -55,11 +59,23 @@ def _app(app: Table, drafts: Drafts) -> None:
     watch = app.get("watch")
     plugins |= {"watch-files": {"paths": watch if isinstance(watch, list) else ["."]}} if watch else {}
     table = {"command": command_of(line), "cwd": app.get("cwd"), "env": env, "plugins": plugins or None}
+    comment = "The port of env.PORT; leave the key port out for any free one." if port else ""
     drafts.add(
-        str(app.get("name", words[0])),
-        table | {"port": None if has_port else False} | _ends(app),
+        str(app.get("name", words[0])), table | {"port": port if has_port else False} | _ends(app), comment
     )
     drafts.leave_out_rest([str(app.get("name", words[0]))], app, _OF_AN_APP | _OF_AN_END)
+
+
+def _note_lines(app: Table, drafts: Drafts, position: int) -> int:
+    """Note the line of an application, found by its name or script; gives where the search goes on."""
+    name = str(app.get("name", app.get("script", "")))
+    found = re.compile(rf"[\"'`]{re.escape(name)}[\"'`]").search(drafts.text, position)
+    if found is None:
+        return position
+    # Its keys may stand before its name: the search begins at the brace that opens it.
+    opened = max(drafts.text.rfind("{", 0, found.start()), 0)
+    drafts.lines[(name,)] = drafts.text.count("\n", 0, opened) + 1
+    return found.end()
 
 
 def _size(text: str) -> str:

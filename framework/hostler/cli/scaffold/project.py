@@ -15,6 +15,12 @@ _LOCKS = {"pnpm-lock.yaml": "pnpm", "yarn.lock": "yarn", "bun.lock": "bun", "bun
 _APP = re.compile(
     r"^(?P<name>\w+)(?:\s*:[^=\n]+)?\s*=\s*(?:\w+\.)?(?P<kind>FastAPI|Starlette|Flask)\(", re.MULTILINE
 )
+_FACTORY = re.compile(
+    r"^def (?P<name>(?:create|make)_app)\(.*?\b(?P<kind>FastAPI|Starlette|Flask)\(", re.MULTILINE | re.DOTALL
+)
+_BARE = re.compile(
+    r"^async def (?P<name>\w+)\(\s*scope\b[^()]*\breceive\b[^()]*\bsend\b[^()]*\)", re.MULTILINE
+)
 _PLACES = (
     "main.py",
     "app.py",
@@ -23,8 +29,10 @@ _PLACES = (
     "server.py",
     "*/main.py",
     "*/app.py",
+    "*/__init__.py",
     "src/*/main.py",
     "src/*/app.py",
+    "src/*/__init__.py",
 )
 _PORTS = {
     "vite": "--host ${server.host} --port ${server.port} --strictPort",
@@ -99,22 +107,24 @@ def _python(folder: Path) -> Iterator[Draft]:
 
     for file in (path for place in _PLACES for path in sorted(folder.glob(place))):
         try:
-            found = _APP.search(file.read_text("utf-8", errors="replace"))
+            text = file.read_text("utf-8", errors="replace")
         except OSError:
             continue
+        found = _APP.search(text) or _FACTORY.search(text) or _BARE.search(text)
         if found is not None:
-            yield _application(folder, file.relative_to(folder), found["name"], found["kind"])
+            yield _application(folder, file.relative_to(folder), found)
             return
 
 
-def _application(folder: Path, file: Path, name: str, kind: str) -> Draft:
+def _application(folder: Path, file: Path, found: re.Match[str]) -> Draft:
+    name, kind = found["name"], found.groupdict().get("kind", "ASGI")
     is_in_src = file.parts[0] == "src"
-    parts = file.with_suffix("").parts[1 if is_in_src else 0 :]
+    parts = (file.parent if file.stem == "__init__" else file.with_suffix("")).parts[1 if is_in_src else 0 :]
     target, address = f"{'.'.join(parts)}:{name}", "--host ${server.host} --port ${server.port}"
     if kind == "Flask":
         line = f"{_program(folder, 'flask')} --app {target} run {address}"
     else:
-        where = " --app-dir src" if is_in_src else ""
+        where = (" --app-dir src" if is_in_src else "") + (" --factory" if found.re is _FACTORY else "")
         line = f"{_program(folder, 'uvicorn')} {target}{where} {address}"
     return Draft("web", {"command": line}, f"The {kind} application {name} of {file}.")
 

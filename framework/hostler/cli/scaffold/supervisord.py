@@ -14,6 +14,7 @@ _OF_A_PROGRAM = frozenset(
     ["command", "directory", "environment", "user", "autostart", "autorestart", "stopsignal", "stopwaitsecs"]
 )
 _OF_SUPERVISORD = re.compile(r"%(?:(?P<percent>%)|\((?P<name>\w+)\)s)")
+_ROW = re.compile(r"\[(?P<section>[^\]]+)\]|(?P<key>[^\s=:#;\[][^=:]*?)\s*[=:]")
 _VARIABLE = re.compile(r"""([A-Za-z_]\w*)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^,"']*))""")
 
 
@@ -21,6 +22,12 @@ def read_supervisord(_: Path, drafts: Drafts) -> None:
     """Add a server for each program."""
     parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";",), strict=False)
     parser.read_string(drafts.text)
+    section = ""
+    for number, row in enumerate(drafts.text.splitlines(), 1):
+        if found := _ROW.match(row):
+            section = found["section"] or section
+            place = (section,) if found["section"] else (section, found["key"].lower())
+            drafts.lines.setdefault(place, number)
     for section in parser.sections():
         if section.startswith("program:"):
             _program(section, dict(parser[section]), drafts)
