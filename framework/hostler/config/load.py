@@ -151,7 +151,9 @@ class _Loader:
         listeners = read_listeners(tree, context.environ, found)
         if found.problems:
             resolved = self._valid_servers(resolved, mistakes)
-            listeners = {name: one for name, one in listeners.items() if not found.has_problem(one.node)}
+            listeners = {
+                name: one for name, one in listeners.items() if not _has_problem(one.node, found.problems)
+            }
 
         makers = {
             name: TemplateInstantiator(template, context, defaults) for name, template in templates.items()
@@ -213,7 +215,9 @@ class _Loader:
         if mistakes is None:
             raise InvalidConfiguration(problems)
         mistakes += problems
-        return {name: server for name, server in resolved.items() if not _has_problem(server, found.problems)}
+        return {
+            name: server for name, server in resolved.items() if not _has_problem(server.node, found.problems)
+        }
 
 
 def _files(listeners: Mapping[str, ResolvedListener]) -> Iterator[Path]:
@@ -225,10 +229,10 @@ def _files(listeners: Mapping[str, ResolvedListener]) -> Iterator[Path]:
             yield from inputs_of_plugin(listener.spec)
 
 
-def _has_problem(server: ResolvedServer, problems: Iterable[Problem]) -> bool:
-    """Whether one of these stands in the table of a server, or in what was laid over it."""
-    keys = {child.key for child in server.node.walk()}
-    return any(one.key in keys or one.key.startswith(f"{server.node.key}.") for one in problems)
+def _has_problem(table: Node, problems: Iterable[Problem]) -> bool:
+    """Whether one of these stands in the table of a server or listener, or in what was laid over it."""
+    keys = {child.key for child in table.walk()}
+    return any(one.key in keys or one.key.startswith(f"{table.key}.") for one in problems)
 
 
 def _position(problem: Problem) -> tuple[str, int]:

@@ -75,6 +75,22 @@ def test_what_a_webhook_cannot_deliver_is_told_under_its_name_and_without_its_ad
     assert "T0K3N" not in done.stdout + done.stderr
 
 
+def test_check_tells_mistakes_of_listeners_with_their_places_beside_those_of_servers(
+    run: Run, folder: Path
+) -> None:
+    (folder / "hostler.toml").write_text(
+        "[servers.task]\ncommand = ['true']\nprot = 1\n"
+        "[listeners.webhook]\nevents = ['state']\n[listeners.webhok]\nurl = 'x'\n"
+    )
+    done = run("check")
+    assert done.returncode == 2
+    assert [line.partition(" ")[0] for line in done.stderr.splitlines()] == [
+        "hostler.toml:3:",
+        "hostler.toml:4:",
+        "hostler.toml:6:",
+    ]
+
+
 def test_check_names_listeners_and_a_secret_that_is_not_there(run: Run, folder: Path) -> None:
     write(folder, '"https://h.example/T0K3N-of-a-channel"')
     done = run("check")
