@@ -140,6 +140,12 @@ class Api:
         count = 0 if missed is None else missed.count or 0
         return shapes.EventPage(events=events, next=self._board.cursor_of(number), missed=count)
 
+    async def document(self, call: Call) -> tuple[int, object]:
+        """This API as an OpenAPI document."""
+        from hostler.control.openapi import openapi  # noqa: PLC0415 - few ask for it
+
+        return 200, openapi(self.routes())
+
     async def live(self, call: Call) -> tuple[int, object]:
         """200 while hostler lives."""
         return 200, None
@@ -220,6 +226,7 @@ class Api:
             _get("/v1/servers/{name}/crashes", self.crashes, shapes.CrashPage, problems=name),
             _get("/v1/servers/{name}/connection", self.connection, shapes.Connection, problems=name),
             _get("/v1/events", self.events, shapes.EventPage, query=EventQuery),
+            _get("/openapi.json", self.document, dict),
             _get("/livez", self.live, None),
             _get("/readyz", self.ready, None, statuses=(200, 503)),
         )

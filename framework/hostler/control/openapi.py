@@ -1,0 +1,77 @@
+"""The control API as an OpenAPI 3.1 document, made from its table of routes and the types in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from hostler import __version__
+from hostler.control.problems import STATUSES
+from hostler.control.routing import Route
+from hostler.control.shapes import Problem
+
+_COMPONENT = "#/components/schemas/{name}"
+_ALWAYS = ("invalid_request", "unsupported", "too_many", "internal")
+
+
+def openapi(routes: Sequence[Route]) -> dict[str, Any]:
+    """The document, as plain values for JSON."""
+    given = {kind for route in routes for kind in (route.answer, route.query, route.body)}
+    types = {kind for kind in given if kind not in {None, dict}}
+    ordered: list[type] = sorted({*types, Problem}, key=lambda kind: kind.__name__)
+    schemas, components = msgspec.json.schema_components(ordered, ref_template=_COMPONENT)
+    of_type = dict(zip(ordered, schemas, strict=True))
+    paths: dict[str, Any] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, of_type, components)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "hostler's control API", "version": __version__, "license": {"name": "MIT"}},
+        "servers": [{"url": "http://localhost", "description": "over the control socket"}],
+        "paths": paths,
+        "components": {"schemas": dict(sorted(components.items()))},
+    }
+
+
+def _operation(route: Route, of_type: dict[type, Any], components: dict[str, Any]) -> dict[str, Any]:
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", route.path)
+    ]
+    if route.query is not None:
+        known = components[route.query.__name__]
+        required = known.get("required", ())
+        parameters += [
+            {"name": name, "in": "query", "required": name in required, "schema": schema}
+            for name, schema in known["properties"].items()
+        ]
+    operation: dict[str, Any] = {"summary": route.summary, "operationId": _identifier(route)}
+    if parameters:
+        operation["parameters"] = parameters
+    if route.body is not None:
+        operation["requestBody"] = {"content": {"application/json": {"schema": of_type[route.body]}}}
+    return operation | {"responses": _responses(route, of_type)}
+
+
+def _responses(route: Route, of_type: dict[type, Any]) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for status in route.statuses:
+        responses[str(status)] = {"description": route.summary}
+        if route.answer is not None:
+            schema = of_type.get(route.answer, {"type": "object"})
+            responses[str(status)]["content"] = {"application/json": {"schema": schema}}
+    for kind in (*route.problems, *_ALWAYS):
+        status, title = STATUSES[kind]
+        response = responses.setdefault(str(status), {"description": ""})
+        described = response["description"]
+        response["description"] = f"{described}; {kind}: {title}" if described else f"{kind}: {title}"
+        response.setdefault("content", {})["application/problem+json"] = {"schema": of_type[Problem]}
+    return dict(sorted(responses.items()))
+
+
+def _identifier(route: Route) -> str:
+    words = re.findall(r"\w+", route.path.removeprefix("/v1"))
+    return "_".join([route.method.lower(), *words])
