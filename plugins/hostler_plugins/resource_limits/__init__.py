@@ -40,7 +40,8 @@ class ResourceLimits:
     escape.
 
     A server is idle if it used less than `idle_cpu`, if its event stream reported no activity (heartbeats
-    do not count), and if the function `is_idle` agrees, which a launcher plugin may put into its facts.
+    do not count), and if the function `what_runs` or `is_idle` agrees, which a launcher plugin may put into
+    its facts.
     """
 
     memory_soft: Size | None = option(

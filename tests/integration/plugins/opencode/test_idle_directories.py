@@ -15,6 +15,7 @@ import hostler
 import psutil
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
+from anyio.lowlevel import checkpoint
 from hostler import Endpoint, Event, Notice, RestartNotIdle, Server, Supervisor
 from hostler_plugins.opencode import OpenCode, profiles
 from hostler_plugins.opencode.idle_directories import Directories, DirectoryActivity
@@ -110,6 +111,45 @@ async def test_nothing_is_disposed_of_while_the_state_is_unknown(kind: str, view
             await idle.run()
     assert scope.cancelled_caught
     assert not view.notices
+
+
+@pytest.mark.parametrize(
+    ("sessions", "running"),
+    [
+        ('{"ses_1":{"type":"busy"},"ses_2":{"type":"idle"}}', ["session ses_1 in /own"]),
+        ("{}", []),
+        ("null", None),
+        ("", None),  # it hangs up
+    ],
+)
+async def test_what_runs_is_asked_for_and_unknown_without_an_answer(
+    sessions: str, running: list[str] | None, view: Context
+) -> None:
+    async def answer(stream: SocketStream) -> None:
+        async with stream:
+            path = (await stream.receive()).split()[1].partition(b"?")[0]
+            if path == b"/global/event":
+                await stream.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: here\n\n")
+                await anyio.sleep_forever()
+            body = "[]" if path == b"/pty" else sessions
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            if body:
+                await stream.send(f"{head}Connection: close\r\n\r\n{body}".encode())
+
+    view.facts = {"directory": "/own"}
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as here,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(here.serve, answer)
+        directories = Directories(view, Endpoint("127.0.0.1", here.extra(SocketAttribute.local_port)), None)
+        assert await directories.what_runs() is None  # it does not follow the events yet
+        tasks.start_soon(directories.run)
+        with anyio.fail_after(10):
+            while not directories._connected:
+                await checkpoint()
+            assert await directories.what_runs() == running
+        tasks.cancel_scope.cancel()
 
 
 async def test_withheld_provider_keys_are_told_once_with_the_line_to_add(view: Context) -> None:
