@@ -57,6 +57,40 @@ def site(tmp_path: Path, mine: Path, environ: dict[str, str]) -> dict[str, str]:
     return environ | {"PYTHONPATH": str(tmp_path / "site")}
 
 
+@pytest.mark.parametrize(
+    ("body", "what", "mend"),
+    [
+        (
+            "    @hookimpl\n    async def pre_spawn(self, launch):\n        launch.args.append('x')\n",
+            "P.pre_spawn: raises AttributeError(\"'Launch' object has no attribute 'args'\")",
+            "to mend: correct line 8",
+        ),
+        (
+            "    @hookimpl\n    async def on_ready(self):\n        raise SystemExit(3)\n",
+            "P.on_ready: raises SystemExit(3) with plain values",
+            "to mend: correct line 8",
+        ),
+        (
+            (
+                "    def __post_init__(self):\n        raise KeyError('x')\n"
+                "    @hookimpl\n    async def on_ready(self): ...\n"
+            ),
+            "P: no object can be made: line 7: KeyError('x')",
+            "to mend: correct that line; what is wrong with an option is a ValueError",
+        ),
+    ],
+)
+def test_a_slip_of_the_program_is_told_with_its_line(
+    run: Run, tmp_path: Path, body: str, what: str, mend: str
+) -> None:
+    head = "from dataclasses import dataclass\nfrom hostler import hookimpl\n@dataclass(eq=False)\nclass P:\n"
+    (tmp_path / "p.py").write_text(head + '    """Doc."""\n' + body)
+    done = run("plugins", "check", "p.py:P")
+    assert done.returncode == 1
+    assert what in done.stderr
+    assert mend in done.stderr
+
+
 def test_a_class_in_a_file_is_checked(run: Run, mine: Path) -> None:
     done = run("plugins", "check", "mine.py:Good")
     assert (done.returncode, done.stdout, done.stderr) == (0, "Good: conforms to the hook contract\n", "")

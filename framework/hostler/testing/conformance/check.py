@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import get_args
 
+from hostler.plugins.messages import file_of
 from hostler.plugins.options import construct, option_fields, option_type
 from hostler.plugins.signatures import is_listener
 from hostler.secrets.credentials import is_secret_name
@@ -56,7 +57,12 @@ def check_contract(class_: type, options: Mapping[str, object] | None = None) ->
 def _can_be_built(class_: type, options: Mapping[str, object], findings: Findings) -> bool:
     """Whether these options make an object; why not is noted, for it may be the options' fault."""
     plugin, problems = construct(class_, options)
-    if problems:
+    # What is wrong with an option is a ValueError; all else is a fault of the class, told with its file.
+    fault = next((one.message for one in problems if one.message.startswith(f"{file_of(class_)}: ")), "")
+    if fault:
+        mend = 'correct that line; what is wrong with an option is a ValueError, "OPTION: what is wrong"'
+        findings.broken(place_of(class_), f"no object can be made: {fault.partition(': ')[2]}", mend)
+    elif problems:
         reasons = "; ".join(str(problem) for problem in problems)
         findings.could_not_be_built(
             f"{place_of(class_)}: its hooks, since other options are needed: {reasons}"

@@ -13,7 +13,7 @@ from hostler.model.launch import Launch
 from hostler.model.spec import ServerSpec
 from hostler.model.values import Endpoint, Report
 from hostler.plugins.hook_calls import Caller, Outcome
-from hostler.plugins.messages import said
+from hostler.plugins.messages import fault_in, file_of, said
 from hostler.plugins.registration import Implementation
 from hostler.plugins.validation import advice_fault, launch_fault
 from hostler.testing.conformance.findings import Findings, place_of
@@ -39,6 +39,14 @@ _LINES = (
 )
 
 
+def _line_to_correct(error: BaseException, class_: type) -> str:
+    """What to do about a slip of the program itself, which nobody has to catch; "" for another error."""
+    if not isinstance(error, AttributeError | NameError | TypeError | SystemExit):
+        return ""
+    line, found, _ = fault_in(error, file_of(class_)).partition(": ")
+    return f"correct {line}" if found and line.startswith("line ") else "correct it"
+
+
 class HookCaller:
     """Calls the hooks of one plugin object and notes what is wrong."""
 
@@ -60,7 +68,8 @@ class HookCaller:
             self._broken(
                 "pre_spawn",
                 f"raises {said(outcome.error)}",
-                "what is wrong with the server or the machine is a ServerError of hostler, with a hint",
+                _line_to_correct(outcome.error, self._class)
+                or "what is wrong with the server or the machine is a ServerError of hostler, with a hint",
             )
 
         elif fault := launch_fault(launch):
@@ -152,7 +161,8 @@ class HookCaller:
             )
         elif outcome.error is not None:
             what = f"raises {said(outcome.error)} with plain values"
-            self._broken(hook, what, "catch what may go wrong: nobody else can")
+            mend = _line_to_correct(outcome.error, self._class)
+            self._broken(hook, what, mend or "catch what may go wrong: nobody else can")
         elif hook == "on_crash" and (fault := advice_fault(outcome.value)):
             self._broken(hook, fault.replace("returned", "returns"), "return Advice(...) or None")
 
