@@ -264,6 +264,10 @@ RIGHT = "[servers.web]\ncommand = ['x']\n"
         ),
         ("template = 'app'", '12: servers.a.template.folder: the template "app" needs the parameter folder'),
         (
+            "template = { use = 'app', foldr = 'x' }",
+            f'12: servers.a.template.foldr: {NO_PARAMETER}; did you mean "folder"?',
+        ),
+        (
             "template = { use = 'app', folder = 'x', prot = 1 }",
             f'12: servers.a.template.prot: {NO_PARAMETER}; did you mean "port"?',
         ),

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from hostler.config.source.merge import merge
 from hostler.model.interpolation import MalformedReference, TemplateText, expand, names
 from hostler.model.plain_value import PlainValue
-from hostler.model.schema.diagnostics import Diagnostics, shown
+from hostler.model.schema.diagnostics import Diagnostics, likely, shown
 from hostler.model.schema.tree import Node, below, moved, portable, quoted, with_children
 
 Values: TypeAlias = Mapping[str, Node]
@@ -49,7 +49,8 @@ class Template(PlainValue):
         """The value of every parameter; None when some cannot be used. `place` is where they are given."""
         right = [_can_be_given(self, name, node, found) for name, node in given.items()]
         missing = [name for name, default in self.parameters.items() if default is None and name not in given]
-        for name in missing:
+        meant = {likely(name, self.parameters) for name in given if name not in self.parameters}
+        for name in (one for one in missing if one not in meant):
             what = f"the template {quoted(self.name)} needs the parameter {name}"
             found.add(place, what, key=below(place.key, name))
 
