@@ -207,6 +207,33 @@ def test_what_is_kept_for_the_next_run_or_for_others_is_named(
     assert any(what in breach for breach in breaches), breaches
 
 
+@pytest.mark.parametrize(
+    ("sink", "what"),
+    [
+        (
+            "def write(self, data): pass\n    def close(self): pass",
+            "a write that cannot be called: too many positional",
+        ),
+        ("def write(self, stream, data): pass", "which has no close"),
+        (
+            "def write(self, stream, data): pass\n    def close(self, now): pass",
+            "a close that cannot be called: missing",
+        ),
+    ],
+)
+def test_a_sink_that_could_not_be_called_is_named_with_its_form(author: Author, sink: str, what: str) -> None:
+    edit = "@hookimpl\nasync def pre_spawn(self, launch): launch.sinks.append(self.Lines())"
+    (breach,) = author.check(f"class Lines:\n    {sink}\n{edit}").breaches
+    assert what in breach.what
+    assert breach.mend.startswith("write def write(self, stream, data) and def close(self)")
+
+
+def test_a_check_that_is_a_coroutine_is_named_with_its_form(author: Author) -> None:
+    (breach,) = author.check("async def check(self, spec, launch): return []").breaches
+    assert breach.what == 'is "async def" and must be "def"'
+    assert breach.mend.startswith("write def check(self, spec, launch)")
+
+
 RUNS = """
 runs: Any = field(init=False, default_factory=list)
 @hookimpl

@@ -105,6 +105,21 @@ async def release(launch: Launch) -> None:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
+def fault_of_sink(sink: object) -> str:
+    """How a sink cannot be called, in words; "" for one that can."""
+    for name, arguments in (("write", ("stdout", b"")), ("close", ())):
+        method = getattr(sink, name, None)
+        if not callable(method):
+            return f"has no {name}"
+        try:
+            inspect.signature(method).bind(*arguments)
+        except TypeError as error:
+            return f"has a {name} that cannot be called: {error}"
+        except ValueError:  # of C, and without a signature
+            continue
+    return ""
+
+
 def outline(launch: Launch) -> Mapping[str, object]:
     """What must be the same in every run, whatever ports, passwords and temporary paths are in it."""
     return {

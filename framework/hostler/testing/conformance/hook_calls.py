@@ -24,6 +24,7 @@ OWN_TASKS = frozenset({"Outcome.contain", "Stream._next"})
 DEADLINES = {"pre_spawn": 3.0, "on_ready": 5.0, "on_crash": 5.0, "on_shutdown": 2.0}
 """Seconds. pre_spawn may take minutes (it installs things): here it is only seen to be cancellable."""
 
+_CHECK_FORM = "write def check(self, spec, launch), and yield a sentence for each thing that is wrong"
 _BLOCKED = 1.0
 _SLOW_LINE = 0.5
 _STREAMS = ("stdout", "stderr")
@@ -86,16 +87,20 @@ class HookCaller:
         if not callable(check):
             return
 
+        if inspect.iscoroutinefunction(check):
+            self._broken("check", 'is "async def" and must be "def"', _CHECK_FORM)
+            return
+
         try:
             told = [str(message) for message in check(spec, launch)]
         except ServerError:
             return  # which is told as well
         except Exception as error:  # noqa: BLE001 - told
-            self._broken("check", f"raises {said(error)}", "yield a sentence for each thing that is wrong")
+            self._broken("check", f"raises {said(error)}", _CHECK_FORM)
             return
 
         if any(not message.strip() for message in told):
-            self._broken("check", "tells an empty sentence", "yield a sentence for each thing that is wrong")
+            self._broken("check", "tells an empty sentence", _CHECK_FORM)
 
     async def warm_up(self, launch: Launch) -> None:
         """Do what was to be done while the child starts."""

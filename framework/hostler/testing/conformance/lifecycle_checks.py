@@ -24,6 +24,7 @@ from hostler.testing.conformance.harness import (
     IMPOSSIBLE_PID,
     SECRETS,
     ServerHarness,
+    fault_of_sink,
     outline,
     release,
     texts,
@@ -119,6 +120,7 @@ class Life:
         for generation in (1, 2):
             launch, view = self._harness.launch(generation), self._harness.view(generation)
             done = await self._hooks.pre_spawn(view, launch)
+            self._check_sinks(launch)
             if done:
                 outlines.append(outline(launch))
                 edits = texts(launch)
@@ -148,6 +150,17 @@ class Life:
         else:
             view.enter(State.STOPPING, IMPOSSIBLE_PID, endpoint)
             await caller.tell("on_shutdown", server=view, reason="stop")
+
+    def _check_sinks(self, launch: Launch) -> None:
+        """Name those that could not be called, and leave them out of what follows."""
+        faults = [(sink, fault_of_sink(sink)) for sink in launch.sinks]
+        launch.sinks = [sink for sink, fault in faults if not fault]
+        for sink, fault in faults:
+            if fault and launch.generation == 1:
+                self._broken(
+                    f"adds the sink {type(sink).__name__}, which {fault}",
+                    "write def write(self, stream, data) and def close(self); data is bytes",
+                )
 
     async def _release(self, launch: Launch) -> None:
         try:
