@@ -39,6 +39,7 @@ class Supervisor:
     """Supervises the servers of one configuration, between `async with` and its end.
 
     It is given as specs, the path of a file, or a mapping as in one. `listeners`, by name, follow all events.
+    `supervisor["web"]` is one of its servers, and iterating gives their names.
 
     On entering, the servers with `autostart` are asked to be up (this does not wait for them); on
     leaving, all are stopped, those that need others first, and nothing of them is left. It can be entered
