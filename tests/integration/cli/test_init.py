@@ -75,6 +75,13 @@ def test_what_is_in_the_folder_is_recognised_and_the_file_loads(
     assert run("show").returncode == 0
 
 
+def test_opencode_is_installed_by_the_first_start_where_it_is_missing(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "opencode.json").write_text("{}")
+    assert run("init").returncode == 0
+    server = tomllib.loads((tmp_path / "hostler.toml").read_text())["servers"]["opencode"]
+    assert server["plugins"]["opencode"] == {"install": "if-missing"}
+
+
 def test_an_example_is_written_where_nothing_is_found_and_nothing_is_overwritten(
     run: Run, tmp_path: Path
 ) -> None:

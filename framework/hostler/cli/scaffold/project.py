@@ -136,5 +136,6 @@ def _program(folder: Path, name: str) -> str:
 
 def _opencode(folder: Path) -> Iterator[Draft]:
     if any((folder / name).exists() for name in ("opencode.json", "opencode.jsonc", ".opencode")):
-        plugins = {"opencode": True, "regex-port": True, "sse-health": True, "log-rotation": True}
-        yield Draft("opencode", {"plugins": plugins}, "OpenCode; it is installed at the first start.")
+        install = {"install": "if-missing"}
+        plugins = {"opencode": install, "regex-port": True, "sse-health": True, "log-rotation": True}
+        yield Draft("opencode", {"plugins": plugins}, "OpenCode; the first start installs it if need be.")
