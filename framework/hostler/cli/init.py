@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import click
 
@@ -17,6 +19,15 @@ _EXAMPLE = Draft(
     {"command": "python3 -u -m http.server ${server.port} --bind ${server.host}"},
     "Nothing was recognised in this folder: write your own command here. ${server.port} is a free port.\n"
     "More keys: cwd, env, env_file, needs, restart; plugins such as http-health and log-rotation.",
+)
+# What a recipe, which may be run from anywhere, says of places, and what that is beside its servers.
+_PLACES: Mapping[str, str] = MappingProxyType(
+    {
+        "the folder where hostler is run": "the folder of this file",
+        "the folder that you call hostler from": "the folder of this file",
+        "hostler run configs/opencode.toml": "hostler run",
+        '"${PWD:-.}"': '"."',
+    }
 )
 _OF_THE_SHELL = re.compile(r'^cwd = "\$\{PWD:-\.\}"\n', re.MULTILINE)
 
@@ -45,7 +56,10 @@ def _recipe(name: str) -> str:
         rest = f'; did you mean "{word}"?' if word else f"; there are: {', '.join(files)}"
         raise click.UsageError(f'there is no recipe "{name}"{rest}')
     text = files[name].read_text("utf-8")
-    return as_file(()) + "\n" + _OF_THE_SHELL.sub("", text)
+    text = _OF_THE_SHELL.sub("", text)
+    for here, there in _PLACES.items():
+        text = text.replace(here, there)
+    return as_file(()) + "\n" + text
 
 
 def _recipes() -> list[Path]:

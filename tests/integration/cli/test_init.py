@@ -124,7 +124,11 @@ def test_a_recipe_is_taken_by_its_name(run: Run, tmp_path: Path) -> None:
     wrong = run("init", "redsi")
     assert wrong.returncode == 2
     assert 'there is no recipe "redsi"; did you mean "redis"?' in wrong.stderr
-    assert run("init", "uvicorn").returncode == 0
-    text = (tmp_path / "hostler.toml").read_text()
-    assert "PWD" not in text, "the file stands in the folder where its servers run"
+    for name in ("uvicorn", "nginx", "opencode"):
+        (tmp_path / "hostler.toml").unlink(missing_ok=True)
+        assert run("init", name).returncode == 0
+        text = (tmp_path / "hostler.toml").read_text()
+        assert "the folder of this file" in text
+        assert "PWD" not in text, "the file stands in the folder where its servers run"
+        assert "configs/" not in text
     assert run("show").returncode == 0
