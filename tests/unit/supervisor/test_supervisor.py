@@ -415,7 +415,7 @@ async def test_memory_is_told_at_each_servers_own_interval(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     specs = [
-        make_spec(name="often", memory_interval=0.1),
+        make_spec(name="often", memory_interval=0.02),
         make_spec("--spawn-child", name="seldom", memory_interval=0.45),
         make_spec(name="never", memory_interval=0.0),
     ]
