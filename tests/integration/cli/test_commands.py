@@ -69,7 +69,8 @@ def test_plugins_shows_every_installed_one_with_hooks_and_options(run: Run) -> N
     assert (done.returncode, done.stderr) == (0, "")
     names = {line.split()[0] for line in done.stdout.splitlines() if line and not line.startswith(" ")}
     assert names >= {"opencode", "regex-port", "sse-health", "log-rotation", "env-sanitizer"}
-    assert done.stdout.count("  hooks: ") == len(names)
+    kinds = done.stdout.count("  hooks: ") + done.stdout.count("  a listener, for [listeners]")
+    assert kinds == len(names)
 
 
 def test_plugins_shows_the_ones_that_are_named(run: Run) -> None:
