@@ -27,6 +27,7 @@ def last_line_of_ci(folder: Path, tests: str, *words: str, **variables: str) -> 
     (folder / "test_it.py").write_text(tests)
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))}
     env["COVERAGE_FILE"] = str(folder / "coverage")  # these tests may be measured themselves
+    env["PYTEST_ADDOPTS"] = "-p no:hypothesispytest"  # it takes longer to import than all the rest
     argv = [str(SCRIPT), f"--rootdir={folder}", *words, str(folder / "test_it.py")]
     done = subprocess.run(argv, env=env | variables, capture_output=True, text=True, check=False, timeout=150)
     return done.returncode, done.stdout.strip().rpartition("\n")[2] or done.stderr

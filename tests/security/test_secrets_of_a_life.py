@@ -117,19 +117,19 @@ class Life:
             self.texts[" ".join(call)] = "\n".join([*command.out, *command.err])
 
     def leaks(self) -> list[str]:
-        """Where a trace of any secret stands."""
+        """Where a trace of any secret stood first; a line that was there before is not searched again."""
         self.texts["stdout"] = "\n".join(self.running.out)
         self.texts["stderr"] = "\n".join(self.running.err)
         wanted = {
             name: traces(value) for name, value in {**self.secrets, "OTHER_TOKEN": self.withheld}.items()
         }
-        return [
-            f"{name} in {where}: ...{trace}..."
-            for where, text in self.texts.items()
-            for name, found in wanted.items()
-            for trace in [next((one for one in found if one in text), None)]
-            if trace is not None
-        ]
+        found, seen = [], set[str]()
+        for where, text in self.texts.items():
+            lines = set(text.splitlines()) - seen
+            seen |= lines
+            pieces = {line[at : at + SHORTEST] for line in lines for at in range(len(line) - SHORTEST + 1)}
+            found += [f"{name} in {where}: {hit}" for name, some in wanted.items() if (hit := some & pieces)]
+        return found
 
 
 # With --debug stands all that is told without it, and the environment; events in JSON are looked at below.
