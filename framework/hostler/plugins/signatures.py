@@ -90,7 +90,7 @@ def hook_faults(plugin: object) -> Iterator[str]:
     ]
     yield from (f'"{name}" is not marked with @hookimpl' for name in forgotten)
 
-    if not marked and not forgotten and inspect.iscoroutinefunction(getattr(plugin, "listen", None)):
+    if not marked and not forgotten and inspect.isroutine(getattr(plugin, "listen", None)):
         yield "it is a listener: write it in [listeners], or give it to Supervisor(listeners=...)"
     elif not marked and not forgotten:
         yield f"it has no hook: mark a method with @hookimpl ({', '.join(FORMS)})"
@@ -173,8 +173,8 @@ def check_listener(name: str, listener: object) -> None:
 
 
 def is_listener(class_: type) -> bool:
-    """Whether a class is a listener: it has `listen`, and no hooks."""
-    return inspect.iscoroutinefunction(getattr(class_, "listen", None)) and not marked_hooks(class_)
+    """Whether a class is meant as a listener: it has a method `listen`, and no hooks."""
+    return inspect.isroutine(getattr(class_, "listen", None)) and not marked_hooks(class_)
 
 
 def listener_faults(listener: object) -> Iterator[str]:

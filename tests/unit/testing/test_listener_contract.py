@@ -90,6 +90,13 @@ class NeedsSecret:
         context.read_secret(Secret("env:NO_SUCH_VARIABLE"))
 
 
+@dataclass
+class Synchronous:
+    """Is no coroutine."""
+
+    def listen(self, events: AsyncIterator[Event], context: ListenerContext) -> None: ...
+
+
 class Plain:
     async def listen(self, events: AsyncIterator[Event], context: ListenerContext) -> None: ...
 '''
@@ -120,6 +127,7 @@ def test_a_listener_that_keeps_its_promises_conforms(class_of: Callable[[str], t
         ("Raises", r"raises OSError\('no'\)"),
         ("Blocks", r"blocks the event loop for 1\.\d s"),
         ("Misnamed", r'"listen" has an unknown argument "event"; did you mean "events"\?'),
+        ("Synchronous", r'it has no "async def listen\(self, events, context\)"'),
         ("Plain", "is no dataclass"),
     ],
 )
