@@ -218,7 +218,7 @@ class SupervisedServer(ServerConditions):
         waits = when == "planned" and self.spec.restart.wait_idle > 0 and self.usable
         if waits and self._quiet_restart.waits_for == self.generation:
             return  # it takes this in too
-        self.notice("restart_asked", f"a plugin asks for a restart: {reason}")
+        self.notice("restart_asked", f"restart requested: {reason}")
         if waits:
             work = self._quiet_restart.run(self, self.followers, self.ask_again)
             self.plugin_tasks.start(work, "", self.wake)

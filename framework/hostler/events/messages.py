@@ -48,7 +48,12 @@ def _(event: Spawned) -> str:
 
 @in_words.register
 def _(event: EndpointFound) -> str:
-    return f"listens at {event.endpoint.url} (found by {event.source})"
+    return f"listens at {event.endpoint.url} ({found_by(event.source)})"
+
+
+def found_by(source: str) -> str:
+    """What named the port of a server: a plugin, or hostler and the configuration before the start."""
+    return "the port that it was given" if source == "configuration" else f"found by {source}"
 
 
 @in_words.register
@@ -63,8 +68,10 @@ def _(event: HealthReported) -> str:
 @in_words.register
 def _(event: Exited) -> str:
     exit_ = event.exit
-    asked = "" if exit_.cause is not ExitCause.STOPPED else " as asked"
-    return f"ended{asked}: {exit_.description} after {exit_.uptime:.1f} s"
+    how = f"ended: {exit_.description}"
+    if exit_.cause is ExitCause.STOPPED:
+        how = f"stopped: {exit_.description}".replace(": killed by", " by")
+    return f"{how} after {exit_.uptime:.1f} s"
 
 
 @in_words.register

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from hostler.errors import PortInUse, PortParsingFailed, ServerError, StartupTimeout
+from hostler.events.messages import found_by
 from hostler.model.spec import ServerSpec
 from hostler.model.values import Endpoint
 from hostler.process.net.ownership import Listener, ListenerKind
@@ -49,7 +50,7 @@ def _not_there(spec: ServerSpec, place: Endpoint, source: str, sockets: Sequence
         hint = f"it listens at {_listed(sockets)}: {port}name the right line with regex-port"
 
     return StartupTimeout(
-        f"nothing of this server listens at {place.url} (found by {source})",
+        f"nothing of this server listens at {place.url} ({found_by(source)})",
         server=spec.name,
         hint=hint,
         details={"url": place.url, "source": source},

@@ -84,7 +84,7 @@ async def test_a_change_restarts_the_server_in_order(keep: Keep, events: list[Ev
         await server.until(lambda: server.generation >= 2)
         await server.wait_ready(DEADLINE)
         assert server.restarts == 0
-    assert told(events, "restart_asked")[0] == "a plugin asks for a restart: begun changed"
+    assert told(events, "restart_asked")[0] == "restart requested: begun changed"
 
 
 async def test_only_what_counts_restarts_it(keep: Keep, events: list[Event], app: Path) -> None:
@@ -103,7 +103,7 @@ async def test_only_what_counts_restarts_it(keep: Keep, events: list[Event], app
             await asyncio.sleep(0.05)
         await server.wait_ready(DEADLINE)
 
-    assert set(told(events, "restart_asked")) == {"a plugin asks for a restart: main.py changed"}
+    assert set(told(events, "restart_asked")) == {"restart requested: main.py changed"}
 
 
 async def test_an_empty_new_folder_is_no_change_and_one_with_files_is(
@@ -138,7 +138,7 @@ async def test_a_new_time_and_new_rights_of_a_file_are_no_change(
     os.utime(old, (1, 1))
 
     def is_told() -> bool:  # beside "begun changed", once or twice
-        return "a plugin asks for a restart: old.py changed" in told(events, "restart_asked")
+        return "restart requested: old.py changed" in told(events, "restart_asked")
 
     async with asyncio.timeout(DEADLINE), keep(paths=["old.py", "begun", "."]) as supervisor:
         server = supervisor["fake"]

@@ -248,13 +248,18 @@ VARIANTS: list[tuple[Event, str, int]] = [
         logging.DEBUG,
     ),
     (
+        EndpointFound(**HEAD, endpoint=Endpoint("127.0.0.1", 52341), source="configuration"),
+        f"listens at {URL} (the port that it was given)",
+        logging.DEBUG,
+    ),
+    (
         HealthReported(**HEAD, plugin="mine", healthy=None, reason="RuntimeError: kaput"),
         "health unknown: mine failed: RuntimeError: kaput",
         logging.WARNING,
     ),
     (
         Exited(**HEAD, exit=Exit(ExitCause.STOPPED, 1, signal=15, pid=4711, uptime=2.0, killed=True)),
-        "ended as asked: killed by SIGTERM after 2.0 s",
+        "stopped by SIGTERM after 2.0 s",
         logging.INFO,
     ),
     (

@@ -76,7 +76,7 @@ async def test_a_restart_that_a_plugin_asks_for_is_in_order_and_uses_none_up(mak
         assert (server.generation, server.restarts, server._engine.status.budget.used) == (2, 0, 0)
 
     told = [event.text for event in events if isinstance(event, Notice) and event.topic == "restart_asked"]
-    assert told == ["a plugin asks for a restart: the file has changed"]
+    assert told == ["restart requested: the file has changed"]
     assert not [event for event in events if isinstance(event, RestartScheduled)]
     states = [event.state for event in events if isinstance(event, StateChanged)]
     assert State.CRASHED not in states
