@@ -231,6 +231,8 @@ def run_pytest(folder: Path, *words: str, **files: str) -> subprocess.CompletedP
         "pytest",
         "-p",
         "no:cacheprovider",
+        "-p",
+        "no:hypothesispytest",  # it takes longer to import than all the rest
         "-W",
         "error",
         "-W",

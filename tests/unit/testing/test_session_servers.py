@@ -39,6 +39,8 @@ def test_it_answers(servers, number):
     with Path(__file__).with_name(f"{worker}.txt").open("a") as file:
         file.write(f"{web.pid} {web.state_dir}\\n")
 """
+# hypothesis takes longer to import than all the rest.
+WITHOUT = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 FAILING = """
 def test_wrong(servers):
     assert servers["web"].url is None
@@ -55,7 +57,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
 def run(project: pytest.Pytester, *words: str) -> pytest.RunResult:
     # A process of its own, as for others: xdist's workers are no threads either.
-    return project.runpytest_subprocess("-p", "no:cacheprovider", *words, timeout=100)
+    return project.runpytest_subprocess(*WITHOUT, *words, timeout=100)
 
 
 @pytest.mark.parametrize("words", [["-n", "0"], ["-n", "2"]], ids=["alone", "xdist"])
