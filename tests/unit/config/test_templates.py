@@ -36,6 +36,8 @@ UNKNOWN = (
     "3: templates.t.cwd: the template has no parameter ${parameter.foldr}; "
     'did you mean "${parameter.folder}"?'
 )
+NEEDED = 'the template "app" needs the parameter folder'
+WRITE_IT = 'write template = { use = "app", folder = ... }'
 NO_PARAMETER = 'the template "app" has no parameter of this name'
 ENVIRON = {"HOME": "/home/ada", "STAGE": "live"}
 
@@ -262,7 +264,7 @@ RIGHT = "[servers.web]\ncommand = ['x']\n"
             "template = { use = 'ap' }",
             '12: servers.a.template.use: there is no template "ap"; did you mean "app"?',
         ),
-        ("template = 'app'", '12: servers.a.template.folder: the template "app" needs the parameter folder'),
+        ("template = 'app'", f"12: servers.a.template.folder: {NEEDED}: {WRITE_IT}"),
         (
             "template = { use = 'app', foldr = 'x' }",
             f'12: servers.a.template.foldr: {NO_PARAMETER}; did you mean "folder"?',
@@ -408,7 +410,7 @@ def test_what_a_program_gives_is_taken_as_it_is(write: Write, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({}, 'template.folder: the template "app" needs the parameter folder'),
+        ({}, f"template.folder: {NEEDED}"),
         (
             {"folder": "x", "prot": 1},
             f'template.prot: {NO_PARAMETER}; did you mean "port"?',

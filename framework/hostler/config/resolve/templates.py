@@ -52,6 +52,8 @@ class Template(PlainValue):
         meant = {likely(name, self.parameters) for name in given if name not in self.parameters}
         for name in (one for one in missing if one not in meant):
             what = f"the template {quoted(self.name)} needs the parameter {name}"
+            if "." in place.key:  # a table, and not the arguments of a program
+                what += f": write template = {{ use = {quoted(self.name)}, {name} = ... }}"
             found.add(place, what, key=below(place.key, name))
 
         if missing or not all(right):
