@@ -16,7 +16,7 @@ from hostler.model.states import State
 from hostler.process.context import SupervisorContext
 from hostler.runtime.base_run import RunSignal
 from hostler.runtime.diagnosis import already_running, not_in_time, not_supervised
-from hostler.runtime.quiet_moment import QuietRestart, can_tell, wait_idle
+from hostler.runtime.quiet_moment import QuietRestart, can_tell, check_moment, wait_idle
 from hostler.runtime.server_status import ServerStatus
 
 _COMING_UP = frozenset({State.STARTING, State.WAITING_READY})
@@ -91,6 +91,7 @@ class SupervisedServer(ServerConditions):
         plugins tell, unless its run ends before; RestartNotIdle, and it is left alone, when that is not so
         `within` (seconds, or "10m").
         """
+        check_moment(when)
         if when == "idle" and self.usable:
             generation = self.generation if generation is None else generation
             await wait_idle(self, [self, *self.followers], within)
@@ -133,6 +134,7 @@ class SupervisedServer(ServerConditions):
 
         Errors as in `wait_ready`, as soon as it is at rest in another state.
         """
+        state = State(state)  # "running" is the same for who has no type checker
         await self._wait(lambda: self.state is state, state.value, timeout)
 
     async def wait_completed(self, timeout: float | None = None) -> None:

@@ -18,6 +18,12 @@ _NAMED = 5
 _UNKNOWN = "whether anything runs is unknown, which counts as busy"
 
 
+def check_moment(when: object) -> None:
+    """Raise ValueError for a moment that there is not: a restart at once would cut off what runs."""
+    if when not in {"now", "idle"}:
+        raise ValueError(f'when: expected "now" or "idle", found {when!r}')
+
+
 async def wait_idle(server: ServerFacts, asked: Sequence[ServerFacts], within: float | str) -> None:
     """Return when nothing runs on any of `asked`, or when the present run of the server is over.
 

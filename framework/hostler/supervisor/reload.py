@@ -16,6 +16,7 @@ from hostler.model.graph import in_order, require_variables
 from hostler.model.schema.diagnostics import likely
 from hostler.model.spec import Configuration, ServerSpec
 from hostler.model.states import State
+from hostler.runtime.quiet_moment import check_moment
 from hostler.supervisor.configuration import ConfigurationSource, configuration_of
 from hostler.supervisor.exposed_files import refuse_exposed
 from hostler.supervisor.listeners import ListenerTasks
@@ -75,6 +76,7 @@ class Reloader:
         self, configuration: ConfigurationSource, when: When | None, within: float | str
     ) -> Changes:
         """See Supervisor.reload."""
+        check_moment(when or "now")
         self._refuse_unless_open()
         if isinstance(configuration, str | os.PathLike):
             await refuse_exposed(self._registry.servers.values())

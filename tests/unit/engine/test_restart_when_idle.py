@@ -34,6 +34,18 @@ async def test_a_server_that_is_not_known_to_be_idle_runs_on(
         assert (server.state, server.generation) == (State.RUNNING, 1)
 
 
+async def test_another_moment_than_there_is_restarts_nothing(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    async with Supervisor(make_spec(), directories=directories) as supervisor:
+        server = supervisor["fake"]
+        await server.wait_ready(20)
+        for attempt in (server.restart(when="Idle"), supervisor.reload(make_spec(), when="later")):  # type: ignore[arg-type]
+            with pytest.raises(ValueError, match='when: expected "now" or "idle", found '):
+                await attempt
+        assert (server.state, server.generation) == (State.RUNNING, 1)
+
+
 @pytest.mark.parametrize(("fact", "answer", "idle"), [("what_runs", ["job"], []), ("is_idle", False, True)])
 async def test_it_is_restarted_as_soon_as_nothing_runs(
     fact: str, answer: object, idle: object, make_spec: MakeSpec, directories: Directories

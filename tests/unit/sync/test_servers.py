@@ -142,6 +142,8 @@ def test_ensure_starts_what_is_down_and_leaves_alone_what_is_up(served: Served, 
         assert repr(server) == f"<BlockingServer fake running {server.url} pid {server.pid}>"
         with pytest.raises(StartupTimeout, match="not backoff after"):
             server.wait_for(State.BACKOFF, 0.05)
+        with pytest.raises(ValueError, match="'stoped' is not a valid State"):
+            server.wait_for("stoped")  # type: ignore[arg-type]
 
         server.stop()
         server.wait_for(State.STOPPED)
