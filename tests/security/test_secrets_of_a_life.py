@@ -111,10 +111,12 @@ class Life:
         names = set(group.list_commands(click.Context(group))) - {"run"}
         calls = [(name, str(self.file), *more) for name in names for more in ((), ("fake", "--json"))]
         calls += [("show", "--origin", str(self.file)), ("show", "--origin", str(self.file), "fake")]
-        asked = {call: self.world.hostler(*call, **self.variables) for call in calls}
-        for call, command in asked.items():
-            command.end()
-            self.texts[" ".join(call)] = "\n".join([*command.out, *command.err])
+        for first in range(0, len(calls), 4):  # all at once, none would end in its time
+            some = calls[first : first + 4]
+            asked = {call: self.world.hostler(*call, **self.variables) for call in some}
+            for call, command in asked.items():
+                command.end()
+                self.texts[" ".join(call)] = "\n".join([*command.out, *command.err])
 
     def leaks(self) -> list[str]:
         """Where a trace of any secret stood first; a line that was there before is not searched again."""
