@@ -55,11 +55,19 @@ class Client:
 
 
 @asynccontextmanager
-async def controlled(*specs: ServerSpec, directories: Directories, host: Any = None) -> AsyncIterator[Client]:
+async def controlled(
+    *specs: ServerSpec, directories: Directories, host: Any = None, relistens: bool = False
+) -> AsyncIterator[Client]:
     """Supervise these servers, with a control socket of their own."""
     with short_folder() as folder:
         environ = {"XDG_STATE_HOME": str(folder)}
         supervisor = Supervisor(specs, namespace="test", directories=directories)
-        control = Control(supervisor, configuration=folder / "hostler.toml", environ=environ, host=host)
+        control = Control(
+            supervisor,
+            configuration=folder / "hostler.toml",
+            environ=environ,
+            host=host,
+            relistens=relistens,
+        )
         async with supervisor, control:
             yield Client(supervisor, control)

@@ -39,12 +39,14 @@ class RunControl:
         reloading: Reloading,
         view: View,
         end: Callable[[bool], None],
+        is_ending: Callable[[], bool],
     ) -> None:
         self._options = options
         self._supervisor = supervisor
         self._reloading = reloading
         self._view = view
         self._end = end
+        self._is_ending = is_ending
         self._control: Control | None = None
         self._reports_to = None if options is None else options.background
 
@@ -78,7 +80,8 @@ class RunControl:
             self._view.show_message(f"other commands cannot reach this hostler: {error.message}")
 
     async def close(self) -> None:
-        """Answer nobody any more; then the lock is free."""
+        """Answer nobody any more; then the lock is free, and is not taken again."""
+        self._options = None
         control, self._control = self._control, None
         if control is not None:
             await control.__aexit__(None, None, None)
@@ -91,8 +94,14 @@ class RunControl:
 
     async def _listen(self, options: ControlOptions) -> None:
         control = await asyncio.to_thread(_control_class)
+        if self._options is None:  # closed meanwhile
+            return
         self._control = control(
-            self._supervisor, configuration=options.configuration, socket=options.socket, host=self
+            self._supervisor,
+            configuration=options.configuration,
+            socket=options.socket,
+            host=self,
+            relistens=True,
         )
         await self._control.__aenter__()
 
@@ -112,7 +121,11 @@ class RunControl:
     # -- what clients ask ----------------------------------------------------------------------
 
     async def reload(self, *, dry_run: bool) -> Changes:
-        """Read the configuration again."""
+        """Read the configuration again, unless it is too late for that."""
+        if self._is_ending():
+            from hostler.control.problems import Refused  # noqa: PLC0415 - who asks has had it imported
+
+            raise Refused("shutting_down", "this hostler is about to end")
         return await self._reloading.reload(dry_run=dry_run)
 
     def shutdown(self, *, force: bool) -> None:

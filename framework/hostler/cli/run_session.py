@@ -67,8 +67,10 @@ class RunSession:
         self._supervisor.adopt_orphans()
         self._orphans = OrphanReaper(self._started)
         self._reloading = Reloading(self._supervisor, lambda: self._chosen(load()), self._view)
-        self._control = RunControl(control, self._supervisor, self._reloading, self._view, self._end)
         self._stop = asyncio.Event()
+        self._control = RunControl(
+            control, self._supervisor, self._reloading, self._view, self._end, self._stop.is_set
+        )
         self._tasks: set[asyncio.Task[Any]] = set()
         self._showing: set[asyncio.Task[Any]] = set()
         self._shown_until = float("inf")

@@ -20,6 +20,10 @@ class Unreachable(Exception):
     """Raised when no answer comes from the socket; the text says why."""
 
 
+class Closed(Unreachable):
+    """Raised when the connection ended before the answer did: whoever answered is about to end, or has."""
+
+
 class Answer:
     """The status, the headers (names in lower case) and the body of a response."""
 
@@ -76,7 +80,7 @@ def stream(path: str, target: str) -> Iterator[bytes | None]:
                     raise Unreachable(f"it answered {_status(head)}")
             *lines, data = data.split(b"\n") if not in_head else [data]
             yield from lines
-    raise Unreachable("the connection was closed")
+    raise Closed("the connection was closed")
 
 
 @contextmanager
@@ -93,7 +97,8 @@ def _sent(path: str, method: str, target: str, body: object, headers: str = "") 
             connection.sendall(head.encode("latin-1") + b"\r\n" + data)
         except OSError as error:
             reason = "it takes no request" if isinstance(error, TimeoutError) else error.strerror
-            raise Unreachable(reason or str(error)) from error
+            kind = Closed if isinstance(error, BrokenPipeError | ConnectionResetError) else Unreachable
+            raise kind(reason or str(error)) from error
         yield connection
 
 
@@ -107,7 +112,7 @@ def _received(connection: socket.socket, tick: float) -> Iterator[bytes | None]:
             yield None
             continue
         except OSError as error:
-            raise Unreachable(error.strerror or str(error)) from None
+            raise Closed(error.strerror or str(error)) from None
         if not piece:
             return
         yield piece
@@ -121,14 +126,14 @@ def _parse(data: bytes) -> Answer:
     }
     length = headers.get("content-length", "")
     if length.isdecimal() and len(body) < int(length):
-        raise Unreachable("the connection was closed in the middle of an answer")
+        raise Closed("the connection was closed in the middle of an answer")
     return Answer(_status(head), headers, body)
 
 
 def _status(head: bytes) -> int:
     words = head.split(b" ", 2)
+    if not head:
+        raise Closed("it was closed without an answer")
     if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
-        raise Unreachable(
-            "it was closed without an answer" if not head else "what listens there speaks no HTTP"
-        )
+        raise Unreachable("what listens there speaks no HTTP")
     return int(words[1])

@@ -55,11 +55,19 @@ class Board:
         self._events: deque[Event] = deque(maxlen=KEPT)
         self._seen: dict[str, Seen] = {}
         self._followers: list[Callable[[], None]] = []
-        self._end = supervisor.listen(self._on_event)
+        self._end: Callable[[], None] | None = supervisor.listen(self._on_event)
 
     def close(self) -> None:
-        """Take no more events."""
-        self._end()
+        """Take no more events, and let the followers know. Idempotent."""
+        end, self._end = self._end, None
+        if end is not None:
+            end()
+            self._tell_followers()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether no more events will come."""
+        return self._end is None
 
     @property
     def cursor(self) -> str:
@@ -108,6 +116,9 @@ class Board:
         self._count += 1
         if event.server:
             self._seen[event.server] = _after(self.seen(event.server), event)
+        self._tell_followers()
+
+    def _tell_followers(self) -> None:
         for follower in self._followers:
             follower()
 

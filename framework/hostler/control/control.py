@@ -23,7 +23,8 @@ class Control:
     """Offers the control API of a supervisor, between `async with` and its end.
 
     `configuration` is the file that clients find it by. `socket` is a path of its own for the socket. Nothing
-    is imported or done until the first client connects, which waits for that.
+    is imported or done until the first client connects, which waits for that. Where a program calls
+    `listen_again` on SIGUSR1, it says so by `relistens`: clients then send that when the socket is gone.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Control:
         environ: Mapping[str, str] | None = None,
         host: Host | None = None,
         log: str | None = None,
+        relistens: bool = False,
     ) -> None:
         self._supervisor = supervisor
         self._configuration = os.path.abspath(configuration)  # noqa: PTH100 - no link is followed
@@ -42,6 +44,7 @@ class Control:
         self._environ = os.environ if environ is None else environ
         self._host = host
         self._log = log
+        self._relistens = relistens
         self._socket: ControlSocket | None = None
         self._api: Api | None = None
         self._board: Board | None = None
@@ -52,19 +55,25 @@ class Control:
         """Lock the configuration and listen. Raises ProcessAlreadyRunning and EnvironmentSetupFailed."""
         from hostler.control.board import Board  # noqa: PLC0415 - after the first start, where it can wait
 
-        self._socket = ControlSocket.take(locate(self._configuration, self._environ), self._path)
-        self._board = Board(self._supervisor)
-        self._socket.describe(
-            {
-                "version": __version__,
-                "api": 1,
-                "configuration": self._configuration,
-                "log": self._log,
-                "since": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            }
-        )
+        location = locate(self._configuration, self._environ)
+        held = ControlSocket.take(location, self._path, relistens=self._relistens)
+        try:
+            held.describe(self._description())
+        except BaseException:
+            held.release()
+            raise
+        self._socket, self._board = held, Board(self._supervisor)
         self._wait_for_client()
         return self
+
+    def _description(self) -> dict[str, object]:
+        return {
+            "version": __version__,
+            "api": 1,
+            "configuration": self._configuration,
+            "log": self._log,
+            "since": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        }
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -78,8 +87,11 @@ class Control:
             self._opening.cancel()
             await asyncio.wait({self._opening})
         if self._http is not None and self._api is not None:
-            await self._http.close()
+            self._http.stop_listening()
+            # Who follows or waits is told first: the end of all others takes no time then.
+            self._board.close()
             await self._api.close()
+            await self._http.close()
         self._board.close()
         held.release()
 

@@ -9,7 +9,8 @@ import os
 import socket
 import stat
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -29,51 +30,50 @@ class ControlSocket:
         self.location = location
         self.path = path
         self.listener = _listen(path)
+        self._made = _identity(path)
         self._lock = lock
 
     @classmethod
-    def take(cls, location: Location, path: str | None = None) -> Self:
+    def take(cls, location: Location, path: str | None = None, *, relistens: bool = False) -> Self:
         """Lock the configuration and listen, at `path` where the socket is to be elsewhere.
 
-        Raises ProcessAlreadyRunning with the pid of who has it, and EnvironmentSetupFailed where a folder is
-        not ours or the socket cannot be made.
+        Clients send SIGUSR1 for a socket that is gone where this process `relistens` on it: it would end
+        others. Raises ProcessAlreadyRunning with the pid of who has it, and EnvironmentSetupFailed where a
+        folder is not ours or the socket cannot be made.
         """
         path = location.socket if path is None else os.path.abspath(path)
         _refuse_long(path)
-        try:
+        with _explained(path):
             for folder in dict.fromkeys((location.folder, os.path.dirname(path))):
                 _make_private(folder)
-            lock = _take_lock(location)
+            lock = _take_lock(location, relistens=relistens)
             try:
+                if path != location.socket:
+                    _refuse_another(path)
                 return cls(location, lock, path)
             except BaseException:
                 _release_lock(location, lock)
                 raise
-        except OSError as error:
-            where = error.filename or path
-            raise EnvironmentSetupFailed(
-                f"the control socket cannot be made: {where}: {error.strerror}",
-                hint="remove what is there, or repair its owner and mode; --no-control runs without a socket",
-                details={"path": str(where)},
-            ) from error
 
     def describe(self, values: dict[str, object]) -> None:
-        """Write what others want to know of this hostler beside the socket, whole or not at all."""
+        """Write what others want to know of this hostler beside the socket, whole or not at all.
+
+        Raises EnvironmentSetupFailed.
+        """
         known = {"pid": os.getpid(), "socket": self.path, **values}
-        _replace(self.location.description, json.dumps(known).encode())
+        with _explained(self.location.description):
+            _replace(self.location.description, json.dumps(known).encode())
 
     def is_there(self) -> bool:
-        """Whether there is a socket at the path."""
-        try:
-            return stat.S_ISSOCK(os.lstat(self.path).st_mode)
-        except OSError:
-            return False
+        """Whether our socket is at the path."""
+        return _identity(self.path) == self._made
 
     def listen_again(self) -> None:
         """Listen at the path anew, where somebody has removed the socket. Raises OSError."""
         self.listener.close()
         _make_private(os.path.dirname(self.path))
         self.listener = _listen(self.path)
+        self._made = _identity(self.path)
 
     def release(self) -> None:
         """Stop listening, remove the files, the lock last. Idempotent."""
@@ -81,10 +81,26 @@ class ControlSocket:
         if self._lock < 0:
             return
         lock, self._lock = self._lock, -1
-        for path in (self.path, self.location.description):
+        # Another hostler may have the same path of its own choice by now.
+        ours = [self.path] if self.is_there() else []
+        for path in (*ours, self.location.description):
             with suppress(OSError):
                 os.unlink(path)
         _release_lock(self.location, lock)
+
+
+@contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Raise EnvironmentSetupFailed for an OSError, which may know better than we which path it is about."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename2 or error.filename or path
+        raise EnvironmentSetupFailed(
+            f"the control socket cannot be made: {where}: {error.strerror}",
+            hint="remove what is there, or repair its owner and mode; --no-control runs without a socket",
+            details={"path": str(where)},
+        ) from error
 
 
 def _refuse_long(path: str) -> None:
@@ -107,7 +123,20 @@ def _make_private(folder: str) -> None:
         raise PermissionError(errno.EPERM, f"others may use it (mode {found.st_mode & 0o777:04o})", folder)
 
 
-def _take_lock(location: Location) -> int:
+def _refuse_another(path: str) -> None:
+    """Raise OSError where a path that was chosen has another file, or is in use: no lock tells whose."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise FileExistsError(errno.EEXIST, "what is there is no socket", path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        with suppress(FileNotFoundError, ConnectionRefusedError):
+            with suppress(BlockingIOError):  # somebody who is slow to take connections
+                probe.connect(path)
+            raise OSError(errno.EADDRINUSE, "another program listens there", path)
+
+
+def _take_lock(location: Location, *, relistens: bool) -> int:
     until = time.monotonic() + _PROBE_SECONDS
     while (lock := _try_lock(location.lock)) is None:
         if time.monotonic() > until:
@@ -118,9 +147,13 @@ def _take_lock(location: Location) -> int:
                 details={"pid": pid, "lock": location.lock},
             )
         time.sleep(0.005)
-    owner = json.dumps({"pid": os.getpid()}).encode()
-    os.pwrite(lock, owner, 0)
-    os.ftruncate(lock, len(owner))
+    owner = json.dumps({"pid": os.getpid(), "relistens": relistens}).encode()
+    try:
+        os.pwrite(lock, owner, 0)
+        os.ftruncate(lock, len(owner))
+    except BaseException:
+        os.close(lock)
+        raise
     return lock
 
 
@@ -161,14 +194,29 @@ def _listen(path: str) -> socket.socket:
         os.rename(unfinished, path)
     except BaseException:
         listener.close()
+        with suppress(OSError):
+            os.unlink(unfinished)
         raise
     return listener
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file is at a path; None without one."""
+    with suppress(OSError):
+        found = os.lstat(path)
+        return found.st_dev, found.st_ino
+    return None
 
 
 def _replace(path: str, data: bytes) -> None:
     unfinished = f"{path}.{os.getpid()}"
     with suppress(FileNotFoundError):
         os.unlink(unfinished)
-    with open(os.open(unfinished, _NEW, 0o600), "wb") as file:
-        file.write(data)
-    os.rename(unfinished, path)
+    try:
+        with open(os.open(unfinished, _NEW, 0o600), "wb") as file:
+            file.write(data)
+        os.rename(unfinished, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(unfinished)
+        raise

@@ -26,13 +26,18 @@ class EventStream:
         self._news = asyncio.Event()
 
     async def send_to(self, write: Callable[[bytes], Awaitable[None]]) -> None:
-        """Send frames until the client is gone: ConnectionError, or TimeoutError when it reads nothing."""
+        """Send frames until the board is closed and all are sent.
+
+        A client that is gone ends it with ConnectionError, one that reads nothing with TimeoutError.
+        """
         end = self._board.follow(self._news.set)
         try:
             while True:
                 frames = self._frames()
                 async with asyncio.timeout(_WRITE_SECONDS):
                     await write(frames or b":\n\n")
+                if self._board.is_closed and self._number == self._board.count:
+                    return
                 await self._wait()
         finally:
             end()

@@ -21,7 +21,8 @@ from hostler.control.routing import Call, Route, find, read_body, read_query
 _LOG = logging.getLogger("hostler.control")
 _LARGEST_BODY = 64 * 2**10
 _MOST_CONNECTIONS = 64
-_IDLE_SECONDS = 75.0
+_IDLE_SECONDS = 30.0  # also without a first request, or with half of one
+_BODY_SECONDS = 30.0
 _HEAD = {"Hostler-Version": __version__, "Hostler-Api": "1", "Cache-Control": "no-store"}
 _HEAD |= {"X-Content-Type-Options": "nosniff"}
 _SSE = {"Content-Type": "text/event-stream; charset=utf-8"}
@@ -102,9 +103,10 @@ async def _read(request: web.BaseRequest) -> bytes:
         return b""
     if request.content_type != "application/json":
         raise Refused("media_type", f"expected application/json, found {request.content_type}")
-    data = await request.content.read(_LARGEST_BODY + 1)
-    while len(data) <= _LARGEST_BODY and (more := await request.content.read(_LARGEST_BODY + 1)):
-        data += more
+    data = b""
+    async with asyncio.timeout(_BODY_SECONDS):
+        while len(data) <= _LARGEST_BODY and (more := await request.content.read(_LARGEST_BODY + 1)):
+            data += more
     if len(data) > _LARGEST_BODY:
         raise Refused("too_large", f"the most is {_LARGEST_BODY // 2**10} KiB")
     return data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -10,6 +11,8 @@ import socket
 import stat
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 
@@ -26,6 +29,8 @@ from hostler import (
     State,
     Supervisor,
 )
+from hostler.client.location import locate
+from hostler.client.transport import Closed, stream
 from hostler.control.control import Control
 from specs import MakeSpec, worker
 
@@ -120,6 +125,39 @@ async def test_a_link_in_the_place_of_a_file_leads_nobody_astray(
                         Control(supervisor, configuration="x.toml", environ=environ)
                     )
         assert (folder / "target").read_text() == "mine"
+
+
+async def test_a_chosen_path_that_is_another_program_s_or_file_is_left_alone(
+    directories: Directories,
+) -> None:
+    async with controlled(directories=directories) as client:
+        taken = Path(client.control.socket)
+        file = taken.with_name("notes.txt")
+        file.write_text("mine")
+        environ = {"XDG_STATE_HOME": str(taken.parents[2])}
+        async with Supervisor([], directories=directories) as other:
+            for path, reason in ((taken, "another program listens there"), (file, "is no socket")):
+                control = Control(other, configuration="other.toml", socket=path, environ=environ)
+                with pytest.raises(EnvironmentSetupFailed, match=f"{path}: .*{reason}"):
+                    await control.__aenter__()
+        assert file.read_text() == "mine"
+        assert await client.get("/v1")
+
+
+@pytest.mark.parametrize(("suffix", "make"), [("json", os.mkdir), ("lock", os.mkfifo)])
+async def test_what_cannot_be_written_is_told_and_leaves_no_lock(
+    directories: Directories, suffix: str, make: Callable[[Path], None]
+) -> None:
+    with short_folder() as folder:
+        environ = {"XDG_STATE_HOME": str(folder)}
+        async with Supervisor([], directories=directories) as supervisor:
+            async with Control(supervisor, configuration="x.toml", environ=environ) as control:
+                path = Path(control.socket).with_suffix(f".{suffix}")
+            make(path)
+            with pytest.raises(EnvironmentSetupFailed, match="the control socket cannot be made"):
+                await control.__aenter__()
+            assert os.listdir(path.parent) == [path.name]  # noqa: PTH208
+            assert not locate("x.toml", environ).is_held()
 
 
 async def test_a_path_that_is_too_long_is_refused_with_what_to_do(directories: Directories) -> None:
@@ -340,10 +378,24 @@ async def test_too_many_clients_are_told_to_come_again(directories: Directories)
                 one.close()
 
 
+async def test_a_signal_is_asked_for_only_where_it_would_not_kill(directories: Directories) -> None:
+    for relistens in (False, True):
+        async with controlled(directories=directories, relistens=relistens) as client:
+            lock = Path(client.control.socket).with_suffix(".lock")
+            assert json.loads(lock.read_text())["relistens"] is relistens
+
+
 async def test_the_end_waits_for_no_client(make_spec: MakeSpec, directories: Directories) -> None:
     async with controlled(make_spec("--no-listen"), directories=directories) as client:
+        path = client.control.socket
         waiting = asyncio.create_task(client.ask("POST", "/v1/servers/fake/start", {}))
-        await asyncio.sleep(0)
-        await client.get("/v1")
+        events = stream(path, "/v1/events")
+        await asyncio.to_thread(next, events)
+        following = asyncio.create_task(asyncio.to_thread(list, events))
+        begin = time.monotonic()
+        await client.control.__aexit__(None, None, None)
+        assert time.monotonic() - begin < 0.9  # otherwise each is given a second, twice
+    with pytest.raises(Closed):
+        await following
     with pytest.raises(Exception, match="closed"):
         await waiting

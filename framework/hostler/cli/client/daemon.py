@@ -12,7 +12,7 @@ from typing import Any
 
 from hostler.cli.client.commands import Arguments
 from hostler.client.location import LONGEST_PATH, Location, locate
-from hostler.client.transport import Unreachable, request, stream
+from hostler.client.transport import Answer, Closed, Unreachable, request, stream
 from hostler.version import __version__
 
 FAILED, BAD_CALL, NOT_RUNNING, TIMED_OUT, UNREACHABLE = range(1, 6)
@@ -32,6 +32,11 @@ class ClientError(Exception):
         self.code = code
         self.problem: dict[str, Any] = {"type": f"/problems/{kind}", "detail": detail, **more}
 
+    @property
+    def kind(self) -> str:
+        """The name of the problem."""
+        return str(self.problem["type"]).rpartition("/")[2]
+
     def __str__(self) -> str:
         server, hint = self.problem.get("server"), self.problem.get("hint")
         text = f"{server}: {self.problem['detail']}" if server else self.problem["detail"]
@@ -44,6 +49,7 @@ class Daemon:
 
     def __init__(self, location: Location, socket: str = "") -> None:
         self.location = location
+        self.pid = location.owner().get("pid")
         known = location.describe().get("socket")
         self.socket = socket or (known if isinstance(known, str) else location.socket)
 
@@ -73,19 +79,25 @@ class Daemon:
                 if line is not None and line.startswith(b"data: "):
                     yield json.loads(line[6:])
         except (Unreachable, ValueError) as error:
-            # At its end it closes its connections, and then releases the lock.
-            if self._has_lock_for(_END_SECONDS):
-                raise self._unreachable(error) from None
+            refusal = self._unreachable(error)
+            if refusal.code != NOT_RUNNING:
+                raise refusal from None
+
+    def lives(self) -> bool:
+        """Whether it has the lock, and no later one."""
+        return self.location.is_held() and self.location.owner().get("pid") == self.pid
+
+    def outlives(self, is_over: Callable[[], bool]) -> bool:
+        """Whether it still lives when the time is over; at once when it has ended before."""
+        while alive := self.lives():
+            if is_over():
+                break
+            time.sleep(_LOOK_SECONDS)
+        return alive
 
     def _call(self, method: str, target: str, body: object, timeout: float | None) -> dict[str, Any]:
         try:
-            try:
-                answer = request(self.socket, method, target, body, timeout=timeout)
-            except Unreachable as error:
-                if not isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
-                    raise
-                self._request_socket()
-                answer = request(self.socket, method, target, body, timeout=timeout)
+            answer = self._ask(method, target, body, timeout)
             value: dict[str, Any] = answer.json() if answer.body else {}
         except Unreachable as error:
             raise self._unreachable(error) from None
@@ -95,23 +107,28 @@ class Daemon:
             raise self._refusal(value, answer.headers.get("hostler-version", ""))
         return value
 
-    def _has_lock_for(self, seconds: float) -> bool:
-        until = time.monotonic() + seconds
-        while held := self.location.is_held():
-            if time.monotonic() > until:
-                break
+    def _ask(self, method: str, target: str, body: object, timeout: float | None) -> Answer:
+        """The answer; for a socket that is not there yet, or not any more, it waits a moment."""
+        is_over: Callable[[], bool] | None = None
+        while True:
+            try:
+                return request(self.socket, method, target, body, timeout=timeout)
+            except Unreachable as error:
+                gone = isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)
+                if not gone or (is_over is not None and is_over()) or not self.lives():
+                    raise
+            if is_over is None:
+                is_over = deadline_of(_REBIND_SECONDS)
+                self._request_socket()
             time.sleep(_LOOK_SECONDS)
-        return held
 
     def _request_socket(self) -> None:
-        """Have the hostler make its socket again, which somebody has removed; wait for that."""
-        pid = self.location.owner().get("pid")
-        if isinstance(pid, int) and pid > 1 and self.location.is_held():
+        """Have the hostler make its socket again, which somebody has removed."""
+        owner = self.location.owner()
+        # The signal would end a program that does not say that it waits for it.
+        if owner.get("relistens") is True and isinstance(self.pid, int) and self.pid > 1:
             with suppress(OSError):
-                os.kill(pid, signal.SIGUSR1)
-        until = time.monotonic() + _REBIND_SECONDS
-        while not os.path.exists(self.socket) and time.monotonic() < until:
-            time.sleep(_LOOK_SECONDS)
+                os.kill(self.pid, signal.SIGUSR1)
 
     def _refusal(self, problem: dict[str, Any], version: str) -> ClientError:
         kind = str(problem.get("type", "")).rpartition("/")[2]
@@ -122,9 +139,11 @@ class Daemon:
         return ClientError(_CODES.get(kind, FAILED), kind, detail, **problem)
 
     def _unreachable(self, error: Exception) -> ClientError:
-        if not self.location.is_held():
+        # At its end it closes its connections, and then releases the lock.
+        is_over = deadline_of(_END_SECONDS if isinstance(error, Closed) else 0.0)
+        if not self.outlives(is_over):
             return ClientError(NOT_RUNNING, "not_running", "the hostler in the background has just ended")
-        pid = self.location.owner().get("pid")
+        pid = self.pid
         return ClientError(
             UNREACHABLE,
             "unreachable",

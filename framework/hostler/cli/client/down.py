@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 from hostler.cli.client.commands import Arguments
-from hostler.cli.client.daemon import TIMED_OUT, ClientError, deadline_of, find
+from hostler.cli.client.daemon import NOT_RUNNING, TIMED_OUT, ClientError, deadline_of, find
 from hostler.cli.client.output import Output
-
-_LOOK_SECONDS = 0.01
 
 
 def run(arguments: Arguments, output: Output) -> int:
@@ -19,17 +15,18 @@ def run(arguments: Arguments, output: Output) -> int:
         return 0
     seconds = arguments.seconds("timeout", "5m")
     is_over = deadline_of(seconds)
-    pid = daemon.location.owner().get("pid")
-    daemon.post("/v1/shutdown", {"force": arguments.has("force")})
+    try:
+        daemon.post("/v1/shutdown", {"force": arguments.has("force")})
+    except ClientError as error:
+        if error.code != NOT_RUNNING:
+            raise
     # It removes the lock last of all: nothing tells of that.
-    while daemon.location.is_held() and daemon.location.owner().get("pid") == pid:
-        if is_over():
-            raise ClientError(
-                TIMED_OUT,
-                "timed_out",
-                f"not all is stopped after {seconds:g} s; it goes on",
-                hint="hostler down --force kills what is left",
-            )
-        time.sleep(_LOOK_SECONDS)
+    if daemon.outlives(is_over):
+        raise ClientError(
+            TIMED_OUT,
+            "timed_out",
+            f"not all is stopped after {seconds:g} s; it goes on",
+            hint="hostler down --force kills what is left",
+        )
     output.answer({"stopped": True}, "all servers are stopped")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from hostler.cli.client.commands import Arguments, Usage
 from hostler.cli.client.daemon import ClientError, require
@@ -25,8 +26,11 @@ def run(arguments: Arguments, output: Output) -> int:
         output.failure(error)
         return _FAILED
     program = arguments.command[0]
+    # Python ignores it, and what is ignored would be so in the command too.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         os.execvpe(program, list(arguments.command), os.environ | found["env"])  # noqa: S606 - that is the command
     except OSError as error:
-        output.note(f"{program} cannot be run: {error.strerror}")
-        return _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE
+        code = _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE
+        output.failure(ClientError(code, "failed", f"{program} cannot be run: {error.strerror}"))
+        return code

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from hostler.cli.client.commands import CLIENT_COMMANDS, Arguments, Usage, read_call
-from hostler.cli.client.daemon import BAD_CALL, ClientError
+from hostler.cli.client.daemon import BAD_CALL, FAILED, ClientError
 from hostler.cli.client.output import Output
 
 _MODULES = {"start": "service", "stop": "service", "restart": "service"}
@@ -33,8 +33,11 @@ def call(name: str, words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         output.note("the servers go on; `hostler down` stops them")
         return 130
-    except BrokenPipeError:
-        return 1
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # who has closed the pipe wants to read no more
+            where = f"{error.filename}: " if error.filename else ""
+            output.note(f"{where}{error.strerror}")
+        return FAILED
 
 
 def _function(name: str) -> Callable[[Arguments, Output], int]:

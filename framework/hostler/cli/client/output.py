@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from typing import TextIO
 
 from hostler.cli.client.daemon import ClientError
 from hostler.text.sanitize import harmless
@@ -20,17 +22,29 @@ class Output:
         """Print the answer: the value for programs, the text for people."""
         shown = json.dumps(value, ensure_ascii=True) if self._as_json else harmless(text)
         if shown:
-            sys.stdout.write(shown + "\n")
-            sys.stdout.flush()
+            _write(sys.stdout, shown)
 
     def note(self, text: str) -> None:
         """Print what is no answer."""
         if not self._quiet and not self._as_json:
-            sys.stderr.write(harmless(text) + "\n")
+            _write(sys.stderr, harmless(text))
 
     def failure(self, error: ClientError) -> None:
         """Print an error."""
         if self._as_json:
             self.answer({"problem": error.problem}, "")
         else:
-            sys.stderr.write(harmless(str(error)) + "\n")
+            _write(sys.stderr, harmless(str(error)))
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    """Write lines at once; nowhere, where the stream was closed before we began."""
+    if stream is None:
+        return
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except OSError:
+        # Python would write what is left once more at its end, and exit with a code of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise

@@ -6,12 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from hostler.cli.client.commands import Arguments
-from hostler.cli.client.daemon import FAILED, ClientError, Daemon, find, not_running
+from hostler.cli.client.daemon import FAILED, ClientError, Daemon, deadline_of, find, not_running
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting
 from hostler.cli.client.rows import Row, is_fine, table
@@ -20,6 +20,8 @@ from hostler.client.location import locate
 _LOG_LINES = 20
 _LARGEST_LOG = 5 * 2**20
 _KEPT_LOGS = 3
+_ENDING = {"shutting_down", "not_running"}
+_FOR_A_NEW_ONE = ("profile", "set", "idle-exit")
 
 
 def run(arguments: Arguments, output: Output) -> int:
@@ -28,16 +30,7 @@ def run(arguments: Arguments, output: Output) -> int:
     if not os.path.isfile(file):
         raise not_running(arguments.file)
     seconds = arguments.seconds("timeout", "5m")
-    daemon = find(arguments)
-    if daemon is None and _spawn(arguments, file):
-        daemon = Daemon(locate(file, os.environ), arguments.text("socket"))
-    elif daemon is None:
-        daemon = find(arguments)
-        if daemon is None:
-            raise ClientError(FAILED, "failed", "another hostler has just ended; try again")
-        _start(daemon, arguments)
-    else:
-        _reload(daemon, arguments, output)
+    daemon = _obtain(arguments, file, output, deadline_of(seconds))
     rows: list[Row] = []
     if not (arguments.has("no-wait") or arguments.has("no-start")):
         rows = Waiting(daemon, arguments.names, "ready").run(seconds)
@@ -45,8 +38,34 @@ def run(arguments: Arguments, output: Output) -> int:
     return 0
 
 
+def _obtain(arguments: Arguments, file: str, output: Output, is_over: Callable[[], bool]) -> Daemon:
+    """The hostler that has the configuration: a new one, or the one that is there, which reloads.
+
+    One that is about to end is waited for. Raises ClientError.
+    """
+    while True:
+        daemon = find(arguments)
+        if daemon is None and _spawn(arguments, file):
+            return Daemon(locate(file, os.environ), arguments.text("socket"))
+        # Where it was not there before, another `up` was faster.
+        daemon = daemon or find(arguments)
+        if daemon is None:
+            continue
+        try:
+            _reload(daemon, arguments, output)
+        except ClientError as error:
+            if error.kind not in _ENDING or daemon.outlives(is_over):
+                raise
+        else:
+            return daemon
+
+
 def _reload(daemon: Daemon, arguments: Arguments, output: Output) -> None:
     changes = daemon.post("/v1/reload", {}, timeout=300.0)
+    if unused := [f"--{name}" for name in _FOR_A_NEW_ONE if arguments.has(name)]:
+        output.note(
+            f"{', '.join(unused)}: not applied, a hostler runs already; `hostler down` first would do it"
+        )
     for kind in ("added", "removed", "restarted"):
         if changes[kind]:
             output.note(f"{kind}: {', '.join(changes[kind])}")
@@ -89,7 +108,7 @@ def _spawn(arguments: Arguments, file: str) -> bool:
     if report.get("exists"):
         return False
     code = child.wait()
-    raise ClientError(code or FAILED, "failed", _failure(report, log, begin), log=log)
+    raise ClientError(code if code > 0 else FAILED, "failed", _failure(report, log, begin), log=log)
 
 
 def _argv(arguments: Arguments, file: str, descriptor: int) -> list[str]:
@@ -128,9 +147,13 @@ def _open_log(file: str) -> str:
     """The path of the log of the hostler in the background; what has grown large is rotated first."""
     from pathlib import Path  # noqa: PLC0415 - only where a hostler is started
 
+    from hostler.errors import ServerError  # noqa: PLC0415
     from hostler.process.disk.directories import Directories, secure_directory  # noqa: PLC0415
 
-    log = str(secure_directory(Directories.default().data_for(str(Path(file)))) / "daemon.log")
+    try:
+        log = str(secure_directory(Directories.default().data_for(str(Path(file)))) / "daemon.log")
+    except ServerError as error:
+        raise ClientError(FAILED, "failed", error.message, hint=error.context.hint) from None
     with suppress(FileNotFoundError):
         if os.path.getsize(log) > _LARGEST_LOG:
             for number in reversed(range(_KEPT_LOGS)):

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import psutil
 import pytest
 from cli_project import eventually
 from controlled import short_folder
-from hostler_process import Done, Run, Start, server_table
+from hostler_process import HOSTLER, Done, Run, Start, server_table
 
 TASK = '[servers.build]\nkind = "task"\ncommand = ["true"]\n'
 
@@ -127,6 +128,39 @@ def test_up_again_takes_what_has_changed(project: Path, run: Run) -> None:
     assert wrong.returncode == 2
     assert 'did you mean "command"?' in wrong.stderr
     assert servers(run).keys() == after.keys()
+
+
+def test_up_waits_for_one_that_is_about_to_end(project: Path, run: Run, start: Start) -> None:
+    write(project, server_table("--term-delay", "1"))
+    pid = pid_of(run("up", "--json"))
+    down = start("down")
+    eventually(lambda: servers(run)["fake"]["state"] == "stopping")
+    assert pid_of(run("up", "--json")) != pid
+    assert down.process.wait(20) == 0
+
+
+def test_what_a_hostler_that_is_there_does_not_take_is_told(project: Path, run: Run) -> None:
+    write(project, server_table())
+    assert "--set" not in run("up", "--set", "servers.fake.title=a").stderr
+    assert "--set: not applied, a hostler runs already" in run("up", "--set", "servers.fake.title=b").stderr
+
+
+def test_a_folder_that_cannot_be_used_is_told(project: Path, run: Run, environ: dict[str, str]) -> None:
+    write(project, server_table())
+    up = run("up", env=environ | {"XDG_DATA_HOME": f"{project}/hostler.toml"})
+    assert up.returncode == 1
+    assert up.stderr.startswith(f"the directory {project}/hostler.toml/")
+
+
+def test_output_that_nobody_can_read_ends_without_a_traceback(
+    project: Path, run: Run, environ: dict[str, str]
+) -> None:
+    write(project, server_table())
+    run("up", "--no-start")
+    for output, expected in ((">&-", (0, "")), (">/dev/full", (1, "No space left on device\n"))):
+        argv = ["sh", "-c", f'exec "$@" {output}', "sh", *HOSTLER, "ps"]
+        done = subprocess.run(argv, cwd=project, env=environ, stderr=subprocess.PIPE, text=True, check=False)
+        assert (done.returncode, done.stderr) == expected
 
 
 def test_only_what_is_named_is_started_and_the_rest_can_be_later(project: Path, run: Run) -> None:
@@ -288,6 +322,8 @@ def test_a_command_runs_with_the_url_of_a_server(project: Path, run: Run) -> Non
     program = "import os, sys; print(os.environ['HOSTLER_URL']); sys.exit(7)"
     done = run("exec", "fake", "--", sys.executable, "-c", program)
     assert (done.returncode, done.stdout) == (7, f"{url}\n")
+    pipe = run("exec", "fake", "--", "sh", "-c", "yes | head -n 1")
+    assert (pipe.returncode, pipe.stdout, pipe.stderr) == (0, "y\n", "")
     assert run("exec", "fake", "--", "/nowhere").returncode == 127
     assert run("exec", "fake", "--", str(project)).returncode == 126
     assert run("exec", "other", "--", "true").returncode == 125
