@@ -216,7 +216,8 @@ def _advice(pid: int | None) -> str:
         )
 
     return (
-        "stop that one first, or use its server; to run a second one, copy the configuration to another "
-        "folder or, in a program, give each a namespace of its own, which keeps its servers apart: "
+        "stop that one first (hostler stop), or use its server (hostler url); to run a second one, copy the "
+        "configuration to another folder or, in a program, give each a namespace of its own, which keeps "
+        "its servers apart: "
         'serve(..., namespace="second")'
     )
