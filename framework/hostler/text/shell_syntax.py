@@ -13,6 +13,7 @@ _SCRIPT_FLAG = re.compile(r"-[A-Za-z]*c[A-Za-z]*")
 _WITH_VALUE = frozenset({"-o", "-O"})
 _DOLLARS = re.compile(r"(?P<dollars>\$+)(?P<next>.?)", re.DOTALL)
 _REFERENCE = re.compile(r"[A-Za-z0-9_{(@*#?!]")
+_ALMOST = re.compile(r"(?<![$\w])(?:\$|\{\{ ?)(?P<name>server\.(?:host|name|port|url))(?: ?\}\})?")
 _VARIABLE = re.compile(r"[\w./:=@,+-]*(?<!\$)(?P<variable>\$[A-Z_][A-Z0-9_]*)[\w./:=@,+-]*", re.ASCII)
 
 
@@ -30,6 +31,8 @@ def _messages(words: Sequence[str]) -> Iterator[str]:
     scripts = list(_scripts(words))
     if any(_has_lone_dollar(script) for script in scripts):
         yield "$$ stands for one $, so the shell finds a lone $; write $$$$ for its process id"
+    if found := _ALMOST.search(" ".join(words)):
+        yield f"{found[0]} is handed on as it is; write ${{{found['name']}}}"
 
     if scripts or _name(words[0]) in _SHELLS | _EXPAND_THEMSELVES:
         return

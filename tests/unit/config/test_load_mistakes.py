@@ -438,6 +438,7 @@ ON_TOP = [
     ("[template.t]\nport = 1", 'a.toml:1: template: unknown key; did you mean "templates"?'),
     ("[web]\ncommand = ['x']", "a.toml:1: web: unknown key; write [servers.web]"),
     ("[apps.web]\nscript = 'x'", "a.toml:1: apps: unknown key; write [servers.NAME]"),
+    ("[program.web]\ncommand = 'x'", "a.toml:1: program: unknown key; write [servers.NAME]"),
     ("[Service]\nExecStart = 'x'", "a.toml:1: Service: unknown key; write [servers.NAME]"),
     ("[plugins.http-health]", "a.toml:1: plugins: unknown key; write [servers.NAME.plugins]"),
     ("[servers.a]\ncommand = ['x']\n[server.b]", 'a.toml:3: server: unknown key; did you mean "servers"?'),

@@ -198,6 +198,9 @@ NO_SHELL = "no shell is used: $PORT is handed on as it is; write ${PORT}"
         (["true", "--listen=127.0.0.1:$PORT", "$PORT"], NO_SHELL),
         (["true", "$$PORT", "${HOME}", "{print $NF}", "^a$", "a$b"], ""),
         (["sh", "-c", "exec $PORT", "sh", "$PORT"], ""),
+        (["true", "--port=$server.port"], "$server.port is handed on as it is; write ${server.port}"),
+        (["sh", "-c", "x {{ server.url }}"], "{{ server.url }} is handed on as it is; write ${server.url}"),
+        (["true", "${server.name}", "$$server.port", "the server.port"], ""),
     ],
 )
 def test_dollars_that_no_shell_sees_and_those_that_a_shell_sees_otherwise_are_warned_of(

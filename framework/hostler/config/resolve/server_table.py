@@ -112,7 +112,7 @@ def suggest_header(name: str, node: Node) -> str:
         return "; write [servers.NAME.plugins]"
     if name.startswith("servers."):
         return f"; write [{name}], without quotes"
-    if name in SERVER_KEYS or foreign_words.is_command(name):
+    if name in SERVER_KEYS or (foreign_words.is_command(name) and not isinstance(node.value, dict)):
         return "; it is a key of a server: write it below [servers.NAME]"
     if suggest_place(name, node).startswith("; it is a plugin"):
         return f"; it is a plugin: write {name} below [servers.NAME.plugins]"
