@@ -87,9 +87,9 @@ class RunControl:
             await control.__aexit__(None, None, None)
 
     def listen_again(self) -> None:
-        """Make the socket anew where somebody has removed it."""
+        """Make the lock and the socket anew where somebody has removed them."""
         if self._control is not None:
-            with suppress(OSError):
+            with suppress(OSError, ServerError):
                 self._control.listen_again()
 
     async def _listen(self, options: ControlOptions) -> None:
@@ -140,6 +140,7 @@ class RunControl:
         idle_exit = options.idle_exit or float("inf")
         while True:
             await asyncio.sleep(min(_LOOK_SECONDS, idle_exit))
+            self.listen_again()
             missing = missing + 1 if _is_gone(options.configuration.parent) else 0
             active_at = loop_time() if self._is_active() else active_at
             if missing > 1:

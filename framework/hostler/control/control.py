@@ -106,9 +106,13 @@ class Control:
         return self._http is not None and self._http.is_busy
 
     def listen_again(self) -> None:
-        """Make the socket anew, where somebody has removed it."""
+        """Make the lock and the socket anew, where somebody has removed them.
+
+        Raises OSError, and errors as the beginning does.
+        """
         if self._socket is None or self._socket.is_there():
             return
+        self._socket.lock_again()
         if self._http is None:
             self._stop_waiting(self._socket)
         else:

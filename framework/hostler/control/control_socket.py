@@ -26,12 +26,14 @@ _PROBE_SECONDS = 0.2  # a client that looks whether the lock is held has it for 
 class ControlSocket:
     """One configuration's lock and listening socket, from `take` to `release` or the death of the process."""
 
-    def __init__(self, location: Location, lock: int, path: str) -> None:
+    def __init__(self, location: Location, lock: int, path: str, *, relistens: bool) -> None:
         self.location = location
         self.path = path
         self.listener = _listen(path)
         self._made = _identity(path)
         self._lock = lock
+        self._relistens = relistens
+        self._description: dict[str, object] = {}
 
     @classmethod
     def take(cls, location: Location, path: str | None = None, *, relistens: bool = False) -> Self:
@@ -50,7 +52,7 @@ class ControlSocket:
             try:
                 if path != location.socket:
                     _refuse_another(path)
-                return cls(location, lock, path)
+                return cls(location, lock, path, relistens=relistens)
             except BaseException:
                 _release_lock(location, lock)
                 raise
@@ -60,18 +62,35 @@ class ControlSocket:
 
         Raises EnvironmentSetupFailed.
         """
+        self._description = values
         known = {"pid": os.getpid(), "socket": self.path, **values}
         with _explained(self.location.description):
             _replace(self.location.description, json.dumps(known).encode())
 
     def is_there(self) -> bool:
-        """Whether our socket is at the path."""
-        return _identity(self.path) == self._made
+        """Whether our lock and our socket are in their places."""
+        return self._has_lock_file() and self._has_socket()
+
+    def lock_again(self) -> None:
+        """Take the lock anew, where its file was removed, as at the end of a login session; errors as `take`.
+
+        As long as it is gone nobody sees us, and another hostler may be started.
+        """
+        if self._has_lock_file():
+            return
+        with _explained(self.location.lock):
+            _make_private(self.location.folder)
+            lock = _take_lock(self.location, relistens=self._relistens)
+            os.close(self._lock)
+            self._lock = lock
+        self.describe(self._description)
 
     def listen_again(self) -> None:
         """Listen at the path anew, where somebody has removed the socket. Raises OSError."""
         self.listener.close()
         _make_private(os.path.dirname(self.path))
+        if self.path != self.location.socket:
+            _refuse_another(self.path)
         self.listener = _listen(self.path)
         self._made = _identity(self.path)
 
@@ -80,13 +99,21 @@ class ControlSocket:
         self.listener.close()
         if self._lock < 0:
             return
-        lock, self._lock = self._lock, -1
-        # Another hostler may have the same path of its own choice by now.
-        ours = [self.path] if self.is_there() else []
-        for path in (*ours, self.location.description):
+        # What was removed may have been made by another hostler by now, and is that one's.
+        ours = [self.path] if self._has_socket() else []
+        if self._has_lock_file():
+            ours.append(self.location.description)
+        for path in ours:
             with suppress(OSError):
                 os.unlink(path)
+        lock, self._lock = self._lock, -1
         _release_lock(self.location, lock)
+
+    def _has_socket(self) -> bool:
+        return _identity(self.path) == self._made
+
+    def _has_lock_file(self) -> bool:
+        return _is_at(self._lock, self.location.lock)
 
 
 @contextmanager
@@ -165,17 +192,17 @@ def _try_lock(path: str) -> int | None:
         except BlockingIOError:
             os.close(descriptor)
             return None
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
-                return descriptor
+        if _is_at(descriptor, path):
+            return descriptor
         # Its last holder removed the file between our open and our lock: again, with the new one.
         os.close(descriptor)
 
 
 def _release_lock(location: Location, lock: int) -> None:
     # Unlinked while it is locked: whoever opened it before sees that the path is another file's now.
-    with suppress(OSError):
-        os.unlink(location.lock)
+    if _is_at(lock, location.lock):
+        with suppress(OSError):
+            os.unlink(location.lock)
     fcntl.flock(lock, fcntl.LOCK_UN)
     os.close(lock)
 
@@ -198,6 +225,12 @@ def _listen(path: str) -> socket.socket:
             os.unlink(unfinished)
         raise
     return listener
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    """Whether an open file is the one at a path."""
+    found = os.fstat(descriptor)
+    return _identity(path) == (found.st_dev, found.st_ino)
 
 
 def _identity(path: str) -> tuple[int, int] | None:

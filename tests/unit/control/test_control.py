@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -376,6 +377,28 @@ async def test_too_many_clients_are_told_to_come_again(directories: Directories)
         finally:
             for one in held:
                 one.close()
+
+
+async def test_a_folder_that_was_removed_is_made_again(directories: Directories) -> None:
+    async with controlled(directories=directories) as client:
+        folder = Path(client.control.socket).parent
+        state = folder.parents[1]
+        configuration, environ = state / "hostler.toml", {"XDG_STATE_HOME": str(state)}
+        shutil.rmtree(folder)
+        client.control.listen_again()
+        assert locate(str(configuration), environ).is_held()
+        assert (await client.get("/v1"))["pid"] == os.getpid()
+
+        shutil.rmtree(folder)
+        async with (
+            Supervisor([], directories=directories) as other,
+            Control(other, configuration=configuration, environ=environ),
+        ):
+            with pytest.raises(ProcessAlreadyRunning):
+                client.control.listen_again()
+            files = set(folder.iterdir())
+            await client.control.__aexit__(None, None, None)
+            assert set(folder.iterdir()) == files
 
 
 async def test_a_signal_is_asked_for_only_where_it_would_not_kill(directories: Directories) -> None:

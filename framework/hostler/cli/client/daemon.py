@@ -19,6 +19,7 @@ FAILED, BAD_CALL, NOT_RUNNING, TIMED_OUT, UNREACHABLE = range(1, 6)
 
 _CODES = {"invalid_request": BAD_CALL, "invalid_configuration": BAD_CALL, "not_found": BAD_CALL}
 _CODES |= {"timed_out": TIMED_OUT, "unsupported": UNREACHABLE, "internal": UNREACHABLE}
+_CODES |= {"too_many": UNREACHABLE, "shutting_down": UNREACHABLE}
 _REBIND_SECONDS = 2.0
 _END_SECONDS = 5.0
 _LOOK_SECONDS = 0.01

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -282,6 +283,14 @@ def test_a_socket_that_was_deleted_is_asked_for(project: Path, run: Run, environ
     pid = pid_of(run("up", "--json"))
     for path in Path(environ["XDG_RUNTIME_DIR"], "hostler").glob("*.sock"):
         path.unlink()
+    assert pid_of(run("up", "--json")) == pid
+
+
+def test_a_folder_that_was_deleted_is_made_again(project: Path, run: Run, environ: dict[str, str]) -> None:
+    write(project, server_table())
+    pid = pid_of(run("up", "--json", "--idle-exit", "1s"))  # as often it looks, else once a minute
+    shutil.rmtree(Path(environ["XDG_RUNTIME_DIR"], "hostler"))
+    eventually(lambda: run("ps").returncode == 0)
     assert pid_of(run("up", "--json")) == pid
 
 
