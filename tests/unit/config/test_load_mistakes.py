@@ -261,7 +261,7 @@ IN_A_SERVER = [
     (
         "needs = [{ name = 'db' }]",
         (
-            'needs[0]: expected the name of a server; conditions stand in a table, needs = { db = "ready" }, '
+            'needs[0]: expected the name of a server (with a condition write needs = { db = "ready" }), '
             "found a table"
         ),
     ),
@@ -428,7 +428,7 @@ ON_TOP = [
     ("servers.x = true", "a.toml:1: servers.x: expected a table, [servers.x], found true"),
     (
         "[servers.'a b']\ncommand = ['x']",
-        'a.toml:1: servers."a b": a server\'s name is 1 to 64 letters, digits, - and _',
+        'a.toml:1: servers."a b": a server\'s name is 1 to 64 letters, digits, - and _; did you mean "a-b"?',
     ),
     (
         "port = 1\n[servers.a]\ncommand = ['x']",

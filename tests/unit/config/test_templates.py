@@ -434,7 +434,7 @@ def test_a_name_that_cannot_be_and_what_does_not_fit_together_are_told(write: Wr
     text = "[templates.t]\nparameters = { host = '127.0.0.1' }\ncommand = ['x']\nhost = '${parameter.host}'\n"
     templates = load(write("a.toml", text)).templates
     assert mistakes(lambda: templates["t"]("a b")) == [
-        'a.toml:1: servers."a b": a server\'s name is 1 to 64 letters, digits, - and _'
+        'a.toml:1: servers."a b": a server\'s name is 1 to 64 letters, digits, - and _; did you mean "a-b"?'
     ]
     (told,) = mistakes(lambda: templates["t"]("a", host="0.0.0.0"))
     assert "may be reached from outside" in told

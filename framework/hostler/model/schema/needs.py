@@ -32,7 +32,7 @@ def _is_list_of_names(node: Node, found: Diagnostics) -> bool:
         if isinstance(item.value, dict):
             named = [written(item.table[key]) for key in ("name", "server", "service") if key in item.table]
             example = f'{node.key.rpartition(".")[2]} = {{ {next(iter(named), "") or "db"} = "ready" }}'
-            found.expected(item, f"the name of a server; conditions stand in a table, {example}")
+            found.expected(item, f"the name of a server (with a condition write {example})")
     return not found.has_problem(node)
 
 

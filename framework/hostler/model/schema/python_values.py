@@ -47,7 +47,9 @@ def server_name(node: Node, found: Diagnostics) -> str | None:
     """The name of a server."""
     if isinstance(node.value, str) and _NAME.fullmatch(node.value):
         return node.value
-    found.add(node, "a server's name is 1 to 64 letters, digits, - and _")
+    likely = re.sub(r"[^A-Za-z0-9_-]+", "-", node.value).strip("-") if isinstance(node.value, str) else ""
+    proposal = likely if _NAME.fullmatch(likely) else ""
+    found.add(node, "a server's name is 1 to 64 letters, digits, - and _", proposal=proposal)
     return None
 
 
