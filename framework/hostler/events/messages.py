@@ -114,6 +114,9 @@ def what_followed(record: CrashRecord) -> str:
 
 @in_words.register
 def _(event: PluginFailed) -> str:
+    if event.hook == "listen":  # of a listener: no plugin has a hook of this name
+        text = f"listener {event.plugin} failed: {event.reason}"
+        return f"{text}; it is called no more" if event.disabled else text
     text = f"plugin {event.plugin} failed in {event.hook}: {event.reason}"
     return f"{text}; the hook has been disabled" if event.disabled else text
 

@@ -277,6 +277,11 @@ VARIANTS: list[tuple[Event, str, int]] = [
         "plugin mine failed in parse_port: kaput",
         logging.WARNING,
     ),
+    (
+        PluginFailed(server="", generation=0, plugin="mine", hook="listen", reason="kaput", disabled=True),
+        "listener mine failed: kaput; it is called no more",
+        logging.WARNING,
+    ),
     (Progress(**HEAD, text="installing"), "installing", logging.INFO),
     (Notice(**HEAD, topic="still_alive", text="1 is alive", level="warning"), "1 is alive", logging.WARNING),
     (
