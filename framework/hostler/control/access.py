@@ -8,6 +8,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
+from typing import cast
 
 _UCRED = struct.Struct("3i")  # pid, uid, gid
 _XUCRED = struct.Struct("2I")  # version, uid
@@ -32,9 +33,11 @@ class Gate(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Look who it is."""
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # that of uvloop is no subclass
         try:
-            uid = peer_uid(transport.get_extra_info("socket"))
+            # What uvloop gives has a descriptor, and nothing else of a socket.
+            with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as connection:
+                uid = peer_uid(connection)
         except OSError:
             uid = -1
         if uid not in {0, os.geteuid()}:

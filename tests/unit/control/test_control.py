@@ -18,6 +18,7 @@ from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 
 import pytest
+import uvloop
 from controlled import controlled, short_folder
 from hostler import (
     Change,
@@ -377,6 +378,16 @@ async def test_too_many_clients_are_told_to_come_again(directories: Directories)
         finally:
             for one in held:
                 one.close()
+
+
+def test_it_is_reached_under_uvloop(directories: Directories) -> None:
+    async def ask() -> int:
+        async with controlled(directories=directories) as client:
+            client.control.listen_again()
+            return (await client.ask("GET", "/livez")).status
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(ask()) == 200
 
 
 async def test_a_folder_that_was_removed_is_made_again(directories: Directories) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from hostler.cli.client.commands import Arguments
+from hostler.cli.client.commands import DEFAULT_FILE, Arguments
 from hostler.cli.client.daemon import FAILED, ClientError, Daemon, deadline_of, find, not_running
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting
@@ -34,7 +34,7 @@ def run(arguments: Arguments, output: Output) -> int:
     rows: list[Row] = []
     if not (arguments.has("no-wait") or arguments.has("no-start")):
         rows = Waiting(daemon, arguments.names, "ready").run(seconds)
-    _show(daemon, rows, output)
+    _show(daemon, arguments.file, rows, output)
     return 0
 
 
@@ -77,12 +77,13 @@ def _start(daemon: Daemon, arguments: Arguments) -> None:
         daemon.post("/v1/servers/start", {"names": list(arguments.names), "wait": False})
 
 
-def _show(daemon: Daemon, rows: Sequence[Row], output: Output) -> None:
+def _show(daemon: Daemon, file: str, rows: Sequence[Row], output: Output) -> None:
     pid = daemon.location.owner().get("pid")
     lines = [table(rows)] if rows else []
     if rows:
         lines.append(f"{sum(map(is_fine, rows))} of {len(rows)} ready.")
-    lines.append(f"hostler is in the background (pid {pid}): hostler ps, hostler down")
+    words = "" if file == DEFAULT_FILE else f" {file}"
+    lines.append(f"hostler is in the background (pid {pid}): hostler ps{words}, hostler down{words}")
     output.answer({"pid": pid, "socket": daemon.socket, "servers": list(rows)}, "\n".join(lines))
 
 

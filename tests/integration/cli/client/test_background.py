@@ -177,7 +177,9 @@ def test_only_what_is_named_is_started_and_the_rest_can_be_later(project: Path, 
 
 def test_it_may_begin_with_nothing_started(project: Path, run: Run) -> None:
     write(project, server_table())
-    assert run("up", "--no-start").returncode == 0
+    up = run("up", "--no-start", "./hostler.toml")
+    assert up.returncode == 0
+    assert up.stdout.endswith(": hostler ps ./hostler.toml, hostler down ./hostler.toml\n")
     assert servers(run)["fake"]["state"] == "stopped"
 
 
