@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 from traceback import extract_tb
@@ -9,6 +10,8 @@ from traceback import extract_tb
 from hostler.model.schema.diagnostics import likely
 
 _LONGEST_REPR = 300
+# How a dataclass says it: its cure is not that of an option.
+_MUTABLE = re.compile(r"mutable default <class '(?P<kind>\w+)'> for field (?P<name>\w+) ")
 BY_PATH = "hostler_plugin_"
 
 
@@ -34,7 +37,11 @@ def fault_in(error: BaseException, file: str) -> str:
     if isinstance(error, OSError) and str(error.filename) == file and error.strerror:
         return f"it cannot be read: {error.strerror}"
     lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == file]
-    return f"line {lines[-1]}: {said(error)}" if lines else said(error)
+    fault = said(error)
+    if type(error) is ValueError and (mutable := _MUTABLE.match(str(error))):
+        cure = f'{mutable["name"]}: ... = option({mutable["kind"]}(), "what it means")'
+        fault = f"a {mutable['kind']} can be the default of an option alone; write {cure}"
+    return f"line {lines[-1]}: {fault}" if lines else fault
 
 
 def place_of(class_: type) -> str:

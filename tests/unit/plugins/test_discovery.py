@@ -237,6 +237,10 @@ def test_importing_the_package_of_plugins_imports_no_plugin_and_no_msgspec() -> 
         ("def f():\n    raise RuntimeError('no licence')\n\nf()\n", "line 2: RuntimeError('no licence')"),
         ("import hostler_no_such_module\n", "line 1: ModuleNotFoundError("),
         ("import json\njson.loads('{')\n", "line 2: JSONDecodeError("),
+        (
+            "import dataclasses\n@dataclasses.dataclass\nclass Caddy:\n    sites: dict = {}\n",
+            "line 2: a dict can be the default of an option alone; write sites: ... = option(dict(), ",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_imported_is_told_with_its_line(tmp_path: Path, source: str, said: str) -> None:
