@@ -34,9 +34,12 @@ class Companion:
         """The pid of the command, None before its start."""
         return None if self._process is None else self._process.pid
 
-    async def start(self, servers: Collection[Server]) -> int:
-        """Start it with the addresses of the servers; an exit code as of a shell where it cannot be run."""
-        env = os.environ | addresses(servers)
+    async def start(self, servers: Collection[Server], names: Sequence[str]) -> int:
+        """Start it with the addresses of the servers; an exit code as of a shell where it cannot be run.
+
+        `names` are those of the call.
+        """
+        env = os.environ | addresses(servers, names)
         try:
             with _marked():
                 start = asyncio.create_subprocess_exec(*self._argv, env=env, **self._jobs.options)
@@ -79,16 +82,20 @@ def _marked() -> AbstractContextManager[None]:
     return lent_mark(_MARK) if mark_option(_MARK, ()) and not read_mark(os.getpid()) else nullcontext()
 
 
-def addresses(servers: Collection[Server]) -> dict[str, str]:
-    """What plugins publish, and HOSTLER_URL_NAME of each server; with one server alone HOSTLER_URL too."""
+def addresses(servers: Collection[Server], names: Sequence[str]) -> dict[str, str]:
+    """What plugins publish, and HOSTLER_URL_NAME of each server.
+
+    HOSTLER_URL is that of the one that was named, or that there is; of several none.
+    """
     env: dict[str, str] = {}
+    meant = list(names) or [server.name for server in servers]
 
     for server in servers:
         env |= server.child_env({})
         if server.url is not None:
             name = re.sub(r"[^A-Z0-9]", "_", server.name.upper())
             env[f"HOSTLER_URL_{name}"] = server.url
-            if len(servers) == 1:
+            if meant == [server.name]:
                 env["HOSTLER_URL"] = server.url
 
     return env

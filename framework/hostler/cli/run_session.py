@@ -144,7 +144,7 @@ class RunSession:
             return 128 + (self._signal or signal.SIGTERM)
         if supervisor.ended_by or any(one.state is State.FAILED for one in supervisor.servers.values()):
             return 1
-        if code := await companion.start(supervisor.servers.values()):
+        if code := await companion.start(supervisor.servers.values(), self._names):
             return code
         # The signal came while the command was being started.
         if self._stop.is_set() or supervisor.ended_by:

@@ -207,3 +207,5 @@ def test_the_command_is_told_where_each_server_is(configure: Configure, run: Run
     assert alone == ""
     assert web.startswith("http://127.0.0.1:")
     assert web != db != ""
+    alone, web, db = run("run", "db", "--", "sh", "-c", script).stdout.strip().split("|")
+    assert (alone == db != "", web) == (True, "")
