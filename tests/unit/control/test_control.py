@@ -366,6 +366,18 @@ async def test_what_is_no_http_ends_its_own_connection_only(directories: Directo
         assert await client.get("/v1")
 
 
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    directories: Directories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hostler.control.http_server._BODY_SECONDS", 0.05)
+    async with controlled(directories=directories) as client:
+        reader, writer = await asyncio.open_unix_connection(client.control.socket)
+        head = b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+        writer.write(b"POST /v1/servers/start HTTP/1.0\r\n" + head)
+        assert b"timed_out" in await reader.read()
+        writer.close()
+
+
 async def test_too_many_clients_are_told_to_come_again(directories: Directories) -> None:
     async with controlled(directories=directories) as client:
         await client.get("/v1")

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -278,6 +279,20 @@ def test_a_hostler_that_hangs_is_told_after_five_seconds(project: Path, run: Run
         os.kill(pid, signal.SIGCONT)
     assert done.returncode == 5
     assert f"(pid {pid}) cannot be talked to" in done.stderr
+
+
+def test_a_hostler_that_takes_no_more_clients_is_told(project: Path, run: Run) -> None:
+    write(project, server_table())
+    path = json.loads(run("up", "--json", "--no-start").stdout)["socket"]
+    held = [socket.socket(socket.AF_UNIX) for _ in range(64)]
+    for one in held:
+        one.connect(path)
+    try:
+        done = run("ps")
+    finally:
+        for one in held:
+            one.close()
+    assert (done.returncode, done.stderr) == (5, "64 connections are open, which is the most\n")
 
 
 def test_a_socket_that_was_deleted_is_asked_for(project: Path, run: Run, environ: dict[str, str]) -> None:
