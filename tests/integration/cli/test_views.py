@@ -145,6 +145,7 @@ class Titled:
 def test_a_server_is_called_by_its_title_its_plugins_or_its_name() -> None:
     plugins = (PluginSpec("x", use="nowhere:X"), PluginSpec("t", instance=Titled()))
     assert label(ServerSpec(name="web")) == "web server"
+    assert label(ServerSpec(name="web-server")) == "web-server"
     assert label(ServerSpec(name="web", plugins=plugins)) == "OpenCode server"
     assert label(ServerSpec(name="web", plugins=plugins), many=True) == "OpenCode server web"
     assert label(ServerSpec(name="web", title="My", plugins=plugins)) == "My server"

@@ -155,7 +155,8 @@ def label(spec: ServerSpec, *, many: bool = False) -> str:
     title = one_line(spec.title or _title_of_plugins(spec))
     title, kind = Masker(secrets_of_spec(spec)).text(title), spec.kind.value
     if not title:
-        return f"{spec.name} {kind}"
+        # "task task started" would read like a slip of the pen.
+        return spec.name if spec.name.lower().endswith(kind) else f"{spec.name} {kind}"
     return f"{title} {kind} {spec.name}" if many else f"{title} {kind}"
 
 
