@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
@@ -21,12 +20,12 @@ def call(name: str, words: Sequence[str]) -> int:
     try:
         arguments = read_call(CLIENT_COMMANDS[name], words)
     except Usage as error:
-        return _refuse(name, error)
+        return _refuse(name, words, error)
     output = Output(as_json=arguments.has("json"), quiet=arguments.has("quiet"))
     try:
         return _function(name)(arguments, output)
     except Usage as error:
-        return _refuse(name, error)
+        return _refuse(name, words, error)
     except ClientError as error:
         output.failure(error)
         return error.code
@@ -36,7 +35,7 @@ def call(name: str, words: Sequence[str]) -> int:
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # who has closed the pipe wants to read no more
             where = f"{error.filename}: " if error.filename else ""
-            output.note(f"{where}{error.strerror}")
+            output.failure(ClientError(FAILED, "failed", f"{where}{error.strerror}"))
         return FAILED
 
 
@@ -46,7 +45,11 @@ def _function(name: str) -> Callable[[Arguments, Output], int]:
     return function
 
 
-def _refuse(name: str, error: Usage) -> int:
-    words = CLIENT_COMMANDS[name].words
-    sys.stderr.write(f"Usage: hostler {name} [OPTIONS] {words}\n\nError: {error}\n")
+def _refuse(name: str, words: Sequence[str], error: Usage) -> int:
+    own = words[: words.index("--")] if "--" in words else words
+    if "--json" in own:
+        Output(as_json=True, quiet=False).failure(ClientError(BAD_CALL, "invalid_request", str(error)))
+    else:
+        call = f"hostler {name} [OPTIONS] {CLIENT_COMMANDS[name].words}"
+        Output(as_json=False, quiet=False).note(f"Usage: {call}\n\nError: {error}")
     return BAD_CALL

@@ -135,10 +135,12 @@ def test_up_again_takes_what_has_changed(project: Path, run: Run) -> None:
 def test_up_waits_for_one_that_is_about_to_end(project: Path, run: Run, start: Start) -> None:
     write(project, server_table("--term-delay", "1"))
     pid = pid_of(run("up", "--json"))
+    waiting = start("wait", "--for", "stopped", "fake")
+    eventually(lambda: psutil.Process(waiting.process.pid).net_connections("unix") != [])
     down = start("down")
     eventually(lambda: servers(run)["fake"]["state"] == "stopping")
     assert pid_of(run("up", "--json")) != pid
-    assert down.process.wait(20) == 0
+    assert (down.process.wait(20), waiting.process.wait(20)) == (0, 0)
 
 
 def test_what_a_hostler_that_is_there_does_not_take_is_told(project: Path, run: Run) -> None:

@@ -44,6 +44,8 @@ def test_a_wrong_call_is_told_with_what_is_allowed(
     told = capsys.readouterr().err
     assert message in told
     assert told.startswith(f"Usage: hostler {name}")
+    assert call(name, ["--json", *rest]) == 2
+    assert message in json.loads(capsys.readouterr().out)["problem"]["detail"]
 
 
 def test_options_stand_anywhere_and_may_repeat() -> None:
