@@ -69,12 +69,17 @@ class Webhook:
         check_headers(self.headers)
         if isinstance(self.url, str) and not _is_address(self.url):
             raise ValueError('url: expected an address such as "https://example.org/hook"')
+        if isinstance(self.url, str) and "@" in urlsplit(self.url).netloc and self._has_authorization():
+            raise ValueError("headers: Authorization is made of the user in url; leave out one of them")
         if self.queue < 1:
             raise ValueError("queue: must be 1 or more")
         kinds = sorted({kind.kind for kind in Event.__subclasses__()})
         for pattern in self.events:
             if not any(fnmatchcase(kind, pattern.removeprefix("!")) for kind in kinds):
                 raise ValueError(f'events: there is no kind "{pattern}"; there are: {", ".join(kinds)}')
+
+    def _has_authorization(self) -> bool:
+        return any(name.lower() == "authorization" for name in self.headers)
 
     async def listen(self, events: AsyncIterator[Event], context: ListenerContext) -> None:
         """Send what is wanted until the events have ended and nothing waits."""

@@ -312,6 +312,10 @@ async def test_a_secret_of_a_server_is_in_no_body(directories: Directories) -> N
         ({"queue": 0}, "queue: must be 1 or more"),
         ({"timeout": "0s"}, "timeout: must be longer than 0"),
         ({"headers": {"a b": "c"}}, "'a b' is no name of a header"),
+        (
+            {"url": "http://ada:T0K3N@x/", "headers": {"authorization": "Bearer x"}},
+            "headers: Authorization is made of the user in url; leave out one of them",
+        ),
     ],
 )
 def test_options_that_cannot_be_used_are_refused(options: dict[str, object], message: str) -> None:
