@@ -144,7 +144,7 @@ class Follower:
         tell("follower")
 
 class Listener:
-    async def listen(self, events):
+    async def listen(self, events, context):
         async for _ in events:
             pass
         tell("listener")

@@ -55,21 +55,20 @@ async def test_the_address_of_the_needed_server_is_filled_in_and_a_new_one_at_th
     make_spec: MakeSpec, directories: Directories
 ) -> None:
     target = worker(env={"URL": "${servers.fake.url}", "WHERE": "$${servers.fake.host} ${servers.fake.host}"})
+    fake = make_spec()
     spawned: list[Spawned] = []
 
-    async with Supervisor([target, make_spec()], directories=directories) as supervisor:
+    async with Supervisor([target, fake], directories=directories) as supervisor:
         supervisor.listen(lambda event: spawned.append(event) if isinstance(event, Spawned) else None)
         await supervisor.wait_ready("worker", timeout=20)
         first = supervisor["fake"].endpoint
         await supervisor["fake"].stop()
-        supervisor["fake"].spec = replace(
-            supervisor["fake"].spec, port=0 if first is None else first.port + 1
-        )
+        assert first is not None
+        await supervisor.reload([target, replace(fake, port=first.port + 1)])
         await supervisor["worker"].stop()
         await supervisor["worker"].start()
         second = supervisor["fake"].endpoint
 
-    assert first is not None
     assert second is not None
     assert first.port != second.port
     told = [event for event in spawned if event.server == "worker"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import psutil
 import pytest
 from finished_runs import run_to_end
 from hostler import (
@@ -254,11 +255,14 @@ async def test_a_mistake_of_hostler_itself_in_a_stop_is_raised_by_the_stop(
     async with Supervisor(make_spec(), directories=directories) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(20)
-        monkeypatch.setattr("hostler.engine.shutdown.wait_dependents_gone", fail)  # nothing real makes one
+        ran = server.members()
+        monkeypatch.setattr("hostler.engine.shutdown.empty_tree", fail)  # nothing real makes one
         with pytest.raises(ServerError, match="hostler itself failed.*a bug"):
             await server.stop()
         assert server.state is State.STOPPED
         assert server.pid is None
+        assert ran
+        assert not any(psutil.pid_exists(pid) for pid in ran)
         monkeypatch.undo()
         await server.start()
         await server.stop()
