@@ -146,9 +146,9 @@ class RunSession:
             return 1
         if code := await companion.start(supervisor.servers.values(), self._names):
             return code
-        # The signal came while the command was being started.
+        # What came while the command was being started: a Ctrl-C was ours until it had the terminal.
         if self._stop.is_set() or supervisor.ended_by:
-            companion.send_signal(signal.SIGTERM)
+            companion.send_signal(signal.SIGKILL if self._is_killing else self._signal or signal.SIGTERM)
 
         return await companion.wait()
 

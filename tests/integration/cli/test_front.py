@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hostler_process import HOSTLER, Configure, Terminal
+from hostler_process import HOSTLER, Configure, Terminal, server_table
 
 OpenTerminal = Callable[..., Terminal]
 CTRL_C, CTRL_D, CTRL_Z = b"\x03", b"\x04", b"\x1a"
@@ -57,6 +58,50 @@ def test_a_command_that_ctrl_c_ends_is_130_and_so_the_servers_are_stopped(termin
 
     assert shown.end() == 128 + signal.SIGINT
     assert "fake server stopped" in shown.text
+
+
+BUSY = """
+import asyncio, time
+from dataclasses import dataclass
+from hostler import hookimpl
+
+@dataclass(eq=False)
+class Busy:
+    @hookimpl
+    async def on_ready(self, server):
+        self.task = asyncio.create_task(self.work())
+
+    async def work(self):
+        for _ in range(12):
+            time.sleep(0.15)
+            await asyncio.sleep(0)
+"""
+
+
+@pytest.fixture
+def busy(terminal: OpenTerminal, configure: Configure, tmp_path: Path) -> OpenTerminal:
+    """Opens a terminal where the command runs for a while before hostler can give it the terminal."""
+    (tmp_path / "busy.py").write_text(BUSY)
+    configure(text=server_table() + "busy = { use = 'busy.py:Busy' }\n")
+    return terminal
+
+
+def test_a_ctrl_c_before_the_command_has_the_terminal_is_the_commands_too(busy: OpenTerminal) -> None:
+    shown = busy("run", "--", "sh", "-c", "trap 'exit 4' INT; echo waiting; while :; do sleep 0.05; done")
+    shown.read_until("waiting")
+    shown.press(CTRL_C)
+
+    assert shown.end() == 4
+    assert "fake server stopped" in shown.text
+
+
+def test_a_second_signal_while_the_command_is_started_kills_it(busy: OpenTerminal) -> None:
+    shown = busy("run", "--", "sh", "-c", "trap '' INT TERM; echo waiting; while :; do sleep 0.05; done")
+    shown.read_until("waiting")
+    os.kill(shown.pid, signal.SIGINT)
+    os.kill(shown.pid, signal.SIGTERM)
+
+    assert shown.end() == 128 + signal.SIGKILL
 
 
 SCRIPT = "{} run -- sh -c 'echo waiting; exec sleep 60'; echo the script goes on"
