@@ -27,7 +27,11 @@ BRIEF = RestartPolicy(initial_delay=0.01, max_delay=0.02, max_restarts=2, start_
 
 def make(what: str, when: str) -> ServerSpec:
     """Another user than root cannot run the Python of a home directory."""
-    fields: dict[str, Any] = {"cwd": Path("/"), "autostart": when == "running"}
+    fields: dict[str, Any] = {
+        "cwd": Path("/"),
+        "autostart": when == "running",
+        "env": {"API_TOKEN": "my<secret>"},
+    }
     fields |= {"restart": BRIEF if when == "ever" else PATIENT}
     if what == "processes":
         return ServerSpec(name="short", command=("sleep", "300"), port=None, **fields)

@@ -15,6 +15,7 @@ from hostler.launching.build import Given, choose_port
 from hostler.launching.resolved_inputs import ResolvedInputs, points_elsewhere, resolve_inputs
 from hostler.launching.spec_secrets import secrets_of_spec
 from hostler.process.disk.lock import NameLock
+from hostler.process.shortage_hint import shortage_hint
 from hostler.runtime.base_run import Run, RunSignal
 from hostler.runtime.certificates import report_unreadable
 from hostler.runtime.lingering_port import wait_for_port
@@ -48,7 +49,8 @@ class Startup:
         except ServerError as error:
             return error
         except Exception as error:  # noqa: BLE001 - what went wrong here must not end the server's life
-            return ServerError(f"the start could not be prepared: {error!r}")
+            number = error.errno if isinstance(error, OSError) else None
+            return ServerError(f"the start could not be prepared: {error!r}", hint=shortage_hint(number, ""))
         finally:
             self.run.mailbox.post(RunSignal.PREPARED)
 

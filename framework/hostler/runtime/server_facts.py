@@ -122,8 +122,7 @@ class ServerFacts(AsServer):
         slower. Raises OSError when nobody can look, without a free descriptor, say.
         """
         process = None if self.run is None else self.run.process
-        usage = self.context.processes.usage
-        return () if process is None else await usage(process, shared_once=shared_once)
+        return () if process is None else await self.context.processes.usage(process, shared_once=shared_once)
 
     @property
     def quiet_for(self) -> float:
@@ -290,10 +289,11 @@ class ServerFacts(AsServer):
 
     def publish(self, name: str, value: str, *, secret: bool = False) -> None:
         """Add a variable to `child_env()`; TypeError unless it is a string."""
-        self.published[name] = a_string(f"the variable {name}", value)
+        text = a_string(f"the variable {name}", value)
         if secret:
-            self.reporter.masker.register(value)
-            self.published_secrets |= {value}
+            self.redact(text)  # first: what cannot be masked is published to nobody
+            self.published_secrets |= {text}
+        self.published[name] = text
 
     def redact(self, value: str) -> None:
         """Mask this value from now on wherever hostler writes."""

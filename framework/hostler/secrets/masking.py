@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, AnyStr, NamedTuple
 
 from hostler.secrets.credentials import MASK, MINIMUM, secret_parts
-from hostler.secrets.secret_search import SecretSearch, spelt
+from hostler.secrets.secret_search import SecretSearch, spellings, spelt
 from hostler.secrets.word_search import Spans, merged
 
 _MASK = MASK.encode()
@@ -47,13 +47,16 @@ class Masker:
     def register(self, value: str) -> None:
         """Mask `value` in all that comes from now on; what `secret_parts` leaves out is ignored.
 
-        Each of its parts is masked in all its spellings.
+        Each of its parts is masked in all its spellings. Raises OSError, and leaves it out, where nothing can
+        be opened to load them: do with a secret what may show it after this.
         """
         if value in self._values:
             return
+        parts = {*secret_parts(value)}
+        if parts:
+            spellings()  # loaded by now, masking needs no file: errors of a shortage are masked, too
         with self._lock:
             self._values.add(value)
-            parts = {*secret_parts(value)}
             self._short |= set() if parts or len(value) < _SHORTEST else {value}
             self._parts |= parts
             self._searches = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import AnyStr, Generic, TypeAlias
 
 from hostler.secrets.word_search import Spans, WordSearch, merged, occurrences
@@ -84,11 +84,16 @@ class SecretSearch(Generic[AnyStr]):
         return any(len(one) > len(end) and one.startswith(end) for one in self._begun[beginning])
 
 
-def spelt(parts: Iterable[str]) -> Iterable[tuple[str, str]]:
-    """Each part in all its spellings, and the longest word of it: nobody escapes letters and digits."""
-    from hostler.text.encodings import spellings  # noqa: PLC0415 - few servers have secrets
+def spellings() -> Callable[[str], Iterator[str]]:
+    """What spells a secret; raises OSError where no file can be opened to load it."""
+    from hostler.text.encodings import spellings as spell  # noqa: PLC0415 - few servers have secrets
 
+    return spell
+
+
+def spelt(parts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each part in all its spellings, and the longest word of it: nobody escapes letters and digits."""
     for part in parts:
         word = max(_WORD.findall(part), key=len, default="")
-        for spelling in spellings(part):
+        for spelling in spellings()(part):
             yield spelling, word if len(word) >= _TOO_SHORT and word in spelling else spelling

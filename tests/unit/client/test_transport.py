@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ Serve = Callable[..., str]
 def serve(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """Listen, and send each client the next of these answers; an answer of None is silence."""
     monkeypatch.setattr(transport, "SILENCE", 0.2)
-    listeners: list[socket.socket] = []
+    listeners: list[tuple[socket.socket, threading.Thread]] = []
     kept: list[socket.socket] = []
 
     def begin(*answers: bytes | None) -> str:
@@ -26,24 +27,34 @@ def serve(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(path)
         listener.listen()
-        listeners.append(listener)
 
         def answer() -> None:
             for one in answers:
-                client = listener.accept()[0]
-                client.recv(65_536)
+                try:
+                    client = listener.accept()[0]
+                except OSError:  # shut down: nobody asks for the rest
+                    return
+                with suppress(BrokenPipeError, ConnectionResetError):  # a client that did not wait for it
+                    client.recv(65_536)
+                    client.sendall(one or b"")
                 if one is None:
                     kept.append(client)
-                    continue
-                client.sendall(one)
-                client.close()
+                else:
+                    client.close()
 
-        threading.Thread(target=answer, daemon=True).start()
+        thread = threading.Thread(target=answer)
+        thread.start()
+        listeners.append((listener, thread))
         return path
 
     yield begin
-    for one in (*listeners, *kept):
-        one.close()
+    for listener, thread in listeners:
+        listener.shutdown(socket.SHUT_RDWR)  # wakes who accepts, which a close does not
+        thread.join(10)
+        assert not thread.is_alive()
+        listener.close()
+    for client in kept:
+        client.close()
 
 
 def test_an_answer_has_its_status_headers_and_body(serve: Serve) -> None:

@@ -473,3 +473,30 @@ def test_a_named_tuple_in_details_stays_one() -> None:
     masker = Masker([SECRET])
     assert masker.nested({"at": Point(SECRET, ("a", SECRET))}) == {"at": Point(MASK, ("a", MASK))}
     assert isinstance(masker.nested(Point("x", ())), Point)
+
+
+def test_what_is_known_is_masked_also_when_no_file_can_be_opened_and_what_is_not_is_no_secret_then() -> None:
+    program = """
+import os, resource
+from hostler.secrets.masking import Masker
+
+def short(do):
+    _, most = before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open("/", os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, most))
+    try:
+        return do()
+    except OSError:
+        return "refused"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+masker, secret = Masker(), "my<secret>&more"
+print(short(lambda: masker.found_in(secret)))
+print(short(lambda: masker.register(secret)), masker.text(secret))
+masker.register(secret)
+print(short(lambda: masker.text("my&lt;secret&gt;&amp;more")))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stderr, done.stdout.splitlines()) == ("", ["False", "refused my<secret>&more", MASK])
