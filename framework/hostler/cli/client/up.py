@@ -73,7 +73,8 @@ def _reload(daemon: Daemon, arguments: Arguments, output: Output) -> None:
 
 
 def _start(daemon: Daemon, arguments: Arguments) -> None:
-    if not arguments.has("no-start"):
+    # Without names the reload has started what is new; what somebody has stopped, or nobody wanted, stays so.
+    if arguments.names and not arguments.has("no-start"):
         daemon.post("/v1/servers/start", {"names": list(arguments.names), "wait": False})
 
 

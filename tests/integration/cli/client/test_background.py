@@ -178,6 +178,14 @@ def test_only_what_is_named_is_started_and_the_rest_can_be_later(project: Path, 
     assert servers(run)["fake"]["state"] == "running"
 
 
+def test_up_again_starts_nothing_that_was_stopped_or_never_wanted(project: Path, run: Run) -> None:
+    write(project, server_table(), server_table(name="other", autostart="false"))
+    run("up")
+    run("stop", "fake")
+    assert run("up").returncode == 0
+    assert [row["state"] for row in servers(run).values()] == ["stopped", "stopped"]
+
+
 def test_it_may_begin_with_nothing_started(project: Path, run: Run) -> None:
     write(project, server_table())
     up = run("up", "--no-start", "./hostler.toml")
