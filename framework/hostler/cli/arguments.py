@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
@@ -10,16 +9,16 @@ from typing import Any, NamedTuple, TypedDict
 
 import click
 
+from hostler.cli.client import commands
 from hostler.cli.import_deadline import bounded_imports
 from hostler.config.load import load_resolved
 from hostler.config.resolve.listener_tables import ResolvedListener
 from hostler.config.source.overrides import Setting, read_settings
-from hostler.files.bounded_read import STDIN
 from hostler.model.schema.diagnostics import likely
 from hostler.model.spec import Configuration
 from hostler.model.validation import ResolvedServer
 
-DEFAULT_FILE = "hostler.toml"
+DEFAULT_FILE = commands.DEFAULT_FILE
 
 file_argument = click.argument(
     "file", type=click.Path(path_type=Path), default=DEFAULT_FILE, metavar="[FILE]", required=False
@@ -28,24 +27,13 @@ file_argument = click.argument(
 
 def configuration_file(word: str | Path) -> Path:
     """The file that a word names; a folder stands for the configuration in it."""
-    file = Path(word)
-    return file / DEFAULT_FILE if file.is_dir() else file
+    return Path(commands.configuration_file(str(word)))
 
 
 def file_and_names(words: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
     """The words of `[FILE] [NAMES]`: where the first looks like no file, all are names of servers."""
-    if words and _is_file(words[0]):
-        return configuration_file(words[0]), tuple(words[1:])
-    return Path(DEFAULT_FILE), tuple(words)
-
-
-def _is_file(word: str) -> bool:
-    """Whether a word is a file, or a folder with a configuration, and not the name of a server.
-
-    A folder beside a configuration often has the name of a server: it is meant where it has its own.
-    """
-    looks_so = word in {STDIN, os.curdir, os.pardir} or word.endswith(".toml") or os.sep in word
-    return looks_so or (word != "" and any(map(Path.is_file, (Path(word), Path(word, DEFAULT_FILE)))))
+    file, names = commands.file_and_names(words)
+    return Path(file), names
 
 
 def unknown_server(name: str, file: Path, names: Sequence[str]) -> click.UsageError:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -218,78 +219,43 @@ class Api:
         return (*self._reading(), *self._commanding())
 
     def _reading(self) -> tuple[Route, ...]:
-        name = ("not_found",)
+        get, name = partial(Route, "GET"), ("not_found",)
         return (
-            _get("/v1", self.daemon, shapes.Daemon),
-            _get("/v1/servers", self.servers, shapes.ServerList, query=ServerQuery),
-            _get("/v1/servers/{name}", self.server, shapes.ServerRow, problems=name),
-            _get("/v1/servers/{name}/crashes", self.crashes, shapes.CrashPage, problems=name),
-            _get("/v1/servers/{name}/connection", self.connection, shapes.Connection, problems=name),
-            _get("/v1/events", self.events, shapes.EventPage, query=EventQuery),
-            _get("/openapi.json", self.document, dict),
-            _get("/livez", self.live, None),
-            _get("/readyz", self.ready, None, statuses=(200, 503)),
+            get("/v1", self.daemon, shapes.Daemon),
+            get("/v1/servers", self.servers, shapes.ServerList, query=ServerQuery),
+            get("/v1/servers/{name}", self.server, shapes.ServerRow, problems=name),
+            get("/v1/servers/{name}/crashes", self.crashes, shapes.CrashPage, problems=name),
+            get("/v1/servers/{name}/connection", self.connection, shapes.Connection, problems=name),
+            get("/v1/events", self.events, shapes.EventPage, query=EventQuery),
+            get("/openapi.json", self.document, dict),
+            get("/livez", self.live, None),
+            get("/readyz", self.ready, None, statuses=(200, 503)),
         )
 
-    def _commanding(self) -> tuple[Route, ...]:
+    def _commanding(self) -> Iterator[Route]:
         failing = ("not_found", "failed", "timed_out", "unkillable")
-        stale = (*failing, "stale_generation", "not_idle")
-        one, all_ = "/v1/servers/{name}", "/v1/servers"
-        single, several = (shapes.Command, shapes.Outcome), (shapes.Commands, shapes.Outcomes)
-        return (
-            _post(f"{one}/start", self.start, *single, failing),
-            _post(f"{one}/stop", self.stop, *single, failing),
-            _post(f"{one}/restart", self.restart, *single, stale),
-            _post(f"{all_}/start", self.start, *several, failing),
-            _post(f"{all_}/stop", self.stop, *several, failing),
-            _post(f"{all_}/restart", self.restart, *several, stale),
-            _post(
-                "/v1/reload", self.reload, shapes.Reload, shapes.Changes, ("invalid_configuration",), (200,)
-            ),
-            _post("/v1/shutdown", self.shutdown, Shutdown, None, (), (202,)),
+        commands = {"start": self.start, "stop": self.stop, "restart": self.restart}
+        for path, body, answer in (
+            ("/v1/servers/{name}", shapes.Command, shapes.Outcome),
+            ("/v1/servers", shapes.Commands, shapes.Outcomes),
+        ):
+            for name, handler in commands.items():
+                problems = (*failing, "stale_generation", "not_idle") if name == "restart" else failing
+                yield Route(
+                    "POST",
+                    f"{path}/{name}",
+                    handler,
+                    answer,
+                    body=body,
+                    statuses=(200, 202),
+                    problems=problems,
+                )
+        yield Route(
+            "POST",
+            "/v1/reload",
+            self.reload,
+            shapes.Changes,
+            body=shapes.Reload,
+            problems=("invalid_configuration",),
         )
-
-
-def _get(
-    path: str,
-    handler: Callable[[Call], Awaitable[Any]],
-    answer: type[Any] | None,
-    *,
-    query: type[Struct] | None = None,
-    statuses: Sequence[int] = (200,),
-    problems: Sequence[str] = (),
-) -> Route:
-    return Route(
-        method="GET",
-        path=path,
-        handler=handler,
-        summary=_summary(handler),
-        answer=answer,
-        query=query,
-        statuses=statuses,
-        problems=problems,
-    )
-
-
-def _post(
-    path: str,
-    handler: Callable[[Call], Awaitable[Any]],
-    body: type[Struct],
-    answer: type[Any] | None,
-    problems: Sequence[str],
-    statuses: Sequence[int] = (200, 202),
-) -> Route:
-    return Route(
-        method="POST",
-        path=path,
-        handler=handler,
-        summary=_summary(handler),
-        answer=answer,
-        body=body,
-        statuses=statuses,
-        problems=problems,
-    )
-
-
-def _summary(handler: Callable[..., Any]) -> str:
-    return (handler.__doc__ or "").strip().splitlines()[0]
+        yield Route("POST", "/v1/shutdown", self.shutdown, None, body=Shutdown, statuses=(202,))

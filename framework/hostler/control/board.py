@@ -144,11 +144,7 @@ def _after_change(seen: Seen, change: StateChanged) -> Seen:
         seen,
         since=change.time,
         reason=change.reason,
-        ready_seconds=None
-        if begins
-        else change.seconds
-        if change.seconds is not None
-        else seen.ready_seconds,
+        ready_seconds=None if begins else seen.ready_seconds if change.seconds is None else change.seconds,
         next_try=seen.next_try if change.state is State.BACKOFF else None,
         memory=None if begins else seen.memory,
         hooks_out=() if begins and change.previous.at_rest else seen.hooks_out,

@@ -25,19 +25,23 @@ class Call:
     streams: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Route:
     """One row of the table. `statuses` are those of an answer that is no problem."""
 
     method: str
     path: str
     handler: Callable[..., Awaitable[Any]]
-    summary: str
-    answer: type[Any] | None = None
+    answer: type[Any] | None
     query: type[msgspec.Struct] | None = None
     body: type[msgspec.Struct] | None = None
     statuses: Sequence[int] = (200,)
     problems: Sequence[str] = ()
+
+    @property
+    def summary(self) -> str:
+        """What it does: the first line of what its handler says of itself."""
+        return (self.handler.__doc__ or "").strip().partition("\n")[0]
 
 
 def find(routes: Sequence[Route], method: str, path: str) -> tuple[Route, dict[str, str]]:
