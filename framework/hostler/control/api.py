@@ -17,7 +17,7 @@ from hostler.control.board import Board
 from hostler.control.event_stream import EventStream
 from hostler.control.problems import Refused
 from hostler.control.routing import Call, Route
-from hostler.control.rows import format_time, server_row
+from hostler.control.rows import event_row, format_time, server_row
 from hostler.control.server_commands import ServerCommands
 
 _PAGE = 200
@@ -135,7 +135,7 @@ class Api:
         events = []
         for number, event in self._board.after(number, self._board.count):  # noqa: B020 - the last one is kept
             if accepts(event):
-                events.append(event.as_dict() | {"cursor": self._board.cursor_of(number)})
+                events.append(event_row(event, self._board.cursor_of(number)))
             if len(events) == query.limit:
                 break
         count = 0 if missed is None else missed.count or 0

@@ -9,6 +9,7 @@ import msgspec
 
 from hostler import Event
 from hostler.control.board import Board, Missed
+from hostler.control.rows import event_row
 
 _BATCH = 500
 _GATHER_SECONDS = 0.005
@@ -65,7 +66,7 @@ class EventStream:
             self._number = own
             if self._accepts(event):
                 cursor = self._board.cursor_of(own)
-                body = msgspec.json.encode(event.as_dict() | {"cursor": cursor})
+                body = msgspec.json.encode(event_row(event, cursor))
                 frames.append(f"id: {cursor}\nevent: {event.kind}\ndata: ".encode() + body + b"\n\n")
         return b"".join(frames)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from hostler import CrashRecord, HealthReport, Server
+from hostler import CrashRecord, Event, HealthReport, Server
 from hostler.control.board import Seen
 from hostler.control.shapes import HealthWord, LastCrash, Memory, Restarts, ServerRow
 
@@ -36,6 +36,15 @@ def server_row(server: Server, seen: Seen) -> ServerRow:
         hooks_out=list(seen.hooks_out),
         needs=[need.server for need in server.spec.needed],
     )
+
+
+def event_row(event: Event, cursor: str) -> dict[str, object]:
+    """An event as its `as_dict`, with its cursor, and without the values of environment variables.
+
+    Those stand in the answer with the connection of a server alone; `origins` has their names.
+    """
+    row = event.as_dict() | {"cursor": cursor}
+    return row | {"env": None} if "env" in row else row
 
 
 def _word(plugin: str, report: HealthReport) -> HealthWord:

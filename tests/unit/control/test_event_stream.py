@@ -194,5 +194,14 @@ async def test_pages_and_streams_over_http_select_by_kind_and_server(directories
         writer.close()
 
 
+async def test_no_event_has_the_value_of_an_environment_variable(directories: Directories) -> None:
+    spec = ServerSpec(name="a", command=("sleep", "60"), port=None, env={"PLACE": "of-a-planted-value"})
+    async with controlled(spec, directories=directories) as client:
+        await client.post("/v1/servers/a/start", wait=True)
+        answer = await client.ask("GET", "/v1/events?kind=spawned")
+        assert b"PLACE" in answer.body  # its name, among the origins
+        assert b"of-a-planted-value" not in answer.body
+
+
 def worker_spec(name: str) -> ServerSpec:
     return ServerSpec(name=name, command=("sleep", "60"), port=None, autostart=False)
