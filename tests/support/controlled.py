@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hostler import Directories, ServerSpec, Supervisor
-from hostler.client.transport import Answer, request
+from hostler.cli.client.transport import Answer, request
 from hostler.control.control import Control
 
 

@@ -1,1 +1,1 @@
-"""Finding and calling the hostler that supervises a configuration in another process. Imports little."""
+"""Calls the hostler that supervises a configuration in another process."""

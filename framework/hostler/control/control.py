@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from hostler import Supervisor, __version__
-from hostler.client.location import locate
 from hostler.control.control_socket import ControlSocket
+from hostler.control.location import locate
 
 if TYPE_CHECKING:
     from hostler.control.api import Api, Host

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from hostler import EnvironmentSetupFailed, ProcessAlreadyRunning, trusted_folder
-from hostler.client.location import LONGEST_PATH, Location
+from hostler.control.location import LONGEST_PATH, Location
 
 _BACKLOG = 128
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -13,7 +13,7 @@ from hostler.cli.output.views import View
 from hostler.cli.reload import Reloading
 from hostler.cli.run_control import RunControl
 from hostler.cli.run_options import ControlOptions
-from hostler.client.location import control_folder
+from hostler.control.location import control_folder
 
 
 async def test_a_run_that_has_ended_does_not_listen_any_more(

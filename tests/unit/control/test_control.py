@@ -31,9 +31,9 @@ from hostler import (
     State,
     Supervisor,
 )
-from hostler.client.location import locate
-from hostler.client.transport import Closed, stream
+from hostler.cli.client.transport import Closed, stream
 from hostler.control.control import Control
+from hostler.control.location import locate
 from specs import MakeSpec, worker
 
 

@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import Any
 
 from hostler.cli.client.commands import Arguments
-from hostler.client.location import LONGEST_PATH, Location, locate
-from hostler.client.transport import Answer, Closed, Unreachable, request, stream
+from hostler.cli.client.transport import Answer, Closed, Unreachable, request, stream
+from hostler.control.location import LONGEST_PATH, Location, locate
 from hostler.version import __version__
 
 FAILED, BAD_CALL, NOT_RUNNING, TIMED_OUT, UNREACHABLE = range(1, 6)

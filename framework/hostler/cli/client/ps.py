@@ -9,7 +9,7 @@ from hostler.cli.client.commands import Arguments
 from hostler.cli.client.daemon import FAILED, ClientError, Daemon, require
 from hostler.cli.client.output import Output
 from hostler.cli.client.rows import is_fine, table
-from hostler.client.location import locations
+from hostler.control.location import locations
 
 
 def run(arguments: Arguments, output: Output) -> int:

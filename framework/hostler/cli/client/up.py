@@ -15,7 +15,7 @@ from hostler.cli.client.daemon import FAILED, ClientError, Daemon, deadline_of, 
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting
 from hostler.cli.client.rows import Row, is_fine, table
-from hostler.client.location import locate
+from hostler.control.location import locate
 
 _LOG_LINES = 20
 _LARGEST_LOG = 5 * 2**20

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hostler.client import transport
-from hostler.client.transport import Unreachable, request, stream
+from hostler.cli.client import transport
+from hostler.cli.client.transport import Unreachable, request, stream
 
 Serve = Callable[..., str]
 

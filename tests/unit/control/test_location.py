@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from hostler import Directories
-from hostler.client.location import control_folder, locate, locations
+from hostler.control.location import control_folder, locate, locations
 
 
 def test_it_is_in_the_runtime_folder_if_that_is_ours_alone(tmp_path: Path) -> None:
