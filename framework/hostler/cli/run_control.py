@@ -14,6 +14,7 @@ from hostler.cli.output.views import View
 from hostler.cli.reload import Reloading
 from hostler.cli.run_options import ControlOptions
 from hostler.concurrency.event_loop import loop_time
+from hostler.concurrency.threads import run_in_thread
 from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning, ServerError
 from hostler.events.events import Event, Spawned, StateChanged
 from hostler.model.diff import Changes
@@ -93,7 +94,7 @@ class RunControl:
                 self._control.listen_again()
 
     async def _listen(self, options: ControlOptions) -> None:
-        control = await asyncio.to_thread(_control_class)
+        control = await run_in_thread(_control_class, abandon_on_cancel=True, daemon=False)
         if self._options is None:  # closed meanwhile
             return
         self._control = control(

@@ -32,9 +32,14 @@ def mark_option(run_id: str, limits: Collection[str]) -> str:
 
 
 def may_lend() -> bool:
-    """Whether no thread but the output reader runs beside this one: nobody else starts a child just now."""
-    own = threading.current_thread()
-    return all(thread is own or thread.name == OUTPUT_THREAD_NAME for thread in threading.enumerate())
+    """Whether nobody else starts a child just now: the other threads are the output reader and idle ones."""
+    others = (thread for thread in threading.enumerate() if thread is not threading.current_thread())
+    return all(thread.name == OUTPUT_THREAD_NAME or _is_idle(thread) for thread in others)
+
+
+def _is_idle(thread: threading.Thread) -> bool:
+    # A worker of anyio: only its event loop gives it work. Were that not ours, its thread would be here, too.
+    return thread in getattr(thread, "idle_workers", ())
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
+import anyio
 import pytest
 from hostler.process.tree.members import find_tree
 from hostler.process.tree.run_mark import (
@@ -68,6 +69,24 @@ def lends_beside(name: str) -> bool:
     )
     done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, check=True)
     return done.stdout == "True\n"
+
+
+async def test_a_worker_that_waits_for_our_work_starts_no_children() -> None:
+    code = (
+        "import anyio, threading\n"
+        "from hostler.process.tree.run_mark import may_lend\n"
+        "async def main():\n"
+        "    go = threading.Event()\n"
+        "    async with anyio.create_task_group() as tasks:\n"
+        "        tasks.start_soon(anyio.to_thread.run_sync, go.wait)\n"
+        "        await anyio.wait_all_tasks_blocked()\n"
+        "        print(may_lend())\n"
+        "        go.set()\n"
+        "    print(may_lend())\n"
+        "anyio.run(main)"
+    )
+    done = await anyio.run_process([sys.executable, "-c", code])
+    assert done.stdout.split() == [b"False", b"True"]
 
 
 async def test_a_later_hostler_finds_it_by_the_mark_alone(start: Start, gone: Gone) -> None:
