@@ -45,6 +45,14 @@ def pm2(peers: Path | None) -> dict[str, Start]:
     return {"pm2": partial(_pm2, program)} if program is not None and program.exists() else {}
 
 
+def pm2_command(peers: Path | None, home: Path) -> list[str]:
+    """The command that talks to pm2's daemon of this home folder; empty where there is no pm2."""
+    program = None if peers is None else peers / "node_modules" / ".bin" / "pm2"
+    if program is None or not program.exists():
+        return []
+    return ["env", f"PM2_HOME={home}", "PM2_DISABLE_VERSION_CHECK=1", str(program)]
+
+
 def supervisors(peers: Path | None) -> dict[str, Start]:
     """hostler's installed command, and the peers."""
     return {"hostler": _hostler, **installed_peers(peers)}

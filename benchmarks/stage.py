@@ -66,7 +66,8 @@ class Stage:
         env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         env["PYTHONPYCACHEPREFIX"] = str(self.folder / "compiled")
         kinds = ("STATE", "DATA", "CACHE", "CONFIG")
-        return env | {f"XDG_{kind}_HOME": str(self.folder / kind.lower()) for kind in kinds}
+        env |= {f"XDG_{kind}_HOME": str(self.folder / kind.lower()) for kind in kinds}
+        return env | {"XDG_RUNTIME_DIR": str(self.folder)}  # where control sockets go; it is ours alone
 
     def _build(self) -> list[str]:
         """A C program where there is a compiler, since Python needs 15 ms to its first instruction."""
@@ -107,6 +108,19 @@ class Stage:
         )
         self._started.append(process)
         return process
+
+    def run(self, argv: Sequence[str]) -> float:
+        """Run a program to its end; the milliseconds that took. Raises CalledProcessError when it fails."""
+        begin = time.perf_counter()
+        subprocess.run(
+            list(argv),
+            check=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=self.env,
+            cwd=self.folder,
+        )
+        return (time.perf_counter() - begin) * 1000
 
     def end(self, process: subprocess.Popen[str], seconds: float = 5.0) -> None:
         """SIGTERM, some seconds, SIGKILL."""

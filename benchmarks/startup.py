@@ -8,8 +8,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from measuring import Row, compared, spread
@@ -37,7 +36,7 @@ def measure(quick: bool, peers: Path | None = None) -> list[Row]:
             if round_ == 1:
                 took.clear()  # in the first one modules were compiled
             for name, argv in ended.items():
-                took.setdefault(name, []).append(_to_its_end(argv, stage.env))
+                took.setdefault(name, []).append(stage.run(argv))
             took.setdefault("spawn", []).append(_bare(stage))
             took.setdefault("run", []).append(_hostler(stage))
             took.setdefault("run all", []).append(
@@ -98,12 +97,6 @@ def _row(
         goal,
         met,
     )
-
-
-def _to_its_end(argv: Sequence[str], env: Mapping[str, str]) -> float:
-    start = time.perf_counter()
-    subprocess.run(list(argv), check=True, stdout=subprocess.DEVNULL, env=env)
-    return (time.perf_counter() - start) * 1000
 
 
 def _bare(stage: Stage) -> float:
