@@ -33,6 +33,8 @@ ROWS = (
     "health_cost",
     "flood_command",
     "growth",
+    "client_commands",
+    "control_api",
 )
 TABLES = ("event_stream", "ports")  # those print their own
 
