@@ -11,46 +11,15 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
-import pytest
+from background_project import pid_of, servers, servers_pid, write
 from cli_project import eventually
-from controlled import short_folder
-from hostler_process import HOSTLER, Done, Run, Start, server_table
+from hostler_process import HOSTLER, Run, Start, server_table
 
 TASK = '[servers.build]\nkind = "task"\ncommand = ["true"]\n'
-
-
-@pytest.fixture
-def environ(environ: dict[str, str]) -> Iterator[dict[str, str]]:
-    """With a short runtime folder: the sockets' paths must fit into 100 bytes."""
-    with short_folder() as folder:
-        yield environ | {"XDG_RUNTIME_DIR": str(folder)}
-
-
-@pytest.fixture
-def project(tmp_path: Path, run: Run) -> Iterator[Path]:
-    """A folder in which nothing runs any more at the end."""
-    yield tmp_path
-    if (tmp_path / "hostler.toml").exists():
-        run("down", "--force")
-
-
-def write(project: Path, *tables: str) -> None:
-    (project / "hostler.toml").write_text("\n".join(tables))
-
-
-def servers(run: Run) -> dict[str, dict[str, object]]:
-    done = run("ps", "--json")
-    assert done.returncode == 0, done.stderr
-    return {row["name"]: row for row in json.loads(done.stdout)["servers"]}
-
-
-def pid_of(done: Done) -> int:
-    return int(json.loads(done.stdout)["pid"])
 
 
 def test_servers_live_in_the_background_from_up_to_down(
@@ -91,10 +60,6 @@ def test_servers_live_in_the_background_from_up_to_down(
     assert list(Path(environ["XDG_RUNTIME_DIR"], "hostler").iterdir()) == []
     again = run("down")
     assert (again.returncode, again.stdout) == (0, "no hostler supervises hostler.toml\n")
-
-
-def servers_pid(row: dict[str, object]) -> int:
-    return int(str(row["pid"]))
 
 
 def test_many_at_once_have_one_hostler(project: Path, run: Run) -> None:
