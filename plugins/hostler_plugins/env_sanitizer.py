@@ -81,7 +81,9 @@ class EnvSanitizer:
     """
 
     allow: list[str] = option(
-        [], "Names and patterns to copy from hostler's environment; a secret only by its full name"
+        [],
+        "Names and patterns to copy from hostler's environment; a secret only by its full name",
+        from_environ=True,
     )
     deny: list[str] = option([], "Names and patterns that the server never gets, whoever sets them")
     hygiene: list[str] = option(_HYGIENE, "Names and patterns to drop unless `allow` has the full name")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 
 import anyio
 
@@ -13,9 +16,10 @@ from hostler.cli.output.views import View
 from hostler.concurrency.threads import run_in_thread
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.files.session_keyring import leave_session_keys
-from hostler.model.diff import Changes, ListenerChanges
+from hostler.model.diff import Change, Changes, ListenerChanges
 from hostler.model.spec import Configuration
 from hostler.model.states import State
+from hostler.secrets.credentials import MASK
 from hostler.supervisor.exposed_files import refuse_exposed
 from hostler.supervisor.handle import engine_of
 from hostler.supervisor.supervisor import Supervisor
@@ -25,11 +29,17 @@ _LESS_RIGHTS = {"privileges", "sandbox"}
 
 @dataclass(slots=True, eq=False, repr=False)
 class Reloading:
-    """Loads a configuration, shows its changes and applies them. With an error the running one stays."""
+    """Loads a configuration, shows its changes and applies them. With an error the running one stays.
+
+    `load` reads it with the environment that it is given. What was handed over takes the place of this
+    process's own environment, from then on; its values are in no message.
+    """
 
     supervisor: Supervisor
-    load: Callable[[], Configuration]
+    load: Callable[[Mapping[str, str]], Configuration]
     view: View
+    _handed: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _requested: asyncio.Event = field(default_factory=asyncio.Event)
 
     def request(self) -> None:
@@ -47,11 +57,44 @@ class Reloading:
                 self.view.show_message(str(error), error=True)
                 self.view.show_message("reload failed; the running configuration is unchanged", error=True)
 
-    async def reload(self, *, dry_run: bool = False) -> Changes:
-        """Read the configuration, and apply it unless `dry_run`; errors as in Supervisor.reload."""
-        configuration = await self._read()
+    async def reload(
+        self, *, dry_run: bool = False, environ: Mapping[str, str | None] | None = None
+    ) -> Changes:
+        """Read the configuration, and apply it unless `dry_run`; errors as in Supervisor.reload.
+
+        `environ` is handed over: variables with their values, None for one that is not set.
+        """
+        async with self._lock:
+            handed = {**self._handed, **(environ or {})}
+            changes = await self._take(await self._read(handed), self._values(handed), dry_run=dry_run)
+            if not dry_run:
+                self._handed = handed
+            return changes
+
+    async def variables(self) -> tuple[set[str], set[str]]:
+        """The variables that the configuration refers to as it is on disk now; names, and patterns of names.
+
+        Those of our own environment that a pattern means are among the names.
+        """
+        from hostler.config.variables import NotedEnviron, words_of  # noqa: PLC0415 - few runs are asked
+
+        own = _laid_over(self._handed)
+        environ = NotedEnviron(own)
+        words: set[str] = set()
+        with suppress(InvalidConfiguration):  # a reload tells it
+            words = words_of(await self._loaded(environ))
+        patterns = {word for word in words if set("*?[") & set(word)}
+        meant = {name for name in own if any(fnmatchcase(name, pattern) for pattern in patterns)}
+        return environ.asked | (words - patterns) | meant, patterns
+
+    def _values(self, handed: Mapping[str, str | None]) -> set[str]:
+        """The values of what was handed over, as they were and as they will be."""
+        old = _laid_over(self._handed)
+        return {value for name, new in handed.items() for value in (old.get(name), new) if value}
+
+    async def _take(self, configuration: Configuration, hidden: set[str], *, dry_run: bool) -> Changes:
         failed = [server.name for server in self.supervisor.servers.values() if server.state is State.FAILED]
-        changes = self.supervisor.changes(configuration)
+        changes = _without(hidden, self.supervisor.changes(configuration))
         if dry_run:
             return changes
         again = [name for name in failed if name in changes.unchanged]
@@ -67,12 +110,20 @@ class Reloading:
                 engine_of(server).ask_up()
         return changes
 
-    async def _read(self) -> Configuration:
+    async def _read(self, handed: Mapping[str, str | None]) -> Configuration:
+        configuration = await self._loaded(_laid_over(handed))
+        if not handed:
+            return configuration
+        from hostler.config.variables import with_environ  # noqa: PLC0415 - as above
+
+        return with_environ(configuration, _different(handed))
+
+    async def _loaded(self, environ: Mapping[str, str]) -> Configuration:
         await refuse_exposed(map(engine_of, self.supervisor.servers.values()))
 
         try:
             with anyio.fail_after(SECONDS):
-                configuration = await run_in_thread(self.load, abandon_on_cancel=True)
+                configuration = await run_in_thread(self.load, environ, abandon_on_cancel=True)
         except TimeoutError:
             what = f"reading the configuration is not finished after {SECONDS} s"
             raise InvalidConfiguration(f"{what}: the import of a plugin hangs, or a disk") from None
@@ -80,6 +131,34 @@ class Reloading:
         # A server may have replaced a file while it was read.
         await refuse_exposed(map(engine_of, self.supervisor.servers.values()))
         return configuration
+
+
+def _laid_over(handed: Mapping[str, str | None]) -> Mapping[str, str]:
+    """Our environment, with what was handed over in its place."""
+    if not handed:
+        return os.environ
+    return {name: value for name, value in {**os.environ, **handed}.items() if value is not None}
+
+
+def _different(handed: Mapping[str, str | None]) -> dict[str, str | None]:
+    """What is not as in our own environment: a server that begins with that has nothing else."""
+    return {name: value for name, value in handed.items() if value != os.environ.get(name)}
+
+
+def _without(values: set[str], changes: Changes) -> Changes:
+    """The same changes, in which none of these values stands."""
+
+    def hidden(text: str | None) -> str | None:
+        return MASK if text is not None and any(value in text for value in values) else text
+
+    def of(changed: Mapping[str, tuple[Change, ...]]) -> dict[str, tuple[Change, ...]]:
+        return {
+            name: tuple(Change(one.key, hidden(one.before), hidden(one.after)) for one in keys)
+            for name, keys in changed.items()
+        }
+
+    listeners = replace(changes.listeners, changed=of(changes.listeners.changed))
+    return replace(changes, changed=of(changes.changed), listeners=listeners)
 
 
 def lines(changes: Changes, again: Sequence[str] = ()) -> Iterator[str]:

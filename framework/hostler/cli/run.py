@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -85,16 +85,18 @@ def command(
     raise SystemExit(asyncio.run(run()))
 
 
-def _read(file: Path, layers: Layers, starts: bool) -> Configuration:
+def _read(
+    file: Path, layers: Layers, starts: bool, environ: Mapping[str, str] | None = None
+) -> Configuration:
     """The configuration; what only a server that is not started cannot do without may be missing."""
-    configuration = load_resolved(file, **layers)[0]
+    configuration = load_resolved(file, **layers, environ=environ)[0]
     if starts:
         return configuration
     servers = {name: replace(spec, autostart=False) for name, spec in configuration.servers.items()}
     return replace(configuration, servers=servers)
 
 
-def _refuse_again(file: Path) -> Configuration:
+def _refuse_again(file: Path, environ: Mapping[str, str]) -> Configuration:
     raise InvalidConfiguration(
         [Problem("", "a configuration from a pipe cannot be read again; use a file", str(file))]
     )

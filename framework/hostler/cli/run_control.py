@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,13 +121,17 @@ class RunControl:
 
     # -- what clients ask ----------------------------------------------------------------------
 
-    async def reload(self, *, dry_run: bool) -> Changes:
+    async def variables(self) -> tuple[set[str], set[str]]:
+        """The variables that the configuration refers to."""
+        return await self._reloading.variables()
+
+    async def reload(self, *, dry_run: bool, environ: Mapping[str, str | None] | None) -> Changes:
         """Read the configuration again, unless it is too late for that."""
         if self._is_ending():
             from hostler.control.problems import Refused  # noqa: PLC0415 - who asks has had it imported
 
             raise Refused("shutting_down", "this hostler is about to end")
-        return await self._reloading.reload(dry_run=dry_run)
+        return await self._reloading.reload(dry_run=dry_run, environ=environ)
 
     def shutdown(self, *, force: bool) -> None:
         """End the run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -51,7 +51,7 @@ class RunSession:
         names: Sequence[str],
         command: Sequence[str] | None,
         view: View,
-        load: Callable[[], Configuration],
+        load: Callable[[Mapping[str, str]], Configuration],
         *,
         with_output: bool,
         control: ControlOptions | None = None,
@@ -66,7 +66,7 @@ class RunSession:
         self._supervisor = Supervisor(self._chosen(configuration))
         self._supervisor.adopt_orphans()
         self._orphans = OrphanReaper(self._started)
-        self._reloading = Reloading(self._supervisor, lambda: self._chosen(load()), self._view)
+        self._reloading = Reloading(self._supervisor, lambda environ: self._chosen(load(environ)), self._view)
         self._stop = asyncio.Event()
         self._control = RunControl(
             control, self._supervisor, self._reloading, self._view, self._end, self._stop.is_set

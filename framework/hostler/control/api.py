@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ import hostler
 from hostler import Event, State, Supervisor, __version__
 from hostler.control import shapes
 from hostler.control.board import Board
+from hostler.control.configuration_reload import ConfigurationReload, required
 from hostler.control.event_stream import EventStream
 from hostler.control.problems import Refused
 from hostler.control.routing import Call, Route
@@ -27,8 +28,14 @@ _LARGEST_PAGE = 1000
 class Host(Protocol):
     """What the program that runs the supervisor does for its clients."""
 
-    async def reload(self, *, dry_run: bool) -> hostler.Changes:
-        """Read the configuration again, and apply it unless `dry_run`; errors as in Supervisor.reload."""
+    async def variables(self) -> tuple[set[str], set[str]]:
+        """The variables that the configuration refers to, by name; and patterns of names, as in the shell."""
+
+    async def reload(self, *, dry_run: bool, environ: Mapping[str, str | None] | None) -> hostler.Changes:
+        """Read the configuration again, and apply it unless `dry_run`; errors as in Supervisor.reload.
+
+        The variables of `environ` take the place of the program's own, None for one that is not set.
+        """
 
     def shutdown(self, *, force: bool) -> None:
         """Stop all servers and end."""
@@ -66,6 +73,7 @@ class Api:
         self._host = host
         self._since = datetime.now(UTC)
         self._commands = ServerCommands(supervisor)
+        self._reload = ConfigurationReload(host)
 
     async def close(self) -> None:
         """Wait for no command any more."""
@@ -183,31 +191,10 @@ class Api:
         answer = shapes.Outcomes(servers=outcomes) if one is None else outcomes[0]
         return (200 if call.body.wait else 202), answer
 
-    async def reload(self, call: Call) -> tuple[int, object]:
-        """Read the configuration again, and restart what has changed."""
-        changes = await self._required_host().reload(dry_run=call.body.dry_run)
-        changed = {
-            name: [shapes.KeyChange(key=one.key, before=one.before, after=one.after) for one in keys]
-            for name, keys in changes.changed.items()
-        }
-        answer = shapes.Changes(
-            added=list(changes.added),
-            removed=list(changes.removed),
-            restarted=list(changes.restarted),
-            unchanged=list(changes.unchanged),
-            changed=changed,
-        )
-        return 200, answer
-
     async def shutdown(self, call: Call) -> tuple[int, object]:
         """Stop all servers and end; the lock is free when that is done."""
-        self._required_host().shutdown(force=call.body.force)
+        required(self._host).shutdown(force=call.body.force)
         return 202, None
-
-    def _required_host(self) -> Host:
-        if self._host is None:
-            raise Refused("unsupported", "the program that runs these servers does not offer that")
-        return self._host
 
     def _row(self, name: str) -> shapes.ServerRow:
         return server_row(self._supervisor[name], self._board.seen(name))
@@ -216,7 +203,7 @@ class Api:
 
     def routes(self) -> tuple[Route, ...]:
         """All that this API answers."""
-        return (*self._reading(), *self._commanding())
+        return (*self._reading(), *self._commanding(), *self._reload.routes())
 
     def _reading(self) -> tuple[Route, ...]:
         get, name = partial(Route, "GET"), ("not_found",)
@@ -250,12 +237,4 @@ class Api:
                     statuses=(200, 202),
                     problems=problems,
                 )
-        yield Route(
-            "POST",
-            "/v1/reload",
-            self.reload,
-            shapes.Changes,
-            body=shapes.Reload,
-            problems=("invalid_configuration",),
-        )
         yield Route("POST", "/v1/shutdown", self.shutdown, None, body=Shutdown, statuses=(202,))

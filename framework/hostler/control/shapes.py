@@ -128,9 +128,20 @@ class Outcomes(Struct, kw_only=True):
 
 
 class Reload(Struct, kw_only=True, forbid_unknown_fields=True):
-    """With `dry_run` nothing is changed."""
+    """With `dry_run` nothing is changed. The variables of `environment` replace those that hostler has.
+
+    One that is null is not set. They are kept in memory, in no answer, and for later reloads, too.
+    """
 
     dry_run: bool = False
+    environment: dict[str, str | None] | None = None
+
+
+class Variables(Struct, kw_only=True):
+    """Variables of the environment: `names`, and `patterns` of names as in the shell (`*`, `?`, `[...]`)."""
+
+    names: list[str]
+    patterns: list[str]
 
 
 class KeyChange(Struct, kw_only=True):
@@ -141,14 +152,24 @@ class KeyChange(Struct, kw_only=True):
     after: str | None
 
 
+class ListenerChanges(Struct, kw_only=True):
+    """What a reload changed, or would change, of the listeners."""
+
+    added: list[str]
+    removed: list[str]
+    changed: dict[str, list[KeyChange]]
+
+
 class Changes(Struct, kw_only=True):
-    """What a reload changed, or would change."""
+    """What a reload changed, or would change. `when_idle` are restarted once nothing runs on them."""
 
     added: list[str]
     removed: list[str]
     restarted: list[str]
     unchanged: list[str]
     changed: dict[str, list[KeyChange]]
+    when_idle: list[str]
+    listeners: ListenerChanges
 
 
 class Connection(Struct, kw_only=True):

@@ -14,6 +14,7 @@ from hostler.errors import EnvironmentSetupFailed, InvalidConfiguration, ServerE
 from hostler.launching.build import Given, choose_port
 from hostler.launching.resolved_inputs import ResolvedInputs, points_elsewhere, resolve_inputs
 from hostler.launching.spec_secrets import secrets_of_spec
+from hostler.model.spec import environ_of
 from hostler.process.disk.lock import NameLock
 from hostler.process.shortage_hint import shortage_hint
 from hostler.runtime.base_run import Run, RunSignal
@@ -117,12 +118,11 @@ class Startup:
             return ResolvedInputs()
 
         readings = None
+        environ = environ_of(server.spec, server.context.live_env)
         server.reporter.note_activity("reading its secrets and env_file")
 
         with anyio.move_on_after(server.spec.prepare_timeout):
-            readings = await run_in_thread(
-                resolve_inputs, server.spec, server.context.live_env, abandon_on_cancel=True
-            )
+            readings = await run_in_thread(resolve_inputs, server.spec, environ, abandon_on_cancel=True)
 
         if readings is None:
             raise EnvironmentSetupFailed("reading its secrets and env_file took longer than prepare_timeout")

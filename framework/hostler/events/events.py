@@ -189,14 +189,13 @@ class Notice(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class MemorySampled(Event):
-    """The resident memory of the server's whole tree, in bytes, and the processor seconds of all of it."""
+    """The resident memory of the server's whole tree, in bytes."""
 
     kind = "memory"
 
     rss: int
     processes: int
     uptime: float
-    cpu: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)

@@ -13,7 +13,7 @@ from hostler.launching.resolved_inputs import ResolvedInputs
 from hostler.model.interpolation import InterpolationError, Reference, expand
 from hostler.model.launch import Launch
 from hostler.model.plain_value import PlainValue
-from hostler.model.spec import ServerSpec
+from hostler.model.spec import ServerSpec, environ_of
 from hostler.model.values import Endpoint
 
 if TYPE_CHECKING:  # it imports asyncio, which a look at a configuration does without
@@ -110,11 +110,11 @@ def launch_of(spec: ServerSpec, fill: Callable[[str], str], **known: Any) -> Lau
     )
 
 
-def _shared(context: SupervisorContext) -> dict[str, Any]:
-    """The fields that are the same for all servers of a supervisor."""
+def _surroundings(spec: ServerSpec, context: SupervisorContext) -> dict[str, Any]:
+    """The fields that are the same for all servers of a supervisor, but for the `environ` of each."""
     return {
-        "host_env": context.host_env,
-        "live_env": context.live_env,
+        "host_env": environ_of(spec, context.host_env),
+        "live_env": environ_of(spec, context.live_env),
         "data_dir": context.folders.secure(context.data_dir),
         "cache_dir": context.folders.secure(context.directories.cache),
         "inputs": context.inputs(),
@@ -138,7 +138,7 @@ def build_launch(
     """
     fill = interpolator(spec, given.port, given.others)
     own = {"generation": generation, "port": given.port, "secrets": _Secrets(learn), "warn": warn}
-    launch = launch_of(spec, fill, **own, **_shared(context))
+    launch = launch_of(spec, fill, **own, **_surroundings(spec, context))
     set_variables(launch, spec, fill, needed=given.needed, readings=given.readings)
 
     for text in given.readings.warnings:

@@ -67,7 +67,10 @@ def differences(old: ServerSpec, new: ServerSpec) -> tuple[Change, ...]:
 
 def listener_differences(old: ListenerSpec, new: ListenerSpec, hidden: Iterable[str]) -> tuple[Change, ...]:
     """The options in which two specs of one listener differ; texts that are `hidden` are masked."""
-    before, after = ({**spec.options, "use": spec.instance or spec.use} for spec in (old, new))
+    before, after = (
+        {**spec.options, "use": spec.instance or spec.use, **dict(_entries_of_environ(spec.environ))}
+        for spec in (old, new)
+    )
     return _differences(before, after, Masker([*old.secrets, *new.secrets, *hidden]))
 
 
@@ -77,9 +80,19 @@ def _differences(
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
 
     def text(key: str, values: Mapping[str, object]) -> str | None:
-        return masker.text(_text(key.rpartition(".")[2], values[key])) if key in values else None
+        # A variable that stands in one of them alone is hostler's own in the other.
+        default = {key: _Hidden("")} if key.startswith("environ.") else {}
+        found = {**default, **values}
+        return masker.text(_text(key.rpartition(".")[2], found[key])) if key in found else None
 
     return tuple(Change(key, text(key, before), text(key, after)) for key in keys)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hidden:
+    """The value of a variable that hostler was given (None: it is not set): compared, and never shown."""
+
+    value: str | None = field(repr=False)
 
 
 # -- keys ------------------------------------------------------------------------------------------
@@ -95,6 +108,8 @@ def _entries(spec: ServerSpec) -> Iterator[tuple[str, object]]:
                 continue
             case "plugins":
                 yield from _entries_of_plugins(value)
+            case "environ":
+                yield from _entries_of_environ(value)
             case "env":
                 yield from ((f"env.{name}", item) for name, item in value.items())
             case "restart":
@@ -105,6 +120,11 @@ def _entries(spec: ServerSpec) -> Iterator[tuple[str, object]]:
                 yield "needs", as_needs(value)
             case _:
                 yield one.name, value
+
+
+def _entries_of_environ(environ: Mapping[str, str | None]) -> Iterator[tuple[str, object]]:
+    for name, value in environ.items():
+        yield f"environ.{name}", _Hidden(value)
 
 
 def _entries_of_plugins(plugins: Sequence[PluginSpec]) -> Iterator[tuple[str, object]]:
@@ -118,17 +138,19 @@ def _entries_of_plugins(plugins: Sequence[PluginSpec]) -> Iterator[tuple[str, ob
 
 
 def _text(name: str, value: object) -> str:  # noqa: PLR0911 - a table
-    if is_secret_name(name) and not isinstance(value, bool | Secret | Mapping | None):
+    if is_secret_name(name) and not isinstance(value, bool | Secret | Mapping | _Hidden | None):
         return MASK
     match value:
         case Mapping():
             return "{" + ", ".join(f"{key} = {_text(str(key), item)}" for key, item in value.items()) + "}"
         case list() | tuple():
             return "[" + ", ".join(masked_words(_text(name, item) for item in value)) + "]"
+        case _Hidden(value=None) | None:
+            return "(none)"
+        case _Hidden():
+            return MASK
         case Secret():
             return f"the secret {value.secret}"
-        case None:
-            return "(none)"
         case bool():
             return "true" if value else "false"
         case float():

@@ -66,7 +66,7 @@ class PluginSpec(PlainValue):
 class ListenerSpec(PluginSpec):
     """One listener, a plugin of the whole run: as PluginSpec, with entry points of "hostler.listeners".
 
-    `secrets` and `unset` are those of ServerSpec.
+    `secrets`, `unset` and `environ` are those of ServerSpec.
     """
 
     group: ClassVar[str] = "hostler.listeners"
@@ -74,6 +74,7 @@ class ListenerSpec(PluginSpec):
 
     secrets: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
     unset: tuple[Problem, ...] = field(default=(), repr=False)
+    environ: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -97,7 +98,8 @@ class ServerSpec(PlainValue):
     plugins or its name are its title. `task_timeout`: 0 is none. `success_exit_codes` holds numbers
     and names of signals. `secrets` are values to mask beside those under secret names; from TOML, what
     `${NAME}` of a secret name gave. `unset` are the places in TOML that refer to variables which are not
-    set: a server with any cannot be started.
+    set: a server with any cannot be started. `environ` takes the place of hostler's own environment, variable
+    by variable (None: not set), where secrets are read and plugins copy from.
     """
 
     name: str
@@ -137,6 +139,7 @@ class ServerSpec(PlainValue):
     plugins: tuple[PluginSpec, ...] = ()
     secrets: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
     unset: tuple[Problem, ...] = field(default=(), repr=False)
+    environ: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         _convert_fields(self, f"servers.{self.name}")
@@ -175,6 +178,13 @@ class Configuration(PlainValue):
         default_factory=dict, repr=False, compare=False
     )
     listeners: Mapping[str, ListenerSpec] = field(default_factory=dict)
+
+
+def environ_of(spec: ServerSpec | ListenerSpec, own: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment of hostler as a server or listener has it: `own`, with what stands in its spec."""
+    if not spec.environ:
+        return own
+    return {name: value for name, value in {**own, **spec.environ}.items() if value is not None}
 
 
 def _convert_fields(made: EnvFile | PluginSpec | RestartPolicy | ServerSpec, key: str) -> None:

@@ -113,19 +113,24 @@ class Size(int):
 
 
 @overload
-def option(default: EllipsisType, meaning: str, *, secret: bool = False) -> Any: ...
+def option(
+    default: EllipsisType, meaning: str, *, secret: bool = False, from_environ: bool = False
+) -> Any: ...
 
 
 @overload
-def option(default: T, meaning: str, *, secret: bool = False) -> T: ...
+def option(default: T, meaning: str, *, secret: bool = False, from_environ: bool = False) -> T: ...
 
 
-def option(default: object, meaning: str, *, secret: bool = False) -> Any:
+def option(default: object, meaning: str, *, secret: bool = False, from_environ: bool = False) -> Any:
     """Declare a plugin's option: a field with a default and a sentence that `hostler plugins` shows.
 
     `...` for the default makes it required. A `secret` one is left out of the plugin's repr.
+    One that is `from_environ` names variables of hostler's environment that the plugin reads or hands on, or
+    patterns (`*`) of them: `hostler up` hands over their values.
     """
-    settings: dict[str, Any] = {"metadata": {"meaning": meaning}, "repr": not secret}
+    metadata = {"meaning": meaning, "from_environ": from_environ}
+    settings: dict[str, Any] = {"metadata": metadata, "repr": not secret}
     if default is ...:
         return field(**settings)
     if isinstance(default, list | dict | set):

@@ -223,8 +223,7 @@ class ProcessUsage(PlainValue):
     """What one living process of a server uses: memory in bytes, times in seconds.
 
     `cpu` is the time of the processors that it has used itself, `waited_cpu` that of its children that have
-    ended, and of theirs. `threads` counts its first one too. `parent` is the pid of its
-    parent, which need not be of the tree.
+    ended, and of theirs. `threads` counts its first one too.
     """
 
     pid: int
@@ -233,4 +232,3 @@ class ProcessUsage(PlainValue):
     cpu: float = 0.0
     waited_cpu: float = 0.0
     threads: int = 1
-    parent: int = 0

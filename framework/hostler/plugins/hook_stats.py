@@ -24,10 +24,7 @@ class Failure(Struct, frozen=True):
 
 
 class HookStats(Struct, frozen=True):
-    """The statistics of one hook of one plugin; seconds of all its calls together.
-
-    `in_a_row` are the failures since the last call without one, `disabled` that it is called no more.
-    """
+    """The statistics of one hook of one plugin; seconds of all its calls together."""
 
     calls: int = 0
     failures: int = 0

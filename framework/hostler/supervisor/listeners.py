@@ -12,7 +12,7 @@ from hostler.errors import InvalidConfiguration, PluginError
 from hostler.events.events import Event, Notice
 from hostler.model.diff import Change, ListenerChanges, listener_differences
 from hostler.model.interpolation import InterpolationError, expand, expand_all
-from hostler.model.spec import ListenerSpec
+from hostler.model.spec import ListenerSpec, environ_of
 from hostler.plugins.hidden_options import hidden_in, hidden_of
 from hostler.supervisor.listener import Listener, ListenerSetting, Listening
 
@@ -132,7 +132,9 @@ class ListenerTasks:
     def _begin(self, name: str, channel: Broadcast[Event]) -> None:
         listener = self._listeners[name]
         secrets = {*self._specs[name].secrets, *hidden_of(listener)}
-        listening = Listening(name, listener, secrets, channel.subscribe(), self._setting)
+        environ = environ_of(self._specs[name], self._setting.environ)
+        setting = replace(self._setting, environ=environ)
+        listening = Listening(name, listener, secrets, channel.subscribe(), setting)
         self._running[name] = listening
         self._tasks[listening] = asyncio.create_task(listening.run(), name=f"listener {name}")
 
@@ -161,10 +163,10 @@ class ListenerTasks:
         if spec.unset:
             raise InvalidConfiguration(spec.unset)
         try:
-            options = cast("Mapping[str, object]", expand_all(spec.options, self._filled))
+            environ = environ_of(spec, self._setting.environ)
+            options = cast(
+                "Mapping[str, object]", expand_all(spec.options, lambda text: expand(text, environ.get))
+            )
         except InterpolationError as error:
             raise PluginError(f'listener "{spec.name}": {error}') from None
         return cast("Listener", build(replace(spec, options=options)))
-
-    def _filled(self, text: str) -> str:
-        return expand(text, self._setting.environ.get)

@@ -26,7 +26,7 @@ async def test_a_run_that_has_ended_does_not_listen_any_more(
             control = RunControl(
                 ControlOptions(Path("x.toml"), background=0),
                 supervisor,
-                Reloading(supervisor, lambda: pytest.fail("nobody asks"), view),
+                Reloading(supervisor, lambda _: pytest.fail("nobody asks"), view),
                 view,
                 end=lambda force: None,
                 is_ending=lambda: False,

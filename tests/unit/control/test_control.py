@@ -13,7 +13,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 
@@ -43,8 +43,11 @@ class Host:
     def __init__(self) -> None:
         self.asked: list[object] = []
 
-    async def reload(self, *, dry_run: bool) -> Changes:
-        self.asked.append(dry_run)
+    async def variables(self) -> tuple[set[str], set[str]]:
+        return {"TOKEN", "GREETING"}, {"MY_*"}
+
+    async def reload(self, *, dry_run: bool, environ: Mapping[str, str | None] | None) -> Changes:
+        self.asked.append(dry_run if environ is None else environ)
         if not dry_run:
             raise InvalidConfiguration([Problem("servers.web.port", "expected a number")])
         return Changes(restarted=("web",), changed={"web": (Change("port", "1", "2"),)})
@@ -302,6 +305,21 @@ async def test_the_program_is_told_to_reload_and_to_end(directories: Directories
         assert (await client.ask("POST", "/v1/shutdown", {"force": True})).status == 202
         assert host.asked == [True, False, "end, force True"]
         assert "reload" in (await client.get("/v1"))["capabilities"]
+
+
+async def test_a_program_tells_which_variables_it_needs_and_is_given_them(directories: Directories) -> None:
+    host = Host()
+    async with controlled(directories=directories, host=host) as client:
+        asked = await client.get("/v1/environment")
+        assert asked == {"names": ["GREETING", "TOKEN"], "patterns": ["MY_*"]}
+        given = {"TOKEN": "mallow-morning", "GREETING": None}
+        await client.post("/v1/reload", dry_run=True, environment=given)
+        assert host.asked == [given]
+        for name, value in (("", "x"), ("A=B", "mallow"), ("A", "mallow\0")):
+            body = {"environment": {name: value}}
+            status, kind, detail = await client.problem("POST", "/v1/reload", body)
+            assert (status, kind) == (422, "invalid_request")
+            assert "mallow" not in detail
 
 
 async def test_a_program_that_cannot_be_told_says_so(directories: Directories) -> None:

@@ -45,16 +45,7 @@ from specs import QUICK, MakeSpec, announced
 
 WITHOUT_A_TWIN = {
     *("awaited", "end_asked", "last_failure", "meets", "until", "usable"),
-    *(
-        "hook_stats",
-        "is_settled",
-        "memory_points",
-        "next_try",
-        "restart_budget",
-        "stuck",
-        "wanted",
-        "what_runs",
-    ),
+    *("is_settled", "restart_budget", "stuck", "wanted"),
     *("members", "processes", "quiet_for", "stranger", "verify_listener", "is_secret"),
     *("command_env", "run_command", "read_file", "create_file", "remove_file"),
 }

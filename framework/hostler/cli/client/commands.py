@@ -68,6 +68,7 @@ CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
                 _NO_WAIT,
                 Option("no-start", "Start no server yet."),
                 Option("idle-exit", "End when nothing has run for so long.", "DURATION"),
+                Option("keep-environment", "Hand over no variables: a hostler that runs keeps those it has."),
                 *LAYERS,
             ),
         ),

@@ -12,11 +12,11 @@ from typing import Any
 
 from hostler.cli.client.commands import DEFAULT_FILE, Arguments
 from hostler.cli.client.daemon import FAILED, ClientError, Daemon, deadline_of, find, not_running
+from hostler.cli.client.environment import explained, plan, variables_for
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting
 from hostler.cli.client.rows import Row, is_fine, table
 from hostler.control.location import locate
-from hostler.files.namespace import named_namespace, namespace_of
 
 _LOG_LINES = 20
 _LARGEST_LOG = 5 * 2**20
@@ -27,7 +27,7 @@ _FOR_A_NEW_ONE = ("profile", "set", "idle-exit")
 
 def run(arguments: Arguments, output: Output) -> int:
     """Have the servers up; the exit code."""
-    file = named_namespace(arguments.file)
+    file = os.path.abspath(arguments.file)
     if not os.path.isfile(file):
         raise not_running(arguments.file)
     seconds = arguments.seconds("timeout", "5m")
@@ -62,14 +62,17 @@ def _obtain(arguments: Arguments, file: str, output: Output, is_over: Callable[[
 
 
 def _reload(daemon: Daemon, arguments: Arguments, output: Output) -> None:
-    changes = daemon.post("/v1/reload", {}, timeout=300.0)
+    body = {} if arguments.has("keep-environment") else {"environment": variables_for(daemon)}
+    try:
+        changes = daemon.post("/v1/reload", body, timeout=300.0)
+    except ClientError as error:
+        raise explained(error, body.get("environment", {})) from None
     if unused := [f"--{name}" for name in _FOR_A_NEW_ONE if arguments.has(name)]:
         output.note(
             f"{', '.join(unused)}: not applied, a hostler runs already; `hostler down` first would do it"
         )
-    for kind in ("added", "removed", "restarted"):
-        if changes[kind]:
-            output.note(f"{kind}: {', '.join(changes[kind])}")
+    if text := plan(changes):
+        output.note(text)
     _start(daemon, arguments)
 
 
@@ -148,13 +151,13 @@ def _failure(report: dict[str, Any], log: str, begin: int) -> str:
 
 def _open_log(file: str) -> str:
     """The path of the log of the hostler in the background; what has grown large is rotated first."""
-    from hostler.errors import ServerError  # noqa: PLC0415 - only where a hostler is started
+    from pathlib import Path  # noqa: PLC0415 - only where a hostler is started
+
+    from hostler.errors import ServerError  # noqa: PLC0415
     from hostler.process.disk.directories import Directories, secure_directory  # noqa: PLC0415
 
     try:
-        own = Directories.default()
-        namespace = namespace_of(file, own.state, own.data)
-        log = str(secure_directory(own.data_for(namespace)) / "daemon.log")
+        log = str(secure_directory(Directories.default().data_for(str(Path(file)))) / "daemon.log")
     except ServerError as error:
         raise ClientError(FAILED, "failed", error.message, hint=error.context.hint) from None
     with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""A project whose servers are in the background."""
+"""Fixtures for hostlers in the background."""
 
 from __future__ import annotations
 

@@ -1,0 +1,65 @@
+"""The variables that `hostler up` hands over to a hostler that runs already: those that it asks for."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from hostler.cli.client.daemon import BAD_CALL, ClientError, Daemon
+
+
+def variables_for(daemon: Daemon) -> dict[str, str | None]:
+    """Those of our environment that its configuration refers to; None for one that is not set here."""
+    asked = daemon.get("/v1/environment")
+    found = {name: os.environ.get(name) for name in asked["names"]}
+    if asked["patterns"]:
+        from fnmatch import fnmatchcase  # noqa: PLC0415 - few need it
+
+        for pattern in asked["patterns"]:
+            found |= {name: value for name, value in os.environ.items() if fnmatchcase(name, pattern)}
+    for name, value in found.items():
+        if not (name + (value or "")).isascii():
+            _refuse_bytes(name, value or "")
+    return found
+
+
+def _refuse_bytes(name: str, value: str) -> None:
+    try:
+        (name + value).encode()
+    except UnicodeEncodeError:
+        raise ClientError(
+            BAD_CALL,
+            "invalid_request",
+            f"the variable {name} is no UTF-8",
+            hint="set it anew, or use --keep-environment",
+        ) from None
+
+
+def explained(error: ClientError, handed: dict[str, str | None]) -> ClientError:
+    """The refusal of a reload, which may lack what is not set here, and was where the hostler was started."""
+    unset = [name for name, value in handed.items() if value is None]
+    told = "".join(error.problem.get("mistakes", ()))
+    named = [name for name in unset if f"${{{name}}}" in told]
+    if named and not error.problem.get("hint"):
+        error.problem["hint"] = f"set {', '.join(named)} here, or keep what hostler has: --keep-environment"
+    return error
+
+
+def plan(changes: dict[str, Any]) -> str:
+    """What a reload changes, for people; "" for nothing."""
+    lines = [f"{name}: removed" for name in changes["removed"]]
+    for name, keys in changes["changed"].items():
+        how = "restarted" if name in changes["restarted"] else "changed, and not running"
+        lines.append(f"{name}: {how}{' when nothing runs on it' if name in changes['when_idle'] else ''}")
+        lines += [f"  {_change(one)}" for one in keys]
+    lines += [f"{name}: added" for name in changes["added"]]
+    listeners = changes["listeners"]
+    lines += [f"listener {name}: removed" for name in listeners["removed"]]
+    lines += [f"listener {name}: begins anew" for name in listeners["changed"]]
+    lines += [f"listener {name}: added" for name in listeners["added"]]
+    return "\n".join(lines)
+
+
+def _change(one: dict[str, Any]) -> str:
+    before, after = ("(none)" if one[key] is None else one[key] for key in ("before", "after"))
+    return f"{one['key']}: {before} -> {after}"

@@ -1,0 +1,143 @@
+"""Which variables of the environment a configuration refers to, and which its servers are given of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from hostler.config.resolve.instantiate import TemplateInstantiator
+from hostler.errors import PluginError
+from hostler.model.interpolation import MalformedReference, names, strings
+from hostler.model.schema.tree import Node, plain
+from hostler.model.spec import Configuration, ListenerSpec, PluginSpec, ServerSpec
+from hostler.secrets.reference import Secret
+
+_VARIABLE = "env:"
+
+
+class NotedEnviron(Mapping[str, str]):
+    """An environment that notes which variables were looked up in it."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+def words_of(configuration: Configuration) -> set[str]:
+    """The variables, by name or pattern, that are read at a start, and those that its templates refer to.
+
+    What was filled in when it was read is not among them: a NotedEnviron knows that.
+    """
+    found: set[str] = set()
+    specs: list[ServerSpec | ListenerSpec] = [*configuration.servers.values()]
+    for spec in [*specs, *configuration.listeners.values()]:
+        found.update(_words_of_spec(spec))
+    for template in configuration.templates.values():
+        if isinstance(template, TemplateInstantiator):
+            found.update(_words_of_template(template))
+    return found
+
+
+def with_environ(configuration: Configuration, environ: Mapping[str, str | None]) -> Configuration:
+    """The same with these variables in place of hostler's own, for whatever reads or hands on one of them."""
+    return replace(
+        configuration,
+        servers={
+            name: replace(spec, environ=_part(environ, _words_of_spec(spec)))
+            for name, spec in configuration.servers.items()
+        },
+        listeners={
+            name: replace(spec, environ=_part(environ, _words_of_spec(spec)))
+            for name, spec in configuration.listeners.items()
+        },
+        templates={name: _Handed(make, environ) for name, make in configuration.templates.items()},
+    )
+
+
+class _Handed:
+    """A template whose servers have these variables in place of hostler's own."""
+
+    def __init__(self, make: Callable[..., ServerSpec], environ: Mapping[str, str | None]) -> None:
+        self._make = make
+        self._environ = environ
+
+    def __call__(self, name: str, /, **parameters: object) -> ServerSpec:
+        spec = self._make(name, **parameters)
+        return replace(spec, environ=_part(self._environ, _words_of_spec(spec)))
+
+
+def _part(environ: Mapping[str, str | None], words: Iterable[str]) -> dict[str, str | None]:
+    """What is asked for, by name or pattern."""
+    words = list(words)
+    return {
+        name: value
+        for name, value in environ.items()
+        if words and any(fnmatchcase(name, word) for word in words)
+    }
+
+
+def _words_of_spec(spec: ServerSpec | ListenerSpec) -> Iterator[str]:
+    if isinstance(spec, ListenerSpec):
+        yield from _words_of_plugin(spec)
+        return
+    yield from _variables_of_secrets(spec.env)
+    for plugin in spec.plugins:
+        yield from _words_of_plugin(plugin)
+
+
+def _words_of_template(made: TemplateInstantiator) -> Iterator[str]:
+    for body in (made.template.body, made.defaults.body):
+        if body is not None:
+            table = plain(body)
+            yield from _references(strings(table))
+            yield from _variables_of_secrets(table)
+            plugins = body.table.get("plugins")
+            for name, node in () if plugins is None else plugins.table.items():
+                yield from _words_of_plugin(_plugin(name, node))
+
+
+def _plugin(name: str, node: Node) -> PluginSpec:
+    options = {key: plain(child) for key, child in node.table.items()}
+    use = options.pop("use", None)
+    return PluginSpec(name, options, use if isinstance(use, str) else None)
+
+
+def _words_of_plugin(plugin: PluginSpec) -> Iterator[str]:
+    from hostler.plugins.options import option_fields, plugin_class  # noqa: PLC0415 - brings all plugins
+
+    yield from _variables_of_secrets(plugin.options)
+    with suppress(PluginError):
+        class_ = type(plugin.instance) if plugin.instance is not None else plugin_class(plugin)
+        for name, field in option_fields(class_).items():
+            if field.metadata.get("from_environ"):
+                yield from strings(plugin.options.get(name))
+
+
+def _references(texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        with suppress(MalformedReference):
+            yield from (name for name in names(text) if "." not in name)
+
+
+def _variables_of_secrets(value: object) -> Iterator[str]:
+    match value:
+        case Secret(secret=source) | {"secret": str(source)} if source.startswith(_VARIABLE):
+            yield source.removeprefix(_VARIABLE)
+        case Mapping():
+            for item in value.values():
+                yield from _variables_of_secrets(item)
+        case list() | tuple():
+            for item in value:
+                yield from _variables_of_secrets(item)

@@ -1,0 +1,71 @@
+"""The handlers of the control API that reload the configuration, and that tell which variables it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from hostler import Change
+from hostler.control import shapes
+from hostler.control.problems import Refused
+from hostler.control.routing import Call, Route
+
+if TYPE_CHECKING:
+    from hostler.control.api import Host
+
+
+class ConfigurationReload:
+    """Answers requests about what the program that runs the supervisor, its `host`, reads."""
+
+    def __init__(self, host: Host | None) -> None:
+        self._host = host
+
+    async def environment(self, call: Call) -> tuple[int, object]:
+        """The variables that the configuration refers to, as it is on disk now: names, and no values."""
+        names, patterns = await required(self._host).variables()
+        return 200, shapes.Variables(names=sorted(names), patterns=sorted(patterns))
+
+    async def reload(self, call: Call) -> tuple[int, object]:
+        """Read the configuration again, and restart what has changed."""
+        given: Mapping[str, str | None] | None = call.body.environment
+        for name, value in (given or {}).items():
+            if not name or set("=\0") & set(name) or "\0" in (value or ""):
+                raise Refused("invalid_request", f"environment: {name!r} or its value cannot be one")
+        changes = await required(self._host).reload(dry_run=call.body.dry_run, environ=given)
+        answer = shapes.Changes(
+            added=list(changes.added),
+            removed=list(changes.removed),
+            restarted=list(changes.restarted),
+            unchanged=list(changes.unchanged),
+            changed=_key_changes(changes.changed),
+            when_idle=list(changes.when_idle),
+            listeners=shapes.ListenerChanges(
+                added=list(changes.listeners.added),
+                removed=list(changes.listeners.removed),
+                changed=_key_changes(changes.listeners.changed),
+            ),
+        )
+        return 200, answer
+
+    def routes(self) -> tuple[Route, ...]:
+        """Its part of the table."""
+        wrong = ("invalid_configuration",)
+        body, answer = shapes.Reload, shapes.Changes
+        return (
+            Route("GET", "/v1/environment", self.environment, shapes.Variables),
+            Route("POST", "/v1/reload", self.reload, answer, body=body, problems=wrong),
+        )
+
+
+def required(host: Host | None) -> Host:
+    """The host. Raises Refused where there is none."""
+    if host is None:
+        raise Refused("unsupported", "the program that runs these servers does not offer that")
+    return host
+
+
+def _key_changes(changed: Mapping[str, tuple[Change, ...]]) -> dict[str, list[shapes.KeyChange]]:
+    return {
+        name: [shapes.KeyChange(key=one.key, before=one.before, after=one.after) for one in keys]
+        for name, keys in changed.items()
+    }

@@ -1,0 +1,105 @@
+"""The environment of whoever calls `hostler up`, handed over to a hostler that runs already."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+from background import servers, write
+from cli_project import eventually
+from hostler_process import Run
+
+OLD, NEW = "mallow-morning-1", "mallow-evening-2"
+
+
+def server(name: str, *lines: str) -> str:
+    """A server that writes its variables into a file, and its table."""
+    command = ["sh", "-c", f"env > {name}.part && mv {name}.part {name}.env && exec sleep 1000"]
+    return "\n".join([f"[servers.{name}]", f"command = {json.dumps(command)}", "port = false", *lines, ""])
+
+
+def variable(project: Path, server: str, name: str) -> str | None:
+    """What a server was given."""
+    lines = (project / f"{server}.env").read_text().splitlines()
+    return dict(line.partition("=")[::2] for line in lines).get(name)
+
+
+@pytest.fixture
+def configured(project: Path) -> Path:
+    """Servers that are given variables in each of the ways, and one that is given none."""
+    write(
+        project,
+        server("filled", 'env = { GREETING = "${GREETING}" }'),
+        server("secret", 'env = { TOKEN = { secret = "env:OWN_TOKEN" } }'),
+        server("copied", 'plugins.env-sanitizer = { allow = ["SHOP_*"] }'),
+        server("other"),
+    )
+    return project
+
+
+def test_only_who_is_given_what_has_changed_is_restarted_and_sees_it(
+    configured: Path, run: Run, environ: dict[str, str], tmp_path: Path
+) -> None:
+    first = environ | {"GREETING": OLD, "OWN_TOKEN": f"s{OLD}", "SHOP_NAME": OLD, "UNRELATED": OLD}
+    assert run("up", env=first).returncode == 0
+    before = servers(run)
+
+    again = run("up", env=first | {"UNRELATED": NEW})
+    assert again.stderr == ""
+
+    second = environ | {"GREETING": NEW, "OWN_TOKEN": f"s{NEW}", "SHOP_NAME": NEW, "SHOP_TOWN": NEW}
+    up = run("up", env=second)
+    assert up.returncode == 0, up.stderr
+    after = servers(run)
+    assert [name for name in after if after[name]["pid"] != before[name]["pid"]] == [
+        "filled",
+        "secret",
+        "copied",
+    ]
+    given = [("filled", "GREETING"), ("secret", "TOKEN"), ("copied", "SHOP_NAME"), ("copied", "SHOP_TOWN")]
+    expected = [NEW, f"s{NEW}", NEW, NEW]
+    eventually(lambda: [variable(configured, *one) for one in given] == expected)
+    assert "secret: restarted\n  environ.OWN_TOKEN: ******** -> ********" in up.stderr
+
+    pid = int(json.loads(run("up", "--json", "--keep-environment").stdout)["pid"])
+    os.kill(pid, signal.SIGHUP)
+    (log,) = (tmp_path / "data").rglob("daemon.log")
+    eventually(lambda: "nothing has changed" in log.read_text())
+    run("restart", "--all", env=first)
+    assert [variable(configured, *one) for one in given] == expected
+
+    daemon = psutil.Process(pid)
+    shown = [up.stdout, up.stderr, log.read_text(), *daemon.cmdline(), run("ps", "--json").stdout]
+    shown += [run("events", "--json").stdout]
+    assert not any(NEW in one or OLD in one for one in shown)
+
+
+def test_a_variable_that_is_not_set_any_more_is_told_unless_all_is_to_be_kept(
+    configured: Path, run: Run, environ: dict[str, str]
+) -> None:
+    given = environ | {"GREETING": OLD, "OWN_TOKEN": f"s{OLD}", "SHOP_NAME": OLD}
+    run("up", env=given)
+    before = servers(run)
+
+    up = run("up", env={name: value for name, value in given.items() if name != "GREETING"})
+    assert up.returncode == 2
+    assert "servers.filled.env.GREETING: ${GREETING} is not defined" in up.stderr
+    assert "set GREETING here, or keep what hostler has: --keep-environment" in up.stderr
+    assert run("up", "--keep-environment", env=environ).returncode == 0
+    assert {row["pid"] for row in servers(run).values()} == {row["pid"] for row in before.values()}
+
+    del given["SHOP_NAME"]
+    up = run("up", env=given)
+    assert "environ.SHOP_NAME: ******** -> (none)" in up.stderr
+    eventually(lambda: variable(configured, "copied", "SHOP_NAME") is None)
+
+
+def test_a_value_that_is_no_text_is_told(configured: Path, run: Run, environ: dict[str, str]) -> None:
+    given = environ | {"GREETING": OLD, "OWN_TOKEN": f"s{OLD}"}
+    run("up", env=given)
+    up = run("up", env=given | {"GREETING": "\udcff"})
+    assert (up.returncode, up.stderr.splitlines()[0]) == (2, "the variable GREETING is no UTF-8")
