@@ -100,6 +100,7 @@ if TYPE_CHECKING:
         StreamName as StreamName,
         Unhealthy as Unhealthy,
     )
+    from hostler.plugins.hook_stats import HookStats as HookStats
     from hostler.plugins.poll import PollOptions as PollOptions, poll as poll
     from hostler.process.disk.directories import (
         Directories as Directories,
@@ -109,7 +110,7 @@ if TYPE_CHECKING:
     from hostler.secrets.credentials import is_secret_name as is_secret_name
     from hostler.secrets.reference import Secret as Secret
     from hostler.supervisor.essential_servers import EssentialEnd as EssentialEnd
-    from hostler.supervisor.handle import Server as Server
+    from hostler.supervisor.handle import Server as Server, sample_memory as sample_memory
     from hostler.supervisor.listener import Listener as Listener, ListenerContext as ListenerContext
     from hostler.supervisor.supervisor import Supervisor as Supervisor
     from hostler.sync.serve import serve as serve
@@ -155,13 +156,14 @@ __all__, __getattr__, __dir__ = lazy_exports(
             Action Advice Auth CommandResult Endpoint Exit ExitCause Healthy Line ProcessUsage Report
             StreamEvent StreamGap StreamName Unhealthy
         """,
+        "plugins.hook_stats": "HookStats",
         "plugins.poll": "PollOptions poll",
         "process.disk.directories": "Directories why_not_writable",
         "process.disk.trusted_folder": "trusted_folder",
         "secrets.credentials": "is_secret_name",
         "secrets.reference": "Secret",
         "supervisor.essential_servers": "EssentialEnd",
-        "supervisor.handle": "Server",
+        "supervisor.handle": "Server sample_memory",
         "supervisor.listener": "Listener ListenerContext",
         "supervisor.supervisor": "Supervisor",
         "sync.serve": "serve",

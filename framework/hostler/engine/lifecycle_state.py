@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,8 +82,10 @@ class LifecycleState:
 
     def record_crash(self, record: CrashRecord) -> None:
         """Keep the record of an unexpected exit, masked, and report it."""
-        record = record.masked(self.server.reporter.masker.text)
-        self.publish(crashes=(*self.server.crashes, record)[-KEPT:])
+        before = self.server.crashes
+        number = before[-1].number + 1 if before else 1
+        record = dataclasses.replace(record.masked(self.server.reporter.masker.text), number=number)
+        self.publish(crashes=(*before, record)[-KEPT:])
         self.server.reporter.emit(CrashRecorded(**self.server.reporter.origin, record=record))
 
     def reports_anew(self, *missing: str) -> bool:
@@ -116,6 +119,7 @@ class LifecycleState:
         """The plugins, built at the first call of a start. Raises PluginError."""
         if self.plugins is None:
             self.plugins = build_plugins(self.server.spec, self.server.reporter, self._note_failure)
+            self.publish(hooks=self.plugins.accounting)
         return self.plugins
 
     def _note_failure(self, failure: PluginNote) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 from msgspec.structs import replace
 
 from hostler.engine.desired_state import DesiredState
+from hostler.events.crash import MemoryPoint
 from hostler.events.events import Event
 from hostler.model.dependencies import Condition
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
+from hostler.plugins.hook_stats import HookStats
 from hostler.process.context import SupervisorContext
+from hostler.runtime.quiet_moment import what_runs_on
 from hostler.runtime.server_facts import ServerFacts
 
 
@@ -45,6 +49,28 @@ class ServerConditions(ServerFacts):
         budget = self.status.budget
         ready = budget.was_ready or self.state is State.RUNNING
         return replace(budget, was_ready=ready).spent(self.spec.restart)
+
+    @property
+    def next_try(self) -> datetime | None:
+        """When it is started again; None unless it waits for that after a crash."""
+        return self.crashes[-1].next_try if self.state is State.BACKOFF and self.crashes else None
+
+    @property
+    def memory_points(self) -> tuple[MemoryPoint, ...]:
+        """The last 30 samples of what the process tree of its present run uses, oldest first."""
+        return () if self.run is None else tuple(self.run.memory)
+
+    @property
+    def hook_stats(self) -> Mapping[tuple[str, str], HookStats]:
+        """Calls, failures and seconds by plugin and hook, since its plugins were built; a snapshot."""
+        return {} if self.status.hooks is None else self.status.hooks.stats
+
+    async def what_runs(self) -> Sequence[str] | None:
+        """The names of what runs on it now, as its plugins tell; none when it is not up.
+
+        None where nobody can tell, which a restart with `when="idle"` takes for busy.
+        """
+        return await what_runs_on([self])
 
     @property
     def end_asked(self) -> bool:

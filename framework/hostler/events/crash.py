@@ -16,11 +16,15 @@ KEPT = 20  # records of each server, in memory and on disk
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class MemoryPoint(Serializable):
-    """The resident memory of a whole process tree, in bytes, `uptime` seconds after the spawn."""
+    """The resident memory of a whole process tree, in bytes, `uptime` seconds after the spawn.
+
+    `cpu` are the seconds of the processors that its processes have used, and their ended children.
+    """
 
     uptime: float
     rss: int
     processes: int = 1
+    cpu: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -44,6 +48,7 @@ class CrashRecord(Serializable):
     class, `hint` what to do. `killed` tells that hostler ended the process itself. `outcome` is the
     state that followed (backoff, failed or stopped), `decision` why. `next_try` is None where there is none.
     `first_start` tells that it has never been ready since it was started: the restarts are `start_retries`.
+    `number` counts the records of the server, from 1 on in each life of its supervisor.
     """
 
     server: str
@@ -70,6 +75,7 @@ class CrashRecord(Serializable):
     stderr: str = ""
     memory: tuple[MemoryPoint, ...] = ()
     plugins: tuple[PluginNote, ...] = ()
+    number: int = 0
 
     @property
     def started(self) -> bool:

@@ -189,13 +189,14 @@ class Notice(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class MemorySampled(Event):
-    """The resident memory of the server's whole tree, in bytes."""
+    """The resident memory of the server's whole tree, in bytes, and the processor seconds of all of it."""
 
     kind = "memory"
 
     rss: int
     processes: int
     uptime: float
+    cpu: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)

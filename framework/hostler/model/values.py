@@ -223,7 +223,8 @@ class ProcessUsage(PlainValue):
     """What one living process of a server uses: memory in bytes, times in seconds.
 
     `cpu` is the time of the processors that it has used itself, `waited_cpu` that of its children that have
-    ended, and of theirs. `threads` counts its first one too.
+    ended, and of theirs. `threads` counts its first one too. `parent` is the pid of its
+    parent, which need not be of the tree.
     """
 
     pid: int
@@ -232,3 +233,4 @@ class ProcessUsage(PlainValue):
     cpu: float = 0.0
     waited_cpu: float = 0.0
     threads: int = 1
+    parent: int = 0

@@ -24,7 +24,10 @@ class Failure(Struct, frozen=True):
 
 
 class HookStats(Struct, frozen=True):
-    """The statistics of one hook of one plugin; seconds of all its calls together."""
+    """The statistics of one hook of one plugin; seconds of all its calls together.
+
+    `in_a_row` are the failures since the last call without one, `disabled` that it is called no more.
+    """
 
     calls: int = 0
     failures: int = 0

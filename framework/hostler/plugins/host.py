@@ -45,7 +45,7 @@ class PluginHost:
             {spec.name: (self.plugins[spec.name], spec.options) for spec in specs if spec.instance is None}
         )
         self._on_failure = on_failure
-        self._accounting = HookAccounting(on_failure)
+        self.accounting = HookAccounting(on_failure)
         self._caller = Caller()
 
     @property
@@ -58,7 +58,7 @@ class PluginHost:
     @property
     def stats(self) -> Mapping[tuple[str, str], HookStats]:
         """Calls, failures and time by plugin and hook; a snapshot."""
-        return self._accounting.stats
+        return self.accounting.stats
 
     def has(self, hook: str) -> bool:
         """Whether any plugin implements this hook, be it disabled after failures."""
@@ -86,7 +86,7 @@ class PluginHost:
                 outcome = await self._call(each, offered, ends - loop_time())
                 if fault := launch_fault(launch):
                     launch.discard_env()
-                    self._accounting.note(each.plugin, each.hook, 0.0, fault)
+                    self.accounting.note(each.plugin, each.hook, 0.0, fault)
             if _is_about_server(outcome):
                 raise cast("ServerError", outcome.error).with_context(server=server.name)
             if outcome.reason or fault:
@@ -122,7 +122,7 @@ class PluginHost:
 
     def health_failed(self, plugin: str, reason: str, seconds: float = 0.0) -> None:
         """Count a stream that raised or ended without a report as a failure of its plugin."""
-        self._accounting.note(plugin, "health_check", seconds, reason)
+        self.accounting.note(plugin, "health_check", seconds, reason)
 
     async def on_ready(self, server: ServerView, endpoint: Endpoint | None) -> None:
         """Call every plugin's `on_ready`; a failure is reported, the rest still run."""
@@ -150,7 +150,7 @@ class PluginHost:
 
     def _active(self, hook: str) -> Iterator[Implementation]:
         for each in self._implementations[hook]:
-            if not self._accounting.is_disabled(each.plugin, hook):
+            if not self.accounting.is_disabled(each.plugin, hook):
                 yield each
 
     async def _call_each(self, hook: str, offered: Mapping[str, object]) -> list[tuple[str, object]]:
@@ -167,9 +167,9 @@ class PluginHost:
         finally:
             # A call that our own cancellation cut off tells nothing of the plugin, unless it resisted.
             reason = None if cut_off and not outcome.swallowed else _fault(each.hook, outcome)
-            self._accounting.note(each.plugin, each.hook, outcome.seconds, reason)
+            self.accounting.note(each.plugin, each.hook, outcome.seconds, reason)
             if outcome.held > SLOW_STEP:
-                self._accounting.note_slow(each.plugin, each.hook, "blocked the event loop", outcome.held)
+                self.accounting.note_slow(each.plugin, each.hook, "blocked the event loop", outcome.held)
         return outcome
 
     def _ask(self, each: Implementation, offered: Mapping[str, object]) -> Endpoint | None:
@@ -181,18 +181,18 @@ class PluginHost:
             reason = f"raised {said(error)}"
         seconds = time.monotonic() - started
 
-        self._accounting.note(each.plugin, each.hook, seconds, reason)
+        self.accounting.note(each.plugin, each.hook, seconds, reason)
         if reason:
             return None
         if seconds > _SLOW_LINE:
-            self._accounting.note_slow(each.plugin, each.hook, "held up a line of output", seconds)
+            self.accounting.note_slow(each.plugin, each.hook, "held up a line of output", seconds)
         return cast("Endpoint | None", answer)
 
     def _open(self, each: Implementation, offered: Mapping[str, object]) -> AsyncGenerator[Report, None]:
         # Opening is a call that cannot fail yet: what its stream does wrong comes by `health_failed`.
-        self._accounting.note(each.plugin, each.hook, 0.0, None)
+        self.accounting.note(each.plugin, each.hook, 0.0, None)
         reports = cast("AsyncGenerator[Report, None]", each.function(**each.pick(offered)))
-        on_held = partial(self._accounting.note_slow, each.plugin, each.hook, "blocked the event loop")
+        on_held = partial(self.accounting.note_slow, each.plugin, each.hook, "blocked the event loop")
         return TimedReports(reports, on_held)
 
 

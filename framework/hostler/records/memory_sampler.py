@@ -53,6 +53,7 @@ async def _sample(servers: Iterable[SupervisedServer]) -> None:
                 rss=memory.rss,
                 processes=memory.processes,
                 uptime=round(server.uptime, 3),
+                cpu=memory.cpu,
             )
         )
 
@@ -78,4 +79,4 @@ async def _measure(runs: Iterable[Run | None]) -> AsyncIterator[tuple[Run, TreeM
 
 
 def _note(run: Run, memory: TreeMemory) -> None:
-    run.memory.append(MemoryPoint(round(run.uptime, 3), memory.rss, memory.processes))
+    run.memory.append(MemoryPoint(round(run.uptime, 3), memory.rss, memory.processes, memory.cpu))

@@ -34,7 +34,7 @@ async def wait_idle(server: ServerFacts, asked: Sequence[ServerFacts], within: f
     until, generation = loop_time() + seconds, server.generation
     told = False
     while _is_up(server) and server.generation == generation:
-        running = await _what_runs_on(asked)
+        running = await what_runs_on(asked)
         left = until - loop_time()
         if running is not None and not running:
             return
@@ -83,7 +83,7 @@ def _is_up(server: ServerFacts) -> bool:
     return server.state is State.RUNNING and not server.end_asked
 
 
-async def _what_runs_on(servers: Sequence[ServerFacts]) -> Sequence[str] | None:
+async def what_runs_on(servers: Sequence[ServerFacts]) -> Sequence[str] | None:
     """The names of what runs on those that are up; None when nobody can tell for one of them."""
     found: list[str] = []
     for server in servers:

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord
 from hostler.model.states import State
+from hostler.plugins.hook_stats import HookAccounting
 from hostler.runtime.base_run import Run
 from hostler.runtime.restart_budget import Budget
 
@@ -18,6 +19,7 @@ class ServerStatus(Struct, frozen=True):
 
     `deactivations` counts how often it became stopped or failed. `unkillable` is why what is left of it
     cannot be stopped, `promised_port` the port that was chosen for the run, before anything listens at it.
+    `hooks` counts what its plugins do, since they were built for the last start.
     `dependency_generations` are the runs of the needed servers that its start has waited for.
     """
 
@@ -32,4 +34,5 @@ class ServerStatus(Struct, frozen=True):
     promised_port: int | None = None
     unkillable: ServerError | None = None
     crashes: tuple[CrashRecord, ...] = ()
+    hooks: HookAccounting | None = None
     dependency_generations: Mapping[str, int] = field(default_factory=dict)

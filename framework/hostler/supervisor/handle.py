@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
@@ -11,11 +11,13 @@ from weakref import WeakValueDictionary
 
 from hostler.engine.server import SupervisedServer
 from hostler.errors import ServerError
-from hostler.events.crash import CrashRecord
+from hostler.events.crash import CrashRecord, MemoryPoint
 from hostler.events.health import HealthReport
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
 from hostler.model.values import Auth, Endpoint
+from hostler.plugins.hook_stats import HookStats
+from hostler.records.memory_sampler import note_memory
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -83,6 +85,7 @@ class Server:
     generation = Fact[int]()
     restarts = Fact[int]()
     restart_budget = Fact[tuple[int, int]]()
+    next_try = Fact[datetime | None]()
     wanted = Fact[bool]()
     is_settled = query(SupervisedServer.is_settled)
     stuck = Fact[str | None]()
@@ -96,10 +99,13 @@ class Server:
     facts = Fact[Mapping[str, object]]()
     uptime = Fact[float]()
     memory = Fact[int]()
+    memory_points = Fact[tuple[MemoryPoint, ...]]()
     processes = command(SupervisedServer.processes)
     members = query(SupervisedServer.members)
     health = Fact[str]()
     reports = Fact[Mapping[str, HealthReport]]()
+    hook_stats = Fact[Mapping[tuple[str, str], HookStats]]()
+    what_runs = command(SupervisedServer.what_runs)
     quiet_for = Fact[float]()
     event_count = Fact[int]()
     skipped_events = Fact[int]()
@@ -172,3 +178,11 @@ class Handles:
 def engine_of(server: Server) -> SupervisedServer:
     """The server in the engine, for hostler's own programs."""
     return server._engine  # noqa: SLF001 - a part of it
+
+
+async def sample_memory(servers: Iterable[Server]) -> None:
+    """Sample what these servers use, by one look at the processes for all; `memory_points` then has it.
+
+    No event tells it, unlike the samples at each server's `memory_interval`.
+    """
+    await note_memory([engine_of(server).run for server in servers])

@@ -31,6 +31,7 @@ async def test_a_server_that_is_not_known_to_be_idle_runs_on(
         await server.wait_ready(20)
         with anyio.fail_after(5), pytest.raises(RestartNotIdle, match=reason):
             await server.restart(when="idle", within="0s")
+        assert (await server.what_runs() is None) == ("unknown" in reason)
         assert (server.state, server.generation) == (State.RUNNING, 1)
 
 

@@ -174,8 +174,9 @@ ONE_OF_EACH: list[tuple[Event, str, int, dict[str, object]]] = [
             "next_try": "2026-01-02T03:04:05.678Z",
             "stdout": "out\n",
             "stderr": "err\n",
-            "memory": [{"uptime": 0.2, "rss": 1024, "processes": 2}],
+            "memory": [{"uptime": 0.2, "rss": 1024, "processes": 2, "cpu": 0.0}],
             "plugins": [{"plugin": "mine", "hook": "on_crash", "text": "advised to back off"}],
+            "number": 0,
         },
     ),
     (
@@ -215,7 +216,7 @@ ONE_OF_EACH: list[tuple[Event, str, int, dict[str, object]]] = [
         MemorySampled(**HEAD, rss=150 * 2**20, processes=2, uptime=61.2),
         "uses 150 MiB in 2 processes after 61 s",
         logging.INFO,
-        {"event": "memory", "rss": 150 * 2**20, "processes": 2, "uptime": 61.2},
+        {"event": "memory", "rss": 150 * 2**20, "processes": 2, "uptime": 61.2, "cpu": 0.0},
     ),
     (
         StreamReceived(**HEAD, item=StreamEvent("server.connected", "{}", "7")),

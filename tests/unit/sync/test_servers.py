@@ -45,7 +45,16 @@ from specs import QUICK, MakeSpec, announced
 
 WITHOUT_A_TWIN = {
     *("awaited", "end_asked", "last_failure", "meets", "until", "usable"),
-    *("is_settled", "restart_budget", "stuck", "wanted"),
+    *(
+        "hook_stats",
+        "is_settled",
+        "memory_points",
+        "next_try",
+        "restart_budget",
+        "stuck",
+        "wanted",
+        "what_runs",
+    ),
     *("members", "processes", "quiet_for", "stranger", "verify_listener", "is_secret"),
     *("command_env", "run_command", "read_file", "create_file", "remove_file"),
 }

@@ -16,16 +16,22 @@ from hostler.process.tree.procfs import folder, read_fields, read_stat
 
 
 class TreeMemory(Struct, frozen=True):
-    """The resident size of a tree in bytes, memory that is shared counted for each, and its processes."""
+    """The resident size of a tree in bytes, memory that is shared counted for each, and its processes.
+
+    `cpu` are the processor seconds of them and of their ended children.
+    """
 
     rss: int
     processes: int
+    cpu: float = 0.0
 
 
 def tree_memory(process: Process, table: Table | None = None) -> TreeMemory:
     """Add up the resident memory of all living members of a server's tree, `table` being a look at hand."""
     members = find_tree(process, table=table)
-    return TreeMemory(sum(member.rss for member in members), len(members))
+    times = (read_times(member.pid) for member in members)
+    cpu = sum(own + waited for own, waited, _ in times)
+    return TreeMemory(sum(member.rss for member in members), len(members), round(cpu, 2))
 
 
 def tree_usage(process: Process, table: Table, *, shared_once: bool = False) -> tuple[ProcessUsage, ...]:
@@ -55,7 +61,7 @@ def read_times(pid: int) -> tuple[float, float, int]:
 def _use(member: Member, *, shared_once: bool) -> ProcessUsage:
     share = _proportional(member.pid) if shared_once else None
     rss = member.rss if share is None else share
-    return ProcessUsage(member.pid, member.name, rss, *read_times(member.pid))
+    return ProcessUsage(member.pid, member.name, rss, *read_times(member.pid), member.parent)
 
 
 def _proportional(pid: int) -> int | None:
