@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         StreamReceived as StreamReceived,
     )
     from hostler.events.health import HealthReport as HealthReport
+    from hostler.files.namespace import namespace_of as namespace_of
     from hostler.hooks import ServerView as ServerView, hookimpl as hookimpl, hookspec as hookspec
     from hostler.launching.server_user import (
         is_ours as is_ours,
@@ -139,6 +140,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
             Progress RestartScheduled Spawned StateChanged StreamReceived
         """,
         "events.health": "HealthReport",
+        "files.namespace": "namespace_of",
         "hooks": "ServerView hookimpl hookspec",
         "launching.server_user": "is_ours read_head read_input",
         "launching.tempdir": "private_folder",

@@ -53,9 +53,10 @@ class ControlChoice(NamedTuple):
 
     def options(self, configuration: Configuration) -> ControlOptions | None:
         """The same for one configuration; None where it cannot be reached, as one from a pipe."""
-        if not self.offered or configuration.path is None:
+        if not self.offered or configuration.path is None or configuration.namespace is None:
             return None
-        return ControlOptions(configuration.path, self.socket, self.background, self.idle_exit)
+        # By the links that were named: one that is turned over still leads to this hostler.
+        return ControlOptions(Path(configuration.namespace), self.socket, self.background, self.idle_exit)
 
 
 def view_options(function: Callable[..., None]) -> Callable[..., None]:

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
 
+from hostler import namespace_of
+
 LONGEST_PATH = 100
 """Bytes of a socket's path: macOS takes 104, Linux 108."""
 
@@ -21,12 +23,14 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 class Location:
     """The files of one configuration's hostler: `lock`, `socket` and `description`, in the private `folder`.
 
-    Whether there is one is decided by the lock alone: a socket that was left over means nothing.
+    Whether there is one is decided by the lock alone: a socket that was left over means nothing. Lock and
+    description are in `home` too, where those look who have another environment (cron, ssh).
     """
 
-    def __init__(self, folder: str, key: str) -> None:
+    def __init__(self, folder: str, key: str, home: str = "") -> None:
         self.folder = folder
         self.key = key
+        self.home = home or folder
 
     @property
     def lock(self) -> str:
@@ -40,46 +44,69 @@ class Location:
 
     @property
     def description(self) -> str:
-        """JSON: pid, version, api, configuration, socket, log and since."""
+        """JSON: pid, start_time, boot_id, version, api, configuration, socket, log and since."""
         return f"{self.folder}/{self.key}.json"
+
+    @property
+    def everywhere(self) -> list[Location]:
+        """The one in each of its folders, that of `home` first: whoever comes to it later is not alone."""
+        return [Location(folder, self.key) for folder in dict.fromkeys((self.home, self.folder))]
 
     def is_held(self) -> bool:
         """Whether a hostler supervises this configuration. Whoever takes the lock just now has to retry."""
-        try:
-            descriptor = os.open(self.lock, _OPEN)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        return any(_is_held(one.lock) for one in self.everywhere)
 
     def describe(self) -> dict[str, object]:
         """What the hostler says of itself; empty where there is nothing to read."""
-        return _read_object(self.description)
+        return _read_object(self._place().description)
 
     def owner(self) -> dict[str, object]:
-        """What stands in the lock's file: the pid of who holds it, or has held it last."""
-        return _read_object(self.lock)
+        """What stands in the lock's file: who holds it, or has held it last, by `pid` and `start_time`."""
+        return _read_object(self._place().lock)
+
+    def _place(self) -> Location:
+        """Where the lock is held, be it by one with another environment than ours."""
+        return next((one for one in self.everywhere if _is_held(one.lock)), self)
 
 
 def locate(configuration: str, environ: Mapping[str, str]) -> Location:
-    """Where the hostler of a configuration file is found, by the links that lead to its folder now."""
-    parent, name = os.path.split(os.path.abspath(configuration))
-    path = os.path.join(os.path.realpath(parent), name)
-    return Location(control_folder(environ), sha256(os.fsencode(path)).hexdigest()[:16])
+    """Where the hostler of a configuration file is found: by the namespace that its servers' locks have."""
+    state = _directory(environ, "XDG_STATE_HOME", ".local/state")
+    data = _directory(environ, "XDG_DATA_HOME", ".local/share")
+    namespace = namespace_of(configuration, state, data)
+    key = sha256(os.fsencode(namespace)).hexdigest()[:16]
+    return Location(control_folder(environ), key, _home(environ))
 
 
 def locations(environ: Mapping[str, str]) -> Iterator[Location]:
-    """All that have a lock's file in this user's folder."""
-    folder = control_folder(environ)
-    with suppress(OSError):
-        for name in sorted(os.listdir(folder)):
-            if name.endswith(".lock"):
-                yield Location(folder, name.removesuffix(".lock"))
+    """All that have a lock's file in this user's folders."""
+    folder, home = control_folder(environ), _home(environ)
+    names = set()
+    for one in (folder, home):
+        with suppress(OSError):
+            names |= {name for name in os.listdir(one) if name.endswith(".lock")}
+    for name in sorted(names):
+        yield Location(folder, name.removesuffix(".lock"), home)
+
+
+def start_time(pid: int) -> float | None:
+    """When a process was started, in the unit of its system; None where it is gone."""
+    if sys.platform != "linux":  # pragma: other-system
+        import psutil  # noqa: PLC0415 - heavy
+
+        with suppress(psutil.Error):
+            return float(psutil.Process(pid).create_time())
+        return None
+    with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+        return float(file.read().rpartition(b")")[2].split()[19])
+    return None
+
+
+def boot_id() -> str | None:
+    """The identity of this boot; None where the system shows none."""
+    with suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+    return None
 
 
 def control_folder(environ: Mapping[str, str]) -> str:
@@ -94,16 +121,34 @@ def control_folder(environ: Mapping[str, str]) -> str:
             and not found.st_mode & 0o077
         ):
             return os.path.join(runtime, "hostler")
-    return os.path.join(_state_directory(environ), "control")
+    return _home(environ)
 
 
-def _state_directory(environ: Mapping[str, str]) -> str:
-    """As `hostler.Directories.default().state`, without the import of platformdirs."""
-    chosen = environ.get("XDG_STATE_HOME", "")
+def _home(environ: Mapping[str, str]) -> str:
+    return os.path.join(_directory(environ, "XDG_STATE_HOME", ".local/state"), "control")
+
+
+def _directory(environ: Mapping[str, str], variable: str, usual: str) -> str:
+    """As in `hostler.Directories.default()`, without the import of platformdirs."""
+    chosen = environ.get(variable, "")
     if os.path.isabs(chosen):
         return os.path.join(chosen, "hostler")
-    usual = "~/Library/Application Support" if sys.platform == "darwin" else "~/.local/state"
-    return os.path.join(os.path.expanduser(usual), "hostler")
+    usual = "Library/Application Support" if sys.platform == "darwin" else usual
+    return os.path.join(os.path.expanduser("~"), usual, "hostler")
+
+
+def _is_held(lock: str) -> bool:
+    try:
+        descriptor = os.open(lock, _OPEN)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _read_object(path: str) -> dict[str, object]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from hostler import Directories
+from hostler.config.source.read import Source
 from hostler.control.location import control_folder, locate, locations
+from hostler.process.disk.namespace import remember_namespace, resolve_namespace
 
 
 def test_it_is_in_the_runtime_folder_if_that_is_ours_alone(tmp_path: Path) -> None:
@@ -26,18 +29,54 @@ def test_else_it_is_in_the_state_directory(chosen: str, monkeypatch: pytest.Monk
     assert control_folder(environ) == str(Directories.default(environ).state / "control")
 
 
-def test_one_configuration_has_one_place_by_whichever_link_it_is_named(tmp_path: Path) -> None:
+def test_the_lock_is_looked_for_in_both_folders(tmp_path: Path) -> None:
+    """The hostler may have been started with another environment than that of cron or ssh."""
+    (tmp_path / "runtime").mkdir(mode=0o700)
+    cron = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    login = cron | {"XDG_RUNTIME_DIR": str(tmp_path / "runtime")}
+    for known in locate("hostler.toml", login).everywhere:
+        Path(known.folder).mkdir(parents=True)
+        Path(known.description).write_text(f'{{"socket": "{known.folder}"}}')
+        with Path(known.lock).open("w") as held:
+            held.write('{"pid": 7}')
+            held.flush()
+            fcntl.flock(held, fcntl.LOCK_EX)
+            for environ in (cron, login) if known.folder.startswith(cron["XDG_STATE_HOME"]) else (login,):
+                found = locate("hostler.toml", environ)
+                assert found.is_held()
+                assert (found.owner(), found.describe()) == ({"pid": 7}, {"socket": known.folder})
+                assert [one.key for one in locations(environ)] == [found.key]
+
+
+def test_the_key_is_that_of_the_namespace_of_the_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "project").mkdir()
-    (tmp_path / "link").symlink_to("project")
-    environ = {"XDG_STATE_HOME": str(tmp_path)}
+    (tmp_path / "project" / "hostler.toml").touch()
+    for link in ("link", "other"):
+        (tmp_path / link).symlink_to("project")
+    monkeypatch.chdir(tmp_path / "link")
+    environ = {f"XDG_{name}_HOME": str(tmp_path / name) for name in ("STATE", "DATA", "CACHE")}
+    directories = Directories.default(environ)
+    ways = ["project/hostler.toml", "link/hostler.toml", "other/../link/hostler.toml", "project/x.toml"]
 
-    direct, linked, other = (
-        locate(str(tmp_path / name), environ).key
-        for name in ("project/hostler.toml", "link/hostler.toml", "project/other.toml")
-    )
+    def agree() -> None:
+        for folder in (tmp_path, tmp_path / "link"):
+            monkeypatch.setenv("PWD", str(folder))
+            for file in (*(str(tmp_path / way) for way in ways), "hostler.toml"):
+                namespace = resolve_namespace(directories, Source(Path(file)).namespace)
+                assert locate(file, environ).key == sha256(namespace.encode()).hexdigest()[:16]
 
-    assert direct == linked != other
-    assert len(direct) == 16
+    agree()
+    remember_namespace(directories, str(tmp_path / "link" / "hostler.toml"))  # run by this way first
+    agree()
+    assert locate(str(tmp_path / ways[0]), environ).key == locate(str(tmp_path / ways[1]), environ).key
+    directories.data_for(str(tmp_path / "project" / "x.toml")).mkdir(parents=True)
+    ways += ["link/x.toml", "other/x.toml"]
+    agree()
+    (tmp_path / "link").unlink()
+    (tmp_path / "link").symlink_to(tmp_path)  # turned over
+    agree()
 
 
 def test_the_lock_alone_says_whether_there_is_one(tmp_path: Path) -> None:

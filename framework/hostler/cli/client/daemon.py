@@ -12,7 +12,7 @@ from typing import Any
 
 from hostler.cli.client.commands import Arguments
 from hostler.cli.client.transport import Answer, Closed, Unreachable, request, stream
-from hostler.control.location import LONGEST_PATH, Location, locate
+from hostler.control.location import LONGEST_PATH, Location, locate, start_time
 from hostler.version import __version__
 
 FAILED, BAD_CALL, NOT_RUNNING, TIMED_OUT, UNREACHABLE = range(1, 6)
@@ -50,7 +50,8 @@ class Daemon:
 
     def __init__(self, location: Location, socket: str = "") -> None:
         self.location = location
-        self.pid = location.owner().get("pid")
+        self._owner = location.owner()
+        self.pid = self._owner.get("pid")
         known = location.describe().get("socket")
         self.socket = socket or (known if isinstance(known, str) else location.socket)
 
@@ -86,7 +87,7 @@ class Daemon:
 
     def lives(self) -> bool:
         """Whether it has the lock, and no later one."""
-        return self.location.is_held() and self.location.owner().get("pid") == self.pid
+        return self.location.is_held() and self.location.owner() == self._owner
 
     def outlives(self, is_over: Callable[[], bool]) -> bool:
         """Whether it still lives when the time is over; at once when it has ended before."""
@@ -125,11 +126,16 @@ class Daemon:
 
     def _request_socket(self) -> None:
         """Have the hostler make its socket again, which somebody has removed."""
-        owner = self.location.owner()
         # The signal would end a program that does not say that it waits for it.
-        if owner.get("relistens") is True and isinstance(self.pid, int) and self.pid > 1:
+        if self._owner.get("relistens") is True and isinstance(self.pid, int) and self._is_found:
             with suppress(OSError):
                 os.kill(self.pid, signal.SIGUSR1)
+
+    @property
+    def _is_found(self) -> bool:
+        """Whether the process in the lock's file is there, and its pid is not another's by now."""
+        pid, begun = self.pid, self._owner.get("start_time")
+        return isinstance(pid, int) and pid > 1 and begun is not None and start_time(pid) == begun
 
     def _refusal(self, problem: dict[str, Any], version: str) -> ClientError:
         kind = str(problem.get("type", "")).rpartition("/")[2]
@@ -148,8 +154,8 @@ class Daemon:
         return ClientError(
             UNREACHABLE,
             "unreachable",
-            f"the hostler in the background (pid {pid}) cannot be talked to: {error}",
-            hint=f"look at it: ps {pid}; kill -9 {pid} ends it and its servers",
+            f"the hostler (pid {pid}) cannot be talked to: {error}",
+            hint=f"look at it: ps {pid}; kill -9 {pid} ends it and its servers" if self._is_found else "",
         )
 
 

@@ -17,6 +17,7 @@ from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting
 from hostler.cli.client.rows import Row, is_fine, table
 from hostler.control.location import locate
+from hostler.files.namespace import named_namespace, namespace_of
 
 _LOG_LINES = 20
 _LARGEST_LOG = 5 * 2**20
@@ -27,7 +28,7 @@ _FOR_A_NEW_ONE = ("profile", "set", "idle-exit")
 
 def run(arguments: Arguments, output: Output) -> int:
     """Have the servers up; the exit code."""
-    file = os.path.abspath(arguments.file)
+    file = named_namespace(arguments.file)
     if not os.path.isfile(file):
         raise not_running(arguments.file)
     seconds = arguments.seconds("timeout", "5m")
@@ -151,13 +152,13 @@ def _failure(report: dict[str, Any], log: str, begin: int) -> str:
 
 def _open_log(file: str) -> str:
     """The path of the log of the hostler in the background; what has grown large is rotated first."""
-    from pathlib import Path  # noqa: PLC0415 - only where a hostler is started
-
-    from hostler.errors import ServerError  # noqa: PLC0415
+    from hostler.errors import ServerError  # noqa: PLC0415 - only where a hostler is started
     from hostler.process.disk.directories import Directories, secure_directory  # noqa: PLC0415
 
     try:
-        log = str(secure_directory(Directories.default().data_for(str(Path(file)))) / "daemon.log")
+        own = Directories.default()
+        namespace = namespace_of(file, own.state, own.data)
+        log = str(secure_directory(own.data_for(namespace)) / "daemon.log")
     except ServerError as error:
         raise ClientError(FAILED, "failed", error.message, hint=error.context.hint) from None
     with suppress(FileNotFoundError):

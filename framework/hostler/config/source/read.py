@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
-from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -13,7 +11,7 @@ from hostler.config.source.positions import lines
 from hostler.config.source.syntax_errors import SyntaxMistake
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.files.bounded_read import is_handed_over, read_plain
-from hostler.model.schema.paths import tidy
+from hostler.files.namespace import named_namespace
 from hostler.model.schema.tree import KeyPath, Node, Place, parse_tree
 
 # A log or a device that is named by mistake is not read into memory as a whole.
@@ -45,8 +43,7 @@ class Source(Struct, frozen=True):
         """What is the same for one configuration, whatever its links lead to: its path as it was named."""
         if self.file is None:
             return str(Path.cwd() / "-")
-        path = tidy(_current_folder() / self.named)
-        return str(path) if ".." not in path.parts else str(Path(os.path.realpath(path.parent), path.name))
+        return named_namespace(str(self.named))
 
 
 def read(path: Path) -> Node:
@@ -105,15 +102,3 @@ def _invalid(
 def _syntax_error(path: Path, text: str, error: ValueError) -> InvalidConfiguration:
     mistake = SyntaxMistake.of(text, error)
     return _invalid(path, mistake.message, mistake.line, mistake.column)
-
-
-# -- where a file is -------------------------------------------------------------------------------
-
-
-def _current_folder() -> Path:
-    """The current folder as the shell calls it, with the links that it was entered by."""
-    named = os.environ.get("PWD", "")
-    with suppress(OSError):
-        if named.startswith("/") and Path(named).samefile("."):
-            return Path(named)
-    return Path.cwd()

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
 from hostler.errors import EnvironmentSetupFailed
+from hostler.files.namespace import data_folder
 from hostler.model.plain_value import PlainValue
 from hostler.process.disk.trusted_folder import Untrusted, trusted_folder
 from hostler.process.shortage_hint import shortage_hint
-
-_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._]+")
-_LONGEST_SLUG = 60
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -46,10 +42,7 @@ class Directories(PlainValue):
 
     def data_for(self, namespace: str) -> Path:
         """Where the outputs of one configuration go, under a name that people recognise; not created."""
-        path = Path(namespace)
-        slug = _NOT_IN_A_NAME.sub("-", f"{path.parent.name}-{path.stem}").strip("-.")[-_LONGEST_SLUG:]
-        digest = sha256(namespace.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-        return self.data / (f"{slug}-{digest}" if slug else digest)
+        return self.data / data_folder(namespace)
 
 
 def secure_directory(path: Path) -> Path:

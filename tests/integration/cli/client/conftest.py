@@ -1,4 +1,4 @@
-"""Fixtures for hostlers in the background."""
+"""A project whose servers are in the background."""
 
 from __future__ import annotations
 

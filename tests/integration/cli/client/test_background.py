@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
-from background import pid_of, servers, write
+from background_project import pid_of, servers, servers_pid, write
 from cli_project import eventually
 from hostler_process import HOSTLER, Run, Start, server_table
 
@@ -60,10 +60,6 @@ def test_servers_live_in_the_background_from_up_to_down(
     assert list(Path(environ["XDG_RUNTIME_DIR"], "hostler").iterdir()) == []
     again = run("down")
     assert (again.returncode, again.stdout) == (0, "no hostler supervises hostler.toml\n")
-
-
-def servers_pid(row: dict[str, object]) -> int:
-    return int(str(row["pid"]))
 
 
 def test_many_at_once_have_one_hostler(project: Path, run: Run) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from background import servers, write
+from background_project import servers, write
 from cli_project import eventually
 from hostler_process import Run
 

@@ -1,4 +1,4 @@
-"""Servers in the background, as the client commands show them."""
+"""A project in the background, as the client commands show it."""
 
 from __future__ import annotations
 
@@ -20,3 +20,7 @@ def servers(run: Run) -> dict[str, dict[str, object]]:
 
 def pid_of(done: Done) -> int:
     return int(json.loads(done.stdout)["pid"])
+
+
+def servers_pid(row: dict[str, object]) -> int:
+    return int(str(row["pid"]))
