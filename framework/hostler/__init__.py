@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from hostler.model.launch import Confinement as Confinement, Launch as Launch, Sink as Sink
     from hostler.model.spec import (
         Configuration as Configuration,
+        ControlSpec as ControlSpec,
         EnvFile as EnvFile,
         ListenerSpec as ListenerSpec,
         PluginSpec as PluginSpec,
@@ -151,7 +152,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
         "model.diff": "Change Changes ListenerChanges",
         "model.heartbeat": "is_heartbeat",
         "model.launch": "Confinement Launch Sink",
-        "model.spec": "Configuration EnvFile ListenerSpec PluginSpec RestartPolicy ServerSpec",
+        "model.spec": "Configuration ControlSpec EnvFile ListenerSpec PluginSpec RestartPolicy ServerSpec",
         "model.states": "MOVES State",
         "model.units": "Duration Size option",
         "model.values": """

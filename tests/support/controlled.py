@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from hostler import Directories, ServerSpec, Supervisor
+from hostler import ControlSpec, Directories, ServerSpec, Supervisor
 from hostler.cli.client.transport import Answer, request
 from hostler.control.control import Control
 
@@ -56,7 +56,11 @@ class Client:
 
 @asynccontextmanager
 async def controlled(
-    *specs: ServerSpec, directories: Directories, host: Any = None, relistens: bool = False
+    *specs: ServerSpec,
+    directories: Directories,
+    host: Any = None,
+    relistens: bool = False,
+    spec: ControlSpec | None = None,
 ) -> AsyncIterator[Client]:
     """Supervise these servers, with a control socket of their own."""
     with short_folder() as folder:
@@ -68,6 +72,7 @@ async def controlled(
             environ=environ,
             host=host,
             relistens=relistens,
+            spec=spec,
         )
         async with supervisor, control:
             yield Client(supervisor, control)

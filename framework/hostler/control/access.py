@@ -1,4 +1,4 @@
-"""Who may connect to the control socket: our own user and root, as the kernel says."""
+"""Who gets in: over the unix socket our own user and root, as the kernel says; over TCP who has a token."""
 
 from __future__ import annotations
 
@@ -7,13 +7,24 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Callable
-from typing import cast
+from collections import deque
+from collections.abc import Callable, Iterator
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol, cast
+
+from hostler.control.problems import Refused
+from hostler.control.tcp_listener import TcpListener, bracketed
+from hostler.control.tokens import SCOPES, Scope
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 _UCRED = struct.Struct("3i")  # pid, uid, gid
 _XUCRED = struct.Struct("2I")  # version, uid
 _LOCAL_PEERCRED = 1
 _SOL_LOCAL = 0
+_WRONG_TOKENS = 5  # so many in this time are answered at once
+_WRONG_SECONDS = 1.0
 
 
 def peer_uid(connection: socket.socket) -> int:
@@ -25,22 +36,99 @@ def peer_uid(connection: socket.socket) -> int:
     return int(_XUCRED.unpack_from(data)[1])
 
 
+class Entrance(Protocol):
+    """Decides for one listening socket who may connect, and what each request may ask for."""
+
+    def accepts(self, transport: asyncio.Transport) -> bool:
+        """Whether a new connection is read at all."""
+
+    async def scopes(self, request: web.BaseRequest) -> frozenset[Scope]:
+        """What a request may ask for. Raises Refused."""
+
+
+class UnixEntrance:
+    """That of the control socket: our own user and root may do all."""
+
+    def accepts(self, transport: asyncio.Transport) -> bool:
+        """Look who it is."""
+        try:
+            # What uvloop gives has a descriptor, and nothing else of a socket.
+            with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as connection:
+                return peer_uid(connection) in {0, os.geteuid()}
+        except OSError:
+            return False
+
+    async def scopes(self, request: web.BaseRequest) -> frozenset[Scope]:
+        """All of them."""
+        return SCOPES["connect"]
+
+
+class TcpEntrance:
+    """That of a TCP listener: requests from no page of another site, which say one of our tokens.
+
+    A page of another site can have a browser send requests here, under a name that it made resolve to this
+    address too: so the host has to be this address, not just anything that led here.
+    """
+
+    def __init__(self, listener: TcpListener) -> None:
+        self._listener = listener
+        self._wrong: deque[float] = deque(maxlen=_WRONG_TOKENS)
+
+    def accepts(self, transport: asyncio.Transport) -> bool:
+        """Everybody: what they ask for needs a token."""
+        return True
+
+    async def scopes(self, request: web.BaseRequest) -> frozenset[Scope]:
+        """What its token allows; nothing without one. Raises Refused."""
+        ours = set(self._hosts(request))
+        given = [host.lower() for host in request.headers.getall("Host", [])]
+        if len(given) != 1 or given[0] not in ours:
+            raise Refused("wrong_host", f"the Host of a request is {self._listener.url.partition('//')[2]}")
+        scheme = self._listener.url.partition(":")[0]
+        _refuse_another(request, "Origin", {f"{scheme}://{host}" for host in ours})
+        _refuse_another(request, "Sec-Fetch-Site", {"same-origin", "none"})
+        return await self._allowed(request.headers.getall("Authorization", []))
+
+    def _hosts(self, request: web.BaseRequest) -> Iterator[str]:
+        """What may stand in Host: the address that was connected to, that of the spec, and localhost."""
+        assert self._listener.spec.address is not None
+        own = () if request.transport is None else request.transport.get_extra_info("sockname")[:1]
+        for host in (*own, self._listener.spec.address[0], "localhost"):
+            yield f"{bracketed(host)}:{self._listener.port}".lower()
+
+    async def _allowed(self, given: list[str]) -> frozenset[Scope]:
+        if not given:
+            return frozenset()
+        scheme, _, token = given[0].partition(" ")
+        scopes = self._listener.tokens.scopes_of(token.strip())
+        if len(given) == 1 and scheme.lower() == "bearer" and scopes:
+            return scopes
+        now = monotonic()
+        is_guessing = len(self._wrong) == _WRONG_TOKENS and now - self._wrong[0] < _WRONG_SECONDS
+        self._wrong.append(now)
+        if is_guessing:
+            await asyncio.sleep(_WRONG_SECONDS)
+        raise Refused("wrong_token", "this is no token of this hostler; a new one has new tokens")
+
+
+def _refuse_another(request: web.BaseRequest, name: str, allowed: set[str]) -> None:
+    """Raise Refused where a header has something else; browsers tell by these where a request comes from."""
+    for value in request.headers.getall(name, []):
+        if value.lower() not in allowed:
+            raise Refused("not_allowed", f"requests of other sites are not answered ({name})")
+
+
 class Gate(asyncio.Protocol):
     """The first protocol of each connection: hands ours to `inner`, closes others before they are read."""
 
-    def __init__(self, inner: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, entrance: Entrance, inner: Callable[[], asyncio.Protocol]) -> None:
+        self._entrance = entrance
         self._inner = inner
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Look who it is."""
         transport = cast("asyncio.Transport", transport)  # that of uvloop is no subclass
-        try:
-            # What uvloop gives has a descriptor, and nothing else of a socket.
-            with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as connection:
-                uid = peer_uid(connection)
-        except OSError:
-            uid = -1
-        if uid not in {0, os.geteuid()}:
+        if not self._entrance.accepts(transport):
             transport.abort()
             return
         inner = self._inner()

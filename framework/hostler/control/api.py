@@ -212,11 +212,17 @@ class Api:
             get("/v1/servers", self.servers, shapes.ServerList, query=ServerQuery),
             get("/v1/servers/{name}", self.server, shapes.ServerRow, problems=name),
             get("/v1/servers/{name}/crashes", self.crashes, shapes.CrashPage, problems=name),
-            get("/v1/servers/{name}/connection", self.connection, shapes.Connection, problems=name),
+            get(
+                "/v1/servers/{name}/connection",
+                self.connection,
+                shapes.Connection,
+                problems=name,
+                allowed="connect",
+            ),
             get("/v1/events", self.events, shapes.EventPage, query=EventQuery),
             get("/openapi.json", self.document, dict),
-            get("/livez", self.live, None),
-            get("/readyz", self.ready, None, statuses=(200, 503)),
+            get("/livez", self.live, None, allowed="everybody"),
+            get("/readyz", self.ready, None, statuses=(200, 503), allowed="everybody"),
         )
 
     def _commanding(self) -> Iterator[Route]:

@@ -1,4 +1,4 @@
-"""`Control`: a supervisor that other processes of this user can see and command, on a unix socket."""
+"""`Control`: a supervisor that other processes of this user can see and command, on a unix socket or TCP."""
 
 from __future__ import annotations
 
@@ -6,25 +6,29 @@ import asyncio
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from hostler import Supervisor, __version__
+from hostler import ControlSpec, Supervisor, __version__
 from hostler.control.control_socket import ControlSocket
-from hostler.control.location import locate
+from hostler.control.listening import Listening
+from hostler.control.location import Location, locate
 
 if TYPE_CHECKING:
     from hostler.control.api import Api, Host
     from hostler.control.board import Board
     from hostler.control.http_server import HttpServer
+    from hostler.control.tcp_listener import TcpListener
 
 
 class Control:
     """Offers the control API of a supervisor, between `async with` and its end.
 
-    `configuration` is the file that clients find it by. `socket` is a path of its own for the socket. Nothing
-    is imported or done until the first client connects, which waits for that. Where a program calls
-    `listen_again` on SIGUSR1, it says so by `relistens`: clients then send that when the socket is gone.
+    `configuration` is the file that clients find it by. `spec` is what a file has below `[control]`:
+    `load(FILE).control`; a path given as `socket` goes before. Nothing is imported or done until the first
+    client connects, which waits for that. Where a program calls `listen_again` on SIGUSR1, it says so by
+    `relistens`: clients then send that when the socket is gone.
     """
 
     def __init__(
@@ -37,10 +41,12 @@ class Control:
         host: Host | None = None,
         log: str | None = None,
         relistens: bool = False,
+        spec: ControlSpec | None = None,
     ) -> None:
         self._supervisor = supervisor
         self._configuration = os.path.abspath(configuration)  # noqa: PTH100 - no link is followed
-        self._path = None if socket is None else os.fspath(socket)
+        self._spec = ControlSpec() if spec is None else spec
+        self._path = self._spec.socket if socket is None else os.fspath(socket)
         self._environ = os.environ if environ is None else environ
         self._host = host
         self._log = log
@@ -48,32 +54,51 @@ class Control:
         self._socket: ControlSocket | None = None
         self._api: Api | None = None
         self._board: Board | None = None
-        self._http: HttpServer | None = None
-        self._opening: asyncio.Task[None] | None = None
+        self._unix = Listening(partial(self._serve, None))
+        self._tcp: Listening | None = None
 
     async def __aenter__(self) -> Self:
         """Lock the configuration and listen. Raises ProcessAlreadyRunning and EnvironmentSetupFailed."""
+        if self._path is False:
+            return self
+
         from hostler.control.board import Board  # noqa: PLC0415 - after the first start, where it can wait
 
-        location = locate(self._configuration, self._environ)
-        held = ControlSocket.take(location, self._path, relistens=self._relistens)
+        path = None if self._path is True else os.fspath(self._path)
+        held = ControlSocket.take(locate(self._configuration, self._environ), path, relistens=self._relistens)
         try:
-            held.describe(self._description())
+            tcp = await self._listen_on_tcp()
+            held.describe(self._description(tcp, held.location), {} if tcp is None else tcp.tokens.by_name)
         except BaseException:
+            if self._tcp is not None:
+                self._tcp.pause()
             held.release()
             raise
         self._socket, self._board = held, Board(self._supervisor)
-        self._wait_for_client()
+        self._unix.begin(held.listener)
         return self
 
-    def _description(self) -> dict[str, object]:
+    def _description(self, tcp: TcpListener | None, location: Location) -> dict[str, object]:
+        reached = None if tcp is None else {"url": tcp.url, "tokens": location.tokens}
         return {
             "version": __version__,
             "api": 1,
             "configuration": self._configuration,
             "log": self._log,
             "since": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "tcp": reached,
         }
+
+    async def _listen_on_tcp(self) -> TcpListener | None:
+        if self._spec.tcp is None:
+            return None
+
+        from hostler.control.tcp_listener import TcpListener  # noqa: PLC0415 - few have one
+
+        listener = await asyncio.to_thread(TcpListener.open, self._spec)
+        self._tcp = Listening(partial(self._serve, listener), listener.tls)
+        self._tcp.begin(listener.listener)
+        return listener
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -82,17 +107,14 @@ class Control:
         if self._socket is None or self._board is None:
             return
         held, self._socket = self._socket, None
-        self._stop_waiting(held)
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.wait({self._opening})
-        if self._http is not None and self._api is not None:
-            self._http.stop_listening()
-            # Who follows or waits is told first: the end of all others takes no time then.
-            self._board.close()
-            await self._api.close()
-            await self._http.close()
+        both = [self._unix, *([] if self._tcp is None else [self._tcp])]
+        for listening in both:
+            listening.pause()
+        # Who follows or waits is told first: the end of all others takes no time then.
         self._board.close()
+        if self._api is not None:
+            await self._api.close()
+        await asyncio.gather(*(listening.close() for listening in both))
         held.release()
 
     @property
@@ -103,7 +125,7 @@ class Control:
     @property
     def is_busy(self) -> bool:
         """Whether a client is connected."""
-        return self._http is not None and self._http.is_busy
+        return self._unix.is_busy or (self._tcp is not None and self._tcp.is_busy)
 
     def listen_again(self) -> None:
         """Make the lock and the socket anew, where somebody has removed them.
@@ -113,35 +135,20 @@ class Control:
         if self._socket is None or self._socket.is_there():
             return
         self._socket.lock_again()
-        if self._http is None:
-            self._stop_waiting(self._socket)
-        else:
-            self._http.stop_listening()
+        self._unix.pause()
         self._socket.listen_again()
-        self._wait_for_client()
+        self._unix.begin(self._socket.listener)
 
-    def _wait_for_client(self) -> None:
-        assert self._socket is not None
-        asyncio.get_running_loop().add_reader(self._socket.listener.fileno(), self._on_client)
+    async def _serve(self, tcp: TcpListener | None) -> HttpServer:
+        """What answers the clients of the socket, or those over TCP."""
+        server, api = await asyncio.to_thread(_import)
 
-    def _stop_waiting(self, held: ControlSocket) -> None:
-        if held.listener.fileno() >= 0:
-            asyncio.get_running_loop().remove_reader(held.listener.fileno())
+        from hostler.control.access import TcpEntrance, UnixEntrance  # noqa: PLC0415 - it is there now
 
-    def _on_client(self) -> None:
-        assert self._socket is not None
-        self._stop_waiting(self._socket)
-        self._opening = asyncio.create_task(self._open(), name="hostler control")
-
-    async def _open(self) -> None:
-        """Serve the socket. The import takes 0.1 s, in which supervision goes on."""
-        assert self._socket is not None
         assert self._board is not None
-        if self._http is None:
-            server, api = await asyncio.to_thread(_import)
+        if self._api is None:
             self._api = api(self._supervisor, self._board, self._configuration, self._host)
-            self._http = server(self._api.routes())
-        await self._http.listen(self._socket.listener)
+        return server(self._api.routes(), UnixEntrance() if tcp is None else TcpEntrance(tcp))
 
 
 def _import() -> tuple[type[HttpServer], type[Api]]:

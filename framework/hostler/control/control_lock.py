@@ -14,9 +14,9 @@ from typing import Self
 
 from hostler import ProcessAlreadyRunning, trusted_folder
 from hostler.control.location import Location, start_time
+from hostler.control.whole_file import write_whole
 
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PROBE_SECONDS = 0.2  # a client that looks whether the lock is held has it for a moment
 
 
@@ -60,7 +60,7 @@ class ControlLock:
 
     def describe(self, values: Mapping[str, object]) -> None:
         """Write the description, whole or not at all. Raises OSError."""
-        _replace(self.location.description, json.dumps(values).encode())
+        write_whole(self.location.description, json.dumps(values).encode())
 
     def release(self) -> None:
         """Remove the description and unlock. What others have made in their places meanwhile stays."""
@@ -109,17 +109,3 @@ def _is_at(descriptor: int, path: str) -> bool:
     """Whether an open file is the one at a path."""
     found = os.fstat(descriptor)
     return identity(path) == (found.st_dev, found.st_ino)
-
-
-def _replace(path: str, data: bytes) -> None:
-    unfinished = f"{path}.{os.getpid()}"
-    with suppress(FileNotFoundError):
-        os.unlink(unfinished)
-    try:
-        with open(os.open(unfinished, _NEW, 0o600), "wb") as file:
-            file.write(data)
-        os.rename(unfinished, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(unfinished)
-        raise

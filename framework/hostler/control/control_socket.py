@@ -6,13 +6,14 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Self
 
 from hostler import EnvironmentSetupFailed
 from hostler.control.control_lock import ControlLock, identity, make_private
 from hostler.control.location import LONGEST_PATH, Location, boot_id, start_time
+from hostler.control.whole_file import write_whole
 
 _BACKLOG = 128
 
@@ -29,7 +30,8 @@ class ControlSocket:
         self._made = identity(path)
         self._locks = list(locks)
         self._relistens = relistens
-        self._description: dict[str, object] = {}
+        self._description: Mapping[str, object] = {}
+        self._tokens: Mapping[str, str] = {}
 
     @classmethod
     def take(cls, location: Location, path: str | None = None, *, relistens: bool = False) -> Self:
@@ -53,17 +55,18 @@ class ControlSocket:
             undone.pop_all()
             return made
 
-    def describe(self, values: dict[str, object]) -> None:
+    def describe(self, values: Mapping[str, object], tokens: Mapping[str, str]) -> None:
         """Write what others want to know of this hostler beside its locks, whole or not at all.
 
-        Raises EnvironmentSetupFailed.
+        Each token is in a file of its own. Raises EnvironmentSetupFailed.
         """
-        self._description = values
+        self._description, self._tokens = values, tokens
         pid = os.getpid()
         own = {"pid": pid, "start_time": start_time(pid), "boot_id": boot_id(), "socket": self.path}
         with _explained(self.location.description):
+            self._write_tokens()
             for lock in self._locks:
-                lock.describe(own | values)
+                lock.describe(own | dict(values))
 
     def is_there(self) -> bool:
         """Whether our locks and our socket are in their places."""
@@ -81,7 +84,7 @@ class ControlSocket:
             self._locks.remove(lock)
             lock.release()
         if gone:
-            self.describe(self._description)
+            self.describe(self._description, self._tokens)
 
     def listen_again(self) -> None:
         """Listen at the path anew, where somebody has removed the socket. Raises OSError."""
@@ -97,11 +100,23 @@ class ControlSocket:
         self.listener.close()
         locks, self._locks = self._locks, []
         # What was removed may have been made by another hostler by now, and is that one's.
-        if locks and self._has_socket():
+        ours = [self.path] if locks and self._has_socket() else []
+        if any(lock.location.folder == self.location.folder and lock.is_there() for lock in locks):
+            ours += self.location.tokens.values()
+        for path in ours:
             with suppress(OSError):
-                os.unlink(self.path)
+                os.unlink(path)
         for lock in locks:
             lock.release()
+
+    def _write_tokens(self) -> None:
+        for name, path in self.location.tokens.items():
+            if name in self._tokens:
+                write_whole(path, self._tokens[name].encode())
+            else:
+                # Those of a hostler that was killed are no good to anybody.
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
 
     def _has_socket(self) -> bool:
         return identity(self.path) == self._made

@@ -7,16 +7,21 @@ import logging
 import socket
 from collections.abc import Sequence
 from secrets import token_hex
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 import msgspec
 from aiohttp import web
 
 from hostler import ServerError, __version__
-from hostler.control.access import Gate
+from hostler.control.access import Entrance, Gate
 from hostler.control.event_stream import EventStream
 from hostler.control.problems import Refused, refused
 from hostler.control.routing import Call, Route, find, read_body, read_query
+from hostler.control.tokens import Scope
+
+if TYPE_CHECKING:
+    import ssl
 
 _LOG = logging.getLogger("hostler.control")
 _LARGEST_BODY = 64 * 2**10
@@ -24,16 +29,45 @@ _MOST_CONNECTIONS = 64
 _IDLE_SECONDS = 30.0  # also without a first request, or with half of one
 _BODY_SECONDS = 30.0
 _HEAD = {"Hostler-Version": __version__, "Hostler-Api": "1", "Cache-Control": "no-store"}
-_HEAD |= {"X-Content-Type-Options": "nosniff"}
+_HEAD |= {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
+_HEAD |= {"Server": "hostler"}  # not the versions of what it is made of
+_CHALLENGES = {"no_token": "Bearer", "wrong_token": 'Bearer error="invalid_token"'}
+_TLS_SECONDS = 10.0
 _SSE = {"Content-Type": "text/event-stream; charset=utf-8"}
 
 
-class HttpServer:
-    """Serves one table of routes on listening sockets, from `listen` to `close`."""
+class _Connection(web.RequestHandler):
+    """One connection. What is no HTTP is not logged, as aiohttp would: it may have a token in it."""
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what is no HTTP; nothing comes after it."""
+        response = _problem(Refused("malformed", "what came is no HTTP that can be read"))
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    """Makes a `_Connection` of each connection."""
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+class HttpServer:
+    """Serves one table of routes on a listening socket, from `listen` to `close`."""
+
+    def __init__(self, routes: Sequence[Route], entrance: Entrance) -> None:
         self._routes = routes
-        self._http: web.Server = web.Server(
+        self._entrance = entrance
+        self._http: web.Server = _Server(
             self._handle,
             handler_cancellation=True,
             access_log=None,
@@ -43,10 +77,19 @@ class HttpServer:
         )
         self._listening: asyncio.Server | None = None
 
-    async def listen(self, listener: socket.socket) -> None:
-        """Accept connections of our own user from now on."""
+    async def listen(self, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Accept connections from now on, as the entrance decides."""
         loop = asyncio.get_running_loop()
-        self._listening = await loop.create_unix_server(lambda: Gate(self._http), sock=listener)
+        if listener.family == socket.AF_UNIX:
+            self._listening = await loop.create_unix_server(self._gate, sock=listener)
+        else:
+            wait = None if tls is None else _TLS_SECONDS
+            self._listening = await loop.create_server(
+                self._gate, sock=listener, ssl=tls, ssl_handshake_timeout=wait
+            )
+
+    def _gate(self) -> Gate:
+        return Gate(self._entrance, self._http)
 
     def stop_listening(self) -> None:
         """Accept nobody any more, and close the socket; who is connected stays."""
@@ -83,7 +126,9 @@ class HttpServer:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if len(self._http.connections) > _MOST_CONNECTIONS:
             raise Refused("too_many", f"{_MOST_CONNECTIONS} connections are open, which is the most")
+        scopes = await self._entrance.scopes(request)
         route, parts = find(self._routes, request.method, request.rel_url.raw_path)
+        _require(route, scopes)
         query = parse_qs(request.rel_url.raw_query_string, keep_blank_values=True)
         call = Call(
             parts,
@@ -96,6 +141,15 @@ class HttpServer:
             return await _stream(request, result)
         status, value = result
         return _json(status, value)
+
+
+def _require(route: Route, scopes: frozenset[Scope]) -> None:
+    """Raise Refused for a request that may not ask for this."""
+    if route.scope is None or route.scope in scopes:
+        return
+    if not scopes:
+        raise Refused("no_token", "over TCP a request needs the header Authorization: Bearer TOKEN")
+    raise Refused("not_allowed", f"this needs the token of the scope {route.scope}")
 
 
 async def _read(request: web.BaseRequest) -> bytes:
@@ -128,7 +182,11 @@ def _json(status: int, value: object) -> web.Response:
 
 def _problem(error: Refused) -> web.Response:
     body = msgspec.json.encode(error.problem)
-    retry = {"Retry-After": "1"} if error.problem.status == 503 else {}
+    headers = dict(_HEAD)
+    if error.problem.status == 503:
+        headers["Retry-After"] = "1"
+    if challenge := _CHALLENGES.get(error.kind):
+        headers["WWW-Authenticate"] = challenge
     return web.Response(
-        status=error.problem.status, body=body, content_type="application/problem+json", headers=_HEAD | retry
+        status=error.problem.status, body=body, content_type="application/problem+json", headers=headers
     )

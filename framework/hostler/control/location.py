@@ -44,8 +44,14 @@ class Location:
 
     @property
     def description(self) -> str:
-        """JSON: pid, start_time, boot_id, version, api, configuration, socket, log and since."""
+        """JSON: pid, start_time, boot_id, version, api, configuration, socket, log, since and tcp."""
         return f"{self.folder}/{self.key}.json"
+
+    @property
+    def tokens(self) -> dict[str, str]:
+        """The files of the tokens for requests over TCP, by what they allow."""
+        names = ("read", "operate", "connect")
+        return {name: f"{self.folder}/{self.key}.{name}.token" for name in names}
 
     @property
     def everywhere(self) -> list[Location]:

@@ -14,7 +14,14 @@ from hostler.control.routing import Route
 from hostler.control.shapes import Problem
 
 _COMPONENT = "#/components/schemas/{name}"
-_ALWAYS = ("invalid_request", "unsupported", "too_many", "internal")
+_ALWAYS = ("invalid_request", "unsupported", "too_many", "internal", "malformed", "not_allowed", "wrong_host")
+_TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "Over TCP each request needs a token, which is in a file of its own for each scope: "
+    "`read`, `operate` (which allows `read` too) and `connect` (which allows all). The control socket asks "
+    "for none.",
+}
 
 
 def openapi(routes: Sequence[Route]) -> dict[str, Any]:
@@ -32,7 +39,7 @@ def openapi(routes: Sequence[Route]) -> dict[str, Any]:
         "info": {"title": "hostler's control API", "version": __version__, "license": {"name": "MIT"}},
         "servers": [{"url": "http://localhost", "description": "over the control socket"}],
         "paths": paths,
-        "components": {"schemas": dict(sorted(components.items()))},
+        "components": {"schemas": dict(sorted(components.items())), "securitySchemes": {"token": _TOKEN}},
     }
 
 
@@ -53,6 +60,7 @@ def _operation(route: Route, of_type: dict[type, Any], components: dict[str, Any
         operation["parameters"] = parameters
     if route.body is not None:
         operation["requestBody"] = {"content": {"application/json": {"schema": of_type[route.body]}}}
+    operation["security"] = [] if route.scope is None else [{"token": [route.scope]}]
     return operation | {"responses": _responses(route, of_type)}
 
 
@@ -63,7 +71,8 @@ def _responses(route: Route, of_type: dict[type, Any]) -> dict[str, Any]:
         if route.answer is not None:
             schema = of_type.get(route.answer, {"type": "object"})
             responses[str(status)]["content"] = {"application/json": {"schema": schema}}
-    for kind in (*route.problems, *_ALWAYS):
+    tokens = () if route.scope is None else ("no_token", "wrong_token")
+    for kind in (*route.problems, *_ALWAYS, *tokens):
         status, title = STATUSES[kind]
         response = responses.setdefault(str(status), {"description": ""})
         described = response["description"]

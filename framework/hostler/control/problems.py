@@ -15,6 +15,7 @@ from hostler import (
 from hostler.control.shapes import Problem
 
 STATUSES: Mapping[str, tuple[int, str]] = {
+    "malformed": (400, "The request is no HTTP"),
     "not_found": (404, "There is no such thing"),
     "unsupported": (404, "This hostler does not know that"),
     "method": (405, "This method is not for this resource"),
@@ -31,7 +32,10 @@ STATUSES: Mapping[str, tuple[int, str]] = {
     "media_type": (415, "The body is no JSON"),
     "too_many": (503, "Too many clients"),
     "shutting_down": (503, "This hostler is ending"),
+    "no_token": (401, "This needs a token"),
+    "wrong_token": (401, "The token is wrong"),
     "not_allowed": (403, "That is not allowed"),
+    "wrong_host": (421, "The request is for another host"),
     "internal": (500, "hostler failed"),
 }
 """The kinds of problems, with the status and the title of each."""

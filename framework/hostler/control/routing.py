@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote
 
 import msgspec
 
 from hostler.control.problems import Refused
+from hostler.control.tokens import Scope
 
 Answer: TypeAlias = "tuple[int, Any]"
 """The status, and the value that becomes the body; None for no body."""
@@ -27,7 +28,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One row of the table. `statuses` are those of an answer that is no problem."""
+    """One row of the table. `statuses` are those of an answer that is no problem.
+
+    `allowed`: who may ask over TCP, by the scope of the token; by default as the method has it.
+    """
 
     method: str
     path: str
@@ -37,6 +41,14 @@ class Route:
     body: type[msgspec.Struct] | None = None
     statuses: Sequence[int] = (200,)
     problems: Sequence[str] = ()
+    allowed: Scope | Literal["everybody"] | None = None
+
+    @property
+    def scope(self) -> Scope | None:
+        """What a request needs to be allowed; None for nothing."""
+        if self.allowed is None:
+            return "read" if self.method == "GET" else "operate"
+        return None if self.allowed == "everybody" else self.allowed
 
     @property
     def summary(self) -> str:

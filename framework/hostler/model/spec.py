@@ -158,6 +158,35 @@ class ServerSpec(PlainValue):
         return as_needs(self.needs)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class ControlSpec(PlainValue):
+    """How other programs reach the run, key by key as in `[control]`.
+
+    `socket`: True is the usual place, False nowhere. `tcp` is "HOST:PORT", port 0 a free one.
+    """
+
+    socket: Path | bool = True
+    tcp: str | None = None
+    expose: bool = False
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def __post_init__(self) -> None:
+        _convert_fields(self, "control")
+        if self.tcp is not None:
+            from hostler.model.schema.control_keys import refuse_mistakes  # noqa: PLC0415 - few have it
+
+            refuse_mistakes(self)
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port of `tcp`."""
+        if self.tcp is None:
+            return None
+        host, _, port = self.tcp.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Configuration(PlainValue):
     """One loaded configuration: servers by name, in order, and the namespace that their locks live in.
@@ -166,7 +195,7 @@ class Configuration(PlainValue):
     no value of the environment is ever written. `files` are those that it was read from, with those of
     its listeners. `namespace` is None where there is no file. `templates` make more servers: called with
     a name and the parameters as keywords, each gives a ServerSpec, or raises InvalidConfiguration.
-    `listeners` follow all events, by name.
+    `listeners` follow all events, by name. `control` tells how other programs reach the run.
     """
 
     servers: Mapping[str, ServerSpec]
@@ -178,6 +207,7 @@ class Configuration(PlainValue):
         default_factory=dict, repr=False, compare=False
     )
     listeners: Mapping[str, ListenerSpec] = field(default_factory=dict)
+    control: ControlSpec = field(default_factory=ControlSpec)
 
 
 def environ_of(spec: ServerSpec | ListenerSpec, own: Mapping[str, str]) -> Mapping[str, str]:
@@ -187,7 +217,7 @@ def environ_of(spec: ServerSpec | ListenerSpec, own: Mapping[str, str]) -> Mappi
     return {name: value for name, value in {**own, **spec.environ}.items() if value is not None}
 
 
-def _convert_fields(made: EnvFile | PluginSpec | RestartPolicy | ServerSpec, key: str) -> None:
+def _convert_fields(made: ControlSpec | EnvFile | PluginSpec | RestartPolicy | ServerSpec, key: str) -> None:
     """Have every field of a new value hold what it should; `key` is where it would stand in TOML.
 
     Raises InvalidConfiguration with every mistake that was found.

@@ -23,6 +23,7 @@ from controlled import controlled, short_folder
 from hostler import (
     Change,
     Changes,
+    ControlSpec,
     Directories,
     EnvironmentSetupFailed,
     InvalidConfiguration,
@@ -171,6 +172,19 @@ async def test_a_path_that_is_too_long_is_refused_with_what_to_do(directories: D
             async with Control(supervisor, configuration="x.toml", socket=f"/tmp/{'x' * 100}"):
                 pass
         assert "--socket" in caught.value.context.hint
+
+
+async def test_a_port_that_is_taken_is_told_and_leaves_no_lock(directories: Directories) -> None:
+    with socket.socket() as taken, short_folder() as folder:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        spec = ControlSpec(tcp=f"127.0.0.1:{taken.getsockname()[1]}")
+        async with Supervisor([], directories=directories) as supervisor:
+            environ = {"XDG_STATE_HOME": str(folder)}
+            control = Control(supervisor, configuration="x.toml", spec=spec, environ=environ)
+            with pytest.raises(EnvironmentSetupFailed, match="Address already in use"):
+                await control.__aenter__()
+        assert list((folder / "hostler" / "control").iterdir()) == []
 
 
 async def test_a_socket_that_was_removed_is_made_again(directories: Directories) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 
 from hostler.errors import InvalidConfiguration
 from hostler.model.schema import fields
+from hostler.model.schema.control_keys import CONTROL_KEYS
 from hostler.model.schema.diagnostics import Diagnostics
 from hostler.model.schema.external_values import path
 from hostler.model.schema.fields import Reader
-from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS, Key
+from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS, Key, readers
 from hostler.model.schema.tree import Node, Place, below, parse_tree, plain, with_children
 from hostler.model.spec import PluginSpec, RestartPolicy
 from hostler.model.units import Duration
@@ -28,12 +29,12 @@ def read(made: object, given: Mapping[str, object], key: str) -> dict[str, Any]:
 
     Raises InvalidConfiguration with every mistake that was found.
     """
-    found, readers, values = Diagnostics(), _READERS[type(made).__name__], {}
+    found, known, values = Diagnostics(), _READERS[type(made).__name__], {}
     place = Place(None, None, _here())
 
     for name, value in given.items():
-        node = _parsed(value, below(key, name), place, found) if name in readers else None
-        read_value = None if node is None else readers[name](node, found)
+        node = _parsed(value, below(key, name), place, found) if name in known else None
+        read_value = None if node is None else known[name](node, found)
         if read_value is not None or (name == "port" and value is False):
             values[name] = read_value
 
@@ -155,6 +156,7 @@ _READERS: Mapping[str, Mapping[str, Reader]] = MappingProxyType(
             }
         ),
         "RestartPolicy": _with_numbers(RESTART_KEYS),
+        "ControlSpec": readers(CONTROL_KEYS),
         "PluginSpec": _PLUGIN_READERS,
         "ListenerSpec": _PLUGIN_READERS,
         "EnvFile": MappingProxyType({"path": path, "optional": fields.flag}),
