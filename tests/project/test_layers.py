@@ -44,6 +44,8 @@ FLOORS = (
     "client testing",
     "cli",
 )
+# Beside hostler's public names these use only these packages.
+PUBLIC_ONLY = {"control": {"control"}, "client": {"client", "control", "imports"}}
 RANKS = {part: rank for rank, line in enumerate(FLOORS) for part in line.split()}
 
 
@@ -127,7 +129,7 @@ def test_every_part_imports_only_what_is_below_it() -> None:
         if own in {"__init__", "__main__"}:
             continue  # the public names: a lazy table; the command, run as a module
         for found in imports_of(path):
-            public = own == "control"  # which knows nothing else, as the next test holds
+            public = own in PUBLIC_ONLY  # which knows nothing else, as the next test holds
             others = [o for o in parts_imported(found) if o != own and not (public and o == "__init__")]
             high = [other for other in others if RANKS.get(other, len(FLOORS)) >= RANKS[own]]
             wrong += [f"{where(path, found.line)}: {own} imports {other}" for other in high]
@@ -135,14 +137,15 @@ def test_every_part_imports_only_what_is_below_it() -> None:
     assert wrong == []
 
 
-def test_the_control_api_is_a_program_on_the_public_names() -> None:
-    """As the floors say, nothing below the command line imports it."""
+@pytest.mark.parametrize("package", PUBLIC_ONLY)
+def test_the_control_api_and_its_client_are_programs_on_the_public_names(package: str) -> None:
+    """As the floors say, nothing below the command line imports them."""
     wrong = [
         f"{where(path, found.line)}: {found.module}: {found.names}"
-        for path in (FRAMEWORK / "control").rglob("*.py")
+        for path in (FRAMEWORK / package).rglob("*.py")
         for found in imports_of(path)
         if (found.module == "hostler" and not set(found.names) <= set(hostler.__all__))
-        or (found.module.startswith("hostler.") and found.module.split(".")[1] != "control")
+        or (found.module.startswith("hostler.") and found.module.split(".")[1] not in PUBLIC_ONLY[package])
     ]
     assert wrong == []
 

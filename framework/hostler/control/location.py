@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import stat
 import sys
 from collections.abc import Iterator, Mapping
@@ -73,6 +74,16 @@ class Location:
     def _place(self) -> Location:
         """Where the lock is held, be it by one with another environment than ours."""
         return next((one for one in self.everywhere if _is_held(one.lock)), self)
+
+    def request_socket(self) -> None:
+        """Have the hostler make its socket again, which somebody has removed."""
+        owner = self.owner()
+        pid, begun = owner.get("pid"), owner.get("start_time")
+        if owner.get("relistens") is not True or not isinstance(pid, int) or pid <= 1:
+            return  # the signal would end a program that does not say that it waits for it
+        if begun is not None and start_time(pid) == begun:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGUSR1)
 
 
 def locate(configuration: str, environ: Mapping[str, str]) -> Location:

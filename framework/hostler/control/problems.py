@@ -6,9 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from hostler import (
+    EnvironmentSetupFailed,
+    EventStreamConnectionFailed,
     ForceKillTimeout,
     InvalidConfiguration,
+    ListensTooWide,
+    LogFileCreationFailed,
+    PluginError,
+    PortInUse,
+    PortParsingFailed,
+    ProcessAlreadyRunning,
+    ProcessSpawnFailed,
     RestartNotIdle,
+    ServerCrashed,
     ServerError,
     StartupTimeout,
 )
@@ -51,19 +61,34 @@ class Refused(Exception):
         self.problem = Problem(type=f"/problems/{kind}", title=title, status=status, detail=detail, **more)
 
 
+KINDS: Mapping[type[ServerError], str] = {
+    ServerError: "failed",
+    InvalidConfiguration: "invalid_configuration",
+    PortInUse: "failed",
+    StartupTimeout: "timed_out",
+    EventStreamConnectionFailed: "failed",
+    ProcessSpawnFailed: "failed",
+    ServerCrashed: "failed",
+    PortParsingFailed: "failed",
+    ListensTooWide: "failed",
+    LogFileCreationFailed: "failed",
+    EnvironmentSetupFailed: "failed",
+    ProcessAlreadyRunning: "failed",
+    RestartNotIdle: "not_idle",
+    ForceKillTimeout: "unkillable",
+    PluginError: "failed",
+}
+"""The kind of problem that each error of hostler is; `Problem.error` names its class."""
+
+
 def refused(error: ServerError) -> Refused:
     """The problem that an error of hostler is; every text of it is masked already."""
     context = error.context
+    known = next(class_ for class_ in type(error).__mro__ if class_ in KINDS)
     more: dict[str, Any] = {"error": type(error).__name__, "server": context.server or ""}
     more |= {"hint": context.hint, "stdout": context.stdout, "stderr": context.stderr}
-    match error:
-        case InvalidConfiguration():
-            mistakes = [str(problem) for problem in error.problems]
-            return Refused("invalid_configuration", context.message, **more, mistakes=mistakes)
-        case ForceKillTimeout():
-            return Refused("unkillable", context.message, **more, pids=context.details.get("pids", []))
-        case RestartNotIdle():
-            return Refused("not_idle", context.message, **more)
-        case StartupTimeout():
-            return Refused("timed_out", context.message, **more)
-    return Refused("failed", context.message, **more)
+    if isinstance(error, InvalidConfiguration):
+        more["mistakes"] = [str(problem) for problem in error.problems]
+    if isinstance(error, ForceKillTimeout):
+        more["pids"] = context.details.get("pids", [])
+    return Refused(KINDS[known], context.message, **more)

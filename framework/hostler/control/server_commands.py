@@ -59,13 +59,13 @@ class ServerCommands:
 
     async def _carry_out(self, works: Iterable[Coroutine[Any, Any, Any]], command: Command) -> None:
         tasks = [self._begin(work) for work in works]
-        if command.wait:
+        if command.wait and tasks:
             async with asyncio.timeout(command.timeout):
                 # A client that is gone, or does not wait longer, takes nothing back.
-                await asyncio.shield(asyncio.gather(*tasks))
-            return
-        # What is refused at once is told at once; what takes its time is not waited for.
-        await asyncio.sleep(0)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        else:
+            # What is refused at once is told at once; what takes its time is not waited for.
+            await asyncio.sleep(0)
         for task in tasks:
             if task.done():
                 task.result()

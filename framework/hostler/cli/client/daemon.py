@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 from hostler.cli.client.commands import Arguments
@@ -121,15 +119,8 @@ class Daemon:
                     raise
             if is_over is None:
                 is_over = deadline_of(_REBIND_SECONDS)
-                self._request_socket()
+                self.location.request_socket()
             time.sleep(_LOOK_SECONDS)
-
-    def _request_socket(self) -> None:
-        """Have the hostler make its socket again, which somebody has removed."""
-        # The signal would end a program that does not say that it waits for it.
-        if self._owner.get("relistens") is True and isinstance(self.pid, int) and self._is_found:
-            with suppress(OSError):
-                os.kill(self.pid, signal.SIGUSR1)
 
     @property
     def _is_found(self) -> bool:

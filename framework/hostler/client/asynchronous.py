@@ -1,0 +1,141 @@
+"""The control API for programs on asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import wraps
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from hostler.client import calls
+from hostler.client.async_feed import AsyncFeed
+from hostler.client.calls import Call, Stream
+from hostler.client.errors import Unreachable
+from hostler.client.following import Following
+from hostler.client.place import Place
+from hostler.client.streams import Streams, exchange, open_streams
+from hostler.client.waiting import Until, Waiting
+from hostler.control.shapes import ServerRow
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_MOST_IDLE = 2  # hostler has 64 connections for all its clients
+
+
+def asynchronous(build: Callable[P, Call[T]]) -> Callable[Concatenate[AsyncClient, P], Awaitable[T]]:
+    """The coroutine function that makes a call and returns its answer."""
+
+    @wraps(build)
+    async def method(self: AsyncClient, /, *arguments: P.args, **named: P.kwargs) -> T:
+        return await self._send(build(*arguments, **named))
+
+    return method
+
+
+class AsyncClient:
+    """The twin of Client for asyncio: what is cancelled is given up by the client, and goes on in hostler."""
+
+    def __init__(
+        self,
+        configuration: str | os.PathLike[str] = "hostler.toml",
+        *,
+        socket: str | os.PathLike[str] | None = None,
+        address: str | None = None,
+        token: str | None = None,
+        timeout: float = 30.0,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._place = Place.choose(configuration, socket, address, token, environ)
+        self._timeout = timeout
+        self._idle: deque[Streams] = deque()
+        self._version = ""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close what connections are kept. The client can still be used."""
+        while self._idle:
+            self._idle.pop().close()
+
+    @property
+    def version(self) -> str:
+        """The version of the hostler that answered last; "" before."""
+        return self._version
+
+    about = asynchronous(calls.about)
+    servers = asynchronous(calls.servers)
+    server = asynchronous(calls.server)
+    crashes = asynchronous(calls.crashes)
+    connection = asynchronous(calls.connection)
+    events = asynchronous(calls.events)
+    start = asynchronous(calls.start)
+    stop = asynchronous(calls.stop)
+    restart = asynchronous(calls.restart)
+    reload = asynchronous(calls.reload)
+    environment = asynchronous(calls.environment)
+    shutdown = asynchronous(calls.shutdown)
+    is_ready = asynchronous(calls.is_ready)
+    document = asynchronous(calls.document)
+
+    async def follow_events(
+        self, *, after: str | None = None, kind: str | None = None, server: str | None = None
+    ) -> AsyncFeed[dict[str, Any]]:
+        """See Client.follow_events: `async with await client.follow_events() as events`."""
+        return await self._feed(calls.follow_events(kind=kind, server=server), after)
+
+    async def wait(
+        self, *names: str, until: Until = "ready", stable: float = 0.0, timeout: float | None = None
+    ) -> list[ServerRow]:
+        """See Client.wait."""
+        waiting = Waiting(names, until, stable, timeout)
+        snapshot = await self.servers()
+        async with await self._feed(calls.follow_events(), snapshot.cursor) as feed:
+            while (rows := waiting.check(snapshot)) is None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(waiting.seconds_left()):
+                        await feed.poll()
+                snapshot = await self.servers()
+        return rows
+
+    async def _feed(self, stream: Stream[T], after: str | None) -> AsyncFeed[T]:
+        cursor = (await self.about()).cursor if after is None else after
+        return AsyncFeed(Following(self._place, stream, cursor))
+
+    async def _send(self, call: Call[T]) -> T:
+        while self._idle:
+            kept = self._idle.pop()
+            if kept.is_usable():
+                try:
+                    return await self._exchange(kept, call)
+                except Unreachable as error:
+                    # It was closed while nobody used it. What changes something is not sent twice.
+                    if call.method != "GET" or not isinstance(error.__cause__, ConnectionError | EOFError):
+                        raise
+                break
+            kept.close()
+        return await self._exchange(await open_streams(self._place), call)
+
+    async def _exchange(self, streams: Streams, call: Call[T]) -> T:
+        limit = self._timeout if call.limit is None else call.limit
+        try:
+            answer = await exchange(self._place, streams, call, limit)
+        except BaseException:
+            streams.close()
+            raise
+        self._version = answer.headers.get("Hostler-Version", "")
+        if answer.is_last or len(self._idle) >= _MOST_IDLE:
+            streams.close()
+        else:
+            self._idle.append(streams)
+        return call.read(answer.status, answer.body)

@@ -1,0 +1,171 @@
+"""The control API for programs without an event loop, on `http.client`."""
+
+from __future__ import annotations
+
+import http.client
+import os
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import wraps
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from hostler.client import calls
+from hostler.client.calls import Call, Stream
+from hostler.client.connection import Connection, await_answer, open_socket
+from hostler.client.errors import Unreachable
+from hostler.client.feed import Feed
+from hostler.client.following import Following
+from hostler.client.place import Place
+from hostler.client.waiting import Until, Waiting
+from hostler.control.shapes import ServerRow
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_MOST_IDLE = 2  # hostler has 64 connections for all its clients
+
+
+def blocking(build: Callable[P, Call[T]]) -> Callable[Concatenate[Client, P], T]:
+    """The method that makes a call and returns its answer."""
+
+    @wraps(build)
+    def method(self: Client, /, *arguments: P.args, **named: P.kwargs) -> T:
+        return self._send(build(*arguments, **named))
+
+    return method
+
+
+class Client:
+    """Calls the hostler that supervises a configuration file, or that listens at a `socket` or an `address`.
+
+    An address is that of its TCP listener, such as "127.0.0.1:4711", and takes the `token`. `timeout` are the
+    seconds that an answer may take which waits for nothing. Threads may share a client; `with` closes its
+    connections. Errors of servers are raised as hostler's own; besides them NotRunning, Unreachable,
+    RequestRefused and TimeoutError.
+    """
+
+    def __init__(
+        self,
+        configuration: str | os.PathLike[str] = "hostler.toml",
+        *,
+        socket: str | os.PathLike[str] | None = None,
+        address: str | None = None,
+        token: str | None = None,
+        timeout: float = 30.0,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._place = Place.choose(configuration, socket, address, token, environ)
+        self._timeout = timeout
+        self._idle: deque[Connection] = deque()
+        self._version = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what connections are kept. The client can still be used."""
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+    @property
+    def version(self) -> str:
+        """The version of the hostler that answered last; "" before."""
+        return self._version
+
+    about = blocking(calls.about)
+    servers = blocking(calls.servers)
+    server = blocking(calls.server)
+    crashes = blocking(calls.crashes)
+    connection = blocking(calls.connection)
+    events = blocking(calls.events)
+    start = blocking(calls.start)
+    stop = blocking(calls.stop)
+    restart = blocking(calls.restart)
+    reload = blocking(calls.reload)
+    environment = blocking(calls.environment)
+    shutdown = blocking(calls.shutdown)
+    is_ready = blocking(calls.is_ready)
+    document = blocking(calls.document)
+
+    def follow_events(
+        self, *, after: str | None = None, kind: str | None = None, server: str | None = None
+    ) -> Feed[dict[str, Any]]:
+        """The events behind the cursor `after`, and those to come (without it: only those).
+
+        Iterate over it inside `with`. A Gap stands where events are missing. After a break it goes on where
+        it was; it ends when hostler does, or with `close`, also from another thread.
+        """
+        return self._feed(calls.follow_events(kind=kind, server=server), after)
+
+    def wait(
+        self, *names: str, until: Until = "ready", stable: float = 0.0, timeout: float | None = None
+    ) -> list[ServerRow]:
+        """Wait until servers (all that are wanted, without names) are ready for `stable` seconds.
+
+        Or "healthy", "stopped" or "completed". Raises RequestRefused ("failed", "stopped") as soon as one is
+        given up or stopped instead, and TimeoutError.
+        """
+        waiting = Waiting(names, until, stable, timeout)
+        snapshot = self.servers()
+        with self._feed(calls.follow_events(), snapshot.cursor) as feed:
+            while (rows := waiting.check(snapshot)) is None:
+                feed.poll(waiting.seconds_left())
+                snapshot = self.servers()
+        return rows
+
+    def _feed(self, stream: Stream[T], after: str | None) -> Feed[T]:
+        return Feed(Following(self._place, stream, self.about().cursor if after is None else after))
+
+    def _send(self, call: Call[T]) -> T:
+        connection = self._kept()
+        if connection is not None:
+            try:
+                return self._exchange(connection, call)
+            except Unreachable as error:
+                # It was closed while nobody used it. What changes something is not sent twice.
+                if call.method != "GET" or not isinstance(error.__cause__, ConnectionError):
+                    raise
+        return self._exchange(Connection(open_socket(self._place)), call)
+
+    def _kept(self) -> Connection | None:
+        with suppress(IndexError):
+            while True:
+                connection = self._idle.pop()
+                if not connection.is_readable(0):
+                    return connection
+                connection.close()
+        return None
+
+    def _exchange(self, connection: Connection, call: Call[T]) -> T:
+        try:
+            headers = call.headers | self._place.headers
+            connection.request(call.method, call.target, call.body or None, headers)
+            await_answer(self._place, connection.sock, self._timeout if call.limit is None else call.limit)
+            response = connection.getresponse()
+            body = response.read()
+        except TimeoutError:
+            connection.close()
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise Unreachable(f"hostler went away before it had answered: {error}") from error
+        except BaseException:
+            connection.close()
+            raise
+        self._version = response.headers.get("Hostler-Version", "")
+        self._keep(connection, response)
+        return call.read(response.status, body)
+
+    def _keep(self, connection: Connection, response: http.client.HTTPResponse) -> None:
+        if response.will_close or len(self._idle) >= _MOST_IDLE:
+            connection.close()
+        else:
+            self._idle.append(connection)

@@ -1,0 +1,191 @@
+"""Each call of the control API: its method, its path, what it takes, and the type of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from hostler.client.errors import Unreachable, error_of
+from hostler.control import shapes
+from hostler.control.shapes import When
+
+T = TypeVar("T")
+
+_GRACE = 10.0  # seconds that an answer may be later than the time which hostler was given
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One request. `limit` are the seconds that it may take; None for those of the client."""
+
+    method: str
+    target: str
+    answer: type[T]
+    body: bytes = b""
+    limit: float | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Those of its body."""
+        return {"Content-Type": "application/json"} if self.body else {}
+
+    def read(self, status: int, body: bytes) -> T:
+        """The answer in its type. Raises the error that it tells."""
+        if self.answer is bool:
+            return cast("T", status == 200)
+        if status >= 400:
+            raise error_of(status, body)
+        try:
+            return msgspec.json.decode(body or b"null", type=self.answer)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Unreachable(f"it answered with something else than expected: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Stream(Generic[T]):
+    """A request whose answer has no end."""
+
+    path: str
+    item: type[T]
+    query: Mapping[str, object]
+
+    def target(self, after: str) -> str:
+        """The path and the query, to go on behind this cursor."""
+        return _target(self.path, {**self.query, "after": after or None})
+
+
+def about() -> Call[shapes.Daemon]:
+    """The hostler that answers."""
+    return Call("GET", "/v1", shapes.Daemon)
+
+
+def servers(*, name: str | None = None, state: str | None = None) -> Call[shapes.ServerList]:
+    """All servers, or those of this name or state, with the cursor of this snapshot among the events."""
+    return Call("GET", _target("/v1/servers", {"name": name, "state": state}), shapes.ServerList)
+
+
+def server(name: str) -> Call[shapes.ServerRow]:
+    """One server as it is now."""
+    return Call("GET", _of(name), shapes.ServerRow)
+
+
+def crashes(name: str) -> Call[shapes.CrashPage]:
+    """The records of a server's last unexpected exits."""
+    return Call("GET", f"{_of(name)}/crashes", shapes.CrashPage)
+
+
+def connection(name: str) -> Call[shapes.Connection]:
+    """What a program needs to talk to a server: its URL, credentials and variables."""
+    return Call("GET", f"{_of(name)}/connection", shapes.Connection)
+
+
+def events(
+    *, after: str = "", kind: str | None = None, server: str | None = None, limit: int | None = None
+) -> Call[shapes.EventPage]:
+    """A page of the last events behind a cursor, oldest first."""
+    query = {"after": after or None, "kind": kind, "server": server, "limit": limit}
+    return Call("GET", _target("/v1/events", query), shapes.EventPage)
+
+
+def follow_events(*, kind: str | None = None, server: str | None = None) -> Stream[dict[str, Any]]:
+    """The events from now on."""
+    return Stream("/v1/events", dict[str, Any], {"kind": kind, "server": server})
+
+
+def start(*names: str, wait: bool = True, timeout: float | None = None) -> Call[shapes.Outcomes]:
+    """Start servers (all, without names) and what they need.
+
+    With `wait` it returns when they are ready, and raises what made one fail; TimeoutError after `timeout`
+    seconds. The start goes on then.
+    """
+    return _command("start", shapes.Commands(names=list(names), wait=wait, timeout=timeout))
+
+
+def stop(
+    *names: str, force: bool = False, wait: bool = True, timeout: float | None = None
+) -> Call[shapes.Outcomes]:
+    """Stop servers (all, without names), each after those that need it; with `force` they are killed."""
+    return _command("stop", shapes.Commands(names=list(names), force=force, wait=wait, timeout=timeout))
+
+
+def restart(
+    *names: str,
+    wait: bool = True,
+    timeout: float | None = None,
+    generation: int | None = None,
+    when: When = "now",
+    within: float = 600.0,
+) -> Call[shapes.Outcomes]:
+    """Restart servers (all, without names), now or in a quiet moment, which has to come within those seconds.
+
+    With `generation` it is refused ("stale_generation") when another run is there by now.
+    """
+    command = shapes.Commands(
+        names=list(names), wait=wait, timeout=timeout, generation=generation, when=when, within=within
+    )
+    return _command("restart", command)
+
+
+def reload(
+    *, dry_run: bool = False, environment: Mapping[str, str | None] | None = None
+) -> Call[shapes.Changes]:
+    """Have the configuration read again, and what has changed restarted; with `dry_run` only told.
+
+    The variables of `environment` replace those that hostler has; one that is None is not set.
+    """
+    given = None if environment is None else dict(environment)
+    body = shapes.Reload(dry_run=dry_run, environment=given)
+    return Call("POST", "/v1/reload", shapes.Changes, _body(body), float("inf"))
+
+
+def environment() -> Call[shapes.Variables]:
+    """The names of the variables that the configuration refers to, as it is on disk now."""
+    return Call("GET", "/v1/environment", shapes.Variables)
+
+
+def shutdown(*, force: bool = False) -> Call[None]:
+    """Have all servers stopped, and hostler end. It has not ended yet when this returns."""
+    return Call("POST", "/v1/shutdown", type(None), _body({"force": force}))
+
+
+def is_ready() -> Call[bool]:
+    """Whether all servers that are wanted may be used."""
+    return Call("GET", "/readyz", bool)
+
+
+def document() -> Call[dict[str, Any]]:
+    """The API of that hostler as an OpenAPI document."""
+    return Call("GET", "/openapi.json", dict[str, Any])
+
+
+def live() -> Call[bool]:
+    """Whether hostler lives."""
+    return Call("GET", "/livez", bool)
+
+
+def _command(verb: str, command: shapes.Commands) -> Call[shapes.Outcomes]:
+    limit = float("inf") if command.timeout is None else command.timeout + _GRACE
+    return Call(
+        "POST",
+        f"/v1/servers/{verb}",
+        shapes.Outcomes,
+        _body(command),
+        limit if command.wait else None,
+    )
+
+
+def _body(value: object) -> bytes:
+    return msgspec.json.encode(value)
+
+
+def _of(name: str) -> str:
+    return f"/v1/servers/{quote(name, safe='')}"
+
+
+def _target(path: str, query: Mapping[str, object]) -> str:
+    given = {name: value for name, value in query.items() if value is not None}
+    return f"{path}?{urlencode(given)}" if given else path

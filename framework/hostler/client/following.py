@@ -1,0 +1,50 @@
+"""What one stream has given so far, and how it goes on after a break."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from hostler.client.calls import Stream
+from hostler.client.frames import Frame, Gap
+from hostler.client.messages import render
+from hostler.client.place import Place
+
+T = TypeVar("T")
+
+
+class Following(Generic[T]):
+    """The values of a stream that nobody has taken yet, and the cursor behind the last one that was."""
+
+    def __init__(self, place: Place, stream: Stream[T], after: str) -> None:
+        self.place = place
+        self.cursor = after
+        self._stream = stream
+        self._last = after
+        self._ready: deque[tuple[str, T | Gap]] = deque()
+
+    def request(self) -> bytes:
+        """The request to begin, or to go on."""
+        headers = {"Accept": "text/event-stream", **self.place.headers}
+        return render("GET", self._stream.target(self._last), headers, version="1.0")
+
+    def put(self, frames: list[Frame]) -> None:
+        """Keep what has come."""
+        for frame in frames:
+            self._last = frame.id or self._last
+            self._ready.append((self._last, self._value(frame)))
+
+    def take(self) -> T | Gap | None:
+        """The oldest value; None where there is none."""
+        if not self._ready:
+            return None
+        self.cursor, value = self._ready.popleft()
+        return value
+
+    def _value(self, frame: Frame) -> T | Gap:
+        if frame.event == "gap":
+            known: dict[str, Any] = msgspec.json.decode(frame.data)
+            return Gap(known.get("missed"))
+        return msgspec.json.decode(frame.data, type=self._stream.item)
