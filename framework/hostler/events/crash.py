@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
 from hostler.events.serialization import Serializable
+from hostler.model.plain_value import field_names
 from hostler.model.states import State
 from hostler.model.values import ExitCause
 
@@ -84,7 +85,8 @@ class CrashRecord(Serializable):
 
     def masked(self, mask: Callable[[str], str]) -> Self:
         """Return the same with every text put through `mask`."""
-        texts = {f.name: value for f in fields(self) if isinstance(value := getattr(self, f.name), str)}
+        names = field_names(self)
+        texts = {name: value for name in names if isinstance(value := getattr(self, name), str)}
         masked = {name: mask(value) for name, value in texts.items() if name != "server"}
         changed: dict[str, Any] = {name: value for name, value in masked.items() if value != texts[name]}
         if self.plugins:

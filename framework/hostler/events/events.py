@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar
 
 from hostler.events.crash import CrashRecord
 from hostler.events.serialization import to_json
-from hostler.model.plain_value import PlainValue
+from hostler.model.plain_value import PlainValue, field_names
 from hostler.model.states import State
 from hostler.model.values import Endpoint, Exit, Report, StreamEvent, StreamGap
 
@@ -28,7 +28,8 @@ class Event(PlainValue):
     def as_dict(self) -> dict[str, object]:
         """The event as plain values for JSON: time, server, event, generation, then its own fields."""
         head: dict[str, object] = {"time": to_json(self.time), "server": self.server, "event": self.kind}
-        own = [field.name for field in fields(self) if field.name not in {"time", "server", self.unfolded}]
+        apart = {"time", "server", self.unfolded}
+        own = [name for name in field_names(self) if name not in apart]
         return head | {name: to_json(getattr(self, name)) for name in own}
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
 
-from hostler.model.plain_value import PlainValue
+from hostler.model.plain_value import PlainValue, field_names
 from hostler.model.values import Endpoint
+
+_AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})
 
 
 class Serializable(PlainValue):
@@ -19,12 +19,13 @@ class Serializable(PlainValue):
 
     def as_dict(self) -> dict[str, object]:
         """The fields as plain values for JSON."""
-        own: Any = self
-        return {field.name: to_json(getattr(self, field.name)) for field in fields(own)}
+        return {name: to_json(getattr(self, name)) for name in field_names(self)}
 
 
 def to_json(value: object) -> object:
     """The value in JSON's types. Text stands for what JSON has no type for, such as an object of a plugin."""
+    if type(value) in _AS_THEY_ARE:  # almost all are
+        return value
     match value:
         case Serializable():
             return value.as_dict()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 
@@ -26,6 +27,17 @@ class PlainValue:
 
     def __hash__(self) -> int:
         return hash(_compared(self))
+
+
+def field_names(value: PlainValue) -> tuple[str, ...]:
+    """The names of the fields of a dataclass, in order."""
+    kind: Any = type(value)
+    return _names(kind)
+
+
+@lru_cache(maxsize=256)  # each event asks several times, and `fields` looks at every field each time
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(kind))
 
 
 def _compared(value: Any) -> tuple[object, ...]:

@@ -61,6 +61,8 @@ class Claims:
             self._ports.pop(server, None)
 
         before, others, seen = self._launches.get(server, (None, 0, 0))
+        if before is launch and (launch is None or seen == len(launch.outputs)):
+            return  # so it is after most changes of a status
         if before is not None and before is not launch:
             self._folders.subtract(before.outputs[others:seen])
             del self._launches[server]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum
 from functools import partial
@@ -17,6 +17,7 @@ from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord
 from hostler.events.events import Event, Notice, Progress, events_dropped
 from hostler.events.messages import in_words, log_level
+from hostler.model.plain_value import field_names
 from hostler.model.values import Exit, Healthy, Line, StreamEvent, StreamGap, Unhealthy
 from hostler.secrets.masking import Masker
 from hostler.text.sanitize import harmless
@@ -152,8 +153,12 @@ class Reporter:
 
     def _masked_event(self, event: Event) -> Event:
         """The event with every text masked, but those by which others know a thing."""
-        names = (field.name for field in fields(event) if field.name not in _IDENTIFIERS)
-        values = {name: value for name in names if not isinstance(value := getattr(event, name), _PLAIN)}
+        names = (name for name in field_names(event) if name not in _IDENTIFIERS)
+        values = {
+            name: value
+            for name in names
+            if (value := getattr(event, name)) and not isinstance(value, _PLAIN)  # most are empty
+        }
         masked = {name: self._masked_field(name, value) for name, value in values.items()}
         changed = {name: value for name, value in masked.items() if value is not values[name]}
         return replace(event, **changed) if changed else event
