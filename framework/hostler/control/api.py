@@ -16,6 +16,7 @@ from hostler.control import shapes
 from hostler.control.board import Board
 from hostler.control.configuration_reload import ConfigurationReload, required
 from hostler.control.event_stream import EventStream
+from hostler.control.inspection import Inspection
 from hostler.control.problems import Refused
 from hostler.control.routing import Call, Route
 from hostler.control.rows import event_row, format_time, server_row
@@ -98,23 +99,19 @@ class Api:
     async def servers(self, call: Call) -> tuple[int, object]:
         """All servers, or those that the query selects."""
         query = call.query
+        await self._board.memory.refresh()
         rows = [self._row(name) for name in self._supervisor.servers if query.name in {None, name}]
         rows = [row for row in rows if query.state in {None, row.state}]
         return 200, shapes.ServerList(cursor=self._board.cursor, next=None, servers=rows)
 
     async def server(self, call: Call) -> tuple[int, object]:
         """One server."""
-        (server,) = self._commands.find([call.parts["name"]])
-        return 200, self._row(server.name)
-
-    async def crashes(self, call: Call) -> tuple[int, object]:
-        """The records of its last unexpected exits."""
-        (server,) = self._commands.find([call.parts["name"]])
-        return 200, shapes.CrashPage(crashes=[record.as_dict() for record in server.crashes])
+        await self._board.memory.refresh()
+        return 200, self._row(self._find(call).name)
 
     async def connection(self, call: Call) -> tuple[int, object]:
         """What a program needs to talk to it: its URL, credentials and variables."""
-        (server,) = self._commands.find([call.parts["name"]])
+        server = self._find(call)
         auth = server.auth
         answer = shapes.Connection(
             url=server.url,
@@ -196,8 +193,12 @@ class Api:
         required(self._host).shutdown(force=call.body.force)
         return 202, None
 
+    def _find(self, call: Call) -> hostler.Server:
+        return self._commands.find([call.parts["name"]])[0]
+
     def _row(self, name: str) -> shapes.ServerRow:
-        return server_row(self._supervisor[name], self._board.seen(name))
+        server = self._supervisor[name]
+        return server_row(server, self._board.memory.last(server))
 
     # -- the table -----------------------------------------------------------------------------
 
@@ -211,7 +212,7 @@ class Api:
             get("/v1", self.daemon, shapes.Daemon),
             get("/v1/servers", self.servers, shapes.ServerList, query=ServerQuery),
             get("/v1/servers/{name}", self.server, shapes.ServerRow, problems=name),
-            get("/v1/servers/{name}/crashes", self.crashes, shapes.CrashPage, problems=name),
+            *Inspection(self._find, self._supervisor, self._board.memory).routes(),
             get(
                 "/v1/servers/{name}/connection",
                 self.connection,

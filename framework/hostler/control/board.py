@@ -1,39 +1,17 @@
-"""What the events of a supervisor add up to: the last ones with cursors, and facts about each server."""
+"""The last events of a supervisor, each with a cursor, and what they told of the memory of servers."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
 
-from hostler import (
-    CrashRecorded,
-    Event,
-    MemorySampled,
-    PluginFailed,
-    RestartScheduled,
-    State,
-    StateChanged,
-    Supervisor,
-)
+from hostler import Event, MemorySampled, Notice, Supervisor
+from hostler.control.memory import MemoryHistory
 
 KEPT = 8192
 """How many events can be read again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the events have told of one server, beyond what its `Server` knows."""
-
-    since: datetime | None = None
-    reason: str = ""
-    ready_seconds: float | None = None
-    next_try: datetime | None = None
-    memory: MemorySampled | None = None
-    crashes: int = 0
-    hooks_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +31,7 @@ class Board:
         self._boot = os.urandom(4).hex()
         self._count = 0
         self._events: deque[Event] = deque(maxlen=KEPT)
-        self._seen: dict[str, Seen] = {}
+        self.memory = MemoryHistory(supervisor)
         self._followers: list[Callable[[], None]] = []
         self._end: Callable[[], None] | None = supervisor.listen(self._on_event)
 
@@ -62,6 +40,7 @@ class Board:
         end, self._end = self._end, None
         if end is not None:
             end()
+            self.memory.close()
             self._tell_followers()
 
     @property
@@ -82,10 +61,6 @@ class Board:
     def cursor_of(self, number: int) -> str:
         """The cursor behind the event of this number."""
         return f"{self._boot}-{number}"
-
-    def seen(self, server: str) -> Seen:
-        """What is known of one server."""
-        return self._seen.get(server, Seen())
 
     def follow(self, follower: Callable[[], None]) -> Callable[[], None]:
         """Have `follower` called after each event; returns how to end that."""
@@ -114,38 +89,13 @@ class Board:
     def _on_event(self, event: Event) -> None:
         self._events.append(event)
         self._count += 1
-        if event.server:
-            self._seen[event.server] = _after(self.seen(event.server), event)
+        match event:
+            case MemorySampled():
+                self.memory.note(event)
+            case Notice(topic="server_removed"):
+                self.memory.forget(event.server)
         self._tell_followers()
 
     def _tell_followers(self) -> None:
         for follower in self._followers:
             follower()
-
-
-def _after(seen: Seen, event: Event) -> Seen:
-    match event:
-        case StateChanged():
-            return _after_change(seen, event)
-        case MemorySampled():
-            return replace(seen, memory=event)
-        case CrashRecorded():
-            return replace(seen, crashes=seen.crashes + 1)
-        case RestartScheduled():
-            return replace(seen, next_try=event.time + timedelta(seconds=event.delay))
-        case PluginFailed(disabled=True):
-            return replace(seen, hooks_out=(*seen.hooks_out, f"{event.plugin}.{event.hook}"))
-    return seen
-
-
-def _after_change(seen: Seen, change: StateChanged) -> Seen:
-    begins = change.state is State.STARTING
-    return replace(
-        seen,
-        since=change.time,
-        reason=change.reason,
-        ready_seconds=None if begins else seen.ready_seconds if change.seconds is None else change.seconds,
-        next_try=seen.next_try if change.state is State.BACKOFF else None,
-        memory=None if begins else seen.memory,
-        hooks_out=() if begins and change.previous.at_rest else seen.hooks_out,
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import socket
 from collections.abc import Sequence
@@ -177,6 +178,8 @@ def _json(status: int, value: object) -> web.Response:
     if value is None:
         return web.Response(status=status, headers=_HEAD)
     body = msgspec.json.encode(value)
+    if not body.isascii():  # as `--json` prints it: the same bytes, and none that a terminal obeys
+        body = json.dumps(msgspec.json.decode(body), separators=(",", ":")).encode()
     return web.Response(status=status, body=body, content_type="application/json", headers=_HEAD)
 
 

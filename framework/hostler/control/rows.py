@@ -1,39 +1,41 @@
-"""One server as the control API shows it: what its `Server` knows, and what its events have told."""
+"""Servers and events as the control API shows them."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 from hostler import CrashRecord, Event, HealthReport, Server
-from hostler.control.board import Seen
+from hostler.control.memory import Sample
 from hostler.control.shapes import HealthWord, LastCrash, Memory, Restarts, ServerRow
 
 
-def server_row(server: Server, seen: Seen) -> ServerRow:
-    """The row of a server now. Its texts are masked, as all that hostler tells."""
+def server_row(server: Server, sample: Sample | None) -> ServerRow:
+    """The row of a server now, `sample` being its last. Its texts are masked, as all that hostler tells."""
+    change, crashes = server.last_change, server.crashes
     return ServerRow(
         name=server.name,
         kind=server.spec.kind.value,
         wanted="up" if server.wanted else "down",
         state=server.state.value,
-        since=_time(seen.since),
-        reason=seen.reason,
+        since=None if change is None else format_time(change.time),
+        reason="" if change is None else change.reason,
         generation=server.generation,
         pid=server.pid,
         url=server.url,
         uptime=None if server.pid is None else round(server.uptime, 3),
-        ready_seconds=seen.ready_seconds,
+        ready_seconds=None if server.ready_seconds is None else round(server.ready_seconds, 3),
         health=server.health,
         health_words=[_word(name, report) for name, report in server.reports.items()],
-        restarts=_restarts(server, seen),
-        memory=_memory(seen),
-        crashes=seen.crashes,
-        last_crash=_last_crash(server.crashes),
+        restarts=_restarts(server),
+        memory=None if sample is None else _memory(sample),
+        cpu_seconds=None if sample is None else sample.cpu,
+        crashes=crashes[-1].number if crashes else 0,
+        last_crash=_last_crash(crashes[-1]) if crashes else None,
         events=server.event_count,
         last_event=_time(server.last_event_at),
         completed=server.completed,
         stuck=server.stuck,
-        hooks_out=list(seen.hooks_out),
+        hooks_out=[f"{plugin}.{hook}" for (plugin, hook), one in server.hook_stats.items() if one.disabled],
         needs=[need.server for need in server.spec.needed],
     )
 
@@ -53,23 +55,17 @@ def _word(plugin: str, report: HealthReport) -> HealthWord:
     )
 
 
-def _restarts(server: Server, seen: Seen) -> Restarts:
+def _restarts(server: Server) -> Restarts:
     used, allowed = server.restart_budget
-    return Restarts(used=used, allowed=allowed, next_try=_time(seen.next_try), total=server.restarts)
+    return Restarts(used=used, allowed=allowed, next_try=_time(server.next_try), total=server.restarts)
 
 
-def _memory(seen: Seen) -> Memory | None:
-    sample = seen.memory
-    if sample is None:
-        return None
+def _memory(sample: Sample) -> Memory:
     return Memory(rss=sample.rss, processes=sample.processes, at=format_time(sample.time))
 
 
-def _last_crash(crashes: tuple[CrashRecord, ...]) -> LastCrash | None:
-    if not crashes:
-        return None
-    last = crashes[-1]
-    return LastCrash(when=format_time(last.when), how=last.how, decision=last.decision)
+def _last_crash(last: CrashRecord) -> LastCrash:
+    return LastCrash(number=last.number, when=format_time(last.when), how=last.how, decision=last.decision)
 
 
 def _time(time: datetime | None) -> str | None:

@@ -44,6 +44,7 @@ class Memory(Struct, kw_only=True):
 class LastCrash(Struct, kw_only=True):
     """The newest unexpected exit."""
 
+    number: int
     when: str
     how: str
     decision: str
@@ -67,6 +68,7 @@ class ServerRow(Struct, kw_only=True):
     health_words: list[HealthWord]
     restarts: Restarts
     memory: Memory | None
+    cpu_seconds: float | None
     crashes: int
     last_crash: LastCrash | None
     events: int
@@ -75,6 +77,7 @@ class ServerRow(Struct, kw_only=True):
     stuck: str | None
     hooks_out: list[str]
     needs: list[str]
+    lease_count: int = 0
 
 
 class ServerList(Struct, kw_only=True):
@@ -188,6 +191,64 @@ class EventPage(Struct, kw_only=True):
     events: list[dict[str, Any]]
     next: str
     missed: int
+
+
+class MemorySample(Struct, kw_only=True):
+    """What all processes of one run used at one time; `cpu_seconds` since its beginning."""
+
+    time: str
+    generation: int
+    rss: int
+    processes: int
+    cpu_seconds: float
+
+
+class MemoryPage(Struct, kw_only=True):
+    """The samples of the last hour, oldest first."""
+
+    points: list[MemorySample]
+
+
+class ProcessRow(Struct, kw_only=True):
+    """One living process of a server: `parent` is a pid, `name` that of the program; no arguments."""
+
+    pid: int
+    parent: int
+    name: str
+    rss: int
+    cpu_seconds: float
+    threads: int
+
+
+class ProcessTree(Struct, kw_only=True):
+    """The processes of a server, parents before their children."""
+
+    processes: list[ProcessRow]
+
+
+class HookRow(Struct, kw_only=True):
+    """What one hook of one plugin does for one server; `disabled` when it is called no more."""
+
+    server: str
+    plugin: str
+    hook: str
+    calls: int
+    seconds: float
+    failures: int
+    disabled: bool
+
+
+class PluginPage(Struct, kw_only=True):
+    """All hooks of all plugins that were called."""
+
+    hooks: list[HookRow]
+
+
+class Work(Struct, kw_only=True):
+    """What runs on a server, as its plugins tell; `idle` and `running` are null where nobody can tell."""
+
+    idle: bool | None
+    running: list[str] | None
 
 
 class CrashPage(Struct, kw_only=True):

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from hostler.engine.desired_state import DesiredState
 from hostler.events.crash import MemoryPoint
-from hostler.events.events import Event
+from hostler.events.events import Event, StateChanged
 from hostler.model.dependencies import Condition
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
@@ -54,6 +54,19 @@ class ServerConditions(ServerFacts):
     def next_try(self) -> datetime | None:
         """When it is started again; None unless it waits for that after a crash."""
         return self.crashes[-1].next_try if self.state is State.BACKOFF and self.crashes else None
+
+    @property
+    def last_change(self) -> StateChanged | None:
+        """The last change of its state: since when it is so, and why; None before the first."""
+        return self.reporter.last_change
+
+    @property
+    def ready_seconds(self) -> float | None:
+        """The seconds from the spawn of its present run until it was ready; None as long as it was not."""
+        run = self.run
+        if run is None or run.process is None or run.ready_at is None:
+            return None
+        return run.ready_at - run.process.started
 
     @property
     def memory_points(self) -> tuple[MemoryPoint, ...]:

@@ -15,7 +15,7 @@ from hostler.concurrency.broadcast import Broadcast, Marks
 from hostler.concurrency.event_loop import call_user_code
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord
-from hostler.events.events import Event, Notice, Progress, events_dropped
+from hostler.events.events import Event, Notice, Progress, StateChanged, events_dropped
 from hostler.events.messages import in_words, log_level
 from hostler.model.plain_value import field_names
 from hostler.model.values import Exit, Healthy, Line, StreamEvent, StreamGap, Unhealthy
@@ -55,6 +55,7 @@ class Reporter:
         self.event_count = 0
         self.skipped_events = 0
         self.last_event_at: datetime | None = None
+        self.last_change: StateChanged | None = None
         self._activity = (0, "")
         self._listener = listener
         self._log = logging.getLogger("hostler")
@@ -64,6 +65,8 @@ class Reporter:
         event = self._masked_event(event)
         if isinstance(event, Progress):
             self.note_activity(in_words(event))
+        elif isinstance(event, StateChanged):
+            self.last_change = event
         self.events.publish(event)
         call_user_code(self._forward, event)
 

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from hostler.engine.server import SupervisedServer
 from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord, MemoryPoint
+from hostler.events.events import StateChanged
 from hostler.events.health import HealthReport
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
@@ -84,6 +85,8 @@ class Server:
     error = Fact[ServerError | None]()
     generation = Fact[int]()
     restarts = Fact[int]()
+    last_change = Fact[StateChanged | None]()
+    ready_seconds = Fact[float | None]()
     restart_budget = Fact[tuple[int, int]]()
     next_try = Fact[datetime | None]()
     wanted = Fact[bool]()

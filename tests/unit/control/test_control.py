@@ -37,6 +37,11 @@ from hostler.control.control import Control
 from hostler.control.location import locate
 from specs import MakeSpec, worker
 
+FIELDS = (
+    "name kind wanted state since reason generation pid url uptime ready_seconds health health_words restarts"
+    " memory cpu_seconds crashes last_crash events last_event completed stuck hooks_out needs lease_count"
+)
+
 
 class Host:
     """Reloads and ends nothing, and notes what it was asked."""
@@ -208,6 +213,7 @@ async def test_a_server_is_shown_with_all_that_is_known_of_it(
         server = client.supervisor["fake"]
         row = await client.get("/v1/servers/fake")
 
+        assert " ".join(row) == FIELDS
         assert row["state"] == "running"
         assert (row["wanted"], row["url"], row["pid"]) == ("up", server.url, server.pid)
         assert (row["kind"], row["needs"], row["completed"], row["generation"]) == ("server", [], False, 1)

@@ -47,6 +47,8 @@ WITHOUT_A_TWIN = {
     *("awaited", "end_asked", "last_failure", "meets", "until", "usable"),
     *(
         "hook_stats",
+        "last_change",
+        "ready_seconds",
         "is_settled",
         "memory_points",
         "next_try",

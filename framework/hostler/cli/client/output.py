@@ -20,7 +20,7 @@ class Output:
 
     def answer(self, value: object, text: str) -> None:
         """Print the answer: the value for programs, the text for people."""
-        shown = json.dumps(value, ensure_ascii=True) if self._as_json else harmless(text)
+        shown = json.dumps(value, separators=(",", ":")) if self._as_json else harmless(text)
         if shown:
             _write(sys.stdout, shown)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 from background_project import pid_of, servers, servers_pid, write
 from cli_project import eventually
+from hostler.cli.client.transport import request
 from hostler_process import HOSTLER, Run, Start, server_table
 
 TASK = '[servers.build]\nkind = "task"\ncommand = ["true"]\n'
@@ -292,6 +293,13 @@ def test_the_socket_may_be_elsewhere(project: Path, run: Run, environ: dict[str,
     assert run("up", "--socket", str(path)).returncode == 0
     assert stat.S_ISSOCK(path.stat().st_mode)
     assert servers(run)["fake"]["state"] == "running"
+
+
+def test_ps_prints_the_bytes_of_the_api(project: Path, run: Run) -> None:
+    write(project, server_table())
+    path = json.loads(run("up", "--no-start", "--json").stdout)["socket"]
+    body = request(path, "GET", "/v1/servers", timeout=20).body
+    assert run("ps", "--json").stdout.encode() == body + b"\n"
 
 
 def test_it_ends_when_nothing_has_run_for_long_enough(project: Path, run: Run) -> None:
