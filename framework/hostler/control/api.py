@@ -130,7 +130,8 @@ class Api:
             return query.kind in {None, event.kind} and query.server in {None, event.server}
 
         if call.streams:
-            return EventStream(self._board, query.after, accepts)
+            # A browser that comes back sends the address of the first time, with the place in a header.
+            return EventStream(self._board, call.last_event or query.after, accepts)
         if not 1 <= query.limit <= _LARGEST_PAGE:
             raise Refused("invalid_request", f"query: limit is 1 to {_LARGEST_PAGE}, found {query.limit}")
         return 200, self._page(query, accepts)
@@ -220,7 +221,7 @@ class Api:
                 problems=name,
                 allowed="connect",
             ),
-            get("/v1/events", self.events, shapes.EventPage, query=EventQuery),
+            get("/v1/events", self.events, shapes.EventPage, query=EventQuery, streams=True),
             get("/openapi.json", self.document, dict),
             get("/livez", self.live, None, allowed="everybody"),
             get("/readyz", self.ready, None, statuses=(200, 503), allowed="everybody"),

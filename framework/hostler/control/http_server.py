@@ -136,6 +136,7 @@ class HttpServer:
             read_query(route, query),
             read_body(route, await _read(request)),
             streams="text/event-stream" in request.headers.get("Accept", ""),
+            last_event=request.headers.get("Last-Event-ID", ""),
         )
         result = await route.handler(call)
         if isinstance(result, EventStream):

@@ -8,13 +8,26 @@ from typing import Any
 
 import msgspec
 
-from hostler import __version__
+from hostler import Supervisor, __version__
 from hostler.control.problems import STATUSES
 from hostler.control.routing import Route
 from hostler.control.shapes import Problem
 
 _COMPONENT = "#/components/schemas/{name}"
-_ALWAYS = ("invalid_request", "unsupported", "too_many", "internal", "malformed", "not_allowed", "wrong_host")
+_REQUESTS = ("invalid_request", "unsupported", "method", "malformed", "not_allowed", "wrong_host")
+_ALWAYS = (*_REQUESTS, "too_many", "internal")
+_OF_BODIES = ("too_large", "media_type")
+_STREAM = {
+    "schema": {"type": "string"},
+    "example": 'id: 7964b56b-7\nevent: state\ndata: {"server": "web", "state": "running"}\n\n',
+}
+_LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "description": "The cursor behind which a stream goes on, as `after`.",
+    "schema": {"type": "string"},
+}
 _TOKEN = {
     "type": "http",
     "scheme": "bearer",
@@ -22,6 +35,15 @@ _TOKEN = {
     "`read`, `operate` (which allows `read` too) and `connect` (which allows all). The control socket asks "
     "for none.",
 }
+
+
+def api_document() -> dict[str, Any]:
+    """The document of this version: the routes are the same for every supervisor."""
+    from hostler.control.api import Api  # noqa: PLC0415 - which imports this module for a client
+    from hostler.control.board import Board  # noqa: PLC0415
+
+    supervisor = Supervisor((), namespace="none")
+    return openapi(Api(supervisor, Board(supervisor), "", None).routes())
 
 
 def openapi(routes: Sequence[Route]) -> dict[str, Any]:
@@ -56,6 +78,8 @@ def _operation(route: Route, of_type: dict[type, Any], components: dict[str, Any
             for name, schema in known["properties"].items()
         ]
     operation: dict[str, Any] = {"summary": route.summary, "operationId": _identifier(route)}
+    if route.streams:
+        parameters.append(_LAST_EVENT_ID)
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
@@ -71,8 +95,11 @@ def _responses(route: Route, of_type: dict[type, Any]) -> dict[str, Any]:
         if route.answer is not None:
             schema = of_type.get(route.answer, {"type": "object"})
             responses[str(status)]["content"] = {"application/json": {"schema": schema}}
+        if route.streams:
+            responses[str(status)]["content"]["text/event-stream"] = _STREAM
+    bodies = () if route.body is None else _OF_BODIES
     tokens = () if route.scope is None else ("no_token", "wrong_token")
-    for kind in (*route.problems, *_ALWAYS, *tokens):
+    for kind in (*route.problems, *_ALWAYS, *bodies, *tokens):
         status, title = STATUSES[kind]
         response = responses.setdefault(str(status), {"description": ""})
         described = response["description"]

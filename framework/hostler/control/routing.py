@@ -18,12 +18,16 @@ Answer: TypeAlias = "tuple[int, Any]"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, read and checked: the parts of its path, its query and its body in their types."""
+    """One request, read and checked: the parts of its path, its query and its body in their types.
+
+    `last_event` is the cursor at which a stream was interrupted that `streams` again.
+    """
 
     parts: Mapping[str, str] = field(default_factory=dict)
     query: Any = None
     body: Any = None
     streams: bool = False
+    last_event: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class Route:
     """One row of the table. `statuses` are those of an answer that is no problem.
 
     `allowed`: who may ask over TCP, by the scope of the token; by default as the method has it.
+
+    `streams` says that it answers `Accept: text/event-stream`, too.
     """
 
     method: str
@@ -42,6 +48,7 @@ class Route:
     statuses: Sequence[int] = (200,)
     problems: Sequence[str] = ()
     allowed: Scope | Literal["everybody"] | None = None
+    streams: bool = False
 
     @property
     def scope(self) -> Scope | None:

@@ -194,6 +194,24 @@ async def test_pages_and_streams_over_http_select_by_kind_and_server(directories
         writer.close()
 
 
+async def test_a_browser_that_comes_back_goes_on_at_its_last_event(directories: Directories) -> None:
+    """It sends the address of the first time again, and in a header where it was."""
+    async with controlled(directories=directories) as client:
+        for name in ("a", "b"):
+            await client.supervisor.add(worker_spec(name))
+        first, *_, last = (await client.get("/v1/events"))["events"]
+        reader, writer = await asyncio.open_unix_connection(client.control.socket)
+        head = f"Accept: text/event-stream\r\nLast-Event-ID: {last['cursor']}\r\n"
+        writer.write(f"GET /v1/events?after={first['cursor']} HTTP/1.0\r\n{head}\r\n".encode())
+        with anyio.fail_after(10):
+            await reader.readuntil(b"\r\n\r\n")
+            await client.supervisor.add(worker_spec("c"))
+            frame = await reader.readuntil(b"}\n\n")
+        number = int(last["cursor"].split("-")[1]) + 1
+        assert f"-{number}\n" in frame.decode()
+        writer.close()
+
+
 async def test_no_event_has_the_value_of_an_environment_variable(directories: Directories) -> None:
     spec = ServerSpec(name="a", command=("sleep", "60"), port=None, env={"PLACE": "of-a-planted-value"})
     async with controlled(spec, directories=directories) as client:
