@@ -78,6 +78,31 @@ def crashes(name: str) -> Call[shapes.CrashPage]:
     return Call("GET", f"{_of(name)}/crashes", shapes.CrashPage)
 
 
+def crash(name: str, number: int) -> Call[dict[str, Any]]:
+    """One of these records, by its number among all crashes of the server."""
+    return Call("GET", f"{_of(name)}/crashes/{number}", dict[str, Any])
+
+
+def memory(name: str) -> Call[shapes.MemoryPage]:
+    """What a server used in the last hour."""
+    return Call("GET", f"{_of(name)}/memory", shapes.MemoryPage)
+
+
+def processes(name: str) -> Call[shapes.ProcessTree]:
+    """The process tree of a server."""
+    return Call("GET", f"{_of(name)}/processes", shapes.ProcessTree)
+
+
+def work(name: str) -> Call[shapes.Work]:
+    """What runs on a server, as its plugins tell."""
+    return Call("GET", f"{_of(name)}/work", shapes.Work)
+
+
+def plugins() -> Call[shapes.PluginPage]:
+    """The calls, seconds and failures of each hook of all plugins."""
+    return Call("GET", "/v1/plugins", shapes.PluginPage)
+
+
 def connection(name: str) -> Call[shapes.Connection]:
     """What a program needs to talk to a server: its URL, credentials and variables."""
     return Call("GET", f"{_of(name)}/connection", shapes.Connection)

@@ -77,6 +77,12 @@ async def test_answers_come_in_their_types(kind: str, make_spec: MakeSpec, direc
         assert (await ask("servers", state="failed")).servers == []
         assert (await ask("server", "fake")).pid == row.pid
         assert (await ask("crashes", "fake")).crashes == []
+        assert [one.pid for one in (await ask("processes", "fake")).processes] == [row.pid]
+        assert {one.generation for one in (await ask("memory", "fake")).points} <= {1}
+        assert (await ask("work", "fake")).idle is None
+        assert (await ask("plugins")).hooks == []
+        with pytest.raises(RequestRefused):
+            await ask("crash", "fake", 1)
         assert (await ask("connection", "fake")).generation == 1
         page = await ask("events", kind="state", limit=1)
         assert [one["event"] for one in page.events] == ["state"]
@@ -336,11 +342,8 @@ def test_the_twins_have_the_same_calls() -> None:
 
 
 def test_every_route_has_its_call() -> None:
-    made = [
-        build(*["{name}"] * (("name" in inspect.signature(build).parameters) and _is_first(build)))
-        for name, build in vars(calls).items()
-        if inspect.isfunction(build) and build.__module__ == calls.__name__ and not name.startswith("_")
-    ]
+    public = [name for name, value in vars(Client).items() if inspect.isfunction(value) and name[0] != "_"]
+    made = [_made(getattr(calls, name)) for name in [*public, "live"] if hasattr(calls, name)]
     called = {
         (one.method.lower(), one.target.replace("%7B", "{").replace("%7D", "}"))
         for one in made
@@ -352,9 +355,11 @@ def test_every_route_has_its_call() -> None:
     assert called == routes - singular
 
 
-def _is_first(build: Any) -> bool:
-    parameter = next(iter(inspect.signature(build).parameters.values()))
-    return parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+def _made(build: Any) -> Any:
+    """The call with a name for each argument that it must have."""
+    parameters = inspect.signature(build).parameters.values()
+    needed = [one for one in parameters if one.default is one.empty and one.kind is not one.VAR_POSITIONAL]
+    return build(*[f"{{{one.name}}}" for one in needed])
 
 
 def test_its_import_brings_no_engine_and_no_loop() -> None:
