@@ -102,6 +102,7 @@ class RunControl:
             configuration=options.configuration,
             socket=options.socket,
             host=self,
+            log=options.log,
             relistens=True,
         )
         await self._control.__aenter__()

@@ -32,7 +32,8 @@ class ViewOptions(NamedTuple):
 class ControlOptions(NamedTuple):
     """How the run of a configuration can be reached.
 
-    `background` is the descriptor to report to, for a run without a terminal. `idle_exit` is after how many
+    `background` is the descriptor to report to, for a run without a terminal, and `log` the file that its
+    messages are in. `idle_exit` is after how many
     seconds without a living server and without a client the run ends.
     """
 
@@ -40,6 +41,7 @@ class ControlOptions(NamedTuple):
     socket: str | None = None
     background: int | None = None
     idle_exit: float | None = None
+    log: str | None = None
 
 
 class ControlChoice(NamedTuple):
@@ -49,6 +51,7 @@ class ControlChoice(NamedTuple):
     socket: str | None
     background: int | None
     idle_exit: float | None
+    log: str | None
     starts: bool
 
     def options(self, configuration: Configuration) -> ControlOptions | None:
@@ -56,7 +59,9 @@ class ControlChoice(NamedTuple):
         if not self.offered or configuration.path is None or configuration.namespace is None:
             return None
         # By the links that were named: one that is turned over still leads to this hostler.
-        return ControlOptions(Path(configuration.namespace), self.socket, self.background, self.idle_exit)
+        return ControlOptions(
+            Path(configuration.namespace), self.socket, self.background, self.idle_exit, self.log
+        )
 
 
 def view_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -90,6 +95,7 @@ def control_options(function: Callable[..., None]) -> Callable[..., None]:
     @click.option("--no-control", is_flag=True, help="Have no control socket for `hostler ps` and others.")
     @click.option("--socket", metavar="PATH", help="Have the control socket at PATH.")
     @click.option("--background", type=int, hidden=True)  # the descriptor that `hostler up` reads
+    @click.option("--log", hidden=True)
     @click.option("--idle-exit", type=float, hidden=True)
     @click.option("--no-start", is_flag=True, hidden=True)
     @wraps(function)
@@ -99,10 +105,11 @@ def control_options(function: Callable[..., None]) -> Callable[..., None]:
         socket: str | None,
         background: int | None,
         idle_exit: float | None,
+        log: str | None,
         no_start: bool,
         **options: Any,
     ) -> None:
-        choice = ControlChoice(not no_control, socket, background, idle_exit, not no_start)
+        choice = ControlChoice(not no_control, socket, background, idle_exit, log, not no_start)
         function(*arguments, control=choice, **options)
 
     return command

@@ -192,6 +192,11 @@ def file_and_names(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     return DEFAULT_FILE, tuple(words)
 
 
+def file_words(file: str) -> str:
+    """What names the file in another call: nothing where it is the usual one."""
+    return "" if file == DEFAULT_FILE else f" {file}"
+
+
 def configuration_file(word: str) -> str:
     """The file that a word names; a folder stands for the configuration in it."""
     return os.path.join(word, DEFAULT_FILE) if os.path.isdir(word) else word

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from hostler.cli.client.commands import Arguments
-from hostler.cli.client.transport import Answer, Closed, Unreachable, request, stream
+from hostler.cli.client.commands import Arguments, file_words
+from hostler.cli.client.transport import SILENCE, Answer, Closed, Unreachable, probe, request, stream
 from hostler.control.location import LONGEST_PATH, Location, locate, start_time
 from hostler.version import __version__
 
@@ -21,6 +21,23 @@ _CODES |= {"too_many": UNREACHABLE, "shutting_down": UNREACHABLE}
 _REBIND_SECONDS = 2.0
 _END_SECONDS = 5.0
 _LOOK_SECONDS = 0.01
+
+
+class Deadline:
+    """The end of so many `seconds` from now on; without them there is none."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    @property
+    def left(self) -> float | None:
+        """How many seconds are left."""
+        return None if self._end is None else max(self._end - time.monotonic(), 0.0)
+
+    def is_over(self) -> bool:
+        """Whether none are."""
+        return self._end is not None and time.monotonic() >= self._end
 
 
 class ClientError(Exception):
@@ -43,6 +60,13 @@ class ClientError(Exception):
         return f"{text}\n  what to do: {hint}" if hint else text
 
 
+class HostlerEnded(ClientError):
+    """Raised when the hostler ended before its answer did."""
+
+    def __init__(self) -> None:
+        super().__init__(NOT_RUNNING, "not_running", "the hostler has just ended")
+
+
 class Daemon:
     """A hostler that holds the lock of a configuration."""
 
@@ -61,39 +85,41 @@ class Daemon:
         """The answer to a POST, which may take so long. Raises ClientError."""
         return self._call("POST", target, body, timeout)
 
-    def events(self, cursor: str) -> Iterator[bool]:
-        """True for each event behind a cursor, False when there was none for a while. Raises ClientError."""
-        try:
-            for line in stream(self.socket, f"/v1/events?after={cursor}"):
-                if line is None:
-                    yield False
-                elif line.startswith(b"event: "):
-                    yield True
-        except Unreachable as error:
-            raise self._unreachable(error) from None
-
-    def follow(self, target: str) -> Iterator[dict[str, Any]]:
-        """The objects of a stream, as they come, until the hostler has ended. Raises ClientError."""
+    def follow(self, target: str) -> Iterator[dict[str, Any] | None]:
+        """The objects of a stream as they come, None when there was none for a while. Raises ClientError."""
         try:
             for line in stream(self.socket, target):
-                if line is not None and line.startswith(b"data: "):
+                if line is None:
+                    yield None
+                elif line.startswith(b"data: "):
                     yield json.loads(line[6:])
         except (Unreachable, ValueError) as error:
-            refusal = self._unreachable(error)
-            if refusal.code != NOT_RUNNING:
-                raise refusal from None
+            raise self._unreachable(error) from None
 
     def lives(self) -> bool:
         """Whether it has the lock, and no later one."""
         return self.location.is_held() and self.location.owner() == self._owner
 
-    def outlives(self, is_over: Callable[[], bool]) -> bool:
-        """Whether it still lives when the time is over; at once when it has ended before."""
+    def outlives(self, deadline: Deadline) -> bool:
+        """Whether it still lives when the time is over; at once when it has ended. Raises ClientError."""
+        patience = Deadline(SILENCE / 2)
         while alive := self.lives():
-            if is_over():
+            if deadline.is_over():
                 break
+            if patience.is_over():
+                self._refuse_hung()
+                patience = Deadline(SILENCE / 2)
             time.sleep(_LOOK_SECONDS)
         return alive
+
+    def _refuse_hung(self) -> None:
+        """Raise ClientError where it answers nobody, though its socket is there still."""
+        try:
+            probe(self.socket)
+        except Unreachable as error:
+            is_closed = isinstance(error, Closed) or isinstance(error.__cause__, OSError)
+            if not is_closed or isinstance(error.__cause__, TimeoutError):
+                raise self._unreachable(error) from None
 
     def _call(self, method: str, target: str, body: object, timeout: float | None) -> dict[str, Any]:
         try:
@@ -109,16 +135,16 @@ class Daemon:
 
     def _ask(self, method: str, target: str, body: object, timeout: float | None) -> Answer:
         """The answer; for a socket that is not there yet, or not any more, it waits a moment."""
-        is_over: Callable[[], bool] | None = None
+        rebound: Deadline | None = None
         while True:
             try:
                 return request(self.socket, method, target, body, timeout=timeout)
             except Unreachable as error:
                 gone = isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)
-                if not gone or (is_over is not None and is_over()) or not self.lives():
+                if not gone or (rebound is not None and rebound.is_over()) or not self.lives():
                     raise
-            if is_over is None:
-                is_over = deadline_of(_REBIND_SECONDS)
+            if rebound is None:
+                rebound = Deadline(_REBIND_SECONDS)
                 self.location.request_socket()
             time.sleep(_LOOK_SECONDS)
 
@@ -131,16 +157,16 @@ class Daemon:
     def _refusal(self, problem: dict[str, Any], version: str) -> ClientError:
         kind = str(problem.get("type", "")).rpartition("/")[2]
         if kind == "unsupported" and version != __version__:
-            problem["hint"] = f"the hostler in the background is {version}, this is {__version__}"
+            problem["hint"] = f"that hostler is {version}, this is {__version__}"
         detail = problem.pop("detail")
         problem.pop("type", None)
         return ClientError(_CODES.get(kind, FAILED), kind, detail, **problem)
 
     def _unreachable(self, error: Exception) -> ClientError:
         # At its end it closes its connections, and then releases the lock.
-        is_over = deadline_of(_END_SECONDS if isinstance(error, Closed) else 0.0)
-        if not self.outlives(is_over):
-            return ClientError(NOT_RUNNING, "not_running", "the hostler in the background has just ended")
+        ends = isinstance(error, Closed)
+        if not self.lives() or (ends and not self.outlives(Deadline(_END_SECONDS))):
+            return HostlerEnded()
         pid = self.pid
         return ClientError(
             UNREACHABLE,
@@ -177,11 +203,4 @@ def not_running(file: str) -> ClientError:
     if len(os.fsencode(location.socket)) > LONGEST_PATH:
         hint = f"one could not be reached: its socket would be {location.socket}, which is too long; "
         return ClientError(NOT_RUNNING, "not_running", text, hint=hint + "set XDG_RUNTIME_DIR to a short one")
-    hint = "start one: hostler up" if file == "hostler.toml" else f"start one: hostler up {file}"
-    return ClientError(NOT_RUNNING, "not_running", text, hint=hint)
-
-
-def deadline_of(seconds: float | None) -> Callable[[], bool]:
-    """Whether a time is over that begins now; never without one."""
-    until = None if seconds is None else time.monotonic() + seconds
-    return lambda: until is not None and time.monotonic() >= until
+    return ClientError(NOT_RUNNING, "not_running", text, hint=f"start one: hostler up{file_words(file)}")

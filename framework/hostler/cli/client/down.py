@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hostler.cli.client.commands import Arguments
-from hostler.cli.client.daemon import NOT_RUNNING, TIMED_OUT, ClientError, deadline_of, find
+from hostler.cli.client.commands import Arguments, file_words
+from hostler.cli.client.daemon import NOT_RUNNING, TIMED_OUT, ClientError, Deadline, find
 from hostler.cli.client.output import Output
 
 
@@ -13,20 +13,19 @@ def run(arguments: Arguments, output: Output) -> int:
     if daemon is None:
         output.answer({"stopped": False}, f"no hostler supervises {arguments.file}")
         return 0
-    seconds = arguments.seconds("timeout", "5m")
-    is_over = deadline_of(seconds)
+    deadline = Deadline(arguments.seconds("timeout", "5m"))
     try:
         daemon.post("/v1/shutdown", {"force": arguments.has("force")})
     except ClientError as error:
         if error.code != NOT_RUNNING:
             raise
     # It removes the lock last of all: nothing tells of that.
-    if daemon.outlives(is_over):
+    if daemon.outlives(deadline):
         raise ClientError(
             TIMED_OUT,
             "timed_out",
-            f"not all is stopped after {seconds:g} s; it goes on",
-            hint="hostler down --force kills what is left",
+            f"not all is stopped after {deadline.seconds:g} s; it goes on",
+            hint=f"hostler down{file_words(arguments.file)} --force kills what is left",
         )
     output.answer({"stopped": True}, "all servers are stopped")
     return 0

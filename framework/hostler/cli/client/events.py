@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from hostler.cli.client.commands import Arguments
-from hostler.cli.client.daemon import Daemon, require
+from hostler.cli.client.daemon import Daemon, HostlerEnded, require
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import quoted
 
@@ -26,9 +27,10 @@ def run(arguments: Arguments, output: Output) -> int:
             break
         cursor = page["next"]
     if arguments.has("follow"):
-        for event in daemon.follow(f"/v1/events?after={page['next']}{_selected(arguments)}"):
-            if not arguments.names or event.get("server") in arguments.names:
-                output.answer(event, _line(event))
+        with suppress(HostlerEnded):
+            for event in daemon.follow(f"/v1/events?after={page['next']}{_selected(arguments)}"):
+                if event is not None and (not arguments.names or event.get("server") in arguments.names):
+                    output.answer(event, _line(event))
     return 0
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 
 from hostler.cli.client.commands import Arguments, Usage
-from hostler.cli.client.daemon import ClientError, require
+from hostler.cli.client.daemon import ClientError, Deadline, require
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting, quoted
 
@@ -20,7 +20,7 @@ def run(arguments: Arguments, output: Output) -> int:
     try:
         daemon = require(arguments)
         if not arguments.has("no-wait"):
-            Waiting(daemon, arguments.names, "ready").run(arguments.seconds("timeout", "5m"))
+            Waiting(daemon, arguments.names, "ready").run(Deadline(arguments.seconds("timeout", "5m")))
         found = daemon.get(f"/v1/servers/{quoted(arguments.names[0])}/connection")
     except ClientError as error:
         output.failure(error)

@@ -6,10 +6,11 @@ import signal
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from hostler.cli.client.commands import CLIENT_COMMANDS, Arguments, Usage, read_call
+from hostler.cli.client.commands import CLIENT_COMMANDS, Arguments, Usage, file_words, read_call
 from hostler.cli.client.daemon import BAD_CALL, FAILED, ClientError
 from hostler.cli.client.output import Output
 
+_FOLLOWING = {"events", "logs"}  # which Ctrl-C is the usual end of
 _MODULES = {"start": "service", "stop": "service", "restart": "service"}
 
 
@@ -30,7 +31,8 @@ def call(name: str, words: Sequence[str]) -> int:
         output.failure(error)
         return error.code
     except KeyboardInterrupt:
-        output.note("the servers go on; `hostler down` stops them")
+        if name not in _FOLLOWING:
+            output.note(f"the servers go on; `hostler down{file_words(arguments.file)}` stops them")
         return 130
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # who has closed the pipe wants to read no more

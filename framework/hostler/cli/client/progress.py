@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from hostler.cli.client.daemon import FAILED, TIMED_OUT, ClientError, Daemon, deadline_of
-from hostler.cli.client.rows import Row, is_fine, state_of
+from hostler.cli.client.daemon import FAILED, TIMED_OUT, ClientError, Daemon, Deadline
+from hostler.cli.client.rows import Row, chosen, is_fine, state_of
 
 _PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+
+_MOMENT = 0.5  # seconds
 
 Condition = Callable[[Row], bool]
 
@@ -31,17 +33,14 @@ class Waiting:
         self._what = condition
         self._holds = CONDITIONS[condition]
 
-    def run(
-        self, seconds: float | None, stable: float = 0.0, after: dict[str, int] | None = None
-    ) -> list[Row]:
-        """Return their rows when it has held for `stable` seconds. Raises ClientError.
+    def run(self, deadline: Deadline, stable: float = 0.0, after: dict[str, int] | None = None) -> list[Row]:
+        """Return their rows when it has held for `stable` seconds without a break. Raises ClientError.
 
-        It is raised as soon as one is given up, and after `seconds` (None: never). With `after` only runs
-        count that are later than those generations.
+        It is raised as soon as one is given up, and when the time is over. With `after` only runs count that
+        are later than those generations.
         """
-        is_over = deadline_of(seconds)
         rows, cursor = self._look()
-        events = self._daemon.events(cursor)
+        events = self._daemon.follow(f"/v1/events?after={cursor}")
         since = None
         while True:
             waiting = [row for row in rows if not self._is_done(row, after or {})]
@@ -49,10 +48,23 @@ class Waiting:
             if since is not None and time.monotonic() - since >= stable:
                 return rows
             self._refuse_given_up(waiting)
-            if is_over():
-                raise self._late(waiting or rows, seconds or 0.0)
-            next(events)
+            if deadline.is_over():
+                raise self._late(waiting or rows, deadline.seconds or 0.0)
+            if self._is_broken(events, {row["name"] for row in rows}):
+                since = None
             rows, _ = self._look()
+
+    def _is_broken(self, events: Iterator[dict[str, Any] | None], names: set[str]) -> bool:
+        """Wait for an event of these, or a moment; whether it tells what no look at the rows may show."""
+        begun = time.monotonic()
+        for event in events:
+            if event is not None and "missed" in event:
+                return True
+            if event is not None and event["server"] in names and event["event"] in {"state", "health"}:
+                return event["event"] == "state" or (self._what == "healthy" and event["healthy"] is not True)
+            if event is None or time.monotonic() - begun >= _MOMENT:
+                break
+        return False
 
     def _is_done(self, row: Row, after: dict[str, int]) -> bool:
         return self._holds(row) and row["generation"] > after.get(row["name"], -1)
@@ -60,13 +72,8 @@ class Waiting:
     def _look(self) -> tuple[list[Row], str]:
         answer = self._daemon.get("/v1/servers")
         rows: list[Row] = answer["servers"]
-        known = {row["name"] for row in rows}
-        for name in self._names:
-            if name not in known:
-                there = ", ".join(sorted(known)) or "none"
-                raise ClientError(2, "not_found", f"there is no server {name!r}; there are: {there}")
         if self._names:
-            rows = [row for row in rows if row["name"] in self._names]
+            rows = chosen(rows, self._names)
         else:
             rows = [
                 row for row in rows if row["wanted"] == "up" or row["completed"] or row["state"] == "failed"

@@ -8,7 +8,7 @@ from typing import Any
 from hostler.cli.client.commands import Arguments
 from hostler.cli.client.daemon import FAILED, ClientError, Daemon, require
 from hostler.cli.client.output import Output
-from hostler.cli.client.rows import is_fine, table
+from hostler.cli.client.rows import chosen, is_fine, table
 from hostler.control.location import locations
 
 
@@ -17,14 +17,7 @@ def run(arguments: Arguments, output: Output) -> int:
     if arguments.has("all"):
         return _show_all(output)
     answer = require(arguments).get("/v1/servers")
-    rows = answer["servers"]
-    if arguments.names:
-        known = [row["name"] for row in rows]
-        for name in arguments.names:
-            if name not in known:
-                there = ", ".join(known) or "none"
-                raise ClientError(2, "not_found", f"there is no server {name!r}; there are: {there}")
-        answer["servers"] = rows = [row for row in rows if row["name"] in arguments.names]
+    answer["servers"] = rows = chosen(answer["servers"], arguments.names)
     output.answer(answer, table(rows) if rows else "no servers")
     return FAILED if arguments.has("check") and not all(map(is_fine, rows)) else 0
 

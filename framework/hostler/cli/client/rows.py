@@ -6,10 +6,21 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from hostler.cli.client.daemon import BAD_CALL, ClientError
 from hostler.cli.formatting import format_duration
 
 Row = dict[str, Any]
 _HEAD = ("NAME", "STATE", "PID", "UPTIME", "RESTARTS", "MEMORY", "URL")
+
+
+def chosen(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    """Those of these names; all, without names. Raises ClientError for a name that is unknown."""
+    known = [row["name"] for row in rows]
+    for name in names:
+        if name not in known:
+            there = ", ".join(known) or "none"
+            raise ClientError(BAD_CALL, "not_found", f"there is no server {name!r}; there are: {there}")
+    return [row for row in rows if not names or row["name"] in names]
 
 
 def table(rows: Iterable[Row]) -> str:

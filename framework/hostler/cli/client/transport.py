@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 SILENCE = 5.0
-"""Seconds that a hostler may take for its first byte, before it counts as one that hangs."""
+"""Seconds that a hostler may be silent, on another connection too, before it counts as one that hangs."""
 
 _CHUNK = 65_536
 _TICK = 0.5  # seconds, after which whoever follows a stream looks at the clock
@@ -52,7 +52,7 @@ def request(
     deadline = None if timeout is None else time.monotonic() + timeout
     with _sent(path, method, target, body) as connection:
         pieces = []
-        for piece in _received(connection, SILENCE):
+        for piece in _received(connection, SILENCE / 2):
             if piece is not None:
                 pieces.append(piece)
             elif deadline is not None and time.monotonic() >= deadline:
@@ -60,18 +60,27 @@ def request(
             elif target == _LIVE:
                 raise Unreachable(f"it has not answered for {SILENCE:g} s")
             else:
-                request(path, "GET", _LIVE)
+                probe(path)
     return _parse(b"".join(pieces))
+
+
+def probe(path: str) -> None:
+    """Raise Unreachable where nobody answers within half of SILENCE, of which the other half is over."""
+    request(path, "GET", _LIVE)
 
 
 def stream(path: str, target: str) -> Iterator[bytes | None]:
     """The lines of an answer as they come; None when none came for a while. Ends with Unreachable."""
     with _sent(path, "GET", target, None, "Accept: text/event-stream\r\n") as connection:
-        data, in_head = b"", True
+        data, in_head, heard_at = b"", True, time.monotonic()
         for piece in _received(connection, _TICK):
             if piece is None:
+                if time.monotonic() - heard_at >= SILENCE / 2:
+                    probe(path)
+                    heard_at = time.monotonic()
                 yield None
                 continue
+            heard_at = time.monotonic()
             data += piece
             if in_head and b"\r\n\r\n" in data:
                 head, _, data = data.partition(b"\r\n\r\n")
@@ -91,7 +100,7 @@ def _sent(path: str, method: str, target: str, body: object, headers: str = "") 
     if body is not None:
         head += f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(SILENCE)
+        connection.settimeout(SILENCE / 2 if target == _LIVE else SILENCE)
         try:
             connection.connect(path)
             connection.sendall(head.encode("latin-1") + b"\r\n" + data)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from hostler.cli.client.commands import DEFAULT_FILE, Arguments
-from hostler.cli.client.daemon import FAILED, ClientError, Daemon, deadline_of, find, not_running
+from hostler.cli.client.commands import Arguments, file_words
+from hostler.cli.client.daemon import FAILED, TIMED_OUT, ClientError, Daemon, Deadline, find, not_running
 from hostler.cli.client.environment import explained, plan, variables_for
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting
@@ -31,41 +32,41 @@ def run(arguments: Arguments, output: Output) -> int:
     file = named_namespace(arguments.file)
     if not os.path.isfile(file):
         raise not_running(arguments.file)
-    seconds = arguments.seconds("timeout", "5m")
-    daemon = _obtain(arguments, file, output, deadline_of(seconds))
+    deadline = Deadline(arguments.seconds("timeout", "5m"))
+    daemon = _obtain(arguments, file, output, deadline)
     rows: list[Row] = []
     if not (arguments.has("no-wait") or arguments.has("no-start")):
-        rows = Waiting(daemon, arguments.names, "ready").run(seconds)
+        rows = Waiting(daemon, arguments.names, "ready").run(deadline)
     _show(daemon, arguments.file, rows, output)
     return 0
 
 
-def _obtain(arguments: Arguments, file: str, output: Output, is_over: Callable[[], bool]) -> Daemon:
+def _obtain(arguments: Arguments, file: str, output: Output, deadline: Deadline) -> Daemon:
     """The hostler that has the configuration: a new one, or the one that is there, which reloads.
 
     One that is about to end is waited for. Raises ClientError.
     """
     while True:
         daemon = find(arguments)
-        if daemon is None and _spawn(arguments, file):
+        if daemon is None and _spawn(arguments, file, deadline):
             return Daemon(locate(file, os.environ), arguments.text("socket"))
         # Where it was not there before, another `up` was faster.
         daemon = daemon or find(arguments)
         if daemon is None:
             continue
         try:
-            _reload(daemon, arguments, output)
+            _reload(daemon, arguments, output, deadline)
         except ClientError as error:
-            if error.kind not in _ENDING or daemon.outlives(is_over):
+            if error.kind not in _ENDING or daemon.outlives(deadline):
                 raise
         else:
             return daemon
 
 
-def _reload(daemon: Daemon, arguments: Arguments, output: Output) -> None:
+def _reload(daemon: Daemon, arguments: Arguments, output: Output, deadline: Deadline) -> None:
     body = {} if arguments.has("keep-environment") else {"environment": variables_for(daemon)}
     try:
-        changes = daemon.post("/v1/reload", body, timeout=300.0)
+        changes = daemon.post("/v1/reload", body, timeout=deadline.left)
     except ClientError as error:
         raise explained(error, body.get("environment", {})) from None
     if unused := [f"--{name}" for name in _FOR_A_NEW_ONE if arguments.has(name)]:
@@ -88,19 +89,21 @@ def _show(daemon: Daemon, file: str, rows: Sequence[Row], output: Output) -> Non
     lines = [table(rows)] if rows else []
     if rows:
         lines.append(f"{sum(map(is_fine, rows))} of {len(rows)} ready.")
-    words = "" if file == DEFAULT_FILE else f" {file}"
-    lines.append(f"hostler is in the background (pid {pid}): hostler ps{words}, hostler down{words}")
+    # Who has a terminal has no log.
+    where = "is in the background" if daemon.location.describe().get("log") else "runs in the foreground"
+    words = file_words(file)
+    lines.append(f"hostler {where} (pid {pid}): hostler ps{words}, hostler down{words}")
     output.answer({"pid": pid, "socket": daemon.socket, "servers": list(rows)}, "\n".join(lines))
 
 
-def _spawn(arguments: Arguments, file: str) -> bool:
+def _spawn(arguments: Arguments, file: str, deadline: Deadline) -> bool:
     """Start a hostler; whether it has the configuration, and not another one. Raises ClientError."""
     log = _open_log(file)
     reading, writing = os.pipe()
     with open(log, "ab") as out, open(reading, encoding="utf-8") as reports:
         begin = out.tell()
         child = subprocess.Popen(
-            _argv(arguments, file, writing),
+            _argv(arguments, file, log, writing),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
@@ -109,6 +112,8 @@ def _spawn(arguments: Arguments, file: str) -> bool:
             pass_fds=[writing],
         )
         os.close(writing)
+        if not select.select([reports], [], [], deadline.left)[0]:
+            raise _still_starting(child.pid, log, deadline)
         report = _read_report(reports.readline())
     if "pid" in report:
         return True
@@ -118,10 +123,16 @@ def _spawn(arguments: Arguments, file: str) -> bool:
     raise ClientError(code if code > 0 else FAILED, "failed", _failure(report, log, begin), log=log)
 
 
-def _argv(arguments: Arguments, file: str, descriptor: int) -> list[str]:
+def _still_starting(pid: int, log: str, deadline: Deadline) -> ClientError:
+    detail = f"the hostler (pid {pid}) does not listen after {deadline.seconds:g} s"
+    hint = f"it still reads the configuration and imports plugins, and goes on; its log is {log}"
+    return ClientError(TIMED_OUT, "timed_out", detail, hint=hint, log=log)
+
+
+def _argv(arguments: Arguments, file: str, log: str, descriptor: int) -> list[str]:
     """The command of the hostler in the background: this Python imports nothing from the folder we are in."""
     argv = [sys.executable, "-P", "-m", "hostler.cli", "run", file]
-    argv += ["--output", "none", "--background", str(descriptor)]
+    argv += ["--output", "none", "--background", str(descriptor), "--log", log]
     for option in ("profile", "set"):
         for value in arguments.texts(option):
             argv += [f"--{option}", value]

@@ -186,19 +186,20 @@ def test_a_task_counts_when_it_has_completed(project: Path, run: Run) -> None:
 
 def test_a_timeout_ends_the_waiting_alone(project: Path, run: Run) -> None:
     write(project, server_table("--no-listen"))
-    up = run("up", "--timeout", "300ms")
+    run("up", "--no-wait")
+    up = run("up", "--timeout", "1s")
     assert up.returncode == 4
-    assert "fake: not ready after 0.3 s: waiting ready" in up.stderr
+    assert "fake: not ready after 1 s: waiting ready" in up.stderr
     assert servers(run)["fake"]["state"] == "waiting_ready"
 
 
 def test_ctrl_c_ends_the_waiting_alone(project: Path, run: Run, start: Start) -> None:
     write(project, server_table("--no-listen"))
-    up = start("up")
+    up = start("up", "./hostler.toml")
     eventually(lambda: run("ps").returncode == 0)
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(20) == 130
-    up.wait_for("hostler down")
+    up.wait_for("the servers go on; `hostler down ./hostler.toml` stops them")
     assert servers(run)["fake"]["wanted"] == "up"
 
 
@@ -223,6 +224,7 @@ def test_a_run_in_a_terminal_is_reached_from_the_next_one(project: Path, run: Ru
     running.wait_for("fake server started")
     eventually(lambda: run("ps").returncode == 0)
     assert servers(run)["fake"]["state"] == "running"
+    assert "hostler runs in the foreground (pid " in run("up").stdout
     assert run("down").returncode == 0
     assert running.process.wait(20) == 0
 
@@ -243,18 +245,6 @@ def test_a_killed_hostler_leaves_nothing_that_anybody_has_to_remove(project: Pat
     assert run("ps").returncode == 3
     assert run("up").returncode == 0
     assert servers(run)["fake"]["state"] == "running"
-
-
-def test_a_hostler_that_hangs_is_told_after_five_seconds(project: Path, run: Run) -> None:
-    write(project, server_table())
-    pid = pid_of(run("up", "--json"))
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        done = run("ps")
-    finally:
-        os.kill(pid, signal.SIGCONT)
-    assert done.returncode == 5
-    assert f"(pid {pid}) cannot be talked to" in done.stderr
 
 
 def test_a_hostler_that_takes_no_more_clients_is_told(project: Path, run: Run) -> None:

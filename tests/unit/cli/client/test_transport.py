@@ -108,7 +108,9 @@ def test_a_stream_gives_whole_lines_and_says_when_none_come(serve: Serve) -> Non
     with pytest.raises(Unreachable):
         next(lines)
 
-    assert next(stream(serve(None), "/v1/events")) is None
+    assert next(stream(serve(None, b"HTTP/1.0 200 OK\r\n\r\n"), "/v1/events")) is None
+    with pytest.raises(Unreachable, match="not answered"):
+        next(stream(serve(None, None), "/v1/events"))
 
 
 def test_a_stream_that_is_refused_is_told(serve: Serve) -> None:
