@@ -43,7 +43,7 @@ def test_an_option_has_the_default_that_was_asked_for(plugin: str, option: str, 
 
 @pytest.mark.requirement("R11")
 def test_every_setting_has_a_key_in_toml_and_a_field_in_python() -> None:
-    read_elsewhere = {"name", "secrets", "unset", "environ"}
+    read_elsewhere = {"name", "secrets", "unset", "environ", "template"}
     assert {field.name for field in fields(ServerSpec)} - read_elsewhere == set(SERVER_KEYS)
     assert {field.name for field in fields(RestartPolicy)} == set(RESTART_KEYS)
 

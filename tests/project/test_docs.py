@@ -95,7 +95,7 @@ def test_every_key_of_a_server_is_in_the_page_of_the_configuration() -> None:
     keys = [
         field.name
         for field in fields(ServerSpec)
-        if field.name not in {"name", "secrets", "unset", "environ"}
+        if field.name not in {"name", "secrets", "unset", "environ", "template"}
     ]
     assert sorted(rows) == sorted([*keys, *RESTART_KEYS])
     assert set(SERVER_KEYS) <= set(rows)

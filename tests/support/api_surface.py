@@ -64,7 +64,7 @@ def _type(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return " | ".join(repr(one) for one in schema["enum"])
     if schema.get("type") == "array":
-        return f"array[{_type(schema['items'])}]"
+        return f"array[{_type(schema.get('items', {}))}]"
     if isinstance(schema.get("additionalProperties"), dict):
         return f"object[{_type(schema['additionalProperties'])}]"
     return str(schema.get("type", "any" if schema else ""))

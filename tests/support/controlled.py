@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from hostler import ControlSpec, Directories, ServerSpec, Supervisor
+from hostler import Configuration, ControlSpec, Directories, ServerSpec, Supervisor
 from hostler.cli.client.transport import Answer, request
 from hostler.control.control import Control
 
@@ -56,16 +56,18 @@ class Client:
 
 @asynccontextmanager
 async def controlled(
-    *specs: ServerSpec,
+    *given: ServerSpec | Configuration,
     directories: Directories,
     host: Any = None,
     relistens: bool = False,
     spec: ControlSpec | None = None,
 ) -> AsyncIterator[Client]:
-    """Supervise these servers, with a control socket of their own."""
+    """Supervise these servers, or a configuration, with a control socket of their own."""
     with short_folder() as folder:
         environ = {"XDG_STATE_HOME": str(folder)}
-        supervisor = Supervisor(specs, namespace="test", directories=directories)
+        specs = [one for one in given if isinstance(one, ServerSpec)]
+        configured = next((one for one in given if isinstance(one, Configuration)), specs)
+        supervisor = Supervisor(configured, namespace="test", directories=directories)
         control = Control(
             supervisor,
             configuration=folder / "hostler.toml",

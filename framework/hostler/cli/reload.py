@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -17,7 +17,7 @@ from hostler.concurrency.threads import run_in_thread
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.files.session_keyring import leave_session_keys
 from hostler.model.diff import Change, Changes, ListenerChanges
-from hostler.model.spec import Configuration
+from hostler.model.spec import Configuration, ServerSpec
 from hostler.model.states import State
 from hostler.secrets.credentials import MASK
 from hostler.supervisor.exposed_files import refuse_exposed
@@ -102,7 +102,7 @@ class Reloading:
             self.view.show_message(line)
 
         self.view.learn_names(configuration)
-        keep_session_keys(configuration)
+        keep_session_keys(configuration.servers.values())
         await self.supervisor.reload(configuration)
         for name in again:
             server = self.supervisor.servers.get(name)
@@ -194,12 +194,11 @@ def _listener_lines(changes: ListenerChanges) -> Iterator[str]:
     yield from (f"  listener {name}: added" for name in changes.added)
 
 
-def keep_session_keys(configuration: Configuration) -> None:
+def keep_session_keys(specs: Iterable[ServerSpec]) -> None:
     """Leave the session keyring for good where a server has less rights than we; on the event loop's thread.
 
     All that is started comes from this thread, and a keyring that was left cannot be joined again.
     """
-    specs = configuration.servers.values()
     if any(
         spec.user or spec.group or _LESS_RIGHTS & {plugin.name for plugin in spec.plugins} for spec in specs
     ):

@@ -62,7 +62,7 @@ class RunSession:
         self._companion = Companion(command, self._view) if command else None
         self._had_terminal = has_terminal()
         # Before any thread or child is started: they would keep the keys of the login session.
-        keep_session_keys(configuration)
+        keep_session_keys(configuration.servers.values())
         self._supervisor = Supervisor(self._chosen(configuration))
         self._supervisor.adopt_orphans()
         self._orphans = OrphanReaper(self._started)
@@ -156,6 +156,8 @@ class RunSession:
         if isinstance(event, Notice) and event.topic == ESSENTIAL_ENDED:
             self._pass_on(signal.SIGTERM)
         if isinstance(event, Notice) and event.topic == SERVER_ADDED:
+            # One of a template may have less rights than all that were there in the beginning.
+            keep_session_keys([self._supervisor[event.server].spec])
             self._follow(event.server)
 
     # -- signals -----------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from hostler.config.resolve.defaults import Defaults, read_defaults
 from hostler.config.resolve.instantiate import TemplateInstantiator, check_defaults, check_template
 from hostler.config.resolve.listener_tables import ResolvedListener, read_listeners
 from hostler.config.resolve.server_table import ResolveContext, read_server, suggest_header, suggest_place
-from hostler.config.resolve.templates import Template, from_template, read_templates
+from hostler.config.resolve.templates import Template, from_template, read_templates, template_of
 from hostler.config.source.compose import Composer
 from hostler.config.source.merge import Layers
 from hostler.config.source.overrides import Settings
@@ -179,9 +179,10 @@ class _Loader:
     ) -> dict[str, ResolvedServer]:
         """Every server that can be read; what they are to each other is checked when that is all of them."""
         found = self._found
-        nodes = {name: from_template(node, templates, found) for name, node in self._servers(tree, templates)}
+        tables = dict(self._servers(tree, templates))
+        nodes = {name: from_template(node, templates, found) for name, node in tables.items()}
         resolved = {
-            name: server
+            name: _of_template(server, template_of(tables[name]))
             for name, node in nodes.items()
             if node is not None and (server := read_server(name, defaults.below(node), self._context, found))
         }
@@ -218,6 +219,13 @@ class _Loader:
         return {
             name: server for name, server in resolved.items() if not _has_problem(server.node, found.problems)
         }
+
+
+def _of_template(server: ResolvedServer, template: str | None) -> ResolvedServer:
+    """The same, which knows its template."""
+    if template is None:
+        return server
+    return ResolvedServer(server.node, replace(server.spec, template=template), server.implied)
 
 
 def _files(listeners: Mapping[str, ResolvedListener]) -> Iterator[Path]:

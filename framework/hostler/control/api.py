@@ -20,6 +20,7 @@ from hostler.control.inspection import Inspection
 from hostler.control.problems import Refused
 from hostler.control.routing import Call, Route
 from hostler.control.rows import event_row, format_time, server_row
+from hostler.control.server_additions import ServerAdditions
 from hostler.control.server_commands import ServerCommands
 
 _PAGE = 200
@@ -75,6 +76,7 @@ class Api:
         self._since = datetime.now(UTC)
         self._commands = ServerCommands(supervisor)
         self._reload = ConfigurationReload(host)
+        self._additions = ServerAdditions(supervisor, board)
 
     async def close(self) -> None:
         """Wait for no command any more."""
@@ -205,7 +207,7 @@ class Api:
 
     def routes(self) -> tuple[Route, ...]:
         """All that this API answers."""
-        return (*self._reading(), *self._commanding(), *self._reload.routes())
+        return (*self._reading(), *self._commanding(), *self._additions.routes(), *self._reload.routes())
 
     def _reading(self) -> tuple[Route, ...]:
         get, name = partial(Route, "GET"), ("not_found",)

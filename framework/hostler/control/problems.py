@@ -32,6 +32,7 @@ STATUSES: Mapping[str, tuple[int, str]] = {
     "invalid_request": (422, "The request is wrong"),
     "invalid_configuration": (422, "The configuration is wrong"),
     "exists": (409, "There is one of this name"),
+    "needed_by_others": (409, "Other servers need it"),
     "stale_generation": (409, "Another run is there by now"),
     "failed": (409, "The server failed"),
     "stopped": (409, "The server is stopped"),

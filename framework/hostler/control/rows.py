@@ -15,6 +15,7 @@ def server_row(server: Server, sample: Sample | None) -> ServerRow:
     return ServerRow(
         name=server.name,
         kind=server.spec.kind.value,
+        template=server.spec.template,
         wanted="up" if server.wanted else "down",
         state=server.state.value,
         since=None if change is None else format_time(change.time),

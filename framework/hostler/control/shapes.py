@@ -55,6 +55,7 @@ class ServerRow(Struct, kw_only=True):
 
     name: str
     kind: str
+    template: str | None
     wanted: Wanted
     state: str
     since: str | None
@@ -115,6 +116,13 @@ class Commands(Command, kw_only=True, forbid_unknown_fields=True):
     """The same for several servers; without names for all."""
 
     names: list[str] = []
+
+
+class Addition(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A server of a template, with values for its parameters."""
+
+    template: str
+    parameters: dict[str, str | int | float | bool | list[Any] | dict[str, Any]] = {}
 
 
 class Outcome(Struct, kw_only=True):

@@ -104,7 +104,7 @@ def _entries(spec: ServerSpec) -> Iterator[tuple[str, object]]:
         value = getattr(spec, one.name)
         match one.name:
             # The name is the same in both, and the rest is no key of a file.
-            case "name" | "secrets" | "unset":
+            case "name" | "secrets" | "unset" | "template":
                 continue
             case "plugins":
                 yield from _entries_of_plugins(value)

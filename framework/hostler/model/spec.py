@@ -99,7 +99,8 @@ class ServerSpec(PlainValue):
     and names of signals. `secrets` are values to mask beside those under secret names; from TOML, what
     `${NAME}` of a secret name gave. `unset` are the places in TOML that refer to variables which are not
     set: a server with any cannot be started. `environ` takes the place of hostler's own environment, variable
-    by variable (None: not set), where secrets are read and plugins copy from.
+    by variable (None: not set), where secrets are read and plugins copy from. `template` is the
+    name of the one that it was made of.
     """
 
     name: str
@@ -140,6 +141,7 @@ class ServerSpec(PlainValue):
     secrets: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
     unset: tuple[Problem, ...] = field(default=(), repr=False)
     environ: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    template: str | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _convert_fields(self, f"servers.{self.name}")

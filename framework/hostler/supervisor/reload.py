@@ -45,7 +45,7 @@ class Reloader:
     ) -> None:
         self._registry = registry
         self._listeners = listeners
-        self._templates = templates
+        self.templates = templates
         self._is_open = is_open
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -132,15 +132,15 @@ class Reloader:
     # -- add and remove -----------------------------------------------------------------------
 
     def _spec_from(self, template: str, name: str | None, parameters: Mapping[str, object]) -> ServerSpec:
-        if template not in self._templates:
-            close = likely(template, self._templates)
-            there_are = f"there are: {', '.join(self._templates)}" if self._templates else "there are none"
+        if template not in self.templates:
+            close = likely(template, self.templates)
+            there_are = f"there are: {', '.join(self.templates)}" if self.templates else "there are none"
             hint = f'did you mean "{close}"?' if close else "write a table [templates.NAME] and reload"
             raise InvalidConfiguration(f"there is no template {template!r}; {there_are}", hint=hint)
         if name is None:
             raise InvalidConfiguration(f"a server made of the template {template!r} needs a name")
 
-        return self._templates[template](name, **parameters)
+        return self.templates[template](name, **parameters)
 
     async def _add(self, spec: ServerSpec) -> SupervisedServer:
         if spec.name in self._registry:
@@ -237,7 +237,7 @@ class Reloader:
         await self._apply(postponed)
         self._listeners.take(replacement)
         self._added.difference_update(configuration.servers)
-        self._templates = configuration.templates
+        self.templates = configuration.templates
         self._postponed = postponed
         postponed.begin()
         return changes, postponed

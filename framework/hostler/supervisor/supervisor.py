@@ -14,7 +14,7 @@ import anyio
 from hostler.concurrency.broadcast import Broadcast
 from hostler.engine.server import SupervisedServer
 from hostler.errors import ServerError
-from hostler.events.events import Event, Notice, events_dropped
+from hostler.events.events import Event, events_dropped
 from hostler.model.diff import Changes
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
@@ -24,11 +24,11 @@ from hostler.records.crash_store import CrashStore
 from hostler.records.memory_sampler import sample_memory
 from hostler.records.recorder import StateRecorder
 from hostler.records.status_store import StatusStore
-from hostler.runtime.cleanup import sweep
 from hostler.supervisor.configuration import ConfigurationSource, configuration_of
 from hostler.supervisor.context import make_context
 from hostler.supervisor.essential_servers import EssentialEnd, Essentials
 from hostler.supervisor.handle import Handles, Server
+from hostler.supervisor.leftovers import removed_leftovers
 from hostler.supervisor.listener import Listener, ListenerSetting
 from hostler.supervisor.listeners import ListenerTasks
 from hostler.supervisor.registry import ServerRegistry, all_of
@@ -161,6 +161,11 @@ class Supervisor:
         return self._essentials.ended_by
 
     # -- changes ------------------------------------------------------------------------------
+
+    @property
+    def templates(self) -> Mapping[str, Callable[..., ServerSpec]]:
+        """What `add` makes servers of, by name; called as those of Configuration, each gives a spec."""
+        return self._reloader.templates
 
     async def add(self, what: str | ServerSpec, name: str | None = None, /, **parameters: object) -> Server:
         """Add a server: of the template `what`, called `name`, with these parameters; or of a spec.
@@ -307,18 +312,8 @@ class Supervisor:
 
     async def _sweep(self) -> None:
         """Clean up after supervisors that were killed, whichever servers they had."""
-        for recovered in await sweep(self._context):
-            name = recovered.record.server if recovered.record is not None else next(iter(self), "")
-            self._publish(
-                Notice(
-                    server=name,
-                    generation=0,
-                    topic="orphans_removed",
-                    text=recovered.text,
-                    level="warning" if recovered.problem else "info",
-                    details={"pids": list(recovered.pids_killed)},
-                )
-            )
+        for notice in await removed_leftovers(self._context, next(iter(self), "")):
+            self._publish(notice)
 
     def _publish(self, event: Event) -> None:
         self._channel.publish(event)

@@ -230,7 +230,13 @@ def test_an_option_that_is_a_secret_is_a_table_with_its_place() -> None:
 
 
 def test_every_key_of_a_server_and_no_other_is_described() -> None:
-    assert set(SERVER_KEYS) == set(ServerSpec.__dataclass_fields__) - {"name", "secrets", "unset", "environ"}
+    assert set(SERVER_KEYS) == set(ServerSpec.__dataclass_fields__) - {
+        "name",
+        "secrets",
+        "unset",
+        "environ",
+        "template",
+    }
     assert set(RESTART_KEYS) == set(RestartPolicy.__dataclass_fields__)
 
 

@@ -45,7 +45,7 @@ class TemplateInstantiator(Struct, frozen=True):
         if found.problems or found.unset or values is None or server is None:
             raise InvalidConfiguration([*found.problems, *found.unset])
 
-        return server.spec
+        return replace(server.spec, template=self.template.name)
 
 
 def _literal(node: Node) -> Node:

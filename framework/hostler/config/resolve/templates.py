@@ -99,6 +99,13 @@ def from_template(node: Node, templates: Mapping[str, Template], found: Diagnost
     return None if values is None else merge(template.filled(node.key, values, found), own)
 
 
+def template_of(node: Node) -> str | None:
+    """The name of the template that the table of a server names, as it is written."""
+    place = node.table.get("template")
+    named = None if place is None else place.table.get("use", place)
+    return named.value if named is not None and isinstance(named.value, str) else None
+
+
 def _use(node: Node, found: Diagnostics) -> Node | None:
     named = node.value.get("use") if isinstance(node.value, dict) else node
     if named is None:
