@@ -15,7 +15,7 @@ from hostler import Event, State, Supervisor, __version__
 from hostler.control import shapes
 from hostler.control.board import Board
 from hostler.control.configuration_reload import ConfigurationReload, required
-from hostler.control.event_stream import EventStream
+from hostler.control.event_stream import EventFeed, EventStream
 from hostler.control.inspection import Inspection
 from hostler.control.problems import Refused
 from hostler.control.routing import Call, Route
@@ -71,6 +71,7 @@ class Api:
     def __init__(self, supervisor: Supervisor, board: Board, configuration: str, host: Host | None) -> None:
         self._supervisor = supervisor
         self._board = board
+        self._feed = EventFeed(board)
         self._configuration = configuration
         self._host = host
         self._since = datetime.now(UTC)
@@ -133,7 +134,7 @@ class Api:
 
         if call.streams:
             # A browser that comes back sends the address of the first time, with the place in a header.
-            return EventStream(self._board, call.last_event or query.after, accepts)
+            return EventStream(self._feed, call.last_event or query.after, accepts)
         if not 1 <= query.limit <= _LARGEST_PAGE:
             raise Refused("invalid_request", f"query: limit is 1 to {_LARGEST_PAGE}, found {query.limit}")
         return 200, self._page(query, accepts)

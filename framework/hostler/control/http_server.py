@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("hostler.control")
 _LARGEST_BODY = 64 * 2**10
-_MOST_CONNECTIONS = 64
+_MOST_CONNECTIONS = 64  # beside those that follow events
+_MOST_STREAMS = 128
 _IDLE_SECONDS = 30.0  # also without a first request, or with half of one
 _BODY_SECONDS = 30.0
 _HEAD = {"Hostler-Version": __version__, "Hostler-Api": "1", "Cache-Control": "no-store"}
@@ -77,6 +78,7 @@ class HttpServer:
             lingering_time=0,
         )
         self._listening: asyncio.Server | None = None
+        self._streams = 0
 
     async def listen(self, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         """Accept connections from now on, as the entrance decides."""
@@ -125,8 +127,8 @@ class HttpServer:
             return _problem(Refused("internal", f"hostler failed; its log has the reason, number {number}"))
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        if len(self._http.connections) > _MOST_CONNECTIONS:
-            raise Refused("too_many", f"{_MOST_CONNECTIONS} connections are open, which is the most")
+        streams = "text/event-stream" in request.headers.get("Accept", "")
+        self._check_limits(streams)
         scopes = await self._entrance.scopes(request)
         route, parts = find(self._routes, request.method, request.rel_url.raw_path)
         _require(route, scopes)
@@ -135,14 +137,24 @@ class HttpServer:
             parts,
             read_query(route, query),
             read_body(route, await _read(request)),
-            streams="text/event-stream" in request.headers.get("Accept", ""),
+            streams=streams,
             last_event=request.headers.get("Last-Event-ID", ""),
         )
         result = await route.handler(call)
         if isinstance(result, EventStream):
-            return await _stream(request, result)
+            self._streams += 1
+            try:
+                return await _stream(request, result)
+            finally:
+                self._streams -= 1
         status, value = result
         return _json(status, value)
+
+    def _check_limits(self, streams: bool) -> None:
+        if streams and self._streams >= _MOST_STREAMS:
+            raise Refused("too_many", f"{_MOST_STREAMS} streams are open, which is the most")
+        if not streams and len(self._http.connections) - self._streams > _MOST_CONNECTIONS:
+            raise Refused("too_many", f"{_MOST_CONNECTIONS} connections are open, which is the most")
 
 
 def _require(route: Route, scopes: frozenset[Scope]) -> None:
@@ -171,8 +183,12 @@ async def _read(request: web.BaseRequest) -> bytes:
 async def _stream(request: web.BaseRequest, stream: EventStream) -> web.StreamResponse:
     response = web.StreamResponse(headers=_HEAD | _SSE)
     await response.prepare(request)
-    await stream.send_to(response.write)
+    await stream.send_to(response.write, lambda: _is_idle(request.transport))
     return response
+
+
+def _is_idle(transport: asyncio.Transport | None) -> bool:
+    return transport is not None and transport.get_write_buffer_size() == 0
 
 
 def _json(status: int, value: object) -> web.Response:

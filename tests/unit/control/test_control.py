@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 
+import anyio
 import pytest
 import uvloop
 from controlled import controlled, short_folder
@@ -32,7 +33,7 @@ from hostler import (
     State,
     Supervisor,
 )
-from hostler.cli.client.transport import Closed, stream
+from hostler.cli.client.transport import Closed, Unreachable, stream
 from hostler.control.control import Control
 from hostler.control.location import locate
 from specs import MakeSpec, worker
@@ -429,6 +430,28 @@ async def test_too_many_clients_are_told_to_come_again(directories: Directories)
         finally:
             for one in held:
                 one.close()
+
+
+async def test_streams_have_a_limit_of_their_own(directories: Directories) -> None:
+    async with controlled(directories=directories) as client:
+        streams = [stream(client.control.socket, "/v1/events") for _ in range(128)]
+        for one in streams:
+            await asyncio.to_thread(next, one)
+        assert (await client.ask("GET", "/v1")).status == 200
+        with pytest.raises(Unreachable, match="503"):
+            await asyncio.to_thread(next, stream(client.control.socket, "/v1/events"))
+        streams.pop(0)  # which closes it
+        with anyio.fail_after(10):
+            while not await asyncio.to_thread(_is_served, client.control.socket):
+                pass  # it takes a moment until hostler sees that one is gone
+
+
+def _is_served(path: str) -> bool:
+    try:
+        next(stream(path, "/v1/events"))
+    except Unreachable:
+        return False
+    return True
 
 
 def test_it_is_reached_under_uvloop(directories: Directories) -> None:

@@ -13,7 +13,7 @@ from controlled import controlled
 from hostler import Directories, Event, Notice, ServerSpec
 from hostler.control import board as board_module
 from hostler.control.board import Board, Missed
-from hostler.control.event_stream import EventStream
+from hostler.control.event_stream import EventFeed, EventStream
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,7 +74,7 @@ async def test_a_stream_resumes_exactly_where_the_client_left() -> None:
     source, reader = Source(), Reader()
     board = board_of(source)
     source.emit(10)
-    stream = EventStream(board, board.cursor_of(4), lambda event: True)
+    stream = EventStream(EventFeed(board), board.cursor_of(4), lambda event: True)
     task = asyncio.create_task(stream.send_to(reader.write))
     assert numbers(await reader.until(6)) == [5, 6, 7, 8, 9, 10]
     source.emit(2)
@@ -88,7 +88,7 @@ async def test_what_is_not_kept_any_more_is_a_gap(monkeypatch: pytest.MonkeyPatc
     board = board_of(source)
     source.emit(12)
     task = asyncio.create_task(
-        EventStream(board, board.cursor_of(3), lambda event: True).send_to(reader.write)
+        EventStream(EventFeed(board), board.cursor_of(3), lambda event: True).send_to(reader.write)
     )
     frames = await reader.until(6)
     assert frames[0] == ("gap", {"missed": 4})
@@ -101,7 +101,9 @@ async def test_a_cursor_of_another_life_is_a_gap_of_unknown_length(cursor: str) 
     source, reader = Source(), Reader()
     board = board_of(source)
     source.emit(2)
-    task = asyncio.create_task(EventStream(board, cursor, lambda event: True).send_to(reader.write))
+    task = asyncio.create_task(
+        EventStream(EventFeed(board), cursor, lambda event: True).send_to(reader.write)
+    )
     frames = await reader.until(3)
     assert frames[0] == ("gap", {"missed": None})
     assert numbers(frames) == [1, 2]
@@ -120,10 +122,10 @@ async def test_a_client_that_reads_nothing_gets_a_gap_and_holds_up_nobody(
         await go_on.wait()
         await slow.write(data)
 
-    begin = board.cursor
+    feed, begin = EventFeed(board), board.cursor
     tasks = [
-        asyncio.create_task(EventStream(board, begin, lambda event: True).send_to(write))
-        for write in (write_slowly, fast.write)
+        asyncio.create_task(EventStream(feed, begin, lambda event: True).send_to(write, takes_more))
+        for write, takes_more in ((write_slowly, go_on.is_set), (fast.write, lambda: True))
     ]
     for _ in range(10):
         source.emit(50)
