@@ -10,6 +10,8 @@ from hostler.imports.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from hostler.config.dump import dump as dump
     from hostler.config.load import from_dict as from_dict, load as load
+    from hostler.config.provenance import Origin as Origin
+    from hostler.config.show import Shown as Shown, show as show
     from hostler.control.control import Control as Control
     from hostler.errors import (
         EnvironmentSetupFailed as EnvironmentSetupFailed,
@@ -128,6 +130,8 @@ __all__, __getattr__, __dir__ = lazy_exports(
     {
         "config.dump": "dump",
         "config.load": "from_dict load",
+        "config.provenance": "Origin",
+        "config.show": "Shown show",
         "control.control": "Control",
         "errors": """
             EnvironmentSetupFailed ErrorContext EventStreamConnectionFailed ForceKillTimeout

@@ -9,19 +9,17 @@ from datetime import UTC, datetime
 from hostler.cli.formatting import format_time
 from hostler.config.provenance import origins_of, origins_of_listener, place_of
 from hostler.config.resolve.listener_tables import ResolvedListener
+from hostler.config.show import masker_of, masker_of_listener
 from hostler.errors import EnvironmentSetupFailed
 from hostler.launching.env_file import read_env_file
 from hostler.launching.initial_environment import OF_ENV, OF_HOSTLER
-from hostler.launching.spec_secrets import secrets_of_spec
 from hostler.model.spec import Configuration
 from hostler.model.validation import ResolvedServer
 from hostler.plugins.discovery import find_class
-from hostler.plugins.hidden_options import hidden_in
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.namespace import resolve_namespace
 from hostler.process.spawn.environment import safe_base
 from hostler.records.status_store import Status, StatusStore, Variables
-from hostler.secrets.masking import Masker
 
 _WIDEST = 72
 
@@ -42,12 +40,12 @@ def _text_of(server: ResolvedServer, status: Status | None) -> str:
     variables = None if status is None else status.variables
     head, rows = _known(server) if variables is None else _set_at(server, variables)
     text = "\n".join([*_aligned(values), "", f"# {head}", *_aligned(rows)])
-    return Masker(secrets_of_spec(server.spec)).text(text)
+    return masker_of(server).text(text)
 
 
 def _text_of_listener(listener: ResolvedListener) -> str:
     values = [(f"{one.key} = {one.value}", one.place) for one in origins_of_listener(listener)]
-    return Masker([*listener.spec.secrets, *hidden_in(listener.spec)]).text("\n".join(_aligned(values)))
+    return masker_of_listener(listener).text("\n".join(_aligned(values)))
 
 
 def _aligned(rows: Iterable[tuple[str, str]]) -> Iterator[str]:

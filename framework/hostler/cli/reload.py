@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 import anyio
 
@@ -23,6 +24,8 @@ from hostler.secrets.credentials import MASK
 from hostler.supervisor.exposed_files import refuse_exposed
 from hostler.supervisor.handle import engine_of
 from hostler.supervisor.supervisor import Supervisor
+
+T = TypeVar("T")
 
 _LESS_RIGHTS = {"privileges", "sandbox"}
 
@@ -82,7 +85,7 @@ class Reloading:
         environ = NotedEnviron(own)
         words: set[str] = set()
         with suppress(InvalidConfiguration):  # a reload tells it
-            words = words_of(await self._loaded(environ))
+            words = words_of(await self._loaded(environ, self.load))
         patterns = {word for word in words if set("*?[") & set(word)}
         meant = {name for name in own if any(fnmatchcase(name, pattern) for pattern in patterns)}
         return environ.asked | (words - patterns) | meant, patterns
@@ -111,26 +114,30 @@ class Reloading:
         return changes
 
     async def _read(self, handed: Mapping[str, str | None]) -> Configuration:
-        configuration = await self._loaded(_laid_over(handed))
+        configuration = await self._loaded(_laid_over(handed), self.load)
         if not handed:
             return configuration
         from hostler.config.variables import with_environ  # noqa: PLC0415 - as above
 
         return with_environ(configuration, _different(handed))
 
-    async def _loaded(self, environ: Mapping[str, str]) -> Configuration:
+    async def show(self, read: Callable[[Mapping[str, str]], T]) -> T:
+        """What `read` reads with the environment that counts for the configuration now."""
+        return await self._loaded(_laid_over(self._handed), read)
+
+    async def _loaded(self, environ: Mapping[str, str], load: Callable[[Mapping[str, str]], T]) -> T:
         await refuse_exposed(map(engine_of, self.supervisor.servers.values()))
 
         try:
             with anyio.fail_after(SECONDS):
-                configuration = await run_in_thread(self.load, environ, abandon_on_cancel=True)
+                loaded = await run_in_thread(load, environ, abandon_on_cancel=True)
         except TimeoutError:
             what = f"reading the configuration is not finished after {SECONDS} s"
             raise InvalidConfiguration(f"{what}: the import of a plugin hangs, or a disk") from None
 
         # A server may have replaced a file while it was read.
         await refuse_exposed(map(engine_of, self.supervisor.servers.values()))
-        return configuration
+        return loaded
 
 
 def _laid_over(handed: Mapping[str, str | None]) -> Mapping[str, str]:

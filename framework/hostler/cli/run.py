@@ -67,7 +67,7 @@ def command(
     view = make_view(configuration, shown, has_companion=bool(words))
     again = read if configuration.path is not None else partial(_refuse_again, file)
     with_output = shown.shows_output(has_companion=bool(words))
-    reached = control.options(configuration)
+    reached = control.options(configuration, layers)
 
     async def run() -> int:
         session = RunSession(

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from hostler.model.states import State
 from hostler.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    from hostler.config.show import Shown
     from hostler.control.control import Control
 
 _LOOK_SECONDS = 60.0
@@ -126,13 +128,22 @@ class RunControl:
         """The variables that the configuration refers to."""
         return await self._reloading.variables()
 
+    async def show(self, server: str | None) -> Shown:
+        """Read the configuration, or one server of it, to show it."""
+        self._refuse_if_ending()
+        assert self._options is not None  # it is closed after that
+        return await self._reloading.show(partial(self._options.show, server))
+
     async def reload(self, *, dry_run: bool, environ: Mapping[str, str | None] | None) -> Changes:
         """Read the configuration again, unless it is too late for that."""
+        self._refuse_if_ending()
+        return await self._reloading.reload(dry_run=dry_run, environ=environ)
+
+    def _refuse_if_ending(self) -> None:
         if self._is_ending():
             from hostler.control.problems import Refused  # noqa: PLC0415 - who asks has had it imported
 
             raise Refused("shutting_down", "this hostler is about to end")
-        return await self._reloading.reload(dry_run=dry_run, environ=environ)
 
     def shutdown(self, *, force: bool) -> None:
         """End the run."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Mapping
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from hostler.cli.arguments import Layers
 from hostler.model.spec import Configuration
+
+if TYPE_CHECKING:
+    from hostler.config.show import Shown
 
 
 class ViewOptions(NamedTuple):
@@ -33,11 +37,12 @@ class ControlOptions(NamedTuple):
     """How the run of a configuration can be reached.
 
     `background` is the descriptor to report to, for a run without a terminal, and `log` the file that its
-    messages are in. `idle_exit` is after how many
-    seconds without a living server and without a client the run ends.
+    messages are in. `idle_exit` is after how many seconds without a living server and without a client it
+    ends. `show` reads the configuration anew, or one server of it, with this environment.
     """
 
     configuration: Path
+    show: Callable[[str | None, Mapping[str, str]], Shown]
     socket: str | None = None
     background: int | None = None
     idle_exit: float | None = None
@@ -54,14 +59,19 @@ class ControlChoice(NamedTuple):
     log: str | None
     starts: bool
 
-    def options(self, configuration: Configuration) -> ControlOptions | None:
+    def options(self, configuration: Configuration, layers: Layers) -> ControlOptions | None:
         """The same for one configuration; None where it cannot be reached, as one from a pipe."""
         if not self.offered or configuration.path is None or configuration.namespace is None:
             return None
         # By the links that were named: one that is turned over still leads to this hostler.
-        return ControlOptions(
-            Path(configuration.namespace), self.socket, self.background, self.idle_exit, self.log
-        )
+        path, shown = Path(configuration.namespace), partial(_show, configuration.path, layers)
+        return ControlOptions(path, shown, self.socket, self.background, self.idle_exit, self.log)
+
+
+def _show(path: Path, layers: Layers, server: str | None, environ: Mapping[str, str]) -> Shown:
+    from hostler.config.show import show  # noqa: PLC0415 - few runs are asked
+
+    return show(path, server, **layers, environ=environ)
 
 
 def view_options(function: Callable[..., None]) -> Callable[..., None]:

@@ -21,7 +21,7 @@ _PLUGIN = re.compile(r".*\.plugins\.|listeners\.")
 
 
 class Origin(Struct, frozen=True):
-    """One value: its dotted key, the value as TOML (no secret is shown), and where it comes from."""
+    """One value: its dotted `key`, the `value` as TOML (no secret is shown), and the `place` of origin."""
 
     key: str
     value: str

@@ -33,6 +33,9 @@ class Host(Protocol):
     async def variables(self) -> tuple[set[str], set[str]]:
         """The variables that the configuration refers to, by name; and patterns of names, as in the shell."""
 
+    async def show(self, server: str | None) -> hostler.Shown:
+        """The configuration as it is on disk now, or one server of it; KeyError for one that is not there."""
+
     async def reload(self, *, dry_run: bool, environ: Mapping[str, str | None] | None) -> hostler.Changes:
         """Read the configuration again, and apply it unless `dry_run`; errors as in Supervisor.reload.
 

@@ -1,11 +1,11 @@
-"""The handlers of the control API that reload the configuration, and that tell which variables it needs."""
+"""The handlers of the control API that show and reload the configuration, and tell its variables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from hostler import Change
+from hostler import Change, Shown
 from hostler.control import shapes
 from hostler.control.problems import Refused
 from hostler.control.routing import Call, Route
@@ -24,6 +24,24 @@ class ConfigurationReload:
         """The variables that the configuration refers to, as it is on disk now: names, and no values."""
         names, patterns = await required(self._host).variables()
         return 200, shapes.Variables(names=sorted(names), patterns=sorted(patterns))
+
+    async def configuration(self, call: Call) -> tuple[int, object]:
+        """The configuration as it is on disk now, with the origin of each value; no credentials."""
+        host = required(self._host)
+        shown = await host.show(None)
+        changes = await host.reload(dry_run=True, environ=None)
+        pending = [*changes.added, *changes.removed, *changes.changed]
+        return 200, _shown(shown, pending)
+
+    async def server(self, call: Call) -> tuple[int, object]:
+        """The same of one server."""
+        host, name = required(self._host), call.parts["name"]
+        try:
+            shown = await host.show(name)
+        except KeyError:
+            raise Refused("not_found", f"the configuration has no server {name!r}") from None
+        changes = await host.reload(dry_run=True, environ=None)
+        return 200, _shown(shown, [name] if {name} & {*changes.added, *changes.changed} else [])
 
     async def reload(self, call: Call) -> tuple[int, object]:
         """Read the configuration again, and restart what has changed."""
@@ -52,6 +70,14 @@ class ConfigurationReload:
         wrong = ("invalid_configuration",)
         body, answer = shapes.Reload, shapes.Changes
         return (
+            Route("GET", "/v1/configuration", self.configuration, shapes.Configuration, problems=wrong),
+            Route(
+                "GET",
+                "/v1/servers/{name}/configuration",
+                self.server,
+                shapes.Configuration,
+                problems=("not_found", *wrong),
+            ),
             Route("GET", "/v1/environment", self.environment, shapes.Variables),
             Route("POST", "/v1/reload", self.reload, answer, body=body, problems=wrong),
         )
@@ -62,6 +88,11 @@ def required(host: Host | None) -> Host:
     if host is None:
         raise Refused("unsupported", "the program that runs these servers does not offer that")
     return host
+
+
+def _shown(shown: Shown, pending: list[str]) -> shapes.Configuration:
+    values = [shapes.Value(key=one.key, value=one.value, origin=one.place) for one in shown.values]
+    return shapes.Configuration(toml=shown.toml, values=values, pending=pending)
 
 
 def _key_changes(changed: Mapping[str, tuple[Change, ...]]) -> dict[str, list[shapes.KeyChange]]:

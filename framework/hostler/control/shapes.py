@@ -155,6 +155,22 @@ class Variables(Struct, kw_only=True):
     patterns: list[str]
 
 
+class Value(Struct, kw_only=True):
+    """One value of a configuration: its dotted key, the value as TOML, and where it comes from."""
+
+    key: str
+    value: str
+    origin: str
+
+
+class Configuration(Struct, kw_only=True):
+    """A configuration as it is on disk now, merged; `pending` are the servers that a reload would change."""
+
+    toml: str
+    values: list[Value]
+    pending: list[str]
+
+
 class KeyChange(Struct, kw_only=True):
     """One key of a server, before and after, secrets masked; null where it was not there."""
 

@@ -24,7 +24,7 @@ async def test_a_run_that_has_ended_does_not_listen_any_more(
         async with Supervisor([], directories=directories) as supervisor:
             view = View()
             control = RunControl(
-                ControlOptions(Path("x.toml"), background=0),
+                ControlOptions(Path("x.toml"), lambda *_: pytest.fail("nobody asks"), background=0),
                 supervisor,
                 Reloading(supervisor, lambda _: pytest.fail("nobody asks"), view),
                 view,
