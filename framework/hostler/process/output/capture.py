@@ -180,7 +180,8 @@ class Capture:
         self._retire_pipes()
 
         for writer in self._writers:
-            self._reader.end(writer)
+            if not writer.ended:  # as above
+                self._reader.end(writer)
 
         self._check_closed()
 
@@ -202,6 +203,9 @@ class Capture:
         if large and hasattr(fcntl, "F_SETPIPE_SZ"):
             with contextlib.suppress(OSError):  # the user's share of large pipes is used up
                 fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+
+        for writer in self._writers:
+            writer.expect(stream)
 
         self._open_streams += 1
         self._write_fds[stream] = childs

@@ -52,7 +52,7 @@ class Pipe:
             self.cutter.start(self.tail.data())
 
     def close(self) -> None:
-        """Close the descriptor, and give out what was held back and the unfinished last line."""
+        """Close the descriptor, and give out what was held back, the unfinished last line, and the end."""
         self.open = False
         os.close(self.fd)
         self.take(self.mask.flush())
@@ -62,5 +62,8 @@ class Pipe:
             lines = self.cutter.end()
             if lines:
                 self.feed.offer(lines, len(lines[0].text))
+
+        for writer in self.writers:
+            writer.end_stream(self.stream)
 
         self.on_end()

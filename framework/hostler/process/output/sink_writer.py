@@ -42,7 +42,7 @@ class _Gap:
 
 
 class SinkWriter:
-    """A sink and its queue. `put` and `end` belong to the thread that serves the pipes, `drain` to any."""
+    """A sink and its queue. `put` and the ends belong to the thread that serves the pipes, `drain` to any."""
 
     def __init__(self, sink: Sink, on_trouble: OnTrouble, on_closed: Callable[[], None]) -> None:
         self._sink = sink
@@ -55,6 +55,7 @@ class SinkWriter:
         self._lock = threading.Lock()
         self._in_line: dict[StreamName, bool] = {}
         self._gaps: dict[StreamName, _Gap] = {}
+        self._streams: set[StreamName] = set()
         self._ended = False
         self._stats_lock = threading.Lock()
         self._reported: set[str] = set()
@@ -71,6 +72,21 @@ class SinkWriter:
             self._bytes_in += len(data)
             self._in_line[stream] = data[-1] != 10  # a line end
             self._queue.append((stream, data))
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is taken: the sink is closed, or will be after what is queued."""
+        return self._ended
+
+    def expect(self, stream: StreamName) -> None:
+        """Expect output of this stream, before any comes."""
+        self._streams.add(stream)
+
+    def end_stream(self, stream: StreamName) -> None:
+        """Take it that nothing more comes of this stream; the end of the last one is the end."""
+        self._streams.discard(stream)
+        if not self._streams:
+            self.end()
 
     def end(self) -> None:
         """Queue the closing of the sink, once."""

@@ -272,6 +272,21 @@ async def test_a_sink_that_hangs_while_its_capture_is_closed_is_left_to_another_
     await braked.close()
 
 
+async def test_a_sink_is_closed_as_soon_as_the_last_stream_has_ended(
+    reader: OutputReader, spawned: Spawn
+) -> None:
+    sink = MemorySink()
+    capture = open_capture(reader, sink)
+    process = spawned(capture, "echo out; exec >&-; exec sleep 60")
+    await until(lambda: not capture._pipes["stdout"].open)
+    too_early = sink.closed
+    process.kill()
+    await until(lambda: sink.closed == 1)
+    assert sink.text() == b"out\n"
+    await capture.close()
+    assert (too_early, sink.closed) == (0, 1)
+
+
 def readable(capture: Capture) -> bool:
     return bool(select.select([capture._pipes["stdout"].fd], [], [], 0)[0])
 
