@@ -16,6 +16,7 @@ import plugin_page
 import pytest
 from hostler import InvalidConfiguration, PluginSpec, ServerSpec, from_dict
 from hostler.cli.commands import group
+from hostler.model.schema.control_keys import CONTROL_KEYS
 from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS
 from hostler.model.states import MOVES
 from hostler.plugins.describe import describe
@@ -97,7 +98,7 @@ def test_every_key_of_a_server_is_in_the_page_of_the_configuration() -> None:
         for field in fields(ServerSpec)
         if field.name not in {"name", "secrets", "unset", "environ", "template"}
     ]
-    assert sorted(rows) == sorted([*keys, *RESTART_KEYS])
+    assert sorted(rows) == sorted([*keys, *RESTART_KEYS, *CONTROL_KEYS])
     assert set(SERVER_KEYS) <= set(rows)
 
 

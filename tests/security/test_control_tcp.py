@@ -219,8 +219,11 @@ async def test_it_listens_on_loopback_alone_and_no_longer_than_the_control(direc
         ({"tcp": "0.0.0.0:0"}, 'control.tcp: "0.0.0.0" may be reached from outside'),
         ({"tcp": "box.example:80"}, "may be reached from outside"),
         ({"tcp": "0.0.0.0:0", "expose": True}, "control.expose: what others can reach needs TLS"),
-        ({"tcp": "127.0.0.1:0", "certificate": "/x"}, "control.certificate: it needs its private key"),
-        ({"tcp": "127.0.0.1:0", "key": "/x"}, "control.key: it belongs to a certificate"),
+        (
+            {"tcp": "127.0.0.1:0", "certificate_file": "/x"},
+            "it needs its private key",
+        ),
+        ({"tcp": "127.0.0.1:0", "key_file": "/x"}, "control.key_file: it belongs to a certificate"),
         ({"tcp": "127.0.0.1:0", "socket": False}, "control.socket: tcp needs the socket too"),
         ({"tcp": "8080"}, "an address with a port"),
     ],

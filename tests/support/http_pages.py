@@ -82,13 +82,18 @@ async def pages(page: bytes | Callable[[str], bytes], ssl: SSLContext | None = N
         yield served
 
 
+def self_signed(cert: Path, key: Path) -> None:
+    """Make a certificate for 127.0.0.1 that nobody has signed but itself, and its key."""
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=test"]
+    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run([*make, *more], check=True, capture_output=True)
+
+
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, SSLContext]:
     """A certificate that nobody has signed but itself, and a server's context with it."""
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=test"]
-    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
-    subprocess.run([*make, *more], check=True, capture_output=True)
+    self_signed(cert, key)
     context = tls.create_default_context(tls.Purpose.CLIENT_AUTH)
     context.load_cert_chain(cert, key)
     return cert, context

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from hostler import PluginSpec, RestartPolicy, ServerSpec
+from hostler import ControlSpec, PluginSpec, RestartPolicy, ServerSpec
 from hostler.config.dump import as_written
 from hostler.config.provenance import as_toml
+from hostler.model.schema.control_keys import CONTROL_KEYS
 from hostler.model.schema.server_keys import RESTART_KEYS, SERVER_KEYS, Key
 from hostler.plugins.describe import describe, needs_options
 from hostler.plugins.options import plugin_class
@@ -19,17 +20,21 @@ TRUE_HEAD = "| `plugin = true` | what it does | its defaults |\n|---|---|---|\n"
 HEAD = "| key | type | default | meaning |\n|---|---|---|---|\n"
 
 
-def rows() -> dict[str, str]:
-    """The row of each key."""
-    specs = ((SERVER_KEYS, ServerSpec(name="any")), (RESTART_KEYS, RestartPolicy()))
-    return {
-        name: f"| `{name}` | {key.type} | {_default(name, key, spec)} | {key.meaning} |"
-        for keys, spec in specs
-        for name, key in keys.items()
-    }
+def tables() -> list[str]:
+    """The tables, each with a row for each key."""
+    sets = (
+        (SERVER_KEYS, ServerSpec(name="any")),
+        (RESTART_KEYS, RestartPolicy()),
+        (CONTROL_KEYS, ControlSpec()),
+    )
+    return ["\n".join(_row(name, key, spec) for name, key in keys.items()) for keys, spec in sets]
 
 
-def _default(name: str, key: Key, spec: ServerSpec | RestartPolicy) -> str:
+def _row(name: str, key: Key, spec: ServerSpec | RestartPolicy | ControlSpec) -> str:
+    return f"| `{name}` | {key.type} | {_default(name, key, spec)} | {key.meaning} |"
+
+
+def _default(name: str, key: Key, spec: ServerSpec | RestartPolicy | ControlSpec) -> str:
     return key.default or f"`{as_toml(as_written(name, getattr(spec, name)))}`"
 
 
@@ -51,11 +56,10 @@ def page(text: str) -> str:
     """The page with its tables as they should be."""
     before, after = re.split(re.escape(TRUE_HEAD) + r"(?:\|.*\n)*", text)
     text = before + TRUE_HEAD + "".join(f"{true_row(name)}\n" for name in BUNDLED) + after
-    known = rows()
-    tables = ["\n".join(known[name] for name in keys) for keys in (SERVER_KEYS, RESTART_KEYS)]
     parts = re.split(re.escape(HEAD) + r"(?:\|.*\n)*", text)
-    assert len(parts) == 3, "two tables of keys are expected"
-    return parts[0] + HEAD + tables[0] + "\n" + parts[1] + HEAD + tables[1] + "\n" + parts[2]
+    assert len(parts) == len(tables()) + 1, "a table for each set of keys is expected"
+    written = [f"{HEAD}{table}\n{part}" for table, part in zip(tables(), parts[1:], strict=True)]
+    return parts[0] + "".join(written)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import click
 from hostler.cli.client import commands
 from hostler.cli.import_deadline import bounded_imports
 from hostler.config.load import load_resolved
+from hostler.config.resolve.control_table import ResolvedControl
 from hostler.config.resolve.listener_tables import ResolvedListener
 from hostler.config.source.overrides import Setting, read_settings
 from hostler.model.schema.diagnostics import likely
@@ -72,12 +73,13 @@ words_argument = click.argument("words", nargs=-1, metavar="[FILE] [NAME]")
 
 
 class Selection(NamedTuple):
-    """What the words of `[FILE] [NAME]` select: one server of a configuration, or all with its listeners."""
+    """What the words of `[FILE] [NAME]` select: one server alone, or all that a configuration has."""
 
     configuration: Configuration
     names: list[str]
     resolved: Mapping[str, ResolvedServer]
     listeners: Mapping[str, ResolvedListener]
+    control: ResolvedControl | None
 
 
 def select_servers(words: Sequence[str], layers: Layers) -> Selection:
@@ -85,13 +87,13 @@ def select_servers(words: Sequence[str], layers: Layers) -> Selection:
     file, name = _file_and_name(words)
 
     with bounded_imports():
-        configuration, resolved, listeners = load_resolved(file, **layers)
+        configuration, resolved, listeners, control = load_resolved(file, **layers)
 
     names = list(configuration.servers)
     if name is None:
-        return Selection(configuration, names, resolved, listeners)
+        return Selection(configuration, names, resolved, listeners, control)
     if name in names:
-        return Selection(configuration, [name], resolved, {})
+        return Selection(configuration, [name], resolved, {}, None)
 
     raise unknown_server(name, file, names)
 

@@ -34,7 +34,7 @@ def command(file: Path, layers: Layers, strict: bool) -> None:
 
     with bounded_imports():
         mistakes: list[Problem] = []
-        configuration, drafts, listeners = load_resolved(file, **layers, mistakes=mistakes)
+        configuration, drafts, listeners, control = load_resolved(file, **layers, mistakes=mistakes)
 
     unset = [problem for spec in configuration.servers.values() for problem in spec.unset]
     unset += [problem for spec in configuration.listeners.values() for problem in spec.unset]
@@ -45,6 +45,7 @@ def command(file: Path, layers: Layers, strict: bool) -> None:
 
     nodes = {f"servers.{name}": one.node for name, one in drafts.items()}
     nodes |= {f"listeners.{name}": one.node for name, one in listeners.items()}
+    nodes |= {} if control is None else {f"control.{name}": one for name, one in control.node.table.items()}
 
     for one in inspector.observations():
         if strict or one.severity == "mistake":

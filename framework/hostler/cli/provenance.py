@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from hostler.cli.formatting import format_time
-from hostler.config.provenance import origins_of, origins_of_listener, place_of
+from hostler.config.provenance import Origin, origins_of, origins_of_control, origins_of_listener, place_of
+from hostler.config.resolve.control_table import ResolvedControl
 from hostler.config.resolve.listener_tables import ResolvedListener
 from hostler.config.show import masker_of, masker_of_listener
 from hostler.errors import EnvironmentSetupFailed
@@ -25,27 +26,34 @@ _WIDEST = 72
 
 
 def origins_text(
-    configuration: Configuration, servers: Sequence[ResolvedServer], listeners: Iterable[ResolvedListener]
+    configuration: Configuration,
+    servers: Sequence[ResolvedServer],
+    listeners: Iterable[ResolvedListener],
+    control: ResolvedControl | None,
 ) -> str:
-    """Where the values and variables of these servers, and the options of listeners, come from, masked."""
+    """Where values come from, masked: those of servers with their variables, of listeners and `[control]`."""
     directories = Directories.default()
     store = StatusStore(directories.data_for(resolve_namespace(directories, configuration.namespace or "")))
     texts = [_text_of(server, store.read(server.spec.name)) for server in servers]
-    return "\n\n".join([*texts, *map(_text_of_listener, listeners)])
+    texts += map(_text_of_listener, listeners)
+    texts += [] if control is None else ["\n".join(_values(origins_of_control(control)))]
+    return "\n\n".join(texts)
 
 
 def _text_of(server: ResolvedServer, status: Status | None) -> str:
-    values = [(f"{one.key} = {one.value}", one.place) for one in origins_of(server)]
     # The variables are those of the last start.
     variables = None if status is None else status.variables
     head, rows = _known(server) if variables is None else _set_at(server, variables)
-    text = "\n".join([*_aligned(values), "", f"# {head}", *_aligned(rows)])
+    text = "\n".join([*_values(origins_of(server)), "", f"# {head}", *_aligned(rows)])
     return masker_of(server).text(text)
 
 
 def _text_of_listener(listener: ResolvedListener) -> str:
-    values = [(f"{one.key} = {one.value}", one.place) for one in origins_of_listener(listener)]
-    return masker_of_listener(listener).text("\n".join(_aligned(values)))
+    return masker_of_listener(listener).text("\n".join(_values(origins_of_listener(listener))))
+
+
+def _values(origins: Iterable[Origin]) -> Iterator[str]:
+    yield from _aligned((f"{one.key} = {one.value}", one.place) for one in origins)
 
 
 def _aligned(rows: Iterable[tuple[str, str]]) -> Iterator[str]:

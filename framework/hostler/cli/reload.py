@@ -17,8 +17,8 @@ from hostler.cli.output.views import View
 from hostler.concurrency.threads import run_in_thread
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.files.session_keyring import leave_session_keys
-from hostler.model.diff import Change, Changes, ListenerChanges
-from hostler.model.spec import Configuration, ServerSpec
+from hostler.model.diff import Change, Changes, ListenerChanges, control_differences
+from hostler.model.spec import Configuration, ControlSpec, ServerSpec
 from hostler.model.states import State
 from hostler.secrets.credentials import MASK
 from hostler.supervisor.exposed_files import refuse_exposed
@@ -35,12 +35,13 @@ class Reloading:
     """Loads a configuration, shows its changes and applies them. With an error the running one stays.
 
     `load` reads it with the environment that it is given. What was handed over takes the place of this
-    process's own environment, from then on; its values are in no message.
+    process's own environment, from then on; its values are in no message. `control` is what it began with.
     """
 
     supervisor: Supervisor
     load: Callable[[Mapping[str, str]], Configuration]
     view: View
+    control: ControlSpec = field(default_factory=ControlSpec)
     _handed: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _requested: asyncio.Event = field(default_factory=asyncio.Event)
@@ -97,7 +98,8 @@ class Reloading:
 
     async def _take(self, configuration: Configuration, hidden: set[str], *, dry_run: bool) -> Changes:
         failed = [server.name for server in self.supervisor.servers.values() if server.state is State.FAILED]
-        changes = _without(hidden, self.supervisor.changes(configuration))
+        control = control_differences(self.control, configuration.control)
+        changes = _without(hidden, replace(self.supervisor.changes(configuration), control=control))
         if dry_run:
             return changes
         again = [name for name in failed if name in changes.unchanged]
@@ -185,6 +187,10 @@ def lines(changes: Changes, again: Sequence[str] = ()) -> Iterator[str]:
     yield from (f"  {name}: added" for name in changes.added)
 
     yield from _listener_lines(changes.listeners)
+
+    if changes.control:
+        yield "  [control]: applies when hostler is started anew"
+        yield from (f"    {change}" for change in changes.control)
 
     yield from (f"  {name}: had failed, and is started again" for name in again)
     if unchanged := [name for name in changes.unchanged if name not in again]:

@@ -102,7 +102,7 @@ class RunControl:
         self._control = control(
             self._supervisor,
             configuration=options.configuration,
-            socket=options.socket,
+            spec=options.spec,
             host=self,
             log=options.log,
             relistens=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from hostler.cli.arguments import Layers
-from hostler.model.spec import Configuration
+from hostler.errors import InvalidConfiguration, Problem
+from hostler.model.spec import Configuration, ControlSpec
 
 if TYPE_CHECKING:
     from hostler.config.show import Shown
@@ -43,7 +45,7 @@ class ControlOptions(NamedTuple):
 
     configuration: Path
     show: Callable[[str | None, Mapping[str, str]], Shown]
-    socket: str | None = None
+    spec: ControlSpec = ControlSpec()
     background: int | None = None
     idle_exit: float | None = None
     log: str | None = None
@@ -61,11 +63,18 @@ class ControlChoice(NamedTuple):
 
     def options(self, configuration: Configuration, layers: Layers) -> ControlOptions | None:
         """The same for one configuration; None where it cannot be reached, as one from a pipe."""
-        if not self.offered or configuration.path is None or configuration.namespace is None:
+        spec = configuration.control
+        if self.socket is not None:
+            spec = replace(spec, socket=Path(self.socket).absolute())
+        if spec.socket is False and self.background is not None:
+            reason = "nothing could reach a hostler in the background; leave it out, or use `hostler run`"
+            raise InvalidConfiguration([Problem("control.socket", reason, configuration.path)])
+        is_offered = self.offered and spec.socket is not False
+        if not is_offered or configuration.path is None or configuration.namespace is None:
             return None
         # By the links that were named: one that is turned over still leads to this hostler.
         path, shown = Path(configuration.namespace), partial(_show, configuration.path, layers)
-        return ControlOptions(path, shown, self.socket, self.background, self.idle_exit, self.log)
+        return ControlOptions(path, shown, spec, self.background, self.idle_exit, self.log)
 
 
 def _show(path: Path, layers: Layers, server: str | None, environ: Mapping[str, str]) -> Shown:

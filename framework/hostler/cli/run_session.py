@@ -66,7 +66,9 @@ class RunSession:
         self._supervisor = Supervisor(self._chosen(configuration))
         self._supervisor.adopt_orphans()
         self._orphans = OrphanReaper(self._started)
-        self._reloading = Reloading(self._supervisor, lambda environ: self._chosen(load(environ)), self._view)
+        self._reloading = Reloading(
+            self._supervisor, lambda environ: self._chosen(load(environ)), self._view, configuration.control
+        )
         self._stop = asyncio.Event()
         self._control = RunControl(
             control, self._supervisor, self._reloading, self._view, self._end, self._stop.is_set

@@ -22,19 +22,20 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
     Variables stay as you wrote them: ${NAME}; credentials in the file are masked. With --origin, print the
     file and line of each value, and what set each variable of the environment at the last start.
     """
-    configuration, names, resolved, listeners = select_servers(words, layers)
+    configuration, names, resolved, listeners, control = select_servers(words, layers)
     unset = [problem for one in names for problem in configuration.servers[one].unset]
     unset += [problem for one in listeners.values() for problem in one.spec.unset]
     notes = "".join(f"# unset: {problem}\n" for problem in deduplicated(unset))
-    notes += _log_files(only(configuration, names, listeners))
+    notes += _log_files(only(configuration, names, {}))
 
     if not origin:
-        click.echo(notes + masked_toml(configuration, names, listeners), nl=False)
+        click.echo(notes + masked_toml(configuration, names, listeners, control), nl=False)
         return
 
     from hostler.cli.provenance import origins_text  # noqa: PLC0415 - it needs much that `show` alone does not
 
-    click.echo(notes + origins_text(configuration, [resolved[one] for one in names], listeners.values()))
+    servers = [resolved[one] for one in names]
+    click.echo(notes + origins_text(configuration, servers, listeners.values(), control))
 
 
 def _log_files(configuration: Configuration) -> str:

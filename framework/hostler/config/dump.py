@@ -8,7 +8,9 @@ from dataclasses import replace
 from datetime import date, time
 from enum import Enum
 from pathlib import Path
+from typing import TypeVar
 
+from hostler.config.resolve.control_table import ResolvedControl
 from hostler.config.resolve.listener_tables import ResolvedListener
 from hostler.config.resolve.plugin_tables import is_file, map_secrets
 from hostler.errors import InvalidConfiguration, Problem
@@ -17,15 +19,17 @@ from hostler.model.interpolation import escape
 from hostler.model.schema.paths import is_anchored, is_path, tidy
 from hostler.model.schema.server_keys import FILLED_AT_START
 from hostler.model.schema.tree import Node, Place, parse_tree, portable, with_children
-from hostler.model.spec import Configuration, EnvFile, PluginSpec, RestartPolicy, ServerSpec
+from hostler.model.spec import Configuration, ControlSpec, EnvFile, PluginSpec, RestartPolicy, ServerSpec
 from hostler.model.units import Duration, Size
 from hostler.model.validation import ResolvedServer
 from hostler.secrets.reference import Secret
 from hostler.text.sanitize import escaped
 
+_Spec = TypeVar("_Spec", ServerSpec, RestartPolicy, ControlSpec)
 _FILE = "file:"
 _WRITABLE = (dict, list, str, bool, int, float, Enum, date, time, Secret)
 # Not a field of its own in TOML, or written in another way than the rest.
+_PATHS_OF_CONTROL = frozenset({"socket", "certificate_file", "key_file"})
 _APART = frozenset({"name", "needs", "plugins", "restart", "secrets", "unset"})
 
 
@@ -40,11 +44,27 @@ def dump(configuration: Configuration) -> str:
     return escaped(tomli_w.dumps(configuration.document or _document(configuration)))
 
 
-def document(resolved: Iterable[ResolvedServer], listeners: Iterable[ResolvedListener]) -> dict[str, object]:
+def document(
+    resolved: Iterable[ResolvedServer], listeners: Iterable[ResolvedListener], control: ResolvedControl | None
+) -> dict[str, object]:
     """Everything that was configured, written so that it means the same in any folder."""
     servers = {server.spec.name: _server_table(server) for server in resolved}
     tables = {one.spec.name: portable(_anchored_plugin(one.node, one.spec)) for one in listeners}
-    return {"servers": servers, **({"listeners": tables} if tables else {})}
+    return _tables(servers, tables, {} if control is None else portable(_anchored_control(control.node)))
+
+
+def _tables(servers: object, listeners: object, control: object) -> dict[str, object]:
+    rest = {"listeners": listeners, "control": control}
+    return {"servers": servers, **{name: table for name, table in rest.items() if table}}
+
+
+def _anchored_control(table: Node) -> Node:
+    """`[control]`, its paths the same seen from any folder."""
+    nodes = {
+        name: _anchored(node) if name in _PATHS_OF_CONTROL and isinstance(node.value, str) else node
+        for name, node in table.value.items()
+    }
+    return replace(table, value=nodes)
 
 
 def _server_table(server: ResolvedServer) -> dict[str, object]:
@@ -130,7 +150,7 @@ def _document(configuration: Configuration) -> dict[str, object]:
         raise InvalidConfiguration(problems)
     tables = {name: _plugin(spec) for name, spec in listeners.items()}
     written = {name: _server(spec) for name, spec in servers.items()}
-    return {"servers": written, **({"listeners": tables} if tables else {})}
+    return _tables(written, tables, _changed(configuration.control, ControlSpec()))
 
 
 def _unwritable(key: str, plugins: Iterable[PluginSpec]) -> Iterator[Problem]:
@@ -188,13 +208,13 @@ def _needs(spec: ServerSpec) -> object:
     }
 
 
-def _changed(value: ServerSpec | RestartPolicy, default: ServerSpec | RestartPolicy) -> dict[str, object]:
+def _changed(value: _Spec, default: _Spec) -> dict[str, object]:
     """The fields that are not at their defaults."""
     usual = dict(written_fields(default))
     return {name: one for name, one in written_fields(value) if name not in usual or one != usual[name]}
 
 
-def written_fields(spec: ServerSpec | RestartPolicy) -> Iterator[tuple[str, object]]:
+def written_fields(spec: ServerSpec | RestartPolicy | ControlSpec) -> Iterator[tuple[str, object]]:
     """The fields that have a value and a key of their own, as TOML values."""
     for field in dataclasses.fields(spec):
         value = getattr(spec, field.name)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from hostler.config.dump import as_written
 from hostler.config.provenance import as_toml
+from hostler.model.schema.control_keys import CONTROL_KEYS
 from hostler.model.schema.json_forms import TEXTS, JsonSchema
 from hostler.model.schema.server_keys import IN_DEFAULTS, RESTART_KEYS, SERVER_KEYS, Key
-from hostler.model.spec import RestartPolicy, ServerSpec
+from hostler.model.spec import ControlSpec, RestartPolicy, ServerSpec
 
 # The draft that the TOML language servers of the common editors read.
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -83,6 +84,7 @@ def _definitions(plugins: Mapping[str, JsonSchema], listeners: Mapping[str, Json
         "restart": _table(RESTART_KEYS, RestartPolicy()),
         "plugins": _plugins(plugins),
         "named_plugins": {"properties": {"plugins": _named(plugins)}},
+        "control": _table(CONTROL_KEYS, ControlSpec()),
         "listeners": _plugins(listeners),
         "named_listeners": _named(listeners),
         "template_plugins": _plugins({name: _with_parameters(one) for name, one in plugins.items()}),
@@ -106,6 +108,10 @@ _LAYER: JsonSchema = {
     "listeners": {
         "allOf": [{"$ref": "#/definitions/listeners"}],
         "description": "The listeners by name, which follow every event of every server",
+    },
+    "control": {
+        "allOf": [{"$ref": "#/definitions/control"}],
+        "description": "How other commands and programs reach hostler while it runs",
     },
     "servers": _tables("#/definitions/server", "The servers by name"),
     "templates": _tables("#/definitions/template", "What servers have in common, by name"),
@@ -165,7 +171,7 @@ def _hover(schema: JsonSchema) -> JsonSchema:
     return {"description": "", **{key: schema[key] for key in ("description", "default") if key in schema}}
 
 
-def _table(keys: Mapping[str, Key], spec: ServerSpec | RestartPolicy) -> JsonSchema:
+def _table(keys: Mapping[str, Key], spec: ServerSpec | RestartPolicy | ControlSpec) -> JsonSchema:
     """A table of these keys, whose defaults are those of the spec."""
     return {
         "type": "object",

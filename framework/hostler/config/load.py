@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hostler.config.dump import document
+from hostler.config.resolve.control_table import ResolvedControl, read_control
 from hostler.config.resolve.cross_checks import check, with_implied_needs
 from hostler.config.resolve.defaults import Defaults, read_defaults
 from hostler.config.resolve.instantiate import TemplateInstantiator, check_defaults, check_template
@@ -24,7 +25,7 @@ from hostler.model.graph import require_variables
 from hostler.model.schema.diagnostics import Diagnostics, deduplicated
 from hostler.model.schema.server_keys import TOP
 from hostler.model.schema.tree import Node, Place, parse_tree
-from hostler.model.spec import Configuration
+from hostler.model.spec import Configuration, ControlSpec
 from hostler.model.validation import ResolvedServer
 
 
@@ -79,11 +80,12 @@ def _with_variables(configuration: Configuration) -> Configuration:
 
 
 class Resolution(NamedTuple):
-    """A configuration with its servers and listeners as they were read: every value knows where it stands."""
+    """A configuration with its parts as they were read: every value knows where it stands."""
 
     configuration: Configuration
     servers: Mapping[str, ResolvedServer]
     listeners: Mapping[str, ResolvedListener]
+    control: ResolvedControl | None
 
 
 def load_resolved(
@@ -94,7 +96,7 @@ def load_resolved(
     environ: Mapping[str, str] | None = None,
     mistakes: list[Problem] | None = None,
 ) -> Resolution:
-    """As `load`, with the servers and listeners as they were read.
+    """As `load`, with the parts as they were read.
 
     Variables that are not set are no mistake here: specs have them as `unset`. Where `mistakes` is given,
     it gets what was found, and the servers without a mistake are returned.
@@ -149,30 +151,19 @@ class _Loader:
 
         resolved = self._resolve(tree, templates, defaults)
         listeners = read_listeners(tree, context.environ, found)
+        control = read_control(tree, context.environ, found)
         if found.problems:
             resolved = self._valid_servers(resolved, mistakes)
-            listeners = {
-                name: one for name, one in listeners.items() if not _has_problem(one.node, found.problems)
-            }
-
-        makers = {
-            name: TemplateInstantiator(template, context, defaults) for name, template in templates.items()
-        }
-        return Resolution(self._configuration(resolved, listeners, makers), resolved, listeners)
-
-    def _configuration(
-        self,
-        resolved: Mapping[str, ResolvedServer],
-        listeners: Mapping[str, ResolvedListener],
-        templates: Mapping[str, TemplateInstantiator],
-    ) -> Configuration:
-        return Configuration(
+            listeners = {name: one for name, one in listeners.items() if not self._has_problem(one.node)}
+        configuration = Configuration(
             servers={name: server.spec for name, server in resolved.items()},
-            document=document(resolved.values(), listeners.values()),
+            document=document(resolved.values(), listeners.values(), control),
             files=(*self.composer.files, *_files(listeners)),
-            templates=templates,
+            templates={name: TemplateInstantiator(one, context, defaults) for name, one in templates.items()},
             listeners={name: listener.spec for name, listener in listeners.items()},
+            control=ControlSpec() if control is None else control.spec,
         )
+        return Resolution(configuration, resolved, listeners, control)
 
     def _resolve(
         self, tree: Node, templates: Mapping[str, Template], defaults: Defaults
@@ -216,9 +207,12 @@ class _Loader:
         if mistakes is None:
             raise InvalidConfiguration(problems)
         mistakes += problems
-        return {
-            name: server for name, server in resolved.items() if not _has_problem(server.node, found.problems)
-        }
+        return {name: server for name, server in resolved.items() if not self._has_problem(server.node)}
+
+    def _has_problem(self, table: Node) -> bool:
+        """Whether one stands in the table of a server or listener, or in what was laid over it."""
+        keys = {child.key for child in table.walk()}
+        return any(one.key in keys or one.key.startswith(f"{table.key}.") for one in self._found.problems)
 
 
 def _of_template(server: ResolvedServer, template: str | None) -> ResolvedServer:
@@ -235,12 +229,6 @@ def _files(listeners: Mapping[str, ResolvedListener]) -> Iterator[Path]:
 
         for listener in listeners.values():
             yield from inputs_of_plugin(listener.spec)
-
-
-def _has_problem(table: Node, problems: Iterable[Problem]) -> bool:
-    """Whether one of these stands in the table of a server or listener, or in what was laid over it."""
-    keys = {child.key for child in table.walk()}
-    return any(one.key in keys or one.key.startswith(f"{table.key}.") for one in problems)
 
 
 def _position(problem: Problem) -> tuple[str, int]:

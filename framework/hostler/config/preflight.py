@@ -21,7 +21,7 @@ from hostler.launching.server_user import account_of
 from hostler.launching.spec_secrets import credentials_in_clear, secrets_of_spec
 from hostler.model.choices import OutputMode
 from hostler.model.launch import Launch
-from hostler.model.spec import Configuration, PluginSpec, ServerSpec
+from hostler.model.spec import Configuration, ControlSpec, PluginSpec, ServerSpec
 from hostler.plugins.options import build, option_fields
 from hostler.plugins.signatures import marked_hooks
 from hostler.process.disk.directories import Directories, why_not_writable
@@ -68,6 +68,7 @@ class Inspector(Struct, frozen=True):
             yield from (replace(one, message=masker.text(one.message)) for one in seen)
         for listener in self.configuration.listeners.values():
             yield from () if listener.unset else _secrets_of_options(listener, self.environ)
+        yield from _certificate(self.configuration.control)
 
     def log_files(self) -> Iterator[tuple[str, Path]]:
         """Each server whose plugin writes its output to a file, and that file."""
@@ -265,6 +266,28 @@ def _secrets_of_options(spec: PluginSpec, environ: Mapping[str, str]) -> Iterato
                 read = partial(one.read, environ, warn=exposed.append)
                 yield from _failure(f"listeners.{spec.name}.{name}", read)
     yield from (Observation(f"listeners.{spec.name}", text, "warning") for text in dict.fromkeys(exposed))
+
+
+def _certificate(control: ControlSpec) -> Iterator[Observation]:
+    """Read the certificate and the key with which the control API would be offered over TCP."""
+    if control.certificate_file is None or control.key_file is None:
+        return
+    import ssl  # noqa: PLC0415 - few have one
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for name, file in (("certificate_file", control.certificate_file), ("key_file", control.key_file)):
+        try:
+            with file.open("rb"):
+                pass
+        except OSError as error:
+            yield Observation(f"control.{name}", f"{file} cannot be read: {error.strerror}")
+            return
+    try:
+        # Without a password OpenSSL would ask for that of the key at the terminal.
+        context.load_cert_chain(control.certificate_file, control.key_file, password=lambda: b"")
+    except OSError as error:
+        reason = getattr(error, "reason", None) or error
+        yield Observation("control.key_file", f"TLS cannot use it with that certificate: {reason}")
 
 
 def _comes_first(plugin: object) -> bool:

@@ -10,10 +10,11 @@ from datetime import date, time
 from msgspec import Struct
 
 from hostler.config.dump import written_fields
+from hostler.config.resolve.control_table import ResolvedControl
 from hostler.config.resolve.listener_tables import ResolvedListener
 from hostler.model.schema.masked import masked
 from hostler.model.schema.tree import Node, Place, below, unfilled
-from hostler.model.spec import PluginSpec, RestartPolicy, ServerSpec
+from hostler.model.spec import ControlSpec, PluginSpec, RestartPolicy, ServerSpec
 from hostler.model.validation import ResolvedServer
 
 DEFAULT = "default"
@@ -43,6 +44,12 @@ def origins_of_listener(listener: ResolvedListener) -> Iterator[Origin]:
     """Every option of a listener: those that were configured, then defaults."""
     yield from _configured(listener.node, listener.spec.name)
     yield from _of_plugin(listener.spec, listener.node)
+
+
+def origins_of_control(control: ResolvedControl) -> Iterator[Origin]:
+    """Every value of `[control]`: those that were configured, then defaults."""
+    yield from _configured(control.node, "control")
+    yield from _of(control.spec, control.node.key, control.node.value)
 
 
 def place_of(place: Place) -> str:
@@ -103,7 +110,7 @@ def _defaults(server: ResolvedServer) -> Iterator[Origin]:
         yield from _of_plugin(plugin, server.at("plugins", plugin.name))
 
 
-def _of(spec: ServerSpec | RestartPolicy, key: str, given: Container[str]) -> Iterator[Origin]:
+def _of(spec: ServerSpec | RestartPolicy | ControlSpec, key: str, given: Container[str]) -> Iterator[Origin]:
     for name, value in written_fields(spec):
         if name not in given:
             yield Origin(below(key, name), as_toml(value), DEFAULT)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from msgspec import Struct
 
 from hostler.config.dump import dump
 from hostler.config.load import Resolution, load_resolved
-from hostler.config.provenance import Origin, origins_of, origins_of_listener
+from hostler.config.provenance import Origin, origins_of, origins_of_control, origins_of_listener
+from hostler.config.resolve.control_table import ResolvedControl
 from hostler.config.resolve.listener_tables import ResolvedListener
 from hostler.config.source.overrides import Settings
 from hostler.launching.spec_secrets import secrets_of_spec
@@ -46,21 +47,24 @@ def show(
     """
     read = load_resolved(path, profiles=profiles, settings=settings, environ=environ)
     names = list(read.servers) if server is None else [server]
-    listeners = read.listeners if server is None else {}
-    toml = masked_toml(read.configuration, names, listeners)
-    return Shown(toml, tuple(_values(read, names, listeners.values())))
+    listeners, control = (read.listeners, read.control) if server is None else ({}, None)
+    toml = masked_toml(read.configuration, names, listeners, control)
+    return Shown(toml, tuple(_values(read, names, listeners.values(), control)))
 
 
 def masked_toml(
-    configuration: Configuration, names: Sequence[str], listeners: Mapping[str, ResolvedListener]
+    configuration: Configuration,
+    names: Sequence[str],
+    listeners: Mapping[str, ResolvedListener],
+    control: ResolvedControl | None,
 ) -> str:
-    """These servers and listeners as TOML, without credentials."""
-    text = dump(only(configuration, names, listeners))
+    """These parts of a configuration as TOML, without credentials."""
+    text = dump(only(configuration, names, {"listeners": listeners, "control": control}))
     return Masker(one for listener in listeners.values() for one in hidden_in(listener.spec)).text(text)
 
 
-def only(configuration: Configuration, names: Sequence[str], listeners: Collection[str]) -> Configuration:
-    """The configuration with these servers and listeners alone, and without credentials."""
+def only(configuration: Configuration, names: Sequence[str], rest: Mapping[str, object]) -> Configuration:
+    """The configuration with these servers and what is there of the rest, and without credentials."""
     servers = {name: configuration.servers[name] for name in names}
     document = dict(configuration.document)
 
@@ -69,8 +73,8 @@ def only(configuration: Configuration, names: Sequence[str], listeners: Collecti
         assert isinstance(table, dict)
         document["servers"] = {name: table[name] for name in names}
 
-    if not listeners:
-        document.pop("listeners", None)
+    for table in (name for name in ("listeners", "control") if not rest.get(name)):
+        document.pop(table, None)
 
     shown = masked(document)
     assert isinstance(shown, dict)
@@ -88,13 +92,17 @@ def masker_of_listener(listener: ResolvedListener) -> Masker:
 
 
 def _values(
-    read: Resolution, names: Iterable[str], listeners: Iterable[ResolvedListener]
+    read: Resolution,
+    names: Iterable[str],
+    listeners: Iterable[ResolvedListener],
+    control: ResolvedControl | None,
 ) -> Iterator[Origin]:
     for name in names:
         server = read.servers[name]
         yield from _masked(origins_of(server), masker_of(server))
     for listener in listeners:
         yield from _masked(origins_of_listener(listener), masker_of_listener(listener))
+    yield from () if control is None else origins_of_control(control)
 
 
 def _masked(origins: Iterable[Origin], masker: Masker) -> Iterator[Origin]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hostler import Change, Shown
@@ -62,6 +62,7 @@ class ConfigurationReload:
                 removed=list(changes.listeners.removed),
                 changed=_key_changes(changes.listeners.changed),
             ),
+            control=_of_one(changes.control),
         )
         return 200, answer
 
@@ -96,7 +97,8 @@ def _shown(shown: Shown, pending: list[str]) -> shapes.Configuration:
 
 
 def _key_changes(changed: Mapping[str, tuple[Change, ...]]) -> dict[str, list[shapes.KeyChange]]:
-    return {
-        name: [shapes.KeyChange(key=one.key, before=one.before, after=one.after) for one in keys]
-        for name, keys in changed.items()
-    }
+    return {name: _of_one(keys) for name, keys in changed.items()}
+
+
+def _of_one(keys: Sequence[Change]) -> list[shapes.KeyChange]:
+    return [shapes.KeyChange(key=one.key, before=one.before, after=one.after) for one in keys]

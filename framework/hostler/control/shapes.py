@@ -188,7 +188,10 @@ class ListenerChanges(Struct, kw_only=True):
 
 
 class Changes(Struct, kw_only=True):
-    """What a reload changed, or would change. `when_idle` are restarted once nothing runs on them."""
+    """What a reload changed, or would change. `when_idle` are restarted once nothing runs on them.
+
+    `control` are the keys of `[control]`, which apply when hostler is started anew.
+    """
 
     added: list[str]
     removed: list[str]
@@ -197,6 +200,7 @@ class Changes(Struct, kw_only=True):
     changed: dict[str, list[KeyChange]]
     when_idle: list[str]
     listeners: ListenerChanges
+    control: list[KeyChange]
 
 
 class Connection(Struct, kw_only=True):

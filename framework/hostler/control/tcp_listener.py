@@ -29,13 +29,13 @@ class TcpListener:
     def open(cls, spec: ControlSpec) -> TcpListener:
         """Listen; slow, as a name may be resolved. Raises EnvironmentSetupFailed."""
         try:
-            tls = None if spec.certificate is None else _tls(spec)
+            tls = None if spec.certificate_file is None else _tls(spec)
             return cls(spec, _listen(spec), tls)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise EnvironmentSetupFailed(
                 f"the control API cannot be offered at {spec.tcp}: {reason}",
-                hint="change tcp, certificate or key below [control], or leave them out",
+                hint="change what stands below [control]",
                 details={"address": spec.tcp},
             ) from error
 
@@ -79,12 +79,12 @@ def _listen(spec: ControlSpec) -> socket.socket:
 def _tls(spec: ControlSpec) -> ssl.SSLContext:
     import ssl  # noqa: PLC0415 - few need it
 
-    assert spec.certificate is not None
+    assert spec.certificate_file is not None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     # Without a password OpenSSL would ask for that of the key at the terminal.
     try:
-        context.load_cert_chain(spec.certificate, spec.key, password=lambda: b"")
+        context.load_cert_chain(spec.certificate_file, spec.key_file, password=lambda: b"")
     except OSError as error:
         reason = getattr(error, "reason", None) or error.strerror
-        raise OSError(error.errno, f"{spec.certificate} with {spec.key}: {reason}") from error
+        raise OSError(error.errno, f"{spec.certificate_file} with {spec.key_file}: {reason}") from error
     return context

@@ -9,7 +9,7 @@ from enum import Enum
 
 from hostler.model.dependencies import Need, as_needs
 from hostler.model.plain_value import PlainValue
-from hostler.model.spec import ListenerSpec, PluginSpec, ServerSpec
+from hostler.model.spec import ControlSpec, ListenerSpec, PluginSpec, ServerSpec
 from hostler.secrets.credentials import MASK, is_secret_name, masked_words, passwords_in
 from hostler.secrets.masking import Masker
 from hostler.secrets.reference import Secret
@@ -45,7 +45,8 @@ class Changes(PlainValue):
     """What a reload changed, or would: names of servers, in order.
 
     `restarted` are those of `changed` that were wanted up; the others are taken as they are at rest.
-    `when_idle` are those of `restarted` that run on until nothing runs on them. `listeners` tells of those.
+    `when_idle` are those of `restarted` that run on until nothing runs on them. `listeners` tells of those,
+    and `control` of the keys of `[control]`, which apply when hostler is started anew.
     """
 
     added: tuple[str, ...] = ()
@@ -55,9 +56,10 @@ class Changes(PlainValue):
     changed: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)
     when_idle: tuple[str, ...] = ()
     listeners: ListenerChanges = field(default_factory=ListenerChanges)
+    control: tuple[Change, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.changed or self.listeners)
+        return bool(self.added or self.removed or self.changed or self.listeners or self.control)
 
 
 def differences(old: ServerSpec, new: ServerSpec) -> tuple[Change, ...]:
@@ -72,6 +74,14 @@ def listener_differences(old: ListenerSpec, new: ListenerSpec, hidden: Iterable[
         for spec in (old, new)
     )
     return _differences(before, after, Masker([*old.secrets, *new.secrets, *hidden]))
+
+
+def control_differences(old: ControlSpec, new: ControlSpec) -> tuple[Change, ...]:
+    """The keys in which what stands below `[control]` differs."""
+    before, after = (
+        {one.name: getattr(spec, one.name) for one in dataclasses.fields(spec)} for spec in (old, new)
+    )
+    return _differences(before, after, Masker([]))
 
 
 def _differences(

@@ -170,8 +170,8 @@ class ControlSpec(PlainValue):
     socket: Path | bool = True
     tcp: str | None = None
     expose: bool = False
-    certificate: Path | None = None
-    key: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
 
     def __post_init__(self) -> None:
         _convert_fields(self, "control")

@@ -74,7 +74,7 @@ def test_profiles_and_settings_change_defaults_and_the_origin_is_their_line(writ
     write("lib/base.toml", BASE)
     file = write("hostler.toml", TOP)
     settings = {"defaults.max_connection_failures": 7}
-    configuration, resolved, _ = load_resolved(file, profiles=["ci"], settings=settings)
+    configuration, resolved, *_ = load_resolved(file, profiles=["ci"], settings=settings)
     assert configuration.servers["db"].startup_timeout == 60
     assert configuration.servers["db"].max_connection_failures == 7
     assert [one.name for one in configuration.servers["db"].plugins] == ["first"]

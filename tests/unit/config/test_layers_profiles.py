@@ -122,7 +122,10 @@ def test_an_unknown_profile_is_told_with_those_there_are_and_a_proposal(write: W
         ("profiles = 5", "a.toml:1: profiles: expected a table of profiles, [profiles.NAME], found 5"),
         (
             "profiles.ci = 5",
-            "a.toml:1: profiles.ci: expected a table of servers, templates, defaults and listeners, found 5",
+            (
+                "a.toml:1: profiles.ci: expected a table of servers, templates, defaults, listeners and "
+                "control, found 5"
+            ),
         ),
         ("[profiles.ci.server.web]", 'a.toml:1: profiles.ci.server: unknown key; did you mean "servers"?'),
         (

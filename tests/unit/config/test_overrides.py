@@ -196,7 +196,7 @@ def test_a_server_may_be_made_of_a_template_by_settings_alone(write: Write) -> N
         ("server.web.port=3", 'server: this cannot be set; did you mean "servers"?'),
         (
             "extends=['b.toml']",
-            "extends: this cannot be set; allowed: servers, templates, defaults, listeners",
+            "extends: this cannot be set; allowed: servers, templates, defaults, listeners, control",
         ),
         ("servers=3", "servers: expected a table of servers, [servers.NAME], found 3"),
         ("servers.web.port=99999999999999999999", "servers.web.port: a number of more than 64 bits"),

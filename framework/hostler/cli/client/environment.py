@@ -57,6 +57,9 @@ def plan(changes: dict[str, Any]) -> str:
     lines += [f"listener {name}: removed" for name in listeners["removed"]]
     lines += [f"listener {name}: begins anew" for name in listeners["changed"]]
     lines += [f"listener {name}: added" for name in listeners["added"]]
+    if changes.get("control"):
+        lines.append("[control]: applies after `hostler down` and `hostler up`")
+        lines += [f"  {_change(one)}" for one in changes["control"]]
     return "\n".join(lines)
 
 

@@ -75,14 +75,15 @@ def _profiles(tree: Node, found: Diagnostics) -> dict[str, Node]:
 
 def _profile(node: Node, found: Diagnostics) -> Node:
     if not isinstance(node.value, dict):
-        found.expected(node, "a table of servers, templates, defaults and listeners")
+        found.expected(node, f"a table of {', '.join(IN_PROFILE[:-1])} and {IN_PROFILE[-1]}")
         return replace(node, value={})
 
     for name, child in node.value.items():
         if name not in IN_PROFILE:
             found.unknown(child, name, IN_PROFILE, what=f"unknown key{_belongs(node.key, name, child)}")
         elif not isinstance(child.value, dict):
-            found.expected(child, f"a table, [{child.key}.NAME]".replace("defaults.NAME", "defaults"))
+            below_it = "" if name in {"defaults", "control"} else ".NAME"
+            found.expected(child, f"a table, [{child.key}{below_it}]")
 
     parts = {
         name: child
@@ -94,6 +95,10 @@ def _profile(node: Node, found: Diagnostics) -> Node:
             _check_keys(child, IN_SERVER if name == "servers" else IN_TEMPLATE, found)
         elif name == "defaults":
             _check_table(child, IN_DEFAULTS, found)
+        elif name == "control":
+            from hostler.model.schema.control_keys import CONTROL_KEYS  # noqa: PLC0415 - few have it
+
+            _check_table(child, tuple(CONTROL_KEYS), found)
 
     return replace(node, value={name: moved(child, name) for name, child in parts.items()})
 

@@ -26,8 +26,9 @@ _LONGEST_SOCKET = 100  # macOS takes 104 bytes, Linux 108
 def _socket(node: Node, found: Diagnostics) -> Path | bool | None:
     if isinstance(node.value, bool):
         return node.value
-    if not isinstance(node.value, str) or written(node).lower() in {"none", "off", "false"}:
-        found.expected(node, "a path, or false (write false, without quotes)")
+    word = written(node).lower()
+    if not isinstance(node.value, str) or word in {"none", "off", "false"}:
+        found.expected(node, f"a path, or false{' (write false, without quotes)' if word else ''}")
         return None
     place = path(node, found)
     if place is not None and (length := len(os.fsencode(place))) > _LONGEST_SOCKET:
@@ -82,12 +83,12 @@ def _mistakes(spec: ControlSpec) -> Iterator[tuple[str, str]]:
     assert spec.address is not None
     if spec.socket is False:
         yield "socket", "tcp needs the socket too: leave socket out, or leave tcp out"
-    if spec.certificate is None and spec.key is not None:
-        yield "key", "it belongs to a certificate; set certificate too"
-    elif spec.key is None and spec.certificate is not None:
-        yield "certificate", "it needs its private key; set key too"
-    elif spec.expose and spec.certificate is None:
-        yield "expose", "what others can reach needs TLS: set certificate and key"
+    if spec.certificate_file is None and spec.key_file is not None:
+        yield "key_file", "it belongs to a certificate; set certificate_file too"
+    elif spec.key_file is None and spec.certificate_file is not None:
+        yield "certificate_file", "it needs its private key; set key_file too"
+    elif spec.expose and spec.certificate_file is None:
+        yield "expose", "what others can reach needs TLS: set certificate_file and key_file"
     host = spec.address[0]
     if not spec.expose and host.lower() != "localhost" and not _ip(host):
         message = (
@@ -119,15 +120,15 @@ CONTROL_KEYS: Mapping[str, Key] = MappingProxyType(
             fields.flag,
             "boolean",
             forms.FLAG,
-            "Allows an address that is not loopback; needs `certificate` and `key`",
+            "Allows an address that is not loopback; needs `certificate_file` and `key_file`",
         ),
-        "certificate": Key(
+        "certificate_file": Key(
             path,
             "path",
             forms.WORD,
             "The certificate for TLS, as PEM, followed by those that it was signed with",
             "none",
         ),
-        "key": Key(path, "path", forms.WORD, "The private key of `certificate`, as PEM", "none"),
+        "key_file": Key(path, "path", forms.WORD, "The private key of that certificate, as PEM", "none"),
     }
 )

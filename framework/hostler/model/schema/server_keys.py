@@ -22,7 +22,7 @@ from hostler.model.schema.words import choice
 from hostler.model.spec import RestartPolicy
 
 LAYER = ("servers", "templates")
-IN_PROFILE = (*LAYER, "defaults", "listeners")
+IN_PROFILE = (*LAYER, "defaults", "listeners", "control")
 TOP = ("extends", *IN_PROFILE, "profiles")
 
 
