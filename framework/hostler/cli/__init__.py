@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from hostler.cli.inherited_state import start_clean
 
 # By hand, as the table of these commands has more than most calls need; a test compares the two.
-CLIENT_NAMES = ("up", "down", "ps", "start", "stop", "restart", "wait", "url", "exec", "events")
+CLIENT_NAMES = (
+    *("up", "down", "restart-daemon", "ps", "start", "stop", "restart", "wait"),
+    *("url", "exec", "events"),
+)
 
 
 def _asks_for_help(words: Sequence[str]) -> bool:

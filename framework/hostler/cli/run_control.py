@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -104,7 +105,7 @@ class RunControl:
             configuration=options.configuration,
             spec=options.spec,
             host=self,
-            log=options.log,
+            about=_about(options),
             relistens=True,
         )
         await self._control.__aenter__()
@@ -172,6 +173,13 @@ class RunControl:
     def _is_active(self) -> bool:
         runs = any(not server.state.at_rest for server in self._supervisor.servers.values())
         return runs or (self._control is not None and self._control.is_busy)
+
+
+def _about(options: ControlOptions) -> dict[str, object]:
+    """What others want to know of a run in the background: its log, and how `hostler up` has started it."""
+    if options.log is None:
+        return {}
+    return {"log": options.log, "words": sys.argv[sys.argv.index(options.log) + 1 :]}
 
 
 def _control_class() -> type[Control]:

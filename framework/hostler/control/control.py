@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 from hostler import ControlSpec, Supervisor, __version__
@@ -28,7 +28,8 @@ class Control:
     `configuration` is the file that clients find it by. `spec` is what a file has below `[control]`:
     `load(FILE).control`; a path given as `socket` goes before. Nothing is imported or done until the first
     client connects, which waits for that. Where a program calls `listen_again` on SIGUSR1, it says so by
-    `relistens`: clients then send that when the socket is gone.
+    `relistens`: clients then send that when the socket is gone. `about` is more that its description
+    is to have.
     """
 
     def __init__(
@@ -39,9 +40,9 @@ class Control:
         socket: str | os.PathLike[str] | None = None,
         environ: Mapping[str, str] | None = None,
         host: Host | None = None,
-        log: str | None = None,
         relistens: bool = False,
         spec: ControlSpec | None = None,
+        about: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         self._supervisor = supervisor
         self._configuration = os.path.abspath(configuration)  # noqa: PTH100 - no link is followed
@@ -49,7 +50,7 @@ class Control:
         self._path = self._spec.socket if socket is None else os.fspath(socket)
         self._environ = os.environ if environ is None else environ
         self._host = host
-        self._log = log
+        self._about = about
         self._relistens = relistens
         self._socket: ControlSocket | None = None
         self._api: Api | None = None
@@ -84,9 +85,10 @@ class Control:
             "version": __version__,
             "api": 1,
             "configuration": self._configuration,
-            "log": self._log,
+            "log": None,
             "since": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "tcp": reached,
+            **self._about,
         }
 
     async def _listen_on_tcp(self) -> TcpListener | None:

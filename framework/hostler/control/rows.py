@@ -16,6 +16,7 @@ def server_row(server: Server, sample: Sample | None) -> ServerRow:
         name=server.name,
         kind=server.spec.kind.value,
         template=server.spec.template,
+        autostart=server.spec.autostart,
         wanted="up" if server.wanted else "down",
         state=server.state.value,
         since=None if change is None else format_time(change.time),

@@ -56,6 +56,7 @@ class ServerRow(Struct, kw_only=True):
     name: str
     kind: str
     template: str | None
+    autostart: bool
     wanted: Wanted
     state: str
     since: str | None

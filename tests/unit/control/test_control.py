@@ -39,7 +39,7 @@ from hostler.control.location import locate
 from specs import MakeSpec, worker
 
 FIELDS = (
-    "name kind template wanted state since reason generation pid url uptime ready_seconds health"
+    "name kind template autostart wanted state since reason generation pid url uptime ready_seconds health"
     " health_words restarts memory cpu_seconds crashes last_crash events last_event completed stuck"
     " hooks_out needs lease_count"
 )

@@ -50,6 +50,10 @@ COMMON = (
 
 _FORCE = Option("force", "Kill the servers instead of asking them to stop.")
 _NO_WAIT = Option("no-wait", "Do not wait until it is done.")
+_WHEN_IDLE = (
+    Option("when-idle", "Wait for a moment in which nothing runs on them."),
+    Option("within", "How long to wait for that moment. Default: 10m.", "DURATION"),
+)
 _ALL = Option("all", "All servers.")
 _SERVERS = "[FILE] [NAME]..."
 LAYERS = (
@@ -74,6 +78,12 @@ CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
         ),
         ClientCommand("down", "[FILE]", "Stop all servers and the hostler that supervises them.", (_FORCE,)),
         ClientCommand(
+            "restart-daemon",
+            "[FILE]",
+            "Start the hostler in the background and its servers anew, such as after an upgrade.",
+            (_NO_WAIT, *_WHEN_IDLE),
+        ),
+        ClientCommand(
             "ps",
             _SERVERS,
             "Show the servers and how they are.",
@@ -91,8 +101,7 @@ CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
             (
                 _ALL,
                 _NO_WAIT,
-                Option("when-idle", "Wait for a moment in which nothing runs on it."),
-                Option("within", "How long to wait for that moment. Default: 10m.", "DURATION"),
+                *_WHEN_IDLE,
                 Option("generation", "Only if this run is still there.", "N"),
             ),
         ),

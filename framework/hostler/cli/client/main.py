@@ -42,7 +42,7 @@ def call(name: str, words: Sequence[str]) -> int:
 
 
 def _function(name: str) -> Callable[[Arguments, Output], int]:
-    module = import_module(f"hostler.cli.client.{_MODULES.get(name, name)}")
+    module = import_module(f"hostler.cli.client.{_MODULES.get(name, name).replace('-', '_')}")
     function: Callable[[Arguments, Output], int] = getattr(module, name if name in _MODULES else "run")
     return function
 

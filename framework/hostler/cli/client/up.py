@@ -37,7 +37,7 @@ def run(arguments: Arguments, output: Output) -> int:
     rows: list[Row] = []
     if not (arguments.has("no-wait") or arguments.has("no-start")):
         rows = Waiting(daemon, arguments.names, "ready").run(deadline)
-    _show(daemon, arguments.file, rows, output)
+    show(daemon, arguments.file, rows, output)
     return 0
 
 
@@ -48,7 +48,7 @@ def _obtain(arguments: Arguments, file: str, output: Output, deadline: Deadline)
     """
     while True:
         daemon = find(arguments)
-        if daemon is None and _spawn(arguments, file, deadline):
+        if daemon is None and spawn(words_of(arguments), file, deadline):
             return Daemon(locate(file, os.environ), arguments.text("socket"))
         # Where it was not there before, another `up` was faster.
         daemon = daemon or find(arguments)
@@ -84,7 +84,8 @@ def _start(daemon: Daemon, arguments: Arguments) -> None:
         daemon.post("/v1/servers/start", {"names": list(arguments.names), "wait": False})
 
 
-def _show(daemon: Daemon, file: str, rows: Sequence[Row], output: Output) -> None:
+def show(daemon: Daemon, file: str, rows: Sequence[Row], output: Output) -> None:
+    """Print what `up` answers."""
     pid = daemon.location.owner().get("pid")
     lines = [table(rows)] if rows else []
     if rows:
@@ -96,14 +97,17 @@ def _show(daemon: Daemon, file: str, rows: Sequence[Row], output: Output) -> Non
     output.answer({"pid": pid, "socket": daemon.socket, "servers": list(rows)}, "\n".join(lines))
 
 
-def _spawn(arguments: Arguments, file: str, deadline: Deadline) -> bool:
-    """Start a hostler; whether it has the configuration, and not another one. Raises ClientError."""
+def spawn(words: Sequence[str], file: str, deadline: Deadline) -> bool:
+    """Start a hostler with these words behind its file; whether it has it, and not another one.
+
+    Raises ClientError.
+    """
     log = _open_log(file)
     reading, writing = os.pipe()
     with open(log, "ab") as out, open(reading, encoding="utf-8") as reports:
         begin = out.tell()
         child = subprocess.Popen(
-            _argv(arguments, file, log, writing),
+            _argv(words, file, log, writing),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
@@ -129,18 +133,23 @@ def _still_starting(pid: int, log: str, deadline: Deadline) -> ClientError:
     return ClientError(TIMED_OUT, "timed_out", detail, hint=hint, log=log)
 
 
-def _argv(arguments: Arguments, file: str, log: str, descriptor: int) -> list[str]:
+def _argv(words: Sequence[str], file: str, log: str, descriptor: int) -> list[str]:
     """The command of the hostler in the background: this Python imports nothing from the folder we are in."""
     argv = [sys.executable, "-P", "-m", "hostler.cli", "run", file]
-    argv += ["--output", "none", "--background", str(descriptor), "--log", log]
+    return [*argv, "--output", "none", "--background", str(descriptor), "--log", log, *words]
+
+
+def words_of(arguments: Arguments) -> list[str]:
+    """The words of `hostler run` that stand for those of `hostler up`: layers, and what is to be started."""
+    words = []
     for option in ("profile", "set"):
         for value in arguments.texts(option):
-            argv += [f"--{option}", value]
+            words += [f"--{option}", value]
     if arguments.has("socket"):
-        argv += ["--socket", os.path.abspath(arguments.text("socket"))]
+        words += ["--socket", os.path.abspath(arguments.text("socket"))]
     if arguments.has("idle-exit"):
-        argv += ["--idle-exit", str(arguments.seconds("idle-exit", "0") or 0.0)]
-    return [*argv, *(["--no-start"] if arguments.has("no-start") else arguments.names)]
+        words += ["--idle-exit", str(arguments.seconds("idle-exit", "0") or 0.0)]
+    return [*words, *(["--no-start"] if arguments.has("no-start") else arguments.names)]
 
 
 def _read_report(line: str) -> dict[str, Any]:
@@ -153,12 +162,14 @@ def _read_report(line: str) -> dict[str, Any]:
 
 def _failure(report: dict[str, Any], log: str, begin: int) -> str:
     """Why the hostler has ended: as it reported, or by the last lines that it wrote."""
-    if report.get("error"):
-        return str(report["error"])
+    error = str(report.get("error", ""))
     with open(log, encoding="utf-8", errors="replace") as file:
         file.seek(begin)
         lines = file.read().rstrip().splitlines()[-_LOG_LINES:]
-    return "\n".join(lines) or f"the hostler in the background has ended; its log is {log}"
+    text = "\n".join(lines)
+    # Most often it has written the same.
+    text = text if error in text else f"{error}\n{text}".rstrip()
+    return text or f"the hostler in the background has ended; its log is {log}"
 
 
 def _open_log(file: str) -> str:

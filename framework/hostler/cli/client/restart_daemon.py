@@ -1,0 +1,158 @@
+"""`hostler restart-daemon`: the hostler in the background anew, with the same layers and the same servers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+
+from hostler.cli.client.commands import Arguments, Usage, file_words
+from hostler.cli.client.daemon import (
+    BAD_CALL,
+    FAILED,
+    NOT_RUNNING,
+    TIMED_OUT,
+    ClientError,
+    Daemon,
+    Deadline,
+    require,
+)
+from hostler.cli.client.environment import explained, variables_for
+from hostler.cli.client.output import Output
+from hostler.cli.client.progress import Waiting, quoted
+from hostler.cli.client.rows import Row
+from hostler.cli.client.up import show, spawn
+from hostler.files.namespace import named_namespace
+
+_LOOK_SECONDS = 0.5
+_LAYERS = ("--profile", "--set")
+_OF_THE_RUN = (*_LAYERS, "--socket", "--idle-exit")
+
+
+def run(arguments: Arguments, output: Output) -> int:
+    """End it, and start it with what it was started with; the exit code."""
+    if arguments.has("within") and not arguments.has("when-idle"):
+        raise Usage("--within belongs to --when-idle")
+    within = Deadline(arguments.seconds("within", "10m"))
+    daemon, file = require(arguments), named_namespace(arguments.file)
+    words = _words_of(daemon, arguments)
+    _refuse_mistakes(daemon)
+    if arguments.has("when-idle"):
+        _wait_idle(daemon, within)
+    deadline = Deadline(arguments.seconds("timeout", "5m"))
+    words = _with_servers(words, daemon.get("/v1/servers")["servers"])
+    _end(daemon, arguments, deadline)
+    _begin(words, file, deadline)
+    anew = require(arguments)
+    rows: list[Row] = []
+    if not arguments.has("no-wait"):
+        rows = Waiting(anew, (), "ready").run(deadline)
+    show(anew, arguments.file, rows, output)
+    return 0
+
+
+def _words_of(daemon: Daemon, arguments: Arguments) -> list[str]:
+    """The words that it was started with. Raises ClientError where it was not started by `hostler up`."""
+    words = daemon.location.describe().get("words")
+    if isinstance(words, list):
+        return [str(word) for word in words]
+    file = file_words(arguments.file)
+    raise ClientError(
+        BAD_CALL,
+        "invalid_request",
+        f"the hostler (pid {daemon.pid}) was not started by `hostler up`, so nobody else can start it anew",
+        hint=f"hostler down{file}, and then start it as before, or in the background: hostler up{file}",
+    )
+
+
+def _refuse_mistakes(daemon: Daemon) -> None:
+    """Raise ClientError where the new one could not begin, while the old one still runs."""
+    try:
+        given = variables_for(daemon)
+    except ClientError as error:
+        if error.kind != "unsupported":  # one that is older is the reason to call this
+            raise
+        return
+    try:
+        daemon.post("/v1/reload", {"dry_run": True, "environment": given})
+    except ClientError as error:
+        raise explained(error, given) from None
+
+
+def _wait_idle(daemon: Daemon, within: Deadline) -> None:
+    """Wait until nothing runs on any server that can tell. Raises ClientError."""
+    telling: set[str] = set()
+    while busy := _busy(daemon, telling):
+        if within.is_over():
+            name, running = busy
+            raise ClientError(
+                FAILED,
+                "not_idle",
+                f"it was not idle within {within.seconds:g} s, so nothing was restarted; running: {running}",
+                server=name,
+                hint="allow more time (--within), or leave out --when-idle",
+            )
+        time.sleep(_LOOK_SECONDS)
+    if not telling:
+        text = "no server that runs tells what runs on it, so no quiet moment is known"
+        raise ClientError(FAILED, "not_idle", text, hint="leave out --when-idle")
+
+
+def _busy(daemon: Daemon, telling: set[str]) -> tuple[str, str] | None:
+    """A server on which something runs, and what; those that can tell are gathered in `telling`."""
+    for row in daemon.get("/v1/servers")["servers"]:
+        if row["state"] == "running":
+            work = daemon.get(f"/v1/servers/{quoted(row['name'])}/work")
+            if work["idle"] is not None:
+                telling.add(row["name"])
+            if work["idle"] is False or (work["idle"] is None and row["name"] in telling):
+                return row["name"], ", ".join(work["running"] or ["it does not tell what"])
+    return None
+
+
+def _with_servers(words: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    """The same words, with other servers where some were started or stopped since."""
+    up = [row for row in rows if row["wanted"] == "up" or row["completed"] or row["state"] == "failed"]
+    needed = {name for row in up for name in row["needs"]}
+    stopped = [row for row in rows if row["autostart"] and row not in up]
+    started = [row for row in up if not row["autostart"] and row["name"] not in needed]
+    if not stopped and not started:
+        return [*words]
+    kept = [word for pair in _options(words, _OF_THE_RUN) for word in pair]
+    return [*kept, *([row["name"] for row in up] or ["--no-start"])]
+
+
+def _options(words: Sequence[str], names: Sequence[str]) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in pairwise(words) if name in names]
+
+
+def _end(daemon: Daemon, arguments: Arguments, deadline: Deadline) -> None:
+    try:
+        daemon.post("/v1/shutdown", {})
+    except ClientError as error:
+        if error.code != NOT_RUNNING:
+            raise
+    if daemon.outlives(deadline):
+        file = file_words(arguments.file)
+        raise ClientError(
+            TIMED_OUT,
+            "timed_out",
+            f"not all is stopped after {deadline.seconds:g} s; it goes on, and nothing is started after it",
+            hint=f"hostler down{file} --force kills what is left; then: hostler up{file}",
+        )
+
+
+def _begin(words: Sequence[str], file: str, deadline: Deadline) -> None:
+    try:
+        spawn(words, file, deadline)
+    except ClientError as error:
+        if error.kind == "failed":
+            import shlex  # noqa: PLC0415 - only here
+
+            layers = [word for pair in _options(words, _LAYERS) for word in pair]
+            error.problem["detail"] = f"the old one has ended, and the new one cannot start:\n{error}"
+            error.problem["hint"] = (
+                f"repair that, and start it: {shlex.join(['hostler', 'up', file, *layers])}; "
+                f"its log is {error.problem.get('log')}"
+            )
+        raise
