@@ -18,6 +18,7 @@ OF_THE_CORE: Mapping[str, str] = {
     "certificates_unreadable": "a variable names certificates that the server cannot read",
     "cleanup_failed": "something that a start deferred could not be cleaned up",
     "command_left": "a command that hostler ran for the server left a process that cannot be ended",
+    "configuration_gone": "the folder of the configuration is gone, so a hostler in the background ends",
     "deprecated": "a plugin uses a hook or an argument that will be removed",
     "essential_ended": "an essential server has ended, so the whole run ends",
     "events_dropped": "this listener is too slow, and missed as many events as `details` say",

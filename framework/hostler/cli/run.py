@@ -7,7 +7,6 @@ import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -54,12 +53,12 @@ def command(
     stops all servers.
     """
     file, names = file_and_names((given, *names))
-    read = partial(_read, file, layers, control.starts)
+    read = partial(_read, file, layers)
 
     with bounded_imports():
         configuration = read()
 
-    _refuse_bad_call(configuration, file, names, words)
+    _refuse_bad_call(configuration, file, names, words, starts=control.starts)
 
     from hostler.cli.output.views import make_view  # noqa: PLC0415 - the engine is imported when it is needed
     from hostler.cli.run_session import RunSession  # noqa: PLC0415
@@ -85,15 +84,8 @@ def command(
     raise SystemExit(asyncio.run(run()))
 
 
-def _read(
-    file: Path, layers: Layers, starts: bool, environ: Mapping[str, str] | None = None
-) -> Configuration:
-    """The configuration; what only a server that is not started cannot do without may be missing."""
-    configuration = load_resolved(file, **layers, environ=environ)[0]
-    if starts:
-        return configuration
-    servers = {name: replace(spec, autostart=False) for name, spec in configuration.servers.items()}
-    return replace(configuration, servers=servers)
+def _read(file: Path, layers: Layers, environ: Mapping[str, str] | None = None) -> Configuration:
+    return load_resolved(file, **layers, environ=environ)[0]
 
 
 def _refuse_again(file: Path, environ: Mapping[str, str]) -> Configuration:
@@ -103,7 +95,12 @@ def _refuse_again(file: Path, environ: Mapping[str, str]) -> Configuration:
 
 
 def _refuse_bad_call(
-    configuration: Configuration, file: Path, names: tuple[str, ...], words: list[str] | None
+    configuration: Configuration,
+    file: Path,
+    names: tuple[str, ...],
+    words: list[str] | None,
+    *,
+    starts: bool,
 ) -> None:
     """Raise click.UsageError, or InvalidConfiguration, for what cannot be started, before anything is."""
     unknown = [name for name in names if name not in configuration.servers]
@@ -112,7 +109,8 @@ def _refuse_bad_call(
     if not configuration.servers:
         raise click.UsageError(f"{file} has only templates; add a table [servers.NAME] to run one")
 
-    require_variables(configuration.servers, names)
+    if starts:
+        require_variables(configuration.servers, names)
 
     if words == []:
         raise click.UsageError('a command must follow "--"')

@@ -21,6 +21,7 @@ from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning, Server
 from hostler.events.events import Event, Spawned, StateChanged
 from hostler.model.diff import Changes
 from hostler.model.states import State
+from hostler.supervisor.handle import engine_of
 from hostler.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class RunControl:
         view: View,
         end: Callable[[bool], None],
         is_ending: Callable[[], bool],
+        start_rest: Callable[[], None],
     ) -> None:
         self._options = options
         self._supervisor = supervisor
@@ -51,6 +53,7 @@ class RunControl:
         self._view = view
         self._end = end
         self._is_ending = is_ending
+        self._start_rest = start_rest
         self._control: Control | None = None
         self._reports_to = None if options is None else options.background
 
@@ -146,6 +149,10 @@ class RunControl:
 
             raise Refused("shutting_down", "this hostler is about to end")
 
+    def start_rest(self) -> None:
+        """Start what starts by itself, and was neither started nor stopped until now."""
+        self._start_rest()
+
     def shutdown(self, *, force: bool) -> None:
         """End the run."""
         self._end(force)
@@ -162,13 +169,20 @@ class RunControl:
             missing = missing + 1 if _is_gone(options.configuration.parent) else 0
             active_at = loop_time() if self._is_active() else active_at
             if missing > 1:
-                self._view.show_message(f"{options.configuration.parent} is gone: shutting down")
+                self._tell_gone(options.configuration.parent)
             elif loop_time() - active_at >= idle_exit:
                 self._view.show_message("nothing has run for long enough: shutting down")
             else:
                 continue
             self._end(False)
             return
+
+    def _tell_gone(self, folder: Path) -> None:
+        text = f"{folder} is gone: shutting down"
+        self._view.show_message(text)
+        # An event belongs to a server; what is about all of them is told once.
+        for server in tuple(self._supervisor.servers.values())[:1]:
+            engine_of(server).reporter.notice("configuration_gone", text, "warning")
 
     def _is_active(self) -> bool:
         runs = any(not server.state.at_rest for server in self._supervisor.servers.values())

@@ -39,8 +39,9 @@ class ControlOptions(NamedTuple):
     """How the run of a configuration can be reached.
 
     `background` is the descriptor to report to, for a run without a terminal, and `log` the file that its
-    messages are in. `idle_exit` is after how many seconds without a living server and without a client it
-    ends. `show` reads the configuration anew, or one server of it, with this environment.
+    messages are in. Where it does not `starts`, no server is started yet. `idle_exit` is after how many
+    seconds without a living server and without a client it ends. `show` reads the configuration anew, or one
+    server of it, with this environment.
     """
 
     configuration: Path
@@ -49,6 +50,7 @@ class ControlOptions(NamedTuple):
     background: int | None = None
     idle_exit: float | None = None
     log: str | None = None
+    starts: bool = True
 
 
 class ControlChoice(NamedTuple):
@@ -74,7 +76,7 @@ class ControlChoice(NamedTuple):
             return None
         # By the links that were named: one that is turned over still leads to this hostler.
         path, shown = Path(configuration.namespace), partial(_show, configuration.path, layers)
-        return ControlOptions(path, shown, spec, self.background, self.idle_exit, self.log)
+        return ControlOptions(path, shown, spec, *self[2:])
 
 
 def _show(path: Path, layers: Layers, server: str | None, environ: Mapping[str, str]) -> Shown:

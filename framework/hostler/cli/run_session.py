@@ -7,7 +7,6 @@ import gc
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from hostler.cli.companion import Companion
@@ -18,11 +17,11 @@ from hostler.cli.output.views import View
 from hostler.cli.reload import Reloading, keep_session_keys
 from hostler.cli.run_control import RunControl
 from hostler.cli.run_options import ControlOptions
+from hostler.cli.start_choice import StartChoice
 from hostler.concurrency.event_loop import loop_time
-from hostler.errors import InvalidConfiguration, ServerError
+from hostler.errors import ServerError
 from hostler.events.events import Event, Notice
 from hostler.model.choices import Kind
-from hostler.model.graph import require_variables
 from hostler.model.spec import Configuration
 from hostler.model.states import State
 from hostler.process.tree.reaper import OrphanReaper
@@ -57,29 +56,35 @@ class RunSession:
         control: ControlOptions | None = None,
     ) -> None:
         self._names = names
+        choice = StartChoice(names, starts=control is None or control.starts)
         self._with_output = with_output
         self._view = PipeSafeView(view, self._on_closed_pipe if command is None else lambda: None)
         self._companion = Companion(command, self._view) if command else None
         self._had_terminal = has_terminal()
         # Before any thread or child is started: they would keep the keys of the login session.
         keep_session_keys(configuration.servers.values())
-        self._supervisor = Supervisor(self._chosen(configuration))
+        self._supervisor = Supervisor(choice.of(configuration))
         self._supervisor.adopt_orphans()
         self._orphans = OrphanReaper(self._started)
         self._reloading = Reloading(
-            self._supervisor, lambda environ: self._chosen(load(environ)), self._view, configuration.control
+            self._supervisor, lambda environ: choice.of(load(environ)), self._view, configuration.control
         )
         self._stop = asyncio.Event()
         self._control = RunControl(
-            control, self._supervisor, self._reloading, self._view, self._end, self._stop.is_set
+            control,
+            self._supervisor,
+            self._reloading,
+            self._view,
+            self._end,
+            self._stop.is_set,
+            lambda: choice.start_rest(self._supervisor),
         )
         self._tasks: set[asyncio.Task[Any]] = set()
         self._showing: set[asyncio.Task[Any]] = set()
         self._shown_until = float("inf")
         self._is_killing = False
         self._is_unread = False
-        self._signal = 0
-        self._signalled_at = 0.0
+        self._signal, self._signalled_at = 0, 0.0
 
     async def run(self) -> int:
         """Run all of it; the exit code."""
@@ -114,22 +119,6 @@ class RunSession:
         self._listen_to_signals()
         for name in self._supervisor:
             self._follow(name)
-
-    def _chosen(self, configuration: Configuration) -> Configuration:
-        """The configuration with those started that were named in the call."""
-        gone = [name for name in self._names if name not in configuration.servers]
-        if gone:
-            raise InvalidConfiguration(f"there is no server {', '.join(gone)} any more, named in the call")
-
-        require_variables(configuration.servers, self._names)
-
-        if not self._names:
-            return configuration
-
-        servers = {
-            name: replace(spec, autostart=name in self._names) for name, spec in configuration.servers.items()
-        }
-        return replace(configuration, servers=servers)
 
     async def _keep(self) -> int:
         if self._control.in_background:

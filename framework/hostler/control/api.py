@@ -42,6 +42,9 @@ class Host(Protocol):
         The variables of `environ` take the place of the program's own, None for one that is not set.
         """
 
+    def start_rest(self) -> None:
+        """Start what starts by itself, and was neither started nor stopped until now."""
+
     def shutdown(self, *, force: bool) -> None:
         """Stop all servers and end."""
 

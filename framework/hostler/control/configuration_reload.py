@@ -49,7 +49,10 @@ class ConfigurationReload:
         for name, value in (given or {}).items():
             if not name or set("=\0") & set(name) or "\0" in (value or ""):
                 raise Refused("invalid_request", f"environment: {name!r} or its value cannot be one")
-        changes = await required(self._host).reload(dry_run=call.body.dry_run, environ=given)
+        host = required(self._host)
+        changes = await host.reload(dry_run=call.body.dry_run, environ=given)
+        if call.body.start and not call.body.dry_run:
+            host.start_rest()
         answer = shapes.Changes(
             added=list(changes.added),
             removed=list(changes.removed),

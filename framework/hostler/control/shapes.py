@@ -142,10 +142,12 @@ class Outcomes(Struct, kw_only=True):
 class Reload(Struct, kw_only=True, forbid_unknown_fields=True):
     """With `dry_run` nothing is changed. The variables of `environment` replace those that hostler has.
 
-    One that is null is not set. They are kept in memory, in no answer, and for later reloads, too.
+    One that is null is not set. They are kept in memory, in no answer, and for later reloads, too. With
+    `start` all are started that start by themselves, and were neither started nor stopped until now.
     """
 
     dry_run: bool = False
+    start: bool = False
     environment: dict[str, str | None] | None = None
 
 

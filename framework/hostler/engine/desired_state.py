@@ -16,7 +16,7 @@ class DesiredState:
     def __init__(self) -> None:
         self.is_up = False
         self.stop_reason = ""
-        self.stop_requested_for = 0
+        self.stop_requested_for = -1  # not even for a run that never was
         self.planned = False
         self.accepts_commands = False
         self.completed = False

@@ -8,12 +8,43 @@ from pathlib import Path
 
 import pytest
 from controlled import short_folder
-from hostler import Directories, Supervisor
+from hostler import Directories, Notice, Supervisor
+from hostler.cli import run_control
 from hostler.cli.output.views import View
 from hostler.cli.reload import Reloading
 from hostler.cli.run_control import RunControl
 from hostler.cli.run_options import ControlOptions
 from hostler.control.location import control_folder
+from specs import MakeSpec
+
+
+async def test_a_folder_that_is_gone_is_told_as_an_event_and_ends_the_run(
+    directories: Directories, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks once a minute; here at once."""
+    monkeypatch.setattr(run_control, "_LOOK_SECONDS", 0.01)
+    ended, notices = asyncio.Event(), []
+    with short_folder() as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+        async with Supervisor([make_spec(autostart=False)], directories=directories) as supervisor:
+            supervisor.listen(lambda event: notices.append(event) if isinstance(event, Notice) else None)
+            view = View()
+            control = RunControl(
+                ControlOptions(
+                    folder / "gone/x.toml", lambda *_: pytest.fail("nobody asks"), background=os.dup(2)
+                ),
+                supervisor,
+                Reloading(supervisor, lambda environ: pytest.fail("nobody asks"), view),
+                view,
+                end=lambda force: ended.set(),
+                is_ending=lambda: False,
+                start_rest=lambda: None,
+            )
+            await control.open()
+            await control.serve()
+            assert ended.is_set()
+            await control.close()
+    assert [one.topic for one in notices] == ["configuration_gone"]
 
 
 async def test_a_run_that_has_ended_does_not_listen_any_more(
@@ -30,6 +61,7 @@ async def test_a_run_that_has_ended_does_not_listen_any_more(
                 view,
                 end=lambda force: None,
                 is_ending=lambda: False,
+                start_rest=lambda: None,
             )
             opening = asyncio.create_task(control.open())
             await asyncio.sleep(0)  # it imports in a thread now

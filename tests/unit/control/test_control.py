@@ -60,6 +60,9 @@ class Host:
             raise InvalidConfiguration([Problem("servers.web.port", "expected a number")])
         return Changes(restarted=("web",), changed={"web": (Change("port", "1", "2"),)})
 
+    def start_rest(self) -> None:
+        self.asked.append("start the rest")
+
     def shutdown(self, *, force: bool) -> None:
         self.asked.append(f"end, force {force}")
 

@@ -64,7 +64,9 @@ def _obtain(arguments: Arguments, file: str, output: Output, deadline: Deadline)
 
 
 def _reload(daemon: Daemon, arguments: Arguments, output: Output, deadline: Deadline) -> None:
-    body = {} if arguments.has("keep-environment") else {"environment": variables_for(daemon)}
+    body: dict[str, Any] = {"start": not arguments.names and not arguments.has("no-start")}
+    if not arguments.has("keep-environment"):
+        body["environment"] = variables_for(daemon)
     try:
         changes = daemon.post("/v1/reload", body, timeout=deadline.left)
     except ClientError as error:
@@ -75,11 +77,6 @@ def _reload(daemon: Daemon, arguments: Arguments, output: Output, deadline: Dead
         )
     if text := plan(changes):
         output.note(text)
-    _start(daemon, arguments)
-
-
-def _start(daemon: Daemon, arguments: Arguments) -> None:
-    # Without names the reload has started what is new; what somebody has stopped, or nobody wanted, stays so.
     if arguments.names and not arguments.has("no-start"):
         daemon.post("/v1/servers/start", {"names": list(arguments.names), "wait": False})
 

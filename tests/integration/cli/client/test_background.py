@@ -144,12 +144,21 @@ def test_only_what_is_named_is_started_and_the_rest_can_be_later(project: Path, 
     assert servers(run)["fake"]["state"] == "running"
 
 
-def test_up_again_starts_nothing_that_was_stopped_or_never_wanted(project: Path, run: Run) -> None:
-    write(project, server_table(), server_table(name="other", autostart="false"))
-    run("up")
-    run("stop", "fake")
-    assert run("up").returncode == 0
-    assert [row["state"] for row in servers(run).values()] == ["stopped", "stopped"]
+def test_up_starts_what_starts_by_itself_and_never_was_and_nothing_that_was_stopped(
+    project: Path, run: Run
+) -> None:
+    names = ("ran", "never", "first", "rest")
+    write(project, *(server_table(name=name) for name in names), server_table(name="own", autostart="false"))
+    for options in ("--no-start", "first"):
+        run("up", options)
+        run("start", "ran")
+        run("stop", "ran", "never")
+        assert run("up").returncode == 0
+        states = {name: row["state"] for name, row in servers(run).items()}
+        left = "ran", "never", "own"
+        assert states == {name: "stopped" if name in left else "running" for name in (*names, "own")}
+        assert run("up").stderr == ""
+        run("down")
 
 
 def test_it_may_begin_with_nothing_started(project: Path, run: Run) -> None:
