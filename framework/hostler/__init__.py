@@ -54,6 +54,8 @@ if TYPE_CHECKING:
         StreamReceived as StreamReceived,
     )
     from hostler.events.health import HealthReport as HealthReport
+    from hostler.files.log_index import LogIndex as LogIndex
+    from hostler.files.log_marks import LogMark as LogMark, LogMarks as LogMarks
     from hostler.files.namespace import namespace_of as namespace_of
     from hostler.hooks import ServerView as ServerView, hookimpl as hookimpl, hookspec as hookspec
     from hostler.launching.server_user import (
@@ -75,7 +77,12 @@ if TYPE_CHECKING:
     from hostler.model.dependencies import Condition as Condition, Need as Need, OnRestart as OnRestart
     from hostler.model.diff import Change as Change, Changes as Changes, ListenerChanges as ListenerChanges
     from hostler.model.heartbeat import is_heartbeat as is_heartbeat
-    from hostler.model.launch import Confinement as Confinement, Launch as Launch, Sink as Sink
+    from hostler.model.launch import (
+        Confinement as Confinement,
+        Launch as Launch,
+        LogFiles as LogFiles,
+        Sink as Sink,
+    )
     from hostler.model.spec import (
         Configuration as Configuration,
         ControlSpec as ControlSpec,
@@ -145,6 +152,8 @@ __all__, __getattr__, __dir__ = lazy_exports(
             Progress RestartScheduled Spawned StateChanged StreamReceived
         """,
         "events.health": "HealthReport",
+        "files.log_index": "LogIndex",
+        "files.log_marks": "LogMark LogMarks",
         "files.namespace": "namespace_of",
         "hooks": "ServerView hookimpl hookspec",
         "launching.server_user": "is_ours read_head read_input",
@@ -155,7 +164,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
         "model.dependencies": "Condition Need OnRestart",
         "model.diff": "Change Changes ListenerChanges",
         "model.heartbeat": "is_heartbeat",
-        "model.launch": "Confinement Launch Sink",
+        "model.launch": "Confinement Launch LogFiles Sink",
         "model.spec": "Configuration ControlSpec EnvFile ListenerSpec PluginSpec RestartPolicy ServerSpec",
         "model.states": "MOVES State",
         "model.units": "Duration Size option",

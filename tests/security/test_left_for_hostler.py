@@ -130,7 +130,7 @@ async def test_the_folder_of_a_log_is_not_replaced_by_a_link_to_where_the_server
 
 def test_a_log_does_not_follow_its_folder_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "victim").mkdir()
-    log = RotatedFile(tmp_path / "logs" / "app.log", 2)
+    log = RotatedFile(tmp_path / "logs" / "app.log", keep=2)
     log.open()
     (tmp_path / "logs").rename(tmp_path / "moved")
     (tmp_path / "logs").symlink_to(tmp_path / "victim")

@@ -22,6 +22,7 @@ from hostler.control.routing import Call, Route
 from hostler.control.rows import event_row, format_time, server_row
 from hostler.control.server_additions import ServerAdditions
 from hostler.control.server_commands import ServerCommands
+from hostler.control.server_logs import ServerLogs
 
 _PAGE = 200
 _LARGEST_PAGE = 1000
@@ -84,6 +85,7 @@ class Api:
         self._commands = ServerCommands(supervisor)
         self._reload = ConfigurationReload(host)
         self._additions = ServerAdditions(supervisor, board)
+        self._logs = ServerLogs(self._commands)
 
     async def close(self) -> None:
         """Wait for no command any more."""
@@ -214,7 +216,13 @@ class Api:
 
     def routes(self) -> tuple[Route, ...]:
         """All that this API answers."""
-        return (*self._reading(), *self._commanding(), *self._additions.routes(), *self._reload.routes())
+        return (
+            *self._reading(),
+            *self._logs.routes(),
+            *self._commanding(),
+            *self._additions.routes(),
+            *self._reload.routes(),
+        )
 
     def _reading(self) -> tuple[Route, ...]:
         get, name = partial(Route, "GET"), ("not_found",)

@@ -155,6 +155,7 @@ class LiveRun(PreparedRun):
         watchdog.complete(process.run_id, process.pid, process.start_time, process.cgroup)
         self.recorder.complete(pid=process.pid, start_time=process.start_time)
         self.facts = MappingProxyType(dict(self.launch.facts))
+        self.reporter.note_log(self.launch.log)
 
     def spawned(self) -> Spawned:
         """The event of the spawn: what was started, and who set each variable."""

@@ -11,8 +11,10 @@ from hostler.engine.desired_state import DesiredState
 from hostler.events.crash import MemoryPoint
 from hostler.events.events import Event, StateChanged
 from hostler.model.dependencies import Condition
+from hostler.model.launch import LogFiles
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
+from hostler.model.values import StreamName
 from hostler.plugins.hook_stats import HookStats
 from hostler.process.context import SupervisorContext
 from hostler.runtime.quiet_moment import what_runs_on
@@ -72,6 +74,16 @@ class ServerConditions(ServerFacts):
     def memory_points(self) -> tuple[MemoryPoint, ...]:
         """The last 30 samples of what the process tree of its present run uses, oldest first."""
         return () if self.run is None else tuple(self.run.memory)
+
+    @property
+    def log(self) -> LogFiles | None:
+        """Where the output of its present or last run is written; None unless a plugin told that."""
+        return self.reporter.log
+
+    def tail(self, stream: StreamName) -> str:
+        """The last 64 KiB of a stream of its present run, masked."""
+        capture = None if self.run is None else self.run.capture
+        return "" if capture is None else capture.tail(stream)
 
     @property
     def hook_stats(self) -> Mapping[tuple[str, str], HookStats]:

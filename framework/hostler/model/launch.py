@@ -33,6 +33,16 @@ class Sink(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class LogFiles:
+    """Where a sink writes lines of output, so that `hostler logs` finds them: `launch.facts["log"]`.
+
+    Older files are expected beside `path`, as web.log.1 (the newest) or web.log.1.gz, and so on.
+    """
+
+    path: Path
+
+
 class Confinement(Protocol):
     """A sandbox that a server is to run in: what is run or read for it beside it goes through it too."""
 
@@ -65,7 +75,7 @@ class Launch:
     control group (version 2, with a name that nothing had before) made for this run alone: the child begins
     in it, and it is ended and removed with the run.
     `facts` are typed notes between plugins ("auth", "health_path", "version", "writable_paths", "is_idle",
-    "what_runs", "log_file").
+    "what_runs", "log", "log_file").
     `origins` and `removed` tell who set or took away each variable, `editor` who edits it now:
     `edited_by` keeps them.
     `data_dir` is where outputs with relative paths go, `cache_dir` is hostler's cache.
@@ -118,9 +128,15 @@ class Launch:
         return any(str(self.port) in text for text in (*self.argv, *self.env.values()))
 
     @property
+    def log(self) -> LogFiles | None:
+        """Where lines of the output are written; None unless a plugin noted it as the fact "log"."""
+        log = self.facts.get("log")
+        return log if isinstance(log, LogFiles) else None
+
+    @property
     def log_file(self) -> str | None:
-        """Where the output is written; None unless a plugin noted a path as the fact "log_file"."""
-        path = self.facts.get("log_file")
+        """Where the output is written; None unless a plugin noted a path as the fact "log" or "log_file"."""
+        path = self.facts.get("log_file") if self.log is None else self.log.path
         return str(path) if isinstance(path, Path) else None
 
     @property

@@ -17,6 +17,7 @@ from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord
 from hostler.events.events import Event, Notice, Progress, StateChanged, events_dropped
 from hostler.events.messages import in_words, log_level
+from hostler.model.launch import LogFiles
 from hostler.model.plain_value import field_names
 from hostler.model.values import Exit, Healthy, Line, StreamEvent, StreamGap, Unhealthy
 from hostler.secrets.masking import Masker
@@ -56,6 +57,7 @@ class Reporter:
         self.skipped_events = 0
         self.last_event_at: datetime | None = None
         self.last_change: StateChanged | None = None
+        self.log: LogFiles | None = None
         self._activity = (0, "")
         self._listener = listener
         self._log = logging.getLogger("hostler")
@@ -82,6 +84,10 @@ class Reporter:
     def begin_run(self, generation: int) -> None:
         """Report about this run from now on."""
         self.generation = generation
+
+    def note_log(self, log: LogFiles | None) -> None:
+        """Note where the output of this run is written."""
+        self.log = log
 
     @property
     def origin(self) -> Origin:

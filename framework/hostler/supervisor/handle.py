@@ -14,6 +14,7 @@ from hostler.errors import ServerError
 from hostler.events.crash import CrashRecord, MemoryPoint
 from hostler.events.events import StateChanged
 from hostler.events.health import HealthReport
+from hostler.model.launch import LogFiles
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
 from hostler.model.values import Auth, Endpoint
@@ -150,6 +151,8 @@ class Server:
     events = query(SupervisedServer.events)
     stream_events = query(SupervisedServer.stream_events)
     lines = query(SupervisedServer.lines)
+    log = Fact[LogFiles | None]()
+    tail = query(SupervisedServer.tail)
 
     # -- beside it ----------------------------------------------------------------------------
 

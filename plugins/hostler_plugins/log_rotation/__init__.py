@@ -14,6 +14,8 @@ from hostler import (
     Duration,
     Launch,
     LogFileCreationFailed,
+    LogFiles,
+    LogIndex,
     ServerSpec,
     ServerView,
     Sink,
@@ -51,6 +53,9 @@ class LogRotation:
         "text", "The bytes as they come, or one JSON object for each line: time, server, stream, line"
     )
     timestamps: bool = option(False, "Whether to put the time (UTC) before every line of text")
+    index: bool = option(
+        False, "Whether to keep an index of times, streams and runs beside the file, for programs"
+    )
 
     def __post_init__(self) -> None:
         if self.max_size < 1:
@@ -77,7 +82,7 @@ class LogRotation:
         from anyio import to_thread  # noqa: PLC0415 - `hostler check` needs none of it
 
         path = self._file(server.name, launch)
-        log, sink = self._sinks(server.name, path, _rotation_notice(server, path))
+        log, sink = self._sinks(server, path)
         launch.defer(log.close_unused)
         launch.on_fork(log.disown)
         launch.outputs.append(path.parent)
@@ -98,8 +103,9 @@ class LogRotation:
 
         launch.sinks.append(sink)
         launch.facts["log_file"] = path
+        launch.facts["log"] = LogFiles(path)
 
-    def _sinks(self, server: str, path: Path, stays: Callable[[OSError], None]) -> tuple[LogFile, Sink]:
+    def _sinks(self, server: ServerView, path: Path) -> tuple[LogFile, Sink]:
         """The file, and what writes to it."""
         log = partial(
             LogFile,
@@ -108,7 +114,8 @@ class LogRotation:
             keep=self.keep,
             every=self.every or 0.0,
             compress=self.compress,
-            stays=stays,
+            index=self._new_index(server) if self.index else None,
+            stays=_rotation_notice(server, path),
         )
 
         if self.format == "text":
@@ -117,8 +124,17 @@ class LogRotation:
 
         from hostler_plugins.log_rotation.json_lines import JsonLines, gap_in_json  # noqa: PLC0415 - seldom
 
-        file = log(gap=partial(gap_in_json, server))
-        return file, JsonLines(server, file)
+        file = log(gap=partial(gap_in_json, server.name))
+        return file, JsonLines(server.name, file)
+
+    def _new_index(self, server: ServerView) -> LogIndex:
+        run = server.generation
+        lines: Literal["text", "stamped", "json"] = "stamped" if self.timestamps else "text"
+        return LogIndex(
+            run,
+            format="json" if self.format == "json" else lines,
+            pid=lambda: server.pid if server.generation == run else None,
+        )
 
     def _file(self, server: str, launch: Launch) -> Path:
         return launch.data_dir / (self.path or f"{server}.log")

@@ -8,6 +8,8 @@ import stat
 import threading
 from itertools import count, pairwise
 
+from hostler import LogIndex
+
 from hostler_plugins.log_rotation.compressor import READ, Compressor, FileId, file_id
 
 _PATIENCE = 0.9
@@ -92,6 +94,8 @@ class Archives:
                 _replace(self._numbered(old, suffix), self._numbered(new, suffix), folder)
                 for other in {*suffixes} - {suffix}:
                     _remove(self._numbered(new, other), folder)
+        if suffixes:
+            LogIndex.rename(folder, self._numbered(old), self._numbered(new))
 
     def _numbered(self, number: int, suffix: str = "") -> str:
         return f"{self._name}.{number}{suffix}" if number else self._name
@@ -103,6 +107,7 @@ class Archives:
             with contextlib.suppress(OSError):
                 gone.callback(os.close, os.open(name, READ, dir_fd=folder))
             _remove(name, folder)
+        LogIndex.remove(folder, self._numbered(number))
 
     def _remove_surplus(self, gone: contextlib.ExitStack, folder: int, last: int) -> None:
         """Remove what is left of a time when more files were kept."""

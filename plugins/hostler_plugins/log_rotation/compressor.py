@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TypeAlias
 
+from hostler import LogIndex
+
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # it may be a pipe by now
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIECE = 1024 * 1024
@@ -90,6 +92,7 @@ class Compressor:
             if name is None:
                 os.unlink(self._part, dir_fd=folder)
             else:
+                LogIndex.hand_over(folder, name, self._part)
                 os.replace(self._part, f"{name}.gz", src_dir_fd=folder, dst_dir_fd=folder)
                 os.unlink(name, dir_fd=folder)
 

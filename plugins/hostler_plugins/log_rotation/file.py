@@ -10,10 +10,12 @@ import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Required, TypedDict, Unpack
 
-from hostler import trusted_folder
+from hostler import LogIndex, StreamName, trusted_folder
 
 from hostler_plugins.log_rotation.archives import Archives
+from hostler_plugins.log_rotation.lock import lock_file
 
 _LOOK_AFTER = 0.5
 """Seconds between two looks whether the file was moved, and between two tries to rotate it."""
@@ -24,31 +26,34 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class RotatedFile:
-    """One file on disk. `size` is without the unfinished line at its end, `total` all that was ever added.
+class Rotation(TypedDict, total=False):
+    """How a file is rotated, and what is kept beside it.
 
     `every` is the length in seconds of the time that goes into one file, counted from midnight UTC; 0: any.
     `stays` hears, once until it succeeds again, why the file cannot be rotated.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        keep: int,
-        *,
-        every: float = 0.0,
-        compress: bool = False,
-        stays: Callable[[OSError], None] = lambda error: None,
-    ) -> None:
+    keep: Required[int]
+    every: float
+    compress: bool
+    index: LogIndex | None
+    stays: Callable[[OSError], None]
+
+
+class RotatedFile:
+    """One file on disk. `size` is without the unfinished line at its end, `total` all that was ever added."""
+
+    def __init__(self, path: Path, **rotation: Unpack[Rotation]) -> None:
         self._path = path
-        self._archives = Archives(path.name, keep, compress=compress)
-        self._every = every
+        self._archives = Archives(path.name, rotation["keep"], compress=rotation.get("compress", False))
+        self._every = rotation.get("every", 0.0)
+        self._index = rotation.get("index")
         self._turn = 0
         self._fd = -1
         self._folder = -1
         self._place: Path | None = None  # where the folder is, all links followed
         self._looked = 0.0
-        self._stays = stays
+        self._stays: Callable[[OSError], None] = rotation.get("stays", lambda _: None)
         self._stayed = False
         self._not_before = 0.0
         self._full = False  # the last write found no room
@@ -75,6 +80,10 @@ class RotatedFile:
 
         self._close_file()
         self._fd, self._folder = fd, kept
+        if self._index is None:
+            LogIndex.remove(folder=kept, name=self._path.name)  # of a time when there was one
+        else:
+            self._index.open(kept, self._path.name, fd, self.size)
         self._looked = time.monotonic()
         self._turn = self._turn_of(os.fstat(fd).st_mtime if self.size else time.time())
 
@@ -95,8 +104,26 @@ class RotatedFile:
         self.size += done
         self.total += done
 
-    def write_over(self, lines: bytes, loose: bytes) -> None:
-        """Put `lines` before the unfinished line at the end, without making the file shorter meanwhile."""
+    def note(self, stream: StreamName, text: bytes, unfinished: int | None) -> None:
+        """Before `text` is written: note in the index where the first line that begins in it will stand.
+
+        `unfinished` is the length of the line at the end, which `text` goes on with; None where none is.
+        """
+        index = self._index
+        if index is None or not index.is_due(stream, self.size):
+            return
+        if unfinished is None:
+            index.note(stream, self.size)
+            return
+        cut = text.find(b"\n") + 1
+        if 0 < cut < len(text):
+            index.note(stream, self.size + unfinished + cut)
+
+    def write_over(self, stream: StreamName, lines: bytes, owner: StreamName, loose: bytes) -> None:
+        """Put lines before the unfinished line at the end, without making the file shorter meanwhile."""
+        if self._index is not None:
+            self._index.note(stream, self.size)
+            self._index.note(owner, self.size + len(lines))
         self._ask_for_room(len(lines) + len(loose))
         # With O_APPEND, pwrite appends on Linux whatever its offset (pwrite(2), BUGS).
         fcntl.fcntl(self._fd, fcntl.F_SETFL, os.O_NONBLOCK)
@@ -118,12 +145,20 @@ class RotatedFile:
         size = os.fstat(self._fd).st_size
         if size > self.size:
             os.ftruncate(self._fd, self.size)
-        self.size = min(self.size, size)  # somebody may have emptied it
+        self._shrink(size)  # somebody may have emptied it
+
+    def _shrink(self, size: int) -> None:
+        """Know that no more than that is there."""
+        if size < self.size and self._index is not None:
+            self._index.cut(size)
+        self.size = min(self.size, size)
 
     def repair(self, error: OSError) -> None:
         """Remove what a failed write left; what is broken otherwise is opened again by the next `look`."""
         try:
             self.cut_off()
+            if self._index is not None:
+                self._index.cut(self.size)  # somebody may have read the lines that are cut off
         except OSError:
             self._close_file()
         self._full = error.errno in _NO_ROOM
@@ -169,7 +204,7 @@ class RotatedFile:
 
         size = os.fstat(self._fd).st_size
         emptied = size < loose
-        self.size = min(self.size, 0 if emptied else size - loose)
+        self._shrink(0 if emptied else size - loose)
         return emptied
 
     def rotate(self) -> bool:
@@ -209,10 +244,14 @@ class RotatedFile:
         if self._fd >= 0:
             with contextlib.suppress(OSError):  # by name: a child that was forked just now shares the lock
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
+        if self._index is not None:
+            self._index.close()
         self.disown()
 
     def disown(self) -> None:
         """Close the file, and leave its lock to whoever shares it over a fork."""
+        if self._index is not None:
+            self._index.disown()
         if self._fd >= 0:
             os.close(self._fd)
             os.close(self._folder)
@@ -271,41 +310,8 @@ def _prepared(fd: int, path: Path, patience: float) -> int:
     if fault := _fault(os.fstat(fd)):
         raise OSError(errno.EPERM, fault, str(path))
     os.fchmod(fd, 0o600)
-    _lock(fd, path, patience)
+    lock_file(fd, path, patience)
     size = os.fstat(fd).st_size
     if size and os.pread(fd, 1, size - 1) != b"\n":
         size += os.write(fd, b"\n")
     return size
-
-
-def _lock(fd: int, path: Path, patience: float) -> None:
-    deadline = time.monotonic() + patience
-
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise OSError(errno.EBUSY, f"{_holder(fd)} writes to it", str(path)) from None
-        except OSError:  # pragma: other-system - a file system without locks
-            return
-        else:
-            return
-        time.sleep(0.02)  # a child that is just being spawned may still hold the lock of the last run
-
-
-def _holder(fd: int) -> str:
-    """Who holds the lock, as far as the system shows it."""
-    inode = str(os.fstat(fd).st_ino)
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/locks").read_text().splitlines():
-            words = line.split()
-            if "FLOCK" in words and words[5].rpartition(":")[2] == inode:
-                return _named(int(words[4]))
-    return "another process"  # pragma: other-system
-
-
-def _named(pid: int) -> str:
-    if pid == os.getpid():
-        return "another server of this hostler"
-    return f"process {pid} ({Path(f'/proc/{pid}/comm').read_text().strip()})"

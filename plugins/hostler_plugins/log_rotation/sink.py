@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Unpack
 
 from hostler import StreamName
 
-from hostler_plugins.log_rotation.file import RotatedFile
+from hostler_plugins.log_rotation.file import RotatedFile, Rotation
 
 LONGEST = 64 * 1024
 """Bytes up to which a line is kept in one piece."""
@@ -34,15 +35,12 @@ class LogFile:
         path: Path,
         *,
         max_size: int,
-        keep: int,
         timestamps: bool = False,
-        every: float = 0.0,
-        compress: bool = False,
         gap: Callable[[int, str], bytes] = gap_in_words,
-        stays: Callable[[OSError], None] = lambda error: None,
+        **rotation: Unpack[Rotation],
     ) -> None:
         self.name = f"log file {path}"  # in notices
-        self._file = RotatedFile(path, keep, every=every, compress=compress, stays=stays)
+        self._file = RotatedFile(path, **rotation)
         self._gap = gap
         self._max_size = max_size
         self._timestamps = timestamps
@@ -170,7 +168,7 @@ class LogFile:
             self._append(owner, loose)
             del self._held[owner]
         else:
-            self._file.write_over(lines, self._loose)
+            self._file.write_over(stream, lines, owner, self._loose)
 
     def _append(self, stream: StreamName, text: bytes) -> None:
         if self._room() < len(text):
@@ -211,6 +209,7 @@ class LogFile:
 
     def _put(self, stream: StreamName, text: bytes) -> None:
         """Write at the end, and find out what of it is unfinished."""
+        self._file.note(stream, text, None if self._owner is None else len(self._loose))
         cut = text.rfind(b"\n") + 1
         done = len(self._loose) + cut if cut else 0
         loose = text[cut:] if cut else self._loose + text

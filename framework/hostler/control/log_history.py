@@ -1,0 +1,230 @@
+"""Pages of the logs of several servers, merged by time: forwards from a cursor, or the last lines before one.
+
+Only the standard library is needed, so that the command line can read logs where no hostler runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import merge
+from operator import itemgetter
+from pathlib import Path
+from typing import NamedTuple
+
+from hostler.control.log_lines import LogLine, PartLines, Selection
+from hostler.control.log_parts import LogPart, open_parts
+
+MOST_BYTES = 4 * 2**20
+"""Text of one server in a page, after which it ends, whatever its limit."""
+
+_LONGEST_NUMBER = 18
+
+
+class ServerLog(NamedTuple):
+    """A server, and the log file that its newest output is in."""
+
+    server: str
+    path: Path
+
+
+class RunMark(NamedTuple):
+    """A run begins here. `time` is in microseconds; `pid` is None where it is not known."""
+
+    time: int
+    server: str
+    run: int
+    pid: int | None
+
+
+class LogPage(NamedTuple):
+    """Lines and the beginnings of runs, oldest first.
+
+    `next` is the cursor behind them, `previous` that before them, "" where nothing is before them. `missed`
+    names the servers of which lines behind the cursor are no longer there.
+    """
+
+    items: list[LogLine | RunMark]
+    next: str
+    previous: str = ""
+    missed: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> list[LogLine]:
+        """The lines alone."""
+        return [item for item in self.items if isinstance(item, LogLine)]
+
+
+class _Found(NamedTuple):
+    """What was found of one server: each item with the cursor before it; the cursors around all of them.
+
+    `more` says whether there may be more, `matched` whether the cursor to go on from was in its files.
+    """
+
+    items: list[tuple[str, LogLine | RunMark]]
+    first: str
+    last: str
+    more: bool
+    matched: bool = True
+
+
+def parse_cursor(text: str) -> dict[str, int]:
+    """The offsets in a cursor, by the id of their file. Raises ValueError."""
+    places: dict[str, int] = {}
+    for place in filter(None, text.split(".")):
+        file_id, dash, offset = place.rpartition("-")
+        if not dash or not (offset.isascii() and offset.isdecimal()) or len(offset) > _LONGEST_NUMBER:
+            raise ValueError(f"no cursor of a log: {text[:100]!r}")
+        places[file_id] = max(int(offset), places.get(file_id, 0))
+    return places
+
+
+def join_cursors(cursors: Iterable[str]) -> str:
+    """The cursor that stands for those of several servers."""
+    return ".".join(filter(None, cursors))
+
+
+def read_last(logs: Sequence[ServerLog], selection: Selection, count: int, before: str = "") -> LogPage:
+    """The last `count` lines in front of a cursor; without one also a line that has no end yet."""
+    places = parse_cursor(before)
+    found = {log.server: _last_of(log, selection, count, places) for log in logs}
+    merged = _merged(found.values())
+    kept = merged[_start_of_last(merged, count) :]
+    first: dict[str, str] = {}
+    for place, item in kept:
+        first.setdefault(item.server, place)
+    more = len(kept) < len(merged) or any(one.more for one in found.values())
+    previous = [first.get(name, one.last if one.items else one.first) for name, one in found.items()]
+    return LogPage(
+        [item for _, item in kept],
+        join_cursors(one.last for one in found.values()),
+        join_cursors(previous) if more else "",
+    )
+
+
+def read_after(logs: Sequence[ServerLog], selection: Selection, count: int, after: str) -> LogPage:
+    """The first `count` whole lines behind a cursor; "" is before the oldest that is kept."""
+    places = parse_cursor(after)
+    found = {log.server: _after_of(log, selection, count, places) for log in logs}
+    merged = _merged(found.values())
+    kept = merged[: _end_of_first(merged, count)]
+    left = {item.server: place for place, item in reversed(merged[len(kept) :])}
+    cursors = [left.get(name, one.last) for name, one in found.items()]
+    # A server whose log began after the cursor was given has no place in it.
+    is_lost = len(places) > sum(one.matched for one in found.values())
+    missed = tuple(name for name, one in found.items() if not one.matched and one.last) if is_lost else ()
+    return LogPage([item for _, item in kept], join_cursors(cursors), missed=missed)
+
+
+# -- several servers -------------------------------------------------------------------------------
+
+
+def _merged(found: Iterable[_Found]) -> list[tuple[str, LogLine | RunMark]]:
+    """All items by time; those of one server stay in their own order, were the clock set back."""
+    timed = merge(*(_with_times(one.items) for one in found), key=itemgetter(0))
+    return [item for _, item in timed]
+
+
+def _with_times(
+    items: Iterable[tuple[str, LogLine | RunMark]],
+) -> Iterator[tuple[int, tuple[str, LogLine | RunMark]]]:
+    latest = 0
+    for place, item in items:
+        latest = max(latest, item.time or 0)
+        yield latest, (place, item)
+
+
+def _end_of_first(items: Sequence[tuple[str, LogLine | RunMark]], count: int) -> int:
+    """Where the first so many lines end."""
+    for index, (_, item) in enumerate(items):
+        if isinstance(item, LogLine):
+            if not count:
+                return index
+            count -= 1
+    return len(items)
+
+
+def _start_of_last(items: Sequence[tuple[str, LogLine | RunMark]], count: int) -> int:
+    """Where the last so many lines begin, with the beginning of a run right before them."""
+    return len(items) - _end_of_first(items[::-1], count)
+
+
+# -- one server ------------------------------------------------------------------------------------
+
+
+def _last_of(log: ServerLog, selection: Selection, count: int, places: Mapping[str, int]) -> _Found:
+    items: list[tuple[str, LogLine | RunMark]] = []
+    size, lines, first, last = 0, 0, "", ""
+    with open_parts(log.path) as parts:
+        for part, end in _parts_before(parts, places):
+            last = last or f"{part.id}-{end if places else part.end()}"
+            found: list[tuple[int, LogLine]] = []
+            for start, line in PartLines(log.server, part, selection).backwards(0, end):
+                if lines == count or size > MOST_BYTES:
+                    oldest = found[-1][0] if found else end
+                    items[:0] = _with_runs(log, selection, part, found[::-1], oldest, end)
+                    return _Found(items, items[0][0] if items else last, last, more=True)
+                found.append((start, line))
+                lines, size = lines + 1, size + len(line.text)
+            items[:0] = _with_runs(log, selection, part, found[::-1], 0, end)
+            first = f"{part.id}-0"
+    return _Found(items, first, last, more=False)
+
+
+def _parts_before(parts: Iterator[LogPart], places: Mapping[str, int]) -> Iterator[tuple[LogPart, int]]:
+    """The files with lines in front of these places, newest first, each with the end of those lines."""
+    is_behind = bool(places)
+    for part in parts:
+        place = part.place_of(places) if is_behind else part.size
+        if place is not None:
+            yield part, place
+            is_behind = False
+
+
+def _after_of(log: ServerLog, selection: Selection, count: int, places: Mapping[str, int]) -> _Found:
+    with open_parts(log.path, places) as parts:
+        opened: list[LogPart] = []
+        place = None
+        while place is None and (part := next(parts, None)) is not None:
+            opened.append(part)
+            place = part.place_of(places) if places else None
+        return _found_after(log, selection, count, opened[::-1], place)
+
+
+def _found_after(
+    log: ServerLog, selection: Selection, count: int, parts: Sequence[LogPart], place: int | None
+) -> _Found:
+    items: list[tuple[str, LogLine | RunMark]] = []
+    offset, size, lines, last = place or 0, 0, 0, ""
+    first = f"{parts[0].id}-{offset}" if parts else ""
+    for part in parts:
+        end = part.end()
+        found: list[tuple[int, LogLine]] = []
+        for start, line in PartLines(log.server, part, selection).forwards(offset, end):
+            if lines == count or size > MOST_BYTES:
+                items += _with_runs(log, selection, part, found, offset, start)
+                return _Found(items, first, f"{part.id}-{start}", more=True, matched=place is not None)
+            found.append((start, line))
+            lines, size = lines + 1, size + len(line.text)
+        items += _with_runs(log, selection, part, found, offset, end)
+        offset, last = 0, f"{part.id}-{max(offset, end)}"
+    return _Found(items, first, last, more=False, matched=place is not None)
+
+
+def _with_runs(
+    log: ServerLog,
+    selection: Selection,
+    part: LogPart,
+    lines: Sequence[tuple[int, LogLine]],
+    start: int,
+    end: int,
+) -> list[tuple[str, LogLine | RunMark]]:
+    """The lines of a file, and where runs begin between two offsets, each with the cursor before it."""
+    began: list[tuple[int, LogLine | RunMark]] = []
+    if part.marks is not None:
+        for mark in part.marks.runs(start, end):
+            is_late = selection.since is not None and mark.time < selection.since
+            if selection.run in {None, mark.run} and not is_late:
+                began.append((mark.offset, RunMark(mark.time, log.server, mark.run, mark.pid)))
+    # Stable: a run begins before the line at the same offset.
+    items = sorted([*began, *lines], key=itemgetter(0)) if began else lines
+    return [(f"{part.id}-{offset}", item) for offset, item in items]

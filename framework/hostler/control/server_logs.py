@@ -1,0 +1,139 @@
+"""The handlers of the control API that show what servers have printed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from msgspec import Struct
+
+from hostler import Server
+from hostler.control import log_lines
+from hostler.control.log_history import LogPage as Page
+from hostler.control.log_history import ServerLog, parse_cursor, read_after, read_last
+from hostler.control.log_lines import LogLine as Line
+from hostler.control.log_lines import Selection
+from hostler.control.log_shapes import LogLine, LogPage
+from hostler.control.problems import Refused
+from hostler.control.routing import Call, Route
+from hostler.control.server_commands import ServerCommands
+
+T = TypeVar("T")
+_PAGE = 200
+_LARGEST_PAGE = 1000
+_MOMENT = 0.5
+_MOST_READING = 3  # at a time: other work has to find a thread, too
+
+
+class ServerLogQuery(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which lines: from a time on, and before one; with a literal text in them, of a stream, of a run.
+
+    With `after` the first lines behind that cursor, of which "" is before the oldest; otherwise the last
+    lines, with `before` those in front of that cursor. At most `limit` in a page.
+    """
+
+    since: str | None = None
+    until: str | None = None
+    after: str | None = None
+    before: str | None = None
+    contains: str = ""
+    stream: Literal["stdout", "stderr"] | None = None
+    run: int | None = None
+    limit: int = _PAGE
+
+
+class LogQuery(ServerLogQuery, kw_only=True, forbid_unknown_fields=True):
+    """The same, of several servers: of all, or of those whose names are given, with commas between them."""
+
+    servers: str = ""
+
+
+class ServerLogs:
+    """Answers requests about the output of the servers that `commands` finds."""
+
+    def __init__(self, commands: ServerCommands) -> None:
+        self._commands = commands
+        self._reading = asyncio.Semaphore(_MOST_READING)
+
+    async def log(self, call: Call) -> Any:
+        """A page of the lines of all servers, merged by time."""
+        names = [name for name in call.query.servers.split(",") if name]
+        return await self._answer(call, self._commands.find(names))
+
+    async def server_log(self, call: Call) -> Any:
+        """A page of the lines of one server."""
+        return await self._answer(call, self._commands.find([call.parts["name"]]))
+
+    async def _answer(self, call: Call, servers: Sequence[Server]) -> tuple[int, object]:
+        query, selection = call.query, selection_of(call.query)
+        logs = [ServerLog(server.name, path) for server in servers if (path := log_path(server)) is not None]
+        read = partial(read_last, logs, selection, query.limit, query.before or "")
+        if query.after is not None:
+            read = partial(read_after, logs, selection, query.limit, query.after)
+        page = await self._read(read)
+        return 200, LogPage(
+            lines=[LogLine(**self._with_pid(line).as_dict()) for line in page.lines],
+            next=page.next,
+            previous=page.previous or None,
+            missed=list(page.missed),
+        )
+
+    def _with_pid(self, line: Line) -> Line:
+        """The line with the pid of its run, which its file knows only a moment later than its first lines."""
+        if line.pid is not None or line.time is None:
+            return line
+        (server,) = self._commands.find([line.server])
+        spawned_at = datetime.now(UTC) - timedelta(seconds=server.uptime + _MOMENT)
+        is_present = line.run == server.generation and line.time >= log_lines.micros_of(spawned_at)
+        return line._replace(pid=server.pid) if is_present else line
+
+    async def _read(self, read: Callable[[], Page]) -> Page:
+        """Read in a thread, as a disk may take its time."""
+        async with self._reading:
+            return await asyncio.to_thread(read)
+
+    def routes(self) -> tuple[Route, ...]:
+        """Its part of the table."""
+        get, answer = partial(Route, "GET"), LogPage
+        name = ("not_found",)
+        return (
+            get("/v1/log", self.log, answer, query=LogQuery, problems=name),
+            get("/v1/servers/{name}/log", self.server_log, answer, query=ServerLogQuery, problems=name),
+        )
+
+
+def selection_of(query: ServerLogQuery) -> Selection:
+    """Which lines a query selects. Raises Refused for what cannot be meant."""
+    if not 1 <= query.limit <= _LARGEST_PAGE:
+        raise Refused("invalid_request", f"query: limit is 1 to {_LARGEST_PAGE}, found {query.limit}")
+    if query.after is not None and query.before is not None:
+        raise Refused("invalid_request", "query: after and before exclude each other")
+    for cursor in (query.after, query.before):
+        try:
+            parse_cursor(cursor or "")
+        except ValueError as error:
+            raise Refused("invalid_request", f"query: {error}") from None
+    since, until = _micros("since", query.since), _micros("until", query.until)
+    return Selection(since, until, query.contains, query.stream, query.run)
+
+
+def _micros(name: str, text: str | None) -> int | None:
+    try:
+        return None if text is None else log_lines.micros_of(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        example = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        raise Refused("invalid_request", f'query: {name} is a time as "{example}", found {text!r}') from None
+
+
+def log_path(server: Server) -> Path | None:
+    """Where the output of a server is written, or will be; None where no plugin does that."""
+    if server.log is not None:
+        return server.log.path
+    for plugin in server.spec.plugins:
+        if plugin.name == "log-rotation":
+            return server.data_dir / str(plugin.options.get("path") or f"{server.name}.log")
+    return None

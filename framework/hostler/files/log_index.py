@@ -1,0 +1,219 @@
+"""The index beside a log file: from which stream, run and time each part of it is.
+
+A log file is for people; its index (".web.log.index" beside "web.log") is for programs that read it. It holds
+a head and records of one size, each about the lines from an offset on. The head has a random id, by which a
+place in the file is known whatever name the file has by then.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Literal
+
+MAGIC = b"hostler1"
+HEAD = struct.Struct("<8s8sQ8sQ24x")
+"""MAGIC, the id, the inode of the log file, the id before this one, and up to where that one holds."""
+RECORD = struct.Struct("<QqIIB7x")
+"""The offset, the time in microseconds, the run, the pid of its process (0: not known yet), and the kind."""
+
+STREAMS = ("", "stdout", "stderr")
+"""Streams by the lowest bits of a kind; "" where it is not known."""
+STREAM, JSON, STAMPED, BEGAN = 0x0F, 0x10, 0x20, 0x80
+"""Of a kind: its stream; lines are JSON objects, or begin with a time; a run begins here."""
+
+EACH_BYTES = 64 * 1024
+EACH_SECONDS = 0.1
+_MOST_WAITING = 4096 * RECORD.size
+_INODE_AT = 16
+_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class LogIndex:
+    """Writes the index of one log file, for the plugin that writes that file; used on one thread at a time.
+
+    `run` is the generation of the launch. `pid` tells the pid of its process, None before there is one.
+    `format` says what the lines are: text, "stamped" (each begins with a time), or JSON objects with
+    "time", "server", "stream" and "line". No method raises OSError: a log is worth more than its index.
+    """
+
+    def __init__(
+        self,
+        run: int,
+        *,
+        format: Literal["text", "stamped", "json"] = "text",  # noqa: A002
+        pid: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        self._run = run
+        self._format = {"text": 0, "stamped": STAMPED, "json": JSON}[format]
+        self._ask_pid = pid
+        self._pid = 0
+        self._fd = -1
+        self._id = b""
+        self._inode = 0
+        self._end = 0  # of the records
+        self._waiting = b""  # what found no room yet
+        self._has_begun = False
+        self._stream = ""
+        self._offset = 0
+        self._noted_at = 0.0
+        self._noted = 0
+        self._knew_pid = True
+
+    def open(self, folder: int, name: str, log: int, size: int) -> None:
+        """Go on with the index of an open log file of `size` bytes, or begin a new one.
+
+        `folder` is a descriptor of its folder, `name` its name there. One that does not fit is replaced.
+        """
+        self.close()
+        self._stream, self._waiting = "", b""
+        try:
+            self._inode = os.fstat(log).st_ino
+            if not self._go_on(folder, index_name(name), log, size):
+                self._begin(folder, index_name(name))
+        except OSError:
+            self.close()
+        if self._fd >= 0 and not self._has_begun:
+            self._has_begun = True
+            self._add(size, BEGAN)
+
+    def is_due(self, stream: str, offset: int) -> bool:
+        """Whether something is to be noted for output of this stream near this offset."""
+        return (
+            stream != self._stream
+            or offset - self._offset >= EACH_BYTES
+            or time.monotonic() - self._noted_at >= EACH_SECONDS
+        )
+
+    def note(self, stream: str, offset: int) -> None:
+        """Before it is written: lines of this stream begin at this offset."""
+        if self._fd >= 0 and self.is_due(stream, offset):
+            self._stream, self._offset, self._noted_at = stream, offset, time.monotonic()
+            self._add(offset, STREAMS.index(stream))
+
+    def cut(self, size: int) -> None:
+        """The log file has only `size` bytes any more: places behind them are no longer valid."""
+        if self._fd < 0:
+            return
+        self._stream, self._waiting = "", b""
+        try:
+            self._end = self._end_within(size)
+            self._write_head(self._id, size)
+            os.ftruncate(self._fd, self._end)
+        except (OSError, struct.error):
+            self.close()
+
+    def close(self) -> None:
+        """Close the index, not its log."""
+        if self._fd >= 0:
+            if self._stream and not self._knew_pid:  # the output was faster than whoever spawned the process
+                self._add(self._offset, STREAMS.index(self._stream), self._noted)
+            self.disown()
+
+    def disown(self) -> None:
+        """Close it and write nothing more, as in a forked child."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _add(self, offset: int, kind: int, noted: int = 0) -> None:
+        self._pid = self._pid or self._ask_pid() or 0
+        self._knew_pid = bool(self._pid)
+        self._noted = noted or time.time_ns() // 1000
+        record = RECORD.pack(offset, self._noted, self._run, self._pid, kind | self._format)
+        data = self._waiting + record
+        try:
+            written = os.pwrite(self._fd, data, self._end)
+        except OSError:
+            written = 0
+        if written == len(data):
+            self._end += written
+            self._waiting = b""
+        elif len(data) < _MOST_WAITING:
+            self._waiting = data
+        else:  # what is behind the first of them is of nobody knows which stream
+            self._waiting = data[: RECORD.size - 8] + bytes(8)
+
+    def _go_on(self, folder: int, name: str, log: int, size: int) -> bool:
+        """Open the index that is there; False where there is none that fits."""
+        try:
+            self._fd = os.open(name, _FLAGS, dir_fd=folder)
+        except FileNotFoundError:
+            return False
+        found = os.fstat(self._fd)
+        if not is_private(found):
+            return False
+        try:
+            magic, self._id, named, *_ = HEAD.unpack(os.pread(self._fd, HEAD.size, 0))
+        except struct.error:
+            return False
+        if magic != MAGIC or named != self._inode:
+            return False
+        self._end = HEAD.size + (found.st_size - HEAD.size) // RECORD.size * RECORD.size
+        end = self._end
+        self._end = self._end_within(size)
+        if self._end < end:  # after a power cut, perhaps: the log lost more than its index
+            self._write_head(self._id, size)
+        offset = self._offset_before(self._end) if self._end > HEAD.size else 0
+        return not offset or os.pread(log, 1, offset - 1) == b"\n"
+
+    def _begin(self, folder: int, name: str) -> None:
+        self.close()
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
+        self._fd = os.open(name, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
+        self._end = HEAD.size
+        self._write_head(bytes(8), 0)
+
+    def _write_head(self, before: bytes, valid: int) -> None:
+        self._id = os.urandom(8)
+        os.pwrite(self._fd, HEAD.pack(MAGIC, self._id, self._inode, before, valid), 0)
+
+    def _end_within(self, size: int) -> int:
+        """The end of the records that are about the first `size` bytes."""
+        end = self._end
+        while end > HEAD.size and self._offset_before(end) > size:
+            end -= RECORD.size
+        return end
+
+    def _offset_before(self, end: int) -> int:
+        offset: int = RECORD.unpack(os.pread(self._fd, RECORD.size, end - RECORD.size))[0]
+        return offset
+
+    @staticmethod
+    def rename(folder: int, old: str, new: str) -> None:
+        """After a log file got a new name: its index follows."""
+        with suppress(OSError):
+            os.replace(index_name(old), index_name(new), src_dir_fd=folder, dst_dir_fd=folder)
+
+    @staticmethod
+    def remove(folder: int, name: str) -> None:
+        """After a log file was removed: its index goes too."""
+        with suppress(OSError):
+            os.unlink(index_name(name), dir_fd=folder)
+
+    @staticmethod
+    def hand_over(folder: int, name: str, copy: str) -> None:
+        """Before a log file is replaced by a compressed copy of it: its index is that of the copy."""
+        with suppress(OSError):
+            inode = os.stat(copy, dir_fd=folder, follow_symlinks=False).st_ino
+            fd = os.open(index_name(name), _FLAGS, dir_fd=folder)
+            try:
+                os.pwrite(fd, inode.to_bytes(8, "little"), _INODE_AT)
+            finally:
+                os.close(fd)
+
+
+def index_name(name: str) -> str:
+    """The name of the index of a log file."""
+    return f".{name}.index"
+
+
+def is_private(found: os.stat_result) -> bool:
+    """Whether it is a plain file of our own that nobody else reads or writes, with one name."""
+    plain = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+    return plain and found.st_uid in {os.geteuid(), 0} and not found.st_mode & 0o077

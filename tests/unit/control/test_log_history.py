@@ -1,0 +1,151 @@
+"""The history of logs: pages over rotated files, merged by time, and the seam of a cursor."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hostler import LogIndex, StreamName
+from hostler.control.log_history import RunMark, ServerLog, read_after, read_last
+from hostler.control.log_lines import LogLine, Selection
+from hostler_plugins.log_rotation.sink import LogFile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+ALL = Selection()
+
+
+class Writer:
+    """One server's log, written as log-rotation does, run after run."""
+
+    def __init__(self, folder: Path, server: str = "web", **options: Any) -> None:
+        self.log = ServerLog(server, folder / f"{server}.log")
+        self.options: dict[str, Any] = {"max_size": 10_000_000, "keep": 50} | options
+        self.run = 0
+        self.begin()
+
+    def begin(self) -> None:
+        self.run += 1
+        index = LogIndex(self.run, pid=lambda: 100 + self.run)
+        self.file = LogFile(self.log.path, index=index, **self.options)
+        self.file.open()
+
+    def again(self) -> None:
+        self.file.close()
+        self.begin()
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[Writer]:
+    writer = Writer(tmp_path)
+    yield writer
+    writer.file.close()
+
+
+def texts(lines: list[LogLine]) -> list[str]:
+    return [line.text for line in lines]
+
+
+def test_the_last_lines_have_their_stream_run_pid_and_time(web: Writer) -> None:
+    web.file.write("stdout", b"one\ntwo\n")
+    web.file.write("stderr", b"oh\n")
+    web.again()
+    web.file.write("stdout", b"three\nhalf")
+
+    page = read_last([web.log], ALL, 3)
+
+    assert [line[1:6] + line[7:] for line in page.lines] == [
+        ("web", "stderr", 1, 101, "oh", False),
+        ("web", "stdout", 2, 102, "three", False),
+        ("web", "stdout", 2, 102, "half", True),
+    ]
+    assert all(line.time for line in page.lines)
+    assert [(item.run, item.pid) for item in page.items if isinstance(item, RunMark)] == [(2, 102)]
+
+
+# -- the seam --------------------------------------------------------------------------------------
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.sampled_from(["stdout", "stderr"]), st.lists(st.integers(0, 60), max_size=4), st.booleans()
+        ),
+        st.sampled_from(["run", "read", "resume"]),
+    ),
+    max_size=25,
+)
+
+
+class Model:
+    """A log that is written and read in any order, and what its two streams were."""
+
+    def __init__(self, folder: str, page: int, **options: Any) -> None:
+        self.writer = Writer(Path(folder), keep=10_000, **options)
+        self.page = page
+        self.written = {"stdout": "", "stderr": ""}
+        self.read: list[LogLine] = []
+        self.cursor = ""
+        self.number = 0
+
+    def take(self, step: Any) -> None:
+        if isinstance(step, tuple):
+            self.write(*step)
+        elif step == "run":
+            self.next_run()
+        elif step == "read":
+            self.follow()
+        elif self.read:  # as a client that was cut off behind the last line it got
+            self.cursor = self.read[-1].cursor
+
+    def write(self, stream: StreamName, sizes: list[int], ends: bool) -> None:
+        first = self.number + 1
+        self.number += len(sizes)
+        data = "".join(f"{stream[3]}{first + at}:{'x' * size}\n" for at, size in enumerate(sizes))
+        data = data if ends else data.removesuffix("\n")
+        self.written[stream] += data
+        self.writer.file.write(stream, data.encode())
+
+    def next_run(self) -> None:
+        for stream, text in self.written.items():  # a new run ends the last lines of the one before
+            self.written[stream] = text + "\n" if text and not text.endswith("\n") else text
+        self.writer.again()
+
+    def follow(self) -> bool:
+        """Read one page; whether it had lines."""
+        found = read_after([self.writer.log], ALL, self.page, self.cursor)
+        assert not found.missed
+        self.read += found.lines
+        self.cursor = found.next
+        return bool(found.lines)
+
+    def backwards(self, cursor: str) -> list[LogLine]:
+        lines: list[LogLine] = []
+        while cursor:
+            found = read_last([self.writer.log], ALL, self.page, cursor)
+            lines[:0] = found.lines
+            cursor = found.previous
+        return lines
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps=STEPS, max_size=st.integers(20, 400), page=st.integers(1, 5), compress=st.booleans())
+def test_one_who_follows_gets_each_line_once_whatever_is_written_meanwhile(
+    steps: list[Any], max_size: int, page: int, compress: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        model = Model(folder, page, max_size=max_size, compress=compress)
+        for step in steps:
+            model.take(step)
+        model.next_run()
+        model.writer.file.close()
+        while model.follow():
+            pass
+
+        for stream, text in model.written.items():
+            assert texts([line for line in model.read if line.stream == stream]) == text.splitlines()
+        last = read_last([model.writer.log], ALL, 1000)
+        assert [line[1:] for line in last.lines] == [line[1:] for line in model.read]
+        assert model.backwards(last.next) == last.lines
