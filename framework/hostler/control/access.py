@@ -121,14 +121,16 @@ def _refuse_another(request: web.BaseRequest, name: str, allowed: set[str]) -> N
 class Gate(asyncio.Protocol):
     """The first protocol of each connection: hands ours to `inner`, closes others before they are read."""
 
-    def __init__(self, entrance: Entrance, inner: Callable[[], asyncio.Protocol]) -> None:
-        self._entrance = entrance
+    def __init__(
+        self, accepts: Callable[[asyncio.Transport], bool], inner: Callable[[], asyncio.Protocol]
+    ) -> None:
+        self._accepts = accepts
         self._inner = inner
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Look who it is."""
         transport = cast("asyncio.Transport", transport)  # that of uvloop is no subclass
-        if not self._entrance.accepts(transport):
+        if not self._accepts(transport):
             transport.abort()
             return
         inner = self._inner()

@@ -227,7 +227,7 @@ class Api:
     def _reading(self) -> tuple[Route, ...]:
         get, name = partial(Route, "GET"), ("not_found",)
         return (
-            get("/v1", self.daemon, shapes.Daemon),
+            get("/v1", self.daemon, shapes.Daemon, has_room=True),
             get("/v1/servers", self.servers, shapes.ServerList, query=ServerQuery),
             get("/v1/servers/{name}", self.server, shapes.ServerRow, problems=name),
             *Inspection(self._find, self._supervisor, self._board.memory).routes(),
@@ -240,7 +240,7 @@ class Api:
             ),
             get("/v1/events", self.events, shapes.EventPage, query=EventQuery, streams=True),
             get("/openapi.json", self.document, dict),
-            get("/livez", self.live, None, allowed="everybody"),
+            get("/livez", self.live, None, allowed="everybody", has_room=True),
             get("/readyz", self.ready, None, statuses=(200, 503), allowed="everybody"),
         )
 
@@ -262,4 +262,6 @@ class Api:
                     statuses=(200, 202),
                     problems=problems,
                 )
-        yield Route("POST", "/v1/shutdown", self.shutdown, None, body=Shutdown, statuses=(202,))
+        yield Route(
+            "POST", "/v1/shutdown", self.shutdown, None, body=Shutdown, statuses=(202,), has_room=True
+        )

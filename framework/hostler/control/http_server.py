@@ -16,6 +16,7 @@ from aiohttp import web
 
 from hostler import ServerError, __version__
 from hostler.control.access import Entrance, Gate
+from hostler.control.connections import Connections
 from hostler.control.event_stream import EventStream
 from hostler.control.problems import Refused, refused
 from hostler.control.routing import Call, Route, find, read_body, read_query
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("hostler.control")
 _LARGEST_BODY = 64 * 2**10
-_MOST_CONNECTIONS = 64  # beside those that follow events
-_MOST_STREAMS = 128
-_IDLE_SECONDS = 30.0  # also without a first request, or with half of one
+_IDLE_SECONDS = 75.0  # also with half of a request after the first one
+_WRITE_SECONDS = 30.0
 _BODY_SECONDS = 30.0
 _HEAD = {"Hostler-Version": __version__, "Hostler-Api": "1", "Cache-Control": "no-store"}
 _HEAD |= {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
@@ -77,8 +77,8 @@ class HttpServer:
             tcp_keepalive=False,
             lingering_time=0,
         )
+        self._connections = Connections(self._http)
         self._listening: asyncio.Server | None = None
-        self._streams = 0
 
     async def listen(self, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         """Accept connections from now on, as the entrance decides."""
@@ -92,7 +92,15 @@ class HttpServer:
             )
 
     def _gate(self) -> Gate:
-        return Gate(self._entrance, self._http)
+        return Gate(self._accepts, self._connection)
+
+    def _accepts(self, transport: asyncio.Transport) -> bool:
+        return not self._connections.is_full and self._entrance.accepts(transport)
+
+    def _connection(self) -> web.RequestHandler:
+        connection = self._http()
+        self._connections.add(connection)
+        return connection
 
     def stop_listening(self) -> None:
         """Accept nobody any more, and close the socket; who is connected stays."""
@@ -111,6 +119,10 @@ class HttpServer:
         await self._http.shutdown(seconds)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        with self._connections.asking(request.protocol):
+            return await _sent(request, await self._response(request))
+
+    async def _response(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._answer(request)
         except Refused as error:
@@ -128,10 +140,11 @@ class HttpServer:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         streams = "text/event-stream" in request.headers.get("Accept", "")
-        self._check_limits(streams)
         scopes = await self._entrance.scopes(request)
         route, parts = find(self._routes, request.method, request.rel_url.raw_path)
         _require(route, scopes)
+        if not route.has_room:
+            self._connections.refuse_too_many(streams=streams)
         query = parse_qs(request.rel_url.raw_query_string, keep_blank_values=True)
         call = Call(
             parts,
@@ -142,19 +155,10 @@ class HttpServer:
         )
         result = await route.handler(call)
         if isinstance(result, EventStream):
-            self._streams += 1
-            try:
+            with self._connections.streaming():
                 return await _stream(request, result)
-            finally:
-                self._streams -= 1
         status, value = result
         return _json(status, value)
-
-    def _check_limits(self, streams: bool) -> None:
-        if streams and self._streams >= _MOST_STREAMS:
-            raise Refused("too_many", f"{_MOST_STREAMS} streams are open, which is the most")
-        if not streams and len(self._http.connections) - self._streams > _MOST_CONNECTIONS:
-            raise Refused("too_many", f"{_MOST_CONNECTIONS} connections are open, which is the most")
 
 
 def _require(route: Route, scopes: frozenset[Scope]) -> None:
@@ -178,6 +182,18 @@ async def _read(request: web.BaseRequest) -> bytes:
     if len(data) > _LARGEST_BODY:
         raise Refused("too_large", f"the most is {_LARGEST_BODY // 2**10} KiB")
     return data
+
+
+async def _sent(request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
+    """Send it, to a client that takes it."""
+    try:
+        async with asyncio.timeout(_WRITE_SECONDS):
+            await response.prepare(request)
+            await response.write_eof()
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+    return response
 
 
 async def _stream(request: web.BaseRequest, stream: EventStream) -> web.StreamResponse:

@@ -34,7 +34,8 @@ class Call:
 class Route:
     """One row of the table. `statuses` are those of an answer that is no problem.
 
-    `allowed`: who may ask over TCP, by the scope of the token; by default as the method has it.
+    `allowed`: who may ask over TCP, by the scope of the token; by default as the method has it. One that
+    `has_room` is answered however many clients there are.
 
     `streams` says that it answers `Accept: text/event-stream`, too.
     """
@@ -48,6 +49,7 @@ class Route:
     statuses: Sequence[int] = (200,)
     problems: Sequence[str] = ()
     allowed: Scope | Literal["everybody"] | None = None
+    has_room: bool = False
     streams: bool = False
 
     @property

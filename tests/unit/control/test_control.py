@@ -421,20 +421,6 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
         writer.close()
 
 
-async def test_too_many_clients_are_told_to_come_again(directories: Directories) -> None:
-    async with controlled(directories=directories) as client:
-        await client.get("/v1")
-        held = [socket.socket(socket.AF_UNIX) for _ in range(64)]
-        for one in held:
-            one.connect(client.control.socket)
-        try:
-            answer = await client.ask("GET", "/v1")
-            assert (answer.status, answer.headers["retry-after"]) == (503, "1")
-        finally:
-            for one in held:
-                one.close()
-
-
 async def test_streams_have_a_limit_of_their_own(directories: Directories) -> None:
     async with controlled(directories=directories) as client:
         streams = [stream(client.control.socket, "/v1/events") for _ in range(128)]
