@@ -87,6 +87,8 @@ class AsyncClient:
     start = asynchronous(calls.start)
     stop = asynchronous(calls.stop)
     restart = asynchronous(calls.restart)
+    add = asynchronous(calls.add)
+    remove = asynchronous(calls.remove)
     reload = asynchronous(calls.reload)
     environment = asynchronous(calls.environment)
     shutdown = asynchronous(calls.shutdown)

@@ -94,6 +94,8 @@ class Client:
     start = blocking(calls.start)
     stop = blocking(calls.stop)
     restart = blocking(calls.restart)
+    add = blocking(calls.add)
+    remove = blocking(calls.remove)
     reload = blocking(calls.reload)
     environment = blocking(calls.environment)
     shutdown = blocking(calls.shutdown)

@@ -167,6 +167,20 @@ def reload(
     return Call("POST", "/v1/reload", shapes.Changes, _body(body), float("inf"))
 
 
+def add(template: str, name: str, /, **parameters: Any) -> Call[shapes.ServerRow]:
+    """Add a server of a template, with values for its parameters; nothing where there is the same already.
+
+    It is refused ("exists") where there is another one of this name.
+    """
+    body = _body({"template": template, "parameters": parameters})
+    return Call("PUT", _of(name), shapes.ServerRow, body)
+
+
+def remove(name: str) -> Call[None]:
+    """Stop a server, and forget it. It is refused ("needed_by_others") where others need it."""
+    return Call("DELETE", _of(name), type(None), limit=float("inf"))
+
+
 def environment() -> Call[shapes.Variables]:
     """The names of the variables that the configuration refers to, as it is on disk now."""
     return Call("GET", "/v1/environment", shapes.Variables)

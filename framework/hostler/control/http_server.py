@@ -221,6 +221,8 @@ def _problem(error: Refused) -> web.Response:
     headers = dict(_HEAD)
     if error.problem.status == 503:
         headers["Retry-After"] = "1"
+    if error.allowed:
+        headers["Allow"] = error.allowed
     if challenge := _CHALLENGES.get(error.kind):
         headers["WWW-Authenticate"] = challenge
     return web.Response(

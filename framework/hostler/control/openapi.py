@@ -83,7 +83,9 @@ def _operation(route: Route, of_type: dict[type, Any], components: dict[str, Any
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
-        operation["requestBody"] = {"content": {"application/json": {"schema": of_type[route.body]}}}
+        needed = bool(components[route.body.__name__].get("required"))
+        content = {"application/json": {"schema": of_type[route.body]}}
+        operation["requestBody"] = {"required": needed, "content": content}
     operation["security"] = [] if route.scope is None else [{"token": [route.scope]}]
     return operation | {"responses": _responses(route, of_type)}
 
@@ -104,7 +106,8 @@ def _responses(route: Route, of_type: dict[type, Any]) -> dict[str, Any]:
         response = responses.setdefault(str(status), {"description": ""})
         described = response["description"]
         response["description"] = f"{described}; {kind}: {title}" if described else f"{kind}: {title}"
-        response.setdefault("content", {})["application/problem+json"] = {"schema": of_type[Problem]}
+        if route.answer is not None or status not in route.statuses:  # what may be empty has no content
+            response.setdefault("content", {})["application/problem+json"] = {"schema": of_type[Problem]}
     return dict(sorted(responses.items()))
 
 

@@ -53,12 +53,13 @@ STATUSES: Mapping[str, tuple[int, str]] = {
 
 
 class Refused(Exception):
-    """Raised when a request cannot be answered as asked; holds the problem."""
+    """Raised when a request cannot be answered as asked; holds the problem, and the allowed methods."""
 
-    def __init__(self, kind: str, detail: str, **more: Any) -> None:
+    def __init__(self, kind: str, detail: str, *, allowed: str = "", **more: Any) -> None:
         super().__init__(detail)
         status, title = STATUSES[kind]
         self.kind = kind
+        self.allowed = allowed
         self.problem = Problem(type=f"/problems/{kind}", title=title, status=status, detail=detail, **more)
 
 

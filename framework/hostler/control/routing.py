@@ -12,6 +12,8 @@ import msgspec
 from hostler.control.problems import Refused
 from hostler.control.tokens import Scope
 
+_EXACT = 2.0**53  # from here on not every whole number is a float
+
 Answer: TypeAlias = "tuple[int, Any]"
 """The status, and the value that becomes the body; None for no body."""
 
@@ -74,7 +76,7 @@ def find(routes: Sequence[Route], method: str, path: str) -> tuple[Route, dict[s
             return route, parts
     if found:
         allowed = ", ".join(sorted({route.method for route, _ in found}))
-        raise Refused("method", f"{path} takes {allowed}, not {method}")
+        raise Refused("method", f"{path[:200]} takes {allowed}, not {method}", allowed=allowed)
     raise Refused("unsupported", f"there is no {path[:200]} in this version of hostler")
 
 
@@ -97,10 +99,16 @@ def read_body(route: Route, data: bytes) -> Any:
             raise Refused("invalid_request", f"{route.path} takes no body")
         return None
     try:
-        value = msgspec.json.decode(data or b"{}")
+        value = msgspec.json.Decoder(float_hook=_number).decode(data or b"{}")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused("invalid_request", f"the body is no JSON: {error}") from None
     return _convert(value, route.body, strict=True, what="body")
+
+
+def _number(text: str) -> float:
+    """A number of JSON, in which 3.0 is 3: some languages write whole numbers so."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < _EXACT else value
 
 
 def _convert(value: object, kind: type[Any], *, strict: bool, what: str) -> Any:

@@ -5,14 +5,16 @@ Durations are seconds, sizes bytes, times RFC 3339 in UTC with milliseconds. Wha
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 Wanted = Literal["up", "down"]
 When = Literal["now", "idle"]
 Words = dict[str, str]
+Limit = Annotated[int, Meta(ge=1, le=1000)]
+Seconds = Annotated[float, Meta(ge=0)]
 
 
 class HealthWord(Struct, kw_only=True):
@@ -106,11 +108,11 @@ class Command(Struct, kw_only=True, forbid_unknown_fields=True):
     """How to carry out a command: with `wait` the answer comes when it is done, within `timeout` seconds."""
 
     wait: bool = True
-    timeout: float | None = None
+    timeout: Seconds | None = None
     force: bool = False
-    generation: int | None = None
+    generation: Annotated[int, Meta(ge=0)] | None = None
     when: When = "now"
-    within: float = 600.0
+    within: Seconds = 600.0
 
 
 class Commands(Command, kw_only=True, forbid_unknown_fields=True):

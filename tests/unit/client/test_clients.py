@@ -17,7 +17,7 @@ import pytest
 from cli_project import eventually
 from controlled import Client as Daemon
 from controlled import controlled, short_folder
-from hostler import Directories, ProcessSpawnFailed, __version__
+from hostler import Directories, InvalidConfiguration, ProcessSpawnFailed, __version__, from_dict
 from hostler.client import AsyncClient, Client, Gap, NotRunning, RequestRefused, Unreachable, calls, shapes
 from openapi_document import document
 from scripted_server import SILENCE, ScriptedServer, answer
@@ -118,6 +118,23 @@ async def test_problems_are_raised_as_errors(
         with pytest.raises(ProcessSpawnFailed, match="/nowhere/prog") as failure:
             await ask("start", "broken", timeout=30)
         assert failure.value.context.server == "broken"
+
+
+@pytest.mark.parametrize("kind", TWINS)
+async def test_servers_of_templates_are_added_and_removed(
+    kind: str, directories: Directories, tmp_path: Path
+) -> None:
+    sleeper = {"parameters": {"seconds": {"required": True}}, "command": ["sleep", "${parameter.seconds}"]}
+    configuration = from_dict({"templates": {"sleeper": sleeper}, "servers": {}}, base=tmp_path)
+    async with controlled(configuration, directories=directories) as daemon, twin_of(kind, daemon) as ask:
+        assert (await ask("add", "sleeper", "a", seconds=60)).name == "a"
+        with pytest.raises(RequestRefused, match="there is another server of this name") as refusal:
+            await ask("add", "sleeper", "a", seconds=61)
+        assert refusal.value.kind == "exists"
+        with pytest.raises(InvalidConfiguration, match="there is no template 'x'"):
+            await ask("add", "x", "b")
+        assert await ask("remove", "a") is None
+        assert (await ask("servers")).servers == []
 
 
 @pytest.mark.parametrize("kind", TWINS)
@@ -358,7 +375,8 @@ def test_every_route_has_its_call() -> None:
 def _made(build: Any) -> Any:
     """The call with a name for each argument that it must have."""
     parameters = inspect.signature(build).parameters.values()
-    needed = [one for one in parameters if one.default is one.empty and one.kind is not one.VAR_POSITIONAL]
+    several = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    needed = [one for one in parameters if one.default is one.empty and one.kind not in several]
     return build(*[f"{{{one.name}}}" for one in needed])
 
 

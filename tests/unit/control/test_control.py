@@ -347,6 +347,17 @@ async def test_a_program_tells_which_variables_it_needs_and_is_given_them(direct
             assert "mallow" not in detail
 
 
+async def test_a_whole_number_may_be_written_with_a_point(directories: Directories) -> None:
+    async with controlled(directories=directories) as client:
+        answer = await client.post("/v1/servers/restart", generation=1.0, timeout=1e300)
+        assert answer == {"servers": []}
+
+
+async def test_a_wrong_method_is_told_which_are_right(directories: Directories) -> None:
+    async with controlled(directories=directories) as client:
+        assert (await client.ask("POST", "/v1/servers/web", {})).headers["allow"] == "DELETE, GET, PUT"
+
+
 async def test_a_program_that_cannot_be_told_says_so(directories: Directories) -> None:
     async with controlled(directories=directories) as client:
         assert (await client.problem("POST", "/v1/shutdown", {}))[:2] == (404, "unsupported")
@@ -370,6 +381,8 @@ async def test_a_program_that_cannot_be_told_says_so(directories: Directories) -
         ("POST", "/v1/servers/start", {"nmes": []}, "invalid_request"),
         ("POST", "/v1/servers/start", {"names": "fake"}, "invalid_request"),
         ("POST", "/v1/servers/start", [], "invalid_request"),
+        ("POST", "/v1/servers/start", {"timeout": -1}, "invalid_request"),
+        ("POST", "/v1/servers/restart", {"generation": 1.5}, "invalid_request"),
         ("POST", "/v1/servers/start", {"names": ["x" * 70_000]}, "too_large"),
         ("GET", "/v1/servers/" + "x" * 5000, None, "not_found"),
         ("GET", "/v1/servers/%FF", None, "not_found"),
