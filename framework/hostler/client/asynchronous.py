@@ -89,6 +89,7 @@ class AsyncClient:
     restart = asynchronous(calls.restart)
     add = asynchronous(calls.add)
     remove = asynchronous(calls.remove)
+    configuration = asynchronous(calls.configuration)
     reload = asynchronous(calls.reload)
     environment = asynchronous(calls.environment)
     shutdown = asynchronous(calls.shutdown)

@@ -96,6 +96,7 @@ class Client:
     restart = blocking(calls.restart)
     add = blocking(calls.add)
     remove = blocking(calls.remove)
+    configuration = blocking(calls.configuration)
     reload = blocking(calls.reload)
     environment = blocking(calls.environment)
     shutdown = blocking(calls.shutdown)

@@ -181,6 +181,12 @@ def remove(name: str) -> Call[None]:
     return Call("DELETE", _of(name), type(None), limit=float("inf"))
 
 
+def configuration(name: str | None = None) -> Call[shapes.Configuration]:
+    """The configuration, or one server of it, as it is on disk, with the origin of each value."""
+    target = "/v1/configuration" if name is None else f"{_of(name)}/configuration"
+    return Call("GET", target, shapes.Configuration)
+
+
 def environment() -> Call[shapes.Variables]:
     """The names of the variables that the configuration refers to, as it is on disk now."""
     return Call("GET", "/v1/environment", shapes.Variables)

@@ -361,6 +361,7 @@ def test_the_twins_have_the_same_calls() -> None:
 def test_every_route_has_its_call() -> None:
     public = [name for name, value in vars(Client).items() if inspect.isfunction(value) and name[0] != "_"]
     made = [_made(getattr(calls, name)) for name in [*public, "live"] if hasattr(calls, name)]
+    made.append(calls.configuration("{name}"))
     called = {
         (one.method.lower(), one.target.replace("%7B", "{").replace("%7D", "}"))
         for one in made
