@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ import click
 from hostler.cli.arguments import Layers, layer_options, select_servers, words_argument
 from hostler.cli.crashes import how_it_ended
 from hostler.cli.formatting import format_duration, format_time
+from hostler.control.location import locate
 from hostler.events.crash import KEPT, CrashRecord
 from hostler.events.messages import spent, what_followed
 from hostler.model.states import COMPLETED, State
@@ -55,14 +58,22 @@ def command(words: tuple[str, ...], layers: Layers) -> None:
     configuration, names, *_ = select_servers(words, layers)
     directories = Directories.default()
     namespace = resolve_namespace(directories, configuration.namespace or "")
+    found = [inspect_server(name, namespace, directories) for name in names]
     paragraphs = []
 
-    for name in names:
-        unset = configuration.servers[name].unset
+    for it in found:
+        unset = configuration.servers[it.server].unset
         obstacles = [f"A start from here would fail: {problem}" for problem in unset]
-        paragraphs.append("\n".join([*explained(inspect_server(name, namespace, directories)), *obstacles]))
+        paragraphs.append("\n".join([*explained(it), *obstacles]))
 
+    if configuration.path is not None and not any(it.owner for it in found):
+        _tell_if_unsupervised(configuration.path)
     click.echo("\n\n".join(paragraphs))
+
+
+def _tell_if_unsupervised(file: Path) -> None:
+    if not locate(str(file), os.environ).is_held():
+        click.echo(f"No hostler supervises {file} now; this is what is on record.", err=True)
 
 
 def explained(it: ServerInspection) -> Iterator[str]:

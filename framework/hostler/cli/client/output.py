@@ -36,6 +36,12 @@ class Output:
         else:
             _write(sys.stderr, harmless(str(error)))
 
+    def refusal(self, error: ClientError, known: dict[str, object], text: str) -> None:
+        """Print an error, and what is known nevertheless: the answer."""
+        if not self._as_json:
+            self.failure(error)
+        self.answer({"problem": error.problem, **known}, text)
+
 
 def _write(stream: TextIO | None, text: str) -> None:
     """Write lines at once; nowhere, where the stream was closed before we began."""

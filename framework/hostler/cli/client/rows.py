@@ -25,9 +25,19 @@ def chosen(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
 
 def table(rows: Iterable[Row]) -> str:
     """A line for each server under a head, in columns."""
-    lines = [_HEAD, *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
-    return "\n".join(_aligned(line, widths) for line in lines)
+    return aligned([_HEAD, *(_cells(row) for row in rows)], right=_HEAD.index("PID"))
+
+
+def aligned(lines: Sequence[Sequence[str]], right: int) -> str:
+    """Lines in columns; the one with the number `right` is aligned there."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if number == right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
 
 
 def state_of(row: Row) -> str:
@@ -62,14 +72,6 @@ def _cells(row: Row) -> Sequence[str]:
         "-" if memory is None else size(memory["rss"]),
         _or_dash(row["url"]),
     )
-
-
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    right = {2}
-    parts = [
-        c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return "  ".join(parts).rstrip()
 
 
 def _or_dash(value: object) -> str:

@@ -349,3 +349,28 @@ def test_events_are_shown_and_followed(project: Path, run: Run, start: Start) ->
     following.wait_for("state=stopped")
     run("down")
     assert following.process.wait(20) == 0
+
+
+def test_a_client_command_imports_little(project: Path, run: Run, environ: dict[str, str]) -> None:
+    write(project, server_table())
+    run("up", "--no-start")
+    heavy = {
+        "click",
+        "anyio",
+        "asyncio",
+        "aiohttp",
+        "msgspec",
+        "http.client",
+        "psutil",
+        "pathlib",
+        "dataclasses",
+    }
+    program = "import sys; from hostler.cli import main\ntry: main(['ps'])\nexcept SystemExit: pass\n"
+    # Without coverage, which would import more.
+    env = {name: value for name, value in environ.items() if not name.startswith("COV")}
+    argv = [sys.executable, "-c", f"{program}print(*sys.modules)"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, env=env, cwd=project)
+    assert "fake  stopped" in done.stdout
+    loaded = set(done.stdout.split())
+    assert loaded & heavy == set()
+    assert not {name for name in loaded if name.startswith(("hostler.engine", "hostler.config"))}

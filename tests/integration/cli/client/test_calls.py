@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import click
@@ -102,25 +99,3 @@ def test_a_socket_that_could_not_be_reached_is_told(
     monkeypatch.setenv("XDG_STATE_HOME", f"/tmp/{'x' * 100}")
     assert call("ps", []) == 3
     assert "which is too long; set XDG_RUNTIME_DIR to a short one" in capsys.readouterr().err
-
-
-def test_a_client_command_imports_little() -> None:
-    heavy = {
-        "click",
-        "anyio",
-        "asyncio",
-        "aiohttp",
-        "msgspec",
-        "http.client",
-        "psutil",
-        "pathlib",
-        "dataclasses",
-    }
-    program = "import sys; from hostler.cli import main\ntry: main(['ps'])\nexcept SystemExit: pass\n"
-    # Without coverage, which would import more.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    argv = [sys.executable, "-c", f"{program}print(*sys.modules)"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=True, env=env)
-    loaded = set(done.stdout.split())
-    assert loaded & heavy == set()
-    assert not {name for name in loaded if name.startswith(("hostler.engine", "hostler.config"))}
