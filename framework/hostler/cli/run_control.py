@@ -9,26 +9,22 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hostler.cli.background_end import BackgroundEnd
 from hostler.cli.output.views import View
 from hostler.cli.reload import Reloading
 from hostler.cli.run_options import ControlOptions
-from hostler.concurrency.event_loop import loop_time
 from hostler.concurrency.threads import run_in_thread
 from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning, ServerError
 from hostler.events.events import Event, Spawned, StateChanged
 from hostler.model.diff import Changes
 from hostler.model.states import State
-from hostler.supervisor.handle import engine_of
 from hostler.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from hostler.config.show import Shown
     from hostler.control.control import Control
-
-_LOOK_SECONDS = 60.0
 
 
 class RunControl:
@@ -93,7 +89,7 @@ class RunControl:
         if control is not None:
             await control.__aexit__(None, None, None)
 
-    def listen_again(self) -> None:
+    def listen_again(self, number: int = 0) -> None:
         """Make the lock and the socket anew where somebody has removed them."""
         if self._control is not None:
             with suppress(OSError, ServerError):
@@ -160,33 +156,15 @@ class RunControl:
     # -- when it ends by itself ----------------------------------------------------------------
 
     async def _watch(self, options: ControlOptions) -> None:
-        """End when the configuration's folder is gone, or nothing has run for long enough."""
-        missing, active_at = 0, loop_time()
-        idle_exit = options.idle_exit or float("inf")
-        while True:
-            await asyncio.sleep(min(_LOOK_SECONDS, idle_exit))
-            self.listen_again()
-            missing = missing + 1 if _is_gone(options.configuration.parent) else 0
-            active_at = loop_time() if self._is_active() else active_at
-            if missing > 1:
-                self._tell_gone(options.configuration.parent)
-            elif loop_time() - active_at >= idle_exit:
-                self._view.show_message("nothing has run for long enough: shutting down")
-            else:
-                continue
-            self._end(False)
-            return
+        end = BackgroundEnd(
+            self._supervisor, options.configuration.parent, options.idle_exit, self._without_client
+        )
+        if reason := await end.wait(self.listen_again):
+            self._view.show_message(reason)
+        self._end(False)
 
-    def _tell_gone(self, folder: Path) -> None:
-        text = f"{folder} is gone: shutting down"
-        self._view.show_message(text)
-        # An event belongs to a server; what is about all of them is told once.
-        for server in tuple(self._supervisor.servers.values())[:1]:
-            engine_of(server).reporter.notice("configuration_gone", text, "warning")
-
-    def _is_active(self) -> bool:
-        runs = any(not server.state.at_rest for server in self._supervisor.servers.values())
-        return runs or (self._control is not None and self._control.is_busy)
+    def _without_client(self) -> float:
+        return float("inf") if self._control is None else self._control.idle_for
 
 
 def _about(options: ControlOptions) -> dict[str, object]:
@@ -218,13 +196,3 @@ async def _first_start(supervisor: Supervisor) -> None:
             await begun.wait()
     finally:
         end()
-
-
-def _is_gone(folder: Path) -> bool:
-    try:
-        os.stat(folder)  # noqa: PTH116
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return False

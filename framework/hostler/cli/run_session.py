@@ -30,7 +30,7 @@ from hostler.supervisor.handle import Server, engine_of
 from hostler.supervisor.reload import SERVER_ADDED
 from hostler.supervisor.supervisor import Supervisor
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _MOST_LINES = 65_536  # of each server, that wait to be shown
 _LAST_SECONDS = 3.0  # in which lines are shown when all is over
 # `timeout` sends SIGTERM to its program and to its group: within this time a second one is the first.
@@ -156,13 +156,14 @@ class RunSession:
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._on_child)
-        loop.add_signal_handler(signal.SIGUSR1, self._control.listen_again)
         # The socket to the loop takes 278 signals, and hundreds of children may end at once. That any of them
         # came is enough to know, but the signals below must not be lost: they are told without it.
         signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
 
+        told = {signal.SIGHUP: self._on_hangup, signal.SIGUSR1: self._control.listen_again}
+
         def tell(number: int, _: object) -> None:
-            loop.call_soon_threadsafe(self._on_hangup if number == signal.SIGHUP else self._on_signal, number)
+            loop.call_soon_threadsafe(told.get(signal.Signals(number), self._on_signal), number)
 
         for number in _SIGNALS:
             # nohup leaves SIGHUP ignored, and so do we.

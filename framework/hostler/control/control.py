@@ -7,10 +7,11 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
+from time import monotonic
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
-from hostler import ControlSpec, Supervisor, __version__
+from hostler import ControlSpec, ProcessAlreadyRunning, Supervisor, __version__
 from hostler.control.control_socket import ControlSocket
 from hostler.control.listening import Listening
 from hostler.control.location import Location, locate
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from hostler.control.board import Board
     from hostler.control.http_server import HttpServer
     from hostler.control.tcp_listener import TcpListener
+
+_PROBE_SECONDS, _PROBE_INTERVAL = 0.2, 0.005
 
 
 class Control:
@@ -66,7 +69,7 @@ class Control:
         from hostler.control.board import Board  # noqa: PLC0415 - after the first start, where it can wait
 
         path = None if self._path is True else os.fspath(self._path)
-        held = ControlSocket.take(locate(self._configuration, self._environ), path, relistens=self._relistens)
+        held = await self._take(path)
         try:
             tcp = await self._listen_on_tcp()
             held.describe(self._description(tcp, held.location), {} if tcp is None else tcp.tokens.by_name)
@@ -78,6 +81,17 @@ class Control:
         self._socket, self._board = held, Board(self._supervisor)
         self._unix.begin(held.listener)
         return self
+
+    async def _take(self, path: str | None) -> ControlSocket:
+        """Lock and listen. Who only looks whether the lock is held has it for a moment, and is waited for."""
+        location, until = locate(self._configuration, self._environ), monotonic() + _PROBE_SECONDS
+        while True:
+            try:
+                return ControlSocket.take(location, path, relistens=self._relistens)
+            except ProcessAlreadyRunning:
+                if monotonic() > until:
+                    raise
+            await asyncio.sleep(_PROBE_INTERVAL)
 
     def _description(self, tcp: TcpListener | None, location: Location) -> dict[str, object]:
         reached = None if tcp is None else {"url": tcp.url, "tokens": location.tokens}
@@ -127,7 +141,13 @@ class Control:
     @property
     def is_busy(self) -> bool:
         """Whether a client is connected."""
-        return self._unix.is_busy or (self._tcp is not None and self._tcp.is_busy)
+        return self.idle_for == 0
+
+    @property
+    def idle_for(self) -> float:
+        """The seconds since a client was connected last: 0 while one is, infinite when there was none."""
+        both = [self._unix, *([] if self._tcp is None else [self._tcp])]
+        return min(listening.idle_for for listening in both)
 
     def listen_again(self) -> None:
         """Make the lock and the socket anew, where somebody has removed them.

@@ -6,7 +6,6 @@ import errno
 import fcntl
 import json
 import os
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,6 @@ from hostler.control.location import Location, start_time
 from hostler.control.whole_file import write_whole
 
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-_PROBE_SECONDS = 0.2  # a client that looks whether the lock is held has it for a moment
 
 
 class ControlLock:
@@ -31,19 +29,18 @@ class ControlLock:
     def take(cls, location: Location, *, relistens: bool) -> Self:
         """Lock, and write who we are into the file.
 
-        Raises ProcessAlreadyRunning with the pid of who has it, and OSError where the folder is not ours.
+        Raises ProcessAlreadyRunning with the pid of who has it, which may be a client that only looks whether
+        it is held and has it for a moment; and OSError where the folder is not ours.
         """
         make_private(location.folder)
-        until = time.monotonic() + _PROBE_SECONDS
-        while (descriptor := _try_lock(location.lock)) is None:
-            if time.monotonic() > until:
-                pid = location.owner().get("pid")
-                raise ProcessAlreadyRunning(
-                    f"another hostler (pid {pid}) supervises this configuration",
-                    hint="`hostler ps` shows its servers, `hostler down` ends it",
-                    details={"pid": pid, "lock": location.lock},
-                )
-            time.sleep(0.005)
+        descriptor = _try_lock(location.lock)
+        if descriptor is None:
+            pid = location.owner().get("pid")
+            raise ProcessAlreadyRunning(
+                f"another hostler (pid {pid}) supervises this configuration",
+                hint="`hostler ps` shows its servers, `hostler down` ends it",
+                details={"pid": pid, "lock": location.lock},
+            )
         own = {"pid": os.getpid(), "start_time": start_time(os.getpid()), "relistens": relistens}
         data = json.dumps(own).encode()
         try:

@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import Sequence
 from secrets import token_hex
+from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
@@ -57,7 +58,14 @@ class _Connection(web.RequestHandler):
 
 
 class _Server(web.Server):
-    """Makes a `_Connection` of each connection."""
+    """Makes a `_Connection` of each connection, and notes when the last one ended."""
+
+    left_at = float("-inf")
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        """Forget a connection."""
+        super().connection_lost(handler, exc)
+        self.left_at = monotonic()
 
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
@@ -69,7 +77,7 @@ class HttpServer:
     def __init__(self, routes: Sequence[Route], entrance: Entrance) -> None:
         self._routes = routes
         self._entrance = entrance
-        self._http: web.Server = _Server(
+        self._http = _Server(
             self._handle,
             handler_cancellation=True,
             access_log=None,
@@ -108,9 +116,9 @@ class HttpServer:
             self._listening.close()
 
     @property
-    def is_busy(self) -> bool:
-        """Whether somebody is connected."""
-        return bool(self._http.connections)
+    def idle_for(self) -> float:
+        """The seconds since somebody was connected last: 0 while somebody is."""
+        return 0.0 if self._http.connections else monotonic() - self._http.left_at
 
     async def close(self, seconds: float = 1.0) -> None:
         """Accept nobody any more, and end what is still under way after that time."""

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import ssl
 
     from hostler.control.http_server import HttpServer
+
+_LOG = logging.getLogger("hostler.control")
+_REFUSE_SECONDS = 1.0
+_PROBLEM = (
+    b'{"type":"/problems/internal","title":"hostler failed","status":500,'
+    b'"detail":"hostler cannot answer; its log has the reason"}'
+)
+# By hand, as nothing is there that would make it.
+_FAILED = (
+    b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/problem+json\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%s"
+) % (len(_PROBLEM), _PROBLEM)
 
 
 class Listening:
@@ -49,9 +63,11 @@ class Listening:
             await self._http.close()
 
     @property
-    def is_busy(self) -> bool:
-        """Whether a client is connected."""
-        return self._http is not None and self._http.is_busy
+    def idle_for(self) -> float:
+        """The seconds since a client was connected last: 0 while one is, infinite when there was none."""
+        if self._opening is not None and not self._opening.done():
+            return 0.0
+        return float("inf") if self._http is None else self._http.idle_for
 
     def _on_client(self, listener: socket.socket) -> None:
         asyncio.get_running_loop().remove_reader(listener.fileno())
@@ -60,6 +76,31 @@ class Listening:
     async def _open(self, listener: socket.socket) -> None:
         """Serve the socket. The import takes 0.1 s, in which supervision goes on."""
         if self._http is None:
-            self._http = await self._make()
+            try:
+                self._http = await self._make()
+            except Exception:  # noqa: BLE001 - whatever it is, clients must not wait for ever
+                _LOG.exception("no client of the control API can be answered")
+                await self._refuse_all(listener)
+                return
         if listener is self._listener:
             await self._http.listen(listener, self._tls)
+
+    async def _refuse_all(self, listener: socket.socket) -> None:
+        """Answer those who wait, and wait for others: what is missing may be there then."""
+        waiting = []
+        with suppress(OSError):
+            while listener is self._listener:
+                waiting.append(listener.accept()[0])
+        await asyncio.gather(*map(_refuse, waiting))
+        if listener is self._listener:
+            self.begin(listener)
+
+
+async def _refuse(connection: socket.socket) -> None:
+    """Read the request, as closing before that would take the answer away from the client."""
+    loop = asyncio.get_running_loop()
+    with connection, suppress(OSError, TimeoutError):
+        connection.setblocking(False)
+        async with asyncio.timeout(_REFUSE_SECONDS):
+            await loop.sock_recv(connection, 65_536)
+            await loop.sock_sendall(connection, _FAILED)

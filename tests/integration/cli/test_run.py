@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from cli_project import eventually
+from controlled import short_folder
 from hostler_process import Configure, Run, Start, server_table
 
 FLOOD = """
@@ -28,6 +30,26 @@ class Flood:
     @hookimpl
     async def on_ready(self, server):
         for number in [*[signal.SIGCHLD] * 1000, signal.SIGTERM]:
+            os.kill(os.getpid(), number)
+"""
+UNBIND = """
+import os, signal
+from dataclasses import dataclass
+from pathlib import Path
+import anyio
+from hostler import hookimpl
+
+@dataclass(eq=False)
+class Flood:
+    "As if a thousand children had ended in one moment, and then a client asks for the socket."
+
+    @hookimpl
+    async def on_ready(self, server):
+        folder = Path(os.environ["XDG_RUNTIME_DIR"], "hostler")
+        while not (found := list(folder.glob("*.sock"))):
+            await anyio.sleep(0.01)
+        found[0].rename("old.sock")
+        for number in [*[signal.SIGCHLD] * 1000, signal.SIGUSR1]:
             os.kill(os.getpid(), number)
 """
 STOPPING = ["Shutting down fake server...", "fake server stopped"]
@@ -119,6 +141,17 @@ def test_a_thousand_exits_at_once_hide_no_sigterm(configure: Configure, run: Run
     done = run("run")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-2:] == STOPPING
+
+
+def test_a_thousand_exits_at_once_hide_no_client_that_asks_for_the_socket(
+    configure: Configure, start: Start, environ: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "flood.py").write_text(UNBIND)
+    configure(text=server_table() + "flood = { use = 'flood.py:Flood' }\n")
+    with short_folder() as folder:
+        start("run", env=environ | {"XDG_RUNTIME_DIR": str(folder)})
+        eventually((tmp_path / "old.sock").exists)
+        eventually(lambda: list((folder / "hostler").glob("*.sock")) != [])
 
 
 def test_an_ignored_hangup_stays_ignored_as_nohup_wants_it(configure: Configure, start: Start) -> None:

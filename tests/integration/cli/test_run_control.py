@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from controlled import short_folder
 from hostler import Directories, Notice, Supervisor
-from hostler.cli import run_control
+from hostler.cli import background_end
 from hostler.cli.output.views import View
 from hostler.cli.reload import Reloading
 from hostler.cli.run_control import RunControl
@@ -22,7 +22,7 @@ async def test_a_folder_that_is_gone_is_told_as_an_event_and_ends_the_run(
     directories: Directories, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It looks once a minute; here at once."""
-    monkeypatch.setattr(run_control, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(background_end, "_LOOK_SECONDS", 0.01)
     ended, notices = asyncio.Event(), []
     with short_folder() as folder:
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, nullcontext
@@ -34,6 +36,7 @@ from hostler import (
     Supervisor,
 )
 from hostler.cli.client.transport import Closed, Unreachable, stream
+from hostler.control import control as control_module
 from hostler.control.control import Control
 from hostler.control.location import locate
 from specs import MakeSpec, worker
@@ -95,6 +98,7 @@ def test_nothing_is_imported_before_the_first_client(tmp_path: Path) -> None:
     program = """
 import asyncio, sys
 from hostler import Supervisor
+from hostler.control import control as control_module
 from hostler.control.control import Control
 async def main():
     async with Supervisor([]) as supervisor, Control(supervisor, configuration="x.toml"):
@@ -195,6 +199,69 @@ async def test_a_port_that_is_taken_is_told_and_leaves_no_lock(directories: Dire
             with pytest.raises(EnvironmentSetupFailed, match="Address already in use"):
                 await control.__aenter__()
         assert list((folder / "hostler" / "control").iterdir()) == []
+
+
+async def test_who_only_looks_at_the_lock_is_waited_for_off_the_loop(
+    directories: Directories,
+) -> None:
+    with short_folder() as folder:
+        environ = {"XDG_STATE_HOME": str(folder)}
+        location = locate(str(folder / "x.toml"), environ)
+        Path(location.folder).mkdir(parents=True, mode=0o700)  # noqa: ASYNC240
+        turns = 0
+        async with Supervisor([], directories=directories) as supervisor:
+            control = Control(supervisor, configuration=folder / "x.toml", environ=environ)
+            with Path(location.lock).open("w") as probe:  # noqa: ASYNC230
+                fcntl.flock(probe, fcntl.LOCK_SH)
+                entering = asyncio.create_task(control.__aenter__())
+                while turns < 5:  # with all the time that it waits on the loop there would be one
+                    turns += 1
+                    await asyncio.sleep(0.001)
+                assert not entering.done()
+            await entering
+            await control.__aexit__(None, None, None)
+
+
+async def test_a_client_whose_answer_cannot_be_loaded_is_told_and_the_next_is_answered(
+    directories: Directories, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise ImportError("no such module")
+
+    async with controlled(directories=directories) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr("hostler.control.control._import", fail)
+            for _ in range(2):
+                status, kind, detail = await client.problem("GET", "/v1")
+                assert (status, kind) == (500, "internal")
+                assert "module" not in detail
+        assert "no such module" in caplog.text
+        assert await client.get("/v1")
+
+
+async def test_a_socket_that_is_removed_while_the_first_client_waits_is_made_again(
+    directories: Directories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    load = control_module._import
+
+    def load_later() -> object:
+        assert go_on.wait(20)
+        return load()
+
+    monkeypatch.setattr(control_module, "_import", load_later)
+    async with controlled(directories=directories) as client:
+        waiting = [asyncio.create_task(client.ask("GET", "/v1"))]
+        while client.control.idle_for:  # noqa: ASYNC110 - nothing tells that its connection is seen
+            await asyncio.sleep(0.001)
+        Path(client.control.socket).unlink()  # noqa: ASYNC240
+        client.control.listen_again()
+        waiting.append(asyncio.create_task(client.ask("GET", "/v1")))
+        go_on.set()
+        with pytest.raises((Closed, Unreachable)):  # the old socket is gone
+            await waiting[0]
+        assert (await waiting[1]).status == 200
+        assert await client.get("/v1")
 
 
 async def test_a_socket_that_was_removed_is_made_again(directories: Directories) -> None:
