@@ -43,7 +43,7 @@ def fetched(name: str, done: str, fetch: Callable[[Path], None]) -> Path:
 
 def npm_program() -> str:
     """The path of npm; without one the test is skipped with that reason."""
-    return shutil.which("npm") or pytest.skip("npm is not installed: the real OpenCode cannot be fetched")
+    return shutil.which("npm") or pytest.skip("npm is not installed: it fetches what is needed")
 
 
 def npm_with_network() -> str:
