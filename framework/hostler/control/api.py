@@ -81,7 +81,7 @@ class Api:
         self._commands = ServerCommands(supervisor)
         self._reload = ConfigurationReload(host)
         self._additions = ServerAdditions(supervisor, board)
-        self._logs = ServerLogs(self._commands)
+        self._logs = ServerLogs(supervisor, self._commands, board)
 
     async def close(self) -> None:
         """Wait for no command any more."""

@@ -19,6 +19,7 @@ from hostler import ServerError, __version__
 from hostler.control.access import Entrance, Gate
 from hostler.control.connections import Connections
 from hostler.control.event_stream import EventStream
+from hostler.control.log_stream import LogStream
 from hostler.control.problems import Refused, refused
 from hostler.control.routing import Call, Route, find, read_body, read_query
 from hostler.control.tokens import Scope
@@ -162,7 +163,7 @@ class HttpServer:
             last_event=request.headers.get("Last-Event-ID", ""),
         )
         result = await route.handler(call)
-        if isinstance(result, EventStream):
+        if isinstance(result, EventStream | LogStream):
             with self._connections.streaming():
                 return await _stream(request, result)
         status, value = result
@@ -204,7 +205,7 @@ async def _sent(request: web.BaseRequest, response: web.StreamResponse) -> web.S
     return response
 
 
-async def _stream(request: web.BaseRequest, stream: EventStream) -> web.StreamResponse:
+async def _stream(request: web.BaseRequest, stream: EventStream | LogStream) -> web.StreamResponse:
     response = web.StreamResponse(headers=_HEAD | _SSE)
     await response.prepare(request)
     await stream.send_to(response.write, lambda: _is_idle(request.transport))

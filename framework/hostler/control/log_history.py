@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from hostler.control.log_lines import LogLine, PartLines, Selection
+from hostler.control.log_lines import LogLine, PartLines, Selection, format_micros
 from hostler.control.log_parts import LogPart, open_parts
 
 MOST_BYTES = 4 * 2**20
@@ -35,23 +35,38 @@ class RunMark(NamedTuple):
     run: int
     pid: int | None
 
+    def as_dict(self) -> dict[str, Any]:
+        """The beginning of the run as the control API has it."""
+        return self._asdict() | {"time": format_micros(self.time)}
+
 
 class LogPage(NamedTuple):
     """Lines and the beginnings of runs, oldest first.
 
-    `next` is the cursor behind them, `previous` that before them, "" where nothing is before them. `missed`
-    names the servers of which lines behind the cursor are no longer there.
+    `before` and `behind` are the cursors around them, by server; `more` says whether more lines may be there,
+    in the direction of reading. `missed` names the servers of which lines behind the cursor are gone.
     """
 
     items: list[LogLine | RunMark]
-    next: str
-    previous: str = ""
+    before: dict[str, str]
+    behind: dict[str, str]
+    more: bool
     missed: tuple[str, ...] = ()
 
     @property
     def lines(self) -> list[LogLine]:
         """The lines alone."""
         return [item for item in self.items if isinstance(item, LogLine)]
+
+    @property
+    def next(self) -> str:
+        """The cursor behind them."""
+        return join_cursors(self.behind.values())
+
+    @property
+    def previous(self) -> str:
+        """The cursor before the last lines; "" where nothing is before them."""
+        return join_cursors(self.before.values()) if self.more else ""
 
 
 class _Found(NamedTuple):
@@ -83,36 +98,54 @@ def join_cursors(cursors: Iterable[str]) -> str:
     return ".".join(filter(None, cursors))
 
 
-def read_last(logs: Sequence[ServerLog], selection: Selection, count: int, before: str = "") -> LogPage:
+def read_last(
+    logs: Sequence[ServerLog],
+    selection: Selection,
+    count: int,
+    before: str = "",
+    *,
+    unfinished: bool = True,
+) -> LogPage:
     """The last `count` lines in front of a cursor; without one also a line that has no end yet."""
     places = parse_cursor(before)
-    found = {log.server: _last_of(log, selection, count, places) for log in logs}
+    found = {log.server: _last_of(log, selection, count, places, unfinished) for log in logs}
     merged = _merged(found.values())
     kept = merged[_start_of_last(merged, count) :]
     first: dict[str, str] = {}
     for place, item in kept:
         first.setdefault(item.server, place)
-    more = len(kept) < len(merged) or any(one.more for one in found.values())
-    previous = [first.get(name, one.last if one.items else one.first) for name, one in found.items()]
     return LogPage(
         [item for _, item in kept],
-        join_cursors(one.last for one in found.values()),
-        join_cursors(previous) if more else "",
+        {name: first.get(name, one.last if one.items else one.first) for name, one in found.items()},
+        {name: one.last for name, one in found.items()},
+        more=len(kept) < len(merged) or any(one.more for one in found.values()),
     )
 
 
-def read_after(logs: Sequence[ServerLog], selection: Selection, count: int, after: str) -> LogPage:
+def read_after(
+    logs: Sequence[ServerLog],
+    selection: Selection,
+    count: int,
+    after: str,
+    *,
+    most_bytes: int = MOST_BYTES,
+) -> LogPage:
     """The first `count` whole lines behind a cursor; "" is before the oldest that is kept."""
     places = parse_cursor(after)
-    found = {log.server: _after_of(log, selection, count, places) for log in logs}
+    limits = _Limits(count, most_bytes)
+    found = {log.server: _after_of(log, selection, limits, places) for log in logs}
     merged = _merged(found.values())
     kept = merged[: _end_of_first(merged, count)]
     left = {item.server: place for place, item in reversed(merged[len(kept) :])}
-    cursors = [left.get(name, one.last) for name, one in found.items()]
     # A server whose log began after the cursor was given has no place in it.
     is_lost = len(places) > sum(one.matched for one in found.values())
-    missed = tuple(name for name, one in found.items() if not one.matched and one.last) if is_lost else ()
-    return LogPage([item for _, item in kept], join_cursors(cursors), missed=missed)
+    return LogPage(
+        [item for _, item in kept],
+        {name: one.first for name, one in found.items()},
+        {name: left.get(name, one.last) for name, one in found.items()},
+        more=bool(left) or any(one.more for one in found.values()),
+        missed=tuple(name for name, one in found.items() if is_lost and not one.matched and one.last),
+    )
 
 
 # -- several servers -------------------------------------------------------------------------------
@@ -151,12 +184,23 @@ def _start_of_last(items: Sequence[tuple[str, LogLine | RunMark]], count: int) -
 # -- one server ------------------------------------------------------------------------------------
 
 
-def _last_of(log: ServerLog, selection: Selection, count: int, places: Mapping[str, int]) -> _Found:
+class _Limits(NamedTuple):
+    """How much is read of one server."""
+
+    lines: int
+    size: int
+
+
+def _last_of(
+    log: ServerLog, selection: Selection, count: int, places: Mapping[str, int], unfinished: bool
+) -> _Found:
     items: list[tuple[str, LogLine | RunMark]] = []
     size, lines, first, last = 0, 0, "", ""
     with open_parts(log.path) as parts:
         for part, end in _parts_before(parts, places):
-            last = last or f"{part.id}-{end if places else part.end()}"
+            whole = end if places else part.end()
+            end = end if unfinished else whole  # noqa: PLW2901
+            last = last or f"{part.id}-{whole}"
             found: list[tuple[int, LogLine]] = []
             for start, line in PartLines(log.server, part, selection).backwards(0, end):
                 if lines == count or size > MOST_BYTES:
@@ -180,18 +224,18 @@ def _parts_before(parts: Iterator[LogPart], places: Mapping[str, int]) -> Iterat
             is_behind = False
 
 
-def _after_of(log: ServerLog, selection: Selection, count: int, places: Mapping[str, int]) -> _Found:
+def _after_of(log: ServerLog, selection: Selection, limits: _Limits, places: Mapping[str, int]) -> _Found:
     with open_parts(log.path, places) as parts:
         opened: list[LogPart] = []
         place = None
         while place is None and (part := next(parts, None)) is not None:
             opened.append(part)
             place = part.place_of(places) if places else None
-        return _found_after(log, selection, count, opened[::-1], place)
+        return _found_after(log, selection, limits, opened[::-1], place)
 
 
 def _found_after(
-    log: ServerLog, selection: Selection, count: int, parts: Sequence[LogPart], place: int | None
+    log: ServerLog, selection: Selection, limits: _Limits, parts: Sequence[LogPart], place: int | None
 ) -> _Found:
     items: list[tuple[str, LogLine | RunMark]] = []
     offset, size, lines, last = place or 0, 0, 0, ""
@@ -200,7 +244,7 @@ def _found_after(
         end = part.end()
         found: list[tuple[int, LogLine]] = []
         for start, line in PartLines(log.server, part, selection).forwards(offset, end):
-            if lines == count or size > MOST_BYTES:
+            if lines == limits.lines or size > limits.size:
                 items += _with_runs(log, selection, part, found, offset, start)
                 return _Found(items, first, f"{part.id}-{start}", more=True, matched=place is not None)
             found.append((start, line))

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import IO
 
-from hostler import LogMarks, trusted_folder
+from hostler import LogIndex, LogMarks, trusted_folder
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MOST_MISSING = 2  # numbers in a row: while files are renamed, one is
@@ -115,6 +115,19 @@ def open_parts(path: Path, places: Mapping[str, int] | None = None) -> Iterator[
             yield iter(())
         else:
             yield _parts(folder, path.name, places, stack)
+
+
+def fingerprint(path: Path) -> tuple[int, ...]:
+    """What changes whenever something is written to a log, or a run begins; nothing is opened for it."""
+    found: list[int] = []
+    for one in (path, path.with_name(LogIndex.name_of(path.name))):
+        try:
+            state = os.stat(one, follow_symlinks=False)  # noqa: PTH116 - it is called often
+        except OSError:
+            found += (0, 0)
+        else:
+            found += (state.st_ino, state.st_size)
+    return tuple(found)
 
 
 def _parts(folder: int, name: str, places: Mapping[str, int] | None, stack: ExitStack) -> Iterator[LogPart]:

@@ -11,13 +11,14 @@ from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
 
-from hostler import Server
+from hostler import Server, Supervisor
 from hostler.control import log_lines
-from hostler.control.log_history import LogPage as Page
+from hostler.control.board import Board
 from hostler.control.log_history import ServerLog, parse_cursor, read_after, read_last
 from hostler.control.log_lines import LogLine as Line
 from hostler.control.log_lines import Selection
 from hostler.control.log_shapes import LogLine, LogPage
+from hostler.control.log_stream import LogSource, LogStream
 from hostler.control.problems import Refused
 from hostler.control.routing import Call, Route
 from hostler.control.server_commands import ServerCommands
@@ -55,25 +56,33 @@ class LogQuery(ServerLogQuery, kw_only=True, forbid_unknown_fields=True):
 class ServerLogs:
     """Answers requests about the output of the servers that `commands` finds."""
 
-    def __init__(self, commands: ServerCommands) -> None:
+    def __init__(self, supervisor: Supervisor, commands: ServerCommands, board: Board) -> None:
+        self._supervisor = supervisor
         self._commands = commands
+        self._board = board
         self._reading = asyncio.Semaphore(_MOST_READING)
 
     async def log(self, call: Call) -> Any:
-        """A page of the lines of all servers, merged by time."""
-        names = [name for name in call.query.servers.split(",") if name]
-        return await self._answer(call, self._commands.find(names))
+        """A page of the lines of all servers, by time; with `Accept: text/event-stream` those to come too."""
+        return await self._answer(call, [name for name in call.query.servers.split(",") if name])
 
     async def server_log(self, call: Call) -> Any:
-        """A page of the lines of one server."""
-        return await self._answer(call, self._commands.find([call.parts["name"]]))
+        """The same, of one server."""
+        return await self._answer(call, [call.parts["name"]])
 
-    async def _answer(self, call: Call, servers: Sequence[Server]) -> tuple[int, object]:
+    async def _answer(self, call: Call, names: Sequence[str]) -> Any:
         query, selection = call.query, selection_of(call.query)
-        logs = [ServerLog(server.name, path) for server in servers if (path := log_path(server)) is not None]
-        read = partial(read_last, logs, selection, query.limit, query.before or "")
+        _check_cursors(query.after, query.before, call.last_event)
+        self._commands.find(names)
+        if call.streams:
+            source = LogSource(
+                partial(self._logs, names), self._read, self._pid_of, lambda: self._board.is_closed
+            )
+            return LogStream(source, selection, call.last_event or query.after, query.limit)
+
+        read = partial(read_last, self._logs(names), selection, query.limit, query.before or "")
         if query.after is not None:
-            read = partial(read_after, logs, selection, query.limit, query.after)
+            read = partial(read_after, self._logs(names), selection, query.limit, query.after)
         page = await self._read(read)
         return 200, LogPage(
             lines=[LogLine(**self._with_pid(line).as_dict()) for line in page.lines],
@@ -82,16 +91,24 @@ class ServerLogs:
             missed=list(page.missed),
         )
 
-    def _with_pid(self, line: Line) -> Line:
-        """The line with the pid of its run, which its file knows only a moment later than its first lines."""
-        if line.pid is not None or line.time is None:
-            return line
-        (server,) = self._commands.find([line.server])
-        spawned_at = datetime.now(UTC) - timedelta(seconds=server.uptime + _MOMENT)
-        is_present = line.run == server.generation and line.time >= log_lines.micros_of(spawned_at)
-        return line._replace(pid=server.pid) if is_present else line
+    def _logs(self, names: Sequence[str]) -> list[ServerLog]:
+        """The logs of these servers (all, without names), as far as they are still there."""
+        servers = self._supervisor.servers
+        found = [servers[name] for name in names or servers if name in servers]
+        return [ServerLog(one.name, path) for one in found if (path := log_path(one)) is not None]
 
-    async def _read(self, read: Callable[[], Page]) -> Page:
+    def _with_pid(self, line: Line) -> Line:
+        return line._replace(pid=line.pid or self._pid_of(line.server, line.run, line.time))
+
+    def _pid_of(self, name: str, run: int | None, moment: int | None) -> int | None:
+        """The pid of a run, which its file knows only a moment later than what the run printed first."""
+        server = self._supervisor.servers.get(name)
+        if server is None or server.pid is None or server.generation != run or moment is None:
+            return None
+        spawned_at = datetime.now(UTC) - timedelta(seconds=server.uptime + _MOMENT)
+        return server.pid if moment >= log_lines.micros_of(spawned_at) else None
+
+    async def _read(self, read: Callable[[], T]) -> T:
         """Read in a thread, as a disk may take its time."""
         async with self._reading:
             return await asyncio.to_thread(read)
@@ -101,8 +118,15 @@ class ServerLogs:
         get, answer = partial(Route, "GET"), LogPage
         name = ("not_found",)
         return (
-            get("/v1/log", self.log, answer, query=LogQuery, problems=name),
-            get("/v1/servers/{name}/log", self.server_log, answer, query=ServerLogQuery, problems=name),
+            get("/v1/log", self.log, answer, query=LogQuery, problems=name, streams=True),
+            get(
+                "/v1/servers/{name}/log",
+                self.server_log,
+                answer,
+                query=ServerLogQuery,
+                problems=name,
+                streams=True,
+            ),
         )
 
 
@@ -112,13 +136,16 @@ def selection_of(query: ServerLogQuery) -> Selection:
         raise Refused("invalid_request", f"query: limit is 1 to {_LARGEST_PAGE}, found {query.limit}")
     if query.after is not None and query.before is not None:
         raise Refused("invalid_request", "query: after and before exclude each other")
-    for cursor in (query.after, query.before):
-        try:
-            parse_cursor(cursor or "")
-        except ValueError as error:
-            raise Refused("invalid_request", f"query: {error}") from None
     since, until = _micros("since", query.since), _micros("until", query.until)
     return Selection(since, until, query.contains, query.stream, query.run)
+
+
+def _check_cursors(*cursors: str | None) -> None:
+    try:
+        for cursor in cursors:
+            parse_cursor(cursor or "")
+    except ValueError as error:
+        raise Refused("invalid_request", f"query: {error}") from None
 
 
 def _micros(name: str, text: str | None) -> int | None:

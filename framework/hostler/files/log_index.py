@@ -185,6 +185,11 @@ class LogIndex:
         return offset
 
     @staticmethod
+    def name_of(name: str) -> str:
+        """The name of the index of a log file of this name."""
+        return index_name(name)
+
+    @staticmethod
     def rename(folder: int, old: str, new: str) -> None:
         """After a log file got a new name: its index follows."""
         with suppress(OSError):

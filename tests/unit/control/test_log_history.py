@@ -8,34 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostler import LogIndex, StreamName
-from hostler.control.log_history import RunMark, ServerLog, read_after, read_last
+from hostler import StreamName
+from hostler.control.log_history import RunMark, read_after, read_last
 from hostler.control.log_lines import LogLine, Selection
-from hostler_plugins.log_rotation.sink import LogFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from written_logs import Writer
 
 ALL = Selection()
-
-
-class Writer:
-    """One server's log, written as log-rotation does, run after run."""
-
-    def __init__(self, folder: Path, server: str = "web", **options: Any) -> None:
-        self.log = ServerLog(server, folder / f"{server}.log")
-        self.options: dict[str, Any] = {"max_size": 10_000_000, "keep": 50} | options
-        self.run = 0
-        self.begin()
-
-    def begin(self) -> None:
-        self.run += 1
-        index = LogIndex(self.run, pid=lambda: 100 + self.run)
-        self.file = LogFile(self.log.path, index=index, **self.options)
-        self.file.open()
-
-    def again(self) -> None:
-        self.file.close()
-        self.begin()
 
 
 @pytest.fixture
