@@ -11,12 +11,13 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 import hostler
-from hostler import Event, State, Supervisor, __version__
+from hostler import Event, ServerError, State, Supervisor, __version__
 from hostler.control import shapes
 from hostler.control.board import Board
 from hostler.control.configuration_reload import ConfigurationReload, required
 from hostler.control.event_stream import EventFeed, EventStream
 from hostler.control.inspection import Inspection
+from hostler.control.problems import refused
 from hostler.control.routing import Call, Route
 from hostler.control.rows import event_row, format_time, server_row
 from hostler.control.server_additions import ServerAdditions
@@ -186,7 +187,10 @@ class Api:
     ) -> tuple[int, object]:
         one = call.parts.get("name")
         servers = self._commands.find(call.body.names if one is None else [one])
-        changed = await command(servers, call.body)
+        try:
+            changed = await command(servers, call.body)
+        except ServerError as error:
+            raise refused(error, self._supervisor.servers.get(error.context.server or "")) from error
         outcomes = [
             shapes.Outcome(server=self._row(server.name), changed=did)
             for server, did in zip(servers, changed, strict=True)

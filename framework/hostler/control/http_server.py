@@ -228,8 +228,8 @@ def _json(status: int, value: object) -> web.Response:
 def _problem(error: Refused) -> web.Response:
     body = msgspec.json.encode(error.problem)
     headers = dict(_HEAD)
-    if error.problem.status == 503:
-        headers["Retry-After"] = "1"
+    if error.problem.retry_after is not None:
+        headers["Retry-After"] = str(error.problem.retry_after)
     if error.allowed:
         headers["Allow"] = error.allowed
     if challenge := _CHALLENGES.get(error.kind):

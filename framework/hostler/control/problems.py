@@ -18,11 +18,15 @@ from hostler import (
     ProcessAlreadyRunning,
     ProcessSpawnFailed,
     RestartNotIdle,
+    Server,
     ServerCrashed,
     ServerError,
     StartupTimeout,
+    State,
 )
 from hostler.control.shapes import Problem
+
+_BUSY = 503
 
 STATUSES: Mapping[str, tuple[int, str]] = {
     "malformed": (400, "The request is no HTTP"),
@@ -60,6 +64,8 @@ class Refused(Exception):
         status, title = STATUSES[kind]
         self.kind = kind
         self.allowed = allowed
+        if status == _BUSY:
+            more.setdefault("retry_after", 1)
         self.problem = Problem(type=f"/problems/{kind}", title=title, status=status, detail=detail, **more)
 
 
@@ -83,14 +89,18 @@ KINDS: Mapping[type[ServerError], str] = {
 """The kind of problem that each error of hostler is; `Problem.error` names its class."""
 
 
-def refused(error: ServerError) -> Refused:
-    """The problem that an error of hostler is; every text of it is masked already."""
+def refused(error: ServerError, server: Server | None = None) -> Refused:
+    """The problem that an error of hostler is, of this server; every text of it is masked already."""
     context = error.context
-    known = next(class_ for class_ in type(error).__mro__ if class_ in KINDS)
+    kind = KINDS[next(class_ for class_ in type(error).__mro__ if class_ in KINDS)]
     more: dict[str, Any] = {"error": type(error).__name__, "server": context.server or ""}
+    if server is not None and server.state is State.FAILED and server.crashes:
+        more["crash"] = server.crashes[-1].number
+    if server is not None and type(error) is ServerError and server.is_settled() and not server.wanted:
+        kind = "stopped"
     more |= {"hint": context.hint, "stdout": context.stdout, "stderr": context.stderr}
     if isinstance(error, InvalidConfiguration):
         more["mistakes"] = [str(problem) for problem in error.problems]
     if isinstance(error, ForceKillTimeout):
         more["pids"] = context.details.get("pids", [])
-    return Refused(KINDS[known], context.message, **more)
+    return Refused(kind, context.message, **more)

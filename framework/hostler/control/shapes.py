@@ -291,7 +291,7 @@ class CrashPage(Struct, kw_only=True):
 
 
 class Problem(Struct, kw_only=True, omit_defaults=True):
-    """An error, as RFC 9457 has it."""
+    """An error, as RFC 9457 has it; `crash` is the number of a crash record, `retry_after` in seconds."""
 
     type: str
     title: str
@@ -302,5 +302,7 @@ class Problem(Struct, kw_only=True, omit_defaults=True):
     hint: str = ""
     stdout: str = ""
     stderr: str = ""
+    crash: int | None = None
+    retry_after: int | None = None
     mistakes: list[str] = msgspec.field(default_factory=list)
     pids: list[int] = msgspec.field(default_factory=list)
