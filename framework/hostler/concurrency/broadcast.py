@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
-from weakref import WeakSet
+from weakref import ref
 
-import anyio
 from msgspec import Struct
+
+from hostler.concurrency.flag import Flag
 
 T = TypeVar("T")
 _HEAVIEST = 16 * 1024 * 1024
@@ -31,7 +32,7 @@ class Subscription(Generic[T]):
         self._weight = 0
         self._lost = 0
         self._closed = False
-        self._wakeup = anyio.Event()
+        self._wakeup = Flag()
 
     def push(self, item: T) -> None:
         """Add an item; where there is no room the oldest is dropped and counted."""
@@ -59,7 +60,7 @@ class Subscription(Generic[T]):
             if self._closed:
                 raise StopAsyncIteration
             if self._wakeup.is_set():  # several may wait: all of them are to be woken
-                self._wakeup = anyio.Event()
+                self._wakeup = Flag()
             await self._wakeup.wait()
 
         lost, self._lost = self._lost, 0
@@ -99,13 +100,13 @@ class Broadcast(Generic[T]):
         self.weigh = weigh
         self.marks = marks
         self._limit = limit
-        self._subscriptions: WeakSet[Subscription[T]] = WeakSet()
+        self._subscriptions: tuple[ref[Subscription[T]], ...] = ()
         self._closed = False
 
     @property
     def followed(self) -> bool:
         """Whether anybody listens."""
-        return len(self._subscriptions) > 0
+        return bool(self._subscriptions)
 
     def subscribe(self, limit: int | None = None) -> Subscription[T]:
         """Listen from now on, with a limit of one's own or the broadcast's."""
@@ -113,18 +114,25 @@ class Broadcast(Generic[T]):
         if self._closed:
             subscription.close()
         else:
-            self._subscriptions.add(subscription)
+            self._subscriptions = (*self._subscriptions, ref(subscription, self._forget))
         return subscription
 
     def publish(self, item: T) -> None:
         """Hand an item to every listener; never blocks."""
         if not self.followed:
             return  # without a list of nobody: a busy event stream comes here for each event
-        for subscription in list(self._subscriptions):
+        for subscription in self._held():
             subscription.push(item)
 
     def close(self) -> None:
         """End every subscription, those to come included."""
         self._closed = True
-        for subscription in list(self._subscriptions):
+        for subscription in self._held():
             subscription.close()
+
+    def _held(self) -> list[Subscription[T]]:
+        found = [reference() for reference in self._subscriptions]
+        return [subscription for subscription in found if subscription is not None]
+
+    def _forget(self, gone: ref[Subscription[T]]) -> None:
+        self._subscriptions = tuple(one for one in self._subscriptions if one is not gone)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
+import math
 from typing import Generic, TypeVar
 
 import anyio
+
+from hostler.concurrency.flag import Flag
 
 T = TypeVar("T")
 
@@ -14,19 +16,24 @@ class Mailbox(Generic[T]):
     """A queue with one reader; posting never blocks, reading may have a deadline."""
 
     def __init__(self) -> None:
-        self._items: deque[T] = deque()
-        self._wakeup = anyio.Event()
+        self._items: list[T] = []  # a few at most
+        self._wakeup = Flag()
 
     def post(self, item: T) -> None:
         """Add an item and wake the reader up."""
         self._items.append(item)
         self._wakeup.set()
 
-    async def take(self, deadline: float | None = None) -> T | None:
+    async def take(self, deadline: float = math.inf) -> T | None:
         """The next item, or None when `deadline` (the event loop's clock, seconds) comes first."""
-        with anyio.CancelScope(deadline=float("inf") if deadline is None else deadline):
-            while not self._items:
-                self._wakeup = anyio.Event()
-                await self._wakeup.wait()
-            return self._items.popleft()
+        if deadline == math.inf:
+            return await self._next()  # without a scope, which takes a kilobyte
+        with anyio.CancelScope(deadline=deadline):
+            return await self._next()
         return None
+
+    async def _next(self) -> T:
+        while not self._items:
+            self._wakeup = Flag()
+            await self._wakeup.wait()
+        return self._items.pop(0)

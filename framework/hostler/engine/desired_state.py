@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import anyio
+from hostler.concurrency.flag import Flag
 
 
 class DesiredState:
@@ -21,7 +21,7 @@ class DesiredState:
         self.accepts_commands = False
         self.completed = False
         self.suspended_for: frozenset[str] = frozenset()
-        self._start_requested = anyio.Event()
+        self._start_requested = Flag()
 
     @property
     def start_requested(self) -> bool:
@@ -76,7 +76,7 @@ class DesiredState:
     async def wait_start_requested(self) -> None:
         """Wait for a start that is requested, and take it."""
         await self._start_requested.wait()
-        self._start_requested = anyio.Event()
+        self._start_requested = Flag()
 
     def take_planned(self) -> bool:
         """Whether the start that begins is a planned restart; the next one is not."""
@@ -86,7 +86,7 @@ class DesiredState:
     def begin_run(self) -> None:
         """A run begins: it fulfils every start that was requested until now."""
         self.stop_reason = ""
-        self._start_requested = anyio.Event()
+        self._start_requested = Flag()
 
     def done(self, *, task: bool = False, returns: bool = False) -> None:
         """It has done its work, and is desired down unless it was started again meanwhile.

@@ -19,6 +19,8 @@ from hostler.process.disk.lock import NameLock
 from hostler.runtime.base_run import Run
 from hostler.runtime.plugin_failures import build_plugins
 
+_MOST_FAILURES = 50  # of plugins, kept for a crash record: one may fail each second of a run
+
 
 class LifecycleState:
     """The only writer of a server's status, which it publishes after each change.
@@ -125,6 +127,7 @@ class LifecycleState:
     def _note_failure(self, failure: PluginNote) -> None:
         if self.server.run is not None:
             self.server.run.plugin_failures.append(failure)
+            del self.server.run.plugin_failures[:-_MOST_FAILURES]
 
     def drop_plugins(self) -> None:
         """Have the next start build new ones."""

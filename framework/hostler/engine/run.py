@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import anyio
 
+from hostler.concurrency.flag import Flag
 from hostler.errors import ProcessSpawnFailed, ServerError
 from hostler.events.events import Spawned
 from hostler.hooks import ServerView
@@ -117,7 +118,7 @@ class LiveRun(PreparedRun):
     ) -> None:
         vars(self).update(vars(prepared))
         self._parse_port = parse_port
-        self._warmed_up = anyio.Event()
+        self._warmed_up = Flag()
         # On record before the spawn: whoever is killed in between leaves a trace of the process.
         run_id = self.recorder.begin(self.argv(), self.launch.temporary, self.launch.cgroup)
         self.capture = self._open_capture()

@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 import anyio
 
+from hostler.concurrency.flag import Flag
 from hostler.engine.server_conditions import ServerConditions
 from hostler.errors import ServerError
 from hostler.events.events import Event
@@ -35,7 +36,7 @@ class SupervisedServer(ServerConditions):
         super().__init__(spec, context, listener)
         self.needs = needs
         self.dependents: dict[SupervisedServer, Callable[[], None]] = {}
-        self._changed = anyio.Event()
+        self._changed = Flag()
         self._quiet_restart = QuietRestart()
 
     def __repr__(self) -> str:
@@ -262,7 +263,7 @@ class SupervisedServer(ServerConditions):
 
     def wake(self) -> None:
         """Let everybody who waits look again."""
-        changed, self._changed = self._changed, anyio.Event()
+        changed, self._changed = self._changed, Flag()
         changed.set()
         for look in tuple(self.dependents.values()):
             look()

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from functools import partial
 
-import anyio
-
+from hostler.concurrency.flag import Flag
 from hostler.concurrency.threads import run_in_thread
 from hostler.model.choices import StopOrder
 from hostler.model.launch import Launch
@@ -63,7 +62,7 @@ class Processes:
         *,
         grace: float,
         order: StopOrder | None = None,
-        cut_short: anyio.Event | None = None,
+        cut_short: Flag | None = None,
         on_refused: Callable[[int], None] | None = None,
     ) -> tuple[int, ...]:
         """Stop a server's whole tree; the pids that could not be stopped."""

@@ -14,6 +14,8 @@ from hostler.model.states import State
 from hostler.process.tree.usage import TreeMemory
 from hostler.runtime.base_run import Run
 
+_MOST_POINTS = 30  # of a run, for its crash record
+
 
 async def sample_memory(
     servers: Mapping[str, SupervisedServer], changed: Callable[[float], Awaitable[None]]
@@ -80,3 +82,4 @@ async def _measure(runs: Iterable[Run | None]) -> AsyncIterator[tuple[Run, TreeM
 
 def _note(run: Run, memory: TreeMemory) -> None:
     run.memory.append(MemoryPoint(round(run.uptime, 3), memory.rss, memory.processes, memory.cpu))
+    del run.memory[:-_MOST_POINTS]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from enum import Enum
 from types import MappingProxyType
 from typing import TypeAlias
 
-import anyio
-
+from hostler.concurrency.flag import Flag
 from hostler.concurrency.mailbox import Mailbox
 from hostler.concurrency.tasks import TaskSet
 from hostler.errors import ServerError
@@ -28,7 +26,7 @@ from hostler.runtime.line_broadcast import LineBroadcast
 from hostler.runtime.plugin_tasks import run_beside
 from hostler.runtime.reporter import Reporter
 
-_PLUGIN_FAILURES, _MEMORY_POINTS, _TAIL_LINES = 50, 30, 20
+_TAIL_LINES = 20
 
 
 class RunSignal(Enum):
@@ -69,10 +67,10 @@ class Run:
         self.mailbox: Mailbox[RunEvent] = Mailbox()
         self.tasks = TaskSet()
         self.opened = AsyncExitStack()
-        self.forced = anyio.Event()
-        self.memory: deque[MemoryPoint] = deque(maxlen=_MEMORY_POINTS)
-        # Bounded: a run may last for months, and a plugin may fail each second of it.
-        self.plugin_failures: deque[PluginNote] = deque(maxlen=_PLUGIN_FAILURES)
+        self.forced = Flag()
+        # Whoever adds to them keeps the last ones only: a run may last for months.
+        self.memory: list[MemoryPoint] = []
+        self.plugin_failures: list[PluginNote] = []
 
     @property
     def exit_status(self) -> ExitStatus | None:

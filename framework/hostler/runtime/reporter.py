@@ -29,6 +29,13 @@ E = TypeVar("E", bound=ServerError)
 R = TypeVar("R", bound=Healthy | Unhealthy)
 
 
+def _length(line: Line) -> int:
+    return len(line.text)
+
+
+_MISSED: Marks[Line] = Marks(lambda line: line.missed, lambda line, missed: replace(line, missed=missed))
+
+
 class Origin(TypedDict):
     """What every event names first: the server, and its run."""
 
@@ -49,10 +56,7 @@ class Reporter:
         self.stream: Broadcast[StreamEvent | StreamGap] = Broadcast(
             gap=partial(StreamGap, "this listener is too slow"), weigh=_size
         )
-        self.lines: Broadcast[Line] = Broadcast(
-            weigh=lambda line: len(line.text),
-            marks=Marks(lambda line: line.missed, lambda line, missed: replace(line, missed=missed)),
-        )
+        self.lines: Broadcast[Line] = Broadcast(weigh=_length, marks=_MISSED)
         self.event_count = 0
         self.skipped_events = 0
         self.last_event_at: datetime | None = None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 
+from hostler.concurrency.flag import Flag
 from hostler.model.launch import Sink
 from hostler.model.values import StreamName
 from hostler.process.output.lines import LineCutter, LineFeed, LinesCallback, Tail, call_on_loop
@@ -94,8 +95,8 @@ class Capture:
         self._write_fds: dict[StreamName, int] = {}
         self._open_streams = 0
         self._open_sinks = len(sinks)
-        self._ended = asyncio.Event()
-        self._closed = asyncio.Event()
+        self._ended = Flag()
+        self._closed = Flag()
         self._retired = False
         self._on_closed = on_closed
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
+from hostler.concurrency.flag import Flag
 from hostler.model.values import Line, StreamName
 
 TAIL = 64 * 1024
@@ -38,7 +39,7 @@ class Tail:
     # lines would be a thousand objects.
 
     def __init__(self) -> None:
-        self._chunks: deque[bytes] = deque()
+        self._chunks: list[bytes] = []  # a few only; a deque takes 700 bytes when it is empty
         self._size = 0
         self._lock = threading.Lock()
 
@@ -54,7 +55,7 @@ class Tail:
                 chunks.append(data)
             self._size += len(data)
             while self._size - len(chunks[0]) >= TAIL:
-                self._size -= len(chunks.popleft())
+                self._size -= len(chunks.pop(0))
 
     def data(self) -> bytes:
         """The last bytes, 64 KiB at most."""
@@ -125,7 +126,7 @@ class LineFeed:
         self._delivered = 0
         self._piece = 1
         self.dropped = 0
-        self.idle = asyncio.Event()  # set while no line waits
+        self.idle = Flag()  # set while no line waits
         self.idle.set()
 
     @property

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from hostler.concurrency.flag import Flag
 from hostler.process.tree.process_table import start_time
 
 
@@ -71,7 +72,7 @@ class Process:
         self._input = child.stdin
         self._status: ExitStatus | None = None
         self.reaped, self.reaped_at = False, math.inf
-        self._ended = asyncio.Event()
+        self._ended = Flag()
         self._loop = asyncio.get_running_loop()
         try:
             self.exit_fd = open_exit_fd(self.pid)

@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 from msgspec import Struct
 
+from hostler.concurrency.flag import Flag
 from hostler.errors import ForceKillTimeout
 from hostler.model.choices import StopMode, StopOrder
 from hostler.process.spawn.cgroups import kill_group
@@ -32,7 +33,7 @@ async def stop_tree(
     *,
     grace: float,
     last: float = _KILL_WITHIN,
-    cut_short: anyio.Event | None = None,
+    cut_short: Flag | None = None,
     snapshot: ProcessTableSnapshot | None = None,
     order: StopOrder | None = None,
     on_refused: Callable[[int], None] | None = None,
@@ -85,7 +86,7 @@ def kill_leftovers(
     return tuple(sorted(member.pid for member in killed))
 
 
-async def within(wait: float, cut_short: anyio.Event | None, work: Callable[[], Awaitable[object]]) -> bool:
+async def within(wait: float, cut_short: Flag | None, work: Callable[[], Awaitable[object]]) -> bool:
     """Do the work; False when the time was over, or cut short, before it was done, or begun."""
     if cut_short is not None and cut_short.is_set():
         return False
@@ -103,8 +104,8 @@ async def within(wait: float, cut_short: anyio.Event | None, work: Callable[[], 
     return False
 
 
-async def _cancel_on(event: anyio.Event, scope: anyio.CancelScope) -> None:
-    await event.wait()
+async def _cancel_on(flag: Flag, scope: anyio.CancelScope) -> None:
+    await flag.wait()
     scope.cancel()
 
 

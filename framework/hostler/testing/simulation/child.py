@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hostler.concurrency.flag import Flag
 from hostler.model.launch import Launch
 from hostler.model.values import StreamName
 from hostler.process.spawn.exits import ExitStatus, Process
@@ -42,7 +43,7 @@ class FakeChild(Process):
         self.run_id, self.started, self.start_time = run_id, started, started
         self.doubt, self.missing_tools, self.exit_fd, self.cgroup = "", (), None, None
         self._status: ExitStatus | None = None
-        self._ended = asyncio.Event()
+        self._ended = Flag()
         self.launch = launch
         self.ends_after = 0.0
         self.immortal = False
@@ -50,7 +51,7 @@ class FakeChild(Process):
         self.bound: list[Bound] = []
         self.ports: set[int] = set()
         self.members = {self.pid}
-        self.gone = asyncio.Event()
+        self.gone = Flag()
         self._pids = pids
         self._capture = capture
 

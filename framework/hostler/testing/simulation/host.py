@@ -11,6 +11,7 @@ from functools import partial
 import anyio
 
 from hostler.concurrency.event_loop import loop_time
+from hostler.concurrency.flag import Flag
 from hostler.errors import PortInUse
 from hostler.model.choices import StopMode, StopOrder
 from hostler.model.launch import Launch
@@ -98,7 +99,7 @@ class SimulatedHost(Processes):
         *,
         grace: float,
         order: StopOrder | None = None,
-        cut_short: anyio.Event | None = None,
+        cut_short: Flag | None = None,
         on_refused: Callable[[int], None] | None = None,
     ) -> tuple[int, ...]:
         """The main process, the rest, SIGKILL; the pids that are left."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import anyio
 
+from hostler.concurrency.flag import Flag
 from hostler.model.launch import Sink
 from hostler.model.values import Line, StreamName
 from hostler.process.output.capture import Capture, OutputReader
@@ -28,7 +29,7 @@ class FakeCapture(Capture):
         self._followers: list[LinesCallback] = []
         self._tails: dict[StreamName, Tail] = {"stdout": Tail(), "stderr": Tail()}
         self._numbers: Counter[StreamName] = Counter()
-        self._ended = asyncio.Event()
+        self._ended = Flag()
         self._retired = False
 
     def take(self, stream: StreamName, text: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from hostler.concurrency.flag import Flag
 from hostler.process.spawn.exits import ExitStatus
 from hostler.process.tree import terminate as tree
 from hostler.process.tree.handles import ProcessHandles
@@ -132,7 +133,7 @@ async def test_no_grace_is_no_sigterm(start: Start, tmp_path: Path) -> None:
 async def test_the_grace_period_can_be_cut_short(start: Start) -> None:
     child = start(*PYTHON, IGNORES_SIGTERM)
     assert await child.line() == "ready"
-    enough = anyio.Event()
+    enough = Flag()
     left: list[tuple[int, ...]] = []
 
     async def stop() -> None:
@@ -152,7 +153,7 @@ async def test_the_grace_period_can_be_cut_short(start: Start) -> None:
 async def test_a_cut_that_never_comes_does_not_delay(start: Start) -> None:
     child = start("sleep", "60")
     with anyio.fail_after(5):
-        assert await stop_tree(child.process, grace=60, cut_short=anyio.Event()) == ()
+        assert await stop_tree(child.process, grace=60, cut_short=Flag()) == ()
 
 
 async def test_what_is_started_while_stopping_is_stopped_too(start: Start) -> None:

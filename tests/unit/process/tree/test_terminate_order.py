@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
+from hostler.concurrency.flag import Flag
 from hostler.model.choices import StopMode, StopOrder, StopSignal
 from hostler.process.tree.terminate import stop_tree
 
@@ -202,7 +203,7 @@ async def test_the_whole_tree_is_asked_at_once_where_that_is_wanted(start: Start
 
 async def test_who_is_killed_at_once_is_not_asked_before(start: Start, programs: Path) -> None:
     child = await up(start, *PYTHON, "server.py", "web", "0")
-    now = anyio.Event()
+    now = Flag()
     now.set()
 
     assert await stop_tree(child.process, grace=10, cut_short=now) == ()
