@@ -131,6 +131,10 @@ def control_options(function: Callable[..., None]) -> Callable[..., None]:
         **options: Any,
     ) -> None:
         choice = ControlChoice(not no_control, socket, background, idle_exit, log, not no_start)
+        if log is not None:
+            from hostler.cli.daemon_log import keep_bounded  # noqa: PLC0415 - only in the background
+
+            keep_bounded(log)
         function(*arguments, control=choice, **options)
 
     return command

@@ -21,8 +21,6 @@ from hostler.control.location import locate
 from hostler.files.namespace import named_namespace, namespace_of
 
 _LOG_LINES = 20
-_LARGEST_LOG = 5 * 2**20
-_KEPT_LOGS = 3
 _ENDING = {"shutting_down", "not_running"}
 _FOR_A_NEW_ONE = ("profile", "set", "idle-exit")
 
@@ -171,7 +169,8 @@ def _failure(report: dict[str, Any], log: str, begin: int) -> str:
 
 def _open_log(file: str) -> str:
     """The path of the log of the hostler in the background; what has grown large is rotated first."""
-    from hostler.errors import ServerError  # noqa: PLC0415 - only where a hostler is started
+    from hostler.cli import daemon_log  # noqa: PLC0415 - only where a hostler is started
+    from hostler.errors import ServerError  # noqa: PLC0415
     from hostler.process.disk.directories import Directories, secure_directory  # noqa: PLC0415
 
     try:
@@ -181,9 +180,7 @@ def _open_log(file: str) -> str:
     except ServerError as error:
         raise ClientError(FAILED, "failed", error.message, hint=error.context.hint) from None
     with suppress(FileNotFoundError):
-        if os.path.getsize(log) > _LARGEST_LOG:
-            for number in reversed(range(_KEPT_LOGS)):
-                with suppress(FileNotFoundError):
-                    os.replace(f"{log}.{number}" if number else log, f"{log}.{number + 1}")
-    os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        if os.path.getsize(log) >= daemon_log.LARGEST:
+            daemon_log.shift(log)
+    os.close(daemon_log.open_log(log))
     return log

@@ -18,6 +18,7 @@ import psutil
 from background_project import pid_of, servers, servers_pid, write
 from cli_project import eventually
 from hostler.cli.client.transport import request
+from hostler.cli.daemon_log import LARGEST
 from hostler_process import HOSTLER, Run, Start, server_table
 
 TASK = '[servers.build]\nkind = "task"\ncommand = ["true"]\n'
@@ -329,6 +330,20 @@ def test_its_log_is_private_and_in_the_data_folder(project: Path, run: Run, tmp_
     (log,) = (tmp_path / "data").rglob("daemon.log")
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
     assert "fake server started" in log.read_text()
+
+
+def test_its_log_is_rotated_while_it_runs(project: Path, run: Run, tmp_path: Path) -> None:
+    write(project, server_table())
+    run("up")
+    (log,) = (tmp_path / "data").rglob("daemon.log")
+    with log.open("ab") as file:
+        file.write(b"x" * LARGEST + b"\n")
+    run("stop", "fake")
+    run("start", "fake")
+    assert sorted(path.name for path in log.parent.glob("daemon.log*")) == ["daemon.log", "daemon.log.1"]
+    assert log.with_name("daemon.log.1").stat().st_size > LARGEST
+    assert "fake server started" in log.read_text()
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
 
 def test_an_unknown_server_is_told_with_those_there_are(project: Path, run: Run) -> None:
