@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -21,19 +21,22 @@ _CHUNK = 65_536
 class AsyncFeed(Generic[T]):
     """The twin of Feed for asyncio: iterate over it inside `async with`. Cancelling a wait loses nothing."""
 
-    def __init__(self, following: Following[T]) -> None:
+    def __init__(self, following: Following[T], begin: Callable[[], Awaitable[str]] | None = None) -> None:
         self._following = following
+        self._begin = begin
         self._reader = FrameReader()
         self._streams: Streams | None = None
         self._began = False
         self._end = asyncio.Event()
 
     @property
-    def cursor(self) -> str:
-        """The place behind the value that was taken last."""
+    def cursor(self) -> str | None:
+        """The place behind the value that was taken last; None where there was none yet."""
         return self._following.cursor
 
     async def __aenter__(self) -> Self:
+        if self._begin is not None:
+            self._following.begin(await self._begin())
         return self
 
     async def __aexit__(

@@ -7,9 +7,10 @@ import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from functools import wraps
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from hostler.client import calls
 from hostler.client.async_feed import AsyncFeed
@@ -19,7 +20,11 @@ from hostler.client.following import Following
 from hostler.client.place import Place
 from hostler.client.streams import Streams, exchange, open_streams
 from hostler.client.waiting import Until, Waiting
+from hostler.control.log_shapes import LogLine, LogRun
 from hostler.control.shapes import ServerRow
+
+if TYPE_CHECKING:
+    from hostler import StreamName
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -84,6 +89,7 @@ class AsyncClient:
     plugins = asynchronous(calls.plugins)
     connection = asynchronous(calls.connection)
     events = asynchronous(calls.events)
+    log = asynchronous(calls.log)
     start = asynchronous(calls.start)
     stop = asynchronous(calls.stop)
     restart = asynchronous(calls.restart)
@@ -96,11 +102,26 @@ class AsyncClient:
     is_ready = asynchronous(calls.is_ready)
     document = asynchronous(calls.document)
 
-    async def follow_events(
+    def follow_events(
         self, *, after: str | None = None, kind: str | None = None, server: str | None = None
     ) -> AsyncFeed[dict[str, Any]]:
-        """See Client.follow_events: `async with await client.follow_events() as events`."""
-        return await self._feed(calls.follow_events(kind=kind, server=server), after)
+        """See Client.follow_events: `async with client.follow_events() as events`."""
+        stream = calls.follow_events(kind=kind, server=server)
+        return self._feed(stream, after, self._now if after is None else None)
+
+    def follow_log(
+        self,
+        *names: str,
+        after: str | None = None,
+        since: datetime | str | None = None,
+        contains: str | None = None,
+        stream: StreamName | None = None,
+        run: int | None = None,
+        last: int | None = None,
+    ) -> AsyncFeed[LogLine | LogRun]:
+        """See Client.follow_log: `async with client.follow_log("web") as lines`."""
+        chosen = calls.follow_log(*names, since=since, contains=contains, stream=stream, run=run, last=last)
+        return self._feed(chosen, after)
 
     async def wait(
         self, *names: str, until: Until = "ready", stable: float = 0.0, timeout: float | None = None
@@ -108,7 +129,7 @@ class AsyncClient:
         """See Client.wait."""
         waiting = Waiting(names, until, stable, timeout)
         snapshot = await self.servers()
-        async with await self._feed(calls.follow_events(), snapshot.cursor) as feed:
+        async with self._feed(calls.follow_events(), snapshot.cursor) as feed:
             while (rows := waiting.check(snapshot)) is None:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(waiting.seconds_left()):
@@ -116,9 +137,13 @@ class AsyncClient:
                 snapshot = await self.servers()
         return rows
 
-    async def _feed(self, stream: Stream[T], after: str | None) -> AsyncFeed[T]:
-        cursor = (await self.about()).cursor if after is None else after
-        return AsyncFeed(Following(self._place, stream, cursor))
+    def _feed(
+        self, stream: Stream[T], after: str | None, begin: Callable[[], Awaitable[str]] | None = None
+    ) -> AsyncFeed[T]:
+        return AsyncFeed(Following(self._place, stream, after), begin)
+
+    async def _now(self) -> str:
+        return (await self.about()).cursor
 
     async def _send(self, call: Call[T]) -> T:
         while self._idle:

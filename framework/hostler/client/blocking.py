@@ -7,9 +7,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from functools import wraps
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from hostler.client import calls
 from hostler.client.calls import Call, Stream
@@ -19,7 +20,11 @@ from hostler.client.feed import Feed
 from hostler.client.following import Following
 from hostler.client.place import Place
 from hostler.client.waiting import Until, Waiting
+from hostler.control.log_shapes import LogLine, LogRun
 from hostler.control.shapes import ServerRow
+
+if TYPE_CHECKING:
+    from hostler import StreamName
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -91,6 +96,7 @@ class Client:
     plugins = blocking(calls.plugins)
     connection = blocking(calls.connection)
     events = blocking(calls.events)
+    log = blocking(calls.log)
     start = blocking(calls.start)
     stop = blocking(calls.stop)
     restart = blocking(calls.restart)
@@ -111,7 +117,26 @@ class Client:
         Iterate over it inside `with`. A Gap stands where events are missing. After a break it goes on where
         it was; it ends when hostler does, or with `close`, also from another thread.
         """
-        return self._feed(calls.follow_events(kind=kind, server=server), after)
+        cursor = self.about().cursor if after is None else after
+        return self._feed(calls.follow_events(kind=kind, server=server), cursor)
+
+    def follow_log(
+        self,
+        *names: str,
+        after: str | None = None,
+        since: datetime | str | None = None,
+        contains: str | None = None,
+        stream: StreamName | None = None,
+        run: int | None = None,
+        last: int | None = None,
+    ) -> Feed[LogLine | LogRun]:
+        """The lines behind the cursor `after` (without it: the `last` ones), and those to come.
+
+        Of all servers, or of those that are named. A LogRun stands where a run begins, a Gap where lines
+        are no longer kept. Used as `follow_events`.
+        """
+        chosen = calls.follow_log(*names, since=since, contains=contains, stream=stream, run=run, last=last)
+        return self._feed(chosen, after)
 
     def wait(
         self, *names: str, until: Until = "ready", stable: float = 0.0, timeout: float | None = None
@@ -130,7 +155,7 @@ class Client:
         return rows
 
     def _feed(self, stream: Stream[T], after: str | None) -> Feed[T]:
-        return Feed(Following(self._place, stream, self.about().cursor if after is None else after))
+        return Feed(Following(self._place, stream, after))
 
     def _send(self, call: Call[T]) -> T:
         connection = self._kept()

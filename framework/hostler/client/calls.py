@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from hostler.client.errors import Unreachable, error_of
 from hostler.control import shapes
+from hostler.control.log_shapes import LogLine, LogPage, LogRun
 from hostler.control.shapes import When
+
+if TYPE_CHECKING:
+    from hostler import StreamName
 
 T = TypeVar("T")
 
@@ -47,15 +52,15 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Stream(Generic[T]):
-    """A request whose answer has no end."""
+    """A request whose answer has no end. `kinds` are the types of its events by name, "" of those of any."""
 
     path: str
-    item: type[T]
+    kinds: Mapping[str, type[T]]
     query: Mapping[str, object]
 
-    def target(self, after: str) -> str:
+    def target(self, after: str | None) -> str:
         """The path and the query, to go on behind this cursor."""
-        return _target(self.path, {**self.query, "after": after or None})
+        return _target(self.path, {**self.query, "after": after})
 
 
 def about() -> Call[shapes.Daemon]:
@@ -118,7 +123,41 @@ def events(
 
 def follow_events(*, kind: str | None = None, server: str | None = None) -> Stream[dict[str, Any]]:
     """The events from now on."""
-    return Stream("/v1/events", dict[str, Any], {"kind": kind, "server": server})
+    return Stream("/v1/events", {"": dict[str, Any]}, {"kind": kind, "server": server})
+
+
+def log(
+    *names: str,
+    since: datetime | str | None = None,
+    until: datetime | str | None = None,
+    after: str | None = None,
+    before: str | None = None,
+    contains: str | None = None,
+    stream: StreamName | None = None,
+    run: int | None = None,
+    limit: int | None = None,
+) -> Call[LogPage]:
+    """A page of what servers (all, without names) have printed, by time: the last lines, oldest first.
+
+    With `after` the first lines behind that cursor, of which "" is before the oldest; with `before` the last
+    ones in front of it. `contains` is literal text.
+    """
+    query = _lines(names, since, contains=contains, stream=stream, run=run)
+    query |= {"until": _moment(until), "after": after, "before": before, "limit": limit}
+    return Call("GET", _target("/v1/log", query), LogPage)
+
+
+def follow_log(
+    *names: str,
+    since: datetime | str | None = None,
+    contains: str | None = None,
+    stream: StreamName | None = None,
+    run: int | None = None,
+    last: int | None = None,
+) -> Stream[LogLine | LogRun]:
+    """The `last` lines, and those to come."""
+    query = _lines(names, since, contains=contains, stream=stream, run=run) | {"limit": last}
+    return Stream("/v1/log", {"line": LogLine, "run": LogRun}, query)
 
 
 def start(*names: str, wait: bool = True, timeout: float | None = None) -> Call[shapes.Outcomes]:
@@ -156,14 +195,15 @@ def restart(
 
 
 def reload(
-    *, dry_run: bool = False, environment: Mapping[str, str | None] | None = None
+    *, dry_run: bool = False, start: bool = False, environment: Mapping[str, str | None] | None = None
 ) -> Call[shapes.Changes]:
     """Have the configuration read again, and what has changed restarted; with `dry_run` only told.
 
-    The variables of `environment` replace those that hostler has; one that is None is not set.
+    The variables of `environment` replace those that hostler has; one that is None is not set. With `start`
+    all are started that start by themselves, and were neither started nor stopped until now.
     """
     given = None if environment is None else dict(environment)
-    body = shapes.Reload(dry_run=dry_run, environment=given)
+    body = shapes.Reload(dry_run=dry_run, start=start, environment=given)
     return Call("POST", "/v1/reload", shapes.Changes, _body(body), float("inf"))
 
 
@@ -210,6 +250,21 @@ def document() -> Call[dict[str, Any]]:
 def live() -> Call[bool]:
     """Whether hostler lives."""
     return Call("GET", "/livez", bool)
+
+
+def _lines(
+    names: Sequence[str],
+    since: datetime | str | None,
+    contains: str | None,
+    stream: str | None,
+    run: int | None,
+) -> dict[str, object]:
+    chosen = ",".join(names) or None
+    return {"servers": chosen, "since": _moment(since), "contains": contains, "stream": stream, "run": run}
+
+
+def _moment(time: datetime | str | None) -> str | None:
+    return time.isoformat() if isinstance(time, datetime) else time
 
 
 def _command(verb: str, command: shapes.Commands) -> Call[shapes.Outcomes]:

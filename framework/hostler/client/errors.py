@@ -21,12 +21,23 @@ class RequestRefused(ServerError):
     """Raised when a request is refused for a reason that is no error of a server.
 
     `kind` is the name of the problem, such as "not_found" or "stale_generation", `status` the HTTP status.
+    `retry_after` are the seconds after which it may be tried again, where that helps.
     """
 
-    def __init__(self, kind: str, status: int, detail: str, *, server: str | None, hint: str) -> None:
+    def __init__(
+        self,
+        kind: str,
+        status: int,
+        detail: str,
+        *,
+        server: str | None = None,
+        hint: str = "",
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(detail, server=server, hint=hint)
         self.kind = kind
         self.status = status
+        self.retry_after = retry_after
 
 
 def error_of(status: int, body: bytes) -> Exception:
@@ -40,7 +51,8 @@ def error_of(status: int, body: bytes) -> Exception:
         return _rebuilt(_class(problem.error), problem)
     if kind == "timed_out":
         return TimeoutError(problem.detail)
-    return RequestRefused(kind, status, problem.detail, server=problem.server or None, hint=problem.hint)
+    server, wait = problem.server or None, problem.retry_after
+    return RequestRefused(kind, status, problem.detail, server=server, hint=problem.hint, retry_after=wait)
 
 
 def _class(name: str) -> type[ServerError]:
@@ -58,7 +70,13 @@ def _rebuilt(class_: type[ServerError], problem: Problem) -> ServerError:
         problem.detail,
         server=server,
         hint=problem.hint,
-        details={"pids": problem.pids} if problem.pids else {},
+        details=_details(problem),
         stdout=problem.stdout,
         stderr=problem.stderr,
     )
+
+
+def _details(problem: Problem) -> dict[str, object]:
+    """What an error of this process has in its details, and the `crash` by its number."""
+    known = {"pids": problem.pids, "crash": problem.crash}
+    return {name: value for name, value in known.items() if value}

@@ -36,8 +36,8 @@ class Feed(Generic[T]):
         self._in_use = threading.Lock()
 
     @property
-    def cursor(self) -> str:
-        """The place behind the value that was taken last."""
+    def cursor(self) -> str | None:
+        """The place behind the value that was taken last; None where there was none yet."""
         return self._following.cursor
 
     def __enter__(self) -> Self:

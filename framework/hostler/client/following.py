@@ -18,12 +18,16 @@ T = TypeVar("T")
 class Following(Generic[T]):
     """The values of a stream that nobody has taken yet, and the cursor behind the last one that was."""
 
-    def __init__(self, place: Place, stream: Stream[T], after: str) -> None:
+    def __init__(self, place: Place, stream: Stream[T], after: str | None) -> None:
         self.place = place
         self.cursor = after
         self._stream = stream
         self._last = after
-        self._ready: deque[tuple[str, T | Gap]] = deque()
+        self._ready: deque[tuple[str | None, T | Gap]] = deque()
+
+    def begin(self, after: str) -> None:
+        """Begin behind this cursor."""
+        self.cursor = self._last = after
 
     def request(self) -> bytes:
         """The request to begin, or to go on."""
@@ -31,10 +35,12 @@ class Following(Generic[T]):
         return render("GET", self._stream.target(self._last), headers, version="1.0")
 
     def put(self, frames: list[Frame]) -> None:
-        """Keep what has come."""
+        """Keep what has come; what is new to this version is left out."""
         for frame in frames:
             self._last = frame.id or self._last
-            self._ready.append((self._last, self._value(frame)))
+            value = self._value(frame)
+            if value is not None:
+                self._ready.append((self._last, value))
 
     def take(self) -> T | Gap | None:
         """The oldest value; None where there is none."""
@@ -43,8 +49,10 @@ class Following(Generic[T]):
         self.cursor, value = self._ready.popleft()
         return value
 
-    def _value(self, frame: Frame) -> T | Gap:
+    def _value(self, frame: Frame) -> T | Gap | None:
         if frame.event == "gap":
             known: dict[str, Any] = msgspec.json.decode(frame.data)
-            return Gap(known.get("missed"))
-        return msgspec.json.decode(frame.data, type=self._stream.item)
+            return Gap(known.get("missed"), known.get("server"))
+        kinds = self._stream.kinds
+        kind = kinds.get(frame.event, kinds.get(""))
+        return None if kind is None else msgspec.json.decode(frame.data, type=kind)

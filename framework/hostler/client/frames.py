@@ -13,9 +13,13 @@ LONGEST_SILENCE = 45.0
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something is missing at this place of a stream; `missed` counts it where that is known."""
+    """Something is missing at this place of a stream (of a log that of `server`).
+
+    `missed` counts it where that is known.
+    """
 
     missed: int | None
+    server: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class Waiting:
         for row in waiting:
             if row.state == "failed" or (row.state == "stopped" and row.wanted == "down"):
                 text = f"{row.state}: {_why(row)}" if _why(row) else row.state
-                raise RequestRefused(row.state, 409, text, server=row.name, hint="")
+                raise RequestRefused(row.state, 409, text, server=row.name)
         if self._timeout is not None and now - self._begin >= self._timeout:
             late = ", ".join(f"{row.name} is {row.state}" for row in waiting or rows)
             raise TimeoutError(f"not {self._until} after {self._timeout:g} s: {late}")
@@ -59,7 +59,7 @@ class Waiting:
             if name not in rows:
                 there = ", ".join(rows) or "none"
                 text = f"there is no server {name!r}; there are: {there}"
-                raise RequestRefused("not_found", 404, text, server=None, hint="")
+                raise RequestRefused("not_found", 404, text)
         if self._names:
             return [rows[name] for name in self._names]
         return [row for row in rows.values() if row.wanted == "up" or row.completed or row.state == "failed"]

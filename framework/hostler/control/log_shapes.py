@@ -31,3 +31,12 @@ class LogPage(Struct, kw_only=True):
     next: str
     previous: str | None
     missed: list[str]
+
+
+class LogRun(Struct, kw_only=True):
+    """A run begins here, in a log that is followed."""
+
+    time: str
+    server: str
+    run: int
+    pid: int | None

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ import pytest
 from cli_project import eventually
 from controlled import Client as Daemon
 from controlled import controlled, short_folder
-from hostler import Directories, InvalidConfiguration, ProcessSpawnFailed, __version__, from_dict
+from hostler import Directories, InvalidConfiguration, PluginSpec, ProcessSpawnFailed, __version__, from_dict
 from hostler.client import AsyncClient, Client, Gap, NotRunning, RequestRefused, Unreachable, calls, shapes
+from hostler.control.log_shapes import LogLine, LogRun
 from openapi_document import document
 from scripted_server import SILENCE, ScriptedServer, answer
 from specs import MakeSpec, worker
@@ -40,14 +42,13 @@ class Twin:
         return await method(*arguments, **named)
 
     @asynccontextmanager
-    async def follow(self, **named: Any) -> AsyncIterator[Any]:
+    async def follow(self, name: str = "follow_events", *names: str, **named: Any) -> AsyncIterator[Any]:
         """A function that waits for the next value; None at the end."""
-        feed = await self("follow_events", **named)
         if isinstance(self.client, Client):
-            with feed:
+            with await self(name, *names, **named) as feed:
                 yield lambda: asyncio.to_thread(next, feed, None)
         else:
-            async with feed:
+            async with getattr(self.client, name)(*names, **named) as feed:
                 yield lambda: anext(feed, None)
 
     async def close(self) -> None:
@@ -197,12 +198,39 @@ async def test_following_goes_on_after_a_break_where_it_was(kind: str, tmp_path:
 @pytest.mark.parametrize("kind", TWINS)
 async def test_a_stream_that_is_refused_raises(kind: str, directories: Directories) -> None:
     async with controlled(directories=directories) as daemon, twin_of(kind, daemon) as ask:
-        feed = await ask("follow_events")
-        feed._following._stream = calls.Stream("/v1/nothing", dict[str, Any], {})
-        async with ask.follow() as _:
-            with pytest.raises(RequestRefused, match="there is no /v1/nothing"):
-                await (anext(feed) if kind == "AsyncClient" else asyncio.to_thread(next, feed))
-        feed.close()
+        following = ask.follow("follow_log", "none")
+        with pytest.raises(RequestRefused, match="there is no server 'none'"):
+            async with following as value:
+                await value()
+
+
+@pytest.mark.parametrize("kind", TWINS)
+async def test_a_log_is_read_and_followed_over_restarts(
+    kind: str, make_spec: MakeSpec, directories: Directories
+) -> None:
+    log = PluginSpec("log-rotation", {"index": True})
+    command = ("sh", "-c", "echo out; echo err >&2; exec sleep 60")
+    spec = make_spec(command=command, port=None, plugins=(log,), name="web")
+    async with controlled(spec, directories=directories) as daemon, twin_of(kind, daemon) as ask:
+        await ask("wait", timeout=20)
+        with anyio.fail_after(20):
+            async with ask.follow("follow_log", "web", stream="stdout", last=5) as following:
+                first = [await following() for _ in range(2)]
+                await ask("restart", "web")
+                second = [await following() for _ in range(2)]
+                page = await ask("log", "web", after=first[1].cursor, contains="out")
+            assert [one.text for one in page.lines] == ["out"]
+            async with ask.follow("follow_log", after=first[1].cursor, stream="stdout") as following:
+                again = [await following() for _ in range(2)]
+        assert [(type(one), one.run) for one in (*first, *second)] == [
+            (LogRun, 1),
+            (LogLine, 1),
+            (LogRun, 2),
+            (LogLine, 2),
+        ]
+        assert again[1].cursor == second[1].cursor
+        long_ago = datetime(2001, 1, 1, tzinfo=UTC)
+        assert (await ask("log", since=long_ago, until=long_ago)).lines == []
 
 
 async def test_a_stream_is_closed_from_another_thread(directories: Directories) -> None:
@@ -354,7 +382,7 @@ def test_the_twins_have_the_same_calls() -> None:
 
     blocking, asynchronous = calls_of(Client), calls_of(AsyncClient)
     assert blocking.keys() == asynchronous.keys()
-    same = blocking.keys() - {"follow_events"}
+    same = blocking.keys() - {"follow_events", "follow_log"}
     assert {name: blocking[name] for name in same} == {name: asynchronous[name] for name in same}
 
 
@@ -369,7 +397,9 @@ def test_every_route_has_its_call() -> None:
     }
     routes = {(method, path) for path, methods in document()["paths"].items() for method in methods}
     # For one server there is the command for several.
-    singular = {("post", f"/v1/servers/{{name}}/{verb}") for verb in ("start", "stop", "restart")}
+    singular = {("get", "/v1/servers/{name}/log")} | {
+        ("post", f"/v1/servers/{{name}}/{verb}") for verb in ("start", "stop", "restart")
+    }
     assert called == routes - singular
 
 

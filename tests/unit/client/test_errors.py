@@ -54,10 +54,16 @@ def test_an_error_of_a_plugin_comes_back_as_one_of_hostler() -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in STATUSES if kind != "timed_out"])
 def test_a_refusal_names_its_kind_and_status(kind: str) -> None:
-    found = as_told(Refused(kind, "not so", server="web", hint="do that"))
+    found = as_told(Refused(kind, "not so", server="web", hint="do that", retry_after=3))
     assert isinstance(found, RequestRefused)
-    assert (found.kind, found.status) == (kind, STATUSES[kind][0])
+    assert (found.kind, found.status, found.retry_after) == (kind, STATUSES[kind][0], 3)
     assert str(found) == "web: not so\n  what to do: do that"
+
+
+def test_a_failure_names_its_crash() -> None:
+    found = as_told(Refused("failed", "it broke", error="ServerCrashed", crash=7))
+    assert isinstance(found, errors.ServerCrashed)
+    assert found.context.details == {"crash": 7}
 
 
 def test_a_command_that_is_late_raises_a_timeout() -> None:
