@@ -139,3 +139,9 @@ def left_on_disk(state: Path) -> list[str]:
     """Locks and records that are still there."""
     runs = state / "runs"
     return sorted(path.name for path in runs.iterdir()) if runs.exists() else []
+
+
+def unended_on_disk(state: Path) -> list[str]:
+    """Records of runs that are not over."""
+    records = [path for path in (state / "runs").glob("*") if path.suffix != ".lock"]
+    return [path.name for path in records if not path.read_bytes().endswith(b"\n{}\n")]

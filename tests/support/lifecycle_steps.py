@@ -32,7 +32,7 @@ from hostler import (
     hookimpl,
 )
 from hostler.testing import FakeChild, SimulatedHost, settle
-from lifecycle_invariants import InvariantChecker, left_on_disk
+from lifecycle_invariants import InvariantChecker, left_on_disk, unended_on_disk
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,8 @@ class Simulation:
         locks = [name for name in files if name.endswith(".lock")]
         records = [name for name in files if not name.endswith(".lock")]
         runs = [server for server in busy if server._engine.run is not None]
-        if len(locks) > len(busy) or len(records) > len(runs):
+        unended = unended_on_disk(self.directories.state)
+        if max(len(locks), len(records)) > len(busy) or len(unended) > len(runs):
             self.violations.append(f"{files} on disk with {len(busy)} servers up and {len(runs)} runs")
 
         return self.violations + [one for checker in self.checkers for one in checker.violations]

@@ -163,6 +163,7 @@ class LifecycleState:
         if not self.server.is_revivable:
             self.drop_plugins()
         if lock is not None:
+            self.server.context.store.forget(lock)
             lock.release()
 
     # -- a reload -----------------------------------------------------------------------------

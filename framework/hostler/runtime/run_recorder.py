@@ -70,11 +70,11 @@ class RunRecorder:
             self.context.processes.watchdog.remove(self.record.run_id)
 
     def end(self) -> None:
-        """Remove the record: the tree is gone."""
+        """Have it stand in the record that the tree is gone."""
         record, self.record = self.record, None
         try:
             if record is not None:
-                self.context.store.clear(self.lock)
+                self.context.store.end(self.lock)
 
         except OSError as error:
             self.reporter.notice("record_unusable", f"the run record cannot be removed: {error}", "warning")

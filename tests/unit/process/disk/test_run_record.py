@@ -146,6 +146,41 @@ def test_what_is_added_to_a_record_counts_and_a_torn_addition_does_not(
     lock.release()
 
 
+def test_the_runs_of_one_server_share_a_file_that_does_not_grow_for_ever(
+    directories: Directories, store: RunStore
+) -> None:
+    lock = NameLock.take(directories, "here", "web")
+    files, largest = set(), 0
+
+    for number in range(200):
+        record = replace(a_record(), run_id=f"run-{number}")
+        store.write(lock, record)
+        store.amend(lock, replace(record, pid=7))
+        assert store.leftover(lock).record == replace(record, pid=7)
+        store.forget(lock)  # not yet
+        store.end(lock)
+        assert store.leftover(lock) == Leftover()
+        files.add(lock.record_path.stat().st_ino)
+        largest = max(largest, lock.record_path.stat().st_size)
+
+    assert len(files) < 20
+    assert largest < 40_000
+    store.forget(lock)
+    assert list(lock.path.parent.iterdir()) == [lock.path]
+    lock.release()
+
+
+def test_where_it_cannot_be_noted_that_a_run_is_over_its_record_goes(
+    directories: Directories, store: RunStore
+) -> None:
+    lock = NameLock.take(directories, "here", "web")
+    store.write(lock, a_record())
+    lock.record_path.rename(lock.record_path.with_suffix(".tmp"))  # it is being replaced
+    store.end(lock)
+    assert store.is_clean(lock)
+    lock.release()
+
+
 def test_a_record_says_who_wrote_it_and_in_which_boot() -> None:
     record = a_record()
     assert record.supervisor_pid == os.getpid()
