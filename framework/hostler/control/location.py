@@ -79,7 +79,7 @@ class Location:
         """Have the hostler make its socket again, which somebody has removed."""
         owner = self.owner()
         pid, begun = owner.get("pid"), owner.get("start_time")
-        if owner.get("relistens") is not True or not isinstance(pid, int) or pid <= 1:
+        if owner.get("relistens") is not True or not isinstance(pid, int) or pid < 1:
             return  # the signal would end a program that does not say that it waits for it
         if begun is not None and start_time(pid) == begun:
             with suppress(OSError):

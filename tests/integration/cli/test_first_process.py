@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hostler_process import Configure, Start
+from cli_project import eventually
+from controlled import short_folder
+from hostler_process import HOSTLER, Configure, Start
 
 UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 
@@ -27,6 +30,14 @@ needs_namespace = pytest.mark.skipif(not may_unshare(), reason="needs a pid name
 
 # Leaves an orphan behind that ends soon, then becomes the server.
 ORPHANS = 'for i in 1 2 3; do (setsid sleep 0.2 &); done; exec "$@"'
+
+ESSENTIAL = """
+[servers.a]
+kind = "task"
+command = ["sh", "-c", "exit 7"]
+essential = true
+restart.policy = "never"
+"""
 
 
 def first_process(pid: int) -> psutil.Process:
@@ -110,3 +121,96 @@ def test_a_program_that_hosts_servers_as_process_1_is_told_about_orphans(tmp_pat
     done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (0, "")
     assert "web: this program is process 1, and reaps no orphans" in done.stderr
+
+
+def inside(first: psutil.Process, *words: str) -> list[str]:
+    """A command in the same container, as `docker exec` runs it."""
+    return ["nsenter", "--target", str(first.pid), "--pid", "--mount", *HOSTLER, *words]
+
+
+@needs_namespace
+def test_client_commands_beside_the_first_process_reach_it(
+    configure: Configure, start: Start, environ: dict[str, str]
+) -> None:
+    file = str(configure())
+    with short_folder() as folder:
+        env = environ | {"XDG_RUNTIME_DIR": str(folder)}
+        hostler = start("run", before=UNSHARE, env=env)
+        hostler.wait_for("started on port")
+        first = first_process(hostler.process.pid)
+        sockets = folder / "hostler"
+
+        def call(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+            argv = inside(first, name, file, *words)
+            return subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+
+        eventually(lambda: call("ps").returncode == 0)
+        (row,) = json.loads(call("ps", "--json").stdout)["servers"]
+        assert (row["state"], row["pid"] < 100) == ("running", True)  # as it is numbered inside
+
+        for path in sockets.glob("*.sock"):
+            path.unlink()
+        assert call("ps").returncode == 0  # it was asked by SIGUSR1, which must not end it
+
+        down = call("down")
+        assert (down.returncode, down.stdout) == (0, "all servers are stopped\n")
+        assert hostler.end() == 0
+        assert list(sockets.iterdir()) == []
+
+
+@needs_namespace
+def test_up_in_a_container_lives_below_a_first_process_that_is_not_hostler(
+    configure: Configure, start: Start, environ: dict[str, str]
+) -> None:
+    configure()
+    script = '"$@" up && "$@" ps --check && "$@" down; echo code $?'
+    with short_folder() as folder:
+        env = environ | {"XDG_RUNTIME_DIR": str(folder)}
+        container = start(before=(*UNSHARE, "sh", "-c", script, "sh"), env=env)
+        container.wait_for("code 0")
+        assert container.end() == 0
+        assert "all servers are stopped" in container.stdout
+
+
+@needs_namespace
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_the_first_process_in_order(configure: Configure, start: Start, number: int) -> None:
+    configure("--term-delay", "0.3")
+    hostler = start("run", before=("setsid", *UNSHARE))
+    hostler.wait_for("started on port")
+    first = first_process(hostler.process.pid)
+    first.send_signal(number)
+    if number == signal.SIGHUP:  # a reload, as services have it
+        hostler.wait_for("reload: nothing has changed")
+        first.send_signal(signal.SIGTERM)
+    assert hostler.end() == 0
+    assert "fake server stopped" in hostler.stdout
+
+
+@needs_namespace
+@pytest.mark.parametrize(
+    ("tables", "code"),
+    [
+        (ESSENTIAL, 7),
+        ('[servers.a]\nkind = "task"\ncommand = ["true"]\n', 0),
+        ('[servers.a]\ncommand = ["/nowhere/program"]\nport = false\nrestart = { start_retries = 0 }\n', 1),
+        ("[servers.a]\ncomand = 3\n", 2),
+    ],
+)
+def test_the_exit_code_of_the_first_process_is_that_of_the_run(
+    configure: Configure, start: Start, tables: str, code: int
+) -> None:
+    configure(text=tables)
+    assert start("run", before=UNSHARE).end() == code
+
+
+@needs_namespace
+def test_nothing_outlives_a_first_process_that_is_killed(configure: Configure, start: Start) -> None:
+    configure("--spawn-session-child")
+    hostler = start("run", before=UNSHARE)
+    hostler.wait_for("started on port")
+    first = first_process(hostler.process.pid)
+    below = first.children(recursive=True)
+    assert len(below) >= 2
+    first.kill()
+    assert psutil.wait_procs(below, timeout=10)[1] == []
