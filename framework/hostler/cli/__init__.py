@@ -11,7 +11,7 @@ from hostler.cli.inherited_state import start_clean
 # By hand, as the table of these commands has more than most calls need; a test compares the two.
 CLIENT_NAMES = (
     *("up", "down", "restart-daemon", "ps", "start", "stop", "restart", "wait"),
-    *("url", "exec", "events"),
+    *("url", "exec", "logs", "events"),
 )
 
 

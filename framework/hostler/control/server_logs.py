@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
 
-from hostler import Server, Supervisor
+from hostler import Server, ServerSpec, Supervisor
 from hostler.control import log_lines
 from hostler.control.board import Board
 from hostler.control.log_history import ServerLog, parse_cursor, read_after, read_last
@@ -25,6 +25,7 @@ from hostler.control.server_commands import ServerCommands
 
 T = TypeVar("T")
 _PAGE = 200
+_WRITES = "log-rotation"
 _LARGEST_PAGE = 1000
 _MOMENT = 0.5
 _MOST_READING = 3  # at a time: other work has to find a thread, too
@@ -160,7 +161,11 @@ def log_path(server: Server) -> Path | None:
     """Where the output of a server is written, or will be; None where no plugin does that."""
     if server.log is not None:
         return server.log.path
-    for plugin in server.spec.plugins:
-        if plugin.name == "log-rotation":
-            return server.data_dir / str(plugin.options.get("path") or f"{server.name}.log")
-    return None
+    has_one = any(plugin.name == _WRITES for plugin in server.spec.plugins)
+    return planned_log(server.spec, server.data_dir) if has_one else None
+
+
+def planned_log(spec: ServerSpec, data_dir: Path) -> Path:
+    """Where a server's output is written, unless a plugin has told otherwise."""
+    paths = [plugin.options.get("path") for plugin in spec.plugins if plugin.name == _WRITES]
+    return data_dir / str(next(filter(None, paths), f"{spec.name}.log"))

@@ -155,8 +155,8 @@ async def following(client: Client, target: str) -> AsyncIterator[Reader]:
 
     def read() -> None:
         try:
-            for line in stream(client.control.socket, target):
-                if line is not None:
+            for lines in stream(client.control.socket, target):
+                for line in lines:
                     asyncio.run_coroutine_threadsafe(reader.write(line + b"\n"), loop)
                 if over.is_set():
                     return

@@ -22,7 +22,7 @@ def click_command(command: ClientCommand) -> click.Command:
 def _option(option: Option) -> click.Option:
     flag = not option.metavar
     return click.Option(
-        [f"--{option.name}", option.key],
+        [*option.words, option.key],
         help=option.help,
         is_flag=flag,
         multiple=option.repeats,

@@ -14,17 +14,26 @@ class Usage(Exception):
 
 
 class Option(NamedTuple):
-    """`--name`, or `--name VALUE` where it has a `metavar`; `repeats` where it may be given again."""
+    """`--name`, or `--name VALUE` where it has a `metavar`; `repeats` where it may be given again.
+
+    `letter` is its other name: "f" for `-f`.
+    """
 
     name: str
     help: str
     metavar: str = ""
     repeats: bool = False
+    letter: str = ""
 
     @property
     def key(self) -> str:
         """Its name in Python."""
         return self.name.replace("-", "_")
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """How it is given: "--follow", "-f"."""
+        return (f"--{self.name}", *((f"-{self.letter}",) if self.letter else ()))
 
 
 class ClientCommand(NamedTuple):
@@ -122,11 +131,30 @@ CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
             (Option("no-wait", "Do not wait until the server is ready."),),
         ),
         ClientCommand(
+            "logs",
+            _SERVERS,
+            "Show the output of servers (all, without NAME), merged by time.",
+            (
+                Option("follow", "Go on with what is to come, over restarts, until Ctrl-C.", letter="f"),
+                Option(
+                    "lines", "The last N lines; without times and --run the default is 200.", "N", letter="n"
+                ),
+                Option("since", "Only from this time on, or from so long ago.", "TIME"),
+                Option("until", "Only before this time, or before so long ago.", "TIME"),
+                Option("grep", "Only lines in which this regular expression is found.", "RE"),
+                Option("stream", "Only stdout, or stderr.", "STREAM"),
+                Option("run", "Only of this run.", "N"),
+                Option("raw", "Only the text, as it was printed: no times, names and marks."),
+                Option("no-prefix", "No names."),
+                Option("no-time", "No times."),
+            ),
+        ),
+        ClientCommand(
             "events",
             _SERVERS,
             "Show the last events, oldest first.",
             (
-                Option("follow", "Go on with those to come, until Ctrl-C."),
+                Option("follow", "Go on with those to come, until Ctrl-C.", letter="f"),
                 Option("kind", "Only events of this kind, such as state or crash.", "KIND"),
             ),
         ),
@@ -171,13 +199,15 @@ class Arguments:
 
 def read_call(command: ClientCommand, words: Sequence[str]) -> Arguments:
     """Read the words behind the name of a command. Raises Usage."""
-    options = {f"--{option.name}": option for option in command.all_options}
+    options = {word: option for option in command.all_options for word in option.words}
     values: dict[str, list[str]] = {}
     plain: list[str] = []
     end = words.index("--") if "--" in words else len(words)
     rest = iter(words[:end])
     for word in rest:
         name, has_value, value = word.partition("=")
+        if word[:2] in options and len(word) > 2 and word[2] != "=":  # "-n50"
+            name, has_value, value = word[:2], word[2:], word[2:]
         if not word.startswith("-") or word == "-":
             plain.append(word)
             continue

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from hostler.cli.client.commands import Arguments, file_words
 from hostler.cli.client.transport import SILENCE, Answer, Closed, Unreachable, probe, request, stream
@@ -60,6 +60,14 @@ class ClientError(Exception):
         return f"{text}\n  what to do: {hint}" if hint else text
 
 
+class Frame(NamedTuple):
+    """One server-sent event; `cursor` is the place to go on from behind it."""
+
+    kind: str
+    cursor: str
+    value: dict[str, Any]
+
+
 class HostlerEnded(ClientError):
     """Raised when the hostler ended before its answer did."""
 
@@ -87,12 +95,26 @@ class Daemon:
 
     def follow(self, target: str) -> Iterator[dict[str, Any] | None]:
         """The objects of a stream as they come, None when there was none for a while. Raises ClientError."""
+        for frames in self.frames(target):
+            yield from (frame.value for frame in frames)
+            if not frames:
+                yield None
+
+    def frames(self, target: str) -> Iterator[list[Frame]]:
+        """The frames of a stream as they come, none when none came for a while. Raises ClientError."""
+        kind = cursor = ""
         try:
-            for line in stream(self.socket, target):
-                if line is None:
-                    yield None
-                elif line.startswith(b"data: "):
-                    yield json.loads(line[6:])
+            for lines in stream(self.socket, target):
+                frames = []
+                for line in lines:
+                    name, _, value = line.partition(b": ")
+                    if name == b"id":
+                        cursor = value.decode()
+                    elif name == b"event":
+                        kind = value.decode()
+                    elif name == b"data":
+                        frames.append(Frame(kind, cursor, json.loads(value)))
+                yield frames
         except (Unreachable, ValueError) as error:
             raise self._unreachable(error) from None
 

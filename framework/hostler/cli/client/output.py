@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from typing import TextIO
 
 from hostler.cli.client.daemon import ClientError
@@ -23,6 +24,15 @@ class Output:
         shown = json.dumps(value, separators=(",", ":")) if self._as_json else harmless(text)
         if shown:
             _write(sys.stdout, shown)
+
+    def lines(self, many: Sequence[tuple[object, str]]) -> None:
+        """Print parts of a long answer, with the texts as they are; a value of None is for people alone."""
+        if self._as_json:
+            shown = [json.dumps(value, ensure_ascii=True) for value, _ in many if value is not None]
+        else:
+            shown = [text for _, text in many]
+        if shown:
+            _write(sys.stdout, "\n".join(shown))
 
     def note(self, text: str) -> None:
         """Print what is no answer."""

@@ -15,12 +15,16 @@ _HEAD = ("NAME", "STATE", "PID", "UPTIME", "RESTARTS", "MEMORY", "URL")
 
 def chosen(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
     """Those of these names; all, without names. Raises ClientError for a name that is unknown."""
-    known = [row["name"] for row in rows]
+    refuse_unknown([row["name"] for row in rows], names)
+    return [row for row in rows if not names or row["name"] in names]
+
+
+def refuse_unknown(known: Sequence[str], names: Sequence[str]) -> None:
+    """Raise ClientError for a name that none of the known servers has."""
     for name in names:
         if name not in known:
             there = ", ".join(known) or "none"
             raise ClientError(BAD_CALL, "not_found", f"there is no server {name!r}; there are: {there}")
-    return [row for row in rows if not names or row["name"] in names]
 
 
 def table(rows: Iterable[Row]) -> str:

@@ -69,8 +69,8 @@ def probe(path: str) -> None:
     request(path, "GET", _LIVE)
 
 
-def stream(path: str, target: str) -> Iterator[bytes | None]:
-    """The lines of an answer as they come; None when none came for a while. Ends with Unreachable."""
+def stream(path: str, target: str) -> Iterator[list[bytes]]:
+    """The lines of an answer as they come; none of them when none came for a while. Ends with Unreachable."""
     with _sent(path, "GET", target, None, "Accept: text/event-stream\r\n") as connection:
         data, in_head, heard_at = b"", True, time.monotonic()
         for piece in _received(connection, _TICK):
@@ -78,7 +78,7 @@ def stream(path: str, target: str) -> Iterator[bytes | None]:
                 if time.monotonic() - heard_at >= SILENCE / 2:
                     probe(path)
                     heard_at = time.monotonic()
-                yield None
+                yield []
                 continue
             heard_at = time.monotonic()
             data += piece
@@ -88,7 +88,7 @@ def stream(path: str, target: str) -> Iterator[bytes | None]:
                 if _status(head) != 200:
                     raise Unreachable(f"it answered {_status(head)}")
             *lines, data = data.split(b"\n") if not in_head else [data]
-            yield from lines
+            yield lines
     raise Closed("the connection was closed")
 
 

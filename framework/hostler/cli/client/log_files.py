@@ -1,0 +1,73 @@
+"""The logs of a configuration that no hostler supervises, read from its files. Imports what `up` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from hostler.cli.client.daemon import BAD_CALL, ClientError
+from hostler.cli.client.log_query import LogQuery
+from hostler.cli.client.log_view import Run
+from hostler.config.load import load_resolved
+from hostler.control.log_history import ServerLog, read_after, read_last
+from hostler.control.log_lines import Selection, micros_of
+from hostler.control.server_logs import planned_log
+from hostler.errors import InvalidConfiguration, Problem
+from hostler.process.disk.directories import Directories
+from hostler.process.disk.namespace import resolve_namespace
+
+
+class LogFiles:
+    """Answers as a hostler does. Raises ClientError where the configuration cannot be read."""
+
+    def __init__(self, file: str) -> None:
+        mistakes: list[Problem] = []
+        try:
+            configuration = load_resolved(file, mistakes=mistakes).configuration
+        except InvalidConfiguration as error:
+            raise _refusal(error.problems) from None
+        if mistakes and not configuration.servers:
+            raise _refusal(mistakes)
+        own = Directories.default()
+        self.runs: Mapping[str, Run] = {}
+        data_dir = own.data_for(resolve_namespace(own, configuration.namespace or ""))
+        self._logs = [
+            ServerLog(name, planned_log(spec, data_dir)) for name, spec in configuration.servers.items()
+        ]
+
+    @property
+    def names(self) -> list[str]:
+        """The servers of the configuration."""
+        return [log.server for log in self._logs]
+
+    def page(
+        self, query: LogQuery, limit: int, *, after: str | None = None, before: str = ""
+    ) -> dict[str, Any]:
+        """A page of the lines that are wanted."""
+        fixed = query.fixed
+        since, until = (_micros(fixed.get(name)) for name in ("since", "until"))
+        run = int(fixed["run"]) if "run" in fixed else None
+        selection = Selection(since, until, fixed["contains"], fixed.get("stream"), run)
+        logs = [log for log in self._logs if not query.names or log.server in query.names]
+        page = read_last(logs, selection, limit, before)
+        if after is not None:
+            page = read_after(logs, selection, limit, after)
+        return {
+            "lines": [line.as_dict() for line in page.lines],
+            "next": page.next,
+            "previous": page.previous or None,
+            "missed": list(page.missed),
+        }
+
+
+def _refusal(problems: Iterable[Problem]) -> ClientError:
+    detail, mistakes = (
+        "without a hostler, logs are found by the configuration",
+        [str(one) for one in problems],
+    )
+    return ClientError(BAD_CALL, "invalid_configuration", detail, mistakes=mistakes)
+
+
+def _micros(text: str | None) -> int | None:
+    return None if text is None else micros_of(datetime.fromisoformat(text))
