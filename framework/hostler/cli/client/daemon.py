@@ -179,7 +179,7 @@ class Daemon:
     def _refusal(self, problem: dict[str, Any], version: str) -> ClientError:
         kind = str(problem.get("type", "")).rpartition("/")[2]
         if kind == "unsupported" and version != __version__:
-            problem["hint"] = f"that hostler is {version}, this is {__version__}"
+            problem["hint"] = f"that hostler is {version}, this is {__version__}: hostler restart-daemon"
         detail = problem.pop("detail")
         problem.pop("type", None)
         return ClientError(_CODES.get(kind, FAILED), kind, detail, **problem)
@@ -202,6 +202,16 @@ def find(arguments: Arguments) -> Daemon | None:
     """The hostler of the configuration of a call; None where there is none."""
     location = locate(arguments.file, os.environ)
     return Daemon(location, arguments.text("socket")) if location.is_held() else None
+
+
+def other_version(arguments: Arguments) -> str:
+    """That the hostler of a call is of another version, and what to do; "" where none is."""
+    location = locate(arguments.file, os.environ)
+    found = location.describe().get("version", __version__) if location.is_held() else __version__
+    if found == __version__:
+        return ""
+    words = f"hostler restart-daemon{file_words(arguments.file)}"
+    return f"the hostler in the background is {found}, this is {__version__}; {words} starts this one"
 
 
 def require(arguments: Arguments) -> Daemon:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from hostler.cli.client.commands import CLIENT_COMMANDS, Arguments, Usage, file_words, read_call
-from hostler.cli.client.daemon import BAD_CALL, FAILED, ClientError
+from hostler.cli.client.daemon import BAD_CALL, FAILED, ClientError, other_version
 from hostler.cli.client.output import Output
 
 _FOLLOWING = {"events", "logs"}  # which Ctrl-C is the usual end of
@@ -24,6 +25,9 @@ def call(name: str, words: Sequence[str]) -> int:
         return _refuse(name, words, error)
     output = Output(as_json=arguments.has("json"), quiet=arguments.has("quiet"))
     try:
+        # At a terminal alone: a script has asked for nothing of the kind.
+        if sys.stderr is not None and sys.stderr.isatty() and (text := other_version(arguments)):
+            output.note(text)
         return _function(name)(arguments, output)
     except Usage as error:
         return _refuse(name, words, error)
