@@ -24,6 +24,9 @@ class State(Enum):
     BACKOFF = "backoff"
     FAILED = "failed"
 
+    # Each is one object. That of Enum is written in Python, and a restart asks for ninety.
+    __hash__ = object.__hash__
+
     @property
     def has_process(self) -> bool:
         """Whether a process of the server may exist in this state."""

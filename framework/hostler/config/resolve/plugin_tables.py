@@ -88,9 +88,10 @@ def read_plugin(
 ) -> Spec:
     """The spec of one plugin that is switched on; mistakes go to the findings."""
     use = _use(node.value["use"], environ, found) if "use" in node.value else None
-    spec = kind(name, {}, use)
-    node = map_secrets(node, spec, lambda table: _read_secret(table, environ, found))
-    spec = replace(spec, options=_options(node, plain))
+    spec = kind(name, _options(node, plain), use)
+    filled = map_secrets(node, spec, lambda table: _read_secret(table, environ, found))
+    if filled is not node:
+        node, spec = filled, replace(spec, options=_options(filled, plain))
     if not found.has_problem(node):
         found.problems.extend(_problems(node, spec))
     return spec

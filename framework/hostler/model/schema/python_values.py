@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -64,9 +66,14 @@ def _parsed(value: object, key: str, place: Place, found: Diagnostics) -> Node |
 
 def _here() -> Path:
     try:
-        return Path.cwd()
+        return _folder(os.getcwd())  # noqa: PTH109 - every spec asks
     except OSError:  # it has been removed
         return Path()
+
+
+@lru_cache(maxsize=1)
+def _folder(name: str) -> Path:
+    return Path(name)
 
 
 # -- what is not as in TOML ------------------------------------------------------------------------

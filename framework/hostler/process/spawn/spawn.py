@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -42,10 +43,11 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
     streams = _output(launch.stdout, stdout_fd, 1), _output(launch.stderr, stderr_fd, 2)
     try:
         mark = mark_option(run_id, launch.limits)
-        argv, prefix = _command(launch, mark)
+        lends = may_lend()
+        argv, prefix = _command(launch, [] if lends else limit_prefix(mark))
         started = time.monotonic()
         unmarked = bool(mark) and mark not in argv
-        with lent_mark(run_id) if unmarked and may_lend() else nullcontext():
+        with lent_mark(run_id) if unmarked and lends else nullcontext():
             child = _start(argv, launch, run_id, streams, prefix.account)
         if unmarked:
             mark_process(child.pid, run_id)
@@ -62,7 +64,7 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
     return process
 
 
-def _command(launch: Launch, mark: str) -> tuple[list[str], Prefix]:
+def _command(launch: Launch, marking: Sequence[str]) -> tuple[list[str], Prefix]:
     """The words to execute, and what stands in front of them."""
     account = find_account(launch.user, launch.group, launch.groups)
     name = launch.argv[0] if launch.argv else ""
@@ -73,7 +75,6 @@ def _command(launch: Launch, mark: str) -> tuple[list[str], Prefix]:
     prefix = build_prefix(launch, account)
     # A group is joined first: as the server's user we may not enter it any more.
     enter = [] if launch.cgroup is None else join(launch.cgroup, launch.env)
-    marking = [] if may_lend() else limit_prefix(mark)
     # Variables that steer programs come last: what stands before the command has other rights than it, and
     # may not load what it can write.
     late = [f"{name}={value}" for name, value in launch.env.items() if steers_programs(name)]
