@@ -115,7 +115,7 @@ def test_no_regular_expression_of_a_client_is_ever_run() -> None:
     assert imports <= {"openapi.py"}  # of its own table of routes
 
 
-async def test_text_that_would_be_an_endless_pattern_is_searched_for_as_it_is(
+async def test_text_that_would_be_an_endless_pattern_is_searched_for(
     directories: Directories,
 ) -> None:
     async with controlled(directories=directories) as client:
