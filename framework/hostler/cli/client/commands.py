@@ -155,6 +155,8 @@ CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
             "Show the last events, oldest first.",
             (
                 Option("follow", "Go on with those to come, until Ctrl-C.", letter="f"),
+                Option("since", "Only from this time on, or from so long ago.", "TIME"),
+                Option("server", "Only of this server, as NAME.", "NAME", repeats=True),
                 Option("kind", "Only events of this kind, such as state or crash.", "KIND"),
             ),
         ),

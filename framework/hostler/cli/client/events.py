@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from hostler.cli.client.commands import Arguments
-from hostler.cli.client.daemon import Daemon, HostlerEnded, require
+from hostler.cli.client.daemon import HostlerEnded, require
+from hostler.cli.client.moments import moment_of
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import quoted
+from hostler.cli.client.rows import refuse_unknown
 
 _HEAD = {"time", "server", "event", "generation", "cursor"}
 _LONGEST = 200
@@ -17,35 +20,52 @@ _LONGEST = 200
 
 def run(arguments: Arguments, output: Output) -> int:
     """Show them; the exit code. Following ends with Ctrl-C, or with the hostler."""
+    selection = EventSelection(arguments)
     daemon = require(arguments)
-    cursor = ""
-    while page := _read(daemon, arguments, cursor):
+    cursor, servers = "", {""}
+    while (page := daemon.get(selection.target(cursor, limit=1000)))["events"]:
         for event in page["events"]:
-            if not arguments.names or event["server"] in arguments.names:
+            servers.add(event["server"])
+            if selection.accepts(event):
                 output.answer(event, _line(event))
-        if not page["events"]:
-            break
         cursor = page["next"]
+    # One that was removed has events still.
+    rows = daemon.get("/v1/servers")["servers"]
+    refuse_unknown([row["name"] for row in rows], [name for name in selection.names if name not in servers])
     if arguments.has("follow"):
         with suppress(HostlerEnded):
-            for event in daemon.follow(f"/v1/events?after={page['next']}{_selected(arguments)}"):
-                if event is not None and (not arguments.names or event.get("server") in arguments.names):
-                    output.answer(event, _line(event))
+            for told in daemon.follow(selection.target(page["next"])):
+                if told is not None and ("missed" in told or selection.accepts(told)):
+                    output.answer(told, _line(told))
     return 0
 
 
-def _read(daemon: Daemon, arguments: Arguments, cursor: str) -> dict[str, Any]:
-    return daemon.get(f"/v1/events?limit=1000&after={cursor}{_selected(arguments)}")
+class EventSelection:
+    """Which events a call wants. Raises Usage."""
 
+    def __init__(self, arguments: Arguments) -> None:
+        self.names = (*arguments.names, *arguments.texts("server"))
+        self._kind = arguments.text("kind")
+        self._since = moment_of(arguments, "since") if arguments.has("since") else None
 
-def _selected(arguments: Arguments) -> str:
-    return f"&kind={quoted(arguments.text('kind'))}" if arguments.has("kind") else ""
+    def target(self, cursor: str, **more: int) -> str:
+        """The request for those behind a cursor."""
+        values = {"after": cursor, "kind": self._kind, **more}
+        return "/v1/events?" + "&".join(
+            f"{name}={quoted(str(value))}" for name, value in values.items() if value or name == "after"
+        )
+
+    def accepts(self, event: dict[str, Any]) -> bool:
+        """Whether an event is wanted, of those of its kind."""
+        is_late = self._since is None or datetime.fromisoformat(event["time"]) >= self._since
+        return is_late and (not self.names or event["server"] in self.names)
 
 
 def _line(event: dict[str, Any]) -> str:
     """One line for people: time, server and kind, then what the event says."""
     if "missed" in event:
-        return f"--- {event['missed']} events are missing here ---"
+        count = "" if event["missed"] is None else f"{event['missed']} "
+        return f"--- {count}events are missing here ---"
     head = f"{event['time']}  {event['server'] or '-'}  {event['event']}"
     own = [
         f"{key}={_value(value)}"

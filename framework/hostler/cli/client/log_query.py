@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hostler.cli.client.commands import Arguments, Usage
+from hostler.cli.client.moments import moment_of
 from hostler.cli.client.progress import quoted
 
 LARGEST_PAGE = 1000
@@ -27,7 +27,7 @@ class LogQuery:
         self._fixed: dict[str, str] = {"contains": literal_of(arguments.text("grep"))}
         for name in ("since", "until"):
             if arguments.has(name):
-                self._fixed[name] = _time(arguments, name)
+                self._fixed[name] = moment_of(arguments, name).isoformat(timespec="microseconds")
         if arguments.has("stream"):
             self._fixed["stream"] = _one_of(arguments.text("stream"))
         if arguments.has("run"):
@@ -70,22 +70,6 @@ def _pattern(text: str) -> re.Pattern[str] | None:
         return re.compile(text) if text else None
     except re.error as error:
         raise Usage(f"--grep takes a regular expression, found {text!r}: {error}") from None
-
-
-def _time(arguments: Arguments, name: str) -> str:
-    """So long ago, or at this time, which is ours where it has no zone."""
-    text = arguments.text(name)
-    try:
-        moment = datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError):
-        try:
-            moment = datetime.now(UTC) - timedelta(seconds=arguments.seconds(name, "") or 0.0)
-        except (Usage, OverflowError):
-            now = datetime.now().astimezone().isoformat(timespec="seconds")
-            raise Usage(
-                f'--{name} takes a duration, as "10m", or a time, as "{now}", found {text!r}'
-            ) from None
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _one_of(text: str) -> str:

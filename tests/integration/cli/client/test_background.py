@@ -369,12 +369,21 @@ def test_a_command_runs_with_the_url_of_a_server(project: Path, run: Run) -> Non
 
 
 def test_events_are_shown_and_followed(project: Path, run: Run, start: Start) -> None:
-    write(project, server_table())
+    write(project, server_table(), server_table(name="other", autostart="false"))
     run("up")
     done = run("events", "fake", "--kind", "state", "--json")
-    shown = [json.loads(line)["state"] for line in done.stdout.splitlines()]
-    assert shown == ["starting", "waiting_ready", "running"]
-    following = start("events", "--follow", "--kind", "state")
+    shown = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["state"] for event in shown] == ["starting", "waiting_ready", "running"]
+    assert (
+        run("events", "--server", "fake", "--kind", "state", "--json", "--since", "1h").stdout == done.stdout
+    )
+    last = run("events", "--kind", "state", "--json", "--since", shown[-1]["time"]).stdout
+    assert json.loads(last) == shown[-1]
+    assert run("events", "other").stdout == ""
+    unknown = run("events", "--server", "fkae")
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert "there is no server 'fkae'; there are: fake, other" in unknown.stderr
+    following = start("events", "-f", "--kind", "state")
     following.wait_for("state=running")
     run("stop", "fake")
     following.wait_for("state=stopped")

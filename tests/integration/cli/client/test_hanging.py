@@ -31,11 +31,12 @@ class X:
 def test_every_command_tells_of_a_hostler_that_hangs_within_five_seconds(
     project: Path, run: Run, start: Start
 ) -> None:
-    write(project, server_table())
+    write(project, server_table("--print", "hello") + "log-rotation = true\n")
     pid = pid_of(run("up", "--json"))
-    followers = [start("events", "--follow"), start("wait", "--for", "stopped", "fake")]
-    followers[0].wait_for("state=running")
-    calls = "ps", "wait", "url fake", "stop fake", "events", "up", "down", "exec fake -- true"
+    waiting = [start("events", "-f"), start("logs", "-f"), start("wait", "--for", "stopped", "fake")]
+    waiting[0].wait_for("state=running")
+    waiting[1].wait_for("fake | hello")
+    calls = "ps", "wait", "url fake", "stop fake", "logs", "up", "down", "exec fake -- true"
 
     def ask(call: str) -> tuple[int, str, float]:
         begun = time.monotonic()
@@ -47,7 +48,7 @@ def test_every_command_tells_of_a_hostler_that_hangs_within_five_seconds(
     try:
         with ThreadPoolExecutor(len(calls)) as threads:
             answers = list(threads.map(ask, calls))
-        assert [one.process.wait(20) for one in followers] == [5, 5]
+        assert [one.process.wait(20) for one in waiting] == [5, 5, 5]
         assert time.monotonic() - begun < 9  # a busy machine starts eight programs slowly
     finally:
         os.kill(pid, signal.SIGCONT)
