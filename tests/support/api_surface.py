@@ -27,7 +27,7 @@ def facts(document: dict[str, Any]) -> set[str]:
     for name, schema in document["components"]["schemas"].items():
         for field, kind in schema["properties"].items():
             need = "required" if field in schema.get("required", ()) else "optional"
-            found.add(f"{name}.{field}: {_type(kind)}, {need}")
+            found.add(f"{name}.{field}: {type_of(kind)}, {need}")
     return found
 
 
@@ -48,25 +48,26 @@ def _facts_of(operation: dict[str, Any]) -> Iterator[str]:
     yield f"is {operation['operationId']}"
     for one in operation.get("parameters", ()):
         need = "required" if one["required"] else "optional"
-        yield f"has {one['in']} {one['name']}: {_type(one['schema'])}, {need}"
+        yield f"has {one['in']} {one['name']}: {type_of(one['schema'])}, {need}"
     if "requestBody" in operation:
-        yield f"takes {_type(operation['requestBody']['content']['application/json']['schema'])}"
+        yield f"takes {type_of(operation['requestBody']['content']['application/json']['schema'])}"
     for status, response in operation["responses"].items():
         for kind, content in response.get("content", {"nothing": {}}).items():
-            yield f"answers {status} {kind} {_type(content.get('schema', {}))}".strip()
+            yield f"answers {status} {kind} {type_of(content.get('schema', {}))}".strip()
 
 
-def _type(schema: dict[str, Any]) -> str:
+def type_of(schema: dict[str, Any]) -> str:
+    """A schema in a word: "integer | null", "array[ServerRow]"."""
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "anyOf" in schema:
-        return " | ".join(sorted(_type(one) for one in schema["anyOf"]))
+        return " | ".join(sorted(type_of(one) for one in schema["anyOf"]))
     if "enum" in schema:
         return " | ".join(repr(one) for one in schema["enum"])
     if schema.get("type") == "array":
-        return f"array[{_type(schema.get('items', {}))}]"
+        return f"array[{type_of(schema.get('items', {}))}]"
     if isinstance(schema.get("additionalProperties"), dict):
-        return f"object[{_type(schema['additionalProperties'])}]"
+        return f"object[{type_of(schema['additionalProperties'])}]"
     return str(schema.get("type", "any" if schema else ""))
 
 

@@ -17,6 +17,8 @@ from hostler.events import events
 from hostler.events.events import Event
 from hostler.plugins.signatures import FORMS
 from notice_topics import OF_PLUGINS, OF_THE_CORE
+from reference_api import api_page
+from reference_client import client_page
 from reference_library import library_page
 from reference_text import (
     MADE,
@@ -137,6 +139,8 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "errors.md": errors_page,
     "events.md": events_page,
     "library.md": library_page,
+    "client.md": client_page,
+    "api.md": api_page,
 }
 
 

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import msgspec
 
 from hostler.control.problems import Refused
+from hostler.control.shapes import LARGEST_PAGE
 from hostler.control.tokens import Scope
 
 _EXACT = 2.0**53  # from here on not every whole number is a float
@@ -89,7 +90,11 @@ def read_query(route: Route, query: Mapping[str, Sequence[str]]) -> Any:
         if given:
             raise Refused("invalid_request", f"{route.path} takes no query, found {next(iter(given))!r}")
         return None
-    return _convert(given, route.query, strict=False, what="query")
+    found = _convert(given, route.query, strict=False, what="query")
+    limit = getattr(found, "limit", 1)
+    if not 1 <= limit <= LARGEST_PAGE:
+        raise Refused("invalid_request", f"query: limit is 1 to {LARGEST_PAGE}, found {limit}")
+    return found
 
 
 def read_body(route: Route, data: bytes) -> Any:

@@ -22,11 +22,10 @@ from hostler.control.log_stream import LogSource, LogStream
 from hostler.control.problems import Refused
 from hostler.control.routing import Call, Route
 from hostler.control.server_commands import ServerCommands
+from hostler.control.shapes import Limit, Moment
 
 T = TypeVar("T")
-_PAGE = 200
 _WRITES = "log-rotation"
-_LARGEST_PAGE = 1000
 _MOMENT = 0.5
 _MOST_READING = 3  # at a time: other work has to find a thread, too
 
@@ -38,14 +37,14 @@ class ServerLogQuery(Struct, kw_only=True, forbid_unknown_fields=True):
     lines, with `before` those in front of that cursor. At most `limit` in a page.
     """
 
-    since: str | None = None
-    until: str | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     after: str | None = None
     before: str | None = None
     contains: str = ""
     stream: Literal["stdout", "stderr"] | None = None
     run: int | None = None
-    limit: int = _PAGE
+    limit: Limit = 200
 
 
 class LogQuery(ServerLogQuery, kw_only=True, forbid_unknown_fields=True):
@@ -68,7 +67,7 @@ class ServerLogs:
         return await self._answer(call, [name for name in call.query.servers.split(",") if name])
 
     async def server_log(self, call: Call) -> Any:
-        """The same, of one server."""
+        """A page of the lines of one server; with `Accept: text/event-stream` those to come too."""
         return await self._answer(call, [call.parts["name"]])
 
     async def _answer(self, call: Call, names: Sequence[str]) -> Any:
@@ -133,8 +132,6 @@ class ServerLogs:
 
 def selection_of(query: ServerLogQuery) -> Selection:
     """Which lines a query selects. Raises Refused for what cannot be meant."""
-    if not 1 <= query.limit <= _LARGEST_PAGE:
-        raise Refused("invalid_request", f"query: limit is 1 to {_LARGEST_PAGE}, found {query.limit}")
     if query.after is not None and query.before is not None:
         raise Refused("invalid_request", "query: after and before exclude each other")
     since, until = _micros("since", query.since), _micros("until", query.until)

@@ -12,9 +12,11 @@ from msgspec import Meta, Struct
 
 Wanted = Literal["up", "down"]
 When = Literal["now", "idle"]
+LARGEST_PAGE = 1000
 Words = dict[str, str]
-Limit = Annotated[int, Meta(ge=1, le=1000)]
+Limit = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": LARGEST_PAGE})]
 Seconds = Annotated[float, Meta(ge=0)]
+Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
 
 class HealthWord(Struct, kw_only=True):
