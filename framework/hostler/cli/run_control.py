@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,6 +13,7 @@ from hostler.cli.background_end import BackgroundEnd
 from hostler.cli.output.views import View
 from hostler.cli.reload import Reloading
 from hostler.cli.run_options import ControlOptions
+from hostler.cli.start_report import StartReport
 from hostler.concurrency.threads import run_in_thread
 from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning, ServerError
 from hostler.events.events import Event, Spawned, StateChanged
@@ -51,7 +50,7 @@ class RunControl:
         self._is_ending = is_ending
         self._start_rest = start_rest
         self._control: Control | None = None
-        self._reports_to = None if options is None else options.background
+        self._report = StartReport(None if options is None else options.background)
 
     @property
     def in_background(self) -> bool:
@@ -70,7 +69,7 @@ class RunControl:
         if self._options is None:
             return
         if self.in_background:
-            self._report(pid=os.getpid())
+            self._report.begin(self._supervisor)
             await self._watch(self._options)
             return
         await _first_start(self._supervisor)
@@ -81,6 +80,10 @@ class RunControl:
             if "longest" in error.context.details:
                 return
             self._view.show_message(f"other commands cannot reach this hostler: {error.message}")
+
+    def report_failure(self, error: ServerError) -> None:
+        """Report to who started this run in the background why it ends."""
+        self._report.fail(error)
 
     async def close(self) -> None:
         """Answer nobody any more; then the lock is free, and is not taken again."""
@@ -108,19 +111,6 @@ class RunControl:
             relistens=True,
         )
         await self._control.__aenter__()
-
-    # -- who started it in the background ------------------------------------------------------
-
-    def report_failure(self, error: ServerError) -> None:
-        """Report to who started this run in the background why it ends."""
-        exists = isinstance(error, ProcessAlreadyRunning) and "lock" in error.context.details
-        self._report(exists=exists, error=str(error))
-
-    def _report(self, **values: object) -> None:
-        descriptor, self._reports_to = self._reports_to, None
-        if descriptor is not None:
-            with suppress(OSError), os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(json.dumps(values) + "\n")
 
     # -- what clients ask ----------------------------------------------------------------------
 

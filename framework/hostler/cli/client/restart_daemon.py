@@ -21,7 +21,8 @@ from hostler.cli.client.environment import explained, variables_for
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting, quoted
 from hostler.cli.client.rows import Row
-from hostler.cli.client.up import show, spawn
+from hostler.cli.client.spawn import spawn
+from hostler.cli.client.up import show
 from hostler.files.namespace import named_namespace
 
 _LOOK_SECONDS = 0.5
