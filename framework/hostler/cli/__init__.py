@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Sequence
 
 from hostler.cli.inherited_state import start_clean
 
+OWN_NAMES = ("run", "explain", "crashes", "check", "show", "plugins", "schema", "init", "import")
 # By hand, as the table of these commands has more than most calls need; a test compares the two.
 CLIENT_NAMES = (
     *("up", "down", "restart-daemon", "ps", "start", "stop", "restart", "wait"),
@@ -24,6 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; what stands after "--" is the command of `hostler run`."""
     # Before all other imports, so that a Ctrl-C while they last leaves no traceback.
     start_clean()
+    if arguments is None and "_HOSTLER_COMPLETE" in os.environ:
+        from hostler.cli.client.completion import complete  # noqa: PLC0415 - a shell asks
+
+        if complete(os.environ, OWN_NAMES):
+            return
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] and words[0] in CLIENT_NAMES and not _asks_for_help(words):
         from hostler.cli.client.main import call as call_client  # noqa: PLC0415 - neither click nor the engine

@@ -12,6 +12,7 @@ from typing import ClassVar, TextIO
 
 import click
 
+from hostler.cli import OWN_NAMES
 from hostler.cli.client.commands import CLIENT_COMMANDS
 from hostler.cli.safe_streams import safe_stream
 from hostler.errors import InvalidConfiguration, ServerError
@@ -23,17 +24,7 @@ FAILED, BAD_CONFIGURATION = 1, 2
 class LazyGroup(click.Group):
     """Commands that are imported when they are called: each is `command` in the module of its name."""
 
-    names: ClassVar[Sequence[str]] = (
-        "run",
-        "explain",
-        "crashes",
-        "check",
-        "show",
-        "plugins",
-        "schema",
-        "init",
-        "import",
-    )
+    names: ClassVar[Sequence[str]] = OWN_NAMES
     client_names: ClassVar[Sequence[str]] = ()
     module_prefix: ClassVar[str] = ""
 

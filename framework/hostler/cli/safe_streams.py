@@ -14,8 +14,10 @@ class _SafeStream:
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
-    def write(self, text: str) -> int:
-        """Write the text without control characters."""
+    def write(self, text: str | bytes) -> int:
+        """Write the text without control characters; click gives the script of a shell as bytes."""
+        if isinstance(text, bytes):
+            text = text.decode()
         return self.stream.write(harmless(text))
 
     def writelines(self, lines: Iterable[str]) -> None:
