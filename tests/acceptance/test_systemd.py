@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,24 @@ import pytest
 from cli_project import NOTHING, Project
 
 MILLISECONDS = 1000
+
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+@pytest.mark.parametrize(
+    ("unit", "scope"), [("hostler.service", "--system"), ("user/hostler.service", "--user")]
+)
+def test_systemd_finds_nothing_wrong_in_a_unit(unit: str, scope: str, tmp_path: Path) -> None:
+    """It exits with 0 for a key that it does not know, but says so."""
+    done = subprocess.run(
+        ["systemd-analyze", "verify", scope, str(ROOT / "configs" / "systemd" / unit)],
+        capture_output=True,
+        env=os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 class Manager:
