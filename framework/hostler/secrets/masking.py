@@ -37,11 +37,10 @@ class Masker:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._lock = threading.Lock()
-        # Frozen, as most servers have none, and an empty set takes 200 bytes.
-        self._parts: frozenset[str] = frozenset()
+        self._parts: set[str] = set()
         self._searches: _Searches | None = None  # made when it is needed
-        self._values: frozenset[str] = frozenset()
-        self._short: frozenset[str] = frozenset()  # not masked, but to be told to nobody else
+        self._values: set[str] = set()
+        self._short: set[str] = set()  # not masked, but to be told to nobody else
         for value in values:
             self.register(value)
 
@@ -57,7 +56,7 @@ class Masker:
         if parts:
             spellings()  # loaded by now, masking needs no file: errors of a shortage are masked, too
         with self._lock:
-            self._values |= {value}
+            self._values.add(value)
             self._short |= set() if parts or len(value) < _SHORTEST else {value}
             self._parts |= parts
             self._searches = None
