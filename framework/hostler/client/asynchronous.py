@@ -171,4 +171,4 @@ class AsyncClient:
             streams.close()
         else:
             self._idle.append(streams)
-        return call.read(answer.status, answer.body)
+        return call.read(answer.status, answer.body, self._version)

@@ -195,7 +195,7 @@ class Client:
             raise
         self._version = response.headers.get("Hostler-Version", "")
         self._keep(connection, response)
-        return call.read(response.status, body)
+        return call.read(response.status, body, self._version)
 
     def _keep(self, connection: Connection, response: http.client.HTTPResponse) -> None:
         if response.will_close or len(self._idle) >= _MOST_IDLE:

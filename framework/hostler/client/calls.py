@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from hostler.client.errors import Unreachable, error_of
+from hostler.client.errors import Unreachable, error_of, other_version
 from hostler.control import shapes
 from hostler.control.log_shapes import LogLine, LogPage, LogRun
 from hostler.control.shapes import When
@@ -38,16 +38,17 @@ class Call(Generic[T]):
         """Those of its body."""
         return {"Content-Type": "application/json"} if self.body else {}
 
-    def read(self, status: int, body: bytes) -> T:
-        """The answer in its type. Raises the error that it tells."""
+    def read(self, status: int, body: bytes, version: str) -> T:
+        """The answer of this version in its type. Raises the error that it tells."""
         if self.answer is bool:
             return cast("T", status == 200)
         if status >= 400:
-            raise error_of(status, body)
+            raise error_of(status, body, version)
         try:
             return msgspec.json.decode(body or b"null", type=self.answer)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Unreachable(f"it answered with something else than expected: {error}") from None
+            text = f"it answered with something else than expected: {error}"
+            raise Unreachable(text, hint=other_version(version)) from None
 
 
 @dataclass(frozen=True, slots=True)

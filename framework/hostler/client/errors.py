@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 import hostler
-from hostler import InvalidConfiguration, ServerError
+from hostler import InvalidConfiguration, ServerError, __version__
 from hostler.control.shapes import Problem
 
 
@@ -40,8 +40,8 @@ class RequestRefused(ServerError):
         self.retry_after = retry_after
 
 
-def error_of(status: int, body: bytes) -> Exception:
-    """The error that an answer tells: hostler's own class again, where it was one."""
+def error_of(status: int, body: bytes, version: str = __version__) -> Exception:
+    """The error that an answer of this version tells: hostler's own class again, where it was one."""
     try:
         problem = msgspec.json.decode(body, type=Problem)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -51,8 +51,16 @@ def error_of(status: int, body: bytes) -> Exception:
         return _rebuilt(_class(problem.error), problem)
     if kind == "timed_out":
         return TimeoutError(problem.detail)
+    hint = problem.hint or (other_version(version) if kind == "unsupported" else "")
     server, wait = problem.server or None, problem.retry_after
-    return RequestRefused(kind, status, problem.detail, server=server, hint=problem.hint, retry_after=wait)
+    return RequestRefused(kind, status, problem.detail, server=server, hint=hint, retry_after=wait)
+
+
+def other_version(version: str) -> str:
+    """What may be the reason where the one that answers is of another version."""
+    if version in {"", __version__}:
+        return ""
+    return f"the hostler that answers is {version}, this is {__version__}"
 
 
 def _class(name: str) -> type[ServerError]:

@@ -331,6 +331,18 @@ async def test_fields_that_are_not_known_are_ignored(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", TWINS)
+async def test_what_another_version_lacks_is_told_with_both_versions(kind: str) -> None:
+    problem = b'{"type":"/problems/unsupported","title":"","status":404,"detail":"there is no /v1/plugins"}'
+    lacking = answer(problem).replace(b"200 OK", b"404 Not Found")
+    with short_folder() as folder, ScriptedServer(folder, [lacking], [answer(b"{}")]) as server:
+        ask = Twin(kind, socket=server.path)
+        for refused in (RequestRefused, Unreachable):
+            with pytest.raises(refused, match=f"the hostler that answers is 9.9, this is {__version__}"):
+                await ask("plugins")
+            await ask.close()
+
+
+@pytest.mark.parametrize("kind", TWINS)
 async def test_it_finds_the_hostler_of_a_configuration(kind: str, directories: Directories) -> None:
     async with controlled(directories=directories) as daemon:
         folder = Path(daemon.control.socket).parents[2]
