@@ -119,7 +119,7 @@ CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
             _SERVERS,
             "Wait until servers (all that are wanted, without NAME) are ready.",
             (
-                Option("for", "ready, healthy, stopped or completed. Default: ready.", "CONDITION"),
+                Option("for", "ready, healthy, stopped, completed or idle. Default: ready.", "CONDITION"),
                 Option("stable", "Wait until it holds for so long without interruption.", "DURATION"),
             ),
         ),

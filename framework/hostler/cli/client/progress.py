@@ -20,6 +20,7 @@ CONDITIONS: dict[str, Condition] = {
     "healthy": lambda row: row["completed"] or (row["state"] == "running" and is_fine(row)),
     "stopped": lambda row: row["state"] in {"stopped", "failed"},
     "completed": lambda row: bool(row["completed"]),
+    "idle": lambda row: row["completed"] or (row["state"] == "running" and row["idle"] is True),
 }
 """What can be waited for, by name."""
 
@@ -78,6 +79,8 @@ class Waiting:
             rows = [
                 row for row in rows if row["wanted"] == "up" or row["completed"] or row["state"] == "failed"
             ]
+        for row in rows if self._what == "idle" else ():
+            row.update(self._daemon.get(f"/v1/servers/{quoted(row['name'])}/work"))
         return rows, answer["cursor"]
 
     def _refuse_given_up(self, rows: Sequence[Row]) -> None:
@@ -104,6 +107,9 @@ class Waiting:
         text = state_of(row)
         if row["state"] == "backoff":
             text += f", {restarts['used']} of {restarts['allowed']} restarts used"
+        if self._what == "idle" and row["state"] == "running":
+            running = row["running"]
+            return f"{text}: {'what runs on it is unknown' if running is None else ', '.join(running[:5])}"
         if row["reason"]:
             text += f": {row['reason']}"
         elif crash is not None:

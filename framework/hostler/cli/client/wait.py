@@ -1,4 +1,4 @@
-"""`hostler wait`: until servers are ready, healthy, stopped or completed."""
+"""`hostler wait`: until servers are ready, healthy, stopped, completed or idle."""
 
 from __future__ import annotations
 

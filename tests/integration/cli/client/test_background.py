@@ -21,6 +21,22 @@ from hostler.cli.client.transport import request
 from hostler.cli.daemon_log import LARGEST
 from hostler_process import HOSTLER, Run, Start, server_table
 
+JOBS = """
+from dataclasses import dataclass
+from pathlib import Path
+from hostler import hookimpl
+
+@dataclass(eq=False)
+class Jobs:
+    "Tells what stands in the file `jobs`."
+
+    @hookimpl
+    async def pre_spawn(self, server, launch):
+        async def what_runs():
+            return Path(launch.cwd, "jobs").read_text().split()
+
+        launch.facts["what_runs"] = what_runs
+"""
 TASK = '[servers.build]\nkind = "task"\ncommand = ["true"]\n'
 
 
@@ -219,6 +235,21 @@ def test_wait_looks_for_a_time_without_interruption(project: Path, run: Run) -> 
     begin = time.monotonic()
     assert run("wait", "--for", "healthy", "--stable", "300ms").returncode == 0
     assert time.monotonic() - begin >= 0.3
+
+
+def test_wait_looks_for_a_quiet_moment(project: Path, run: Run, start: Start) -> None:
+    (project / "jobs.py").write_text(JOBS)
+    jobs = project / "jobs"
+    jobs.write_text("build test")
+    write(project, server_table() + "jobs = { use = 'jobs.py:Jobs' }\n")
+    run("up")
+    busy = run("wait", "--for", "idle", "--timeout", "300ms")
+    assert (busy.returncode, busy.stderr) == (4, "fake: not idle after 0.3 s: running: build, test\n")
+    waiting = start("wait", "--for", "idle", "--json")
+    eventually(lambda: psutil.Process(waiting.process.pid).net_connections("unix") != [])
+    jobs.write_text("")
+    assert waiting.end() == 0
+    assert json.loads(waiting.stdout[0])["servers"][0]["idle"] is True
 
 
 def test_all_hostlers_of_a_user_are_listed(project: Path, run: Run) -> None:

@@ -29,7 +29,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("ps --al", "no such option: --al; hostler ps takes --all, --check,"),
         ("wait --timeout", "--timeout takes a value: --timeout DURATION"),
         ("ps --json=yes", "--json takes no value"),
-        ("wait --for redy", "--for takes ready, healthy, stopped, completed, found 'redy'"),
+        ("wait --for redy", "--for takes ready, healthy, stopped, completed, idle, found 'redy'"),
         ("wait --timeout 5", 'expected a duration with a unit (ms, s, m, h, d), such as "500ms" or "30s"'),
         ("url", "name one server"),
     ],
