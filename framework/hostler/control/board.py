@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 
 from hostler import Event, MemorySampled, Notice, Supervisor
 from hostler.control.memory import MemoryHistory
 
 KEPT = 8192
-"""How many events can be read again."""
+"""How many events can be read again, at most."""
+
+_MOST_BYTES = 4 * 2**20
+_OVERHEAD = 256  # of a value that is no text
+_LONGEST_NUMBER = 18  # digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,8 @@ class Board:
     def __init__(self, supervisor: Supervisor) -> None:
         self._boot = os.urandom(4).hex()
         self._count = 0
-        self._events: deque[Event] = deque(maxlen=KEPT)
+        self._events: deque[tuple[Event, int]] = deque()
+        self._bytes = 0
         self.memory = MemoryHistory(supervisor)
         self._followers: list[Callable[[], None]] = []
         self._end: Callable[[], None] | None = supervisor.listen(self._on_event)
@@ -74,7 +79,8 @@ class Board:
         """
         boot, _, text = cursor.partition("-")
         oldest = self._count - len(self._events)
-        if boot != self._boot or not text.isdecimal() or int(text) > self._count:
+        is_number = text.isdecimal() and len(text) <= _LONGEST_NUMBER
+        if boot != self._boot or not is_number or int(text) > self._count:
             return oldest, Missed(None)
         number = int(text)
         return (number, None) if number >= oldest else (oldest, Missed(oldest - number))
@@ -84,11 +90,10 @@ class Board:
         first = self._count - len(self._events)
         begin = max(number - first, 0)
         for index in range(begin, min(begin + most, len(self._events))):
-            yield first + index + 1, self._events[index]
+            yield first + index + 1, self._events[index][0]
 
     def _on_event(self, event: Event) -> None:
-        self._events.append(event)
-        self._count += 1
+        self._keep(event)
         match event:
             case MemorySampled():
                 self.memory.note(event)
@@ -96,6 +101,29 @@ class Board:
                 self.memory.forget(event.server)
         self._tell_followers()
 
+    def _keep(self, event: Event) -> None:
+        """Add the newest, and drop the oldest: of what is kept a lot may be last lines of servers."""
+        size = _size(event)
+        self._events.append((event, size))
+        self._count += 1
+        self._bytes += size
+        while len(self._events) > KEPT or self._bytes > _MOST_BYTES:
+            self._bytes -= self._events.popleft()[1]
+
     def _tell_followers(self) -> None:
         for follower in self._followers:
             follower()
+
+
+def _size(value: object) -> int:
+    """About how many bytes an event takes, with all that is in it."""
+    match value:
+        case str():
+            return len(value)
+        case Mapping():
+            return sum(_size(key) + _size(item) for key, item in value.items())
+        case tuple() | list():
+            return sum(map(_size, value))
+        case _ if is_dataclass(value):
+            return _OVERHEAD + sum(_size(getattr(value, one.name)) for one in fields(value))
+    return 0

@@ -12,6 +12,7 @@ from hostler.control.board import Board, Missed
 from hostler.control.rows import event_row
 
 _BATCH = 500
+_LARGEST_TAKE = 65_536  # bytes, and one event more: what one client may have waiting
 _GATHER_SECONDS = 0.005
 _COMMENT_SECONDS = 15.0
 _WRITE_SECONDS = 30.0
@@ -70,7 +71,7 @@ class EventStream:
         return b"".join(self._next_frames())
 
     def _next_frames(self) -> list[bytes]:
-        frames = []
+        frames, size = [], 0
         number, missed = self._board.number_of(self._board.cursor_of(self._number))
         missed = self._missed or missed
         if missed is not None:
@@ -81,6 +82,9 @@ class EventStream:
             self._number = own
             if self._accepts(event):
                 frames.append(self._feed.frame(own, event))
+                size += len(frames[-1])
+            if size > _LARGEST_TAKE:
+                break
         return frames
 
 

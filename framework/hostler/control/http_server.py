@@ -208,7 +208,12 @@ async def _sent(request: web.BaseRequest, response: web.StreamResponse) -> web.S
 async def _stream(request: web.BaseRequest, stream: EventStream | LogStream) -> web.StreamResponse:
     response = web.StreamResponse(headers=_HEAD | _SSE)
     await response.prepare(request)
-    await stream.send_to(response.write, lambda: _is_idle(request.transport))
+    try:
+        await stream.send_to(response.write, lambda: _is_idle(request.transport))
+    except TimeoutError:
+        # No other answer can follow, and what waits for this client is not waited for.
+        if request.transport is not None:
+            request.transport.abort()
     return response
 
 
