@@ -82,7 +82,8 @@ class TcpEntrance:
         """What its token allows; nothing without one. Raises Refused."""
         ours = set(self._hosts(request))
         given = [host.lower() for host in request.headers.getall("Host", [])]
-        if len(given) != 1 or given[0] not in ours:
+        # A target that is a whole URL would go before Host.
+        if len(given) != 1 or given[0] not in ours or not request.raw_path.startswith("/"):
             raise Refused("wrong_host", f"the Host of a request is {self._listener.url.partition('//')[2]}")
         scheme = self._listener.url.partition(":")[0]
         _refuse_another(request, "Origin", {f"{scheme}://{host}" for host in ours})

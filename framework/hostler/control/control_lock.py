@@ -92,14 +92,25 @@ def _try_lock(path: str) -> int | None:
     while True:
         descriptor = os.open(path, _LOCK, 0o600)
         try:
+            _refuse_foreign(descriptor, path)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
             return None
+        except BaseException:
+            os.close(descriptor)
+            raise
         if _is_at(descriptor, path):
             return descriptor
         # Its last holder removed the file between our open and our lock: again, with the new one.
         os.close(descriptor)
+
+
+def _refuse_foreign(descriptor: int, path: str) -> None:
+    """Raise PermissionError for a file of somebody else, who could hold the lock for ever."""
+    owner = os.fstat(descriptor).st_uid
+    if owner != os.geteuid():
+        raise PermissionError(errno.EPERM, f"it belongs to user {owner}", path)
 
 
 def _is_at(descriptor: int, path: str) -> bool:

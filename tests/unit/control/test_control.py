@@ -48,6 +48,9 @@ FIELDS = (
 )
 
 
+ON_TCP = ControlSpec(tcp="127.0.0.1:0")
+
+
 class Host:
     """Reloads and ends nothing, and notes what it was asked."""
 
@@ -113,26 +116,27 @@ asyncio.run(main())
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 
-async def test_a_folder_that_others_can_use_is_refused(directories: Directories) -> None:
+@pytest.mark.parametrize("mode", [0o755, 0o777])
+async def test_a_folder_that_others_can_use_is_refused(directories: Directories, mode: int) -> None:
     with short_folder() as folder:
         (folder / "hostler" / "control").mkdir(parents=True, mode=0o700)
-        (folder / "hostler" / "control").chmod(0o755)
+        (folder / "hostler" / "control").chmod(mode)
         async with Supervisor([], directories=directories) as supervisor:
-            with pytest.raises(EnvironmentSetupFailed, match="others may use it"):
+            with pytest.raises(EnvironmentSetupFailed, match="others may use it|everybody can write to it"):
                 async with Control(
                     supervisor, configuration="x.toml", environ={"XDG_STATE_HOME": str(folder)}
                 ):
                     pass
 
 
-@pytest.mark.parametrize("suffix", ["lock", "sock", "json"])
+@pytest.mark.parametrize("suffix", ["lock", "sock", "json", "read.token"])
 async def test_a_link_in_the_place_of_a_file_leads_nobody_astray(
     directories: Directories, suffix: str
 ) -> None:
     with short_folder() as folder:
         environ = {"XDG_STATE_HOME": str(folder)}
         async with Supervisor([], directories=directories) as supervisor:
-            control = Control(supervisor, configuration="x.toml", environ=environ)
+            control = Control(supervisor, configuration="x.toml", environ=environ, spec=ON_TCP)
             async with control:
                 path = Path(control.socket).with_suffix(f".{suffix}")
             (folder / "target").write_text("mine")
@@ -141,9 +145,7 @@ async def test_a_link_in_the_place_of_a_file_leads_nobody_astray(
             async with AsyncExitStack() as opened:
                 # The lock is opened and so refused, the others are replaced by names of our own.
                 with refused if suffix == "lock" else nullcontext():
-                    await opened.enter_async_context(
-                        Control(supervisor, configuration="x.toml", environ=environ)
-                    )
+                    await opened.enter_async_context(control)
         assert (folder / "target").read_text() == "mine"
 
 
