@@ -61,6 +61,7 @@ class LogIndex:
         self._stream = ""
         self._offset = 0
         self._noted_at = 0.0
+        self._written_at = 0.0
         self._noted = 0
         self._knew_pid = True
 
@@ -80,6 +81,7 @@ class LogIndex:
         if self._fd >= 0 and not self._has_begun:
             self._has_begun = True
             self._add(size, BEGAN)
+            self._write()
 
     def is_due(self, stream: str, offset: int) -> bool:
         """Whether something is to be noted for output of this stream near this offset."""
@@ -91,15 +93,25 @@ class LogIndex:
 
     def note(self, stream: str, offset: int) -> None:
         """Before it is written: lines of this stream begin at this offset."""
-        if self._fd >= 0 and self.is_due(stream, offset):
-            self._stream, self._offset, self._noted_at = stream, offset, time.monotonic()
-            self._add(offset, STREAMS.index(stream))
+        now = time.monotonic()
+        if self._fd < 0 or not self.is_due(stream, offset):
+            return
+        # Of a flood of one stream nothing new is known: it waits for the rest of the 0.1 s.
+        is_urgent = stream != self._stream or now - self._written_at >= EACH_SECONDS
+        self._stream, self._offset, self._noted_at = stream, offset, now
+        self._add(offset, STREAMS.index(stream))
+        if is_urgent:
+            self._written_at = now
+            self._write()
 
     def cut(self, size: int) -> None:
         """The log file has only `size` bytes any more: places behind them are no longer valid."""
         if self._fd < 0:
             return
-        self._stream, self._waiting = "", b""
+        self._stream = ""
+        self._waiting = b"".join(
+            RECORD.pack(*record) for record in RECORD.iter_unpack(self._waiting) if record[0] <= size
+        )
         try:
             self._end = self._end_within(size)
             self._write_head(self._id, size)
@@ -112,6 +124,7 @@ class LogIndex:
         if self._fd >= 0:
             if self._stream and not self._knew_pid:  # the output was faster than whoever spawned the process
                 self._add(self._offset, STREAMS.index(self._stream), self._noted)
+            self._write()
             self.disown()
 
     def disown(self) -> None:
@@ -125,18 +138,19 @@ class LogIndex:
         self._knew_pid = bool(self._pid)
         self._noted = noted or time.time_ns() // 1000
         record = RECORD.pack(offset, self._noted, self._run, self._pid, kind | self._format)
-        data = self._waiting + record
+        if len(self._waiting) < _MOST_WAITING:
+            self._waiting += record
+        else:  # a full disk: what is behind the first of them is of nobody knows which stream
+            self._waiting = self._waiting[: RECORD.size - 8] + bytes(8)
+
+    def _write(self) -> None:
         try:
-            written = os.pwrite(self._fd, data, self._end)
+            written = os.pwrite(self._fd, self._waiting, self._end)
         except OSError:
-            written = 0
-        if written == len(data):
+            return
+        if written == len(self._waiting):
             self._end += written
             self._waiting = b""
-        elif len(data) < _MOST_WAITING:
-            self._waiting = data
-        else:  # what is behind the first of them is of nobody knows which stream
-            self._waiting = data[: RECORD.size - 8] + bytes(8)
 
     def _go_on(self, folder: int, name: str, log: int, size: int) -> bool:
         """Open the index that is there; False where there is none that fits."""
