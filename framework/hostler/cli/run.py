@@ -53,7 +53,7 @@ def command(
     stops all servers.
     """
     file, names = file_and_names((given, *names))
-    read = partial(_read, file, layers)
+    read = partial(_read, file, layers, control)
 
     with bounded_imports():
         configuration = read()
@@ -84,8 +84,16 @@ def command(
     raise SystemExit(asyncio.run(run()))
 
 
-def _read(file: Path, layers: Layers, environ: Mapping[str, str] | None = None) -> Configuration:
-    return load_resolved(file, **layers, environ=environ)[0]
+def _read(
+    file: Path, layers: Layers, control: ControlChoice, environ: Mapping[str, str] | None = None
+) -> Configuration:
+    read = load_resolved(file, **layers, environ=environ)
+    if not control.offered or read.configuration.control.socket is False:
+        return read.configuration
+
+    from hostler.config.implied_log import with_logs  # noqa: PLC0415 - a run without clients need not have it
+
+    return with_logs(read, in_background=control.background is not None)
 
 
 def _refuse_again(file: Path, environ: Mapping[str, str]) -> Configuration:

@@ -10,6 +10,7 @@ from datetime import date, time
 from msgspec import Struct
 
 from hostler.config.dump import written_fields
+from hostler.config.implied_log import INDEX, LOG, gets_log, is_indexed
 from hostler.config.resolve.control_table import ResolvedControl
 from hostler.config.resolve.listener_tables import ResolvedListener
 from hostler.model.schema.masked import masked
@@ -37,6 +38,9 @@ def origins_of(server: ResolvedServer) -> Iterator[Origin]:
         if not _is_listed(server, name):
             because = f"implied: {node.key} refers to it, {place_of(node.place)}"
             yield Origin(f"{server.node.key}.needs", as_toml([name]), because)
+    if gets_log(server):
+        key = below(below(server.node.key, "plugins"), LOG)
+        yield Origin(below(key, INDEX), "true", "hostler up: nothing else shows its output")
     yield from _defaults(server)
 
 
@@ -120,5 +124,7 @@ def _of_plugin(plugin: PluginSpec, node: Node) -> Iterator[Origin]:
     from hostler.plugins.describe import default_options  # noqa: PLC0415 - only plugins have options
 
     for name, value in default_options(plugin).items():
-        if name not in node.value:
+        if name == INDEX and is_indexed(plugin):
+            yield Origin(below(node.key, name), "true", "hostler up and hostler run: their clients read it")
+        elif name not in node.value:
             yield Origin(below(node.key, name), value, f"{DEFAULT} of the plugin")

@@ -17,7 +17,12 @@ from hostler.control.log_parts import LogPart, open_parts
 MOST_BYTES = 4 * 2**20
 """Text of one server in a page, after which it ends, whatever its limit."""
 
-_LONGEST_NUMBER = 18
+_LONGEST, _LONGEST_NUMBER = 20, 18
+_IN_NUMBER = frozenset("0123456789")
+_IN_ID = _IN_NUMBER | frozenset("abcdefx")
+_PLACE = f"[0-9a-fx]{{1,{_LONGEST}}}-[0-9]{{1,{_LONGEST_NUMBER}}}"
+CURSOR = rf"^({_PLACE}(\.{_PLACE})*)?$"
+"""What a cursor looks like, for the document of the API."""
 
 
 class ServerLog(NamedTuple):
@@ -85,9 +90,11 @@ class _Found(NamedTuple):
 def parse_cursor(text: str) -> dict[str, int]:
     """The offsets in a cursor, by the id of their file. Raises ValueError."""
     places: dict[str, int] = {}
-    for place in filter(None, text.split(".")):
-        file_id, dash, offset = place.rpartition("-")
-        if not dash or not (offset.isascii() and offset.isdecimal()) or len(offset) > _LONGEST_NUMBER:
+    for place in text.split(".") if text else ():
+        file_id, dash, offset = place.partition("-")
+        is_id = 0 < len(file_id) <= _LONGEST and set(file_id) <= _IN_ID
+        is_offset = 0 < len(offset) <= _LONGEST_NUMBER and set(offset) <= _IN_NUMBER
+        if not (dash and is_id and is_offset):
             raise ValueError(f"no cursor of a log: {text[:100]!r}")
         places[file_id] = max(int(offset), places.get(file_id, 0))
     return places

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hostler import Server, ServerSpec, Supervisor
 from hostler.control import log_lines
 from hostler.control.board import Board
-from hostler.control.log_history import ServerLog, parse_cursor, read_after, read_last
+from hostler.control.log_history import CURSOR, ServerLog, parse_cursor, read_after, read_last
 from hostler.control.log_lines import LogLine as Line
 from hostler.control.log_lines import Selection
 from hostler.control.log_shapes import LogLine, LogPage
@@ -25,6 +25,7 @@ from hostler.control.server_commands import ServerCommands
 from hostler.control.shapes import Limit, Moment
 
 T = TypeVar("T")
+Cursor = Annotated[str, Meta(extra_json_schema={"pattern": CURSOR})]
 _WRITES = "log-rotation"
 _MOMENT = 0.5
 _MOST_READING = 3  # at a time: other work has to find a thread, too
@@ -34,13 +35,13 @@ class ServerLogQuery(Struct, kw_only=True, forbid_unknown_fields=True):
     """Which lines: from a time on, and before one; with a literal text in them, of a stream, of a run.
 
     With `after` the first lines behind that cursor, of which "" is before the oldest; otherwise the last
-    lines, with `before` those in front of that cursor. At most `limit` in a page.
+    lines, with `before` (and no `after`) those in front of that cursor. At most `limit` in a page.
     """
 
     since: Moment | None = None
     until: Moment | None = None
-    after: str | None = None
-    before: str | None = None
+    after: Cursor | None = None
+    before: Cursor | None = None
     contains: str = ""
     stream: Literal["stdout", "stderr"] | None = None
     run: int | None = None
@@ -72,7 +73,7 @@ class ServerLogs:
 
     async def _answer(self, call: Call, names: Sequence[str]) -> Any:
         query, selection = call.query, selection_of(call.query)
-        _check_cursors(query.after, query.before, call.last_event)
+        _check_cursors(query.after, query.before, call.last_event if call.streams else "")
         self._commands.find(names)
         if call.streams:
             source = LogSource(
@@ -132,8 +133,6 @@ class ServerLogs:
 
 def selection_of(query: ServerLogQuery) -> Selection:
     """Which lines a query selects. Raises Refused for what cannot be meant."""
-    if query.after is not None and query.before is not None:
-        raise Refused("invalid_request", "query: after and before exclude each other")
     since, until = _micros("since", query.since), _micros("until", query.until)
     return Selection(since, until, query.contains, query.stream, query.run)
 
@@ -148,7 +147,7 @@ def _check_cursors(*cursors: str | None) -> None:
 
 def _micros(name: str, text: str | None) -> int | None:
     try:
-        return None if text is None else log_lines.micros_of(datetime.fromisoformat(text))
+        return None if not text else log_lines.micros_of(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         example = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         raise Refused("invalid_request", f'query: {name} is a time as "{example}", found {text!r}') from None

@@ -141,3 +141,14 @@ def test_no_line_comes_twice_and_none_is_lost_over_rotations_and_the_death_of_ho
     assert begins[1] == 1
     for begin, found in zip(begins, numbers.values(), strict=True):
         assert found == list(range(begin, begin + len(found)))
+
+
+def test_in_the_background_each_server_has_a_log_for_its_user_alone(
+    project: Path, run: Run, environ: dict[str, str]
+) -> None:
+    write(project, server_table("--print", "one", name="web"))
+    run("up")
+    eventually(lambda: "one" in run("logs", "--raw").stdout.splitlines())
+    data = Path(environ["XDG_DATA_HOME"])
+    found = [*data.rglob(".web.log.index"), *data.rglob("web.log")]
+    assert [oct(one.stat().st_mode & 0o777) for one in found] == ["0o600", "0o600"]
