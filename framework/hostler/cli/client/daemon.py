@@ -56,7 +56,8 @@ class ClientError(Exception):
     def __str__(self) -> str:
         server, hint = self.problem.get("server"), self.problem.get("hint")
         text = f"{server}: {self.problem['detail']}" if server else self.problem["detail"]
-        text += "".join(f"\n  {mistake}" for mistake in self.problem.get("mistakes", ()))
+        # The detail often consists of them.
+        text += "".join(f"\n  {one}" for one in self.problem.get("mistakes", ()) if one not in text)
         return f"{text}\n  what to do: {hint}" if hint else text
 
 

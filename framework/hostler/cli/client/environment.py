@@ -42,6 +42,9 @@ def explained(error: ClientError, handed: dict[str, str | None]) -> ClientError:
     named = [name for name in unset if f"${{{name}}}" in told]
     if named and not error.problem.get("hint"):
         error.problem["hint"] = f"set {', '.join(named)} here, or keep what hostler has: --keep-environment"
+    if error.kind == "too_large":
+        error.problem["detail"] = f"the variables that the configuration refers to are too large: {error}"
+        error.problem["hint"] = "put what is large into a file; --keep-environment hands over nothing"
     return error
 
 

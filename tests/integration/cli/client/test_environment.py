@@ -87,7 +87,7 @@ def test_a_variable_that_is_not_set_any_more_is_told_unless_all_is_to_be_kept(
 
     up = run("up", env={name: value for name, value in given.items() if name != "GREETING"})
     assert up.returncode == 2
-    assert "servers.filled.env.GREETING: ${GREETING} is not defined" in up.stderr
+    assert up.stderr.count("servers.filled.env.GREETING: ${GREETING} is not defined") == 1
     assert "set GREETING here, or keep what hostler has: --keep-environment" in up.stderr
     assert run("up", "--keep-environment", env=environ).returncode == 0
     assert {row["pid"] for row in servers(run).values()} == {row["pid"] for row in before.values()}
@@ -98,8 +98,15 @@ def test_a_variable_that_is_not_set_any_more_is_told_unless_all_is_to_be_kept(
     eventually(lambda: variable(configured, "copied", "SHOP_NAME") is None)
 
 
-def test_a_value_that_is_no_text_is_told(configured: Path, run: Run, environ: dict[str, str]) -> None:
+def test_a_value_that_cannot_be_handed_over_is_told(
+    configured: Path, run: Run, environ: dict[str, str]
+) -> None:
     given = environ | {"GREETING": OLD, "OWN_TOKEN": f"s{OLD}"}
     run("up", env=given)
     up = run("up", env=given | {"GREETING": "\udcff"})
     assert (up.returncode, up.stderr.splitlines()[0]) == (2, "the variable GREETING is no UTF-8")
+    large = run("up", env=given | {"GREETING": "x" * 70_000})
+    assert large.returncode == 1
+    assert large.stderr.splitlines()[0] == (
+        "the variables that the configuration refers to are too large: the most is 64 KiB"
+    )
