@@ -1,0 +1,92 @@
+"""Faults around servers in the background: a full disk, a clock that is set, and the order of an end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from background_project import pid_of, write
+from cli_project import eventually
+from hostler_process import Run, server_table
+from log_files import small_disk
+
+__all__ = ["small_disk"]
+
+CLOCK = Path(__file__).parents[3] / "faults" / "wall_clock.c"
+
+
+def test_an_end_stops_servers_before_those_that_they_need(project: Path, run: Run, tmp_path: Path) -> None:
+    slow = ("--term-delay", "0.3")
+    write(project, server_table(*slow, name="db"), server_table(*slow, name="web", needs='["db"]'))
+    assert run("up").returncode == 0
+    assert run("down").returncode == 0
+    (log,) = (tmp_path / "data").rglob("daemon.log")
+    words = log.read_text()
+    assert words.index("web server stopped") < words.index("Shutting down db")
+
+
+def test_on_a_full_disk_commands_are_answered_and_all_ends(
+    project: Path, run: Run, environ: dict[str, str], small_disk: Path
+) -> None:
+    write(project, server_table())
+    env = environ | {f"XDG_{kind}_HOME": str(small_disk / kind.lower()) for kind in ("STATE", "DATA")}
+    pid = pid_of(run("up", "--json", env=env))
+    fill(small_disk)
+    assert run("ps", "--check", env=env).returncode == 0
+    restart = run("restart", "fake", "--timeout", "20s", env=env)
+    assert restart.returncode == 0, restart.stderr
+    assert run("down", env=env).returncode == 0
+    eventually(lambda: not psutil.pid_exists(pid))
+
+    fill(small_disk)
+    up = run("up", env=env)
+    assert up.returncode == 1
+    assert "No space left on device" in up.stderr
+    (small_disk / "full").unlink()
+    assert run("up", env=env).returncode == 0
+    assert run("down", env=env).returncode == 0
+
+
+def fill(disk: Path) -> None:
+    """Leave no byte."""
+    with (disk / "full").open("ab", buffering=0) as file:
+        for size in (65_536, 4_096, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+
+
+@pytest.mark.skipif(sys.platform != "linux" or shutil.which("cc") is None, reason="needs cc and LD_PRELOAD")
+@pytest.mark.parametrize("shift", [-3600, 86_400])
+def test_a_clock_that_is_set_disturbs_no_command(
+    project: Path, run: Run, environ: dict[str, str], tmp_path: Path, shift: int
+) -> None:
+    library, wrong_by = tmp_path / "wall_clock.so", tmp_path / "shift"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(CLOCK)], check=True)
+    wrong_by.write_text("0")
+    env = environ | {"LD_PRELOAD": str(library), "CLOCK_SHIFT": str(wrong_by)}
+    write(project, server_table())
+    begun = time.monotonic()
+    socket = json.loads(run("up", "--json", env=env).stdout)["socket"]
+    assert socket
+    wrong_by.write_text(str(shift))
+    done = run("ps", "--json", env=env)
+    (row,) = json.loads(done.stdout)["servers"]
+    assert 0 < row["uptime"] <= time.monotonic() - begun
+    assert run("wait", "--stable", "300ms", env=env).returncode == 0
+    os.kill(row["pid"], 9)
+    eventually(lambda: json.loads(run("ps", "--json", env=env).stdout)["servers"][0]["generation"] == 2)
+    assert run("wait", "--timeout", "20s", env=env).returncode == 0
+    again = time.monotonic()
+    assert run("restart", "fake", env=env).returncode == 0
+    assert run("down", env=env).returncode == 0
+    assert time.monotonic() - again < 20
