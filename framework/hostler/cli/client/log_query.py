@@ -13,8 +13,13 @@ from hostler.cli.client.progress import quoted
 LARGEST_PAGE = 1000
 _USUAL = 200
 _STREAMS = ("stdout", "stderr")
-_UNCERTAIN = frozenset("|()[]{}?\\")
-_BETWEEN = re.compile(r".?[*]|[.][+]?|[+^$]")
+_FLAGS = re.compile(r"[(][?][aiLmsux-]")
+_TOKEN = re.compile(
+    r"""(?P<plain>[^\\\[\](){}|.*+?^$]|\\[^a-zA-Z0-9])  # a character that stands for itself
+    |\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{[^}]*\}|.  # a class, a set, a number of times, a sign
+    """,
+    re.VERBOSE | re.DOTALL,
+)
 
 
 class LogQuery:
@@ -56,13 +61,25 @@ class LogQuery:
 
 
 def literal_of(pattern: str) -> str:
-    """A text that stands in everything that the pattern finds, which is looked for in a tenth of the time.
+    """A text that stands in everything that the pattern finds: looked for first, it saves most of the time.
 
-    "" where that takes more than a look.
+    "" where none is sure.
     """
-    if _UNCERTAIN & set(pattern):
+    if _FLAGS.search(pattern):
         return ""
-    return max(_BETWEEN.split(pattern), key=len, default="")
+    pieces, depth = [""], 0
+    for token in _TOKEN.finditer(pattern):
+        text, plain = token[0], token["plain"]
+        if text == "|" and not depth:
+            return ""
+        depth += {"(": 1, ")": -1}.get(text, 0)
+        if plain is not None and not depth:
+            pieces[-1] += plain.removeprefix("\\")
+            continue
+        if text[0] in "*?{":  # what it stands behind may be missing
+            pieces[-1] = pieces[-1][:-1]
+        pieces.append("")
+    return max(pieces, key=len)
 
 
 def _pattern(text: str) -> re.Pattern[str] | None:

@@ -10,7 +10,7 @@ from hostler.cli.client.commands import CLIENT_COMMANDS, read_call
 from hostler.cli.client.log_query import literal_of
 from hostler.cli.client.log_view import LogView
 from hostler.cli.client.output import Output
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
@@ -56,8 +56,15 @@ def test_names_have_colours_on_a_terminal_unless_they_are_not_wanted(
     assert ("\x1b[36mweb | \x1b[0ma" in "".join(shown(capsys, [line("a")]))) is coloured
 
 
-@given(st.text("ab.*+^$?|[]()\\\\{}1", max_size=8), st.text("ab.1*+", max_size=12))
-def test_what_a_pattern_finds_has_its_literal(pattern: str, text: str) -> None:
+@settings(max_examples=500)
+@given(
+    st.lists(
+        st.sampled_from([*"ab. #*+?^$|[](){}1,-\\", "{1,2}", "[^b]", "(?:", "(?i)", "\\d", "\\."]), max_size=9
+    ),
+    st.text("abAB.1 #{}*", max_size=12),
+)
+def test_what_a_pattern_finds_has_its_literal(words: list[str], text: str) -> None:
+    pattern = "".join(words)
     try:
         found = re.search(pattern, text)
     except (re.error, FutureWarning):
@@ -66,7 +73,17 @@ def test_what_a_pattern_finds_has_its_literal(pattern: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "literal"), [("error", "error"), ("^get .*timeout$", "timeout"), ("a|b", "")]
+    ("pattern", "literal"),
+    [
+        ("error", "error"),
+        ("^get .*timeout$", "timeout"),
+        (r"took \d+ms", "took "),
+        ("line 12[0-9]+ of", "line 12"),
+        (r"a\.b(c|d)?", "a.b"),
+        ("lines? lost", " lost"),
+        ("a|b", ""),
+        ("(?i)error", ""),
+    ],
 )
 def test_the_longest_text_of_a_pattern_is_looked_for_first(pattern: str, literal: str) -> None:
     assert literal_of(pattern) == literal
