@@ -24,6 +24,8 @@ from hostler.control.log_shapes import LogLine, LogRun
 from hostler.control.shapes import ServerRow
 
 if TYPE_CHECKING:
+    import ssl
+
     from hostler import StreamName
 
 P = ParamSpec("P")
@@ -54,8 +56,9 @@ class AsyncClient:
         token: str | None = None,
         timeout: float = 30.0,
         environ: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._place = Place.choose(configuration, socket, address, token, environ)
+        self._place = Place.choose(configuration, socket, address, token, environ, tls)
         self._timeout = timeout
         self._idle: deque[Streams] = deque()
         self._version = ""

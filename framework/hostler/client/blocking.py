@@ -24,6 +24,8 @@ from hostler.control.log_shapes import LogLine, LogRun
 from hostler.control.shapes import ServerRow
 
 if TYPE_CHECKING:
+    import ssl
+
     from hostler import StreamName
 
 P = ParamSpec("P")
@@ -45,7 +47,8 @@ def blocking(build: Callable[P, Call[T]]) -> Callable[Concatenate[Client, P], T]
 class Client:
     """Calls the hostler that supervises a configuration file, or that listens at a `socket` or an `address`.
 
-    An address is that of its TCP listener, such as "127.0.0.1:4711", and takes the `token`. `timeout` are the
+    An address is that of its TCP listener, such as "127.0.0.1:4711", and takes the `token`; for one with
+    "https://" `tls` says which certificates are trusted, by default those of the system. `timeout` are the
     seconds that an answer may take which waits for nothing. Threads may share a client; `with` closes its
     connections. Errors of servers are raised as hostler's own; besides them NotRunning, Unreachable,
     RequestRefused and TimeoutError.
@@ -60,8 +63,9 @@ class Client:
         token: str | None = None,
         timeout: float = 30.0,
         environ: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._place = Place.choose(configuration, socket, address, token, environ)
+        self._place = Place.choose(configuration, socket, address, token, environ, tls)
         self._timeout = timeout
         self._idle: deque[Connection] = deque()
         self._version = ""

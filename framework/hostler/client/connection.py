@@ -7,13 +7,12 @@ import math
 import select
 import socket as sockets
 import time
-from typing import TypeVar
 
 from hostler.client.errors import Unreachable
 from hostler.client.messages import render
 from hostler.client.place import PATIENCE, PAUSE, Attempts, Place
 
-C = TypeVar("C")
+_LONGEST_PAUSE = 30.0  # in the middle of an answer
 
 
 class Connection(http.client.HTTPConnection):
@@ -42,9 +41,17 @@ def open_socket(place: Place) -> sockets.socket:
 
 def is_readable(opened: sockets.socket, seconds: float | None) -> bool:
     """Whether something comes, or the connection was closed, within so many seconds (None: ever)."""
+    if _has_more(opened):
+        return True
     poll = select.poll()
     poll.register(opened, select.POLLIN)
     return bool(poll.poll(None if seconds is None else math.ceil(max(seconds, 0.0) * 1000)))
+
+
+def _has_more(opened: sockets.socket) -> bool:
+    """Whether TLS has read more than was asked for."""
+    pending = getattr(opened, "pending", None)
+    return pending is not None and pending() > 0
 
 
 def await_answer(place: Place, opened: sockets.socket, seconds: float) -> None:
@@ -57,6 +64,9 @@ def await_answer(place: Place, opened: sockets.socket, seconds: float) -> None:
         if time.monotonic() >= until:
             raise TimeoutError("it is not done in time, and goes on")
         _look_for_life(place)
+    # Over TLS what comes first may be no part of the answer yet.
+    left = until - time.monotonic()
+    opened.settimeout(_LONGEST_PAUSE if place.tls is None else None if left == math.inf else max(left, PAUSE))
 
 
 def _look_for_life(place: Place) -> None:
@@ -69,7 +79,9 @@ def _look_for_life(place: Place) -> None:
 def _connected(place: Place) -> sockets.socket:
     path = place.socket()
     if not path:
-        return sockets.create_connection((place.host, place.port), timeout=PATIENCE)
+        plain = sockets.create_connection((place.host, place.port), timeout=PATIENCE)
+        # It closes the socket where it fails.
+        return plain if place.tls is None else place.tls.wrap_socket(plain, server_hostname=place.host)
     opened = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
     try:
         opened.settimeout(PATIENCE)

@@ -106,7 +106,10 @@ class Feed(Generic[T]):
             if time.monotonic() >= self._heard + LONGEST_SILENCE:
                 raise ConnectionAbortedError("nothing came for so long that it must be dead")
             return
-        data = opened.recv(_CHUNK)
+        try:
+            data = opened.recv(_CHUNK)
+        except TimeoutError:  # what came over TLS was nothing of the stream
+            return
         if not data:
             raise self._reader.end()
         self._heard = time.monotonic()

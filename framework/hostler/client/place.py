@@ -6,9 +6,13 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hostler.client.errors import NotRunning, Unreachable
 from hostler.control.location import Location, locate
+
+if TYPE_CHECKING:
+    import ssl
 
 PATIENCE = 2.5
 """Seconds of silence, after which hostler is asked whether it lives, and within which it must answer that."""
@@ -29,6 +33,7 @@ class Place:
     host: str = ""
     port: int = 0
     token: str = ""
+    tls: ssl.SSLContext | None = None
 
     @classmethod
     def choose(
@@ -38,15 +43,19 @@ class Place:
         address: str | None,
         token: str | None,
         environ: Mapping[str, str] | None,
+        tls: ssl.SSLContext | None,
     ) -> Place:
         """The socket or the address, where one is given. Raises ValueError."""
         if socket is not None:
             return cls(path=os.fspath(socket))
         if address is not None:
-            host, _, port = address.removeprefix("http://").rstrip("/").rpartition(":")
-            if not host or not port.isdecimal():
-                raise ValueError(f'an address is "127.0.0.1:4711", found {address!r}')
-            return cls(host=host.strip("[]"), port=int(port), token=token or "")
+            scheme, _, rest = address.rpartition("://")
+            host, _, port = rest.rstrip("/").rpartition(":")
+            if scheme not in {"", "http", "https"} or not host or not port.isdecimal():
+                raise ValueError(f'an address is "127.0.0.1:4711" or a URL, found {address!r}')
+            if scheme == "https":
+                tls = tls or _trusting_the_system()
+            return cls(host=host.strip("[]"), port=int(port), token=token or "", tls=tls)
         file = os.fspath(configuration)
         return cls(file, locate(file, os.environ if environ is None else environ))
 
@@ -81,6 +90,12 @@ class Place:
         """Nobody is there."""
         where = self.configuration or self.path or f"{self.host}:{self.port}"
         return NotRunning(f"no hostler supervises {where} now", hint="start one: hostler up")
+
+
+def _trusting_the_system() -> ssl.SSLContext:
+    import ssl  # noqa: PLC0415 - few need it
+
+    return ssl.create_default_context()
 
 
 class Attempts:

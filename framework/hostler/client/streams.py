@@ -121,4 +121,4 @@ async def _connected(place: Place) -> Streams:
     path = place.socket()
     if path:
         return Streams(*await asyncio.open_unix_connection(path, limit=LONGEST_HEAD))
-    return Streams(*await asyncio.open_connection(place.host, place.port, limit=LONGEST_HEAD))
+    return Streams(*await asyncio.open_connection(place.host, place.port, ssl=place.tls, limit=LONGEST_HEAD))

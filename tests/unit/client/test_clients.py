@@ -317,7 +317,7 @@ async def test_an_address_gets_its_token_and_no_name_of_its_own(kind: str, tmp_p
         await ask.close()
     assert "Authorization: Bearer t0ken\r\n" in server.requests[0]
     assert f"Host: {server.address}\r\n" in server.requests[0]
-    with pytest.raises(ValueError, match="an address is \"127.0.0.1:4711\", found 'x'"):
+    with pytest.raises(ValueError, match="an address is \"127.0.0.1:4711\" or a URL, found 'x'"):
         Twin(kind, address="x")
 
 

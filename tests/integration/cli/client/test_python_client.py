@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ import pytest
 from background_project import pid_of, write
 from hostler.client import AsyncClient, Client, NotRunning, RequestRefused, Unreachable
 from hostler_process import Run, server_table
+from http_pages import self_signed
 from tcp_client import TcpClient
 
 
@@ -105,6 +107,35 @@ def test_over_tcp_a_token_allows_what_its_scope_says(
     with Client(address=tcp.url) as client, pytest.raises(RequestRefused) as refusal:
         client.about()
     assert refusal.value.kind == "no_token"
+
+
+def test_over_tls_the_certificate_is_checked(project: Path, run: Run, environ: dict[str, str]) -> None:
+    cert, key = project / "box.pem", project / "box.key"
+    self_signed(cert, key)
+    files = f"certificate_file = '{cert}'\nkey_file = '{key}'\n"
+    write(project, f"[control]\ntcp = '127.0.0.1:0'\n{files}", server_table())
+    assert run("up").returncode == 0
+    (description,) = Path(environ["XDG_RUNTIME_DIR"], "hostler").glob("*.json")
+    tcp = TcpClient(description)
+    place: dict[str, Any] = {"address": tcp.url, "token": tcp.tokens["operate"]}
+    assert tcp.url.startswith("https://")
+    trusting = ssl.create_default_context(cafile=cert)
+
+    async def restart() -> int:
+        async with AsyncClient(**place, tls=trusting) as twin:
+            async with twin.follow_events(kind="state") as events:
+                await twin.restart(timeout=20)
+                assert (await anext(events))["state"] == "stopping"  # type: ignore[index]
+            return (await twin.server("fake")).generation
+
+    assert asyncio.run(restart()) == 2
+    with Client(**place, tls=trusting) as client:
+        with client.follow_events(kind="state") as events:
+            assert client.restart(timeout=20).servers[0].server.generation == 3
+            assert next(events)["state"] == "stopping"  # type: ignore[index]
+        assert [client.server("fake").generation for _ in range(3)] == [3, 3, 3]
+    with Client(**place) as client, pytest.raises(Unreachable, match="certificate verify failed"):
+        client.about()
 
 
 def test_threads_share_a_client(project: Path, run: Run, environ: dict[str, str]) -> None:
