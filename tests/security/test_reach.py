@@ -1,4 +1,4 @@
-"""Who can reach what: hostler itself cannot be reached at all, a server by those who know its password."""
+"""Who can reach what: hostler itself by its user alone, a server by those who know its password."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from cli_project import CommandLine, Project, five_plugins
+from cli_project import CommandLine, Project, eventually, five_plugins
 from controlled import short_folder
 from hostler.testing.demo_server import DemoServer
 
@@ -32,22 +32,32 @@ def status_of(url: str, password: str | None, **headers: str) -> int:
             return error.code
 
 
-@pytest.mark.parametrize("option", [None, "--no-control"])
-def test_hostler_itself_listens_on_one_private_socket_at_most(world: Project, option: str | None) -> None:
+@pytest.mark.parametrize(
+    ("words", "has_socket", "tcp"),
+    [
+        ([], True, []),
+        (["--no-control"], False, []),
+        (["--set", "control.socket=false"], False, []),
+        (["--set", 'control.tcp="127.0.0.1:0"'], True, ["127.0.0.1"]),
+    ],
+)
+def test_hostler_itself_listens_on_one_private_socket_at_most_and_where_it_was_asked_to(
+    world: Project, words: list[str], has_socket: bool, tcp: list[str]
+) -> None:
     with short_folder() as folder:
-        words = [] if option is None else [option]
         running = world.hostler("run", world.fake(), "--json", *words, XDG_RUNTIME_DIR=str(folder))
-        listens_where_it_says(running, folder, option is None)
+        listens_where_it_says(running, folder, has_socket, tcp)
 
 
-def listens_where_it_says(running: CommandLine, folder: Path, has_socket: bool) -> None:
+def listens_where_it_says(running: CommandLine, folder: Path, has_socket: bool, tcp: list[str]) -> None:
     server = running.event(event="state", state="running")["pid"]
-    listening = [
-        c for c in psutil.Process(running.process.pid).net_connections("inet") if c.status == "LISTEN"
-    ]
+    if has_socket:
+        eventually(lambda: any((folder / "hostler").glob("*.json")))
+    sockets = psutil.Process(running.process.pid).net_connections("inet")
+    listening = [c.laddr.ip for c in sockets if c.status == "LISTEN"]
     named = [c for c in psutil.Process(running.process.pid).net_connections("unix") if c.laddr]
     reachable = [c.laddr.ip for c in psutil.Process(server).net_connections() if c.status == "LISTEN"]
-    assert (listening, reachable) == ([], ["127.0.0.1"])
+    assert (listening, reachable) == (tcp, ["127.0.0.1"])
     assert [Path(str(c.laddr)).parent for c in named] == ([folder / "hostler"] if has_socket else [])
     assert running.stop(signal.SIGTERM) == 0
 

@@ -53,7 +53,7 @@ class TcpClient:
             if self._tls is None:
                 yield plain
             else:
-                with self._tls.wrap_socket(plain, server_hostname="localhost") as connection:
+                with self._tls.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
                     yield connection
 
     async def ask(

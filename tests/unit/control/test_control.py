@@ -97,23 +97,25 @@ async def test_the_socket_is_ours_alone_and_goes_with_lock_and_description(direc
         assert os.listdir(folder) == []  # noqa: PTH208
 
 
-def test_nothing_is_imported_before_the_first_client(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tcp", [None, "127.0.0.1:0"])
+def test_nothing_is_imported_before_the_first_client(tmp_path: Path, tcp: str | None) -> None:
     program = """
 import asyncio, sys
-from hostler import Supervisor
+from hostler import ControlSpec, Supervisor
 from hostler.control import control as control_module
 from hostler.control.control import Control
+spec = ControlSpec(tcp=sys.argv[1] or None)
 async def main():
-    async with Supervisor([]) as supervisor, Control(supervisor, configuration="x.toml"):
+    async with Supervisor([]) as supervisor, Control(supervisor, configuration="x.toml", spec=spec):
         await asyncio.sleep(0)
-        print("aiohttp" in sys.modules)
+        print(sorted({"aiohttp", "hostler.control.access", "hostler.control.api"} & sys.modules.keys()))
 asyncio.run(main())
 """
     with short_folder() as folder:
         environ = os.environ | {f"XDG_{kind}_HOME": str(folder) for kind in ("STATE", "DATA")}
-        argv = [sys.executable, "-c", program]
+        argv = [sys.executable, "-c", program, tcp or ""]
         done = subprocess.run(argv, capture_output=True, text=True, env=environ, cwd=tmp_path, check=False)
-    assert (done.stdout, done.stderr) == ("False\n", "")
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o777])
