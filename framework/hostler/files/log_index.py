@@ -29,6 +29,7 @@ STREAM, JSON, STAMPED, BEGAN = 0x0F, 0x10, 0x20, 0x80
 EACH_BYTES = 64 * 1024
 EACH_SECONDS = 0.1
 _MOST_WAITING = 4096 * RECORD.size
+_LOOKED_AT = 256 * RECORD.size
 _INODE_AT = 16
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -77,7 +78,7 @@ class LogIndex:
             if not self._go_on(folder, index_name(name), log, size):
                 self._begin(folder, index_name(name))
         except OSError:
-            self.close()
+            self.disown()
         if self._fd >= 0 and not self._has_begun:
             self._has_begun = True
             self._add(size, BEGAN)
@@ -117,7 +118,7 @@ class LogIndex:
             self._write_head(self._id, size)
             os.ftruncate(self._fd, self._end)
         except (OSError, struct.error):
-            self.close()
+            self.disown()
 
     def close(self) -> None:
         """Close the index, not its log."""
@@ -156,27 +157,31 @@ class LogIndex:
         """Open the index that is there; False where there is none that fits."""
         try:
             self._fd = os.open(name, _FLAGS, dir_fd=folder)
-        except FileNotFoundError:
-            return False
-        found = os.fstat(self._fd)
-        if not is_private(found):
-            return False
-        try:
+            found = os.fstat(self._fd)
             magic, self._id, named, *_ = HEAD.unpack(os.pread(self._fd, HEAD.size, 0))
-        except struct.error:
+        except (OSError, struct.error):
             return False
-        if magic != MAGIC or named != self._inode:
+        if magic != MAGIC or named != self._inode or not is_private(found):
             return False
-        self._end = HEAD.size + (found.st_size - HEAD.size) // RECORD.size * RECORD.size
-        end = self._end
+        self._end = end = HEAD.size + (found.st_size - HEAD.size) // RECORD.size * RECORD.size
+        if not self._is_ordered(log):
+            return False
         self._end = self._end_within(size)
-        if self._end < end:  # after a power cut, perhaps: the log lost more than its index
+        # A power cut may have taken lines whose places somebody has.
+        if self._end < end or found.st_mtime < _booted_at():
             self._write_head(self._id, size)
-        offset = self._offset_before(self._end) if self._end > HEAD.size else 0
-        return not offset or os.pread(log, 1, offset - 1) == b"\n"
+        return True
+
+    def _is_ordered(self, log: int) -> bool:
+        """Whether the last records are those of this log: offsets of lines, one after the other."""
+        start = max(HEAD.size, self._end - _LOOKED_AT)
+        records = os.pread(self._fd, self._end - start, start)
+        offsets = [record[0] for record in RECORD.iter_unpack(records)]
+        is_line = not offsets or not offsets[-1] or os.pread(log, 1, offsets[-1] - 1) in {b"\n", b""}
+        return is_line and all(map(int.__le__, offsets, offsets[1:]))
 
     def _begin(self, folder: int, name: str) -> None:
-        self.close()
+        self.disown()
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=folder)
         self._fd = os.open(name, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
@@ -236,3 +241,8 @@ def is_private(found: os.stat_result) -> bool:
     """Whether it is a plain file of our own that nobody else reads or writes, with one name."""
     plain = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
     return plain and found.st_uid in {os.geteuid(), 0} and not found.st_mode & 0o077
+
+
+def _booted_at() -> float:
+    """When the system was started, by today's clock."""
+    return time.time() - time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
