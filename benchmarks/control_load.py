@@ -2,15 +2,19 @@
 
     python benchmarks/control_load.py requests SOCKET RATE SECONDS CONNECTIONS
     python benchmarks/control_load.py streams SOCKET COUNT SECONDS
+    python benchmarks/control_load.py log SOCKET SERVER LINES PAUSE
 
-Prints JSON: milliseconds of each request, or [the event's time, how many milliseconds later a stream had it].
+Prints JSON: milliseconds of each request; or [the event's time, how many milliseconds later a stream had it];
+or how many numbered lines came, how many were not the next one, and the gaps told: 64 KiB after each pause.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import selectors
+import signal
 import socket
 import sys
 import threading
@@ -24,6 +28,8 @@ STREAM = b"GET /v1/events?kind=state HTTP/1.0\r\nHost: localhost\r\nAccept: text
 def main(kind: str, path: str, *words: str) -> None:
     if kind == "requests":
         found: object = requests(path, float(words[0]), float(words[1]), int(words[2]))
+    elif kind == "log":
+        found = follow_log(path, words[0], int(words[1]), float(words[2]))
     else:
         found = streams(path, int(words[0]), float(words[1]))
     print(json.dumps(found))
@@ -71,6 +77,25 @@ def streams(path: str, count: int, seconds: float) -> list[tuple[float, float]]:
                 if when > begin:
                     found.append((when, (now - when) * 1000))
     return found
+
+
+def follow_log(path: str, server: str, count: int, pause: float) -> tuple[int, int, int]:
+    """The log of a server from its beginning on, until its last line or SIGTERM."""
+    connection, seen, wrong, gaps, rest = _connected(path), 0, 0, 0, b""
+    target = f"/v1/servers/{server}/log?after="
+    connection.sendall(f"GET {target} HTTP/1.0\r\nAccept: text/event-stream\r\n\r\n".encode())
+    is_over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: is_over.set())
+    connection.settimeout(0.5)
+    while seen < count and not is_over.wait(pause):
+        with contextlib.suppress(TimeoutError):
+            *whole, rest = (rest + connection.recv(1 << 16)).split(b"\n\n")
+            data = b"\n\n".join(whole)
+            gaps += data.count(b"event: gap")
+            for number in map(int, re.findall(rb'"text":"(\d{11}) ', data)):
+                wrong += number != seen
+                seen = number + 1
+    return seen, wrong, gaps
 
 
 def _connected(path: str) -> socket.socket:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -80,6 +80,7 @@ class Result:
     lost: int = 0
     torn: int = 0
     unordered: int = 0
+    told: tuple[float, str, str] = (0.0, "", "")
 
 
 Runs = dict[tuple[str, int, str], list[Result]]  # who, keep, secrets
@@ -94,16 +95,16 @@ def measure(quick: bool, peers: Path | None = None) -> list[Row]:
         script.write_text(CHILD)
         logs.mkdir()
         for _ in range(rounds):
-            runs["bare loop", 0, ""].append(_flood(stage, _copy, script, megabytes, 0))
+            runs["bare loop", 0, ""].append(flood(stage, _copy, script, megabytes, 0))
             for keep, secrets in ((5, ""), (40, ""), *((40, kind) for kind in SECRETS)):
                 values = SECRETS[secrets][0] if secrets else []
                 start = partial(_hostler, logs=logs, secrets=values)
-                result = _flood(stage, start, script, megabytes, keep)
+                result = flood(stage, start, script, megabytes, keep)
                 _check(result, logs, megabytes * LINES)
                 runs["hostler", keep, secrets].append(result)
             for name, start_peer in installed_peers(peers).items():
                 for keep in (5, 40):
-                    runs[name, keep, ""].append(_flood(stage, start_peer, script, megabytes, keep))
+                    runs[name, keep, ""].append(flood(stage, start_peer, script, megabytes, keep))
 
     return _rows(runs, megabytes)
 
@@ -124,7 +125,15 @@ def _hostler(
     return stage.start(hostler("run", "--quiet", str(file)))
 
 
-def _flood(stage: Stage, start: Start, script: Path, megabytes: int, keep: int) -> Result:
+def flood(
+    stage: Stage,
+    start: Start,
+    script: Path,
+    megabytes: int,
+    keep: int,
+    before_end: Callable[[], tuple[float, str, str]] | None = None,
+) -> Result:
+    """One flood; what `before_end` tells when the child has written all is in the result."""
     path = stage.path("stamps")
     argv = [sys.executable, "-I", "-S", str(script), str(megabytes * LINES), str(path)]
     process = start(stage, [argv], keep=keep)
@@ -135,8 +144,9 @@ def _flood(stage: Stage, start: Start, script: Path, megabytes: int, keep: int) 
     until(lambda: bool(stamps(path, "end")), 120, 0.01)
     time.sleep(0.2)
     used = cpu(process.pid) - before
+    told = before_end() if before_end else (0.0, "", "")
     stage.end(process, 30)
-    return Result((next_stamp(path, "end")[0] - next_stamp(path, "begin")[0]) / 1e9, used)
+    return Result((next_stamp(path, "end")[0] - next_stamp(path, "begin")[0]) / 1e9, used, told=told)
 
 
 def _check(result: Result, folder: Path, lines: int) -> None:

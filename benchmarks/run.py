@@ -35,6 +35,7 @@ ROWS = (
     "growth",
     "client_commands",
     "control_api",
+    "log_readers",
 )
 TABLES = ("event_stream", "ports")  # those print their own
 
