@@ -72,11 +72,13 @@ class Shutdown(Struct, kw_only=True, forbid_unknown_fields=True):
 class Api:
     """Answers requests about one supervisor. Without a `host` its program cannot be told to reload or end."""
 
-    def __init__(self, supervisor: Supervisor, board: Board, configuration: str, host: Host | None) -> None:
+    def __init__(
+        self, supervisor: Supervisor, board: Board, configuration: str, namespace: str, host: Host | None
+    ) -> None:
         self._supervisor = supervisor
         self._board = board
         self._feed = EventFeed(board)
-        self._configuration = configuration
+        self._configuration, self._namespace = configuration, namespace
         self._host = host
         self._since = datetime.now(UTC)
         self._commands = ServerCommands(supervisor)
@@ -99,6 +101,7 @@ class Api:
             pid=os.getpid(),
             since=format_time(self._since),
             configuration=self._configuration,
+            namespace=self._namespace,
             cursor=self._board.cursor,
             capabilities=capabilities,
         )

@@ -14,7 +14,8 @@ KEPT = 8192
 """How many events can be read again, at most."""
 
 _MOST_BYTES = 4 * 2**20
-_OVERHEAD = 256  # of a value that is no text
+_OVERHEAD = 256  # of an event without long texts
+_LONG = ("text", "reason", "error", "details", "env", "exit", "record")
 _LONGEST_NUMBER = 18  # digits
 
 
@@ -115,15 +116,20 @@ class Board:
             follower()
 
 
-def _size(value: object) -> int:
-    """About how many bytes an event takes, with all that is in it."""
+def _size(event: Event) -> int:
+    """About how many bytes an event takes; only what may be long is looked at, as this delays a restart."""
+    values = (getattr(event, name, None) for name in _LONG)
+    return _OVERHEAD + sum(_length(value) for value in values if value)
+
+
+def _length(value: object) -> int:
     match value:
         case str():
             return len(value)
         case Mapping():
-            return sum(_size(key) + _size(item) for key, item in value.items())
+            return sum(_length(key) + _length(item) for key, item in value.items())
         case tuple() | list():
-            return sum(map(_size, value))
+            return sum(map(_length, value))
         case _ if is_dataclass(value):
-            return _OVERHEAD + sum(_size(getattr(value, one.name)) for one in fields(value))
+            return _OVERHEAD + sum(_length(getattr(value, one.name)) for one in fields(value))
     return 0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from hostler import ControlSpec, ProcessAlreadyRunning, Supervisor, __version__
 from hostler.control.control_socket import ControlSocket
 from hostler.control.listening import Listening
-from hostler.control.location import Location, locate
+from hostler.control.location import Location, locate, locate_namespace
 
 if TYPE_CHECKING:
     from hostler.control.api import Api, Host
@@ -169,7 +169,8 @@ class Control:
 
         assert self._board is not None
         if self._api is None:
-            self._api = api(self._supervisor, self._board, self._configuration, self._host)
+            namespace = locate_namespace(self._configuration, self._environ)
+            self._api = api(self._supervisor, self._board, self._configuration, namespace, self._host)
         return server(self._api.routes(), UnixEntrance() if tcp is None else TcpEntrance(tcp))
 
 

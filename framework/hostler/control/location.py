@@ -86,12 +86,16 @@ class Location:
                 os.kill(pid, signal.SIGUSR1)
 
 
-def locate(configuration: str, environ: Mapping[str, str]) -> Location:
-    """Where the hostler of a configuration file is found: by the namespace that its servers' locks have."""
+def locate_namespace(configuration: str, environ: Mapping[str, str]) -> str:
+    """The namespace that the locks of its servers have."""
     state = _directory(environ, "XDG_STATE_HOME", ".local/state")
     data = _directory(environ, "XDG_DATA_HOME", ".local/share")
-    namespace = namespace_of(configuration, state, data)
-    key = sha256(os.fsencode(namespace)).hexdigest()[:16]
+    return namespace_of(configuration, state, data)
+
+
+def locate(configuration: str, environ: Mapping[str, str]) -> Location:
+    """Where the hostler of a configuration file is found: by the namespace that its servers' locks have."""
+    key = sha256(os.fsencode(locate_namespace(configuration, environ))).hexdigest()[:16]
     return Location(control_folder(environ), key, _home(environ))
 
 

@@ -102,6 +102,7 @@ class Daemon(Struct, kw_only=True):
     pid: int
     since: str
     configuration: str
+    namespace: str = ""
     cursor: str
     capabilities: list[str]
 
