@@ -69,8 +69,14 @@ class ControlSocket:
                 lock.describe(own | dict(values))
 
     def is_there(self) -> bool:
-        """Whether our locks and our socket are in their places."""
-        return self._has_socket() and all(lock.is_there() for lock in self._locks)
+        """Whether our locks, our socket and what tells of them are in their places."""
+        is_locked = all(lock.is_there() for lock in self._locks)
+        return is_locked and self._has_socket() and self._is_described()
+
+    def _is_described(self) -> bool:
+        files = [lock.location.description for lock in self._locks]
+        files += [path for name, path in self.location.tokens.items() if name in self._tokens]
+        return all(map(os.path.lexists, files))
 
     def lock_again(self) -> None:
         """Take the locks anew whose files were removed, as at the end of a login session; errors as `take`.
@@ -83,7 +89,7 @@ class ControlSocket:
                 self._locks.append(ControlLock.take(lock.location, relistens=self._relistens))
             self._locks.remove(lock)
             lock.release()
-        if gone:
+        if gone or not self._is_described():
             self.describe(self._description, self._tokens)
 
     def listen_again(self) -> None:

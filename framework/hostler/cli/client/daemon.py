@@ -83,8 +83,13 @@ class Daemon:
         self.location = location
         self._owner = location.owner()
         self.pid = self._owner.get("pid")
-        known = location.describe().get("socket")
-        self.socket = socket or (known if isinstance(known, str) else location.socket)
+        self._chosen = socket
+
+    @property
+    def socket(self) -> str:
+        """Where it listens: as chosen in the call, or as it says now."""
+        known = self._chosen or self.location.describe().get("socket")
+        return known if isinstance(known, str) else self.location.socket
 
     def get(self, target: str) -> dict[str, Any]:
         """The answer to a GET. Raises ClientError."""

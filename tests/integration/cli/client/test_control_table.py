@@ -32,6 +32,21 @@ def test_a_socket_and_an_address_of_its_own_are_found(
     assert not own.exists()
 
 
+def test_it_is_found_again_where_somebody_has_removed_what_tells_of_it(
+    project: Path, run: Run, environ: dict[str, str]
+) -> None:
+    own = Path(environ["XDG_RUNTIME_DIR"], "own", "x.sock")
+    write(project, f"[control]\nsocket = '{own}'\n", server_table())
+    assert run("up").returncode == 0
+    folders = (Path(environ["XDG_RUNTIME_DIR"]), Path(environ["XDG_STATE_HOME"]))
+    locks = [lock for folder in folders for lock in folder.rglob("*.lock")]
+    removed = [file for lock in locks if (file := lock.with_suffix(".json")).exists()]
+    assert removed
+    for file in removed:
+        file.unlink()
+    assert servers(run)["fake"]["state"] == "running"
+
+
 def test_a_change_is_told_and_applies_when_hostler_is_started_anew(
     project: Path, run: Run, environ: dict[str, str]
 ) -> None:
