@@ -70,10 +70,14 @@ class Reloading:
         """
         async with self._lock:
             handed = {**self._handed, **(environ or {})}
-            changes = await self._take(await self._read(handed), self._values(handed), dry_run=dry_run)
-            if not dry_run:
-                self._handed = handed
-            return changes
+            configuration, hidden, before = await self._read(handed), self._values(handed), self._handed
+            try:
+                # Before it is done: it goes on where whoever asked for it is gone.
+                self._handed = before if dry_run else handed
+                return await self._take(configuration, hidden, dry_run=dry_run)
+            except ServerError:
+                self._handed = before
+                raise
 
     async def variables(self) -> tuple[set[str], set[str]]:
         """The variables that the configuration refers to as it is on disk now; names, and patterns of names.
@@ -117,7 +121,7 @@ class Reloading:
 
     async def _read(self, handed: Mapping[str, str | None]) -> Configuration:
         configuration = await self._loaded(_laid_over(handed), self.load)
-        if not handed:
+        if not _different(handed):
             return configuration
         from hostler.config.variables import with_environ  # noqa: PLC0415 - as above
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 from hostler.config.resolve.instantiate import TemplateInstantiator
 from hostler.errors import PluginError
@@ -13,6 +14,8 @@ from hostler.model.interpolation import MalformedReference, names, strings
 from hostler.model.schema.tree import Node, plain
 from hostler.model.spec import Configuration, ListenerSpec, PluginSpec, ServerSpec
 from hostler.secrets.reference import Secret
+
+Spec = TypeVar("Spec", ServerSpec, ListenerSpec)
 
 _VARIABLE = "env:"
 
@@ -52,18 +55,21 @@ def words_of(configuration: Configuration) -> set[str]:
 
 def with_environ(configuration: Configuration, environ: Mapping[str, str | None]) -> Configuration:
     """The same with these variables in place of hostler's own, for whatever reads or hands on one of them."""
+    servers, listeners = configuration.servers.items(), configuration.listeners.items()
     return replace(
         configuration,
-        servers={
-            name: replace(spec, environ=_part(environ, _words_of_spec(spec)))
-            for name, spec in configuration.servers.items()
-        },
-        listeners={
-            name: replace(spec, environ=_part(environ, _words_of_spec(spec)))
-            for name, spec in configuration.listeners.items()
-        },
+        servers={name: _given(spec, environ) for name, spec in servers},
+        listeners={name: _given(spec, environ) for name, spec in listeners},
         templates={name: _Handed(make, environ) for name, make in configuration.templates.items()},
     )
+
+
+def _given(spec: Spec, environ: Mapping[str, str | None]) -> Spec:
+    """The spec with those of these variables that it asks for, by name or pattern."""
+    words = list(_words_of_spec(spec))
+    part = {name: value for name, value in environ.items() if any(fnmatchcase(name, word) for word in words)}
+    # Most ask for none, and to make a spec is to check it.
+    return replace(spec, environ=part) if part else spec
 
 
 class _Handed:
@@ -74,18 +80,7 @@ class _Handed:
         self._environ = environ
 
     def __call__(self, name: str, /, **parameters: object) -> ServerSpec:
-        spec = self._make(name, **parameters)
-        return replace(spec, environ=_part(self._environ, _words_of_spec(spec)))
-
-
-def _part(environ: Mapping[str, str | None], words: Iterable[str]) -> dict[str, str | None]:
-    """What is asked for, by name or pattern."""
-    words = list(words)
-    return {
-        name: value
-        for name, value in environ.items()
-        if words and any(fnmatchcase(name, word) for word in words)
-    }
+        return _given(self._make(name, **parameters), self._environ)
 
 
 def _words_of_spec(spec: ServerSpec | ListenerSpec) -> Iterator[str]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from background_project import servers, write
+from background_project import pid_of, servers, write
 from cli_project import eventually
-from hostler_process import Run
+from hostler_process import Run, Start
 
 OLD, NEW = "mallow-morning-1", "mallow-evening-2"
 
@@ -110,3 +110,23 @@ def test_a_value_that_cannot_be_handed_over_is_told(
     assert large.stderr.splitlines()[0] == (
         "the variables that the configuration refers to are too large: the most is 64 KiB"
     )
+
+
+def test_what_was_handed_over_stays_where_the_caller_has_gone_before_the_end(
+    project: Path, run: Run, start: Start, environ: dict[str, str], tmp_path: Path
+) -> None:
+    slow = "env > slow.part; mv slow.part slow.env; trap 'sleep 1; exit' TERM; while :; do sleep 0.1; done"
+    table = f'[servers.slow]\ncommand = ["sh", "-c", "{slow}"]\nport = false'
+    write(project, table, 'env = { GREETING = "${GREETING}" }\n')
+    pid = pid_of(run("up", "--json", env=environ | {"GREETING": OLD}))
+    eventually(lambda: variable(project, "slow", "GREETING") == OLD)
+
+    caller = start("up", env=environ | {"GREETING": NEW})
+    eventually(lambda: servers(run)["slow"]["state"] == "stopping")
+    caller.send(signal.SIGINT)
+    assert caller.end() == 130
+    eventually(lambda: variable(project, "slow", "GREETING") == NEW)
+    os.kill(pid, signal.SIGHUP)
+    (log,) = (tmp_path / "data").rglob("daemon.log")
+    eventually(lambda: "nothing has changed" in log.read_text())
+    assert variable(project, "slow", "GREETING") == NEW
