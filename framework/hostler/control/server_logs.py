@@ -147,7 +147,7 @@ def _check_cursors(*cursors: str | None) -> None:
 
 def _micros(name: str, text: str | None) -> int | None:
     try:
-        return None if not text else log_lines.micros_of(datetime.fromisoformat(text))
+        return None if text is None else log_lines.micros_of(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         example = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         raise Refused("invalid_request", f'query: {name} is a time as "{example}", found {text!r}') from None

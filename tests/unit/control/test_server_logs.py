@@ -108,6 +108,7 @@ async def test_after_a_kill_the_new_run_has_its_number_and_a_stopped_server_its_
     [
         ("limit=0", "limit is 1 to 1000, found 0"),
         ("since=noon", "since is a time as"),
+        ("until=", "until is a time as"),
         ("after=web", "no cursor of a log: 'web'"),
         ("before=abc-1.", "no cursor of a log: 'abc-1.'"),
         ("servers=none", "there is no server 'none'"),
