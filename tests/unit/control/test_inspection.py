@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
-from controlled import Client, controlled
-from hostler import Directories, Endpoint, PluginSpec, State, hookimpl
+from controlled import Client, controlled, short_folder
+from hostler import Control, Directories, Endpoint, PluginSpec, RestartPolicy, State, Supervisor, hookimpl
 from hostler.control import memory
 from idle_servers import Tells
 from specs import MakeSpec, worker
@@ -82,6 +83,40 @@ async def test_processes_are_a_tree_without_arguments(make_spec: MakeSpec, direc
         assert [one["parent"] for one in rows] == [os.getpid(), *(one["pid"] for one in rows[:-1])]
         assert rows[0]["pid"] == server.pid
         assert min(one["rss"] for one in rows) > 0
+
+
+async def test_a_process_that_is_called_as_a_secret_is_told_masked(
+    make_spec: MakeSpec, directories: Directories, tmp_path: Path
+) -> None:
+    program = tmp_path / "sesame-94-open"
+    program.write_text("#!/bin/sh\nwhile :; do sleep 60; done\n")
+    program.chmod(0o755)
+    spec = worker(make_spec, "sh", "-c", './"$API_KEY"; :', cwd=tmp_path, env={"API_KEY": program.name})
+    async with controlled(spec, directories=directories) as client:
+        await client.supervisor.wait_ready(timeout=20)
+        names: list[str] = []
+        while "sleep" not in names:
+            rows = (await client.get("/v1/servers/fake/processes"))["processes"]
+            names = [one["name"] for one in rows]
+        assert names == ["sh", "********", "sleep"]
+
+
+async def test_what_was_before_the_socket_is_shown_too(make_spec: MakeSpec, directories: Directories) -> None:
+    spec = make_spec(restart=RestartPolicy(initial_delay=0.01))
+    async with Supervisor(spec, directories=directories) as supervisor:
+        server = supervisor["fake"]
+        await server.wait_ready(20)
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        await server.wait_for(State.CRASHED, timeout=20)
+        await server.wait_ready(20)
+        with short_folder() as folder:
+            environ = {"XDG_STATE_HOME": str(folder)}
+            async with Control(supervisor, configuration=folder / "x.toml", environ=environ) as control:
+                row = await Client(supervisor, control).get("/v1/servers/fake")
+    assert row["since"] is not None
+    assert row["ready_seconds"] > 0
+    assert (row["crashes"], row["last_crash"]["number"]) == (1, 1)
 
 
 async def test_plugins_are_told_with_their_calls_and_failures(
