@@ -17,6 +17,7 @@ import msgspec
 from hostler.control.log_history import LogPage, RunMark, ServerLog, join_cursors, read_after, read_last
 from hostler.control.log_lines import LogLine, Selection
 from hostler.control.log_parts import fingerprint
+from hostler.control.log_tails import LiveTails
 
 Write = Callable[[bytes], Awaitable[None]]
 _LINES = 500
@@ -38,11 +39,13 @@ class LogSource:
         in_thread: Callable[[Callable[[], Any]], Awaitable[Any]],
         pid_of: Callable[[str, int | None, int | None], int | None],
         is_closed: Callable[[], bool],
+        tails: LiveTails | None = None,
     ) -> None:
         self.logs = logs
         self.in_thread = in_thread
         self.pid_of = pid_of
         self.is_closed = is_closed
+        self.tails = tails
 
 
 class LogStream:
@@ -63,19 +66,32 @@ class LogStream:
 
         A client that is gone ends it with ConnectionError, one that reads nothing with TimeoutError.
         """
-        await self._send(write, _COMMENT)
-        await self._send_page(write, await self._source.in_thread(self._first(self._source.logs())))
+        try:
+            await self._send(write, _COMMENT)
+            await self._send_page(write, await self._source.in_thread(self._first(self._source.logs())))
+            if self._source.tails is not None:
+                # Those that are remembered have no place, so who comes back has had them.
+                await self._send_page(write, self._source.tails.begin(0 if self._after else self._count))
+            await self._go_on(write)
+        finally:
+            if self._source.tails is not None:
+                await self._source.tails.close()
+
+    async def _go_on(self, write: Write) -> None:
         while True:
             is_last = self._source.is_closed()
             page = await self._source.in_thread(partial(self._next, self._source.logs()))
-            if page is not None:
-                await self._send_page(write, page)
-            elif is_last:
+            pages = [page, None if self._source.tails is None else self._source.tails.take()]
+            for one in pages:
+                if one is not None:
+                    await self._send_page(write, one)
+            if pages != [None, None]:
+                continue
+            if is_last:
                 return
-            else:
-                if time.monotonic() - self._sent_at >= _COMMENT_SECONDS:
-                    await self._send(write, _COMMENT)
-                await asyncio.sleep(_LOOK_SECONDS)
+            if time.monotonic() - self._sent_at >= _COMMENT_SECONDS:
+                await self._send(write, _COMMENT)
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _send_page(self, write: Write, page: LogPage) -> None:
         for item in page.items:
@@ -122,7 +138,8 @@ class LogStream:
         for item in page.items:
             known = item._replace(pid=item.pid or self._source.pid_of(item.server, item.run, item.time))
             if isinstance(known, LogLine):
-                self._places[known.server] = known.cursor
+                if known.cursor:
+                    self._places[known.server] = known.cursor
                 yield frame("line", known.as_dict(), join_cursors(self._places.values()))
             elif item[:3] != self._began.get(item.server, ())[:3]:
                 self._began[known.server] = known

@@ -19,6 +19,7 @@ from hostler.control.log_lines import LogLine as Line
 from hostler.control.log_lines import Selection
 from hostler.control.log_shapes import LogLine, LogPage
 from hostler.control.log_stream import LogSource, LogStream
+from hostler.control.log_tails import LiveTails, tail_lines
 from hostler.control.problems import Refused
 from hostler.control.routing import Call, Route
 from hostler.control.server_commands import ServerCommands
@@ -77,7 +78,11 @@ class ServerLogs:
         self._commands.find(names)
         if call.streams:
             source = LogSource(
-                partial(self._logs, names), self._read, self._pid_of, lambda: self._board.is_closed
+                partial(self._logs, names),
+                self._read,
+                self._pid_of,
+                lambda: self._board.is_closed,
+                LiveTails(partial(self._without_log, names), selection),
             )
             return LogStream(source, selection, call.last_event or query.after, query.limit)
 
@@ -85,18 +90,27 @@ class ServerLogs:
         if query.after is not None:
             read = partial(read_after, self._logs(names), selection, query.limit, query.after)
         page = await self._read(read)
+        lines = page.lines
+        if query.after is None and not query.before:
+            lines += tail_lines(self._without_log(names), selection, query.limit)
         return 200, LogPage(
-            lines=[LogLine(**self._with_pid(line).as_dict()) for line in page.lines],
+            lines=[LogLine(**self._with_pid(line).as_dict()) for line in lines[-query.limit :]],
             next=page.next,
             previous=page.previous or None,
             missed=list(page.missed),
         )
 
-    def _logs(self, names: Sequence[str]) -> list[ServerLog]:
-        """The logs of these servers (all, without names), as far as they are still there."""
+    def _found(self, names: Sequence[str]) -> list[Server]:
+        """These servers (all, without names), as far as they are still there."""
         servers = self._supervisor.servers
-        found = [servers[name] for name in names or servers if name in servers]
+        return [servers[name] for name in names or servers if name in servers]
+
+    def _logs(self, names: Sequence[str]) -> list[ServerLog]:
+        found = self._found(names)
         return [ServerLog(one.name, path) for one in found if (path := log_path(one)) is not None]
+
+    def _without_log(self, names: Sequence[str]) -> list[Server]:
+        return [one for one in self._found(names) if log_path(one) is None]
 
     def _with_pid(self, line: Line) -> Line:
         return line._replace(pid=line.pid or self._pid_of(line.server, line.run, line.time))

@@ -16,7 +16,7 @@ import pytest
 from controlled import Client, controlled
 from hostler import Directories, PluginSpec
 from hostler.cli.client.transport import Unreachable, stream
-from hostler.control import log_stream
+from hostler.control import log_stream, log_tails
 from hostler.control.log_lines import Selection
 from hostler.control.log_stream import LogSource, LogStream
 from specs import QUICK, MakeSpec
@@ -145,6 +145,14 @@ async def test_one_who_takes_nothing_is_closed(tmp_path: Path, monkeypatch: pyte
     web.file.close()
 
 
+async def eventually(condition: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        await anyio.sleep(0.01)
+    raise TimeoutError
+
+
 # -- over the socket -------------------------------------------------------------------------------
 
 
@@ -195,3 +203,53 @@ async def test_following_goes_on_over_a_kill_and_says_which_run_began(
             ("run", 2, second, None),
             ("line", 2, second, f"at {second}"),
         ]
+
+
+async def test_without_a_log_file_what_is_remembered_is_told_and_what_comes(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    command = ("sh", "-c", "echo at $$$$; printf half; exec sleep 60")
+    spec = make_spec(command=command, port=None, plugins=(), name="web", restart=QUICK)
+    async with controlled(spec, directories=directories) as client:
+        await client.supervisor.wait_ready(timeout=20)
+        server = client.supervisor["web"]
+        first = server.pid
+        assert first is not None
+        await eventually(lambda: "half" in server.tail("stdout"))
+        page = await client.get("/v1/log")
+        assert [(line["text"], line["time"], line["partial"]) for line in page["lines"]] == [
+            (f"at {first}", None, False),
+            ("half", None, True),
+        ]
+        assert (await client.get("/v1/log?after="))["lines"] == []
+
+        async with following(client, "/v1/log") as reader:
+            await reader.until(lambda: len(reader.texts) == 2)
+            os.kill(first, signal.SIGKILL)
+            await reader.until(lambda: len(reader.texts) > 3)
+
+        told = [(kind, values["run"], values.get("text")) for kind, _, values in reader.frames]
+        assert told[-2:] == [("run", 2, None), ("line", 2, f"at {server.pid}")]
+
+
+async def test_of_what_nobody_writes_a_slow_client_gets_a_gap_and_holds_little_memory(
+    make_spec: MakeSpec, directories: Directories, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_tails, "_MOST_WAITING", 1000)
+    begin = tmp_path / "begin"
+    command = ("sh", "-c", f"until [ -e {begin} ]; do sleep 0.01; done; seq 5000; exec sleep 60")
+    spec = make_spec(command=command, port=None, plugins=(), name="web")
+    async with controlled(spec, directories=directories) as client:
+        server = client.supervisor["web"]
+        await server.wait_ready(timeout=20)
+        tails = log_tails.LiveTails(lambda: [server], Selection())
+        tails.begin(9)
+        begin.touch()
+        await eventually(lambda: any(item[5:6] == ("5000",) for item in tails._waiting))
+        page = tails.take()
+        await tails.close()
+
+    assert page is not None
+    assert page.missed == ("web",)
+    assert sum(len(line.text) for line in page.lines) <= 1000
+    assert page.lines[-1].text == "5000"
