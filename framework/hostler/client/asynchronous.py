@@ -45,7 +45,7 @@ def asynchronous(build: Callable[P, Call[T]]) -> Callable[Concatenate[AsyncClien
 
 
 class AsyncClient:
-    """The twin of Client for asyncio: what is cancelled is given up by the client, and goes on in hostler."""
+    """The twin of Client for asyncio, on one event loop. A command that is cancelled goes on in hostler."""
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from urllib.parse import quote, urlencode
@@ -30,7 +30,7 @@ class Call(Generic[T]):
     method: str
     target: str
     answer: type[T]
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)  # it may have values of variables
     limit: float | None = None
 
     @property

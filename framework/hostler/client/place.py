@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hostler.client.errors import NotRunning, Unreachable
@@ -32,7 +32,7 @@ class Place:
     path: str = ""
     host: str = ""
     port: int = 0
-    token: str = ""
+    token: str = field(default="", repr=False)
     tls: ssl.SSLContext | None = None
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import hostler.client
 import pytest
 from cli_project import eventually
 from controlled import Client as Daemon
 from controlled import controlled, short_folder
 from hostler import Directories, InvalidConfiguration, PluginSpec, ProcessSpawnFailed, __version__, from_dict
 from hostler.client import AsyncClient, Client, Gap, NotRunning, RequestRefused, Unreachable, calls, shapes
+from hostler.client.place import Place
 from hostler.control.log_shapes import LogLine, LogRun
 from openapi_document import document
 from scripted_server import SILENCE, ScriptedServer, answer
@@ -385,6 +388,18 @@ async def test_a_cancelled_command_goes_on_and_its_connection_is_closed(
         with pytest.raises(asyncio.CancelledError):
             await command
         assert (await ask("wait", "fake", timeout=20))[0].state == "running"
+
+
+def test_no_text_of_a_client_has_a_secret() -> None:
+    place = Place.choose("", None, "127.0.0.1:4711", "mallow-token", {}, None)
+    reload = calls.reload(environment={"KEY": "mallow-value"})
+    assert b"mallow-value" in reload.body
+    assert "mallow" not in f"{place!r} {reload!r}"
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "client.md").read_text()
+    assert [name for name in hostler.client.__all__ if not re.search(rf"\b{name}\b", page)] == []
 
 
 def test_the_twins_have_the_same_calls() -> None:
