@@ -53,6 +53,8 @@ class _Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to what is no HTTP; nothing comes after it."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("half an answer was sent")
         response = _problem(Refused("malformed", "what came is no HTTP that can be read"))
         response.force_close()
         return response

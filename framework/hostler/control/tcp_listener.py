@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from contextlib import ExitStack
 from ipaddress import ip_address
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hostler import ControlSpec, EnvironmentSetupFailed
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import ssl
 
 _BACKLOG = 128
+_OF_WILDCARDS = MappingProxyType({"0.0.0.0": "127.0.0.1", "::": "::1"})  # noqa: S104
 
 
 class TcpListener:
@@ -28,22 +30,26 @@ class TcpListener:
     @classmethod
     def open(cls, spec: ControlSpec) -> TcpListener:
         """Listen; slow, as a name may be resolved. Raises EnvironmentSetupFailed."""
+        hint = "`hostler check` looks at both files; they stand below [control]"
         try:
             tls = None if spec.certificate_file is None else _tls(spec)
+            hint = "choose another tcp below [control]; port 0 is a free one"
             return cls(spec, _listen(spec), tls)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise EnvironmentSetupFailed(
                 f"the control API cannot be offered at {spec.tcp}: {reason}",
-                hint="change what stands below [control]",
+                hint=hint,
                 details={"address": spec.tcp},
             ) from error
 
     @property
     def url(self) -> str:
-        """Where it is reached: by the name of the address, where that is one."""
+        """Where it is reached from this machine: by the name of the address, where that is one."""
+        assert self.spec.address is not None
+        host = self.spec.address[0]
         scheme = "http" if self.tls is None else "https"
-        return f"{scheme}://{bracketed(self.spec.address[0] if self.spec.address else '')}:{self.port}"
+        return f"{scheme}://{bracketed(_OF_WILDCARDS.get(host, host))}:{self.port}"
 
     @property
     def port(self) -> int:

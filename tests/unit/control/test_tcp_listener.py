@@ -57,6 +57,15 @@ async def test_a_name_and_an_ipv6_address_of_loopback_will_do(directories: Direc
             pass
 
 
+def test_what_listens_everywhere_is_reached_by_loopback_here(files: tuple[Path, Path]) -> None:
+    cert, key = files
+    spec = ControlSpec(tcp="0.0.0.0:0", expose=True, certificate_file=cert, key_file=key)
+    with socket.socket() as bound:  # to loopback: nothing of a test can be reached from elsewhere
+        bound.bind(("127.0.0.1", 0))
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        assert TcpListener(spec, bound, tls).url == f"https://127.0.0.1:{bound.getsockname()[1]}"
+
+
 @pytest.mark.parametrize(
     ("cert", "key", "reason"),
     [("box.pem", "none.key", "No such file"), ("box.key", "box.key", "PEM"), ("box.pem", "box.pem", "PEM")],
