@@ -46,7 +46,7 @@ def test_an_import_that_does_not_end_ends_the_program(tmp_path: Path, body: str,
 def test_every_command_that_imports_a_plugin_ends(tmp_path: Path, configure: Configure, start: Start) -> None:
     (tmp_path / "endless.py").write_text("import time\ntime.sleep(10**6)")
     configure(text=TABLE)
-    calls = ["check", "run", "show", "explain", "crashes", "plugins check endless.py:X"]
+    calls = ["check", "run", "show", "explain", "crashes", "ps", "logs", "plugins check endless.py:X"]
     for hostler in [start(*call.split()) for call in calls]:
         assert hostler.end(seconds=60) == 2
         assert "endless.py': the import of this plugin is not finished after 10 s" in "\n".join(

@@ -18,6 +18,7 @@ _HEAD = ("NAME", "LAST STATE", "SINCE", "PID", "LAST CRASH")
 def last_known(file: str) -> list[dict[str, Any]]:
     """What is known of each server of a configuration; nothing where it cannot be read."""
     # Only here: who finds a hostler asks that.
+    from hostler.cli.import_deadline import bounded_imports  # noqa: PLC0415
     from hostler.config.load import load_resolved  # noqa: PLC0415
     from hostler.errors import InvalidConfiguration  # noqa: PLC0415
     from hostler.process.disk.directories import Directories  # noqa: PLC0415
@@ -25,7 +26,8 @@ def last_known(file: str) -> list[dict[str, Any]]:
     from hostler.records.inspect import inspect_server  # noqa: PLC0415
 
     try:
-        configuration = load_resolved(file, mistakes=[]).configuration
+        with bounded_imports():
+            configuration = load_resolved(file, mistakes=[]).configuration
     except InvalidConfiguration:
         return []
     own = Directories.default()

@@ -9,6 +9,7 @@ from typing import Any
 from hostler.cli.client.daemon import BAD_CALL, ClientError
 from hostler.cli.client.log_query import LogQuery
 from hostler.cli.client.log_view import Run
+from hostler.cli.import_deadline import bounded_imports
 from hostler.config.load import load_resolved
 from hostler.control.log_history import ServerLog, read_after, read_last
 from hostler.control.log_lines import Selection, micros_of
@@ -24,7 +25,8 @@ class LogFiles:
     def __init__(self, file: str) -> None:
         mistakes: list[Problem] = []
         try:
-            configuration = load_resolved(file, mistakes=mistakes).configuration
+            with bounded_imports():
+                configuration = load_resolved(file, mistakes=mistakes).configuration
         except InvalidConfiguration as error:
             raise _refusal(error.problems) from None
         if mistakes and not configuration.servers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Protocol
@@ -156,10 +157,11 @@ class Following:
         except ClientError as error:
             if error.code != NOT_RUNNING:
                 raise
-        # What it could not tell any more.
-        for page in _pages(_of_files(self._arguments), self._query, self._cursor):
-            self._view.show(filter(self._query.accepts, page["lines"]))
-            self._cursor = page["next"]
+        # What it could not tell any more; without the configuration the next one does.
+        with suppress(ClientError):
+            for page in _pages(_of_files(self._arguments), self._query, self._cursor):
+                self._view.show(filter(self._query.accepts, page["lines"]))
+                self._cursor = page["next"]
 
     def wait_for_another(self) -> Daemon | None:
         """The next hostler of the configuration; None where none comes for a while."""

@@ -132,6 +132,7 @@ def test_no_line_comes_twice_and_none_is_lost_over_rotations_and_the_death_of_ho
     following.wait_for(f"{following.stdout[-1].split()[0]} 300")
     following.send(signal.SIGINT)
     following.end()
+    assert len(run("logs", "--raw", "-n", "50", "--grep", "[0-9]0$").stdout.splitlines()) == 50
     numbers = defaultdict(list)
     for line in following.stdout:
         pid, number = line.split()
