@@ -8,9 +8,20 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from controlled import Client, controlled, short_folder
-from hostler import Control, Directories, Endpoint, PluginSpec, RestartPolicy, State, Supervisor, hookimpl
+from hostler import (
+    Control,
+    Directories,
+    Endpoint,
+    MemorySampled,
+    PluginSpec,
+    RestartPolicy,
+    State,
+    Supervisor,
+    hookimpl,
+)
 from hostler.control import memory
 from idle_servers import Tells
 from specs import MakeSpec, worker
@@ -38,6 +49,23 @@ async def test_memory_is_sampled_while_somebody_looks(
     assert [one["time"] for one in points] == sorted(one["time"] for one in points)
     assert row["memory"]["processes"] == 2
     assert row["cpu_seconds"] > 0
+
+
+async def test_samples_of_the_supervisor_are_kept_at_most_every_ten_seconds(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    spec = worker(make_spec, "sleep", "60", memory_interval=0.02)
+    async with controlled(spec, directories=directories) as client:
+        events = client.supervisor.events()
+        with anyio.fail_after(20):
+            count = 0
+            async for event in events:
+                count += isinstance(event, MemorySampled)
+                if count == 5:
+                    break
+        points = (await client.get("/v1/servers/fake/memory"))["points"]
+        assert len(points) == 2  # the first, and the last
+        assert points[0]["processes"] == 1
 
 
 async def test_nothing_is_sampled_when_nobody_looks_any_more(
