@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from hostler import LogMark
@@ -39,8 +40,16 @@ class LogLine(NamedTuple):
 
     def as_dict(self) -> dict[str, Any]:
         """The line as the control API has it."""
-        moment = None if self.time is None else format_micros(self.time)
-        return self._asdict() | {"time": moment}
+        return {
+            "time": None if self.time is None else format_micros(self.time),
+            "server": self.server,
+            "stream": self.stream,
+            "run": self.run,
+            "pid": self.pid,
+            "text": self.text,
+            "cursor": self.cursor,
+            "partial": self.partial,
+        }
 
 
 class Selection(NamedTuple):
@@ -222,6 +231,7 @@ def micros_of(moment: datetime) -> int:
     return (aware - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
 
 
+@lru_cache(maxsize=64)  # lines of one mark have one time
 def format_micros(moment: int) -> str:
     """A time as RFC 3339 has it: UTC with milliseconds."""
     time = datetime.fromtimestamp(moment // 1000 / 1000, UTC)

@@ -20,7 +20,7 @@ from hostler.control.log_parts import fingerprint
 from hostler.control.log_tails import LiveTails
 
 Write = Callable[[bytes], Awaitable[None]]
-_LINES = 500
+_LINES = 200  # at a time, as the loop has other things to do
 _BYTES = 256 * 1024  # of text that is read at a time, of all servers together
 _CHUNK = 64 * 1024
 _LOOK_SECONDS = 0.1
@@ -66,26 +66,30 @@ class LogStream:
 
         A client that is gone ends it with ConnectionError, one that reads nothing with TimeoutError.
         """
+        tails = self._source.tails
+        # Those that are remembered have no place, so who comes back has had them.
+        remembered = None if tails is None else tails.begin(self._count if self._after is None else 0)
         try:
             await self._send(write, _COMMENT)
             await self._send_page(write, await self._source.in_thread(self._first(self._source.logs())))
-            if self._source.tails is not None:
-                # Those that are remembered have no place, so who comes back has had them.
-                await self._send_page(write, self._source.tails.begin(0 if self._after else self._count))
+            if remembered is not None:
+                await self._send_page(write, remembered)
             await self._go_on(write)
         finally:
-            if self._source.tails is not None:
-                await self._source.tails.close()
+            if tails is not None:
+                await tails.close()
 
     async def _go_on(self, write: Write) -> None:
         while True:
-            is_last = self._source.is_closed()
+            began_at, is_last = time.monotonic(), self._source.is_closed()
             page = await self._source.in_thread(partial(self._next, self._source.logs()))
             pages = [page, None if self._source.tails is None else self._source.tails.take()]
             for one in pages:
                 if one is not None:
                     await self._send_page(write, one)
             if pages != [None, None]:
+                # In a flood, as much time is left to those who read and write the output as this takes.
+                await asyncio.sleep(time.monotonic() - began_at)
                 continue
             if is_last:
                 return
@@ -136,7 +140,9 @@ class LogStream:
             yield frame("gap", {"server": server, "missed": None})
         self._places |= page.before
         for item in page.items:
-            known = item._replace(pid=item.pid or self._source.pid_of(item.server, item.run, item.time))
+            known = item
+            if item.pid is None:
+                known = item._replace(pid=self._source.pid_of(item.server, item.run, item.time))
             if isinstance(known, LogLine):
                 if known.cursor:
                     self._places[known.server] = known.cursor

@@ -24,7 +24,7 @@ def tail_lines(servers: Iterable[Server], selection: Selection, count: int) -> l
     found: list[LogLine] = []
     for server in servers:
         lines = [line for stream in _STREAMS for line in _tail(server, stream) if selection.accepts(line)]
-        found += lines[-count:]
+        found += lines[max(len(lines) - count, 0) :]
     return found
 
 

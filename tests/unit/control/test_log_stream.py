@@ -231,6 +231,14 @@ async def test_without_a_log_file_what_is_remembered_is_told_and_what_comes(
         told = [(kind, values["run"], values.get("text")) for kind, _, values in reader.frames]
         assert told[-2:] == [("run", 2, None), ("line", 2, f"at {server.pid}")]
 
+        async with following(client, "/v1/log?after=") as reader:  # behind a page, which had those before
+            second = server.pid
+            assert second is not None
+            await reader.until(lambda: bool(reader.data))
+            os.kill(second, signal.SIGKILL)
+            await reader.until(lambda: len(reader.texts) > 1)
+        assert reader.texts == ["half", f"at {server.pid}"]
+
 
 async def test_of_what_nobody_writes_a_slow_client_gets_a_gap_and_holds_little_memory(
     make_spec: MakeSpec, directories: Directories, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
