@@ -156,8 +156,9 @@ class RotatedFile:
     def repair(self, error: OSError) -> None:
         """Remove what a failed write left; what is broken otherwise is opened again by the next `look`."""
         try:
+            is_more = os.fstat(self._fd).st_size > self.size
             self.cut_off()
-            if self._index is not None:
+            if is_more and self._index is not None:
                 self._index.cut(self.size)  # somebody may have read the lines that are cut off
         except OSError:
             self._close_file()
