@@ -12,6 +12,7 @@ SILENCE = 5.0
 """Seconds that a hostler may be silent, on another connection too, before it counts as one that hangs."""
 
 _CHUNK = 65_536
+_SHORTEST = 0.01  # seconds; none at all would mean not to wait
 _TICK = 0.5  # seconds, after which whoever follows a stream looks at the clock
 _LIVE = "/livez"
 
@@ -50,9 +51,10 @@ def request(
     is nobody, or the hostler hangs: it may be busy for long with this, but not silent on another connection.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
+    tick = SILENCE / 2 if timeout is None else max(min(timeout, SILENCE / 2), _SHORTEST)
     with _sent(path, method, target, body) as connection:
         pieces = []
-        for piece in _received(connection, SILENCE / 2):
+        for piece in _received(connection, tick):
             if piece is not None:
                 pieces.append(piece)
             elif deadline is not None and time.monotonic() >= deadline:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -99,6 +100,17 @@ def test_one_that_lives_may_take_its_time_up_to_the_timeout(serve: Serve) -> Non
     alive = b"HTTP/1.0 200 OK\r\n\r\n"
     with pytest.raises(TimeoutError):
         request(serve(None, alive, alive, alive), "POST", "/v1/servers/stop", {}, timeout=0.3)
+
+
+def test_a_short_timeout_is_not_held_up_by_the_patience_with_silence(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "SILENCE", 60.0)
+    begun = time.monotonic()
+    for timeout in (0.0, 0.05):
+        with pytest.raises(TimeoutError):
+            request(serve(None), "POST", "/v1/servers/stop", {}, timeout=timeout)
+    assert time.monotonic() - begun < 10
 
 
 def test_a_stream_gives_whole_lines_and_says_when_none_come(serve: Serve) -> None:
