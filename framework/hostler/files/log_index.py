@@ -185,6 +185,7 @@ class LogIndex:
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=folder)
         self._fd = os.open(name, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
+        os.fchmod(self._fd, 0o600)  # whatever the umask
         self._end = HEAD.size
         self._write_head(bytes(8), 0)
 
