@@ -42,6 +42,7 @@ class Subscription(Generic[T]):
         while len(self._items) >= self._limit or self._is_heavy():
             gone, marks = self._pop(), self._source.marks
             self._lost += 1 if marks is None else 1 + marks.read(gone)
+            self._source.note_dropped()
 
         self._items.append(item)
         self._weight += self._source.weigh(item)
@@ -99,6 +100,7 @@ class Broadcast(Generic[T]):
         self.gap = gap
         self.weigh = weigh
         self.marks = marks
+        self.dropped = 0
         self._limit = limit
         self._subscriptions: tuple[ref[Subscription[T]], ...] = ()
         self._closed = False
@@ -116,6 +118,10 @@ class Broadcast(Generic[T]):
         else:
             self._subscriptions = (*self._subscriptions, ref(subscription, self._forget))
         return subscription
+
+    def note_dropped(self) -> None:
+        """Count an item that a listener was too slow for."""
+        self.dropped += 1
 
     def publish(self, item: T) -> None:
         """Hand an item to every listener; never blocks."""

@@ -17,7 +17,9 @@ from hostler.control.board import Board
 from hostler.control.configuration_reload import ConfigurationReload, required
 from hostler.control.event_stream import EventFeed, EventStream
 from hostler.control.inspection import Inspection
+from hostler.control.metrics import Metrics
 from hostler.control.problems import refused
+from hostler.control.request_counts import RequestCounts
 from hostler.control.routing import Call, Route
 from hostler.control.rows import event_row, format_time, server_row
 from hostler.control.server_additions import ServerAdditions
@@ -85,6 +87,8 @@ class Api:
         self._reload = ConfigurationReload(host)
         self._additions = ServerAdditions(supervisor, board)
         self._logs = ServerLogs(supervisor, self._commands, board)
+        self.requests = RequestCounts()
+        self._metrics = Metrics(supervisor, self._feed, self.requests)
 
     async def close(self) -> None:
         """Wait for no command any more."""
@@ -241,6 +245,7 @@ class Api:
             ),
             get("/v1/events", self.events, shapes.EventPage, query=EventQuery, streams=True),
             get("/openapi.json", self.document, dict),
+            *self._metrics.routes(),
             get("/livez", self.live, None, allowed="everybody", has_room=True),
             get("/readyz", self.ready, None, statuses=(200, 503), allowed="everybody"),
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 
 from hostler import Event, MemorySampled, Notice, Supervisor
+from hostler.control.former_servers import FormerServers
 from hostler.control.memory import MemoryHistory
 
 KEPT = 8192
@@ -38,6 +39,7 @@ class Board:
         self._events: deque[tuple[Event, int]] = deque()
         self._bytes = 0
         self.memory = MemoryHistory(supervisor)
+        self.former = FormerServers(supervisor)
         self._followers: list[Callable[[], None]] = []
         self._end: Callable[[], None] | None = supervisor.listen(self._on_event)
 
@@ -100,6 +102,7 @@ class Board:
                 self.memory.note(event)
             case Notice(topic="server_removed"):
                 self.memory.forget(event.server)
+                self.former.note(event.server)
         self._tell_followers()
 
     def _keep(self, event: Event) -> None:

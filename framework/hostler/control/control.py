@@ -171,7 +171,8 @@ class Control:
         if self._api is None:
             namespace = locate_namespace(self._configuration, self._environ)
             self._api = api(self._supervisor, self._board, self._configuration, namespace, self._host)
-        return server(self._api.routes(), UnixEntrance() if tcp is None else TcpEntrance(tcp))
+        entrance = UnixEntrance() if tcp is None else TcpEntrance(tcp)
+        return server(self._api.routes(), entrance, self._api.requests)
 
 
 def _import() -> tuple[type[HttpServer], type[Api]]:

@@ -73,6 +73,8 @@ class EventStream:
     def _next_frames(self) -> list[bytes]:
         frames, size = [], 0
         number, missed = self._board.number_of(self._board.cursor_of(self._number))
+        if missed is not None:
+            self._feed.note_missed(missed.count or 0)
         missed = self._missed or missed
         if missed is not None:
             self._number, self._missed = number, None
@@ -96,6 +98,7 @@ class EventFeed:
 
     def __init__(self, board: Board) -> None:
         self.board = board
+        self.missed = 0  # by streams that were too slow
         self._frames: dict[int, bytes] = {}  # of the last events, by number
         self._followers: dict[asyncio.Future[None], Callable[[bytes], Awaitable[bool]]] = {}
         self._news = asyncio.Event()
@@ -115,6 +118,10 @@ class EventFeed:
             await done
         finally:
             del self._followers[done]
+
+    def note_missed(self, count: int) -> None:
+        """Count events that a stream is too slow for."""
+        self.missed += count
 
     def frame(self, number: int, event: Event) -> bytes:
         """The event of this number as a frame."""

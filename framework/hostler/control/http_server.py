@@ -21,7 +21,8 @@ from hostler.control.connections import Connections
 from hostler.control.event_stream import EventStream
 from hostler.control.log_stream import LogStream
 from hostler.control.problems import Refused, refused
-from hostler.control.routing import Call, Route, find, read_body, read_query
+from hostler.control.request_counts import RequestCounts
+from hostler.control.routing import Call, Route, Text, find, read_body, read_query
 from hostler.control.tokens import Scope
 
 if TYPE_CHECKING:
@@ -77,8 +78,9 @@ class _Server(web.Server):
 class HttpServer:
     """Serves one table of routes on a listening socket, from `listen` to `close`."""
 
-    def __init__(self, routes: Sequence[Route], entrance: Entrance) -> None:
+    def __init__(self, routes: Sequence[Route], entrance: Entrance, counts: RequestCounts) -> None:
         self._routes = routes
+        self._counts = counts
         self._entrance = entrance
         self._http = _Server(
             self._handle,
@@ -131,11 +133,15 @@ class HttpServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         with self._connections.asking(request.protocol):
-            return await _sent(request, await self._response(request))
+            routes: list[Route] = []  # the one that answers, once that is known
+            response = await self._response(request, routes)
+            if not response.prepared:  # a stream was counted when it began
+                self._counts.note(routes[0] if routes else None, response.status)
+            return await _sent(request, response)
 
-    async def _response(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _response(self, request: web.BaseRequest, routes: list[Route]) -> web.StreamResponse:
         try:
-            return await self._answer(request)
+            return await self._answer(request, routes)
         except Refused as error:
             return _problem(error)
         except ServerError as error:
@@ -149,10 +155,11 @@ class HttpServer:
             _LOG.exception("a request to the control API failed, number %s", number)
             return _problem(Refused("internal", f"hostler failed; its log has the reason, number {number}"))
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, routes: list[Route]) -> web.StreamResponse:
         streams = "text/event-stream" in request.headers.get("Accept", "")
         scopes = await self._entrance.scopes(request)
         route, parts = find(self._routes, request.method, request.rel_url.raw_path)
+        routes.append(route)
         _require(route, scopes)
         if not route.has_room:
             self._connections.refuse_too_many(streams=streams)
@@ -163,13 +170,15 @@ class HttpServer:
             read_body(route, await _read(request)),
             streams=streams,
             last_event=request.headers.get("Last-Event-ID", ""),
+            accept=",".join(request.headers.getall("Accept", ())),
         )
         result = await route.handler(call)
         if isinstance(result, EventStream | LogStream):
-            with self._connections.streaming():
+            self._counts.note(route, 200)
+            with self._connections.streaming(), self._counts.streaming():
                 return await _stream(request, result)
         status, value = result
-        return _json(status, value)
+        return _answered(status, value)
 
 
 def _require(route: Route, scopes: frozenset[Scope]) -> None:
@@ -223,9 +232,13 @@ def _is_idle(transport: asyncio.Transport | None) -> bool:
     return transport is not None and transport.get_write_buffer_size() == 0
 
 
-def _json(status: int, value: object) -> web.Response:
+def _answered(status: int, value: object) -> web.Response:
     if value is None:
         return web.Response(status=status, headers=_HEAD)
+    if isinstance(value, Text):
+        return web.Response(
+            status=status, body=value.body, headers=_HEAD | {"Content-Type": value.content_type}
+        )
     body = msgspec.json.encode(value)
     if not body.isascii():  # as `--json` prints it: the same bytes, and none that a terminal obeys
         body = json.dumps(msgspec.json.decode(body), separators=(",", ":")).encode()

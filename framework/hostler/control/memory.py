@@ -31,12 +31,32 @@ class Sample:
     cpu: float
 
 
+class _Cpu:
+    """The seconds that all runs of one server have used, as far as they were sampled; they never go back."""
+
+    def __init__(self) -> None:
+        self._ended = self._present = 0.0
+        self._generation = 0
+
+    @property
+    def seconds(self) -> float:
+        """Those of the runs that have ended, and of the present one."""
+        return self._ended + self._present
+
+    def note(self, sample: Sample) -> None:
+        """Take a sample. What a process has used may be lost with it, when nobody waits for it."""
+        if sample.generation != self._generation:
+            self._ended, self._present, self._generation = self.seconds, 0.0, sample.generation
+        self._present = max(self._present, sample.cpu)
+
+
 class MemoryHistory:
     """The samples of all servers of a supervisor. Used on the loop's thread, from `note` to `close`."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self._samples: dict[str, deque[Sample]] = {}
+        self._cpu: dict[str, _Cpu] = {}
         self._sampled_at = float("-inf")
         self._looked_until = float("-inf")
         self._sampling: asyncio.Task[None] | None = None
@@ -55,6 +75,12 @@ class MemoryHistory:
     def forget(self, server: str) -> None:
         """Drop what is known of a server that was removed."""
         self._samples.pop(server, None)
+        self._cpu.pop(server, None)
+
+    def cpu_seconds(self, server: Server) -> float | None:
+        """What all its runs have used together, each until its last sample; None without any."""
+        cpu = self._cpu.get(server.name)
+        return None if cpu is None else cpu.seconds
 
     def last(self, server: Server) -> Sample | None:
         """The newest sample of its present run."""
@@ -100,6 +126,7 @@ class MemoryHistory:
                 self._keep(server.name, Sample(time, server.generation, one.rss, one.processes, one.cpu))
 
     def _keep(self, name: str, sample: Sample) -> None:
+        self._cpu.setdefault(name, _Cpu()).note(sample)
         samples = self._samples.setdefault(name, deque(maxlen=_MOST))
         # One that comes early takes the place of the last, so that an hour has room.
         if len(samples) > 1 and (sample.time - samples[-2].time).total_seconds() < _INTERVAL:

@@ -99,6 +99,8 @@ def _responses(route: Route, of_type: dict[type, Any]) -> dict[str, Any]:
             responses[str(status)]["content"] = {"application/json": {"schema": schema}}
         if route.streams:
             responses[str(status)]["content"]["text/event-stream"] = _STREAM
+        if route.texts:
+            responses[str(status)]["content"] = {kind: {"schema": {"type": "string"}} for kind in route.texts}
     bodies = () if route.body is None else _OF_BODIES
     tokens = () if route.scope is None else ("no_token", "wrong_token")
     for kind in (*route.problems, *_ALWAYS, *bodies, *tokens):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
 import msgspec
@@ -23,7 +23,8 @@ Answer: TypeAlias = "tuple[int, Any]"
 class Call:
     """One request, read and checked: the parts of its path, its query and its body in their types.
 
-    `last_event` is the cursor at which a stream was interrupted that `streams` again.
+    `last_event` is the cursor at which a stream was interrupted that `streams` again,
+    `accept` the header Accept.
     """
 
     parts: Mapping[str, str] = field(default_factory=dict)
@@ -31,6 +32,14 @@ class Call:
     body: Any = None
     streams: bool = False
     last_event: str = ""
+    accept: str = ""
+
+
+class Text(NamedTuple):
+    """An answer that is no JSON."""
+
+    body: bytes
+    content_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +49,7 @@ class Route:
     `allowed`: who may ask over TCP, by the scope of the token; by default as the method has it. One that
     `has_room` is answered however many clients there are.
 
-    `streams` says that it answers `Accept: text/event-stream`, too.
+    `streams` says that it answers `Accept: text/event-stream`, too. `texts` are the types of a Text.
     """
 
     method: str
@@ -54,6 +63,7 @@ class Route:
     allowed: Scope | Literal["everybody"] | None = None
     has_room: bool = False
     streams: bool = False
+    texts: Sequence[str] = ()
 
     @property
     def scope(self) -> Scope | None:

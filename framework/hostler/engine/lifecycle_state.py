@@ -88,6 +88,7 @@ class LifecycleState:
         number = before[-1].number + 1 if before else 1
         record = dataclasses.replace(record.masked(self.server.reporter.masker.text), number=number)
         self.publish(crashes=(*before, record)[-KEPT:])
+        self.server.reporter.counting.note_crash(record.cause)
         self.server.reporter.emit(CrashRecorded(**self.server.reporter.origin, record=record))
 
     def reports_anew(self, *missing: str) -> bool:

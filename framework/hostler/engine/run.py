@@ -137,6 +137,7 @@ class LiveRun(PreparedRun):
             sinks=self.launch.take_sinks(),  # from here on the capture closes them
             on_trouble=self._report_trouble,
             streams=self.captured,
+            count=self.reporter.counting.output,
         )
 
     def _spawn(self, run_id: str) -> Process:

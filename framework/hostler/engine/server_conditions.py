@@ -18,6 +18,7 @@ from hostler.model.values import StreamName
 from hostler.plugins.hook_stats import HookStats
 from hostler.process.context import SupervisorContext
 from hostler.runtime.quiet_moment import what_runs_on
+from hostler.runtime.server_counts import ServerCounts
 from hostler.runtime.server_facts import ServerFacts
 
 
@@ -89,6 +90,11 @@ class ServerConditions(ServerFacts):
     def hook_stats(self) -> Mapping[tuple[str, str], HookStats]:
         """Calls, failures and seconds by plugin and hook, since its plugins were built; a snapshot."""
         return {} if self.status.hooks is None else self.status.hooks.stats
+
+    @property
+    def counts(self) -> ServerCounts:
+        """What was counted of it over all its runs, since it is supervised; a snapshot."""
+        return self.reporter.counts
 
     async def what_runs(self) -> Sequence[str] | None:
         """The names of what runs on it now, as its plugins tell; none when it is not up.

@@ -103,12 +103,13 @@ class HealthMonitor:
     many where it names no limit of its own. `on_change` is called for each report and each plugin's fault,
     with a copy of what is known then. It counts once it is handed to `take`: `plugins` is what was taken.
     `live` is what each of them says at this moment, also what is no change.
-    `on_flood` is called with the name of a plugin that has to be slowed down.
+    `on_flood` is called with the name of a plugin that has to be slowed down, `on_report` with each report.
     """
 
     openers: dict[str, Opener]
     on_change: Callable[[PluginHealth], None]
     on_flood: Callable[[str], None]
+    on_report: Callable[[str, Report], None]
     rule: HealthRule = HealthRule.ALL
     limit: int = 3
     plugins: dict[str, PluginHealth] = field(init=False)
@@ -226,6 +227,7 @@ class HealthMonitor:
         if fault:
             raise TypeError(fault)
         plugin.note(cast("Report", report))
+        self.on_report(plugin.name, cast("Report", report))
         if plugin.worth_reporting:
             self.on_change(replace(plugin))
 

@@ -19,6 +19,7 @@ def build_plugins(spec: ServerSpec, reporter: Reporter, note: Callable[[PluginNo
     Each of their failures from now on is reported, and given to `note`, for the crash record.
     """
     plugins = PluginHost(spec.plugins, on_failure=partial(_report, reporter, note))
+    reporter.counting.go_on_with(plugins.accounting)
     for one in plugins.deprecations:
         details = {"plugin": one.plugin, "hook": one.hook, "argument": one.argument}
         reporter.notice("deprecated", str(one), "warning", details)

@@ -20,6 +20,7 @@ from hostler.events.messages import in_words, log_level
 from hostler.model.launch import LogFiles
 from hostler.model.plain_value import field_names
 from hostler.model.values import Exit, Healthy, Line, StreamEvent, StreamGap, Unhealthy
+from hostler.runtime.server_counts import ServerCounting, ServerCounts
 from hostler.secrets.masking import Masker
 from hostler.text.sanitize import harmless
 
@@ -57,6 +58,7 @@ class Reporter:
             gap=partial(StreamGap, "this listener is too slow"), weigh=_size
         )
         self.lines: Broadcast[Line] = Broadcast(weigh=_length, marks=_MISSED)
+        self.counting = ServerCounting()
         self.event_count = 0
         self.skipped_events = 0
         self.last_event_at: datetime | None = None
@@ -158,6 +160,11 @@ class Reporter:
             )
             changed["error"] = None if report.error is None else self.own(report.error)
         return replace(report, **changed)
+
+    @property
+    def counts(self) -> ServerCounts:
+        """What was counted until now."""
+        return self.counting.snapshot(self.events.dropped)
 
     def close(self) -> None:
         """End all subscriptions."""

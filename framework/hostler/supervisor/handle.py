@@ -20,6 +20,7 @@ from hostler.model.states import State
 from hostler.model.values import Auth, Endpoint
 from hostler.plugins.hook_stats import HookStats
 from hostler.records.memory_sampler import note_memory
+from hostler.runtime.server_counts import ServerCounts
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -109,6 +110,7 @@ class Server:
     health = Fact[str]()
     reports = Fact[Mapping[str, HealthReport]]()
     hook_stats = Fact[Mapping[tuple[str, str], HookStats]]()
+    counts = Fact[ServerCounts]()
     what_runs = command(SupervisedServer.what_runs)
     quiet_for = Fact[float]()
     event_count = Fact[int]()

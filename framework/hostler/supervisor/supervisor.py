@@ -116,6 +116,11 @@ class Supervisor:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    @property
+    def dropped_events(self) -> int:
+        """How many events somebody was too slow for who follows those of all servers, listeners included."""
+        return self._channel.dropped
+
     # -- commands -----------------------------------------------------------------------------
 
     async def start(self, *names: str) -> None:

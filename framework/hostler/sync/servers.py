@@ -191,6 +191,7 @@ class BlockingSupervisor(Twin[Supervisor], Mapping[str, BlockingServer]):
     reload = blocking(Supervisor.reload)
     ended_by = Attribute[EssentialEnd | None]("See Supervisor.ended_by.")
     templates = Attribute[Mapping[str, Callable[..., ServerSpec]]]("See Supervisor.templates.")
+    dropped_events = Attribute[int]("See Supervisor.dropped_events.")
 
     def events(self) -> Iterator[Event]:
         """See Supervisor.events; the iterator blocks until there is one."""

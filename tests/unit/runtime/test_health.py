@@ -290,7 +290,9 @@ def test_whatever_they_say_the_rule_holds(
 ) -> None:
     """Told a second way: from all that each has said, and not from counters."""
     openers: Any = {str(number): None for number in range(3)}
-    watch = HealthMonitor(openers, on_change=_nothing, on_flood=_nothing, rule=rule, limit=limit)
+    watch = HealthMonitor(
+        openers, on_change=_nothing, on_flood=_nothing, on_report=_nothing, rule=rule, limit=limit
+    )
     plugins = {name: PluginHealth(name) for name in openers}
     history: dict[str, list[Report | Exception]] = {name: [] for name in openers}
 
@@ -307,7 +309,7 @@ def test_whatever_they_say_the_rule_holds(
         assert not (watch.lost and watch.healthy)
 
 
-def _nothing(_: object) -> None: ...
+def _nothing(*_: object) -> None: ...
 
 
 def _lost(rule: HealthRule, limit: int, history: dict[str, list[Report | Exception]]) -> set[str]:

@@ -46,6 +46,7 @@ from specs import QUICK, MakeSpec, announced
 WITHOUT_A_TWIN = {
     *("awaited", "end_asked", "last_failure", "meets", "until", "usable"),
     *(
+        "counts",
         "hook_stats",
         "last_change",
         "log",

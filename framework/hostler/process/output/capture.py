@@ -14,6 +14,7 @@ from hostler.concurrency.flag import Flag
 from hostler.model.launch import Sink
 from hostler.model.values import StreamName
 from hostler.process.output.lines import LineCutter, LineFeed, LinesCallback, Tail, call_on_loop
+from hostler.process.output.output_count import OutputCount
 from hostler.process.output.pipe import Pipe
 from hostler.process.output.reader import ReaderThread
 from hostler.process.output.reader_lease import SINK_TIMEOUT
@@ -47,17 +48,19 @@ class OutputReader:
         sinks: Sequence[Sink],
         on_trouble: OnTrouble,
         streams: Sequence[StreamName] = ("stdout", "stderr"),
+        count: OutputCount | None = None,
     ) -> Capture:
         """Make the pipes of one run and read them from now on.
 
         Raises OSError when there are no descriptors left, RuntimeError when the reader is closed.
 
         The sinks belong to the capture in any case. `on_trouble(topic, text, details)` is called for
-        output_dropped, sink_failed and sink_recovered.
+        output_dropped, sink_failed and sink_recovered. `count` goes on with that of the runs before.
         """
         if self._reader.closed:
             raise RuntimeError("the output reader is closed")
-        capture = Capture(self._reader, generation, masker, sinks, on_trouble, self._captures.discard)
+        counts = OutputCount() if count is None else count
+        capture = Capture(self._reader, generation, masker, sinks, on_trouble, self._captures.discard, counts)
         capture.open_pipes(streams, large=2 * len(self._captures) < MOST_LARGE_PIPES)
         self._captures.add(capture)
         return capture
@@ -80,15 +83,17 @@ class Capture:
         sinks: Sequence[Sink],
         on_trouble: OnTrouble,
         on_closed: Callable[[Capture], None],
+        count: OutputCount,
     ) -> None:
         self._reader = reader
         self._generation = generation
         self._loop = asyncio.get_running_loop()
         self._on_trouble = on_trouble
         self._masker = masker
+        self._count = count
         self._feed = LineFeed(self._loop, self._report_dropped)
         self._writers = tuple(
-            SinkWriter(sink, self._report_trouble, lambda: call_on_loop(self._loop, self._sink_closed))
+            SinkWriter(sink, self._report_trouble, lambda: call_on_loop(self._loop, self._sink_closed), count)
             for sink in sinks
         )
         self._pipes: dict[StreamName, Pipe] = {}
@@ -192,6 +197,7 @@ class Capture:
                 self._reader.retire(pipe)
 
     def _make_pipes(self, streams: Sequence[StreamName], *, large: bool) -> None:
+        self._count.expect(streams)
         try:
             for stream in streams:
                 self._open_pipe(stream, large=large)
@@ -216,6 +222,7 @@ class Capture:
             mask=self._masker.stream(),
             cutter=LineCutter(stream, self._generation),
             feed=self._feed,
+            count=self._count,
             writers=self._writers,
             on_end=lambda: call_on_loop(self._loop, self._pipe_ended),
         )

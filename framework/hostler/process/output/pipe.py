@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from hostler.model.values import StreamName
 from hostler.process.output.lines import LineCutter, LineFeed, Tail
+from hostler.process.output.output_count import OutputCount
 from hostler.process.output.sink_writer import SinkWriter
 from hostler.secrets.masking import MaskedStream
 
@@ -21,6 +22,7 @@ class Pipe:
     mask: MaskedStream
     cutter: LineCutter
     feed: LineFeed
+    count: OutputCount
     writers: Sequence[SinkWriter]
     on_end: Callable[[], None]
     tail: Tail = field(default_factory=Tail)
@@ -36,6 +38,7 @@ class Pipe:
         elif self.cutter.running:
             self.cutter.stop()
 
+        self.count.note(self.stream, len(data))
         self.tail.add(data)
 
         for writer in self.writers:

@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 
 from hostler.model.launch import Sink
 from hostler.model.values import StreamName
+from hostler.process.output.output_count import OutputCount
 
 MOST_BYTES_WAITING = 4 * 1024 * 1024
 
@@ -44,10 +45,13 @@ class _Gap:
 class SinkWriter:
     """A sink and its queue. `put` and the ends belong to the thread that serves the pipes, `drain` to any."""
 
-    def __init__(self, sink: Sink, on_trouble: OnTrouble, on_closed: Callable[[], None]) -> None:
+    def __init__(
+        self, sink: Sink, on_trouble: OnTrouble, on_closed: Callable[[], None], count: OutputCount
+    ) -> None:
         self._sink = sink
         self._on_trouble = on_trouble
         self._on_closed = on_closed
+        self._count = count
         self._name = str(getattr(sink, "name", type(sink).__name__))
         self._queue: deque[tuple[StreamName, bytes] | None] = deque()
         self._bytes_in = 0  # bytes put in, counted by the one thread that puts
@@ -183,6 +187,7 @@ class SinkWriter:
         return b"%s[hostler: %d bytes dropped]\n" % (start, self._gaps.pop(stream).size)
 
     def _count_lost(self, data: bytes, topic: str, text: str) -> None:
+        self._count.note_lost(len(data))
         with self._stats_lock:
             self._lost_bytes += len(data)
             self._lost_lines += data.count(b"\n")

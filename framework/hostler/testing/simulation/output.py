@@ -13,6 +13,7 @@ from hostler.model.launch import Sink
 from hostler.model.values import Line, StreamName
 from hostler.process.output.capture import Capture, OutputReader
 from hostler.process.output.lines import LinesCallback, Tail
+from hostler.process.output.output_count import OutputCount
 from hostler.process.output.sink_writer import OnTrouble
 from hostler.secrets.masking import Masker
 
@@ -20,12 +21,20 @@ from hostler.secrets.masking import Masker
 class FakeCapture(Capture):
     """The output of one fake child. A sink that raises is reported, as by the real one."""
 
-    def __init__(self, generation: int, masker: Masker, sinks: Sequence[Sink], on_trouble: OnTrouble) -> None:
+    def __init__(
+        self,
+        generation: int,
+        masker: Masker,
+        sinks: Sequence[Sink],
+        on_trouble: OnTrouble,
+        count: OutputCount,
+    ) -> None:
         # Not Capture.__init__, which is made of pipes.
         self.sinks = tuple(sinks)
         self._generation = generation
         self._masker = masker
         self._on_trouble = on_trouble
+        self._count = count
         self._followers: list[LinesCallback] = []
         self._tails: dict[StreamName, Tail] = {"stdout": Tail(), "stderr": Tail()}
         self._numbers: Counter[StreamName] = Counter()
@@ -40,6 +49,7 @@ class FakeCapture(Capture):
         text = self._masker.text(text)
         data = f"{text}\n".encode()
         self._numbers[stream] += 1
+        self._count.note(stream, len(data))
         self._tails[stream].add(data)
 
         for sink in self.sinks:
@@ -116,9 +126,12 @@ class FakeOutputReader(OutputReader):
         sinks: Sequence[Sink],
         on_trouble: OnTrouble,
         streams: Sequence[StreamName] = ("stdout", "stderr"),
+        count: OutputCount | None = None,
     ) -> FakeCapture:
         """Begin the output of one run."""
-        self.captures.append(FakeCapture(generation, masker, sinks, on_trouble))
+        counts = OutputCount() if count is None else count
+        counts.expect(("stdout", "stderr"))
+        self.captures.append(FakeCapture(generation, masker, sinks, on_trouble, counts))
         return self.captures[-1]
 
     def close(self) -> None:

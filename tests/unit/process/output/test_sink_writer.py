@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hostler.model.values import StreamName
 from hostler.process.output.capture import Capture, OutputReader
+from hostler.process.output.output_count import OutputCount
 from hostler.process.output.reader_lease import ReaderLease
 from hostler.process.output.sink_writer import MOST_BYTES_WAITING, SinkWriter
 from hostler.secrets.masking import Masker
@@ -376,7 +377,7 @@ class Unwatched:
 
 def full_writer(sink: MemorySink) -> SinkWriter:
     """An writer whose queue has room for 10 bytes."""
-    writer = SinkWriter(sink, lambda *_: None, lambda: None)
+    writer = SinkWriter(sink, lambda *_: None, lambda: None, OutputCount())
     writer.put("stderr", b"y" * (MOST_BYTES_WAITING - 11) + b"\n")
     return writer
 
@@ -452,7 +453,7 @@ def test_a_sink_that_is_too_slow_has_few_large_gaps_and_not_one_after_the_other(
                 writer.put("stdout", piece)
 
     sink = Slow()
-    writer = SinkWriter(sink, lambda *_: None, lambda: None)
+    writer = SinkWriter(sink, lambda *_: None, lambda: None, OutputCount())
     writer.put("stdout", piece)
     writer.drain(Unwatched())
     gaps = sink.text().count(MARK)
