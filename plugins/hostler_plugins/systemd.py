@@ -19,10 +19,11 @@ from hostler import Endpoint, Exit, Launch, ServerView, hookimpl, option
 class Systemd:
     """Reports the server to systemd: READY=1, STATUS=, and WATCHDOG=1 as long as hostler lives.
 
-    Use it for a service of Type=notify that runs `hostler run` (see configs/systemd). systemd takes the
-    first READY=1 for the whole service, so with several servers, enable the plugin for the one that starts
-    last (`needs`). When this server is stopped or has failed, the watchdog is switched off. Without
-    NOTIFY_SOCKET, outside of systemd, the plugin does nothing. The server itself never gets the socket.
+    Use it for a service of Type=notify that is to be ready when one server is. Without it `hostler run`
+    reports for all servers (see `hostler service`). systemd takes the first READY=1 for the whole service,
+    so with several servers, enable the plugin for the one that starts last (`needs`). When this server is
+    stopped or has failed, the watchdog is switched off. Without NOTIFY_SOCKET, outside of systemd, the
+    plugin does nothing. The server itself never gets the socket.
     """
 
     status: bool = option(True, "Whether `systemctl status` shows the server's state")

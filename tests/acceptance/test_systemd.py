@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from cli_project import NOTHING, Project
+from service_manager import Manager
 
 MILLISECONDS = 1000
 
@@ -33,25 +33,6 @@ def test_systemd_finds_nothing_wrong_in_a_unit(unit: str, scope: str, tmp_path: 
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")
-
-
-class Manager:
-    """What systemd would hear of a service, datagram by datagram."""
-
-    def __init__(self, address: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(address))
-        self._socket.settimeout(20)
-
-    def hear(self, line: str) -> list[str]:
-        """The lines of the next datagram in which one begins like this."""
-        while True:
-            lines = self._socket.recv(4096).decode().splitlines()
-            if any(one.startswith(line) for one in lines):
-                return lines
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 @pytest.fixture
@@ -84,4 +65,30 @@ def test_systemd_hears_when_all_is_ready_and_that_hostler_lives(
     manager.hear("STATUS=last: stopping")
     manager.hear("WATCHDOG_USEC=0")
     assert hostler.end() == 0
+    assert world.what_is_left() == NOTHING
+
+
+@pytest.mark.requirement("R42")
+def test_systemd_hears_of_all_servers_without_a_plugin(
+    world: Project, manager: Manager, tmp_path: Path
+) -> None:
+    """As the unit that `hostler service print` makes runs it."""
+    db = world.fake_table(plugins={"regex-port": {}})
+    web = world.fake_table(plugins={"regex-port": {}}, needs=["db"])
+    file = world.configure(db=db, web=web)
+    environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": str(100 * MILLISECONDS)}
+    hostler = world.hostler("run", file, "--json", **environ)
+
+    assert "READY=1" not in manager.hear("STATUS=1 of 2 ready; web: ")
+    assert manager.hear("READY=1") == ["STATUS=2 of 2 ready", "READY=1"]
+    told = hostler.event(event="state", server="web", state="running")
+    assert "NOTIFY_SOCKET" not in psutil.Process(told["pid"]).environ()
+    for _ in range(3):
+        manager.hear("WATCHDOG=1")
+
+    hostler.signal(signal.SIGTERM)
+    manager.hear("STOPPING=1")
+    assert hostler.end() == 0
+    # It is ready once, and ends once.
+    assert not {"READY=1", "STOPPING=1"} & set(manager.heard())
     assert world.what_is_left() == NOTHING

@@ -9,7 +9,10 @@ from collections.abc import Sequence
 
 from hostler.cli.inherited_state import start_clean
 
-OWN_NAMES = ("run", "explain", "crashes", "check", "show", "plugins", "schema", "init", "import")
+OWN_NAMES = (
+    *("run", "explain", "crashes", "check", "show", "plugins", "schema", "init", "import"),
+    "service",
+)
 # By hand, as the table of these commands has more than most calls need; a test compares the two.
 CLIENT_NAMES = (
     *("up", "down", "restart-daemon", "ps", "start", "stop", "restart", "wait"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -116,6 +117,10 @@ class RunSession:
         self._supervisor.listen(self._view.show)
         self._supervisor.listen(self._on_event)
         self._start(self._reloading.serve())
+        if os.environ.get("NOTIFY_SOCKET") and not self._control.in_background:
+            from hostler.cli.systemd_report import SystemdReport  # noqa: PLC0415 - only as a service
+
+            self._start(SystemdReport(self._supervisor, os.environ, self._stop.is_set).serve())
         self._listen_to_signals()
         for name in self._supervisor:
             self._follow(name)
