@@ -37,13 +37,17 @@ def run(arguments: Arguments, output: Output) -> int:
     within = Deadline(arguments.seconds("within", "10m"))
     daemon, file = require(arguments), named_namespace(arguments.file)
     words = _words_of(daemon, arguments)
-    _refuse_mistakes(daemon)
+    removed = _refuse_mistakes(daemon)
     if arguments.has("when-idle"):
         _wait_idle(daemon, within)
     deadline = Deadline(arguments.seconds("timeout", "5m"))
-    words = _with_servers(words, daemon.get("/v1/servers")["servers"])
+    before = daemon.get("/v1/servers")["servers"]
+    gone = {row["name"] for row in before if row["name"] in removed or _was_added(daemon, row)}
+    words = _with_servers(words, [row for row in before if row["name"] not in gone], gone)
     _end(daemon, arguments, deadline)
     _begin(words, file, deadline)
+    if gone:
+        output.note(f"not started anew, as the configuration does not have it: {', '.join(sorted(gone))}")
     anew = require(arguments)
     rows: list[Row] = []
     if not arguments.has("no-wait"):
@@ -66,18 +70,32 @@ def _words_of(daemon: Daemon, arguments: Arguments) -> list[str]:
     )
 
 
-def _refuse_mistakes(daemon: Daemon) -> None:
-    """Raise ClientError where the new one could not begin, while the old one still runs."""
+def _refuse_mistakes(daemon: Daemon) -> set[str]:
+    """Raise ClientError where the new one could not begin, while the old one still runs.
+
+    Returns the servers that were removed from the file since.
+    """
     try:
         given = variables_for(daemon)
     except ClientError as error:
         if error.kind != "unsupported":  # one that is older is the reason to call this
             raise
-        return
+        return set()
     try:
-        daemon.post("/v1/reload", {"dry_run": True, "environment": given})
+        return set(daemon.post("/v1/reload", {"dry_run": True, "environment": given})["removed"])
     except ClientError as error:
         raise explained(error, given) from None
+
+
+def _was_added(daemon: Daemon, row: Row) -> bool:
+    """Whether a server was added over the API: it is none of the file, and ends with its hostler."""
+    if row["template"] is None:
+        return False
+    try:
+        daemon.get(f"/v1/servers/{quoted(row['name'])}/configuration")
+    except ClientError as error:
+        return error.kind == "not_found"
+    return False
 
 
 def _wait_idle(daemon: Daemon, within: Deadline) -> None:
@@ -111,13 +129,13 @@ def _busy(daemon: Daemon, telling: set[str]) -> tuple[str, str] | None:
     return None
 
 
-def _with_servers(words: Sequence[str], rows: Sequence[Row]) -> list[str]:
-    """The same words, with other servers where some were started or stopped since."""
+def _with_servers(words: Sequence[str], rows: Sequence[Row], gone: set[str]) -> list[str]:
+    """The same words, with other servers where some were started or stopped since, or are `gone`."""
     up = [row for row in rows if row["wanted"] == "up" or row["completed"] or row["state"] == "failed"]
     needed = {name for row in up for name in row["needs"]}
     stopped = [row for row in rows if row["autostart"] and row not in up]
     started = [row for row in up if not row["autostart"] and row["name"] not in needed]
-    if not stopped and not started:
+    if not stopped and not started and gone.isdisjoint(words):
         return [*words]
     kept = [word for pair in _options(words, _OF_THE_RUN) for word in pair]
     return [*kept, *([row["name"] for row in up] or ["--no-start"])]

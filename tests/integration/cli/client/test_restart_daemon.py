@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from background_project import pid_of, servers, write
 from cli_project import eventually
+from hostler.client import Client
 from hostler_process import Run, Start, server_table
 
 PLUGIN = """
@@ -58,6 +60,24 @@ def test_it_comes_back_with_the_same_layers_and_the_same_servers(project: Path, 
     run("stop", "--all")
     assert run("restart-daemon").returncode == 0
     assert {row["state"] for row in servers(run).values()} == {"stopped"}
+
+
+def test_servers_that_are_not_in_the_file_do_not_keep_the_new_one_from_starting(
+    project: Path, run: Run
+) -> None:
+    template = server_table().replace("[servers.fake", "[templates.t")
+    write(project, server_table(), server_table(name="other"), server_table(name="old"), template)
+    with Client(socket=json.loads(run("up", "--json").stdout)["socket"]) as hostler:
+        hostler.add("t", "added")
+    run("stop", "other")
+    write(project, server_table(), server_table(name="other"), template)
+    anew = run("restart-daemon")
+    assert anew.returncode == 0, anew.stderr
+    assert "not started anew, as the configuration does not have it: added, old" in anew.stderr
+    assert {name: row["state"] for name, row in servers(run).items()} == {
+        "fake": "running",
+        "other": "stopped",
+    }
 
 
 def test_a_mistake_is_told_while_the_old_one_runs_on(project: Path, run: Run) -> None:
