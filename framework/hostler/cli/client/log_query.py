@@ -13,10 +13,10 @@ from hostler.cli.client.progress import quoted
 LARGEST_PAGE = 1000
 _USUAL = 200
 _STREAMS = ("stdout", "stderr")
-_FLAGS = re.compile(r"[(][?][aiLmsux-]")
+_FLAGS = re.compile(r"[(][?][aiLmsux#-]")
 _TOKEN = re.compile(
     r"""(?P<plain>[^\\\[\](){}|.*+?^$]|\\[^a-zA-Z0-9])  # a character that stands for itself
-    |\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{[^}]*\}|.  # a class, a set, a number of times, a sign
+    |\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{[0-9,]*\}|.  # a class, a set, a number of times, a sign
     """,
     re.VERBOSE | re.DOTALL,
 )

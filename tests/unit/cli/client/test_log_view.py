@@ -59,7 +59,8 @@ def test_names_have_colours_on_a_terminal_unless_they_are_not_wanted(
 @settings(max_examples=500)
 @given(
     st.lists(
-        st.sampled_from([*"ab. #*+?^$|[](){}1,-\\", "{1,2}", "[^b]", "(?:", "(?i)", "\\d", "\\."]), max_size=9
+        st.sampled_from([*"ab. #*+?^$|[](){}1,-\\", "{1,2}", "[^b]", "(?:", "(?#", "(?i)", "\\d", "\\."]),
+        max_size=9,
     ),
     st.text("abAB.1 #{}*", max_size=12),
 )
@@ -82,6 +83,7 @@ def test_what_a_pattern_finds_has_its_literal(words: list[str], text: str) -> No
         (r"a\.b(c|d)?", "a.b"),
         ("lines? lost", " lost"),
         ("a|b", ""),
+        ("{*|}a", ""),
         ("(?i)error", ""),
     ],
 )
