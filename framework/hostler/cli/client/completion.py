@@ -17,7 +17,7 @@ VARIABLE = "_HOSTLER_COMPLETE"
 _SECONDS = 1.0
 _WITH_SERVERS = ("run", "explain", "crashes", "check", "show")
 _OF_VALUES: Mapping[str, Sequence[str]] = {
-    "--for": ("ready", "healthy", "stopped", "completed"),
+    "--for": ("ready", "healthy", "stopped", "completed", "idle"),
     "--stream": ("stdout", "stderr"),
 }
 _PATHS = ("--socket",)

@@ -195,13 +195,15 @@ class Daemon:
         ends = isinstance(error, Closed)
         if not self.lives() or (ends and not self.outlives(Deadline(_END_SECONDS))):
             return HostlerEnded()
+        text = f"the hostler (pid {self.pid}) cannot be talked to: {error}"
+        return ClientError(UNREACHABLE, "unreachable", text, hint=self._hint())
+
+    def _hint(self) -> str:
+        known = self.location.describe().get("socket")
+        if self._chosen and known and os.path.abspath(self._chosen) != known:
+            return f"leave out --socket: it listens on {known}"
         pid = self.pid
-        return ClientError(
-            UNREACHABLE,
-            "unreachable",
-            f"the hostler (pid {pid}) cannot be talked to: {error}",
-            hint=f"look at it: ps {pid}; kill -9 {pid} ends it and its servers" if self._is_found else "",
-        )
+        return f"look at it: ps {pid}; kill -9 {pid} ends it and its servers" if self._is_found else ""
 
 
 def find(arguments: Arguments) -> Daemon | None:

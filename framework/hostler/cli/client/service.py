@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hostler.cli.client.commands import Arguments, Usage
-from hostler.cli.client.daemon import Deadline, require
+from hostler.cli.client.daemon import ClientError, Deadline, require
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting
 from hostler.cli.client.rows import table
@@ -46,10 +46,17 @@ def restart(arguments: Arguments, output: Output) -> int:
 def _command(arguments: Arguments, output: Output, what: str, more: dict[str, Any]) -> int:
     daemon, names = require(arguments), _names(arguments)
     deadline = Deadline(arguments.seconds("timeout", _WAIT))
-    idle = more.get("when") == "idle"
+    waits = not arguments.has("no-wait")
     # A restart in a quiet moment is waited for by the daemon, which alone knows whether it will come.
-    answer = daemon.post(f"/v1/servers/{what}", {"names": names, "wait": idle, **more}, timeout=deadline.left)
-    if not arguments.has("no-wait") and not idle:
+    idle = waits and more.get("when") == "idle"
+    body = {"names": names, "wait": idle, **more}
+    try:
+        answer = daemon.post(f"/v1/servers/{what}", body, timeout=deadline.left)
+    except ClientError as error:
+        if error.kind == "not_idle":  # its hint is for programs
+            error.problem["hint"] = "allow more time (--within), or leave out --when-idle"
+        raise
+    if waits and not idle:
         rows = {one["server"]["name"]: one for one in answer["servers"]}
         after = {name: one["server"]["generation"] for name, one in rows.items()} if what == "restart" else {}
         for row in Waiting(daemon, names or list(rows), "ready").run(deadline, after=after):

@@ -28,9 +28,19 @@ def run(arguments: Arguments, output: Output) -> int:
     deadline = Deadline(arguments.seconds("timeout", "5m"))
     daemon, rows = _obtain(arguments, file, output, deadline)
     if not rows and _waits(arguments):
-        rows = Waiting(daemon, arguments.names, "ready").run(deadline)
+        rows = _wait(daemon, arguments, deadline)
     show(daemon, arguments.file, rows, output)
     return 0
+
+
+def _wait(daemon: Daemon, arguments: Arguments, deadline: Deadline) -> list[Row]:
+    """The servers when all are ready. Raises ClientError, which says that the hostler goes on."""
+    try:
+        return Waiting(daemon, arguments.names, "ready").run(deadline)
+    except ClientError as error:
+        if daemon.lives():
+            error.problem.setdefault("hint", _where(daemon, arguments.file))
+        raise
 
 
 def _waits(arguments: Arguments) -> bool:
@@ -85,15 +95,20 @@ def _reload(daemon: Daemon, arguments: Arguments, output: Output, deadline: Dead
 
 def show(daemon: Daemon, file: str, rows: Sequence[Row], output: Output) -> None:
     """Print what `up` answers."""
-    pid = daemon.location.owner().get("pid")
     lines = [table(rows)] if rows else []
     if rows:
         lines.append(f"{sum(map(is_fine, rows))} of {len(rows)} ready.")
+    lines.append(_where(daemon, file))
+    pid = daemon.location.owner().get("pid")
+    output.answer({"pid": pid, "socket": daemon.socket, "servers": list(rows)}, "\n".join(lines))
+
+
+def _where(daemon: Daemon, file: str) -> str:
+    """Where a hostler is, and what shows and ends it."""
     # Who has a terminal has no log.
     where = "is in the background" if daemon.location.describe().get("log") else "runs in the foreground"
-    words = file_words(file)
-    lines.append(f"hostler {where} (pid {pid}): hostler ps{words}, hostler down{words}")
-    output.answer({"pid": pid, "socket": daemon.socket, "servers": list(rows)}, "\n".join(lines))
+    words, pid = file_words(file), daemon.location.owner().get("pid")
+    return f"hostler {where} (pid {pid}): hostler ps{words}, hostler down{words}"
 
 
 def words_of(arguments: Arguments) -> list[str]:

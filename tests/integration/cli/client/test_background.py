@@ -216,6 +216,7 @@ def test_a_timeout_ends_the_waiting_alone(project: Path, run: Run) -> None:
     up = run("up", "--timeout", "1s")
     assert up.returncode == 4
     assert "fake: not ready after 1 s: waiting ready" in up.stderr
+    assert "hostler is in the background (pid " in up.stderr
     assert servers(run)["fake"]["state"] == "waiting_ready"
 
 
@@ -250,6 +251,27 @@ def test_wait_looks_for_a_quiet_moment(project: Path, run: Run, start: Start) ->
     jobs.write_text("")
     assert waiting.end() == 0
     assert json.loads(waiting.stdout[0])["servers"][0]["idle"] is True
+
+
+def test_a_restart_in_a_quiet_moment_need_not_be_waited_for(project: Path, run: Run) -> None:
+    (project / "jobs.py").write_text(JOBS)
+    jobs = project / "jobs"
+    jobs.write_text("build")
+    write(project, server_table() + "jobs = { use = 'jobs.py:Jobs' }\n")
+    run("up")
+    refused = run("restart", "fake", "--when-idle", "--within", "100ms")
+    assert (refused.returncode, refused.stderr.splitlines()) == (
+        1,
+        [
+            "fake: it was not idle within 0.1 s, so it was not restarted; running: build",
+            "  what to do: allow more time (--within), or leave out --when-idle",
+        ],
+    )
+    asked = run("restart", "fake", "--when-idle", "--no-wait", "--json")
+    assert asked.returncode == 0, asked
+    assert json.loads(asked.stdout)["servers"][0]["server"]["generation"] == 1
+    jobs.write_text("")
+    eventually(lambda: servers(run)["fake"]["generation"] == 2)
 
 
 def test_all_hostlers_of_a_user_are_listed(project: Path, run: Run) -> None:
@@ -324,6 +346,11 @@ def test_the_socket_may_be_elsewhere(project: Path, run: Run, environ: dict[str,
     assert run("up", "--socket", str(path)).returncode == 0
     assert stat.S_ISSOCK(path.stat().st_mode)
     assert servers(run)["fake"]["state"] == "running"
+    another = run("ps", "--socket", f"{path}.old")
+    assert (another.returncode, another.stderr.splitlines()[1:]) == (
+        5,
+        [f"  what to do: leave out --socket: it listens on {path}"],
+    )
 
 
 def test_what_cannot_be_loaded_to_answer_is_told_and_stands_in_the_log(
