@@ -17,6 +17,7 @@ from hostler import namespace_of
 LONGEST_PATH = 100
 """Bytes of a socket's path: macOS takes 104, Linux 108."""
 
+_PROC = "/proc"
 _MOST = 65_536  # bytes of a description
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -112,13 +113,13 @@ def locations(environ: Mapping[str, str]) -> Iterator[Location]:
 
 def start_time(pid: int) -> float | None:
     """When a process was started, in the unit of its system; None where it is gone."""
-    if sys.platform != "linux":  # pragma: other-system
+    if not os.path.isdir(f"{_PROC}/self"):
         import psutil  # noqa: PLC0415 - heavy
 
         with suppress(psutil.Error):
             return float(psutil.Process(pid).create_time())
         return None
-    with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+    with suppress(OSError), open(f"{_PROC}/{pid}/stat", "rb") as file:
         return float(file.read().rpartition(b")")[2].split()[19])
     return None
 

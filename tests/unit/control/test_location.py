@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from hostler import Directories
 from hostler.config.source.read import Source
+from hostler.control import location
 from hostler.control.location import control_folder, locate, locations
 from hostler.process.disk.namespace import remember_namespace, resolve_namespace
 
@@ -106,3 +108,15 @@ def test_a_fifo_in_the_place_of_a_file_holds_nobody_up(tmp_path: Path) -> None:
     Path(location.folder).mkdir(parents=True)
     os.mkfifo(location.description)
     assert location.describe() == {}
+
+
+@pytest.mark.parametrize("proc", ["/proc", "/nowhere"])
+def test_a_process_is_known_by_its_start_on_each_system(proc: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(location, "_PROC", proc)
+    child = subprocess.Popen(["sleep", "60"])
+    began = location.start_time(child.pid)
+    assert began is not None
+    assert location.start_time(child.pid) == began != location.start_time(1)
+    child.kill()
+    child.wait()
+    assert location.start_time(child.pid) is None
