@@ -184,7 +184,7 @@ def test_a_plugin_imports_public_names_only_and_no_other_plugin() -> None:
 # -- nothing at import -----------------------------------------------------------------------------
 
 ENGINE = ("pluggy", "anyio", "asyncio", "msgspec", "hostler.events.events")
-HEAVY = (*ENGINE, "aiohttp", "rich", "psutil", "click", "hmac", "html")
+HEAVY = (*ENGINE, "aiohttp", "rich", "psutil", "click", "hmac", "html", "prometheus_client")
 
 
 @pytest.mark.parametrize(
@@ -196,6 +196,10 @@ HEAVY = (*ENGINE, "aiohttp", "rich", "psutil", "click", "hmac", "html")
         ("from hostler import ServerSpec, hookimpl", ("pluggy",)),
         ("import hostler.cli.check", ("click", "pluggy", "msgspec")),
         ("import hostler.cli.run_session", (*ENGINE, "click")),
+        (
+            "import hostler.control.api, hostler.control.http_server",
+            tuple({*HEAVY} - {"prometheus_client", "click", "rich"}),
+        ),
     ],
 )
 def test_an_import_pays_only_for_what_it_names(statement: str, allowed: tuple[str, ...]) -> None:
