@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         ServerError as ServerError,
         StartupTimeout as StartupTimeout,
     )
+    from hostler.events.counts import HealthCounts as HealthCounts, ServerCounts as ServerCounts
     from hostler.events.crash import (
         CrashRecord as CrashRecord,
         MemoryPoint as MemoryPoint,
@@ -118,7 +119,6 @@ if TYPE_CHECKING:
         why_not_writable as why_not_writable,
     )
     from hostler.process.disk.trusted_folder import trusted_folder as trusted_folder
-    from hostler.runtime.server_counts import HealthCounts as HealthCounts, ServerCounts as ServerCounts
     from hostler.secrets.credentials import is_secret_name as is_secret_name
     from hostler.secrets.reference import Secret as Secret
     from hostler.supervisor.essential_servers import EssentialEnd as EssentialEnd
@@ -147,6 +147,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
             PortParsingFailed Problem ProcessAlreadyRunning ProcessSpawnFailed RestartNotIdle
             ServerCrashed ServerError StartupTimeout
         """,
+        "events.counts": "HealthCounts ServerCounts",
         "events.crash": "CrashRecord MemoryPoint PluginNote PluginWord",
         "events.events": """
             CrashRecorded EndpointFound Event Exited HealthReported MemorySampled Notice PluginFailed
@@ -177,7 +178,6 @@ __all__, __getattr__, __dir__ = lazy_exports(
         "plugins.poll": "PollOptions poll",
         "process.disk.directories": "Directories why_not_writable",
         "process.disk.trusted_folder": "trusted_folder",
-        "runtime.server_counts": "HealthCounts ServerCounts",
         "secrets.credentials": "is_secret_name",
         "secrets.reference": "Secret",
         "supervisor.essential_servers": "EssentialEnd",

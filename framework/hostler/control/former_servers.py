@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from hostler import HookStats, ServerCounts, Supervisor
+from hostler import HookStats, Server, Supervisor
 
 
 class HookSums(NamedTuple):
@@ -30,19 +31,24 @@ class FormerServers:
     def note(self, name: str) -> None:
         """Keep what was counted of a server that is about to go."""
         if name in self._supervisor:
-            counts = self._supervisor[name].counts
-            self._hooks = self.hooks([counts])
-            self._dropped += counts.dropped_events
+            server = self._supervisor[name]
+            self._hooks = self._added([server])
+            self._dropped += server.counts.dropped_events
 
-    def hooks(self, present: list[ServerCounts]) -> dict[tuple[str, str], HookSums]:
+    @property
+    def hooks(self) -> dict[tuple[str, str], HookSums]:
         """What each hook of each plugin has done, with those of the servers that are there."""
+        return self._added(self._supervisor.servers.values())
+
+    def _added(self, servers: Iterable[Server]) -> dict[tuple[str, str], HookSums]:
         sums = dict(self._hooks)
-        for counts in present:
-            for key, one in counts.hooks.items():
+        for server in servers:
+            for key, one in server.hook_totals.items():
                 sums[key] = sums.get(key, HookSums()).plus(one)
         return sums
 
-    def dropped_events(self, present: list[ServerCounts]) -> int:
+    @property
+    def dropped_events(self) -> int:
         """How many events somebody was too slow for, with those of the servers that are there."""
         own = self._supervisor.dropped_events + self._dropped
-        return own + sum(counts.dropped_events for counts in present)
+        return own + sum(server.counts.dropped_events for server in self._supervisor.servers.values())

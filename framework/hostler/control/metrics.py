@@ -64,11 +64,10 @@ class Metrics:
             ServerSnapshot(server_row(one, memory.last(one)), one.counts, memory.cpu_seconds(one))
             for one in self._supervisor.servers.values()
         )
-        counts = [one.counts for one in servers]
         return Snapshot(
             servers,
-            self._board.former.hooks(counts),
-            self._board.former.dropped_events(counts) + self._feed.missed,
+            self._board.former.hooks,
+            self._board.former.dropped_events + self._feed.missed,
             dict(self._requests.answers),
             self._requests.streams,
         )

@@ -8,6 +8,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from hostler.engine.desired_state import DesiredState
+from hostler.events.counts import ServerCounts
 from hostler.events.crash import MemoryPoint
 from hostler.events.events import Event, StateChanged
 from hostler.model.dependencies import Condition
@@ -18,7 +19,6 @@ from hostler.model.values import StreamName
 from hostler.plugins.hook_stats import HookStats
 from hostler.process.context import SupervisorContext
 from hostler.runtime.quiet_moment import what_runs_on
-from hostler.runtime.server_counts import ServerCounts
 from hostler.runtime.server_facts import ServerFacts
 
 
@@ -90,6 +90,11 @@ class ServerConditions(ServerFacts):
     def hook_stats(self) -> Mapping[tuple[str, str], HookStats]:
         """Calls, failures and seconds by plugin and hook, since its plugins were built; a snapshot."""
         return {} if self.status.hooks is None else self.status.hooks.stats
+
+    @property
+    def hook_totals(self) -> Mapping[tuple[str, str], HookStats]:
+        """As `hook_stats`, and with what plugins did that were built for its earlier starts; a snapshot."""
+        return self.reporter.counting.hooks
 
     @property
     def counts(self) -> ServerCounts:

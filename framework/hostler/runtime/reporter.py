@@ -14,13 +14,14 @@ from typing import Any, TypedDict, TypeVar
 from hostler.concurrency.broadcast import Broadcast, Marks
 from hostler.concurrency.event_loop import call_user_code
 from hostler.errors import ServerError
+from hostler.events.counts import ServerCounts
 from hostler.events.crash import CrashRecord
 from hostler.events.events import Event, Notice, Progress, StateChanged, events_dropped
 from hostler.events.messages import in_words, log_level
 from hostler.model.launch import LogFiles
 from hostler.model.plain_value import field_names
 from hostler.model.values import Exit, Healthy, Line, StreamEvent, StreamGap, Unhealthy
-from hostler.runtime.server_counts import ServerCounting, ServerCounts
+from hostler.runtime.server_counts import ServerCounting
 from hostler.secrets.masking import Masker
 from hostler.text.sanitize import harmless
 

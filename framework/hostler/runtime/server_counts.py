@@ -8,43 +8,12 @@ from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from msgspec import Struct
-
-from hostler.model.values import ExitCause, Report, StreamName, Unhealthy
+from hostler.events.counts import HealthCounts, ServerCounts
+from hostler.model.values import ExitCause, Report, Unhealthy
 from hostler.plugins.hook_stats import HookAccounting, HookStats
 from hostler.process.output.output_count import OutputCount
 
 _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, math.inf)
-
-
-class HealthCounts(Struct, frozen=True):
-    """What one health plugin has said: `reports` are all, `failures` those that the server is not healthy.
-
-    `latencies` counts the answers whose time it measures: by an upper bound in seconds, from 0.001 to
-    infinity, each one under the lowest that it is not above; empty where it measures none. `seconds` is their
-    sum.
-    """
-
-    reports: int = 0
-    failures: int = 0
-    latencies: Mapping[float, int] = MappingProxyType({})
-    seconds: float = 0.0
-
-
-class ServerCounts(Struct, frozen=True):
-    """What was counted of one server over all its runs, since it is supervised; a snapshot.
-
-    `crashes` by their cause, `health` by plugin, `hooks` by plugin and hook. `output` is how many bytes it
-    has printed, by stream, where hostler reads that; `lost_output` how many of them its sinks have lost.
-    `dropped_events` are those for which somebody who follows the server alone was too slow.
-    """
-
-    crashes: Mapping[ExitCause, int]
-    health: Mapping[str, HealthCounts]
-    hooks: Mapping[tuple[str, str], HookStats]
-    output: Mapping[StreamName, int]
-    lost_output: int
-    dropped_events: int
 
 
 class ServerCounting:
@@ -65,7 +34,7 @@ class ServerCounting:
         """Count a report of a health plugin."""
         old = self._health.get(plugin, HealthCounts())
         latencies, seconds = old.latencies, old.seconds
-        if report.latency is not None:
+        if report.latency is not None and 0 <= report.latency < math.inf:  # else no sum could be trusted
             found = dict(latencies or dict.fromkeys(_BOUNDS, 0))
             found[_BOUNDS[bisect_left(_BOUNDS, report.latency)]] += 1
             latencies, seconds = MappingProxyType(found), seconds + report.latency
@@ -74,9 +43,11 @@ class ServerCounting:
 
     def go_on_with(self, hooks: HookAccounting) -> None:
         """Count what these plugins do from now on, which were built anew."""
-        self._former, self._hooks = self._all_hooks(), hooks
+        self._former, self._hooks = self.hooks, hooks
 
-    def _all_hooks(self) -> Mapping[tuple[str, str], HookStats]:
+    @property
+    def hooks(self) -> Mapping[tuple[str, str], HookStats]:
+        """What all plugins have done that were built for it."""
         return self._former if self._hooks is None else added(self._former, self._hooks.stats)
 
     def snapshot(self, dropped_events: int) -> ServerCounts:
@@ -84,7 +55,6 @@ class ServerCounting:
         return ServerCounts(
             dict(self._crashes),
             dict(self._health),
-            self._all_hooks(),
             dict(self.output.read),
             self.output.lost,
             dropped_events,

@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 from hostler.engine.server import SupervisedServer
 from hostler.errors import ServerError
+from hostler.events.counts import ServerCounts
 from hostler.events.crash import CrashRecord, MemoryPoint
 from hostler.events.events import StateChanged
 from hostler.events.health import HealthReport
@@ -20,7 +21,6 @@ from hostler.model.states import State
 from hostler.model.values import Auth, Endpoint
 from hostler.plugins.hook_stats import HookStats
 from hostler.records.memory_sampler import note_memory
-from hostler.runtime.server_counts import ServerCounts
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -110,6 +110,7 @@ class Server:
     health = Fact[str]()
     reports = Fact[Mapping[str, HealthReport]]()
     hook_stats = Fact[Mapping[tuple[str, str], HookStats]]()
+    hook_totals = Fact[Mapping[tuple[str, str], HookStats]]()
     counts = Fact[ServerCounts]()
     what_runs = command(SupervisedServer.what_runs)
     quiet_for = Fact[float]()

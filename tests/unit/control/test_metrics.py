@@ -193,12 +193,14 @@ async def test_what_is_counted_of_all_servers_stays_when_one_is_removed(
 
 
 class Doubtful:
-    """Says twice that it is not healthy, and fails in a hook."""
+    """Says four times that it is not healthy, twice with a time that is none, and fails in a hook."""
 
     @hookimpl
     async def health_check(self, server: ServerView, endpoint: Endpoint | None) -> AsyncIterator[Report]:
         yield Unhealthy("not yet", latency=0.2)
         yield Unhealthy("not yet", latency=20)
+        yield Unhealthy("not yet", latency=-1)
+        yield Unhealthy("not yet", latency=float("nan"))
         yield Healthy()
         await asyncio.Event().wait()
 
@@ -215,7 +217,7 @@ async def test_failures_are_counted_by_plugin(make_spec: MakeSpec, directories: 
         while ("doubtful", "on_ready") not in server.hook_stats:
             await scrape(client)
         found = await scrape(client)
-    assert found.of_server("health_failures_total", plugin="doubtful") == 2
+    assert found.of_server("health_failures_total", plugin="doubtful") == 4
     latency = {
         bound: found.of_server("health_latency_seconds_bucket", plugin="doubtful", le=bound)
         for bound in ("0.1", "0.25", "10.0", "+Inf")

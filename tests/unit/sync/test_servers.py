@@ -48,6 +48,7 @@ WITHOUT_A_TWIN = {
     *(
         "counts",
         "hook_stats",
+        "hook_totals",
         "last_change",
         "log",
         "ready_seconds",
