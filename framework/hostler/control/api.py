@@ -157,8 +157,12 @@ class Api:
                 events.append(event_row(event, self._board.cursor_of(number)))
             if len(events) == query.limit:
                 break
-        count = 0 if missed is None else missed.count or 0
-        return shapes.EventPage(events=events, next=self._board.cursor_of(number), missed=count)
+        return shapes.EventPage(
+            events=events,
+            next=self._board.cursor_of(number),
+            missed=0 if missed is None else missed.count or 0,
+            gap=missed is not None and bool(query.after),
+        )
 
     async def document(self, call: Call) -> tuple[int, object]:
         """This API as an OpenAPI document."""

@@ -222,11 +222,16 @@ class Connection(Struct, kw_only=True):
 
 
 class EventPage(Struct, kw_only=True):
-    """Events, oldest first. `missed` counts those before them that are not kept any more."""
+    """Events, oldest first. `missed` counts those before them that are not kept any more.
+
+    `gap` is true where any behind the cursor may be missing, also where nobody knows how many: it is of
+    another life of hostler.
+    """
 
     events: list[dict[str, Any]]
     next: str
     missed: int
+    gap: bool
 
 
 class MemorySample(Struct, kw_only=True):

@@ -435,6 +435,16 @@ async def test_a_program_that_cannot_be_told_says_so(directories: Directories) -
         assert (await client.problem("POST", "/v1/shutdown", {}))[:2] == (404, "unsupported")
 
 
+async def test_a_page_of_events_says_whether_any_may_be_missing(directories: Directories) -> None:
+    async with controlled(directories=directories) as client:
+        cursor = (await client.get("/v1"))["cursor"]
+        gaps = {
+            after: (await client.get(f"/v1/events?after={after}"))["gap"]
+            for after in ("", cursor, "00000000-3", "nonsense")
+        }
+        assert gaps == {"": False, cursor: False, "00000000-3": True, "nonsense": True}
+
+
 # -- wrong requests --------------------------------------------------------------------------------
 
 
