@@ -35,16 +35,21 @@ def _refuse_bytes(name: str, value: str) -> None:
         ) from None
 
 
-def explained(error: ClientError, handed: dict[str, str | None]) -> ClientError:
-    """The refusal of a reload, which may lack what is not set here, and was where the hostler was started."""
+def explained(error: ClientError, handed: dict[str, str | None], keeping: str = "") -> ClientError:
+    """The refusal of a reload, which may lack what is not set here, and was where the hostler was started.
+
+    `keeping` is the option that hands over nothing, where the command has one.
+    """
     unset = [name for name, value in handed.items() if value is None]
     told = "".join(error.problem.get("mistakes", ()))
     named = [name for name in unset if f"${{{name}}}" in told]
     if named and not error.problem.get("hint"):
-        error.problem["hint"] = f"set {', '.join(named)} here, or keep what hostler has: --keep-environment"
+        other = f", or keep what hostler has: {keeping}" if keeping else ""
+        error.problem["hint"] = f"set {', '.join(named)} here{other}"
     if error.kind == "too_large":
         error.problem["detail"] = f"the variables that the configuration refers to are too large: {error}"
-        error.problem["hint"] = "put what is large into a file; --keep-environment hands over nothing"
+        other = f"; {keeping} hands over nothing" if keeping else ""
+        error.problem["hint"] = f"put what is large into a file{other}"
     return error
 
 

@@ -82,7 +82,7 @@ def _reload(daemon: Daemon, arguments: Arguments, output: Output, deadline: Dead
     try:
         changes = daemon.post("/v1/reload", body, timeout=deadline.left)
     except ClientError as error:
-        raise explained(error, body.get("environment", {})) from None
+        raise explained(error, body.get("environment", {}), "--keep-environment") from None
     if unused := [f"--{name}" for name in _FOR_A_NEW_ONE if arguments.has(name)]:
         output.note(
             f"{', '.join(unused)}: not applied, a hostler runs already; `hostler down` first would do it"

@@ -89,6 +89,8 @@ def test_a_variable_that_is_not_set_any_more_is_told_unless_all_is_to_be_kept(
     assert up.returncode == 2
     assert up.stderr.count("servers.filled.env.GREETING: ${GREETING} is not defined") == 1
     assert "set GREETING here, or keep what hostler has: --keep-environment" in up.stderr
+    anew = run("restart-daemon", env=environ)
+    assert (anew.returncode, anew.stderr.splitlines()[-1]) == (2, "  what to do: set GREETING here")
     assert run("up", "--keep-environment", env=environ).returncode == 0
     assert {row["pid"] for row in servers(run).values()} == {row["pid"] for row in before.values()}
 
