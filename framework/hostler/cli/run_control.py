@@ -127,6 +127,8 @@ class RunControl:
     async def reload(self, *, dry_run: bool, environ: Mapping[str, str | None] | None) -> Changes:
         """Read the configuration again, unless it is too late for that."""
         self._refuse_if_ending()
+        if not dry_run:
+            self._view.show_command("a client has asked for a reload")
         return await self._reloading.reload(dry_run=dry_run, environ=environ)
 
     def _refuse_if_ending(self) -> None:
@@ -141,6 +143,7 @@ class RunControl:
 
     def shutdown(self, *, force: bool) -> None:
         """End the run."""
+        self._view.show_command("a client has asked to end")
         self._end(force)
 
     # -- when it ends by itself ----------------------------------------------------------------

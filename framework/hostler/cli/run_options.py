@@ -25,6 +25,13 @@ class ViewOptions(NamedTuple):
     debug: bool
     quiet: bool
     as_json: bool
+    log_format: str | None = None
+    log_level: str | None = None
+
+    @property
+    def has_log(self) -> bool:
+        """Whether hostler's own log is shown in their place."""
+        return self.log_format is not None or self.log_level is not None
 
     def shows_output(self, *, has_companion: bool) -> bool:
         """Whether the lines of the servers are shown: as chosen, else where nothing else needs the room."""
@@ -101,11 +108,22 @@ def view_options(function: Callable[..., None]) -> Callable[..., None]:
     )
     @click.option("--quiet", is_flag=True, help="Show failures only.")
     @click.option("--json", "as_json", is_flag=True, help="Print one event per line as JSON, for programs.")
+    @click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        help="Print a log instead: one line for each decision, with time, level and server.",
+    )
+    @click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        help="What the log has. Default: info.",
+    )
     @wraps(function)
-    def command(
-        *arguments: Any, output: str | None, debug: bool, quiet: bool, as_json: bool, **options: Any
-    ) -> None:
-        function(*arguments, shown=ViewOptions(output, debug, quiet, as_json), **options)
+    def command(*arguments: Any, **options: Any) -> None:
+        shown = ViewOptions(*(options.pop(name) for name in ViewOptions._fields))
+        if shown.has_log and (shown.debug or shown.quiet or shown.as_json):
+            raise click.UsageError("--log-format and --log-level go without --debug, --quiet and --json")
+        function(*arguments, shown=shown, **options)
 
     return command
 

@@ -81,6 +81,10 @@ CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
                 _NO_WAIT,
                 Option("no-start", "Start no server yet."),
                 Option("idle-exit", "End when nothing has run for so long.", "DURATION"),
+                Option(
+                    "log-format", "What daemon.log is: text or json, one line for each decision.", "FORMAT"
+                ),
+                Option("log-level", "From which level on: debug, info, warning, error.", "LEVEL"),
                 Option("keep-environment", "Hand over no variables: a hostler that runs keeps those it has."),
                 *LAYERS,
             ),

@@ -18,6 +18,8 @@ _SECONDS = 1.0
 _WITH_SERVERS = ("run", "explain", "crashes", "check", "show")
 _OF_VALUES: Mapping[str, Sequence[str]] = {
     "--for": ("ready", "healthy", "stopped", "completed", "idle"),
+    "--log-format": ("text", "json"),
+    "--log-level": ("debug", "info", "warning", "error"),
     "--stream": ("stdout", "stderr"),
 }
 _PATHS = ("--socket",)

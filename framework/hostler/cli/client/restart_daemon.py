@@ -22,12 +22,12 @@ from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting, quoted
 from hostler.cli.client.rows import Row
 from hostler.cli.client.spawn import spawn
-from hostler.cli.client.up import show
+from hostler.cli.client.up import LOG, show
 from hostler.files.namespace import named_namespace
 
 _LOOK_SECONDS = 0.5
 _LAYERS = ("--profile", "--set")
-_OF_THE_RUN = (*_LAYERS, "--socket", "--idle-exit")
+_OF_THE_RUN = (*_LAYERS, "--socket", "--idle-exit", *(f"--{option}" for option in LOG))
 
 
 def run(arguments: Arguments, output: Output) -> int:

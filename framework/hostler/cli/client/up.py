@@ -17,7 +17,10 @@ from hostler.control.location import locate
 from hostler.files.namespace import named_namespace
 
 _ENDING = {"shutting_down", "not_running"}
-_FOR_A_NEW_ONE = ("profile", "set", "idle-exit")
+LOG = ("log-format", "log-level")
+"""How the log of the hostler in the background is written."""
+
+_FOR_A_NEW_ONE = ("profile", "set", "idle-exit", *LOG)
 
 
 def run(arguments: Arguments, output: Output) -> int:
@@ -119,6 +122,9 @@ def words_of(arguments: Arguments) -> list[str]:
             words += [f"--{option}", value]
     if arguments.has("socket"):
         words += ["--socket", os.path.abspath(arguments.text("socket"))]
+    for option in LOG:
+        if arguments.has(option):
+            words += [f"--{option}", arguments.text(option)]
     if arguments.has("idle-exit"):
         words += ["--idle-exit", str(arguments.seconds("idle-exit", "0") or 0.0)]
     return [*words, *(["--no-start"] if arguments.has("no-start") else arguments.names)]

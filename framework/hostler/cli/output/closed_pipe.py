@@ -42,6 +42,7 @@ class PipeSafeView(View):
     show = _safely(View.show)
     show_line = _safely(View.show_line)
     show_message = _safely(View.show_message)
+    show_command = _safely(View.show_command)
     stop_spinner = _safely(View.stop_spinner)
     show_shutdown = _safely(View.show_shutdown)
     _close = _safely(View.close)

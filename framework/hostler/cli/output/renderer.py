@@ -27,9 +27,10 @@ from hostler.text.sanitize import one_line
 
 _WIDEST_PREFIX = 24
 
-_OF_A_RELOAD = frozenset(
+OF_A_RELOAD = frozenset(
     f"{what}_{change}" for what in ("server", "listener") for change in ("added", "changed", "removed")
 )
+"""Topics of notices that say again what the plan of a reload has said."""
 
 
 class Rendered(NamedTuple):
@@ -103,7 +104,7 @@ class EventRenderer:
 
     def _is_for_people(self, event: Event) -> bool:
         match event:
-            case Notice(topic=topic) if topic in _OF_A_RELOAD:
+            case Notice(topic=topic) if topic in OF_A_RELOAD:
                 return self._debug  # it says so itself
             case Progress() | Notice() | MemorySampled() | RestartScheduled() | PluginFailed():
                 return True

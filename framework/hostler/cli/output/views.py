@@ -33,6 +33,9 @@ class View:
     def show_message(self, text: str, *, error: bool = False) -> None:
         """Show a message of hostler's own."""
 
+    def show_command(self, text: str) -> None:
+        """Show what a client has asked the run for."""
+
     def stop_spinner(self) -> None:
         """Draw nothing any more that moves: the companion command uses the terminal now."""
 
@@ -97,9 +100,7 @@ class JsonView(View):
 
     def show_line(self, server: str, line: Line) -> None:
         """Write a line of output as an event of its own kind."""
-        value = {"time": to_json(datetime.now(UTC)), "server": server, "event": "line"}
-        value |= {name: getattr(line, name) for name in ("generation", "stream", "number", "text")}
-        self._write(value | ({"missed": line.missed} if line.missed else {}))
+        self._write(line_as_dict(server, line))
 
     def show_message(self, text: str, *, error: bool = False) -> None:
         """Write it to stderr."""
@@ -110,6 +111,13 @@ class JsonView(View):
         self._out.flush()
 
 
+def line_as_dict(server: str, line: Line) -> dict[str, object]:
+    """A line of output as an event of its own kind."""
+    value = {"time": to_json(datetime.now(UTC)), "server": server, "event": "line"}
+    value |= {name: getattr(line, name) for name in ("generation", "stream", "number", "text")}
+    return value | ({"missed": line.missed} if line.missed else {})
+
+
 def make_view(configuration: Configuration, shown: ViewOptions, *, has_companion: bool) -> View:
     """Make the view that the options and the kind of output call for.
 
@@ -118,6 +126,10 @@ def make_view(configuration: Configuration, shown: ViewOptions, *, has_companion
     out = sys.stderr if has_companion else sys.stdout
     if shown.as_json:
         return JsonView(out)
+    if shown.has_log:
+        from hostler.cli.output.decision_log import DecisionLog  # noqa: PLC0415 - few runs have it
+
+        return DecisionLog(out, as_json=shown.log_format == "json", least=shown.log_level or "info")
     if out.isatty() and not shown.quiet:
         from hostler.cli.output.terminal import TerminalView  # noqa: PLC0415 - rich is heavy
 

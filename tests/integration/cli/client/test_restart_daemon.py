@@ -33,7 +33,8 @@ def test_it_comes_back_with_the_same_layers_and_the_same_servers(project: Path, 
         server_table(name="later", autostart="false"),
         "[profiles.p.servers.fake]\ntitle = 'of the profile'\n",
     )
-    words = ("--profile", "p", "--set", "servers.other.title=set", "--idle-exit", "1h")
+    layers = ("--profile", "p", "--set", "servers.other.title=set")
+    words = (*layers, "--idle-exit", "1h", "--log-format", "json", "--log-level", "info")
     pid = pid_of(run("up", "--json", *words))
     before = servers(run)
 
@@ -47,7 +48,7 @@ def test_it_comes_back_with_the_same_layers_and_the_same_servers(project: Path, 
         "later": "stopped",
     }
     assert all(after[name]["pid"] != before[name]["pid"] for name in ("fake", "other"))
-    assert "title" not in run("up", *words[:4]).stderr, "a reload would change what was not applied"
+    assert "title" not in run("up", *layers).stderr, "a reload would change what was not applied"
 
     run("stop", "other")
     run("start", "later")
@@ -60,6 +61,11 @@ def test_it_comes_back_with_the_same_layers_and_the_same_servers(project: Path, 
     run("stop", "--all")
     assert run("restart-daemon").returncode == 0
     assert {row["state"] for row in servers(run).values()} == {"stopped"}
+
+    (log,) = (project / "data").rglob("daemon.log")
+    told = [json.loads(line)["message"] for line in log.read_text().splitlines()]
+    assert told.count("a client has asked to end") == 3
+    assert told.count("a client has asked for a reload") == 1
 
 
 def test_servers_that_are_not_in_the_file_do_not_keep_the_new_one_from_starting(
