@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from hostler.client.errors import RequestRefused
+from hostler.control.conditions import Standing
 from hostler.control.shapes import ServerList, ServerRow
 
 Until = Literal["ready", "healthy", "stopped", "completed"]
-
-_HOLDS: Mapping[Until, Callable[[ServerRow], bool]] = {
-    "ready": lambda row: row.completed or row.state == "running",
-    "healthy": lambda row: row.completed or (row.state == "running" and row.health != "unhealthy"),
-    "stopped": lambda row: row.state in {"stopped", "failed"},
-    "completed": lambda row: row.completed,
-}
 
 
 class Waiting:
@@ -33,13 +27,13 @@ class Waiting:
     def check(self, snapshot: ServerList) -> list[ServerRow] | None:
         """The rows when it has held for long enough. Raises RequestRefused and TimeoutError."""
         rows = self._chosen(snapshot)
-        waiting = [row for row in rows if not _HOLDS[self._until](row)]
+        waiting = [row for row in rows if not _standing(row).fulfils(self._until)]
         now = time.monotonic()
         self._since = None if waiting else now if self._since is None else self._since
         if self._since is not None and now - self._since >= self._stable:
             return rows
         for row in waiting:
-            if row.state == "failed" or (row.state == "stopped" and row.wanted == "down"):
+            if _standing(row).is_given_up:
                 text = f"{row.state}: {_why(row)}" if _why(row) else row.state
                 raise RequestRefused(row.state, 409, text, server=row.name)
         if self._timeout is not None and now - self._begin >= self._timeout:
@@ -62,7 +56,11 @@ class Waiting:
                 raise RequestRefused("not_found", 404, text)
         if self._names:
             return [rows[name] for name in self._names]
-        return [row for row in rows.values() if row.wanted == "up" or row.completed or row.state == "failed"]
+        return [row for row in rows.values() if _standing(row).counts]
+
+
+def _standing(row: ServerRow) -> Standing:
+    return Standing(row.state, row.wanted, row.completed, row.health)
 
 
 def _why(row: ServerRow) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from hostler.cli.client.commands import CLIENT_COMMANDS, file_and_names, is_file
+from hostler.control.conditions import CONDITIONS
 
 VARIABLE = "_HOSTLER_COMPLETE"
 """Where click's scripts say for which shell they ask."""
@@ -17,7 +18,7 @@ VARIABLE = "_HOSTLER_COMPLETE"
 _SECONDS = 1.0
 _WITH_SERVERS = ("run", "explain", "crashes", "check", "show")
 _OF_VALUES: Mapping[str, Sequence[str]] = {
-    "--for": ("ready", "healthy", "stopped", "completed", "idle"),
+    "--for": CONDITIONS,
     "--log-format": ("text", "json"),
     "--log-level": ("debug", "info", "warning", "error"),
     "--stream": ("stdout", "stderr"),

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hostler.cli.client.daemon import FAILED, TIMED_OUT, ClientError, Daemon, Deadline
-from hostler.cli.client.rows import Row, chosen, is_fine, state_of
+from hostler.cli.client.rows import Row, chosen, standing, state_of
 
 _PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
 _MOMENT = 0.5  # seconds
-
-Condition = Callable[[Row], bool]
-
-CONDITIONS: dict[str, Condition] = {
-    "ready": lambda row: row["completed"] or row["state"] == "running",
-    "healthy": lambda row: row["completed"] or (row["state"] == "running" and is_fine(row)),
-    "stopped": lambda row: row["state"] in {"stopped", "failed"},
-    "completed": lambda row: bool(row["completed"]),
-    "idle": lambda row: row["completed"] or (row["state"] == "running" and row["idle"] is True),
-}
-"""What can be waited for, by name."""
 
 
 class Waiting:
@@ -32,7 +21,6 @@ class Waiting:
         self._daemon = daemon
         self._names = names
         self._what = condition
-        self._holds = CONDITIONS[condition]
 
     def run(self, deadline: Deadline, stable: float = 0.0, after: dict[str, int] | None = None) -> list[Row]:
         """Return their rows when it has held for `stable` seconds without a break. Raises ClientError.
@@ -68,24 +56,19 @@ class Waiting:
         return False
 
     def _is_done(self, row: Row, after: dict[str, int]) -> bool:
-        return self._holds(row) and row["generation"] > after.get(row["name"], -1)
+        return standing(row).fulfils(self._what) and row["generation"] > after.get(row["name"], -1)
 
     def _look(self) -> tuple[list[Row], str]:
         answer = self._daemon.get("/v1/servers")
         rows: list[Row] = answer["servers"]
-        if self._names:
-            rows = chosen(rows, self._names)
-        else:
-            rows = [
-                row for row in rows if row["wanted"] == "up" or row["completed"] or row["state"] == "failed"
-            ]
+        rows = chosen(rows, self._names) if self._names else [row for row in rows if standing(row).counts]
         for row in rows if self._what == "idle" else ():
             row.update(self._daemon.get(f"/v1/servers/{quoted(row['name'])}/work"))
         return rows, answer["cursor"]
 
     def _refuse_given_up(self, rows: Sequence[Row]) -> None:
         for row in rows:
-            if row["state"] == "failed" or (row["state"] == "stopped" and row["wanted"] == "down"):
+            if standing(row).is_given_up:
                 raise ClientError(
                     FAILED,
                     row["state"],

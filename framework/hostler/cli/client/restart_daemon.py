@@ -20,7 +20,7 @@ from hostler.cli.client.daemon import (
 from hostler.cli.client.environment import explained, variables_for
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting, quoted
-from hostler.cli.client.rows import Row
+from hostler.cli.client.rows import Row, standing
 from hostler.cli.client.spawn import spawn
 from hostler.cli.client.up import LOG, show
 from hostler.files.namespace import named_namespace
@@ -131,7 +131,7 @@ def _busy(daemon: Daemon, telling: set[str]) -> tuple[str, str] | None:
 
 def _with_servers(words: Sequence[str], rows: Sequence[Row], gone: set[str]) -> list[str]:
     """The same words, with other servers where some were started or stopped since, or are `gone`."""
-    up = [row for row in rows if row["wanted"] == "up" or row["completed"] or row["state"] == "failed"]
+    up = [row for row in rows if standing(row).counts]
     needed = {name for row in up for name in row["needs"]}
     stopped = [row for row in rows if row["autostart"] and row not in up]
     started = [row for row in up if not row["autostart"] and row["name"] not in needed]

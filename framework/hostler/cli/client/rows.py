@@ -8,6 +8,7 @@ from typing import Any
 
 from hostler.cli.client.daemon import BAD_CALL, ClientError
 from hostler.cli.formatting import format_duration
+from hostler.control.conditions import Standing
 
 Row = dict[str, Any]
 _HEAD = ("NAME", "STATE", "PID", "UPTIME", "RESTARTS", "MEMORY", "URL")
@@ -60,8 +61,12 @@ def state_of(row: Row) -> str:
 
 def is_fine(row: Row) -> bool:
     """Whether a server that is wanted is ready, and not unhealthy."""
-    ready = row["completed"] or (row["state"] == "running" and row["health"] != "unhealthy")
-    return bool(ready or (row["wanted"] == "down" and row["state"] == "stopped"))
+    return standing(row).fulfils("healthy") or (row["wanted"] == "down" and row["state"] == "stopped")
+
+
+def standing(row: Row) -> Standing:
+    """What can be waited for, of a row."""
+    return Standing(row["state"], row["wanted"], row["completed"], row["health"], row.get("idle"))
 
 
 def _cells(row: Row) -> Sequence[str]:

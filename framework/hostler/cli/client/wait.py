@@ -5,8 +5,9 @@ from __future__ import annotations
 from hostler.cli.client.commands import Arguments, Usage
 from hostler.cli.client.daemon import NOT_RUNNING, ClientError, Deadline, require
 from hostler.cli.client.output import Output
-from hostler.cli.client.progress import CONDITIONS, Waiting
+from hostler.cli.client.progress import Waiting
 from hostler.cli.client.rows import table
+from hostler.control.conditions import CONDITIONS
 
 
 def run(arguments: Arguments, output: Output) -> int:

@@ -15,7 +15,6 @@ from background_project import pid_of, servers, write
 from cli_project import eventually
 from hostler.cli import OWN_NAMES
 from hostler.cli.client.commands import CLIENT_COMMANDS
-from hostler.cli.client.progress import CONDITIONS
 from hostler.cli.commands import group
 from hostler_process import HOSTLER, Run, Terminal, server_table
 
@@ -58,7 +57,7 @@ def test_commands_options_servers_and_files_are_proposed(project: Path, run: Run
     assert plain(propose("re")) == ["restart-daemon", "restart"]
     assert plain(propose("restart", "--w")) == ["--when-idle", "--within"]
     assert plain(propose("wait", "--for", "s")) == ["stopped"]
-    assert set(plain(propose("wait", "--for", ""))) == set(CONDITIONS)
+    assert "idle" in plain(propose("wait", "--for", ""))
     assert propose("up", "--socket", "") == ["file,"]
     assert plain(propose("run", "--prof")) == ["--profile"], "by click"
     assert plain(propose("stop", "")) == ["else.toml", "hostler.toml"], "no server without a hostler"
