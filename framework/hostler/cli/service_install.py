@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import click
 
@@ -49,10 +50,19 @@ def command(call: ServiceCall, no_start: bool) -> int:
     _write(call, new)
     is_there = state not in {"inactive", "failed"}
     if call.manager.may_repeat or not is_there:
-        call_manager(call.manager, commands)
+        _enable(call, commands)
     changed = is_there and old != new  # what runs is not ended unasked
     _answer(call, as_line(call.manager.restart(call.service)) if changed else "")
     return 0
+
+
+def _enable(call: ServiceCall, commands: Sequence[Sequence[str]]) -> None:
+    try:
+        call_manager(call.manager, commands)
+    except ClientError as error:
+        file = file_words(call.service.configuration)
+        error.problem["hint"] = f"hostler explain{file} says what is wrong; {error.problem['hint']}"
+        raise
 
 
 def _write(call: ServiceCall, text: str) -> None:

@@ -160,6 +160,9 @@ hostler down shop/hostler.toml
 hostler service install shop --user
 hostler service uninstall shop --user
 find config -name 'hostler*'
+sed 's/"sleep", "1000"/"nowhere"/' shop/hostler.toml > bad.toml
+echo 'restart = { policy = "never", start_retries = 0 }' >> bad.toml
+hostler service install bad.toml --user 2>&1 | sed '/^See /d; s/\\(service failed\\) .*/\\1/'
 """
 
 
@@ -208,6 +211,10 @@ def test_a_real_systemd_runs_it(shop: Path, tmp_path: Path, environ: dict[str, s
         exit 0
         hostler-shop: removed: {unit}
         exit 0
+        `systemctl --user enable --now hostler-bad`: Job for hostler-bad.service failed
+          what to do: hostler explain {tmp_path}/bad.toml says what is wrong; when that is mended: systemctl\
+ --user enable --now hostler-bad
+        exit 1
         """
     assert done.stdout == textwrap.dedent(expected), done.stdout + done.stderr
 

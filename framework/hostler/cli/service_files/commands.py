@@ -27,8 +27,10 @@ def call(manager: InitSystem, commands: Sequence[Sequence[str]]) -> None:
     for place, argv in enumerate(commands):
         done = _run(manager, argv)
         if done.returncode != 0:
-            text = done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"
-            hint = f"then run: {as_line(commands[place:])}"
+            # What systemd has done before it failed is no reason.
+            lines = [line for line in done.stderr.splitlines() if not line.startswith("Created symlink")]
+            text = "\n".join(lines).strip() or f"exit code {done.returncode}"
+            hint = f"when that is mended: {as_line(commands[place:])}"
             raise ClientError(FAILED, "failed", f"`{shlex.join(argv)}`: {text}", hint=hint)
 
 
