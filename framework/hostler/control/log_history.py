@@ -73,6 +73,15 @@ class LogPage(NamedTuple):
         """The cursor before the last lines; "" where nothing is before them."""
         return join_cursors(self.before.values()) if self.more else ""
 
+    def as_dict(self, lines: Iterable[LogLine]) -> dict[str, Any]:
+        """The page as the control API has it, with these lines instead of its own."""
+        return {
+            "lines": [line.as_dict() for line in lines],
+            "next": self.next,
+            "previous": self.previous or None,
+            "missed": list(self.missed),
+        }
+
 
 class _Found(NamedTuple):
     """What was found of one server: each item with the cursor before it; the cursors around all of them.
@@ -160,7 +169,10 @@ def read_after(
 
 def _merged(found: Iterable[_Found]) -> list[tuple[str, LogLine | RunMark]]:
     """All items by time; those of one server stay in their own order, were the clock set back."""
-    timed = merge(*(_with_times(one.items) for one in found), key=itemgetter(0))
+    several = [one.items for one in found if one.items]
+    if len(several) == 1:
+        return several[0]
+    timed = merge(*map(_with_times, several), key=itemgetter(0))
     return [item for _, item in timed]
 
 
@@ -278,4 +290,5 @@ def _with_runs(
                 began.append((mark.offset, RunMark(mark.time, log.server, mark.run, mark.pid)))
     # Stable: a run begins before the line at the same offset.
     items = sorted([*began, *lines], key=itemgetter(0)) if began else lines
-    return [(f"{part.id}-{offset}", item) for offset, item in items]
+    file_id = part.id
+    return [(f"{file_id}-{offset}", item) for offset, item in items]

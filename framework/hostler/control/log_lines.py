@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from io import BytesIO
 from typing import Any, NamedTuple
 
 from hostler import LogMark
@@ -63,11 +64,11 @@ class Selection(NamedTuple):
 
     def accepts(self, line: LogLine) -> bool:
         """Whether this line is selected; one whose time is not known is, whatever the times."""
+        time, since, until = line.time, self.since, self.until
         return (
-            (line.time is None or (self.since or 0) <= line.time)
-            and (line.time is None or self.until is None or line.time < self.until)
-            and self.stream in {None, line.stream}
-            and self.run in {None, line.run}
+            (time is None or ((since is None or since <= time) and (until is None or time < until)))
+            and (self.stream is None or self.stream == line.stream)
+            and (self.run is None or self.run == line.run)
             and self.contains in line.text
         )
 
@@ -105,6 +106,7 @@ class PartLines:
     def __init__(self, server: str, part: LogPart, selection: Selection) -> None:
         self._server = server
         self._part = part
+        self._id = part.id
         self._selection = selection
         self._needle = selection.needle()
         self._is_own = part.marks is None and _is_own(part)
@@ -143,17 +145,13 @@ class PartLines:
         has_end = raw.endswith(b"\n")
         behind = start + len(raw) if has_end or len(raw) >= _BLOCK else start
         mark = self._mark_at(start)
-        text = raw.removesuffix(b"\n").removesuffix(b"\r")[:LONGEST].decode(errors="replace")
-        line = LogLine(
-            time=None if mark is None else mark.time,
-            server=self._server,
-            stream=None if mark is None else mark.stream or None,
-            run=None if mark is None else mark.run,
-            pid=None if mark is None else mark.pid,
-            text=text,
-            cursor=f"{self._part.id}-{behind}",
-            partial=not has_end or len(raw) > LONGEST + 2,
-        )
+        text = raw.removesuffix(b"\n").removesuffix(b"\r")[:LONGEST].decode("utf-8", "replace")
+        partial, cursor = not has_end or len(raw) > LONGEST + 2, f"{self._id}-{behind}"
+        if mark is None:
+            line = LogLine(None, self._server, None, None, None, text, cursor, partial)
+        else:
+            known = (mark.stream or None, mark.run, mark.pid)
+            line = LogLine(mark.time, self._server, *known, text, cursor, partial)
         if self._is_own if mark is None else mark.is_json:
             return _of_json(line, raw)
         return _without_stamp(line) if mark is None or mark.is_stamped else line
@@ -170,8 +168,12 @@ class PartLines:
 def _found(data: bytes, needle: bytes) -> Iterator[tuple[int, bytes]]:
     """The lines with this text in it, each with its offset in the data and with its end."""
     start = 0
+    if not needle:
+        for line in BytesIO(data):
+            yield start, line
+            start += len(line)
     while start < len(data):
-        hit = data.find(needle, start) if needle else start
+        hit = data.find(needle, start)
         if hit < 0:
             return
         start = data.rfind(b"\n", start, hit) + 1 or start

@@ -15,9 +15,8 @@ from hostler import Server, ServerSpec, Supervisor
 from hostler.control import log_lines
 from hostler.control.board import Board
 from hostler.control.log_history import CURSOR, ServerLog, parse_cursor, read_after, read_last
-from hostler.control.log_lines import LogLine as Line
-from hostler.control.log_lines import Selection
-from hostler.control.log_shapes import LogLine, LogPage
+from hostler.control.log_lines import LogLine, Selection
+from hostler.control.log_shapes import LogPage
 from hostler.control.log_stream import LogSource, LogStream
 from hostler.control.log_tails import LiveTails, tail_lines
 from hostler.control.problems import Refused
@@ -93,12 +92,7 @@ class ServerLogs:
         lines = page.lines
         if query.after is None and not query.before:
             lines += tail_lines(self._without_log(names), selection, query.limit)
-        return 200, LogPage(
-            lines=[LogLine(**self._with_pid(line).as_dict()) for line in lines[-query.limit :]],
-            next=page.next,
-            previous=page.previous or None,
-            missed=list(page.missed),
-        )
+        return 200, page.as_dict(map(self._with_pid, lines[-query.limit :]))
 
     def _found(self, names: Sequence[str]) -> list[Server]:
         """These servers (all, without names), as far as they are still there."""
@@ -112,8 +106,10 @@ class ServerLogs:
     def _without_log(self, names: Sequence[str]) -> list[Server]:
         return [one for one in self._found(names) if log_path(one) is None]
 
-    def _with_pid(self, line: Line) -> Line:
-        return line._replace(pid=line.pid or self._pid_of(line.server, line.run, line.time))
+    def _with_pid(self, line: LogLine) -> LogLine:
+        if line.pid is not None:
+            return line
+        return line._replace(pid=self._pid_of(line.server, line.run, line.time))
 
     def _pid_of(self, name: str, run: int | None, moment: int | None) -> int | None:
         """The pid of a run, which its file knows only a moment later than what the run printed first."""

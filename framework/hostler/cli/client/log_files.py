@@ -55,12 +55,7 @@ class LogFiles:
         page = read_last(logs, selection, limit, before)
         if after is not None:
             page = read_after(logs, selection, limit, after)
-        return {
-            "lines": [line.as_dict() for line in page.lines],
-            "next": page.next,
-            "previous": page.previous or None,
-            "missed": list(page.missed),
-        }
+        return page.as_dict(page.lines)
 
 
 def _refusal(problems: Iterable[Problem]) -> ClientError:

@@ -31,6 +31,7 @@ class LogView:
         self._in_colour = _takes_colour()
         self._servers = list(servers)
         self._runs: dict[str, Run] = {}
+        self._prefixes: dict[str, str] = {}
 
     def know(self, runs: Mapping[str, Run]) -> None:
         """Take note of the present runs of servers of which no line was shown."""
@@ -58,7 +59,7 @@ class LogView:
         """What stands before the first line of a run; "" before others, and where the run is not known."""
         server, run = line["server"], (line["run"], line["pid"])
         known = self._runs.get(server, run)
-        if line["run"] is None:
+        if line["run"] is None or self._runs.get(server) == run:
             return ""
         self._runs[server] = run
         if self._raw or _is_same(run, known):
@@ -71,17 +72,20 @@ class LogView:
             return str(line["text"])
         text = harmless(line["text"])
         if self._with_name:
-            text = f"{self._prefix(line['server'])}{text}"
+            server = line["server"]
+            text = f"{self._prefixes.get(server) or self._prefix(server)}{text}"
         return f"{line['time'] or _NO_TIME} {text}" if self._with_time else text
 
     def _prefix(self, server: str) -> str:
         if server not in self._servers:
             self._servers.append(server)
+            self._prefixes.clear()  # they may be wider now
         width = min(max(map(len, self._servers)), _WIDEST)
         prefix = f"{harmless(server):<{width}} | "
-        if not self._in_colour:
-            return prefix
-        return f"\x1b[{_COLOURS[self._servers.index(server) % len(_COLOURS)]}m{prefix}\x1b[0m"
+        if self._in_colour:
+            prefix = f"\x1b[{_COLOURS[self._servers.index(server) % len(_COLOURS)]}m{prefix}\x1b[0m"
+        self._prefixes[server] = prefix
+        return prefix
 
 
 def _is_same(run: Run, known: Run) -> bool:
