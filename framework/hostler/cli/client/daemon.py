@@ -9,7 +9,16 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from hostler.cli.client.commands import Arguments, file_words
-from hostler.cli.client.transport import SILENCE, Answer, Closed, Unreachable, probe, request, stream
+from hostler.cli.client.transport import (
+    SILENCE,
+    Answer,
+    Closed,
+    StreamRefused,
+    Unreachable,
+    probe,
+    request,
+    stream,
+)
 from hostler.control.location import LONGEST_PATH, Location, locate, start_time
 from hostler.version import __version__
 
@@ -121,6 +130,9 @@ class Daemon:
                     elif name == b"data":
                         frames.append(Frame(kind, cursor, json.loads(value)))
                 yield frames
+        except StreamRefused as error:
+            self._refuse(error.answer, error.problem)
+            raise self._unreachable(error) from None
         except (Unreachable, ValueError) as error:
             raise self._unreachable(error) from None
 
@@ -157,9 +169,13 @@ class Daemon:
             raise self._unreachable(error) from None
         except TimeoutError:
             raise ClientError(TIMED_OUT, "timed_out", "it is not done in time, and goes on") from None
+        self._refuse(answer, value)
+        return value
+
+    def _refuse(self, answer: Answer, value: dict[str, Any]) -> None:
+        """Raise ClientError where the answer is a problem."""
         if answer.status >= 400 and "detail" in value:
             raise self._refusal(value, answer.headers.get("hostler-version", ""))
-        return value
 
     def _ask(self, method: str, target: str, body: object, timeout: float | None) -> Answer:
         """The answer; for a socket that is not there yet, or not any more, it waits a moment."""

@@ -152,6 +152,7 @@ class Following:
     def follow(self, daemon: Daemon) -> None:
         """Show what comes until the hostler has ended. Raises ClientError."""
         try:
+            daemon.get("/v1")  # waits for its socket, which comes after its lock
             for frames in daemon.frames(self._query.target(after=self._cursor)):
                 self._show(frames)
         except ClientError as error:

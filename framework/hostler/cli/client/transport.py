@@ -25,6 +25,21 @@ class Closed(Unreachable):
     """Raised when the connection ended before the answer did: whoever answered is about to end, or has."""
 
 
+class StreamRefused(Unreachable):
+    """Raised when a stream is answered by something else: the `problem` tells what, where it is one."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"it answered {answer.status}")
+        self.answer = answer
+
+    @property
+    def problem(self) -> dict[str, object]:
+        """The problem; empty where it tells none."""
+        with suppress(Unreachable):
+            return self.answer.json()
+        return {}
+
+
 class Answer:
     """The status, the headers (names in lower case) and the body of a response."""
 
@@ -75,7 +90,7 @@ def stream(path: str, target: str) -> Iterator[list[bytes]]:
     """The lines of an answer as they come; none of them when none came for a while. Ends with Unreachable."""
     with _sent(path, "GET", target, None, "Accept: text/event-stream\r\n") as connection:
         data, in_head, heard_at = b"", True, time.monotonic()
-        for piece in _received(connection, _TICK):
+        for piece in (pieces := _received(connection, _TICK)):
             if piece is None:
                 if time.monotonic() - heard_at >= SILENCE / 2:
                     probe(path)
@@ -88,7 +103,7 @@ def stream(path: str, target: str) -> Iterator[list[bytes]]:
                 head, _, data = data.partition(b"\r\n\r\n")
                 in_head = False
                 if _status(head) != 200:
-                    raise Unreachable(f"it answered {_status(head)}")
+                    raise StreamRefused(_parse(head + b"\r\n\r\n" + data + _rest(pieces)))
             *lines, data = data.split(b"\n") if not in_head else [data]
             yield lines
     raise Closed("the connection was closed")
@@ -127,6 +142,16 @@ def _received(connection: socket.socket, tick: float) -> Iterator[bytes | None]:
         if not piece:
             return
         yield piece
+
+
+def _rest(pieces: Iterator[bytes | None]) -> bytes:
+    """What comes until nothing does for a moment."""
+    data = b""
+    for piece in pieces:
+        if piece is None:
+            break
+        data += piece
+    return data
 
 
 def _parse(data: bytes) -> Answer:

@@ -8,11 +8,14 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from pathlib import Path
 
 from background_project import pid_of, servers, servers_pid, write
 from cli_project import eventually
+from hostler.control.control_lock import ControlLock
+from hostler.control.location import locate
 from hostler_process import HOSTLER, Run, Start, server_table
 
 INDEX = "log-rotation = { index = true }\n"
@@ -110,6 +113,37 @@ def test_following_goes_on_over_each_life_of_a_server_and_of_hostler(
     assert sum("hello" in line for line in following.stdout) == 3
     assert sum("web | changed" in line for line in following.stdout) == 2
     assert following.stderr == ["no hostler supervises hostler.toml now: waiting for one"]
+
+
+def test_following_a_server_that_the_next_hostler_does_not_have_is_told(
+    project: Path, run: Run, start: Start
+) -> None:
+    write(project, table("web", "--print", "hello"), table("old", "--print", "hello"))
+    run("up")
+    following = start("logs", "-f", "old")
+    following.wait_for("old | hello")
+    write(project, table("web", "--print", "hello"))
+    run("restart-daemon")
+    assert following.end() == 2, following.stderr
+    assert following.stderr[-1] == "there is no server 'old'; there are: web"
+
+
+def test_following_waits_for_the_socket_of_a_hostler_that_has_its_lock(
+    project: Path, run: Run, start: Start, environ: dict[str, str]
+) -> None:
+    write(project, table("web", "--print", "hello"))
+    run("up")
+    following = start("logs", "-f")
+    following.wait_for("web | hello")
+    run("down")
+    following.wait_for("waiting for one")
+    lock = ControlLock.take(locate(str(project / "hostler.toml"), environ).everywhere[0], relistens=False)
+    time.sleep(0.5)  # five looks of the follower; a machine that is slower tests less, and fails nothing
+    lock.release()
+    run("up")
+    following.wait_for("--- web: run 1 began")
+    following.send(signal.SIGINT)
+    assert following.end() == 130
 
 
 def test_no_line_comes_twice_and_none_is_lost_over_rotations_and_the_death_of_hostler(

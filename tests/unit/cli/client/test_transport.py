@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from hostler.cli.client import transport
-from hostler.cli.client.transport import Unreachable, request, stream
+from hostler.cli.client.transport import StreamRefused, Unreachable, request, stream
 
 Serve = Callable[..., str]
 
@@ -128,3 +128,6 @@ def test_a_stream_gives_whole_lines_and_says_when_none_come(serve: Serve) -> Non
 def test_a_stream_that_is_refused_is_told(serve: Serve) -> None:
     with pytest.raises(Unreachable, match="answered 503"):
         next(stream(serve(b"HTTP/1.0 503 No\r\n\r\n"), "/v1/events"))
+    with pytest.raises(StreamRefused) as told:
+        next(stream(serve(b'HTTP/1.0 404 No\r\n\r\n{"detail": "there is no such server"}'), "/v1/log"))
+    assert told.value.problem == {"detail": "there is no such server"}
