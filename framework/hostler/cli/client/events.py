@@ -35,7 +35,9 @@ def run(arguments: Arguments, output: Output) -> int:
     if arguments.has("follow"):
         with suppress(HostlerEnded):
             for told in daemon.follow(selection.target(page["next"])):
-                if told is not None and ("missed" in told or selection.accepts(told)):
+                if told is None:
+                    output.require_reader()
+                elif "missed" in told or selection.accepts(told):
                     output.answer(told, _line(told))
     return 0
 

@@ -155,6 +155,8 @@ class Following:
             daemon.get("/v1")  # waits for its socket, which comes after its lock
             for frames in daemon.frames(self._query.target(after=self._cursor)):
                 self._show(frames)
+                if not frames:
+                    self._output.require_reader()
         except ClientError as error:
             if error.code != NOT_RUNNING:
                 raise
@@ -171,6 +173,7 @@ class Following:
         while not deadline.is_over():
             if (daemon := find(self._arguments)) is not None:
                 return daemon
+            self._output.require_reader()
             time.sleep(_LOOK_SECONDS)
         return None
 

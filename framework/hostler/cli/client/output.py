@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 from collections.abc import Sequence
 from typing import TextIO
@@ -33,6 +34,15 @@ class Output:
             shown = [text for _, text in many]
         if shown:
             _write(sys.stdout, "\n".join(shown))
+
+    def require_reader(self) -> None:
+        """Raise BrokenPipeError where nobody reads the answer any more: in silence no write would tell."""
+        if sys.stdout is None:
+            return
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        if any(found & (select.POLLERR | select.POLLHUP) for _, found in poll.poll(0)):
+            raise BrokenPipeError
 
     def note(self, text: str) -> None:
         """Print what is no answer."""

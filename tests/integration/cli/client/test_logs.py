@@ -61,6 +61,9 @@ def test_lines_of_all_servers_are_shown_as_they_are_wanted(
     command = f"{' '.join(HOSTLER)} logs | head -n 1"
     head = subprocess.run(["sh", "-c", command], cwd=project, env=environ, capture_output=True, check=True)
     assert (head.stdout.count(b"\n"), head.stderr) == (1, b"")
+    for silent in ("logs", "events"):
+        command = f"{' '.join(HOSTLER)} {silent} -f | head -n 1"  # no line comes that could not be written
+        subprocess.run(["sh", "-c", command], cwd=project, env=environ, check=True, timeout=20)
 
     before = texts()
     run("down")
