@@ -40,8 +40,7 @@ def call(name: str, words: Sequence[str]) -> int:
         return 130
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # who has closed the pipe wants to read no more
-            where = f"{error.filename}: " if error.filename else ""
-            output.failure(ClientError(FAILED, "failed", f"{where}{error.strerror}"))
+            output.failure(ClientError(FAILED, "failed", _told(error)))
         return FAILED
 
 
@@ -49,6 +48,12 @@ def _function(name: str) -> Callable[[Arguments, Output], int]:
     module = import_module(f"hostler.cli.client.{_MODULES.get(name, name).replace('-', '_')}")
     function: Callable[[Arguments, Output], int] = getattr(module, name if name in _MODULES else "run")
     return function
+
+
+def _told(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError) and not error.filename:  # of os.getcwd()
+        return "the folder that this shell is in was removed: change to another one"
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
 
 
 def _refuse(name: str, words: Sequence[str], error: Usage) -> int:

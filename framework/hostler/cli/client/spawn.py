@@ -13,7 +13,7 @@ from contextlib import suppress
 from io import FileIO
 from typing import Any
 
-from hostler.cli.client.daemon import FAILED, TIMED_OUT, ClientError, Deadline
+from hostler.cli.client.daemon import BAD_CALL, FAILED, TIMED_OUT, ClientError, Deadline
 from hostler.cli.client.rows import Row
 from hostler.files.namespace import namespace_of
 
@@ -50,7 +50,8 @@ def spawn(words: Sequence[str], file: str, deadline: Deadline, *, waits: bool = 
     if report.get("exists"):
         return None
     code = child.wait()
-    raise ClientError(code if code > 0 else FAILED, "failed", _failure(report, log, begin), log=log)
+    kind = "invalid_configuration" if code == BAD_CALL else "failed"
+    raise ClientError(code if code > 0 else FAILED, kind, _failure(report, log, begin), log=log)
 
 
 def _still_starting(pid: int, log: str, deadline: Deadline) -> ClientError:

@@ -191,7 +191,20 @@ def test_a_configuration_that_is_wrong_starts_nothing(project: Path, run: Run) -
     up = run("up")
     assert up.returncode == 2
     assert 'hostler.toml:2: servers.fake.comand: unknown key; did you mean "command"?' in up.stderr
+    problem = json.loads(run("up", "--json").stdout)["problem"]
+    assert (problem["type"], "comand" in problem["detail"]) == ("/problems/invalid_configuration", True)
     assert run("ps").returncode == 3
+
+
+def test_a_folder_that_was_removed_is_what_a_command_in_it_tells(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    command = (
+        f"mkdir gone; cd gone; rmdir ../gone; {sys.executable} -P -m hostler.cli ps"  # as an installed one
+    )
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environ, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == b"the folder that this shell is in was removed: change to another one\n"
 
 
 def test_a_server_that_is_given_up_is_told_with_its_last_line(project: Path, run: Run) -> None:
