@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from hostler.client.errors import NotRunning
-from hostler.client.following import Following
 from hostler.client.frames import LONGEST_SILENCE, FrameReader, Gap
 from hostler.client.place import PAUSE
+from hostler.client.stream_state import StreamState
 from hostler.client.streams import Streams, open_streams
 
 T = TypeVar("T")
@@ -21,8 +21,8 @@ _CHUNK = 65_536
 class AsyncFeed(Generic[T]):
     """The twin of Feed for asyncio: iterate over it inside `async with`. Cancelling a wait loses nothing."""
 
-    def __init__(self, following: Following[T], begin: Callable[[], Awaitable[str]] | None = None) -> None:
-        self._following = following
+    def __init__(self, state: StreamState[T], begin: Callable[[], Awaitable[str]] | None = None) -> None:
+        self._state = state
         self._begin = begin
         self._reader = FrameReader()
         self._streams: Streams | None = None
@@ -32,11 +32,11 @@ class AsyncFeed(Generic[T]):
     @property
     def cursor(self) -> str | None:
         """The place behind the value that was taken last; None where there was none yet."""
-        return self._following.cursor
+        return self._state.cursor
 
     async def __aenter__(self) -> Self:
         if self._begin is not None:
-            self._following.begin(await self._begin())
+            self._state.begin(await self._begin())
         return self
 
     async def __aexit__(
@@ -53,7 +53,7 @@ class AsyncFeed(Generic[T]):
         return self
 
     async def __anext__(self) -> T | Gap:
-        while (value := self._following.take()) is None:
+        while (value := self._state.take()) is None:
             if not await self.poll():
                 raise StopAsyncIteration
         return value
@@ -78,17 +78,17 @@ class AsyncFeed(Generic[T]):
         return not self._end.is_set()
 
     async def _connect(self) -> Streams:
-        streams = self._streams = await open_streams(self._following.place)
+        streams = self._streams = await open_streams(self._state.place)
         self._began = True
         self._reader = FrameReader()
-        streams.writer.write(self._following.request())
+        streams.writer.write(self._state.request())
         return streams
 
     async def _receive(self, streams: Streams) -> None:
         data = await streams.reader.read(_CHUNK)
         if not data:
             raise self._reader.end()
-        self._following.put(self._reader.feed(data))
+        self._state.put(self._reader.feed(data))
 
     def _disconnect(self) -> None:
         streams, self._streams = self._streams, None

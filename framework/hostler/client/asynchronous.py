@@ -16,10 +16,10 @@ from hostler.client import calls
 from hostler.client.async_feed import AsyncFeed
 from hostler.client.calls import Call, Stream
 from hostler.client.errors import Unreachable
-from hostler.client.following import Following
 from hostler.client.place import Place
+from hostler.client.stream_state import StreamState
 from hostler.client.streams import Streams, exchange, open_streams
-from hostler.client.waiting import Until, Waiting
+from hostler.client.wait import Until, Wait
 from hostler.control.log_shapes import LogLine, LogRun
 from hostler.control.shapes import ServerRow
 
@@ -130,7 +130,7 @@ class AsyncClient:
         self, *names: str, until: Until = "ready", stable: float = 0.0, timeout: float | None = None
     ) -> list[ServerRow]:
         """See Client.wait."""
-        waiting = Waiting(names, until, stable, timeout)
+        waiting = Wait(names, until, stable, timeout)
         snapshot = await self.servers()
         async with self._feed(calls.follow_events(), snapshot.cursor) as feed:
             while (rows := waiting.check(snapshot)) is None:
@@ -143,7 +143,7 @@ class AsyncClient:
     def _feed(
         self, stream: Stream[T], after: str | None, begin: Callable[[], Awaitable[str]] | None = None
     ) -> AsyncFeed[T]:
-        return AsyncFeed(Following(self._place, stream, after), begin)
+        return AsyncFeed(StreamState(self._place, stream, after), begin)
 
     async def _now(self) -> str:
         return (await self.about()).cursor

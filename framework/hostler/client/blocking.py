@@ -17,9 +17,9 @@ from hostler.client.calls import Call, Stream
 from hostler.client.connection import Connection, await_answer, open_socket
 from hostler.client.errors import Unreachable
 from hostler.client.feed import Feed
-from hostler.client.following import Following
 from hostler.client.place import Place
-from hostler.client.waiting import Until, Waiting
+from hostler.client.stream_state import StreamState
+from hostler.client.wait import Until, Wait
 from hostler.control.log_shapes import LogLine, LogRun
 from hostler.control.shapes import ServerRow
 
@@ -150,7 +150,7 @@ class Client:
         Or "healthy", "stopped" or "completed". Raises RequestRefused ("failed", "stopped") as soon as one is
         given up or stopped instead, and TimeoutError.
         """
-        waiting = Waiting(names, until, stable, timeout)
+        waiting = Wait(names, until, stable, timeout)
         snapshot = self.servers()
         with self._feed(calls.follow_events(), snapshot.cursor) as feed:
             while (rows := waiting.check(snapshot)) is None:
@@ -159,7 +159,7 @@ class Client:
         return rows
 
     def _feed(self, stream: Stream[T], after: str | None) -> Feed[T]:
-        return Feed(Following(self._place, stream, after))
+        return Feed(StreamState(self._place, stream, after))
 
     def _send(self, call: Call[T]) -> T:
         connection = self._kept()

@@ -12,9 +12,9 @@ from typing import Generic, Self, TypeVar
 
 from hostler.client.connection import is_readable, open_socket
 from hostler.client.errors import NotRunning
-from hostler.client.following import Following
 from hostler.client.frames import LONGEST_SILENCE, FrameReader, Gap
 from hostler.client.place import PAUSE
+from hostler.client.stream_state import StreamState
 
 T = TypeVar("T")
 
@@ -27,8 +27,8 @@ class Feed(Generic[T]):
     A Gap stands where some are missing. After a break it goes on where it was.
     """
 
-    def __init__(self, following: Following[T]) -> None:
-        self._following = following
+    def __init__(self, state: StreamState[T]) -> None:
+        self._state = state
         self._reader = FrameReader()
         self._opened: sockets.socket | None = None
         self._heard = 0.0
@@ -38,7 +38,7 @@ class Feed(Generic[T]):
     @property
     def cursor(self) -> str | None:
         """The place behind the value that was taken last; None where there was none yet."""
-        return self._following.cursor
+        return self._state.cursor
 
     def __enter__(self) -> Self:
         return self
@@ -63,7 +63,7 @@ class Feed(Generic[T]):
         return self
 
     def __next__(self) -> T | Gap:
-        while (value := self._following.take()) is None:
+        while (value := self._state.take()) is None:
             if not self.poll(None):
                 raise StopIteration
         return value
@@ -94,10 +94,10 @@ class Feed(Generic[T]):
             time.sleep(PAUSE)
 
     def _connect(self) -> sockets.socket:
-        opened = self._opened = open_socket(self._following.place)
+        opened = self._opened = open_socket(self._state.place)
         self._reader = FrameReader()
         self._heard = time.monotonic()
-        opened.sendall(self._following.request())
+        opened.sendall(self._state.request())
         return opened
 
     def _receive(self, opened: sockets.socket, seconds: float | None) -> None:
@@ -113,7 +113,7 @@ class Feed(Generic[T]):
         if not data:
             raise self._reader.end()
         self._heard = time.monotonic()
-        self._following.put(self._reader.feed(data))
+        self._state.put(self._reader.feed(data))
 
     def _disconnect(self) -> None:
         opened, self._opened = self._opened, None

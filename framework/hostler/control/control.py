@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from hostler import ControlSpec, ProcessAlreadyRunning, Supervisor, __version__
 from hostler.control.control_socket import ControlSocket
-from hostler.control.listening import Listening
+from hostler.control.lazy_server import LazyServer
 from hostler.control.location import Location, locate, locate_namespace
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class Control:
         self._socket: ControlSocket | None = None
         self._api: Api | None = None
         self._board: Board | None = None
-        self._unix = Listening(partial(self._serve, None))
-        self._tcp: Listening | None = None
+        self._unix = LazyServer(partial(self._serve, None))
+        self._tcp: LazyServer | None = None
 
     async def __aenter__(self) -> Self:
         """Lock the configuration and listen. Raises ProcessAlreadyRunning and EnvironmentSetupFailed."""
@@ -112,7 +112,7 @@ class Control:
         from hostler.control.tcp_listener import TcpListener  # noqa: PLC0415 - few have one
 
         listener = await asyncio.to_thread(TcpListener.open, self._spec)
-        self._tcp = Listening(partial(self._serve, listener), listener.tls)
+        self._tcp = LazyServer(partial(self._serve, listener), listener.tls)
         self._tcp.begin(listener.listener)
         return listener
 
@@ -124,13 +124,13 @@ class Control:
             return
         held, self._socket = self._socket, None
         both = [self._unix, *([] if self._tcp is None else [self._tcp])]
-        for listening in both:
-            listening.pause()
+        for server in both:
+            server.pause()
         # Who follows or waits is told first: the end of all others takes no time then.
         self._board.close()
         if self._api is not None:
             await self._api.close()
-        await asyncio.gather(*(listening.close() for listening in both))
+        await asyncio.gather(*(server.close() for server in both))
         held.release()
 
     @property
@@ -147,7 +147,7 @@ class Control:
     def idle_for(self) -> float:
         """The seconds since a client was connected last: 0 while one is, infinite when there was none."""
         both = [self._unix, *([] if self._tcp is None else [self._tcp])]
-        return min(listening.idle_for for listening in both)
+        return min(server.idle_for for server in both)
 
     def listen_again(self) -> None:
         """Make the lock and the socket anew, where somebody has removed them.

@@ -15,7 +15,7 @@ from hostler.client.place import Place
 T = TypeVar("T")
 
 
-class Following(Generic[T]):
+class StreamState(Generic[T]):
     """The values of a stream that nobody has taken yet, and the cursor behind the last one that was."""
 
     def __init__(self, place: Place, stream: Stream[T], after: str | None) -> None:

@@ -13,7 +13,7 @@ from hostler.control.shapes import ServerList, ServerRow
 Until = Literal["ready", "healthy", "stopped", "completed"]
 
 
-class Waiting:
+class Wait:
     """Looks at each snapshot until a condition has held for `stable` seconds on all servers in question."""
 
     def __init__(self, names: Sequence[str], until: Until, stable: float, timeout: float | None) -> None:

@@ -27,7 +27,7 @@ _FAILED = (
 ) % (len(_PROBLEM), _PROBLEM)
 
 
-class Listening:
+class LazyServer:
     """Waits for the first client, which waits for what `make` imports; `begin` may follow `pause`."""
 
     def __init__(self, make: Callable[[], Awaitable[HttpServer]], tls: ssl.SSLContext | None = None) -> None:
