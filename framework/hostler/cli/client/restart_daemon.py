@@ -165,7 +165,7 @@ def _begin(words: Sequence[str], file: str, deadline: Deadline) -> None:
     try:
         spawn(words, file, deadline)
     except ClientError as error:
-        if error.kind in {"failed", "invalid_configuration"}:
+        if error.code != TIMED_OUT:
             import shlex  # noqa: PLC0415 - only here
 
             layers = [word for pair in _options(words, _LAYERS) for word in pair]

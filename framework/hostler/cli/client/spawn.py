@@ -49,9 +49,15 @@ def spawn(words: Sequence[str], file: str, deadline: Deadline, *, waits: bool = 
             return list(later.get("servers", []))
     if report.get("exists"):
         return None
-    code = child.wait()
+    raise _ended(child.wait(), _failure(report, log, begin), log)
+
+
+def _ended(code: int, detail: str, log: str) -> ClientError:
+    usage, _, mistake = detail.partition("\n\nError: ")
+    if code == BAD_CALL and usage.startswith("Usage: "):  # of `hostler run`, which nobody has called
+        return ClientError(code, "invalid_request", mistake, log=log)
     kind = "invalid_configuration" if code == BAD_CALL else "failed"
-    raise ClientError(code if code > 0 else FAILED, kind, _failure(report, log, begin), log=log)
+    return ClientError(code if code > 0 else FAILED, kind, detail, log=log)
 
 
 def _still_starting(pid: int, log: str, deadline: Deadline) -> ClientError:

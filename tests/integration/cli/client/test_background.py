@@ -193,6 +193,10 @@ def test_a_configuration_that_is_wrong_starts_nothing(project: Path, run: Run) -
     assert 'hostler.toml:2: servers.fake.comand: unknown key; did you mean "command"?' in up.stderr
     problem = json.loads(run("up", "--json").stdout)["problem"]
     assert (problem["type"], "comand" in problem["detail"]) == ("/problems/invalid_configuration", True)
+    write(project, server_table())
+    unknown = run("up", "nope")
+    told = f"no server 'nope' in {project}/hostler.toml; there are: fake\n"
+    assert (unknown.returncode, unknown.stderr) == (2, told)
     assert run("ps").returncode == 3
 
 
