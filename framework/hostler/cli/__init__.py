@@ -11,7 +11,7 @@ from hostler.cli.inherited_state import start_clean
 
 OWN_NAMES = (
     *("run", "explain", "crashes", "check", "show", "plugins", "schema", "init", "import"),
-    "service",
+    *("service", "top"),
 )
 # By hand, as the table of these commands has more than most calls need; a test compares the two.
 CLIENT_NAMES = (

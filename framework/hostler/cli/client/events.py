@@ -27,7 +27,7 @@ def run(arguments: Arguments, output: Output) -> int:
         for event in page["events"]:
             servers.add(event["server"])
             if selection.accepts(event):
-                output.answer(event, _line(event))
+                output.answer(event, line_of(event))
         cursor = page["next"]
     # One that was removed has events still.
     rows = daemon.get("/v1/servers")["servers"]
@@ -38,7 +38,7 @@ def run(arguments: Arguments, output: Output) -> int:
                 if told is None:
                     output.require_reader()
                 elif "missed" in told or selection.accepts(told):
-                    output.answer(told, _line(told))
+                    output.answer(told, line_of(told))
     return 0
 
 
@@ -63,7 +63,7 @@ class EventSelection:
         return is_late and (not self.names or event["server"] in self.names)
 
 
-def _line(event: dict[str, Any]) -> str:
+def line_of(event: dict[str, Any]) -> str:
     """One line for people: time, server and kind, then what the event says."""
     if "missed" in event:
         count = "" if event["missed"] is None else f"{event['missed']} "
