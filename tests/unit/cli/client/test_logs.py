@@ -28,11 +28,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_ends_when_no_hostler_comes_back(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs, "_RECONNECT_SECONDS", 0.2)
     assert call("logs", ["-f"]) == 3
-    assert capsys.readouterr().err.splitlines() == [
+    assert capfd.readouterr().err.splitlines() == [
         "no hostler supervises hostler.toml now: this is what its servers have printed before",
         "no hostler supervises hostler.toml now: waiting for one",
     ]
@@ -43,6 +43,10 @@ class Told:
 
     def __init__(self, *frames: Frame) -> None:
         self._sent = frames
+
+    def get(self, target: str) -> dict[str, object]:
+        assert target == "/v1"
+        return {}
 
     def frames(self, target: str) -> Iterator[list[Frame]]:
         assert target == "/v1/log?after=a%2D1"
