@@ -66,10 +66,9 @@ def request(
     is nobody, or the hostler hangs: it may be busy for long with this, but not silent on another connection.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    tick = SILENCE / 2 if timeout is None else max(min(timeout, SILENCE / 2), _SHORTEST)
     with _sent(path, method, target, body) as connection:
         pieces = []
-        for piece in _received(connection, tick):
+        for piece in _received(connection, SILENCE / 2, deadline):
             if piece is not None:
                 pieces.append(piece)
             elif deadline is not None and time.monotonic() >= deadline:
@@ -128,10 +127,13 @@ def _sent(path: str, method: str, target: str, body: object, headers: str = "") 
         yield connection
 
 
-def _received(connection: socket.socket, tick: float) -> Iterator[bytes | None]:
-    """What comes, to its end; None each time that nothing came for `tick` seconds."""
-    connection.settimeout(tick)
+def _received(
+    connection: socket.socket, tick: float, deadline: float | None = None
+) -> Iterator[bytes | None]:
+    """What comes, to its end; None each time that nothing came for `tick` seconds, and at the deadline."""
     while True:
+        left = tick if deadline is None else min(tick, deadline - time.monotonic())
+        connection.settimeout(max(left, _SHORTEST))
         try:
             piece = connection.recv(_CHUNK)
         except TimeoutError:

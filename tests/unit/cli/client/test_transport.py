@@ -113,6 +113,17 @@ def test_a_short_timeout_is_not_held_up_by_the_patience_with_silence(
     assert time.monotonic() - begun < 10
 
 
+def test_a_timeout_is_kept_between_two_looks_whether_it_lives(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive = b"HTTP/1.0 200 OK\r\n\r\n"
+    monkeypatch.setattr(transport, "SILENCE", 4.0)  # it looks each 2 s
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError):
+        request(serve(None, alive, alive), "POST", "/v1/servers/stop", {}, timeout=2.1)
+    assert 2.1 <= time.monotonic() - begun < 3.8
+
+
 def test_a_stream_gives_whole_lines_and_says_when_none_come(serve: Serve) -> None:
     path = serve(b"HTTP/1.0 200 OK\r\n\r\nevent: state\ndata: {}\n\npart")
     lines = stream(path, "/v1/events")
