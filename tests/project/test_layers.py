@@ -184,7 +184,7 @@ def test_a_plugin_imports_public_names_only_and_no_other_plugin() -> None:
 # -- nothing at import -----------------------------------------------------------------------------
 
 ENGINE = ("pluggy", "anyio", "asyncio", "msgspec", "hostler.events.events")
-HEAVY = (*ENGINE, "aiohttp", "rich", "psutil", "click", "hmac", "html", "prometheus_client")
+HEAVY = (*ENGINE, "aiohttp", "rich", "psutil", "click", "hmac", "html", "prometheus_client", "textual")
 
 
 @pytest.mark.parametrize(
@@ -195,10 +195,11 @@ HEAVY = (*ENGINE, "aiohttp", "rich", "psutil", "click", "hmac", "html", "prometh
         ("from hostler import Supervisor", ENGINE),
         ("from hostler import ServerSpec, hookimpl", ("pluggy",)),
         ("import hostler.cli.check", ("click", "pluggy", "msgspec")),
+        ("import hostler.cli.top", ("click",)),
         ("import hostler.cli.run_session", (*ENGINE, "click")),
         (
             "import hostler.control.api, hostler.control.http_server",
-            tuple({*HEAVY} - {"prometheus_client", "click", "rich"}),
+            tuple({*HEAVY} - {"prometheus_client", "click", "rich", "textual"}),
         ),
     ],
 )

@@ -20,7 +20,7 @@ from hostler.cli.top.log_pane import LogPane
 from hostler.cli.top.screens import Page, Question
 from hostler.cli.top.server_table import ServerTable
 from hostler.cli.top.words import HELP, chosen_lines, counts, event_line, explained
-from hostler.client import AsyncClient, Gap, NotRunning
+from hostler.client import AsyncClient, Gap, NotRunning, RequestRefused
 from hostler.control.shapes import ServerRow
 from hostler.errors import ServerError
 from hostler.text.sanitize import harmless, one_line
@@ -67,7 +67,7 @@ class Top(App[int]):
         # With the colours of the terminal, all are left out for NO_COLOR; else there would be greys.
         super().__init__(ansi_color="NO_COLOR" in os.environ)
         self._client = client
-        self._file = file
+        self._file = one_line(file)
         self._history = History()
         self._rows: list[ServerRow] = []
         self._seen: datetime | None = None
@@ -110,12 +110,14 @@ class Top(App[int]):
     async def _look(self) -> None:
         self._rows = (await self._client.servers()).servers
         self._seen = datetime.now(UTC)
-        for row in self._rows:
-            if self._history.lacks(row):
-                # It may have been removed meanwhile.
-                with suppress(ServerError):
-                    self._history.keep(row.name, (await self._client.memory(row.name)).points)
         self._show()
+        lacking = [row.name for row in self._rows if self._history.lacks(row)]
+        for name in lacking:
+            # It may have been removed meanwhile.
+            with suppress(RequestRefused):
+                self._history.keep(name, (await self._client.memory(name)).points)
+        if lacking:
+            self._show()
 
     async def _hear(self, events: Any) -> bool:
         """Wait for an event, but not for long; False when no more come."""

@@ -160,6 +160,8 @@ async def test_the_filter_and_the_full_log(project: Path, environ: dict[str, str
         await until(pilot, lambda: (table.chosen, table.row_count) == ("talker", 1))
         await pilot.press("slash", "q")
         assert "no server has this in its name or state" in part(pilot, "#chosen")
+        await pilot.press("enter", *"sxrce")  # nothing is chosen
+        assert len(pilot.app.screen_stack) == 1
         await pilot.press("escape")
         await until(pilot, lambda: table.row_count == 2)
         assert pilot.app.focused is table
