@@ -161,7 +161,7 @@ class Api:
             events=events,
             next=self._board.cursor_of(number),
             missed=0 if missed is None else missed.count or 0,
-            gap=missed is not None and bool(query.after),
+            gap=missed is not None,
         )
 
     async def document(self, call: Call) -> tuple[int, object]:

@@ -78,9 +78,10 @@ class Board:
     def number_of(self, cursor: str) -> tuple[int, Missed | None]:
         """The number that a cursor stands for, and what is missed when one goes on there.
 
-        A cursor of another board, or of an event that is not kept any more, means the oldest that is kept.
+        "" is before the first event. A cursor of another board, or of an event that is not kept any more,
+        means the oldest that is kept.
         """
-        boot, _, text = cursor.partition("-")
+        boot, _, text = (cursor or self.cursor_of(0)).partition("-")
         oldest = self._count - len(self._events)
         is_number = text.isdecimal() and len(text) <= _LONGEST_NUMBER
         if boot != self._boot or not is_number or int(text) > self._count:

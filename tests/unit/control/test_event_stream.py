@@ -96,7 +96,18 @@ async def test_what_is_not_kept_any_more_is_a_gap(monkeypatch: pytest.MonkeyPatc
     task.cancel()
 
 
-@pytest.mark.parametrize("cursor", ["", "another-3", "x", "-", "é"])
+async def test_without_a_cursor_a_stream_begins_with_the_first_event() -> None:
+    source, reader = Source(), Reader()
+    board = board_of(source)
+    source.emit(2)
+    task = asyncio.create_task(EventStream(EventFeed(board), "", lambda event: True).send_to(reader.write))
+    frames = await reader.until(2)
+    assert [kind for kind, _ in frames] == ["notice", "notice"]
+    assert numbers(frames) == [1, 2]
+    task.cancel()
+
+
+@pytest.mark.parametrize("cursor", ["another-3", "x", "-", "é"])
 async def test_a_cursor_of_another_life_is_a_gap_of_unknown_length(cursor: str) -> None:
     source, reader = Source(), Reader()
     board = board_of(source)
