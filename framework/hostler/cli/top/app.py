@@ -140,9 +140,10 @@ class Top(App[int]):
 
     def _tell_lost(self, error: Exception) -> None:
         gone = isinstance(error, NotRunning)
-        what = f"no hostler supervises {self._file} now" if gone else f"lost: {one_line(str(error))}"
+        what = f"no hostler supervises {self._file} now" if gone else "hostler cannot be talked to"
         seen = "" if self._seen is None else f"; last news {self._seen.astimezone():%H:%M:%S}"
-        self._head.update(f"{what}, trying{seen}")
+        # What is long, at the end: it may be cut.
+        self._head.update(f"{what}, trying{seen}{'' if gone else f'; {one_line(str(error))}'}")
 
     def _show(self) -> None:
         self._head.update(f"hostler {self._client.version}  {self._file}  {counts(self._rows)}")

@@ -16,12 +16,14 @@ from typing import Any
 
 import pytest
 from background_project import pid_of, servers, servers_pid, write
+from controlled import short_folder
 from hostler.cli.top.app import Top
 from hostler.cli.top.log_pane import LogPane
 from hostler.cli.top.screens import Page, Question
 from hostler.cli.top.server_table import ServerTable
 from hostler.client import AsyncClient
 from hostler_process import HOSTLER, Run, Terminal, server_table
+from scripted_server import ScriptedServer
 from textual.pilot import Pilot
 from textual.widgets import Static
 
@@ -253,6 +255,15 @@ def test_without_a_hostler_it_ends_with_code_3(tmp_path: Path, environ: dict[str
         terminal = Terminal(tmp_path, environ, "top", *words)
         assert terminal.end() == code
         assert told in terminal.text
+
+
+def test_with_one_that_cannot_be_talked_to_it_ends_with_code_5(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    with short_folder() as folder, ScriptedServer(folder, [b"who is there?\r\n\r\n"]) as other:
+        terminal = Terminal(tmp_path, environ, "top", "--socket", other.path)
+        assert terminal.end() == 5
+    assert "hostler cannot be talked to" in terminal.text
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="there is no tmux here")
