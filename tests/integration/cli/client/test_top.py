@@ -231,8 +231,13 @@ async def test_without_colours_the_chosen_server_is_marked(
     monkeypatch.setenv("NO_COLOR", "1")
     async with top(project, environ) as pilot:
         segments = [one for strip in pilot.app.screen._compositor.render_strips() for one in strip]
-        filtered = [one for f in pilot.app._filters for one in f.apply(segments, pilot.app.styles.background)]
-        assert any(one.style and one.style.reverse and "fake" in one.text for one in filtered)
+        for one in pilot.app._filters:
+            if one.enabled:
+                segments = one.apply(segments, pilot.app.styles.background)
+        styles = [one.style for one in segments if one.style is not None]
+        colours = {colour for style in styles for colour in (style.color, style.bgcolor)}
+        assert all(colour is None or colour.is_default for colour in colours)
+        assert any(one.style and one.style.reverse and "fake" in one.text for one in segments)
 
 
 def test_what_is_missing_is_said(run: Run) -> None:
