@@ -42,6 +42,7 @@ class Reloading:
     load: Callable[[Mapping[str, str]], Configuration]
     view: View
     control: ControlSpec = field(default_factory=ControlSpec)
+    is_ending: Callable[[], bool] = lambda: False
     _handed: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _requested: asyncio.Event = field(default_factory=asyncio.Event)
@@ -58,6 +59,8 @@ class Reloading:
             try:
                 await self.reload()
             except ServerError as error:
+                if self.is_ending():  # a SIGHUP that came just before a Ctrl-C
+                    return
                 self.view.show_message(str(error), error=True)
                 self.view.show_message("reload failed; the running configuration is unchanged", error=True)
 
@@ -107,7 +110,7 @@ class Reloading:
         if dry_run:
             return changes
         again = [name for name in failed if name in changes.unchanged]
-        for line in lines(changes, again):
+        for line in () if self.is_ending() else lines(changes, again):
             self.view.show_message(line)
 
         self.view.learn_names(configuration)

@@ -67,10 +67,9 @@ class RunSession:
         self._supervisor = Supervisor(choice.of(configuration))
         self._supervisor.adopt_orphans()
         self._orphans = OrphanReaper(self._started)
-        self._reloading = Reloading(
-            self._supervisor, lambda environ: choice.of(load(environ)), self._view, configuration.control
-        )
         self._stop = asyncio.Event()
+        again, is_ending = (lambda environ: choice.of(load(environ))), self._stop.is_set
+        self._reloading = Reloading(self._supervisor, again, self._view, configuration.control, is_ending)
         self._control = RunControl(
             control,
             self._supervisor,

@@ -96,7 +96,7 @@ class PreparedRun(Run):
             return False
         self.recorder.unguard()
         clean_up_now(self.launch, self.context.store)
-        self.recorder.end()
+        self.recorder.remove()
         return True
 
 

@@ -70,11 +70,18 @@ class RunRecorder:
             self.context.processes.watchdog.remove(self.record.run_id)
 
     def end(self) -> None:
-        """Have it stand in the record that the tree is gone."""
+        """Have it stand in the record that the tree is gone; its file stays for the next run."""
+        self._done(self.context.store.end)
+
+    def remove(self) -> None:
+        """The same, where there is no next run: without a loop."""
+        self._done(self.context.store.clear)
+
+    def _done(self, note: Callable[[NameLock], None]) -> None:
         record, self.record = self.record, None
         try:
             if record is not None:
-                self.context.store.end(self.lock)
+                note(self.lock)
 
         except OSError as error:
             self.reporter.notice("record_unusable", f"the run record cannot be removed: {error}", "warning")

@@ -30,6 +30,7 @@ _CODES |= {"too_many": UNREACHABLE, "shutting_down": UNREACHABLE}
 _REBIND_SECONDS = 2.0
 _END_SECONDS = 5.0
 _LOOK_SECONDS = 0.01
+_EXIT_SECONDS = 0.5
 
 
 class Deadline:
@@ -151,6 +152,12 @@ class Daemon:
                 patience = Deadline(SILENCE / 2)
             time.sleep(_LOOK_SECONDS)
         return alive
+
+    def wait_for_exit(self) -> None:
+        """Wait until its process is gone, which has given the lock back: that takes a moment."""
+        patience = Deadline(_EXIT_SECONDS)  # a zombie, where the first process reaps none, would stay
+        while self._is_found and not patience.is_over():
+            time.sleep(_LOOK_SECONDS)
 
     def _refuse_hung(self) -> None:
         """Raise ClientError where it answers nobody, though its socket is there still."""

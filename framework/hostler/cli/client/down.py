@@ -27,5 +27,6 @@ def run(arguments: Arguments, output: Output) -> int:
             f"not all is stopped after {deadline.seconds:g} s; it goes on",
             hint=f"hostler down{file_words(arguments.file)} --force kills what is left",
         )
+    daemon.wait_for_exit()
     output.answer({"stopped": True}, "all servers are stopped")
     return 0
