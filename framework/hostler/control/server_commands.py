@@ -17,6 +17,7 @@ class ServerCommands:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._closing = asyncio.Event()
 
     def find(self, names: Sequence[str]) -> list[Server]:
         """The servers of these names (all, without names). Raises Refused for a name that is unknown."""
@@ -37,8 +38,10 @@ class ServerCommands:
         """Stop them, each after those that need it; tells whether each was not at rest."""
         was_up = [not one.state.at_rest for one in servers]
         names = [one.name for one in servers]
-        if names:
-            await self._carry_out([self._supervisor.stop(*names, force=command.force)], command)
+        # Without names it would stop all.
+        await self._carry_out(
+            (self._supervisor.stop(*names, force=command.force) for _ in names[:1]), command
+        )
         return was_up
 
     async def restart(self, servers: Sequence[Server], command: Command) -> list[bool]:
@@ -51,13 +54,16 @@ class ServerCommands:
         return [True] * len(servers)
 
     async def close(self) -> None:
-        """Wait for nothing any more. The servers go on as they were asked to."""
+        """Wait for nothing any more, and take no more commands. The servers go on as they were asked to."""
+        self._closing.set()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
     async def _carry_out(self, works: Iterable[Coroutine[Any, Any, Any]], command: Command) -> None:
+        if self._closing.is_set():
+            raise Refused("shutting_down", "this hostler is about to end")
         tasks = [self._begin(work) for work in works]
         if command.wait and tasks:
             async with asyncio.timeout(command.timeout):

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from bubblewrap import needs_bwrap
@@ -44,11 +43,7 @@ def owned(path: Path) -> tuple[int, int]:
     return stat.S_IMODE(found.st_mode), found.st_uid
 
 
-@pytest.fixture(autouse=True)
-def no_folder_is_left() -> Any:
-    before = set(Path("/tmp").glob("hostler-*"))
-    yield
-    assert {one for one in set(Path("/tmp").glob("hostler-*")) - before if "notify" in one.name} == set()
+pytestmark = pytest.mark.usefixtures("no_socket_folder_is_left")
 
 
 # -- ready -----------------------------------------------------------------------------------------
@@ -160,7 +155,7 @@ async def test_each_run_has_a_socket_of_its_own(directories: Directories, tmp_pa
         assert worker.server.state is State.WAITING_READY
         await worker.say("READY=1")
         await worker.server.wait_ready(10)
-        assert open_files() == files
+        await worker.until(lambda: open_files() == files)
 
 
 # -- places ----------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 from health_servers import open_files
@@ -19,11 +18,7 @@ from notify_servers import SPEAKER, kept, python
 LISTENS = "for line in os.fdopen"
 
 
-@pytest.fixture(autouse=True)
-def no_folder_is_left() -> Any:
-    before = set(Path("/tmp").glob("hostler-*"))
-    yield
-    assert {one for one in set(Path("/tmp").glob("hostler-*")) - before if "notify" in one.name} == set()
+pytestmark = pytest.mark.usefixtures("no_socket_folder_is_left")
 
 
 async def test_its_status_is_shown_in_one_clean_line_and_not_in_a_flood(

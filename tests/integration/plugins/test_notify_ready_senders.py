@@ -7,7 +7,6 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -21,11 +20,7 @@ LISTENS = "for line in os.fdopen"
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who sent a message")
 
 
-@pytest.fixture(autouse=True)
-def no_folder_is_left() -> Any:
-    before = set(Path("/tmp").glob("hostler-*"))
-    yield
-    assert {one for one in set(Path("/tmp").glob("hostler-*")) - before if "notify" in one.name} == set()
+pytestmark = pytest.mark.usefixtures("no_socket_folder_is_left")
 
 
 def send(path: Path, *messages: bytes) -> None:

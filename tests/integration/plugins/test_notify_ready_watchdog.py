@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -17,11 +16,7 @@ from notify_servers import SPEAKER, kept, python
 LISTENS = "for line in os.fdopen"
 
 
-@pytest.fixture(autouse=True)
-def no_folder_is_left() -> Any:
-    before = set(Path("/tmp").glob("hostler-*"))
-    yield
-    assert {one for one in set(Path("/tmp").glob("hostler-*")) - before if "notify" in one.name} == set()
+pytestmark = pytest.mark.usefixtures("no_socket_folder_is_left")
 
 
 async def test_a_watchdog_begins_with_ready_and_each_silence_is_a_failure(

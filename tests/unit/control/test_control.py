@@ -39,6 +39,9 @@ from hostler.cli.client.transport import Closed, Unreachable, stream
 from hostler.control import control as control_module
 from hostler.control.control import Control
 from hostler.control.location import locate
+from hostler.control.problems import Refused
+from hostler.control.server_commands import ServerCommands
+from hostler.control.shapes import Command
 from specs import MakeSpec, worker
 
 FIELDS = (
@@ -575,6 +578,19 @@ async def test_a_signal_is_asked_for_only_where_it_would_not_kill(directories: D
         async with controlled(directories=directories, relistens=relistens) as client:
             lock = Path(client.control.socket).with_suffix(".lock")
             assert json.loads(lock.read_text())["relistens"] is relistens
+
+
+async def test_a_command_that_comes_at_the_end_is_refused(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    async with controlled(make_spec("--no-listen"), directories=directories) as client:
+        commands = ServerCommands(client.supervisor)
+        await commands.close()
+        servers = commands.find(["fake"])
+        for ask in (commands.start, commands.stop, commands.restart):
+            with pytest.raises(Refused) as refused:
+                await ask(servers, Command())
+            assert refused.value.problem.type == "/problems/shutting_down"
 
 
 async def test_the_end_waits_for_no_client(make_spec: MakeSpec, directories: Directories) -> None:
