@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import socket
+import traceback
 from collections.abc import Sequence
 from secrets import token_hex
 from time import monotonic
@@ -150,9 +151,12 @@ class HttpServer:
             return _problem(Refused("timed_out", "it is not done in time, and goes on"))
         except (asyncio.CancelledError, ConnectionError):
             raise
-        except Exception:  # noqa: BLE001 - a fault in one answer must not end the connection without one
+        except Exception as error:  # noqa: BLE001 - a fault in one answer must not end the connection without one
             number = token_hex(4)
-            _LOG.exception("a request to the control API failed, number %s", number)
+            # Without the text of the error: nothing masks it, and it may quote a request or a secret.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            kind = type(error).__name__
+            _LOG.error("a request to the control API failed, number %s: %s\n%s", number, kind, where)
             return _problem(Refused("internal", f"hostler failed; its log has the reason, number {number}"))
 
     async def _answer(self, request: web.BaseRequest, routes: list[Route]) -> web.StreamResponse:
