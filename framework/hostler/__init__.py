@@ -120,7 +120,7 @@ if TYPE_CHECKING:
     )
     from hostler.process.disk.trusted_folder import trusted_folder as trusted_folder
     from hostler.secrets.credentials import is_secret_name as is_secret_name
-    from hostler.secrets.reference import Secret as Secret
+    from hostler.model.secret import Secret as Secret
     from hostler.supervisor.essential_servers import EssentialEnd as EssentialEnd
     from hostler.supervisor.handle import Server as Server, sample_memory as sample_memory
     from hostler.supervisor.listener import Listener as Listener, ListenerContext as ListenerContext
@@ -167,6 +167,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
         "model.diff": "Change Changes ListenerChanges",
         "model.heartbeat": "is_heartbeat",
         "model.launch": "Confinement Launch LogFiles Sink",
+        "model.secret": "Secret",
         "model.spec": "Configuration ControlSpec EnvFile ListenerSpec PluginSpec RestartPolicy ServerSpec",
         "model.states": "MOVES State",
         "model.units": "Duration Size option",
@@ -179,7 +180,6 @@ __all__, __getattr__, __dir__ = lazy_exports(
         "process.disk.directories": "Directories why_not_writable",
         "process.disk.trusted_folder": "trusted_folder",
         "secrets.credentials": "is_secret_name",
-        "secrets.reference": "Secret",
         "supervisor.essential_servers": "EssentialEnd",
         "supervisor.handle": "Server sample_memory",
         "supervisor.listener": "Listener ListenerContext",

@@ -19,10 +19,10 @@ from hostler.model.interpolation import escape
 from hostler.model.schema.paths import is_anchored, is_path, tidy
 from hostler.model.schema.server_keys import FILLED_AT_START
 from hostler.model.schema.tree import Node, Place, parse_tree, portable, with_children
+from hostler.model.secret import Secret
 from hostler.model.spec import Configuration, ControlSpec, EnvFile, PluginSpec, RestartPolicy, ServerSpec
 from hostler.model.units import Duration, Size
 from hostler.model.validation import ResolvedServer
-from hostler.secrets.reference import Secret
 from hostler.text.sanitize import escaped
 
 _Spec = TypeVar("_Spec", ServerSpec, RestartPolicy, ControlSpec)

@@ -21,6 +21,7 @@ from hostler.launching.server_user import account_of
 from hostler.launching.spec_secrets import credentials_in_clear, secrets_of_spec
 from hostler.model.choices import OutputMode
 from hostler.model.launch import Launch
+from hostler.model.secret import Secret
 from hostler.model.spec import Configuration, ControlSpec, PluginSpec, ServerSpec
 from hostler.plugins.options import build, option_fields
 from hostler.plugins.signatures import marked_hooks
@@ -30,7 +31,6 @@ from hostler.process.spawn.environment import refuse_leaks, secrets_of
 from hostler.process.spawn.executable import check_directory, find_program
 from hostler.process.tree.procfs import check_proc, doubt
 from hostler.secrets.masking import Masker
-from hostler.secrets.reference import Secret
 from hostler.text.port_arguments import named_ports
 from hostler.text.shell_syntax import surprising_syntax
 

@@ -12,8 +12,8 @@ from hostler.config.resolve.instantiate import TemplateInstantiator
 from hostler.errors import PluginError
 from hostler.model.interpolation import MalformedReference, names, strings
 from hostler.model.schema.tree import Node, plain
+from hostler.model.secret import Secret
 from hostler.model.spec import Configuration, ListenerSpec, PluginSpec, ServerSpec
-from hostler.secrets.reference import Secret
 
 Spec = TypeVar("Spec", ServerSpec, ListenerSpec)
 

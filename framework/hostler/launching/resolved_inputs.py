@@ -10,8 +10,8 @@ from types import MappingProxyType
 from hostler.errors import EnvironmentSetupFailed
 from hostler.launching.env_file import read_env_file
 from hostler.model.plain_value import PlainValue
+from hostler.model.secret import Secret
 from hostler.model.spec import PluginSpec, ServerSpec
-from hostler.secrets.reference import Secret
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)

@@ -9,10 +9,10 @@ from enum import Enum
 
 from hostler.model.dependencies import Need, as_needs
 from hostler.model.plain_value import PlainValue
+from hostler.model.secret import Secret
 from hostler.model.spec import ControlSpec, ListenerSpec, PluginSpec, ServerSpec
 from hostler.secrets.credentials import MASK, is_secret_name, masked_words, passwords_in
 from hostler.secrets.masking import Masker
-from hostler.secrets.reference import Secret
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)

@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
 from hostler.model.choices import InputMode, OutputMode
+from hostler.model.secret import Secret
 from hostler.model.values import Line, StreamName
-from hostler.secrets.reference import Secret
 
 _CONFIGURED = frozenset({"env", "env_file"})
 Cleanup: TypeAlias = Callable[[], None] | Callable[[], Awaitable[None]]

@@ -20,8 +20,8 @@ from hostler.model.choices import (
 )
 from hostler.model.dependencies import Need, Needs, as_needs
 from hostler.model.plain_value import PlainValue
+from hostler.model.secret import Secret
 from hostler.secrets.masking import Masker
-from hostler.secrets.reference import Secret
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hostler.concurrency.affinity import LoopAffinity
 from hostler.model.launch import Launch
 from hostler.model.plain_value import PlainValue
+from hostler.process.affinity import LoopAffinity
 from hostler.process.disk.directories import Directories, SecuredFolders
 from hostler.process.disk.run_record import RunStore
 from hostler.process.output.capture import OutputReader

@@ -20,7 +20,7 @@ from hostler.model.spec import ServerSpec
 from hostler.model.states import State
 from hostler.model.values import Auth, Endpoint
 from hostler.plugins.hook_stats import HookStats
-from hostler.records.memory_sampler import note_memory
+from hostler.supervisor.memory_sampler import note_memory
 
 P = ParamSpec("P")
 T = TypeVar("T")

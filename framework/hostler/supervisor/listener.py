@@ -14,11 +14,11 @@ from hostler.concurrency.broadcast import Subscription
 from hostler.concurrency.event_loop import loop_time
 from hostler.events.events import Event, Notice, PluginFailed
 from hostler.model.plain_value import PlainValue
+from hostler.model.secret import Secret
 from hostler.plugins.hidden_options import secrets_in
 from hostler.plugins.hook_calls import SLOW_STEP, Outcome
 from hostler.plugins.hook_stats import Failure, HookAccounting
 from hostler.secrets.masking import Masker
-from hostler.secrets.reference import Secret
 
 LISTEN = "listen"
 _REMEMBERED = 8192

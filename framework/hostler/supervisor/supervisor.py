@@ -21,8 +21,6 @@ from hostler.model.states import State
 from hostler.process.context import SupervisorContext
 from hostler.process.disk.directories import Directories
 from hostler.records.crash_store import CrashStore
-from hostler.records.memory_sampler import sample_memory
-from hostler.records.recorder import StateRecorder
 from hostler.records.status_store import StatusStore
 from hostler.supervisor.configuration import ConfigurationSource, configuration_of
 from hostler.supervisor.context import make_context
@@ -31,6 +29,8 @@ from hostler.supervisor.handle import Handles, Server
 from hostler.supervisor.leftovers import removed_leftovers
 from hostler.supervisor.listener import Listener, ListenerSetting
 from hostler.supervisor.listeners import ListenerTasks
+from hostler.supervisor.memory_sampler import sample_memory
+from hostler.supervisor.recorder import StateRecorder
 from hostler.supervisor.registry import ServerRegistry, all_of
 from hostler.supervisor.reload import Reloader
 

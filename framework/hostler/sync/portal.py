@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from anyio.from_thread import BlockingPortal
 
-from hostler.concurrency.affinity import refuse_forked
 from hostler.errors import ServerError
+from hostler.process.affinity import refuse_forked
 from hostler.supervisor.supervisor import Supervisor
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ import anyio
 
 from hostler.concurrency.event_loop import loop_time
 from hostler.events.events import Event
-from hostler.secrets.reference import Secret
+from hostler.model.secret import Secret
 from hostler.supervisor.listener import Listener, Patience
 from hostler.testing.fake_context import RecordedNotice
 

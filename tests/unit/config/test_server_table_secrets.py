@@ -8,8 +8,8 @@ import pytest
 from hostler.config.dump import dump
 from hostler.config.load import from_dict, load
 from hostler.errors import InvalidConfiguration
+from hostler.model.secret import Secret
 from hostler.model.spec import Configuration, EnvFile, PluginSpec, ServerSpec
-from hostler.secrets.reference import Secret
 
 Write = Callable[[str, str], Path]
 ENVIRON = {"HOME": "/home/ada", "WHERE": "vault", "HIDDEN": "file:hunter2-zebra", "TOKEN": "hunter2-zebra"}

@@ -30,7 +30,7 @@ from hostler import (
     hookimpl,
 )
 from hostler.process.tree.process_table import Table, read_table
-from hostler.records.memory_sampler import sample_memory
+from hostler.supervisor.memory_sampler import sample_memory
 from specs import QUICK, MakeSpec, announced, worker
 
 NO_RETRY = replace(QUICK, start_retries=0)
@@ -453,7 +453,7 @@ async def test_servers_whose_memory_is_due_together_share_one_look_at_the_proces
         waits += 1
         if waits > 1:
             await anyio.sleep_forever()
-        monkeypatch.setattr("hostler.records.memory_sampler.loop_time", lambda: math.inf)
+        monkeypatch.setattr("hostler.supervisor.memory_sampler.loop_time", lambda: math.inf)
 
     specs = [make_spec(name=name, memory_interval=3600.0) for name in names]
     async with Supervisor(specs, directories=directories) as supervisor:

@@ -15,8 +15,8 @@ from hostler.model.schema.external_values import located, secret
 from hostler.model.schema.fields import word
 from hostler.model.schema.server_keys import SERVER_KEYS
 from hostler.model.schema.tree import Node, plain, quoted, unfilled, with_children
+from hostler.model.secret import Secret
 from hostler.model.spec import PluginSpec
-from hostler.secrets.reference import Secret
 
 Spec = TypeVar("Spec", bound=PluginSpec)
 

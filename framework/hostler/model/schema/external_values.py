@@ -12,9 +12,9 @@ from hostler.model.schema.diagnostics import Diagnostics, likely, shown
 from hostler.model.schema.fields import entries, flag, text, word
 from hostler.model.schema.paths import absolute
 from hostler.model.schema.tree import Node, quoted
+from hostler.model.secret import FORM, Secret
 from hostler.model.spec import EnvFile
 from hostler.secrets.credentials import MASK, is_secret_name
-from hostler.secrets.reference import FORM, Secret
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _FILE = "file:"

@@ -26,8 +26,8 @@ from hostler.events.events import (
 from hostler.events.messages import in_words
 from hostler.model.states import State
 from hostler.records.crash_store import CrashStore
-from hostler.records.memory_sampler import note_memory
 from hostler.records.status_store import Status, StatusStore, Variables
+from hostler.supervisor.memory_sampler import note_memory
 
 # Events within this time are written together, after a respawn rather than before it. The states of many
 # servers are written one by one within as long again: a respawn does not wait for all of them.
