@@ -16,7 +16,7 @@ _CHANGES = {
     "framework/hostler/version.py": (r'__version__ = "[^"]+"', f'__version__ = "{VERSION}"'),
     # It lacks a route, and its rows have a field that nobody else knows.
     "framework/hostler/control/configuration_reload.py": (r'"/v1/environment"', '"/v1/of-another-name"'),
-    "framework/hostler/control/shapes.py": (
+    "framework/hostler/control/server_shapes.py": (
         r"(class ServerRow\(.*\n.*\n\n)",
         r"\1    novelty: str = 'unheard of'\n",
     ),

@@ -21,7 +21,7 @@ from hostler.client.place import Place
 from hostler.client.stream_state import StreamState
 from hostler.client.wait import Until, Wait
 from hostler.control.log_shapes import LogLine, LogRun
-from hostler.control.shapes import ServerRow
+from hostler.control.server_shapes import ServerRow
 
 if TYPE_CHECKING:
     import ssl

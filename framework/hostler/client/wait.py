@@ -8,7 +8,7 @@ from typing import Literal
 
 from hostler.client.errors import RequestRefused
 from hostler.control.conditions import Standing
-from hostler.control.shapes import ServerList, ServerRow
+from hostler.control.server_shapes import ServerList, ServerRow
 
 Until = Literal["ready", "healthy", "stopped", "completed"]
 

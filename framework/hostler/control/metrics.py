@@ -13,7 +13,7 @@ from hostler.control.problems import Refused
 from hostler.control.request_counts import RequestCounts
 from hostler.control.routing import Call, Route, Text
 from hostler.control.rows import server_row
-from hostler.control.shapes import ServerRow
+from hostler.control.server_shapes import ServerRow
 
 _TEXTS = ("text/plain", "application/openmetrics-text")
 _MISSING = "metrics need prometheus-client beside hostler: pip install 'hostler[metrics]'"

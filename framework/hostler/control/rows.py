@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from hostler import CrashRecord, Event, HealthReport, Server
 from hostler.control.memory import Sample
-from hostler.control.shapes import HealthWord, LastCrash, Memory, Restarts, ServerRow
+from hostler.control.server_shapes import HealthWord, LastCrash, Memory, Restarts, ServerRow
 
 
 def server_row(server: Server, sample: Sample | None) -> ServerRow:

@@ -21,7 +21,7 @@ from hostler.cli.top.screens import Page, Question
 from hostler.cli.top.server_table import ServerTable
 from hostler.cli.top.words import HELP, chosen_lines, counts, event_line, explained
 from hostler.client import AsyncClient, Gap, NotRunning, RequestRefused
-from hostler.control.shapes import ServerRow
+from hostler.control.server_shapes import ServerRow
 from hostler.errors import ServerError
 from hostler.text.sanitize import harmless, one_line
 

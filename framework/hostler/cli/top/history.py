@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from hostler.control.shapes import MemorySample, ServerRow
+from hostler.control.server_shapes import MemorySample, ServerRow
 
 POINTS = 60
 """Those of a whole line: one for each minute of an hour."""

@@ -10,7 +10,7 @@ from textual.widgets import DataTable
 
 from hostler.cli.top.history import History
 from hostler.cli.top.words import HEAD, SPARK_AT, cells, spark_width, style_of
-from hostler.control.shapes import ServerRow
+from hostler.control.server_shapes import ServerRow
 
 
 class ServerTable(DataTable[Text]):

@@ -12,7 +12,7 @@ from hostler.cli.client.events import line_of
 from hostler.cli.client.rows import is_fine, size, state_of
 from hostler.cli.formatting import format_duration, format_time
 from hostler.cli.top.history import POINTS, History
-from hostler.control.shapes import ServerRow
+from hostler.control.server_shapes import ServerRow
 from hostler.text.sanitize import one_line
 
 HEAD = ("NAME", "STATE", "HEALTH", "UPTIME", "RESTARTS", "MEMORY", "CPU", "URL")

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from hostler.cli.top.history import History
 from hostler.cli.top.words import chosen_lines, counts, event_line, explained, spark_width, style_of
-from hostler.control.shapes import MemorySample, ServerRow
+from hostler.control.server_shapes import MemorySample, ServerRow
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 TIME = "2026-11-30T12:00:00.000Z"
