@@ -141,7 +141,7 @@ class Monitor:
         plugins, spec = self._plugins, self._server.spec
         health = HealthMonitor(
             plugins.health_openers(self._server, self._run.endpoint),
-            on_change=lambda plugin: self._run.mailbox.post(HealthChanged(health, plugin)),
+            on_change=self._run.mailbox.post,
             on_flood=lambda name: plugins.health_failed(name, "floods the server with reports; slowed down"),
             on_report=self._reporter.counting.note_report,
             rule=spec.health,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -45,7 +45,7 @@ class PreparedRun(Run):
         """Build the launch; raises a ServerError when the configuration does not allow it."""
         vars(self).update(vars(begun))  # the same mailbox and tasks: plugins and commands hold on to them
         self.recorder = RunRecorder(self.context, self.reporter, lock)
-        learn, warn = self.reporter.masker.register, partial(self.warn, "secret_exposed")
+        learn, warn = self.reporter.masker.register, partial(self.reporter.warn, "secret_exposed")
         launch = build_launch(
             self.spec, self.context, generation=self.generation, given=given, learn=learn, warn=warn
         )
@@ -126,7 +126,7 @@ class LiveRun(PreparedRun):
         self.lines = LineBroadcast(
             self.capture, self.reporter, self.launch.followers, self._take_line, self._awaits_endpoint
         )
-        self.opened.callback(self.lines.end)
+        self.opened.callback(self._end_lines)
         self.update_lines()  # before the spawn: a thread reads, and what it reads unfollowed is lost
         self.process = self._spawn(run_id)
 
@@ -135,7 +135,7 @@ class LiveRun(PreparedRun):
             generation=self.generation,
             masker=self.reporter.masker,
             sinks=self.launch.take_sinks(),  # from here on the capture closes them
-            on_trouble=self._report_trouble,
+            on_trouble=self.reporter.report_trouble,
             streams=self.captured,
             count=self.reporter.counting.output,
         )
@@ -144,7 +144,7 @@ class LiveRun(PreparedRun):
         processes, capture = self.context.processes, self.capture
         try:
             if self.spec.guard:
-                processes.watchdog.add(run_id, self._report_trouble)
+                processes.watchdog.add(run_id, self.reporter.report_trouble)
             stdout_fd, stderr_fd = capture.write_fd("stdout"), capture.write_fd("stderr")
             return processes.spawn(self.launch, run_id=run_id, stdout_fd=stdout_fd, stderr_fd=stderr_fd)
         finally:
@@ -177,9 +177,9 @@ class LiveRun(PreparedRun):
             log_file=launch.log_file,
         )
 
-    def _report_trouble(self, topic: str, text: str, details: Mapping[str, object]) -> None:
-        level = "info" if topic == "sink_recovered" else "warning"
-        self.reporter.notice(topic, text, level, details)
+    def _end_lines(self) -> None:
+        self.lines.end()
+        del self.lines  # it holds this run, which would wait for the garbage collector
 
     # -- watching -----------------------------------------------------------------------------
 

@@ -132,7 +132,7 @@ class Run:
 
     def warn(self, topic: str, text: str) -> None:
         """Publish a warning about this run."""
-        self.reporter.notice(topic, text, "warning")
+        self.reporter.warn(topic, text)
 
     def start_soon(self, function: Callable[[], Awaitable[None]]) -> None:
         """Run a plugin's function beside this run; its failure is reported, and ends nothing."""

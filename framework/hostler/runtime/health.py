@@ -107,7 +107,7 @@ class HealthMonitor:
     """
 
     openers: dict[str, Opener]
-    on_change: Callable[[PluginHealth], None]
+    on_change: Callable[[HealthChanged], None]
     on_flood: Callable[[str], None]
     on_report: Callable[[str, Report], None]
     rule: HealthRule = HealthRule.ALL
@@ -185,7 +185,7 @@ class HealthMonitor:
                 return
             plugin.note_fault(fault)
             # A copy: it may wait for its turn while this one goes on.
-            self.on_change(replace(plugin))
+            self.on_change(HealthChanged(self, replace(plugin)))
             # A plugin that fails at once would keep the loop busy without a pause.
             await asyncio.sleep(delay)
             delay = min(delay * 2, _LONGEST_RETRY)
@@ -229,7 +229,7 @@ class HealthMonitor:
         plugin.note(cast("Report", report))
         self.on_report(plugin.name, cast("Report", report))
         if plugin.worth_reporting:
-            self.on_change(replace(plugin))
+            self.on_change(HealthChanged(self, replace(plugin)))
 
 
 def _is_cancelled() -> bool:

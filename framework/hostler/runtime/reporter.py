@@ -124,6 +124,14 @@ class Reporter:
         """Publish a Notice."""
         self.emit(Notice(**self.origin, topic=topic, text=text, level=level, details=details or {}))
 
+    def warn(self, topic: str, text: str) -> None:
+        """Publish a warning."""
+        self.notice(topic, text, "warning")
+
+    def report_trouble(self, topic: str, text: str, details: Mapping[str, object]) -> None:
+        """Publish what went wrong with the output, or that it is over."""
+        self.notice(topic, text, "info" if topic == "sink_recovered" else "warning", details)
+
     def deliver(self, item: StreamEvent | StreamGap) -> None:
         """Pass on one event of the server's event stream and count it; a mark counts those it stands for."""
         if isinstance(item, StreamEvent):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import signal
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -27,6 +31,7 @@ from hostler import (
     hookimpl,
 )
 from hostler.process.disk.run_record import RunRecord
+from hostler.supervisor.handle import engine_of
 from specs import QUICK, MakeSpec, announced
 from supervised_servers import reaches
 
@@ -268,3 +273,28 @@ async def test_a_process_that_cannot_be_put_on_record_is_ended_and_told_with_its
 
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
+
+
+async def test_a_run_that_crashed_is_freed_without_the_garbage_collector(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    """It holds the tails of its output: those of hundreds of servers would stay until a collection."""
+    spec = make_spec(plugins=with_plugin(Holds(directories.state.parent / "temporary", _goes_on)))
+    async with Supervisor(spec, directories=directories) as supervisor:
+        server = supervisor["fake"]
+        await server.wait_ready(10)
+        held = _held_by(engine_of(server).run)
+        gc.disable()
+        try:
+            assert server.pid is not None
+            os.kill(server.pid, signal.SIGKILL)
+            with anyio.fail_after(10):
+                await server.until(lambda: server.generation == 2 and server.state is State.RUNNING)
+            assert {name: kept() for name, kept in held.items() if kept() is not None} == {}
+        finally:
+            gc.enable()
+
+
+def _held_by(run: Any) -> dict[str, weakref.ref[object]]:
+    values = {"run": run, "capture": run.capture, "sink": run.capture._writers[0]}
+    return {name: weakref.ref(value) for name, value in values.items()}

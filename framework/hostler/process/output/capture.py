@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import anyio
 
@@ -91,12 +92,13 @@ class Capture:
         self._on_trouble = on_trouble
         self._masker = masker
         self._count = count
-        self._feed = LineFeed(self._loop, self._report_dropped)
-        self._writers = tuple(
+        self._feed = LineFeed(self._loop, partial(_report_dropped, on_trouble))
+        self._writers: tuple[SinkWriter, ...] = tuple(
             SinkWriter(sink, self._report_trouble, lambda: call_on_loop(self._loop, self._sink_closed), count)
             for sink in sinks
         )
         self._pipes: dict[StreamName, Pipe] = {}
+        self._tails: dict[StreamName, Tail] = {}
         self._write_fds: dict[StreamName, int] = {}
         self._open_streams = 0
         self._open_sinks = len(sinks)
@@ -140,8 +142,7 @@ class Capture:
 
     def tail(self, stream: StreamName, lines: int | None = None) -> str:
         """The last lines of a stream, redacted, within the last 64 KiB."""
-        pipe = self._pipes.get(stream)
-        text = (pipe.tail if pipe else Tail()).data().decode(errors="replace")
+        text = self._tails.get(stream, Tail()).data().decode(errors="replace")
         return text if lines is None else "".join(text.splitlines(keepends=True)[-lines:] if lines else [])
 
     async def drained(self, timeout: float, patience: float = 0.0) -> bool:
@@ -216,6 +217,7 @@ class Capture:
 
         self._open_streams += 1
         self._write_fds[stream] = childs
+        self._tails[stream] = Tail()
         self._pipes[stream] = Pipe(
             fd=ours,
             stream=stream,
@@ -224,6 +226,7 @@ class Capture:
             feed=self._feed,
             count=self._count,
             writers=self._writers,
+            tail=self._tails[stream],
             on_end=lambda: call_on_loop(self._loop, self._pipe_ended),
         )
 
@@ -244,10 +247,14 @@ class Capture:
     def _mark_closed(self) -> None:
         self._closed.set()
         self._on_closed(self)
+        # They hold this capture: hundreds of ended runs would wait for the garbage collector.
+        self._pipes.clear()
+        self._writers = ()
 
     def _report_trouble(self, topic: str, text: str, details: Mapping[str, object]) -> None:
         call_on_loop(self._loop, self._on_trouble, topic, self._masker.text(text), details)
 
-    def _report_dropped(self, lines: int) -> None:
-        text = f"{lines} lines of output were not shown: the program was busy"
-        self._on_trouble("output_dropped", text, {"lines": lines})
+
+def _report_dropped(on_trouble: OnTrouble, lines: int) -> None:
+    text = f"{lines} lines of output were not shown: the program was busy"
+    on_trouble("output_dropped", text, {"lines": lines})

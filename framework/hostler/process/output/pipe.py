@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hostler.model.values import StreamName
 from hostler.process.output.lines import LineCutter, LineFeed, Tail
@@ -24,8 +24,8 @@ class Pipe:
     feed: LineFeed
     count: OutputCount
     writers: Sequence[SinkWriter]
+    tail: Tail
     on_end: Callable[[], None]
-    tail: Tail = field(default_factory=Tail)
     open: bool = True
 
     def take(self, data: bytes) -> None:
