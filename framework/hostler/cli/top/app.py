@@ -19,7 +19,7 @@ from hostler.cli.top.history import History
 from hostler.cli.top.log_pane import LogPane
 from hostler.cli.top.screens import Page, Question
 from hostler.cli.top.server_table import ServerTable
-from hostler.cli.top.words import HELP, chosen_lines, counts, event_line, explained
+from hostler.cli.top.words import HELP, change_line, chosen_lines, counts, event_line, explained
 from hostler.client import AsyncClient, Gap, NotRunning, RequestRefused
 from hostler.control.server_shapes import ServerRow
 from hostler.errors import ServerError
@@ -37,17 +37,19 @@ class Top(App[int]):
     TITLE = "hostler top"
     ENABLE_COMMAND_PALETTE = False
     CSS = """
-    #head { text-style: bold; height: 1; }
-    #servers { height: auto; max-height: 50%; }
-    #chosen { height: 2; }
+    #head { text-style: bold; }
+    #head, #news { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    #servers { height: auto; max-height: 50%; scrollbar-size-horizontal: 0; }
+    #chosen { height: 2; text-wrap: nowrap; text-overflow: ellipsis; }
     #log { height: 1fr; overflow: auto; border-top: solid $foreground; }
     #filter { display: none; height: 1; border: none; padding: 0; }
     #filter.open { display: block; }
-    #news { height: 1; }
     .full #servers, .full #chosen { display: none; }
     DataTable:nocolor > .datatable--cursor { text-style: reverse; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        ("question_mark", "help", "Help"),  # first, as the last ones are cut in a narrow terminal
+        Binding("q", "quit", "Quit"),
         ("slash", "filter", "Filter"),
         ("s", "start", "Start"),
         ("x", "ask('stop')", "Stop"),
@@ -59,8 +61,6 @@ class Top(App[int]):
         Binding("y", "copy_url", "Copy URL", show=False),
         Binding("o", "open_url", "Open URL", show=False),
         Binding("escape", "leave", "Back", show=False),
-        ("question_mark", "help", "Help"),
-        Binding("q", "quit", "Quit"),
     ]
 
     def __init__(self, client: AsyncClient, file: str) -> None:
@@ -76,7 +76,7 @@ class Top(App[int]):
         self._facts = Static(id="chosen", markup=False)
         self._pane = LogPane(client)
         self._typed = Input(placeholder="name or state", id="filter")
-        self._news = Static("no event yet", id="news", markup=False)
+        self._news = Static(id="news", markup=False)
 
     def compose(self) -> ComposeResult:
         """The table, the log of the chosen server below it, and the last event."""
@@ -109,6 +109,8 @@ class Top(App[int]):
 
     async def _look(self) -> None:
         self._rows = (await self._client.servers()).servers
+        if self._seen is None:
+            self._news.update(change_line(self._rows, datetime.now(UTC)))
         self._seen = datetime.now(UTC)
         self._show()
         lacking = [row.name for row in self._rows if self._history.lacks(row)]
@@ -154,7 +156,7 @@ class Top(App[int]):
     def _show_chosen(self) -> None:
         row = self._chosen()
         if row is not None:
-            lines = chosen_lines(row, self._history, datetime.now(UTC))
+            lines = chosen_lines(row, self._history, datetime.now(UTC), self.size.width)
         elif self._rows:
             lines = "no server has this in its name or state; Escape shows all"
         else:
@@ -271,9 +273,6 @@ class Top(App[int]):
     def action_follow(self) -> None:
         """Have the log stand still, or follow again."""
         self._pane.toggle()
-        self._say(
-            "the log is followed" if self._pane.auto_scroll else "the log stands still; f follows it again"
-        )
 
     def action_copy_url(self) -> None:
         """Copy the URL of the chosen server."""

@@ -23,7 +23,7 @@ class History:
         """Whether there is a newer sample of a server than those that are known."""
         known = self._samples.get(row.name)
         if row.memory is None:
-            return known is None and row.pid is not None
+            return known is None  # also of one that runs no more: what it used before
         return not known or known[-1].time != row.memory.at
 
     def keep(self, name: str, samples: Sequence[MemorySample]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -179,11 +180,34 @@ async def test_the_filter_and_the_full_log(project: Path, environ: dict[str, str
         await pilot.resize_terminal(*SIZES[1])
         await until(pilot, lambda: "LAST 60 MIN" in shown(pilot))
         await pilot.press("question_mark")
-        assert "q             leave; the servers go on" in shown(pilot)
+        assert "q         leave; the servers go on" in shown(pilot)
         await pilot.press("q")
         assert pilot.app.is_running
         await pilot.press("q")
     assert not pilot.app.is_running
+
+
+async def test_the_log_is_followed_until_somebody_scrolls_up(
+    project: Path, environ: dict[str, str], run: Run
+) -> None:
+    program = "seq 100; while sleep 0.05; do echo more; done"
+    write(project, f"[servers.chatty]\nport = false\ncommand = ['sh', '-c', '{program}']\n")
+    assert run("up").returncode == 0
+    async with top(project, environ) as pilot:
+        log = pilot.app.query_one(LogPane)
+        await until(pilot, lambda: "| more" in shown(pilot))
+        await pilot.resize_terminal(60, 20)  # there are fewer lines of the log, and still the last ones
+        await until(pilot, lambda: "| more" in shown(pilot) and len(shown(pilot).splitlines()) == 20)
+        assert "q Quit" in shown(pilot)
+        await until(pilot, lambda: shown(pilot).splitlines()[4].endswith("█"))  # the minute of now
+        for keys in (("tab", "pageup"), ("f", "f")):
+            await pilot.press(*keys)
+            await until(pilot, lambda: re.search(r"stands still, [1-9]\d* new; f follows", shown(pilot)))
+            place = log.scroll_offset.y
+            await pilot.pause(0.3)
+            assert log.scroll_offset.y == place
+        await pilot.press("f")
+        await until(pilot, lambda: "stands still" not in shown(pilot) and "| more" in shown(pilot))
 
 
 async def test_the_url_is_copied_and_opened(

@@ -8,7 +8,18 @@ from typing import Any
 import msgspec
 import pytest
 from hostler.cli.top.history import History
-from hostler.cli.top.words import chosen_lines, counts, event_line, explained, spark_width, style_of
+from hostler.cli.top.words import (
+    HELP,
+    change_line,
+    chosen_lines,
+    counts,
+    event_line,
+    explained,
+    log_line,
+    spark_width,
+    style_of,
+)
+from hostler.client import LogRun
 from hostler.control.server_shapes import MemorySample, ServerRow
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
@@ -43,7 +54,8 @@ def test_memory_is_a_bar_for_each_minute_of_the_hour() -> None:
     history.keep("web", samples)
     assert history.spark("web", 60, NOW) == "▁" + " " * 56 + "█ ▄"
     assert history.spark("web", 3, NOW) == "█ ▄"
-    assert chosen_lines(row(), history, NOW).endswith("█ ▄")
+    assert chosen_lines(row(), history, NOW, 80).endswith(" " * 56 + "█ ▄")
+    assert chosen_lines(row(), history, NOW, 60).splitlines()[1] == "memory to 900 MiB " + " " * 39 + "█ ▄"
 
 
 def test_cpu_is_that_of_the_present_run() -> None:
@@ -58,11 +70,12 @@ def test_cpu_is_that_of_the_present_run() -> None:
 def test_samples_are_asked_for_when_there_are_newer_ones() -> None:
     history, memory = History(), {"rss": 1, "processes": 1, "at": sample(0, 1).time}
     assert history.lacks(row())
-    assert not history.lacks(row(pid=None))
+    assert history.lacks(row(pid=None, state="failed"))  # what it used before it was given up
     assert history.lacks(row(memory=memory))
     history.keep("web", [sample(0, 1)])
     assert not history.lacks(row(memory=memory))
     assert not history.lacks(row())
+    assert not history.lacks(row(pid=None))
 
 
 def test_a_server_is_explained_by_all_that_is_known_of_it() -> None:
@@ -91,6 +104,8 @@ def test_a_server_is_explained_by_all_that_is_known_of_it() -> None:
         "Disabled after failures: opencode.on_ready.",
     ):
         assert sentence in text
+    waiting = row(last_crash=crash | {"decision": ""})  # as while it waits for its next start
+    assert "killed by SIGKILL. c shows it." in "\n".join(explained(waiting, NOW))
     assert (style_of(sick), style_of(row()), style_of(row(pid=None, state="backoff"))) == ("red", "green", "")
 
 
@@ -102,7 +117,20 @@ def test_states_are_counted_and_events_are_lines_without_orders() -> None:
     restart = {"time": TIME, "server": "web", "event": "restart", "used": 1, "allowed": 5, "delay": 0.25}
     assert event_line(restart, NOW).endswith(" web: restart 1 of 5 in 0.2 s")
     notice = {"time": TIME, "server": "web", "event": "notice", "text": "slow"}
-    assert event_line(notice, NOW) == f"{TIME} web notice text=slow"
+    assert event_line(notice, NOW) == f"{NOW.astimezone():%H:%M:%S} web notice text=slow"
+    old, new = row(since="2026-11-30T11:00:00.000Z"), row(since=TIME, state="failed", reason="gave up")
+    assert change_line([row(), new, old], NOW) == f"{NOW.astimezone():%H:%M:%S} web: failed: gave up"
+    assert change_line([row()], NOW) == "no event yet"
+
+
+def test_a_run_that_has_no_process_is_marked_without_one() -> None:
+    run = LogRun(time=TIME, server="web", run=3, pid=None)
+    assert log_line(run) == f"--- {NOW.astimezone():%H:%M:%S} run 3 began ---"
+
+
+def test_the_help_fits_a_terminal_of_80_columns() -> None:
+    assert max(map(len, HELP.splitlines())) <= 64
+    assert HELP.count("\n") < 18
 
 
 def test_the_table_has_memory_where_there_is_room() -> None:
