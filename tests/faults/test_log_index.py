@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from hostler import LogIndex
-from hostler.control.log_history import LogPage, RunMark, ServerLog, read_after, read_last
+from hostler.control.log_forwards import read_after
+from hostler.control.log_history import LogPage, RunMark, ServerLog, read_last
 from hostler.control.log_lines import Selection
 from log_files import small_disk
 from written_logs import Writer

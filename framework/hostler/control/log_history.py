@@ -1,4 +1,4 @@
-"""Pages of the logs of several servers, merged by time: forwards from a cursor, or the last lines before one.
+"""Pages of the logs of several servers, merged by time: the last lines before a cursor.
 
 Only the standard library is needed, so that the command line can read logs where no hostler runs.
 """
@@ -15,7 +15,7 @@ from hostler.control.log_lines import LogLine, PartLines, Selection, format_micr
 from hostler.control.log_parts import LogPart, open_parts
 
 MOST_BYTES = 4 * 2**20
-"""Text of one server in a page, after which it ends, whatever its limit."""
+"""Text of one page (of one server, of the last lines), after which it ends, whatever its limit."""
 
 _LONGEST, _LONGEST_NUMBER = 20, 18
 _IN_NUMBER = frozenset("0123456789")
@@ -86,14 +86,13 @@ class LogPage(NamedTuple):
 class _Found(NamedTuple):
     """What was found of one server: each item with the cursor before it; the cursors around all of them.
 
-    `more` says whether there may be more, `matched` whether the cursor to go on from was in its files.
+    `more` says whether there may be more.
     """
 
     items: list[tuple[str, LogLine | RunMark]]
     first: str
     last: str
     more: bool
-    matched: bool = True
 
 
 def parse_cursor(text: str) -> dict[str, int]:
@@ -138,32 +137,6 @@ def read_last(
     )
 
 
-def read_after(
-    logs: Sequence[ServerLog],
-    selection: Selection,
-    count: int,
-    after: str,
-    *,
-    most_bytes: int = MOST_BYTES,
-) -> LogPage:
-    """The first `count` whole lines behind a cursor; "" is before the oldest that is kept."""
-    places = parse_cursor(after)
-    limits = _Limits(count, most_bytes)
-    found = {log.server: _after_of(log, selection, limits, places) for log in logs}
-    merged = _merged(found.values())
-    kept = merged[: _end_of_first(merged, count)]
-    left = {item.server: place for place, item in reversed(merged[len(kept) :])}
-    # A server whose log began after the cursor was given has no place in it.
-    is_lost = len(places) > sum(one.matched for one in found.values())
-    return LogPage(
-        [item for _, item in kept],
-        {name: one.first for name, one in found.items()},
-        {name: left.get(name, one.last) for name, one in found.items()},
-        more=bool(left) or any(one.more for one in found.values()),
-        missed=tuple(name for name, one in found.items() if is_lost and not one.matched and one.last),
-    )
-
-
 # -- several servers -------------------------------------------------------------------------------
 
 
@@ -203,13 +176,6 @@ def _start_of_last(items: Sequence[tuple[str, LogLine | RunMark]], count: int) -
 # -- one server ------------------------------------------------------------------------------------
 
 
-class _Limits(NamedTuple):
-    """How much is read of one server."""
-
-    lines: int
-    size: int
-
-
 def _last_of(
     log: ServerLog, selection: Selection, count: int, places: Mapping[str, int], unfinished: bool
 ) -> _Found:
@@ -243,36 +209,6 @@ def _parts_before(parts: Iterator[LogPart], places: Mapping[str, int]) -> Iterat
             is_behind = False
 
 
-def _after_of(log: ServerLog, selection: Selection, limits: _Limits, places: Mapping[str, int]) -> _Found:
-    with open_parts(log.path, places) as parts:
-        opened: list[LogPart] = []
-        place = None
-        while place is None and (part := next(parts, None)) is not None:
-            opened.append(part)
-            place = part.place_of(places) if places else None
-        return _found_after(log, selection, limits, opened[::-1], place)
-
-
-def _found_after(
-    log: ServerLog, selection: Selection, limits: _Limits, parts: Sequence[LogPart], place: int | None
-) -> _Found:
-    items: list[tuple[str, LogLine | RunMark]] = []
-    offset, size, lines, last = place or 0, 0, 0, ""
-    first = f"{parts[0].id}-{offset}" if parts else ""
-    for part in parts:
-        end = part.end()
-        found: list[tuple[int, LogLine]] = []
-        for start, line in PartLines(log.server, part, selection).forwards(offset, end):
-            if lines == limits.lines or size > limits.size:
-                items += _with_runs(log, selection, part, found, offset, start)
-                return _Found(items, first, f"{part.id}-{start}", more=True, matched=place is not None)
-            found.append((start, line))
-            lines, size = lines + 1, size + len(line.text)
-        items += _with_runs(log, selection, part, found, offset, end)
-        offset, last = 0, f"{part.id}-{max(offset, end)}"
-    return _Found(items, first, last, more=False, matched=place is not None)
-
-
 def _with_runs(
     log: ServerLog,
     selection: Selection,
@@ -282,13 +218,27 @@ def _with_runs(
     end: int,
 ) -> list[tuple[str, LogLine | RunMark]]:
     """The lines of a file, and where runs begin between two offsets, each with the cursor before it."""
-    began: list[tuple[int, LogLine | RunMark]] = []
-    if part.marks is not None:
-        for mark in part.marks.runs(start, end):
-            is_late = selection.since is not None and mark.time < selection.since
-            if selection.run in {None, mark.run} and not is_late:
-                began.append((mark.offset, RunMark(mark.time, log.server, mark.run, mark.pid)))
-    # Stable: a run begins before the line at the same offset.
-    items = sorted([*began, *lines], key=itemgetter(0)) if began else lines
     file_id = part.id
-    return [(f"{file_id}-{offset}", item) for offset, item in items]
+    return [
+        (f"{file_id}-{offset}", item)
+        for offset, item in join_runs(runs_between(log, selection, part, start, end), lines)
+    ]
+
+
+def runs_between(
+    log: ServerLog, selection: Selection, part: LogPart, start: int, end: int
+) -> list[tuple[int, RunMark]]:
+    """The beginnings of the selected runs between two offsets of a file, both included, each with its own."""
+    began: list[tuple[int, RunMark]] = []
+    for mark in () if part.marks is None else part.marks.runs(start, end):
+        is_late = selection.since is not None and mark.time < selection.since
+        if selection.run in {None, mark.run} and not is_late:
+            began.append((mark.offset, RunMark(mark.time, log.server, mark.run, mark.pid)))
+    return began
+
+
+def join_runs(
+    runs: Sequence[tuple[int, RunMark]], lines: Iterable[tuple[int, LogLine]]
+) -> Iterable[tuple[int, LogLine | RunMark]]:
+    """Both by their offsets; a run begins before the line at the same one."""
+    return merge(runs, lines, key=itemgetter(0)) if runs else lines

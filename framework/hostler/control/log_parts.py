@@ -39,8 +39,10 @@ class LogPart:
         self.changed_at = found.st_mtime
 
     def close(self) -> None:
-        """Close it."""
-        os.close(self._fd)
+        """Close it; a second time does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
         if self._unpacked is not None:
             self._unpacked.close()
 
@@ -106,7 +108,7 @@ class LogPart:
 def open_parts(path: Path, places: Mapping[str, int] | None = None) -> Iterator[Iterator[LogPart]]:
     """Open the files of a log one by one as they are asked for, the newest first; none where there is no log.
 
-    With `places` only what is behind these is to be read.
+    Only the last one that was given is open. With `places` only what is behind these is to be read.
     """
     with ExitStack() as stack:
         try:
@@ -133,6 +135,7 @@ def fingerprint(path: Path) -> tuple[int, ...]:
 def _parts(folder: int, name: str, places: Mapping[str, int] | None, stack: ExitStack) -> Iterator[LogPart]:
     """Files get higher numbers while we look, so none is passed over, but one may come twice."""
     seen: set[tuple[int, int]] = set()
+    given: LogPart | None = None
     number = missing = 0
     while missing <= _MOST_MISSING:
         part = _opened(folder, f"{name}.{number}" if number else name, places, newest=not number)
@@ -142,6 +145,9 @@ def _parts(folder: int, name: str, places: Mapping[str, int] | None, stack: Exit
             stack.callback(part.close)
             if part.identity not in seen:
                 seen.add(part.identity)
+                if given is not None:
+                    given.close()
+                given = part
                 yield part
 
 

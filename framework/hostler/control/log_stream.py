@@ -14,14 +14,15 @@ from typing import Any
 
 import msgspec
 
-from hostler.control.log_history import LogPage, RunMark, ServerLog, join_cursors, read_after, read_last
+from hostler.control.log_forwards import read_after
+from hostler.control.log_history import LogPage, RunMark, ServerLog, join_cursors, read_last
 from hostler.control.log_lines import LogLine, Selection
 from hostler.control.log_parts import fingerprint
 from hostler.control.log_tails import LiveTails
 
 Write = Callable[[bytes], Awaitable[None]]
 _LINES = 200  # at a time, as the loop has other things to do
-_BYTES = 256 * 1024  # of text that is read at a time, of all servers together
+_BYTES = 256 * 1024  # of text at a time
 _CHUNK = 64 * 1024
 _LOOK_SECONDS = 0.1
 _PATIENCE = 0.5  # for the pid of a run that is just being spawned
@@ -130,8 +131,7 @@ class LogStream:
         return page
 
     def _read(self, logs: Sequence[ServerLog], after: str) -> LogPage:
-        most = _BYTES // max(1, len(logs))
-        return read_after(logs, self._selection, _LINES, after, most_bytes=most)
+        return read_after(logs, self._selection, _LINES, after, most_bytes=_BYTES)
 
     # -- frames --------------------------------------------------------------------------------
 

@@ -14,7 +14,8 @@ from msgspec import Meta, Struct
 from hostler import Server, ServerSpec, Supervisor
 from hostler.control import log_lines
 from hostler.control.board import Board
-from hostler.control.log_history import CURSOR, ServerLog, parse_cursor, read_after, read_last
+from hostler.control.log_forwards import read_after
+from hostler.control.log_history import CURSOR, ServerLog, parse_cursor, read_last
 from hostler.control.log_lines import LogLine, Selection
 from hostler.control.log_shapes import LogPage
 from hostler.control.log_stream import LogSource, LogStream

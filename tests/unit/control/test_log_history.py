@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hostler import StreamName
-from hostler.control.log_history import RunMark, read_after, read_last
+from hostler.control.log_forwards import LogReader, read_after
+from hostler.control.log_history import RunMark, read_last
 from hostler.control.log_lines import LogLine, Selection
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,6 +46,28 @@ def test_the_last_lines_have_their_stream_run_pid_and_time(web: Writer) -> None:
     ]
     assert all(line.time for line in page.lines)
     assert [(item.run, item.pid) for item in page.items if isinstance(item, RunMark)] == [(2, 102)]
+
+
+def test_several_logs_of_many_files_are_read_by_time_with_one_file_of_each_open(tmp_path: Path) -> None:
+    writers = [Writer(tmp_path, name, max_size=200) for name in ("db", "web")]
+    for number in range(200):
+        writers[number % 2].file.write("stdout", b"line %d\n" % number)
+        time.sleep(0.0001)  # times are in microseconds
+    files = {path.name for path in tmp_path.glob("*.log.*")}
+    logs = [writer.log for writer in writers]
+    for writer in writers:
+        writer.file.close()
+    reader, found, whole = LogReader(logs, ALL, ""), list[LogLine](), read_after(logs, ALL, 1000, "").lines
+
+    while (page := reader.page(7)).lines:
+        opened = [str(fd.readlink()) for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()]
+        assert sum(name.startswith(str(tmp_path)) and ".log" in name for name in opened) <= 2
+        found += page.lines
+        assert read_after(logs, ALL, 1000, page.next).lines == whole[len(found) :]
+
+    assert len(files) >= 10
+    assert {*texts(found)} == {f"line {number}" for number in range(200)}
+    assert [line.time for line in found] == sorted(line.time or 0 for line in found)
 
 
 # -- the seam --------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from hostler.cli.client.log_query import LogQuery
 from hostler.cli.client.log_view import Run
 from hostler.cli.import_deadline import bounded_imports
 from hostler.config.load import load_resolved
-from hostler.control.log_history import ServerLog, read_after, read_last
+from hostler.control.log_forwards import read_after
+from hostler.control.log_history import ServerLog, read_last
 from hostler.control.log_lines import Selection, micros_of
 from hostler.control.server_logs import planned_log
 from hostler.errors import InvalidConfiguration, Problem

@@ -1,0 +1,141 @@
+"""The logs of several servers forwards from a cursor, merged by time and read as they are asked for.
+
+Only the standard library is needed, as for `log_history`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import merge
+from operator import itemgetter
+
+from hostler.control.log_history import (
+    MOST_BYTES,
+    LogPage,
+    RunMark,
+    ServerLog,
+    join_runs,
+    parse_cursor,
+    runs_between,
+)
+from hostler.control.log_lines import LogLine, PartLines, Selection
+from hostler.control.log_parts import LogPart, open_parts
+
+
+def read_after(
+    logs: Sequence[ServerLog],
+    selection: Selection,
+    count: int,
+    after: str,
+    *,
+    most_bytes: int = MOST_BYTES,
+) -> LogPage:
+    """The first `count` whole lines behind a cursor; "" is before the oldest that is kept."""
+    return LogReader(logs, selection, after).page(count, most_bytes)
+
+
+class LogReader:
+    """The whole lines behind a cursor, page by page, to the end that the files have by then.
+
+    Those of one server stay in their own order, were the clock set back.
+    """
+
+    def __init__(self, logs: Sequence[ServerLog], selection: Selection, after: str) -> None:
+        places = parse_cursor(after)
+        self._count = len(places)
+        self._servers = [_ServerReader(log, selection, places) for log in logs]
+        self._items = merge(*(server.items() for server in self._servers), key=itemgetter(0))
+        self._head: LogLine | RunMark | None = None
+        self._has_begun = False
+
+    def page(self, count: int, most_bytes: int = MOST_BYTES) -> LogPage:
+        """The next `count` lines; fewer where they have more text, or there are no more."""
+        if not self._has_begun:
+            self._has_begun, self._head = True, self._next()
+        before = {server.name: server.place for server in self._servers}
+        items: list[LogLine | RunMark] = []
+        head, size = self._head, 0
+        while head is not None:
+            if isinstance(head, LogLine):
+                if not count or size > most_bytes:
+                    break
+                count, size = count - 1, size + len(head.text)
+            items.append(head)
+            head = self._next()
+        self._head = head
+        behind = {server.name: server.place for server in self._servers}
+        return LogPage(items, before, behind, more=head is not None, missed=self._missed())
+
+    def _next(self) -> LogLine | RunMark | None:
+        _, item = next(self._items, (0, None))
+        return item
+
+    def _missed(self) -> tuple[str, ...]:
+        # A server whose log began after the cursor was given has no place in it.
+        is_lost = self._count > sum(server.has_place for server in self._servers)
+        return tuple(
+            server.name
+            for server in self._servers
+            if server.has_lost or (is_lost and not server.has_place and server.place)
+        )
+
+
+class _ServerReader:
+    """What one server has printed behind its place. Of its files, one is open at a time."""
+
+    def __init__(self, log: ServerLog, selection: Selection, places: Mapping[str, int]) -> None:
+        self.name = log.server
+        self.has_place = False
+        self.has_lost = False
+        self._log = log
+        self._selection = selection
+        self._places = places
+        self._id, self._offset = "", 0
+
+    @property
+    def place(self) -> str:
+        """The cursor before the item that was given last, or behind all; "" where there is no log."""
+        return f"{self._id}-{self._offset}" if self._id else ""
+
+    def items(self) -> Iterator[tuple[int, LogLine | RunMark]]:
+        """Each item with its time, or that of one before it, whichever is later."""
+        latest = 0
+        for part, start in self._parts():
+            end = part.end()
+            began = runs_between(self._log, self._selection, part, start, end)
+            lines = PartLines(self.name, part, self._selection).forwards(start, end)
+            for offset, item in join_runs(began, lines):
+                self._offset = offset
+                latest = max(latest, item.time or 0)
+                yield latest, item
+            self._offset = max(start, end)
+
+    def _parts(self) -> Iterator[tuple[LogPart, int]]:
+        """Its files, the oldest first, each while it is open and with the place from which on it is read."""
+        places = self._places
+        while True:
+            with open_parts(self._log.path, places) as parts:
+                part, place, following = _find(parts, places)
+                if part is None:
+                    return
+                if places is self._places:
+                    self.has_place = place is not None
+                elif place is None:
+                    self.has_lost = True  # it was removed meanwhile
+                self._id, self._offset = part.id, place or 0
+                yield part, place or 0
+            if not following:
+                return
+            places = {following: 0}
+
+
+def _find(parts: Iterator[LogPart], places: Mapping[str, int]) -> tuple[LogPart | None, int | None, str]:
+    """The file that one of these places is in, else the oldest; that place; the id of the file behind it."""
+    found: LogPart | None = None
+    place, own, following = None, "", ""
+    for part in parts:
+        found, own, following = part, part.id, own
+        place = part.place_of(places)
+        if place is not None:
+            break
+    return found, place, following
