@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import click
 
 from hostler.cli.arguments import DEFAULT_FILE, Layers, file_and_names, layer_options, unknown_server
 from hostler.cli.import_deadline import bounded_imports
-from hostler.cli.run_options import ControlChoice, ViewOptions, control_options, view_options
+from hostler.cli.run_options import ControlChoice, ControlOptions, ViewOptions, control_options, view_options
 from hostler.config.load import load_resolved
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.files.bounded_read import STDIN
@@ -60,13 +60,25 @@ def command(
 
     _refuse_bad_call(configuration, file, names, words, starts=control.starts)
 
+    again = read if configuration.path is not None else partial(_refuse_again, file)
+    reached = control.options(configuration, layers)
+    raise SystemExit(_run(configuration, names, words, shown, again, reached))
+
+
+def _run(
+    configuration: Configuration,
+    names: tuple[str, ...],
+    words: list[str] | None,
+    shown: ViewOptions,
+    again: Callable[[Mapping[str, str]], Configuration],
+    reached: ControlOptions | None,
+) -> int:
+    """Supervise the servers until the end of the run; the exit code."""
     from hostler.cli.output.views import make_view  # noqa: PLC0415 - the engine is imported when it is needed
     from hostler.cli.run_session import RunSession  # noqa: PLC0415
 
     view = make_view(configuration, shown, has_companion=bool(words))
-    again = read if configuration.path is not None else partial(_refuse_again, file)
     with_output = shown.shows_output(has_companion=bool(words))
-    reached = control.options(configuration, layers)
 
     async def run() -> int:
         session = RunSession(
@@ -81,7 +93,7 @@ def command(
     gc.freeze()
     gc.set_threshold(10_000)
     gc.enable()
-    raise SystemExit(asyncio.run(run()))
+    return asyncio.run(run())
 
 
 def _read(
