@@ -10,7 +10,7 @@ from textwrap import indent
 import click
 
 from hostler.cli.arguments import Layers, layer_options, select_servers, words_argument
-from hostler.cli.formatting import format_duration, format_time
+from hostler.cli.formatting import aligned, format_duration, format_time
 from hostler.events.crash import CrashRecord
 from hostler.events.messages import spent, what_followed
 from hostler.model.spec import Configuration
@@ -71,10 +71,7 @@ def _show(crashes: Sequence[StoredCrash], names: str, *, as_json: bool, in_full:
 
 def table(crashes: Sequence[StoredCrash]) -> str:
     """One line for each, in columns."""
-    rows = [_HEAD, *(_row(number, record) for number, record in crashes)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+    return aligned([_HEAD, *(_row(number, record) for number, record in crashes)])
 
 
 def page(crash: StoredCrash, now: datetime) -> str:

@@ -1,7 +1,8 @@
-"""Times and durations, as commands print them."""
+"""Times, durations and tables, as commands print them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 
@@ -21,3 +22,15 @@ def format_duration(seconds: float) -> str:
     if days:
         return f"{days} d {hours} h"
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+
+
+def aligned(lines: Sequence[Sequence[str]], right: int | None = None) -> str:
+    """Lines in columns; the one with the number `right` is aligned there."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if number == right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )

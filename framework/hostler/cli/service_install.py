@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from hostler.cli.client.commands import file_words
-from hostler.cli.client.daemon import FAILED, ClientError
+from hostler.cli.client.daemon import ClientError
 from hostler.cli.service_files.commands import as_line, state_of
 from hostler.cli.service_files.commands import call as call_manager
 from hostler.cli.service_files.file import is_ours, read, write
@@ -73,17 +73,13 @@ def _refuse_foreign(call: ServiceCall, text: str) -> None:
     """Raise ClientError for a file that is not of this service."""
     if not is_ours(text):
         raise ClientError(
-            FAILED,
             "not_ours",
             f"{call.path} is there already, and hostler has not written it",
             hint="remove it, or choose another --name",
         )
     if not call.manager.belongs(text, call.service):
         raise ClientError(
-            FAILED,
-            "not_ours",
-            f"{call.path} is the service of another configuration",
-            hint="choose another --name",
+            "not_ours", f"{call.path} is the service of another configuration", hint="choose another --name"
         )
 
 
@@ -94,7 +90,6 @@ def _refuse_second(call: ServiceCall, state: str) -> None:
         pid = location.owner().get("pid")
         file = file_words(call.service.configuration)
         raise ClientError(
-            FAILED,
             "exists",
             f"a hostler (pid {pid}) supervises {call.service.configuration} already",
             hint=f"hostler down{file}, and then again",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hostler.cli.client.daemon import FAILED, NOT_RUNNING, ClientError
+from hostler.cli.client.daemon import ClientError
 from hostler.cli.service_files.commands import as_line, state_of
 from hostler.cli.service_files.commands import call as call_manager
 from hostler.cli.service_files.file import is_ours, read, remove
@@ -22,11 +22,11 @@ def command(call: ServiceCall, no_stop: bool) -> int:
     """
     text = read(call.path)
     if text is None:
-        raise ClientError(NOT_RUNNING, "not_installed", f"there is no service {call.path}")
+        raise ClientError("not_installed", f"there is no service {call.path}")
     if not is_ours(text):
-        raise ClientError(FAILED, "not_ours", f"{call.path} stays: hostler has not written it")
+        raise ClientError("not_ours", f"{call.path} stays: hostler has not written it")
     if not call.manager.belongs(text, call.service):
-        raise ClientError(FAILED, "not_ours", f"{call.path} stays: it is of another configuration")
+        raise ClientError("not_ours", f"{call.path} stays: it is of another configuration")
 
     left = [call.manager.disable(call.service), *call.manager.forget(call.service)]
     if not no_stop:

@@ -24,9 +24,13 @@ from hostler.version import __version__
 
 FAILED, BAD_CALL, NOT_RUNNING, TIMED_OUT, UNREACHABLE = range(1, 6)
 
-_CODES = {"invalid_request": BAD_CALL, "invalid_configuration": BAD_CALL, "not_found": BAD_CALL}
-_CODES |= {"timed_out": TIMED_OUT, "unsupported": UNREACHABLE, "internal": UNREACHABLE}
-_CODES |= {"too_many": UNREACHABLE, "shutting_down": UNREACHABLE}
+# Of the kinds of problems; that of all others is FAILED.
+_CODES = {
+    **dict.fromkeys(("invalid_request", "invalid_configuration", "not_found"), BAD_CALL),
+    **dict.fromkeys(("not_running", "not_installed"), NOT_RUNNING),
+    **dict.fromkeys(("unreachable", "unsupported", "internal", "too_many", "shutting_down"), UNREACHABLE),
+    "timed_out": TIMED_OUT,
+}
 _REBIND_SECONDS = 2.0
 _END_SECONDS = 5.0
 _LOOK_SECONDS = 0.01
@@ -51,11 +55,14 @@ class Deadline:
 
 
 class ClientError(Exception):
-    """Raised when a command cannot be carried out: the exit code, and the problem as the API tells it."""
+    """Raised when a command cannot be carried out: the problem as the API tells it, and the exit code.
 
-    def __init__(self, code: int, kind: str, detail: str, **more: Any) -> None:
+    Without an `exit_code` it is that of the kind.
+    """
+
+    def __init__(self, kind: str, detail: str, exit_code: int | None = None, /, **more: Any) -> None:
         super().__init__(detail)
-        self.code = code
+        self.code = _CODES.get(kind, FAILED) if exit_code is None else exit_code
         self.problem: dict[str, Any] = {"type": f"/problems/{kind}", "detail": detail, **more}
 
     @property
@@ -83,7 +90,7 @@ class HostlerEnded(ClientError):
     """Raised when the hostler ended before its answer did."""
 
     def __init__(self) -> None:
-        super().__init__(NOT_RUNNING, "not_running", "the hostler has just ended")
+        super().__init__("not_running", "the hostler has just ended")
 
 
 class Daemon:
@@ -153,6 +160,16 @@ class Daemon:
             time.sleep(_LOOK_SECONDS)
         return alive
 
+    def shut_down(self, deadline: Deadline, *, force: bool = False) -> bool:
+        """Have it stop all servers and end; whether it has, when the time is over. Raises ClientError."""
+        try:
+            self.post("/v1/shutdown", {"force": force})
+        except ClientError as error:
+            if error.code != NOT_RUNNING:
+                raise
+        # It removes the lock last of all: nothing tells of that.
+        return not self.outlives(deadline)
+
     def wait_for_exit(self) -> None:
         """Wait until its process is gone, which has given the lock back: that takes a moment."""
         patience = Deadline(_EXIT_SECONDS)  # a zombie, where the first process reaps none, would stay
@@ -175,7 +192,7 @@ class Daemon:
         except Unreachable as error:
             raise self._unreachable(error) from None
         except TimeoutError:
-            raise ClientError(TIMED_OUT, "timed_out", "it is not done in time, and goes on") from None
+            raise ClientError("timed_out", "it is not done in time, and goes on") from None
         self._refuse(answer, value)
         return value
 
@@ -211,7 +228,7 @@ class Daemon:
             problem["hint"] = f"that hostler is {version}, this is {__version__}: hostler restart-daemon"
         detail = problem.pop("detail")
         problem.pop("type", None)
-        return ClientError(_CODES.get(kind, FAILED), kind, detail, **problem)
+        return ClientError(kind, detail, **problem)
 
     def _unreachable(self, error: Exception) -> ClientError:
         # At its end it closes its connections, and then releases the lock.
@@ -219,7 +236,7 @@ class Daemon:
         if not self.lives() or (ends and not self.outlives(Deadline(_END_SECONDS))):
             return HostlerEnded()
         text = f"the hostler (pid {self.pid}) cannot be talked to: {error}"
-        return ClientError(UNREACHABLE, "unreachable", text, hint=self._hint())
+        return ClientError("unreachable", text, hint=self._hint())
 
     def _hint(self) -> str:
         known = self.location.describe().get("socket")
@@ -257,7 +274,6 @@ def not_running(file: str) -> ClientError:
     """No hostler holds this configuration."""
     if not os.path.exists(file):
         return ClientError(
-            BAD_CALL,
             "invalid_configuration",
             f"there is no file {file}",
             hint="name another one; `hostler init` writes one",
@@ -265,5 +281,5 @@ def not_running(file: str) -> ClientError:
     location, text = locate(file, os.environ), f"no hostler supervises {file} now"
     if len(os.fsencode(location.socket)) > LONGEST_PATH:
         hint = f"one could not be reached: its socket would be {location.socket}, which is too long; "
-        return ClientError(NOT_RUNNING, "not_running", text, hint=hint + "set XDG_RUNTIME_DIR to a short one")
-    return ClientError(NOT_RUNNING, "not_running", text, hint=f"start one: hostler up{file_words(file)}")
+        return ClientError("not_running", text, hint=hint + "set XDG_RUNTIME_DIR to a short one")
+    return ClientError("not_running", text, hint=f"start one: hostler up{file_words(file)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hostler.cli.client.commands import Arguments, file_words
-from hostler.cli.client.daemon import NOT_RUNNING, TIMED_OUT, ClientError, Deadline, find
+from hostler.cli.client.daemon import ClientError, Deadline, find
 from hostler.cli.client.output import Output
 
 
@@ -14,15 +14,8 @@ def run(arguments: Arguments, output: Output) -> int:
         output.answer({"stopped": False}, f"no hostler supervises {arguments.file}")
         return 0
     deadline = Deadline(arguments.seconds("timeout", "5m"))
-    try:
-        daemon.post("/v1/shutdown", {"force": arguments.has("force")})
-    except ClientError as error:
-        if error.code != NOT_RUNNING:
-            raise
-    # It removes the lock last of all: nothing tells of that.
-    if daemon.outlives(deadline):
+    if not daemon.shut_down(deadline, force=arguments.has("force")):
         raise ClientError(
-            TIMED_OUT,
             "timed_out",
             f"not all is stopped after {deadline.seconds:g} s; it goes on",
             hint=f"hostler down{file_words(arguments.file)} --force kills what is left",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from hostler.cli.client.daemon import BAD_CALL, ClientError, Daemon
+from hostler.cli.client.daemon import ClientError, Daemon
 
 
 def variables_for(daemon: Daemon) -> dict[str, str | None]:
@@ -28,7 +28,6 @@ def _refuse_bytes(name: str, value: str) -> None:
         (name + value).encode()
     except UnicodeEncodeError:
         raise ClientError(
-            BAD_CALL,
             "invalid_request",
             f"the variable {name} is no UTF-8",
             hint="set it anew, or use --keep-environment",

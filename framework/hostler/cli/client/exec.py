@@ -32,5 +32,5 @@ def run(arguments: Arguments, output: Output) -> int:
         os.execvpe(program, list(arguments.command), os.environ | found["env"])  # noqa: S606 - that is the command
     except OSError as error:
         code = _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE
-        output.failure(ClientError(code, "failed", f"{program} cannot be run: {error.strerror}"))
+        output.failure(ClientError("failed", f"{program} cannot be run: {error.strerror}", code))
         return code

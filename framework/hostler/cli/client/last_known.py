@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from hostler.cli.client.rows import aligned
-from hostler.cli.formatting import format_time
+from hostler.cli.formatting import aligned, format_time
 
 if TYPE_CHECKING:
     from hostler.records.inspect import ServerInspection

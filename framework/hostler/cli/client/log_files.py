@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from hostler.cli.client.daemon import BAD_CALL, ClientError
+from hostler.cli.client.daemon import ClientError
 from hostler.cli.client.log_query import LogQuery
 from hostler.cli.client.log_view import Run
 from hostler.cli.import_deadline import bounded_imports
@@ -64,7 +64,7 @@ def _refusal(problems: Iterable[Problem]) -> ClientError:
         "without a hostler, logs are found by the configuration",
         [str(one) for one in problems],
     )
-    return ClientError(BAD_CALL, "invalid_configuration", detail, mistakes=mistakes)
+    return ClientError("invalid_configuration", detail, mistakes=mistakes)
 
 
 def _micros(text: str | None) -> int | None:

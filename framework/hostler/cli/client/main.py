@@ -40,7 +40,7 @@ def call(name: str, words: Sequence[str]) -> int:
         return 130
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # who has closed the pipe wants to read no more
-            output.failure(ClientError(FAILED, "failed", _told(error)))
+            output.failure(ClientError("failed", _told(error)))
         return FAILED
 
 
@@ -59,7 +59,7 @@ def _told(error: OSError) -> str:
 def _refuse(name: str, words: Sequence[str], error: Usage) -> int:
     own = words[: words.index("--")] if "--" in words else words
     if "--json" in own:
-        Output(as_json=True, quiet=False).failure(ClientError(BAD_CALL, "invalid_request", str(error)))
+        Output(as_json=True, quiet=False).failure(ClientError("invalid_request", str(error)))
     else:
         call = f"hostler {name} [OPTIONS] {CLIENT_COMMANDS[name].words}"
         Output(as_json=False, quiet=False).note(f"Usage: {call}\n\nError: {error}")

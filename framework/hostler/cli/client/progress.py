@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hostler.cli.client.daemon import FAILED, TIMED_OUT, ClientError, Daemon, Deadline
+from hostler.cli.client.daemon import ClientError, Daemon, Deadline
 from hostler.cli.client.rows import Row, chosen, standing, state_of
 
 _PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
@@ -69,20 +69,12 @@ class Waiting:
     def _refuse_given_up(self, rows: Sequence[Row]) -> None:
         for row in rows:
             if standing(row).is_given_up:
-                raise ClientError(
-                    FAILED,
-                    row["state"],
-                    self._why(row),
-                    server=row["name"],
-                )
+                raise ClientError(row["state"], self._why(row), server=row["name"])
 
     def _late(self, rows: Sequence[Row], seconds: float) -> ClientError:
         row = rows[0]
         return ClientError(
-            TIMED_OUT,
-            "timed_out",
-            f"not {self._what} after {seconds:g} s: {self._why(row)}",
-            server=row["name"],
+            "timed_out", f"not {self._what} after {seconds:g} s: {self._why(row)}", server=row["name"]
         )
 
     def _why(self, row: Row) -> str:

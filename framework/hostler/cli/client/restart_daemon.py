@@ -8,9 +8,6 @@ from itertools import pairwise
 
 from hostler.cli.client.commands import Arguments, Usage, file_words
 from hostler.cli.client.daemon import (
-    BAD_CALL,
-    FAILED,
-    NOT_RUNNING,
     TIMED_OUT,
     ClientError,
     Daemon,
@@ -63,7 +60,6 @@ def _words_of(daemon: Daemon, arguments: Arguments) -> list[str]:
         return [str(word) for word in words]
     file = file_words(arguments.file)
     raise ClientError(
-        BAD_CALL,
         "invalid_request",
         f"the hostler (pid {daemon.pid}) was not started by `hostler up`, so nobody else can start it anew",
         hint=f"hostler down{file}, and then start it as before, or in the background: hostler up{file}",
@@ -105,7 +101,6 @@ def _wait_idle(daemon: Daemon, within: Deadline) -> None:
         if within.is_over():
             name, running = busy
             raise ClientError(
-                FAILED,
                 "not_idle",
                 f"it was not idle within {within.seconds:g} s, so nothing was restarted; running: {running}",
                 server=name,
@@ -114,7 +109,7 @@ def _wait_idle(daemon: Daemon, within: Deadline) -> None:
         time.sleep(_LOOK_SECONDS)
     if not telling:
         text = "no server that runs tells what runs on it, so no quiet moment is known"
-        raise ClientError(FAILED, "not_idle", text, hint="leave out --when-idle")
+        raise ClientError("not_idle", text, hint="leave out --when-idle")
 
 
 def _busy(daemon: Daemon, telling: set[str]) -> tuple[str, str] | None:
@@ -146,15 +141,9 @@ def _options(words: Sequence[str], names: Sequence[str]) -> list[tuple[str, str]
 
 
 def _end(daemon: Daemon, arguments: Arguments, deadline: Deadline) -> None:
-    try:
-        daemon.post("/v1/shutdown", {})
-    except ClientError as error:
-        if error.code != NOT_RUNNING:
-            raise
-    if daemon.outlives(deadline):
+    if not daemon.shut_down(deadline):
         file = file_words(arguments.file)
         raise ClientError(
-            TIMED_OUT,
             "timed_out",
             f"not all is stopped after {deadline.seconds:g} s; it goes on, and nothing is started after it",
             hint=f"hostler down{file} --force kills what is left; then: hostler up{file}",

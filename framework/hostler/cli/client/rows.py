@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from hostler.cli.client.daemon import BAD_CALL, ClientError
-from hostler.cli.formatting import format_duration
+from hostler.cli.client.daemon import ClientError
+from hostler.cli.formatting import aligned, format_duration
 from hostler.control.conditions import Standing
 
 Row = dict[str, Any]
@@ -25,24 +25,12 @@ def refuse_unknown(known: Sequence[str], names: Sequence[str]) -> None:
     for name in names:
         if name not in known:
             there = ", ".join(known) or "none"
-            raise ClientError(BAD_CALL, "not_found", f"there is no server {name!r}; there are: {there}")
+            raise ClientError("not_found", f"there is no server {name!r}; there are: {there}")
 
 
 def table(rows: Iterable[Row]) -> str:
     """A line for each server under a head, in columns."""
     return aligned([_HEAD, *(_cells(row) for row in rows)], right=_HEAD.index("PID"))
-
-
-def aligned(lines: Sequence[Sequence[str]], right: int) -> str:
-    """Lines in columns; the one with the number `right` is aligned there."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if number == right else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
 
 
 def state_of(row: Row) -> str:

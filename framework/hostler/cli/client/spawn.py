@@ -13,7 +13,7 @@ from contextlib import suppress
 from io import FileIO
 from typing import Any
 
-from hostler.cli.client.daemon import BAD_CALL, FAILED, TIMED_OUT, ClientError, Deadline
+from hostler.cli.client.daemon import BAD_CALL, FAILED, ClientError, Deadline
 from hostler.cli.client.rows import Row
 from hostler.files.namespace import namespace_of
 
@@ -55,15 +55,15 @@ def spawn(words: Sequence[str], file: str, deadline: Deadline, *, waits: bool = 
 def _ended(code: int, detail: str, log: str) -> ClientError:
     usage, _, mistake = detail.partition("\n\nError: ")
     if code == BAD_CALL and usage.startswith("Usage: "):  # of `hostler run`, which nobody has called
-        return ClientError(code, "invalid_request", mistake, log=log)
+        return ClientError("invalid_request", mistake, log=log)
     kind = "invalid_configuration" if code == BAD_CALL else "failed"
-    return ClientError(code if code > 0 else FAILED, kind, detail, log=log)
+    return ClientError(kind, detail, code if code > 0 else FAILED, log=log)
 
 
 def _still_starting(pid: int, log: str, deadline: Deadline) -> ClientError:
     detail = f"the hostler (pid {pid}) does not listen after {deadline.seconds:g} s"
     hint = f"it still reads the configuration and imports plugins, and goes on; its log is {log}"
-    return ClientError(TIMED_OUT, "timed_out", detail, hint=hint, log=log)
+    return ClientError("timed_out", detail, hint=hint, log=log)
 
 
 def _argv(words: Sequence[str], file: str, log: str, descriptor: int) -> list[str]:
@@ -119,7 +119,7 @@ def _open_log(file: str) -> str:
         namespace = namespace_of(file, own.state, own.data)
         log = str(secure_directory(own.data_for(namespace)) / "daemon.log")
     except ServerError as error:
-        raise ClientError(FAILED, "failed", error.message, hint=error.context.hint) from None
+        raise ClientError("failed", error.message, hint=error.context.hint) from None
     with suppress(FileNotFoundError):
         if os.path.getsize(log) >= daemon_log.LARGEST:
             daemon_log.shift(log)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hostler.cli.client.commands import Arguments, Usage
-from hostler.cli.client.daemon import FAILED, ClientError, require
+from hostler.cli.client.daemon import ClientError, require
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import quoted
 from hostler.cli.client.rows import state_of
@@ -15,6 +15,6 @@ def run(arguments: Arguments, output: Output) -> int:
         raise Usage("name one server")
     row = require(arguments).get(f"/v1/servers/{quoted(arguments.names[0])}")
     if row["url"] is None:
-        raise ClientError(FAILED, "failed", f"it has no URL now: {state_of(row)}", server=row["name"])
+        raise ClientError("failed", f"it has no URL now: {state_of(row)}", server=row["name"])
     output.answer({"url": row["url"]}, row["url"])
     return 0

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 from collections.abc import Iterable, Sequence
 
-from hostler.cli.client.daemon import FAILED, UNREACHABLE, ClientError
+from hostler.cli.client.daemon import ClientError
 from hostler.cli.service_files.definition import Service
 from hostler.cli.service_files.init_system import InitSystem
 
@@ -31,7 +31,7 @@ def call(manager: InitSystem, commands: Sequence[Sequence[str]]) -> None:
             lines = [line for line in done.stderr.splitlines() if not line.startswith("Created symlink")]
             text = "\n".join(lines).strip() or f"exit code {done.returncode}"
             hint = f"when that is mended: {as_line(commands[place:])}"
-            raise ClientError(FAILED, "failed", f"`{shlex.join(argv)}`: {text}", hint=hint)
+            raise ClientError("failed", f"`{shlex.join(argv)}`: {text}", hint=hint)
 
 
 def as_line(commands: Iterable[Sequence[str]]) -> str:
@@ -49,4 +49,4 @@ def _run(manager: InitSystem, argv: Sequence[str]) -> subprocess.CompletedProces
 
 
 def _unreachable(manager: InitSystem, why: str) -> ClientError:
-    return ClientError(UNREACHABLE, "unreachable", f"{manager.name} cannot be talked to: {why}")
+    return ClientError("unreachable", f"{manager.name} cannot be talked to: {why}")

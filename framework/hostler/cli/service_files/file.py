@@ -8,7 +8,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from hostler.cli.client.daemon import FAILED, ClientError
+from hostler.cli.client.daemon import ClientError
 from hostler.cli.service_files.definition import MARKER
 
 _PATH = re.compile(r'^Environment="PATH=.*$|<key>PATH</key>\s*<string>[^<]*', re.MULTILINE)
@@ -68,4 +68,4 @@ def _refused(path: Path, what: str, error: OSError) -> ClientError:
     more = {}
     if isinstance(error, PermissionError) and not path.is_relative_to(Path.home()):
         more["hint"] = "a service for all users needs root (sudo); --user has one of your own"
-    return ClientError(FAILED, "failed", f"{path} cannot be {what}: {error.strerror}", **more)
+    return ClientError("failed", f"{path} cannot be {what}: {error.strerror}", **more)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import click
 
 from hostler.cli.arguments import DEFAULT_FILE, configuration_file
-from hostler.cli.client.daemon import BAD_CALL, FAILED, ClientError
+from hostler.cli.client.daemon import BAD_CALL, ClientError
 from hostler.cli.client.output import Output
 from hostler.cli.import_deadline import bounded_imports
 from hostler.cli.service_files.definition import Service, describe
@@ -84,7 +84,7 @@ def service_options(function: Callable[..., int]) -> Callable[..., None]:
             if not as_json:
                 raise
             mistakes = [str(one) for one in error.problems]
-            output.failure(ClientError(BAD_CALL, "invalid_configuration", error.message, mistakes=mistakes))
+            output.failure(ClientError("invalid_configuration", error.message, mistakes=mistakes))
             raise SystemExit(BAD_CALL) from None
 
     return command
@@ -101,14 +101,14 @@ def _call(
 ) -> ServiceCall:
     if name is not None and not _NAME.fullmatch(name):
         raise ClientError(
-            BAD_CALL, "invalid_request", f"--name takes letters, digits, '.', '_' and '-', found {name!r}"
+            "invalid_request", f"--name takes letters, digits, '.', '_' and '-', found {name!r}"
         )
     options = [f"--profile={one}" for one in profiles] + [f"--set={one}" for one in texts]
     try:
         file = str(configuration_file(file))
         service = describe(file, options, os.environ, is_own=is_own, name=name or "")
     except ValueError as error:
-        raise ClientError(FAILED, "failed", str(error)) from None
+        raise ClientError("failed", str(error)) from None
     manager = _manager(kind)
     return ServiceCall(service, manager, manager.path(service, os.environ), output, profiles, texts)
 
