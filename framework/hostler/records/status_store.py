@@ -14,7 +14,7 @@ from hostler.events.events import StateChanged
 from hostler.events.health import HealthReport
 from hostler.events.serialization import Serializable
 from hostler.model.states import State
-from hostler.process.disk.files import file_name, found_folder, own_folder, read_replaced, replace_file
+from hostler.process.disk.files import KeptFolder, file_name, found_folder, read_rewritten, rewrite_file
 from hostler.process.disk.run_record import boot_id
 from hostler.process.tree.process_table import own_start_time, start_time
 
@@ -84,6 +84,7 @@ class StatusStore:
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
+        self._folder = KeptFolder(data_dir, "status")
         # Both are remembered. Later there may be no descriptor left to read them with.
         boot_id(), own_start_time()
 
@@ -94,8 +95,11 @@ class StatusStore:
         to be trusted.
         """
         data = json.dumps(status.as_dict()).encode()
-        with own_folder(self._data_dir, "status") as folder:
-            replace_file(f"{file_name(status.server)}.json", data, folder)
+        rewrite_file(f"{file_name(status.server)}.json", data, self._folder.open())
+
+    def close(self) -> None:
+        """Close the folder; it is opened again by the next `write`."""
+        self._folder.close()
 
     def read(self, server: str) -> Status | None:
         """Read the status of a server; None where there is none, or none that makes sense."""
@@ -103,7 +107,7 @@ class StatusStore:
 
         try:
             with found_folder(self._data_dir, "status") as folder:
-                text = read_replaced(f"{file_name(server)}.json", folder)
+                text = read_rewritten(f"{file_name(server)}.json", folder)
             status = msgspec.convert(json.loads(text), Status)
         except (OSError, ValueError, TypeError, RecursionError):
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,11 +49,8 @@ async def clean_up(launch: Launch, store: RunStore, warn: Callable[[str], None])
         with anyio.move_on_after(_SINK_SECONDS):
             await run_in_thread(_close, sinks, warn, abandon_on_cancel=True)
 
-    caller = Caller()
-
     while launch.cleanups:
-        outcome = Outcome()
-        await caller.run(_call, {"cleanup": launch.cleanups.pop()}, _CLEANUP_SECONDS, outcome)
+        outcome = await _call(launch.cleanups.pop())
         if outcome.reason:
             warn(f"a clean-up {outcome.reason}")
 
@@ -89,10 +86,20 @@ def clean_up_now(launch: Launch, store: RunStore) -> None:
     store.remove_temporary(launch.temporary)
 
 
-async def _call(cleanup: Cleanup) -> None:
-    result = cleanup()
-    if inspect.isawaitable(result):
-        await result
+async def _call(cleanup: Cleanup) -> Outcome:
+    try:
+        result = cleanup()
+    except BaseException as error:  # noqa: BLE001 - as a hook's, whatever it is
+        return Outcome(error=error)
+
+    outcome = Outcome()
+    if inspect.isawaitable(result):  # else no task: hundreds that stop together would have one each
+        await Caller().run(_result_of, {"call": result}, _CLEANUP_SECONDS, outcome)
+    return outcome
+
+
+async def _result_of(call: Awaitable[object]) -> None:
+    await call
 
 
 def _leave_group(group: Path, warn: Callable[[str], None]) -> None:

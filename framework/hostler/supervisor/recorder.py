@@ -113,6 +113,8 @@ class StateRecorder:
         self._ended = True
         if self._timer is not None:
             self._timer.cancel()
+        if self._statuses is not None:
+            self._statuses.close()
 
     def _note_state(self, event: StateChanged) -> None:
         name = event.server

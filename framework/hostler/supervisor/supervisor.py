@@ -288,7 +288,6 @@ class Supervisor:
             raise failure
 
     def _end(self) -> None:
-        self._recorder.end()
         self._registry.refuse_commands()
         atexit.unregister(self._kill_now)
 
@@ -297,6 +296,7 @@ class Supervisor:
             self._context.affinity.leave()
             self._context.output.close()
 
+        self._recorder.end()  # not before: who is killed above is on record as stopped
         for server in self._registry.values():
             server.reporter.close()
 

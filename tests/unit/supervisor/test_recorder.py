@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -255,6 +256,51 @@ async def test_a_state_is_never_seen_half_written(tmp_path: Path) -> None:
             await anyio.to_thread.run_sync(store.write, Status.after(later))
 
     assert None not in seen
+
+
+def test_a_state_is_written_into_the_same_file_but_into_none_that_is_another_too(tmp_path: Path) -> None:
+    store, file, other = StatusStore(tmp_path), tmp_path / "status" / "fake.json", tmp_path / "other"
+    change = StateChanged(server="fake", generation=1, state=State.RUNNING, previous=State.WAITING_READY)
+
+    def write(generation: int, reason: str = "") -> int:
+        store.write(Status.after(replace(change, generation=generation, reason=reason)))
+        status = store.read("fake")
+        assert status is not None
+        assert (status.generation, status.reason) == (generation, reason)
+        assert file.stat().st_mode == stat.S_IFREG | 0o600
+        return file.stat().st_ino
+
+    first = write(1)
+    assert write(2) == first
+    assert write(3, "x" * 2000) != first  # it would have to grow
+
+    other.hardlink_to(file)
+    before = other.read_bytes()
+    write(4)
+    assert other.read_bytes() == before
+
+    file.unlink()
+    file.symlink_to(other)
+    write(5)
+    file.chmod(0o644)
+    write(6)
+    assert other.read_bytes() == before
+
+
+def test_a_folder_of_states_that_was_moved_or_replaced_gets_no_more_of_them(tmp_path: Path) -> None:
+    store, folder = StatusStore(tmp_path), tmp_path / "status"
+    change = StateChanged(server="fake", generation=1, state=State.RUNNING, previous=State.WAITING_READY)
+    store.write(Status.after(change))
+
+    moved = folder.rename(tmp_path / "moved")
+    store.write(Status.after(replace(change, generation=2)))
+    assert b'"generation": 1,' in (moved / "fake.json").read_bytes()
+    assert b'"generation": 2,' in (folder / "fake.json").read_bytes()
+
+    folder.rename(tmp_path / "again")
+    folder.symlink_to(moved)
+    with pytest.raises(OSError, match=r"Not a directory|symbolic links"):
+        store.write(Status.after(replace(change, generation=3)))
 
 
 async def test_a_disk_that_hangs_holds_up_the_end_for_three_seconds_at_most(

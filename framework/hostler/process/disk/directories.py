@@ -65,16 +65,16 @@ class SecuredFolders:
     def secure(self, path: Path) -> Path:
         """Do as `secure_directory` does; every start waits for this."""
         seen = self._seen.get(path)
-        if seen is None or seen != _identity(path):
+        if seen is None or seen != folder_identity(path):
             secure_directory(path)
-            self._seen[path] = _identity(path)
+            self._seen[path] = folder_identity(path)
         return path.absolute()
 
 
-def _identity(path: Path) -> tuple[int, ...]:
+def folder_identity(path: Path, *, follow: bool = True) -> tuple[int, ...]:
     """Which folder it is and who may do what in it; nothing where it is missing."""
     with suppress(OSError):
-        found = os.stat(path)  # noqa: PTH116 - as above
+        found = os.stat(path, follow_symlinks=follow)  # noqa: PTH116 - as above
         return found.st_dev, found.st_ino, found.st_mode, found.st_uid, found.st_gid
     return ()
 

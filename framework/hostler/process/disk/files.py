@@ -11,15 +11,17 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
-from hostler.process.disk.directories import secure_folder
+from hostler.process.disk.directories import folder_identity, secure_folder
 from hostler.process.disk.trusted_folder import make_private, trusted_folder
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MORE = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+_SAME = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST = 4 * 2**20
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ROOM = 512
 UNFINISHED = ".tmp"
 """What the names of files end with that are being written."""
 
@@ -36,6 +38,34 @@ def own_folder(root: Path, *parts: str) -> AbstractContextManager[int]:
 def found_folder(root: Path, *parts: str) -> AbstractContextManager[int]:
     """Open the folder `parts` in `root` to read in it. OSError when it is missing or not to be trusted."""
     return _folder_in(trusted_folder(root), parts, make=False)
+
+
+class KeptFolder:
+    """A folder as `own_folder` opens it, kept open as long as it is the one at its path, and unchanged."""
+
+    def __init__(self, root: Path, *parts: str) -> None:
+        self._root, self._parts = root, parts
+        self._path = root.joinpath(*parts)
+        self._seen: tuple[tuple[int, ...], ...] = ()
+        self._descriptor = -1
+
+    def open(self) -> int:
+        """Give its descriptor; errors as in `own_folder`."""
+        if self._descriptor < 0 or self._seen != self._identities():
+            self.close()
+            with own_folder(self._root, *self._parts) as folder:
+                self._descriptor = os.dup(folder)
+            self._seen = self._identities()
+        return self._descriptor
+
+    def close(self) -> None:
+        """Close it, until it is opened again."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def _identities(self) -> tuple[tuple[int, ...], ...]:
+        return folder_identity(self._root), folder_identity(self._path, follow=False)
 
 
 def replace_file(name: str, data: bytes, folder: int | None, unfinished: str = "") -> None:
@@ -55,6 +85,43 @@ def replace_file(name: str, data: bytes, folder: int | None, unfinished: str = "
     # Not renamed over the old one: ext4 flushes then (0.15 ms). What fails in between leaves the new one.
     remove(name, folder)
     os.rename(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def rewrite_file(name: str, data: bytes, folder: int) -> None:
+    """Do as `replace_file` with JSON that is written often: spaces follow it, so that the next one fits in.
+
+    `read_rewritten` reads it meanwhile.
+    """
+    data = data.ljust(-(-len(data) // _ROOM) * _ROOM)
+    # Not a new file each time: that takes ten times as long, and a hundred times while its journal is busy.
+    if not _write_over(name, data, folder):
+        replace_file(name, data, folder)
+
+
+def _write_over(name: str, data: bytes, folder: int) -> bool:
+    """Write over a file of our own of the same size, in one piece; False where there is none."""
+    try:
+        descriptor = os.open(name, _SAME, dir_fd=folder)
+    except OSError:
+        return False
+    try:
+        found = os.fstat(descriptor)
+        # A second name may be that of any file of ours.
+        plain = found.st_mode == stat.S_IFREG | 0o600 and found.st_nlink == 1
+        return plain and found.st_size == len(data) and os.pwrite(descriptor, data, 0) == len(data)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def read_rewritten(name: str, folder: int) -> bytes:
+    """Read what `rewrite_file` wrote, or is about to; errors as in `read_small`."""
+    before = None
+    # Twice the same: the first may be half of one, half of the next.
+    while (text := read_replaced(name, folder)) != before:
+        before = text
+    return text
 
 
 def read_replaced(name: str, folder: int, unfinished: str = "") -> bytes:

@@ -135,7 +135,7 @@ class RunStore:
     def forget(self, lock: NameLock) -> None:
         """Remove the file, unless the run in it is not over: then it tells what is left of that."""
         if _over_at(lock.record_path) is not None:
-            self.clear(lock)
+            lock.record_path.unlink(missing_ok=True)  # it is whole: none is half written beside it
 
     def clear(self, lock: NameLock) -> None:
         """Remove the file, and what is left of one that was being written."""
@@ -271,9 +271,13 @@ def _leftover(path: Path) -> Leftover:
 
 def _over_at(path: Path) -> int | None:
     """Where it stands in the file that the last run is over; None where it is not."""
-    with suppress(OSError), path.open("rb", buffering=0) as file:
-        at = file.seek(-len(_OVER), os.SEEK_END)
-        return at if file.read() == _OVER else None
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            at = os.fstat(descriptor).st_size - len(_OVER)
+            return at if at > 0 and os.pread(descriptor, len(_OVER), at) == _OVER else None
+        finally:
+            os.close(descriptor)
     return None
 
 
