@@ -29,7 +29,7 @@ def command(call: ServiceCall, no_start: bool) -> int:
     that it has not written is never overwritten (exit code 1). Where the service manager cannot be talked
     to, the file is written and the exit code is 5.
     """
-    call.check()
+    known = call.check()
     old = read(call.path)
     if old is not None:
         _refuse_foreign(call, old)
@@ -38,7 +38,7 @@ def command(call: ServiceCall, no_start: bool) -> int:
 
     if no_start:
         _write(call, new)
-        _answer(call, as_line(commands))
+        _answer(call, known, as_line(commands))
         return 0
     try:
         state = state_of(call.manager, call.service)
@@ -52,7 +52,7 @@ def command(call: ServiceCall, no_start: bool) -> int:
     if call.manager.may_repeat or not is_there:
         _enable(call, commands)
     changed = is_there and old != new  # what runs is not ended unasked
-    _answer(call, as_line(call.manager.restart(call.service)) if changed else "")
+    _answer(call, known, as_line(call.manager.restart(call.service)) if changed else "")
     return 0
 
 
@@ -96,7 +96,8 @@ def _refuse_second(call: ServiceCall, state: str) -> None:
         )
 
 
-def _answer(call: ServiceCall, left: str) -> None:
+def _answer(call: ServiceCall, known: dict[str, object], left: str) -> None:
     how = "installed" if left else "installed and started"
     text = f"{call.service.name}: {how}: {call.path}"
-    call.output.answer(call.facts() | {"next": left or None}, f"{text}\nnext: {left}" if left else text)
+    known = call.facts() | known | {"next": left or None}
+    call.output.answer(known, f"{text}\nnext: {left}" if left else text)

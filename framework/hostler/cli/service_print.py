@@ -14,7 +14,7 @@ def command(call: ServiceCall) -> int:
 
     Nothing is written. Its paths are absolute, and the Python is the one that runs this command.
     """
-    call.check()
+    known = call.check()
     text = call.manager.text(call.service)
-    call.output.answer(call.facts() | {"text": text}, text.rstrip("\n"))
+    call.output.answer(call.facts() | known | {"text": text}, text.rstrip("\n"))
     return 0

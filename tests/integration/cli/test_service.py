@@ -64,6 +64,23 @@ def test_a_mistake_in_the_configuration_is_told_before_it_is_installed(
     assert not (tmp_path / "config").exists()
 
 
+def test_variables_that_the_shell_has_and_the_service_will_not_are_told(
+    run: Run, shop: Path, environ: dict[str, str]
+) -> None:
+    with (shop / "hostler.toml").open("a") as file:
+        file.write('env = { A = "${GREETING}", B = { secret = "env:API_KEY" }, C = "${HOME}${OTHER:-x}" }\n')
+    given = environ | {"GREETING": "hello", "API_KEY": "s3cret-value"}
+    done = run("service", "install", "shop", "--user", "--no-start", env=given)
+    told, remedy = done.stderr.splitlines()
+    assert told == (
+        "warning: the configuration refers to API_KEY, GREETING: this shell has it, and the service will not"
+    )
+    assert "`systemctl --user edit hostler-shop.service`, with EnvironmentFile=PATH below [Service]" in remedy
+    done = run("service", "print", "shop", "--user", "--for=launchd", "--json", env=given)
+    assert (done.stderr, json.loads(done.stdout)["missing_variables"]) == ("", ["API_KEY", "GREETING"])
+    assert "s3cret-value" not in done.stdout
+
+
 @pytest.mark.parametrize("name", ["../x", "a b", "-x", ""])
 def test_a_name_leads_to_no_other_folder(run: Run, shop: Path, name: str) -> None:
     done = run("service", "print", "shop", f"--name={name}")

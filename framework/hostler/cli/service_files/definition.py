@@ -16,6 +16,9 @@ MARKER = "Written by `hostler service install`; `hostler service uninstall` remo
 START_SECONDS, STOP_SECONDS, WATCHDOG_SECONDS, RESTART_SECONDS = 900, 60, 30, 5
 UMASK = 0o077
 
+ALWAYS_SET = {"HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TMPDIR", "USER", "XDG_RUNTIME_DIR"}
+"""Variables that a service has, or that hostler does without."""
+
 _DIRECTORIES = ("XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _NOT_IN_A_FILE = re.compile(r"[\x00-\x1f\x7f]")

@@ -36,6 +36,10 @@ class InitSystem(ABC):
         """Such a file without what its command has behind the configuration."""
 
     @abstractmethod
+    def hand_over(self, service: Service) -> str:
+        """How somebody gives it another variable, in words."""
+
+    @abstractmethod
     def enable(self, service: Service, path: Path) -> Sequence[Sequence[str]]:
         """The commands that have it run, now and at each start."""
 

@@ -61,6 +61,10 @@ class Launchd(InitSystem):
         before, found, rest = text.partition(f"<string>{escape(service.configuration)}</string>")
         return "".join([before, found, *rest.partition("</array>")[1:]])
 
+    def hand_over(self, service: Service) -> str:
+        """Nobody does: the property list is written anew."""
+        return "give it a default: ${NAME:-VALUE}"
+
     def enable(self, service: Service, path: Path) -> Sequence[Sequence[str]]:
         """The commands that have it run, now and at each login or start."""
         return [["launchctl", "bootstrap", _domain(service), str(path)]]

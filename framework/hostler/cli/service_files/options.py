@@ -16,10 +16,11 @@ from hostler.cli.arguments import DEFAULT_FILE, configuration_file
 from hostler.cli.client.daemon import BAD_CALL, ClientError
 from hostler.cli.client.output import Output
 from hostler.cli.import_deadline import bounded_imports
-from hostler.cli.service_files.definition import Service, describe
+from hostler.cli.service_files.definition import ALWAYS_SET, Service, describe
 from hostler.cli.service_files.init_system import InitSystem
 from hostler.config.load import load_resolved
 from hostler.config.source.overrides import read_settings
+from hostler.config.variables import NotedEnviron, words_of
 from hostler.errors import InvalidConfiguration
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -35,14 +36,28 @@ class ServiceCall(NamedTuple):
     profiles: tuple[str, ...]
     settings: tuple[str, ...]
 
-    def check(self) -> None:
-        """Read the configuration. Raises InvalidConfiguration: its service would fail again and again."""
+    def check(self) -> dict[str, object]:
+        """Read the configuration, and tell of variables that this shell has for it and its service will not.
+
+        Raises InvalidConfiguration: its service would fail again and again.
+        """
+        environ = NotedEnviron(os.environ)
         with bounded_imports():
-            load_resolved(
+            configuration = load_resolved(
                 self.service.configuration,
                 profiles=self.profiles,
                 settings=read_settings(self.settings),
+                environ=environ,
+            ).configuration
+            names = (environ.asked | words_of(configuration)) & os.environ.keys()
+        missing = sorted(names - ALWAYS_SET - dict(self.service.variables).keys())
+        if missing:
+            self.output.note(
+                f"warning: the configuration refers to {', '.join(missing)}: this shell has it, and the"
+                f" service will not\n  what to do: {self.manager.hand_over(self.service)}, or take a secret"
+                ' from a file: { secret = "file:PATH" }'
             )
+        return {"missing_variables": missing}
 
     def facts(self) -> dict[str, object]:
         """What programs want to know of it."""

@@ -61,6 +61,11 @@ class Systemd(InitSystem):
         before, found, rest = text.partition(f" run {_quoted(service.configuration)}")
         return "".join([before, found, *rest.partition("\n")[1:]])
 
+    def hand_over(self, service: Service) -> str:
+        """By a drop-in, which stays when the unit is written anew."""
+        command = " ".join(self._call(service, "edit", f"{service.name}.service"))
+        return f"`{command}`, with EnvironmentFile=PATH below [Service]"
+
     def enable(self, service: Service, path: Path) -> Sequence[Sequence[str]]:
         """The commands that have it run, now and at each start."""
         return [self._call(service, "daemon-reload"), self._call(service, "enable", "--now", service.name)]
