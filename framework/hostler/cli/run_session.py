@@ -79,6 +79,7 @@ class RunSession:
             self._stop.is_set,
             lambda: choice.start_rest(self._supervisor),
         )
+        self._file = configuration.path
         self._tasks: set[asyncio.Task[Any]] = set()
         self._showing: set[asyncio.Task[Any]] = set()
         self._shown_until = float("inf")
@@ -92,6 +93,7 @@ class RunSession:
         try:
             # The lock first, so that two in the background never start the same servers.
             await self._control.open()
+            self._view.show_start(self._file)
             async with self._supervisor:
                 self._start(self._control.serve())
                 code = await (self._run_companion(self._companion) if self._companion else self._keep())

@@ -18,6 +18,7 @@ from hostler import (
     Progress,
     State,
     StateChanged,
+    __version__,
 )
 from hostler.cli.output.decision_log import DecisionLog
 from hostler_process import Configure, Run, Start
@@ -49,6 +50,8 @@ def test_each_decision_is_one_line_with_time_level_and_server(start: Start, conf
     hostler.send(signal.SIGTERM)
     assert (hostler.end(), hostler.stderr) == (0, [])
     assert [line for line in hostler.stdout if not LINE.fullmatch(line)] == []
+    begin = rf"\S+ info    hostler: hostler {re.escape(__version__)} supervises /\S+\.toml \(pid \d+\)"
+    assert re.fullmatch(begin, hostler.stdout[0])
     assert any("hostler: stopping all servers" in line for line in hostler.stdout)
     assert any(re.search(r"debug +web: spawned pid \d+: ", line) for line in hostler.stdout)
     assert "s3cret-value" not in "\n".join(hostler.stdout)
@@ -68,7 +71,7 @@ def test_as_json_each_line_is_an_object_with_the_fields_of_its_event(
     assert list(running)[:4] == ["time", "level", "server", "event"]
     assert (running["level"], running["server"], running["event"]) == ("info", "web", "state")
     assert f"-> running in {running['seconds']:.1f} s (pid {running['pid']})" in running["message"]
-    told = next(one for one in lines if one["event"] == "message")
+    told = [one for one in lines if one["event"] == "message"][-1]
     assert (told["level"], told["server"], told["message"]) == ("info", "", "stopping all servers")
     assert "s3cret-value" not in "\n".join(hostler.stdout)
 
@@ -100,6 +103,13 @@ def test_a_level_leaves_out_what_is_less() -> None:
         log.show_message("a message\n  in two lines")
         log.show_message("an error", error=True)
         counts[level] = out.getvalue().count("\n")
+
+    out = io.StringIO()
+    log = DecisionLog(out, as_json=True, least="debug")
+    log.show(events[3])  # which has a level of its own
+    log.show_message("  part of a plan")
+    first, second = map(json.loads, out.getvalue().splitlines())
+    assert (first["level"], second["message"]) == ("debug", "part of a plan")
     assert counts == {"debug": 9, "info": 5, "warning": 3, "error": 2}
 
 

@@ -39,6 +39,7 @@ class PipeSafeView(View):
         self.on_gone = on_gone
 
     learn_names = _safely(View.learn_names)
+    show_start = _safely(View.show_start)
     show = _safely(View.show)
     show_line = _safely(View.show_line)
     show_message = _safely(View.show_message)

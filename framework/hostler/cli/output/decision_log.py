@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -15,6 +16,7 @@ from hostler.events.serialization import to_json
 from hostler.model.states import State
 from hostler.model.values import Line
 from hostler.text.sanitize import escaped, harmless, one_line
+from hostler.version import __version__
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -27,6 +29,10 @@ class DecisionLog(View):
         self._as_json = as_json
         self._least = logging.getLevelNamesMapping()[least.upper()]
         self._encode = json.JSONEncoder(ensure_ascii=False).encode
+
+    def show_start(self, file: object) -> None:
+        """Write that a life of hostler begins here."""
+        self._tell(f"hostler {__version__} supervises {file} (pid {os.getpid()})", logging.INFO)
 
     def show(self, event: Event) -> None:
         """Write the event, if it is loud enough."""
@@ -73,7 +79,10 @@ class DecisionLog(View):
             self._write_text(str(time), _word(level), "hostler", text)
 
     def _write_json(self, value: dict[str, object], level: int, text: str) -> None:
-        self._write(escaped(self._encode({"time": None, "level": _word(level)} | value | {"message": text})))
+        head: dict[str, object] = {"time": None, "level": None}
+        # Of a notice, which has a level itself, that of the line counts.
+        line = head | value | {"level": _word(level), "message": text.strip()}
+        self._write(escaped(self._encode(line)))
 
     def _write_text(self, time: str, level: str, server: str, text: str) -> None:
         self._write(f"{time} {level:<7} {server}: {one_line(text)}")

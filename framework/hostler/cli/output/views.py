@@ -24,6 +24,9 @@ class View:
     def learn_names(self, configuration: Configuration) -> None:
         """Learn what to call the servers of a configuration, on top of those that are known."""
 
+    def show_start(self, file: object) -> None:
+        """Show that hostler begins, with the configuration of this file."""
+
     def show(self, event: Event) -> None:
         """Show an event."""
 
