@@ -26,7 +26,7 @@ from hostler import (
     ServerSpec,
     Supervisor,
 )
-from hostler.config.preflight import Inspector
+from hostler.config.preflight.inspector import Inspector
 from hostler.launching.env_file import read_env_file
 from hostler.model.spec import Configuration
 from hostler_plugins.opencode import VERSION

@@ -12,7 +12,8 @@ import click
 from hostler.cli.arguments import Layers, configuration_file, file_argument, layer_options
 from hostler.cli.import_deadline import bounded_imports
 from hostler.config.load import load_resolved
-from hostler.config.preflight import Inspector, Observation
+from hostler.config.preflight.inspector import Inspector
+from hostler.config.preflight.observation import Observation
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.schema.diagnostics import deduplicated
 from hostler.model.schema.tree import Node

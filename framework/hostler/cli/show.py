@@ -40,7 +40,7 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
 
 def _log_files(configuration: Configuration) -> str:
     """A comment for each server whose output a plugin writes to a file."""
-    from hostler.config.preflight import Inspector  # noqa: PLC0415 - it needs much that few others do
+    from hostler.config.preflight.inspector import Inspector  # noqa: PLC0415 - it needs much that few others do
     from hostler.process.disk.directories import Directories  # noqa: PLC0415
 
     paths = Inspector(configuration, Directories.default(), dict(os.environ)).log_files()

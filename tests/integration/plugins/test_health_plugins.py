@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from hostler import Directories, Healthy, InvalidConfiguration, PluginSpec, ServerSpec, Supervisor, from_dict
-from hostler.config.preflight import Inspector
+from hostler.config.preflight.inspector import Inspector
 from hostler.plugins.options import build
 from http_pages import HealthContext
 

@@ -23,7 +23,7 @@ from hostler import (
     State,
     Supervisor,
 )
-from hostler.config.preflight import Inspector
+from hostler.config.preflight.inspector import Inspector
 from hostler.model.spec import Configuration
 from hostler_plugins.watch_files import Pace
 from hostler_plugins.watch_files.contents import Contents

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from hostler import Directories, from_dict
-from hostler.config.preflight import Inspector, Observation
+from hostler.config.preflight.inspector import Inspector
+from hostler.config.preflight.observation import Observation
 from hostler.process.disk.directories import why_not_writable
 
 PLUGIN = """

@@ -25,7 +25,7 @@ from hostler import (
     Supervisor,
     from_dict,
 )
-from hostler.config.preflight import Inspector
+from hostler.config.preflight.inspector import Inspector
 from hostler.launching.env_file import read_env_file
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

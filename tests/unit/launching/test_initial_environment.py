@@ -23,7 +23,8 @@ from hostler import (
     from_dict,
     hookimpl,
 )
-from hostler.config.preflight import Inspector, Observation
+from hostler.config.preflight.inspector import Inspector
+from hostler.config.preflight.observation import Observation
 from hostler.launching.spec_secrets import secrets_of_spec
 from specs import QUICK
 

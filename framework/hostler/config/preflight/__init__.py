@@ -1,0 +1,1 @@
+"""What `hostler check` finds before a start, without starting anything."""
