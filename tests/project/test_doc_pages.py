@@ -120,7 +120,11 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     ]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    page = (tmp_path / "site" / "reference" / "hooks" / "index.html").read_text()
+    site = tmp_path / "site"
+    pictures = re.findall(r'src(?:set)?="(images/[^"]+)"', (site / "top.html").read_text())
+    assert len(pictures) == 2  # in dark, and in light
+    assert [one for one in pictures if not (site / one).is_file()] == []
+    page = (site / "reference" / "hooks.html").read_text()
     assert "health_check" in page
     fetched = re.findall(r'(?:src|href)="(https?://[^"]+\.(?:js|css|woff2?))"', page)
     assert fetched == []
