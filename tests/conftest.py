@@ -21,6 +21,8 @@ from hypothesis import HealthCheck, settings
 from servers import fake_server
 from specs import QUICK, MakeSpec, announced
 
+TESTS = Path(__file__).parent
+
 # HYPOTHESIS_PROFILE=many looks for mistakes for minutes instead of seconds. A busy machine is no mistake.
 settings.register_profile(
     "quick", max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -59,6 +61,15 @@ def leave_the_home(cache: Path) -> Callable[[], None]:
 def network() -> None:
     """Skip a test that downloads where npm is missing or does not reach its registry."""
     npm_with_network()
+
+
+@pytest.fixture(autouse=True)
+def children_are_measured_where_that_shows_something(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Coverage costs each child an eighth of a second: not where others run the same lines."""
+    if not {"acceptance", "faults", "project", "security"}.isdisjoint(request.path.relative_to(TESTS).parts):
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from third_party_packages import WITHOUT
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / ".ci" / "tests"
@@ -27,7 +28,7 @@ def last_line_of_ci(folder: Path, tests: str, *words: str, **variables: str) -> 
     (folder / "test_it.py").write_text(tests)
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))}
     env["COVERAGE_FILE"] = str(folder / "coverage")  # these tests may be measured themselves
-    env["PYTEST_ADDOPTS"] = "-p no:hypothesispytest"  # it takes longer to import than all the rest
+    env["PYTEST_ADDOPTS"] = " ".join(WITHOUT[2:])
     argv = [str(SCRIPT), f"--rootdir={folder}", *words, str(folder / "test_it.py")]
     done = subprocess.run(argv, env=env | variables, capture_output=True, text=True, check=False, timeout=150)
     return done.returncode, done.stdout.strip().rpartition("\n")[2] or done.stderr
@@ -51,7 +52,7 @@ def test_what_passes_alone_is_named_last_and_forgiven_twice(tmp_path: Path) -> N
         ),
         (
             "def other():\n    return 1\ndef test_it(): pass",
-            ("--cov=test_it", "--cov-fail-under=100"),
+            ("--cov=test_it", "--cov-config=/dev/null", "--cov-fail-under=100"),
             {},
             "== all tests passed, but too little of the code is covered: see above",
         ),

@@ -15,6 +15,7 @@ from hostler import PluginSpec, testing
 from hostler.plugins.discovery import find_class
 from hostler.testing import assert_plugin_contract
 from hostler.testing.servers import Servers
+from third_party_packages import WITHOUT
 
 PAGE = Path(__file__).parents[2] / "docs" / "writing-plugins.md"
 TESTING = PAGE.with_name("testing.md")
@@ -79,7 +80,7 @@ def test_the_tests_that_are_shown_pass(page: Path, tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "hostler.toml").write_text(SERVERS)
     (tmp_path / "pytest.ini").touch()
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'tmp'}"]
+    argv = [sys.executable, "-m", "pytest", "-q", *WITHOUT, f"--basetemp={tmp_path / 'tmp'}"]
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{sum(text.count('def test_') for text in tests)} passed" in done.stdout

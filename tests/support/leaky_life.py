@@ -103,9 +103,9 @@ class Life:
                 self.given = {name: environ[name] for name in ELSEWHERE if name in environ}
                 assert self.withheld not in environ.values()
 
-    def ask_everything(self) -> None:
-        """Run every other command about it."""
-        names = set(group.list_commands(click.Context(group))) - {"run"}
+    def ask(self, *names: str) -> None:
+        """Run these commands about it, or every other one."""
+        names = names or tuple(set(group.list_commands(click.Context(group))) - {"run"})
         calls = [(name, str(self.file), *more) for name in names for more in ((), ("fake", "--json"))]
         calls += [("show", "--origin", str(self.file)), ("show", "--origin", str(self.file), "fake")]
         for first in range(0, len(calls), 4):  # all at once, none would end in its time

@@ -33,6 +33,7 @@ from hostler import (
 from hostler.testing import FakeChild, VirtualLoop
 from hostler.testing.servers import Servers
 from hostler.testing.simulation.virtual_clock import VirtualClock
+from third_party_packages import WITHOUT
 
 FakeServer = Callable[..., list[str]]
 
@@ -229,10 +230,7 @@ def run_pytest(folder: Path, *words: str, **files: str) -> subprocess.CompletedP
         sys.executable,
         "-m",
         "pytest",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:hypothesispytest",  # it takes longer to import than all the rest
+        *WITHOUT,
         "-W",
         "error",
         "-W",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from third_party_packages import WITHOUT
 
 pytest_plugins = ["pytester"]
 
@@ -39,8 +40,6 @@ def test_it_answers(servers, number):
     with Path(__file__).with_name(f"{worker}.txt").open("a") as file:
         file.write(f"{web.pid} {web.state_dir}\\n")
 """
-# hypothesis takes longer to import than all the rest.
-WITHOUT = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 FAILING = """
 def test_wrong(servers):
     assert servers["web"].url is None
