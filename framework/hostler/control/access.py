@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from hostler.control.problems import Refused
 from hostler.control.tcp_listener import TcpListener, bracketed
+from hostler.control.tcp_peer import peer_user
 from hostler.control.tokens import SCOPES, Scope
 
 if TYPE_CHECKING:
@@ -110,6 +111,15 @@ class TcpEntrance:
         if is_guessing:
             await asyncio.sleep(_WRONG_SECONDS)
         raise Refused("wrong_token", "this is no token of this hostler; a new one has new tokens")
+
+
+class OwnUserEntrance(TcpEntrance):
+    """The same for our own user and root alone, as far as the system tells whose a connection is."""
+
+    def accepts(self, transport: asyncio.Transport) -> bool:
+        """Look who it is."""
+        user = peer_user(transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
+        return user in {None, 0, os.geteuid()}
 
 
 def _refuse_another(request: web.BaseRequest, name: str, allowed: set[str]) -> None:

@@ -15,6 +15,7 @@ from hostler import Event, ServerError, State, Supervisor, __version__
 from hostler.control import shapes
 from hostler.control.board import Board
 from hostler.control.configuration_reload import ConfigurationReload, required
+from hostler.control.dashboard import Dashboard
 from hostler.control.event_stream import EventFeed, EventStream
 from hostler.control.inspection import Inspection
 from hostler.control.metrics import Metrics
@@ -89,10 +90,12 @@ class Api:
         self._logs = ServerLogs(supervisor, self._commands, board)
         self.requests = RequestCounts()
         self._metrics = Metrics(supervisor, self._feed, self.requests)
+        self.dashboard = Dashboard(self.routes, self.requests)
 
     async def close(self) -> None:
-        """Wait for no command any more."""
+        """Wait for no command any more, and answer no page."""
         await self._commands.close()
+        await self.dashboard.close()
 
     # -- what there is -------------------------------------------------------------------------
 
@@ -231,6 +234,7 @@ class Api:
             *self._commanding(),
             *self._additions.routes(),
             *self._reload.routes(),
+            *self.dashboard.routes(),
         )
 
     def _reading(self) -> tuple[Route, ...]:

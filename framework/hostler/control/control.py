@@ -146,6 +146,8 @@ class Control:
     @property
     def idle_for(self) -> float:
         """The seconds since a client was connected last: 0 while one is, infinite when there was none."""
+        if self._api is not None and self._api.dashboard.is_busy:
+            return 0.0
         both = [self._unix, *([] if self._tcp is None else [self._tcp])]
         return min(server.idle_for for server in both)
 

@@ -240,9 +240,8 @@ def _answered(status: int, value: object) -> web.Response:
     if value is None:
         return web.Response(status=status, headers=_HEAD)
     if isinstance(value, Text):
-        return web.Response(
-            status=status, body=value.body, headers=_HEAD | {"Content-Type": value.content_type}
-        )
+        headers = _HEAD | dict(value.headers) | {"Content-Type": value.content_type}
+        return web.Response(status=status, body=value.body, headers=headers)
     body = msgspec.json.encode(value)
     if not body.isascii():  # as `--json` prints it: the same bytes, and none that a terminal obeys
         body = json.dumps(msgspec.json.decode(body), separators=(",", ":")).encode()

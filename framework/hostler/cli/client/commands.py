@@ -129,6 +129,15 @@ CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
         ),
         ClientCommand("url", "[FILE] NAME", "Print the URL of a server."),
         ClientCommand(
+            "dashboard",
+            "[FILE]",
+            "Show the servers in a browser, with their logs, memory and crashes, and command them there.",
+            (
+                Option("no-open", "Only print the address; it works once, for a minute."),
+                Option("keep", "Listen until hostler ends, not until ten minutes after the last use."),
+            ),
+        ),
+        ClientCommand(
             "exec",
             "[FILE] NAME -- CMD [ARGS]...",
             "Run a command with the URL and the credentials of a server in its environment.",
