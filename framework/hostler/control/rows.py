@@ -39,6 +39,7 @@ def server_row(server: Server, sample: Sample | None) -> ServerRow:
         stuck=server.stuck,
         hooks_out=[f"{plugin}.{hook}" for (plugin, hook), one in server.hook_stats.items() if one.disabled],
         needs=[need.server for need in server.spec.needed],
+        log=None if server.log is None else str(server.log.path),
     )
 
 

@@ -73,6 +73,7 @@ class ServerRow(Struct, kw_only=True):
     stuck: str | None
     hooks_out: list[str]
     needs: list[str]
+    log: str | None
     lease_count: int = 0
 
 

@@ -1,0 +1,106 @@
+// The lines of one server's log: the last ones, then those to come, over its restarts and a lost connection.
+
+import {plain} from "./ansi.js";
+import {Problem, get, serverPath} from "./session.js";
+import {frames} from "./stream.js";
+
+export const MOST = 5000;
+const DROPPED = 500; // at a time
+const PAGE = 1000;
+const RETRY = 1000;
+
+export class LogFeed extends EventTarget {
+  constructor(server) {
+    super();
+    this.items = []; // {kind: "line" | "run" | "gap", ...}; lines have `plain`
+    this.previous = null; // the cursor of what is older
+    this._server = server;
+    this._end = new AbortController();
+    this._run = null;
+  }
+
+  close() {
+    this._end.abort();
+  }
+
+  async begin() {
+    const signal = this._end.signal;
+    let cursor = null;
+    while (!signal.aborted) {
+      try {
+        if (cursor === null) {
+          const page = await get(serverPath(this._server, `/log?limit=${PAGE}`), signal);
+          this.previous = page.previous;
+          this._add(page.lines.map((line) => this._line(line)));
+          cursor = page.next;
+        }
+        const path = serverPath(this._server, `/log?after=${encodeURIComponent(cursor)}`);
+        for await (const many of frames(path, signal)) {
+          this._add(many.map((one) => this._item(one)));
+          cursor = many.reduce((last, one) => one.cursor || last, cursor);
+        }
+      } catch (error) {
+        if (error instanceof Problem && error.status === 422) cursor = null; // of a log that is gone
+        if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, RETRY));
+      }
+    }
+  }
+
+  // Older lines, where there is room for them.
+  async loadEarlier() {
+    if (!this.previous || this.items.length >= MOST) return;
+    const limit = Math.min(PAGE, MOST - this.items.length);
+    const path = serverPath(this._server, `/log?limit=${limit}&before=${encodeURIComponent(this.previous)}`);
+    const page = await get(path, this._end.signal);
+    this.previous = page.previous;
+    const run = this._run;
+    this._run = null;
+    const items = this._withRuns(page.lines.map((line) => this._line(line)));
+    this._run = run;
+    this.items.unshift(...items);
+    this._tell("earlier", {count: items.length});
+  }
+
+  _line(line) {
+    return {kind: "line", ...line, plain: plain(line.text)};
+  }
+
+  _item({kind, value}) {
+    return kind === "line" ? this._line(value) : {kind, ...value};
+  }
+
+  _add(many) {
+    const added = [];
+    for (const item of this._withRuns(many)) {
+      const last = added.length ? added[added.length - 1] : this.items[this.items.length - 1];
+      // A line that had no end yet comes again, longer.
+      if (item.kind === "line" && last?.partial && item.stream === last.stream && item.text.startsWith(last.text)) Object.assign(last, item);
+      else added.push(item);
+    }
+    this.items.push(...added);
+    const dropped = this.items.length > MOST ? this.items.length - MOST + DROPPED : 0;
+    if (dropped) {
+      this.items.splice(0, dropped);
+      this.previous = null;
+    }
+    if (many.length) this._tell("lines", {added, dropped});
+  }
+
+  // With a mark where another run begins. A stream tells that itself; pages do not.
+  _withRuns(many) {
+    const all = [];
+    for (const item of many) {
+      const run = item.run;
+      if (run !== null && run !== undefined && run !== this._run) {
+        if (item.kind === "line") all.push({kind: "run", run, pid: item.pid, time: item.time});
+        this._run = run;
+        all.push(item);
+      } else if (item.kind !== "run") all.push(item);
+    }
+    return all;
+  }
+
+  _tell(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, {detail}));
+  }
+}

@@ -1,0 +1,116 @@
+// Memory and CPU of the last hour, one above the other, with one cursor.
+
+import {h, text} from "./dom.js";
+import {clockTime, percent, size} from "./format.js";
+import {get, serverPath} from "./session.js";
+import {share} from "./store.js";
+import {colour} from "./theme.js";
+
+const HEIGHT = 130;
+const KEY = "hostler";
+
+class Plot {
+  constructor(title, format) {
+    this._format = format;
+    this._title = title;
+    this._told = h("span", {class: "plot-value"});
+    this._canvas = h("div", {class: "plot", role: "img"});
+    this.element = h("figure", {}, h("figcaption", {}, title, " ", this._told), this._canvas);
+  }
+
+  draw(times, values, from, until) {
+    const known = values.filter((one) => one !== null);
+    const last = known.length ? known[known.length - 1] : null;
+    this._last = last === null ? "not known yet" : `${this._format(last)} now`;
+    const range = known.length ? `, ${this._format(Math.min(...known))} to ${this._format(Math.max(...known))} since ${clockTime(from * 1000)}` : "";
+    this._canvas.setAttribute("aria-label", `${this._title}: ${this._last}${range}`);
+    this._range = [from, until];
+    if (!this._plot) this._make([times, values]);
+    else this._plot.setData([times, values]);
+    if (this._plot.cursor.idx === null || this._plot.cursor.idx === undefined) text(this._told, this._last);
+  }
+
+  _make(data) {
+    const axis = {stroke: colour("--muted"), grid: {stroke: colour("--line"), width: 1}, ticks: {show: false}, font: "11px system-ui, sans-serif"};
+    this._plot = new uPlot({
+      width: this._canvas.clientWidth || 600,
+      height: HEIGHT,
+      legend: {show: false},
+      cursor: {sync: {key: KEY}, drag: {x: false, y: false}, points: {size: 7}},
+      scales: {x: {time: true, range: () => this._range}, y: {range: (_, least, most) => [0, most > 0 ? most * 1.15 : 1]}},
+      axes: [
+        {...axis, values: (_, splits) => splits.map((one) => clockTime(one * 1000).slice(0, 5)), incrs: [60, 120, 300, 600, 900], space: 60, size: 26},
+        {...axis, values: (_, splits) => splits.map((one) => this._format(one)), size: 68, space: 34},
+      ],
+      series: [{}, {stroke: colour("--accent"), width: 1.75, fill: colour("--accent-soft"), spanGaps: false, points: {show: (_, __, first, last) => last - first < 4, size: 5}}],
+      hooks: {setCursor: [(plot) => this._tell(plot)]},
+    }, data, this._canvas);
+  }
+
+  _tell(plot) {
+    const at = plot.cursor.idx;
+    const value = at === null || at === undefined ? null : plot.data[1][at];
+    text(this._told, value === null || value === undefined ? this._last : `${this._format(value)} at ${clockTime(plot.data[0][at] * 1000)}`);
+  }
+
+  resize() {
+    const width = this._canvas.clientWidth;
+    if (this._plot && width) this._plot.setSize({width, height: HEIGHT});
+  }
+
+  // Draws anew with the colours of now.
+  forget() {
+    this._plot?.destroy();
+    this._plot = null;
+  }
+}
+
+export class Plots {
+  constructor(server) {
+    this._server = server;
+    this._samples = [];
+    this._memory = new Plot("Memory", size);
+    this._cpu = new Plot("CPU", percent);
+    this.element = h("div", {class: "plots"}, this._memory.element, this._cpu.element);
+    this._size = new ResizeObserver(() => { this._memory.resize(); this._cpu.resize(); });
+    this._size.observe(this.element);
+  }
+
+  close() {
+    this._size.disconnect();
+    this.forget();
+  }
+
+  forget() {
+    this._memory.forget();
+    this._cpu.forget();
+  }
+
+  // The time of the first sample, as milliseconds; null without any.
+  get first() {
+    return this._samples.length ? Date.parse(this._samples[0].time) : null;
+  }
+
+  async load(signal) {
+    const {points} = await get(serverPath(this._server, "/memory"), signal);
+    this._samples = points.map((one) => ({time: one.time, rss: one.rss, cpu: one.cpu_seconds, generation: one.generation}));
+  }
+
+  draw(from, until) {
+    const times = [], memory = [], cpu = [];
+    this._samples.forEach((one, at) => {
+      const moment = Date.parse(one.time) / 1000, before = this._samples[at - 1];
+      if (before && before.generation !== one.generation) {
+        // No line leads from one run to the next.
+        times.push(moment - 0.001);
+        memory.push(null);
+        cpu.push(null);
+      }
+      times.push(moment);
+      memory.push(one.rss);
+      cpu.push(before ? share(before, one) : null);
+    });
+    this._memory.draw(times, memory, from / 1000, until / 1000);
+    this._cpu.draw(times, cpu, from / 1000, until / 1000);
+  }
+}

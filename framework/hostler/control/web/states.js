@@ -1,0 +1,45 @@
+// The states of servers: words, shapes, what they forbid, and how they are sorted.
+
+const WORDS = {waiting_ready: "not ready yet"};
+const SHAPES = {
+  running: "●", starting: "◔", waiting_ready: "◑", stopping: "◒", stopped: "○", crashed: "✖", backoff: "↻", failed: "■",
+};
+export const STATES = ["failed", "crashed", "backoff", "unhealthy", "starting", "waiting_ready", "stopping", "running", "completed", "stopped"];
+
+// The state as people mean it: a server that runs and is unhealthy is not just running.
+export function condition(row) {
+  if (row.state === "running" && row.health === "unhealthy") return "unhealthy";
+  if (row.state === "stopped" && row.completed) return "completed";
+  return row.state;
+}
+
+export function word(state) {
+  if (state === "unhealthy") return "running, unhealthy";
+  return WORDS[state] || state;
+}
+
+export function shape(state) {
+  if (state === "unhealthy") return "▲";
+  if (state === "completed") return "✓";
+  return SHAPES[state] || "?";
+}
+
+export function isSick(row) {
+  return ["failed", "crashed", "backoff", "unhealthy"].includes(condition(row));
+}
+
+export function rank(row) {
+  return STATES.indexOf(condition(row));
+}
+
+// Why a command is not possible now; "" where it is.
+export function forbids(command, row) {
+  const rests = ["stopped", "failed"].includes(row.state);
+  if (command === "start" && row.wanted === "up" && !rests) return `it is ${word(row.state)}`;
+  if (command === "start" && row.completed) return "it has done its work; restart runs it again";
+  if (command === "stop" && rests) return `it is ${row.state}`;
+  if (command === "stop" && row.state === "stopping") return "it is stopping";
+  if (command === "restart" && row.state === "stopping") return "it is stopping";
+  if (command === "restart" && row.state === "starting") return "it is starting";
+  return "";
+}
