@@ -25,7 +25,7 @@ def node() -> str:
 
 def compiled(folder: Path) -> Path:
     """The program, made in this folder from its TypeScript source."""
-    modules = _modules()
+    modules = modules()
     for name in ("client.ts", "tsconfig.json", "package.json"):
         shutil.copy(SOURCES / name, folder)
     (folder / "node_modules").symlink_to(modules)
@@ -40,7 +40,7 @@ def answer_of(program: Path, *arguments: str) -> dict[str, Any]:
     return told
 
 
-def _modules() -> Path:
+def modules() -> Path:
     """The packages of the lock file, installed once."""
     node()
     lock = (SOURCES / "package-lock.json").read_bytes()

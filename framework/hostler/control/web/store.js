@@ -8,6 +8,7 @@ const GATHER = 120; // of events, before the rows are asked for again
 const FEW = 4; // rows that are asked for one by one
 const RETRY = [250, 500, 1000, 2000];
 const POINTS = 60; // of a spark line
+const CRASH_SEEN = 250; // that a crash is shown at least: its next state follows within the same millisecond
 
 export class Store extends EventTarget {
   constructor() {
@@ -20,6 +21,7 @@ export class Store extends EventTarget {
     this.usage = new Map(); // by name: [{time, rss, cpu, generation}]
     this._dirty = new Set();
     this._timer = null;
+    this._held = new Map(); // by name: the states that wait until a crash was seen
   }
 
   // Goes on until the token is refused.
@@ -71,15 +73,31 @@ export class Store extends EventTarget {
       return;
     }
     const row = this.rows.get(value.server);
-    if (kind === "state" && row) {
-      // At once: the next state may follow within the same millisecond.
-      Object.assign(row, {state: value.state, since: value.time, reason: value.reason, pid: value.pid, url: value.url});
-      this._tell("row", {row, previous: value.previous});
-    }
+    if (kind === "state" && row) this._change(row.name, value);
     this._tell("event", {kind, value});
     const fresh = kind === "notice" && ["server_added", "server_removed", "reloaded"].includes(value.topic);
     if (!row || fresh) this._dirty.add("");
     else if (kind !== "memory") this._dirty.add(value.server);
+    this._timer ??= setTimeout(() => this._refresh(), GATHER);
+  }
+
+  _change(name, value) {
+    const row = this.rows.get(name), held = this._held.get(name);
+    if (held) return held.push(value);
+    if (!row) return;
+    Object.assign(row, {state: value.state, since: value.time, reason: value.reason, pid: value.pid, url: value.url});
+    this._tell("row", {row, previous: value.previous});
+    if (value.state === "crashed") {
+      this._held.set(name, []);
+      setTimeout(() => this._release(name), CRASH_SEEN);
+    }
+  }
+
+  _release(name) {
+    const held = this._held.get(name);
+    this._held.delete(name);
+    for (const value of held) this._change(name, value);
+    this._dirty.add(name);
     this._timer ??= setTimeout(() => this._refresh(), GATHER);
   }
 
@@ -111,7 +129,7 @@ export class Store extends EventTarget {
       const names = new Set(rows.map((row) => row.name));
       for (const name of this.rows.keys()) if (!names.has(name)) this.rows.delete(name);
     }
-    for (const row of rows) {
+    for (const row of rows.filter((one) => !this._held.has(one.name) || !this.rows.has(one.name))) {
       row.readAt = Date.now();
       const known = this.rows.get(row.name);
       this.rows.set(row.name, known ? Object.assign(known, row) : row);

@@ -1,0 +1,242 @@
+"""The dashboard in a browser: what it shows of real servers, and what it has them do."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from background_project import servers, servers_pid, write
+from dashboard_page import address, dashboard
+from hostler_process import Run, server_table
+
+EVIL = "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>"
+
+
+def _up(run: Run, *options: str) -> None:
+    done = run("up", *options)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_killed_server_is_seen_in_each_of_its_states_within_a_second(
+    project: Path, run: Run, browser: Any
+) -> None:
+    write(project, server_table(name="web"), "[servers.web.restart]\ninitial_delay = '1s'")
+    _up(run)
+    with dashboard(browser, address(run)) as first, dashboard(browser, address(run)) as second:
+        for tab in (first, second):
+            tab.wait_state("web", "running")
+            tab.watch_states("web")
+        os.kill(servers_pid(servers(run)["web"]), signal.SIGKILL)
+        for tab in (first, second):
+            tab.wait("window.states.length > 1 && window.states.at(-1)[0] === 'running'")
+
+        done = run("events", "--server", "web", "--kind", "state", "--json")
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        times = {one["state"]: datetime.fromisoformat(one["time"]).timestamp() for one in events}
+        for tab in (first, second):
+            shown = tab.states()[1:]
+            assert [one for one, _ in shown if one in {"crashed", "backoff"}] == ["crashed", "backoff"]
+            assert shown[-1][0] == "running"
+            assert [state for state, moment in shown if moment - times[state] > 1] == []
+            assert tab.server("web").get_by_text("killed by SIGKILL").is_visible()
+            assert tab.server("web").get_by_text("1 of 5").is_visible()
+
+
+def test_a_server_is_restarted_stopped_and_started_and_another_tab_agrees(
+    project: Path, run: Run, browser: Any
+) -> None:
+    write(project, server_table(name="web"))
+    _up(run)
+    before = servers_pid(servers(run)["web"])
+    with dashboard(browser, address(run)) as first, dashboard(browser, address(run)) as second:
+        first.wait_state("web", "running")
+        start = first.server("web").get_by_role("button", name="Start web: not now, it is running")
+        assert start.get_attribute("aria-disabled") == "true"
+        first.server("web").get_by_role("button", name="Restart web").click()
+        first.page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+        first.server("web").get_by_role("button", name="Restart web").click()
+        first.page.get_by_role("dialog").get_by_role("button", name="Restart").click()
+        for tab in (first, second):
+            row = "document.querySelector('[data-server=web]')"
+            tab.wait(f"{row}.dataset.state === 'running' && !{row}.innerText.includes('{before}')")
+        after = servers(run)["web"]
+        assert (after["generation"], after["crashes"]) == (2, 0)
+        second.page.get_by_role("button", name="Stop all…").click()
+        second.page.get_by_role("dialog").get_by_role("button", name="Stop all").click()
+        first.wait_state("web", "stopped")
+        first.server("web").get_by_role("button", name="Start web", exact=True).click()
+        second.wait_state("web", "running")
+
+
+def test_what_servers_say_stays_text(project: Path, run: Run, browser: Any) -> None:
+    script = f"import sys; print('''{EVIL}'''); print('''last {EVIL}''', file=sys.stderr); sys.exit(3)"
+    name = json.dumps(EVIL)
+    write(
+        project,
+        f"[servers.{name}]\ncommand = {json.dumps(['python3', '-c', script])}\nport = false",
+        f"[servers.{name}.restart]\npolicy = 'never'",
+    )
+    done = run("up", "--no-wait")
+    named = EVIL
+    if done.returncode:  # such a name is not even taken
+        named = "evil"
+        write(project, (project / "hostler.toml").read_text().replace(name, named))
+        assert run("up", "--no-wait").returncode == 0
+    with dashboard(browser, address(run)) as tab:
+        tab.wait_state(named, "failed")
+        tab.open(named)
+        tab.page.locator(".log-line", has_text="last <script>").wait_for()
+        tab.page.locator(".crash pre", has_text="last <script>").wait_for()
+        assert tab.page.evaluate("window.pwned") is None
+        assert tab.page.evaluate("document.querySelectorAll('main img, main script').length") == 0
+        # The same where a filter, a search and a wrong address are shown.
+        tab.page.fill("#search", EVIL)
+        assert "of 2 lines" in tab.page.inner_text(".found")
+        tab.page.evaluate("evil => { location.hash = '#/servers/' + encodeURIComponent('no ' + evil); }", EVIL)
+        tab.page.get_by_text("There is no server no <script>").wait_for()
+        assert tab.page.evaluate("window.pwned") is None
+
+
+def test_an_address_works_once_and_nothing_of_it_stays(project: Path, run: Run, browser: Any) -> None:
+    write(project, server_table(name="web"))
+    _up(run)
+    url = address(run)
+    with dashboard(browser, url) as tab:
+        tab.wait_state("web", "running")
+        assert "#" not in tab.page.url
+        tab.page.reload()
+        tab.wait_state("web", "running")
+        tab.page.go_back()
+        assert url.partition("#")[2] not in tab.page.url
+    with dashboard(browser, url, quiet=False) as tab:
+        tab.page.get_by_role("heading", name="This page is not connected any more").wait_for()
+        assert tab.page.get_by_text("hostler dashboard", exact=True).is_visible()
+        tab.picture("signed-out")
+
+
+def test_the_log_is_followed_searched_and_sorted_out(project: Path, run: Run, browser: Any) -> None:
+    script = (
+        "import sys, time\n"
+        "for n in range(1500): print(f'\\x1b[32mline\\x1b[0m {n}', flush=True)\n"
+        "print('to stderr', file=sys.stderr, flush=True)\n"
+        "for line in open(sys.argv[1]): print(line, end='', flush=True)\n"
+    )
+    pipe = project / "pipe"
+    os.mkfifo(pipe)
+    command = json.dumps(["python3", "-c", script, str(pipe)])
+    write(project, f"[servers.web]\ncommand = {command}\nport = false")
+    _up(run)
+    with pipe.open("w", buffering=1) as told, dashboard(browser, address(run)) as tab:
+        tab.open("web")
+        page = tab.page
+        page.locator(".log-line", has_text="to stderr").wait_for()
+        assert page.locator(".log-line").count() < 100  # of 1,001
+        assert page.locator(".log-line .front-2").first.inner_text() == "line"
+        told.write("told now\n")
+        page.locator(".log-line", has_text="told now").wait_for()
+
+        page.locator(".log-view").evaluate("view => { view.scrollTop = 2000; }")
+        page.wait_for_selector("button[aria-pressed=false]")
+        told.write("one\ntwo\n")
+        page.get_by_role("button", name="2 new lines").click()
+        page.locator(".log-line", has_text="two").wait_for()
+
+        page.keyboard.press("Escape")
+        page.locator(".server-page").wait_for(state="detached")
+        tab.open("web")
+        page.locator(".log-line", has_text="two").wait_for()
+        page.keyboard.press("/")
+        page.keyboard.type("LINE 149")
+        page.locator(".current mark").first.wait_for()
+        assert page.inner_text(".found") == "1 of 10 lines"
+        page.keyboard.press("Enter")
+        assert page.inner_text(".found") == "2 of 10 lines"
+        page.get_by_label("Regular expression").check()
+        page.fill("#search", "line 14[0-4]{2}$")
+        assert page.inner_text(".found").endswith("of 25 lines")
+        page.fill("#search", "line (")
+        assert page.inner_text(".found").startswith("No regular expression: ")
+        page.fill("#search", "")
+
+        page.get_by_role("button", name="Load earlier lines").click()
+        page.get_by_role("button", name="Load earlier lines").wait_for(state="hidden")
+        page.locator(".log-view").evaluate("view => { view.scrollTop = 0; }")
+        page.locator(".log-line", has_text="line 0").first.wait_for()
+        page.get_by_label("Stream").select_option("stderr")
+        assert page.locator(".log-line").all_inner_texts() != []
+        assert all("to stderr" in text for text in page.locator(".log-line").all_inner_texts())
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download").click()
+        assert Path(download.value.path()).read_text().rstrip().endswith("to stderr")
+
+
+def test_a_reload_shows_its_plan_first(project: Path, run: Run, browser: Any) -> None:
+    write(project, server_table(name="web"), server_table(name="old"))
+    _up(run)
+    with dashboard(browser, address(run)) as tab:
+        tab.wait_state("web", "running")
+        tab.page.fill("#filter", "web")
+        assert tab.page.locator("[data-server]").count() == 1
+        tab.page.reload()
+        tab.wait_state("web", "running")
+        assert tab.page.locator("[data-server]").count() == 1  # it stays
+        tab.page.fill("#filter", "")
+
+        write(project, server_table(name="web", startup_timeout="'9s'"), server_table(name="new"))
+        tab.page.get_by_role("button", name="Reload…").click()
+        plan = tab.page.get_by_role("dialog")
+        plan.get_by_text("startup_timeout").first.wait_for()
+        words = plan.inner_text()
+        assert all(one in words for one in ("Added", "new", "Removed, and stopped", "old", "Restarted"))
+        tab.picture("reload")
+        assert set(servers(run)) == {"web", "old"}
+        plan.get_by_role("button", name="Reload").click()
+        tab.wait_state("new", "running")
+        tab.server("old").wait_for(state="detached")
+
+    with dashboard(browser, address(run), quiet=False) as tab:  # a browser says itself that it was refused
+        (project / "hostler.toml").write_text("[servers.web]\nno_such_key = 1\n")
+        tab.page.get_by_role("button", name="Reload…").click()
+        tab.page.get_by_role("alert").get_by_text("no_such_key").wait_for()
+
+
+def test_the_keyboard_reaches_everything(project: Path, run: Run, browser: Any) -> None:
+    write(project, server_table(name="one"), server_table(name="two"))
+    _up(run)
+    with dashboard(browser, address(run)) as tab:
+        page = tab.page
+        tab.wait_state("two", "running")
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        page.keyboard.press("x")
+        page.get_by_role("dialog", name="Stop two?").wait_for()
+        page.keyboard.press("Enter")
+        tab.wait_state("two", "stopped")
+        tab.wait("document.activeElement.textContent === 'two'")
+        page.keyboard.press("s")
+        tab.wait_state("two", "running")
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="two", exact=True).wait_for()
+        page.keyboard.press("Escape")
+        tab.wait("document.activeElement.textContent === 'two'")
+        page.keyboard.press("k")
+        assert page.evaluate("document.activeElement.textContent") == "one"
+        page.keyboard.press("/")
+        assert page.evaluate("document.activeElement.id") == "filter"
+        page.keyboard.press("Escape")
+        page.keyboard.press("?")
+        page.get_by_role("dialog", name="Keyboard and words").wait_for()
+        page.keyboard.press("Escape")
+        reached = []
+        page.evaluate("document.activeElement.blur()")
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            reached.append(page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.textContent"))
+            seen = page.evaluate("getComputedStyle(document.activeElement).outlineStyle !== 'none'")
+            assert seen or page.evaluate("document.activeElement === document.body"), reached[-1]
+        for label in ("Filter by name or state", "Reload…", "one", "Stop one", "Restart two", "Keyboard and words"):
+            assert label in reached
