@@ -24,7 +24,7 @@ function crash(record, open) {
   return h("details", {class: "crash", open},
     h("summary", {}, h("span", {class: "crash-key", "aria-hidden": "true"}, "✖"), ` Crash ${record.number}, ${time(record.when)}: ${record.how}`),
     h("dl", {class: "record"}, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value))))),
-    output("Last lines of stderr", record.stderr), output("Last lines of stdout", record.stdout));
+    output("stderr", record), output("stdout", record));
 }
 
 function memory(points) {
@@ -32,7 +32,8 @@ function memory(points) {
   return `${size(last.rss)} in ${plural(last.processes, "process", "processes")}`;
 }
 
-function output(title, lines) {
+function output(stream, record) {
+  const lines = record[stream], title = `Last lines of ${stream}`;
   return lines && h("figure", {class: "tail"}, h("figcaption", {}, title),
-    h("pre", {tabindex: "0", role: "region", "aria-label": title}, lines.split("\n").map(plain).join("\n")));
+    h("pre", {tabindex: "0", role: "region", "aria-label": `${title} before crash ${record.number}`}, lines.split("\n").map(plain).join("\n")));
 }

@@ -14,7 +14,7 @@ export class LogLines {
     this._search = search;
     this._shown = h("div", {class: "log-shown"});
     this._space = h("div", {class: "log-space"}, this._shown);
-    this.element = h("div", {class: "log-view", tabindex: "0", role: "region", "aria-label": "Log", onscroll: () => { this.draw(); onScroll(); }}, this._space);
+    this.element = h("div", {class: "log-view", tabindex: "0", role: "region", "aria-label": "Lines of the log", onscroll: () => { this.draw(); onScroll(); }}, this._space);
     this._size = new ResizeObserver(() => this.draw());
     this._size.observe(this.element);
   }

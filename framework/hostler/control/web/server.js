@@ -30,7 +30,7 @@ export class ServerPage {
     this._plots = new Plots(name);
     this._sentences = h("div", {class: "sentences"});
     this._crashes = h("div", {});
-    this._facts = Object.fromEntries(["URL", "Pid", "Run", "Uptime", "Restarts", "Memory", "CPU", "Log file"].map((label) => [label, h("dd", {})]));
+    this._facts = Object.fromEntries(["URL", "Pid", "Run", "Uptime", "Restarts", "Memory", "CPU", "Log file"].map((label) => [label, h("span", {})]));
     this.element = h("div", {class: "server-page"}, this._head(),
       h("section", {class: "panel", "aria-labelledby": "why-title"}, h("div", {class: "panel-head"}, h("h2", {id: "why-title"}, "Explained")), this._sentences),
       h("section", {class: "panel", "aria-labelledby": "hour-title"}, h("div", {class: "panel-head"}, h("h2", {id: "hour-title"}, "The last hour")), this._timeline.element, this._plots.element),
@@ -61,7 +61,7 @@ export class ServerPage {
       h("nav", {"aria-label": "Way back"}, h("a", {href: "#/"}, "← All servers")),
       h("div", {class: "page-title"}, h("h1", {}, this.server), this._state.element, h("span", {class: "space"}), h("div", {class: "buttons"}, this._buttons.elements)),
       h("dl", {class: "facts"}, Object.entries(this._facts).map(([label, value]) =>
-        h("div", {class: "fact"}, h("dt", {}, label), h("div", {class: "with-copy"}, value, this._copies[label])))));
+        h("div", {class: "fact"}, h("dt", {}, label), h("dd", {class: "with-copy"}, value, this._copies[label])))));
   }
 
   _listen() {
