@@ -116,7 +116,7 @@ async def test_the_page_may_load_nothing_from_elsewhere_and_its_files_alone_are_
         first = await page.ask("GET", "/")
         assert first.status == 200
         assert first.headers["content-type"].startswith("text/html")
-        for name in ("app.js", "style.css", "uplot.LICENSE"):
+        for name in ("app.js", "base.css", "uplot.LICENSE"):
             answer = await page.ask("GET", f"/web/{name}")
             assert (answer.status, answer.body) == (200, (FOLDER / name).read_bytes())
             assert answer.headers["content-security-policy"] == POLICY

@@ -109,11 +109,15 @@ class Dashboard:
         if not self.page.evaluate("'axe' in window"):
             self.page.evaluate((modules() / "axe-core" / "axe.min.js").read_text())
         found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-        return {one["id"]: [f"{node['html'][:200]} {node['failureSummary']}" for node in one["nodes"]] for one in found}
+        return {
+            one["id"]: [f"{node['html'][:200]} {node['failureSummary']}" for node in one["nodes"]]
+            for one in found
+        }
 
     def sideways(self) -> int:
         """By how many pixels the page is wider than the window."""
-        return int(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+        root = "document.documentElement"
+        return int(self.page.evaluate(f"{root}.scrollWidth - {root}.clientWidth"))
 
     def picture(self, name: str) -> None:
         """Keep a screenshot to look at."""

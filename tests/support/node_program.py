@@ -25,12 +25,12 @@ def node() -> str:
 
 def compiled(folder: Path) -> Path:
     """The program, made in this folder from its TypeScript source."""
-    modules = modules()
+    packages = modules()
     for name in ("client.ts", "tsconfig.json", "package.json"):
         shutil.copy(SOURCES / name, folder)
-    (folder / "node_modules").symlink_to(modules)
-    _run(folder, str(modules / ".bin" / "openapi-typescript"), str(DOCUMENT), *_TYPES)
-    _run(folder, str(modules / ".bin" / "tsc"), "--project", ".")
+    (folder / "node_modules").symlink_to(packages)
+    _run(folder, str(packages / ".bin" / "openapi-typescript"), str(DOCUMENT), *_TYPES)
+    _run(folder, str(packages / ".bin" / "tsc"), "--project", ".")
     return folder / "out" / "client.js"
 
 

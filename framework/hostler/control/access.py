@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol, cast
 
+from hostler.control.page_tokens import PageTokens
 from hostler.control.problems import Refused
 from hostler.control.tcp_listener import TcpListener, bracketed
 from hostler.control.tcp_peer import peer_user
@@ -91,6 +92,9 @@ class TcpEntrance:
         _refuse_another(request, "Sec-Fetch-Site", {"same-origin", "none"})
         return await self._allowed(request.headers.getall("Authorization", []))
 
+    def _scopes_of(self, token: str) -> frozenset[Scope]:
+        return self._listener.tokens.scopes_of(token)
+
     def _hosts(self, request: web.BaseRequest) -> Iterator[str]:
         """What may stand in Host: the address that was connected to, that of the spec, and localhost."""
         assert self._listener.spec.address is not None
@@ -102,7 +106,7 @@ class TcpEntrance:
         if not given:
             return frozenset()
         scheme, _, token = given[0].partition(" ")
-        scopes = self._listener.tokens.scopes_of(token.strip())
+        scopes = self._scopes_of(token.strip())
         if len(given) == 1 and scheme.lower() == "bearer" and scopes:
             return scopes
         now = monotonic()
@@ -113,13 +117,20 @@ class TcpEntrance:
         raise Refused("wrong_token", "this is no token of this hostler; a new one has new tokens")
 
 
-class OwnUserEntrance(TcpEntrance):
-    """The same for our own user and root alone, as far as the system tells whose a connection is."""
+class PageEntrance(TcpEntrance):
+    """That of the dashboard: for our own user and root, as far as the system tells whose a connection is."""
+
+    def __init__(self, listener: TcpListener, tokens: PageTokens) -> None:
+        super().__init__(listener)
+        self._tokens = tokens
 
     def accepts(self, transport: asyncio.Transport) -> bool:
         """Look who it is."""
         user = peer_user(transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
         return user in {None, 0, os.geteuid()}
+
+    def _scopes_of(self, token: str) -> frozenset[Scope]:
+        return self._tokens.scopes_of(token)
 
 
 def _refuse_another(request: web.BaseRequest, name: str, allowed: set[str]) -> None:

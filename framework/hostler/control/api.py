@@ -73,10 +73,19 @@ class Shutdown(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Api:
-    """Answers requests about one supervisor. Without a `host` its program cannot be told to reload or end."""
+    """Answers requests about one supervisor. Without a `host` its program cannot be told to reload or end.
+
+    `dashboard` is the file that its dashboard is found by after a kill.
+    """
 
     def __init__(
-        self, supervisor: Supervisor, board: Board, configuration: str, namespace: str, host: Host | None
+        self,
+        supervisor: Supervisor,
+        board: Board,
+        configuration: str,
+        namespace: str,
+        host: Host | None,
+        dashboard: str,
     ) -> None:
         self._supervisor = supervisor
         self._board = board
@@ -90,7 +99,7 @@ class Api:
         self._logs = ServerLogs(supervisor, self._commands, board)
         self.requests = RequestCounts()
         self._metrics = Metrics(supervisor, self._feed, self.requests)
-        self.dashboard = Dashboard(self.routes, self.requests)
+        self.dashboard = Dashboard(self.routes, self.requests, dashboard)
 
     async def close(self) -> None:
         """Wait for no command any more, and answer no page."""

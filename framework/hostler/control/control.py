@@ -60,6 +60,7 @@ class Control:
         self._board: Board | None = None
         self._unix = LazyServer(partial(self._serve, None))
         self._tcp: LazyServer | None = None
+        self._restoring: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Lock the configuration and listen. Raises ProcessAlreadyRunning and EnvironmentSetupFailed."""
@@ -80,6 +81,7 @@ class Control:
             raise
         self._socket, self._board = held, Board(self._supervisor)
         self._unix.begin(held.listener)
+        self._begin_to_restore(held.location)
         return self
 
     async def _take(self, path: str | None) -> ControlSocket:
@@ -123,6 +125,9 @@ class Control:
         if self._socket is None or self._board is None:
             return
         held, self._socket = self._socket, None
+        if self._restoring is not None:
+            self._restoring.cancel()
+            await asyncio.wait({self._restoring})
         both = [self._unix, *([] if self._tcp is None else [self._tcp])]
         for server in both:
             server.pause()
@@ -165,16 +170,33 @@ class Control:
 
     async def _serve(self, tcp: TcpListener | None) -> HttpServer:
         """What answers the clients of the socket, or those over TCP."""
-        server, api = await asyncio.to_thread(_import)
+        server, made = await self._make_api()
 
         from hostler.control.access import TcpEntrance, UnixEntrance  # noqa: PLC0415 - it is there now
 
+        entrance = UnixEntrance() if tcp is None else TcpEntrance(tcp)
+        return server(made.routes(), entrance, made.requests)
+
+    async def _make_api(self) -> tuple[type[HttpServer], Api]:
+        server, api = await asyncio.to_thread(_import)
         assert self._board is not None
         if self._api is None:
             namespace = locate_namespace(self._configuration, self._environ)
-            self._api = api(self._supervisor, self._board, self._configuration, namespace, self._host)
-        entrance = UnixEntrance() if tcp is None else TcpEntrance(tcp)
-        return server(self._api.routes(), entrance, self._api.requests)
+            dashboard = locate(self._configuration, self._environ).dashboard
+            self._api = api(
+                self._supervisor, self._board, self._configuration, namespace, self._host, dashboard
+            )
+        return server, self._api
+
+    def _begin_to_restore(self, location: Location) -> None:
+        # Few have one: nothing is imported for others.
+        if os.path.lexists(location.dashboard):
+            self._restoring = asyncio.create_task(self._restore(), name="hostler dashboard")
+
+    async def _restore(self) -> None:
+        """Offer the dashboard of a hostler that was killed to the pages that are still open."""
+        _, api = await self._make_api()
+        await api.dashboard.restore()
 
 
 def _import() -> tuple[type[HttpServer], type[Api]]:

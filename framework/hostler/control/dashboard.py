@@ -11,9 +11,10 @@ from time import monotonic
 
 from msgspec import Struct
 
-from hostler import ControlSpec
-from hostler.control.access import OwnUserEntrance
+from hostler import ControlSpec, EnvironmentSetupFailed
+from hostler.control.access import PageEntrance
 from hostler.control.http_server import HttpServer
+from hostler.control.page_tokens import PageTokens
 from hostler.control.problems import Refused
 from hostler.control.request_counts import RequestCounts
 from hostler.control.routing import Call, Route
@@ -23,7 +24,7 @@ from hostler.control.web_files import WebFiles
 
 CODE_SECONDS = 60.0
 UNUSED_SECONDS = 600.0
-_ADDRESS = "127.0.0.1:0"
+_HOST = "127.0.0.1"
 _BYTES = 32
 _MOST_CODES = 64
 
@@ -53,11 +54,24 @@ class DashboardToken(Struct, kw_only=True):
     token: str
 
 
+class DashboardNonce(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a page has chosen at random, to see that it still talks to the same hostler."""
+
+    nonce: str
+
+
+class DashboardProofs(Struct, kw_only=True):
+    """For each token of a page the HMAC of the nonce, whose key is the SHA-256 of that token."""
+
+    proofs: list[str]
+
+
 class _Opened:
     """One listener of the dashboard and what answers there, from `open` to `close`."""
 
-    def __init__(self, listener: TcpListener, http: HttpServer) -> None:
+    def __init__(self, listener: TcpListener, tokens: PageTokens, http: HttpServer) -> None:
         self.listener = listener
+        self.tokens = tokens
         self._http = http
         self._asked_at = monotonic()
         self._stays = False
@@ -85,11 +99,13 @@ class _Opened:
 class Dashboard:
     """Opens the listener, gives out codes and takes them for a token, and closes it when nobody comes.
 
-    `routes` are those of the API, which the page uses.
+    `routes` are those of the API, which the page uses. `path` is the file that has the page found again
+    when hostler is killed and started anew.
     """
 
-    def __init__(self, routes: Callable[[], Sequence[Route]], counts: RequestCounts) -> None:
+    def __init__(self, routes: Callable[[], Sequence[Route]], counts: RequestCounts, path: str) -> None:
         self._routes = routes
+        self._path = path
         self._counts = counts
         self._codes: dict[bytes, float] = {}  # by digest: the time of the end
         self._opened: _Opened | None = None
@@ -123,6 +139,14 @@ class Dashboard:
             body=DashboardCode,
             allowed="everybody",
         )
+        yield Route(
+            "POST",
+            "/v1/dashboard/proof",
+            self.prove,
+            DashboardProofs,
+            body=DashboardNonce,
+            allowed="everybody",
+        )
         yield from WebFiles().routes()
 
     async def open(self, call: Call) -> tuple[int, object]:
@@ -143,14 +167,32 @@ class Dashboard:
         end = self._codes.pop(_digest(call.body.code), 0.0)
         if self._opened is None or end <= monotonic():
             raise Refused("wrong_token", "this code was used, or is older than a minute: hostler dashboard")
-        return 200, DashboardToken(token=self._opened.listener.tokens.by_name["operate"])
+        return 200, DashboardToken(token=self._opened.tokens.new())
 
-    async def _open(self) -> _Opened:
-        listener = await asyncio.to_thread(TcpListener.open, ControlSpec(tcp=_ADDRESS))
+    async def prove(self, call: Call) -> tuple[int, object]:
+        """Show a page that this hostler knows its token, without being told that."""
+        proofs = [] if self._opened is None else self._opened.tokens.proofs(call.body.nonce)
+        return 200, DashboardProofs(proofs=proofs)
+
+    async def restore(self) -> None:
+        """Listen where a hostler did that was killed, for the pages that are still open."""
+        async with self._opening:
+            tokens = await asyncio.to_thread(PageTokens.read, self._path)
+            if tokens is None or self._opened is not None:
+                return
+            try:
+                await self._open(tokens)
+            except EnvironmentSetupFailed:  # somebody else has that port by now
+                tokens.forget()
+
+    async def _open(self, left: PageTokens | None = None) -> _Opened:
+        spec = ControlSpec(tcp=f"{_HOST}:{0 if left is None else left.port}")
+        listener = await asyncio.to_thread(TcpListener.open, spec)
+        tokens = PageTokens(self._path, listener.port) if left is None else left
         routes = (*self._routes(), *self._routes_of_page())
-        http = HttpServer(routes, OwnUserEntrance(listener), self._counts)
+        http = HttpServer(routes, PageEntrance(listener, tokens), self._counts)
         await http.listen(listener.listener)
-        self._opened = _Opened(listener, http)
+        self._opened = _Opened(listener, tokens, http)
         self._closing = asyncio.create_task(self._close_unused(self._opened), name="hostler dashboard")
         return self._opened
 
@@ -167,6 +209,7 @@ class Dashboard:
         opened, self._opened = self._opened, None
         self._codes.clear()
         if opened is not None:
+            opened.tokens.forget()
             await opened.close()
 
 

@@ -56,6 +56,11 @@ class Location:
         return {name: f"{self.folder}/{self.key}.{name}.token" for name in names}
 
     @property
+    def dashboard(self) -> str:
+        """What a hostler that was killed leaves of its dashboard, so that the next one offers it again."""
+        return f"{self.folder}/{self.key}.dashboard"
+
+    @property
     def everywhere(self) -> list[Location]:
         """The one in each of its folders, that of `home` first: whoever comes to it later is not alone."""
         return [Location(folder, self.key) for folder in dict.fromkeys((self.home, self.folder))]

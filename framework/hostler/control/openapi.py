@@ -43,7 +43,7 @@ def api_document() -> dict[str, Any]:
     from hostler.control.board import Board  # noqa: PLC0415
 
     supervisor = Supervisor((), namespace="none")
-    return openapi(Api(supervisor, Board(supervisor), "", "", None).routes())
+    return openapi(Api(supervisor, Board(supervisor), "", "", None, "").routes())
 
 
 def openapi(routes: Sequence[Route]) -> dict[str, Any]:

@@ -14,12 +14,14 @@ export class Header {
     this._counts = h("ul", {class: "counts", role: "list", "aria-label": "Servers by state"});
     this._live = h("p", {class: "connection", role: "status"});
     this._gap = h("p", {class: "gap", role: "status", hidden: true});
+    this._advice = h("p", {class: "gap", hidden: true}, "What you see is not news. Where hostler has ended, ", h("code", {}, "hostler up"),
+      " starts it, and ", h("code", {}, "hostler dashboard"), " opens a new page.");
     element.append(
       h("div", {class: "header-line"},
         h("a", {class: "brand", href: "#/", "aria-label": "hostler: all servers"}, h("img", {src: "/web/icon.svg", alt: "", width: "22", height: "22"}), h("span", {}, "hostler")),
         this._name, this._version, h("span", {class: "space"}), this._live, themeSwitch(),
         button("?", help, {class: "quiet help", "aria-label": "Keyboard and words"})),
-      this._counts, this._gap);
+      this._counts, this._advice, this._gap);
     for (const name of ["row", "rows", "connection"]) store.addEventListener(name, () => this._soon());
     store.addEventListener("gap", ({detail}) => this._showGap(detail));
     setInterval(() => this._update(), 1000);
@@ -42,6 +44,7 @@ export class Header {
     const words = {live: "Live", connecting: "Connecting", refused: "Not connected"}[connection] || `Connection lost${last}, trying`;
     attribute(this._live, "data-connection", connection);
     text(this._live, words);
+    this._advice.hidden = connection !== "lost";
     this._count([...rows.values()]);
     const sick = [...rows.values()].filter((row) => rowsThatNeedSomebody.includes(condition(row))).length;
     document.title = `${sick ? `(${sick}) ` : ""}${this.page || "hostler"}`;

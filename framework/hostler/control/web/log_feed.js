@@ -86,16 +86,20 @@ export class LogFeed extends EventTarget {
     if (many.length) this._tell("lines", {added, dropped});
   }
 
-  // With a mark where another run begins. A stream tells that itself; pages do not.
+  // With a mark where another run begins. A stream tells that itself; pages do not. The number alone does
+  // not tell runs apart: those of another hostler begin with 1 again.
   _withRuns(many) {
     const all = [];
     for (const item of many) {
-      const run = item.run;
-      if (run !== null && run !== undefined && run !== this._run) {
-        if (item.kind === "line") all.push({kind: "run", run, pid: item.pid, time: item.time});
-        this._run = run;
+      const {run, pid} = item, known = this._run;
+      if (run === null || run === undefined) {
         all.push(item);
-      } else if (item.kind !== "run") all.push(item);
+        continue;
+      }
+      const isOther = !known || known.run !== run || (pid && known.pid && known.pid !== pid);
+      if (isOther) all.push({kind: "run", run, pid, time: item.time});
+      this._run = {run, pid: pid || (isOther ? null : known.pid)};
+      if (item.kind !== "run") all.push(item);
     }
     return all;
   }

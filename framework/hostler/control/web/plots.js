@@ -8,6 +8,7 @@ import {colour} from "./theme.js";
 
 const HEIGHT = 130;
 const KEY = "hostler";
+const NONE = "not known yet";
 
 class Plot {
   constructor(title, format) {
@@ -21,7 +22,7 @@ class Plot {
   draw(times, values, from, until) {
     const known = values.filter((one) => one !== null);
     const last = known.length ? known[known.length - 1] : null;
-    this._last = last === null ? "not known yet" : `${this._format(last)} now`;
+    this._last = last === null ? NONE : `${this._format(last)} now`;
     const range = known.length ? `, ${this._format(Math.min(...known))} to ${this._format(Math.max(...known))} since ${clockTime(from * 1000)}` : "";
     this._canvas.setAttribute("aria-label", `${this._title}: ${this._last}${range}`);
     this._range = [from, until];
@@ -40,7 +41,7 @@ class Plot {
       scales: {x: {time: true, range: () => this._range}, y: {range: (_, least, most) => [0, most > 0 ? most * 1.15 : 1]}},
       axes: [
         {...axis, values: (_, splits) => splits.map((one) => clockTime(one * 1000).slice(0, 5)), incrs: [60, 120, 300, 600, 900], space: 60, size: 26},
-        {...axis, values: (_, splits) => splits.map((one) => this._format(one)), size: 68, space: 34},
+        {...axis, values: (_, splits) => splits.map((one) => this._last === NONE ? "" : this._format(one)), size: 68, space: 34},
       ],
       series: [{}, {stroke: colour("--accent"), width: 1.75, fill: colour("--accent-soft"), spanGaps: false, points: {show: (_, __, first, last) => last - first < 4, size: 5}}],
       hooks: {setCursor: [(plot) => this._tell(plot)]},

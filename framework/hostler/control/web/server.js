@@ -33,7 +33,7 @@ export class ServerPage {
     this._facts = Object.fromEntries(["URL", "Pid", "Run", "Uptime", "Restarts", "Memory", "CPU", "Log file"].map((label) => [label, h("span", {})]));
     this.element = h("div", {class: "server-page"}, this._head(),
       h("section", {class: "panel", "aria-labelledby": "why-title"}, h("div", {class: "panel-head"}, h("h2", {id: "why-title"}, "Explained")), this._sentences),
-      h("section", {class: "panel", "aria-labelledby": "hour-title"}, h("div", {class: "panel-head"}, h("h2", {id: "hour-title"}, "The last hour")), this._timeline.element, this._plots.element),
+      h("section", {class: "panel", "aria-labelledby": "hour-title"}, h("div", {class: "panel-head"}, h("h2", {id: "hour-title"}, "States, memory and CPU")), this._timeline.element, this._plots.element),
       this._log.element,
       h("section", {class: "panel", "aria-labelledby": "crash-title"}, h("div", {class: "panel-head"}, h("h2", {id: "crash-title"}, "Crashes")), this._crashes),
       configuration(name), plugins(name), processes(name));

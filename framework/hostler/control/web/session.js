@@ -2,6 +2,10 @@
 
 const KEY = "hostler-token";
 
+let token = sessionStorage.getItem(KEY);
+let isLost = false; // since then another program may listen at this address
+let proving = null;
+
 export class Problem extends Error {
   constructor(value, status) {
     super(value.detail || "hostler does not answer as expected");
@@ -26,18 +30,54 @@ export async function signIn() {
     });
     const value = await answer.json();
     if (!answer.ok) throw new Problem(value, answer.status);
-    sessionStorage.setItem(KEY, value.token);
+    keep(value.token);
   }
-  return sessionStorage.getItem(KEY) !== null;
+  return token !== null;
+}
+
+function keep(value) {
+  token = value;
+  sessionStorage.setItem(KEY, value);
 }
 
 export function signOut() {
+  token = null;
   sessionStorage.removeItem(KEY);
 }
 
-export function request(path, options = {}) {
-  const headers = {Authorization: `Bearer ${sessionStorage.getItem(KEY)}`, ...options.headers};
-  return fetch(path, {...options, headers, cache: "no-store", credentials: "omit", redirect: "error"});
+// The connection was lost: the token is told to nobody before who answers has shown to know it.
+// A page that is loaded from there meanwhile does not find it either.
+export function lose() {
+  isLost = true;
+  sessionStorage.removeItem(KEY);
+}
+
+export async function request(path, options = {}) {
+  if (isLost) await (proving ??= prove().finally(() => { proving = null; }));
+  const headers = {Authorization: `Bearer ${token}`, ...options.headers};
+  try {
+    return await fetch(path, {...options, headers, cache: "no-store", credentials: "omit", redirect: "error"});
+  } catch (error) {
+    if (!options.signal?.aborted) lose();
+    throw error;
+  }
+}
+
+async function prove() {
+  const nonce = crypto.randomUUID(), bytes = new TextEncoder();
+  const response = await fetch("/v1/dashboard/proof", {
+    method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({nonce}), cache: "no-store", redirect: "error",
+  });
+  const {proofs} = await response.json();
+  const secret = await crypto.subtle.digest("SHA-256", bytes.encode(token));
+  const key = await crypto.subtle.importKey("raw", secret, {name: "HMAC", hash: "SHA-256"}, false, ["sign"]);
+  const signature = new Uint8Array(await crypto.subtle.sign("HMAC", key, bytes.encode(nonce)));
+  const own = [...signature].map((one) => one.toString(16).padStart(2, "0")).join("");
+  if (!Array.isArray(proofs) || !proofs.includes(own)) {
+    throw new Problem({type: "/problems/wrong_token", detail: "another hostler answers at this address"}, 401);
+  }
+  isLost = false;
+  keep(token);
 }
 
 async function answered(response) {

@@ -1,6 +1,6 @@
 // Server-sent events by fetch, as EventSource sends no token.
 
-import {Problem, request} from "./session.js";
+import {Problem, lose, request} from "./session.js";
 
 const SILENCE = 35000; // hostler sends a comment every 15 s
 
@@ -25,6 +25,9 @@ export async function* frames(path, signal) {
       const found = parts.map(frame).filter((one) => one !== null);
       if (found.length || parts.length) yield found;
     }
+  } catch (error) {
+    if (!signal.aborted && !(error instanceof Problem)) lose();
+    throw error;
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", end);

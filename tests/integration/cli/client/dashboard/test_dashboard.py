@@ -96,7 +96,9 @@ def test_what_servers_say_stays_text(project: Path, run: Run, browser: Any) -> N
         # The same where a filter, a search and a wrong address are shown.
         tab.page.fill("#search", EVIL)
         assert "of 2 lines" in tab.page.inner_text(".found")
-        tab.page.evaluate("evil => { location.hash = '#/servers/' + encodeURIComponent('no ' + evil); }", EVIL)
+        tab.page.evaluate(
+            "evil => { location.hash = '#/servers/' + encodeURIComponent('no ' + evil); }", EVIL
+        )
         tab.page.get_by_text("There is no server no <script>").wait_for()
         assert tab.page.evaluate("window.pwned") is None
 
@@ -235,8 +237,19 @@ def test_the_keyboard_reaches_everything(project: Path, run: Run, browser: Any) 
         page.evaluate("document.activeElement.blur()")
         for _ in range(40):
             page.keyboard.press("Tab")
-            reached.append(page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.textContent"))
+            reached.append(
+                page.evaluate(
+                    "document.activeElement.getAttribute('aria-label') || document.activeElement.textContent"
+                )
+            )
             seen = page.evaluate("getComputedStyle(document.activeElement).outlineStyle !== 'none'")
             assert seen or page.evaluate("document.activeElement === document.body"), reached[-1]
-        for label in ("Filter by name or state", "Reload…", "one", "Stop one", "Restart two", "Keyboard and words"):
+        for label in (
+            "Filter by name or state",
+            "Reload…",
+            "one",
+            "Stop one",
+            "Restart two",
+            "Keyboard and words",
+        ):
             assert label in reached

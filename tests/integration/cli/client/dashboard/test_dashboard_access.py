@@ -47,7 +47,9 @@ def _views(tab: Dashboard) -> Any:
             tab.page.fill("#search", "error")
         for title in ("Configuration", "Plugins", "Processes"):
             tab.page.locator("details.panel > summary", has_text=title).click()
-            tab.page.locator("details.panel[open]", has_text=title).locator("table, .demand > p").first.wait_for()
+            tab.page.locator("details.panel[open]", has_text=title).locator(
+                "table, .demand > p"
+            ).first.wait_for()
         tab.wait("!document.body.innerText.includes('Loading…')")
         yield f"server-{name}"
         tab.page.get_by_role("link", name="← All servers").click()
