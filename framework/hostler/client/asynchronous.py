@@ -101,6 +101,7 @@ class AsyncClient:
     configuration = asynchronous(calls.configuration)
     reload = asynchronous(calls.reload)
     environment = asynchronous(calls.environment)
+    dashboard = asynchronous(calls.dashboard)
     shutdown = asynchronous(calls.shutdown)
     is_ready = asynchronous(calls.is_ready)
     document = asynchronous(calls.document)

@@ -109,6 +109,7 @@ class Client:
     configuration = blocking(calls.configuration)
     reload = blocking(calls.reload)
     environment = blocking(calls.environment)
+    dashboard = blocking(calls.dashboard)
     shutdown = blocking(calls.shutdown)
     is_ready = blocking(calls.is_ready)
     document = blocking(calls.document)

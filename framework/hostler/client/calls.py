@@ -12,6 +12,7 @@ import msgspec
 
 from hostler.client.errors import Unreachable, error_of, other_version
 from hostler.control import shapes
+from hostler.control.dashboard_shapes import DashboardAddress
 from hostler.control.log_shapes import LogLine, LogPage, LogRun
 from hostler.control.shapes import When
 
@@ -231,6 +232,14 @@ def configuration(name: str | None = None) -> Call[shapes.Configuration]:
 def environment() -> Call[shapes.Variables]:
     """The names of the variables that the configuration refers to, as it is on disk now."""
     return Call("GET", "/v1/environment", shapes.Variables)
+
+
+def dashboard(*, keep: bool = False) -> Call[DashboardAddress]:
+    """Have hostler offer its dashboard: an address that works once, for a minute.
+
+    It ends when nobody has used it for ten minutes, with `keep` when hostler does.
+    """
+    return Call("POST", "/v1/dashboard", DashboardAddress, _body({"keep": keep}))
 
 
 def shutdown(*, force: bool = False) -> Call[None]:

@@ -9,10 +9,16 @@ from hashlib import sha256
 from secrets import token_urlsafe
 from time import monotonic
 
-from msgspec import Struct
-
 from hostler import ControlSpec, EnvironmentSetupFailed
 from hostler.control.access import PageEntrance
+from hostler.control.dashboard_shapes import (
+    DashboardAddress,
+    DashboardChoice,
+    DashboardCode,
+    DashboardNonce,
+    DashboardProofs,
+    DashboardToken,
+)
 from hostler.control.http_server import HttpServer
 from hostler.control.page_tokens import PageTokens
 from hostler.control.problems import Refused
@@ -27,43 +33,6 @@ UNUSED_SECONDS = 600.0
 _HOST = "127.0.0.1"
 _BYTES = 32
 _MOST_CODES = 64
-
-
-class DashboardChoice(Struct, kw_only=True, forbid_unknown_fields=True):
-    """With `keep` it stays until hostler ends, else until nobody has used it for ten minutes."""
-
-    keep: bool = False
-
-
-class DashboardAddress(Struct, kw_only=True):
-    """The address of the page, with a code that works once, and until when."""
-
-    url: str
-    expires: str
-
-
-class DashboardCode(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The code that stands in the address of the page."""
-
-    code: str
-
-
-class DashboardToken(Struct, kw_only=True):
-    """The token that requests of the page need; it allows to look and to command."""
-
-    token: str
-
-
-class DashboardNonce(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What a page has chosen at random, to see that it still talks to the same hostler."""
-
-    nonce: str
-
-
-class DashboardProofs(Struct, kw_only=True):
-    """For each token of a page the HMAC of the nonce, whose key is the SHA-256 of that token."""
-
-    proofs: list[str]
 
 
 class _Opened:
