@@ -3,6 +3,7 @@
 import {plain} from "./ansi.js";
 import {Problem, get, serverPath} from "./session.js";
 import {frames} from "./stream.js";
+import {visible, whileVisible} from "./visibility.js";
 
 export const MOST = 5000;
 const DROPPED = 500; // at a time
@@ -27,6 +28,8 @@ export class LogFeed extends EventTarget {
     const signal = this._end.signal;
     let cursor = null;
     while (!signal.aborted) {
+      await visible();
+      const seen = whileVisible(signal);
       try {
         if (cursor === null) {
           const page = await get(serverPath(this._server, `/log?limit=${PAGE}`), signal);
@@ -35,13 +38,15 @@ export class LogFeed extends EventTarget {
           cursor = page.next;
         }
         const path = serverPath(this._server, `/log?after=${encodeURIComponent(cursor)}`);
-        for await (const many of frames(path, signal)) {
+        for await (const many of frames(path, seen.signal)) {
           this._add(many.map((one) => this._item(one)));
           cursor = many.reduce((last, one) => one.cursor || last, cursor);
         }
       } catch (error) {
         if (error instanceof Problem && error.status === 422) cursor = null; // of a log that is gone
-        if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, RETRY));
+        if (!seen.signal.aborted) await new Promise((resolve) => setTimeout(resolve, RETRY));
+      } finally {
+        seen.abort();
       }
     }
   }

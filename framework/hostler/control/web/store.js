@@ -2,8 +2,10 @@
 
 import {Problem, get, serverPath} from "./session.js";
 import {frames} from "./stream.js";
+import {visible, whileVisible} from "./visibility.js";
 
 const REFRESH = 10000; // memory, CPU
+const HIDDEN_REFRESH = 60000; // what the title tells; hostler also listens on for a page that asks
 const GATHER = 120; // of events, before the rows are asked for again
 const FEW = 4; // rows that are asked for one by one
 const RETRY = [250, 500, 1000, 2000];
@@ -28,19 +30,33 @@ export class Store extends EventTarget {
   async run() {
     const never = new AbortController().signal;
     for (let attempt = 0; ; attempt++) {
+      const seen = whileVisible(never);
       try {
         await this._load();
         attempt = 0;
-        await this._follow(never);
+        await this._follow(seen.signal);
       } catch (error) {
+        if (seen.signal.aborted) {
+          await this._wait();
+          continue;
+        }
         if (error instanceof Problem && [401, 403].includes(error.status)) {
           this._connect("refused");
           return;
         }
         this._connect("lost");
+      } finally {
+        seen.abort();
       }
       await new Promise((resolve) => setTimeout(resolve, RETRY[Math.min(attempt, RETRY.length - 1)]));
     }
+  }
+
+  // Until the page is seen again.
+  async _wait() {
+    const refresh = setInterval(() => this._refreshAll(), HIDDEN_REFRESH);
+    await visible();
+    clearInterval(refresh);
   }
 
   async _load() {
@@ -48,7 +64,8 @@ export class Store extends EventTarget {
     this.daemon = daemon;
     this._cursor = list.cursor;
     this._take(list.servers, true);
-    this._connect("live");
+    if (this.connection === "live") this._tell("connection", {}); // something was missed while nobody looked
+    else this._connect("live");
     this._tell("rows", {});
   }
 
@@ -127,7 +144,10 @@ export class Store extends EventTarget {
   _take(rows, all) {
     if (all) {
       const names = new Set(rows.map((row) => row.name));
-      for (const name of this.rows.keys()) if (!names.has(name)) this.rows.delete(name);
+      for (const name of [...this.rows.keys()].filter((one) => !names.has(one))) {
+        this.rows.delete(name);
+        this.usage.delete(name);
+      }
     }
     for (const row of rows.filter((one) => !this._held.has(one.name) || !this.rows.has(one.name))) {
       row.readAt = Date.now();

@@ -9,6 +9,7 @@ export async function* frames(path, signal) {
   const control = new AbortController();
   const end = () => control.abort();
   signal.addEventListener("abort", end);
+  if (signal.aborted) end();
   let timer = setTimeout(end, SILENCE);
   try {
     const response = await request(path, {headers: {Accept: "text/event-stream"}, signal: control.signal});
