@@ -151,10 +151,9 @@ class Control:
     @property
     def idle_for(self) -> float:
         """The seconds since a client was connected last: 0 while one is, infinite when there was none."""
-        if self._api is not None and self._api.dashboard.is_busy:
-            return 0.0
         both = [self._unix, *([] if self._tcp is None else [self._tcp])]
-        return min(server.idle_for for server in both)
+        page = float("inf") if self._api is None else self._api.dashboard.idle_for
+        return min(page, *(server.idle_for for server in both))
 
     def listen_again(self) -> None:
         """Make the lock and the socket anew, where somebody has removed them.

@@ -108,7 +108,7 @@ class ControlSocket:
         # What was removed may have been made by another hostler by now, and is that one's.
         ours = [self.path] if locks and self._has_socket() else []
         if any(lock.location.folder == self.location.folder and lock.is_there() for lock in locks):
-            ours += self.location.tokens.values()
+            ours += [*self.location.tokens.values(), self.location.dashboard]
         for path in ours:
             with suppress(OSError):
                 os.unlink(path)

@@ -56,9 +56,9 @@ class _Opened:
         return 0.0 if self._stays else min(self._http.idle_for, monotonic() - self._asked_at)
 
     @property
-    def is_busy(self) -> bool:
-        """Whether a client is connected."""
-        return self._http.idle_for == 0
+    def idle_for(self) -> float:
+        """The seconds since a client was connected last."""
+        return self._http.idle_for
 
     async def close(self) -> None:
         """Answer nobody any more."""
@@ -90,9 +90,9 @@ class Dashboard:
         await self._close()
 
     @property
-    def is_busy(self) -> bool:
-        """Whether a client is connected."""
-        return self._opened is not None and self._opened.is_busy
+    def idle_for(self) -> float:
+        """The seconds since a client was connected last: 0 while one is, infinite when there was none."""
+        return float("inf") if self._opened is None else self._opened.idle_for
 
     def routes(self) -> Iterator[Route]:
         """Its part of the table."""
