@@ -91,7 +91,7 @@ async def test_the_dashboard_listens_until_nobody_has_come_for_a_while(
         with socket.create_connection(("127.0.0.1", page.port)):
             await asyncio.sleep(0.6)  # longer than it would stay: somebody is there
             assert (await page.exchange()).status == 200
-            assert client.control.is_busy
+            assert client.control.is_busy  # no --idle-exit meanwhile
         closing = client.control._api.dashboard._closing  # to ask would keep it open
         assert closing is not None
         await asyncio.wait_for(closing, 20)

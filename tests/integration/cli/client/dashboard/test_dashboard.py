@@ -44,6 +44,8 @@ def test_a_killed_server_is_seen_in_each_of_its_states_within_a_second(
             assert [state for state, moment in shown if moment - times[state] > 1] == []
             assert tab.server("web").get_by_text("killed by SIGKILL").is_visible()
             assert tab.server("web").get_by_text("1 of 5").is_visible()
+            # Told once for all states, to who hears the page.
+            tab.wait("document.getElementById('announcements').textContent === 'web is running'")
 
 
 def test_a_server_is_restarted_stopped_and_started_and_another_tab_agrees(
@@ -253,3 +255,87 @@ def test_the_keyboard_reaches_everything(project: Path, run: Run, browser: Any) 
             "Keyboard and words",
         ):
             assert label in reached
+
+
+def test_the_page_of_a_server_has_all_that_is_known_of_it(
+    project: Path, run: Run, environ: dict[str, str], browser: Any
+) -> None:
+    write(project, server_table("--print-error", "the last words", name="web", startup_timeout="'9s'"))
+    _up(run)
+    os.kill(servers_pid(servers(run)["web"]), signal.SIGKILL)
+    assert run("wait", "web").returncode == 0
+    with dashboard(browser, address(run), permissions=["clipboard-read", "clipboard-write"]) as tab:
+        tab.open("web")
+        page = tab.page
+        page.locator(".crash-mark").wait_for()
+        words = page.locator(".timeline").get_attribute("aria-label")
+        assert words is not None
+        assert all(one in words for one in ("running", "backoff", "; 1 crash"))
+        for name in ("Memory", "CPU"):
+            plot = page.get_by_role("img", name=f"{name}: ")
+            plot.locator("canvas").wait_for()
+        tab.wait("/^Memory: [0-9.]+ MiB now, /.test(document.querySelector('.plot').ariaLabel)")
+        crash = page.locator(".crash")
+        assert "killed by SIGKILL" in crash.inner_text()
+        assert "the last words" in crash.locator("pre").first.inner_text()
+        assert "killed by SIGKILL" in page.locator(".sentences").inner_text()
+        log = f"{environ['XDG_DATA_HOME']}/hostler/"
+        page.get_by_role("button", name="Copy the path of the log file").click()
+        page.get_by_text("The path copied").wait_for()
+        copied = str(page.evaluate("navigator.clipboard.readText()"))
+        assert copied.startswith(log)
+        assert "the last words" in Path(copied).read_text()
+
+        page.locator("summary", has_text="Configuration").click()
+        row = page.get_by_role("row", name="startup_timeout")
+        assert "hostler.toml:" in row.first.inner_text()
+        page.locator("summary", has_text="Plugins").click()
+        assert "parse_port" in page.get_by_role("region", name="Plugins").inner_text()
+        page.locator("summary", has_text="Processes").click()
+        pid = servers_pid(servers(run)["web"])
+        assert str(pid) in page.get_by_role("region", name="1 process").inner_text()
+
+
+def test_a_tab_that_nobody_sees_follows_nothing_and_is_right_when_it_is_seen(
+    project: Path, run: Run, browser: Any
+) -> None:
+    write(project, server_table(name="web"))
+    _up(run)
+    hide = "is => { Object.defineProperty(document, 'hidden', {value: is, configurable: true});"
+    hide += " document.dispatchEvent(new Event('visibilitychange')); }"
+    with dashboard(browser, address(run)) as tab:
+        tab.wait_state("web", "running")
+        ended: list[str] = []
+        tab.page.on("requestfailed", lambda request: ended.append(request.url))
+        tab.page.evaluate(hide, arg=True)
+        while not any("/v1/events" in url for url in ended):
+            tab.page.wait_for_timeout(20)
+        assert run("stop", "web").returncode == 0
+        assert tab.server("web").get_attribute("data-state") == "running"
+        tab.page.evaluate(hide, arg=False)
+        tab.wait_state("web", "stopped")
+        assert run("start", "web").returncode == 0
+        tab.wait_state("web", "running")
+
+
+def test_events_that_were_missed_are_a_gap_that_is_told(project: Path, run: Run, browser: Any) -> None:
+    write(project, server_table(name="web"))
+    _up(run)
+    with dashboard(browser, address(run)) as tab:
+        tab.wait_state("web", "running")
+        # The next stream begins with a gap, as one that was too slow: no page is that slow in a test.
+        frames = 'id: 1-1\nevent: gap\ndata: {"missed": 12}\n\n'
+        told = {"content_type": "text/event-stream", "body": frames}
+        tab.context.route("**/v1/events?*", lambda route: route.fulfill(**told), times=1)
+        tab.page.reload()
+        tab.page.get_by_text("12 events could not be shown").wait_for()
+        tab.wait_state("web", "running")
+
+
+def test_without_servers_the_page_says_what_to_do(project: Path, run: Run, browser: Any) -> None:
+    write(project, "[templates.web]\ncommand = ['sleep', '60']\nport = false")
+    _up(run)
+    with dashboard(browser, address(run)) as tab:
+        tab.page.get_by_role("heading", name="No servers yet").wait_for()
+        assert tab.violations() == {}
+        tab.picture("empty")
