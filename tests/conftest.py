@@ -110,13 +110,19 @@ def world(tmp_path: Path) -> Iterator[Project]:
 
 @pytest.fixture(autouse=True)
 def no_process_is_left() -> Iterator[None]:
-    """After every test: no child of this process lives on. One that does is told, and ended for the next."""
+    """After every test: no child of this process lives on. One that does is told, and ended for the next.
+
+    What a fixture of the whole module started, such as a browser, is that module's to end.
+    """
+    before = set(psutil.Process().children()) if has_children() else set()
     yield
 
     if not has_children():
         return
 
-    left = [child for child in psutil.Process().children(recursive=True) if child.status() != "zombie"]
+    new = [child for child in psutil.Process().children() if child not in before]
+    every = [one for child in new for one in (child, *child.children(recursive=True))]
+    left = [child for child in every if child.status() != "zombie"]
     told = [(child.pid, child.cmdline()) for child in left]
 
     for child in left:

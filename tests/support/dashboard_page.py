@@ -104,11 +104,12 @@ class Dashboard:
         """Those that were shown, with the times in seconds."""
         return [(state, moment / 1000) for state, moment in self.page.evaluate("window.states")]
 
-    def violations(self) -> Mapping[str, list[str]]:
-        """What axe-core finds, by rule."""
+    def violations(self, *rules: str) -> Mapping[str, list[str]]:
+        """What axe-core finds by these rules, or by all, by rule."""
         if not self.page.evaluate("'axe' in window"):
             self.page.evaluate((modules() / "axe-core" / "axe.min.js").read_text())
-        found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
+        found = self.page.evaluate("options => axe.run(document, options)", options)["violations"]
         return {
             one["id"]: [f"{node['html'][:200]} {node['failureSummary']}" for node in one["nodes"]]
             for one in found

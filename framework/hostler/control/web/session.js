@@ -5,6 +5,9 @@ const KEY = "hostler-token";
 let token = sessionStorage.getItem(KEY);
 let isLost = false; // since then another program may listen at this address
 let proving = null;
+let isLeft = false; // what a page was reading then is ended by the browser itself, and no connection is lost
+
+for (const kind of ["pagehide", "pageshow"]) addEventListener(kind, () => { isLeft = kind === "pagehide"; });
 
 export class Problem extends Error {
   constructor(value, status) {
@@ -48,6 +51,7 @@ export function signOut() {
 // The connection was lost: the token is told to nobody before who answers has shown to know it.
 // A page that is loaded from there meanwhile does not find it either.
 export function lose() {
+  if (isLeft) return;
   isLost = true;
   sessionStorage.removeItem(KEY);
 }

@@ -1,4 +1,4 @@
-"""A browser for each test: no process may be left by one."""
+"""A browser for each module: to start one takes longer than most of what is shown in it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from dashboard_page import browsing
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A browser, whose windows a test opens and closes."""
+    """A browser, whose windows each test opens and closes."""
     with browsing() as found:
         yield found
