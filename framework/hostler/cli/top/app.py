@@ -236,6 +236,10 @@ class Top(App[int]):
 
     # -- what is shown by keys ------------------------------------------------------------------
 
+    def action_help_quit(self) -> None:
+        """Leave by Ctrl-C, where it has no selected text to copy."""
+        self.exit()
+
     def action_help(self) -> None:
         """Show the keys."""
         self.push_screen(Page(HELP))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from rich.text import Text
+from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
 from hostler.cli.top.history import History
@@ -15,6 +17,13 @@ from hostler.control.server_shapes import ServerRow
 
 class ServerTable(DataTable[Text]):
     """A row for each server; the chosen one stays chosen when others come and go."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [  # those of the table would move over columns
+        Binding("home", "scroll_top", "First", show=False),
+        Binding("end", "scroll_bottom", "Last", show=False),
+        Binding("j", "cursor_down", "Next", show=False),
+        Binding("k", "cursor_up", "Previous", show=False),
+    ]
 
     def __init__(self, history: History) -> None:
         super().__init__(cursor_type="row", id="servers")

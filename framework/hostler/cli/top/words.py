@@ -23,7 +23,7 @@ _NARROW = 110  # columns of a terminal that these take by themselves
 _LEAST_SPARK = 10
 
 HELP = """\
-Up, Down  choose a server
+Up, Down  choose a server; also k and j, Home and End
 /         show those whose name or state has this; Esc shows all
 s         start it
 x, r      stop it, restart it; both ask first
@@ -34,12 +34,12 @@ c         its last crash
 e         why it is as it is, and where its log file is
 y         copy its URL (OSC 52: also over ssh)
 o         open its URL in a browser
-q         leave; the servers go on
+q         leave, as Ctrl-C does; the servers go on
 
 Memory is that of a server with all its children: a bar for
 each minute of the last hour. CPU is a part of one processor.
 "!" marks a line of stderr, "|" one of stdout.
-To select text, drag with the mouse; Ctrl-C copies it.
+To select text, drag with the mouse; Ctrl-C copies it then.
 In tmux: set -s set-clipboard on."""
 
 

@@ -103,6 +103,10 @@ async def test_a_crash_is_seen_at_once_and_can_be_read(
     project: Path, environ: dict[str, str], run: Run
 ) -> None:
     async with top(project, environ) as pilot:
+        await pilot.press("end", "k", "j")
+        await until(pilot, lambda: "oops" in shown(pilot))
+        await pilot.press("home")
+        await until(pilot, lambda: "oops" not in shown(pilot))
         await pilot.press("down")
         await until(pilot, lambda: "oops" in shown(pilot))
         await pilot.press("c")
@@ -180,7 +184,7 @@ async def test_the_filter_and_the_full_log(project: Path, environ: dict[str, str
         await pilot.resize_terminal(*SIZES[1])
         await until(pilot, lambda: "LAST 60 MIN" in shown(pilot))
         await pilot.press("question_mark")
-        assert "q         leave; the servers go on" in shown(pilot)
+        assert "q         leave, as Ctrl-C does; the servers go on" in shown(pilot)
         await pilot.press("q")
         assert pilot.app.is_running
         await pilot.press("q")
@@ -312,6 +316,7 @@ def test_it_works_in_tmux(project: Path, environ: dict[str, str], run: Run, tmp_
             time.sleep(0.05)
 
     call("new-session", "-d", "-s", "it", "-x", "80", "-y", "24", *HOSTLER, "top")
+    call("set-option", "-s", "set-clipboard", "on")
     try:
         call("set-option", "-t", "it", "remain-on-exit", "on")
         seen("2 running")
@@ -322,7 +327,10 @@ def test_it_works_in_tmux(project: Path, environ: dict[str, str], run: Run, tmp_
         seen("restart talker?")
         call("send-keys", "-t", "it", "y")
         seen("run 2 began")
-        call("send-keys", "-t", "it", "q")
+        call("send-keys", "-t", "it", "Up", "y")
+        seen("copied: http://")
+        assert call("show-buffer") == servers(run)["fake"]["url"]
+        call("send-keys", "-t", "it", "C-c")
         seen("Pane is dead")
         assert "status 0" in call("capture-pane", "-p", "-t", "it")
     finally:
