@@ -37,7 +37,7 @@ def peer_uid(connection: socket.socket) -> int:
     return int(_XUCRED.unpack_from(data)[1])
 
 
-class Entrance(Protocol):
+class Access(Protocol):
     """Decides for one listening socket who may connect, and what each request may ask for."""
 
     def accepts(self, transport: asyncio.Transport) -> bool:
@@ -47,7 +47,7 @@ class Entrance(Protocol):
         """What a request may ask for. Raises Refused."""
 
 
-class UnixEntrance:
+class UnixAccess:
     """That of the control socket: our own user and root may do all."""
 
     def accepts(self, transport: asyncio.Transport) -> bool:
@@ -64,7 +64,7 @@ class UnixEntrance:
         return SCOPES["connect"]
 
 
-class TcpEntrance:
+class TcpAccess:
     """That of a TCP listener: requests from no page of another site, which say one of our tokens.
 
     A page of another site can have a browser send requests here, under a name that it made resolve to this
@@ -116,7 +116,7 @@ class TcpEntrance:
         raise Refused("wrong_token", "this is no token of this hostler; a new one has new tokens")
 
 
-class PageEntrance(TcpEntrance):
+class PageAccess(TcpAccess):
     """That of the dashboard: the same, with the tokens of its pages."""
 
     def __init__(self, listener: TcpListener, tokens: PageTokens) -> None:

@@ -13,9 +13,9 @@ from msgspec import Struct
 import hostler
 from hostler import Event, ServerError, State, Supervisor, __version__
 from hostler.control import shapes
-from hostler.control.board import Board
 from hostler.control.configuration_reload import ConfigurationReload, required
 from hostler.control.dashboard import Dashboard
+from hostler.control.event_ring import EventRing
 from hostler.control.event_stream import EventFeed, EventStream
 from hostler.control.inspection import Inspection
 from hostler.control.metrics import Metrics
@@ -81,22 +81,22 @@ class Api:
     def __init__(
         self,
         supervisor: Supervisor,
-        board: Board,
+        ring: EventRing,
         configuration: str,
         namespace: str,
         host: Host | None,
         dashboard: str,
     ) -> None:
         self._supervisor = supervisor
-        self._board = board
-        self._feed = EventFeed(board)
+        self._ring = ring
+        self._feed = EventFeed(ring)
         self._configuration, self._namespace = configuration, namespace
         self._host = host
         self._since = datetime.now(UTC)
         self._commands = ServerCommands(supervisor)
         self._reload = ConfigurationReload(host)
-        self._additions = ServerAdditions(supervisor, board)
-        self._logs = ServerLogs(supervisor, self._commands, board)
+        self._additions = ServerAdditions(supervisor, ring)
+        self._logs = ServerLogs(supervisor, self._commands, ring)
         self.requests = RequestCounts()
         self._metrics = Metrics(supervisor, self._feed, self.requests)
         self.dashboard = Dashboard(self.routes, self.requests, dashboard)
@@ -118,7 +118,7 @@ class Api:
             since=format_time(self._since),
             configuration=self._configuration,
             namespace=self._namespace,
-            cursor=self._board.cursor,
+            cursor=self._ring.cursor,
             capabilities=capabilities,
         )
         return 200, answer
@@ -126,14 +126,14 @@ class Api:
     async def servers(self, call: Call) -> tuple[int, object]:
         """All servers, or those that the query selects."""
         query = call.query
-        await self._board.memory.refresh()
+        await self._ring.memory.refresh()
         rows = [self._row(name) for name in self._supervisor.servers if query.name in {None, name}]
         rows = [row for row in rows if query.state in {None, row.state}]
-        return 200, shapes.ServerList(cursor=self._board.cursor, next=None, servers=rows)
+        return 200, shapes.ServerList(cursor=self._ring.cursor, next=None, servers=rows)
 
     async def server(self, call: Call) -> tuple[int, object]:
         """One server."""
-        await self._board.memory.refresh()
+        await self._ring.memory.refresh()
         return 200, self._row(self._find(call).name)
 
     async def connection(self, call: Call) -> tuple[int, object]:
@@ -162,16 +162,16 @@ class Api:
         return 200, self._page(query, accepts)
 
     def _page(self, query: EventQuery, accepts: Callable[[Event], bool]) -> shapes.EventPage:
-        number, missed = self._board.number_of(query.after)
+        number, missed = self._ring.number_of(query.after)
         events = []
-        for number, event in self._board.after(number, self._board.count):  # noqa: B020 - the last one is kept
+        for number, event in self._ring.after(number, self._ring.count):  # noqa: B020 - the last one is kept
             if accepts(event):
-                events.append(event_row(event, self._board.cursor_of(number)))
+                events.append(event_row(event, self._ring.cursor_of(number)))
             if len(events) == query.limit:
                 break
         return shapes.EventPage(
             events=events,
-            next=self._board.cursor_of(number),
+            next=self._ring.cursor_of(number),
             missed=0 if missed is None else missed.count or 0,
             gap=missed is not None,
         )
@@ -231,7 +231,7 @@ class Api:
 
     def _row(self, name: str) -> shapes.ServerRow:
         server = self._supervisor[name]
-        return server_row(server, self._board.memory.last(server))
+        return server_row(server, self._ring.memory.last(server))
 
     # -- the table -----------------------------------------------------------------------------
 
@@ -252,7 +252,7 @@ class Api:
             get("/v1", self.daemon, shapes.Daemon, has_room=True),
             get("/v1/servers", self.servers, shapes.ServerList, query=ServerQuery),
             get("/v1/servers/{name}", self.server, shapes.ServerRow, problems=name),
-            *Inspection(self._find, self._supervisor, self._board.memory).routes(),
+            *Inspection(self._find, self._supervisor, self._ring.memory).routes(),
             get(
                 "/v1/servers/{name}/connection",
                 self.connection,

@@ -18,7 +18,7 @@ from hostler.control.location import Location, locate, locate_namespace
 
 if TYPE_CHECKING:
     from hostler.control.api import Api, Host
-    from hostler.control.board import Board
+    from hostler.control.event_ring import EventRing
     from hostler.control.http_server import HttpServer
     from hostler.control.tcp_listener import TcpListener
 
@@ -57,7 +57,7 @@ class Control:
         self._relistens = relistens
         self._socket: ControlSocket | None = None
         self._api: Api | None = None
-        self._board: Board | None = None
+        self._ring: EventRing | None = None
         self._unix = LazyServer(partial(self._serve, None))
         self._tcp: LazyServer | None = None
         self._restoring: asyncio.Task[None] | None = None
@@ -67,7 +67,7 @@ class Control:
         if self._path is False:
             return self
 
-        from hostler.control.board import Board  # noqa: PLC0415 - after the first start, where it can wait
+        from hostler.control.event_ring import EventRing  # noqa: PLC0415 - after the first start, where it can wait
 
         path = None if self._path is True else os.fspath(self._path)
         held = await self._take(path)
@@ -79,7 +79,7 @@ class Control:
                 self._tcp.pause()
             held.release()
             raise
-        self._socket, self._board = held, Board(self._supervisor)
+        self._socket, self._ring = held, EventRing(self._supervisor)
         self._unix.begin(held.listener)
         self._begin_to_restore(held.location)
         return self
@@ -122,7 +122,7 @@ class Control:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Answer nobody any more, and remove socket, description and lock, in this order."""
-        if self._socket is None or self._board is None:
+        if self._socket is None or self._ring is None:
             return
         held, self._socket = self._socket, None
         if self._restoring is not None:
@@ -132,7 +132,7 @@ class Control:
         for server in both:
             server.pause()
         # Who follows or waits is told first: the end of all others takes no time then.
-        self._board.close()
+        self._ring.close()
         if self._api is not None:
             await self._api.close()
         await asyncio.gather(*(server.close() for server in both))
@@ -171,19 +171,19 @@ class Control:
         """What answers the clients of the socket, or those over TCP."""
         server, made = await self._make_api()
 
-        from hostler.control.access import TcpEntrance, UnixEntrance  # noqa: PLC0415 - it is there now
+        from hostler.control.access import TcpAccess, UnixAccess  # noqa: PLC0415 - it is there now
 
-        entrance = UnixEntrance() if tcp is None else TcpEntrance(tcp)
-        return server(made.routes(), entrance, made.requests)
+        access = UnixAccess() if tcp is None else TcpAccess(tcp)
+        return server(made.routes(), access, made.requests)
 
     async def _make_api(self) -> tuple[type[HttpServer], Api]:
         server, api = await asyncio.to_thread(_import)
-        assert self._board is not None
+        assert self._ring is not None
         if self._api is None:
             namespace = locate_namespace(self._configuration, self._environ)
             dashboard = locate(self._configuration, self._environ).dashboard
             self._api = api(
-                self._supervisor, self._board, self._configuration, namespace, self._host, dashboard
+                self._supervisor, self._ring, self._configuration, namespace, self._host, dashboard
             )
         return server, self._api
 

@@ -10,7 +10,7 @@ from secrets import token_urlsafe
 from time import monotonic
 
 from hostler import ControlSpec, EnvironmentSetupFailed
-from hostler.control.access import PageEntrance
+from hostler.control.access import PageAccess
 from hostler.control.dashboard_shapes import (
     DashboardAddress,
     DashboardChoice,
@@ -159,7 +159,7 @@ class Dashboard:
         listener = await asyncio.to_thread(TcpListener.open, spec)
         tokens = PageTokens(self._path, listener.port) if left is None else left
         routes = (*self._routes(), *self._routes_of_page())
-        http = HttpServer(routes, PageEntrance(listener, tokens), self._counts)
+        http = HttpServer(routes, PageAccess(listener, tokens), self._counts)
         await http.listen(listener.listener)
         self._opened = _Opened(listener, tokens, http)
         self._closing = asyncio.create_task(self._close_unused(self._opened), name="hostler dashboard")

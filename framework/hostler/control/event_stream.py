@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from hostler import Event
-from hostler.control.board import Board, Missed
+from hostler.control.event_ring import EventRing, Missed
 from hostler.control.rows import event_row
 
 _BATCH = 500
@@ -25,15 +25,15 @@ class EventStream:
 
     def __init__(self, feed: EventFeed, cursor: str, accepts: Callable[[Event], bool]) -> None:
         self._feed = feed
-        self._board = feed.board
-        self._number, self._missed = self._board.number_of(cursor)
+        self._ring = feed.ring
+        self._number, self._missed = self._ring.number_of(cursor)
         self._accepts = accepts
         self._pending = b""
 
     async def send_to(
         self, write: Callable[[bytes], Awaitable[None]], takes_more: Callable[[], bool] = lambda: True
     ) -> None:
-        """Send frames until the board is closed and all are sent; `takes_more`: whether no write has to wait.
+        """Send frames until the ring is closed and all are sent; `takes_more`: whether no write has to wait.
 
         A client that is gone ends it with ConnectionError, one that reads nothing with TimeoutError.
         """
@@ -43,13 +43,13 @@ class EventStream:
                 await write(frames or _COMMENT)
             if self._is_behind:
                 continue
-            if self._board.is_closed:
+            if self._ring.is_closed:
                 return
             await self._feed.follow(lambda comment: self._push(write, takes_more, comment))
 
     @property
     def _is_behind(self) -> bool:
-        return bool(self._pending) or self._number != self._board.count
+        return bool(self._pending) or self._number != self._ring.count
 
     async def _push(
         self, write: Callable[[bytes], Awaitable[None]], takes_more: Callable[[], bool], comment: bytes
@@ -72,15 +72,15 @@ class EventStream:
 
     def _next_frames(self) -> list[bytes]:
         frames, size = [], 0
-        number, missed = self._board.number_of(self._board.cursor_of(self._number))
+        number, missed = self._ring.number_of(self._ring.cursor_of(self._number))
         if missed is not None:
             self._feed.note_missed(missed.count or 0)
         missed = self._missed or missed
         if missed is not None:
             self._number, self._missed = number, None
-            frames.append(_gap(self._board.cursor_of(number), missed))
+            frames.append(_gap(self._ring.cursor_of(number), missed))
 
-        for own, event in self._board.after(self._number, _BATCH):
+        for own, event in self._ring.after(self._number, _BATCH):
             self._number = own
             if self._accepts(event):
                 frames.append(self._feed.frame(own, event))
@@ -96,8 +96,8 @@ class EventFeed:
     With several streams it waits 5 ms for what else happens. Each event is encoded once.
     """
 
-    def __init__(self, board: Board) -> None:
-        self.board = board
+    def __init__(self, ring: EventRing) -> None:
+        self.ring = ring
         self.missed = 0  # by streams that were too slow
         self._frames: dict[int, bytes] = {}  # of the last events, by number
         self._followers: dict[asyncio.Future[None], Callable[[bytes], Awaitable[bool]]] = {}
@@ -105,14 +105,14 @@ class EventFeed:
         self._task: asyncio.Task[None] | None = None
 
     async def follow(self, push: Callable[[bytes], Awaitable[bool]]) -> None:
-        """Have `push` called with each news, until it tells that not all is sent, or the board is closed.
+        """Have `push` called with each news, until it tells that not all is sent, or the ring is closed.
 
         Its argument is a comment when one is due. It must not wait. What it raises is raised here.
         """
         done = asyncio.get_running_loop().create_future()
         self._followers[done] = push
         if self._task is None:
-            end = self.board.follow(self._news.set)
+            end = self.ring.follow(self._news.set)
             self._task = asyncio.create_task(self._run(end), name="hostler control: events")
         try:
             await done
@@ -127,7 +127,7 @@ class EventFeed:
         """The event of this number as a frame."""
         found = self._frames.get(number)
         if found is None:
-            cursor = self.board.cursor_of(number)
+            cursor = self.ring.cursor_of(number)
             body = msgspec.json.encode(event_row(event, cursor))
             found = f"id: {cursor}\nevent: {event.kind}\ndata: ".encode() + body + b"\n\n"
             if len(self._frames) >= _BATCH:
@@ -140,7 +140,7 @@ class EventFeed:
             while self._followers:
                 comment = await self._wait()
                 for done, push in list(self._followers.items()):
-                    await _push(done, push, comment, is_last=self.board.is_closed)
+                    await _push(done, push, comment, is_last=self.ring.is_closed)
         finally:
             self._task = None
             end()

@@ -17,7 +17,7 @@ import msgspec
 from aiohttp import web
 
 from hostler import ServerError, __version__
-from hostler.control.access import Entrance, Gate
+from hostler.control.access import Access, Gate
 from hostler.control.connections import Connections
 from hostler.control.event_stream import EventStream
 from hostler.control.log_stream import LogStream
@@ -79,10 +79,10 @@ class _Server(web.Server):
 class HttpServer:
     """Serves one table of routes on a listening socket, from `listen` to `close`."""
 
-    def __init__(self, routes: Sequence[Route], entrance: Entrance, counts: RequestCounts) -> None:
+    def __init__(self, routes: Sequence[Route], access: Access, counts: RequestCounts) -> None:
         self._routes = routes
         self._counts = counts
-        self._entrance = entrance
+        self._access = access
         self._http = _Server(
             self._handle,
             handler_cancellation=True,
@@ -95,7 +95,7 @@ class HttpServer:
         self._listening: asyncio.Server | None = None
 
     async def listen(self, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
-        """Accept connections from now on, as the entrance decides."""
+        """Accept connections from now on, as `access` decides."""
         loop = asyncio.get_running_loop()
         if listener.family == socket.AF_UNIX:
             self._listening = await loop.create_unix_server(self._gate, sock=listener)
@@ -109,7 +109,7 @@ class HttpServer:
         return Gate(self._accepts, self._connection)
 
     def _accepts(self, transport: asyncio.Transport) -> bool:
-        return not self._connections.is_full and self._entrance.accepts(transport)
+        return not self._connections.is_full and self._access.accepts(transport)
 
     def _connection(self) -> web.RequestHandler:
         connection = self._http()
@@ -161,7 +161,7 @@ class HttpServer:
 
     async def _answer(self, request: web.BaseRequest, routes: list[Route]) -> web.StreamResponse:
         streams = "text/event-stream" in request.headers.get("Accept", "")
-        scopes = await self._entrance.scopes(request)
+        scopes = await self._access.scopes(request)
         route, parts = find(self._routes, request.method, request.rel_url.raw_path)
         routes.append(route)
         _require(route, scopes)

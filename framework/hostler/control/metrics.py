@@ -45,7 +45,7 @@ class Metrics:
     def __init__(self, supervisor: Supervisor, feed: EventFeed, requests: RequestCounts) -> None:
         self._supervisor = supervisor
         self._feed = feed
-        self._board = feed.board
+        self._ring = feed.ring
         self._requests = requests
 
     def routes(self) -> Iterator[Route]:
@@ -54,20 +54,20 @@ class Metrics:
 
     async def metrics(self, call: Call) -> tuple[int, object]:
         """Metrics for Prometheus, as text or OpenMetrics."""
-        await self._board.memory.refresh()
+        await self._ring.memory.refresh()
         # The library is not imported, and thousands of lines are not written, while servers wait for us.
         return 200, await asyncio.to_thread(_written, self._snapshot(), call.accept)
 
     def _snapshot(self) -> Snapshot:
-        memory = self._board.memory
+        memory = self._ring.memory
         servers = tuple(
             ServerSnapshot(server_row(one, memory.last(one)), one.counts, memory.cpu_seconds(one))
             for one in self._supervisor.servers.values()
         )
         return Snapshot(
             servers,
-            self._board.former.hooks,
-            self._board.former.dropped_events + self._feed.missed,
+            self._ring.former.hooks,
+            self._ring.former.dropped_events + self._feed.missed,
             dict(self._requests.answers),
             self._requests.streams,
         )

@@ -40,10 +40,10 @@ _TOKEN = {
 def api_document() -> dict[str, Any]:
     """The document of this version: the routes are the same for every supervisor."""
     from hostler.control.api import Api  # noqa: PLC0415 - which imports this module for a client
-    from hostler.control.board import Board  # noqa: PLC0415
+    from hostler.control.event_ring import EventRing  # noqa: PLC0415
 
     supervisor = Supervisor((), namespace="none")
-    return openapi(Api(supervisor, Board(supervisor), "", "", None, "").routes())
+    return openapi(Api(supervisor, EventRing(supervisor), "", "", None, "").routes())
 
 
 def openapi(routes: Sequence[Route]) -> dict[str, Any]:

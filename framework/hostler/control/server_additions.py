@@ -6,7 +6,7 @@ import asyncio
 
 from hostler import InvalidConfiguration, ServerError, Supervisor
 from hostler.control import shapes
-from hostler.control.board import Board
+from hostler.control.event_ring import EventRing
 from hostler.control.problems import Refused
 from hostler.control.routing import Call, Route
 from hostler.control.rows import server_row
@@ -15,9 +15,9 @@ from hostler.control.rows import server_row
 class ServerAdditions:
     """Answers requests to add and to remove servers of one supervisor."""
 
-    def __init__(self, supervisor: Supervisor, board: Board) -> None:
+    def __init__(self, supervisor: Supervisor, ring: EventRing) -> None:
         self._supervisor = supervisor
-        self._board = board
+        self._ring = ring
 
     async def put(self, call: Call) -> tuple[int, object]:
         """Add a server of a template; 200 when there is the same already."""
@@ -34,7 +34,7 @@ class ServerAdditions:
             await self._refuse_another(name, wanted)
             status = 200
         server = self._supervisor[name]
-        return status, server_row(server, self._board.memory.last(server))
+        return status, server_row(server, self._ring.memory.last(server))
 
     async def delete(self, call: Call) -> tuple[int, object]:
         """Stop a server, and forget it when nothing of it is left."""

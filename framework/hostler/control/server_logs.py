@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from hostler import Server, ServerSpec, Supervisor
 from hostler.control import log_lines
-from hostler.control.board import Board
+from hostler.control.event_ring import EventRing
 from hostler.control.log_forwards import read_after
 from hostler.control.log_history import CURSOR, ServerLog, parse_cursor, read_last
 from hostler.control.log_lines import LogLine, Selection
@@ -58,10 +58,10 @@ class LogQuery(ServerLogQuery, kw_only=True, forbid_unknown_fields=True):
 class ServerLogs:
     """Answers requests about the output of the servers that `commands` finds."""
 
-    def __init__(self, supervisor: Supervisor, commands: ServerCommands, board: Board) -> None:
+    def __init__(self, supervisor: Supervisor, commands: ServerCommands, ring: EventRing) -> None:
         self._supervisor = supervisor
         self._commands = commands
-        self._board = board
+        self._ring = ring
         self._reading = asyncio.Semaphore(_MOST_READING)
 
     async def log(self, call: Call) -> Any:
@@ -81,7 +81,7 @@ class ServerLogs:
                 partial(self._logs, names),
                 self._read,
                 self._pid_of,
-                lambda: self._board.is_closed,
+                lambda: self._ring.is_closed,
                 LiveTails(partial(self._without_log, names), selection),
             )
             return LogStream(source, selection, call.last_event or query.after, query.limit)

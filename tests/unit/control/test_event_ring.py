@@ -11,9 +11,9 @@ import anyio
 import pytest
 from controlled import controlled
 from hostler import Directories, Event, Notice, ServerSpec
-from hostler.control import board as board_module
+from hostler.control import event_ring as ring_module
 from hostler.control import event_stream
-from hostler.control.board import Board
+from hostler.control.event_ring import EventRing
 from hostler.control.event_stream import EventFeed, EventStream
 from hostler.supervisor.handle import engine_of
 from hypothesis import given, settings
@@ -23,7 +23,7 @@ NAMES = ("web", "db", "build")
 
 
 class Servers:
-    """Stands in for a supervisor, of which a board uses `listen` alone: thousands of events take no time.
+    """Stands in for a supervisor, of which a ring uses `listen` alone: thousands of events take no time.
 
     The state of each of its servers is the number of the event that changed it last.
     """
@@ -48,8 +48,8 @@ class Servers:
 class Client:
     """Follows the events, as the documentation tells it: after a gap it reads the snapshot and its cursor."""
 
-    def __init__(self, servers: Servers, board: Board) -> None:
-        self._servers, self._board = servers, board
+    def __init__(self, servers: Servers, ring: EventRing) -> None:
+        self._servers, self._ring = servers, ring
         self.gaps: list[int | None] = []
         self.seen: list[int] = []
         self.states: dict[str, int] = {}
@@ -67,10 +67,10 @@ class Client:
                 if fields and frames:
                     frames -= 1
                     self._take(fields)
-            if not frames or self._cursor == self._board.cursor:
+            if not frames or self._cursor == self._ring.cursor:
                 raise ConnectionError
 
-        stream = EventStream(EventFeed(self._board), self._cursor, lambda event: True)
+        stream = EventStream(EventFeed(self._ring), self._cursor, lambda event: True)
         with pytest.raises(ConnectionError):
             await stream.send_to(write)
 
@@ -88,8 +88,8 @@ class Client:
 
     def _snapshot(self) -> None:
         self.states = dict(self._servers.states)
-        self._at = self._board.count
-        self._cursor = self._cursor or self._board.cursor
+        self._at = self._ring.count
+        self._cursor = self._cursor or self._ring.cursor
 
 
 changes = st.lists(st.sampled_from(NAMES), max_size=12)
@@ -104,41 +104,41 @@ def test_a_client_that_comes_and_goes_ends_with_the_right_states(
     kept: int, steps: list[tuple[list[str], int]]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(board_module, "KEPT", kept)
+        patch.setattr(ring_module, "KEPT", kept)
         asyncio.run(check(steps))
 
 
 async def check(steps: list[tuple[list[str], int]]) -> None:
     servers = Servers()
-    board = Board(servers)  # type: ignore[arg-type]  # see Servers
-    client = Client(servers, board)
+    ring = EventRing(servers)  # type: ignore[arg-type]  # see Servers
+    client = Client(servers, ring)
     for names, frames in steps:
         for name in names:
             servers.change(name)
-        waiting = board.count - (client.seen[-1] if client.seen else 0)
+        waiting = ring.count - (client.seen[-1] if client.seen else 0)
         if waiting:
             await client.follow(min(frames, waiting))
-    board.close()
-    await client.follow(board.count + len(steps) + 1)
+    ring.close()
+    await client.follow(ring.count + len(steps) + 1)
     assert client.states == servers.states
     assert client.seen == sorted(set(client.seen))
     missed = sum(one or 0 for one in client.gaps)
-    assert len(client.seen) + missed == board.count
+    assert len(client.seen) + missed == ring.count
 
 
 @pytest.mark.parametrize("while_away", [5_000, 10_000])
 async def test_what_was_missed_in_a_break_comes_exactly_or_after_one_gap(while_away: int) -> None:
     servers = Servers()
-    board = Board(servers)  # type: ignore[arg-type]  # see Servers
-    client = Client(servers, board)
+    ring = EventRing(servers)  # type: ignore[arg-type]  # see Servers
+    client = Client(servers, ring)
     servers.change("web")
     await client.follow(1)
     for number in range(while_away):
         servers.change(NAMES[number % 3])
-    board.close()
+    ring.close()
     with anyio.fail_after(60):
         await client.follow(while_away + 2)
-    gap = max(while_away - board_module.KEPT, 0)
+    gap = max(while_away - ring_module.KEPT, 0)
     assert client.gaps == ([gap] if gap else [])
     assert client.seen[1:] == list(range(gap + 2, while_away + 2))
     assert client.states == servers.states
@@ -146,12 +146,12 @@ async def test_what_was_missed_in_a_break_comes_exactly_or_after_one_gap(while_a
 
 def test_events_that_are_large_take_no_more_than_four_mebibytes() -> None:
     servers = Servers()
-    board = Board(servers)  # type: ignore[arg-type]  # see Servers
-    cursor = board.cursor
+    ring = EventRing(servers)  # type: ignore[arg-type]  # see Servers
+    cursor = ring.cursor
     for _ in range(100):
         servers.change("web", "x" * 2**20)
-    number, missed = board.number_of(cursor)
-    kept = [own for own, _ in board.after(number, 1000)]
+    number, missed = ring.number_of(cursor)
+    kept = [own for own, _ in ring.after(number, 1000)]
     assert kept == [98, 99, 100]
     assert missed is not None
     assert missed.count == 97
@@ -159,8 +159,8 @@ def test_events_that_are_large_take_no_more_than_four_mebibytes() -> None:
 
 @pytest.mark.parametrize("number", ["9" * 10_000, "-1", "1.5"])
 def test_a_number_that_cannot_be_one_is_of_another_life(number: str) -> None:
-    board = Board(Servers())  # type: ignore[arg-type]  # see Servers
-    missed = board.number_of(f"{board.cursor.partition('-')[0]}-{number}")[1]
+    ring = EventRing(Servers())  # type: ignore[arg-type]  # see Servers
+    missed = ring.number_of(f"{ring.cursor.partition('-')[0]}-{number}")[1]
     assert missed is not None
     assert missed.count is None
 

@@ -11,15 +11,15 @@ import anyio
 import pytest
 from controlled import controlled
 from hostler import Directories, Event, Notice, ServerSpec
-from hostler.control import board as board_module
-from hostler.control.board import Board, Missed
+from hostler.control import event_ring as ring_module
+from hostler.control.event_ring import EventRing, Missed
 from hostler.control.event_stream import EventFeed, EventStream
 from hypothesis import given
 from hypothesis import strategies as st
 
 
 class Source:
-    """Stands in for a supervisor, of which a board uses `listen` alone: thousands of events take no time."""
+    """Stands in for a supervisor, of which a ring uses `listen` alone: thousands of events take no time."""
 
     def __init__(self) -> None:
         self._listeners: list[Callable[[Event], None]] = []
@@ -34,8 +34,8 @@ class Source:
                 listener(Notice(server=server, generation=1, topic="t", text="x"))
 
 
-def board_of(source: Source) -> Board:
-    return Board(source)  # type: ignore[arg-type]  # see Source
+def ring_of(source: Source) -> EventRing:
+    return EventRing(source)  # type: ignore[arg-type]  # see Source
 
 
 class Reader:
@@ -72,9 +72,9 @@ def numbers(frames: list[tuple[str, dict[str, Any]]]) -> list[int]:
 
 async def test_a_stream_resumes_exactly_where_the_client_left() -> None:
     source, reader = Source(), Reader()
-    board = board_of(source)
+    ring = ring_of(source)
     source.emit(10)
-    stream = EventStream(EventFeed(board), board.cursor_of(4), lambda event: True)
+    stream = EventStream(EventFeed(ring), ring.cursor_of(4), lambda event: True)
     task = asyncio.create_task(stream.send_to(reader.write))
     assert numbers(await reader.until(6)) == [5, 6, 7, 8, 9, 10]
     source.emit(2)
@@ -83,12 +83,12 @@ async def test_a_stream_resumes_exactly_where_the_client_left() -> None:
 
 
 async def test_what_is_not_kept_any_more_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board_module, "KEPT", 5)
+    monkeypatch.setattr(ring_module, "KEPT", 5)
     source, reader = Source(), Reader()
-    board = board_of(source)
+    ring = ring_of(source)
     source.emit(12)
     task = asyncio.create_task(
-        EventStream(EventFeed(board), board.cursor_of(3), lambda event: True).send_to(reader.write)
+        EventStream(EventFeed(ring), ring.cursor_of(3), lambda event: True).send_to(reader.write)
     )
     frames = await reader.until(6)
     assert frames[0] == ("gap", {"missed": 4})
@@ -98,9 +98,9 @@ async def test_what_is_not_kept_any_more_is_a_gap(monkeypatch: pytest.MonkeyPatc
 
 async def test_without_a_cursor_a_stream_begins_with_the_first_event() -> None:
     source, reader = Source(), Reader()
-    board = board_of(source)
+    ring = ring_of(source)
     source.emit(2)
-    task = asyncio.create_task(EventStream(EventFeed(board), "", lambda event: True).send_to(reader.write))
+    task = asyncio.create_task(EventStream(EventFeed(ring), "", lambda event: True).send_to(reader.write))
     frames = await reader.until(2)
     assert [kind for kind, _ in frames] == ["notice", "notice"]
     assert numbers(frames) == [1, 2]
@@ -110,11 +110,9 @@ async def test_without_a_cursor_a_stream_begins_with_the_first_event() -> None:
 @pytest.mark.parametrize("cursor", ["another-3", "x", "-", "é"])
 async def test_a_cursor_of_another_life_is_a_gap_of_unknown_length(cursor: str) -> None:
     source, reader = Source(), Reader()
-    board = board_of(source)
+    ring = ring_of(source)
     source.emit(2)
-    task = asyncio.create_task(
-        EventStream(EventFeed(board), cursor, lambda event: True).send_to(reader.write)
-    )
+    task = asyncio.create_task(EventStream(EventFeed(ring), cursor, lambda event: True).send_to(reader.write))
     frames = await reader.until(3)
     assert frames[0] == ("gap", {"missed": None})
     assert numbers(frames) == [1, 2]
@@ -124,16 +122,16 @@ async def test_a_cursor_of_another_life_is_a_gap_of_unknown_length(cursor: str) 
 async def test_a_client_that_reads_nothing_gets_a_gap_and_holds_up_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(board_module, "KEPT", 100)
+    monkeypatch.setattr(ring_module, "KEPT", 100)
     source, slow, fast = Source(), Reader(), Reader()
-    board = board_of(source)
+    ring = ring_of(source)
     go_on = asyncio.Event()
 
     async def write_slowly(data: bytes) -> None:
         await go_on.wait()
         await slow.write(data)
 
-    feed, begin = EventFeed(board), board.cursor
+    feed, begin = EventFeed(ring), ring.cursor
     tasks = [
         asyncio.create_task(EventStream(feed, begin, lambda event: True).send_to(write, takes_more))
         for write, takes_more in ((write_slowly, go_on.is_set), (fast.write, lambda: True))
@@ -158,31 +156,31 @@ async def test_a_client_that_reads_nothing_gets_a_gap_and_holds_up_nobody(
 def test_no_hole_is_silent(kept: int, steps: list[int], left: int) -> None:
     """Against a list of all events: each is read once, or counted as missed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(board_module, "KEPT", kept)
+        patch.setattr(ring_module, "KEPT", kept)
         source = Source()
-        board = board_of(source)
+        ring = ring_of(source)
         source.emit(left)
         at, seen, missed = left, [], 0
         for step in steps:
             source.emit(step)
-            at, gap = board.number_of(board.cursor_of(at))
+            at, gap = ring.number_of(ring.cursor_of(at))
             missed += 0 if gap is None else gap.count or 0
-            for number, _ in board.after(at, 7):
+            for number, _ in ring.after(at, 7):
                 at = number
                 seen.append(number)
-        rest = board.count - at
+        rest = ring.count - at
         assert seen == sorted(set(seen))
-        assert len(seen) + missed + rest == board.count - left
+        assert len(seen) + missed + rest == ring.count - left
 
 
 def test_a_board_that_is_closed_takes_no_more() -> None:
     source = Source()
-    board = board_of(source)
+    ring = ring_of(source)
     source.emit()
-    board.close()
+    ring.close()
     source.emit()
-    assert board.count == 1
-    assert board.number_of(board.cursor_of(2)) == (0, Missed(None))
+    assert ring.count == 1
+    assert ring.number_of(ring.cursor_of(2)) == (0, Missed(None))
 
 
 async def test_pages_and_streams_over_http_select_by_kind_and_server(directories: Directories) -> None:

@@ -27,10 +27,10 @@ class Missed:
     count: int | None
 
 
-class Board:
+class EventRing:
     """Keeps the last events of a supervisor, from when it is made until `close`. Used on the loop's thread.
 
-    A cursor is "BOOT-NUMBER": BOOT is another one for each board, NUMBER counts its events from 1 on.
+    A cursor is "BOOT-NUMBER": BOOT is another one for each ring, NUMBER counts its events from 1 on.
     """
 
     def __init__(self, supervisor: Supervisor) -> None:
@@ -78,7 +78,7 @@ class Board:
     def number_of(self, cursor: str) -> tuple[int, Missed | None]:
         """The number that a cursor stands for, and what is missed when one goes on there.
 
-        "" is before the first event. A cursor of another board, or of an event that is not kept any more,
+        "" is before the first event. A cursor of another ring, or of an event that is not kept any more,
         means the oldest that is kept.
         """
         boot, _, text = (cursor or self.cursor_of(0)).partition("-")
