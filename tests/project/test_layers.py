@@ -262,6 +262,8 @@ ASSIGNED_ELSEWHERE = {
     "command": "a Launch, too: that of one command",
     "sys": "Python's own",
     "error": "Python's own: what an exception came from",
+    "kind": "Python's own: the class that a decorator completes",
+    "method": "Python's own: a function that was generated",
     "child": "Python's own: what Popen has not seen of an exit",
     "weakref": "Python's own",
 }

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Self
 
 from hostler.events.serialization import Serializable
-from hostler.model.plain_value import field_names
+from hostler.model.dataclass import dataclass, field_names
 from hostler.model.states import State
 from hostler.model.values import ExitCause
 
 KEPT = 20  # records of each server, in memory and on disk
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True)
 class MemoryPoint(Serializable):
     """The resident memory of a whole process tree, in bytes, `uptime` seconds after the spawn.
 
@@ -28,7 +28,7 @@ class MemoryPoint(Serializable):
     cpu: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True)
 class PluginNote(Serializable):
     """What one plugin said about a run, or what was wrong with the plugin itself, in words."""
 
@@ -41,7 +41,7 @@ PluginWord = PluginNote
 """The former name of PluginNote."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CrashRecord(Serializable):
     """One end of a run that was not asked for; every text in it is masked.
 

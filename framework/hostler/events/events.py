@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import ClassVar
 
 from hostler.events.crash import CrashRecord
 from hostler.events.serialization import to_json
-from hostler.model.plain_value import PlainValue, field_names
+from hostler.model.dataclass import dataclass, field_names
 from hostler.model.states import State
 from hostler.model.values import Endpoint, Exit, Report, StreamEvent, StreamGap
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class Event(PlainValue):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
     """The base of all events. `kind` is the value of "event" in JSON; `time` is the wall clock in UTC."""
 
     kind: ClassVar[str] = "event"
@@ -33,7 +33,7 @@ class Event(PlainValue):
         return head | {name: to_json(getattr(self, name)) for name in own}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StateChanged(Event):
     """The server moved from one state to another.
 
@@ -51,7 +51,7 @@ class StateChanged(Event):
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spawned(Event):
     """A process was started; argv is redacted, env holds names and masked values.
 
@@ -70,7 +70,7 @@ class Spawned(Event):
     log_file: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointFound(Event):
     """The server listens: announced, and confirmed by a listening socket."""
 
@@ -80,7 +80,7 @@ class EndpointFound(Event):
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HealthReported(Event):
     """The report of a health plugin changed, or it failed once more; `failures` counts those in a row.
 
@@ -100,7 +100,7 @@ class HealthReported(Event):
     report: Report | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exited(Event):
     """A run ended and its tree is gone."""
 
@@ -113,10 +113,10 @@ class Exited(Event):
         """The end as flat values."""
         own = ("cause", "pid", "code", "signal", "description", "uptime", "stderr")
         flat = {name: to_json(getattr(self.exit, name)) for name in own}
-        return super(Exited, self).as_dict() | flat | {"uptime": round(self.exit.uptime, 3)}
+        return Event.as_dict(self) | flat | {"uptime": round(self.exit.uptime, 3)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RestartScheduled(Event):
     """The next start is planned: "3 of 5 restarts used, next try in 4 s"; delay in seconds.
 
@@ -132,7 +132,7 @@ class RestartScheduled(Event):
     first_start: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CrashRecorded(Event):
     """A run exited unexpectedly and it is decided what follows; all that is known of it."""
 
@@ -143,10 +143,10 @@ class CrashRecorded(Event):
 
     def as_dict(self) -> dict[str, object]:
         """The record as flat values."""
-        return super(CrashRecorded, self).as_dict() | self.record.as_dict()
+        return Event.as_dict(self) | self.record.as_dict()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PluginFailed(Event):
     """A hook of a plugin raised or overran its deadline; `disabled` when it was taken out.
 
@@ -162,7 +162,7 @@ class PluginFailed(Event):
     disabled: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress(Event):
     """What is being done right now; `fraction` from 0 to 1 where it is known."""
 
@@ -172,7 +172,7 @@ class Progress(Event):
     fraction: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice(Event):
     """Something worth knowing that is not a change of state.
 
@@ -188,7 +188,7 @@ class Notice(Event):
     details: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemorySampled(Event):
     """The resident memory of the server's whole tree, in bytes, and the processor seconds of all of it."""
 
@@ -200,7 +200,7 @@ class MemorySampled(Event):
     cpu: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StreamReceived(Event):
     """One event of the server's own event stream (only where somebody asked to see them)."""
 
@@ -211,7 +211,7 @@ class StreamReceived(Event):
 
     def as_dict(self) -> dict[str, object]:
         """The stream's event as flat values."""
-        head = super(StreamReceived, self).as_dict()
+        head = Event.as_dict(self)
         if isinstance(self.item, StreamGap):
             return head | {"gap": self.item.reason, "missed": self.item.missed}
         return head | {"type": self.item.type, "data": self.item.data, "id": self.item.id}

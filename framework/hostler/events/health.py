@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from types import MappingProxyType
 
 from hostler.events.serialization import Serializable
+from hostler.model.dataclass import dataclass
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True)
 class HealthReport(Serializable):
     """The last report of one health plugin about a run; texts are masked, and nothing in it can be changed.
 

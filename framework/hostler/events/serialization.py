@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
 
-from hostler.model.plain_value import PlainValue, field_names
+from hostler.model.dataclass import field_names
 from hostler.model.values import Endpoint
 
 _AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})
 
 
-class Serializable(PlainValue):
+class Serializable:
     """A dataclass that JSON holds as an object with its fields."""
 
     __slots__ = ()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hostler.errors import InvalidConfiguration
 from hostler.launching.initial_environment import set_variables
 from hostler.launching.resolved_inputs import ResolvedInputs
+from hostler.model.dataclass import dataclass
 from hostler.model.interpolation import InterpolationError, Reference, expand
 from hostler.model.launch import Launch
-from hostler.model.plain_value import PlainValue
 from hostler.model.spec import ServerSpec, environ_of
 from hostler.model.values import Endpoint
 
@@ -65,8 +65,8 @@ def interpolator(
     return fill
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Given(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Given:
     """What a launch is made of beside its spec, as it is at this start.
 
     `port` is what to ask the server for. `needed` holds what each needed server publishes, `others`

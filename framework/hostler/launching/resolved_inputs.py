@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import MappingProxyType
 
 from hostler.errors import EnvironmentSetupFailed
 from hostler.launching.env_file import read_env_file
-from hostler.model.plain_value import PlainValue
+from hostler.model.dataclass import dataclass
 from hostler.model.secret import Secret
 from hostler.model.spec import PluginSpec, ServerSpec
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class ResolvedInputs(PlainValue):
+@dataclass(frozen=True, slots=True)
+class ResolvedInputs:
     """Variables of a server as they are now.
 
     `files` holds those of each env_file, in order; `secrets` those of `env` that are secrets.

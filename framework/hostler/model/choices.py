@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
 from enum import Enum
 
-from hostler.model.plain_value import PlainValue
+from hostler.model.dataclass import dataclass
 
 
 class InputMode(Enum):
@@ -79,8 +78,8 @@ class StopSignal(Enum):
         return signal.Signals[self.value]
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class StopOrder(PlainValue):
+@dataclass(frozen=True, slots=True)
+class StopOrder:
     """The options `stop` and `stop_signal` of one server."""
 
     mode: StopMode = StopMode.MAIN

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import TypeAlias
 
-from hostler.model.plain_value import PlainValue
+from hostler.model.dataclass import dataclass
 
 
 class Condition(Enum):
@@ -26,8 +26,8 @@ class OnRestart(Enum):
     STOP = "stop"
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Need(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Need:
     """One server that another needs. A bare name in `needs` means that server, ready, and `keep`."""
 
     server: str

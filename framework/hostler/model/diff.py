@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
+from hostler.model.dataclass import dataclass
 from hostler.model.dependencies import Need, as_needs
-from hostler.model.plain_value import PlainValue
 from hostler.model.secret import Secret
 from hostler.model.spec import ControlSpec, ListenerSpec, PluginSpec, ServerSpec
 from hostler.secrets.credentials import MASK, is_secret_name, masked_words, passwords_in
 from hostler.secrets.masking import Masker
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Change(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Change:
     """One key of one server before and after, as text, secrets masked; None where it was not there."""
 
     key: str
@@ -28,8 +28,8 @@ class Change(PlainValue):
         return f"{self.key}: {before} -> {'(none)' if self.after is None else self.after}"
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class ListenerChanges(PlainValue):
+@dataclass(frozen=True, slots=True)
+class ListenerChanges:
     """What a reload changes of the listeners, by name; those of `changed` are ended, and begin anew."""
 
     added: tuple[str, ...] = ()
@@ -40,8 +40,8 @@ class ListenerChanges(PlainValue):
         return bool(self.added or self.removed or self.changed)
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Changes(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Changes:
     """What a reload changed, or would: names of servers, in order.
 
     `restarted` are those of `changed` that were wanted up; the others are taken as they are at rest.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
 from hostler.model.choices import InputMode, OutputMode
+from hostler.model.dataclass import dataclass
 from hostler.model.secret import Secret
 from hostler.model.values import Line, StreamName
 

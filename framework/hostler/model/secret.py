@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from hostler.errors import EnvironmentSetupFailed
 from hostler.files.private_file import Unreadable, read_private
+from hostler.model.dataclass import dataclass
 
 FORM = '"env:NAME" or "file:PATH"'  # for messages
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,14 +18,14 @@ from hostler.model.choices import (
     StopMode,
     StopSignal,
 )
+from hostler.model.dataclass import dataclass
 from hostler.model.dependencies import Need, Needs, as_needs
-from hostler.model.plain_value import PlainValue
 from hostler.model.secret import Secret
 from hostler.secrets.masking import Masker
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class RestartPolicy(PlainValue):
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
     """The restart policy of one server; times in seconds."""
 
     policy: RestartMode = RestartMode.ON_FAILURE
@@ -40,8 +40,8 @@ class RestartPolicy(PlainValue):
         _convert_fields(self, "restart")
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class PluginSpec(PlainValue):
+@dataclass(frozen=True, slots=True)
+class PluginSpec:
     """One plugin of one server: its name in TOML, its options, and where its class is found.
 
     `use` is "package.module:Class" or "path/to/file.py:Class"; without it the name is looked up
@@ -62,7 +62,7 @@ class PluginSpec(PlainValue):
         _convert_fields(self, "plugin")
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True)
 class ListenerSpec(PluginSpec):
     """One listener, a plugin of the whole run: as PluginSpec, with entry points of "hostler.listeners".
 
@@ -77,8 +77,8 @@ class ListenerSpec(PluginSpec):
     environ: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class EnvFile(PlainValue):
+@dataclass(frozen=True, slots=True)
+class EnvFile:
     """A file of variables, `NAME=value` line by line, read at each start; an optional one may be missing."""
 
     path: Path
@@ -88,8 +88,8 @@ class EnvFile(PlainValue):
         _convert_fields(self, "env_file")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class ServerSpec(PlainValue):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSpec:
     """All that is configured of one server, key by key as in docs/configuration.md.
 
     Every value may be given as it stands in TOML: "5s", a word, a table as a mapping. InvalidConfiguration
@@ -160,8 +160,8 @@ class ServerSpec(PlainValue):
         return as_needs(self.needs)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class ControlSpec(PlainValue):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlSpec:
     """How other programs reach the run, key by key as in `[control]`.
 
     `socket`: True is the usual place, False nowhere. `tcp` is "HOST:PORT", port 0 a free one.
@@ -189,8 +189,8 @@ class ControlSpec(PlainValue):
         return host.strip("[]"), int(port)
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Configuration(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Configuration:
     """One loaded configuration: servers by name, in order, and the namespace that their locks live in.
 
     `document` is the merged TOML before `${...}` was filled in: what `hostler show` prints, so that

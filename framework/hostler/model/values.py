@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from hostler.errors import ServerError
-from hostler.model.plain_value import PlainValue
+from hostler.model.dataclass import dataclass
 
 StreamName: TypeAlias = Literal["stdout", "stderr"]
 _REACHABLE = MappingProxyType({"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1", "": "127.0.0.1"})  # noqa: S104
@@ -23,8 +23,8 @@ class _DefaultScheme(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Endpoint(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Endpoint:
     """Where a server can be reached. `host` is as announced, IPv6 without brackets.
 
     One that is made without a scheme gets the `scheme` of the server that it belongs to. One that is
@@ -57,8 +57,8 @@ class Endpoint(PlainValue):
         return not isinstance(self.scheme, _DefaultScheme)
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Auth(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Auth:
     """Credentials for HTTP basic authentication; the password is left out of every repr."""
 
     user: str
@@ -70,8 +70,8 @@ class Auth(PlainValue):
         return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Healthy(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Healthy:
     """A plugin's report that the server works; with `neutral` merely that nothing speaks against it.
 
     `details` are shown to whoever asks (`server.reports`). `latency` is how many seconds the answer took;
@@ -83,8 +83,8 @@ class Healthy(PlainValue):
     latency: float | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Unhealthy(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Unhealthy:
     """A plugin's report of one failed attempt; one report counts as one failure.
 
     `fatal` asks for a restart at once, `permanent` for none at all: the server goes to failed with
@@ -120,8 +120,8 @@ class ExitCause(Enum):
     STOPPED = "stopped"
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Exit(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Exit:
     """The end of one run, passed to on_crash when the whole tree is dead.
 
     `code` is the exit code, or None with `signal` set, or both None when nothing had been spawned.
@@ -160,16 +160,16 @@ class Action(Enum):
     GIVE_UP = "give up"
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Advice(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Advice:
     """A plugin's answer to on_crash; `error`, where given, replaces the engine's own."""
 
     action: Action
     error: ServerError | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Line(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Line:
     """One complete line of output, without its end, redacted; `number` counts from 1 in each stream.
 
     `missed` lines of both streams were lost right before this one: who takes them was too slow.
@@ -182,8 +182,8 @@ class Line(PlainValue):
     missed: int = 0
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class StreamEvent(PlainValue):
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
     """One event of a server's event stream."""
 
     type: str
@@ -191,16 +191,16 @@ class StreamEvent(PlainValue):
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class StreamGap(PlainValue):
+@dataclass(frozen=True, slots=True)
+class StreamGap:
     """A mark that events were lost here; `missed` is their number where it is known."""
 
     reason: str
     missed: int | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class CommandResult(PlainValue):
+@dataclass(frozen=True, slots=True)
+class CommandResult:
     """How a command ended: `code`, or `signal`; both None when it was stopped because its time was up.
 
     `stdout` and `stderr` are the last 64 KiB of each, masked.
@@ -218,8 +218,8 @@ class CommandResult(PlainValue):
         return next((line for line in reversed(lines) if line), "")
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class ProcessUsage(PlainValue):
+@dataclass(frozen=True, slots=True)
+class ProcessUsage:
     """What one living process of a server uses: memory in bytes, times in seconds.
 
     `cpu` is the time of the processors that it has used itself, `waited_cpu` that of its children that have

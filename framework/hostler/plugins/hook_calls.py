@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import coroutine
 from typing import Any, TypeVar, cast
@@ -13,6 +12,7 @@ from typing import Any, TypeVar, cast
 import anyio
 
 from hostler.concurrency.event_loop import loop_time
+from hostler.model.dataclass import dataclass
 from hostler.model.values import Report
 from hostler.plugins.messages import said
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hostler.concurrency.event_loop import loop_time
+from hostler.model.dataclass import dataclass
 from hostler.model.units import Duration, option
 from hostler.model.values import Report, Unhealthy
 

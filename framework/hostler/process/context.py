@@ -7,11 +7,11 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from hostler.model.dataclass import dataclass
 from hostler.model.launch import Launch
-from hostler.model.plain_value import PlainValue
 from hostler.process.affinity import LoopAffinity
 from hostler.process.disk.directories import Directories, SecuredFolders
 from hostler.process.disk.run_record import RunStore
@@ -83,8 +83,8 @@ class Claims:
         return list(self._folders)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class SupervisorContext(PlainValue):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorContext:
     """One supervisor's resources: directories, the output thread, run records, hostler's own environment.
 
     `host_env` is that environment as it was in the beginning, `live_env` as it is: where secrets are read.

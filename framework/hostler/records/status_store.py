@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -13,13 +13,14 @@ from typing import Self
 from hostler.events.events import StateChanged
 from hostler.events.health import HealthReport
 from hostler.events.serialization import Serializable
+from hostler.model.dataclass import dataclass
 from hostler.model.states import State
 from hostler.process.disk.files import KeptFolder, file_name, found_folder, read_rewritten, rewrite_file
 from hostler.process.disk.run_record import boot_id
 from hostler.process.tree.process_table import own_start_time, start_time
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True)
 class Variables(Serializable):
     """Who set each variable of a server's environment, and who took some away, at one spawn."""
 
@@ -29,7 +30,7 @@ class Variables(Serializable):
     removed: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status(Serializable):
     """One server's state, since when and why; texts are masked. `health` is what plugins report, in words;
     `reports` are those reports, with their details.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from typing import cast
 
@@ -14,6 +14,7 @@ from msgspec import Struct
 from hostler.concurrency.event_loop import loop_time
 from hostler.concurrency.tasks import TaskSet
 from hostler.model.choices import HealthRule
+from hostler.model.dataclass import dataclass
 from hostler.model.values import Healthy, Report, Unhealthy
 from hostler.plugins.validation import report_fault
 

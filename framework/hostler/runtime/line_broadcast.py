@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hostler.concurrency.event_loop import call_user_code
+from hostler.model.dataclass import dataclass
 from hostler.model.values import Line
 from hostler.process.output.capture import Capture
 from hostler.runtime.plugin_tasks import name_of

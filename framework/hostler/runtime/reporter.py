@@ -18,8 +18,8 @@ from hostler.events.counts import ServerCounts
 from hostler.events.crash import CrashRecord
 from hostler.events.events import Event, Notice, Progress, StateChanged, events_dropped
 from hostler.events.messages import in_words, log_level
+from hostler.model.dataclass import field_names
 from hostler.model.launch import LogFiles
-from hostler.model.plain_value import field_names
 from hostler.model.values import Exit, Healthy, Line, StreamEvent, StreamGap, Unhealthy
 from hostler.runtime.server_counts import ServerCounting
 from hostler.secrets.masking import Masker

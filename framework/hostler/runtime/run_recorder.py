@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from msgspec.structs import replace
 
+from hostler.model.dataclass import dataclass
 from hostler.process.context import SupervisorContext
 from hostler.process.disk.lock import NameLock
 from hostler.process.disk.run_record import RunRecord

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hostler.errors import ForceKillTimeout
+from hostler.model.dataclass import dataclass
 from hostler.process.system import Processes
 from hostler.runtime.reporter import Reporter
 

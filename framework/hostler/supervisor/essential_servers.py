@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
 import anyio
 
 from hostler.engine.server import SupervisedServer
 from hostler.errors import ServerError
 from hostler.events.events import Event, StateChanged
-from hostler.model.plain_value import PlainValue
+from hostler.model.dataclass import dataclass
 from hostler.model.states import State
 
 ESSENTIAL_ENDED = "essential_ended"
@@ -20,8 +19,8 @@ ESSENTIAL_ENDED = "essential_ended"
 _BY_SIGNAL = 128
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class EssentialEnd(PlainValue):
+@dataclass(frozen=True, slots=True)
+class EssentialEnd:
     """The end of an essential server, which ends the run with `code`, its exit code (see `exit_code`)."""
 
     server: str

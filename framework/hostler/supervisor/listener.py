@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 import anyio
@@ -13,7 +13,7 @@ import anyio
 from hostler.concurrency.broadcast import Subscription
 from hostler.concurrency.event_loop import loop_time
 from hostler.events.events import Event, Notice, PluginFailed
-from hostler.model.plain_value import PlainValue
+from hostler.model.dataclass import dataclass
 from hostler.model.secret import Secret
 from hostler.plugins.hidden_options import secrets_in
 from hostler.plugins.hook_calls import SLOW_STEP, Outcome
@@ -62,8 +62,8 @@ class Listener(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Patience(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Patience:
     """How long a listener is waited for, in seconds; `stable` without a failure begins the count anew."""
 
     first_delay: float = 0.5
@@ -72,8 +72,8 @@ class Patience(PlainValue):
     last: float = 5.0
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class ListenerSetting(PlainValue):
+@dataclass(frozen=True, slots=True)
+class ListenerSetting:
     """What a listener reports to, where it finds secrets, and how long it is waited for."""
 
     publish: Callable[[Event], None]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Literal, TypeAlias
 
 from hostler.engine.server import SupervisedServer
 from hostler.errors import InvalidConfiguration, RestartNotIdle
+from hostler.model.dataclass import dataclass
 from hostler.model.diff import Changes
 from hostler.model.graph import in_order, with_needed
-from hostler.model.plain_value import PlainValue
 from hostler.model.spec import ServerSpec
 from hostler.runtime.quiet_moment import tell_not_idle, wait_idle
 from hostler.supervisor.registry import all_of
@@ -21,8 +21,8 @@ Specs: TypeAlias = Mapping[str, ServerSpec]
 When: TypeAlias = Literal["now", "idle"]
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class QuietMoment(PlainValue):
+@dataclass(frozen=True, slots=True)
+class QuietMoment:
     """What the restart of a server waits for: nothing runs on these."""
 
     server: SupervisedServer

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from hostler.config.resolve.interpolation import Names, fill
 from hostler.errors import InvalidConfiguration
-from hostler.model.plain_value import PlainValue
+from hostler.model.dataclass import dataclass
 from hostler.model.schema.diagnostics import Diagnostics
 from hostler.model.schema.tree import Node
 from hostler.model.spec import ControlSpec
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class ResolvedControl(PlainValue):
+@dataclass(frozen=True, slots=True)
+class ResolvedControl:
     """What stands in `[control]`: its tree with `${...}` filled in, and its spec."""
 
     node: Node

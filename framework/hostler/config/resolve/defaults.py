@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hostler.config.resolve.cross_checks import class_of, needs_port
 from hostler.config.source.merge import merge
 from hostler.model.choices import Kind, RestartMode
+from hostler.model.dataclass import dataclass
 from hostler.model.interpolation import MalformedReference, Reference, names
-from hostler.model.plain_value import PlainValue
 from hostler.model.schema.diagnostics import Diagnostics, likely
 from hostler.model.schema.server_keys import IN_DEFAULTS, SERVER_KEYS
 from hostler.model.schema.tree import Node, moved
@@ -17,8 +17,8 @@ from hostler.model.spec import PluginSpec
 _OF_A_PORT = ("port", "port_from_socket", "scheme")
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Defaults(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Defaults:
     """The table `[defaults]`, None where there is none."""
 
     body: Node | None = None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TypeAlias
 
+from hostler.model.dataclass import dataclass
 from hostler.model.interpolation import (
     PARTS,
     InterpolationError,
@@ -17,7 +18,6 @@ from hostler.model.interpolation import (
     expand,
     names,
 )
-from hostler.model.plain_value import PlainValue
 from hostler.model.schema.diagnostics import Diagnostics, likely, shown
 from hostler.model.schema.tree import Node, with_children
 from hostler.secrets.credentials import is_secret_name
@@ -39,8 +39,8 @@ def is_known_at_start(name: str) -> bool:
     return name in _OWN_ADDRESS or Reference.parse(name) is not None
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Names(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Names:
     """What `${...}` can mean: the environment, and what is known of the server around it.
 
     `secrets` gathers what was filled in for names of secrets. `may_lack`: a variable that is not set is no

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hostler.config.resolve.interpolation import Names, fill
 from hostler.config.resolve.plugin_tables import is_off, read_plugin
-from hostler.model.plain_value import PlainValue
+from hostler.model.dataclass import dataclass
 from hostler.model.schema.diagnostics import Diagnostics
 from hostler.model.schema.tree import Node
 from hostler.model.spec import ListenerSpec
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class ResolvedListener(PlainValue):
+@dataclass(frozen=True, slots=True)
+class ResolvedListener:
     """A listener as far as it could be read: its tree with `${...}` filled in, and its spec."""
 
     node: Node

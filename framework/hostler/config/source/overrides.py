@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TypeAlias
 
 from hostler.errors import InvalidConfiguration, Problem
-from hostler.model.plain_value import PlainValue
+from hostler.model.dataclass import dataclass
 from hostler.model.schema.tree import Node, Place, parse_tree
 from hostler.secrets.credentials import MASK, is_secret_name
 
@@ -19,8 +19,8 @@ _KEY = re.compile(rf"[ \t]*({_PART}(?:[ \t]*\.[ \t]*{_PART})*)[ \t]*")
 _LONGEST_LABEL = 60
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Setting(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Setting:
     """One value and the keys that lead to it; `label` stands in messages where else a file stands."""
 
     label: str

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
-from hostler.model.plain_value import PlainValue
+from hostler.model.dataclass import dataclass
 
 _EXCERPT_WIDTH = 100
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -50,8 +49,8 @@ _OF_ANY_FILE: Mapping[str, str] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class SyntaxMistake(PlainValue):
+@dataclass(frozen=True, slots=True)
+class SyntaxMistake:
     """What is wrong, with the line and a mark below the column, and where that is."""
 
     message: str

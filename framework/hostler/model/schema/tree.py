@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
 from hostler.errors import InvalidConfiguration, Problem
+from hostler.model.dataclass import dataclass
 from hostler.model.interpolation import expand
-from hostler.model.plain_value import PlainValue
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 
@@ -22,8 +22,8 @@ _DEEPEST = 50
 _WIDEST_INTEGER = 2**63
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Place(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Place:
     """Where a value stands: the file as the user named it, the line, and where relative paths start.
 
     `file` is a str where it is no file, such as "--set servers.web.port=3000". `within` tells what it
@@ -36,8 +36,8 @@ class Place(PlainValue):
     within: str = ""
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Node(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Node:
     """One value: a dict or list of nodes, or a scalar.
 
     `source_text` is the text before `${...}` was filled in, where there was any. `off` marks a plugin that

@@ -7,19 +7,18 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from hostler.errors import EnvironmentSetupFailed
 from hostler.files.namespace import data_folder
-from hostler.model.plain_value import PlainValue
+from hostler.model.dataclass import dataclass
 from hostler.process.disk.trusted_folder import Untrusted, trusted_folder
 from hostler.process.shortage_hint import shortage_hint
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Directories(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Directories:
     """The three directories that hostler writes to; none of them is created before it is needed."""
 
     state: Path

@@ -8,13 +8,13 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
 from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning
-from hostler.model.plain_value import PlainValue
+from hostler.model.dataclass import dataclass
 from hostler.process.disk.directories import Directories, secure_directory
 from hostler.process.disk.files import found_folder, read_small
 from hostler.process.shortage_hint import shortage_hint
@@ -29,8 +29,8 @@ RETRY_INTERVAL = 0.005
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Owner(PlainValue):
+@dataclass(frozen=True, slots=True)
+class Owner:
     """Who holds a lock, as it stands in the lock's file; for messages only, never to decide anything."""
 
     pid: int

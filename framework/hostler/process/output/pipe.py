@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from hostler.model.dataclass import dataclass
 from hostler.model.values import StreamName
 from hostler.process.output.lines import LineCutter, LineFeed, Tail
 from hostler.process.output.output_count import OutputCount

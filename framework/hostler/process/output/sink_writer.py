@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from hostler.model.dataclass import dataclass
 from hostler.model.launch import Sink
 from hostler.model.values import StreamName
 from hostler.process.output.output_count import OutputCount

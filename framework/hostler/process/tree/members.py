@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol
 
+from hostler.model.dataclass import dataclass
 from hostler.process.spawn.cgroups import pids_in
 from hostler.process.tree.process_table import Row, Table, read_table, until_settled
 
