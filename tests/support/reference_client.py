@@ -33,7 +33,7 @@ def client_page() -> str:
     for name, code, text in members(Client):
         lines += section(f"Client.{name}", _answer(code), text)
     lines += ["## AsyncClient", "", *block([signature(AsyncClient, "AsyncClient")]), text_of(AsyncClient), ""]
-    lines += ["It has the same methods, as coroutines; these differ:", ""]
+    lines += ["It has the same methods, as coroutines (`read_log`: for `async for`); these differ:", ""]
     for name in ("follow_events", "follow_log"):
         function = getattr(AsyncClient, name)
         lines += section(f"AsyncClient.{name}", signature(function, name), text_of(function))
@@ -48,6 +48,7 @@ def client_page() -> str:
 
 def _answer(code: str) -> str:
     """A signature with the type that the call returns, which is written as what makes it."""
+    code = code.replace("WholeLog", "Iterator[LogLine | LogEnd]")
     return re.sub(r"Call\[(.*)\]$", lambda found: found[1].removeprefix("shapes."), code)
 
 

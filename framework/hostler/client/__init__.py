@@ -3,7 +3,12 @@
 from typing import TYPE_CHECKING
 
 from hostler.control import shapes as shapes
-from hostler.control.log_shapes import LogLine as LogLine, LogPage as LogPage, LogRun as LogRun
+from hostler.control.log_shapes import (
+    LogEnd as LogEnd,
+    LogLine as LogLine,
+    LogPage as LogPage,
+    LogRun as LogRun,
+)
 from hostler.imports.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
@@ -29,4 +34,4 @@ __all__, __getattr__, __dir__ = lazy_exports(
         "frames": "Gap",
     },
 )
-__all__ += ["LogLine", "LogPage", "LogRun", "shapes"]
+__all__ += ["LogEnd", "LogLine", "LogPage", "LogRun", "shapes"]

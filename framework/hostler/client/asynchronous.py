@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import wraps
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from hostler.client import calls
 from hostler.client.async_feed import AsyncFeed
-from hostler.client.calls import Call, Stream
+from hostler.client.calls import Call, Stream, WholeLog
 from hostler.client.errors import Unreachable
 from hostler.client.place import Place
 from hostler.client.stream_state import StreamState
-from hostler.client.streams import Streams, exchange, open_streams
+from hostler.client.streams import Streams, exchange, open_streams, read_lines
 from hostler.client.wait import Until, Wait
-from hostler.control.log_shapes import LogLine, LogRun
+from hostler.control.log_shapes import LogEnd, LogLine, LogRun
 from hostler.control.server_shapes import ServerRow
 
 if TYPE_CHECKING:
@@ -40,6 +40,20 @@ def asynchronous(build: Callable[P, Call[T]]) -> Callable[Concatenate[AsyncClien
     @wraps(build)
     async def method(self: AsyncClient, /, *arguments: P.args, **named: P.kwargs) -> T:
         return await self._send(build(*arguments, **named))
+
+    return method
+
+
+def reading(
+    build: Callable[P, WholeLog],
+) -> Callable[Concatenate[AsyncClient, P], AsyncIterator[LogLine | LogEnd]]:
+    """The method that gives all lines while they are read."""
+
+    @wraps(build)
+    def method(
+        self: AsyncClient, /, *arguments: P.args, **named: P.kwargs
+    ) -> AsyncIterator[LogLine | LogEnd]:
+        return read_lines(self._place, build(*arguments, **named))
 
     return method
 
@@ -93,6 +107,7 @@ class AsyncClient:
     connection = asynchronous(calls.connection)
     events = asynchronous(calls.events)
     log = asynchronous(calls.log)
+    read_log = reading(calls.read_log)
     start = asynchronous(calls.start)
     stop = asynchronous(calls.stop)
     restart = asynchronous(calls.restart)

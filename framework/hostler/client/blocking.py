@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import wraps
@@ -13,14 +13,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from hostler.client import calls
-from hostler.client.calls import Call, Stream
-from hostler.client.connection import Connection, await_answer, open_socket
+from hostler.client.calls import Call, Stream, WholeLog
+from hostler.client.connection import Connection, await_answer, open_socket, read_lines
 from hostler.client.errors import Unreachable
 from hostler.client.feed import Feed
 from hostler.client.place import Place
 from hostler.client.stream_state import StreamState
 from hostler.client.wait import Until, Wait
-from hostler.control.log_shapes import LogLine, LogRun
+from hostler.control.log_shapes import LogEnd, LogLine, LogRun
 from hostler.control.server_shapes import ServerRow
 
 if TYPE_CHECKING:
@@ -40,6 +40,16 @@ def blocking(build: Callable[P, Call[T]]) -> Callable[Concatenate[Client, P], T]
     @wraps(build)
     def method(self: Client, /, *arguments: P.args, **named: P.kwargs) -> T:
         return self._send(build(*arguments, **named))
+
+    return method
+
+
+def reading(build: Callable[P, WholeLog]) -> Callable[Concatenate[Client, P], Iterator[LogLine | LogEnd]]:
+    """The method that gives all lines while they are read."""
+
+    @wraps(build)
+    def method(self: Client, /, *arguments: P.args, **named: P.kwargs) -> Iterator[LogLine | LogEnd]:
+        return read_lines(self._place, build(*arguments, **named))
 
     return method
 
@@ -101,6 +111,7 @@ class Client:
     connection = blocking(calls.connection)
     events = blocking(calls.events)
     log = blocking(calls.log)
+    read_log = reading(calls.read_log)
     start = blocking(calls.start)
     stop = blocking(calls.stop)
     restart = blocking(calls.restart)

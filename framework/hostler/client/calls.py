@@ -65,6 +65,13 @@ class Stream(Generic[T]):
         return _target(self.path, {**self.query, "after": after})
 
 
+@dataclass(frozen=True, slots=True)
+class WholeLog:
+    """A request for all lines that are there."""
+
+    target: str
+
+
 def about() -> Call[shapes.Daemon]:
     """The hostler that answers."""
     return Call("GET", "/v1", shapes.Daemon)
@@ -147,6 +154,23 @@ def log(
     query = _lines(names, since, contains=contains, stream=stream, run=run)
     query |= {"until": _moment(until), "after": after, "before": before, "limit": limit}
     return Call("GET", _target("/v1/log", query), LogPage)
+
+
+def read_log(
+    *names: str,
+    since: datetime | str | None = None,
+    until: datetime | str | None = None,
+    after: str | None = None,
+    contains: str | None = None,
+    stream: StreamName | None = None,
+    run: int | None = None,
+) -> WholeLog:
+    """All that servers (all, without names) have printed until now, by time, oldest first.
+
+    With `after` what is behind that cursor. `contains` is literal text. Behind the lines comes a LogEnd.
+    """
+    query = _lines(names, since, contains=contains, stream=stream, run=run)
+    return WholeLog(_target("/v1/log", query | {"until": _moment(until), "after": after}))
 
 
 def follow_log(

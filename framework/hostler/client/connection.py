@@ -7,11 +7,16 @@ import math
 import select
 import socket as sockets
 import time
+from collections.abc import Iterator
 
+from hostler.client.calls import WholeLog
 from hostler.client.errors import Unreachable
+from hostler.client.log_reader import LogReader
 from hostler.client.messages import render
 from hostler.client.place import PATIENCE, PAUSE, Attempts, Place
+from hostler.control.log_shapes import LogEnd, LogLine
 
+_CHUNK = 262_144
 _LONGEST_PAUSE = 30.0  # in the middle of an answer
 
 
@@ -67,6 +72,16 @@ def await_answer(place: Place, opened: sockets.socket, seconds: float) -> None:
     # Over TLS what comes first may be no part of the answer yet.
     left = until - time.monotonic()
     opened.settimeout(_LONGEST_PAUSE if place.tls is None else None if left == math.inf else max(left, PAUSE))
+
+
+def read_lines(place: Place, log: WholeLog) -> Iterator[LogLine | LogEnd]:
+    """All lines that are there, as they come. Raises Unreachable, and what is told instead."""
+    reader = LogReader(place, log)
+    with open_socket(place) as opened:
+        opened.sendall(reader.request)
+        while not reader.has_ended:
+            await_answer(place, opened, math.inf)
+            yield from reader.feed(opened.recv(_CHUNK))
 
 
 def _look_for_life(place: Place) -> None:

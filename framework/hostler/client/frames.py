@@ -31,15 +31,16 @@ class Frame:
     data: bytes
 
 
-class FrameReader:
-    """Reads an answer without an end: its head, then frames; comments are left out."""
+class BlockReader:
+    """Reads an answer without a length: its head, then blocks that each end with this separator."""
 
-    def __init__(self) -> None:
+    def __init__(self, separator: bytes) -> None:
+        self._separator = separator
         self._rest = b""
         self._status = 0
 
-    def feed(self, data: bytes) -> list[Frame]:
-        """The frames that end in this piece."""
+    def blocks(self, data: bytes) -> list[bytes]:
+        """The blocks that end in this piece."""
         self._rest += data
         if not self._status:
             head, found, rest = self._rest.partition(b"\r\n\r\n")
@@ -48,14 +49,25 @@ class FrameReader:
             self._status, self._rest = status_of(head), rest
         if self._status != 200:
             return []
-        *blocks, self._rest = self._rest.split(b"\n\n")
-        return [frame for block in blocks if (frame := _frame(block)) is not None]
+        *blocks, self._rest = self._rest.split(self._separator)
+        return blocks
 
     def end(self) -> Exception:
         """What it means that nothing more comes: a refusal, or that the stream was interrupted."""
         if self._status in {0, 200}:
             return ConnectionResetError("the stream was interrupted")
         return error_of(self._status, self._rest)
+
+
+class FrameReader(BlockReader):
+    """Reads frames; comments are left out."""
+
+    def __init__(self) -> None:
+        super().__init__(b"\n\n")
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that end in this piece."""
+        return [frame for block in self.blocks(data) if (frame := _frame(block)) is not None]
 
 
 def _frame(block: bytes) -> Frame | None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 
-from hostler.client.calls import Call
+from hostler.client.calls import Call, WholeLog
 from hostler.client.errors import Unreachable
+from hostler.client.log_reader import LogReader
 from hostler.client.messages import LONGEST_HEAD, headers_of, render, status_of
 from hostler.client.place import PATIENCE, PAUSE, Attempts, Place
+from hostler.control.log_shapes import LogEnd, LogLine
+
+_CHUNK = 262_144
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +67,27 @@ async def exchange(place: Place, streams: Streams, call: Call[Any], seconds: flo
         async with _limit(seconds):
             streams.writer.write(render(call.method, call.target, headers, call.body))
             await streams.writer.drain()
-            head = await _head(place, streams.reader)
+            head = await _received(place, streams.reader.readuntil(b"\r\n\r\n"))
             return await _answer(streams.reader, head)
     except asyncio.LimitOverrunError as error:
         raise Unreachable("what listens there speaks no HTTP") from error
     except (ConnectionError, EOFError) as error:
         raise Unreachable(f"hostler went away before it had answered: {error}") from error
+
+
+async def read_lines(place: Place, log: WholeLog) -> AsyncIterator[LogLine | LogEnd]:
+    """All lines that are there, as they come. Raises Unreachable, and what is told instead."""
+    reader = LogReader(place, log)
+    streams = await open_streams(place)
+    try:
+        streams.writer.write(reader.request)
+        while not reader.has_ended:
+            for item in reader.feed(await _received(place, streams.reader.read(_CHUNK))):
+                yield item
+    except ConnectionError as error:
+        raise Unreachable(f"hostler went away before it had answered: {error}") from error
+    finally:
+        streams.close()
 
 
 @asynccontextmanager
@@ -83,15 +102,15 @@ async def _limit(seconds: float) -> AsyncIterator[None]:
         raise
 
 
-async def _head(place: Place, reader: asyncio.StreamReader) -> bytes:
-    """The head of the answer. hostler may be busy for long with this, but not silent elsewhere."""
-    head = asyncio.ensure_future(reader.readuntil(b"\r\n\r\n"))
+async def _received(place: Place, data: Coroutine[Any, Any, bytes]) -> bytes:
+    """A part of the answer. hostler may be busy for long with this, but not silent elsewhere."""
+    coming = asyncio.ensure_future(data)
     try:
-        while not (await asyncio.wait({head}, timeout=PATIENCE))[0]:
+        while not (await asyncio.wait({coming}, timeout=PATIENCE))[0]:
             await _look_for_life(place)
-        return head.result()
+        return coming.result()
     finally:
-        head.cancel()
+        coming.cancel()
 
 
 async def _look_for_life(place: Place) -> None:

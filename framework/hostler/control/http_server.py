@@ -25,6 +25,7 @@ from hostler.control.problems import Refused, refused
 from hostler.control.request_counts import RequestCounts
 from hostler.control.routing import Call, Route, Text, find, read_body, read_query
 from hostler.control.tokens import Scope
+from hostler.control.whole_log import JSON_LINES, WholeLog
 
 if TYPE_CHECKING:
     import ssl
@@ -40,6 +41,7 @@ _HEAD |= {"Server": "hostler"}  # not the versions of what it is made of
 _CHALLENGES = {"no_token": "Bearer", "wrong_token": 'Bearer error="invalid_token"'}
 _TLS_SECONDS = 10.0
 _SSE = {"Content-Type": "text/event-stream; charset=utf-8"}
+_LINES = {"Content-Type": JSON_LINES}
 
 
 class _Connection(web.RequestHandler):
@@ -177,7 +179,7 @@ class HttpServer:
             accept=",".join(request.headers.getall("Accept", ())),
         )
         result = await route.handler(call)
-        if isinstance(result, EventStream | LogStream):
+        if isinstance(result, EventStream | LogStream | WholeLog):
             self._counts.note(route, 200)
             with self._connections.streaming(), self._counts.streaming():
                 return await _stream(request, result)
@@ -220,8 +222,8 @@ async def _sent(request: web.BaseRequest, response: web.StreamResponse) -> web.S
     return response
 
 
-async def _stream(request: web.BaseRequest, stream: EventStream | LogStream) -> web.StreamResponse:
-    response = web.StreamResponse(headers=_HEAD | _SSE)
+async def _stream(request: web.BaseRequest, stream: EventStream | LogStream | WholeLog) -> web.StreamResponse:
+    response = web.StreamResponse(headers=_HEAD | (_LINES if isinstance(stream, WholeLog) else _SSE))
     await response.prepare(request)
     try:
         await stream.send_to(response.write, lambda: _is_idle(request.transport))

@@ -33,6 +33,13 @@ class LogPage(Struct, kw_only=True):
     missed: list[str]
 
 
+class LogEnd(Struct, kw_only=True):
+    """Stands behind all lines that are there: the cursor there, and the servers of which some are missing."""
+
+    next: str
+    missed: list[str]
+
+
 class LogRun(Struct, kw_only=True):
     """A run begins here, in a log that is followed."""
 

@@ -12,6 +12,7 @@ from hostler import Supervisor, __version__
 from hostler.control.problems import STATUSES
 from hostler.control.routing import Route
 from hostler.control.shapes import Problem
+from hostler.control.whole_log import JSON_LINES
 
 _COMPONENT = "#/components/schemas/{name}"
 _REQUESTS = ("invalid_request", "unsupported", "method", "malformed", "not_allowed", "wrong_host")
@@ -20,6 +21,11 @@ _OF_BODIES = ("too_large", "media_type")
 _STREAM = {
     "schema": {"type": "string"},
     "example": 'id: 7964b56b-7\nevent: state\ndata: {"server": "web", "state": "running"}\n\n',
+}
+_LINES = {
+    "schema": {"type": "string"},
+    "example": '{"time": "2026-01-02T08:02:59.120Z", "server": "web", "text": "ready"}\n'
+    '{"next": "9f0c1a2b3c4d5e6f-4711", "missed": []}\n',
 }
 _LAST_EVENT_ID = {
     "name": "Last-Event-ID",
@@ -99,6 +105,8 @@ def _responses(route: Route, of_type: dict[type, Any]) -> dict[str, Any]:
             responses[str(status)]["content"] = {"application/json": {"schema": schema}}
         if route.streams:
             responses[str(status)]["content"]["text/event-stream"] = _STREAM
+        if route.lines:
+            responses[str(status)]["content"][JSON_LINES] = _LINES
         if route.texts:
             responses[str(status)]["content"] = {kind: {"schema": {"type": "string"}} for kind in route.texts}
     bodies = () if route.body is None else _OF_BODIES

@@ -51,7 +51,8 @@ class Route:
     `allowed`: who may ask over TCP, by the scope of the token; by default as the method has it. One that
     `has_room` is answered however many clients there are.
 
-    `streams` says that it answers `Accept: text/event-stream`, too. `texts` are the types of a Text.
+    `streams` says that it answers `Accept: text/event-stream`, too, and `lines` the same for
+    `application/jsonl`. `texts` are the types of a Text.
     """
 
     method: str
@@ -65,6 +66,7 @@ class Route:
     allowed: Scope | Literal["everybody"] | None = None
     has_room: bool = False
     streams: bool = False
+    lines: bool = False
     texts: Sequence[str] = ()
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,6 +25,7 @@ from hostler.control.problems import Refused
 from hostler.control.routing import Call, Route
 from hostler.control.server_commands import ServerCommands
 from hostler.control.shapes import Limit, Moment
+from hostler.control.whole_log import JSON_LINES, WholeLog
 
 T = TypeVar("T")
 Cursor = Annotated[str, Meta(extra_json_schema={"pattern": CURSOR})]
@@ -36,7 +38,8 @@ class ServerLogQuery(Struct, kw_only=True, forbid_unknown_fields=True):
     """Which lines: from a time on, and before one; with a literal text in them, of a stream, of a run.
 
     With `after` the first lines behind that cursor, of which "" is before the oldest; otherwise the last
-    lines, with `before` (and no `after`) those in front of that cursor. At most `limit` in a page.
+    lines, with `before` (and no `after`) those in front of that cursor. At most `limit` in a page. With
+    `Accept: application/jsonl` all that are behind `after` (without it: that are kept), whatever the limit.
     """
 
     since: Moment | None = None
@@ -65,11 +68,17 @@ class ServerLogs:
         self._reading = asyncio.Semaphore(_MOST_READING)
 
     async def log(self, call: Call) -> Any:
-        """A page of the lines of all servers, by time; with `Accept: text/event-stream` those to come too."""
+        """A page of the lines of all servers, by time; with `Accept: text/event-stream` those to come too.
+
+        With `Accept: application/jsonl` all of them, one object a line.
+        """
         return await self._answer(call, [name for name in call.query.servers.split(",") if name])
 
     async def server_log(self, call: Call) -> Any:
-        """A page of the lines of one server; with `Accept: text/event-stream` those to come too."""
+        """A page of the lines of one server; with `Accept: text/event-stream` those to come too.
+
+        With `Accept: application/jsonl` all of them, one object a line.
+        """
         return await self._answer(call, [call.parts["name"]])
 
     async def _answer(self, call: Call, names: Sequence[str]) -> Any:
@@ -77,23 +86,28 @@ class ServerLogs:
         _check_cursors(query.after, query.before, call.last_event if call.streams else "")
         self._commands.find(names)
         if call.streams:
-            source = LogSource(
-                partial(self._logs, names),
-                self._read,
-                self._pid_of,
-                lambda: self._ring.is_closed,
-                LiveTails(partial(self._without_log, names), selection),
-            )
+            source = self._source(names, LiveTails(partial(self._without_log, names), selection))
             return LogStream(source, selection, call.last_event or query.after, query.limit)
+        if JSON_LINES in call.accept:
+            remembered = [] if query.after is not None else self._tails(names, selection)
+            return WholeLog(self._source(names), selection, query.after or "", remembered)
+        return 200, await self._page(query, selection, names)
 
+    def _source(self, names: Sequence[str], tails: LiveTails | None = None) -> LogSource:
+        logs, ring = partial(self._logs, names), self._ring
+        return LogSource(logs, self._read, self._pid_of, lambda: ring.is_closed, tails)
+
+    async def _page(
+        self, query: ServerLogQuery, selection: Selection, names: Sequence[str]
+    ) -> dict[str, Any]:
         read = partial(read_last, self._logs(names), selection, query.limit, query.before or "")
         if query.after is not None:
             read = partial(read_after, self._logs(names), selection, query.limit, query.after)
         page = await self._read(read)
         lines = page.lines
         if query.after is None and not query.before:
-            lines += tail_lines(self._without_log(names), selection, query.limit)
-        return 200, page.as_dict(map(self._with_pid, lines[-query.limit :]))
+            lines += self._tails(names, selection, query.limit)
+        return page.as_dict(map(self._with_pid, lines[-query.limit :]))
 
     def _found(self, names: Sequence[str]) -> list[Server]:
         """These servers (all, without names), as far as they are still there."""
@@ -106,6 +120,9 @@ class ServerLogs:
 
     def _without_log(self, names: Sequence[str]) -> list[Server]:
         return [one for one in self._found(names) if log_path(one) is None]
+
+    def _tails(self, names: Sequence[str], selection: Selection, count: int = sys.maxsize) -> list[LogLine]:
+        return tail_lines(self._without_log(names), selection, count)
 
     def _with_pid(self, line: LogLine) -> LogLine:
         if line.pid is not None:
@@ -130,7 +147,7 @@ class ServerLogs:
         get, answer = partial(Route, "GET"), LogPage
         name = ("not_found",)
         return (
-            get("/v1/log", self.log, answer, query=LogQuery, problems=name, streams=True),
+            get("/v1/log", self.log, answer, query=LogQuery, problems=name, streams=True, lines=True),
             get(
                 "/v1/servers/{name}/log",
                 self.server_log,
@@ -138,6 +155,7 @@ class ServerLogs:
                 query=ServerLogQuery,
                 problems=name,
                 streams=True,
+                lines=True,
             ),
         )
 

@@ -54,6 +54,13 @@ class Twin:
             async with getattr(self.client, name)(*names, **named) as feed:
                 yield lambda: anext(feed, None)
 
+    async def all(self, name: str, *arguments: Any, **named: Any) -> list[Any]:
+        """What an iterator gives."""
+        found = getattr(self.client, name)(*arguments, **named)
+        if isinstance(self.client, Client):
+            return await asyncio.to_thread(list, found)
+        return [one async for one in found]
+
     async def close(self) -> None:
         await self("close")
 
@@ -223,6 +230,9 @@ async def test_a_log_is_read_and_followed_over_restarts(
                 second = [await following() for _ in range(2)]
                 page = await ask("log", "web", after=first[1].cursor, contains="out")
             assert [one.text for one in page.lines] == ["out"]
+            *lines, end = await ask.all("read_log", "web", stream="stdout")
+            assert [(one.run, one.text) for one in lines] == [(1, "out"), (2, "out")]
+            assert (end.missed, await ask.all("read_log", after=end.next)) == ([], [end])
             async with ask.follow("follow_log", after=first[1].cursor, stream="stdout") as following:
                 again = [await following() for _ in range(2)]
         assert [(type(one), one.run) for one in (*first, *second)] == [
@@ -234,6 +244,20 @@ async def test_a_log_is_read_and_followed_over_restarts(
         assert again[1].cursor == second[1].cursor
         long_ago = datetime(2001, 1, 1, tzinfo=UTC)
         assert (await ask("log", since=long_ago, until=long_ago)).lines == []
+
+
+@pytest.mark.parametrize("kind", TWINS)
+async def test_a_log_without_its_end_is_no_answer_and_a_refusal_is_told(
+    kind: str, directories: Directories
+) -> None:
+    cut = b'HTTP/1.0 200 OK\r\nContent-Type: application/jsonl\r\n\r\n{"text": "cut o'
+    with short_folder() as folder, ScriptedServer(folder, [cut]) as server:
+        ask = Twin(kind, socket=server.path)
+        with pytest.raises(Unreachable, match="went away before"):
+            await ask.all("read_log")
+    async with controlled(directories=directories) as daemon, twin_of(kind, daemon) as ask:
+        with pytest.raises(RequestRefused, match="there is no server 'none'"):
+            await ask.all("read_log", "none")
 
 
 async def test_a_stream_is_closed_from_another_thread(directories: Directories) -> None:

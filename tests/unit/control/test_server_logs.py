@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 from controlled import Client, controlled
 from hostler import Directories, PluginSpec, ServerSpec, State
+from hostler.cli.client.transport import Closed, stream
 from specs import QUICK, MakeSpec
 
 LINES = "echo one; echo oh >&2; sleep 0.15; echo two"
@@ -78,6 +81,38 @@ async def test_what_is_known_selects_lines_and_a_cursor_goes_on_behind_its_line(
         assert await texts(f"after={two['cursor']}") == []
         assert len(await texts("after=&limit=2")) == 2
         assert (await texts(f"before={two['cursor']}"))[-1] == "two"
+
+
+async def test_all_lines_come_in_one_answer_with_the_cursor_behind_them(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    web = logged(make_spec, "web", f"{LINES}; seq 3000; printf 'caf\\303\\251\\n\\033[1m\\n'")
+    unwritten = make_spec(command=("sh", "-c", "echo told; exec sleep 60"), port=None, name="db")
+    async with running(web, unwritten, directories=directories) as client:
+
+        def read(query: str) -> list[bytes]:
+            found: list[bytes] = []
+            with suppress(Closed):  # it ends with its connection
+                for lines in stream(client.control.socket, f"/v1/log?{query}", "application/jsonl"):
+                    found += lines
+            return found
+
+        async def whole(query: str) -> list[dict[str, Any]]:
+            found = await asyncio.to_thread(read, query)
+            assert b"".join(found).isascii()
+            return [json.loads(line) for line in found]
+
+        await lines_until(client, "\x1b")
+        await lines_until(client, "told")
+        *lines, end = await whole("limit=3")
+        own = [line for line in lines if line["server"] == "web"]
+        assert len(own) == 3005
+        assert lines[-1]["text"] == "told"
+        assert own[-1]["text"] == "\x1b[1m"
+        assert own[-1000:] == (await client.get("/v1/servers/web/log?limit=1000"))["lines"]
+        assert end == {"next": own[-1]["cursor"], "missed": []}
+        assert await whole(f"after={own[-2]['cursor']}") == [own[-1], end]
+        assert await whole("servers=web&contains=caf") == [own[-2], end]
 
 
 async def test_after_a_kill_the_new_run_has_its_number_and_a_stopped_server_its_log(

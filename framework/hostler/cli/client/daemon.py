@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from hostler.cli.client.commands import Arguments, file_words
@@ -126,7 +127,7 @@ class Daemon:
     def frames(self, target: str) -> Iterator[list[Frame]]:
         """The frames of a stream as they come, none when none came for a while. Raises ClientError."""
         kind = cursor = ""
-        try:
+        with self._streaming():
             for lines in stream(self.socket, target):
                 frames = []
                 for line in lines:
@@ -138,6 +139,17 @@ class Daemon:
                     elif name == b"data":
                         frames.append(Frame(kind, cursor, json.loads(value)))
                 yield frames
+
+    def objects(self, target: str) -> Iterator[list[dict[str, Any]]]:
+        """The objects of an answer that has one a line, as they come. Raises ClientError."""
+        with self._streaming():
+            for lines in stream(self.socket, target, "application/jsonl"):
+                yield json.loads(b"[%b]" % b",".join(lines))
+
+    @contextmanager
+    def _streaming(self) -> Iterator[None]:
+        try:
+            yield
         except StreamRefused as error:
             self._refuse(error.answer, error.problem)
             raise self._unreachable(error) from None

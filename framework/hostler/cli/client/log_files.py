@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from hostler.cli.client.daemon import ClientError
-from hostler.cli.client.log_query import LogQuery
+from hostler.cli.client.log_query import LARGEST_PAGE, LogQuery
 from hostler.cli.client.log_view import Run
 from hostler.cli.import_deadline import bounded_imports
 from hostler.config.load import load_resolved
-from hostler.control.log_forwards import read_after
+from hostler.control.log_forwards import LogReader
 from hostler.control.log_history import ServerLog, read_last
 from hostler.control.log_lines import Selection, micros_of
 from hostler.control.server_logs import planned_log
@@ -44,19 +44,28 @@ class LogFiles:
         """The servers of the configuration."""
         return [log.server for log in self._logs]
 
-    def page(
-        self, query: LogQuery, limit: int, *, after: str | None = None, before: str = ""
-    ) -> dict[str, Any]:
+    def page(self, query: LogQuery, limit: int, before: str = "") -> dict[str, Any]:
         """A page of the lines that are wanted."""
-        fixed = query.fixed
-        since, until = (_micros(fixed.get(name)) for name in ("since", "until"))
-        run = int(fixed["run"]) if "run" in fixed else None
-        selection = Selection(since, until, fixed["contains"], fixed.get("stream"), run)
-        logs = [log for log in self._logs if not query.names or log.server in query.names]
-        page = read_last(logs, selection, limit, before)
-        if after is not None:
-            page = read_after(logs, selection, limit, after)
+        page = read_last(self._of(query), _selection(query), limit, before)
         return page.as_dict(page.lines)
+
+    def pages(self, query: LogQuery, after: str = "") -> Iterator[dict[str, Any]]:
+        """All lines that are wanted, in parts."""
+        reader, more = LogReader(self._of(query), _selection(query), after), True
+        while more:
+            page = reader.page(LARGEST_PAGE)
+            yield page.as_dict(page.lines)
+            more = page.more
+
+    def _of(self, query: LogQuery) -> list[ServerLog]:
+        return [log for log in self._logs if not query.names or log.server in query.names]
+
+
+def _selection(query: LogQuery) -> Selection:
+    fixed = query.fixed
+    since, until = (_micros(fixed.get(name)) for name in ("since", "until"))
+    run = int(fixed["run"]) if "run" in fixed else None
+    return Selection(since, until, fixed["contains"], fixed.get("stream"), run)
 
 
 def _refusal(problems: Iterable[Problem]) -> ClientError:

@@ -32,10 +32,11 @@ class Logs(Protocol):
     def runs(self) -> Mapping[str, Run]:
         """The present run of each server."""
 
-    def page(
-        self, query: LogQuery, limit: int, *, after: str | None = None, before: str = ""
-    ) -> dict[str, Any]:
-        """A page of lines: the first behind a cursor, else the last, in front of one. Raises ClientError."""
+    def page(self, query: LogQuery, limit: int, before: str = "") -> dict[str, Any]:
+        """A page of lines: the last, or those in front of a cursor. Raises ClientError."""
+
+    def pages(self, query: LogQuery, after: str = "") -> Iterator[dict[str, Any]]:
+        """All lines that are there (behind a cursor), in parts. Raises ClientError."""
 
 
 class DaemonLogs:
@@ -51,12 +52,18 @@ class DaemonLogs:
         """All servers."""
         return list(self.runs)
 
-    def page(
-        self, query: LogQuery, limit: int, *, after: str | None = None, before: str = ""
-    ) -> dict[str, Any]:
+    def page(self, query: LogQuery, limit: int, before: str = "") -> dict[str, Any]:
         """A page of the lines that are wanted."""
-        place: dict[str, str] = {"before": before} if after is None else {"after": after}
-        return self._daemon.get(query.target(limit=limit, **place))
+        return self._daemon.get(query.target(limit=limit, before=before))
+
+    def pages(self, query: LogQuery, after: str = "") -> Iterator[dict[str, Any]]:
+        """All lines that are wanted, as they are read."""
+        for objects in self._daemon.objects(query.target(**({"after": after} if after else {}))):
+            if objects and "next" in objects[-1]:
+                *lines, end = objects
+                yield {"lines": lines, **end}
+                return
+            yield {"lines": objects, "next": after}
 
 
 def run(arguments: Arguments, output: Output) -> int:
@@ -94,7 +101,7 @@ def _show_history(logs: Logs, query: LogQuery, view: LogView) -> str:
     """Show what was printed before; the cursor behind it."""
     if query.count is None:
         cursor = ""
-        for page in _pages(logs, query, cursor):
+        for page in logs.pages(query):
             view.show(filter(query.accepts, page["lines"]))
             cursor = page["next"]
         return cursor
@@ -102,16 +109,6 @@ def _show_history(logs: Logs, query: LogQuery, view: LogView) -> str:
     for lines in pages:
         view.show(lines)
     return cursor
-
-
-def _pages(logs: Logs, query: LogQuery, cursor: str) -> Iterator[dict[str, Any]]:
-    """The pages behind a cursor, until there is no more."""
-    while True:
-        page = logs.page(query, LARGEST_PAGE, after=cursor)
-        yield page
-        cursor = page["next"]
-        if not page["lines"]:
-            return
 
 
 def _last_pages(logs: Logs, query: LogQuery, count: int) -> tuple[list[list[Line]], str]:
@@ -129,7 +126,7 @@ def _last_pages(logs: Logs, query: LogQuery, count: int) -> tuple[list[list[Line
         left -= len(lines)
         if left <= 0 or not page["previous"]:
             return pages, cursor
-        page = logs.page(query, LARGEST_PAGE, before=page["previous"])
+        page = logs.page(query, LARGEST_PAGE, page["previous"])
 
 
 def _grows(line: Line) -> bool:
@@ -162,7 +159,7 @@ class Following:
                 raise
         # What it could not tell any more; without the configuration the next one does.
         with suppress(ClientError):
-            for page in _pages(_of_files(self._arguments), self._query, self._cursor):
+            for page in _of_files(self._arguments).pages(self._query, self._cursor):
                 self._view.show(filter(self._query.accepts, page["lines"]))
                 self._cursor = page["next"]
 

@@ -85,9 +85,12 @@ def probe(path: str) -> None:
     request(path, "GET", _LIVE)
 
 
-def stream(path: str, target: str) -> Iterator[list[bytes]]:
-    """The lines of an answer as they come; none of them when none came for a while. Ends with Unreachable."""
-    with _sent(path, "GET", target, None, "Accept: text/event-stream\r\n") as connection:
+def stream(path: str, target: str, kind: str = "text/event-stream") -> Iterator[list[bytes]]:
+    """The lines of an answer of this type as they come; none of them when none came for a while.
+
+    Ends with Unreachable.
+    """
+    with _sent(path, "GET", target, None, f"Accept: {kind}\r\n") as connection:
         data, in_head, heard_at = b"", True, time.monotonic()
         for piece in (pieces := _received(connection, _TICK)):
             if piece is None:
