@@ -22,8 +22,8 @@ def test_hostlers_own_memory_does_not_grow_with_restarts_reports_and_lines(tmp_p
     argv = [sys.executable, str(ROOT / "tests" / "support" / "memory_program.py"), str(tmp_path)]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    # One run that is kept would be 20 KB, one line of each 45 KB.
-    assert int(done.stdout) < 40_000
+    # What it holds anyway is up to 17 KB; one run that is kept would be 20 KB more, one line of each 22 KB.
+    assert int(done.stdout) < 30_000
 
 
 @pytest.mark.requirement("R43")

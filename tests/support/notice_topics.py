@@ -96,22 +96,22 @@ OF_PLUGINS: Mapping[str, str] = {
 }
 
 
-def emitted(folder: Path) -> set[str]:
-    """The topics that the modules below a folder emit; `hostler.testing` emits none of its own."""
+def emitted(*folders: Path) -> list[set[str]]:
+    """The topics that the modules below each folder emit; `hostler.testing` emits none of its own."""
     trees = {file: ast.parse(file.read_text()) for root in (CORE, PLUGINS) for file in root.rglob("*.py")}
-    takers: dict[str, int] = {}
-    constants: dict[str, str] = {}
+    own = {file: _takers(tree) for file, tree in trees.items()}
+    takers = {name: place for some in own.values() for name, place in some.items() if name[0] != "_"}
+    constants = {name: text for tree in trees.values() for name, text in _constants(tree).items()}
 
-    for tree in trees.values():
-        takers |= {name: place for name, place in _takers(tree).items() if not name.startswith("_")}
-        constants |= _constants(tree)
-
-    return {
-        topic
+    topics = {
+        file: set(_topics(tree, takers | own[file], constants))
         for file, tree in trees.items()
-        if file.is_relative_to(folder) and not file.is_relative_to(CORE / "testing")
-        for topic in _topics(tree, takers | _takers(tree), constants)
+        if not file.is_relative_to(CORE / "testing")
     }
+    return [
+        {topic for file, some in topics.items() if file.is_relative_to(folder) for topic in some}
+        for folder in folders
+    ]
 
 
 def _takers(tree: ast.Module) -> dict[str, int]:

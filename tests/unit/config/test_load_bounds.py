@@ -12,6 +12,7 @@ import pytest
 from hostler.config.load import load
 from hostler.errors import InvalidConfiguration
 from hostler.files.bounded_read import read_plain
+from hostler.model.schema import diagnostics
 
 Write = Callable[[str, str], Path]
 SERVER = '[servers.web]\ncommand = ["true"]\nport = false\n'
@@ -69,7 +70,7 @@ OF_PARAMETERS = f'[templates.t]\nparameters = {{ p = "{LONG}" }}\nenv.A = "' + "
 OF_LISTS = f"[templates.t]\nparameters = {{ p = {['x' * 1000] * 100} }}\n"
 OF_LISTS += f"needs = {['${parameter.p}'] * 400}\n"
 OF_TEMPLATES = "[templates.t]\nenv = { " + ", ".join(f"A{number} = 1" for number in range(2000)) + " }\n"
-MANY = "".join(f'[servers.s{number}]\ntemplate = "t"\n' for number in range(1000))
+MANY = "".join(f'[servers.s{number}]\ntemplate = "t"\n' for number in range(40))
 
 
 @pytest.mark.parametrize(
@@ -78,9 +79,8 @@ MANY = "".join(f'[servers.s{number}]\ntemplate = "t"\n' for number in range(1000
         (OF_VARIABLES, "a.toml:2: servers.web.env.A: "),
         (OF_PARAMETERS + WEB, "a.toml:3: servers.web.env.A: "),
         (OF_LISTS + WEB, "a.toml:3: servers.web.needs["),
-        (OF_TEMPLATES + MANY, "a.toml:2: servers.s"),
     ],
-    ids=["variable", "parameter", "list", "template"],
+    ids=["variable", "parameter", "list"],
 )
 def test_a_configuration_that_grows_beyond_a_limit_is_refused_with_the_place(
     write: Write, text: str, place: str
@@ -88,6 +88,15 @@ def test_a_configuration_that_grows_beyond_a_limit_is_refused_with_the_place(
     told = mistakes_in(write("a.toml", text), LONG=LONG)
     assert place in told
     assert "fill in is larger than 32 MiB" in told
+
+
+def test_a_template_that_is_used_too_often_is_refused_with_the_place(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnostics, "_MOST_FILLED", 2**20)  # of keys alone, 32 MiB are seconds of reading
+    told = mistakes_in(write("a.toml", OF_TEMPLATES + MANY))
+    assert "a.toml:2: servers.s" in told
+    assert "fill in is larger than 1 MiB" in told
 
 
 def test_of_a_pipe_that_never_ends_no_more_is_read_than_was_asked_for() -> None:
