@@ -20,6 +20,7 @@ import pytest
 from cli_project import eventually
 from controlled import Client as Daemon
 from controlled import controlled, short_folder
+from held_hooks import HeldHook
 from hostler import Directories, InvalidConfiguration, PluginSpec, ProcessSpawnFailed, __version__, from_dict
 from hostler.client import AsyncClient, Client, Gap, NotRunning, RequestRefused, Unreachable, calls, shapes
 from hostler.client.place import Place
@@ -404,13 +405,16 @@ async def test_nothing_stays_open(kind: str, directories: Directories) -> None:
 async def test_a_cancelled_command_goes_on_and_its_connection_is_closed(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
-    spec = worker(make_spec, "sleep", "60", autostart=False)
+    held = HeldHook("pre_spawn")  # else it could be done before it is cancelled
+    plugins = (PluginSpec("holds", instance=held),)
+    spec = make_spec(command=("sleep", "60"), port=None, plugins=plugins, autostart=False)
     async with controlled(spec, directories=directories) as daemon, twin_of("AsyncClient", daemon) as ask:
         command = asyncio.create_task(ask("start", "fake"))
         await asyncio.to_thread(eventually, lambda: daemon.supervisor["fake"].wanted)
         command.cancel()
         with pytest.raises(asyncio.CancelledError):
             await command
+        held.release.set()
         assert (await ask("wait", "fake", timeout=20))[0].state == "running"
 
 
